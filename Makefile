@@ -1,0 +1,88 @@
+# memq: set-up, start and checks.  `make help` says what there is.
+
+# Debian's own Python where that is new enough (its headers come from apt).
+PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	2>/dev/null && echo /usr/bin/python3 || echo python3)
+PORT ?= 22201
+DATA ?= ./var/memq
+ARGS ?=
+
+BIN := .venv/bin
+# All of memq's tests but those of memq/test/clients.
+SUITE = $(patsubst memq/test/%.py,memq.test.%,$(wildcard memq/test/test_*.py))
+
+# Debian packages: to build memq; its test tools; to test it with other people's
+# clients; and to test it on Debian's own Twisted.
+BUILD_PACKAGES := gcc libc6-dev libdb5.3-dev python3-dev python3-venv
+TOOL_PACKAGES := libmemcached-dev zlib1g-dev
+CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
+	php-cli php-memcache php-memcached
+DEBIAN_PACKAGES := python3-bsddb3 python3-hypothesis python3-twisted \
+	python3-zope.interface
+
+.PHONY: help run venv test check lint types imports coverage test-debian \
+	test-packaging format clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
+	@echo
+	@echo "Variables: PORT=$(PORT) DATA=$(DATA) ARGS='--no-sync ...' PYTHON=$(PYTHON)"
+
+run: .venv/memq.stamp ## set up what is missing, and start memq on 127.0.0.1
+	exec $(BIN)/twistd -n --pidfile= memq --port $(PORT) --home $(DATA) $(ARGS)
+
+venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
+
+test: .venv/tools.stamp ## the whole suite, other people's clients included
+	@tools/need $(CLIENT_PACKAGES)
+	$(BIN)/trial memq
+
+check: lint types imports coverage ## all that a change has to pass
+
+lint: .venv/tools.stamp ## ruff: style and mistakes
+	$(BIN)/ruff check --output-format concise
+	$(BIN)/ruff format --check
+
+types: .venv/tools.stamp ## mypy, with zope.interface
+	$(BIN)/mypy
+
+imports: .venv/tools.stamp ## import-linter: the layers
+	$(BIN)/lint-imports --no-logo
+
+coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m twisted.trial $(SUITE)
+	PYTHONPATH=$(CURDIR)/tools/bsddb3-only $(BIN)/coverage run -m twisted.trial $(SUITE)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+test-debian: ## the suite on Debian's own Twisted and bsddb3
+	@tools/need $(DEBIAN_PACKAGES)
+	PYTHONPATH=$(CURDIR) /usr/bin/python3 -m twisted.trial $(SUITE)
+
+test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
+	tools/test-packaging $(BIN)/python
+
+format: .venv/tools.stamp ## let ruff put right what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove all that was made, but for the data in var/
+	rm -rf .venv build dist memq.egg-info .coverage* .hypothesis _trial_temp*
+	rm -rf .mypy_cache .ruff_cache .import_linter_cache
+	find memq twisted tools -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
+
+# A stamp is newer than what it was made from, or is made again.  The plugin
+# is looked up once, so that twistd finds its cache (dropin.cache) up to date.
+.venv/memq.stamp: setup.cfg
+	@tools/need $(BUILD_PACKAGES)
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable .
+	$(BIN)/twistd --help >/dev/null
+	@touch $@
+
+.venv/tools.stamp: .venv/memq.stamp
+	@tools/need $(TOOL_PACKAGES)
+	$(BIN)/pip install --quiet --use-pep517 --editable '.[test,dev]'
+	@touch $@

@@ -1,0 +1,554 @@
+"""The broker: who gets which message, and when it may be told.
+
+Theory of operation
+===================
+
+Each client has a :class:`Session`.  What it asks for are :class:`Operation`
+objects that wait in the session's inbox, in order.  Once a reactor iteration,
+when something waits, the broker runs a *turn*: it takes operations from the
+sessions in rotation, runs them in one transaction of the store, and commits.
+The commit is not durable yet; ``persist``, given by the service, returns a
+Deferred that fires when everything committed before the call is.  Then each
+operation of the turn is done, and its session is told.
+
+- While a flush runs, turns go on being committed; the next flush covers them
+  all (group commit).
+- An operation that changed nothing needs no flush of its own, only its place
+  in the line.
+- A turn is bounded in operations and bytes, and so is each session's share of
+  it, so that nobody waits long behind somebody else's pipeline.
+- An operation that fails must not take others with it: the turn is undone, and
+  its operations run again one by one, each in a transaction of its own.  A turn
+  that met a lock error runs again in the same way.
+- A session that is not reading what it was sent, or that has taken much which
+  is not delivered yet, is left out of turns until it catches up.
+- A message that was taken for a session that is gone goes back to its place.
+- When the store fails for good, everybody who waits is told so, nothing is
+  acknowledged any more, and ``onFailure`` is called once.
+
+The broker knows neither the wire nor how anything is stored.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
+from memq.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from memq.imemq import IQueueStore
+
+#: The most operations of a turn: about 10 ms of work, and far from what the
+#: store's lock table holds.
+TURN_OPERATIONS = 1000
+#: The most bytes of bodies that a turn moves before it ends.
+TURN_BYTES = 4 * 1024 * 1024
+#: A session's share of the operations of a turn that others take part in.
+SHARE = 64
+#: Bytes taken for a session and not delivered yet, at which it is left out.
+UNDELIVERED_BYTES = 1024 * 1024
+#: The most messages of deleted queues that are removed between two turns.
+SWEEP_MESSAGES = 100
+
+_log = Logger()
+
+
+def _asQueueError(error: Exception) -> QueueError:
+    """Return the error that a client is told; called while it is handled."""
+    if isinstance(error, QueueError):
+        return error
+    _log.failure("An operation failed in a way that nobody foresaw")
+    return QueueError()
+
+
+class Operation:
+    """Something that a session asks of the store, and what came of it.
+
+    :ivar done: the result is final, and durable if it has to be.
+    """
+
+    __slots__ = ("done", "result", "session")
+
+    #: Whether it is carried out although the client has gone.
+    outlivesSession = True
+
+    def __init__(self, session: Session) -> None:
+        """Make an operation that has not run."""
+        self.session = session
+        self.done = False
+        #: What ``run`` found; an error when it failed.
+        self.result: Any = None
+
+    def run(self, store: IQueueStore) -> int:
+        """Run inside a transaction, and set ``result``.
+
+        :return: 0 when nothing changed, else 1 + the bytes of body moved.
+        """
+        raise NotImplementedError
+
+    def undo(self) -> None:
+        """Forget a run whose transaction was undone."""
+        self.result = None
+
+
+class Push(Operation):
+    """Append a message; the result is its sequence number."""
+
+    __slots__ = ("body", "flags", "queue")
+
+    def __init__(self, session: Session, queue: bytes, flags: int, body: bytes) -> None:
+        """Take over the message."""
+        self.session = session
+        self.done = False
+        self.result = None
+        self.queue = queue
+        self.flags = flags
+        self.body = body
+
+    def run(self, store: IQueueStore) -> int:
+        """Append it."""
+        self.result = store.push(self.queue, self.flags, self.body)
+        return 1 + len(self.body)
+
+
+class Pop(Operation):
+    """Take a message; the result is it, or None if there is none."""
+
+    __slots__ = ("queue",)
+
+    outlivesSession = False
+
+    def __init__(self, session: Session, queue: bytes) -> None:
+        """Remember where from."""
+        self.session = session
+        self.done = False
+        self.result = None
+        self.queue = queue
+
+    def run(self, store: IQueueStore) -> int:
+        """Take it."""
+        result = self.result = store.pop(self.queue)
+        if result is None:
+            return 0
+        if isinstance(result, Message):
+            size = len(result.body)
+            self.session.undelivered += size
+            return 1 + size
+        return 1
+
+    def undo(self) -> None:
+        """Forget the message as well."""
+        if isinstance(self.result, Message):
+            self.session.undelivered -= len(self.result.body)
+        self.result = None
+
+
+class PutBack(Operation):
+    """Return a message to its place; the result is whether there was one."""
+
+    __slots__ = ("message", "queue")
+
+    def __init__(self, session: Session, queue: bytes, message: Message) -> None:
+        """Take over the message."""
+        super().__init__(session)
+        self.queue = queue
+        self.message = message
+
+    def run(self, store: IQueueStore) -> int:
+        """Put it back."""
+        self.result = store.putBack(self.queue, self.message)
+        return 1
+
+
+class Delete(Operation):
+    """Delete a queue; the result is whether there was one."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, session: Session, queue: bytes) -> None:
+        """Remember which."""
+        super().__init__(session)
+        self.queue = queue
+
+    def run(self, store: IQueueStore) -> int:
+        """Delete it."""
+        self.result = store.delete(self.queue)
+        return int(self.result)
+
+
+class EmptyAll(Operation):
+    """Empty every queue; the result is how many messages that discarded."""
+
+    __slots__ = ()
+
+    def run(self, store: IQueueStore) -> int:
+        """Empty them."""
+        self.result = sum(store.empty(count.name) for count in store.counts())
+        return int(self.result > 0)
+
+
+class Ask(Operation):
+    """Ask the store something in its place among the others."""
+
+    __slots__ = ("question",)
+
+    outlivesSession = False
+
+    def __init__(
+        self, session: Session, question: Callable[[IQueueStore], object]
+    ) -> None:
+        """Remember the question; the result is its answer."""
+        super().__init__(session)
+        self.question = question
+
+    def run(self, store: IQueueStore) -> int:
+        """Ask."""
+        self.result = self.question(store)
+        return 0
+
+
+class Session:
+    """One client, as the broker sees it.
+
+    :ivar inbox: operations that did not run yet.
+    :ivar undelivered: bytes of bodies taken and not given to the client yet.
+    """
+
+    __slots__ = (
+        "_broker",
+        "blocked",
+        "deliver",
+        "gone",
+        "inbox",
+        "undelivered",
+        "waits",
+    )
+
+    def __init__(self, broker: Broker, deliver: Callable[[], None]) -> None:
+        """Make a session; ``deliver`` is called when operations are done."""
+        self._broker = broker
+        self.deliver = deliver
+        self.inbox: deque[Operation] = deque()
+        self.undelivered = 0
+        #: Whether the client has stopped reading.
+        self.blocked = False
+        #: Whether the session stands in the broker's rotation.
+        self.waits = False
+        self.gone = False
+
+    @property
+    def runnable(self) -> bool:
+        """Whether operations of this session may run now."""
+        return bool(self.inbox) and (
+            self.gone or (not self.blocked and self.undelivered < UNDELIVERED_BYTES)
+        )
+
+    def submit(self, operation: Operation) -> None:
+        """Ask for an operation; it runs after those submitted before it."""
+        self.inbox.append(operation)
+        if not self.waits:
+            self._broker.enqueue(self)
+
+    def push(self, queue: bytes, flags: int, body: bytes) -> Operation:
+        """Ask to append a message, and return the operation."""
+        operation = Push(self, queue, flags, body)
+        if self._broker.full:
+            operation.result = OutOfSpace()
+            operation.done = True
+        else:
+            self.submit(operation)
+        return operation
+
+    def pop(self, queue: bytes) -> Operation:
+        """Ask for a message, and return the operation."""
+        operation = Pop(self, queue)
+        self.submit(operation)
+        return operation
+
+    def answered(self, result: object) -> Operation:
+        """Return an operation that is done, for what needs no store."""
+        operation = Operation(self)
+        operation.result = result
+        operation.done = True
+        return operation
+
+    def catchUp(self) -> None:
+        """Note that what was taken has been given to the client."""
+        if self.inbox and not self.waits:
+            self._broker.enqueue(self)
+
+    def block(self) -> None:
+        """Note that the client does not read."""
+        self.blocked = True
+
+    def unblock(self) -> None:
+        """Note that the client reads again."""
+        self.blocked = False
+        self.catchUp()
+
+    def leave(self) -> None:
+        """Note that the client is gone: what it sent counts, what it asks does not."""
+        self.gone = True
+        self.inbox = deque(each for each in self.inbox if each.outlivesSession)
+        self.catchUp()
+
+
+class Broker:
+    """Run the sessions' operations in turns, and tell when they are durable."""
+
+    def __init__(self, store: IQueueStore, clock: IReactorTime) -> None:
+        """Make a broker over a store that the caller opens and closes.
+
+        :param clock: calls the turns.
+        """
+        self._store = store
+        self._clock = clock
+        #: Makes durable what is committed; the service gives its own.
+        self.persist: Callable[[], Deferred[None]] = lambda: succeed(None)
+        #: Called once, with the error, when the store has failed for good.
+        self.onFailure: Callable[[StoreFailed], None] = lambda error: None
+        #: Whether results wait for ``persist`` before they are told.
+        self.durable = True
+        #: Whether pushes are refused because the disk is too full.
+        self.full = False
+        self.turns = 0
+        self.flushes = 0
+        #: Sessions with operations that may run, in rotation.
+        self._waiting: deque[Session] = deque()
+        self._scheduled = False
+        #: Operations that wait for the next flush, and for the one under way.
+        self._committed: list[Operation] = []
+        self._flushing: list[Operation] = []
+        self._failure: StoreFailed | None = None
+        self._idle: Deferred[None] | None = None
+        self._own = self.session(self._cbPutBack)
+        self._puttingBack: deque[PutBack] = deque()
+
+    def session(self, deliver: Callable[[], None]) -> Session:
+        """Return a session for a new client.
+
+        :param deliver: called when operations of the session are done.
+        """
+        return Session(self, deliver)
+
+    def start(self) -> None:
+        """Begin: a queue may have been deleted just before the last stop."""
+        self._schedule()
+
+    @property
+    def waiting(self) -> int:
+        """How many operations have not been told their result yet."""
+        inboxes = sum(len(session.inbox) for session in self._waiting)
+        return inboxes + len(self._committed) + len(self._flushing)
+
+    def enqueue(self, session: Session) -> None:
+        """Put a session into the rotation, if it has something that may run."""
+        if session.runnable:
+            session.waits = True
+            self._waiting.append(session)
+            self._schedule()
+
+    def putBack(self, queue: bytes, message: Message) -> None:
+        """Return a message to its old place: its reader is gone."""
+        operation = PutBack(self._own, queue, message)
+        self._puttingBack.append(operation)
+        self._own.submit(operation)
+
+    def drain(self) -> Deferred[None]:
+        """Return a Deferred that fires when nothing waits any more.
+
+        Queues that were deleted are not swept any further; the next start goes
+        on with it.
+        """
+        self._idle = Deferred()
+        self._schedule()
+        return self._idle
+
+    def fail(self, error: StoreFailed) -> None:
+        """Tell everybody who waits that the store has failed for good."""
+        if self._failure is not None:
+            return
+        self._failure = error
+        lost = [*self._flushing, *self._committed]
+        self._flushing, self._committed = [], []
+        for operation in lost:
+            operation.result = error
+        self._finish(lost)
+        self._schedule()
+        self.onFailure(error)
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._clock.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._scheduled = False
+        if self._failure is not None:
+            self._refuseWaiting(self._failure)
+        elif self._waiting:
+            self._run()
+        sweeping = self._idle is None and self._failure is None and self._sweep()
+        if self._waiting or sweeping:
+            self._schedule()
+        elif self._idle is not None and not (self._committed or self._flushing):
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    def _run(self) -> None:
+        store = self._store
+        self.turns += 1
+        operations: list[Operation] = []
+        try:
+            store.begin()
+            changed = self._runTogether(operations)
+            store.commit()
+        except Exception as error:
+            # Whatever it was, it may concern one operation only.
+            _log.warn(
+                "A turn of {count} is undone and run again one by one: {error}",
+                count=len(operations),
+                error=error,
+            )
+            changed = self._runApart(operations)
+        if self._failure is not None or not changed or not self.durable:
+            self._finish(operations)
+        else:
+            self._committed += operations
+            self._flush()
+
+    def _runTogether(self, operations: list[Operation]) -> bool:
+        """Run a turn's worth of operations, each added to the list first."""
+        store = self._store
+        waiting = self._waiting
+        share = max(SHARE, TURN_OPERATIONS // len(waiting))
+        room = TURN_BYTES
+        changed = False
+        # Each session has one go a turn.
+        for _ in range(len(waiting)):
+            session = waiting.popleft()
+            inbox = session.inbox
+            try:
+                for _ in range(min(share, len(inbox))):
+                    operation = inbox.popleft()
+                    operations.append(operation)
+                    cost = operation.run(store)
+                    if cost:
+                        changed = True
+                        room -= cost
+                        if room <= 0 or session.undelivered >= UNDELIVERED_BYTES:
+                            break
+            finally:
+                session.waits = False
+                if inbox:
+                    self.enqueue(session)
+            if room <= 0 or len(operations) >= TURN_OPERATIONS:
+                break
+        return changed
+
+    def _runApart(self, operations: list[Operation]) -> bool:
+        """Run operations again, each in its own transaction; some will fail."""
+        store = self._store
+        changed = False
+        try:
+            store.abort()
+            for operation in operations:
+                operation.undo()
+            for operation in operations:
+                try:
+                    store.begin()
+                    cost = operation.run(store)
+                    store.commit()
+                    changed = changed or bool(cost)
+                except StoreFailed:
+                    raise
+                except Exception as error:
+                    store.abort()
+                    operation.undo()
+                    operation.result = _asQueueError(error)
+        except StoreFailed as error:
+            for operation in operations:
+                operation.undo()
+                operation.result = error
+            self.fail(error)
+        return changed
+
+    def _refuseWaiting(self, error: StoreFailed) -> None:
+        operations: list[Operation] = []
+        for session in self._waiting:
+            session.waits = False
+            operations += session.inbox
+            session.inbox.clear()
+        self._waiting.clear()
+        for operation in operations:
+            operation.result = error
+        self._finish(operations)
+
+    def _flush(self) -> None:
+        if self._flushing:
+            return
+        self._flushing, self._committed = self._committed, []
+        self.flushes += 1
+        done = self.persist()
+        done.addCallbacks(self._cbFlushed, self._ebFlushed)
+        done.addErrback(self._ebBug)
+
+    def _cbFlushed(self, _: None) -> None:
+        done, self._flushing = self._flushing, []
+        if self._committed:
+            self._flush()
+        self._finish(done)
+        if self._idle is not None:
+            self._schedule()
+
+    def _ebFlushed(self, failure: Failure) -> None:
+        error = failure.value
+        if not isinstance(error, StoreFailed):
+            _log.failure("The log could not be synced", failure)
+            error = StoreFailed(f"the log cannot be synced: {error}")
+        self.fail(error)
+
+    def _ebBug(self, failure: Failure) -> None:
+        _log.failure("What was synced could not be told", failure)
+        self.fail(StoreFailed("internal error"))
+
+    def _finish(self, operations: list[Operation]) -> None:
+        """Mark operations as done, and tell their sessions."""
+        for operation in operations:
+            operation.done = True
+        for session in {operation.session for operation in operations}:
+            try:
+                session.deliver()
+            except Exception:
+                _log.failure("A reply could not be delivered")
+
+    def _sweep(self) -> bool:
+        """Remove some messages of deleted queues; return whether to go on."""
+        store = self._store
+        try:
+            return store.isUnswept() and store.sweep(SWEEP_MESSAGES)
+        except StoreFailed as error:
+            self.fail(error)
+        except StoreError as error:
+            _log.error("Messages of deleted queues wait for a start: {e}", e=error)
+        return False
+
+    def _cbPutBack(self) -> None:
+        while self._puttingBack and self._puttingBack[0].done:
+            operation = self._puttingBack.popleft()
+            if isinstance(operation.result, QueueError):
+                _log.critical(
+                    "A message of queue {queue!r} was taken and never delivered: {why}",
+                    queue=operation.queue,
+                    why=operation.result,
+                )

@@ -1,0 +1,116 @@
+"""What can go wrong, one class a meaning, each with its reply line.
+
+An error that a client can cause or must hear of is a :class:`QueueError`: it
+carries the line that is sent, without its line end, and says whether the
+connection lives on.  What stops a start is a :class:`StartError`: one line for
+the person who started the server, never a traceback.
+"""
+
+from __future__ import annotations
+
+
+class QueueError(Exception):
+    """Say to a client that a command was not carried out."""
+
+    #: The reply, without CR LF.  docs/protocol.md lists them all.
+    reply: bytes = b"SERVER_ERROR internal error"
+    #: Whether the connection is closed after the reply.
+    closes: bool = False
+
+    def __str__(self) -> str:
+        """Return the reply as text, for the log."""
+        return self.reply.decode("utf-8", "backslashreplace")
+
+
+class UnknownCommand(QueueError):
+    """The line is not a command, or has the wrong number of words."""
+
+    reply = b"ERROR"
+
+
+class BadLine(QueueError):
+    """A word of the line is not what the command takes."""
+
+    reply = b"CLIENT_ERROR bad command line format"
+
+
+class LineTooLong(QueueError):
+    """A line did not end within the longest line allowed."""
+
+    reply = b"CLIENT_ERROR line too long"
+    closes = True
+
+
+class BadChunk(QueueError):
+    """A body was not followed by CR LF."""
+
+    reply = b"CLIENT_ERROR bad data chunk"
+
+
+class BodyTooLarge(QueueError):
+    """A body is larger than --max-body."""
+
+    reply = b"SERVER_ERROR object too large for cache"
+
+
+class FlushAllDisabled(QueueError):
+    """flush_all came to a server that was started without --enable-flush-all."""
+
+    reply = b"CLIENT_ERROR flush_all not allowed"
+
+
+class TooManyConnections(QueueError):
+    """One connection more than --max-connections."""
+
+    reply = b"SERVER_ERROR too many open connections"
+    closes = True
+
+
+class OutOfSpace(QueueError):
+    """The file system has less room than --min-free."""
+
+    reply = b"SERVER_ERROR out of disk space"
+
+
+class StoreError(QueueError):
+    """The store could not carry out one command; the next one may succeed."""
+
+    def __init__(self, why: str) -> None:
+        """Keep ``why``, a few words for the client and the log."""
+        super().__init__(why)
+        line = " ".join(why.split())[:200]
+        self.reply = b"SERVER_ERROR " + line.encode("utf-8", "backslashreplace")
+
+    def __str__(self) -> str:
+        """Return why, for the log."""
+        return str(self.args[0])
+
+
+class DamagedMessage(StoreError):
+    """A stored message is not what was once written; it was set aside."""
+
+    def __init__(self, why: str) -> None:
+        """Keep ``why``: which message, and what is wrong with it."""
+        super().__init__(f"damaged message set aside: {why}")
+
+
+class StoreFailed(StoreError):
+    """The store cannot go on at all: the process has to end."""
+
+    closes = True
+
+
+class StartError(Exception):
+    """A start that cannot be: the message is one line that says what to do."""
+
+
+class OptionError(StartError):
+    """An option whose value is not allowed."""
+
+    def __init__(self, option: str, value: object, allowed: str) -> None:
+        """Name the ``option`` (as typed), its ``value`` and what is ``allowed``."""
+        super().__init__(f"{option} {value}: {allowed}")
+
+
+class HomeError(StartError):
+    """A home directory that cannot be used: missing rights, held, or not ours."""

@@ -1,0 +1,33 @@
+"""Small files that have to be whole and on disk, whatever happens."""
+
+from __future__ import annotations
+
+import os
+
+
+def replaceFile(path: str, content: bytes) -> None:
+    """Put ``content`` into a file, as a whole or not at all, and sync it.
+
+    A crash leaves the old content or the new one.
+
+    :raise OSError: when there is no room, or the disk fails; the old one stays.
+    """
+    beside = path + ".new"
+    with open(beside, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+    syncDirectory(os.path.dirname(path))
+
+
+def syncDirectory(path: str) -> None:
+    """Make durable which files a directory has.
+
+    :raise OSError: when the disk fails.
+    """
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,173 @@
+"""The home directory: made, checked and held before anything is opened in it.
+
+What lies where:
+
+    HOME/               --home; also where a MemcacheQ kept its files
+    HOME/memq/          all that memq owns, so that no name meets MemcacheQ's
+    HOME/memq/lock      locked (flock) as long as a server runs; text: its pid
+    HOME/memq/VERSION   text: the format that the store was written in, and LF
+
+A second server in one home would run recovery under the first one and destroy
+it, so nobody opens a store without :meth:`Home.prepare`.  The lock belongs to
+the open file, not to the process: it is kept through the forks of a daemon,
+and goes when the last of them ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pwd
+import re
+from contextlib import suppress
+
+from memq.errors import HomeError
+from memq.files import replaceFile, syncDirectory
+
+#: The format of the files in HOME/memq that this memq reads and writes.
+FORMAT = 1
+
+#: MemcacheQ's list of queues; beside it, one of these makes a home MemcacheQ's.
+_QUEUE_LIST = "queue.list"
+_ENVIRONMENT_FILE = re.compile(r"log\.\d{10}|__db\.001")
+
+
+class Home:
+    """One home directory.
+
+    :ivar path: HOME, absolute.
+    :ivar directory: HOME/memq, where the store keeps its files.
+    :ivar isNew: whether no store was finished in it yet; known after ``prepare``.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Name the home; a relative ``path`` starts where the process is now."""
+        self.path = os.path.abspath(path)
+        self.directory = os.path.join(self.path, "memq")
+        self.isNew = True
+        self._lock: int | None = None
+
+    def prepare(self) -> None:
+        """Make what is missing, take the lock, and see whose files these are.
+
+        Missing parents are made as the umask says, HOME for its user and group
+        (0750), HOME/memq for its user alone (0700).
+
+        :raise HomeError: when this cannot be a home, or not now.
+        """
+        try:
+            self._refuseMemcacheQ()
+            _makeDirectory(self.path, 0o750)
+            _makeDirectory(self.directory, 0o700)
+            self._takeLock()
+            self._readVersion()
+        except OSError as error:
+            self.release()
+            raise self._error(self._whyNot(error)) from error
+        except HomeError:
+            self.release()
+            raise
+
+    def writePid(self) -> None:
+        """Write down which process holds the home; again after each fork."""
+        if self._lock is not None:
+            text = b"%d\n" % os.getpid()
+            os.pwrite(self._lock, text, 0)
+            os.truncate(self._lock, len(text))
+
+    def writeVersion(self) -> None:
+        """Write down, durably, that a store of this format is complete here.
+
+        :raise OSError: when that cannot be; the home is as new as it was.
+        """
+        replaceFile(os.path.join(self.directory, "VERSION"), b"%d\n" % FORMAT)
+        self.isNew = False
+
+    def release(self) -> None:
+        """Let another server have the home; no-op when it is not held."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
+
+    def _refuseMemcacheQ(self) -> None:
+        """Refuse a home whose messages this memq would not give out.
+
+        :raise HomeError: when MemcacheQ's files are in it.
+        """
+        if not os.path.isdir(self.path):
+            return
+        names = os.listdir(self.path)
+        if _QUEUE_LIST in names and any(map(_ENVIRONMENT_FILE.fullmatch, names)):
+            raise self._error(
+                "MemcacheQ's queues are in it, and taking them over is not built "
+                "yet; leave it to MemcacheQ until its queues are empty, and give "
+                "memq another --home"
+            )
+
+    def _takeLock(self) -> None:
+        """Hold HOME/memq/lock.
+
+        :raise HomeError: when another server does.
+        """
+        path = os.path.join(self.directory, "lock")
+        self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(self._lock, 20).decode("ascii", "replace").strip()
+            raise self._error(f"held by another server (pid {pid or '?'})") from None
+        self.writePid()
+
+    def _readVersion(self) -> None:
+        """Set ``isNew``.
+
+        :raise HomeError: when the files are of a format that is not known.
+        """
+        path = os.path.join(self.directory, "VERSION")
+        try:
+            with open(path, encoding="ascii", errors="replace") as file:
+                text = file.read(20).strip()
+        except FileNotFoundError:
+            self.isNew = True
+            return
+        if not re.fullmatch("[1-9][0-9]{0,8}", text):
+            raise self._error(
+                f"{path} says {text!r}, which is no format of memq's; "
+                "bring that file back from a backup"
+            )
+        if int(text) > FORMAT:
+            raise self._error(
+                f"written by a newer memq (format {text}, and this one reads "
+                f"{FORMAT}); start it with that one, or give another --home"
+            )
+        self.isNew = False
+
+    def _error(self, why: str) -> HomeError:
+        """Return the error that says ``why``, in one line."""
+        return HomeError(f"--home {self.path}: {why}")
+
+    def _whyNot(self, error: OSError) -> str:
+        """Say what the system refused, on which path, and to whom."""
+        where = self.path if error.filename is None else error.filename
+        try:
+            user = pwd.getpwuid(os.geteuid()).pw_name
+        except KeyError:
+            user = str(os.geteuid())
+        return f"cannot be used by user {user}: {where}: {error.strerror}"
+
+
+def _makeDirectory(path: str, mode: int) -> None:
+    """Make a directory if there is none, its parents first, each durably."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    _makeDirectory(parent, 0o777)
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        # Either somebody was quicker, or it is no directory.
+        if not os.path.isdir(path):
+            raise NotADirectoryError(20, "Not a directory", path) from None
+    # Who may write in a directory need not be allowed to read it.
+    with suppress(PermissionError):
+        syncDirectory(parent)

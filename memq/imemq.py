@@ -1,0 +1,173 @@
+"""The storage interface: what the broker asks of a store.
+
+A store is blocking and knows no Twisted.  Its calls fall into two groups, and
+the caller keeps them apart:
+
+- *transactions* (``begin`` to ``commit`` or ``abort``, and what stands between
+  them) come from one thread only, one transaction at a time;
+- *maintenance* (``open``, ``flush``, ``checkpoint``, ``trickle``,
+  ``removeLogs``, ``close``) may block for long and comes from other threads;
+  it holds no locks that a transaction could wait for.
+
+A commit makes changes visible; only ``flush`` makes them durable.  Whoever
+tells a client that something is stored or taken waits for the flush that
+began after its commit.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from zope.interface import Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from memq.errors import QueueError
+    from memq.message import Message
+
+
+class QueueCount(NamedTuple):
+    """What ``stats queue`` shows of a queue.
+
+    :ivar name: the name, as it was first pushed to.
+    :ivar pushed: messages ever pushed.
+    :ivar taken: messages ever taken; the difference is the depth.
+    """
+
+    name: bytes
+    pushed: int
+    taken: int
+
+
+class IQueueStore(Interface):
+    """Queues of messages that outlive the process."""
+
+    def open() -> None:
+        """Open the store and recover what a crash left behind.
+
+        :raise memq.errors.StartError: when that cannot be; one line says why.
+        """
+
+    def close() -> None:
+        """Make everything durable and let go of the store; no-op when closed."""
+
+    def begin() -> None:
+        """Begin a transaction: all that follows is kept or undone as one."""
+
+    def commit() -> None:
+        """Keep what was done since ``begin``; visible now, durable at ``flush``.
+
+        :raise memq.errors.StoreError: when it was undone instead.
+        """
+
+    def abort() -> None:
+        """Undo everything since ``begin``, the counts in memory as well.
+
+        A no-op when no transaction is under way, as after a commit that failed.
+
+        :raise memq.errors.StoreFailed: when it cannot be undone.
+        """
+
+    def push(queue: bytes, flags: int, body: bytes) -> int:
+        """Append a message to a queue, which is made if it does not exist.
+
+        :param queue: the name, 1 to 250 bytes.
+        :param flags: 0 to 4294967295.
+        :param body: 0 bytes to 64 MiB.
+        :return: the message's sequence number.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def pop(queue: bytes) -> Message | QueueError | None:
+        """Take the message at the head of a queue.
+
+        :return: the message; None when the queue is empty or does not exist;
+            an error when the head was damaged.  A damaged record is set aside
+            in the same transaction, so that the next pop goes on behind it.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def peek(queue: bytes) -> Message | QueueError | None:
+        """Return the message at the head of a queue and leave it there.
+
+        :return: as for ``pop``, but nothing is set aside.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def putBack(queue: bytes, message: Message) -> bool:
+        """Return a message that was popped to its old place.
+
+        :return: False when the queue was deleted meanwhile; the message then
+            shares the fate of the others.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def delete(queue: bytes) -> bool:
+        """Delete a queue with all its messages, at once however long it is.
+
+        The room is given back later, by ``sweep``.
+
+        :return: whether there was such a queue.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def empty(queue: bytes) -> int:
+        """Discard all messages of a queue, at once; they count as taken.
+
+        :return: how many there were.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def isUnswept() -> bool:
+        """Return whether messages of deleted queues are still to be removed."""
+
+    def sweep(limit: int) -> bool:
+        """Remove some messages of deleted queues, in a transaction of its own.
+
+        :param limit: the most messages that are removed, 1 or more.
+        :return: whether there is more to remove.
+        :raise memq.errors.StoreError: when nothing was removed.
+        """
+
+    def counts() -> Iterable[QueueCount]:
+        """Return every queue's counts, sorted by name."""
+
+    def status() -> dict[str, int]:
+        """Return figures for ``stats``: queues, messages, and the store's own."""
+
+    def flush() -> None:
+        """Make durable whatever was committed before this call.
+
+        :raise memq.errors.StoreFailed: nobody may be told that it is stored.
+        """
+
+    def checkpoint() -> None:
+        """Bound the time that a recovery takes.
+
+        :raise memq.errors.StoreError: when it failed.
+        """
+
+    def trickle(percent: int) -> int:
+        """Write changed pages ahead of need.
+
+        :param percent: how much of the cache is to be clean, 1 to 100.
+        :return: pages written.
+        :raise memq.errors.StoreError: when it failed.
+        """
+
+    def removeLogs() -> int:
+        """Remove log files that no recovery will need.
+
+        :return: files removed.
+        :raise memq.errors.StoreError: when it failed.
+        """
+
+    def logged() -> int:
+        """Return the bytes of log written since the last checkpoint."""
+
+    def bytesOnDisk() -> int:
+        """Return the bytes of disk that the store occupies; 0 in memory."""
+
+    def freeBytes() -> int | None:
+        """Return the bytes free for the store, None where nothing bounds it."""

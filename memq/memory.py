@@ -1,0 +1,184 @@
+"""MemoryStore: the queues in memory, for ``--store=memory`` and for tests.
+
+It keeps the store's contract word for word, transactions included, and forgets
+everything when the process ends.  It stands in wherever a test is not about
+Berkeley DB; storetests.py holds it to the same promises.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from operator import attrgetter
+from time import time
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from memq.catalog import Catalog
+from memq.imemq import IQueueStore, QueueCount
+from memq.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from memq.errors import QueueError
+
+_sequence = attrgetter("sequence")
+
+
+@implementer(IQueueStore)
+class MemoryStore:
+    """Keep every queue in a deque."""
+
+    def __init__(self, seconds: Callable[[], float] = time) -> None:
+        """Make an empty store.
+
+        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
+        """
+        self._seconds = seconds
+        self._catalog = Catalog()
+        self._messages: dict[int, deque[Message]] = {}
+        self._deleted: list[deque[Message]] = []
+        #: What undoes the transaction under way, last thing first.
+        self._undo: list[Callable[[], object]] = []
+
+    def open(self) -> None:
+        """Do nothing: there is nothing to recover."""
+
+    def close(self) -> None:
+        """Do nothing: nothing outlives the process."""
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    def commit(self) -> None:
+        """Keep what was done since ``begin``."""
+        self._undo.clear()
+        self._catalog.settle()
+
+    def abort(self) -> None:
+        """Undo what was done since ``begin``."""
+        while self._undo:
+            self._undo.pop()()
+        self._catalog.rollBack()
+
+    def push(self, queue: bytes, flags: int, body: bytes) -> int:
+        """Append a message."""
+        entry = self._catalog.forPush(queue)
+        sequence = entry.nextSequence
+        entry.nextSequence = sequence + 1
+        entry.pushed += 1
+        messages = self._messages.get(entry.id)
+        if messages is None:
+            messages = self._messages[entry.id] = deque()
+        now = int(self._seconds() * 1000)
+        messages.append(Message(entry.id, sequence, flags, now, body))
+        self._undo.append(messages.pop)
+        return sequence
+
+    def pop(self, queue: bytes) -> Message | QueueError | None:
+        """Take the head."""
+        entry = self._catalog.forPop(queue)
+        if entry is None:
+            return None
+        messages = self._messages[entry.id]
+        message = messages.popleft()
+        entry.taken += 1
+        self._undo.append(lambda: messages.appendleft(message))
+        return message
+
+    def peek(self, queue: bytes) -> Message | QueueError | None:
+        """Look at the head."""
+        entry = self._catalog.queues.get(queue)
+        if entry is None or entry.pushed == entry.taken:
+            return None
+        return self._messages[entry.id][0]
+
+    def putBack(self, queue: bytes, message: Message) -> bool:
+        """Return a message to its old place."""
+        entry = self._catalog.forReturn(queue, message.queueId)
+        if entry is None:
+            return False
+        messages = self._messages[entry.id]
+        place = bisect_left(messages, message.sequence, key=_sequence)
+        messages.insert(place, message)
+        entry.taken -= 1
+        self._undo.append(lambda: messages.remove(message))
+        return True
+
+    def delete(self, queue: bytes) -> bool:
+        """Delete a queue; ``sweep`` frees its messages."""
+        entry = self._catalog.remove(queue)
+        if entry is None:
+            return False
+        self._discard(entry.id)
+        return True
+
+    def empty(self, queue: bytes) -> int:
+        """Discard a queue's messages; ``sweep`` frees them."""
+        entry = self._catalog.empty(queue)
+        if entry is None:
+            return 0
+        self._discard(entry.id)
+        self._messages[self._catalog.queues[queue].id] = deque()
+        return entry.pushed - entry.taken
+
+    def _discard(self, id: int) -> None:
+        messages = self._messages.pop(id)
+        self._deleted.append(messages)
+
+        def undiscard() -> None:
+            self._deleted.pop()
+            self._messages[id] = messages
+
+        self._undo.append(undiscard)
+
+    def isUnswept(self) -> bool:
+        """Return whether messages of deleted queues are left."""
+        return bool(self._deleted)
+
+    def sweep(self, limit: int) -> bool:
+        """Free some messages of deleted queues."""
+        while self._deleted and limit > 0:
+            messages = self._deleted[0]
+            while messages and limit > 0:
+                messages.popleft()
+                limit -= 1
+            if not messages:
+                del self._deleted[0]
+        return bool(self._deleted)
+
+    def counts(self) -> Iterable[QueueCount]:
+        """Return every queue's counts, sorted by name."""
+        return self._catalog.counts()
+
+    def status(self) -> dict[str, int]:
+        """Return how many queues and messages there are."""
+        return self._catalog.status()
+
+    def flush(self) -> None:
+        """Do nothing: memory has nowhere to flush to."""
+
+    def checkpoint(self) -> None:
+        """Do nothing: there is no log."""
+
+    def trickle(self, percent: int) -> int:
+        """Write nothing."""
+        return 0
+
+    def removeLogs(self) -> int:
+        """Remove nothing."""
+        return 0
+
+    def logged(self) -> int:
+        """Return 0: there is no log."""
+        return 0
+
+    def bytesOnDisk(self) -> int:
+        """Return 0."""
+        return 0
+
+    def freeBytes(self) -> int | None:
+        """Return None: only the memory of the machine bounds it."""
+        return None

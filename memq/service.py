@@ -1,0 +1,185 @@
+"""QueueService: opens the store, listens, and ends in order.
+
+The order is the point, and this class alone knows it:
+
+- start: open the store (recovery included), look at the disk, then listen;
+- stop: stop listening; take no more commands; answer what was taken, which
+  includes the flush that covers it; close connections; end the upkeep; close the
+  store; end the threads.
+
+Flushes have a thread of their own, since a checkpoint of a second must not stand
+in front of them.  A store that has failed for good ends the process.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+
+from memq import __version__
+from memq.errors import QueueError, StartError, StoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+    from twisted.python.failure import Failure
+    from twisted.python.threadpool import ThreadPool
+
+    from memq.broker import Broker
+    from memq.factory import QueueFactory
+    from memq.imemq import IQueueStore
+    from memq.upkeep import Upkeep
+
+#: Seconds that clients are given at the end to read what they were answered.
+DRAIN_SECONDS = 3.0
+
+_log = Logger()
+
+
+class Listener(Protocol):
+    """Something that a server can listen on."""
+
+    def listen(
+        self, reactor: Any, factory: IProtocolFactory
+    ) -> Deferred[IListeningPort]:
+        """Begin to take connections."""
+
+
+class ExitStatus(Protocol):
+    """The owner of the process's exit status."""
+
+    def fail(self, reason: str) -> None:
+        """Log why, stop the reactor, and exit with a status that is not 0."""
+
+
+class QueueService(Service):
+    """Run a store, a broker and their listeners as one service."""
+
+    def __init__(
+        self,
+        reactor: Any,
+        store: IQueueStore,
+        broker: Broker,
+        factory: QueueFactory,
+        upkeep: Upkeep,
+        listeners: Sequence[Listener],
+        exitStatus: ExitStatus,
+        *,
+        flushPool: ThreadPool,
+        workPool: ThreadPool,
+    ) -> None:
+        """Remember the parts; ``startService`` puts them to work.
+
+        :param reactor: IReactorTime and IReactorFromThreads.
+        :param listeners: what to listen on once the store is open.
+        :param exitStatus: is told of what the service cannot come back from.
+        :param flushPool: one thread, for the flushes of the log.
+        :param workPool: one thread, the same that the upkeep runs in.
+        """
+        self._reactor = reactor
+        self._store = store
+        self._broker = broker
+        self._factory = factory
+        self._upkeep = upkeep
+        self._listeners = listeners
+        self._exitStatus = exitStatus
+        self._flushPool = flushPool
+        self._workPool = workPool
+        self._ports: list[IListeningPort] = []
+        #: Fires when the start is over, whether it went well or not.
+        self.started: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Open the store in the pool, then listen."""
+        super().startService()
+        self._flushPool.start()
+        self._workPool.start()
+        self._broker.persist = self.persist
+        self._broker.onFailure = self._failed
+        _log.info("memq {version} opens its store", version=__version__)
+        self.started = self._inWorkPool(self._store.open)
+        self.started.addCallback(self._cbOpened)
+        self.started.addErrback(self._ebNotStarted)
+
+    def persist(self) -> Deferred[None]:
+        """Return a Deferred that fires when all that is committed is durable."""
+        return deferToThreadPool(self._reactor, self._flushPool, self._store.flush)
+
+    def _inWorkPool(self, call: Callable[[], None]) -> Deferred[None]:
+        return deferToThreadPool(self._reactor, self._workPool, call)
+
+    def _cbOpened(self, _: None) -> Deferred[None]:
+        status = self._store.status()
+        _log.info("{queues} queues with {messages} messages are there", **status)
+        return self._upkeep.start().addCallback(self._cbListen)
+
+    def _cbListen(self, _: None) -> Deferred[None] | None:
+        if not self.running:
+            return None
+        self._broker.start()
+        ports = [
+            listener.listen(self._reactor, self._factory)
+            for listener in self._listeners
+        ]
+        return gatherResults(ports, consumeErrors=True).addCallback(self._cbListening)
+
+    def _cbListening(self, ports: list[IListeningPort]) -> None:
+        self._ports = ports
+        for port in ports:
+            _log.info("Listening on {address}", address=port.getHost())
+
+    def _ebNotStarted(self, failure: Failure) -> None:
+        if not failure.check(StartError):
+            _log.failure("The start failed in a way that nobody foresaw", failure)
+        self._exitStatus.fail(failure.getErrorMessage())
+
+    def _failed(self, error: StoreFailed) -> None:
+        self._exitStatus.fail(str(error))
+
+    def stopService(self) -> Deferred[None]:
+        """Answer what was taken, then close everything in order."""
+        super().stopService()
+        _log.info("Stopping: answering what was taken")
+        assert self.started is not None
+        ended: Deferred[None] = Deferred()
+        self.started.addCallback(lambda _: self._stop().chainDeferred(ended))
+        return ended
+
+    def _stop(self) -> Deferred[None]:
+        ports = [maybeDeferred(port.stopListening) for port in self._ports]
+        done: Deferred[Any] = gatherResults(ports, consumeErrors=True)
+        done.addCallback(lambda _: self._drain())
+        done.addErrback(self._ebStopping)
+        done.addCallback(lambda _: self._upkeep.stop())
+        done.addErrback(self._ebStopping)
+        done.addCallback(lambda _: self._inWorkPool(self._store.close))
+        done.addErrback(self._ebStopping)
+        done.addCallback(self._cbStopped)
+        return done
+
+    def _drain(self) -> Deferred[None]:
+        """Let the connections end, and the broker after them."""
+        late = self._reactor.callLater(DRAIN_SECONDS, self._factory.abort)
+
+        def _cbGone(_: None) -> Deferred[None]:
+            if late.active():
+                late.cancel()
+            return self._broker.drain()
+
+        return self._factory.finish().addCallback(_cbGone)
+
+    def _ebStopping(self, failure: Failure) -> None:
+        if failure.check(QueueError):
+            _log.error("{error}", error=failure.value)
+        else:
+            _log.failure("The stop goes on after an error", failure)
+
+    def _cbStopped(self, _: object) -> None:
+        self._flushPool.stop()
+        self._workPool.stop()
+        _log.info("Stopped")

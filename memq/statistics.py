@@ -1,0 +1,112 @@
+"""What ``stats`` tells: counters, and the figures made of them.
+
+The first 17 figures are MemcacheQ's, by name and in its order, since monitoring
+scripts read them; memq's own follow.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from resource import RUSAGE_SELF, getrusage
+from typing import TYPE_CHECKING
+
+from memq import __version__, wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.broker import Broker
+    from memq.imemq import IQueueStore
+
+
+class Statistics:
+    """Count what happens, and tell it.
+
+    :ivar connections: connections that are open.
+    :ivar totalConnections: connections ever taken.
+    :ivar getCommands: queues asked for a message; ``getHits`` had one.
+    :ivar setCommands: messages sent; ``setHits`` were stored.
+    :ivar bytesOnDisk: bytes that the store occupied when last looked at.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        broker: Broker,
+        settings: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Start to count.
+
+        :param clock: tells the time, in seconds since 1970-01-01 UTC.
+        :param settings: every option of the server with its value.
+        """
+        self._clock = clock
+        self._broker = broker
+        self._settings = settings
+        self._started = clock.seconds()
+        self.connections = 0
+        self.bytesOnDisk = 0
+        self._zero()
+
+    def _zero(self) -> None:
+        self.totalConnections = 0
+        self.getCommands = 0
+        self.getHits = 0
+        self.setCommands = 0
+        self.setHits = 0
+        self.bytesRead = 0
+        self.bytesWritten = 0
+
+    def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
+        """Return the function that answers ``stats <topic>`` from a store."""
+        return {
+            b"": self._general,
+            b"queue": self._queues,
+            b"settings": self._options,
+            b"reset": self._reset,
+        }[topic]
+
+    def _general(self, store: IQueueStore) -> bytes:
+        return wire.formatStats(self._figures(store))
+
+    def _queues(self, store: IQueueStore) -> bytes:
+        return wire.formatCounts(store.counts())
+
+    def _options(self, store: IQueueStore) -> bytes:
+        return wire.formatStats(self._settings)
+
+    def _reset(self, store: IQueueStore) -> bytes:
+        self._zero()
+        return wire.RESET
+
+    def _figures(self, store: IQueueStore) -> Iterator[tuple[str, object]]:
+        now = self._clock.seconds()
+        usage = getrusage(RUSAGE_SELF)
+        yield "pid", os.getpid()
+        yield "uptime", int(now - self._started)
+        yield "time", int(now)
+        yield "version", __version__
+        yield "pointer_size", 64
+        yield "rusage_user", f"{usage.ru_utime:.6f}"
+        yield "rusage_system", f"{usage.ru_stime:.6f}"
+        yield "curr_connections", self.connections
+        yield "total_connections", self.totalConnections
+        yield "connection_structures", self.connections
+        yield "get_cmds", self.getCommands
+        yield "get_hits", self.getHits
+        yield "set_cmds", self.setCommands
+        yield "set_hits", self.setHits
+        yield "bytes_read", self.bytesRead
+        yield "bytes_written", self.bytesWritten
+        yield "threads", threading.active_count()
+        broker = self._broker
+        yield "durability", "synced" if broker.durable else "no-sync"
+        yield "sets_refused", "disk full" if broker.full else "no"
+        yield from store.status().items()
+        yield "bytes_on_disk", self.bytesOnDisk
+        yield "turns", broker.turns
+        yield "flushes", broker.flushes
+        yield "waiting", broker.waiting

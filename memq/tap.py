@@ -1,0 +1,218 @@
+"""The composition root: from options to a service that twistd can run.
+
+All that a person can have got wrong is looked at here, while there is still a
+terminal to say so on: the options, the user, the home and its lock, the ports,
+the log file.  Each mistake is one line on standard error and exit status 1.
+Berkeley DB is opened later, in the process that is left after a daemon's forks.
+
+The reactor is imported in ``makeService`` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from functools import partial
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
+from typing import TYPE_CHECKING, Any, cast
+
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+from twisted.python.util import runAsEffectiveUser
+
+from memq.bdb import BDBStore, StoreSettings
+from memq.broker import Broker
+from memq.errors import StartError
+from memq.factory import QueueFactory
+from memq.home import Home
+from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
+from memq.logs import LineObserver, LogFile, chooseLog
+from memq.memory import MemoryStore
+from memq.options import MEGABYTE, Options
+from memq.process import Ending, ProcessService, Signals, findOwner, raiseFileLimit
+from memq.service import QueueService
+from memq.sizes import Sizes, sizesFor
+from memq.statistics import Statistics
+from memq.upkeep import Upkeep, UpkeepSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memq.imemq import IQueueStore
+
+__all__ = ["Options", "makeService"]
+
+#: The largest page that disks write as one.
+_SAFE_PAGE = 4096
+
+_log = Logger()
+
+
+def makeService(options: Options) -> ProcessService:
+    """Return the service that ``options`` ask for, its home and ports held.
+
+    :raise SystemExit: when it cannot be; one line says why.
+    """
+    from twisted.internet import reactor
+
+    try:
+        return _makeService(options, cast("Any", reactor), options.parent or {})
+    except StartError as error:
+        raise SystemExit(f"memq: {error}") from None
+
+
+def _makeService(
+    options: Options, reactor: Any, twistd: Mapping[str, Any]
+) -> ProcessService:
+    """Take what can be refused, then put the server together.
+
+    :param twistd: the options of twistd itself.
+    :raise memq.errors.StartError: when something is refused; nothing is held.
+    """
+    with ExitStack() as undo:
+        owner = findOwner(twistd)
+        home = None
+        if options["store"] == "bdb":
+            home = Home(options["home"])
+            undo.callback(home.release)
+            runAsEffectiveUser(*owner, home.prepare)
+        listeners = _listeners(options, reactor, owner, undo)
+        log = chooseLog(twistd, bool(options["log-stderr"]), owner)
+        undo.pop_all()
+    ending = Ending(reactor)
+    process = ProcessService(
+        reactor,
+        _signals(reactor, ending, log),
+        home,
+        None if log is None else LineObserver(log, options["verbose"]),
+    )
+    queues = _queueService(options, reactor, home, listeners, ending)
+    queues.setServiceParent(process)
+    return process
+
+
+def _listeners(
+    options: Options, reactor: Any, owner: tuple[int, int], undo: ExitStack
+) -> list[Listener]:
+    """Return what to listen on.
+
+    A UNIX socket belongs to ``owner``; a TCP port below 1024 needs root.
+
+    :raise memq.errors.OptionError: when an address cannot be had.
+    """
+    listeners: list[Listener] = []
+    if "port" in options.given or not (options["socket"] or options["endpoint"]):
+        listeners += bindTCP(options["listen"], options["port"])
+        for listener in listeners:
+            undo.callback(listener.close)
+    if options["socket"]:
+        mode = options["socket-mode"]
+        checked = runAsEffectiveUser(*owner, checkUNIX, options["socket"], mode)
+        listeners.append(checked)
+    listeners += [parseEndpoint(reactor, text) for text in options["endpoint"]]
+    return listeners
+
+
+def _signals(reactor: Any, ending: Ending, log: LogFile | None) -> Signals:
+    """Return what the process does on which signal."""
+    reopen = _keepLog if log is None else log.reopen
+    return Signals(
+        reactor,
+        {SIGTERM: ending.stop, SIGINT: ending.stop, SIGHUP: reopen, SIGUSR1: reopen},
+    )
+
+
+def _keepLog(why: str) -> None:
+    """Say that the log is not memq's."""
+    _log.info("{why}: the log is twistd's, there is nothing to open again", why=why)
+
+
+def _queueService(
+    options: Options,
+    reactor: Any,
+    home: Home | None,
+    listeners: list[Listener],
+    ending: Ending,
+) -> QueueService:
+    """Return the service of the queues."""
+    sizes = _sizes(options, home)
+    options["min-free"] = sizes.minFree
+    store = _store(options, home, sizes)
+    broker = Broker(store, reactor)
+    broker.durable = not options["no-sync"]
+    statistics = Statistics(reactor, broker, options.settings())
+    workPool = ThreadPool(1, 1, "memq-work")
+    upkeep = Upkeep(
+        reactor,
+        store,
+        broker,
+        statistics,
+        partial(deferToThreadPool, reactor, workPool),
+        _upkeepSettings(options, sizes),
+    )
+    factory = QueueFactory(
+        broker,
+        upkeep,
+        statistics,
+        maxBody=options["max-body"],
+        maxConnections=raiseFileLimit(options["max-connections"]),
+        flushAllEnabled=bool(options["enable-flush-all"]),
+        verbosity=options["verbose"],
+    )
+    return QueueService(
+        reactor,
+        store,
+        broker,
+        factory,
+        upkeep,
+        listeners,
+        ending,
+        flushPool=ThreadPool(1, 1, "memq-flush"),
+        workPool=workPool,
+    )
+
+
+def _sizes(options: Options, home: Home | None) -> Sizes:
+    """Return the sizes for the file system of ``home``."""
+    total = 1 << 62
+    if home is not None:
+        room = os.statvfs(home.directory)
+        total = room.f_frsize * room.f_blocks
+    sizes = sizesFor(total)
+    if options["min-free"] is not None:
+        sizes = sizes._replace(minFree=options["min-free"])
+    return sizes
+
+
+def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
+    """Return the store, not open yet."""
+    if home is None:
+        return MemoryStore()
+    if options["page-size"] > _SAFE_PAGE:
+        _log.warn(
+            "--page-size {size}: a power cut can tear pages of more than {safe} bytes",
+            size=options["page-size"],
+            safe=_SAFE_PAGE,
+        )
+    settings = StoreSettings(
+        cacheSize=options["cache-size"] * MEGABYTE,
+        logBuffer=options["log-buffer"] * 1024,
+        pageSize=options["page-size"],
+        noSync=bool(options["no-sync"]),
+        logFile=sizes.logFile,
+    )
+    return BDBStore(home, settings)
+
+
+def _upkeepSettings(options: Options, sizes: Sizes) -> UpkeepSettings:
+    """Return how often the upkeep does what."""
+    percent = options["trickle-percent"]
+    return UpkeepSettings(
+        checkpoint=options["checkpoint"],
+        checkpointVolume=sizes.checkpointVolume,
+        trickle=options["trickle"] if percent else 0,
+        tricklePercent=percent,
+        removeLogs=options["auto-remove-logs"],
+        minFree=sizes.minFree,
+    )

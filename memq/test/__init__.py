@@ -1,0 +1,1 @@
+"""The test suite: one test_X.py beside each module X."""

@@ -1,0 +1,211 @@
+"""Tests for memq.home."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from errno import ENOLCK
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq import home as module
+from memq.errors import HomeError
+from memq.home import Home
+
+
+def write(path: str, text: str = "") -> None:
+    """Make a file."""
+    with open(path, "w") as file:
+        file.write(text)
+
+
+class HomeTestCase(SynchronousTestCase):
+    """A directory that may become a home."""
+
+    def setUp(self) -> None:
+        """Name a directory that does not exist, two levels deep."""
+        self.path = os.path.abspath(os.path.join(self.mktemp(), "data", "memq"))
+
+    def prepared(self) -> Home:
+        """Return a home that is held until the test is over."""
+        home = Home(self.path)
+        self.addCleanup(home.release)
+        home.prepare()
+        return home
+
+    def refused(self) -> str:
+        """Return why a home cannot be used, without the option's name."""
+        home = Home(self.path)
+        error = str(self.assertRaises(HomeError, home.prepare))
+        option = f"--home {self.path}: "
+        self.assertTrue(error.startswith(option), error)
+        self.assertNotIn("\n", error)
+        return error.removeprefix(option)
+
+
+class HomeTests(HomeTestCase):
+    """What a directory has to be before a store is opened in it."""
+
+    def test_made(self) -> None:
+        """A home is made with its parents, closed to others."""
+        home = self.prepared()
+        self.assertEqual(home.directory, os.path.join(self.path, "memq"))
+        self.assertTrue(home.isNew)
+        modes = [stat.S_IMODE(os.stat(p).st_mode) for p in (home.path, home.directory)]
+        self.assertEqual(modes, [0o750, 0o700])
+
+    def test_relative(self) -> None:
+        """A relative path does not change with the working directory."""
+        home = Home("data")
+        self.assertEqual(home.path, os.path.abspath("data"))
+
+    def test_madeByTwo(self) -> None:
+        """A directory that somebody else makes just now is as good."""
+        makeDirectory = os.mkdir
+
+        def mkdir(path: str, mode: int) -> None:
+            makeDirectory(path, mode)
+            makeDirectory(path, mode)
+
+        self.patch(module.os, "mkdir", mkdir)
+        self.prepared()
+
+    def test_notADirectory(self) -> None:
+        """A file in the way is named, and so is the user who met it."""
+        os.makedirs(self.path)
+        write(os.path.join(self.path, "memq"))
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        self.assertEqual(
+            self.refused(),
+            f"cannot be used by user {user}: {self.path}/memq: Not a directory",
+        )
+
+    def test_userWithoutName(self) -> None:
+        """A user without a name is called by the number."""
+        write(os.path.dirname(os.path.dirname(self.path)))
+        self.patch(module.os, "geteuid", lambda: 2**31 - 7)
+        self.assertIn("cannot be used by user 2147483641: ", self.refused())
+
+    def test_cannotLock(self) -> None:
+        """A file system without locks is refused."""
+
+        def flock(lock: int, operation: int) -> None:
+            raise OSError(ENOLCK, "No locks available")
+
+        self.patch(module.fcntl, "flock", flock)
+        self.assertTrue(self.refused().endswith(f"{self.path}: No locks available"))
+
+    def test_held(self) -> None:
+        """A second server is refused, and told who the first one is."""
+        self.prepared()
+        self.assertEqual(self.refused(), f"held by another server (pid {os.getpid()})")
+
+    def test_heldByNobodyKnown(self) -> None:
+        """The first one may not have said yet who it is."""
+        home = self.prepared()
+        os.truncate(os.path.join(home.directory, "lock"), 0)
+        self.assertEqual(self.refused(), "held by another server (pid ?)")
+
+    def test_released(self) -> None:
+        """A home that was released can be held again, by whoever comes."""
+        self.prepared().release()
+        self.prepared()
+
+    def test_staleLock(self) -> None:
+        """The lock file of a server that died is no obstacle."""
+        os.makedirs(os.path.join(self.path, "memq"))
+        write(os.path.join(self.path, "memq", "lock"), "123456789\n")
+        home = self.prepared()
+        with open(os.path.join(home.directory, "lock")) as file:
+            self.assertEqual(file.read(), f"{os.getpid()}\n")
+
+    def test_pidAfterFork(self) -> None:
+        """The process that goes on after a fork writes its own id."""
+        home = self.prepared()
+        self.patch(module.os, "getpid", lambda: 5)
+        home.writePid()
+        self.assertEqual(self.refused(), "held by another server (pid 5)")
+
+    def test_pidUnheld(self) -> None:
+        """A home that is not held has no process."""
+        home = Home(self.path)
+        home.writePid()
+        self.assertFalse(os.path.exists(self.path))
+
+    def test_unreadableParent(self) -> None:
+        """A parent that may be written but not read is good enough."""
+
+        def syncDirectory(path: str) -> None:
+            raise PermissionError
+
+        self.patch(module, "syncDirectory", syncDirectory)
+        self.prepared()
+
+    def test_parentsSynced(self) -> None:
+        """What is made is made durably, from the top down."""
+        synced: list[str] = []
+        self.patch(module, "syncDirectory", synced.append)
+        home = self.prepared()
+        data = os.path.dirname(home.path)
+        self.assertEqual(synced[-3:], [os.path.dirname(data), data, home.path])
+
+
+class VersionTests(HomeTestCase):
+    """The format that a home is written in."""
+
+    def setUp(self) -> None:
+        """Make a home that is complete."""
+        HomeTestCase.setUp(self)
+        home = Home(self.path)
+        home.prepare()
+        self.version = os.path.join(home.directory, "VERSION")
+        home.writeVersion()
+        self.written = home.isNew
+        home.release()
+
+    def test_made(self) -> None:
+        """A home with a VERSION is not new, from the moment it is written."""
+        self.assertFalse(self.written)
+        self.assertFalse(self.prepared().isNew)
+        with open(self.version) as file:
+            self.assertEqual(file.read(), "1\n")
+
+    def test_newer(self) -> None:
+        """A home of a newer format is refused, and not held."""
+        write(self.version, "2\n")
+        for _ in range(2):
+            self.assertEqual(
+                self.refused(),
+                "written by a newer memq (format 2, and this one reads 1); start it "
+                "with that one, or give another --home",
+            )
+
+    def test_damaged(self) -> None:
+        """A VERSION that says nothing is refused."""
+        for text in ("", "0\n", "one\n", "1" * 5000, "-1\n"):
+            write(self.version, text)
+            self.assertIn("which is no format of memq's", self.refused())
+
+
+class MemcacheQTests(HomeTestCase):
+    """A home that MemcacheQ left its files in."""
+
+    def test_refused(self) -> None:
+        """It is refused in words that say what to do, and left as it is."""
+        for name in ("log.0000000001", "__db.001"):
+            os.makedirs(self.path)
+            write(os.path.join(self.path, "queue.list"))
+            write(os.path.join(self.path, name))
+            self.assertIn("MemcacheQ's queues are in it, and ", self.refused())
+            self.assertEqual(
+                sorted(os.listdir(self.path)), sorted([name, "queue.list"])
+            )
+            os.rename(self.path, self.path + name)
+
+    def test_queueOfThatName(self) -> None:
+        """A file called queue.list alone is not MemcacheQ's."""
+        os.makedirs(self.path)
+        write(os.path.join(self.path, "queue.list"))
+        write(os.path.join(self.path, "log.1"))
+        self.prepared()

@@ -1,0 +1,35 @@
+"""Tests for memq.sizes."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.sizes import MEGABYTE, Sizes, sizesFor
+
+
+class SizesTests(SynchronousTestCase):
+    """What memq uses of a file system beside the messages."""
+
+    def test_large(self) -> None:
+        """On a large disk: 64 MB logs, 256 MB between checkpoints, 384 MB free."""
+        self.assertEqual(
+            sizesFor(100 * 1024 * MEGABYTE),
+            Sizes(64 * MEGABYTE, 256 * MEGABYTE, 384 * MEGABYTE),
+        )
+
+    def test_small(self) -> None:
+        """On a small one they shrink, and 10 % are kept free."""
+        self.assertEqual(
+            sizesFor(320 * MEGABYTE),
+            Sizes(10 * MEGABYTE, 20 * MEGABYTE, 32 * MEGABYTE),
+        )
+
+    def test_aQuarter(self) -> None:
+        """Two logs, the log between checkpoints and what is free stay under 1/4."""
+        for megabytes in (64, 256, 1024, 2048, 4096, 8192):
+            total = megabytes * MEGABYTE
+            sizes = sizesFor(total)
+            used = 2 * sizes.logFile + sizes.checkpointVolume + sizes.minFree
+            self.assertLess(used, total / 4)
+
+    def test_tiny(self) -> None:
+        """Logs never get too small to work with."""
+        self.assertEqual(sizesFor(1000), Sizes(MEGABYTE, MEGABYTE, 100))

@@ -1,0 +1,164 @@
+"""Upkeep: the periodic work on the store, in the thread pool.
+
+- trickle: write changed pages early, so that a put always finds a clean one;
+- checkpoint: bound the time of a recovery, by time and by volume of log;
+- log removal after each checkpoint, unless the logs are to be kept;
+- with no-sync, a flush a second, which is what a power cut can cost;
+- watch the room on the file system: below --min-free, pushes are refused.
+
+A failure is logged with its cause and tried again at the next round; one that
+the store cannot come back from ends the broker.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+from memq.errors import StoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
+
+    from memq.broker import Broker
+    from memq.imemq import IQueueStore
+    from memq.statistics import Statistics
+
+#: Seconds between two looks at the disk, and between two flushes with no-sync.
+WATCH_INTERVAL = 1.0
+
+_log = Logger()
+
+
+class UpkeepSettings(NamedTuple):
+    """How often, and how much.
+
+    :ivar checkpoint: seconds between checkpoints, 0 for those by volume only.
+    :ivar checkpointVolume: bytes of log after which there is one anyway; a
+        recovery takes about 7 ms a MB of log.
+    :ivar trickle: seconds between trickles, 0 for none.
+    :ivar tricklePercent: how much of the cache a trickle leaves clean, 1 to 100.
+    :ivar removeLogs: whether log files that are not needed are removed.
+    :ivar minFree: bytes free on the file system below which pushes are refused.
+    """
+
+    checkpoint: float = 300.0
+    checkpointVolume: int = 256 * 1024 * 1024
+    trickle: float = 0.5
+    tricklePercent: int = 60
+    removeLogs: bool = True
+    minFree: int = 64 * 1024 * 1024
+
+
+class Upkeep:
+    """Do the periodic work of one store."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        store: IQueueStore,
+        broker: Broker,
+        statistics: Statistics,
+        run: Callable[..., Deferred[Any]],
+        settings: UpkeepSettings,
+    ) -> None:
+        """Remember what to work on.
+
+        :param run: calls a function in a thread, one after the other, and
+            returns a Deferred of its result.
+        """
+        self._store = store
+        self._broker = broker
+        self._statistics = statistics
+        self._run = run
+        self._settings = settings
+        self._clock = clock
+        self._calls: list[LoopingCall] = []
+        self._ended: list[Deferred[LoopingCall]] = []
+
+    def start(self) -> Deferred[None]:
+        """Begin, once the store is open; fires after a first look at the disk."""
+        settings = self._settings
+        first = self._look()
+        self._every(WATCH_INTERVAL, self._watch)
+        self._every(settings.trickle, self._trickle)
+        self._every(settings.checkpoint, self.checkpoint)
+        if not self._broker.durable:
+            self._every(WATCH_INTERVAL, self._flush)
+        return first
+
+    def _every(self, interval: float, work: Callable[[], Deferred[None]]) -> None:
+        if interval <= 0:
+            return
+        call = LoopingCall(lambda: work().addErrback(self._ebFailed))
+        call.clock = self._clock
+        self._calls.append(call)
+        self._ended.append(call.start(interval, now=False))
+
+    def stop(self) -> Deferred[None]:
+        """End; fires when nothing is under way any more."""
+        for call in self._calls:
+            call.stop()
+        self._calls = []
+        return gatherResults(self._ended).addCallback(lambda _: None)
+
+    def checkpoint(self) -> Deferred[None]:
+        """Make a checkpoint, and remove log files that it made superfluous."""
+        done = self._run(self._store.checkpoint)
+        if self._settings.removeLogs:
+            done.addCallback(lambda _: self.removeLogs())
+        return done
+
+    def removeLogs(self) -> Deferred[None]:
+        """Remove log files that no recovery needs."""
+        return self._run(self._store.removeLogs).addCallback(lambda _: None)
+
+    def _trickle(self) -> Deferred[None]:
+        done = self._run(self._store.trickle, self._settings.tricklePercent)
+        return done.addCallback(lambda _: None)
+
+    def _flush(self) -> Deferred[None]:
+        return self._run(self._store.flush)
+
+    def _watch(self) -> Deferred[None]:
+        done = self._look()
+        done.addCallback(self._cbLooked)
+        return done
+
+    def _cbLooked(self, _: None) -> Deferred[None] | None:
+        if self._store.logged() >= self._settings.checkpointVolume:
+            return self.checkpoint()
+        return None
+
+    def _look(self) -> Deferred[None]:
+        def look() -> tuple[int | None, int]:
+            return self._store.freeBytes(), self._store.bytesOnDisk()
+
+        return self._run(look).addCallback(self._cbMeasured)
+
+    def _cbMeasured(self, measured: tuple[int | None, int]) -> None:
+        free, self._statistics.bytesOnDisk = measured
+        full = free is not None and free < self._settings.minFree
+        if full != self._broker.full:
+            self._broker.full = full
+            if full:
+                _log.error(
+                    "Sets are refused: {free} bytes are free, --min-free is {least}",
+                    free=free,
+                    least=self._settings.minFree,
+                )
+            else:
+                _log.info("Sets are taken again: {free} bytes are free", free=free)
+
+    def _ebFailed(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, StoreFailed):
+            self._broker.fail(error)
+        else:
+            _log.error("Upkeep failed, and is tried again: {error}", error=error)
