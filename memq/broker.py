@@ -32,13 +32,14 @@ The broker knows neither the wire nor how anything is stored.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
-from memq.message import Message
+from memq.errors import QueueError, StoreError, StoreFailed
+from memq.operations import Operation, PutBack
+from memq.session import UNDELIVERED_BYTES, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.imemq import IQueueStore
+    from memq.message import Message
 
 #: The most operations of a turn: about 10 ms of work, and far from what the
 #: store's lock table holds.
@@ -55,8 +57,6 @@ TURN_OPERATIONS = 1000
 TURN_BYTES = 4 * 1024 * 1024
 #: A session's share of the operations of a turn that others take part in.
 SHARE = 64
-#: Bytes taken for a session and not delivered yet, at which it is left out.
-UNDELIVERED_BYTES = 1024 * 1024
 #: The most messages of deleted queues that are removed between two turns.
 SWEEP_MESSAGES = 100
 
@@ -69,238 +69,6 @@ def _asQueueError(error: Exception) -> QueueError:
         return error
     _log.failure("An operation failed in a way that nobody foresaw")
     return QueueError()
-
-
-class Operation:
-    """Something that a session asks of the store, and what came of it.
-
-    :ivar done: the result is final, and durable if it has to be.
-    """
-
-    __slots__ = ("done", "result", "session")
-
-    #: Whether it is carried out although the client has gone.
-    outlivesSession = True
-
-    def __init__(self, session: Session) -> None:
-        """Make an operation that has not run."""
-        self.session = session
-        self.done = False
-        #: What ``run`` found; an error when it failed.
-        self.result: Any = None
-
-    def run(self, store: IQueueStore) -> int:
-        """Run inside a transaction, and set ``result``.
-
-        :return: 0 when nothing changed, else 1 + the bytes of body moved.
-        """
-        raise NotImplementedError
-
-    def undo(self) -> None:
-        """Forget a run whose transaction was undone."""
-        self.result = None
-
-
-class Push(Operation):
-    """Append a message; the result is its sequence number."""
-
-    __slots__ = ("body", "flags", "queue")
-
-    def __init__(self, session: Session, queue: bytes, flags: int, body: bytes) -> None:
-        """Take over the message."""
-        self.session = session
-        self.done = False
-        self.result = None
-        self.queue = queue
-        self.flags = flags
-        self.body = body
-
-    def run(self, store: IQueueStore) -> int:
-        """Append it."""
-        self.result = store.push(self.queue, self.flags, self.body)
-        return 1 + len(self.body)
-
-
-class Pop(Operation):
-    """Take a message; the result is it, or None if there is none."""
-
-    __slots__ = ("queue",)
-
-    outlivesSession = False
-
-    def __init__(self, session: Session, queue: bytes) -> None:
-        """Remember where from."""
-        self.session = session
-        self.done = False
-        self.result = None
-        self.queue = queue
-
-    def run(self, store: IQueueStore) -> int:
-        """Take it."""
-        result = self.result = store.pop(self.queue)
-        if result is None:
-            return 0
-        if isinstance(result, Message):
-            size = len(result.body)
-            self.session.undelivered += size
-            return 1 + size
-        return 1
-
-    def undo(self) -> None:
-        """Forget the message as well."""
-        if isinstance(self.result, Message):
-            self.session.undelivered -= len(self.result.body)
-        self.result = None
-
-
-class PutBack(Operation):
-    """Return a message to its place; the result is whether there was one."""
-
-    __slots__ = ("message", "queue")
-
-    def __init__(self, session: Session, queue: bytes, message: Message) -> None:
-        """Take over the message."""
-        super().__init__(session)
-        self.queue = queue
-        self.message = message
-
-    def run(self, store: IQueueStore) -> int:
-        """Put it back."""
-        self.result = store.putBack(self.queue, self.message)
-        return 1
-
-
-class Delete(Operation):
-    """Delete a queue; the result is whether there was one."""
-
-    __slots__ = ("queue",)
-
-    def __init__(self, session: Session, queue: bytes) -> None:
-        """Remember which."""
-        super().__init__(session)
-        self.queue = queue
-
-    def run(self, store: IQueueStore) -> int:
-        """Delete it."""
-        self.result = store.delete(self.queue)
-        return int(self.result)
-
-
-class EmptyAll(Operation):
-    """Empty every queue; the result is how many messages that discarded."""
-
-    __slots__ = ()
-
-    def run(self, store: IQueueStore) -> int:
-        """Empty them."""
-        self.result = sum(store.empty(count.name) for count in store.counts())
-        return int(self.result > 0)
-
-
-class Ask(Operation):
-    """Ask the store something in its place among the others."""
-
-    __slots__ = ("question",)
-
-    outlivesSession = False
-
-    def __init__(
-        self, session: Session, question: Callable[[IQueueStore], object]
-    ) -> None:
-        """Remember the question; the result is its answer."""
-        super().__init__(session)
-        self.question = question
-
-    def run(self, store: IQueueStore) -> int:
-        """Ask."""
-        self.result = self.question(store)
-        return 0
-
-
-class Session:
-    """One client, as the broker sees it.
-
-    :ivar inbox: operations that did not run yet.
-    :ivar undelivered: bytes of bodies taken and not given to the client yet.
-    """
-
-    __slots__ = (
-        "_broker",
-        "blocked",
-        "deliver",
-        "gone",
-        "inbox",
-        "undelivered",
-        "waits",
-    )
-
-    def __init__(self, broker: Broker, deliver: Callable[[], None]) -> None:
-        """Make a session; ``deliver`` is called when operations are done."""
-        self._broker = broker
-        self.deliver = deliver
-        self.inbox: deque[Operation] = deque()
-        self.undelivered = 0
-        #: Whether the client has stopped reading.
-        self.blocked = False
-        #: Whether the session stands in the broker's rotation.
-        self.waits = False
-        self.gone = False
-
-    @property
-    def runnable(self) -> bool:
-        """Whether operations of this session may run now."""
-        return bool(self.inbox) and (
-            self.gone or (not self.blocked and self.undelivered < UNDELIVERED_BYTES)
-        )
-
-    def submit(self, operation: Operation) -> None:
-        """Ask for an operation; it runs after those submitted before it."""
-        self.inbox.append(operation)
-        if not self.waits:
-            self._broker.enqueue(self)
-
-    def push(self, queue: bytes, flags: int, body: bytes) -> Operation:
-        """Ask to append a message, and return the operation."""
-        operation = Push(self, queue, flags, body)
-        if self._broker.full:
-            operation.result = OutOfSpace()
-            operation.done = True
-        else:
-            self.submit(operation)
-        return operation
-
-    def pop(self, queue: bytes) -> Operation:
-        """Ask for a message, and return the operation."""
-        operation = Pop(self, queue)
-        self.submit(operation)
-        return operation
-
-    def answered(self, result: object) -> Operation:
-        """Return an operation that is done, for what needs no store."""
-        operation = Operation(self)
-        operation.result = result
-        operation.done = True
-        return operation
-
-    def catchUp(self) -> None:
-        """Note that what was taken has been given to the client."""
-        if self.inbox and not self.waits:
-            self._broker.enqueue(self)
-
-    def block(self) -> None:
-        """Note that the client does not read."""
-        self.blocked = True
-
-    def unblock(self) -> None:
-        """Note that the client reads again."""
-        self.blocked = False
-        self.catchUp()
-
-    def leave(self) -> None:
-        """Note that the client is gone: what it sent counts, what it asks does not."""
-        self.gone = True
-        self.inbox = deque(each for each in self.inbox if each.outlivesSession)
-        self.catchUp()
 
 
 class Broker:

@@ -1,11 +1,5 @@
 """QueueProtocol: one client's connection, in the memcached text protocol.
 
-A LineReceiver that changes into raw mode for a body that arrives in pieces.
-Commands that are whole in the data at hand are taken from it directly, which is
-what makes it fast; only what is left over, a line or a body in pieces, goes
-through LineReceiver's buffers.  Both ways lead through the same grammar and the
-same two methods, ``_execute`` and ``_executeWithBody``.
-
 Replies leave in the order of the commands.  Each command appends to ``_replies``
 an operation and the function that will render its result; whenever operations
 are done, all that stands ready at the front is sent in one write.
@@ -25,38 +19,33 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from twisted.protocols.basic import LineReceiver
-from zope.interface import implementer
+from zope.interface import Attribute, implementer
 
 from memq import __version__, wire
-from memq.broker import Ask, Delete, EmptyAll, Operation, Pop
 from memq.errors import (
     BadChunk,
     BadLine,
-    BodyTooLarge,
     FlushAllDisabled,
-    LineTooLong,
     QueueError,
     StoreError,
     StoreFailed,
     UnknownCommand,
 )
+from memq.framing import CommandReceiver
 from memq.message import Message
+from memq.operations import Ask, Delete, EmptyAll, Operation, Pop
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
-    from memq.broker import Session
     from memq.factory import QueueFactory
+    from memq.session import Session
 
 #: Replies under way at which a connection is not read from any more.
 MAX_REPLIES = 1024
 #: Bytes of bodies under way at which a connection is not read from any more.
 MAX_BYTES = 2 * 1024 * 1024
-
-_CRLF = b"\r\n"
-_CR = 13
 
 _log = Logger()
 
@@ -88,32 +77,27 @@ class _WriteGate:
 class _ITransport(ITCPTransport, IConsumer):
     """What a connection's transport provides."""
 
+    disconnecting = Attribute("Whether loseConnection was called.")
 
-class QueueProtocol(LineReceiver):
+
+class QueueProtocol(CommandReceiver):
     """Carry out the commands of one connection."""
 
     transport: _ITransport
-    delimiter = b"\n"
-    #: LineReceiver counts a CR at the end of the line.
-    MAX_LENGTH = wire.MAX_LINE + 1
 
     def __init__(self, factory: QueueFactory) -> None:
         """Make the protocol of a connection that is about to be made."""
+        super().__init__(factory.maxBody)
         self.factory: QueueFactory = factory
         self.session = factory.broker.session(self._deliver)
         self._statistics = factory.statistics
+        self._traces = factory.traces
         #: What is to be answered, in order.
         self._replies: deque[tuple[Operation, _Render]] = deque()
         #: Bytes of bodies that are in ``_replies``.
         self._bytes = 0
         #: A get whose names have not all been asked for.
         self._getting: _MultiGet | None = None
-        #: The command whose body is being received, and what there is of it.
-        self._command: wire.Set | wire.Refused | None = None
-        self._chunks: list[bytes] = []
-        self._missing = 0
-        #: Whether the connection ends once ``_replies`` are sent.
-        self._closing = False
 
     def connectionMade(self) -> None:
         """Begin."""
@@ -126,117 +110,34 @@ class QueueProtocol(LineReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End: what was taken for this client and not sent goes back."""
         self.factory.disconnected(self)
-        self._chunks = []
+        super().connectionLost(reason)
         self._getting = None
         self.session.leave()
+        self._deliver()
+
+    def finish(self) -> None:
+        """Take no more commands; close when those taken are answered."""
+        self.close()
         self._deliver()
 
     # What comes in.
 
     def dataReceived(self, data: bytes) -> None:
-        """Take whole commands from the data; leave pieces to LineReceiver."""
+        """Count the bytes, and take the commands in them."""
         self._statistics.bytesRead += len(data)
-        if self.line_mode and not self.paused:
-            self._receive(self.clearLineBuffer() + data)
-        else:
-            super().dataReceived(data)
+        super().dataReceived(data)
 
-    def _receive(self, data: bytes) -> None:
-        find = data.find
-        length = len(data)
-        start = 0
-        while not self.paused:
-            newline = find(b"\n", start)
-            if newline < 0:
-                break
-            end = newline - (newline > start and data[newline - 1] == _CR)
-            if end - start > wire.MAX_LINE:
-                break
-            command = self._parse(data[start:end])
-            if type(command) is wire.Set or (
-                type(command) is wire.Refused and command.size is not None
-            ):
-                body = newline + 1
-                after = body + command.size  # type: ignore[operator]
-                if after + 2 > length:
-                    break
-                start = after + 2
-                complete = data[after:start] == _CRLF
-                self._executeWithBody(command, data[body:after], complete)
-            else:
-                start = newline + 1
-                self._execute(command)
-        if start < length and not self._closing:
-            super().dataReceived(data[start:])
+    def allReceived(self) -> None:
+        """Send what needed no store."""
         self._deliver()
 
-    def lineReceived(self, line: bytes) -> None:
-        """Carry out a line that came in pieces, or whose body does."""
-        line = line.removesuffix(b"\r")
-        if len(line) > wire.MAX_LINE:
-            self.lineLengthExceeded(line)
-            return
-        command = self._parse(line)
-        if isinstance(command, wire.Set | wire.Refused) and command.size is not None:
-            self._command = command
-            self._missing = command.size + 2
-            self.setRawMode()
-        else:
-            self._execute(command)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        """Collect a body, or throw it away; execute its command at its end."""
-        command, missing = self._command, self._missing
-        assert command is not None
-        part = data[:missing]
-        self._missing = missing = missing - len(part)
-        if type(command) is wire.Set:
-            self._chunks.append(part)
-        if missing:
-            return
-        body = b"".join(self._chunks)
-        self._chunks = []
-        self._command = None
-        self.setLineMode()
-        self._executeWithBody(command, body[:-2], body.endswith(_CRLF))
-        rest = data[len(part) :]
-        if self.paused:
-            super().dataReceived(rest)
-        else:
-            self._receive(rest)
-
-    def lineLengthExceeded(self, line: bytes) -> None:
-        """Refuse a line that is too long, and close."""
-        self._refuse(LineTooLong())
-
-    def _parse(self, line: bytes) -> wire.Command:
-        command = wire.parse(line)
-        if self.factory.traces:
-            _log.info("{peer} {line!r}", peer=self._peer(), line=line[:1000])
-        if type(command) is wire.Set and command.size > self.factory.maxBody:
-            return wire.Refused(BodyTooLarge(), command.size, command.noreply)
-        return command
-
-    def finish(self) -> None:
-        """Take no more commands; close when those taken are answered."""
-        self._close()
-        self._deliver()
-
-    # Commands.
-
-    def _executeWithBody(
-        self, command: wire.Command, body: bytes, complete: bool
-    ) -> None:
-        """Carry out a command whose body has arrived.
-
-        :param complete: whether the body was followed by CR LF.
-        """
-        if type(command) is not wire.Set:
-            self._execute(command)
-            return
+    def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
+        """Append a message."""
+        if self._traces:
+            self._trace(command)
         self._statistics.setCommands += 1
         if not complete:
-            self._refuse(BadChunk(), command.noreply)
+            self.refuse(BadChunk(), command.noreply)
             return
         self._bytes += len(body)
         operation = self.session.push(command.queue, command.flags, body)
@@ -244,12 +145,17 @@ class QueueProtocol(LineReceiver):
             operation, self._ignorePush if command.noreply else self._renderPush
         )
 
-    def _execute(self, command: wire.Command) -> None:
-        """Carry out a command without a body."""
+    def execute(self, command: wire.Command) -> None:
+        """Carry out a command that has no body."""
+        if self._traces:
+            self._trace(command)
         if type(command) is wire.Get:
             self._get(command)
         else:
             _COMMANDS[type(command)](self, command)
+
+    def _trace(self, command: wire.Command) -> None:
+        _log.info("{peer} {command}", peer=self._peer(), command=command)
 
     def _await(self, operation: Operation, render: _Render) -> None:
         """Answer with what an operation will find, after all replies before it."""
@@ -267,19 +173,12 @@ class QueueProtocol(LineReceiver):
         """Answer with this, after all replies before it."""
         self._await(self.session.answered(reply), self._renderBytes)
 
-    def _refuse(self, error: QueueError, noreply: bool = False) -> None:
+    def refuse(self, error: QueueError, noreply: bool = False) -> None:
+        """Answer an error, after all replies before it."""
         render = self._renderNothing if noreply else self._renderBytes
         self._await(self.session.answered(error), render)
         if error.closes:
-            self._close()
-
-    def _close(self) -> None:
-        """Take no more commands, and close when all replies are sent."""
-        self._closing = True
-        self.clearLineBuffer()
-        self.setLineMode()
-        if not self.paused:
-            self.pauseProducing()
+            self.close()
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
@@ -311,9 +210,9 @@ class QueueProtocol(LineReceiver):
 
     def _flushAll(self, command: wire.FlushAll) -> None:
         if not self.factory.flushAllEnabled:
-            self._refuse(FlushAllDisabled(), command.noreply)
+            self.refuse(FlushAllDisabled(), command.noreply)
         elif command.delay:
-            self._refuse(BadLine(), command.noreply)
+            self.refuse(BadLine(), command.noreply)
         else:
             operation = EmptyAll(self.session)
             self.session.submit(operation)
@@ -354,10 +253,10 @@ class QueueProtocol(LineReceiver):
         done.addCallback(lambda _: answer(wire.OK)).addErrback(_ebFailed)
 
     def _quit(self, command: wire.Quit) -> None:
-        self._close()
+        self.close()
 
     def _refused(self, command: wire.Refused) -> None:
-        self._refuse(command.error, command.noreply)
+        self.refuse(command.error, command.noreply)
 
     # What goes out.
 
@@ -380,8 +279,8 @@ class QueueProtocol(LineReceiver):
             return
         if self._getting is not None:
             self._askForMore()
-        if self._closing:
-            if not replies:
+        if self.closing:
+            if not replies and not self.transport.disconnecting:
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
         elif self.paused and self._getting is None and not self._isFull():
@@ -444,7 +343,7 @@ class QueueProtocol(LineReceiver):
         elif self.factory.verbose:
             _log.warn("{peer} is told: {error}", peer=self._peer(), error=error)
         if error.closes:
-            self._close()
+            self.close()
         return wire.formatError(error)
 
     def _peer(self) -> str:

@@ -16,6 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -55,6 +56,15 @@ class ExitStatus(Protocol):
 
     def fail(self, reason: str) -> None:
         """Log why, stop the reactor, and exit with a status that is not 0."""
+
+
+def _words(address: object) -> str:
+    """Return where a port listens, as a person writes it."""
+    if isinstance(address, IPv6Address):
+        return f"[{address.host}]:{address.port}"
+    if isinstance(address, IPv4Address):
+        return f"{address.host}:{address.port}"
+    return str(getattr(address, "name", address))
 
 
 class QueueService(Service):
@@ -131,7 +141,7 @@ class QueueService(Service):
     def _cbListening(self, ports: list[IListeningPort]) -> None:
         self._ports = ports
         for port in ports:
-            _log.info("Listening on {address}", address=port.getHost())
+            _log.info("Listening on {address}", address=_words(port.getHost()))
 
     def _ebNotStarted(self, failure: Failure) -> None:
         if not failure.check(StartError):

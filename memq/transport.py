@@ -19,24 +19,31 @@ class _SendsAtOnce(FileDescriptor):
 
     #: Whether the last attempt to send left nothing behind.
     _sentAll = False
+    #: Whether the reactor was asked to say when more can be sent.
+    _registered = False
 
-    def startWriting(self: Any) -> None:
+    def startWriting(self) -> None:
         """Send what is buffered; register only when some of it stays."""
         self._sentAll = False
-        if self.doWrite() is None and self._sentAll:
-            return
+        if self.doWrite() is not None or not self._sentAll:
+            self._register()
+
+    def _register(self) -> None:
+        self._registered = True
         super().startWriting()
 
-    def stopWriting(self: Any) -> None:
+    def stopWriting(self) -> None:
         """Note that everything is sent."""
         self._sentAll = True
-        super().stopWriting()
+        if self._registered:
+            self._registered = False
+            super().stopWriting()
 
-    def loseConnection(self: Any, *reason: object) -> None:
+    def loseConnection(self, *reason: Any) -> None:
         """Close when everything is sent; the reactor does it, in its next round."""
         super().loseConnection(*reason)
         if self.connected and self.disconnecting:
-            super().startWriting()
+            self._register()
 
 
 class EagerServer(_SendsAtOnce, tcp.Server):

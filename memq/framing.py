@@ -1,0 +1,164 @@
+"""CommandReceiver: bytes of a connection become commands, bodies included.
+
+A LineReceiver that changes into raw mode for a body that arrives in pieces.
+Commands that are whole in the data at hand are taken from it directly, which is
+what makes it fast; only what is left over, a line or a body in pieces, goes
+through LineReceiver's buffers.  Both ways lead through the same grammar and end
+in the same two methods, ``execute`` and ``executeWithBody``.
+
+A receiver that is paused keeps what it got, unread; one that is closing drops it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+
+from memq import wire
+from memq.errors import BodyTooLarge, LineTooLong, QueueError
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+_CRLF = b"\r\n"
+_CR = 13
+
+
+class CommandReceiver(LineReceiver):
+    """Call a method for each command that a client sends."""
+
+    delimiter = b"\n"
+    #: LineReceiver counts a CR at the end of the line.
+    MAX_LENGTH = wire.MAX_LINE + 1
+
+    def __init__(self, maxBody: int) -> None:
+        """Begin with nothing received.
+
+        :param maxBody: bytes of the largest body; a larger one is thrown away.
+        """
+        self._maxBody = maxBody
+        #: The command whose body is being received, and what there is of it.
+        self._command: wire.Set | wire.Refused | None = None
+        self._chunks: list[bytes] = []
+        self._missing = 0
+        #: Whether no more commands are taken, for good.
+        self.closing = False
+
+    def execute(self, command: wire.Command) -> None:
+        """Carry out a command that has no body, or one that was thrown away."""
+        raise NotImplementedError
+
+    def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
+        """Carry out a set.
+
+        :param complete: whether CR LF came after the body.
+        """
+        raise NotImplementedError
+
+    def refuse(self, error: QueueError) -> None:
+        """Answer an error that is no command's."""
+        raise NotImplementedError
+
+    def allReceived(self) -> None:
+        """Do what is to be done once after all commands of a packet."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Take no more commands, and forget what came of the next one."""
+        self.closing = True
+        self._chunks = []
+        self.clearLineBuffer()
+        self.setLineMode()
+        if not self.paused:
+            self.pauseProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Forget what came of the next command."""
+        self.closing = True
+        self._chunks = []
+        self.clearLineBuffer()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take whole commands from the data; leave pieces to LineReceiver."""
+        if self.line_mode and not self.paused:
+            self._takeCommands(self.clearLineBuffer() + data)
+        else:
+            super().dataReceived(data)
+
+    def _takeCommands(self, data: bytes) -> None:
+        find = data.find
+        length = len(data)
+        start = 0
+        while not self.paused:
+            newline = find(b"\n", start)
+            if newline < 0:
+                break
+            end = newline - (newline > start and data[newline - 1] == _CR)
+            if end - start > wire.MAX_LINE:
+                break
+            command = self._parse(data[start:end])
+            if type(command) is wire.Set:
+                body = newline + 1
+                after = body + command.size
+                if after + 2 > length:
+                    break
+                start = after + 2
+                complete = data[after:start] == _CRLF
+                self.executeWithBody(command, data[body:after], complete)
+            elif type(command) is wire.Refused and command.size is not None:
+                after = newline + 1 + command.size + 2
+                if after > length:
+                    break
+                start = after
+                self.execute(command)
+            else:
+                start = newline + 1
+                self.execute(command)
+        if start < length and not self.closing:
+            super().dataReceived(data[start:])
+        self.allReceived()
+
+    def lineReceived(self, line: bytes) -> None:
+        """Carry out a line that came in pieces, or whose body does."""
+        line = line.removesuffix(b"\r")
+        if len(line) > wire.MAX_LINE:
+            self.lineLengthExceeded(line)
+            return
+        command = self._parse(line)
+        if isinstance(command, wire.Set | wire.Refused) and command.size is not None:
+            self._command = command
+            self._missing = command.size + 2
+            self.setRawMode()
+        else:
+            self.execute(command)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Collect a body, or throw it away; execute its command at its end."""
+        command = self._command
+        part = data[: self._missing]
+        self._missing -= len(part)
+        if type(command) is wire.Set:
+            self._chunks.append(part)
+        if self._missing:
+            return
+        self._command = None
+        self.setLineMode()
+        if type(command) is wire.Set:
+            body = b"".join(self._chunks)
+            self._chunks = []
+            self.executeWithBody(command, body[:-2], body.endswith(_CRLF))
+        elif command is not None:
+            self.execute(command)
+        self._takeCommands(data[len(part) :])
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is too long."""
+        self.refuse(LineTooLong())
+
+    def _parse(self, line: bytes) -> wire.Command:
+        command = wire.parse(line)
+        if type(command) is wire.Set and command.size > self._maxBody:
+            return wire.Refused(BodyTooLarge(), command.size, command.noreply)
+        return command

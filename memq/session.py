@@ -1,0 +1,108 @@
+"""Session: one client, as the broker sees it.
+
+What the client asks for waits in the inbox, in order, until the broker takes it
+into a turn.  The session knows when its client cannot be given more: when it
+stopped reading, or when much was taken for it that is not delivered yet.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from memq.errors import OutOfSpace
+from memq.operations import Operation, Pop, Push
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.broker import Broker
+
+#: Bytes taken for a session and not delivered yet, at which it is left out.
+UNDELIVERED_BYTES = 1024 * 1024
+
+
+class Session:
+    """One client, as the broker sees it.
+
+    :ivar inbox: operations that did not run yet.
+    :ivar undelivered: bytes of bodies taken and not given to the client yet.
+    """
+
+    __slots__ = (
+        "_broker",
+        "blocked",
+        "deliver",
+        "gone",
+        "inbox",
+        "undelivered",
+        "waits",
+    )
+
+    def __init__(self, broker: Broker, deliver: Callable[[], None]) -> None:
+        """Make a session; ``deliver`` is called when operations are done."""
+        self._broker = broker
+        self.deliver = deliver
+        self.inbox: deque[Operation] = deque()
+        self.undelivered = 0
+        #: Whether the client has stopped reading.
+        self.blocked = False
+        #: Whether the session stands in the broker's rotation.
+        self.waits = False
+        self.gone = False
+
+    @property
+    def runnable(self) -> bool:
+        """Whether operations of this session may run now."""
+        return bool(self.inbox) and (
+            self.gone or (not self.blocked and self.undelivered < UNDELIVERED_BYTES)
+        )
+
+    def submit(self, operation: Operation) -> None:
+        """Ask for an operation; it runs after those submitted before it."""
+        self.inbox.append(operation)
+        if not self.waits:
+            self._broker.enqueue(self)
+
+    def push(self, queue: bytes, flags: int, body: bytes) -> Operation:
+        """Ask to append a message, and return the operation."""
+        operation = Push(self, queue, flags, body)
+        if self._broker.full:
+            operation.result = OutOfSpace()
+            operation.done = True
+        else:
+            self.submit(operation)
+        return operation
+
+    def pop(self, queue: bytes) -> Operation:
+        """Ask for a message, and return the operation."""
+        operation = Pop(self, queue)
+        self.submit(operation)
+        return operation
+
+    def answered(self, result: object) -> Operation:
+        """Return an operation that is done, for what needs no store."""
+        operation = Operation(self)
+        operation.result = result
+        operation.done = True
+        return operation
+
+    def catchUp(self) -> None:
+        """Note that what was taken has been given to the client."""
+        if self.inbox and not self.waits:
+            self._broker.enqueue(self)
+
+    def block(self) -> None:
+        """Note that the client does not read."""
+        self.blocked = True
+
+    def unblock(self) -> None:
+        """Note that the client reads again."""
+        self.blocked = False
+        self.catchUp()
+
+    def leave(self) -> None:
+        """Note that the client is gone: what it sent counts, what it asks does not."""
+        self.gone = True
+        self.inbox = deque(each for each in self.inbox if each.outlivesSession)
+        self.catchUp()
