@@ -151,6 +151,8 @@ class BDBStore:
         self._transaction: Any = None
         self._cursor: Any = None
         self._checkpointAt = (1, 0)
+        #: What the store cannot come back from, once it has happened.
+        self._failure: StoreFailed | None = None
 
     # Maintenance: any thread.
 
@@ -230,9 +232,28 @@ class BDBStore:
         cursor.close()
         self._catalog.load(queues, nextId)
 
+    def _error(self, error: db.DBError) -> StoreError:
+        """Return what to raise, and remember a failure that is for good."""
+        meaning = _storeError(error)
+        if isinstance(meaning, StoreFailed):
+            self._failure = meaning
+        return meaning
+
+    def _refuseAfterFailure(self) -> None:
+        """Raise the failure that was for good, if there was one.
+
+        After a sync that failed, the next one may report success although the
+        bytes are lost; and what was told to have failed must not be made durable.
+        """
+        if self._failure is not None:
+            raise self._failure
+
     def close(self) -> None:
-        """Make everything durable and close the environment."""
-        if self._queues is None:
+        """Make everything durable and close the environment.
+
+        A store that has failed is left as a crash would leave it.
+        """
+        if self._queues is None or self._failure is not None:
             return
         environment = self._environment
         try:
@@ -241,23 +262,27 @@ class BDBStore:
             self._messages.close()
             environment.close()
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
         finally:
             self._environment = self._queues = self._messages = None
 
     def flush(self) -> None:
         """Write and sync the log."""
+        self._refuseAfterFailure()
         try:
             self._environment.log_flush()
         except db.DBError as error:
-            raise StoreFailed(f"the log cannot be synced: {error.args[-1]}") from error
+            why = f"the log cannot be synced: {error.args[-1]}"
+            self._failure = StoreFailed(why)
+            raise self._failure from error
 
     def checkpoint(self) -> None:
         """Write all changed pages, and move the marker."""
+        self._refuseAfterFailure()
         try:
             self._checkpoint(self._environment)
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
 
     def _checkpoint(self, environment: Any) -> None:
         environment.txn_checkpoint(0)
@@ -271,10 +296,11 @@ class BDBStore:
 
     def trickle(self, percent: int) -> int:
         """Write changed pages until this much of the cache is clean."""
+        self._refuseAfterFailure()
         try:
             return int(self._environment.memp_trickle(percent))
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
 
     def removeLogs(self) -> int:
         """Remove the log files before the last checkpoint."""
@@ -282,7 +308,7 @@ class BDBStore:
             unused = self._environment.log_archive()
             self._environment.log_archive(db.DB_ARCH_REMOVE)
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
         return len(unused)
 
     def logged(self) -> int:
@@ -308,7 +334,7 @@ class BDBStore:
         try:
             self._transaction = self._environment.txn_begin()
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
 
     def commit(self) -> None:
         """Write the rows that changed, and commit."""
@@ -319,7 +345,7 @@ class BDBStore:
             transaction.commit(self._commitFlags)
         except db.DBError as error:
             self.abort()
-            raise _storeError(error) from error
+            raise self._error(error) from error
         self._deleted.extend(self._deletedInTransaction)
         self._deletedInTransaction.clear()
         self._catalog.settle()
@@ -362,7 +388,7 @@ class BDBStore:
         try:
             self._messages.put(_packKey(entry.id, sequence), record, self._transaction)
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
         return sequence
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
@@ -383,7 +409,7 @@ class BDBStore:
                 message = DamagedMessage(f"message {sequence} of its queue: {error}")
             cursor.delete()
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
         entry.taken += 1
         entry.head = sequence + 1
         return message
@@ -412,7 +438,7 @@ class BDBStore:
             finally:
                 cursor.close()
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
         id, sequence = _unpackKey(key)
         try:
             return unpackRecord(id, sequence, record)
@@ -429,7 +455,7 @@ class BDBStore:
         try:
             self._messages.put(key, record, self._transaction)
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
         entry.taken -= 1
         entry.head = min(entry.head, message.sequence)
         return True
@@ -454,7 +480,7 @@ class BDBStore:
         try:
             self._queues.put(_TOMBSTONE + _ID.pack(id), b"", self._transaction)
         except db.DBError as error:
-            raise _storeError(error) from error
+            raise self._error(error) from error
         self._deletedInTransaction.append(id)
 
     def isUnswept(self) -> bool:
@@ -475,7 +501,7 @@ class BDBStore:
                 done = False
         except db.DBError as error:
             self.abort()
-            raise _storeError(error) from error
+            raise self._error(error) from error
         self.commit()
         if done:
             self._deleted.popleft()

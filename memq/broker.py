@@ -98,6 +98,7 @@ class Broker:
         self._committed: list[Operation] = []
         self._flushing: list[Operation] = []
         self._failure: StoreFailed | None = None
+        self._stopping = False
         self._idle: Deferred[None] | None = None
         self._own = self.session(self._cbPutBack)
         self._puttingBack: deque[PutBack] = deque()
@@ -138,6 +139,7 @@ class Broker:
         Queues that were deleted are not swept any further; the next start goes
         on with it.
         """
+        self._stopping = True
         self._idle = Deferred()
         self._schedule()
         return self._idle
@@ -166,7 +168,7 @@ class Broker:
             self._refuseWaiting(self._failure)
         elif self._waiting:
             self._run()
-        sweeping = self._idle is None and self._failure is None and self._sweep()
+        sweeping = not self._stopping and self._failure is None and self._sweep()
         if self._waiting or sweeping:
             self._schedule()
         elif self._idle is not None and not (self._committed or self._flushing):

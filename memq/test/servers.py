@@ -1,0 +1,135 @@
+"""Real servers for tests: started as a person starts them, stopped by their pid.
+
+A server takes a free port and says in its log which; nothing here sleeps or
+guesses.  Every wait has a bound, after which the log is shown.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+from signal import SIGTERM, Signals
+from typing import IO
+
+import memq
+
+#: Where the package lies: the first place that a server looks for it.
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(memq.__file__)))
+#: Runs twistd with the Python that runs the tests.
+TWISTD = (
+    sys.executable,
+    "-c",
+    "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()",
+)
+#: Seconds that anything a server does may take.
+PATIENCE = 60.0
+
+
+def environment() -> dict[str, str]:
+    """Return the environment in which a server finds this memq."""
+    path = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+class Server:
+    """A real ``twistd -n memq`` on a home of the test's.
+
+    :ivar port: the TCP port, once it is started.
+    :ivar log: the lines that it has logged.
+    """
+
+    def __init__(self, home: str, *options: str) -> None:
+        """Name the home and the further options; nothing is started yet."""
+        self.home = home
+        self._arguments = ["--home", home, "--port", "0", *options]
+        self.port = 0
+        self.log: list[str] = []
+        self._changed = threading.Condition()
+        self._ended = False
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> Server:
+        """Start it, and wait until it listens."""
+        self.log = []
+        self._ended = False
+        self._process = subprocess.Popen(
+            [*TWISTD, "-n", "--pidfile=", "memq", *self._arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment(),
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self._reader = threading.Thread(target=self._read, args=[self._process.stdout])
+        self._reader.start()
+        line = self.waitForLine("Listening on 127.0.0.1:")
+        self.port = int(line.rpartition(":")[2])
+        return self
+
+    def _read(self, output: IO[str]) -> None:
+        for line in output:
+            with self._changed:
+                self.log.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def waitForLine(self, words: str) -> str:
+        """Wait for a line of the log that has these words, and return it."""
+
+        def find() -> str | None:
+            return next((line for line in self.log if words in line), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: find() or self._ended, PATIENCE)
+            found = find()
+        assert found is not None, f"no line with {words!r} in:\n" + "\n".join(self.log)
+        return found
+
+    def connect(self) -> socket.socket:
+        """Return a new connection."""
+        return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
+
+    def talk(self, request: bytes) -> bytes:
+        """Return all that is answered to a request that ends in quit."""
+        with self.connect() as client:
+            client.sendall(request)
+            return b"".join(iter(lambda: client.recv(65536), b""))
+
+    def wait(self) -> int:
+        """Wait for the end, and return the exit status."""
+        assert self._process is not None
+        assert self._reader is not None
+        status = self._process.wait(PATIENCE)
+        self._reader.join(PATIENCE)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        return status
+
+    def stop(self, number: Signals = SIGTERM) -> int:
+        """End it with a signal, and return the exit status; twice is once."""
+        if self._process is None:
+            return 0
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        status = self.wait()
+        self._process = None
+        return status
+
+    def residentBytes(self) -> int:
+        """Return the most memory that it ever had resident."""
+        with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["VmHWM"].split()[0]) * 1024
