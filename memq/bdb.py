@@ -166,15 +166,15 @@ class BDBStore:
             self._queues = self._openTable("queues")
             self._load()
             self.checkpoint()
+            if self._home.isNew:
+                self._home.writeVersion()
         except db.DBError as error:
             raise HomeError(
                 f"--home {self._home.path}: Berkeley DB cannot open it: "
                 f"{_storeError(error)}"
             ) from error
-        except DamagedRow as error:
+        except (DamagedRow, StoreError, OSError) as error:
             raise HomeError(f"--home {self._home.path}: {error}") from error
-        if self._home.isNew:
-            self._home.writeVersion()
 
     def _openEnvironment(self) -> None:
         settings = self._settings
@@ -283,6 +283,8 @@ class BDBStore:
             self._checkpoint(self._environment)
         except db.DBError as error:
             raise self._error(error) from error
+        except OSError as error:
+            raise StoreError(f"the marker cannot be written: {error}") from error
 
     def _checkpoint(self, environment: Any) -> None:
         environment.txn_checkpoint(0)
