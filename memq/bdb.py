@@ -66,6 +66,8 @@ if TYPE_CHECKING:
 
     from memq.home import Home
 
+__all__ = ["BDBStore", "StoreSettings", "db"]
+
 _KEY = Struct(">IQ")
 _packKey = _KEY.pack
 _unpackKey = _KEY.unpack
@@ -194,6 +196,9 @@ class BDBStore:
         table.set_flags(db.DB_CHKSUM)
         # Only a new home gets new tables: a lost one must not become an empty one.
         create = db.DB_CREATE if self._home.isNew else 0
+        path = os.path.join(self._home.directory, name)
+        if not create and not os.path.exists(path):
+            raise HomeError(f"{path} is missing: restore it")
         table.open(name, None, db.DB_BTREE, _TABLE_FLAGS | create, _FILE_MODE)
         table.set_get_returns_none(2)
         return table
@@ -204,8 +209,6 @@ class BDBStore:
         cursor = self._environment.log_cursor()
         try:
             found = cursor.set((marker.file, marker.offset))
-        except db.DBError:
-            found = None
         finally:
             cursor.close()
         if found is None or not marker.covers(found[1]):

@@ -34,10 +34,10 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
-from memq.errors import QueueError, StoreError, StoreFailed
+from memq.errors import QueueError, StoreFailed
 from memq.operations import Operation, PutBack
 from memq.session import UNDELIVERED_BYTES, Session
 
@@ -98,7 +98,8 @@ class Broker:
         self._committed: list[Operation] = []
         self._flushing: list[Operation] = []
         self._failure: StoreFailed | None = None
-        self._stopping = False
+        #: Whether messages of deleted queues are removed.
+        self._sweeps = True
         self._idle: Deferred[None] | None = None
         self._own = self.session(self._cbPutBack)
         self._puttingBack: deque[PutBack] = deque()
@@ -139,7 +140,7 @@ class Broker:
         Queues that were deleted are not swept any further; the next start goes
         on with it.
         """
-        self._stopping = True
+        self._sweeps = False
         self._idle = Deferred()
         self._schedule()
         return self._idle
@@ -152,6 +153,7 @@ class Broker:
         lost = [*self._flushing, *self._committed]
         self._flushing, self._committed = [], []
         for operation in lost:
+            operation.undo()
             operation.result = error
         self._finish(lost)
         self._schedule()
@@ -168,7 +170,7 @@ class Broker:
             self._refuseWaiting(self._failure)
         elif self._waiting:
             self._run()
-        sweeping = not self._stopping and self._failure is None and self._sweep()
+        sweeping = self._sweeps and self._failure is None and self._sweep()
         if self._waiting or sweeping:
             self._schedule()
         elif self._idle is not None and not (self._committed or self._flushing):
@@ -269,7 +271,7 @@ class Broker:
             return
         self._flushing, self._committed = self._committed, []
         self.flushes += 1
-        done = self.persist()
+        done = maybeDeferred(self.persist)
         done.addCallbacks(self._cbFlushed, self._ebFlushed)
         done.addErrback(self._ebBug)
 
@@ -309,8 +311,10 @@ class Broker:
             return store.isUnswept() and store.sweep(SWEEP_MESSAGES)
         except StoreFailed as error:
             self.fail(error)
-        except StoreError as error:
-            _log.error("Messages of deleted queues wait for a start: {e}", e=error)
+        except Exception as error:
+            self._sweeps = False
+            why = _asQueueError(error)
+            _log.error("Messages of deleted queues wait for a start: {why}", why=why)
         return False
 
     def _cbPutBack(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol, ServerFactory
 
 from memq.errors import TooManyConnections
@@ -88,13 +88,12 @@ class QueueFactory(ServerFactory):
 
     def finish(self) -> Deferred[None]:
         """End every connection once its commands are answered; fires after the last."""
-        empty = self._empty = Deferred()
         for connection in list(self.connections):
             connection.finish()
         if not self.connections:
-            self._empty = None
-            empty.callback(None)
-        return empty
+            return succeed(None)
+        self._empty = Deferred()
+        return self._empty
 
     def abort(self) -> None:
         """Cut off the connections that are left."""

@@ -156,6 +156,8 @@ class CommandReceiver(LineReceiver):
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""
         self.refuse(LineTooLong())
+        # It may stand behind a body, where no other end of the packet is seen.
+        self.allReceived()
 
     def _parse(self, line: bytes) -> wire.Command:
         command = wire.parse(line)

@@ -16,7 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+from twisted.internet.interfaces import (
+    IConsumer,
+    IPushProducer,
+    ITCPTransport,
+    IUNIXTransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from zope.interface import Attribute, implementer
@@ -40,7 +45,6 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.factory import QueueFactory
-    from memq.session import Session
 
 #: Replies under way at which a connection is not read from any more.
 MAX_REPLIES = 1024
@@ -54,21 +58,21 @@ _Render = Callable[[Operation], bytes]
 
 @implementer(IPushProducer)
 class _WriteGate:
-    """Tell a session when its transport's buffer is full, and when it is not."""
+    """Tell a connection when its transport's buffer is full, and when it is not."""
 
-    __slots__ = ("_session",)
+    __slots__ = ("_protocol",)
 
-    def __init__(self, session: Session) -> None:
-        """Stand between a transport and this session."""
-        self._session = session
+    def __init__(self, protocol: QueueProtocol) -> None:
+        """Stand between a transport and this protocol."""
+        self._protocol = protocol
 
     def pauseProducing(self) -> None:
         """Note that the client does not read."""
-        self._session.block()
+        self._protocol.block()
 
     def resumeProducing(self) -> None:
         """Note that it reads again."""
-        self._session.unblock()
+        self._protocol.unblock()
 
     def stopProducing(self) -> None:
         """Do nothing: connectionLost follows."""
@@ -102,10 +106,13 @@ class QueueProtocol(CommandReceiver):
     def connectionMade(self) -> None:
         """Begin."""
         self.factory.connected(self)
-        if ITCPTransport.providedBy(self.transport):
+        # A UNIX socket's transport says that it is TCP's too, and refuses these.
+        if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(
+            self.transport
+        ):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(_WriteGate(self.session), True)
+        self.transport.registerProducer(_WriteGate(self), True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End: what was taken for this client and not sent goes back."""
@@ -118,6 +125,17 @@ class QueueProtocol(CommandReceiver):
     def finish(self) -> None:
         """Take no more commands; close when those taken are answered."""
         self.close()
+        self._deliver()
+
+    def block(self) -> None:
+        """Take no more from a client that does not read what it is sent."""
+        self.session.block()
+        if not self.paused:
+            self.pauseProducing()
+
+    def unblock(self) -> None:
+        """Go on: the client reads again."""
+        self.session.unblock()
         self._deliver()
 
     # What comes in.
@@ -167,7 +185,11 @@ class QueueProtocol(CommandReceiver):
                 self.pauseProducing()
 
     def _isFull(self) -> bool:
-        return len(self._replies) >= MAX_REPLIES or self._bytes >= MAX_BYTES
+        return (
+            len(self._replies) >= MAX_REPLIES
+            or self._bytes >= MAX_BYTES
+            or self.session.blocked
+        )
 
     def _answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
@@ -262,21 +284,19 @@ class QueueProtocol(CommandReceiver):
 
     def _deliver(self) -> None:
         """Send all replies that are ready, in order."""
+        if self.session.gone:
+            self._giveBackAll()
+            return
         replies = self._replies
         ready: list[bytes] = []
         while replies and replies[0][0].done:
             operation, render = replies.popleft()
-            if self.session.gone:
-                self._giveBack(operation)
-            else:
-                ready.append(render(operation))
+            ready.append(render(operation))
         if ready:
             data = b"".join(ready)
             self._statistics.bytesWritten += len(data)
             self.transport.write(data)
             self.session.catchUp()
-        if self.session.gone:
-            return
         if self._getting is not None:
             self._askForMore()
         if self.closing:
@@ -285,6 +305,15 @@ class QueueProtocol(CommandReceiver):
                 self.transport.loseConnection()
         elif self.paused and self._getting is None and not self._isFull():
             self.resumeProducing()
+
+    def _giveBackAll(self) -> None:
+        """Give back what is taken by now, whatever stands before it in the line."""
+        replies, self._replies = self._replies, deque()
+        for reply in replies:
+            if reply[0].done:
+                self._giveBack(reply[0])
+            else:
+                self._replies.append(reply)
 
     def _giveBack(self, operation: Operation) -> None:
         """Put a message back that nobody is there to receive."""

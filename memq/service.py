@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, FirstError, gatherResults, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -133,17 +133,18 @@ class QueueService(Service):
             return None
         self._broker.start()
         ports = [
-            listener.listen(self._reactor, self._factory)
+            listener.listen(self._reactor, self._factory).addCallback(self._cbListening)
             for listener in self._listeners
         ]
-        return gatherResults(ports, consumeErrors=True).addCallback(self._cbListening)
+        return gatherResults(ports, consumeErrors=True).addCallback(lambda _: None)
 
-    def _cbListening(self, ports: list[IListeningPort]) -> None:
-        self._ports = ports
-        for port in ports:
-            _log.info("Listening on {address}", address=_words(port.getHost()))
+    def _cbListening(self, port: IListeningPort) -> None:
+        self._ports.append(port)
+        _log.info("Listening on {address}", address=_words(port.getHost()))
 
     def _ebNotStarted(self, failure: Failure) -> None:
+        if isinstance(failure.value, FirstError):
+            failure = failure.value.subFailure
         if not failure.check(StartError):
             _log.failure("The start failed in a way that nobody foresaw", failure)
         self._exitStatus.fail(failure.getErrorMessage())
@@ -163,6 +164,7 @@ class QueueService(Service):
     def _stop(self) -> Deferred[None]:
         ports = [maybeDeferred(port.stopListening) for port in self._ports]
         done: Deferred[Any] = gatherResults(ports, consumeErrors=True)
+        done.addErrback(self._ebStopping)
         done.addCallback(lambda _: self._drain())
         done.addErrback(self._ebStopping)
         done.addCallback(lambda _: self._upkeep.stop())

@@ -110,21 +110,31 @@ class Upkeep:
 
     def checkpoint(self) -> Deferred[None]:
         """Make a checkpoint, and remove log files that it made superfluous."""
-        done = self._run(self._store.checkpoint)
+        done = self._work(self._store.checkpoint)
         if self._settings.removeLogs:
             done.addCallback(lambda _: self.removeLogs())
         return done
 
     def removeLogs(self) -> Deferred[None]:
         """Remove log files that no recovery needs."""
-        return self._run(self._store.removeLogs).addCallback(lambda _: None)
+        return self._work(self._store.removeLogs)
 
     def _trickle(self) -> Deferred[None]:
-        done = self._run(self._store.trickle, self._settings.tricklePercent)
-        return done.addCallback(lambda _: None)
+        return self._work(self._store.trickle, self._settings.tricklePercent)
 
     def _flush(self) -> Deferred[None]:
-        return self._run(self._store.flush)
+        return self._work(self._store.flush)
+
+    def _work(self, *call: Any) -> Deferred[None]:
+        """Call something of the store in the pool; what it returns does not matter."""
+        done = self._run(*call)
+        return done.addCallbacks(lambda _: None, self._ebWork)
+
+    def _ebWork(self, failure: Failure) -> Failure:
+        """End the broker, whoever asked for the work, when the store has failed."""
+        if isinstance(failure.value, StoreFailed):
+            self._broker.fail(failure.value)
+        return failure
 
     def _watch(self) -> Deferred[None]:
         done = self._look()
@@ -157,8 +167,7 @@ class Upkeep:
                 _log.info("Sets are taken again: {free} bytes are free", free=free)
 
     def _ebFailed(self, failure: Failure) -> None:
-        error = failure.value
-        if isinstance(error, StoreFailed):
-            self._broker.fail(error)
-        else:
-            _log.error("Upkeep failed, and is tried again: {error}", error=error)
+        if not failure.check(StoreFailed):
+            _log.error(
+                "Upkeep failed, and is tried again: {error}", error=failure.value
+            )

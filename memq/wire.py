@@ -288,8 +288,14 @@ def formatValue(
 
 
 def formatVersion(version: str) -> bytes:
-    """Return the reply to version."""
-    return b"VERSION %b\r\n" % version.encode("ascii")
+    """Return the reply to version: 1, then the first two numbers of memq's version.
+
+    libmemcached breaks off with a server whose first number is not 1 to 255.
+
+    :param version: three numbers with dots.
+    """
+    major, minor, _ = version.split(".")
+    return f"VERSION 1.{major}.{minor}\r\n".encode("ascii")
 
 
 def formatStats(figures: Iterable[tuple[str, object]]) -> bytes:

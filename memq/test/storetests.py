@@ -1,0 +1,404 @@
+"""The contract of IQueueStore: one suite, run on every store."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from memq.imemq import IQueueStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.message import Message
+
+MEGABYTE = 1024 * 1024
+
+
+def dump(store: Any) -> str:
+    """Return what is in a store as text: a line a queue, then its messages.
+
+    It takes the messages out in a transaction that it undoes.
+    """
+    lines = []
+    store.begin()
+    for name, pushed, taken in store.counts():
+        lines.append(f"{name.decode('latin-1')} {pushed}/{taken}")
+        while (message := store.pop(name)) is not None:
+            lines.append(f"  {message.sequence} {message.flags} {message.body!r}")
+    store.abort()
+    return "\n".join(lines)
+
+
+class StoreContract:
+    """What holds for every store; mixed into a test case."""
+
+    store: Any
+
+    def setUp(self: Any) -> None:
+        """Open what makeStore, the test case's own, makes."""
+        self.store = self.makeStore()
+        self.store.open()
+
+    def tearDown(self) -> None:
+        """Close it, and let lost failures blame their own test."""
+        self.store.close()
+        gc.collect()
+
+    def transact(self, work: Callable[[], Any]) -> Any:
+        """Do something in a transaction, and return what it returned."""
+        self.store.begin()
+        result = work()
+        self.store.commit()
+        return result
+
+    def push(self, queue: bytes, *bodies: bytes) -> None:
+        """Append messages in a transaction of their own."""
+        self.transact(lambda: [self.store.push(queue, 0, body) for body in bodies])
+
+    def pop(self, queue: bytes) -> Any:
+        """Take a message in a transaction of its own."""
+        return self.transact(lambda: self.store.pop(queue))
+
+    def bodies(self, queue: bytes) -> list[bytes]:
+        """Take all messages of a queue."""
+        found = []
+        while (message := self.pop(queue)) is not None:
+            found.append(message.body)
+        return found
+
+    def test_interface(self: Any) -> None:
+        """It provides the interface."""
+        self.assertTrue(verifyObject(IQueueStore, self.store))
+
+    def test_newStore(self: Any) -> None:
+        """A new store has no queues, and nothing to sweep."""
+        self.assertEqual(dump(self.store), "")
+        self.assertEqual(self.store.status()["queues"], 0)
+        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.sweep(10))
+
+    def test_order(self: Any) -> None:
+        """Messages come out in the order in which they went in."""
+        bodies = [b"%d" % number for number in range(300)]
+        self.push(b"q", *bodies)
+        self.assertEqual(self.bodies(b"q"), bodies)
+
+    def test_message(self: Any) -> None:
+        """A message has its flags, time, place and body."""
+        sequence = self.transact(lambda: self.store.push(b"q", 4294967295, b"x"))
+        message = self.pop(b"q")
+        self.assertEqual(
+            (message.sequence, message.flags, message.body),
+            (sequence, 4294967295, b"x"),
+        )
+        self.assertGreater(message.time, 1_700_000_000_000)
+
+    def test_bodies(self: Any) -> None:
+        """Bodies are any bytes, from none to 64 MiB."""
+        for body in (b"", b"\0", bytes(range(256)), b"\r\nEND\r\n", b"x" * MEGABYTE):
+            self.push(b"q", body)
+            self.assertEqual(self.pop(b"q").body, body)
+
+    def test_largestBody(self: Any) -> None:
+        """A body of 64 MiB comes back whole."""
+        body = b"0123456789abcdef" * (4 * MEGABYTE)
+        self.push(b"q", body)
+        self.assertTrue(self.pop(b"q").body == body)
+
+    def test_names(self: Any) -> None:
+        """Queues keep apart, however alike their names are."""
+        names = [b"q", b"q1", b"Q", b"..", b"messages", b"\xff" * 250, b"!"]
+        for name in names:
+            self.push(name, name)
+        for name in names:
+            self.assertEqual(self.bodies(name), [name])
+
+    def test_popOfNothing(self: Any) -> None:
+        """There is nothing in a queue that is empty, or is not there."""
+        self.push(b"q", b"x")
+        self.pop(b"q")
+        self.assertIsNone(self.pop(b"q"))
+        self.assertIsNone(self.pop(b"other"))
+        self.assertEqual(dump(self.store), "q 1/1")
+
+    def test_counts(self: Any) -> None:
+        """Counts are sorted by name, and say how many went in and out."""
+        self.push(b"b", b"1", b"2", b"3")
+        self.push(b"a", b"1")
+        self.pop(b"b")
+        self.assertEqual(list(self.store.counts()), [(b"a", 1, 0), (b"b", 3, 1)])
+        status = self.store.status()
+        self.assertEqual((status["queues"], status["messages"]), (2, 3))
+
+    def test_peek(self: Any) -> None:
+        """A peek shows the head and leaves it there."""
+        self.push(b"q", b"1", b"2")
+        self.assertEqual(self.transact(lambda: self.store.peek(b"q")).body, b"1")
+        self.assertEqual(self.bodies(b"q"), [b"1", b"2"])
+
+    def test_peekAtNothing(self: Any) -> None:
+        """A peek at an empty queue, or none, shows nothing."""
+        self.push(b"q", b"1")
+        self.pop(b"q")
+        self.assertIsNone(self.transact(lambda: self.store.peek(b"q")))
+        self.assertIsNone(self.transact(lambda: self.store.peek(b"other")))
+
+    def test_putBack(self: Any) -> None:
+        """Messages that are put back stand in their old places."""
+        self.push(b"q", b"0", b"1", b"2", b"3")
+        taken = [self.pop(b"q") for _ in range(3)]
+        for message in (taken[2], taken[0]):
+            self.assertTrue(
+                self.transact(lambda back=message: self.store.putBack(b"q", back))
+            )
+        self.assertEqual(dump(self.store).split("\n")[0], "q 4/1")
+        self.assertEqual(self.bodies(b"q"), [b"0", b"2", b"3"])
+
+    def test_putBackAfterDelete(self: Any) -> None:
+        """A message whose queue was deleted goes with it, even into a new one."""
+        self.push(b"q", b"old")
+        message = self.pop(b"q")
+        self.transact(lambda: self.store.delete(b"q"))
+        self.assertFalse(self.transact(lambda: self.store.putBack(b"q", message)))
+        self.push(b"q", b"new")
+        self.assertFalse(self.transact(lambda: self.store.putBack(b"q", message)))
+        self.assertEqual(self.bodies(b"q"), [b"new"])
+
+    def test_delete(self: Any) -> None:
+        """A deleted queue is gone at once; a push makes a new one."""
+        self.push(b"q", b"1", b"2")
+        self.assertTrue(self.transact(lambda: self.store.delete(b"q")))
+        self.assertFalse(self.transact(lambda: self.store.delete(b"q")))
+        self.assertEqual(dump(self.store), "")
+        self.push(b"q", b"new")
+        self.assertEqual(dump(self.store), "q 1/0\n  0 0 b'new'")
+
+    def test_deleteWhatIsNew(self: Any) -> None:
+        """A queue can be made, deleted and made again in one transaction."""
+        self.store.begin()
+        self.store.push(b"q", 0, b"1")
+        self.assertTrue(self.store.delete(b"q"))
+        self.store.commit()
+        self.assertEqual(dump(self.store), "")
+        self.store.begin()
+        self.store.push(b"q", 0, b"1")
+        self.store.delete(b"q")
+        self.store.push(b"q", 0, b"2")
+        self.store.commit()
+        self.assertEqual(dump(self.store), "q 1/0\n  0 0 b'2'")
+
+    def test_empty(self: Any) -> None:
+        """An emptied queue stays, its messages counted as taken."""
+        self.push(b"q", b"1", b"2", b"3")
+        self.pop(b"q")
+        self.assertEqual(self.transact(lambda: self.store.empty(b"q")), 2)
+        self.assertEqual(dump(self.store), "q 3/3")
+        self.assertEqual(self.transact(lambda: self.store.empty(b"q")), 0)
+        self.assertEqual(self.transact(lambda: self.store.empty(b"other")), 0)
+        self.push(b"q", b"4")
+        self.assertEqual(dump(self.store), "q 4/3\n  3 0 b'4'")
+
+    def test_sweep(self: Any) -> None:
+        """Deleted messages are removed a slice at a time, others are not."""
+        self.push(b"q", *[b"x"] * 25)
+        self.push(b"keep", b"k")
+        self.push(b"r", b"y")
+        self.transact(lambda: (self.store.delete(b"q"), self.store.delete(b"r")))
+        slices = 0
+        while self.store.isUnswept():
+            self.store.sweep(10)
+            slices += 1
+        self.assertGreaterEqual(slices, 3)
+        self.assertEqual(dump(self.store), "keep 1/0\n  0 0 b'k'")
+
+    def test_abort(self: Any) -> None:
+        """An abort leaves everything as it was, and can be repeated."""
+        self.push(b"q", b"1", b"2")
+        self.push(b"r", b"3")
+        before = dump(self.store)
+        for _ in range(2):
+            self.store.begin()
+            message = self.store.pop(b"q")
+            self.store.push(b"q", 0, b"x")
+            self.store.push(b"new", 0, b"y")
+            self.store.pop(b"q")
+            self.store.putBack(b"q", message)
+            self.store.delete(b"r")
+            self.store.push(b"r", 0, b"z")
+            self.store.empty(b"q")
+            self.store.abort()
+            self.store.abort()
+            self.assertEqual(dump(self.store), before)
+            self.assertFalse(self.store.isUnswept())
+
+    def test_manyQueues(self: Any) -> None:
+        """There may be ten thousand queues."""
+        self.transact(
+            lambda: [self.store.push(b"q%d" % n, 0, b"%d" % n) for n in range(10_000)]
+        )
+        self.assertEqual(self.store.status()["queues"], 10_000)
+        self.assertEqual(self.pop(b"q7777").body, b"7777")
+
+    def test_maintenance(self: Any) -> None:
+        """Flush, checkpoint, trickle and log removal change nothing."""
+        self.push(b"q", b"1")
+        before = dump(self.store)
+        self.store.flush()
+        self.store.checkpoint()
+        self.assertGreaterEqual(self.store.trickle(100), 0)
+        self.assertGreaterEqual(self.store.removeLogs(), 0)
+        self.assertGreaterEqual(self.store.logged(), 0)
+        self.assertGreaterEqual(self.store.bytesOnDisk(), 0)
+        self.assertNotEqual(self.store.freeBytes(), 0)
+        self.assertEqual(dump(self.store), before)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Any sequence of transactions, against lists in memory."""
+
+    #: Makes an open store.
+    make: Callable[[], Any]
+
+    def __init__(self) -> None:
+        """Begin with a new store, and nothing in it."""
+        super().__init__()
+        self.store = type(self).make()
+        self.store.open()
+        #: Bodies by queue as committed, and as the transaction sees them.
+        self.committed: dict[bytes, list[bytes]] = {}
+        self.now: dict[bytes, list[bytes]] = {}
+        self.taken: list[tuple[bytes, Message]] = []
+        self.open = False
+
+    queues = some.sampled_from([b"a", b"b"])
+
+    @precondition(lambda self: not self.open)
+    @rule()
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self.store.begin()
+        self.open = True
+        self.taken = []
+        self.now = {name: list(bodies) for name, bodies in self.committed.items()}
+
+    @precondition(lambda self: self.open)
+    @rule(queue=queues, body=some.binary(max_size=20))
+    def push(self, queue: bytes, body: bytes) -> None:
+        """Append."""
+        self.store.push(queue, 0, body)
+        self.now.setdefault(queue, []).append(body)
+
+    @precondition(lambda self: self.open)
+    @rule(queue=queues)
+    def pop(self, queue: bytes) -> None:
+        """Take what the model says."""
+        message = self.store.pop(queue)
+        bodies = self.now.get(queue)
+        assert (message and message.body) == (bodies[0] if bodies else None)
+        if bodies:
+            bodies.pop(0)
+            self.taken.append((queue, message))
+
+    @precondition(lambda self: self.open and self.taken)
+    @rule()
+    def putBack(self) -> None:
+        """Return the message that was taken last."""
+        queue, message = self.taken.pop()
+        assert self.store.putBack(queue, message)
+        self.now[queue].insert(0, message.body)
+
+    @precondition(lambda self: self.open)
+    @rule(queue=queues)
+    def delete(self, queue: bytes) -> None:
+        """Delete a queue."""
+        assert self.store.delete(queue) == (queue in self.now)
+        self.now.pop(queue, None)
+        self.taken = [each for each in self.taken if each[0] != queue]
+
+    @precondition(lambda self: self.open)
+    @rule(queue=queues)
+    def empty(self, queue: bytes) -> None:
+        """Empty a queue."""
+        assert self.store.empty(queue) == len(self.now.get(queue, []))
+        self.now.update({name: [] for name in self.now if name == queue})
+        # Those that were taken of it can go back still, unless it has a new id.
+        self.taken = []
+
+    @precondition(lambda self: self.open)
+    @rule()
+    def commit(self) -> None:
+        """Commit."""
+        self.store.commit()
+        self.committed = self.now
+        self.open = False
+
+    @precondition(lambda self: self.open)
+    @rule()
+    def abort(self) -> None:
+        """Undo."""
+        self.store.abort()
+        self.open = False
+
+    @precondition(lambda self: not self.open)
+    @rule(limit=some.integers(1, 3))
+    def sweep(self, limit: int) -> None:
+        """Remove some of what was deleted."""
+        self.store.sweep(limit)
+
+    @precondition(lambda self: not self.open)
+    @rule()
+    def compare(self) -> None:
+        """Find what the model says, and nothing else."""
+        depths = {name: pushed - taken for name, pushed, taken in self.store.counts()}
+        assert depths == {name: len(bodies) for name, bodies in self.committed.items()}
+        lines = [line for line in dump(self.store).split("\n") if line[:1] == " "]
+        expected = [
+            repr(body)
+            for name in sorted(self.committed)
+            for body in self.committed[name]
+        ]
+        assert [line.split(" ", 4)[4] for line in lines] == expected
+
+    def teardown(self) -> None:
+        """Close the store."""
+        self.store.abort()
+        self.compare()
+        self.store.close()
+
+
+MACHINE_SETTINGS = settings(
+    max_examples=30,
+    stateful_step_count=40,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def machineTest(
+    make: Callable[[], Any], machine: type[StoreMachine] = StoreMachine
+) -> type[SynchronousTestCase]:
+    """Return a test case that runs the machine on stores that ``make`` makes."""
+
+    class Machine(machine):  # type: ignore[valid-type, misc]
+        """The machine, on these stores."""
+
+    Machine.make = staticmethod(make)
+    case = Machine.TestCase
+    case.settings = MACHINE_SETTINGS
+
+    class MachineTests(SynchronousTestCase):
+        """Any sequence of transactions does what the model says."""
+
+        def test_machine(self) -> None:
+            """Any sequence of transactions does what the model says."""
+            case("runTest").runTest()
+
+    return MachineTests

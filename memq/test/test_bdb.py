@@ -1,0 +1,572 @@
+"""BDBStore keeps the contract of a store, and survives what a disk survives."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from hypothesis.stateful import precondition, rule
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.bdb import BDBStore, StoreSettings, db
+from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
+from memq.home import Home
+from memq.marker import Marker, writeMarker
+from memq.test.servers import PATIENCE, environment
+from memq.test.storetests import StoreContract, StoreMachine, dump, machineTest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
+
+
+def storeAt(path: str, settings: StoreSettings = SMALL) -> BDBStore:
+    """Return a store on the home at ``path``, held, not open."""
+    home = Home(path)
+    home.prepare()
+    return BDBStore(home, settings)
+
+
+def crashed(store: Any, path: str) -> BDBStore:
+    """Return an open store on a copy of another's files, as a crash leaves them."""
+    shutil.copytree(store._home.path, path)
+    copy = storeAt(path)
+    copy.open()
+    return copy
+
+
+class BDBTestCase(SynchronousTestCase):
+    """Has stores on homes of its own."""
+
+    def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return a store on a new home, not open."""
+        return self.storeAt(os.path.abspath(self.mktemp()), settings)
+
+    def storeAt(self, path: str, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return a store on the home at ``path``, closed when the test ends."""
+        store = storeAt(path, settings)
+        self.addCleanup(store._home.release)
+        self.addCleanup(store.close)
+        return store
+
+    def openStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return an open store on a new home."""
+        store = self.makeStore(settings)
+        store.open()
+        return store
+
+    def reopened(self, store: BDBStore) -> BDBStore:
+        """Return a store on the same home, opened after this one was closed."""
+        store.close()
+        store._home.release()
+        again = self.storeAt(store._home.path)
+        again.open()
+        return again
+
+    def crashed(self, store: BDBStore) -> BDBStore:
+        """Return what a restart finds when this store's process is killed now."""
+        copy = crashed(store, os.path.abspath(self.mktemp()))
+        self.addCleanup(copy._home.release)
+        self.addCleanup(copy.close)
+        return copy
+
+    def fill(self, store: BDBStore, queue: bytes, *bodies: bytes) -> None:
+        """Append messages in one transaction."""
+        store.begin()
+        for body in bodies:
+            store.push(queue, 0, body)
+        store.commit()
+
+
+class BDBStoreTests(StoreContract, BDBTestCase):
+    """The contract."""
+
+
+class BDBStoreModelTests(SynchronousTestCase):
+    """Any sequence of transactions, restarts and crashes."""
+
+    def test_machine(self) -> None:
+        """Any sequence of transactions, restarts and crashes does as the model."""
+        case = self
+
+        class Machine(StoreMachine):
+            """The machine that also restarts and crashes."""
+
+            @precondition(lambda self: not self.open)
+            @rule()
+            def restart(self) -> None:
+                """Close and open again."""
+                path = self.store._home.path
+                self.store.close()
+                self.store._home.release()
+                self.store = storeAt(path)
+                self.store.open()
+
+            @rule()
+            def crash(self) -> None:
+                """Go on with what a kill after a flush leaves."""
+                self.store.flush()
+                old, self.store = self.store, crashed(self.store, case.mktemp())
+                old.abort()
+                old.close()
+                self.open = False
+
+        machineTest(lambda: storeAt(self.mktemp()), Machine)("test_machine").debug()
+
+
+class RecoveryTests(BDBTestCase):
+    """What is there after the end of a process, whatever end it was."""
+
+    def test_restart(self) -> None:
+        """Messages and counts outlive a clean stop."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.begin()
+        store.pop(b"q")
+        store.commit()
+        before = dump(store)
+        self.assertEqual(dump(self.reopened(store)), before)
+        self.assertEqual(before, "q 2/1\n  1 0 b'2'")
+
+    def test_crashAfterFlush(self) -> None:
+        """What was flushed outlives a kill, counts included."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.flush()
+        self.assertEqual(dump(self.crashed(store)), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
+
+    def test_crashBeforeFlush(self) -> None:
+        """What was not flushed is not there, and nothing else is missing."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1")
+        store.flush()
+        self.fill(store, b"q", b"2")
+        self.assertEqual(dump(self.crashed(store)), "q 1/0\n  0 0 b'1'")
+
+    def test_noSyncIsWithTheSystem(self) -> None:
+        """With no-sync a commit alone outlives a kill of the process."""
+        path = os.path.abspath(self.mktemp())
+        script = (
+            "import os, signal\n"
+            "from memq.test.test_bdb import *\n"
+            f"store = storeAt({path!r}, SMALL._replace(noSync=True))\n"
+            "store.open()\n"
+            "store.begin(); store.push(b'q', 0, b'x'); store.commit()\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        process = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment(),
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual(process.returncode, -signal.SIGKILL)
+        store = self.storeAt(path)
+        store.open()
+        self.assertEqual(dump(store), "q 1/0\n  0 0 b'x'")
+
+    def test_sweepGoesOn(self) -> None:
+        """The removal of a deleted queue goes on after a crash."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x"] * 50)
+        self.fill(store, b"keep", b"k")
+        store.begin()
+        store.delete(b"q")
+        store.commit()
+        store.sweep(20)
+        store.flush()
+        again = self.crashed(store)
+        self.assertTrue(again.isUnswept())
+        while again.isUnswept():
+            again.sweep(20)
+        self.assertEqual(dump(again), "keep 1/0\n  0 0 b'k'")
+        self.assertFalse(self.reopened(again).isUnswept())
+
+    def test_idsAreNotUsedAgain(self) -> None:
+        """A queue that is made again does not see messages of the deleted one."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"old"] * 10)
+        store.begin()
+        store.delete(b"q")
+        store.commit()
+        again = self.reopened(store)
+        self.fill(again, b"q", b"new")
+        self.assertEqual(dump(again), "q 1/0\n  0 0 b'new'")
+
+    def test_putBackOutlivesARestart(self) -> None:
+        """A message that was put back is the head after a restart, too."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.begin()
+        message: Any = store.pop(b"q")
+        store.commit()
+        store.begin()
+        store.putBack(b"q", message)
+        store.commit()
+        self.assertEqual(dump(self.reopened(store)), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
+
+    def test_largeSlices(self) -> None:
+        """A slice of a sweep ends early when the messages are large."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x" * 700_000] * 5)
+        store.begin()
+        store.delete(b"q")
+        store.commit()
+        self.assertTrue(store.sweep(100))
+        self.assertTrue(store.sweep(100))
+        self.assertFalse(store.sweep(100))
+
+
+class OpeningTests(BDBTestCase):
+    """What a store refuses to open, in one line."""
+
+    def closed(self) -> str:
+        """Return the directory of a home that a store wrote and closed."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1")
+        store.close()
+        store._home.release()
+        return store._home.path
+
+    def refused(self, path: str) -> str:
+        """Return why a store does not open there."""
+        store = self.storeAt(path)
+        message = str(self.assertRaises(HomeError, store.open))
+        store.close()
+        self.assertNotIn("\n", message)
+        return message
+
+    def logs(self, path: str) -> list[str]:
+        """Return the log files in a home, the oldest first."""
+        directory = os.path.join(path, "memq")
+        names = sorted(name for name in os.listdir(directory) if name[:4] == "log.")
+        return [os.path.join(directory, name) for name in names]
+
+    def test_logRemoved(self) -> None:
+        """A log file that is gone is named, and nothing is opened as empty."""
+        path = self.closed()
+        (log,) = self.logs(path)
+        os.unlink(log)
+        self.assertIn(f"{log} is missing", self.refused(path))
+
+    def test_logCut(self) -> None:
+        """A log cut before the marker is named."""
+        path = self.closed()
+        (log,) = self.logs(path)
+        os.truncate(log, 200)
+        self.assertIn(f"{log} has 200 bytes only", self.refused(path))
+
+    def test_logDamaged(self) -> None:
+        """A log damaged before the marker is refused, not cut there in silence."""
+        path = self.closed()
+        (log,) = self.logs(path)
+        with open(log, "r+b") as file:
+            file.seek(300)
+            file.write(b"\xff" * (os.path.getsize(log) - 300))
+        self.assertIn("does not reach the position", self.refused(path))
+
+    def test_tableMissing(self) -> None:
+        """A table that is gone does not become an empty one."""
+        path = self.closed()
+        table = os.path.join(path, "memq", "messages")
+        os.unlink(table)
+        self.assertIn(f"{table} is missing", self.refused(path))
+
+    def test_tableReplaced(self) -> None:
+        """A table that is something else is refused with Berkeley DB's reason."""
+        path = self.closed()
+        with open(os.path.join(path, "memq", "messages"), "wb") as file:
+            file.write(b"not a table" * 1000)
+        self.assertIn("Berkeley DB cannot open it", self.refused(path))
+
+    def test_markerInTheMiddle(self) -> None:
+        """A marker that points at no record is refused."""
+        path = self.closed()
+        writeMarker(os.path.join(path, "memq"), Marker(1, 301, 7))
+        self.assertIn("does not reach the position 1/301", self.refused(path))
+
+    def test_rowDamaged(self) -> None:
+        """A row that cannot be read names its queue."""
+        store = self.openStore()
+        store._queues.put(b"q", b"\xffgarbage")
+        store.close()
+        store._home.release()
+        self.assertIn("queue b'q'", self.refused(store._home.path))
+
+    def test_closeUnopened(self) -> None:
+        """Closing what was never opened, or twice, is nothing."""
+        store = self.makeStore()
+        store.close()
+        store.open()
+        store.close()
+        store.close()
+
+    def test_onlyANewHomeIsMade(self) -> None:
+        """Only after all was made is the home no longer new."""
+        store = self.makeStore()
+        self.assertTrue(store._home.isNew)
+        store.open()
+        self.assertFalse(store._home.isNew)
+
+
+class DamageTests(BDBTestCase):
+    """Messages that are not what was written."""
+
+    def setUp(self) -> None:
+        """Make a queue whose second message has another body than its CRC says."""
+        self.store = self.openStore()
+        self.fill(self.store, b"q", b"1", b"2", b"3")
+        key = b"\0\0\0\1" + b"\0" * 7 + b"\1"
+        record = self.store._messages.get(key)
+        self.store._messages.put(key, record[:-1] + b"X")
+
+    def pop(self) -> Any:
+        """Take the head."""
+        self.store.begin()
+        message = self.store.pop(b"q")
+        self.store.commit()
+        return message
+
+    def test_setAside(self) -> None:
+        """A damaged message is told once, kept aside, and the queue goes on."""
+        self.assertEqual(self.pop().body, b"1")
+        self.store.begin()
+        self.assertIsInstance(self.store.peek(b"q"), DamagedMessage)
+        self.store.commit()
+        error = self.pop()
+        self.assertIsInstance(error, DamagedMessage)
+        self.assertIn("message 1 of its queue", str(error))
+        self.assertEqual(self.pop().body, b"3")
+        self.assertEqual(dump(self.reopened(self.store)), "q 3/3")
+
+    def test_lostMessages(self) -> None:
+        """A queue whose counts have no messages behind them says so."""
+        self.fill(self.store, b"r", b"1")
+        self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
+        self.store.begin()
+        error = self.assertRaises(StoreError, self.store.pop, b"r")
+        self.assertIn("queue b'r' has lost messages", str(error))
+        self.store.abort()
+        self.assertEqual(self.pop().body, b"1")
+
+
+class Failing:
+    """Stands before an object of the binding, and fails where it is told to."""
+
+    def __init__(self, real: Any, error: Exception, *names: str) -> None:
+        """Raise ``error`` when a method of these ``names`` is called."""
+        self._real = real
+        self._error = error
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the method, or one that fails."""
+        return self._fail if name in self._names else getattr(self._real, name)
+
+    def _fail(self, *arguments: object) -> None:
+        raise self._error
+
+
+NO_SPACE = db.DBError(errno.ENOSPC, "No space left on device")
+BROKEN = db.DBError(errno.EIO, "Input/output error")
+PANIC = db.DBRunRecoveryError(-30973, "BDB0060 PANIC: fatal region error")
+DEADLOCK = db.DBLockDeadlockError(-30993, "Locker killed to resolve a deadlock")
+
+
+class FailureTests(BDBTestCase):
+    """What Berkeley DB's errors become."""
+
+    def setUp(self) -> None:
+        """Make a store with one message."""
+        self.store: Any = self.openStore()
+        self.fill(self.store, b"q", b"1")
+        self.before = dump(self.store)
+
+    def failing(self, part: str, error: Exception, *names: str) -> None:
+        """Let methods of the environment or a table fail until ``mend``."""
+        real = getattr(self.store, part)
+        setattr(self.store, part, Failing(real, error, *names))
+        self.mend: Callable[[], None] = lambda: setattr(self.store, part, real)
+
+    def assertFails(
+        self, work: Callable[[], object], error: type[StoreError], words: str
+    ) -> None:
+        """Assert that work in a transaction fails so, and leaves no trace."""
+        raised = self.assertRaises(error, self.transact, work)
+        self.assertIs(type(raised), error)
+        self.assertIn(words, str(raised))
+        self.store.abort()
+        self.mend()
+        self.assertEqual(dump(self.store), self.before)
+
+    def transact(self, work: Callable[[], object]) -> None:
+        """Do something in a transaction."""
+        self.store.begin()
+        work()
+        self.store.commit()
+
+    def test_pushWithoutRoom(self) -> None:
+        """A put for which the disk has no room says so."""
+        self.failing("_messages", NO_SPACE, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, StoreError, "out of disk space")
+
+    def test_pushIntoDeadlock(self) -> None:
+        """A lock error is one that can be tried again."""
+        self.failing("_messages", DEADLOCK, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, StoreError, "deadlock")
+
+    def test_commitWithoutRoom(self) -> None:
+        """A commit that cannot write its rows is undone."""
+        self.failing("_queues", NO_SPACE, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, StoreError, "out of disk space")
+
+    def test_popFails(self) -> None:
+        """A pop whose cursor cannot be had fails alone."""
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: self.store.pop(b"q"), StoreError, "deadlock")
+
+    def test_peekFails(self) -> None:
+        """So does a peek."""
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: self.store.peek(b"q"), StoreError, "deadlock")
+
+    def test_putBackFails(self) -> None:
+        """So does putting back."""
+        self.store.begin()
+        message = self.store.pop(b"q")
+        self.store.abort()
+        self.failing("_messages", DEADLOCK, "put")
+        back = lambda: self.store.putBack(b"q", message)  # noqa: E731
+        self.assertFails(back, StoreError, "deadlock")
+
+    def test_deleteFails(self) -> None:
+        """So does a delete that cannot write its tombstone."""
+        self.failing("_queues", DEADLOCK, "put")
+        self.assertFails(lambda: self.store.delete(b"q"), StoreError, "deadlock")
+
+    def test_sweepFails(self) -> None:
+        """A sweep that fails can be tried again."""
+        self.transact(lambda: self.store.delete(b"q"))
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertRaises(StoreError, self.store.sweep, 10)
+        self.mend()
+        self.assertFalse(self.store.sweep(10))
+
+    def test_beginFails(self) -> None:
+        """A transaction that cannot begin says why."""
+        self.failing("_environment", PANIC, "txn_begin")
+        error = self.assertRaises(StoreFailed, self.store.begin)
+        self.assertIn("PANIC", str(error))
+
+    def test_abortFails(self) -> None:
+        """A transaction that cannot be undone is the store's end."""
+        self.store.begin()
+        self.store.push(b"q", 0, b"x")
+        self.failing("_transaction", PANIC, "abort")
+        self.assertRaises(StoreFailed, self.store.abort)
+        self.assertEqual(list(self.store.counts()), [(b"q", 1, 0)])
+
+    def test_maintenanceFails(self) -> None:
+        """Upkeep that fails once can be tried again."""
+        self.failing(
+            "_environment", NO_SPACE, "txn_checkpoint", "memp_trickle", "log_archive"
+        )
+        self.assertRaises(StoreError, self.store.checkpoint)
+        self.assertRaises(StoreError, self.store.trickle, 50)
+        self.assertRaises(StoreError, self.store.removeLogs)
+        self.mend()
+        self.store.checkpoint()
+
+    def test_markerFails(self) -> None:
+        """A checkpoint whose marker cannot be written has failed."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(os, "replace", fail)
+        error = self.assertRaises(StoreError, self.store.checkpoint)
+        self.assertIn("marker", str(error))
+
+    def test_closeFails(self) -> None:
+        """A close that fails says why, and is over."""
+        self.failing("_environment", NO_SPACE, "txn_checkpoint")
+        self.assertRaises(StoreError, self.store.close)
+        self.store.close()
+
+    def test_syncFails(self) -> None:
+        """After a sync that failed nothing is made durable any more."""
+        self.failing("_environment", BROKEN, "log_flush")
+        error = self.assertRaises(StoreFailed, self.store.flush)
+        self.assertIn("the log cannot be synced: Input/output error", str(error))
+        self.mend()
+        self.assertRaises(StoreFailed, self.store.flush)
+        self.assertRaises(StoreFailed, self.store.checkpoint)
+        self.assertRaises(StoreFailed, self.store.trickle, 50)
+        self.store.close()
+        self.store._failure = None
+
+    def test_ioErrorIsForGood(self) -> None:
+        """An input/output error anywhere is the store's end."""
+        self.failing("_messages", BROKEN, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertRaises(StoreFailed, self.transact, push)
+        self.assertRaises(StoreFailed, self.store.flush)
+        self.store.abort()
+        self.mend()
+        self.store._failure = None
+
+    def test_errorWithoutWords(self) -> None:
+        """An error that says nothing is named."""
+        self.failing("_messages", db.DBError(), "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, StoreError, "DBError")
+
+
+class UpkeepTests(BDBTestCase):
+    """Checkpoints, logs and sizes."""
+
+    def test_logged(self) -> None:
+        """The log grows with what is written, and a checkpoint starts anew."""
+        store = self.openStore()
+        before = store.logged()
+        self.fill(store, b"q", b"x" * 100_000)
+        self.assertGreater(store.logged(), before + 100_000)
+        store.checkpoint()
+        self.assertLess(store.logged(), 10_000)
+
+    def test_removeLogs(self) -> None:
+        """A checkpoint makes log files superfluous, and they are removed."""
+        store = self.openStore()
+        for _ in range(5):
+            self.fill(store, b"q", *[b"x" * 100_000] * 10)
+        store.checkpoint()
+        size = store.bytesOnDisk()
+        self.assertGreaterEqual(store.removeLogs(), 4)
+        self.assertLess(store.bytesOnDisk(), size)
+        self.assertEqual(store.removeLogs(), 0)
+        self.assertEqual(self.reopened(store).status()["messages"], 50)
+
+    def test_trickle(self) -> None:
+        """A trickle writes pages that were changed."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x" * 1000] * 200)
+        self.assertGreater(store.trickle(100), 0)
+
+    def test_pageSize(self) -> None:
+        """A new home gets the page size that was asked for, and keeps it."""
+        store = self.openStore(SMALL._replace(pageSize=8192))
+        self.assertEqual(store._messages.get_pagesize(), 8192)
+        self.assertEqual(self.reopened(store)._messages.get_pagesize(), 8192)
+
+    def test_freeBytes(self) -> None:
+        """The room is the file system's."""
+        self.assertGreater(self.openStore().freeBytes() or 0, 0)

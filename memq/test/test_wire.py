@@ -1,0 +1,344 @@
+"""The grammar, line by line."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as some
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.errors import BadLine, QueueError, UnknownCommand
+from memq.imemq import QueueCount
+from memq.wire import (
+    Archive,
+    Checkpoint,
+    Delete,
+    FlushAll,
+    Get,
+    Quit,
+    Refused,
+    Set,
+    Stats,
+    Verbosity,
+    Version,
+    formatCounts,
+    formatError,
+    formatStats,
+    formatValue,
+    formatVersion,
+    parse,
+)
+
+
+class GrammarTestCase(SynchronousTestCase):
+    """Asks what a line is taken for."""
+
+    def refused(
+        self,
+        line: bytes,
+        error: type[QueueError],
+        size: int | None = None,
+        noreply: bool = False,
+    ) -> None:
+        """Assert that a line is refused so, with a body of ``size`` to swallow."""
+        command = parse(line)
+        assert isinstance(command, Refused), command
+        self.assertEqual(
+            (type(command.error), command.size, command.noreply),
+            (error, size, noreply),
+            line,
+        )
+
+
+class LineTests(GrammarTestCase):
+    """Lines in general."""
+
+    def test_emptyLine(self) -> None:
+        """An empty line is an ERROR, as is one of blanks."""
+        self.refused(b"", UnknownCommand)
+        self.refused(b"   ", UnknownCommand)
+
+    def test_notACommand(self) -> None:
+        """What is not a command is an ERROR; so is one in capitals."""
+        for line in (b"bogus", b"SET q 0 0 1", b"get\tq", b"incr q 1", b"touch q 1"):
+            self.refused(line, UnknownCommand)
+
+    def test_runsOfSpaces(self) -> None:
+        """Runs of spaces separate words, and those at either end do not count."""
+        self.assertEqual(parse(b"  get   a  b "), Get([b"a", b"b"], False))
+        self.assertEqual(parse(b" version "), Version())
+
+    def test_tabIsPartOfAWord(self) -> None:
+        """A TAB does not separate, so it makes a bad name."""
+        self.refused(b"get a\tb", BadLine)
+
+    def test_http(self) -> None:
+        """A line that starts like HTTP ends the connection without a word."""
+        for line in (b"GET / HTTP/1.1", b"POST /x HTTP/1.0", b"Host: example.org"):
+            self.assertEqual(parse(line), Quit())
+
+    def test_httpWithoutTheBlank(self) -> None:
+        """GET alone is just not a command."""
+        self.refused(b"GET", UnknownCommand)
+
+    @given(some.binary(max_size=200))
+    def test_neverRaises(self, line: bytes) -> None:
+        """Any bytes are a command, or are refused."""
+        parse(line)
+
+    @given(
+        some.lists(
+            some.sampled_from(
+                [
+                    b"set",
+                    b"get",
+                    b"delete",
+                    b"stats",
+                    b"flush_all",
+                    b"verbosity",
+                    b"q",
+                    b"0",
+                    b"-1",
+                    b"5",
+                    b"noreply",
+                    b"99999999999",
+                    b"/",
+                    b"",
+                ]
+            )
+        )
+    )
+    def test_anyWords(self, words: list[bytes]) -> None:
+        """Any words of the grammar in any order are a command, or are refused."""
+        parse(b" ".join(words))
+
+
+class NameTests(GrammarTestCase):
+    """Queue names."""
+
+    def test_length(self) -> None:
+        """A name has 1 to 250 bytes."""
+        self.assertEqual(parse(b"get " + b"n" * 250), Get([b"n" * 250], False))
+        self.refused(b"get " + b"n" * 251, BadLine)
+
+    def test_anyByteAboveBlank(self) -> None:
+        """Any byte above 0x20 but 0x7F and the slash is fine."""
+        for byte in range(0x21, 0x100):
+            name = bytes([byte])
+            if name in b"\x7f/":
+                self.refused(b"get a" + name, BadLine)
+            else:
+                self.assertEqual(parse(b"get " + name), Get([name], False))
+
+    def test_controlCharacters(self) -> None:
+        """A control character in a name is a bad line."""
+        for byte in [*range(0x20), 0x7F]:
+            self.refused(b"get a%c" % byte, BadLine)
+
+    def test_utf8(self) -> None:
+        """A name may be UTF-8."""
+        name = "队列".encode()
+        self.assertEqual(parse(b"get " + name), Get([name], False))
+
+    def test_slash(self) -> None:
+        """A slash is kept for options: a bad line, a body swallowed."""
+        self.refused(b"get q/open", BadLine)
+        self.refused(b"set q/x 0 0 5", BadLine, 5)
+        self.refused(b"delete q/x", BadLine)
+
+    def test_dots(self) -> None:
+        """Names are never file names."""
+        self.assertEqual(parse(b"delete .."), Delete(b"..", False))
+
+
+class SetTests(GrammarTestCase):
+    """Set and the other storage commands."""
+
+    def test_set(self) -> None:
+        """A set has a queue, flags, exptime and bytes."""
+        self.assertEqual(parse(b"set q 1 2 3"), Set(b"q", 1, 3, False))
+
+    def test_noreply(self) -> None:
+        """A sixth word noreply silences it."""
+        self.assertEqual(parse(b"set q 1 2 3 noreply"), Set(b"q", 1, 3, True))
+
+    def test_flags(self) -> None:
+        """Flags go from 0 to 4294967295."""
+        self.assertEqual(
+            parse(b"set q 4294967295 0 1"), Set(b"q", 4294967295, 1, False)
+        )
+        self.refused(b"set q 4294967296 0 1", BadLine, 1)
+        self.refused(b"set q -1 0 1", BadLine, 1)
+
+    def test_notANumber(self) -> None:
+        """What is not digits is a bad line; the body is swallowed if bytes is."""
+        for word in (b"abc", b"5x", b"+5", b"1_000", b"0x1", b"5.0", b"12345678901"):
+            self.refused(b"set q %b 0 7" % word, BadLine, 7)
+            self.refused(b"set q 0 %b 7" % word, BadLine, 7)
+            self.refused(b"set q 0 0 %b" % word, BadLine)
+        self.refused("set q 0 0 ٣".encode(), BadLine)
+
+    def test_manyDigits(self) -> None:
+        """A number of thousands of digits is a bad line, and costs nothing."""
+        self.refused(b"set q 0 0 " + b"9" * 5000, BadLine)
+
+    def test_exptime(self) -> None:
+        """Exptime may have a leading minus, one."""
+        self.assertEqual(parse(b"set q 0 -1 3"), Set(b"q", 0, 3, False))
+        self.refused(b"set q 0 --1 3", BadLine, 3)
+        self.refused(b"set q 0 - 3", BadLine, 3)
+
+    def test_wrongNumberOfWords(self) -> None:
+        """Too few words are an ERROR; too many too, and the body is swallowed."""
+        for line in (b"set", b"set q", b"set q 0", b"set q 0 0"):
+            self.refused(line, UnknownCommand)
+        self.refused(b"set q 0 0 5 x", UnknownCommand, 5)
+        self.refused(b"set q 0 0 x y", UnknownCommand)
+        self.refused(b"set q 0 0 5 x y", UnknownCommand, 5)
+        self.refused(b"set q 0 0 5 x noreply", UnknownCommand, 5, True)
+
+    def test_bytesNegative(self) -> None:
+        """Negative bytes are a bad line, and nothing is swallowed."""
+        self.refused(b"set q 0 0 -1", BadLine)
+
+    def test_bytesOutOfRange(self) -> None:
+        """Bytes over 2147483645 are a bad line, and nothing is swallowed."""
+        self.assertEqual(
+            parse(b"set q 0 0 2147483645"), Set(b"q", 0, 2147483645, False)
+        )
+        self.refused(b"set q 0 0 2147483646", BadLine)
+
+    def test_badName(self) -> None:
+        """A bad name is a bad line; the body is swallowed, noreply is silent."""
+        self.refused(b"set " + b"n" * 251 + b" 0 0 5", BadLine, 5)
+        self.refused(b"set a\x01 0 0 5 noreply", BadLine, 5, True)
+
+    def test_otherStorage(self) -> None:
+        """The other storage commands are an ERROR, their body swallowed."""
+        for name in (b"add", b"replace", b"append", b"prepend"):
+            self.refused(b"%b q 0 0 5" % name, UnknownCommand, 5)
+            self.refused(b"%b q 0 0 x" % name, UnknownCommand)
+            self.refused(b"%b q" % name, UnknownCommand)
+        self.refused(b"cas q 0 0 5 77", UnknownCommand, 5)
+
+
+class OtherCommandTests(GrammarTestCase):
+    """Everything but set."""
+
+    def test_get(self) -> None:
+        """A get names one queue or more, a queue perhaps twice."""
+        self.assertEqual(parse(b"get a b a"), Get([b"a", b"b", b"a"], False))
+        self.refused(b"get", UnknownCommand)
+
+    def test_getChecksAllNames(self) -> None:
+        """One bad name is a bad line."""
+        self.refused(b"get a \x01 b", BadLine)
+
+    def test_gets(self) -> None:
+        """A gets asks for the sequence number as well."""
+        self.assertEqual(parse(b"gets a"), Get([b"a"], True))
+        self.refused(b"gets", UnknownCommand)
+
+    def test_delete(self) -> None:
+        """A delete takes a queue, one more word, and noreply."""
+        self.assertEqual(parse(b"delete q"), Delete(b"q", False))
+        self.assertEqual(parse(b"delete q 0"), Delete(b"q", False))
+        self.assertEqual(parse(b"delete q noreply"), Delete(b"q", True))
+        self.assertEqual(parse(b"delete q 0 noreply"), Delete(b"q", True))
+        self.assertEqual(parse(b"delete noreply"), Delete(b"noreply", False))
+
+    def test_deleteRefused(self) -> None:
+        """Other numbers of words are an ERROR, a bad name a bad line."""
+        self.refused(b"delete", UnknownCommand)
+        self.refused(b"delete q 0 1", UnknownCommand)
+        self.refused(b"delete q 0 1 noreply", UnknownCommand, noreply=True)
+        self.refused(b"delete \x01", BadLine)
+        self.refused(b"delete \x01 noreply", BadLine, noreply=True)
+
+    def test_flushAll(self) -> None:
+        """A flush_all takes a delay and noreply."""
+        self.assertEqual(parse(b"flush_all"), FlushAll(0, False))
+        self.assertEqual(parse(b"flush_all 0"), FlushAll(0, False))
+        self.assertEqual(parse(b"flush_all 10"), FlushAll(10, False))
+        self.assertEqual(parse(b"flush_all noreply"), FlushAll(0, True))
+        self.assertEqual(parse(b"flush_all 0 noreply"), FlushAll(0, True))
+
+    def test_flushAllRefused(self) -> None:
+        """A delay that is no number is a bad line, more words are an ERROR."""
+        self.refused(b"flush_all x", BadLine)
+        self.refused(b"flush_all -1 noreply", BadLine, noreply=True)
+        self.refused(b"flush_all 0 1", UnknownCommand)
+        self.refused(b"flush_all 0 1 noreply", UnknownCommand, noreply=True)
+
+    def test_stats(self) -> None:
+        """There are four kinds of stats; words after queue are ignored."""
+        self.assertEqual(parse(b"stats"), Stats(b""))
+        self.assertEqual(parse(b"stats queue"), Stats(b"queue"))
+        self.assertEqual(parse(b"stats queue and more"), Stats(b"queue"))
+        self.assertEqual(parse(b"stats settings"), Stats(b"settings"))
+        self.assertEqual(parse(b"stats reset"), Stats(b"reset"))
+
+    def test_statsRefused(self) -> None:
+        """Anything else after stats is an ERROR."""
+        for line in (b"stats slabs", b"stats reset now", b"stats settings x"):
+            self.refused(line, UnknownCommand)
+
+    def test_verbosity(self) -> None:
+        """A verbosity takes a number, or noreply, or both."""
+        self.assertEqual(parse(b"verbosity 1"), Verbosity(False))
+        self.assertEqual(parse(b"verbosity 1 noreply"), Verbosity(True))
+        self.assertEqual(parse(b"verbosity noreply"), Verbosity(True))
+
+    def test_verbosityRefused(self) -> None:
+        """Without a word it is an ERROR, with a wrong one a bad line."""
+        self.refused(b"verbosity", UnknownCommand)
+        self.refused(b"verbosity 1 2", UnknownCommand)
+        self.refused(b"verbosity much", BadLine)
+        self.refused(b"verbosity much noreply", BadLine, noreply=True)
+
+    def test_aloneOnTheirLine(self) -> None:
+        """Some commands are one word and nothing else."""
+        for line, command in (
+            (b"version", Version()),
+            (b"quit", Quit()),
+            (b"db_checkpoint", Checkpoint()),
+            (b"db_archive", Archive()),
+        ):
+            self.assertEqual(parse(line), command)
+            self.refused(line + b" now", UnknownCommand)
+
+
+class ReplyTests(SynchronousTestCase):
+    """What is sent."""
+
+    def test_value(self) -> None:
+        """A VALUE block has name, flags and bytes, then the body."""
+        self.assertEqual(
+            formatValue(b"q", 4294967295, b"a\r\nb"),
+            b"VALUE q 4294967295 4\r\na\r\nb\r\n",
+        )
+
+    def test_valueWithSequence(self) -> None:
+        """For a gets there is a fourth number."""
+        self.assertEqual(formatValue(b"q", 0, b"", 9), b"VALUE q 0 0 9\r\n\r\n")
+
+    def test_version(self) -> None:
+        """VERSION has three numbers with dots, and the first is never 0."""
+        self.assertEqual(formatVersion("0.1.7"), b"VERSION 1.0.1\r\n")
+
+    def test_error(self) -> None:
+        """An error is its line."""
+        self.assertEqual(formatError(UnknownCommand()), b"ERROR\r\n")
+
+    def test_stats(self) -> None:
+        """Stats are a line a figure, then END."""
+        self.assertEqual(
+            formatStats([("pid", 1), ("home", "/\udcff")]),
+            b"STAT pid 1\r\nSTAT home /\xff\r\nEND\r\n",
+        )
+
+    def test_counts(self) -> None:
+        """Queues are a line each, then END."""
+        self.assertEqual(
+            formatCounts([QueueCount(b"a", 2, 1), QueueCount(b"b", 0, 0)]),
+            b"STAT a 2/1\r\nSTAT b 0/0\r\nEND\r\n",
+        )
