@@ -2,9 +2,9 @@
 
 Log files, the log between two checkpoints, and the room that is kept free for
 draining and for a recovery are as large as suits a disk.  On a small file
-system they shrink together, so that all of them take less than a quarter of it:
-10 % is kept free, a checkpoint comes after 6 % of log, and two log files take
-another 6 %.
+system they shrink together, so that all of them take at most a quarter of it:
+two log files take a sixteenth, a checkpoint comes after another sixteenth of log,
+and as much as both is kept free, or a tenth on the smallest ones.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MEGABYTE = 1024 * 1024
+
+GIGABYTE = 1024 * MEGABYTE
+#: The least that is kept free, but for file systems of less than a gigabyte.
+LEAST_FREE = 64 * MEGABYTE
 
 #: Each change of log file syncs where it must not take long: few, large ones.
 LOG_FILE = 64 * MEGABYTE
@@ -36,5 +40,7 @@ def sizesFor(fileSystem: int) -> Sizes:
     """Return the sizes for a file system of ``fileSystem`` bytes in all."""
     logFile = min(LOG_FILE, max(MEGABYTE, fileSystem // 32))
     volume = min(CHECKPOINT_VOLUME, max(MEGABYTE, fileSystem // 16))
-    minFree = min(2 * LOG_FILE + CHECKPOINT_VOLUME, fileSystem // 10)
+    minFree = fileSystem // 10
+    if fileSystem >= GIGABYTE:
+        minFree = max(LEAST_FREE, 2 * logFile + volume)
     return Sizes(logFile, volume, minFree)

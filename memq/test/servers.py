@@ -119,14 +119,10 @@ class Server:
         return status
 
     def stop(self, number: Signals = SIGTERM) -> int:
-        """End it with a signal, and return the exit status; twice is once."""
-        if self._process is None:
-            return 0
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        status = self.wait()
-        self._process = None
-        return status
+        """End it with a signal if it runs still, and return the exit status."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        return self.wait()
 
     def residentBytes(self) -> int:
         """Return the most memory that it ever had resident."""

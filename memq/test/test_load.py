@@ -6,6 +6,7 @@ longer run than the default.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections import Counter, defaultdict
@@ -75,44 +76,43 @@ class Run:
     def produce(self, producer: int) -> None:
         """Send messages to all queues in rotation, a few at a time."""
         queue = QUEUES[producer % len(QUEUES)]
-        client = Client(self._server)
         numbers = range(self._first, self._first + self._each)
-        for start in range(0, len(numbers), PIPELINE):
-            batch = numbers[start : start + PIPELINE]
-            bodies = [b"%d %d" % (producer, number) for number in batch]
-            self.unanswered.update((producer, number) for number in batch)
-            try:
+        # The server may be stopped meanwhile.
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(Client(self._server)) as client,
+        ):
+            for start in range(0, len(numbers), PIPELINE):
+                batch = [(producer, n) for n in numbers[start : start + PIPELINE]]
+                bodies = [b"%d %d" % message for message in batch]
+                self.unanswered.update(batch)
                 client.send(
                     b"".join(
                         b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(body), body)
                         for body in bodies
                     )
                 )
-                for number in batch:
-                    if client.line() != b"STORED":
-                        return
-                    self.stored[producer, number] += 1
-            except OSError:
-                return
-        client.close()
+                replies = [client.line() for _ in batch]
+                self.stored.update(batch[: replies.count(b"STORED")])
 
     def consume(self, consumer: int) -> None:
         """Get messages until the producers are done and the queue is empty."""
         queue = QUEUES[consumer % len(QUEUES)]
-        client = Client(self._server)
         mine = self.got[consumer]
-        while True:
-            done = self._produced.is_set()
-            try:
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(Client(self._server)) as client,
+        ):
+            found = [b""]
+            done = False
+            while found or not done:
+                done = self._produced.is_set()
                 client.send(b"get %b\r\n" % queue * PIPELINE)
                 bodies = [client.value() for _ in range(PIPELINE)]
-            except OSError:
-                return
-            found = [body.split() for body in bodies if body is not None]
-            mine += [(queue, int(producer), int(number)) for producer, number in found]
-            if done and not found:
-                break
-        client.close()
+                found = [body for body in bodies if body is not None]
+                for body in found:
+                    producer, number = map(int, body.split())
+                    mine.append((queue, producer, number))
 
     def go(self) -> None:
         """Run all of them to their end."""
@@ -140,13 +140,13 @@ class Run:
 
     def isInOrder(self) -> bool:
         """Return whether each consumer got each producer's messages in order."""
+        ordered = True
         for mine in self.got:
             last: dict[int, int] = defaultdict(lambda: -1)
             for _, producer, number in mine:
-                if number <= last[producer]:
-                    return False
+                ordered = ordered and number > last[producer]
                 last[producer] = number
-        return True
+        return ordered
 
 
 def statsQueue(server: Server) -> dict[bytes, tuple[int, int]]:
