@@ -1,0 +1,141 @@
+"""The cases that every client goes through, and the server they share."""
+
+from __future__ import annotations
+
+import functools
+import shutil
+from tempfile import mkdtemp
+from typing import ClassVar
+
+from twisted.trial.unittest import TestCase
+
+from memq.test.clients.client import Client, Message
+from memq.test.servers import Server
+
+MEGABYTE = 1024 * 1024
+
+
+@functools.cache
+def server(*options: str) -> Server:
+    """Return a server for all tests, which ends with the process's reactor.
+
+    Trial has nothing that lasts longer than a test, and a server each would take
+    longer than the tests.  So their queues must have names of their own.
+    """
+    from twisted.internet import reactor
+
+    home = mkdtemp(prefix="memq-clients-")
+    started = Server(home, *options)
+    # The server's reader is a thread that Python waits for before atexit.
+    reactor.addSystemEventTrigger("before", "shutdown", started.stop)
+    reactor.addSystemEventTrigger("after", "shutdown", shutil.rmtree, home)
+    return started.start()
+
+
+class ClientCase(TestCase):
+    """What a client can rely on; its own tests say what it cannot do."""
+
+    #: What makes the client.
+    clientClass: ClassVar[type[Client]]
+
+    async def setUp(self) -> None:  # type: ignore[override] # trial waits for it
+        """Connect; each test has queues of its own."""
+        self.client = await self.connect(server())
+        self.queue = "-".join(self.id().split(".")[-2:])
+
+    async def connect(self, to: Server) -> Client:
+        """Return a client that is connected until the test ends."""
+        client = self.clientClass()
+        await client.connect(to.port)
+        self.addCleanup(client.close)
+        return client
+
+    async def comesBack(self, body: bytes) -> None:
+        """Push a message, pop the same, and find nothing after it."""
+        self.assertTrue(await self.client.push(self.queue, body))
+        popped = await self.client.pop(self.queue)
+        # Not assertEqual: nobody wants to see a megabyte twice.
+        self.assertIsNotNone(popped)
+        assert popped is not None
+        self.assertEqual(len(popped.body), len(body))
+        self.assertTrue(popped.body == body)
+        self.assertIsNone(await self.client.pop(self.queue))
+
+    async def test_nothing(self) -> None:
+        """A queue that never was has no message."""
+        self.assertIsNone(await self.client.pop(self.queue))
+
+    async def test_empty(self) -> None:
+        """A message may be empty, and is one all the same."""
+        await self.comesBack(b"")
+
+    async def test_oneByte(self) -> None:
+        """A message may be a byte."""
+        await self.comesBack(b"x")
+
+    async def test_everyByte(self) -> None:
+        """A message may have any byte."""
+        await self.comesBack(bytes(range(256)))
+
+    async def test_likeTheProtocol(self) -> None:
+        """A message may look like the replies around it."""
+        await self.comesBack(b"\r\nEND\r\nVALUE a 0 1\r\nx\r\nSTORED\r\n\nEND\r\n")
+
+    async def test_64KiB(self) -> None:
+        """A message may be larger than MemcacheQ's could."""
+        await self.comesBack(bytes(range(256)) * 256)
+
+    async def test_1MiBLess1(self) -> None:
+        """A message may be a byte short of --max-body's default."""
+        await self.comesBack((bytes(range(256)) * 4096)[:-1])
+
+    async def test_tooLarge(self) -> None:
+        """A message over --max-body is refused, and the client goes on."""
+        stored = await self.client.push(self.queue, bytes(MEGABYTE + 1))
+        # Who does not read replies takes it for stored.
+        self.assertNotEqual(stored, self.client.reads)
+        await self.comesBack(b"after")
+
+    async def test_flags(self) -> None:
+        """A message keeps its flags."""
+        for flags in self.client.flags:
+            self.assertTrue(await self.client.push(self.queue, b"7", flags))
+        for flags in self.client.flags:
+            self.assertEqual(await self.client.pop(self.queue), Message(flags, b"7"))
+
+    async def test_order(self) -> None:
+        """A thousand messages come out in the order they went in.
+
+        From a server that does not sync, or the disk would take most of the time.
+        """
+        client = await self.connect(server("--no-sync"))
+        bodies = [b"message %d" % number for number in range(1000)]
+        await client.pushAll(self.queue, bodies)
+        self.assertEqual(await client.popAll(self.queue, len(bodies)), bodies)
+        self.assertIsNone(await client.pop(self.queue))
+
+    async def test_twoQueues(self) -> None:
+        """Two queues do not see each other, and can be asked together."""
+        one, two, none = (f"{self.queue}-{name}" for name in ("one", "two", "none"))
+        for body in (b"1", b"2", b"3"):
+            await self.client.push(one, b"one " + body)
+            await self.client.push(two, b"two " + body)
+        self.assertEqual(await self.client.popAll(two, 2), [b"two 1", b"two 2"])
+        found = await self.client.popEach([one, none, two])
+        self.assertEqual(found, {one: b"one 1", two: b"two 3"})
+        self.assertEqual(await self.client.popEach([two, one]), {one: b"one 2"})
+
+    async def test_delete(self) -> None:
+        """A queue that is deleted is gone with its messages, and can be anew."""
+        await self.client.pushAll(self.queue, [b"1", b"2", b"3"])
+        self.assertTrue(await self.client.delete(self.queue))
+        self.assertIsNone(await self.client.pop(self.queue))
+        self.assertNotEqual(await self.client.delete(self.queue), self.client.reads)
+        await self.comesBack(b"new")
+
+    async def test_stats(self) -> None:
+        """The counts of a queue are the messages ever pushed, and ever popped."""
+        await self.client.pushAll(self.queue, [b"1", b"2"])
+        await self.client.pop(self.queue)
+        counts = await self.client.stats()
+        self.assertEqual(counts[self.queue], "2/1")

@@ -1,0 +1,158 @@
+"""The clients that speak Perl or PHP, each in a process of its own.
+
+A script in this directory carries out one request a line, and answers in one:
+
+    push QUEUE FLAGS BODY       yes | no
+    pop QUEUE                   message FLAGS BODY | none
+    popeach QUEUE...            found [QUEUE BODY]...
+    delete QUEUE                yes | no
+    stats                       found [QUEUE COUNTS]...
+
+Words are separated by one space each; BODY is in base64, so it may be nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from base64 import b64decode, b64encode
+from contextlib import suppress
+from threading import Timer
+from typing import IO, ClassVar
+
+from memq.test.clients.client import PATIENCE, Client, Message
+
+#: Where the scripts are.
+SCRIPTS = os.path.dirname(os.path.abspath(__file__))
+
+PERL = ("perl",)
+#: PHP, with what goes wrong on standard error, and values never compressed.
+PHP = ("php", "-d", "display_errors=stderr", "-d", "memcache.compress_threshold=0")
+
+
+class Driver(Client):
+    """A script, and the requests that it is sent."""
+
+    #: How its language is run.
+    interpreter: ClassVar[tuple[str, ...]]
+    #: The script's name.
+    script: ClassVar[str]
+
+    async def connect(self, port: int) -> None:
+        """Start the script."""
+        # Its errors go into a file, where they can never hold it up.
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
+        self._process = subprocess.Popen(
+            [*self.interpreter, os.path.join(SCRIPTS, self.script), str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+
+    async def close(self) -> None:
+        """End the script, which ends with its input."""
+        requests, replies = self._pipes()
+        with suppress(BrokenPipeError):
+            requests.close()
+        replies.close()
+        self._process.wait(PATIENCE)
+        self._errors.close()
+
+    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        return self._process.stdin, self._process.stdout
+
+    def ask(self, *words: bytes) -> list[bytes]:
+        """Send a request, and return the words of the reply."""
+        requests, replies = self._pipes()
+        patience = Timer(PATIENCE, self._process.kill)
+        patience.start()
+        reply = b""
+        try:
+            requests.write(b" ".join(words) + b"\n")
+            requests.flush()
+            reply = replies.readline()
+        except BrokenPipeError:
+            pass  # it ended before the request, which is told below
+        finally:
+            patience.cancel()
+        if not reply:
+            self._errors.seek(0)
+            errors = self._errors.read().decode(errors="replace")
+            raise AssertionError(f"{self.script} ended: {errors}")
+        return reply.rstrip(b"\n").split(b" ")
+
+    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
+        """Have a message pushed."""
+        words = [queue.encode(), b"%d" % flags, b64encode(body)]
+        return self.ask(b"push", *words) == [b"yes"]
+
+    async def pop(self, queue: str) -> Message | None:
+        """Have a message popped."""
+        reply, *words = self.ask(b"pop", queue.encode())
+        if reply == b"none":
+            return None
+        flags, body = words
+        return Message(int(flags), b64decode(body))
+
+    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
+        """Have several queues popped at once."""
+        found = self._pairs(b"popeach", *[queue.encode() for queue in queues])
+        return {queue: b64decode(body) for queue, body in found.items()}
+
+    async def delete(self, queue: str) -> bool:
+        """Have a queue deleted."""
+        return self.ask(b"delete", queue.encode()) == [b"yes"]
+
+    async def stats(self) -> dict[str, str]:
+        """Have ``stats queue`` asked for."""
+        found = self._pairs(b"stats")
+        return {queue: counts.decode() for queue, counts in found.items()}
+
+    def _pairs(self, *words: bytes) -> dict[str, bytes]:
+        """Send a request whose reply is pairs of a queue and something."""
+        found = self.ask(*words)[1:]
+        names = [name.decode() for name in found[::2]]
+        return dict(zip(names, found[1::2], strict=True))
+
+
+class PHPMemcache(Driver):
+    """PHP's extension memcache; the lower half of the flags is its own."""
+
+    interpreter = PHP
+    script = "memcache.php"
+    flags = (0, 1 << 16, 0x7FFF0000, 0xFFFF0000)
+
+
+class PHPMemcached(Driver):
+    """PHP's extension memcached, which gives its users 16 bits of flags."""
+
+    interpreter = PHP
+    script = "memcached.php"
+    flags = (0, 1, 255, 65535)
+
+
+class CacheMemcached(Driver):
+    """Perl's Cache::Memcached, whose flag 1 is a reference, serialised."""
+
+    interpreter = PERL
+    script = "cache-memcached.pl"
+    flags = (0, 1)
+
+
+class NetMemcacheQ(Driver):
+    """The commands of Perl's Net::MemcacheQ, which has no flags."""
+
+    interpreter = PERL
+    script = "net-memcacheq.pl"
+    flags = (0,)
+
+
+class ZendQueue(Driver):
+    """The commands of ZendQueue's adapter for MemcacheQ, which has no flags."""
+
+    interpreter = PHP
+    script = "zendqueue.php"
+    flags = (0,)

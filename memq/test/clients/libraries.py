@@ -1,0 +1,245 @@
+"""The clients that are Python libraries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import memcache
+import pylibmc
+from pymemcache.client.base import Client as PymemcacheClient
+from pymemcache.exceptions import MemcacheServerError
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, connectProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.memcache import MemCacheProtocol, ServerError
+
+from memq.test.clients.client import PATIENCE, Client, Message
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+
+class _AsMessages:
+    """Serialisation for pymemcache: bytes as they are, with their flags."""
+
+    def serialize(self, key: bytes, value: bytes) -> tuple[bytes, int]:
+        """Return what is sent of a value; set has flags of its own."""
+        return value, 0
+
+    def deserialize(self, key: bytes, value: bytes, flags: int) -> Message:
+        """Return what get is to return."""
+        return Message(flags, value)
+
+
+class Pymemcache(Client):
+    """pymemcache, told to read every reply."""
+
+    noreply = False
+
+    async def connect(self, port: int) -> None:
+        """Connect."""
+        self.client = PymemcacheClient(
+            ("127.0.0.1", port),
+            serde=_AsMessages(),
+            timeout=PATIENCE,
+            default_noreply=self.noreply,
+        )
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self.client.close()
+
+    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
+        """Set a key."""
+        try:
+            return bool(self.client.set(queue, body, flags=flags))
+        except MemcacheServerError:
+            return False
+
+    async def pop(self, queue: str) -> Message | None:
+        """Get a key."""
+        return cast("Message | None", self.client.get(queue))
+
+    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
+        """Get several keys at once."""
+        found = self.client.get_many(queues)
+        return {queue: message.body for queue, message in found.items()}
+
+    async def delete(self, queue: str) -> bool:
+        """Delete a key."""
+        return bool(self.client.delete(queue))
+
+    async def stats(self) -> dict[str, str]:
+        """Ask for ``stats queue``."""
+        found = self.client.stats("queue")
+        return {queue.decode(): counts.decode() for queue, counts in found.items()}
+
+
+class NoreplyPymemcache(Pymemcache):
+    """pymemcache as it comes: set and delete say noreply, and hear nothing."""
+
+    noreply = True
+    reads = False
+
+
+class PythonMemcached(Client):
+    """python-memcached, whose flags are the types that it takes and returns.
+
+    Bytes are 0, an int is 2, a str is 16.
+    """
+
+    flags = (0, 2, 16)
+
+    async def connect(self, port: int) -> None:
+        """Connect."""
+        server = f"127.0.0.1:{port}"
+        self.client = memcache.Client([server], socket_timeout=PATIENCE)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self.client.disconnect_all()
+
+    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
+        """Set a key to a value of the type that the flags stand for."""
+        value: bytes | int | str = body
+        if flags == 2:
+            value = int(body)
+        elif flags == 16:
+            value = body.decode()
+        return bool(self.client.set(queue, value))
+
+    async def pop(self, queue: str) -> Message | None:
+        """Get a key, and tell the flags by the type."""
+        value = self.client.get(queue)
+        if value is None:
+            return None
+        if isinstance(value, int):
+            return Message(2, b"%d" % value)
+        return (
+            Message(16, value.encode()) if isinstance(value, str) else Message(0, value)
+        )
+
+    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
+        """Get several keys at once."""
+        return dict(self.client.get_multi(queues))
+
+    async def delete(self, queue: str) -> bool:
+        """Delete a key."""
+        return bool(self.client.delete(queue))
+
+    async def stats(self) -> dict[str, str]:
+        """Ask for ``stats queue``."""
+        [(_, found)] = self.client.get_stats("queue")
+        return dict(found)
+
+
+class _BytesAndFlags(pylibmc.Client):  # type: ignore[misc] # has no types
+    """pylibmc's client without its serialisation."""
+
+    def serialize(self, value: Message) -> tuple[bytes, int]:
+        """Return what is sent of a value."""
+        return value.body, value.flags
+
+    def deserialize(self, value: bytes | None, flags: int) -> Message:
+        """Return what get is to return; a value without a byte comes as None."""
+        return Message(flags, value or b"")
+
+
+class Pylibmc(Client):
+    """pylibmc, the binding of libmemcached; 8 among its flags is "compressed"."""
+
+    flags = (0, 1, 65535 - 8, 65536, 0x7FFFFFFF - 8, 0x80000000, 0xFFFFFFFF - 8)
+
+    async def connect(self, port: int) -> None:
+        """Connect."""
+        self.client = _BytesAndFlags([f"127.0.0.1:{port}"])
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self.client.disconnect_all()
+
+    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
+        """Set a key."""
+        try:
+            return bool(self.client.set(queue, Message(flags, body)))
+        except pylibmc.TooBig:
+            return False
+
+    async def pop(self, queue: str) -> Message | None:
+        """Get a key."""
+        return cast("Message | None", self.client.get(queue))
+
+    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
+        """Get several keys at once."""
+        found = self.client.get_multi(queues)
+        return {queue: message.body for queue, message in found.items()}
+
+    async def delete(self, queue: str) -> bool:
+        """Delete a key."""
+        return bool(self.client.delete(queue))
+
+    async def stats(self) -> dict[str, str]:
+        """Ask for ``stats``: it keeps the names it knows, and no queue's."""
+        [(_, found)] = self.client.get_stats()
+        return {name: value.decode() for name, value in found.items()}
+
+
+class _Connection(MemCacheProtocol):
+    """Twisted's protocol, and its end as a Deferred."""
+
+    def __init__(self) -> None:
+        """Wait as long as the other clients do."""
+        super().__init__(PATIENCE)
+        self.ended: Deferred[None] = Deferred()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """End."""
+        super().connectionLost(reason)
+        self.ended.callback(None)
+
+
+class TwistedClient(Client):
+    """Twisted's MemCacheProtocol."""
+
+    async def connect(self, port: int) -> None:
+        """Connect."""
+        from twisted.internet import reactor
+
+        endpoint = HostnameEndpoint(cast("Any", reactor), "127.0.0.1", port)
+        self.connection = await connectProtocol(endpoint, _Connection())
+
+    async def close(self) -> None:
+        """Disconnect."""
+        self.connection.transport.loseConnection()
+        await self.connection.ended
+
+    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
+        """Set a key."""
+        try:
+            return bool(await self.connection.set(queue.encode(), body, flags))
+        except ServerError:
+            return False
+
+    async def pop(self, queue: str) -> Message | None:
+        """Get a key."""
+        flags, body = await self.connection.get(queue.encode())
+        return None if body is None else Message(flags, body)
+
+    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
+        """Get several keys at once."""
+        names = [queue.encode() for queue in queues]
+        found = await self.connection.getMultiple(names)
+        return {
+            queue.decode(): body
+            for queue, (_, body) in found.items()
+            if body is not None
+        }
+
+    async def delete(self, queue: str) -> bool:
+        """Delete a key."""
+        return bool(await self.connection.delete(queue.encode()))
+
+    async def stats(self) -> dict[str, str]:
+        """Ask for ``stats queue``."""
+        found = await self.connection.stats(b"queue")
+        return {queue.decode(): counts.decode() for queue, counts in found.items()}

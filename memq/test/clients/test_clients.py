@@ -1,0 +1,119 @@
+"""Each client, through the cases."""
+
+from memq.test.clients import cases, drivers, libraries, tools
+
+
+class PymemcacheTests(cases.ClientCase):
+    """pymemcache."""
+
+    clientClass = libraries.Pymemcache
+
+
+class NoreplyPymemcacheTests(cases.ClientCase):
+    """pymemcache, with the noreply that is its default."""
+
+    clientClass = libraries.NoreplyPymemcache
+
+
+class PythonMemcachedTests(cases.ClientCase):
+    """python-memcached."""
+
+    clientClass = libraries.PythonMemcached
+
+
+class PylibmcTests(cases.ClientCase):
+    """pylibmc."""
+
+    clientClass = libraries.Pylibmc
+
+    async def test_stats(self) -> None:
+        """The general statistics arrive; of others it only returns names it knows."""
+        counts = await self.client.stats()
+        self.assertEqual(counts["pid"], str(cases.server().pid))
+
+
+class ToolsTests(cases.ClientCase):
+    """libmemcached's tools."""
+
+    clientClass = tools.Tools
+    client: tools.Tools
+
+    async def test_ping(self) -> None:
+        """Memcping finds the server, whose version it can parse."""
+        self.assertEqual(self.client.run("memcping").returncode, 0)
+
+    async def test_generalStats(self) -> None:
+        """Memcstat prints the general statistics."""
+        asked = self.client.run("memcstat")
+        self.assertEqual(asked.returncode, 0)
+        self.assertIn(b"\tpid: %d\n" % cases.server().pid, asked.stdout)
+
+    async def test_load(self) -> None:
+        """Memcslap's load is all stored."""
+        before = sum(int(counts.split("/")[0]) for counts in await self.taken())
+        load = self.client.run(
+            "memcslap", "--test=set", "--concurrency=4", "--execute-number=100"
+        )
+        self.assertEqual(load.returncode, 0)
+        after = sum(int(counts.split("/")[0]) for counts in await self.taken())
+        self.assertEqual(after - before, 400)
+
+    async def taken(self) -> list[str]:
+        """Return the counts of all queues."""
+        return list((await self.client.stats()).values())
+
+    async def test_notForAQueue(self) -> None:
+        """What a queue has no command for fails at once, and pushes nothing.
+
+        memcexist sends an add, memctouch a touch, memcflush a flush_all, and
+        memcdump asks for the names in memcached's slabs.
+        """
+        before = await self.client.stats()
+        for tool in ("memcexist", "memctouch"):
+            self.assertEqual(self.client.run(tool, self.queue).returncode, 1)
+        for tool in ("memcflush", "memcdump"):
+            self.assertEqual(self.client.run(tool).returncode, 1)
+        self.assertEqual(await self.client.stats(), before)
+
+
+class PHPMemcacheTests(cases.ClientCase):
+    """PHP's extension memcache."""
+
+    clientClass = drivers.PHPMemcache
+
+
+class PHPMemcachedTests(cases.ClientCase):
+    """PHP's extension memcached."""
+
+    clientClass = drivers.PHPMemcached
+
+
+class CacheMemcachedTests(cases.ClientCase):
+    """Perl's Cache::Memcached."""
+
+    clientClass = drivers.CacheMemcached
+
+
+class TwistedTests(cases.ClientCase):
+    """Twisted's MemCacheProtocol."""
+
+    clientClass = libraries.TwistedClient
+
+
+class NetMemcacheQTests(cases.ClientCase):
+    """What Perl's Net::MemcacheQ sends."""
+
+    clientClass = drivers.NetMemcacheQ
+
+
+class ZendQueueTests(cases.ClientCase):
+    """What ZendQueue's adapter sends."""
+
+    clientClass = drivers.ZendQueue
+
+    async def test_create(self) -> None:
+        """A queue is made by a message that is taken at once."""
+        self.assertTrue(await self.client.push(self.queue, b"creating queue"))
+        await self.client.pop(self.queue)
+        self.assertEqual((await self.client.stats())[self.queue], "1/1")
+        await self.comesBack(b"the first")

@@ -1,0 +1,114 @@
+"""Whole programs that people run against a queue."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import ClassVar
+
+from twisted.trial.unittest import TestCase
+
+from memq.test.clients import cases
+from memq.test.clients.client import PATIENCE
+from memq.test.clients.drivers import PHP, SCRIPTS
+from memq.test.servers import Server, environment
+
+
+def run(*command: str) -> str:
+    """Run a program, and return what it prints; it must end well."""
+    ended = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=PATIENCE,
+        check=False,
+    )
+    if ended.returncode != 0:
+        raise AssertionError(f"{command}: {ended.stdout}{ended.stderr}")
+    return ended.stdout
+
+
+class ProgramTests(TestCase):
+    """Programs that push and pop."""
+
+    def setUp(self) -> None:
+        """Have a server."""
+        self.port = str(cases.server().port)
+
+    def test_page(self) -> None:
+        """The PHP page of MemcacheQ's first users counts in, and counts out."""
+        sessions = self.mktemp()
+        os.mkdir(sessions)
+
+        def visit(*query: str) -> str:
+            page = os.path.join(SCRIPTS, "page.php")
+            return run(*PHP, page, self.port, sessions, *query)
+
+        for number in (1, 2, 3):
+            self.assertEqual(visit("s"), f"加入消息队列(入栈):{number}")
+        for number in (1, 2, 3):
+            self.assertEqual(visit(), f"读出消息队列(出栈){number}")
+        self.assertEqual(visit(), "读出消息队列(出栈)")
+
+    def test_pushAndPop(self) -> None:
+        """Mqpop pops what mqpush pushed, and the counts say so."""
+        printed = [
+            run(sys.executable, os.path.join(SCRIPTS, script), self.port, "1000")
+            for script in ("mqpush.py", "mqpop.py")
+        ]
+        self.assertEqual(printed, ["1000/0\n", "1000/1000\n"])
+
+
+class CapableTests(TestCase):
+    """memccapable's tests of the ASCII protocol.
+
+    They want flush_all, so they have a server to themselves.
+    """
+
+    #: Those that a queue passes: what they set they get once, or delete, or empty.
+    queue: ClassVar[set[str]] = {
+        "ascii version",
+        "ascii quit",
+        "ascii verbosity",
+        "ascii set",
+        "ascii set noreply",
+        "ascii get",
+        "ascii gets",
+        "ascii mget",
+        "ascii flush",
+        "ascii flush noreply",
+        "ascii delete",
+        "ascii delete noreply",
+        "ascii stat",
+    }
+    #: Those that ask for what a queue has no command for: to store under a
+    #: condition (add, replace, cas), or to change what is stored (incr, decr,
+    #: append, prepend).  A queue answers each with one ERROR.
+    cache: ClassVar[set[str]] = {
+        f"ascii {command}{noreply}"
+        for command in ("add", "replace", "cas", "incr", "decr", "append", "prepend")
+        for noreply in ("", " noreply")
+    }
+
+    def test_capable(self) -> None:
+        """Those that make sense for a queue pass; the others fail without a hang."""
+        server = Server(self.mktemp(), "--enable-flush-all")
+        self.addCleanup(server.stop)
+        server.start()
+        ended = subprocess.run(
+            ["memccapable", "-h", "127.0.0.1", "-p", str(server.port), "-a", "-t", "5"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        # Failures are on standard error.
+        found = re.findall(r"(ascii \w+(?: noreply)?) +(\[pass\])?", ended.stdout)
+        self.assertEqual({name for name, passed in found if passed}, self.queue)
+        self.assertEqual({name for name, passed in found if not passed}, self.cache)
