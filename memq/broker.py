@@ -128,6 +128,12 @@ class Broker:
             self._waiting.append(session)
             self._schedule()
 
+    def withdraw(self, session: Session) -> None:
+        """Take a session out of the rotation."""
+        if session.waits:
+            session.waits = False
+            self._waiting.remove(session)
+
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place: its reader is gone."""
         operation = PutBack(self._own, queue, message)
@@ -186,6 +192,9 @@ class Broker:
             changed = self._runTogether(operations)
             store.commit()
         except Exception as error:
+            if not operations:
+                # Not even the transaction began; nobody is to wait for that.
+                operations = self._takeAll()
             # Whatever it was, it may concern one operation only.
             _log.warn(
                 "A turn of {count} is undone and run again one by one: {error}",
@@ -256,15 +265,20 @@ class Broker:
         return changed
 
     def _refuseWaiting(self, error: StoreFailed) -> None:
+        operations = self._takeAll()
+        for operation in operations:
+            operation.result = error
+        self._finish(operations)
+
+    def _takeAll(self) -> list[Operation]:
+        """Take all that could run now out of the inboxes."""
         operations: list[Operation] = []
         for session in self._waiting:
             session.waits = False
             operations += session.inbox
             session.inbox.clear()
         self._waiting.clear()
-        for operation in operations:
-            operation.result = error
-        self._finish(operations)
+        return operations
 
     def _flush(self) -> None:
         if self._flushing:

@@ -13,10 +13,11 @@ in front of them.  A store that has failed for good ends the process.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, FirstError, gatherResults, maybeDeferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -64,7 +65,9 @@ def _words(address: object) -> str:
         return f"[{address.host}]:{address.port}"
     if isinstance(address, IPv4Address):
         return f"{address.host}:{address.port}"
-    return str(getattr(address, "name", address))
+    if isinstance(address, UNIXAddress) and address.name is not None:
+        return os.fsdecode(address.name)
+    return str(address)
 
 
 class QueueService(Service):

@@ -95,6 +95,7 @@ class Session:
     def block(self) -> None:
         """Note that the client does not read."""
         self.blocked = True
+        self._broker.withdraw(self)
 
     def unblock(self) -> None:
         """Note that the client reads again."""

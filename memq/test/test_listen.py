@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import clientFromString
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactor
@@ -20,7 +20,6 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from memq import listen as module
 from memq.errors import OptionError
 from memq.listen import (
-    EndpointListener,
     Listener,
     TCPListener,
     bindTCP,
@@ -60,6 +59,8 @@ class Collector(Protocol):
 class ListenTestCase(TestCase):
     """Real sockets, on ports that the system chooses."""
 
+    timeout = 20
+
     def setUp(self) -> None:
         """Find the reactor."""
         from twisted.internet import reactor
@@ -82,10 +83,6 @@ class ListenTestCase(TestCase):
         endpoint = clientFromString(self.reactor, client)
         collector = yield endpoint.connect(Factory.forProtocol(Collector))
         return (yield collector.closed)
-
-    def refused(self, *words: str) -> OptionError:
-        """Return the failure whose message is ``words``."""
-        return OptionError(*words)
 
 
 class TCPTests(ListenTestCase):
@@ -187,26 +184,35 @@ class BindTests(SynchronousTestCase):
             "--port 80: cannot listen on 127.0.0.1: Permission denied",
         )
 
-    def test_name(self) -> None:
-        """A name is each of its addresses, or none of them."""
+    def named(self, *addresses: str) -> list[TCPListener]:
+        """Bind a name that has some addresses."""
         found = [
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0)),
-            (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 0)),
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))
+            for address in addresses
         ]
         self.patch(module.socket, "getaddrinfo", lambda *a, **k: found)
-        listeners = bindTCP("some.name", 0)
-        self.assertEqual(
-            [listener._socket.getsockname()[0] for listener in listeners],
-            ["127.0.0.1", "127.0.0.2"],
-        )
-        for listener in listeners:
+        return bindTCP("some.name", 0)
+
+    def test_name(self) -> None:
+        """A name stands for each of its addresses."""
+        bound = []
+        for listener in self.named("127.0.0.1", "127.0.0.2"):
+            bound.append(listener._socket.getsockname()[0])
             listener.close()
-        closed: list[TCPListener] = []
-        self.patch(TCPListener, "close", closed.append)
-        found[1] = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 0))
-        self.assertRaises(OptionError, bindTCP, "some.name", 0)
-        self.assertEqual(len(closed), 1)
-        closed[0]._socket.close()
+        self.assertEqual(bound, ["127.0.0.1", "127.0.0.2"])
+
+    def test_allOrNone(self) -> None:
+        """When one of them cannot be had, none is kept."""
+        made: list[TCPListener] = []
+        bind = module._bind
+
+        def keep(family: int, address: Any) -> TCPListener:
+            made.append(bind(family, address))
+            return made[-1]
+
+        self.patch(module, "_bind", keep)
+        self.assertRaises(OptionError, self.named, "127.0.0.1", "192.0.2.1")
+        self.assertEqual([listener._socket.fileno() for listener in made], [-1])
 
 
 class UNIXTests(ListenTestCase):

@@ -1,0 +1,188 @@
+"""A store that fails when it is told to, and shows what it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memq.memory import MemoryStore
+from memq.message import Message
+
+if TYPE_CHECKING:
+    from memq.errors import QueueError
+
+
+class _Refusal:
+    """Calls that are to fail."""
+
+    def __init__(
+        self,
+        verb: str,
+        error: Exception,
+        arguments: tuple[Any, ...],
+        after: int,
+        times: int,
+    ) -> None:
+        """Say which, and how often; see ``FakeStore.refuse``."""
+        self._verb = verb
+        self._error = error
+        self._arguments = arguments
+        self._fails = range(after, after + times)
+        self._calls = 0
+
+    def called(self, verb: str, arguments: tuple[Any, ...]) -> None:
+        """Raise the error, if it is the time for that."""
+        if verb == self._verb and arguments[: len(self._arguments)] == self._arguments:
+            self._calls += 1
+            if self._calls - 1 in self._fails:
+                raise self._error
+
+
+class FakeStore(MemoryStore):
+    """A MemoryStore that keeps a journal and can be made to fail.
+
+    :ivar journal: the calls of maintenance and transactions, in order.
+    :ivar damaged: what ``pop`` returns instead of a queue's head.
+    :ivar free: what ``freeBytes`` says.
+    :ivar log: what ``logged`` says.
+    """
+
+    def __init__(self) -> None:
+        """Make an empty store that works."""
+        super().__init__(lambda: 0.0)
+        self.journal: list[str] = []
+        self.damaged: dict[bytes, QueueError] = {}
+        self.free: int | None = None
+        self.log = 0
+        self._refusals: list[_Refusal] = []
+
+    def refuse(
+        self,
+        verb: str,
+        error: Exception,
+        *arguments: Any,
+        after: int = 0,
+        times: int = 1 << 30,
+    ) -> None:
+        """Let calls fail from now on.
+
+        :param verb: the name of the method.
+        :param arguments: the first arguments of those calls that fail.
+        :param after: how many of them succeed before.
+        :param times: how many of them fail.
+        """
+        self._refusals.append(_Refusal(verb, error, arguments, after, times))
+
+    def forgive(self) -> None:
+        """Let all calls succeed again."""
+        self._refusals.clear()
+
+    def _called(self, verb: str, *arguments: Any) -> None:
+        for refusal in self._refusals:
+            refusal.called(verb, arguments)
+
+    def _noted(self, verb: str, *arguments: Any) -> None:
+        self.journal.append(verb)
+        self._called(verb, *arguments)
+
+    def fill(self, queue: bytes, *bodies: bytes) -> None:
+        """Put messages into a queue."""
+        for body in bodies:
+            MemoryStore.push(self, queue, 0, body)
+        MemoryStore.commit(self)
+
+    def dump(self) -> str:
+        """Return what is stored: a line a queue, with its counts and bodies."""
+        lines = []
+        for name, pushed, taken in self.counts():
+            words = [name, b"%d/%d:" % (pushed, taken)]
+            while isinstance(message := MemoryStore.pop(self, name), Message):
+                words.append(message.body)
+            lines.append(b" ".join(words).decode("latin-1"))
+        MemoryStore.abort(self)
+        return "\n".join(lines)
+
+    def open(self) -> None:
+        """Note it."""
+        self._noted("open")
+
+    def close(self) -> None:
+        """Note it."""
+        self._noted("close")
+
+    def begin(self) -> None:
+        """Note it."""
+        self._noted("begin")
+
+    def commit(self) -> None:
+        """Note it; a commit that fails leaves it to ``abort`` to undo."""
+        self._noted("commit")
+        super().commit()
+
+    def abort(self) -> None:
+        """Note it."""
+        self._noted("abort")
+        super().abort()
+
+    def push(self, queue: bytes, flags: int, body: bytes) -> int:
+        """Append a message, unless that is to fail for this body."""
+        self._called("push", queue, body)
+        return super().push(queue, flags, body)
+
+    def pop(self, queue: bytes) -> Message | QueueError | None:
+        """Take the head, then fail if that is to fail."""
+        message = self.damaged.get(queue) or super().pop(queue)
+        self._called("pop", queue)
+        return message
+
+    def putBack(self, queue: bytes, message: Message) -> bool:
+        """Return a message."""
+        self._called("putBack", queue)
+        return super().putBack(queue, message)
+
+    def delete(self, queue: bytes) -> bool:
+        """Delete a queue."""
+        self._called("delete", queue)
+        return super().delete(queue)
+
+    def empty(self, queue: bytes) -> int:
+        """Empty a queue."""
+        self._called("empty", queue)
+        return super().empty(queue)
+
+    def sweep(self, limit: int) -> bool:
+        """Note it."""
+        self._noted(f"sweep {limit}")
+        self._called("sweep")
+        return super().sweep(limit)
+
+    def flush(self) -> None:
+        """Note it."""
+        self._noted("flush")
+
+    def checkpoint(self) -> None:
+        """Note it."""
+        self._noted("checkpoint")
+
+    def trickle(self, percent: int) -> int:
+        """Note it."""
+        self.journal.append(f"trickle {percent}")
+        self._called("trickle")
+        return 0
+
+    def removeLogs(self) -> int:
+        """Note it."""
+        self._noted("removeLogs")
+        return 1
+
+    def logged(self) -> int:
+        """Return what the test says."""
+        return self.log
+
+    def freeBytes(self) -> int | None:
+        """Return what the test says."""
+        self._called("freeBytes")
+        return self.free
+
+    def bytesOnDisk(self) -> int:
+        """Return something."""
+        return 4096

@@ -1,0 +1,149 @@
+"""A server without sockets, threads and time: all of it moves when told.
+
+Everything is the real thing but the reactor and the pools, which are stepped,
+the store, which is in memory and can be made to fail, and the transports.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+
+from memq.broker import Broker
+from memq.factory import QueueFactory
+from memq.protocol import QueueProtocol
+from memq.statistics import Statistics
+from memq.test.fakes import FakeStore
+from memq.test.stepped import SteppedPool, SteppedReactor
+from memq.upkeep import Upkeep, UpkeepSettings
+
+
+class Transport(StringTransport):
+    """A transport that takes nothing more once it is closed."""
+
+    def write(self, data: bytes) -> None:
+        """Take a reply."""
+        assert not self.disconnecting, f"{data!r} comes after the end"
+        super().write(data)
+
+
+class Harness:
+    """The parts of a server, put together as they are in a process."""
+
+    def __init__(
+        self,
+        settings: UpkeepSettings | None = None,
+        protocol: type[QueueProtocol] = QueueProtocol,
+        **options: Any,
+    ) -> None:
+        """Put them together.
+
+        :param protocol: what each connection gets.
+        :param options: what QueueFactory takes.
+        """
+        self.reactor = SteppedReactor()
+        self.store = FakeStore()
+        self.broker = Broker(self.store, self.reactor)
+        self.flushPool = SteppedPool()
+        self.workPool = SteppedPool()
+        self.broker.persist = partial(
+            deferToThreadPool, self.reactor, self.flushPool, self.store.flush
+        )
+        self.statistics = Statistics(self.reactor, self.broker, [("port", "22201")])
+        self.upkeep = Upkeep(
+            self.reactor,
+            self.store,
+            self.broker,
+            self.statistics,
+            partial(deferToThreadPool, self.reactor, self.workPool),
+            settings or UpkeepSettings(),
+        )
+        self.factory = QueueFactory(
+            self.broker, self.upkeep, self.statistics, **options
+        )
+        self._protocol = protocol
+        self._clients: list[Client] = []
+
+    def connect(self, transport: Any = None) -> Client:
+        """Return a new connection."""
+        client = Client(self, self._protocol(self.factory), transport or Transport())
+        self._clients.append(client)
+        return client
+
+    def settle(self) -> None:
+        """Let everything happen that can, but for time to pass."""
+        moved = True
+        while moved:
+            moved = False
+            for client in self._clients:
+                moved |= client.receive()
+            self.reactor.advance(0)
+            moved |= self.flushPool.step() or self.workPool.step()
+
+
+class Client:
+    """One connection, seen from its other end."""
+
+    def __init__(
+        self, harness: Harness, protocol: QueueProtocol, transport: Any
+    ) -> None:
+        """Connect."""
+        self._harness = harness
+        self.protocol = protocol
+        self.transport = transport
+        self._sent = b""
+        protocol.makeConnection(transport)
+
+    @property
+    def isClosed(self) -> bool:
+        """Whether the server has closed the connection."""
+        return bool(self.transport.disconnecting)
+
+    @property
+    def isPaused(self) -> bool:
+        """Whether the server does not read."""
+        return bool(self.transport.producerState == "paused")
+
+    def send(self, data: bytes) -> None:
+        """Send; the server gets it at once, if it reads."""
+        self._sent += data
+        self.receive()
+
+    def receive(self) -> bool:
+        """Hand to the server what was sent; return whether it took something."""
+        data = self._sent
+        if not data or self.isPaused or self.isClosed:
+            return False
+        self._sent = b""
+        self.protocol.dataReceived(data)
+        return True
+
+    def read(self) -> bytes:
+        """Return what was answered since the last time."""
+        data: bytes = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def talk(self, data: bytes) -> bytes:
+        """Send, let everything happen, and return what was answered."""
+        self.send(data)
+        self._harness.settle()
+        return self.read()
+
+    def stopReading(self) -> None:
+        """Leave the replies in the transport, so that it is full."""
+        self.transport.producer.pauseProducing()
+
+    def startReading(self) -> None:
+        """Read again."""
+        self.transport.producer.resumeProducing()
+
+    def leave(self) -> None:
+        """Disconnect."""
+        self._sent = b""
+        self.protocol.connectionLost(Failure(ConnectionDone()))

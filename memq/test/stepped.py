@@ -1,0 +1,102 @@
+"""Time and threads that move only when a test says so."""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@implementer(IReactorFromThreads)
+class SteppedReactor(Clock):
+    """A clock that also takes calls from threads, and can do one iteration."""
+
+    def callFromThread(
+        self, callable: Callable[..., Any], *args: object, **kwargs: object
+    ) -> None:
+        """Call in the next iteration."""
+        self.callLater(0, callable, *args, **kwargs)
+
+    def iterate(self) -> None:
+        """Make the calls that are due now, and none that those ask for."""
+        for call in [each for each in self.calls if each.getTime() <= self.seconds()]:
+            self.calls.remove(call)
+            call.called = 1
+            call.func(*call.args, **call.kw)
+
+
+class SteppedPool(ThreadPool):
+    """A thread pool that has no threads: ``step`` runs what a thread would.
+
+    :ivar journal: is told when the pool is started and stopped.
+    """
+
+    def __init__(self, journal: Callable[[str], object] = lambda event: None) -> None:
+        """Make a pool that is not started."""
+        super().__init__(0, 1, "stepped")
+        self._journal = journal
+        self._waiting: deque[Callable[[], None]] = deque()
+
+    def start(self) -> None:
+        """Begin to take calls."""
+        self.started = True
+        self._journal("start")
+
+    def stop(self) -> None:
+        """End; whatever waits is never run."""
+        self.started = False
+        self._journal("stop")
+
+    def callInThreadWithCallback(
+        self,
+        onResult: Callable[[bool, Any], object] | None,
+        func: Callable[..., Any],
+        *args: Any,
+        **kw: Any,
+    ) -> None:
+        """Keep a call for ``step``."""
+        assert onResult is not None
+        told = onResult
+
+        def run() -> None:
+            try:
+                result = func(*args, **kw)
+            except Exception:
+                told(False, Failure())
+            else:
+                told(True, result)
+
+        self._waiting.append(run)
+
+    def __len__(self) -> int:
+        """Return how many calls wait."""
+        return len(self._waiting)
+
+    def __bool__(self) -> bool:
+        """A pool is one, whether calls wait or not."""
+        return True
+
+    def step(self) -> bool:
+        """Run the call that has waited longest; return whether there was one."""
+        if not self._waiting:
+            return False
+        self._waiting.popleft()()
+        return True
+
+
+class SteppedTestCase(SynchronousTestCase):
+    """A test in which nothing happens by itself, and no Failure is lost."""
+
+    def tearDown(self) -> None:
+        """Collect garbage, so that a lost Failure is this test's."""
+        gc.collect()

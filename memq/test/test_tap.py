@@ -1,0 +1,97 @@
+"""The composition root refuses in one line, and holds nothing afterwards."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import Any
+
+from twisted.application.service import IServiceMaker
+from twisted.plugin import getPlugins
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.home import Home
+from memq.tap import Options, makeService
+
+
+class MakeServiceTests(SynchronousTestCase):
+    """What makeService refuses."""
+
+    def setUp(self) -> None:
+        """Name a home that is not there yet."""
+        self.home = os.path.abspath(self.mktemp())
+
+    def refused(self, *words: str, **twistd: Any) -> str:
+        """Return the one line that a command line is refused with.
+
+        The home is then free for another server.
+        """
+        options: Any = Options()
+        options.parseOptions(["--home", self.home, "--port", "0", *words])
+        options.parent = twistd
+        line = str(self.assertRaises(SystemExit, makeService, options))
+        self.assertNotIn("\n", line)
+        self.assertTrue(line.startswith("memq: "), line)
+        return line
+
+    def test_plugin(self) -> None:
+        """Twistd finds memq among its plugins."""
+        names = [plugin.tapname for plugin in getPlugins(IServiceMaker)]
+        self.assertIn("memq", names)
+
+    def test_portInUse(self) -> None:
+        """A port in use is named, and the home is let go."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            self.assertIn(f"--port {port}: in use", self.refused("--port", str(port)))
+        home = Home(self.home)
+        home.prepare()
+        home.release()
+
+    def test_homeHeld(self) -> None:
+        """A home that another server holds is named, and the server too."""
+        home = Home(self.home)
+        home.prepare()
+        self.addCleanup(home.release)
+        self.assertIn(f"held by another server (pid {os.getpid()})", self.refused())
+
+    def test_homeCannotBeMade(self) -> None:
+        """A home that cannot be made is named."""
+        self.home = "/proc/none"
+        self.assertIn("--home /proc/none", self.refused())
+
+    def test_homeOfMemcacheQ(self) -> None:
+        """A home with MemcacheQ's queues is refused, and left as it is."""
+        os.mkdir(self.home)
+        for name in ("queue.list", "log.0000000001"):
+            with open(os.path.join(self.home, name), "w"):
+                pass
+        self.assertIn("MemcacheQ's queues are in it", self.refused())
+        self.assertEqual(
+            sorted(os.listdir(self.home)), ["log.0000000001", "queue.list"]
+        )
+
+    def test_endpoint(self) -> None:
+        """An endpoint that is none is named."""
+        self.assertIn("--endpoint tcpp:1", self.refused("--endpoint", "tcpp:1"))
+
+    def test_socket(self) -> None:
+        """A UNIX socket that cannot be made is named."""
+        self.assertIn(
+            "--socket /proc/none: cannot listen", self.refused("--socket=/proc/none")
+        )
+
+    def test_logFile(self) -> None:
+        """A log file that cannot be opened is named."""
+        twistd = {"nodaemon": True, "syslog": False, "logger": None}
+        line = self.refused(logfile="/proc/none/log", **twistd)
+        self.assertIn("--logfile /proc/none/log", line)
+
+    def test_ownerOfTheHome(self) -> None:
+        """The home belongs to the user that the server will run as."""
+        uid, gid = os.getuid(), os.getgid()
+        self.refused("--endpoint", "tcpp:1", uid=uid, gid=gid)
+        status = os.stat(os.path.join(self.home, "memq"))
+        self.assertEqual((status.st_uid, status.st_gid), (uid, gid))
+        self.assertEqual(stat.S_IMODE(status.st_mode), 0o700)

@@ -1,0 +1,309 @@
+"""The real thing: twistd as people start it, its ends and its exit statuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.test.servers import PATIENCE, TWISTD, Server, environment
+
+#: Runs memcacheq with the Python that runs the tests.
+MEMCACHEQ = (sys.executable, "-c", "from memq.memcacheq import main; main()")
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def waitForEnd(pid: int) -> None:
+    """Wait until a process has ended that is not this one's child."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        ready, _, _ = select.select([descriptor], [], [], PATIENCE)
+    finally:
+        os.close(descriptor)
+    assert ready, f"process {pid} goes on"
+
+
+class Follower:
+    """Reads a log file as it grows."""
+
+    def __init__(self, path: str) -> None:
+        """Follow the file at ``path``, which may not be there yet."""
+        self._path = path
+
+    def waitFor(self, pattern: str) -> re.Match[str]:
+        """Wait until the log has what the pattern matches."""
+        end = time.monotonic() + PATIENCE
+        found = None
+        while found is None:
+            assert time.monotonic() < end, f"{pattern} is not in {self.text()}"
+            found = re.search(pattern, self.text())
+            os.sched_yield()
+        return found
+
+    def text(self) -> str:
+        """Return what is there."""
+        try:
+            with open(self._path, encoding="utf-8") as file:
+                return file.read()
+        except FileNotFoundError:
+            return ""
+
+
+def answer(port: int, request: bytes) -> bytes:
+    """Return all that a server answers to a request that ends in quit."""
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        client.sendall(request)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+class ForegroundTests(SynchronousTestCase):
+    """``twistd -n memq``."""
+
+    def setUp(self) -> None:
+        """Name a home."""
+        self.home = os.path.abspath(self.mktemp())
+
+    def start(self, *options: str) -> Server:
+        """Start a server, which is killed at the end if it still runs."""
+        server = Server(self.home, *options).start()
+        self.addCleanup(server.stop, SIGKILL)
+        return server
+
+    def test_stopsOnSigterm(self) -> None:
+        """SIGTERM ends it with status 0, and what was set is kept."""
+        server = self.start()
+        self.assertEqual(server.talk(b"set q 5 0 1\r\nx\r\nquit\r\n"), b"STORED\r\n")
+        self.assertEqual(server.stop(SIGTERM), 0)
+        server.start()
+        self.assertEqual(
+            server.talk(b"get q\r\nquit\r\n"), b"VALUE q 5 1\r\nx\r\nEND\r\n"
+        )
+
+    def test_stopsOnSigint(self) -> None:
+        """SIGINT does the same, and twice is no harm."""
+        server = self.start()
+        os.kill(server.pid, SIGINT)
+        self.assertEqual(server.stop(SIGINT), 0)
+        self.assertTrue(any("Stopped" in line for line in server.log))
+
+    def test_sighupInTheForeground(self) -> None:
+        """SIGHUP and SIGUSR1 are no harm where the log is no file."""
+        server = self.start()
+        for number in (SIGHUP, SIGUSR1):
+            os.kill(server.pid, number)
+            server.waitForLine(f"{number.name}: this log has no file name")
+        self.assertEqual(server.stop(), 0)
+
+    def test_secondServer(self) -> None:
+        """A second server in the same home is refused; the first does not notice."""
+        server = self.start()
+        second = run(*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0")
+        self.assertEqual(second.returncode, 1)
+        self.assertEqual(
+            second.stderr,
+            f"memq: --home {self.home}: held by another server (pid {server.pid})\n",
+        )
+        self.assertIn(b"END", server.talk(b"get q\r\nquit\r\n"))
+
+    def test_killedServer(self) -> None:
+        """The lock of a server that was killed is no obstacle."""
+        server = self.start()
+        server.talk(b"set q 0 0 1\r\nx\r\nquit\r\n")
+        self.assertEqual(server.stop(SIGKILL), -SIGKILL)
+        server.start()
+        self.assertIn(b"STAT q 1/0", server.talk(b"stats queue\r\nquit\r\n"))
+
+    def test_settings(self) -> None:
+        """Options reach the server, and ``stats settings`` shows them."""
+        server = self.start("-N", "--max-body", "100", "--page-size", "8192")
+        settings = server.talk(b"stats settings\r\nquit\r\n")
+        for line in (b"no-sync yes", b"max-body 100", b"page-size 8192"):
+            self.assertIn(b"STAT %b\r\n" % line, settings)
+        self.assertNotIn(b"min-free none", settings)
+        server.waitForLine("--page-size 8192: a power cut can tear pages")
+
+    def test_memory(self) -> None:
+        """With --store=memory there is no home at all."""
+        server = self.start("--store=memory", "--min-free", "5", "--max-body", "2")
+        self.assertIn(b"STORED", server.talk(b"set q 0 0 1\r\nx\r\nquit\r\n"))
+        self.assertFalse(os.path.exists(self.home))
+
+    def test_otherListeners(self) -> None:
+        """A UNIX socket and an endpoint can stand beside the port."""
+        path = os.path.join(os.getcwd(), "s")
+        server = self.start("--socket", path, "--endpoint", "tcp:0:interface=\\:\\:1")
+        server.waitForLine("Listening on [::1]:")
+        server.waitForLine(f"Listening on {path}")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(path)
+            client.sendall(b"set q 0 0 1\r\nx\r\n")
+            self.assertEqual(client.recv(100), b"STORED\r\n")
+        self.assertEqual(server.stop(), 0)
+        self.assertFalse(os.path.exists(path))
+
+    def test_endpointInUse(self) -> None:
+        """An endpoint that is taken ends the start with one line and status 1."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            ended = run(
+                *TWISTD,
+                *("-n", "--pidfile=", "memq", "--home", self.home),
+                *("--endpoint", f"tcp:{port}:interface=127.0.0.1"),
+            )
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(f"--endpoint tcp:{port}", ended.stdout)
+        self.assertNotIn("Traceback", ended.stdout + ended.stderr)
+
+    def test_damagedHome(self) -> None:
+        """A home that cannot be opened ends the start with one line and status 1."""
+        server = self.start()
+        server.talk(b"set q 0 0 1\r\nx\r\nquit\r\n")
+        self.assertEqual(server.stop(), 0)
+        log = os.path.join(self.home, "memq", "log.0000000001")
+        os.unlink(log)
+        ended = run(*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0")
+        self.assertEqual(ended.returncode, 1)
+        self.assertIn(f"{log} is missing", ended.stdout)
+        self.assertNotIn("Traceback", ended.stdout + ended.stderr)
+
+
+class RefusalTests(SynchronousTestCase):
+    """Mistakes on the command line, in the foreground and as a daemon."""
+
+    def assertRefused(self, *words: str, says: str) -> None:
+        """Assert that it is refused in one line, with status 1."""
+        home = os.path.abspath(self.mktemp())
+        for daemon in ([], ["-n"]):
+            ended = run(*TWISTD, *daemon, "--pidfile=", "memq", "-H", home, *words)
+            self.assertEqual(ended.returncode, 1, words)
+            self.assertEqual(ended.stdout, "")
+            self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
+            self.assertIn(says, ended.stderr)
+
+    def test_pageSize(self) -> None:
+        """A bad page size."""
+        self.assertRefused("--page-size", "1000", says="--page-size (-A) 1000: must")
+
+    def test_maxBody(self) -> None:
+        """A bad size of bodies."""
+        self.assertRefused("--max-body", "1T", says="--max-body (-B) 1T: must be bytes")
+
+    def test_home(self) -> None:
+        """A home that cannot be made."""
+        self.assertRefused("--home", "/proc/none", says="--home /proc/none")
+
+    def test_port(self) -> None:
+        """A port in use."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = str(other.getsockname()[1])
+            self.assertRefused("--port", port, says=f"--port {port}: in use")
+
+    def test_unknown(self) -> None:
+        """An unknown option."""
+        self.assertRefused("--bogus", says="--bogus")
+
+
+class DaemonTests(SynchronousTestCase):
+    """twistd and memcacheq in the background."""
+
+    def setUp(self) -> None:
+        """Name home, log and pid file."""
+        # Another user, as the servers change to, must get there.
+        self.directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.directory)
+        os.chmod(self.directory, 0o777)
+        self.home = os.path.join(self.directory, "home")
+        self.pidFile = os.path.join(self.directory, "pid")
+        self.logPath = os.path.join(self.directory, "log")
+        self.log = Follower(self.logPath)
+
+    def started(self) -> tuple[int, int]:
+        """Wait until the daemon listens; return its pid and its port."""
+        found = self.log.waitFor(r"Listening on (127\.0\.0\.1|0\.0\.0\.0):(\d+)\n")
+        with open(self.pidFile, encoding="ascii") as file:
+            pid = int(file.read())
+        self.addCleanup(self.end, pid)
+        return pid, int(found[2])
+
+    def end(self, pid: int) -> None:
+        """Kill a daemon that the test has not ended."""
+        try:
+            os.kill(pid, SIGKILL)
+        except ProcessLookupError:
+            return
+
+    def test_twistd(self) -> None:
+        """``twistd memq`` goes into the background, and reopens its log on SIGHUP."""
+        ended = run(
+            *TWISTD,
+            *("--pidfile", self.pidFile, "--logfile", self.logPath),
+            *("memq", "--port", "0", "--home", self.home),
+        )
+        self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, "", ""))
+        pid, port = self.started()
+        self.assertEqual(answer(port, b"set q 0 0 1\r\nx\r\nquit\r\n"), b"STORED\r\n")
+
+        os.rename(self.logPath, self.logPath + ".1")
+        os.kill(pid, SIGHUP)
+        self.log.waitFor("SIGHUP: opened the log file again")
+        os.kill(pid, SIGTERM)
+        waitForEnd(pid)
+        self.log.waitFor("Stopped")
+        self.assertFalse(os.path.exists(self.pidFile))
+
+    def test_memcacheq(self) -> None:
+        """MemcacheQ's line of old starts a daemon that logs where it was told to."""
+        user = ["-u", "nobody"] if os.getuid() == 0 else []
+        with open(self.logPath, "w", encoding="utf-8") as log:
+            line = f"-d -r -H {self.home} -N -R -v -L 1024 -B 1024"
+            status = subprocess.run(
+                [*MEMCACHEQ, *line.split(), "-p", "0", "-P", self.pidFile, *user],
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=PATIENCE,
+                check=False,
+            ).returncode
+        self.assertEqual(status, 0)
+        pid, port = self.started()
+        request = b"set q 0 0 1025\r\n%b\r\nset q 0 0 1024\r\n%b\r\n" % (
+            b"x" * 1025,
+            b"y" * 1024,
+        )
+        self.assertEqual(
+            answer(port, request + b"quit\r\n"),
+            b"SERVER_ERROR object too large for cache\r\nSTORED\r\n",
+        )
+        # With -v it is in the log, although the daemon has closed its terminal.
+        self.log.waitFor("is told: SERVER_ERROR object too large for cache")
+        os.kill(pid, SIGTERM)
+        waitForEnd(pid)
+        self.log.waitFor("Stopped")
+
+    def test_memcacheqHelp(self) -> None:
+        """``memcacheq -h`` begins as MemcacheQ's did."""
+        ended = run(*MEMCACHEQ, "-h")
+        self.assertEqual(ended.returncode, 0)
+        self.assertTrue(ended.stdout.startswith("memcacheq 0.2.1\n"))
