@@ -137,6 +137,7 @@ class CommandReceiver(LineReceiver):
     def rawDataReceived(self, data: bytes) -> None:
         """Collect a body, or throw it away; execute its command at its end."""
         command = self._command
+        assert command is not None
         part = data[: self._missing]
         self._missing -= len(part)
         if type(command) is wire.Set:
@@ -149,7 +150,7 @@ class CommandReceiver(LineReceiver):
             body = b"".join(self._chunks)
             self._chunks = []
             self.executeWithBody(command, body[:-2], body.endswith(_CRLF))
-        elif command is not None:
+        else:
             self.execute(command)
         self._takeCommands(data[len(part) :])
 

@@ -70,6 +70,12 @@ def _words(address: object) -> str:
     return str(address)
 
 
+def _cause(failure: Failure) -> Failure:
+    """Return what failed, where it was one of several."""
+    error = failure.value
+    return error.subFailure if isinstance(error, FirstError) else failure
+
+
 class QueueService(Service):
     """Run a store, a broker and their listeners as one service."""
 
@@ -146,8 +152,7 @@ class QueueService(Service):
         _log.info("Listening on {address}", address=_words(port.getHost()))
 
     def _ebNotStarted(self, failure: Failure) -> None:
-        if isinstance(failure.value, FirstError):
-            failure = failure.value.subFailure
+        failure = _cause(failure)
         if not failure.check(StartError):
             _log.failure("The start failed in a way that nobody foresaw", failure)
         self._exitStatus.fail(failure.getErrorMessage())
@@ -189,6 +194,7 @@ class QueueService(Service):
         return self._factory.finish().addCallback(_cbGone)
 
     def _ebStopping(self, failure: Failure) -> None:
+        failure = _cause(failure)
         if failure.check(QueueError):
             _log.error("{error}", error=failure.value)
         else:

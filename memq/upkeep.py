@@ -110,10 +110,13 @@ class Upkeep:
 
     def checkpoint(self) -> Deferred[None]:
         """Make a checkpoint, and remove log files that it made superfluous."""
-        done = self._work(self._store.checkpoint)
+        return self._work(self._checkpoint)
+
+    def _checkpoint(self) -> None:
+        # One call in the pool: the store must not be closed between the two.
+        self._store.checkpoint()
         if self._settings.removeLogs:
-            done.addCallback(lambda _: self.removeLogs())
-        return done
+            self._store.removeLogs()
 
     def removeLogs(self) -> Deferred[None]:
         """Remove log files that no recovery needs."""

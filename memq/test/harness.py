@@ -7,7 +7,7 @@ the store, which is in memory and can be made to fail, and the transports.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.testing import StringTransport
@@ -16,11 +16,13 @@ from twisted.python.failure import Failure
 
 from memq.broker import Broker
 from memq.factory import QueueFactory
-from memq.protocol import QueueProtocol
 from memq.statistics import Statistics
 from memq.test.fakes import FakeStore
 from memq.test.stepped import SteppedPool, SteppedReactor
 from memq.upkeep import Upkeep, UpkeepSettings
+
+if TYPE_CHECKING:
+    from memq.protocol import QueueProtocol
 
 
 class Transport(StringTransport):
@@ -38,19 +40,19 @@ class Harness:
     def __init__(
         self,
         settings: UpkeepSettings | None = None,
-        protocol: type[QueueProtocol] = QueueProtocol,
+        protocol: type[QueueProtocol] | None = None,
         **options: Any,
     ) -> None:
         """Put them together.
 
-        :param protocol: what each connection gets.
+        :param protocol: what each connection gets instead of what the factory makes.
         :param options: what QueueFactory takes.
         """
         self.reactor = SteppedReactor()
         self.store = FakeStore()
         self.broker = Broker(self.store, self.reactor)
-        self.flushPool = SteppedPool()
-        self.workPool = SteppedPool()
+        self.flushPool = SteppedPool("flushPool", self.store.journal.append)
+        self.workPool = SteppedPool("workPool", self.store.journal.append)
         self.broker.persist = partial(
             deferToThreadPool, self.reactor, self.flushPool, self.store.flush
         )
@@ -71,7 +73,9 @@ class Harness:
 
     def connect(self, transport: Any = None) -> Client:
         """Return a new connection."""
-        client = Client(self, self._protocol(self.factory), transport or Transport())
+        make = self._protocol
+        protocol = make(self.factory) if make else self.factory.buildProtocol(None)
+        client = Client(self, protocol, transport or Transport())
         self._clients.append(client)
         return client
 
@@ -89,9 +93,7 @@ class Harness:
 class Client:
     """One connection, seen from its other end."""
 
-    def __init__(
-        self, harness: Harness, protocol: QueueProtocol, transport: Any
-    ) -> None:
+    def __init__(self, harness: Harness, protocol: Any, transport: Any) -> None:
         """Connect."""
         self._harness = harness
         self.protocol = protocol

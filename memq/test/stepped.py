@@ -38,24 +38,30 @@ class SteppedReactor(Clock):
 class SteppedPool(ThreadPool):
     """A thread pool that has no threads: ``step`` runs what a thread would.
 
-    :ivar journal: is told when the pool is started and stopped.
+    Nothing may come after it was stopped: a real one would drop it in silence.
     """
 
-    def __init__(self, journal: Callable[[str], object] = lambda event: None) -> None:
-        """Make a pool that is not started."""
-        super().__init__(0, 1, "stepped")
+    def __init__(
+        self, name: str = "pool", journal: Callable[[str], object] = lambda event: None
+    ) -> None:
+        """Make a pool that is not started, and need not be.
+
+        :param journal: is told when it is started and stopped.
+        """
+        super().__init__(0, 1, name)
         self._journal = journal
         self._waiting: deque[Callable[[], None]] = deque()
 
     def start(self) -> None:
-        """Begin to take calls."""
+        """Note it."""
         self.started = True
-        self._journal("start")
+        self._journal(f"start {self.name}")
 
     def stop(self) -> None:
         """End; whatever waits is never run."""
-        self.started = False
-        self._journal("stop")
+        self.joined = True
+        self._waiting.clear()
+        self._journal(f"stop {self.name}")
 
     def callInThreadWithCallback(
         self,
@@ -66,6 +72,7 @@ class SteppedPool(ThreadPool):
     ) -> None:
         """Keep a call for ``step``."""
         assert onResult is not None
+        assert not self.joined, f"{func} comes after the end"
         told = onResult
 
         def run() -> None:
@@ -78,13 +85,10 @@ class SteppedPool(ThreadPool):
 
         self._waiting.append(run)
 
-    def __len__(self) -> int:
-        """Return how many calls wait."""
+    @property
+    def pending(self) -> int:
+        """How many calls wait."""
         return len(self._waiting)
-
-    def __bool__(self) -> bool:
-        """A pool is one, whether calls wait or not."""
-        return True
 
     def step(self) -> bool:
         """Run the call that has waited longest; return whether there was one."""

@@ -145,13 +145,13 @@ class GroupCommitTests(BrokerTestCase):
         self.asker.push(b"c")
         self.turn()
         self.assertEqual(self.broker.turns, 3)
-        self.assertEqual(len(self.pool), 1)
+        self.assertEqual(self.pool.pending, 1)
         self.flush()
         self.assertEqual((self.asker.told, other.told), (["0"], []))
         self.flush()
         self.assertEqual((self.asker.told, other.told), (["0", "2"], ["1"]))
         self.assertEqual(self.broker.flushes, 2)
-        self.assertEqual(len(self.pool), 0)
+        self.assertEqual(self.pool.pending, 0)
 
     def test_nothingChanged(self) -> None:
         """What changed nothing is told without a flush."""
@@ -500,7 +500,7 @@ class FailureTests(BrokerTestCase):
         self.assertEqual(other.told, ["the disk is gone"])
         self.assertEqual(third.told, ["the disk is gone"] * 2)
         self.assertEqual(self.failures, ["the disk is gone"])
-        self.assertEqual(len(self.pool), 0)
+        self.assertEqual(self.pool.pending, 0)
 
     def test_later(self) -> None:
         """All who ask later are told, and the store is not touched."""

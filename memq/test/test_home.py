@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import stat
@@ -68,7 +69,7 @@ class HomeTests(HomeTestCase):
             makeDirectory(path, mode)
             makeDirectory(path, mode)
 
-        self.patch(module.os, "mkdir", mkdir)
+        self.patch(os, "mkdir", mkdir)
         self.prepared()
 
     def test_notADirectory(self) -> None:
@@ -84,7 +85,7 @@ class HomeTests(HomeTestCase):
     def test_userWithoutName(self) -> None:
         """A user without a name is called by the number."""
         write(os.path.dirname(os.path.dirname(self.path)))
-        self.patch(module.os, "geteuid", lambda: 2**31 - 7)
+        self.patch(os, "geteuid", lambda: 2**31 - 7)
         self.assertIn("cannot be used by user 2147483641: ", self.refused())
 
     def test_cannotLock(self) -> None:
@@ -93,7 +94,7 @@ class HomeTests(HomeTestCase):
         def flock(lock: int, operation: int) -> None:
             raise OSError(ENOLCK, "No locks available")
 
-        self.patch(module.fcntl, "flock", flock)
+        self.patch(fcntl, "flock", flock)
         self.assertTrue(self.refused().endswith(f"{self.path}: No locks available"))
 
     def test_held(self) -> None:
@@ -123,7 +124,7 @@ class HomeTests(HomeTestCase):
     def test_pidAfterFork(self) -> None:
         """The process that goes on after a fork writes its own id."""
         home = self.prepared()
-        self.patch(module.os, "getpid", lambda: 5)
+        self.patch(os, "getpid", lambda: 5)
         home.writePid()
         self.assertEqual(self.refused(), "held by another server (pid 5)")
 

@@ -6,13 +6,11 @@ import os
 import socket
 import stat
 import tempfile
-from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionRefusedError
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactor
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -27,7 +25,11 @@ from memq.listen import (
     parseEndpoint,
     sendAtOnce,
 )
-from memq.transport import EagerServer, EagerUNIXServer
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from twisted.internet.interfaces import IListeningPort
 
 
 class Greeter(Protocol):
@@ -73,7 +75,9 @@ class ListenTestCase(TestCase):
     ) -> Generator[Deferred[Any], Any, IListeningPort]:
         """Return the port of a listener, closed when the test is over."""
         self.addCleanup(listener.close)
-        port = yield listener.listen(self.reactor, Factory.forProtocol(Greeter))
+        port: IListeningPort = yield listener.listen(
+            self.reactor, Factory.forProtocol(Greeter)
+        )
         self.addCleanup(port.stopListening)
         return port
 
@@ -82,7 +86,8 @@ class ListenTestCase(TestCase):
         """Return the kind of connection that a client's endpoint gets."""
         endpoint = clientFromString(self.reactor, client)
         collector = yield endpoint.connect(Factory.forProtocol(Collector))
-        return (yield collector.closed)
+        kind: bytes = yield collector.closed
+        return kind
 
 
 class TCPTests(ListenTestCase):
@@ -190,7 +195,7 @@ class BindTests(SynchronousTestCase):
             (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0))
             for address in addresses
         ]
-        self.patch(module.socket, "getaddrinfo", lambda *a, **k: found)
+        self.patch(socket, "getaddrinfo", lambda *a, **k: found)
         return bindTCP("some.name", 0)
 
     def test_name(self) -> None:
@@ -242,7 +247,9 @@ class UNIXTests(ListenTestCase):
     def test_removed(self) -> Generator[Deferred[Any], Any, None]:
         """When the server stops, the socket is gone."""
         listener = checkUNIX(self.path, 0o700)
-        port = yield listener.listen(self.reactor, Factory.forProtocol(Greeter))
+        port: IListeningPort = yield listener.listen(
+            self.reactor, Factory.forProtocol(Greeter)
+        )
         yield port.stopListening()
         self.assertFalse(os.path.exists(self.path))
 

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from memq import logs as module
 from memq.errors import StartError
 from memq.logs import LineObserver, LogFile, chooseLog
 
@@ -67,7 +66,7 @@ class LogFileTests(LogTestCase):
     def test_owner(self) -> None:
         """A new file belongs to the user that the server will run as."""
         given: list[tuple[int, int]] = []
-        self.patch(module.os, "fchown", lambda fd, uid, gid: given.append((uid, gid)))
+        self.patch(os, "fchown", lambda fd, uid, gid: given.append((uid, gid)))
         for owner in ((5, 6), (7, 8)):
             self.addCleanup(LogFile.open(self.path, owner).close)
         self.assertEqual(given, [(5, 6)])
@@ -123,7 +122,7 @@ class LogFileTests(LogTestCase):
         """A line that the system takes in pieces is written whole."""
         log = self.opened()
         write = os.write
-        self.patch(module.os, "write", lambda fd, data: write(fd, data[:3]))
+        self.patch(os, "write", lambda fd, data: write(fd, data[:3]))
         log.write("a longer line")
         self.assertEqual(read(self.path), "a longer line\n")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Application, MultiService, Service
 from twisted.internet.defer import Deferred
@@ -14,7 +13,6 @@ from twisted.internet.error import ReactorNotRunning
 from twisted.logger import ILogObserver, LogLevel, capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq import process as module
 from memq.errors import StartError
 from memq.home import Home
 from memq.process import (
@@ -25,6 +23,9 @@ from memq.process import (
     raiseCoreLimit,
     raiseFileLimit,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class FakeReactor:
@@ -254,8 +255,8 @@ class OwnerTests(SynchronousTestCase):
 
     def be(self, uid: int) -> None:
         """Be some user."""
-        self.patch(module.os, "geteuid", lambda: uid)
-        self.patch(module.os, "getegid", lambda: uid)
+        self.patch(os, "geteuid", lambda: uid)
+        self.patch(os, "getegid", lambda: uid)
 
     def test_same(self) -> None:
         """Without --uid and --gid nobody changes."""
@@ -291,8 +292,8 @@ class LimitTests(SynchronousTestCase):
         """Keep the test's own limits out of it."""
         self.limits = (0, 0)
         self.most = resource.RLIM_INFINITY
-        self.patch(module.resource, "getrlimit", lambda which: self.limits)
-        self.patch(module.resource, "setrlimit", self.setrlimit)
+        self.patch(resource, "getrlimit", lambda which: self.limits)
+        self.patch(resource, "setrlimit", self.setrlimit)
 
     def setrlimit(self, which: int, limits: tuple[int, int]) -> None:
         """Refuse hard limits above ``most``."""

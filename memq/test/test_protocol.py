@@ -85,7 +85,7 @@ class OrderTests(ProtocolTestCase):
         self.client.send(b"get q\r\ndelete q\r\nstats queue\r\nversion\r\n")
         self.runTurns()
         self.assertEqual(self.client.read(), END + b"NOT_FOUND\r\n" + END + VERSION)
-        self.assertEqual(len(self.harness.flushPool), 0)
+        self.assertEqual(self.harness.flushPool.pending, 0)
 
     def test_place(self) -> None:
         """But it keeps its place behind what does wait."""
@@ -115,7 +115,7 @@ class OrderTests(ProtocolTestCase):
         self.client.send(put(b"q", b"a") + b"get q\r\n")
         self.runTurns()
         self.assertEqual(self.client.read(), STORED + value(b"q", b"a") + END)
-        self.assertEqual(len(self.harness.flushPool), 0)
+        self.assertEqual(self.harness.flushPool.pending, 0)
 
     def test_twoClients(self) -> None:
         """One client's slow replies do not hold up another's."""

@@ -8,11 +8,12 @@ import stat
 from typing import Any
 
 from twisted.application.service import IServiceMaker
+from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.home import Home
-from memq.tap import Options, makeService
+from memq.tap import Options, _keepLog, makeService
 
 
 class MakeServiceTests(SynchronousTestCase):
@@ -87,6 +88,15 @@ class MakeServiceTests(SynchronousTestCase):
         twistd = {"nodaemon": True, "syslog": False, "logger": None}
         line = self.refused(logfile="/proc/none/log", **twistd)
         self.assertIn("--logfile /proc/none/log", line)
+
+    def test_foreignLog(self) -> None:
+        """SIGHUP is no harm where the log is twistd's own."""
+        with capturedLogs() as events:
+            _keepLog("SIGHUP")
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            ["SIGHUP: the log is twistd's, there is nothing to open again"],
+        )
 
     def test_ownerOfTheHome(self) -> None:
         """The home belongs to the user that the server will run as."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
@@ -85,9 +86,9 @@ class ForegroundTests(SynchronousTestCase):
         self.home = os.path.abspath(self.mktemp())
 
     def start(self, *options: str) -> Server:
-        """Start a server, which is killed at the end if it still runs."""
+        """Start a server, which is stopped at the end if it still runs."""
         server = Server(self.home, *options).start()
-        self.addCleanup(server.stop, SIGKILL)
+        self.addCleanup(server.stop)
         return server
 
     def test_stopsOnSigterm(self) -> None:
@@ -248,10 +249,8 @@ class DaemonTests(SynchronousTestCase):
 
     def end(self, pid: int) -> None:
         """Kill a daemon that the test has not ended."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, SIGKILL)
-        except ProcessLookupError:
-            return
 
     def test_twistd(self) -> None:
         """``twistd memq`` goes into the background, and reopens its log on SIGHUP."""

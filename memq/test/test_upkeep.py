@@ -1,0 +1,230 @@
+"""The periodic work on the store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import capturedLogs, formatEvent
+
+from memq.errors import StoreError, StoreFailed
+from memq.test.harness import Harness
+from memq.test.stepped import SteppedTestCase
+from memq.upkeep import UpkeepSettings
+
+NEVER = UpkeepSettings(checkpoint=0, trickle=0)
+
+
+class UpkeepTestCase(SteppedTestCase):
+    """An upkeep over a store that notes what is asked of it."""
+
+    def start(
+        self, settings: UpkeepSettings = NEVER, durable: bool = True
+    ) -> list[str]:
+        """Start, and return the store's journal."""
+        self.harness = Harness(settings)
+        self.harness.broker.durable = durable
+        self.store = self.harness.store
+        started = self.harness.upkeep.start()
+        self.harness.settle()
+        self.successResultOf(started)
+        return self.store.journal
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, in steps small enough for everything to have its turn."""
+        end = self.harness.reactor.seconds() + seconds
+        while self.harness.reactor.seconds() < end:
+            self.harness.reactor.advance(0.125)
+            self.harness.settle()
+
+    def events(self, seconds: float) -> list[tuple[str, str]]:
+        """Let time pass, and return what is logged meanwhile."""
+        with capturedLogs() as events:
+            self.wait(seconds)
+        return [(event["log_level"].name, str(formatEvent(event))) for event in events]
+
+
+class PeriodTests(UpkeepTestCase):
+    """What is done how often."""
+
+    def test_trickle(self) -> None:
+        """Changed pages are written early, as many as the settings say."""
+        journal = self.start(NEVER._replace(trickle=0.5, tricklePercent=70))
+        self.wait(2)
+        self.assertEqual(journal, ["trickle 70"] * 4)
+
+    def test_checkpoint(self) -> None:
+        """A checkpoint is made in time, and then logs are removed."""
+        journal = self.start(NEVER._replace(checkpoint=30))
+        self.wait(29)
+        self.assertEqual(journal, [])
+        self.wait(31)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"] * 2)
+
+    def test_keepLogs(self) -> None:
+        """Logs that are to be kept are not removed."""
+        journal = self.start(NEVER._replace(checkpoint=30, removeLogs=False))
+        self.wait(60)
+        self.assertEqual(journal, ["checkpoint"] * 2)
+
+    def test_volume(self) -> None:
+        """So much log makes a checkpoint at once, whatever the time."""
+        journal = self.start(NEVER._replace(checkpointVolume=1000))
+        self.store.log = 999
+        self.wait(5)
+        self.assertEqual(journal, [])
+        self.store.log = 1000
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"])
+        self.store.log = 0
+        self.wait(5)
+        self.assertEqual(len(journal), 2)
+
+    def test_never(self) -> None:
+        """An interval of 0 means never."""
+        journal = self.start()
+        self.wait(1000)
+        self.assertEqual(journal, [])
+
+    def test_flush(self) -> None:
+        """With no-sync there is a flush a second."""
+        journal = self.start(durable=False)
+        self.wait(3)
+        self.assertEqual(journal, ["flush"] * 3)
+
+    def test_slow(self) -> None:
+        """Work that takes longer than its interval is not piled up."""
+        self.start(NEVER._replace(trickle=0.5))
+        for _ in range(20):
+            self.harness.reactor.advance(0.5)
+        self.assertEqual(self.harness.workPool.pending, 2)
+
+    def test_asked(self) -> None:
+        """A checkpoint and a removal may be asked for at any time."""
+        journal = self.start()
+        done = self.harness.upkeep.checkpoint()
+        self.assertNoResult(done)
+        self.harness.settle()
+        self.assertIsNone(self.successResultOf(done))
+        done = self.harness.upkeep.removeLogs()
+        self.harness.settle()
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual(journal, ["checkpoint", "removeLogs", "removeLogs"])
+
+
+class RoomTests(UpkeepTestCase):
+    """The room on the disk."""
+
+    def setUp(self) -> None:
+        """Have enough of it."""
+        self.start(NEVER._replace(minFree=1000))
+        self.store.free = 1000
+
+    def test_full(self) -> None:
+        """Below --min-free pushes are refused, and above taken, a log line each."""
+        self.assertEqual(self.events(3), [])
+        self.assertFalse(self.harness.broker.full)
+        self.store.free = 999
+        self.assertEqual(
+            self.events(3),
+            [("error", "Sets are refused: 999 bytes are free, --min-free is 1000")],
+        )
+        self.assertTrue(self.harness.broker.full)
+        self.store.free = 1000
+        self.assertEqual(
+            self.events(3), [("info", "Sets are taken again: 1000 bytes are free")]
+        )
+        self.assertFalse(self.harness.broker.full)
+
+    def test_unbounded(self) -> None:
+        """Where nothing bounds the room, there is always enough."""
+        self.store.free = None
+        self.assertEqual(self.events(3), [])
+        self.assertFalse(self.harness.broker.full)
+
+    def test_size(self) -> None:
+        """What the store occupies is told in the statistics."""
+        self.assertEqual(self.harness.statistics.bytesOnDisk, 4096)
+
+    def test_atStart(self) -> None:
+        """A disk that is full at the start is known before the start is over."""
+        harness = Harness(NEVER)
+        harness.store.free = 5
+        started = harness.upkeep.start()
+        self.assertNoResult(started)
+        harness.settle()
+        self.successResultOf(started)
+        self.assertTrue(harness.broker.full)
+
+
+class ErrorTests(UpkeepTestCase):
+    """What goes wrong."""
+
+    settings: Any = NEVER._replace(trickle=0.5, checkpoint=1.0)
+
+    def test_again(self) -> None:
+        """It is logged with its cause, and tried again the next time."""
+        for verb in ("trickle", "checkpoint", "removeLogs", "flush", "freeBytes"):
+            journal = self.start(self.settings, durable=False)
+            self.store.refuse(verb, StoreError(f"no {verb}"), times=1)
+            self.assertEqual(
+                self.events(3),
+                [("error", f"Upkeep failed, and is tried again: no {verb}")],
+            )
+            for word in ("trickle 60", "checkpoint", "removeLogs", "flush"):
+                self.assertGreaterEqual(journal.count(word), 2, (verb, word))
+
+    def test_failed(self) -> None:
+        """A store that cannot go on ends the broker, whatever finds it out."""
+        for verb in ("trickle", "checkpoint", "removeLogs", "flush"):
+            self.start(self.settings, durable=False)
+            failures: list[StoreFailed] = []
+            self.harness.broker.onFailure = failures.append
+            self.store.refuse(verb, StoreFailed(f"{verb}: panic"))
+            self.assertEqual(self.events(3), [])
+            self.assertEqual(list(map(str, failures)), [f"{verb}: panic"])
+
+    def test_start(self) -> None:
+        """A first look at the disk that fails is the start's failure."""
+        harness = Harness(NEVER)
+        harness.store.refuse("freeBytes", OSError("no such directory"), times=1)
+        started = harness.upkeep.start()
+        harness.settle()
+        self.failureResultOf(started, OSError)
+
+
+class StopTests(UpkeepTestCase):
+    """The end."""
+
+    def test_nothingMore(self) -> None:
+        """Nothing is begun any more."""
+        journal = self.start(UpkeepSettings(), durable=False)
+        self.wait(1)
+        self.successResultOf(self.harness.upkeep.stop())
+        del journal[:]
+        self.assertEqual(self.harness.reactor.calls, [])
+        self.wait(1000)
+        self.assertEqual(journal, [])
+
+    def test_underWay(self) -> None:
+        """What is under way is waited for, whatever comes of it."""
+        for error in ({}, {"checkpoint": StoreError("no room")}):
+            self.start(NEVER._replace(checkpoint=0.5))
+            for verb, why in error.items():
+                self.store.refuse(verb, why)
+            self.harness.reactor.advance(0.5)
+            self.assertEqual(self.harness.workPool.pending, 1)
+            done = self.harness.upkeep.stop()
+            self.assertNoResult(done)
+            self.harness.settle()
+            self.successResultOf(done)
+            self.assertIn("checkpoint", self.store.journal)
+
+    def test_notStarted(self) -> None:
+        """One that never began has ended."""
+        self.successResultOf(Harness().upkeep.stop())
+
+    def test_twice(self) -> None:
+        """To stop it twice is to stop it."""
+        self.start(UpkeepSettings())
+        self.successResultOf(self.harness.upkeep.stop())
+        self.successResultOf(self.harness.upkeep.stop())
