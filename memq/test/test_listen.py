@@ -8,7 +8,7 @@ import stat
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, maybeDeferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
@@ -250,7 +250,7 @@ class UNIXTests(ListenTestCase):
         port: IListeningPort = yield listener.listen(
             self.reactor, Factory.forProtocol(Greeter)
         )
-        yield port.stopListening()
+        yield maybeDeferred(port.stopListening)
         self.assertFalse(os.path.exists(self.path))
 
     def test_checkLeavesNothing(self) -> None:

@@ -8,6 +8,7 @@ docs/protocol.md are sent to a real server, row by row.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import getpass
 import os
@@ -16,14 +17,12 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import suppress
 from glob import glob
 from signal import SIGTERM
-from socket import socket
 from time import monotonic, sleep
+from typing import TYPE_CHECKING, TextIO
 
-from twisted.scripts.twistd import ServerOptions
+from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import wire
@@ -31,6 +30,10 @@ from memq.errors import QueueError
 from memq.options import FLAGS, OPTIONS, Options
 from memq.test.pages import PAGES, SKIP, Table, blocks, prose, readPage, tables
 from memq.test.servers import PATIENCE, ROOT, TWISTD, Server, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from socket import socket
 
 _NOWHERE = "memq.test.clients.test_readme"
 
@@ -157,22 +160,21 @@ class OptionsTests(PageTestCase):
         self.assertEqual(shown, expected)
 
 
-def exchanges(session: list[str]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield what is typed and what comes back, for each command of a session."""
-    typed: list[str] = []
-    answered: list[str] = []
+def exchanges(session: list[str]) -> list[tuple[bytes, bytes]]:
+    """Return what is typed and what comes back, for each command of a session."""
+    found: list[tuple[list[str], list[str]]] = []
     hasBody = False
-    for line in [*session, "quit"]:
+    for line in session:
         command = wire.parse(line.encode())
         if hasBody:
-            typed.append(line)
+            found[-1][0].append(line)
             hasBody = False
         elif type(command) is wire.Refused:
-            answered.append(line)
+            found[-1][1].append(line)
         else:
-            yield _lines(typed), _lines(answered)
-            typed, answered = [line], []
+            found.append(([line], []))
             hasBody = type(command) is wire.Set
+    return [(_lines(typed), _lines(answered)) for typed, answered in found]
 
 
 def _lines(lines: list[str]) -> bytes:
@@ -277,8 +279,12 @@ class Shell:
                 stderr=output,
             )
         self._processes.append(process)
-        done = (lambda: proof in self.logs()) if proof else process.poll
-        self._wait(lambda: done() not in (None, False) or bool(process.poll()))
+
+        def isOver() -> bool:
+            ended = process.poll() is not None
+            return bool(process.poll()) or (proof in self.logs() if proof else ended)
+
+        self._wait(isOver)
         assert not process.poll(), f"{command}: {self.logs()}"
 
     def _environment(self) -> dict[str, str]:
@@ -305,18 +311,23 @@ class Shell:
     def stop(self) -> list[int]:
         """Stop the servers; return how the commands have ended."""
         for path in glob(f"{self.path}/**/memq/lock", recursive=True):
-            with open(path, encoding="ascii") as file:
-                # It may have been stopped by a command.
-                with suppress(ProcessLookupError):
-                    os.kill(int(file.read()), SIGTERM)
-                self._wait(lambda file=file: _isFree(file.fileno()))  # type: ignore[misc]
+            with open(path, encoding="ascii") as lock:
+                self._stopHolder(lock)
         return [process.wait(PATIENCE) for process in self._processes]
 
+    def _stopHolder(self, lock: TextIO) -> None:
+        if _isFree(lock):
+            return
+        # A command may have told it to stop already.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(lock.read()), SIGTERM)
+        self._wait(lambda: _isFree(lock))
 
-def _isFree(descriptor: int) -> bool:
+
+def _isFree(lock: TextIO) -> bool:
     """Return whether nobody has locked a file; from now on, the test has."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -426,14 +437,14 @@ class ProtocolTests(PageTestCase):
         listed = {
             row[0].strip("`") for row in self.table(self.PATH, "reply", "when").rows
         }
-        classes = {QueueError, *subclasses(QueueError)}
-        self.assertEqual({c.reply.decode() for c in classes} - listed, set())
+        replies = {each.reply.decode() for each in subclasses(QueueError)}
+        self.assertEqual(replies - listed, set())
 
 
 def subclasses(parent: type[QueueError]) -> Iterator[type[QueueError]]:
-    """Yield every class of error that memq has."""
+    """Yield a class of errors, and every class below it."""
+    yield parent
     for child in parent.__subclasses__():
-        yield child
         yield from subclasses(child)
 
 
