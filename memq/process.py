@@ -107,7 +107,12 @@ class Ending:
 
 
 class Signals:
-    """What the process does on a signal, carried out by the reactor."""
+    """What the process does on a signal, carried out by the reactor.
+
+    The reactor puts in handlers of its own when it begins to run, and one of
+    those would decide the exit status.  So the signals are held back until it
+    runs: one that comes before is then acted on, and none is lost.
+    """
 
     def __init__(
         self, reactor: Any, actions: Mapping[signal.Signals, Callable[[str], None]]
@@ -116,12 +121,17 @@ class Signals:
         self._reactor = reactor
         self._actions = dict(actions)
 
+    def hold(self) -> None:
+        """Hold the signals back, here and in threads that are made meanwhile."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, self._actions)
+
     def install(self) -> None:
-        """Put the handlers in place; again once the reactor has put in its own."""
+        """Put the handlers in place of the reactor's, and let the signals come."""
         for number in self._actions:
             signal.signal(number, self._handle)
             # The store's reads and writes are not to be cut short.
             signal.siginterrupt(number, False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._actions)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """Leave a signal to the reactor, for it came in the middle of anything."""
@@ -157,8 +167,8 @@ class ProcessService(MultiService):
         MultiService.setServiceParent(self, parent)
 
     def startService(self) -> None:
-        """Take the signals, then start the services inside."""
-        self._signals.install()
+        """Start the services inside; signals are acted on once the reactor runs."""
+        self._signals.hold()
         self._reactor.callWhenRunning(self._signals.install)
         if self._home is not None:
             self._home.writePid()

@@ -141,26 +141,42 @@ class EndingTests(SynchronousTestCase):
 class SignalTests(SynchronousTestCase):
     """What the process does on a signal."""
 
+    def setUp(self) -> None:
+        """Take a signal that nobody else uses."""
+        self.number = signal.SIGUSR2
+        self.addCleanup(signal.signal, self.number, signal.getsignal(self.number))
+        self.reactor, self.action = FakeReactor(), object()
+        actions: Any = {self.number: self.action}
+        self.signals = Signals(self.reactor, actions)
+
     def test_handled(self) -> None:
         """A signal is carried out by the reactor, which is told its name."""
-        number = signal.SIGUSR2
-        self.addCleanup(signal.signal, number, signal.getsignal(number))
-        reactor, action = FakeReactor(), object()
-        signals = Signals(reactor, {number: action})  # type: ignore[dict-item]
-        signals.install()
-        os.kill(os.getpid(), number)
-        self.assertEqual(reactor.calls, [(action, "SIGUSR2")])
+        self.signals.install()
+        signal.raise_signal(self.number)
+        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
+
+    def test_held(self) -> None:
+        """A signal that comes before the handlers stand is handled by them."""
+        self.signals.hold()
+        signal.raise_signal(self.number)
+        self.assertEqual(self.reactor.calls, [])
+        self.signals.install()
+        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
 
 
 class FakeSignals(Signals):
-    """Signals that count how often they are put in place."""
+    """Signals that remember what was done with them."""
 
     def __init__(self) -> None:
-        self.installed = 0
+        self.done: list[str] = []
+
+    def hold(self) -> None:
+        """Remember."""
+        self.done.append("held")
 
     def install(self) -> None:
-        """Count."""
-        self.installed += 1
+        """Remember."""
+        self.done.append("installed")
 
 
 class SlowService(Service):
@@ -210,11 +226,11 @@ class ProcessServiceTests(SynchronousTestCase):
         self.assertEqual(list(parent), [service])
 
     def test_signals(self) -> None:
-        """Handlers stand from the start on, and again after the reactor's own."""
+        """Signals are held back until the reactor has put in its own handlers."""
         self.service.startService()
-        self.assertEqual(self.signals.installed, 1)
+        self.assertEqual(self.signals.done, ["held"])
         self.reactor.run()
-        self.assertEqual(self.signals.installed, 2)
+        self.assertEqual(self.signals.done, ["held", "installed"])
 
     def test_pid(self) -> None:
         """The home knows the process that is left after the forks."""
