@@ -21,7 +21,7 @@ DEBIAN_PACKAGES := python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
 .PHONY: help run venv test check lint types imports coverage test-debian \
-	test-packaging format clean
+	test-packaging bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -63,6 +63,15 @@ test-debian: ## the suite on Debian's own Twisted and bsddb3
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 	tools/test-packaging $(BIN)/python
 
+bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 20 minutes
+	@$(BIN)/python -m bench.run
+
+bench-quick: .venv/memq.stamp ## the main table of that, printed: two minutes
+	@$(BIN)/python -m bench.run --quick
+
+profile: .venv/memq.stamp ## where memq's time goes: cProfile, and callgrind if it is there
+	@$(BIN)/python -m bench.profiles
+
 format: .venv/tools.stamp ## let ruff put right what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -70,7 +79,7 @@ format: .venv/tools.stamp ## let ruff put right what it can
 clean: ## remove all that was made, but for the data in var/
 	rm -rf .venv build dist memq.egg-info .coverage* .hypothesis _trial_temp*
 	rm -rf .mypy_cache .ruff_cache .import_linter_cache
-	find memq twisted tools -name __pycache__ -prune -exec rm -rf {} +
+	find bench memq twisted tools -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
 # A stamp is newer than what it was made from, or is made again.  The plugin

@@ -287,7 +287,7 @@ class Broker:
         self.flushes += 1
         done = maybeDeferred(self.persist)
         done.addCallbacks(self._cbFlushed, self._ebFlushed)
-        done.addErrback(self._ebBug)
+        done.addErrback(lambda failure: _log.failure("A flush went wrong", failure))
 
     def _cbFlushed(self, _: None) -> None:
         done, self._flushing = self._flushing, []
@@ -303,10 +303,6 @@ class Broker:
             _log.failure("The log could not be synced", failure)
             error = StoreFailed(f"the log cannot be synced: {error}")
         self.fail(error)
-
-    def _ebBug(self, failure: Failure) -> None:
-        _log.failure("What was synced could not be told", failure)
-        self.fail(StoreFailed("internal error"))
 
     def _finish(self, operations: list[Operation]) -> None:
         """Mark operations as done, and tell their sessions."""

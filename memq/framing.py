@@ -70,7 +70,6 @@ class CommandReceiver(LineReceiver):
         self.closing = True
         self._chunks = []
         self.clearLineBuffer()
-        self.setLineMode()
         if not self.paused:
             self.pauseProducing()
 

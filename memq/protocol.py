@@ -118,7 +118,6 @@ class QueueProtocol(CommandReceiver):
         """End: what was taken for this client and not sent goes back."""
         self.factory.disconnected(self)
         super().connectionLost(reason)
-        self._getting = None
         self.session.leave()
         self._deliver()
 

@@ -19,11 +19,10 @@ import memq
 #: Where the package lies: the first place that a server looks for it.
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(memq.__file__)))
 #: Runs twistd with the Python that runs the tests.
-TWISTD = (
-    sys.executable,
-    "-c",
-    "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()",
+RUN_TWISTD = (
+    "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 )
+TWISTD = (sys.executable, "-c", RUN_TWISTD)
 #: Seconds that anything a server does may take.
 PATIENCE = 60.0
 
@@ -41,8 +40,12 @@ class Server:
     :ivar log: the lines that it has logged.
     """
 
-    def __init__(self, home: str, *options: str) -> None:
-        """Name the home and the further options; nothing is started yet."""
+    def __init__(self, home: str, *options: str, before: str = "") -> None:
+        """Name the home and the further options; nothing is started yet.
+
+        :param before: Python that the process runs first, to break something.
+        """
+        self._before = before
         self.home = home
         self._arguments = ["--home", home, "--port", "0", *options]
         self.port = 0
@@ -63,7 +66,15 @@ class Server:
         self.log = []
         self._ended = False
         self._process = subprocess.Popen(
-            [*TWISTD, "-n", "--pidfile=", "memq", *self._arguments],
+            [
+                sys.executable,
+                "-c",
+                f"{self._before}\n{RUN_TWISTD}",
+                "-n",
+                "--pidfile=",
+                "memq",
+                *self._arguments,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from memq import broker as module
 from memq.broker import SHARE, SWEEP_MESSAGES, TURN_BYTES, TURN_OPERATIONS, Broker
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.memory import MemoryStore
@@ -241,6 +242,7 @@ class GroupCommitTests(BrokerTestCase):
             self.asker.submit(EmptyAll(self.asker.session))
             self.settle()
         self.assertEqual(self.asker.told, ["3", "0"])
+        self.assertEqual(self.broker.flushes, 1)
         self.assertEqual(self.store.dump(), "q 2/2:\nr 1/1:")
 
 
@@ -296,6 +298,36 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(self.store.status()["messages"], 4)
         self.turn()
         self.assertEqual(self.store.status()["messages"], 7)
+
+    def test_exactly(self) -> None:
+        """What fills a turn to the brim is its end, for one session or for several."""
+        self.patch(module, "TURN_BYTES", 20)
+        self.asker.push(*[b"9 bytes.."] * 3)
+        self.turn()
+        self.assertEqual(self.store.status()["messages"], 2)
+        self.settle()
+        askers = [self.newAsker() for _ in range(3)]
+        for asker in askers:
+            asker.push(b"9 bytes..")
+        self.turn()
+        self.assertEqual(self.store.status()["messages"], 5)
+
+    def test_exactlyOperations(self) -> None:
+        """So in operations."""
+        self.patch(module, "TURN_OPERATIONS", 4)
+        self.patch(module, "SHARE", 2)
+        askers = [self.newAsker() for _ in range(3)]
+        for asker in askers:
+            asker.pop(2)
+        self.turn()
+        self.assertEqual([len(asker.told) for asker in askers], [2, 2, 0])
+
+    def test_once(self) -> None:
+        """A session stands in the rotation once, whatever it is told meanwhile."""
+        self.asker.push(b"a", b"b")
+        self.asker.session.catchUp()
+        self.asker.session.unblock()
+        self.assertEqual(self.broker.waiting, 2)
 
     def test_undelivered(self) -> None:
         """A session for which much was taken is left out until that is delivered."""
@@ -696,11 +728,13 @@ class LeaveTests(BrokerTestCase):
         self.store.fill(b"q", b"0")
         self.asker.push(b"a")
         self.asker.pop()
-        self.asker.submit(Ask(self.asker.session, lambda store: "asked"))
+        asked: list[object] = []
+        self.asker.submit(Ask(self.asker.session, asked.append))
         self.asker.push(b"b")
         self.asker.session.leave()
         self.settle()
         self.assertEqual(self.store.dump(), "q 3/0: 0 a b")
+        self.assertEqual(asked, [])
 
     def test_delete(self) -> None:
         """So does a delete."""

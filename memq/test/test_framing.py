@@ -156,6 +156,13 @@ class LongLineTests(SteppedTestCase):
         self.assertEqual(self.client.talk(b"x"), TOO_LONG)
         self.assertTrue(self.client.isClosed)
 
+    def test_pending(self) -> None:
+        """Nothing is taken behind it, though replies before it are still to come."""
+        self.client.send(b"set q 0 0 1\r\nx\r\n")
+        self.client.send(b"x" * 70_000)
+        self.client.send(b"version\r\n")
+        self.assertEqual(self.client.talk(b""), b"STORED\r\n" + TOO_LONG)
+
     def test_behindBody(self) -> None:
         """One that stands behind a body in pieces is answered at once as well."""
         self.client.send(b"set q 0 0 5\r\nhel")
@@ -242,6 +249,18 @@ class ReceiverTests(SteppedTestCase):
         self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
         self.receiver.close()
         self.assertEqual(self.receiver._chunks, [])
+
+    def test_closedInLine(self) -> None:
+        """So is a line."""
+        self.receive(b"vers")
+        self.receiver.close()
+        self.assertEqual(self.receiver.clearLineBuffer(), b"")
+
+    def test_lostInLine(self) -> None:
+        """So is one when the connection is lost."""
+        self.receive(b"vers")
+        self.receiver.connectionLost()
+        self.assertEqual(self.receiver.clearLineBuffer(), b"")
 
     def test_lost(self) -> None:
         """So when the connection is lost."""

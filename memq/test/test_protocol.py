@@ -300,6 +300,7 @@ class MultiGetTests(ProtocolTestCase):
             value(b"a", b"1") + b"SERVER_ERROR bad page\r\n" + VERSION,
         )
         self.assertEqual(self.store.dump(), "a 2/1: 2\nb 2/0: 1 2\nc 2/0: 1 2")
+        self.assertEqual(self.client.protocol.session.undelivered, 0)
 
     def test_damaged(self) -> None:
         """So where a message is damaged."""
@@ -375,6 +376,7 @@ class PauseTests(ProtocolTestCase):
 
     def test_answeredAtOnce(self) -> None:
         """Replies that need no store do not pile up at all."""
+        self.patch(self.client.transport, "pauseProducing", self.fail)
         self.client.send(b"version\r\n" * (MAX_REPLIES * 2))
         self.assertEqual(self.client.read(), VERSION * (MAX_REPLIES * 2))
         self.assertFalse(self.client.isPaused)
@@ -395,6 +397,7 @@ class PauseTests(ProtocolTestCase):
 
     def test_notReadingIsNotRead(self) -> None:
         """It is not read from either, whatever it sends."""
+        self.assertTrue(self.client.transport.streaming)
         self.client.stopReading()
         self.assertTrue(self.client.isPaused)
         self.assertEqual(self.client.talk(b"version\r\n"), b"")
@@ -549,6 +552,7 @@ class EndTests(ProtocolTestCase):
         self.client.leave()
         self.harness.settle()
         self.assertEqual(self.store.dump(), "")
+        self.assertEqual(self.client.protocol._chunks, [])
         self.assertEqual(self.harness.factory.connections, set())
 
     def test_stopProducing(self) -> None:

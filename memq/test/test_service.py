@@ -80,6 +80,8 @@ class ServiceTestCase(SteppedTestCase):
         self.journal = self.store.journal
         self.listeners = [FakeListener(self.journal)]
         self.exitStatus = FakeExitStatus()
+        # The service has to say how to flush.
+        self.harness.broker.persist = lambda: Deferred()
         self.service = QueueService(
             self.harness.reactor,
             self.store,
@@ -290,6 +292,8 @@ class StopTests(ServiceTestCase):
         self.harness.reactor.advance(0)
         done = self.stop()
         client.leave()
+        self.harness.reactor.advance(0)
+        self.assertEqual(self.harness.workPool.pending, 0)
         self.harness.settle()
         self.successResultOf(done)
         self.assertEqual(self.store.dump(), "q 1/0: a")
@@ -343,6 +347,7 @@ class StopTests(ServiceTestCase):
         self.listeners[0].port.closed = fail(ZeroDivisionError())
         done = self.stop()
         self.assertEqual(client.talk(b""), b"STORED\r\n")
+        self.assertTrue(client.isClosed)
         client.leave()
         self.harness.settle()
         self.successResultOf(done)
@@ -360,6 +365,10 @@ class StopTests(ServiceTestCase):
         self.harness.settle()
         self.successResultOf(done)
         self.assertIn("close", self.journal)
+        # It did not even keep the upkeep from its end.
+        self.store.free = 0
+        self.harness.reactor.advance(2)
+        self.assertEqual(self.harness.workPool.pending, 0)
         self.flushLoggedErrors(ZeroDivisionError)
 
     def test_upkeepError(self) -> None:

@@ -36,6 +36,7 @@ class Descriptors(SteppedReactor):
     """A reactor that knows who wants to read and write, and does neither.
 
     :ivar registrations: how often somebody asked to write.
+    :ivar removals: how often somebody asked not to.
     """
 
     def __init__(self) -> None:
@@ -44,6 +45,7 @@ class Descriptors(SteppedReactor):
         self.readers: set[Any] = set()
         self.writers: set[Any] = set()
         self.registrations = 0
+        self.removals = 0
 
     def addReader(self, reader: Any) -> None:
         """Note it."""
@@ -60,6 +62,7 @@ class Descriptors(SteppedReactor):
 
     def removeWriter(self, writer: Any) -> None:
         """Note it."""
+        self.removals += 1
         self.writers.discard(writer)
 
 
@@ -140,7 +143,7 @@ class EagerTests(SteppedTestCase):
         for data in (b"hello", b"world"):
             self.transport.write(data)
             self.assertEqual(self.received(5), data)
-        self.assertEqual(self.reactor.registrations, 0)
+        self.assertEqual((self.reactor.registrations, self.reactor.removals), (0, 0))
 
     def test_sequence(self) -> None:
         """So is a sequence."""
@@ -160,6 +163,7 @@ class EagerTests(SteppedTestCase):
         self.transport.write(b"more")
         self.assertEqual(self.received(4), b"more")
         self.assertEqual(self.reactor.writers, set())
+        self.assertEqual(self.reactor.removals, 1)
 
     def test_order(self) -> None:
         """What is written while something is left comes behind it."""
@@ -197,6 +201,7 @@ class EagerTests(SteppedTestCase):
         self.transport.connectionLost(Failure(why))
         self.assertEqual(self.received(3), b"bye")
         self.assertEqual(self.client.recv(1), b"")
+        self.transport.loseConnection()
         self.assertEqual(self.reactor.writers, set())
 
     def test_loseWithRest(self) -> None:

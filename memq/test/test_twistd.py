@@ -188,6 +188,36 @@ class ForegroundTests(SynchronousTestCase):
         self.assertIn(f"{log} is missing", ended.stdout)
         self.assertNotIn("Traceback", ended.stdout + ended.stderr)
 
+    def test_storeFails(self) -> None:
+        """When a sync fails, nothing is acknowledged, and it ends with status 1."""
+        server = Server(
+            self.home,
+            before=(
+                "from memq.bdb import BDBStore, db\n"
+                "class Broken:\n"
+                "    def __init__(self, real): self._real = real\n"
+                "    def __getattr__(self, name): return getattr(self._real, name)\n"
+                "    def log_flush(self): raise db.DBError(5, 'Input/output error')\n"
+                "load = BDBStore._load\n"
+                "def loadAndBreak(self):\n"
+                "    load(self)\n"
+                "    self.checkpoint()\n"
+                "    self._environment = Broken(self._environment)\n"
+                "    self.checkpoint = lambda: None\n"
+                "BDBStore._load = loadAndBreak\n"
+            ),
+        ).start()
+        told = b"SERVER_ERROR the log cannot be synced: Input/output error\r\n"
+        with server.connect() as other:
+            self.assertEqual(server.talk(b"set q 0 0 1\r\nx\r\n"), told)
+            # Whoever has nothing to be told is let go.
+            self.assertEqual(other.recv(100), b"")
+        self.assertEqual(server.wait(), 1)
+        critical = [line for line in server.log if "#critical" in line]
+        self.assertEqual(len(critical), 1, server.log)
+        self.assertIn("the log cannot be synced: Input/output error", critical[0])
+        self.assertNotIn("Traceback", "\n".join(server.log))
+
 
 class RefusalTests(SynchronousTestCase):
     """Mistakes on the command line, in the foreground and as a daemon."""
