@@ -63,7 +63,7 @@ test-debian: ## the suite on Debian's own Twisted and bsddb3
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 	tools/test-packaging $(BIN)/python
 
-bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 20 minutes
+bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 15 minutes
 	@$(BIN)/python -m bench.run
 
 bench-quick: .venv/memq.stamp ## the main table of that, printed: two minutes

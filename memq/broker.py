@@ -57,6 +57,8 @@ TURN_OPERATIONS = 1000
 TURN_BYTES = 4 * 1024 * 1024
 #: A session's share of the operations of a turn that others take part in.
 SHARE = 64
+#: The most operations that count as alone when they are flushed.
+ALONE = 4
 #: The most messages of deleted queues that are removed between two turns.
 SWEEP_MESSAGES = 100
 
@@ -82,7 +84,8 @@ class Broker:
         self._store = store
         self._clock = clock
         #: Makes durable what is committed; the service gives its own.
-        self.persist: Callable[[], Deferred[None]] = lambda: succeed(None)
+        #: It is told whether that is for a few operations, with none behind them.
+        self.persist: Callable[[bool], Deferred[None]] = lambda alone: succeed(None)
         #: Called once, with the error, when the store has failed for good.
         self.onFailure: Callable[[StoreFailed], None] = lambda error: None
         #: Whether results wait for ``persist`` before they are told.
@@ -206,7 +209,7 @@ class Broker:
             self._finish(operations)
         else:
             self._committed += operations
-            self._flush()
+            self._flush(len(operations) <= ALONE and not self._waiting)
 
     def _runTogether(self, operations: list[Operation]) -> bool:
         """Run a turn's worth of operations, each added to the list first."""
@@ -280,19 +283,21 @@ class Broker:
         self._waiting.clear()
         return operations
 
-    def _flush(self) -> None:
+    def _flush(self, alone: bool) -> None:
+        """Flush what is committed, unless a flush is under way already."""
         if self._flushing:
             return
         self._flushing, self._committed = self._committed, []
         self.flushes += 1
-        done = maybeDeferred(self.persist)
+        done = maybeDeferred(self.persist, alone)
         done.addCallbacks(self._cbFlushed, self._ebFlushed)
         done.addErrback(lambda failure: _log.failure("A flush went wrong", failure))
 
     def _cbFlushed(self, _: None) -> None:
         done, self._flushing = self._flushing, []
         if self._committed:
-            self._flush()
+            # Syncs in its thread while the replies are made here.
+            self._flush(alone=False)
         self._finish(done)
         if self._idle is not None:
             self._schedule()

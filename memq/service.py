@@ -14,11 +14,18 @@ in front of them.  A store that has failed for good ends the process.
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import Deferred, FirstError, gatherResults, maybeDeferred
+from twisted.internet.defer import (
+    Deferred,
+    FirstError,
+    execute,
+    gatherResults,
+    maybeDeferred,
+)
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
@@ -39,6 +46,11 @@ if TYPE_CHECKING:
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
+
+#: Seconds that a flush may take to be quick.
+QUICK_FLUSH = 0.001
+#: How many quick flushes in a row it takes to expect another one.
+QUICK_IN_A_ROW = 8
 
 _log = Logger()
 
@@ -91,6 +103,8 @@ class QueueService(Service):
         *,
         flushPool: ThreadPool,
         workPool: ThreadPool,
+        seconds: Callable[[], float] = monotonic,
+        settled: Callable[[], object] = lambda: None,
     ) -> None:
         """Remember the parts; ``startService`` puts them to work.
 
@@ -99,6 +113,8 @@ class QueueService(Service):
         :param exitStatus: is told of what the service cannot come back from.
         :param flushPool: one thread, for the flushes of the log.
         :param workPool: one thread, the same that the upkeep runs in.
+        :param seconds: a clock that never goes back, in seconds.
+        :param settled: called once the server listens.
         """
         self._reactor = reactor
         self._store = store
@@ -109,6 +125,10 @@ class QueueService(Service):
         self._exitStatus = exitStatus
         self._flushPool = flushPool
         self._workPool = workPool
+        self._seconds = seconds
+        self._settled = settled
+        #: How many flushes were quick since one was not.
+        self._quickFlushes = 0
         self._ports: list[IListeningPort] = []
         #: Fires when the start is over, whether it went well or not.
         self.started: Deferred[None] | None = None
@@ -125,9 +145,24 @@ class QueueService(Service):
         self.started.addCallback(self._cbOpened)
         self.started.addErrback(self._ebNotStarted)
 
-    def persist(self) -> Deferred[None]:
-        """Return a Deferred that fires when all that is committed is durable."""
-        return deferToThreadPool(self._reactor, self._flushPool, self._store.flush)
+    def persist(self, alone: bool) -> Deferred[None]:
+        """Return a Deferred that fires when all that is committed is durable.
+
+        A flush goes to its thread, so that nobody waits for the disk who need not.
+        Only where that would cost more than it gains, it does not.
+
+        :param alone: whether it is for a few operations, with none behind them.
+        """
+        if alone and self._quickFlushes >= QUICK_IN_A_ROW:
+            return execute(self._flush)
+        return deferToThreadPool(self._reactor, self._flushPool, self._flush)
+
+    def _flush(self) -> None:
+        """Flush, and note whether that was quick; there is one at a time."""
+        began = self._seconds()
+        self._store.flush()
+        quick = self._seconds() - began < QUICK_FLUSH
+        self._quickFlushes = self._quickFlushes + 1 if quick else 0
 
     def _inWorkPool(self, call: Callable[[], None]) -> Deferred[None]:
         return deferToThreadPool(self._reactor, self._workPool, call)
@@ -145,7 +180,10 @@ class QueueService(Service):
             listener.listen(self._reactor, self._factory).addCallback(self._cbListening)
             for listener in self._listeners
         ]
-        return gatherResults(ports, consumeErrors=True).addCallback(lambda _: None)
+        return gatherResults(ports, consumeErrors=True).addCallback(self._cbSettled)
+
+    def _cbSettled(self, _: object) -> None:
+        self._settled()
 
     def _cbListening(self, port: IListeningPort) -> None:
         self._ports.append(port)

@@ -30,7 +30,14 @@ from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
 from memq.logs import LineObserver, LogFile, chooseLog
 from memq.memory import MemoryStore
 from memq.options import MEGABYTE, Options
-from memq.process import Ending, ProcessService, Signals, findOwner, raiseFileLimit
+from memq.process import (
+    Ending,
+    ProcessService,
+    Signals,
+    findOwner,
+    raiseFileLimit,
+    sparePermanent,
+)
 from memq.service import QueueService
 from memq.sizes import Sizes, sizesFor
 from memq.statistics import Statistics
@@ -170,6 +177,7 @@ def _queueService(
         ending,
         flushPool=ThreadPool(1, 1, "memq-flush"),
         workPool=workPool,
+        settled=sparePermanent,
     )
 
 

@@ -53,8 +53,8 @@ class Harness:
         self.broker = Broker(self.store, self.reactor)
         self.flushPool = SteppedPool("flushPool", self.store.journal.append)
         self.workPool = SteppedPool("workPool", self.store.journal.append)
-        self.broker.persist = partial(
-            deferToThreadPool, self.reactor, self.flushPool, self.store.flush
+        self.broker.persist = lambda alone: deferToThreadPool(
+            self.reactor, self.flushPool, self.store.flush
         )
         self.statistics = Statistics(self.reactor, self.broker, [("port", "22201")])
         self.upkeep = Upkeep(

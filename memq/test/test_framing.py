@@ -165,10 +165,15 @@ class LongLineTests(SteppedTestCase):
 
     def test_behindBody(self) -> None:
         """One that stands behind a body in pieces is answered at once as well."""
-        self.client.send(b"set q 0 0 5\r\nhel")
-        answer = self.client.talk(b"lo\r\n" + b"x" * 70_000)
-        self.assertEqual(answer, b"STORED\r\n" + TOO_LONG)
-        self.assertTrue(self.client.isClosed)
+        for request, answer in (
+            (b"set q 0 0 5\r\nhel", b"STORED\r\n"),
+            (b"add q 0 0 5\r\nhel", b"ERROR\r\n"),
+        ):
+            self.client = Harness().connect()
+            self.client.send(request)
+            told = self.client.talk(b"lo\r\n" + b"x" * 70_000)
+            self.assertEqual(told, answer + TOO_LONG)
+            self.assertTrue(self.client.isClosed)
 
 
 class Recorder(CommandReceiver):

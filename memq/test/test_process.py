@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -22,6 +23,7 @@ from memq.process import (
     findOwner,
     raiseCoreLimit,
     raiseFileLimit,
+    sparePermanent,
 )
 
 if TYPE_CHECKING:
@@ -365,6 +367,12 @@ class LimitTests(SynchronousTestCase):
         """Core files may have any size, where that is allowed."""
         self.assertEqual(self.core(), ["-r: a core file may have any size"])
         self.assertEqual(self.limits, (resource.RLIM_INFINITY,) * 2)
+
+    def test_sparePermanent(self) -> None:
+        """What is there now is out of the garbage collector's sight."""
+        self.addCleanup(gc.unfreeze)
+        sparePermanent()
+        self.assertGreater(gc.get_freeze_count(), 10_000)
 
     def test_coreLimited(self) -> None:
         """Elsewhere they may have the most that is allowed."""

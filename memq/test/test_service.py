@@ -10,7 +10,12 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
 from memq.errors import OptionError, StartError, StoreError, StoreFailed
-from memq.service import DRAIN_SECONDS, QueueService
+from memq.service import (
+    DRAIN_SECONDS,
+    QUICK_FLUSH,
+    QUICK_IN_A_ROW,
+    QueueService,
+)
 from memq.test.harness import Client, Harness
 from memq.test.stepped import SteppedTestCase
 from memq.upkeep import UpkeepSettings
@@ -81,7 +86,8 @@ class ServiceTestCase(SteppedTestCase):
         self.listeners = [FakeListener(self.journal)]
         self.exitStatus = FakeExitStatus()
         # The service has to say how to flush.
-        self.harness.broker.persist = lambda: Deferred()
+        self.harness.broker.persist = lambda alone: Deferred()
+        self.now = 0.0
         self.service = QueueService(
             self.harness.reactor,
             self.store,
@@ -92,6 +98,8 @@ class ServiceTestCase(SteppedTestCase):
             self.exitStatus,
             flushPool=self.harness.flushPool,
             workPool=self.harness.workPool,
+            seconds=lambda: self.now,
+            settled=lambda: self.journal.append("settled"),
         )
 
     def start(self) -> Client:
@@ -108,6 +116,46 @@ class ServiceTestCase(SteppedTestCase):
         return [(event["log_level"].name, str(formatEvent(event))) for event in events]
 
 
+class FlushTests(ServiceTestCase):
+    """Where flushes run."""
+
+    def flushesInThread(self, client: Client, count: int = 1) -> bool:
+        """Let a client set messages; return whether their flush is the pool's."""
+        client.send(b"set q 0 0 1\r\nx\r\n" * count)
+        self.harness.reactor.advance(0)
+        inThread = bool(self.harness.flushPool.pending)
+        self.harness.settle()
+        self.assertEqual(client.read(), b"STORED\r\n" * count)
+        return inThread
+
+    def test_lone(self) -> None:
+        """Lone flushes stay in the reactor once the last ones were quick."""
+        client = self.start()
+        ran = [self.flushesInThread(client) for _ in range(QUICK_IN_A_ROW + 2)]
+        self.assertEqual(ran, [True] * QUICK_IN_A_ROW + [False] * 2)
+
+    def test_slow(self) -> None:
+        """After a slow one they leave it again, so that nobody waits for the disk."""
+        client = self.start()
+        flush = self.store.flush
+
+        def slowly() -> None:
+            self.now += QUICK_FLUSH
+            flush()
+
+        for _ in range(QUICK_IN_A_ROW):
+            self.flushesInThread(client)
+        self.patch(self.store, "flush", slowly)
+        ran = [self.flushesInThread(client) for _ in range(3)]
+        self.assertEqual(ran, [False, True, True])
+
+    def test_many(self) -> None:
+        """Flushes for many never stay."""
+        client = self.start()
+        ran = [self.flushesInThread(client, 5) for _ in range(QUICK_IN_A_ROW + 2)]
+        self.assertEqual(set(ran), {True})
+
+
 class StartTests(ServiceTestCase):
     """The start."""
 
@@ -121,7 +169,7 @@ class StartTests(ServiceTestCase):
         self.assertEqual(self.journal[2:], ["open"])
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[2:], ["open", "listen"])
+        self.assertEqual(self.journal[2:], ["open", "listen", "settled"])
         self.assertTrue(self.harness.broker.full)
 
     def test_log(self) -> None:

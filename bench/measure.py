@@ -1,0 +1,222 @@
+"""One measurement after the other: workloads, rounds, what is kept of them.
+
+Rounds go over all workloads, and a workload over all servers, so that what the
+machine does meanwhile meets everybody alike.  A ratio compares results of the same
+round, and the median of those ratios is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bench.servers import Fleet, Kind, Server
+
+#: Seconds after which a single measurement is given up.
+PATIENCE = 300
+
+VERBS = ("set", "get")
+
+
+class Workload(NamedTuple):
+    """What is measured.
+
+    :ivar key: its name in here.
+    :ivar title: its name on the page.
+    :ivar durable: which setting of each server it is for.
+    :ivar milliseconds: how long sets are sent; gets then take what was stored.
+    :ivar operations: most sets.
+    :ivar names: the servers that it is for; none for all.
+    :ivar instance: servers of the same instance are shared between workloads.
+    """
+
+    key: str
+    title: str
+    durable: bool
+    connections: int = 50
+    outstanding: int = 1
+    size: int = 100
+    queues: int = 1
+    milliseconds: int = 350
+    operations: int = 3_000_000
+    names: tuple[str, ...] = ()
+    instance: str = ""
+
+    def takes(self, kind: Kind) -> bool:
+        """Return whether a server is measured with this."""
+        return (
+            kind.durable == self.durable
+            and self.size <= kind.largest
+            and (self.queues == 1 or kind.many)
+            and (not self.names or kind.name in self.names)
+        )
+
+
+class Result(NamedTuple):
+    """What the load generator says; rates a second, latencies in microseconds."""
+
+    operations: int
+    seconds: float
+    rate: float
+    p50: float
+    p99: float
+    p999: float
+    max: float
+    errors: int
+    empties: int
+
+    @property
+    def good(self) -> bool:
+        """Return whether every reply was the right one."""
+        return self.operations > 0 and not self.errors and not self.empties
+
+
+class Summary(NamedTuple):
+    """Several results in one: medians, the spread of the rate, the longest wait."""
+
+    rate: float
+    lowest: float
+    highest: float
+    p50: float
+    p99: float
+    p999: float
+    max: float
+
+
+class Results:
+    """All results of a run, by workload, server and verb; then by round."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._kept: dict[tuple[str, str, str], dict[int, Result]] = {}
+        self.discarded: list[str] = []
+
+    def add(self, key: str, name: str, verb: str, turn: int, result: Result) -> None:
+        """Keep a result, or write down why it is thrown away."""
+        if result.good:
+            self._kept.setdefault((key, name, verb), {})[turn] = result
+            return
+        why = f"{result.errors} wrong and {result.empties} empty replies"
+        self.discarded.append(f"{key}, {name}, {verb}, round {turn}: {why}")
+        progress(f"thrown away: {self.discarded[-1]}")
+
+    def summary(self, key: str, name: str, verb: str) -> Summary | None:
+        """Return the medians of what was kept, None if nothing was."""
+        kept = list(self._kept.get((key, name, verb), {}).values())
+        if not kept:
+            return None
+        rates = [result.rate for result in kept]
+        return Summary(
+            median(rates),
+            min(rates),
+            max(rates),
+            median(result.p50 for result in kept),
+            median(result.p99 for result in kept),
+            median(result.p999 for result in kept),
+            max(result.max for result in kept),
+        )
+
+    def ratio(
+        self, one: tuple[str, str], other: tuple[str, str], verb: str
+    ) -> float | None:
+        """Return how much faster one (workload, server) is than another."""
+        ones = self._kept.get((*one, verb), {})
+        others = self._kept.get((*other, verb), {})
+        rounds = ones.keys() & others.keys()
+        if not rounds:
+            return None
+        return median(ones[turn].rate / others[turn].rate for turn in rounds)
+
+
+class Load:
+    """The load generator, built and ready."""
+
+    def __init__(self, path: str) -> None:
+        """Take the path of the program."""
+        self._path = path
+
+    def command(self, server: Server, mode: str, **options: object) -> list[str]:
+        """Return its command line; options are its letters."""
+        words = [self._path, "-p", str(server.port), "-P", server.kind.protocol]
+        words += ["-m", mode]
+        for letter, value in options.items():
+            words += [f"-{letter}", str(value)]
+        return words
+
+    def run(self, server: Server, mode: str, **options: object) -> Result:
+        """Run it to its end; one that gave up counts as one wrong reply."""
+        command = self.command(server, mode, **options)
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                timeout=PATIENCE,
+                check=True,
+            )
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            progress(f"{server.kind.title}: {error}")
+            return Result(0, 0, 0, 0, 0, 0, 0, 1, 0)
+        return Result(**json.loads(done.stdout))
+
+
+def runRounds(
+    load: Load,
+    fleet: Fleet,
+    kinds: Sequence[Kind],
+    workloads: Iterable[Workload],
+    rounds: int,
+    results: Results,
+) -> None:
+    """Measure all workloads on all servers, round by round, after a warm-up."""
+    listed = list(workloads)
+    for turn in range(rounds + 1):
+        for workload in listed:
+            said = []
+            for kind in filter(workload.takes, kinds):
+                server = fleet.server(kind, workload.instance)
+                pair = _setAndGet(load, server, workload, warm=turn == 0)
+                said.append(f"{kind.name} " + " / ".join(_rate(r) for r in pair))
+                if turn:
+                    for verb, result in zip(VERBS, pair, strict=False):
+                        results.add(workload.key, kind.name, verb, turn, result)
+            label = f"round {turn} of {rounds}" if turn else "warm-up"
+            progress(f"{label:12} {workload.key:16} {', '.join(said)}")
+
+
+def progress(line: str) -> None:
+    """Show how far it is."""
+    sys.stderr.write(f"[{time.monotonic() - _BEGAN:5.0f} s] {line}\n")
+    sys.stderr.flush()
+
+
+def _setAndGet(
+    load: Load, server: Server, workload: Workload, warm: bool
+) -> list[Result]:
+    """Store messages, then take as many; the second only if the first went well."""
+    shared = {
+        "c": workload.connections,
+        "d": workload.outstanding,
+        "s": workload.size,
+        "q": workload.queues,
+        "k": f"{workload.key}-",
+    }
+    milliseconds = workload.milliseconds // 3 if warm else workload.milliseconds
+    stored = load.run(server, "set", n=workload.operations, t=milliseconds, **shared)
+    if not stored.good:
+        return [stored]
+    return [stored, load.run(server, "get", n=stored.operations, **shared)]
+
+
+def _rate(result: Result) -> str:
+    return f"{result.rate / 1000:.1f}k" if result.rate >= 1000 else f"{result.rate:.0f}"
+
+
+_BEGAN = time.monotonic()

@@ -1,0 +1,157 @@
+"""Measure memq and its peers: `make bench`, `make bench-quick`."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import depth, page, plan
+from bench.machine import describe
+from bench.measure import Load, Results, progress, runRounds
+from bench.profiles import profile
+from bench.servers import Fleet, kinds, memq, versions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from bench.depth import Fact
+    from bench.profiles import Row
+    from bench.servers import Kind
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Seconds after which a run is given up, its servers stopped.
+QUICK_LIMIT, FULL_LIMIT = 300, 2400
+
+
+def build(root: Path) -> str:
+    """Build the load generator; return its path.
+
+    :raise SystemExit: there is no C compiler, or it failed.
+    """
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
+    if not compiler:
+        raise SystemExit("bench/load.c needs a C compiler")
+    path = str(root / "load")
+    source = str(ROOT / "bench" / "load.c")
+    subprocess.run([compiler, "-O2", "-o", path, source], check=True, timeout=120)
+    return path
+
+
+@contextlib.contextmanager
+def workspace(parent: Path) -> Iterator[Path]:
+    """Give a directory for homes, on the disk of a directory; it goes at the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as path:
+        yield Path(path)
+
+
+def main(words: Sequence[str]) -> None:
+    """Measure, and print or write what was found."""
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("--quick", action="store_true", help="the main table only")
+    parser.add_argument("--rounds", type=int, default=5, help="after the warm-up")
+    parser.add_argument(
+        "--only",
+        default="",
+        help="only workloads whose key contains this; implies quick",
+    )
+    parser.add_argument(
+        "--home", type=Path, default=ROOT / "var", help="where to write"
+    )
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="for the page")
+    options = parser.parse_args(words)
+    quick = options.quick or bool(options.only)
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGALRM, _end)
+    signal.alarm(QUICK_LIMIT if quick else FULL_LIMIT)
+    with workspace(options.home) as root:
+        load = Load(build(root))
+        found = kinds()
+        machine = describe(root)
+        if os.getloadavg()[0] > 0.5:
+            progress("the machine is busy with other things, which the figures show")
+        progress("measuring " + ", ".join(kind.title for kind in found))
+        if quick:
+            _quick(load, root, found, machine, options)
+        else:
+            _full(load, root, found, machine, options)
+
+
+def _quick(
+    load: Load,
+    root: Path,
+    found: list[Kind],
+    machine: list[tuple[str, str]],
+    options: argparse.Namespace,
+) -> None:
+    listed = plan.FULL if options.only else plan.QUICK
+    workloads = [
+        one._replace(milliseconds=one.milliseconds * 6 // 10)
+        for one in listed
+        if options.only in one.key
+    ]
+    results = Results()
+    with Fleet(root) as fleet:
+        runRounds(load, fleet, found, workloads, options.rounds, results)
+    print(page.table(["machine", ""], machine))
+    print("Measured: " + "; ".join(versions()) + ".\n")
+    print(page.mainTable(results, found))
+    print(page.ratioTable(results))
+    print(page.discarded(results))
+
+
+def _full(
+    load: Load,
+    root: Path,
+    found: list[Kind],
+    machine: list[tuple[str, str]],
+    options: argparse.Namespace,
+) -> None:
+    results = Results()
+    with Fleet(root) as fleet:
+        runRounds(load, fleet, found, plan.FULL, options.rounds, results)
+    facts = _besides(load, root, found, options.rounds, results)
+    profiles: dict[str, list[Row]] = {}
+    for setting, kind in zip(("Durable", "Not synced"), memq(), strict=True):
+        progress(f"profile of {kind.title}")
+        words = tuple(kind.setting.split())
+        profiles[setting] = profile(load, root, words, root / "profile")
+    names = list(dict.fromkeys(kind.name for kind in found))
+    page.plots(results, names, options.docs)
+    text = page.page(
+        machine, versions(), results, found, options.rounds, facts, profiles
+    )
+    (options.docs / "performance.md").write_text(text, encoding="utf-8")
+    progress(f"written: {os.path.relpath(options.docs / 'performance.md')}")
+
+
+def _besides(
+    load: Load, root: Path, found: list[Kind], rounds: int, results: Results
+) -> list[Fact]:
+    fast = [kind for kind in found if not kind.durable]
+    with Fleet(root) as fleet:
+        servers = [(kind.name, fleet.server(kind)) for kind in fast]
+        deep = servers[0][1]
+        servers.append((depth.EMPTY, fleet.server(fast[0], "empty")))
+        depth.runDepths(load, servers, rounds, results)
+        facts = depth.disturb(load, deep)
+    progress("memory")
+    return [*depth.memory(load, fast[0], root), *facts]
+
+
+def _end(number: int, frame: object) -> None:
+    why = "took too long" if number == signal.SIGALRM else "was ended"
+    raise SystemExit(f"bench {why}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
