@@ -38,6 +38,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
+from contextlib import suppress
 from struct import Struct
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,7 +59,7 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.imemq import IQueueStore, QueueCount
-from memq.marker import Marker, readMarker, writeMarker
+from memq.marker import Marker, logName, readMarker, writeMarker
 from memq.message import DamagedRecord, Message, packRecord, unpackRecord
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ _ENVIRONMENT_FLAGS = (
     # Regions in files turn a full disk into SIGBUS.
     | db.DB_PRIVATE
 )
+#: What it takes to read the log and leave it as it is.
+_LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _TABLE_FLAGS = db.DB_AUTO_COMMIT | db.DB_THREAD
 _FILE_MODE = 0o600
 
@@ -128,6 +131,12 @@ def _storeError(error: db.DBError) -> StoreError:
     return StoreError(text)
 
 
+def _close(environment: Any) -> None:
+    """Close an environment and all that is open in it, however damaged it is."""
+    with suppress(db.DBError):
+        environment.close()
+
+
 @implementer(IQueueStore)
 class BDBStore:
     """Keep all queues in one Berkeley DB environment."""
@@ -160,23 +169,51 @@ class BDBStore:
 
     def open(self) -> None:
         """Open the environment, recover it, and load the queues."""
-        marker = readMarker(self._home.directory)
         try:
+            self._checkMarker()
             self._openEnvironment()
-            self._checkMarker(marker)
             self._messages = self._openTable("messages")
             self._queues = self._openTable("queues")
             self._load()
             self.checkpoint()
             if self._home.isNew:
                 self._home.writeVersion()
+        except HomeError:
+            self._letGo()
+            raise
         except db.DBError as error:
+            self._letGo()
             raise HomeError(
                 f"--home {self._home.path}: Berkeley DB cannot open it: "
                 f"{_storeError(error)}"
             ) from error
         except (DamagedRow, StoreError, OSError) as error:
+            self._letGo()
             raise HomeError(f"--home {self._home.path}: {error}") from error
+
+    def _checkMarker(self) -> None:
+        """Look for the marked record before recovery changes anything.
+
+        :raise HomeError: when the log was cut, damaged or replaced.
+        """
+        marker = readMarker(self._home.directory)
+        if marker is None:
+            return
+        log = db.DBEnv()
+        covered = False
+        try:
+            log.open(self._home.directory, _LOG_FLAGS)
+            with suppress(db.DBError):
+                found = log.log_cursor().set((marker.file, marker.offset))
+                covered = found is not None and marker.covers(found[1])
+        finally:
+            _close(log)
+        if not covered:
+            path = os.path.join(self._home.directory, logName(marker.file))
+            raise HomeError(
+                f"{path} does not have the record that was synced at byte "
+                f"{marker.offset}: it is damaged or was replaced; restore the file"
+            )
 
     def _openEnvironment(self) -> None:
         settings = self._settings
@@ -203,24 +240,10 @@ class BDBStore:
         table.set_get_returns_none(2)
         return table
 
-    def _checkMarker(self, marker: Marker | None) -> None:
-        if marker is None:
-            return
-        cursor = self._environment.log_cursor()
-        try:
-            found = cursor.set((marker.file, marker.offset))
-        finally:
-            cursor.close()
-        if found is None or not marker.covers(found[1]):
-            raise HomeError(
-                f"--home {self._home.path}: the log in {self._home.directory} does not "
-                f"reach the position {marker.file}/{marker.offset} that was synced: "
-                "a log file is damaged or was replaced; restore the directory"
-            )
-
     def _load(self) -> None:
         queues: list[Queue] = []
         nextId = 1
+        self._deleted.clear()
         cursor = self._queues.cursor()
         found = cursor.first()
         while found:
@@ -236,11 +259,21 @@ class BDBStore:
         self._catalog.load(queues, nextId)
 
     def _error(self, error: db.DBError) -> StoreError:
-        """Return what to raise, and remember a failure that is for good."""
+        """Return what to raise for an error, which may be the store's end."""
         meaning = _storeError(error)
-        if isinstance(meaning, StoreFailed):
-            self._failure = meaning
-        return meaning
+        return self._fail(meaning) if isinstance(meaning, StoreFailed) else meaning
+
+    def _fail(self, failure: StoreFailed) -> StoreFailed:
+        """Return the failure that was the store's end, the first one.
+
+        From then on Berkeley DB refuses everything.  Closed in order, or merely
+        collected as garbage, it would write the log that clients were told is lost.
+        """
+        if self._failure is None:
+            self._failure = failure
+            with suppress(db.DBError):
+                self._environment.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
+        return self._failure
 
     def _refuseAfterFailure(self) -> None:
         """Raise the failure that was for good, if there was one.
@@ -256,18 +289,22 @@ class BDBStore:
 
         A store that has failed is left as a crash would leave it.
         """
-        if self._queues is None or self._failure is not None:
+        if self._queues is None:
             return
-        environment = self._environment
         try:
-            self._checkpoint(environment)
-            self._queues.close()
-            self._messages.close()
-            environment.close()
+            if self._failure is None:
+                self._checkpoint(self._environment)
         except db.DBError as error:
             raise self._error(error) from error
         finally:
-            self._environment = self._queues = self._messages = None
+            self._letGo()
+
+    def _letGo(self) -> None:
+        """Close the environment, and with it the tables; the log has it all."""
+        environment, self._environment = self._environment, None
+        self._messages = self._queues = None
+        if environment is not None:
+            _close(environment)
 
     def flush(self) -> None:
         """Write and sync the log."""
@@ -276,8 +313,7 @@ class BDBStore:
             self._environment.log_flush()
         except db.DBError as error:
             why = f"the log cannot be synced: {error.args[-1]}"
-            self._failure = StoreFailed(why)
-            raise self._failure from error
+            raise self._fail(StoreFailed(why)) from error
 
     def checkpoint(self) -> None:
         """Write all changed pages, and move the marker."""
@@ -286,8 +322,6 @@ class BDBStore:
             self._checkpoint(self._environment)
         except db.DBError as error:
             raise self._error(error) from error
-        except OSError as error:
-            raise StoreError(f"the marker cannot be written: {error}") from error
 
     def _checkpoint(self, environment: Any) -> None:
         environment.txn_checkpoint(0)
@@ -296,7 +330,10 @@ class BDBStore:
         cursor.close()
         # The record may have come after the checkpoint: sync it as well.
         environment.log_flush()
-        writeMarker(self._home.directory, Marker.of(file, offset, record))
+        try:
+            writeMarker(self._home.directory, Marker.of(file, offset, record))
+        except OSError as error:
+            raise StoreError(f"the marker cannot be written: {error}") from error
         self._checkpointAt = (file, offset)
 
     def trickle(self, percent: int) -> int:
@@ -308,24 +345,38 @@ class BDBStore:
             raise self._error(error) from error
 
     def removeLogs(self) -> int:
-        """Remove the log files before the last checkpoint."""
+        """Remove the log files before the last checkpoint and the marker."""
         try:
-            unused = self._environment.log_archive()
-            self._environment.log_archive(db.DB_ARCH_REMOVE)
+            unused = map(os.fsdecode, self._environment.log_archive())
+            # The marker stays behind when it could not be written.
+            marked = logName(self._checkpointAt[0])
+            names = [name for name in unused if name < marked]
+            for name in names:
+                os.remove(os.path.join(self._home.directory, name))
         except db.DBError as error:
             raise self._error(error) from error
-        return len(unused)
+        except OSError as error:
+            raise StoreError(f"a log file cannot be removed: {error}") from error
+        return len(names)
 
     def logged(self) -> int:
         """Return the bytes of log since the last checkpoint."""
-        at = self._environment.log_stat()
+        try:
+            at = self._environment.log_stat()
+        except db.DBError as error:
+            raise self._error(error) from error
         file, offset = self._checkpointAt
         return int((at["cur_file"] - file) * at["lg_size"] + at["cur_offset"] - offset)
 
     def bytesOnDisk(self) -> int:
         """Return the size of all files in the directory."""
+        size = 0
         with os.scandir(self._home.directory) as entries:
-            return sum(entry.stat().st_blocks * 512 for entry in entries)
+            for entry in entries:
+                # Log files, and the next marker, go while this looks at them.
+                with suppress(FileNotFoundError):
+                    size += entry.stat().st_blocks * 512
+        return size
 
     def freeBytes(self) -> int | None:
         """Return the room on the file system that a common user may fill."""
@@ -376,7 +427,8 @@ class BDBStore:
             if transaction is not None:
                 transaction.abort()
         except db.DBError as error:
-            raise StoreFailed(f"a transaction cannot be undone: {error}") from error
+            why = f"a transaction cannot be undone: {error}"
+            raise self._fail(StoreFailed(why)) from error
 
     def _closeCursor(self) -> None:
         cursor, self._cursor = self._cursor, None

@@ -120,7 +120,10 @@ class IQueueStore(Interface):
         """
 
     def isUnswept() -> bool:
-        """Return whether messages of deleted queues are still to be removed."""
+        """Return whether messages of deleted queues are still to be removed.
+
+        Those of a queue whose deletion is not committed yet do not count.
+        """
 
     def sweep(limit: int) -> bool:
         """Remove some messages of deleted queues, in a transaction of its own.
@@ -164,7 +167,10 @@ class IQueueStore(Interface):
         """
 
     def logged() -> int:
-        """Return the bytes of log written since the last checkpoint."""
+        """Return the bytes of log written since the last checkpoint.
+
+        :raise memq.errors.StoreError: when it failed.
+        """
 
     def bytesOnDisk() -> int:
         """Return the bytes of disk that the store occupies; 0 in memory."""

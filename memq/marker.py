@@ -19,6 +19,11 @@ from memq.files import replaceFile
 _NAME = "safe"
 
 
+def logName(file: int) -> str:
+    """Return the name of a log file, which Berkeley DB makes of its number."""
+    return f"log.{file:010}"
+
+
 class Marker(NamedTuple):
     """Where a log record stands, and what it is.
 
@@ -65,7 +70,7 @@ def readMarker(directory: str) -> Marker | None:
     if len(words) != 3 or not all(word.isdigit() for word in words):
         raise HomeError(f"{path} is damaged: it should hold three numbers")
     marker = Marker(*map(int, words))
-    log = os.path.join(directory, f"log.{marker.file:010}")
+    log = os.path.join(directory, logName(marker.file))
     size = os.stat(log).st_size if os.path.exists(log) else -1
     if size <= marker.offset:
         state = "is missing" if size < 0 else f"has {size} bytes only"

@@ -40,6 +40,7 @@ class MemoryStore:
         self._catalog = Catalog()
         self._messages: dict[int, deque[Message]] = {}
         self._deleted: list[deque[Message]] = []
+        self._deletedInTransaction: list[deque[Message]] = []
         #: What undoes the transaction under way, last thing first.
         self._undo: list[Callable[[], object]] = []
 
@@ -55,12 +56,15 @@ class MemoryStore:
     def commit(self) -> None:
         """Keep what was done since ``begin``."""
         self._undo.clear()
+        self._deleted += self._deletedInTransaction
+        self._deletedInTransaction.clear()
         self._catalog.settle()
 
     def abort(self) -> None:
         """Undo what was done since ``begin``."""
         while self._undo:
             self._undo.pop()()
+        self._deletedInTransaction.clear()
         self._catalog.rollBack()
 
     def push(self, queue: bytes, flags: int, body: bytes) -> int:
@@ -126,13 +130,8 @@ class MemoryStore:
 
     def _discard(self, id: int) -> None:
         messages = self._messages.pop(id)
-        self._deleted.append(messages)
-
-        def undiscard() -> None:
-            self._deleted.pop()
-            self._messages[id] = messages
-
-        self._undo.append(undiscard)
+        self._deletedInTransaction.append(messages)
+        self._undo.append(lambda: self._messages.update({id: messages}))
 
     def isUnswept(self) -> bool:
         """Return whether messages of deleted queues are left."""

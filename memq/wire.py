@@ -155,10 +155,10 @@ def _number(word: bytes, most: int) -> int | None:
 
 def _parseSet(words: list[bytes]) -> Command:
     count = len(words)
+    noreply = count > 2 and words[-1] == _NOREPLY
     if count < 5:
-        return Refused(UnknownCommand())
+        return Refused(UnknownCommand(), noreply=noreply)
     size = _number(words[4], MAX_SIZE)
-    noreply = count > 5 and words[-1] == _NOREPLY
     if count > 6 or (count == 6 and not noreply):
         return Refused(UnknownCommand(), size, noreply)
     queue = words[1]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
@@ -89,6 +92,12 @@ class StoreContract:
         bodies = [b"%d" % number for number in range(300)]
         self.push(b"q", *bodies)
         self.assertEqual(self.bodies(b"q"), bodies)
+
+    def test_places(self: Any) -> None:
+        """A push tells the message's place; places only go up."""
+        self.push(b"q", b"0", b"1")
+        self.pop(b"q")
+        self.assertEqual(self.transact(lambda: self.store.push(b"q", 0, b"2")), 2)
 
     def test_message(self: Any) -> None:
         """A message has its flags, time, place and body."""
@@ -218,6 +227,46 @@ class StoreContract:
         self.assertGreaterEqual(slices, 3)
         self.assertEqual(dump(self.store), "keep 1/0\n  0 0 b'k'")
 
+    def test_sweepLimit(self: Any) -> None:
+        """A slice of a sweep removes no more messages than it is told."""
+        self.push(b"q", *[b"x"] * 4)
+        self.transact(lambda: self.store.delete(b"q"))
+        self.assertEqual([self.store.sweep(3), self.store.sweep(3)], [True, False])
+        self.push(b"q", *[b"x"] * 6)
+        self.transact(lambda: self.store.delete(b"q"))
+        self.assertTrue(self.store.sweep(3))
+        while self.store.isUnswept():
+            self.store.sweep(3)
+        self.assertFalse(self.store.sweep(3))
+
+    def test_sweepOfNoMessages(self: Any) -> None:
+        """A deleted queue that was empty is swept like any other."""
+        self.push(b"q", b"x")
+        self.pop(b"q")
+        self.transact(lambda: self.store.delete(b"q"))
+        self.assertTrue(self.store.isUnswept())
+        self.assertFalse(self.store.sweep(1))
+
+    def test_sweepOfWhatWasEmptied(self: Any) -> None:
+        """What was in an emptied queue is swept, what came after is not."""
+        self.push(b"q", b"1", b"2")
+        self.transact(lambda: self.store.empty(b"q"))
+        self.push(b"q", b"3")
+        while self.store.isUnswept():
+            self.store.sweep(1)
+        self.assertEqual(dump(self.store), "q 3/2\n  2 0 b'3'")
+
+    def test_unsweptOnceCommitted(self: Any) -> None:
+        """Nothing of a deleted queue is removed before that is committed."""
+        self.push(b"q", b"1")
+        self.store.begin()
+        self.store.delete(b"q")
+        self.assertFalse(self.store.isUnswept())
+        self.store.abort()
+        self.assertFalse(self.store.isUnswept())
+        self.transact(lambda: self.store.delete(b"q"))
+        self.assertTrue(self.store.isUnswept())
+
     def test_abort(self: Any) -> None:
         """An abort leaves everything as it was, and can be repeated."""
         self.push(b"q", b"1", b"2")
@@ -260,10 +309,39 @@ class StoreContract:
         self.assertEqual(dump(self.store), before)
 
 
-class StoreMachine(RuleBasedStateMachine):
-    """Any sequence of transactions, against lists in memory."""
+@dataclass
+class Shelf:
+    """What a queue should hold; ``epoch`` tells it from others of its name."""
 
-    #: Makes an open store.
+    epoch: int
+    pushed: int = 0
+    taken: int = 0
+    messages: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+
+
+@dataclass
+class Model:
+    """What a store should hold, and what was taken from which epoch of it."""
+
+    shelves: dict[bytes, Shelf] = field(default_factory=dict)
+    taken: list[tuple[bytes, int, Message]] = field(default_factory=list)
+
+    def dump(self) -> str:
+        """Return what :func:`dump` should say of the store."""
+        lines = []
+        for name, shelf in sorted(self.shelves.items()):
+            lines.append(f"{name.decode('latin-1')} {shelf.pushed}/{shelf.taken}")
+            lines += [
+                f"  {sequence} {flags} {body!r}"
+                for sequence, (flags, body) in sorted(shelf.messages.items())
+            ]
+        return "\n".join(lines)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """Any sequence of transactions, against dicts in memory."""
+
+    #: Makes a store, not open.
     make: Callable[[], Any]
 
     def __init__(self) -> None:
@@ -271,65 +349,81 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self.store = type(self).make()
         self.store.open()
-        #: Bodies by queue as committed, and as the transaction sees them.
-        self.committed: dict[bytes, list[bytes]] = {}
-        self.now: dict[bytes, list[bytes]] = {}
-        self.taken: list[tuple[bytes, Message]] = []
+        #: The store as committed, and as the transaction sees it.
+        self.committed = Model()
+        self.now = Model()
         self.open = False
+        self.epochs = count()
 
     queues = some.sampled_from([b"a", b"b"])
 
-    @precondition(lambda self: not self.open)
-    @rule()
     def begin(self) -> None:
-        """Begin a transaction."""
-        self.store.begin()
-        self.open = True
-        self.taken = []
-        self.now = {name: list(bodies) for name, bodies in self.committed.items()}
+        """Begin a transaction, if none is under way."""
+        if not self.open:
+            self.store.begin()
+            self.now = deepcopy(self.committed)
+            self.open = True
 
-    @precondition(lambda self: self.open)
-    @rule(queue=queues, body=some.binary(max_size=20))
-    def push(self, queue: bytes, body: bytes) -> None:
+    @rule(queue=queues, flags=some.integers(0, 2**32 - 1), body=some.binary(max_size=9))
+    def push(self, queue: bytes, flags: int, body: bytes) -> None:
         """Append."""
-        self.store.push(queue, 0, body)
-        self.now.setdefault(queue, []).append(body)
+        self.begin()
+        shelves = self.now.shelves
+        if queue not in shelves:
+            shelves[queue] = Shelf(next(self.epochs))
+        shelf = shelves[queue]
+        assert self.store.push(queue, flags, body) == shelf.pushed
+        shelf.messages[shelf.pushed] = (flags, body)
+        shelf.pushed += 1
 
-    @precondition(lambda self: self.open)
     @rule(queue=queues)
     def pop(self, queue: bytes) -> None:
-        """Take what the model says."""
+        """Look at the head, and take it."""
+        self.begin()
+        seen = self.store.peek(queue)
         message = self.store.pop(queue)
-        bodies = self.now.get(queue)
-        assert (message and message.body) == (bodies[0] if bodies else None)
-        if bodies:
-            bodies.pop(0)
-            self.taken.append((queue, message))
+        assert seen == message
+        shelf = self.now.shelves.get(queue)
+        if shelf is None or not shelf.messages:
+            assert message is None
+            return
+        head = min(shelf.messages)
+        assert message.sequence == head
+        assert (message.flags, message.body) == shelf.messages.pop(head)
+        shelf.taken += 1
+        self.now.taken.append((queue, shelf.epoch, message))
 
-    @precondition(lambda self: self.open and self.taken)
-    @rule()
-    def putBack(self) -> None:
-        """Return the message that was taken last."""
-        queue, message = self.taken.pop()
-        assert self.store.putBack(queue, message)
-        self.now[queue].insert(0, message.body)
+    @precondition(lambda self: (self.now if self.open else self.committed).taken)
+    @rule(number=some.integers(0, 9))
+    def putBack(self, number: int) -> None:
+        """Return a message that was taken, perhaps in an earlier transaction."""
+        self.begin()
+        taken = self.now.taken
+        queue, epoch, message = taken.pop(number % len(taken))
+        shelf = self.now.shelves.get(queue)
+        there = shelf is not None and shelf.epoch == epoch
+        assert self.store.putBack(queue, message) == there
+        if shelf is not None and there:
+            shelf.messages[message.sequence] = (message.flags, message.body)
+            shelf.taken -= 1
 
-    @precondition(lambda self: self.open)
     @rule(queue=queues)
     def delete(self, queue: bytes) -> None:
         """Delete a queue."""
-        assert self.store.delete(queue) == (queue in self.now)
-        self.now.pop(queue, None)
-        self.taken = [each for each in self.taken if each[0] != queue]
+        self.begin()
+        there = self.now.shelves.pop(queue, None) is not None
+        assert self.store.delete(queue) == there
 
-    @precondition(lambda self: self.open)
     @rule(queue=queues)
     def empty(self, queue: bytes) -> None:
-        """Empty a queue."""
-        assert self.store.empty(queue) == len(self.now.get(queue, []))
-        self.now.update({name: [] for name in self.now if name == queue})
-        # Those that were taken of it can go back still, unless it has a new id.
-        self.taken = []
+        """Empty a queue; what was taken from it before cannot go back."""
+        self.begin()
+        shelf = self.now.shelves.get(queue)
+        assert self.store.empty(queue) == (len(shelf.messages) if shelf else 0)
+        if shelf and shelf.messages:
+            self.now.shelves[queue] = Shelf(
+                next(self.epochs), shelf.pushed, shelf.pushed
+            )
 
     @precondition(lambda self: self.open)
     @rule()
@@ -350,25 +444,20 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(limit=some.integers(1, 3))
     def sweep(self, limit: int) -> None:
         """Remove some of what was deleted."""
-        self.store.sweep(limit)
+        assert self.store.sweep(limit) == self.store.isUnswept()
 
     @precondition(lambda self: not self.open)
     @rule()
     def compare(self) -> None:
         """Find what the model says, and nothing else."""
-        depths = {name: pushed - taken for name, pushed, taken in self.store.counts()}
-        assert depths == {name: len(bodies) for name, bodies in self.committed.items()}
-        lines = [line for line in dump(self.store).split("\n") if line[:1] == " "]
-        expected = [
-            repr(body)
-            for name in sorted(self.committed)
-            for body in self.committed[name]
-        ]
-        assert [line.split(" ", 4)[4] for line in lines] == expected
+        assert dump(self.store) == self.committed.dump()
 
     def teardown(self) -> None:
-        """Close the store."""
+        """Undo what is open, remove all that was deleted, and close."""
         self.store.abort()
+        self.compare()
+        while self.store.isUnswept():
+            self.store.sweep(1)
         self.compare()
         self.store.close()
 

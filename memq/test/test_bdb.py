@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hypothesis.stateful import precondition, rule
@@ -16,12 +19,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.bdb import BDBStore, StoreSettings, db
 from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
 from memq.home import Home
-from memq.marker import Marker, writeMarker
+from memq.marker import Marker, readMarker, writeMarker
 from memq.test.servers import PATIENCE, environment
 from memq.test.storetests import StoreContract, StoreMachine, dump, machineTest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
 
@@ -39,6 +42,28 @@ def crashed(store: Any, path: str) -> BDBStore:
     copy = storeAt(path)
     copy.open()
     return copy
+
+
+def contents(path: str) -> dict[str, bytes]:
+    """Return what is in the files of the home at ``path``, but for the lock."""
+    found = {}
+    with os.scandir(os.path.join(path, "memq")) as entries:
+        for entry in entries:
+            if entry.name != "lock":
+                with open(entry.path, "rb") as file:
+                    found[entry.name] = file.read()
+    return found
+
+
+@contextmanager
+def withoutRoom() -> Iterator[None]:
+    """Let writes to any file fail, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 class BDBTestCase(SynchronousTestCase):
@@ -115,7 +140,13 @@ class BDBStoreModelTests(SynchronousTestCase):
                 old, self.store = self.store, crashed(self.store, case.mktemp())
                 old.abort()
                 old.close()
+                old._home.release()
                 self.open = False
+
+            def teardown(self) -> None:
+                """Let go of the home, too."""
+                super().teardown()
+                self.store._home.release()
 
         machineTest(lambda: storeAt(self.mktemp()), Machine)("test_machine").debug()
 
@@ -239,6 +270,7 @@ class OpeningTests(BDBTestCase):
         store = self.storeAt(path)
         message = str(self.assertRaises(HomeError, store.open))
         store.close()
+        store._home.release()
         self.assertNotIn("\n", message)
         return message
 
@@ -269,7 +301,37 @@ class OpeningTests(BDBTestCase):
         with open(log, "r+b") as file:
             file.seek(300)
             file.write(b"\xff" * (os.path.getsize(log) - 300))
-        self.assertIn("does not reach the position", self.refused(path))
+        self.assertIn(f"{log} does not have the record", self.refused(path))
+
+    def test_refusalChangesNothing(self) -> None:
+        """A refused log is left as it was; once it is put right, all is there."""
+        path = self.closed()
+        marker = readMarker(os.path.join(path, "memq"))
+        assert marker is not None
+        (log,) = self.logs(path)
+        # The record's length, its checksum, and its own first byte.
+        for offset in (4, 16, 28):
+            with open(log, "r+b") as file:
+                place = marker.offset + offset
+                before = os.pread(file.fileno(), 1, place)
+                os.pwrite(file.fileno(), bytes([before[0] ^ 255]), place)
+                damaged = contents(path)
+                self.assertIn(f"{log} does not have the record", self.refused(path))
+                self.assertEqual(contents(path), damaged)
+                os.pwrite(file.fileno(), before, place)
+        store = self.storeAt(path)
+        store.open()
+        self.assertEqual(dump(store), "q 1/0\n  0 0 b'1'")
+
+    def test_logReplaced(self) -> None:
+        """A log that is another home's is refused, long enough or not."""
+        path, other = self.closed(), self.openStore()
+        for _ in range(3):
+            self.fill(other, b"other", b"x" * 10_000)
+        other.close()
+        (log,) = self.logs(path)
+        shutil.copyfile(self.logs(other._home.path)[0], log)
+        self.assertIn(f"{log} does not have the record", self.refused(path))
 
     def test_tableMissing(self) -> None:
         """A table that is gone does not become an empty one."""
@@ -289,7 +351,44 @@ class OpeningTests(BDBTestCase):
         """A marker that points at no record is refused."""
         path = self.closed()
         writeMarker(os.path.join(path, "memq"), Marker(1, 301, 7))
-        self.assertIn("does not reach the position 1/301", self.refused(path))
+        self.assertIn("that was synced at byte 301", self.refused(path))
+
+    def test_markerUnreadable(self) -> None:
+        """A marker that cannot be read is named."""
+        path = self.closed()
+        marker = os.path.join(path, "memq", "safe")
+        os.unlink(marker)
+        os.mkdir(marker)
+        self.assertIn(marker, self.refused(path))
+
+    def test_noRoom(self) -> None:
+        """A first start without room is refused, and the next one completes it."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        store = self.makeStore()
+        patch = self.patch(os, "replace", fail)
+        error = self.assertRaises(HomeError, store.open)
+        self.assertIn("No space left on device", str(error))
+        self.assertTrue(store._home.isNew)
+        patch.restore()
+        store.open()
+        self.assertFalse(store._home.isNew)
+
+    def test_refusedLetsGo(self) -> None:
+        """A store that did not open has nothing open, but for the home's lock."""
+        store = self.openStore()
+        store._queues.put(b"q", b"\xffgarbage")
+        store.close()
+        self.assertRaises(HomeError, store.open)
+        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        files = [os.readlink(link) for link in links if os.path.islink(link)]
+        directory = store._home.directory
+        self.assertEqual(
+            [file for file in files if file.startswith(directory)],
+            [os.path.join(directory, "lock")],
+        )
 
     def test_rowDamaged(self) -> None:
         """A row that cannot be read names its queue."""
@@ -306,6 +405,18 @@ class OpeningTests(BDBTestCase):
         store.open()
         store.close()
         store.close()
+
+    def test_openedAgain(self) -> None:
+        """A store that was closed can be opened again, and is what it was."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x"] * 3)
+        store.begin()
+        store.delete(b"q")
+        store.commit()
+        for _ in range(2):
+            store.close()
+            store.open()
+        self.assertEqual(store.status()["queues_being_removed"], 1)
 
     def test_onlyANewHomeIsMade(self) -> None:
         """Only after all was made is the home no longer new."""
@@ -429,6 +540,30 @@ class FailureTests(BDBTestCase):
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, StoreError, "out of disk space")
 
+    def test_commitFails(self) -> None:
+        """With no-sync a commit that cannot be written is undone, for good."""
+        store = self.openStore(SMALL._replace(noSync=True))
+        self.fill(store, b"q", b"1", b"2")
+        before = dump(store)
+        store.begin()
+        store.pop(b"q")
+        store.push(b"q", 0, b"3")
+        store.push(b"new", 0, b"4")
+        with withoutRoom():
+            self.assertRaises(StoreError, store.commit)
+        store.abort()
+        self.assertEqual(dump(store), before)
+        self.fill(store, b"new", b"5")
+        self.assertEqual(dump(self.crashed(store)), f"new 1/0\n  0 0 b'5'\n{before}")
+
+    def test_noRoom(self) -> None:
+        """There are three errors that a full disk shows itself by."""
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+            error = db.DBError(code, "BDB0001 unable to allocate")
+            self.failing("_messages", error, "put")
+            self.assertFails(push, StoreError, "out of disk space")
+
     def test_popFails(self) -> None:
         """A pop whose cursor cannot be had fails alone."""
         self.failing("_messages", DEADLOCK, "cursor")
@@ -474,15 +609,23 @@ class FailureTests(BDBTestCase):
         self.failing("_transaction", PANIC, "abort")
         self.assertRaises(StoreFailed, self.store.abort)
         self.assertEqual(list(self.store.counts()), [(b"q", 1, 0)])
+        self.mend()
+        self.assertRaises(StoreFailed, self.store.flush)
 
     def test_maintenanceFails(self) -> None:
         """Upkeep that fails once can be tried again."""
         self.failing(
-            "_environment", NO_SPACE, "txn_checkpoint", "memp_trickle", "log_archive"
+            "_environment",
+            NO_SPACE,
+            "txn_checkpoint",
+            "memp_trickle",
+            "log_archive",
+            "log_stat",
         )
         self.assertRaises(StoreError, self.store.checkpoint)
         self.assertRaises(StoreError, self.store.trickle, 50)
         self.assertRaises(StoreError, self.store.removeLogs)
+        self.assertRaises(StoreError, self.store.logged)
         self.mend()
         self.store.checkpoint()
 
@@ -494,7 +637,9 @@ class FailureTests(BDBTestCase):
 
         self.patch(os, "replace", fail)
         error = self.assertRaises(StoreError, self.store.checkpoint)
-        self.assertIn("marker", str(error))
+        self.assertIn("the marker cannot be written", str(error))
+        error = self.assertRaises(StoreError, self.store.close)
+        self.assertIn("the marker cannot be written", str(error))
 
     def test_closeFails(self) -> None:
         """A close that fails says why, and is over."""
@@ -511,8 +656,31 @@ class FailureTests(BDBTestCase):
         self.assertRaises(StoreFailed, self.store.flush)
         self.assertRaises(StoreFailed, self.store.checkpoint)
         self.assertRaises(StoreFailed, self.store.trickle, 50)
-        self.store.close()
-        self.store._failure = None
+        error = self.assertRaises(StoreFailed, self.store.begin)
+        self.assertIn("the log cannot be synced: Input/output error", str(error))
+
+    def test_whatFailedDoesNotComeBack(self) -> None:
+        """What could not be synced is not there later, whatever ends the store."""
+        for end in ("close", "garbage"):
+            store: Any = self.openStore()
+            self.fill(store, b"q", b"1", b"2")
+            store.flush()
+            before = dump(store)
+            store.begin()
+            store.pop(b"q")
+            store.push(b"q", 0, b"3")
+            store.commit()
+            with withoutRoom():
+                self.assertRaises(StoreFailed, store.flush)
+            if end == "close":
+                store.close()
+            else:
+                store._messages = store._queues = store._environment = None
+                gc.collect()
+            store._home.release()
+            again = self.storeAt(store._home.path)
+            again.open()
+            self.assertEqual(dump(again), before)
 
     def test_ioErrorIsForGood(self) -> None:
         """An input/output error anywhere is the store's end."""
@@ -520,9 +688,7 @@ class FailureTests(BDBTestCase):
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertRaises(StoreFailed, self.transact, push)
         self.assertRaises(StoreFailed, self.store.flush)
-        self.store.abort()
-        self.mend()
-        self.store._failure = None
+        self.assertRaises(StoreFailed, self.store.abort)
 
     def test_errorWithoutWords(self) -> None:
         """An error that says nothing is named."""
@@ -554,6 +720,45 @@ class UpkeepTests(BDBTestCase):
         self.assertLess(store.bytesOnDisk(), size)
         self.assertEqual(store.removeLogs(), 0)
         self.assertEqual(self.reopened(store).status()["messages"], 50)
+
+    def test_removeLogsBehindTheMarker(self) -> None:
+        """A log file that the marker points into stays, whatever else failed."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        store = self.openStore()
+        for _ in range(5):
+            self.fill(store, b"q", *[b"x" * 100_000] * 10)
+        patch = self.patch(os, "replace", fail)
+        self.assertRaises(StoreError, store.checkpoint)
+        self.assertEqual(store.removeLogs(), 0)
+        patch.restore()
+        self.assertEqual(self.crashed(store).status()["messages"], 50)
+        store.checkpoint()
+        self.assertGreaterEqual(store.removeLogs(), 4)
+
+    def test_removeLogsFails(self) -> None:
+        """A log file that cannot be removed is named."""
+
+        def fail(path: str) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+        store = self.openStore()
+        for _ in range(2):
+            self.fill(store, b"q", *[b"x" * 100_000] * 10)
+        store.checkpoint()
+        self.patch(os, "remove", fail)
+        error = self.assertRaises(StoreError, store.removeLogs)
+        self.assertIn("log.0000000001", str(error))
+
+    def test_bytesOnDisk(self) -> None:
+        """The size is that of the files; one that is gone meanwhile has none."""
+        store = self.openStore()
+        size = store.bytesOnDisk()
+        self.assertGreater(size, 0)
+        os.symlink("nowhere", os.path.join(store._home.directory, "gone"))
+        self.assertEqual(store.bytesOnDisk(), size)
 
     def test_trickle(self) -> None:
         """A trickle writes pages that were changed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -134,6 +134,7 @@ class CatalogTests(SynchronousTestCase):
         )
         self.assertEqual(self.catalog.status(), {"queues": 2, "messages": 2})
 
+    @settings(deadline=None)
     @given(
         some.lists(
             some.lists(

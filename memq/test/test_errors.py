@@ -8,6 +8,7 @@ from memq.errors import (
     BadLine,
     DamagedMessage,
     OptionError,
+    QueueError,
     StoreError,
     StoreFailed,
 )
@@ -41,6 +42,11 @@ class ErrorTests(SynchronousTestCase):
         """A store that has failed closes connections; one error does not."""
         self.assertTrue(StoreFailed("gone").closes)
         self.assertFalse(StoreError("once").closes)
+
+    def test_unsaid(self) -> None:
+        """An error that has no reply of its own is an internal one."""
+        self.assertEqual(QueueError().reply, b"SERVER_ERROR internal error")
+        self.assertFalse(QueueError().closes)
 
     def test_option(self) -> None:
         """A bad option is named with its value and what is allowed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +16,7 @@ MESSAGE_1 = Message(5, 9, 7, 0x19B7C72D22E, b"hello")
 class RecordTests(SynchronousTestCase):
     """The record's layout and what it tolerates."""
 
+    @settings(deadline=None)
     @given(some.integers(0, 2**32 - 1), some.integers(0, 2**64 - 1), some.binary())
     def test_roundTrip(self, flags: int, time: int, body: bytes) -> None:
         """What is packed is unpacked."""
@@ -31,6 +32,10 @@ class RecordTests(SynchronousTestCase):
         """A record cut short anywhere is damaged."""
         for length in range(len(VERSION_1)):
             self.assertRaises(DamagedRecord, unpackRecord, 5, 9, VERSION_1[:length])
+
+    def test_grown(self) -> None:
+        """A record with a byte too many is damaged."""
+        self.assertRaises(DamagedRecord, unpackRecord, 5, 9, VERSION_1 + b"\0")
 
     def test_everyBitOfTheBody(self) -> None:
         """A flipped bit in CRC or body, and another version, are damage."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,6 +26,13 @@ from memq.wire import (
     formatValue,
     formatVersion,
     parse,
+)
+
+#: Any name of a queue.
+names = some.binary(min_size=1, max_size=250).map(
+    lambda name: bytes(
+        byte if byte > 0x20 and byte not in b"\x7f/" else 0x21 for byte in name
+    )
 )
 
 
@@ -80,11 +87,13 @@ class LineTests(GrammarTestCase):
         """GET alone is just not a command."""
         self.refused(b"GET", UnknownCommand)
 
+    @settings(deadline=None)
     @given(some.binary(max_size=200))
     def test_neverRaises(self, line: bytes) -> None:
         """Any bytes are a command, or are refused."""
         parse(line)
 
+    @settings(deadline=None)
     @given(
         some.lists(
             some.sampled_from(
@@ -114,6 +123,12 @@ class LineTests(GrammarTestCase):
 
 class NameTests(GrammarTestCase):
     """Queue names."""
+
+    @settings(deadline=None)
+    @given(some.lists(names, min_size=1))
+    def test_anyNames(self, queues: list[bytes]) -> None:
+        """A get of any names takes them as they are."""
+        self.assertEqual(parse(b"get " + b" ".join(queues)), Get(queues, False))
 
     def test_length(self) -> None:
         """A name has 1 to 250 bytes."""
@@ -157,9 +172,28 @@ class SetTests(GrammarTestCase):
         """A set has a queue, flags, exptime and bytes."""
         self.assertEqual(parse(b"set q 1 2 3"), Set(b"q", 1, 3, False))
 
+    @settings(deadline=None)
+    @given(names, some.integers(0, 2**32 - 1), some.integers(0, 2147483645))
+    def test_anySet(self, name: bytes, flags: int, size: int) -> None:
+        """Any name, flags and bytes in range are taken as they are."""
+        line = b"set %b %d 0 %d" % (name, flags, size)
+        self.assertEqual(parse(line), Set(name, flags, size, False))
+
     def test_noreply(self) -> None:
         """A sixth word noreply silences it."""
         self.assertEqual(parse(b"set q 1 2 3 noreply"), Set(b"q", 1, 3, True))
+
+    def test_noreplyWhereItIsNone(self) -> None:
+        """As the name of the queue, or before the last word, noreply is a word."""
+        self.assertEqual(parse(b"set noreply 1 2 3"), Set(b"noreply", 1, 3, False))
+        self.refused(b"set noreply", UnknownCommand)
+        self.refused(b"set q 0 0 noreply 5", UnknownCommand)
+        self.refused(b"set q 0 0 5 NOREPLY", UnknownCommand, 5)
+
+    def test_leadingZeros(self) -> None:
+        """Zeros may lead, as long as there are ten digits at most."""
+        self.assertEqual(parse(b"set q 007 00 0000000005"), Set(b"q", 7, 5, False))
+        self.refused(b"set q 0 0 00000000005", BadLine)
 
     def test_flags(self) -> None:
         """Flags go from 0 to 4294967295."""
@@ -191,6 +225,9 @@ class SetTests(GrammarTestCase):
         """Too few words are an ERROR; too many too, and the body is swallowed."""
         for line in (b"set", b"set q", b"set q 0", b"set q 0 0"):
             self.refused(line, UnknownCommand)
+        for line in (b"set q noreply", b"set q 0 noreply"):
+            self.refused(line, UnknownCommand, noreply=True)
+        self.refused(b"set q 0 0 noreply", BadLine, noreply=True)
         self.refused(b"set q 0 0 5 x", UnknownCommand, 5)
         self.refused(b"set q 0 0 x y", UnknownCommand)
         self.refused(b"set q 0 0 5 x y", UnknownCommand, 5)
@@ -309,6 +346,16 @@ class OtherCommandTests(GrammarTestCase):
 
 class ReplyTests(SynchronousTestCase):
     """What is sent."""
+
+    @settings(deadline=None)
+    @given(names, some.integers(0, 2**32 - 1), some.binary())
+    def test_anyValue(self, name: bytes, flags: int, body: bytes) -> None:
+        """Whatever the message, its bytes are where the line says."""
+        line, rest = formatValue(name, flags, body).split(b"\r\n", 1)
+        self.assertEqual(
+            line.split(b" "), [b"VALUE", name, b"%d" % flags, b"%d" % len(body)]
+        )
+        self.assertEqual(rest, body + b"\r\n")
 
     def test_value(self) -> None:
         """A VALUE block has name, flags and bytes, then the body."""
