@@ -263,7 +263,10 @@ class StoreContract:
         self.store.delete(b"q")
         self.assertFalse(self.store.isUnswept())
         self.store.abort()
+        self.push(b"q", b"2")
         self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.sweep(10))
+        self.assertEqual(dump(self.store), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.isUnswept())
 
@@ -463,8 +466,8 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 MACHINE_SETTINGS = settings(
-    max_examples=30,
-    stateful_step_count=40,
+    max_examples=60,
+    stateful_step_count=50,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

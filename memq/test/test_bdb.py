@@ -433,9 +433,9 @@ class DamageTests(BDBTestCase):
         """Make a queue whose second message has another body than its CRC says."""
         self.store = self.openStore()
         self.fill(self.store, b"q", b"1", b"2", b"3")
-        key = b"\0\0\0\1" + b"\0" * 7 + b"\1"
-        record = self.store._messages.get(key)
-        self.store._messages.put(key, record[:-1] + b"X")
+        self.key = b"\0\0\0\1" + b"\0" * 7 + b"\1"
+        record = self.store._messages.get(self.key)
+        self.store._messages.put(self.key, record[:-1] + b"X")
 
     def pop(self) -> Any:
         """Take the head."""
@@ -446,6 +446,7 @@ class DamageTests(BDBTestCase):
 
     def test_setAside(self) -> None:
         """A damaged message is told once, kept aside, and the queue goes on."""
+        damaged = self.store._messages.get(self.key)
         self.assertEqual(self.pop().body, b"1")
         self.store.begin()
         self.assertIsInstance(self.store.peek(b"q"), DamagedMessage)
@@ -454,11 +455,14 @@ class DamageTests(BDBTestCase):
         self.assertIsInstance(error, DamagedMessage)
         self.assertIn("message 1 of its queue", str(error))
         self.assertEqual(self.pop().body, b"3")
-        self.assertEqual(dump(self.reopened(self.store)), "q 3/3")
+        again = self.reopened(self.store)
+        self.assertEqual(dump(again), "q 3/3")
+        self.assertEqual(again._queues.get(b"\0damaged" + self.key), damaged)
 
     def test_lostMessages(self) -> None:
         """A queue whose counts have no messages behind them says so."""
         self.fill(self.store, b"r", b"1")
+        self.fill(self.store, b"s", b"another queue's")
         self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
         self.store.begin()
         error = self.assertRaises(StoreError, self.store.pop, b"r")
@@ -708,6 +712,22 @@ class UpkeepTests(BDBTestCase):
         self.assertGreater(store.logged(), before + 100_000)
         store.checkpoint()
         self.assertLess(store.logged(), 10_000)
+
+    def test_checkpointWhileBusy(self) -> None:
+        """The record that a marker points at is on disk, however new it is."""
+        store: Any = self.openStore()
+        environment = store._environment
+
+        def logCursor() -> Any:
+            self.fill(store, b"q", b"committed after the checkpoint")
+            return environment.log_cursor()
+
+        store._environment = Failing(environment, NO_SPACE)
+        store._environment.log_cursor = logCursor
+        store.checkpoint()
+        self.assertEqual(
+            dump(self.crashed(store)), "q 1/0\n  0 0 b'committed after the checkpoint'"
+        )
 
     def test_removeLogs(self) -> None:
         """A checkpoint makes log files superfluous, and they are removed."""
