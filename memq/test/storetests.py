@@ -161,14 +161,14 @@ class StoreContract:
 
     def test_putBack(self: Any) -> None:
         """Messages that are put back stand in their old places."""
-        self.push(b"q", b"0", b"1", b"2", b"3")
-        taken = [self.pop(b"q") for _ in range(3)]
-        for message in (taken[2], taken[0]):
+        self.push(b"q", b"0", b"1", b"2", b"3", b"4")
+        taken = [self.pop(b"q") for _ in range(4)]
+        for message in (taken[2], taken[0], taken[3]):
             self.assertTrue(
                 self.transact(lambda back=message: self.store.putBack(b"q", back))
             )
-        self.assertEqual(dump(self.store).split("\n")[0], "q 4/1")
-        self.assertEqual(self.bodies(b"q"), [b"0", b"2", b"3"])
+        self.assertEqual(dump(self.store).split("\n")[0], "q 5/1")
+        self.assertEqual(self.bodies(b"q"), [b"0", b"2", b"3", b"4"])
 
     def test_putBackAfterDelete(self: Any) -> None:
         """A message whose queue was deleted goes with it, even into a new one."""
@@ -269,6 +269,9 @@ class StoreContract:
         self.assertEqual(dump(self.store), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.isUnswept())
+        self.assertFalse(self.store.sweep(10))
+        self.push(b"q", b"3")
+        self.assertFalse(self.store.isUnswept())
 
     def test_abort(self: Any) -> None:
         """An abort leaves everything as it was, and can be repeated."""

@@ -353,6 +353,15 @@ class OpeningTests(BDBTestCase):
         writeMarker(os.path.join(path, "memq"), Marker(1, 301, 7))
         self.assertIn("that was synced at byte 301", self.refused(path))
 
+    def test_recordReplaced(self) -> None:
+        """A record in the right place that is not the marked one is refused."""
+        path = self.closed()
+        marker = readMarker(os.path.join(path, "memq"))
+        assert marker is not None
+        another = Marker.of(marker.file, marker.offset, b"another record")
+        writeMarker(os.path.join(path, "memq"), another)
+        self.assertIn("does not have the record", self.refused(path))
+
     def test_markerUnreadable(self) -> None:
         """A marker that cannot be read is named."""
         path = self.closed()
@@ -378,17 +387,31 @@ class OpeningTests(BDBTestCase):
 
     def test_refusedLetsGo(self) -> None:
         """A store that did not open has nothing open, but for the home's lock."""
-        store = self.openStore()
-        store._queues.put(b"q", b"\xffgarbage")
-        store.close()
-        self.assertRaises(HomeError, store.open)
-        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
-        files = [os.readlink(link) for link in links if os.path.islink(link)]
-        directory = store._home.directory
-        self.assertEqual(
-            [file for file in files if file.startswith(directory)],
-            [os.path.join(directory, "lock")],
-        )
+
+        def damageRow(store: Any) -> None:
+            store._queues.put(b"q", b"\xffgarbage")
+            store.close()
+
+        def removeTable(store: Any) -> None:
+            store.close()
+            os.unlink(os.path.join(store._home.directory, "queues"))
+
+        def replaceTable(store: Any) -> None:
+            store.close()
+            with open(os.path.join(store._home.directory, "queues"), "wb") as file:
+                file.write(b"not a table" * 1000)
+
+        for damage in (damageRow, removeTable, replaceTable):
+            store = self.openStore()
+            damage(store)
+            self.assertRaises(HomeError, store.open)
+            links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+            files = [os.readlink(link) for link in links if os.path.islink(link)]
+            directory = store._home.directory
+            self.assertEqual(
+                [file for file in files if file.startswith(directory)],
+                [os.path.join(directory, "lock")],
+            )
 
     def test_rowDamaged(self) -> None:
         """A row that cannot be read names its queue."""
@@ -458,6 +481,20 @@ class DamageTests(BDBTestCase):
         again = self.reopened(self.store)
         self.assertEqual(dump(again), "q 3/3")
         self.assertEqual(again._queues.get(b"\0damaged" + self.key), damaged)
+
+    def test_pageDamaged(self) -> None:
+        """A page that rots on the disk is noticed, and nothing is told from it."""
+        self.fill(self.store, b"r", b"a body that is easy to find")
+        self.store.close()
+        path = os.path.join(self.store._home.directory, "messages")
+        with open(path, "r+b") as file:
+            place = file.read().index(b"easy")
+            os.pwrite(file.fileno(), b"hard", place)
+        self.store.open()
+        self.store.begin()
+        error = self.assertRaises(StoreFailed, self.store.pop, b"r")
+        self.assertIn("the store cannot go on", str(error))
+        self.assertRaises(StoreFailed, self.store.abort)
 
     def test_lostMessages(self) -> None:
         """A queue whose counts have no messages behind them says so."""
@@ -555,6 +592,7 @@ class FailureTests(BDBTestCase):
         store.push(b"new", 0, b"4")
         with withoutRoom():
             self.assertRaises(StoreError, store.commit)
+        self.assertEqual(dump(store), before)
         store.abort()
         self.assertEqual(dump(store), before)
         self.fill(store, b"new", b"5")

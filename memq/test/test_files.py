@@ -38,6 +38,13 @@ class ReplaceFileTests(SynchronousTestCase):
         replaceFile(self.path, b"x")
         self.assertEqual(calls, ["fsync", "replace", "fsync"])
 
+    def test_syncsAllOfIt(self) -> None:
+        """When the file is synced, all of the content has been handed over."""
+        sizes: list[int] = []
+        self.patch(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+        replaceFile(self.path, b"content")
+        self.assertEqual(sizes[0], len(b"content"))
+
     def record(self, name: str, calls: list[str]) -> None:
         """Note calls of a function of os, and make them."""
         real = getattr(os, name)
