@@ -89,6 +89,8 @@ _ENVIRONMENT_FLAGS = (
     # Regions in files turn a full disk into SIGBUS.
     | db.DB_PRIVATE
 )
+#: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
+_ERRORS = (db.DBError, MemoryError)
 #: What it takes to read the log and leave it as it is.
 _LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _TABLE_FLAGS = db.DB_AUTO_COMMIT | db.DB_THREAD
@@ -120,7 +122,7 @@ class StoreSettings(NamedTuple):
     logFile: int = 64 * 1024 * 1024
 
 
-def _storeError(error: db.DBError) -> StoreError:
+def _storeError(error: Exception) -> StoreError:
     """Return what a Berkeley DB error means for the caller."""
     code, *words = error.args or (None,)
     text = " ".join(str(word) for word in words) or type(error).__name__
@@ -133,7 +135,7 @@ def _storeError(error: db.DBError) -> StoreError:
 
 def _close(environment: Any) -> None:
     """Close an environment and all that is open in it, however damaged it is."""
-    with suppress(db.DBError):
+    with suppress(*_ERRORS):
         environment.close()
 
 
@@ -181,7 +183,7 @@ class BDBStore:
         except HomeError:
             self._letGo()
             raise
-        except db.DBError as error:
+        except _ERRORS as error:
             self._letGo()
             raise HomeError(
                 f"--home {self._home.path}: Berkeley DB cannot open it: "
@@ -203,7 +205,7 @@ class BDBStore:
         covered = False
         try:
             log.open(self._home.directory, _LOG_FLAGS)
-            with suppress(db.DBError):
+            with suppress(*_ERRORS):
                 found = log.log_cursor().set((marker.file, marker.offset))
                 covered = found is not None and marker.covers(found[1])
         finally:
@@ -258,7 +260,7 @@ class BDBStore:
         cursor.close()
         self._catalog.load(queues, nextId)
 
-    def _error(self, error: db.DBError) -> StoreError:
+    def _error(self, error: Exception) -> StoreError:
         """Return what to raise for an error, which may be the store's end."""
         meaning = _storeError(error)
         return self._fail(meaning) if isinstance(meaning, StoreFailed) else meaning
@@ -271,7 +273,7 @@ class BDBStore:
         """
         if self._failure is None:
             self._failure = failure
-            with suppress(db.DBError):
+            with suppress(*_ERRORS):
                 self._environment.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
         return self._failure
 
@@ -294,7 +296,7 @@ class BDBStore:
         try:
             if self._failure is None:
                 self._checkpoint(self._environment)
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         finally:
             self._letGo()
@@ -311,7 +313,7 @@ class BDBStore:
         self._refuseAfterFailure()
         try:
             self._environment.log_flush()
-        except db.DBError as error:
+        except _ERRORS as error:
             why = f"the log cannot be synced: {error.args[-1]}"
             raise self._fail(StoreFailed(why)) from error
 
@@ -320,7 +322,7 @@ class BDBStore:
         self._refuseAfterFailure()
         try:
             self._checkpoint(self._environment)
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
 
     def _checkpoint(self, environment: Any) -> None:
@@ -341,7 +343,7 @@ class BDBStore:
         self._refuseAfterFailure()
         try:
             return int(self._environment.memp_trickle(percent))
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
 
     def removeLogs(self) -> int:
@@ -353,7 +355,7 @@ class BDBStore:
             names = [name for name in unused if name < marked]
             for name in names:
                 os.remove(os.path.join(self._home.directory, name))
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         except OSError as error:
             raise StoreError(f"a log file cannot be removed: {error}") from error
@@ -363,7 +365,7 @@ class BDBStore:
         """Return the bytes of log since the last checkpoint."""
         try:
             at = self._environment.log_stat()
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         file, offset = self._checkpointAt
         return int((at["cur_file"] - file) * at["lg_size"] + at["cur_offset"] - offset)
@@ -389,7 +391,7 @@ class BDBStore:
         """Begin a transaction."""
         try:
             self._transaction = self._environment.txn_begin()
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
 
     def commit(self) -> None:
@@ -399,7 +401,7 @@ class BDBStore:
             self._writeRows()
             transaction, self._transaction = self._transaction, None
             transaction.commit(self._commitFlags)
-        except db.DBError as error:
+        except _ERRORS as error:
             self.abort()
             raise self._error(error) from error
         self._deleted.extend(self._deletedInTransaction)
@@ -426,7 +428,7 @@ class BDBStore:
             # A commit that failed has ended its transaction already.
             if transaction is not None:
                 transaction.abort()
-        except db.DBError as error:
+        except _ERRORS as error:
             why = f"a transaction cannot be undone: {error}"
             raise self._fail(StoreFailed(why)) from error
 
@@ -444,7 +446,7 @@ class BDBStore:
         record = packRecord(flags, int(time() * 1000), body)
         try:
             self._messages.put(_packKey(entry.id, sequence), record, self._transaction)
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         return sequence
 
@@ -465,7 +467,7 @@ class BDBStore:
                 self._queues.put(_DAMAGED + key, record, self._transaction)
                 message = DamagedMessage(f"message {sequence} of its queue: {error}")
             cursor.delete()
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         entry.taken += 1
         entry.head = sequence + 1
@@ -494,7 +496,7 @@ class BDBStore:
                 key, record = self._seek(cursor, entry)
             finally:
                 cursor.close()
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         id, sequence = _unpackKey(key)
         try:
@@ -511,7 +513,7 @@ class BDBStore:
         key = _packKey(message.queueId, message.sequence)
         try:
             self._messages.put(key, record, self._transaction)
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         entry.taken -= 1
         entry.head = min(entry.head, message.sequence)
@@ -536,7 +538,7 @@ class BDBStore:
     def _discard(self, id: int) -> None:
         try:
             self._queues.put(_TOMBSTONE + _ID.pack(id), b"", self._transaction)
-        except db.DBError as error:
+        except _ERRORS as error:
             raise self._error(error) from error
         self._deletedInTransaction.append(id)
 
@@ -556,7 +558,7 @@ class BDBStore:
                 done = True
             else:
                 done = False
-        except db.DBError as error:
+        except _ERRORS as error:
             self.abort()
             raise self._error(error) from error
         self.commit()

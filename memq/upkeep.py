@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the disk, and between two flushes with no-sync.
 WATCH_INTERVAL = 1.0
+#: Bytes of log between checkpoints while pushes are refused for want of room.
+NEAR_LIMIT_VOLUME = 1024 * 1024
 
 _log = Logger()
 
@@ -145,7 +147,10 @@ class Upkeep:
         return done
 
     def _cbLooked(self, _: None) -> Deferred[None] | None:
-        if self._store.logged() >= self._settings.checkpointVolume:
+        # Taking messages out writes to the log, and must not fill the rest.
+        full = self._broker.full
+        volume = NEAR_LIMIT_VOLUME if full else self._settings.checkpointVolume
+        if self._store.logged() >= volume:
             return self.checkpoint()
         return None
 

@@ -526,6 +526,7 @@ class Failing:
 
 
 NO_SPACE = db.DBError(errno.ENOSPC, "No space left on device")
+NO_MEMORY = MemoryError(errno.ENOMEM, "BDB3017 unable to allocate space")
 BROKEN = db.DBError(errno.EIO, "Input/output error")
 PANIC = db.DBRunRecoveryError(-30973, "BDB0060 PANIC: fatal region error")
 DEADLOCK = db.DBLockDeadlockError(-30993, "Locker killed to resolve a deadlock")
@@ -566,6 +567,12 @@ class FailureTests(BDBTestCase):
     def test_pushWithoutRoom(self) -> None:
         """A put for which the disk has no room says so."""
         self.failing("_messages", NO_SPACE, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, StoreError, "out of disk space")
+
+    def test_pushWithoutClean(self) -> None:
+        """So does one that finds no page to use, for none can be written."""
+        self.failing("_messages", NO_MEMORY, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, StoreError, "out of disk space")
 

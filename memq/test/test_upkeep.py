@@ -9,7 +9,7 @@ from twisted.logger import capturedLogs, formatEvent
 from memq.errors import StoreError, StoreFailed
 from memq.test.harness import Harness
 from memq.test.stepped import SteppedTestCase
-from memq.upkeep import UpkeepSettings
+from memq.upkeep import NEAR_LIMIT_VOLUME, UpkeepSettings
 
 NEVER = UpkeepSettings(checkpoint=0, trickle=0)
 
@@ -78,6 +78,16 @@ class PeriodTests(UpkeepTestCase):
         self.store.log = 0
         self.wait(5)
         self.assertEqual(len(journal), 2)
+
+    def test_nearTheLimit(self) -> None:
+        """While the disk is full, a megabyte of log makes a checkpoint."""
+        journal = self.start(NEVER._replace(minFree=1000))
+        self.store.log = NEAR_LIMIT_VOLUME
+        self.wait(1)
+        self.assertEqual(journal, [])
+        self.store.free = 999
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"])
 
     def test_never(self) -> None:
         """An interval of 0 means never."""
