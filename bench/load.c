@@ -1,17 +1,25 @@
 /* load: closed-loop load for queue servers on this machine.
  *
  *   cc -O2 -o load load.c
- *   load -p PORT [-P memcache|redis|beanstalk] [-m set|get|pair] [-c CONNECTIONS]
- *        [-d OUTSTANDING] [-n OPERATIONS] [-t MILLISECONDS] [-s BYTES]
- *        [-q QUEUES] [-k NAME]
+ *   load -p PORT [-P memcache|redis|beanstalk] [-m set|get|pair|burst]
+ *        [-c CONNECTIONS] [-d OUTSTANDING] [-n OPERATIONS] [-t MILLISECONDS]
+ *        [-w MICROSECONDS] [-s BYTES] [-q QUEUES] [-k NAME]
  *
  * Every connection keeps OUTSTANDING requests under way: a reply that comes in
- * lets the next request out.  One process, one thread, one epoll.
+ * lets the next request out.  One process, one thread, one epoll.  SIGTERM ends
+ * it as the time does.
  *
  *   set    appends OPERATIONS messages, or as many as MILLISECONDS allow
  *   get    takes OPERATIONS messages
  *   pair   sets one and takes one, in turns, on each connection, so that the
  *          queue keeps its length; always ends with the take
+ *   burst  sends OUTSTANDING sets in one go, waits for all replies, takes as many
+ *          in one go, waits, and so on; always ends with the takes
+ *
+ * With MICROSECONDS a connection has one request under way at most, and they are
+ * due at even steps.  Those that fall due while a reply is late are not sent, but
+ * counted, as if they were answered together with it.  So a stall is seen by every
+ * request that would have been sent meanwhile, not by one alone.
  *
  * With QUEUES above one, each operation has a queue of its own choice.  The
  * choice hangs on the operation's number alone, and a get goes through the same
@@ -33,6 +41,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -48,7 +57,7 @@
 enum { PERIOD = 64, STALL_MS = 20000, LONGEST_LINE = 4096 };
 
 enum verb { PUT, TAKE, DROP };
-enum mode { SET, GET, PAIR };
+enum mode { SET, GET, PAIR, BURST };
 enum outcome { PART, GOOD, EMPTY, WRONG, RESERVED };
 
 struct buffer {
@@ -67,8 +76,10 @@ struct connection {
     struct request *ring;               /* those under way, oldest first */
     unsigned oldest, newest;            /* count up; the ring's size divides them */
     bool blocked;                       /* epoll tells when there is room again */
-    bool owes;                          /* pair: the take of a set is still to go */
-    uint64_t owed;                      /* and the queue it takes from */
+    bool owes;                          /* the take of a set is still to go, or all
+                                         * takes of a burst */
+    uint64_t owed;                      /* the number of that set, or of the first */
+    uint64_t due;                       /* paced: when the next request goes out */
 };
 
 /* A reply that is there as a whole: how many bytes it has, and what it says. */
@@ -88,6 +99,7 @@ static int port, epoll;
 static unsigned connections = 50, outstanding = 1;
 static uint64_t operations = 100000, queues = 1;
 static uint64_t limit = UINT64_MAX;     /* nanoseconds */
+static uint64_t pace;                   /* nanoseconds; 0 for as fast as replies */
 static size_t size = 100;
 static enum mode mode = SET;
 static const char *name = "bench";
@@ -96,6 +108,7 @@ static const struct protocol *protocol;
 static char *pattern;                   /* size + PERIOD bytes */
 static uint64_t issued, finished, errors, empties, underway, began;
 static uint64_t *latencies, room;
+static volatile sig_atomic_t ended;
 
 static void die(int status, const char *format, ...) {
     va_list words;
@@ -282,19 +295,37 @@ static void remember(struct connection *c, enum verb verb, uint64_t sent) {
     underway++;
 }
 
-/* Let one more request out, unless all are out or the time is over. */
-static void request(struct connection *c, uint64_t at) {
-    enum verb verb = mode == GET || c->owes ? TAKE : PUT;
-    if (!c->owes && (issued >= operations || at - began >= limit)) return;
-    uint64_t queue = c->owes ? c->owed : queueOf(issued);
+static void issue(struct connection *c, enum verb verb, uint64_t queue, uint64_t at) {
     if (verb == PUT)
         protocol->put(&c->out, queue, pattern + issued % PERIOD);
     else
         protocol->take(&c->out, queue);
-    c->owes = mode == PAIR && verb == PUT;
-    c->owed = queue;
     issued++;
     remember(c, verb, at);
+}
+
+static bool over(uint64_t at) {
+    return ended || issued >= operations || at - began >= limit;
+}
+
+/* Let one more request out, unless all are out or the time is over. */
+static void request(struct connection *c, uint64_t at) {
+    if (!c->owes && over(at)) return;
+    enum verb verb = mode == GET || c->owes ? TAKE : PUT;
+    uint64_t number = c->owes ? c->owed : issued;
+    c->owes = mode == PAIR && verb == PUT;
+    c->owed = number;
+    issue(c, verb, queueOf(number), at);
+}
+
+/* Let a burst of sets out, or the takes of the last one. */
+static void burst(struct connection *c, uint64_t at) {
+    if (!c->owes && over(at)) return;
+    enum verb verb = c->owes ? TAKE : PUT;
+    uint64_t first = c->owes ? c->owed : issued;
+    c->owes = verb == PUT;
+    c->owed = first;
+    for (unsigned d = 0; d < outstanding; d++) issue(c, verb, queueOf(first + d), at);
 }
 
 static void finish(uint64_t took) {
@@ -330,10 +361,12 @@ static void replies(struct connection *c) {
         if (o == EMPTY) empties++;
         uint64_t at = now();
         finish(at - asked.sent);
-        request(c, at);
+        for (; pace && c->due <= at; c->due += pace) finish(at - c->due);
+        if (mode != BURST && !pace) request(c, at);
     }
-    if (c->oldest == c->newest && c->in.start != c->in.end)
-        die(1, "more came than was asked for");
+    if (c->oldest != c->newest) return;
+    if (c->in.start != c->in.end) die(1, "more came than was asked for");
+    if (mode == BURST) burst(c, now());
 }
 
 /* ---- sockets ---- */
@@ -379,17 +412,51 @@ static void open_(struct connection *c) {
     watch(c, EPOLL_CTL_ADD);
 }
 
+static void begin(struct connection *c, uint64_t first) {
+    c->due = first;
+    if (pace) return;
+    if (mode == BURST) burst(c, now());
+    else for (unsigned d = 0; d < outstanding; d++) request(c, now());
+    sendOut(c);
+}
+
+/* Let out what is due; return when the next one will be, 0 if none will. */
+static uint64_t paced(struct connection *all) {
+    uint64_t at = now(), next = 0;
+    for (struct connection *c = all; c < all + connections; c++) {
+        if (c->oldest != c->newest || (!c->owes && over(c->due))) continue;
+        if (c->due <= at) {
+            request(c, c->due);
+            c->due += pace;
+            sendOut(c);
+        } else if (!next || c->due < next) next = c->due;
+    }
+    return next;
+}
+
+/* Wait until something comes, at most until then. */
+static int await(struct epoll_event *events, int most, uint64_t until) {
+    uint64_t at = now(), left = until > at ? until - at : 0;
+    struct timespec time = {(time_t)(left / 1000000000u), (long)(left % 1000000000u)};
+    int n = epoll_pwait2(epoll, events, most, &time, NULL);
+    if (n < 0 && errno != EINTR) die(1, "epoll_pwait2: %m");
+    return n;
+}
+
 static void run(struct connection *all) {
     struct epoll_event events[256];
     began = now();
-    for (unsigned i = 0; i < connections; i++) {
-        for (unsigned d = 0; d < outstanding; d++) request(all + i, now());
-        sendOut(all + i);
-    }
-    while (underway) {
-        int n = epoll_wait(epoll, events, 256, STALL_MS);
-        if (n == 0) die(1, "no reply for %d s after %lu operations", STALL_MS / 1000,
-                        finished);
+    for (unsigned i = 0; i < connections; i++)
+        begin(all + i, began + pace * i / connections);
+    for (uint64_t heard = began;;) {
+        uint64_t next = pace ? paced(all) : 0;
+        if (!underway && !next) return;
+        if (!underway) heard = now();
+        uint64_t stalled = heard + STALL_MS * 1000000ull;
+        int n = await(events, 256, next && next < stalled ? next : stalled);
+        if (n == 0 && now() >= stalled)
+            die(1, "no reply for %d s after %lu operations", STALL_MS / 1000, finished);
+        if (n > 0) heard = now();
         for (int i = 0; i < n; i++) {
             struct connection *c = events[i].data.ptr;
             if (events[i].events & ~(unsigned)EPOLLOUT) takeIn(c);
@@ -442,14 +509,15 @@ static const struct protocol *protocolOf(const char *word) {
 static enum mode modeOf(const char *word) {
     if (!strcmp(word, "set")) return SET;
     if (!strcmp(word, "get")) return GET;
-    if (strcmp(word, "pair")) die(2, "-m takes set, get or pair");
-    return PAIR;
+    if (!strcmp(word, "pair")) return PAIR;
+    if (strcmp(word, "burst")) die(2, "-m takes set, get, pair or burst");
+    return BURST;
 }
 
 static void options(int count, char **words) {
     int letter;
     protocol = protocols;
-    while ((letter = getopt(count, words, "p:P:m:c:d:n:t:s:q:k:")) != -1) {
+    while ((letter = getopt(count, words, "p:P:m:c:d:n:t:w:s:q:k:")) != -1) {
         char l = (char)letter;
         switch (letter) {
         case 'p': port = (int)number(l, optarg, 1, 65535); break;
@@ -459,6 +527,7 @@ static void options(int count, char **words) {
         case 'd': outstanding = (unsigned)number(l, optarg, 1, 65536); break;
         case 'n': operations = number(l, optarg, 1, 2000000000); break;
         case 't': limit = number(l, optarg, 1, 86400000) * 1000000; break;
+        case 'w': pace = number(l, optarg, 1, 60000000) * 1000; break;
         case 's': size = number(l, optarg, 1, 1 << 30); break;
         case 'q': queues = number(l, optarg, 1, 100000000); break;
         case 'k': name = optarg; break;
@@ -468,11 +537,18 @@ static void options(int count, char **words) {
     if (!port || optind < count) die(2, "-p PORT, and nothing without a letter");
     if (strlen(name) > 200) die(2, "-k takes at most 200 bytes");
     if (queues > 1 && protocol->put == beanstalkPut) die(2, "beanstalk has one queue");
+    if (pace && (outstanding > 1 || mode == BURST)) die(2, "-w needs one outstanding");
+}
+
+static void end(int signal) {
+    (void)signal;
+    ended = 1;
 }
 
 int main(int count, char **words) {
     struct rlimit files;
     options(count, words);
+    signal(SIGTERM, end);
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);

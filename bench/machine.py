@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 def describe(home: Path) -> list[tuple[str, str]]:
     """Return what a reader has to know, as names and values."""
     return [
+        ("date", time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())),
         ("processor", f"{_cpu()}, {os.cpu_count()} cores"),
         ("memory", _memory()),
         ("kernel", f"{platform.system()} {platform.release().split('-')[0]}"),

@@ -1,7 +1,8 @@
 """One measurement after the other: workloads, rounds, what is kept of them.
 
-Rounds go over all workloads, and a workload over all servers, so that what the
-machine does meanwhile meets everybody alike.  A ratio compares results of the same
+Rounds go over all workloads, and a workload over all servers, each round beginning
+with another one, so that what the machine does meanwhile meets everybody alike.  A
+ratio compares results of the same
 round, and the median of those ratios is taken.
 """
 
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 PATIENCE = 300
 
 VERBS = ("set", "get")
+
+
+_Thing = TypeVar("_Thing")
 
 
 class Workload(NamedTuple):
@@ -59,6 +63,14 @@ class Workload(NamedTuple):
         )
 
 
+class Fact(NamedTuple):
+    """Something that was measured once: what, the figure, and what it should be."""
+
+    what: str
+    figure: str
+    goal: str
+
+
 class Result(NamedTuple):
     """What the load generator says; rates a second, latencies in microseconds."""
 
@@ -78,6 +90,10 @@ class Result(NamedTuple):
         return self.operations > 0 and not self.errors and not self.empties
 
 
+#: What a load that gave up counts as: one wrong reply.
+FAILED = Result(0, 0, 0, 0, 0, 0, 0, 1, 0)
+
+
 class Summary(NamedTuple):
     """Several results in one: medians, the spread of the rate, the longest wait."""
 
@@ -88,6 +104,14 @@ class Summary(NamedTuple):
     p99: float
     p999: float
     max: float
+
+
+class Ratio(NamedTuple):
+    """How much faster one is than another: the median of the rounds, and the spread."""
+
+    ratio: float
+    lowest: float
+    highest: float
 
 
 class Results:
@@ -125,14 +149,15 @@ class Results:
 
     def ratio(
         self, one: tuple[str, str], other: tuple[str, str], verb: str
-    ) -> float | None:
+    ) -> Ratio | None:
         """Return how much faster one (workload, server) is than another."""
         ones = self._kept.get((*one, verb), {})
         others = self._kept.get((*other, verb), {})
         rounds = ones.keys() & others.keys()
         if not rounds:
             return None
-        return median(ones[turn].rate / others[turn].rate for turn in rounds)
+        ratios = [ones[turn].rate / others[turn].rate for turn in rounds]
+        return Ratio(median(ratios), min(ratios), max(ratios))
 
 
 class Load:
@@ -163,7 +188,7 @@ class Load:
             )
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             progress(f"{server.kind.title}: {error}")
-            return Result(0, 0, 0, 0, 0, 0, 0, 1, 0)
+            return FAILED
         return Result(**json.loads(done.stdout))
 
 
@@ -180,7 +205,7 @@ def runRounds(
     for turn in range(rounds + 1):
         for workload in listed:
             said = []
-            for kind in filter(workload.takes, kinds):
+            for kind in rotated(filter(workload.takes, kinds), turn):
                 server = fleet.server(kind, workload.instance)
                 pair = _setAndGet(load, server, workload, warm=turn == 0)
                 said.append(f"{kind.name} " + " / ".join(_rate(r) for r in pair))
@@ -189,6 +214,13 @@ def runRounds(
                         results.add(workload.key, kind.name, verb, turn, result)
             label = f"round {turn} of {rounds}" if turn else "warm-up"
             progress(f"{label:12} {workload.key:16} {', '.join(said)}")
+
+
+def rotated(things: Iterable[_Thing], turn: int) -> list[_Thing]:
+    """Return things in their order, but beginning with another one each turn."""
+    listed = list(things)
+    first = turn % len(listed) if listed else 0
+    return [*listed[first:], *listed[:first]]
 
 
 def progress(line: str) -> None:

@@ -75,6 +75,16 @@ BODIES = tuple(
 #: 1 MiB: what the cache holds, and eight times the cache.
 LARGE = (
     Workload(
+        "durable-mib-shallow",
+        "durable, 1 MiB bodies, 32 of them",
+        True,
+        connections=4,
+        size=1 << 20,
+        operations=32,
+        milliseconds=20000,
+        instance="large",
+    ),
+    Workload(
         "fast-mib-shallow",
         "not synced, 1 MiB bodies, 32 of them",
         False,
@@ -93,9 +103,17 @@ LARGE = (
         operations=512,
         milliseconds=20000,
         names=("memq", "redis"),
-        instance="large",
+        instance="large-deep",
     ),
 )
+
+
+#: Megabytes a second that memq wants to set and to get of those.
+LARGE_GOALS = {
+    "durable-mib-shallow": (200, 150),
+    "fast-mib-shallow": (200, 150),
+    "fast-mib-deep": (200, 80),
+}
 
 
 class Goal(NamedTuple):

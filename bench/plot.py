@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 430, 290
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 46
-LEGEND = 28
+LEGEND, NOTE = 28, 22
 
 #: Told apart by people who see colours in any of the usual ways.
 COLOURS = {
@@ -39,10 +39,10 @@ class Panel(NamedTuple):
     log: bool = False
 
 
-def draw(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
-    """Write panels as one file, some of them side by side."""
+def draw(path: Path, panels: Sequence[Panel], note: str, columns: int = 2) -> None:
+    """Write panels as one file, some of them side by side, with a note below."""
     rows = math.ceil(len(panels) / columns)
-    width, height = WIDTH * columns, HEIGHT * rows + LEGEND
+    width, height = WIDTH * columns, HEIGHT * rows + LEGEND + NOTE
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
@@ -52,6 +52,7 @@ def draw(path: Path, panels: Sequence[Panel], columns: int = 2) -> None:
     for number, panel in enumerate(panels):
         x, y = number % columns * WIDTH, number // columns * HEIGHT + LEGEND
         parts += [f'<g transform="translate({x},{y})">', *_panel(panel), "</g>"]
+    parts += ['<g font-size="10">', _text(8, height - 8, note), "</g>"]
     path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
 
 

@@ -39,10 +39,12 @@ def profile(load: Load, root: Path, words: tuple[str, ...], path: Path) -> list[
     server = Server(kind, root)
     try:
         server.start()
-        for mode in ("set", "get"):
-            load.run(server, mode, n=PROFILED, c=50)
+        seen = [load.run(server, mode, n=PROFILED, c=50) for mode in VERBS]
     finally:
         server.close()
+    if not all(result.good for result in seen):
+        progress("thrown away: wrong or empty replies")
+        return []
     return rowsOf(path)
 
 

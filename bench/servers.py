@@ -17,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 #: Seconds until a server has to answer, and until it has to have ended.
 START, STOP = 60.0, 30.0
@@ -56,6 +57,11 @@ class Kind(NamedTuple):
     def title(self) -> str:
         """Return the name with the setting."""
         return f"{self.name} {self.setting}".strip()
+
+    @property
+    def disk(self) -> str:
+        """Return in words how it treats the disk."""
+        return "durable" if self.durable else "not synced"
 
 
 class Server:
@@ -123,6 +129,20 @@ class Server:
     def connect(self, timeout: float = 60.0) -> socket.socket:
         """Open a connection to it."""
         return socket.create_connection(("127.0.0.1", self.port), timeout)
+
+    def ask(self, command: bytes, end: bytes = b"\n") -> bytes:
+        """Send a command on a connection of its own; return the reply to its end."""
+        said = b""
+        with self.connect() as wire:
+            wire.sendall(command)
+            while not said.endswith(end) and (some := wire.recv(1 << 16)):
+                said += some
+        return said
+
+    def stats(self) -> dict[str, str]:
+        """Return what a memcache server tells of itself, by name."""
+        lines = self.ask(b"stats\r\n", b"END\r\n").decode().splitlines()
+        return dict(line.split(" ", 2)[1:] for line in lines[:-1])
 
     def _answers(self) -> bool:
         ask = {"memcache": b"version\r\n", "redis": b"PING\r\n"}
@@ -253,7 +273,12 @@ def versions() -> list[str]:
     """Return a line for each server that can be measured here."""
     from memq import __version__
 
-    found = [f"memq {__version__} on Python {sys.version.split()[0]}"]
+    below = [f"Python {sys.version.split()[0]}", f"Twisted {version('Twisted')}"]
+    with contextlib.suppress(ImportError):
+        from berkeleydb import db
+
+        below.append(f"Berkeley DB {'.'.join(map(str, db.version()))}")
+    found = [f"memq {__version__}{_commit()} on {', '.join(below)}"]
     if shutil.which("redis-server"):
         said = _output("redis-server", "--version")
         release = re.search(r"v=(\S+)", said)
@@ -270,6 +295,16 @@ def freePort() -> int:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])
+
+
+def _commit() -> str:
+    """Return which commit of memq this is, in brackets; nothing outside of git."""
+    git = ("git", "-C", str(Path(__file__).parent.parent))
+    commit = _output(*git, "rev-parse", "--short", "HEAD").strip()
+    if not re.fullmatch("[0-9a-f]+", commit):
+        return ""
+    changed = _output(*git, "status", "--porcelain", "memq").strip()
+    return f" ({commit}{', changed' if changed else ''})"
 
 
 def _original() -> str | None:

@@ -7,28 +7,35 @@ Everything lies in one transactional environment in HOME/memq/:
 
 - ``messages``, a BTREE: key = id of the queue (u32) and sequence number (u64),
   both big-endian, so that a queue's messages stand together in their order;
-  value = a record, see :mod:`memq.message`.
+  value = a record, see :mod:`memq.message`.  Large bodies are kept in parts,
+  as if in a queue with the id 0: key = 0 (u32), id of the body (u64), number of
+  the part (u32).
 - ``queues``, a BTREE: key = name of the queue, value = its row, see
   :mod:`memq.catalog`.  Names have no byte below 0x21; the keys that begin with
-  a zero byte are the store's own: the id counter, a tombstone for each deleted
-  queue whose messages are not all removed yet, and damaged records set aside.
+  a zero byte are the store's own: the id counter, tombstones, and damaged
+  records set aside.
 - ``log.*``, Berkeley DB's write-ahead log, and ``safe``, the marker: position
   and CRC of a log record that was synced.  A log that does not have that record
   any more was cut or replaced, and recovery would lose what followed without a
   word; so the store refuses to open.
 
-One thread runs all transactions, one at a time, so nothing waits for a lock.
+One thread runs all transactions, one at a time, so Berkeley DB keeps no locks:
+what the other threads do to pages and the log is guarded by its latches.
 A commit leaves its records in the log buffer (with no-sync: hands them to the
 operating system); ``flush`` writes and syncs the log.  Rows are written by the
 commit, once a queue, so counts are exact after any crash: they are in the same
 transaction as the messages they count.
 
 The head of a queue is found by a cursor that looks from the lowest sequence
-number that may still be there; that number is a hint kept in memory only.
+number that may still be there; that number is a hint kept in memory only.  Within
+a transaction, the next head of the same queue is the cursor's next record.
 
-Deleting a queue removes its row and writes a tombstone; ``sweep`` removes the
-messages in small transactions, and the tombstone with the last of them.  An id
-with a tombstone is never given to another queue.
+A tombstone is what the keys of messages begin with that nobody can read any more.
+Deleting a queue removes its row and writes one; ``sweep`` removes the messages in
+small transactions, and the tombstone with the last of them.  An id with a tombstone
+is never given to another queue.  The parts of a body have one, too, as long as
+no queue has their message: while they come in, so that a crash leaves nothing
+behind, and from the pop on.  It is not swept before the body is released.
 
 Settings that were measured to matter have their reason beside them below.
 """
@@ -37,7 +44,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import deque
 from contextlib import suppress
 from struct import Struct
 from time import time
@@ -60,12 +66,20 @@ from memq.errors import (
 )
 from memq.imemq import IQueueStore, QueueCount
 from memq.marker import Marker, logName, readMarker, writeMarker
-from memq.message import DamagedRecord, Message, packRecord, unpackRecord
+from memq.message import (
+    DamagedRecord,
+    packLarge,
+    packPart,
+    packRecord,
+    unpackPart,
+    unpackRecord,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memq.home import Home
+    from memq.message import LargeBody, Message
 
 __all__ = ["BDBStore", "StoreSettings", "db"]
 
@@ -73,6 +87,7 @@ _KEY = Struct(">IQ")
 _packKey = _KEY.pack
 _unpackKey = _KEY.unpack
 _ID = Struct(">I")
+_PART = Struct(">IQI")
 
 _NEXT_ID = b"\0next-id"
 _TOMBSTONE = b"\0deleted"
@@ -81,7 +96,6 @@ _DAMAGED = b"\0damaged"
 _ENVIRONMENT_FLAGS = (
     db.DB_CREATE
     | db.DB_RECOVER
-    | db.DB_INIT_LOCK
     | db.DB_INIT_LOG
     | db.DB_INIT_MPOOL
     | db.DB_INIT_TXN
@@ -96,8 +110,6 @@ _LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _TABLE_FLAGS = db.DB_AUTO_COMMIT | db.DB_THREAD
 _FILE_MODE = 0o600
 
-#: A turn locks a few pages a command; this many is beyond any turn.
-_LOCKS = 40_000
 #: The most bytes of messages that one slice of a sweep removes.
 _SWEEP_BYTES = 1024 * 1024
 
@@ -155,14 +167,20 @@ class BDBStore:
             db.DB_TXN_WRITE_NOSYNC if settings.noSync else db.DB_TXN_NOSYNC
         )
         self._catalog = Catalog()
-        #: Ids of deleted queues that still have messages.
-        self._deleted: deque[int] = deque()
-        self._deletedInTransaction: list[int] = []
+        #: What keys begin with that are to be removed, in order.
+        self._deleted: dict[bytes, None] = {}
+        self._deletedInTransaction: list[bytes] = []
+        #: Ids of bodies count up from anywhere, so that none is met twice.
+        self._lastBody = int.from_bytes(os.urandom(7), "big")
         self._environment: Any = None
         self._messages: Any = None
         self._queues: Any = None
         self._transaction: Any = None
+        #: When the transaction began, as records tell it.
+        self._now = 0
         self._cursor: Any = None
+        #: The id of the queue whose next head is the cursor's next record, or 0.
+        self._cursorIn = 0
         self._checkpointAt = (1, 0)
         #: What the store cannot come back from, once it has happened.
         self._failure: StoreFailed | None = None
@@ -224,9 +242,6 @@ class BDBStore:
         environment.set_cachesize(gigabytes, rest, 1)
         environment.set_lg_bsize(settings.logBuffer)
         environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
-        environment.set_lk_max_locks(_LOCKS)
-        environment.set_lk_max_objects(_LOCKS)
-        environment.set_lk_detect(db.DB_LOCK_DEFAULT)
         environment.open(self._home.directory, _ENVIRONMENT_FLAGS, _FILE_MODE)
 
     def _openTable(self, name: str) -> Any:
@@ -255,7 +270,7 @@ class BDBStore:
             elif key == _NEXT_ID:
                 (nextId,) = _ID.unpack(value)
             elif key.startswith(_TOMBSTONE):
-                self._deleted.append(*_ID.unpack(key[len(_TOMBSTONE) :]))
+                self._deleted[key[len(_TOMBSTONE) :]] = None
             found = cursor.next()
         cursor.close()
         self._catalog.load(queues, nextId)
@@ -389,6 +404,7 @@ class BDBStore:
 
     def begin(self) -> None:
         """Begin a transaction."""
+        self._now = int(time() * 1000)
         try:
             self._transaction = self._environment.txn_begin()
         except _ERRORS as error:
@@ -404,7 +420,7 @@ class BDBStore:
         except _ERRORS as error:
             self.abort()
             raise self._error(error) from error
-        self._deleted.extend(self._deletedInTransaction)
+        self._deleted.update(dict.fromkeys(self._deletedInTransaction))
         self._deletedInTransaction.clear()
         self._catalog.settle()
 
@@ -434,16 +450,67 @@ class BDBStore:
 
     def _closeCursor(self) -> None:
         cursor, self._cursor = self._cursor, None
+        self._cursorIn = 0
         if cursor is not None:
             cursor.close()
 
     def push(self, queue: bytes, flags: int, body: bytes) -> int:
         """Append a message."""
+        return self._append(queue, packRecord(flags, self._now, body))
+
+    def newBody(self) -> int:
+        """Return the next id."""
+        self._lastBody += 1
+        return self._lastBody
+
+    def addPart(self, body: int, number: int, data: bytes) -> None:
+        """Keep a part, the first one with a tombstone."""
+        try:
+            if number == 0:
+                self._entomb(_packKey(0, body))
+            key = _PART.pack(0, body, number)
+            self._messages.put(key, packPart(data), self._transaction)
+        except _ERRORS as error:
+            raise self._error(error) from error
+
+    def pushLarge(self, queue: bytes, flags: int, large: LargeBody) -> int:
+        """Append a message, and remove the tombstone of its body."""
+        sequence = self._append(queue, packLarge(flags, self._now, large))
+        self._exhume(large)
+        return sequence
+
+    def part(self, body: int, number: int) -> bytes:
+        """Return a part."""
+        self._refuseAfterFailure()
+        try:
+            record = self._messages.get(_PART.pack(0, body, number))
+            if record is None:
+                raise DamagedMessage(f"part {number} of a large body is not there")
+            return unpackPart(record)
+        except DamagedRecord as error:
+            raise DamagedMessage(f"part {number} of a large body: {error}") from error
+        except _ERRORS as error:
+            raise self._error(error) from error
+
+    def release(self, body: int) -> None:
+        """Leave the parts to ``sweep``."""
+        self._deleted[_packKey(0, body)] = None
+
+    def _entomb(self, prefix: bytes) -> None:
+        self._queues.put(_TOMBSTONE + prefix, b"", self._transaction)
+
+    def _exhume(self, large: LargeBody) -> None:
+        try:
+            key = _TOMBSTONE + _packKey(0, large.id)
+            self._queues.delete(key, self._transaction)
+        except _ERRORS as error:
+            raise self._error(error) from error
+
+    def _append(self, queue: bytes, record: bytes) -> int:
         entry = self._catalog.forPush(queue)
         sequence = entry.nextSequence
         entry.nextSequence = sequence + 1
         entry.pushed += 1
-        record = packRecord(flags, int(time() * 1000), body)
         try:
             self._messages.put(_packKey(entry.id, sequence), record, self._transaction)
         except _ERRORS as error:
@@ -461,12 +528,16 @@ class BDBStore:
                 cursor = self._cursor = self._messages.cursor(self._transaction)
             key, record = self._seek(cursor, entry)
             id, sequence = _unpackKey(key)
+            message: Message | QueueError
             try:
-                message: Message | QueueError = unpackRecord(id, sequence, record)
+                message = unpackRecord(id, sequence, record)
+                if message.large is not None:
+                    self._entomb(_packKey(0, message.large.id))
             except DamagedRecord as error:
                 self._queues.put(_DAMAGED + key, record, self._transaction)
                 message = DamagedMessage(f"message {sequence} of its queue: {error}")
             cursor.delete()
+            self._cursorIn = id
         except _ERRORS as error:
             raise self._error(error) from error
         entry.taken += 1
@@ -475,9 +546,11 @@ class BDBStore:
 
     def _seek(self, cursor: Any, entry: Queue) -> tuple[bytes, bytes]:
         """Return key and record of a queue's head, and leave the cursor on it."""
-        found: tuple[bytes, bytes] | None = cursor.set_range(
-            _packKey(entry.id, entry.head)
-        )
+        found: tuple[bytes, bytes] | None
+        if self._cursorIn == entry.id and cursor is self._cursor:
+            found = cursor.next()
+        else:
+            found = cursor.set_range(_packKey(entry.id, entry.head))
         if found is None or not found[0].startswith(_ID.pack(entry.id)):
             raise StoreError(
                 f"queue {entry.name!r} has lost messages: its counts say "
@@ -508,8 +581,14 @@ class BDBStore:
         """Return a message to its old place."""
         entry = self._catalog.forReturn(queue, message.queueId)
         if entry is None:
+            if message.large is not None:
+                self.release(message.large.id)
             return False
-        record = packRecord(message.flags, message.time, message.body)
+        if message.large is None:
+            record = packRecord(message.flags, message.time, message.body)
+        else:
+            record = packLarge(message.flags, message.time, message.large)
+            self._exhume(message.large)
         key = _packKey(message.queueId, message.sequence)
         try:
             self._messages.put(key, record, self._transaction)
@@ -517,7 +596,19 @@ class BDBStore:
             raise self._error(error) from error
         entry.taken -= 1
         entry.head = min(entry.head, message.sequence)
+        self._cursorIn = 0
         return True
+
+    def setAside(self, message: Message) -> None:
+        """Keep the record by itself, and its parts for good."""
+        assert message.large is not None
+        key = _DAMAGED + _packKey(message.queueId, message.sequence)
+        record = packLarge(message.flags, message.time, message.large)
+        self._exhume(message.large)
+        try:
+            self._queues.put(key, record, self._transaction)
+        except _ERRORS as error:
+            raise self._error(error) from error
 
     def delete(self, queue: bytes) -> bool:
         """Write a tombstone; the commit removes the row."""
@@ -536,50 +627,62 @@ class BDBStore:
         return entry.pushed - entry.taken
 
     def _discard(self, id: int) -> None:
+        prefix = _ID.pack(id)
         try:
-            self._queues.put(_TOMBSTONE + _ID.pack(id), b"", self._transaction)
+            self._entomb(prefix)
         except _ERRORS as error:
             raise self._error(error) from error
-        self._deletedInTransaction.append(id)
+        self._deletedInTransaction.append(prefix)
 
     def isUnswept(self) -> bool:
-        """Return whether messages of deleted queues are left."""
+        """Return whether there is something to sweep."""
         return bool(self._deleted)
 
     def sweep(self, limit: int) -> bool:
-        """Remove some messages of the queue that was deleted first."""
+        """Remove some of what was deleted first."""
         if not self._deleted:
             return False
-        id = self._deleted[0]
+        prefix = next(iter(self._deleted))
         self.begin()
         try:
-            if self._removeMessages(id, limit):
-                self._queues.delete(_TOMBSTONE + _ID.pack(id), self._transaction)
-                done = True
-            else:
-                done = False
+            done = self._remove(prefix, limit)
+            if done:
+                self._queues.delete(_TOMBSTONE + prefix, self._transaction)
         except _ERRORS as error:
             self.abort()
             raise self._error(error) from error
         self.commit()
         if done:
-            self._deleted.popleft()
+            del self._deleted[prefix]
         return bool(self._deleted)
 
-    def _removeMessages(self, id: int, limit: int) -> bool:
-        """Remove messages of a deleted queue; return whether none is left."""
-        prefix = _ID.pack(id)
+    def _remove(self, prefix: bytes, limit: int) -> bool:
+        """Remove records whose keys begin so; return whether none is left."""
         cursor = self._cursor = self._messages.cursor(self._transaction)
         room = _SWEEP_BYTES
         found = cursor.set_range(prefix)
         while found and found[0].startswith(prefix):
             if limit == 0 or room <= 0:
                 return False
+            key, record = found
+            if len(key) == _KEY.size:
+                self._discardParts(key, record)
             cursor.delete()
             limit -= 1
-            room -= len(found[1])
+            room -= len(record)
             found = cursor.next()
         return True
+
+    def _discardParts(self, key: bytes, record: bytes) -> None:
+        """Leave the parts of a message that is removed, if it has any, to sweep."""
+        # What is damaged does not say what parts it has.
+        with suppress(DamagedRecord):
+            id, sequence = _unpackKey(key)
+            large = unpackRecord(id, sequence, record).large
+            if large is not None:
+                prefix = _packKey(0, large.id)
+                self._entomb(prefix)
+                self._deletedInTransaction.append(prefix)
 
     def counts(self) -> Iterable[QueueCount]:
         """Return every queue's counts, sorted by name."""
@@ -588,5 +691,6 @@ class BDBStore:
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""
         status = self._catalog.status()
-        status["queues_being_removed"] = len(self._deleted)
+        queues = sum(len(prefix) == _ID.size for prefix in self._deleted)
+        status["queues_being_removed"] = queues
         return status

@@ -48,17 +48,14 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.imemq import IQueueStore
-    from memq.message import Message
+    from memq.message import LargeBody, Message
 
-#: The most operations of a turn: about 10 ms of work, and far from what the
-#: store's lock table holds.
+#: The most operations of a turn: about 10 ms of work.
 TURN_OPERATIONS = 1000
 #: The most bytes of bodies that a turn moves before it ends.
-TURN_BYTES = 4 * 1024 * 1024
+TURN_BYTES = 1024 * 1024
 #: A session's share of the operations of a turn that others take part in.
 SHARE = 64
-#: The most operations that count as alone when they are flushed.
-ALONE = 4
 #: The most messages of deleted queues that are removed between two turns.
 SWEEP_MESSAGES = 100
 
@@ -84,8 +81,7 @@ class Broker:
         self._store = store
         self._clock = clock
         #: Makes durable what is committed; the service gives its own.
-        #: It is told whether that is for a few operations, with none behind them.
-        self.persist: Callable[[bool], Deferred[None]] = lambda alone: succeed(None)
+        self.persist: Callable[[], Deferred[None]] = lambda: succeed(None)
         #: Called once, with the error, when the store has failed for good.
         self.onFailure: Callable[[StoreFailed], None] = lambda error: None
         #: Whether results wait for ``persist`` before they are told.
@@ -143,6 +139,21 @@ class Broker:
         self._puttingBack.append(operation)
         self._own.submit(operation)
 
+    def part(self, large: LargeBody, number: int) -> bytes:
+        """Return a part of a message that was popped.
+
+        :raise memq.errors.QueueError: when that cannot be had.
+        """
+        try:
+            return self._store.part(large.id, number)
+        except StoreFailed as error:
+            self.fail(error)
+            raise
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call something in the next reactor iteration."""
+        self._clock.callLater(0, call)
+
     def drain(self) -> Deferred[None]:
         """Return a Deferred that fires when nothing waits any more.
 
@@ -163,7 +174,7 @@ class Broker:
         self._flushing, self._committed = [], []
         for operation in lost:
             operation.undo()
-            operation.result = error
+            operation.fail(error)
         self._finish(lost)
         self._schedule()
         self.onFailure(error)
@@ -209,7 +220,7 @@ class Broker:
             self._finish(operations)
         else:
             self._committed += operations
-            self._flush(len(operations) <= ALONE and not self._waiting)
+            self._flush()
 
     def _runTogether(self, operations: list[Operation]) -> bool:
         """Run a turn's worth of operations, each added to the list first."""
@@ -259,18 +270,18 @@ class Broker:
                 except Exception as error:
                     store.abort()
                     operation.undo()
-                    operation.result = _asQueueError(error)
+                    operation.fail(_asQueueError(error))
         except StoreFailed as error:
             for operation in operations:
                 operation.undo()
-                operation.result = error
+                operation.fail(error)
             self.fail(error)
         return changed
 
     def _refuseWaiting(self, error: StoreFailed) -> None:
         operations = self._takeAll()
         for operation in operations:
-            operation.result = error
+            operation.fail(error)
         self._finish(operations)
 
     def _takeAll(self) -> list[Operation]:
@@ -283,13 +294,13 @@ class Broker:
         self._waiting.clear()
         return operations
 
-    def _flush(self, alone: bool) -> None:
+    def _flush(self) -> None:
         """Flush what is committed, unless a flush is under way already."""
         if self._flushing:
             return
         self._flushing, self._committed = self._committed, []
         self.flushes += 1
-        done = maybeDeferred(self.persist, alone)
+        done = maybeDeferred(self.persist)
         done.addCallbacks(self._cbFlushed, self._ebFlushed)
         done.addErrback(lambda failure: _log.failure("A flush went wrong", failure))
 
@@ -297,7 +308,7 @@ class Broker:
         done, self._flushing = self._flushing, []
         if self._committed:
             # Syncs in its thread while the replies are made here.
-            self._flush(alone=False)
+            self._flush()
         self._finish(done)
         if self._idle is not None:
             self._schedule()

@@ -6,6 +6,10 @@ what makes it fast; only what is left over, a line or a body in pieces, goes
 through LineReceiver's buffers.  Both ways lead through the same grammar and end
 in the same two methods, ``execute`` and ``executeWithBody``.
 
+A body of more than PART_SIZE is never in memory as a whole: it is handed over in
+parts, as they come, by ``beginBody``, ``addPart`` and ``executeInParts``, or
+``abandonBody`` when its end does not come.
+
 A receiver that is paused keeps what it got, unread; one that is closing drops it.
 """
 
@@ -18,12 +22,12 @@ from twisted.protocols.basic import LineReceiver
 
 from memq import wire
 from memq.errors import BodyTooLarge, LineTooLong, QueueError
+from memq.message import PART_SIZE
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 _CRLF = b"\r\n"
-_CR = 13
 
 
 class CommandReceiver(LineReceiver):
@@ -42,6 +46,7 @@ class CommandReceiver(LineReceiver):
         #: The command whose body is being received, and what there is of it.
         self._command: wire.Set | wire.Refused | None = None
         self._chunks: list[bytes] = []
+        self._collected = 0
         self._missing = 0
         #: Whether no more commands are taken, for good.
         self.closing = False
@@ -57,6 +62,22 @@ class CommandReceiver(LineReceiver):
         """
         raise NotImplementedError
 
+    def beginBody(self) -> None:
+        """Make ready for a body in parts."""
+        raise NotImplementedError
+
+    def addPart(self, data: bytes) -> None:
+        """Take the next part of a body, 1 to PART_SIZE bytes."""
+        raise NotImplementedError
+
+    def executeInParts(self, command: wire.Set, complete: bool) -> None:
+        """Carry out a set whose body came in parts."""
+        raise NotImplementedError
+
+    def abandonBody(self) -> None:
+        """Forget the parts that came."""
+        raise NotImplementedError
+
     def refuse(self, error: QueueError) -> None:
         """Answer an error that is no command's."""
         raise NotImplementedError
@@ -67,17 +88,22 @@ class CommandReceiver(LineReceiver):
 
     def close(self) -> None:
         """Take no more commands, and forget what came of the next one."""
-        self.closing = True
-        self._chunks = []
-        self.clearLineBuffer()
+        self._forget()
         if not self.paused:
             self.pauseProducing()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Forget what came of the next command."""
+        self._forget()
+
+    def _forget(self) -> None:
         self.closing = True
         self._chunks = []
+        self._collected = 0
         self.clearLineBuffer()
+        command, self._command = self._command, None
+        if type(command) is wire.Set and command.size > PART_SIZE:
+            self.abandonBody()
 
     def dataReceived(self, data: bytes) -> None:
         """Take whole commands from the data; leave pieces to LineReceiver."""
@@ -88,20 +114,18 @@ class CommandReceiver(LineReceiver):
 
     def _takeCommands(self, data: bytes) -> None:
         find = data.find
+        parse = self._parse
         length = len(data)
         start = 0
         while not self.paused:
             newline = find(b"\n", start)
-            if newline < 0:
+            if newline < 0 or newline - start > wire.MAX_LINE:
                 break
-            end = newline - (newline > start and data[newline - 1] == _CR)
-            if end - start > wire.MAX_LINE:
-                break
-            command = self._parse(data[start:end])
+            command = parse(data[start:newline])
             if type(command) is wire.Set:
                 body = newline + 1
                 after = body + command.size
-                if after + 2 > length:
+                if after + 2 > length or command.size > PART_SIZE:
                     break
                 start = after + 2
                 complete = data[after:start] == _CRLF
@@ -121,14 +145,15 @@ class CommandReceiver(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Carry out a line that came in pieces, or whose body does."""
-        line = line.removesuffix(b"\r")
-        if len(line) > wire.MAX_LINE:
+        if len(line) - line.endswith(b"\r") > wire.MAX_LINE:
             self.lineLengthExceeded(line)
             return
         command = self._parse(line)
         if isinstance(command, wire.Set | wire.Refused) and command.size is not None:
             self._command = command
             self._missing = command.size + 2
+            if type(command) is wire.Set and command.size > PART_SIZE:
+                self.beginBody()
             self.setRawMode()
         else:
             self.execute(command)
@@ -137,21 +162,45 @@ class CommandReceiver(LineReceiver):
         """Collect a body, or throw it away; execute its command at its end."""
         command = self._command
         assert command is not None
-        part = data[: self._missing]
-        self._missing -= len(part)
+        piece = data[: self._missing]
+        self._missing -= len(piece)
         if type(command) is wire.Set:
-            self._chunks.append(part)
+            self._chunks.append(piece)
+            self._collected += len(piece)
+            if command.size > PART_SIZE:
+                self._takeParts()
         if self._missing:
             return
         self._command = None
         self.setLineMode()
         if type(command) is wire.Set:
-            body = b"".join(self._chunks)
+            rest = b"".join(self._chunks)
             self._chunks = []
-            self.executeWithBody(command, body[:-2], body.endswith(_CRLF))
+            self._collected = 0
+            complete = rest.endswith(_CRLF)
+            if command.size > PART_SIZE:
+                self._addParts(rest[:-2])
+                self.executeInParts(command, complete)
+            else:
+                self.executeWithBody(command, rest[:-2], complete)
         else:
             self.execute(command)
-        self._takeCommands(data[len(part) :])
+        self._takeCommands(data[len(piece) :])
+
+    def _takeParts(self) -> None:
+        """Hand over what was collected of a body, once that is a part."""
+        # The last two bytes that are missing are not the body's.
+        if self._collected < PART_SIZE or self._missing < 2:
+            return
+        data = b"".join(self._chunks)
+        rest = self._collected % PART_SIZE
+        self._addParts(data[: len(data) - rest])
+        self._chunks = [data[len(data) - rest :]]
+        self._collected = rest
+
+    def _addParts(self, data: bytes) -> None:
+        for start in range(0, len(data), PART_SIZE):
+            self.addPart(data[start : start + PART_SIZE])
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memq.errors import QueueError
-    from memq.message import Message
+    from memq.message import LargeBody, Message
 
 
 class QueueCount(NamedTuple):
@@ -74,13 +74,51 @@ class IQueueStore(Interface):
 
         :param queue: the name, 1 to 250 bytes.
         :param flags: 0 to 4294967295.
-        :param body: 0 bytes to 64 MiB.
+        :param body: 0 bytes to PART_SIZE; a larger one comes in parts.
         :return: the message's sequence number.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
+    def newBody() -> int:
+        """Return an id for a body that will come in parts; needs no transaction."""
+
+    def addPart(body: int, number: int, data: bytes) -> None:
+        """Keep a part of a body that no message has yet.
+
+        Whatever becomes of it: unless ``pushLarge`` follows, or ``release``, the
+        next start of the store removes it.
+
+        :param body: an id from ``newBody``.
+        :param number: which part, from 0, without gaps.
+        :param data: 1 to PART_SIZE bytes.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def pushLarge(queue: bytes, flags: int, large: LargeBody) -> int:
+        """Append a message whose body was added in parts.
+
+        :return: the message's sequence number.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def part(body: int, number: int) -> bytes:
+        """Return a part of a body; needs no transaction.
+
+        :raise memq.errors.DamagedMessage: when it is not what was once added.
+        :raise memq.errors.StoreError: when it cannot be read.
+        """
+
+    def release(body: int) -> None:
+        """Let ``sweep`` remove the parts of a body that no message has.
+
+        It is either that of a message that was popped, or never was a message's.
+        Needs no transaction; to do it twice is to do it once.
+        """
+
     def pop(queue: bytes) -> Message | QueueError | None:
         """Take the message at the head of a queue.
+
+        A body in parts stays readable until ``release``, or the end of the process.
 
         :return: the message; None when the queue is empty or does not exist;
             an error when the head was damaged.  A damaged record is set aside
@@ -103,6 +141,12 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
+    def setAside(message: Message) -> None:
+        """Keep a message that was popped and has a damaged part, but in no queue.
+
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
     def delete(queue: bytes) -> bool:
         """Delete a queue with all its messages, at once however long it is.
 
@@ -120,15 +164,16 @@ class IQueueStore(Interface):
         """
 
     def isUnswept() -> bool:
-        """Return whether messages of deleted queues are still to be removed.
+        """Return whether anything that nobody can read is still to be removed.
 
-        Those of a queue whose deletion is not committed yet do not count.
+        That is messages of deleted queues and parts of released bodies; those of a
+        queue whose deletion is not committed yet do not count.
         """
 
     def sweep(limit: int) -> bool:
-        """Remove some messages of deleted queues, in a transaction of its own.
+        """Remove some of that, in a transaction of its own.
 
-        :param limit: the most messages that are removed, 1 or more.
+        :param limit: the most messages and parts that are removed, 1 or more.
         :return: whether there is more to remove.
         :raise memq.errors.StoreError: when nothing was removed.
         """

@@ -15,13 +15,12 @@ import socket
 import stat
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from twisted.internet import tcp, unix
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 
 from memq.errors import OptionError
-from memq.transport import EagerServer, EagerUNIXServer
+from memq.transport import sendAtOnce
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory
@@ -167,15 +166,6 @@ def parseEndpoint(reactor: Any, description: str) -> EndpointListener:
         allowed = f"must be a Twisted server endpoint string ({reason})"
         raise OptionError("--endpoint", description, allowed) from error
     return EndpointListener(endpoint, description)
-
-
-def sendAtOnce(port: IListeningPort) -> IListeningPort:
-    """Make connections of a port send at once, where they are plain sockets."""
-    if isinstance(port, unix.Port):
-        port.transport = EagerUNIXServer
-    elif isinstance(port, tcp.Port):
-        port.transport = EagerServer
-    return port
 
 
 def _bind(family: int, address: Any) -> TCPListener:

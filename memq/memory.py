@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
+    from memq.message import LargeBody
 
 _sequence = attrgetter("sequence")
 
@@ -41,6 +42,8 @@ class MemoryStore:
         self._messages: dict[int, deque[Message]] = {}
         self._deleted: list[deque[Message]] = []
         self._deletedInTransaction: list[deque[Message]] = []
+        self._bodies: dict[int, list[bytes]] = {}
+        self._lastBody = 0
         #: What undoes the transaction under way, last thing first.
         self._undo: list[Callable[[], object]] = []
 
@@ -69,6 +72,34 @@ class MemoryStore:
 
     def push(self, queue: bytes, flags: int, body: bytes) -> int:
         """Append a message."""
+        return self._append(queue, flags, body, None)
+
+    def newBody(self) -> int:
+        """Return the next id."""
+        self._lastBody += 1
+        return self._lastBody
+
+    def addPart(self, body: int, number: int, data: bytes) -> None:
+        """Keep a part."""
+        parts = self._bodies.setdefault(body, [])
+        parts[number:] = [data]
+        self._undo.append(lambda: parts.remove(data))
+
+    def pushLarge(self, queue: bytes, flags: int, large: LargeBody) -> int:
+        """Append a message."""
+        return self._append(queue, flags, b"", large)
+
+    def part(self, body: int, number: int) -> bytes:
+        """Return a part."""
+        return self._bodies[body][number]
+
+    def release(self, body: int) -> None:
+        """Forget the parts."""
+        self._bodies.pop(body, None)
+
+    def _append(
+        self, queue: bytes, flags: int, body: bytes, large: LargeBody | None
+    ) -> int:
         entry = self._catalog.forPush(queue)
         sequence = entry.nextSequence
         entry.nextSequence = sequence + 1
@@ -77,7 +108,7 @@ class MemoryStore:
         if messages is None:
             messages = self._messages[entry.id] = deque()
         now = int(self._seconds() * 1000)
-        messages.append(Message(entry.id, sequence, flags, now, body))
+        messages.append(Message(entry.id, sequence, flags, now, body, large))
         self._undo.append(messages.pop)
         return sequence
 
@@ -103,6 +134,7 @@ class MemoryStore:
         """Return a message to its old place."""
         entry = self._catalog.forReturn(queue, message.queueId)
         if entry is None:
+            self._forget(message)
             return False
         messages = self._messages[entry.id]
         place = bisect_left(messages, message.sequence, key=_sequence)
@@ -110,6 +142,14 @@ class MemoryStore:
         entry.taken -= 1
         self._undo.append(lambda: messages.remove(message))
         return True
+
+    def setAside(self, message: Message) -> None:
+        """Forget it: nothing in memory is damaged."""
+        self._forget(message)
+
+    def _forget(self, message: Message) -> None:
+        if message.large is not None:
+            self.release(message.large.id)
 
     def delete(self, queue: bytes) -> bool:
         """Delete a queue; ``sweep`` frees its messages."""
@@ -142,7 +182,7 @@ class MemoryStore:
         while self._deleted and limit > 0:
             messages = self._deleted[0]
             while messages and limit > 0:
-                messages.popleft()
+                self._forget(messages.popleft())
                 limit -= 1
             if not messages:
                 del self._deleted[0]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memq.message import Message
+from memq.message import LargeBody, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memq.errors import QueueError
     from memq.imemq import IQueueStore
     from memq.session import Session
 
@@ -46,6 +47,10 @@ class Operation:
         """Forget a run whose transaction was undone."""
         self.result = None
 
+    def fail(self, error: QueueError) -> None:
+        """Note that it could not be carried out."""
+        self.result = error
+
 
 class Push(Operation):
     """Append a message; the result is its sequence number."""
@@ -65,6 +70,114 @@ class Push(Operation):
         """Append it."""
         self.result = store.push(self.queue, self.flags, self.body)
         return 1 + len(self.body)
+
+
+class Upload:
+    """A body that comes in parts, and what became of them.
+
+    :ivar id: the id that the store gave it, None while it has none.
+    :ivar parts: how many there are.
+    :ivar size: the bytes of them all.
+    :ivar error: why the body cannot be kept, None while it can.
+    """
+
+    __slots__ = ("error", "id", "parts", "size")
+
+    def __init__(self) -> None:
+        """Begin without parts."""
+        self.id: int | None = None
+        self.parts = 0
+        self.size = 0
+        self.error: QueueError | None = None
+
+
+class AddPart(Operation):
+    """Keep a part of a body."""
+
+    __slots__ = ("data", "number", "upload")
+
+    def __init__(self, session: Session, upload: Upload, data: bytes) -> None:
+        """Take over the next part."""
+        super().__init__(session)
+        self.upload = upload
+        self.number = upload.parts
+        self.data = data
+        upload.parts += 1
+        upload.size += len(data)
+
+    def run(self, store: IQueueStore) -> int:
+        """Keep it, unless an earlier part could not be kept."""
+        upload = self.upload
+        if upload.error is not None:
+            return 0
+        if upload.id is None:
+            upload.id = store.newBody()
+        store.addPart(upload.id, self.number, self.data)
+        return 1 + len(self.data)
+
+    def fail(self, error: QueueError) -> None:
+        """Give up the body."""
+        self.upload.error = error
+
+
+class PushLarge(Operation):
+    """Append a message whose parts are kept; the result is its sequence number."""
+
+    __slots__ = ("flags", "queue", "upload")
+
+    def __init__(
+        self, session: Session, queue: bytes, flags: int, upload: Upload
+    ) -> None:
+        """Take over the message."""
+        super().__init__(session)
+        self.queue = queue
+        self.flags = flags
+        self.upload = upload
+
+    def run(self, store: IQueueStore) -> int:
+        """Append it, if its body could be kept."""
+        id, parts, size = self.upload.id, self.upload.parts, self.upload.size
+        if self.upload.error is not None:
+            self.result = self.upload.error
+            return 0
+        assert id is not None
+        self.result = store.pushLarge(
+            self.queue, self.flags, LargeBody(id, size, parts)
+        )
+        return 1
+
+
+class Release(Operation):
+    """Let the parts of a body go that nobody will ask for."""
+
+    __slots__ = ("body",)
+
+    def __init__(self, session: Session, body: Upload | LargeBody) -> None:
+        """Remember which; those of an upload may not be kept yet."""
+        super().__init__(session)
+        self.body = body
+
+    def run(self, store: IQueueStore) -> int:
+        """Let them go."""
+        if self.body.id is not None:
+            store.release(self.body.id)
+        return 0
+
+
+class SetAside(Operation):
+    """Keep a message out of the way that has a damaged part."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, session: Session, message: Message) -> None:
+        """Take over the message."""
+        super().__init__(session)
+        self.message = message
+
+    def run(self, store: IQueueStore) -> int:
+        """Keep it."""
+        store.setAside(self.message)
+        return 1
 
 
 class Pop(Operation):
@@ -87,15 +200,14 @@ class Pop(Operation):
         if result is None:
             return 0
         if isinstance(result, Message):
-            size = len(result.body)
-            self.session.undelivered += size
-            return 1 + size
+            self.session.undelivered += result.size
+            return 1 + len(result.body)
         return 1
 
     def undo(self) -> None:
         """Forget the message as well."""
         if isinstance(self.result, Message):
-            self.session.undelivered -= len(self.result.body)
+            self.session.undelivered -= self.result.size
         self.result = None
 
 

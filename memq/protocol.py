@@ -7,6 +7,9 @@ are done, all that stands ready at the front is sent in one write.
 What a connection can pile up is bounded: reading pauses when too many replies
 or bytes of bodies are under way, and the session takes no more messages for a
 client that does not read those it got.
+
+A large body comes in parts, each an operation without a reply, and leaves in
+parts as fast as the client reads them; nothing else is sent in between.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ from memq import __version__, wire
 from memq.errors import (
     BadChunk,
     BadLine,
+    DamagedMessage,
     FlushAllDisabled,
     QueueError,
     StoreError,
@@ -38,7 +42,7 @@ from memq.errors import (
 )
 from memq.framing import CommandReceiver
 from memq.message import Message
-from memq.operations import Ask, Delete, EmptyAll, Operation, Pop
+from memq.operations import Ask, Delete, EmptyAll, Operation, Pop, Upload
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -51,7 +55,13 @@ MAX_REPLIES = 1024
 #: Bytes of bodies under way at which a connection is not read from any more.
 MAX_BYTES = 2 * 1024 * 1024
 
+#: Parts of a body that are sent before others have their turn.
+PARTS_AT_ONCE = 16
+
 _log = Logger()
+
+#: Stands for an upload where there is none.
+_NO_UPLOAD = Upload()
 
 _Render = Callable[[Operation], bytes]
 
@@ -102,6 +112,10 @@ class QueueProtocol(CommandReceiver):
         self._bytes = 0
         #: A get whose names have not all been asked for.
         self._getting: _MultiGet | None = None
+        #: What there is of the body that comes in parts.
+        self._upload = _NO_UPLOAD
+        #: The message whose body is being sent in parts.
+        self._sending: _LargeValue | None = None
 
     def connectionMade(self) -> None:
         """Begin."""
@@ -161,6 +175,34 @@ class QueueProtocol(CommandReceiver):
         self._await(
             operation, self._ignorePush if command.noreply else self._renderPush
         )
+
+    def beginBody(self) -> None:
+        """Make ready for a body in parts."""
+        self._upload = Upload()
+
+    def addPart(self, data: bytes) -> None:
+        """Keep a part."""
+        self._bytes += len(data)
+        self._await(self.session.addPart(self._upload, data), self._ignorePart)
+
+    def executeInParts(self, command: wire.Set, complete: bool) -> None:
+        """Append the message whose parts are kept."""
+        if self._traces:
+            self._trace(command)
+        self._statistics.setCommands += 1
+        if not complete:
+            self.abandonBody()
+            self.refuse(BadChunk(), command.noreply)
+            return
+        operation = self.session.pushLarge(command.queue, command.flags, self._upload)
+        self._await(
+            operation,
+            self._ignoreLargePush if command.noreply else self._renderLargePush,
+        )
+
+    def abandonBody(self) -> None:
+        """Forget the parts that came."""
+        self.session.release(self._upload)
 
     def execute(self, command: wire.Command) -> None:
         """Carry out a command that has no body."""
@@ -287,26 +329,34 @@ class QueueProtocol(CommandReceiver):
             self._giveBackAll()
             return
         replies = self._replies
-        ready: list[bytes] = []
-        while replies and replies[0][0].done:
-            operation, render = replies.popleft()
-            ready.append(render(operation))
-        if ready:
-            data = b"".join(ready)
-            self._statistics.bytesWritten += len(data)
-            self.transport.write(data)
-            self.session.catchUp()
+        while self._sending is None or self._sending.send():
+            ready: list[bytes] = []
+            while replies and replies[0][0].done and self._sending is None:
+                operation, render = replies.popleft()
+                ready.append(render(operation))
+            if ready:
+                self._send(b"".join(ready))
+                self.session.catchUp()
+            if self._sending is None:
+                break
         if self._getting is not None:
             self._askForMore()
         if self.closing:
-            if not replies and not self.transport.disconnecting:
+            done = not replies and self._sending is None
+            if done and not self.transport.disconnecting:
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
         elif self.paused and self._getting is None and not self._isFull():
             self.resumeProducing()
 
+    def _send(self, data: bytes) -> None:
+        self._statistics.bytesWritten += len(data)
+        self.transport.write(data)
+
     def _giveBackAll(self) -> None:
         """Give back what is taken by now, whatever stands before it in the line."""
+        if self._sending is not None:
+            self._sending.giveBack()
         replies, self._replies = self._replies, deque()
         for reply in replies:
             if reply[0].done:
@@ -317,7 +367,7 @@ class QueueProtocol(CommandReceiver):
     def _giveBack(self, operation: Operation) -> None:
         """Put a message back that nobody is there to receive."""
         if isinstance(operation, Pop) and isinstance(operation.result, Message):
-            self.session.undelivered -= len(operation.result.body)
+            self.session.undelivered -= operation.result.size
             self.factory.broker.putBack(operation.queue, operation.result)
 
     def _renderPush(self, operation: Operation) -> bytes:
@@ -326,6 +376,21 @@ class QueueProtocol(CommandReceiver):
             return self._renderError(operation.result)
         self._statistics.setHits += 1
         return wire.STORED
+
+    def _ignorePart(self, operation: Operation) -> bytes:
+        self._bytes -= len(operation.data)  # type: ignore[attr-defined]
+        return b""
+
+    def _renderLargePush(self, operation: Operation) -> bytes:
+        if isinstance(operation.result, QueueError):
+            self.session.release(operation.upload)  # type: ignore[attr-defined]
+            return self._renderError(operation.result)
+        self._statistics.setHits += 1
+        return wire.STORED
+
+    def _ignoreLargePush(self, operation: Operation) -> bytes:
+        self._renderLargePush(operation)
+        return b""
 
     def _ignorePush(self, operation: Operation) -> bytes:
         self._renderPush(operation)
@@ -337,14 +402,22 @@ class QueueProtocol(CommandReceiver):
             return wire.END
         if isinstance(message, QueueError):
             return self._renderError(message)
-        return self._renderValue(operation) + wire.END
+        return self._renderValue(operation, wire.END)
 
-    def _renderValue(self, operation: Operation, withSequence: bool = False) -> bytes:
+    def _renderValue(
+        self, operation: Operation, end: bytes = b"", withSequence: bool = False
+    ) -> bytes:
+        """Return the block of a message and its end, or how a large one begins."""
         self._statistics.getHits += 1
-        _, sequence, flags, _, body = operation.result
-        self.session.undelivered -= len(body)
+        message: Message = operation.result
         queue = operation.queue  # type: ignore[attr-defined]
-        return wire.formatValue(queue, flags, body, sequence if withSequence else None)
+        sequence = message.sequence if withSequence else None
+        if message.large is not None:
+            self._sending = _LargeValue(self, queue, message, end)
+            return wire.formatHead(queue, message.flags, message.large.size, sequence)
+        body = message.body
+        self.session.undelivered -= len(body)
+        return wire.formatValue(queue, message.flags, body, sequence) + end
 
     def _renderDelete(self, operation: Operation) -> bytes:
         if isinstance(operation.result, QueueError):
@@ -411,13 +484,84 @@ class _MultiGet:
             # The reply has ended in an error: this message must not be lost.
             self._protocol._giveBack(operation)
             return b""
-        return self._protocol._renderValue(operation, self._withSequence)
+        return self._protocol._renderValue(operation, withSequence=self._withSequence)
 
     def renderEnd(self, operation: Operation) -> bytes:
         """Return what ends the reply."""
         if self._error is None:
             return wire.END
         return self._protocol._renderError(self._error)
+
+
+class _LargeValue:
+    """A message that is being sent in parts, after its head."""
+
+    __slots__ = ("_end", "_message", "_next", "_protocol", "_queue", "_waits")
+
+    def __init__(
+        self, protocol: QueueProtocol, queue: bytes, message: Message, end: bytes
+    ) -> None:
+        """Begin with the first part.
+
+        :param end: what comes after the block.
+        """
+        self._protocol = protocol
+        self._queue = queue
+        self._message = message
+        self._end = end
+        self._next = 0
+        #: Whether others have their turn before it goes on.
+        self._waits = False
+
+    def send(self) -> bool:
+        """Send as many parts as the client takes; return whether that was all."""
+        protocol, large = self._protocol, self._message.large
+        assert large is not None
+        most = self._next + PARTS_AT_ONCE
+        while not protocol.session.blocked and not self._waits:
+            if self._next == large.parts:
+                protocol._sending = None
+                protocol._send(b"\r\n" + self._end)
+                protocol.session.delivered(large)
+                return True
+            if self._next == most:
+                self._waits = True
+                protocol.session.later(self._goOn)
+                break
+            try:
+                part = protocol.session.part(large, self._next)
+            except QueueError as error:
+                self._giveUp(error)
+                break
+            self._next += 1
+            protocol._send(part)
+        return False
+
+    def _goOn(self) -> None:
+        self._waits = False
+        self._protocol._deliver()
+
+    def _giveUp(self, error: QueueError) -> None:
+        """Cut the connection: there is no other way to tell that no more will come."""
+        protocol = self._protocol
+        _log.error(
+            "A message of {size} bytes of queue {queue!r} breaks off: {error}",
+            size=self._message.size,
+            queue=self._queue,
+            error=error,
+        )
+        if isinstance(error, DamagedMessage):
+            protocol._sending = None
+            protocol.session.setAside(self._message)
+        self._waits = True
+        protocol.transport.abortConnection()
+
+    def giveBack(self) -> None:
+        """Put the message back: its reader is gone."""
+        protocol = self._protocol
+        protocol._sending = None
+        protocol.session.undelivered -= self._message.size
+        protocol.factory.broker.putBack(self._queue, self._message)
 
 
 _COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {

@@ -145,15 +145,14 @@ class QueueService(Service):
         self.started.addCallback(self._cbOpened)
         self.started.addErrback(self._ebNotStarted)
 
-    def persist(self, alone: bool) -> Deferred[None]:
+    def persist(self) -> Deferred[None]:
         """Return a Deferred that fires when all that is committed is durable.
 
-        A flush goes to its thread, so that nobody waits for the disk who need not.
-        Only where that would cost more than it gains, it does not.
-
-        :param alone: whether it is for a few operations, with none behind them.
+        A flush goes to its thread, so that a slow disk holds up nobody who need
+        not wait for it.  One that takes less than the way there and back, which
+        the last ones tell, stays here.
         """
-        if alone and self._quickFlushes >= QUICK_IN_A_ROW:
+        if self._quickFlushes >= QUICK_IN_A_ROW:
             return execute(self._flush)
         return deferToThreadPool(self._reactor, self._flushPool, self._flush)
 

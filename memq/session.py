@@ -11,12 +11,22 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from memq.errors import OutOfSpace
-from memq.operations import Operation, Pop, Push
+from memq.operations import (
+    AddPart,
+    Operation,
+    Pop,
+    Push,
+    PushLarge,
+    Release,
+    SetAside,
+    Upload,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.broker import Broker
+    from memq.message import LargeBody, Message
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
 UNDELIVERED_BYTES = 1024 * 1024
@@ -70,15 +80,58 @@ class Session:
         if self._broker.full:
             operation.result = OutOfSpace()
             operation.done = True
-        else:
-            self.submit(operation)
+            return operation
+        self.inbox.append(operation)
+        if not self.waits:
+            self._broker.enqueue(self)
         return operation
+
+    def addPart(self, upload: Upload, data: bytes) -> Operation:
+        """Ask to keep the next part of a body, and return the operation."""
+        if self._broker.full:
+            upload.error = OutOfSpace()
+        operation = AddPart(self, upload, data)
+        self.submit(operation)
+        return operation
+
+    def pushLarge(self, queue: bytes, flags: int, upload: Upload) -> Operation:
+        """Ask to append a message whose parts were added, and return the operation."""
+        operation = PushLarge(self, queue, flags, upload)
+        self.submit(operation)
+        return operation
+
+    def release(self, body: Upload | LargeBody) -> None:
+        """Ask to forget the parts of a body that no message has."""
+        self.submit(Release(self, body))
 
     def pop(self, queue: bytes) -> Operation:
         """Ask for a message, and return the operation."""
         operation = Pop(self, queue)
-        self.submit(operation)
+        self.inbox.append(operation)
+        if not self.waits:
+            self._broker.enqueue(self)
         return operation
+
+    def part(self, large: LargeBody, number: int) -> bytes:
+        """Return a part of a message that was taken.
+
+        :raise memq.errors.QueueError: when that cannot be had.
+        """
+        return self._broker.part(large, number)
+
+    def delivered(self, large: LargeBody) -> None:
+        """Note that the client has been given all parts of a message."""
+        self.undelivered -= large.size
+        self.release(large)
+
+    def setAside(self, message: Message) -> None:
+        """Ask to keep a damaged message out of the way."""
+        self.undelivered -= message.size
+        self.submit(SetAside(self, message))
+
+    def later(self, call: Callable[[], None]) -> None:
+        """Call something once everybody else had a turn."""
+        self._broker.later(call)
 
     def answered(self, result: object) -> Operation:
         """Return an operation that is done, for what needs no store."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.errors import BadLine, QueueError, UnknownCommand
@@ -24,6 +25,10 @@ MAX_LINE = 65_536
 MAX_SIZE = 2_147_483_645
 #: The largest flags: a u32.
 MAX_FLAGS = 4_294_967_295
+#: How many lines are kept with their commands, and the bytes of the longest one:
+#: room for a name, and a few megabytes in all.
+KEPT_LINES = 8192
+KEPT_LINE = 300
 #: Digits of the longest number.
 _MAX_DIGITS = 10
 
@@ -54,7 +59,7 @@ class Set(NamedTuple):
 class Get(NamedTuple):
     """Take a message from each of some queues."""
 
-    queues: list[bytes]
+    queues: tuple[bytes, ...]
     withSequence: bool
 
 
@@ -128,13 +133,23 @@ _Parser = Callable[[list[bytes]], Command]
 def parse(line: bytes) -> Command:
     """Return the command that a line asks for.
 
-    :param line: the line without LF and without the one CR before it.
+    Clients say the same few lines again and again, so the last ones are kept.
+
+    :param line: the line without its LF; one CR at the end is dropped.
     """
+    return _parseKept(line) if len(line) <= KEPT_LINE else _parse(line)
+
+
+def _parse(line: bytes) -> Command:
+    line = line.removesuffix(b"\r")
     words = line.split(b" ")
     parser = _PARSERS.get(words[0])
     if parser is not None and b"" not in words:
         return parser(words)
     return _parseOdd(line, [word for word in words if word])
+
+
+_parseKept = lru_cache(KEPT_LINES)(_parse)
 
 
 def _parseOdd(line: bytes, words: list[bytes]) -> Command:
@@ -180,7 +195,7 @@ def _parseOtherStorage(words: list[bytes]) -> Command:
 
 
 def _names(words: list[bytes], withSequence: bool) -> Command:
-    queues = words[1:]
+    queues = tuple(words[1:])
     if not queues:
         return Refused(UnknownCommand())
     for queue in queues:
@@ -274,17 +289,27 @@ def formatError(error: QueueError) -> bytes:
     return error.reply + b"\r\n"
 
 
-def formatValue(
-    queue: bytes, flags: int, body: bytes, sequence: int | None = None
+def formatHead(
+    queue: bytes, flags: int, size: int, sequence: int | None = None
 ) -> bytes:
-    """Return the block of one message.
+    """Return the line before the body of a message.
 
     :param queue: the name as it was asked for.
+    :param size: bytes of the body.
     :param sequence: the fourth number, that gets adds.
     """
     if sequence is None:
+        return b"VALUE %b %d %d\r\n" % (queue, flags, size)
+    return b"VALUE %b %d %d %d\r\n" % (queue, flags, size, sequence)
+
+
+def formatValue(
+    queue: bytes, flags: int, body: bytes, sequence: int | None = None
+) -> bytes:
+    """Return the block of one message; see :func:`formatHead`."""
+    if sequence is None:
         return b"VALUE %b %d %d\r\n%b\r\n" % (queue, flags, len(body), body)
-    return b"VALUE %b %d %d %d\r\n%b\r\n" % (queue, flags, len(body), sequence, body)
+    return b"%b%b\r\n" % (formatHead(queue, flags, len(body), sequence), body)
 
 
 def formatVersion(version: str) -> bytes:

@@ -53,7 +53,7 @@ class Harness:
         self.broker = Broker(self.store, self.reactor)
         self.flushPool = SteppedPool("flushPool", self.store.journal.append)
         self.workPool = SteppedPool("workPool", self.store.journal.append)
-        self.broker.persist = lambda alone: deferToThreadPool(
+        self.broker.persist = lambda: deferToThreadPool(
             self.reactor, self.flushPool, self.store.flush
         )
         self.statistics = Statistics(self.reactor, self.broker, [("port", "22201")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from memq.imemq import IQueueStore
+from memq.message import LargeBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +122,83 @@ class StoreContract:
         body = b"0123456789abcdef" * (4 * MEGABYTE)
         self.push(b"q", body)
         self.assertTrue(self.pop(b"q").body == body)
+
+    def upload(self, *parts: bytes) -> LargeBody:
+        """Add the parts of a body, each in a transaction of its own."""
+        body = self.store.newBody()
+        for number, data in enumerate(parts):
+            self.transact(partial(self.store.addPart, body, number, data))
+        return LargeBody(body, sum(map(len, parts)), len(parts))
+
+    def pushLarge(self, queue: bytes, *parts: bytes) -> LargeBody:
+        """Append a message whose body has these parts."""
+        large = self.upload(*parts)
+        self.transact(lambda: self.store.pushLarge(queue, 3, large))
+        return large
+
+    def sweepAll(self) -> None:
+        """Remove all that nobody can read."""
+        while self.store.isUnswept():
+            self.store.sweep(1)
+
+    def test_parts(self: Any) -> None:
+        """A body that came in parts is read in parts, until it is released."""
+        large = self.pushLarge(b"q", b"one", b"two", b"three")
+        self.push(b"q", b"small")
+        message = self.pop(b"q")
+        self.assertEqual((message.large, message.body, message.flags), (large, b"", 3))
+        self.assertEqual(message.size, 11)
+        self.assertFalse(self.store.isUnswept())
+        parts = [self.store.part(large.id, number) for number in range(3)]
+        self.assertEqual(parts, [b"one", b"two", b"three"])
+        self.store.release(large.id)
+        self.store.release(large.id)
+        self.sweepAll()
+        self.assertEqual(self.bodies(b"q"), [b"small"])
+
+    def test_partsAgain(self: Any) -> None:
+        """A transaction with a part that was undone can be done again."""
+        body = self.store.newBody()
+        self.store.begin()
+        self.store.addPart(body, 0, b"lost")
+        self.store.abort()
+        self.transact(lambda: self.store.addPart(body, 0, b"kept"))
+        self.assertEqual(self.store.part(body, 0), b"kept")
+
+    def test_putBackParts(self: Any) -> None:
+        """A message with parts goes back with all of them."""
+        large = self.pushLarge(b"q", b"one", b"two")
+        self.push(b"q", b"small")
+        message = self.pop(b"q")
+        self.assertTrue(self.transact(lambda: self.store.putBack(b"q", message)))
+        self.assertEqual(self.pop(b"q"), message)
+        self.assertEqual(self.store.part(large.id, 1), b"two")
+
+    def test_putBackPartsAfterDelete(self: Any) -> None:
+        """If the queue is gone, so are they."""
+        self.pushLarge(b"q", b"one")
+        message = self.pop(b"q")
+        self.transact(lambda: self.store.delete(b"q"))
+        self.assertFalse(self.transact(lambda: self.store.putBack(b"q", message)))
+        self.sweepAll()
+        self.assertEqual(dump(self.store), "")
+
+    def test_deleteParts(self: Any) -> None:
+        """A deleted queue's bodies are removed with it, others stay."""
+        self.pushLarge(b"q", b"one", b"two")
+        self.push(b"q", b"small")
+        kept = self.pushLarge(b"r", b"three")
+        self.transact(lambda: self.store.delete(b"q"))
+        self.sweepAll()
+        self.assertEqual(self.store.part(kept.id, 0), b"three")
+
+    def test_setAsideParts(self: Any) -> None:
+        """A message with a damaged part can be kept out of the way."""
+        self.pushLarge(b"q", b"one")
+        message = self.pop(b"q")
+        self.transact(lambda: self.store.setAside(message))
+        self.sweepAll()
+        self.assertEqual(dump(self.store), "q 1/1")
 
     def test_names(self: Any) -> None:
         """Queues keep apart, however alike their names are."""

@@ -75,15 +75,12 @@ class BrokerTestCase(SteppedTestCase):
         self.store = FakeStore()
         self.failures: list[str] = []
         self.broker = Broker(self.store, self.reactor)
-        #: For each flush, whether the broker said that it was alone.
-        self.alone: list[bool] = []
         self.broker.persist = self.persist
         self.broker.onFailure = lambda error: self.failures.append(str(error))
         self.asker = self.newAsker()
 
-    def persist(self, alone: bool) -> Deferred[None]:
+    def persist(self) -> Deferred[None]:
         """Flush in a step of the pool."""
-        self.alone.append(alone)
         return deferToThreadPool(self.reactor, self.pool, self.store.flush)
 
     def newAsker(self) -> Asker:
@@ -571,18 +568,10 @@ class FailureTests(BrokerTestCase):
         self.assertEqual(self.failures, ["the log cannot be synced: what"])
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
-    def test_alone(self) -> None:
-        """A flush for a few operations is alone, one for many is not."""
-        for count in (1, 4, 5):
-            for _ in range(count):
-                self.asker.push(b"a")
-            self.settle()
-        self.assertEqual(self.alone, [True, True, False])
-
     def test_noFlush(self) -> None:
         """So is one that cannot even be asked for."""
 
-        def persist(alone: bool) -> Deferred[None]:
+        def persist() -> Deferred[None]:
             raise RuntimeError("no threads")
 
         self.broker.persist = persist

@@ -294,6 +294,10 @@ class ReceiverTests(SteppedTestCase):
         for call in (
             lambda: receiver.execute(command),
             lambda: receiver.executeWithBody(command, b"", True),
+            receiver.beginBody,
+            lambda: receiver.addPart(b"x"),
+            lambda: receiver.executeInParts(command, True),
+            receiver.abandonBody,
             lambda: receiver.refuse(QueueError()),
             receiver.allReceived,
         ):

@@ -23,8 +23,8 @@ from memq.listen import (
     bindTCP,
     checkUNIX,
     parseEndpoint,
-    sendAtOnce,
 )
+from memq.transport import sendAtOnce
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -644,7 +644,7 @@ class LogTests(SteppedTestCase):
         )
         self.assertEqual(levels, ("info", "info", "info", "warn"))
         self.assertIn("192.168.1.1:54321 Set(queue=b'q'", lines[0])
-        self.assertIn("Get(queues=[b'q']", lines[1])
+        self.assertIn("Get(queues=(b'q',)", lines[1])
         self.assertIn("Refused(", lines[2])
 
     def test_ipv6(self) -> None:
