@@ -646,8 +646,10 @@ class BDBStore:
         self.begin()
         try:
             done = self._remove(prefix, limit)
-            if done:
-                self._queues.delete(_TOMBSTONE + prefix, self._transaction)
+            tombstone = _TOMBSTONE + prefix
+            # A body whose first part could not be kept has none.
+            if done and self._queues.exists(tombstone, self._transaction):
+                self._queues.delete(tombstone, self._transaction)
         except _ERRORS as error:
             self.abort()
             raise self._error(error) from error

@@ -307,7 +307,7 @@ class Broker:
     def _cbFlushed(self, _: None) -> None:
         done, self._flushing = self._flushing, []
         if self._committed:
-            # Syncs in its thread while the replies are made here.
+            # Most often it syncs in its thread while the replies are made here.
             self._flush()
         self._finish(done)
         if self._idle is not None:

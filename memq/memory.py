@@ -83,7 +83,7 @@ class MemoryStore:
         """Keep a part."""
         parts = self._bodies.setdefault(body, [])
         parts[number:] = [data]
-        self._undo.append(lambda: parts.remove(data))
+        self._undo.append(parts.pop)
 
     def pushLarge(self, queue: bytes, flags: int, large: LargeBody) -> int:
         """Append a message."""

@@ -42,7 +42,17 @@ from memq.errors import (
 )
 from memq.framing import CommandReceiver
 from memq.message import Message
-from memq.operations import Ask, Delete, EmptyAll, Operation, Pop, Upload
+from memq.operations import (
+    AddPart,
+    Ask,
+    Delete,
+    EmptyAll,
+    Operation,
+    Pop,
+    Push,
+    PushLarge,
+    Upload,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -63,7 +73,7 @@ _log = Logger()
 #: Stands for an upload where there is none.
 _NO_UPLOAD = Upload()
 
-_Render = Callable[[Operation], bytes]
+_Render = Callable[[Any], bytes]
 
 
 @implementer(IPushProducer)
@@ -335,7 +345,10 @@ class QueueProtocol(CommandReceiver):
                 operation, render = replies.popleft()
                 ready.append(render(operation))
             if ready:
-                self._send(b"".join(ready))
+                data = b"".join(ready)
+                # What has no reply leaves nothing to send.
+                if data:
+                    self._send(data)
                 self.session.catchUp()
             if self._sending is None:
                 break
@@ -370,33 +383,33 @@ class QueueProtocol(CommandReceiver):
             self.session.undelivered -= operation.result.size
             self.factory.broker.putBack(operation.queue, operation.result)
 
-    def _renderPush(self, operation: Operation) -> bytes:
-        self._bytes -= len(operation.body)  # type: ignore[attr-defined]
+    def _renderPush(self, operation: Push) -> bytes:
+        self._bytes -= len(operation.body)
         if isinstance(operation.result, QueueError):
             return self._renderError(operation.result)
         self._statistics.setHits += 1
         return wire.STORED
 
-    def _ignorePart(self, operation: Operation) -> bytes:
-        self._bytes -= len(operation.data)  # type: ignore[attr-defined]
+    def _ignorePart(self, operation: AddPart) -> bytes:
+        self._bytes -= len(operation.data)
         return b""
 
-    def _renderLargePush(self, operation: Operation) -> bytes:
+    def _renderLargePush(self, operation: PushLarge) -> bytes:
         if isinstance(operation.result, QueueError):
-            self.session.release(operation.upload)  # type: ignore[attr-defined]
+            self.session.release(operation.upload)
             return self._renderError(operation.result)
         self._statistics.setHits += 1
         return wire.STORED
 
-    def _ignoreLargePush(self, operation: Operation) -> bytes:
+    def _ignoreLargePush(self, operation: PushLarge) -> bytes:
         self._renderLargePush(operation)
         return b""
 
-    def _ignorePush(self, operation: Operation) -> bytes:
+    def _ignorePush(self, operation: Push) -> bytes:
         self._renderPush(operation)
         return b""
 
-    def _renderGet(self, operation: Operation) -> bytes:
+    def _renderGet(self, operation: Pop) -> bytes:
         message = operation.result
         if message is None:
             return wire.END
@@ -405,12 +418,12 @@ class QueueProtocol(CommandReceiver):
         return self._renderValue(operation, wire.END)
 
     def _renderValue(
-        self, operation: Operation, end: bytes = b"", withSequence: bool = False
+        self, operation: Pop, end: bytes = b"", withSequence: bool = False
     ) -> bytes:
         """Return the block of a message and its end, or how a large one begins."""
         self._statistics.getHits += 1
         message: Message = operation.result
-        queue = operation.queue  # type: ignore[attr-defined]
+        queue = operation.queue
         sequence = message.sequence if withSequence else None
         if message.large is not None:
             self._sending = _LargeValue(self, queue, message, end)
@@ -472,7 +485,7 @@ class _MultiGet:
         """Return the next name to ask for, None when there is none."""
         return None if self._error is not None else next(self._queues, None)
 
-    def render(self, operation: Operation) -> bytes:
+    def render(self, operation: Pop) -> bytes:
         """Return the block of one message, which may be none."""
         found = operation.result
         if found is None:
@@ -496,7 +509,15 @@ class _MultiGet:
 class _LargeValue:
     """A message that is being sent in parts, after its head."""
 
-    __slots__ = ("_end", "_message", "_next", "_protocol", "_queue", "_waits")
+    __slots__ = (
+        "_end",
+        "_message",
+        "_next",
+        "_protocol",
+        "_queue",
+        "_setAside",
+        "_waits",
+    )
 
     def __init__(
         self, protocol: QueueProtocol, queue: bytes, message: Message, end: bytes
@@ -510,6 +531,8 @@ class _LargeValue:
         self._message = message
         self._end = end
         self._next = 0
+        #: Whether the message has turned out to be damaged.
+        self._setAside = False
         #: Whether others have their turn before it goes on.
         self._waits = False
 
@@ -550,16 +573,19 @@ class _LargeValue:
             queue=self._queue,
             error=error,
         )
-        if isinstance(error, DamagedMessage):
-            protocol._sending = None
-            protocol.session.setAside(self._message)
+        # Nothing of the next replies may follow: they would pass for the rest.
         self._waits = True
+        if isinstance(error, DamagedMessage):
+            self._setAside = True
+            protocol.session.setAside(self._message)
         protocol.transport.abortConnection()
 
     def giveBack(self) -> None:
-        """Put the message back: its reader is gone."""
+        """Put the message back, unless it is damaged: its reader is gone."""
         protocol = self._protocol
         protocol._sending = None
+        if self._setAside:
+            return
         protocol.session.undelivered -= self._message.size
         protocol.factory.broker.putBack(self._queue, self._message)
 

@@ -81,6 +81,7 @@ class Session:
             operation.result = OutOfSpace()
             operation.done = True
             return operation
+        # As submit does, but for a call: every message comes through here.
         self.inbox.append(operation)
         if not self.waits:
             self._broker.enqueue(self)

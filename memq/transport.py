@@ -27,9 +27,12 @@ class _SendsAtOnce(tcp.Connection):
     _sentAll = False
     #: Whether the reactor was asked to say when more can be sent.
     _registered = False
+    _aborted = False
 
     def write(self, data: bytes) -> None:
         """Send data, or what the kernel takes of it; the rest is buffered."""
+        if self._aborted:
+            return
         # What is not registered has nothing buffered.
         if self.connected and not (self._registered or self.disconnecting):
             sent = self.writeSomeData(data)
@@ -55,6 +58,11 @@ class _SendsAtOnce(tcp.Connection):
         if self._registered:
             self._registered = False
             super().stopWriting()
+
+    def abortConnection(self) -> None:
+        """Close in the reactor's next round, and send nothing until then."""
+        self._aborted = True
+        super().abortConnection()
 
     def loseConnection(self, *reason: Any) -> None:
         """Close when everything is sent; the reactor does it, in its next round."""

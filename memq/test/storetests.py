@@ -165,6 +165,28 @@ class StoreContract:
         self.transact(lambda: self.store.addPart(body, 0, b"kept"))
         self.assertEqual(self.store.part(body, 0), b"kept")
 
+    def test_undonePart(self: Any) -> None:
+        """A part that is undone leaves those before it, however alike they are."""
+        large = self.upload(b"same", b"other")
+        self.store.begin()
+        self.store.addPart(large.id, 2, b"same")
+        self.store.abort()
+        parts = [self.store.part(large.id, number) for number in range(2)]
+        self.assertEqual(parts, [b"same", b"other"])
+
+    def test_releaseWhatIsNotThere(self: Any) -> None:
+        """A body of which nothing could be kept is released like any other."""
+        body = self.store.newBody()
+        self.store.begin()
+        self.store.addPart(body, 0, b"lost")
+        self.store.abort()
+        self.store.release(body)
+        self.sweepAll()
+        kept = self.pushLarge(b"q", b"one")
+        self.store.release(body)
+        self.sweepAll()
+        self.assertEqual(self.pop(b"q").large, kept)
+
     def test_putBackParts(self: Any) -> None:
         """A message with parts goes back with all of them."""
         large = self.pushLarge(b"q", b"one", b"two")

@@ -184,8 +184,11 @@ class LargeTests(SteppedTestCase):
 
     def test_noreply(self) -> None:
         """So is one that nobody wants to hear of."""
+        written: list[bytes] = []
+        self.patch(self.client.transport, "write", written.append)
         self.client.talk(b"set q 0 0 70000 noreply\r\n" + body(70000) + b"\r\n")
         self.assertEqual(self.store.dump(), "q 1/0: ")
+        self.assertEqual(written, [])
 
     def test_badChunk(self) -> None:
         """One that does not end as announced is refused, and not kept."""
@@ -294,8 +297,14 @@ class LargeTests(SteppedTestCase):
         """A damaged part cuts the connection, and the message is set aside."""
         self.set(3 * PART_SIZE)
         self.patch(self.store, "part", self.failing(DamagedMessage("rotten")))
-        self.client.talk(b"get q\r\n")
+        self.client.send(b"get q\r\nversion\r\n")
+        self.harness.settle()
         self.assertTrue(self.client.transport.disconnecting)
+        # What comes next would pass for the rest of the body.
+        head = b"VALUE q 5 %d\r\n" % (3 * PART_SIZE)
+        self.assertEqual(self.client.read(), head)
+        self.client.protocol.unblock()
+        self.assertEqual(self.client.read(), b"")
         self.client.leave()
         self.assertTrue(self.swept())
         self.assertEqual(self.store.dump(), "q 1/1:")

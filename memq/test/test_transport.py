@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -235,6 +236,16 @@ class EagerTests(SteppedTestCase):
         self.transport.write(b"nobody")
         self.transport.loseConnection()
         self.assertEqual(self.reactor.writers, set())
+
+    def test_abortIdle(self) -> None:
+        """So one of which nothing was left: what comes after is not sent."""
+        self.transport.write(b"before")
+        self.transport.abortConnection()
+        self.transport.write(b"after")
+        self.reactor.advance(0)
+        self.assertEqual(self.received(6), b"before")
+        with contextlib.suppress(ConnectionResetError):
+            self.assertEqual(self.client.recv(100), b"")
 
     def test_abort(self) -> None:
         """A connection that is cut off sends nothing more, and says so."""
