@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 _CRLF = b"\r\n"
 
 
+def _isTooLong(line: bytes) -> bool:
+    return len(line) - line.endswith(b"\r") > wire.MAX_LINE
+
+
 class CommandReceiver(LineReceiver):
     """Call a method for each command that a client sends."""
 
@@ -119,9 +123,12 @@ class CommandReceiver(LineReceiver):
         start = 0
         while not self.paused:
             newline = find(b"\n", start)
-            if newline < 0 or newline - start > wire.MAX_LINE:
+            if newline < 0:
                 break
-            command = parse(data[start:newline])
+            line = data[start:newline]
+            if len(line) > wire.MAX_LINE and _isTooLong(line):
+                break
+            command = parse(line)
             if type(command) is wire.Set:
                 body = newline + 1
                 after = body + command.size
@@ -145,7 +152,7 @@ class CommandReceiver(LineReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """Carry out a line that came in pieces, or whose body does."""
-        if len(line) - line.endswith(b"\r") > wire.MAX_LINE:
+        if _isTooLong(line):
             self.lineLengthExceeded(line)
             return
         command = self._parse(line)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from memq import wire
+from memq import framing, wire
 from memq.errors import LineTooLong, QueueError
 from memq.framing import CommandReceiver
 from memq.test.harness import Harness, Transport
@@ -88,6 +88,11 @@ class CutTests(SteppedTestCase):
         """So where lines, or bodies, are too long."""
         self.patch(wire, "MAX_LINE", 12)
         self.patch(CommandReceiver, "MAX_LENGTH", 13)
+        self.test_anyBytes()
+
+    def test_parts(self) -> None:
+        """So where bodies come in parts."""
+        self.patch(framing, "PART_SIZE", 2)
         self.test_anyBytes()
 
     def test_allAtOnce(self) -> None:
@@ -234,6 +239,12 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.receive(b"i\r\n"), [])
         self.receiver.resumeProducing()
         self.assertEqual(self.receiver.noted, ["Version", b"hi", "all"])
+
+    def test_longestLineBehindBody(self) -> None:
+        """The longest line is told to be over, behind a body in pieces, too."""
+        self.receive(b"set q 0 0 2\r\nh")
+        noted = self.receive(b"i\r\n" + b"x" * wire.MAX_LINE + b"\r\n")
+        self.assertEqual(noted, [b"hi", "Refused", "all"])
 
     def test_pausedByBodyInPieces(self) -> None:
         """So what comes behind a body in pieces that made it pause."""
