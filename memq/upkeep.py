@@ -1,7 +1,8 @@
 """Upkeep: the periodic work on the store, in the thread pool.
 
 - trickle: write changed pages early, so that a put always finds a clean one;
-- checkpoint: bound the time of a recovery, by time and by volume of log;
+- checkpoint: bound the time of a recovery, by time and by volume of log, and
+  sooner when there is little else to do;
 - log removal after each checkpoint, unless the logs are to be kept;
 - with no-sync, a flush a second, which is what a power cut can cost;
 - watch the room on the file system: below --min-free, pushes are refused.
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 WATCH_INTERVAL = 1.0
 #: Bytes of log between checkpoints while pushes are refused for want of room.
 NEAR_LIMIT_VOLUME = 1024 * 1024
+#: Bytes of log for which a quiet moment is used, and growth a second that is quiet:
+#: what a burst left behind goes when it is over, and a later start is quick.
+QUIET_VOLUME = 16 * 1024 * 1024
+QUIET_GROWTH = 64 * 1024
 
 _log = Logger()
 
@@ -81,6 +86,8 @@ class Upkeep:
         self._run = run
         self._settings = settings
         self._clock = clock
+        #: The bytes of log at the last look.
+        self._logged = 0
         self._calls: list[LoopingCall] = []
         self._ended: list[Deferred[LoopingCall]] = []
 
@@ -150,7 +157,10 @@ class Upkeep:
         # Taking messages out writes to the log, and must not fill the rest.
         full = self._broker.full
         volume = NEAR_LIMIT_VOLUME if full else self._settings.checkpointVolume
-        if self._store.logged() >= volume:
+        logged = self._store.logged()
+        quiet = 0 <= logged - self._logged < QUIET_GROWTH
+        self._logged = logged
+        if logged >= volume or (quiet and logged >= QUIET_VOLUME):
             return self.checkpoint()
         return None
 

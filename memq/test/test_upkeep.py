@@ -9,7 +9,12 @@ from twisted.logger import capturedLogs, formatEvent
 from memq.errors import StoreError, StoreFailed
 from memq.test.harness import Harness
 from memq.test.stepped import SteppedTestCase
-from memq.upkeep import NEAR_LIMIT_VOLUME, UpkeepSettings
+from memq.upkeep import (
+    NEAR_LIMIT_VOLUME,
+    QUIET_GROWTH,
+    QUIET_VOLUME,
+    UpkeepSettings,
+)
 
 NEVER = UpkeepSettings(checkpoint=0, trickle=0)
 
@@ -88,6 +93,30 @@ class PeriodTests(UpkeepTestCase):
         self.store.free = 999
         self.wait(1)
         self.assertEqual(journal, ["checkpoint", "removeLogs"])
+
+    def test_quiet(self) -> None:
+        """What a burst left in the log is dealt with once it is over."""
+        journal = self.start()
+        for _ in range(3):
+            self.store.log += QUIET_VOLUME
+            self.wait(1)
+        self.store.log += QUIET_GROWTH
+        self.wait(1)
+        self.assertEqual(journal, [])
+        self.store.log += QUIET_GROWTH - 1
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"])
+
+    def test_quietAfterACheckpoint(self) -> None:
+        """A log that shrank is not quiet, and a little log is left alone."""
+        journal = self.start()
+        self.store.log = 2 * QUIET_VOLUME
+        self.wait(1)
+        self.store.log = QUIET_VOLUME
+        self.wait(1)
+        self.store.log = QUIET_VOLUME - 1
+        self.wait(10)
+        self.assertEqual(journal, [])
 
     def test_never(self) -> None:
         """An interval of 0 means never."""
