@@ -1,4 +1,4 @@
-"""BDBStore: the queues in Berkeley DB.  The only module that imports it.
+"""BDBStore: the queues in tables of Berkeley DB.
 
 Theory of operation
 ===================
@@ -14,10 +14,8 @@ Everything lies in one transactional environment in HOME/memq/:
   :mod:`memq.catalog`.  Names have no byte below 0x21; the keys that begin with
   a zero byte are the store's own: the id counter, tombstones, and damaged
   records set aside.
-- ``log.*``, Berkeley DB's write-ahead log, and ``safe``, the marker: position
-  and CRC of a log record that was synced.  A log that does not have that record
-  any more was cut or replaced, and recovery would lose what followed without a
-  word; so the store refuses to open.
+- ``log.*``, Berkeley DB's write-ahead log, and ``safe``, the marker, see
+  :mod:`memq.environment`.
 
 One thread runs all transactions, one at a time, so Berkeley DB keeps no locks:
 what the other threads do to pages and the log is guarded by its latches.
@@ -36,27 +34,20 @@ small transactions, and the tombstone with the last of them.  An id with a tombs
 is never given to another queue.  The parts of a body have one, too, as long as
 no queue has their message: while they come in, so that a crash leaves nothing
 behind, and from the pop on.  It is not swept before the body is released.
-
-Settings that were measured to matter have their reason beside them below.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 from contextlib import suppress
 from struct import Struct
 from time import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
-try:
-    from berkeleydb import db
-except ImportError:
-    from bsddb3 import db
-
 from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
+from memq.environment import ERRORS, Environment, db, storeError
 from memq.errors import (
     DamagedMessage,
     HomeError,
@@ -65,7 +56,6 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.imemq import IQueueStore, QueueCount
-from memq.marker import Marker, logName, readMarker, writeMarker
 from memq.message import (
     DamagedRecord,
     packLarge,
@@ -78,10 +68,9 @@ from memq.message import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from memq.environment import StoreSettings
     from memq.home import Home
     from memq.message import LargeBody, Message
-
-__all__ = ["BDBStore", "StoreSettings", "db"]
 
 _KEY = Struct(">IQ")
 _packKey = _KEY.pack
@@ -93,62 +82,8 @@ _NEXT_ID = b"\0next-id"
 _TOMBSTONE = b"\0deleted"
 _DAMAGED = b"\0damaged"
 
-_ENVIRONMENT_FLAGS = (
-    db.DB_CREATE
-    | db.DB_RECOVER
-    | db.DB_INIT_LOG
-    | db.DB_INIT_MPOOL
-    | db.DB_INIT_TXN
-    | db.DB_THREAD
-    # Regions in files turn a full disk into SIGBUS.
-    | db.DB_PRIVATE
-)
-#: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
-_ERRORS = (db.DBError, MemoryError)
-#: What it takes to read the log and leave it as it is.
-_LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
-_TABLE_FLAGS = db.DB_AUTO_COMMIT | db.DB_THREAD
-_FILE_MODE = 0o600
-
 #: The most bytes of messages that one slice of a sweep removes.
 _SWEEP_BYTES = 1024 * 1024
-
-
-class StoreSettings(NamedTuple):
-    """What the command line says about Berkeley DB.
-
-    :ivar cacheSize: bytes of pages kept in memory.
-    :ivar logBuffer: bytes of log kept in memory between two flushes.
-    :ivar pageSize: bytes of a page; only a new home takes it.  Pages larger
-        than the 4096 bytes that disks write as one can tear in a power cut.
-    :ivar noSync: commits go to the operating system at once, and ``flush`` is
-        only needed against power cuts.
-    :ivar logFile: bytes of a log file.  Each change of file syncs in the thread
-        that commits, 26 to 42 ms on a slow disk, so few large ones are better.
-    """
-
-    cacheSize: int = 64 * 1024 * 1024
-    logBuffer: int = 1024 * 1024
-    pageSize: int = 4096
-    noSync: bool = False
-    logFile: int = 64 * 1024 * 1024
-
-
-def _storeError(error: Exception) -> StoreError:
-    """Return what a Berkeley DB error means for the caller."""
-    code, *words = error.args or (None,)
-    text = " ".join(str(word) for word in words) or type(error).__name__
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
-        return StoreError("out of disk space")
-    if code == errno.EIO or isinstance(error, db.DBRunRecoveryError):
-        return StoreFailed(f"the store cannot go on: {text}")
-    return StoreError(text)
-
-
-def _close(environment: Any) -> None:
-    """Close an environment and all that is open in it, however damaged it is."""
-    with suppress(*_ERRORS):
-        environment.close()
 
 
 @implementer(IQueueStore)
@@ -162,17 +97,14 @@ class BDBStore:
             releases it after :meth:`close`.
         """
         self._home = home
-        self._settings = settings
-        self._commitFlags = (
-            db.DB_TXN_WRITE_NOSYNC if settings.noSync else db.DB_TXN_NOSYNC
-        )
+        self._environment = Environment(home, settings)
+        self._commitFlags = self._environment.commitFlags
         self._catalog = Catalog()
         #: What keys begin with that are to be removed, in order.
         self._deleted: dict[bytes, None] = {}
         self._deletedInTransaction: list[bytes] = []
         #: Ids of bodies count up from anywhere, so that none is met twice.
         self._lastBody = int.from_bytes(os.urandom(7), "big")
-        self._environment: Any = None
         self._messages: Any = None
         self._queues: Any = None
         self._transaction: Any = None
@@ -181,81 +113,33 @@ class BDBStore:
         self._cursor: Any = None
         #: The id of the queue whose next head is the cursor's next record, or 0.
         self._cursorIn = 0
-        self._checkpointAt = (1, 0)
-        #: What the store cannot come back from, once it has happened.
-        self._failure: StoreFailed | None = None
 
     # Maintenance: any thread.
 
     def open(self) -> None:
         """Open the environment, recover it, and load the queues."""
         try:
-            self._checkMarker()
-            self._openEnvironment()
-            self._messages = self._openTable("messages")
-            self._queues = self._openTable("queues")
+            self._environment.open()
+            # Only a new home gets new tables: a lost one must not become an empty one.
+            create = db.DB_CREATE if self._home.isNew else 0
+            self._messages = self._environment.openTable("messages", create)
+            self._queues = self._environment.openTable("queues", create)
             self._load()
             self.checkpoint()
             if self._home.isNew:
                 self._home.writeVersion()
         except HomeError:
-            self._letGo()
+            self._environment.letGo()
             raise
-        except _ERRORS as error:
-            self._letGo()
+        except ERRORS as error:
+            self._environment.letGo()
             raise HomeError(
                 f"--home {self._home.path}: Berkeley DB cannot open it: "
-                f"{_storeError(error)}"
+                f"{storeError(error)}"
             ) from error
         except (DamagedRow, StoreError, OSError) as error:
-            self._letGo()
+            self._environment.letGo()
             raise HomeError(f"--home {self._home.path}: {error}") from error
-
-    def _checkMarker(self) -> None:
-        """Look for the marked record before recovery changes anything.
-
-        :raise HomeError: when the log was cut, damaged or replaced.
-        """
-        marker = readMarker(self._home.directory)
-        if marker is None:
-            return
-        log = db.DBEnv()
-        covered = False
-        try:
-            log.open(self._home.directory, _LOG_FLAGS)
-            with suppress(*_ERRORS):
-                found = log.log_cursor().set((marker.file, marker.offset))
-                covered = found is not None and marker.covers(found[1])
-        finally:
-            _close(log)
-        if not covered:
-            path = os.path.join(self._home.directory, logName(marker.file))
-            raise HomeError(
-                f"{path} does not have the record that was synced at byte "
-                f"{marker.offset}: it is damaged or was replaced; restore the file"
-            )
-
-    def _openEnvironment(self) -> None:
-        settings = self._settings
-        environment = self._environment = db.DBEnv()
-        gigabytes, rest = divmod(settings.cacheSize, 1024**3)
-        environment.set_cachesize(gigabytes, rest, 1)
-        environment.set_lg_bsize(settings.logBuffer)
-        environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
-        environment.open(self._home.directory, _ENVIRONMENT_FLAGS, _FILE_MODE)
-
-    def _openTable(self, name: str) -> Any:
-        table = db.DB(self._environment)
-        table.set_pagesize(self._settings.pageSize)
-        table.set_flags(db.DB_CHKSUM)
-        # Only a new home gets new tables: a lost one must not become an empty one.
-        create = db.DB_CREATE if self._home.isNew else 0
-        path = os.path.join(self._home.directory, name)
-        if not create and not os.path.exists(path):
-            raise HomeError(f"{path} is missing: restore it")
-        table.open(name, None, db.DB_BTREE, _TABLE_FLAGS | create, _FILE_MODE)
-        table.set_get_returns_none(2)
-        return table
 
     def _load(self) -> None:
         queues: list[Queue] = []
@@ -275,140 +159,45 @@ class BDBStore:
         cursor.close()
         self._catalog.load(queues, nextId)
 
-    def _error(self, error: Exception) -> StoreError:
-        """Return what to raise for an error, which may be the store's end."""
-        meaning = _storeError(error)
-        return self._fail(meaning) if isinstance(meaning, StoreFailed) else meaning
-
-    def _fail(self, failure: StoreFailed) -> StoreFailed:
-        """Return the failure that was the store's end, the first one.
-
-        From then on Berkeley DB refuses everything.  Closed in order, or merely
-        collected as garbage, it would write the log that clients were told is lost.
-        """
-        if self._failure is None:
-            self._failure = failure
-            with suppress(*_ERRORS):
-                self._environment.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
-        return self._failure
-
-    def _refuseAfterFailure(self) -> None:
-        """Raise the failure that was for good, if there was one.
-
-        After a sync that failed, the next one may report success although the
-        bytes are lost; and what was told to have failed must not be made durable.
-        """
-        if self._failure is not None:
-            raise self._failure
-
     def close(self) -> None:
-        """Make everything durable and close the environment.
-
-        A store that has failed is left as a crash would leave it.
-        """
-        if self._queues is None:
-            return
-        try:
-            if self._failure is None:
-                self._checkpoint(self._environment)
-        except _ERRORS as error:
-            raise self._error(error) from error
-        finally:
-            self._letGo()
-
-    def _letGo(self) -> None:
-        """Close the environment, and with it the tables; the log has it all."""
-        environment, self._environment = self._environment, None
+        """Make everything durable and close the environment."""
         self._messages = self._queues = None
-        if environment is not None:
-            _close(environment)
+        self._environment.close()
 
     def flush(self) -> None:
         """Write and sync the log."""
-        self._refuseAfterFailure()
-        try:
-            self._environment.log_flush()
-        except _ERRORS as error:
-            why = f"the log cannot be synced: {error.args[-1]}"
-            raise self._fail(StoreFailed(why)) from error
+        self._environment.flush()
 
     def checkpoint(self) -> None:
         """Write all changed pages, and move the marker."""
-        self._refuseAfterFailure()
-        try:
-            self._checkpoint(self._environment)
-        except _ERRORS as error:
-            raise self._error(error) from error
-
-    def _checkpoint(self, environment: Any) -> None:
-        environment.txn_checkpoint(0)
-        cursor = environment.log_cursor()
-        (file, offset), record = cursor.last()
-        cursor.close()
-        # The record may have come after the checkpoint: sync it as well.
-        environment.log_flush()
-        try:
-            writeMarker(self._home.directory, Marker.of(file, offset, record))
-        except OSError as error:
-            raise StoreError(f"the marker cannot be written: {error}") from error
-        self._checkpointAt = (file, offset)
+        self._environment.checkpoint()
 
     def trickle(self, percent: int) -> int:
         """Write changed pages until this much of the cache is clean."""
-        self._refuseAfterFailure()
-        try:
-            return int(self._environment.memp_trickle(percent))
-        except _ERRORS as error:
-            raise self._error(error) from error
+        return self._environment.trickle(percent)
 
     def removeLogs(self) -> int:
         """Remove the log files before the last checkpoint and the marker."""
-        try:
-            unused = map(os.fsdecode, self._environment.log_archive())
-            # The marker stays behind when it could not be written.
-            marked = logName(self._checkpointAt[0])
-            names = [name for name in unused if name < marked]
-            for name in names:
-                os.remove(os.path.join(self._home.directory, name))
-        except _ERRORS as error:
-            raise self._error(error) from error
-        except OSError as error:
-            raise StoreError(f"a log file cannot be removed: {error}") from error
-        return len(names)
+        return self._environment.removeLogs()
 
     def logged(self) -> int:
         """Return the bytes of log since the last checkpoint."""
-        try:
-            at = self._environment.log_stat()
-        except _ERRORS as error:
-            raise self._error(error) from error
-        file, offset = self._checkpointAt
-        return int((at["cur_file"] - file) * at["lg_size"] + at["cur_offset"] - offset)
+        return self._environment.logged()
 
     def bytesOnDisk(self) -> int:
         """Return the size of all files in the directory."""
-        size = 0
-        with os.scandir(self._home.directory) as entries:
-            for entry in entries:
-                # Log files, and the next marker, go while this looks at them.
-                with suppress(FileNotFoundError):
-                    size += entry.stat().st_blocks * 512
-        return size
+        return self._environment.bytesOnDisk()
 
     def freeBytes(self) -> int | None:
         """Return the room on the file system that a common user may fill."""
-        room = os.statvfs(self._home.directory)
-        return room.f_bavail * room.f_frsize
+        return self._environment.freeBytes()
 
     # Transactions: one thread only.
 
     def begin(self) -> None:
         """Begin a transaction."""
         self._now = int(time() * 1000)
-        try:
-            self._transaction = self._environment.txn_begin()
-        except _ERRORS as error:
-            raise self._error(error) from error
+        self._transaction = self._environment.begin()
 
     def commit(self) -> None:
         """Write the rows that changed, and commit."""
@@ -417,9 +206,9 @@ class BDBStore:
             self._writeRows()
             transaction, self._transaction = self._transaction, None
             transaction.commit(self._commitFlags)
-        except _ERRORS as error:
+        except ERRORS as error:
             self.abort()
-            raise self._error(error) from error
+            raise self._environment.error(error) from error
         self._deleted.update(dict.fromkeys(self._deletedInTransaction))
         self._deletedInTransaction.clear()
         self._catalog.settle()
@@ -444,9 +233,9 @@ class BDBStore:
             # A commit that failed has ended its transaction already.
             if transaction is not None:
                 transaction.abort()
-        except _ERRORS as error:
+        except ERRORS as error:
             why = f"a transaction cannot be undone: {error}"
-            raise self._fail(StoreFailed(why)) from error
+            raise self._environment.fail(StoreFailed(why)) from error
 
     def _closeCursor(self) -> None:
         cursor, self._cursor = self._cursor, None
@@ -470,8 +259,8 @@ class BDBStore:
                 self._entomb(_packKey(0, body))
             key = _PART.pack(0, body, number)
             self._messages.put(key, packPart(data), self._transaction)
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
 
     def pushLarge(self, queue: bytes, flags: int, large: LargeBody) -> int:
         """Append a message, and remove the tombstone of its body."""
@@ -481,7 +270,7 @@ class BDBStore:
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
-        self._refuseAfterFailure()
+        self._environment.refuseAfterFailure()
         try:
             record = self._messages.get(_PART.pack(0, body, number))
             if record is None:
@@ -489,8 +278,8 @@ class BDBStore:
             return unpackPart(record)
         except DamagedRecord as error:
             raise DamagedMessage(f"part {number} of a large body: {error}") from error
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
 
     def release(self, body: int) -> None:
         """Leave the parts to ``sweep``."""
@@ -503,8 +292,8 @@ class BDBStore:
         try:
             key = _TOMBSTONE + _packKey(0, large.id)
             self._queues.delete(key, self._transaction)
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
 
     def _append(self, queue: bytes, record: bytes) -> int:
         entry = self._catalog.forPush(queue)
@@ -513,8 +302,8 @@ class BDBStore:
         entry.pushed += 1
         try:
             self._messages.put(_packKey(entry.id, sequence), record, self._transaction)
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
         return sequence
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
@@ -538,8 +327,8 @@ class BDBStore:
                 message = DamagedMessage(f"message {sequence} of its queue: {error}")
             cursor.delete()
             self._cursorIn = id
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
         entry.taken += 1
         entry.head = sequence + 1
         return message
@@ -569,8 +358,8 @@ class BDBStore:
                 key, record = self._seek(cursor, entry)
             finally:
                 cursor.close()
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
         id, sequence = _unpackKey(key)
         try:
             return unpackRecord(id, sequence, record)
@@ -592,8 +381,8 @@ class BDBStore:
         key = _packKey(message.queueId, message.sequence)
         try:
             self._messages.put(key, record, self._transaction)
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
         entry.taken -= 1
         entry.head = min(entry.head, message.sequence)
         self._cursorIn = 0
@@ -607,8 +396,8 @@ class BDBStore:
         self._exhume(message.large)
         try:
             self._queues.put(key, record, self._transaction)
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
 
     def delete(self, queue: bytes) -> bool:
         """Write a tombstone; the commit removes the row."""
@@ -630,8 +419,8 @@ class BDBStore:
         prefix = _ID.pack(id)
         try:
             self._entomb(prefix)
-        except _ERRORS as error:
-            raise self._error(error) from error
+        except ERRORS as error:
+            raise self._environment.error(error) from error
         self._deletedInTransaction.append(prefix)
 
     def isUnswept(self) -> bool:
@@ -650,9 +439,9 @@ class BDBStore:
             # A body whose first part could not be kept has none.
             if done and self._queues.exists(tombstone, self._transaction):
                 self._queues.delete(tombstone, self._transaction)
-        except _ERRORS as error:
+        except ERRORS as error:
             self.abort()
-            raise self._error(error) from error
+            raise self._environment.error(error) from error
         self.commit()
         if done:
             del self._deleted[prefix]

@@ -21,8 +21,9 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.python.util import runAsEffectiveUser
 
-from memq.bdb import BDBStore, StoreSettings
+from memq.bdb import BDBStore
 from memq.broker import Broker
+from memq.environment import StoreSettings
 from memq.errors import StartError
 from memq.factory import QueueFactory
 from memq.home import Home

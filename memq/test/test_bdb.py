@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from hypothesis.stateful import precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.bdb import BDBStore, StoreSettings, db
+from memq.bdb import BDBStore
+from memq.environment import StoreSettings, db
 from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
 from memq.home import Home
 from memq.marker import Marker, readMarker, writeMarker
@@ -543,9 +544,10 @@ class FailureTests(BDBTestCase):
 
     def failing(self, part: str, error: Exception, *names: str) -> None:
         """Let methods of the environment or a table fail until ``mend``."""
-        real = getattr(self.store, part)
-        setattr(self.store, part, Failing(real, error, *names))
-        self.mend: Callable[[], None] = lambda: setattr(self.store, part, real)
+        owner = self.store._environment if part == "_handle" else self.store
+        real = getattr(owner, part)
+        setattr(owner, part, Failing(real, error, *names))
+        self.mend: Callable[[], None] = lambda: setattr(owner, part, real)
 
     def assertFails(
         self, work: Callable[[], object], error: type[StoreError], words: str
@@ -647,7 +649,7 @@ class FailureTests(BDBTestCase):
 
     def test_beginFails(self) -> None:
         """A transaction that cannot begin says why."""
-        self.failing("_environment", PANIC, "txn_begin")
+        self.failing("_handle", PANIC, "txn_begin")
         error = self.assertRaises(StoreFailed, self.store.begin)
         self.assertIn("PANIC", str(error))
 
@@ -664,7 +666,7 @@ class FailureTests(BDBTestCase):
     def test_maintenanceFails(self) -> None:
         """Upkeep that fails once can be tried again."""
         self.failing(
-            "_environment",
+            "_handle",
             NO_SPACE,
             "txn_checkpoint",
             "memp_trickle",
@@ -692,13 +694,13 @@ class FailureTests(BDBTestCase):
 
     def test_closeFails(self) -> None:
         """A close that fails says why, and is over."""
-        self.failing("_environment", NO_SPACE, "txn_checkpoint")
+        self.failing("_handle", NO_SPACE, "txn_checkpoint")
         self.assertRaises(StoreError, self.store.close)
         self.store.close()
 
     def test_syncFails(self) -> None:
         """After a sync that failed nothing is made durable any more."""
-        self.failing("_environment", BROKEN, "log_flush")
+        self.failing("_handle", BROKEN, "log_flush")
         error = self.assertRaises(StoreFailed, self.store.flush)
         self.assertIn("the log cannot be synced: Input/output error", str(error))
         self.mend()
@@ -724,7 +726,7 @@ class FailureTests(BDBTestCase):
             if end == "close":
                 store.close()
             else:
-                store._messages = store._queues = store._environment = None
+                store._messages = store._queues = store._environment._handle = None
                 gc.collect()
             store._home.release()
             again = self.storeAt(store._home.path)
@@ -761,15 +763,16 @@ class UpkeepTests(BDBTestCase):
     def test_checkpointWhileBusy(self) -> None:
         """The record that a marker points at is on disk, however new it is."""
         store: Any = self.openStore()
-        environment = store._environment
+        environment = store._environment._handle
 
         def logCursor() -> Any:
             self.fill(store, b"q", b"committed after the checkpoint")
             return environment.log_cursor()
 
-        store._environment = Failing(environment, NO_SPACE)
-        store._environment.log_cursor = logCursor
+        store._environment._handle = Failing(environment, NO_SPACE)
+        store._environment._handle.log_cursor = logCursor
         store.checkpoint()
+        store._environment._handle = environment
         self.assertEqual(
             dump(self.crashed(store)), "q 1/0\n  0 0 b'committed after the checkpoint'"
         )

@@ -193,7 +193,8 @@ class ForegroundTests(SynchronousTestCase):
         server = Server(
             self.home,
             before=(
-                "from memq.bdb import BDBStore, db\n"
+                "from memq.bdb import BDBStore\n"
+                "from memq.environment import db\n"
                 "class Broken:\n"
                 "    def __init__(self, real): self._real = real\n"
                 "    def __getattr__(self, name): return getattr(self._real, name)\n"
@@ -202,7 +203,7 @@ class ForegroundTests(SynchronousTestCase):
                 "def loadAndBreak(self):\n"
                 "    load(self)\n"
                 "    self.checkpoint()\n"
-                "    self._environment = Broken(self._environment)\n"
+                "    self._environment._handle = Broken(self._environment._handle)\n"
                 "    self.checkpoint = lambda: None\n"
                 "BDBStore._load = loadAndBreak\n"
             ),

@@ -1,0 +1,292 @@
+"""Environment: Berkeley DB's log, cache and recovery.  The only module that imports it.
+
+A log that lost synced records must not pass for one that was never written: the
+marker (:mod:`memq.marker`) points at a record that was synced, and a log that does
+not have it any more was cut or replaced.  Recovery would lose what followed without a
+word; so the environment refuses to open.
+
+After an error that nobody can come back from, everything is refused with that error,
+and nothing that clients were told is lost becomes durable after all.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+try:
+    from berkeleydb import db
+except ImportError:
+    from bsddb3 import db
+
+from memq.errors import HomeError, StoreError, StoreFailed
+from memq.marker import Marker, logName, readMarker, writeMarker
+
+if TYPE_CHECKING:
+    from memq.home import Home
+
+__all__ = ["ERRORS", "Environment", "StoreSettings", "db", "storeError"]
+
+_ENVIRONMENT_FLAGS = (
+    db.DB_CREATE
+    | db.DB_RECOVER
+    | db.DB_INIT_LOG
+    | db.DB_INIT_MPOOL
+    | db.DB_INIT_TXN
+    | db.DB_THREAD
+    # Regions in files turn a full disk into SIGBUS.
+    | db.DB_PRIVATE
+)
+#: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
+ERRORS = (db.DBError, MemoryError)
+#: What it takes to read the log and leave it as it is.
+_LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
+_FILE_MODE = 0o600
+
+
+class StoreSettings(NamedTuple):
+    """What the command line says about Berkeley DB.
+
+    :ivar cacheSize: bytes of pages kept in memory.
+    :ivar logBuffer: bytes of log kept in memory between two flushes.
+    :ivar pageSize: bytes of a page; only a new home takes it.  Pages larger
+        than the 4096 bytes that disks write as one can tear in a power cut.
+    :ivar noSync: commits go to the operating system at once, and ``flush`` is
+        only needed against power cuts.
+    :ivar logFile: bytes of a log file.  Each change of file syncs in the thread
+        that commits, 26 to 42 ms on a slow disk, so few large ones are better.
+    """
+
+    cacheSize: int = 64 * 1024 * 1024
+    logBuffer: int = 1024 * 1024
+    pageSize: int = 4096
+    noSync: bool = False
+    logFile: int = 64 * 1024 * 1024
+
+
+def storeError(error: Exception) -> StoreError:
+    """Return what a Berkeley DB error means for the caller."""
+    code, *words = error.args or (None,)
+    text = " ".join(str(word) for word in words) or type(error).__name__
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+        return StoreError("out of disk space")
+    if code == errno.EIO or isinstance(error, db.DBRunRecoveryError):
+        return StoreFailed(f"the store cannot go on: {text}")
+    return StoreError(text)
+
+
+def _close(environment: Any) -> None:
+    """Close an environment and all that is open in it, however damaged it is."""
+    with suppress(*ERRORS):
+        environment.close()
+
+
+class Environment:
+    """Berkeley DB's environment in one home."""
+
+    def __init__(self, home: Home, settings: StoreSettings) -> None:
+        """Remember where and how; :meth:`open` does the work.
+
+        :param home: the directory, prepared and locked.
+        """
+        self._home = home
+        self._settings = settings
+        self.commitFlags = (
+            db.DB_TXN_WRITE_NOSYNC if settings.noSync else db.DB_TXN_NOSYNC
+        )
+        self._handle: Any = None
+        self._checkpointAt = (1, 0)
+        #: What the store cannot come back from, once it has happened.
+        self._failure: StoreFailed | None = None
+
+    def _checkMarker(self) -> None:
+        """Look for the marked record before recovery changes anything.
+
+        :raise HomeError: when the log was cut, damaged or replaced.
+        """
+        marker = readMarker(self._home.directory)
+        if marker is None:
+            return
+        log = db.DBEnv()
+        covered = False
+        try:
+            log.open(self._home.directory, _LOG_FLAGS)
+            with suppress(*ERRORS):
+                found = log.log_cursor().set((marker.file, marker.offset))
+                covered = found is not None and marker.covers(found[1])
+        finally:
+            _close(log)
+        if not covered:
+            path = os.path.join(self._home.directory, logName(marker.file))
+            raise HomeError(
+                f"{path} does not have the record that was synced at byte "
+                f"{marker.offset}: it is damaged or was replaced; restore the file"
+            )
+
+    def open(self) -> None:
+        """Recover what a crash left behind.
+
+        :raise HomeError: when the log was cut, damaged or replaced.
+        """
+        self._checkMarker()
+        settings = self._settings
+        environment = self._handle = db.DBEnv()
+        gigabytes, rest = divmod(settings.cacheSize, 1024**3)
+        environment.set_cachesize(gigabytes, rest, 1)
+        environment.set_lg_bsize(settings.logBuffer)
+        environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
+        environment.open(self._home.directory, _ENVIRONMENT_FLAGS, _FILE_MODE)
+
+    def openTable(self, name: str, flags: int, transaction: Any = None) -> Any:
+        """Return a table, opened or, with DB_CREATE, made.
+
+        :param name: that of its file.
+        :param flags: for Berkeley DB, beside those that every table has.
+        :param transaction: what it belongs to; None for one of its own.
+        :raise HomeError: when it is not there.
+        """
+        table = db.DB(self._handle)
+        table.set_pagesize(self._settings.pageSize)
+        table.set_flags(db.DB_CHKSUM)
+        path = os.path.join(self._home.directory, name)
+        if not flags & db.DB_CREATE and not os.path.exists(path):
+            raise HomeError(f"{path} is missing: restore it")
+        flags |= db.DB_THREAD
+        if transaction is None:
+            flags |= db.DB_AUTO_COMMIT
+        table.open(name, None, db.DB_BTREE, flags, _FILE_MODE, transaction)
+        table.set_get_returns_none(2)
+        return table
+
+    def begin(self) -> Any:
+        """Return a new transaction."""
+        try:
+            return self._handle.txn_begin()
+        except ERRORS as error:
+            raise self.error(error) from error
+
+    def error(self, error: Exception) -> StoreError:
+        """Return what to raise for an error, which may be the store's end."""
+        meaning = storeError(error)
+        return self.fail(meaning) if isinstance(meaning, StoreFailed) else meaning
+
+    def fail(self, failure: StoreFailed) -> StoreFailed:
+        """Return the failure that was the store's end, the first one.
+
+        From then on Berkeley DB refuses everything.  Closed in order, or merely
+        collected as garbage, it would write the log that clients were told is lost.
+        """
+        if self._failure is None:
+            self._failure = failure
+            with suppress(*ERRORS):
+                self._handle.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
+        return self._failure
+
+    def refuseAfterFailure(self) -> None:
+        """Raise the failure that was for good, if there was one.
+
+        After a sync that failed, the next one may report success although the
+        bytes are lost; and what was told to have failed must not be made durable.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Make everything durable and close the environment.
+
+        A store that has failed is left as a crash would leave it.
+        """
+        if self._handle is None:
+            return
+        try:
+            if self._failure is None:
+                self._checkpoint(self._handle)
+        except ERRORS as error:
+            raise self.error(error) from error
+        finally:
+            self.letGo()
+
+    def letGo(self) -> None:
+        """Close the environment, and with it the tables; the log has it all."""
+        environment, self._handle = self._handle, None
+        if environment is not None:
+            _close(environment)
+
+    def flush(self) -> None:
+        """Write and sync the log."""
+        self.refuseAfterFailure()
+        try:
+            self._handle.log_flush()
+        except ERRORS as error:
+            why = f"the log cannot be synced: {error.args[-1]}"
+            raise self.fail(StoreFailed(why)) from error
+
+    def checkpoint(self) -> None:
+        """Write all changed pages, and move the marker."""
+        self.refuseAfterFailure()
+        try:
+            self._checkpoint(self._handle)
+        except ERRORS as error:
+            raise self.error(error) from error
+
+    def _checkpoint(self, environment: Any) -> None:
+        environment.txn_checkpoint(0)
+        cursor = environment.log_cursor()
+        (file, offset), record = cursor.last()
+        cursor.close()
+        # The record may have come after the checkpoint: sync it as well.
+        environment.log_flush()
+        try:
+            writeMarker(self._home.directory, Marker.of(file, offset, record))
+        except OSError as error:
+            raise StoreError(f"the marker cannot be written: {error}") from error
+        self._checkpointAt = (file, offset)
+
+    def trickle(self, percent: int) -> int:
+        """Write changed pages until this much of the cache is clean."""
+        self.refuseAfterFailure()
+        try:
+            return int(self._handle.memp_trickle(percent))
+        except ERRORS as error:
+            raise self.error(error) from error
+
+    def removeLogs(self) -> int:
+        """Remove the log files before the last checkpoint and the marker."""
+        try:
+            unused = map(os.fsdecode, self._handle.log_archive())
+            # The marker stays behind when it could not be written.
+            marked = logName(self._checkpointAt[0])
+            names = [name for name in unused if name < marked]
+            for name in names:
+                os.remove(os.path.join(self._home.directory, name))
+        except ERRORS as error:
+            raise self.error(error) from error
+        except OSError as error:
+            raise StoreError(f"a log file cannot be removed: {error}") from error
+        return len(names)
+
+    def logged(self) -> int:
+        """Return the bytes of log since the last checkpoint."""
+        try:
+            at = self._handle.log_stat()
+        except ERRORS as error:
+            raise self.error(error) from error
+        file, offset = self._checkpointAt
+        return int((at["cur_file"] - file) * at["lg_size"] + at["cur_offset"] - offset)
+
+    def bytesOnDisk(self) -> int:
+        """Return the size of all files in the directory."""
+        size = 0
+        with os.scandir(self._home.directory) as entries:
+            for entry in entries:
+                # Log files, and the next marker, go while this looks at them.
+                with suppress(FileNotFoundError):
+                    size += entry.stat().st_blocks * 512
+        return size
+
+    def freeBytes(self) -> int:
+        """Return the room on the file system that a common user may fill."""
+        room = os.statvfs(self._home.directory)
+        return room.f_bavail * room.f_frsize
