@@ -139,12 +139,11 @@ class Environment:
         environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
         environment.open(self._home.directory, _ENVIRONMENT_FLAGS, _FILE_MODE)
 
-    def openTable(self, name: str, flags: int, transaction: Any = None) -> Any:
+    def openTable(self, name: str, flags: int) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
 
         :param name: that of its file.
         :param flags: for Berkeley DB, beside those that every table has.
-        :param transaction: what it belongs to; None for one of its own.
         :raise HomeError: when it is not there.
         """
         table = db.DB(self._handle)
@@ -153,10 +152,8 @@ class Environment:
         path = os.path.join(self._home.directory, name)
         if not flags & db.DB_CREATE and not os.path.exists(path):
             raise HomeError(f"{path} is missing: restore it")
-        flags |= db.DB_THREAD
-        if transaction is None:
-            flags |= db.DB_AUTO_COMMIT
-        table.open(name, None, db.DB_BTREE, flags, _FILE_MODE, transaction)
+        flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
+        table.open(name, None, db.DB_BTREE, flags, _FILE_MODE)
         table.set_get_returns_none(2)
         return table
 
