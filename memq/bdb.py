@@ -98,7 +98,6 @@ class BDBStore:
         """
         self._home = home
         self._environment = Environment(home, settings)
-        self._commitFlags = self._environment.commitFlags
         self._catalog = Catalog()
         #: What keys begin with that are to be removed, in order.
         self._deleted: dict[bytes, None] = {}
@@ -205,7 +204,7 @@ class BDBStore:
             self._closeCursor()
             self._writeRows()
             transaction, self._transaction = self._transaction, None
-            transaction.commit(self._commitFlags)
+            transaction.commit(self._environment.commitFlags)
         except ERRORS as error:
             self.abort()
             raise self._environment.error(error) from error

@@ -93,6 +93,7 @@ class Environment:
         """
         self._home = home
         self._settings = settings
+        #: What to commit with; neither syncs, ``flush`` does that for many.
         self.commitFlags = (
             db.DB_TXN_WRITE_NOSYNC if settings.noSync else db.DB_TXN_NOSYNC
         )

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
 WATCH_INTERVAL = 1.0
 #: Bytes of log between checkpoints while pushes are refused for want of room.
 NEAR_LIMIT_VOLUME = 1024 * 1024
-#: Bytes of log for which a quiet moment is used, and growth a second that is quiet:
-#: what a burst left behind goes when it is over, and a later start is quick.
+#: Bytes of log for which a quiet second is used: the log files of a burst go when it is
+#: over, and a later start is quick.
 QUIET_VOLUME = 16 * 1024 * 1024
+#: Bytes of log in a second from which on it is not quiet.
 QUIET_GROWTH = 64 * 1024
 
 _log = Logger()

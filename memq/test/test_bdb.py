@@ -543,8 +543,14 @@ class FailureTests(BDBTestCase):
         self.before = dump(self.store)
 
     def failing(self, part: str, error: Exception, *names: str) -> None:
-        """Let methods of the environment or a table fail until ``mend``."""
-        owner = self.store._environment if part == "_handle" else self.store
+        """Let methods of a table or a transaction fail until ``mend``."""
+        self._replace(self.store, part, error, *names)
+
+    def failingEnvironment(self, error: Exception, *names: str) -> None:
+        """Let methods of Berkeley DB's environment fail until ``mend``."""
+        self._replace(self.store._environment, "_handle", error, *names)
+
+    def _replace(self, owner: Any, part: str, error: Exception, *names: str) -> None:
         real = getattr(owner, part)
         setattr(owner, part, Failing(real, error, *names))
         self.mend: Callable[[], None] = lambda: setattr(owner, part, real)
@@ -649,7 +655,7 @@ class FailureTests(BDBTestCase):
 
     def test_beginFails(self) -> None:
         """A transaction that cannot begin says why."""
-        self.failing("_handle", PANIC, "txn_begin")
+        self.failingEnvironment(PANIC, "txn_begin")
         error = self.assertRaises(StoreFailed, self.store.begin)
         self.assertIn("PANIC", str(error))
 
@@ -665,8 +671,7 @@ class FailureTests(BDBTestCase):
 
     def test_maintenanceFails(self) -> None:
         """Upkeep that fails once can be tried again."""
-        self.failing(
-            "_handle",
+        self.failingEnvironment(
             NO_SPACE,
             "txn_checkpoint",
             "memp_trickle",
@@ -694,13 +699,13 @@ class FailureTests(BDBTestCase):
 
     def test_closeFails(self) -> None:
         """A close that fails says why, and is over."""
-        self.failing("_handle", NO_SPACE, "txn_checkpoint")
+        self.failingEnvironment(NO_SPACE, "txn_checkpoint")
         self.assertRaises(StoreError, self.store.close)
         self.store.close()
 
     def test_syncFails(self) -> None:
         """After a sync that failed nothing is made durable any more."""
-        self.failing("_handle", BROKEN, "log_flush")
+        self.failingEnvironment(BROKEN, "log_flush")
         error = self.assertRaises(StoreFailed, self.store.flush)
         self.assertIn("the log cannot be synced: Input/output error", str(error))
         self.mend()
