@@ -15,7 +15,7 @@ operation of the turn is done, and its session is told.
   all (group commit).
 - An operation that changed nothing needs no flush of its own, only its place
   in the line.
-- A turn is bounded in operations and bytes, and so is each session's share of
+- A turn is bounded in messages and bytes, and so is each session's share of
   it, so that nobody waits long behind somebody else's pipeline.
 - An operation that fails must not take others with it: the turn is undone, and
   its operations run again one by one, each in a transaction of its own.  A turn
@@ -32,13 +32,14 @@ The broker knows neither the wire nor how anything is stored.
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
 from memq.errors import QueueError, StoreFailed
-from memq.operations import Operation, PutBack
+from memq.operations import MESSAGE_COST, Operation, PutBack
 from memq.session import UNDELIVERED_BYTES, Session
 
 if TYPE_CHECKING:
@@ -50,12 +51,11 @@ if TYPE_CHECKING:
     from memq.imemq import IQueueStore
     from memq.message import LargeBody, Message
 
-#: The most operations of a turn: about 10 ms of work.
-TURN_OPERATIONS = 1000
-#: The most bytes of bodies that a turn moves before it ends.
-TURN_BYTES = 1024 * 1024
-#: A session's share of the operations of a turn that others take part in.
-SHARE = 64
+#: What a turn costs at most, about 10 ms of work: a message counts as its body and
+#: MESSAGE_COST, so that is 1000 messages, or 1 MiB.
+TURN_COST = 1024 * 1024
+#: A session's share of a turn that others take part in.
+SHARE = 64 * 1024
 #: The most messages of deleted queues that are removed between two turns.
 SWEEP_MESSAGES = 100
 
@@ -116,16 +116,23 @@ class Broker:
 
     @property
     def waiting(self) -> int:
-        """How many operations have not been told their result yet."""
-        inboxes = sum(len(session.inbox) for session in self._waiting)
-        return inboxes + len(self._committed) + len(self._flushing)
+        """How many commands have not been told their result yet."""
+        inboxes = [session.inbox for session in self._waiting]
+        return sum(
+            operation.count
+            for operation in chain(self._committed, self._flushing, *inboxes)
+        )
 
     def enqueue(self, session: Session) -> None:
         """Put a session into the rotation, if it has something that may run."""
-        if session.runnable:
+        if session.inbox and (
+            session.gone
+            or not (session.blocked or session.undelivered >= UNDELIVERED_BYTES)
+        ):
             session.waits = True
             self._waiting.append(session)
-            self._schedule()
+            if not self._scheduled:
+                self._schedule()
 
     def withdraw(self, session: Session) -> None:
         """Take a session out of the rotation."""
@@ -212,7 +219,7 @@ class Broker:
             # Whatever it was, it may concern one operation only.
             _log.warn(
                 "A turn of {count} is undone and run again one by one: {error}",
-                count=len(operations),
+                count=sum(operation.count for operation in operations),
                 error=error,
             )
             changed = self._runApart(operations)
@@ -226,28 +233,30 @@ class Broker:
         """Run a turn's worth of operations, each added to the list first."""
         store = self._store
         waiting = self._waiting
-        share = max(SHARE, TURN_OPERATIONS // len(waiting))
-        room = TURN_BYTES
+        share = max(SHARE, TURN_COST // len(waiting))
+        room = TURN_COST
         changed = False
         # Each session has one go a turn.
         for _ in range(len(waiting)):
             session = waiting.popleft()
             inbox = session.inbox
+            left = share
             try:
-                for _ in range(min(share, len(inbox))):
+                while inbox and left > 0:
                     operation = inbox.popleft()
                     operations.append(operation)
                     cost = operation.run(store)
+                    left -= cost or MESSAGE_COST * operation.count
                     if cost:
                         changed = True
-                        room -= cost
-                        if room <= 0 or session.undelivered >= UNDELIVERED_BYTES:
+                        if session.undelivered >= UNDELIVERED_BYTES:
                             break
             finally:
                 session.waits = False
                 if inbox:
                     self.enqueue(session)
-            if room <= 0 or len(operations) >= TURN_OPERATIONS:
+            room -= share - left
+            if room <= 0:
                 break
         return changed
 
@@ -260,23 +269,31 @@ class Broker:
             for operation in operations:
                 operation.undo()
             for operation in operations:
-                try:
-                    store.begin()
-                    cost = operation.run(store)
-                    store.commit()
-                    changed = changed or bool(cost)
-                except StoreFailed:
-                    raise
-                except Exception as error:
-                    store.abort()
-                    operation.undo()
-                    operation.fail(_asQueueError(error))
+                for part in operation.apart():
+                    changed |= self._runAlone(part)
         except StoreFailed as error:
             for operation in operations:
                 operation.undo()
                 operation.fail(error)
             self.fail(error)
         return changed
+
+    def _runAlone(self, operation: Operation) -> bool:
+        """Run an operation in a transaction; return whether it changed anything."""
+        store = self._store
+        try:
+            store.begin()
+            cost = operation.run(store)
+            store.commit()
+        except StoreFailed:
+            operation.undo()
+            raise
+        except Exception as error:
+            store.abort()
+            operation.undo()
+            operation.fail(_asQueueError(error))
+            return False
+        return bool(cost)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:
         operations = self._takeAll()
@@ -322,9 +339,11 @@ class Broker:
 
     def _finish(self, operations: list[Operation]) -> None:
         """Mark operations as done, and tell their sessions."""
+        sessions: dict[Session, None] = {}
         for operation in operations:
             operation.done = True
-        for session in {operation.session for operation in operations}:
+            sessions[operation.session] = None
+        for session in sessions:
             try:
                 session.deliver()
             except Exception:

@@ -20,18 +20,20 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 
-from memq import wire
 from memq.errors import BodyTooLarge, LineTooLong, QueueError
 from memq.message import PART_SIZE
+from memq.wire import KEPT_LINE, MAX_LINE, Refused, Set, parse, parseShort
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
+
+    from memq.wire import Command
 
 _CRLF = b"\r\n"
 
 
 def _isTooLong(line: bytes) -> bool:
-    return len(line) - line.endswith(b"\r") > wire.MAX_LINE
+    return len(line) - line.endswith(b"\r") > MAX_LINE
 
 
 class CommandReceiver(LineReceiver):
@@ -39,7 +41,7 @@ class CommandReceiver(LineReceiver):
 
     delimiter = b"\n"
     #: LineReceiver counts a CR at the end of the line.
-    MAX_LENGTH = wire.MAX_LINE + 1
+    MAX_LENGTH = MAX_LINE + 1
 
     def __init__(self, maxBody: int) -> None:
         """Begin with nothing received.
@@ -47,19 +49,21 @@ class CommandReceiver(LineReceiver):
         :param maxBody: bytes of the largest body; a larger one is thrown away.
         """
         self._maxBody = maxBody
+        #: Bytes of the largest body that is taken straight from the data.
+        self._largestWhole = min(maxBody, PART_SIZE)
         #: The command whose body is being received, and what there is of it.
-        self._command: wire.Set | wire.Refused | None = None
+        self._command: Set | Refused | None = None
         self._chunks: list[bytes] = []
         self._collected = 0
         self._missing = 0
         #: Whether no more commands are taken, for good.
         self.closing = False
 
-    def execute(self, command: wire.Command) -> None:
+    def execute(self, command: Command) -> None:
         """Carry out a command that has no body, or one that was thrown away."""
         raise NotImplementedError
 
-    def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
+    def executeWithBody(self, command: Set, body: bytes, complete: bool) -> None:
         """Carry out a set.
 
         :param complete: whether CR LF came after the body.
@@ -74,7 +78,7 @@ class CommandReceiver(LineReceiver):
         """Take the next part of a body, 1 to PART_SIZE bytes."""
         raise NotImplementedError
 
-    def executeInParts(self, command: wire.Set, complete: bool) -> None:
+    def executeInParts(self, command: Set, complete: bool) -> None:
         """Carry out a set whose body came in parts."""
         raise NotImplementedError
 
@@ -106,7 +110,7 @@ class CommandReceiver(LineReceiver):
         self._collected = 0
         self.clearLineBuffer()
         command, self._command = self._command, None
-        if type(command) is wire.Set and command.size > PART_SIZE:
+        if type(command) is Set and command.size > PART_SIZE:
             self.abandonBody()
 
     def dataReceived(self, data: bytes) -> None:
@@ -118,26 +122,29 @@ class CommandReceiver(LineReceiver):
 
     def _takeCommands(self, data: bytes) -> None:
         find = data.find
-        parse = self._parse
         length = len(data)
+        largest = self._largestWhole
         start = 0
         while not self.paused:
             newline = find(b"\n", start)
             if newline < 0:
                 break
             line = data[start:newline]
-            if len(line) > wire.MAX_LINE and _isTooLong(line):
+            if newline - start <= KEPT_LINE:
+                command = parseShort(line)
+            elif _isTooLong(line):
                 break
-            command = parse(line)
-            if type(command) is wire.Set:
+            else:
+                command = parse(line)
+            if type(command) is Set:
                 body = newline + 1
                 after = body + command.size
-                if after + 2 > length or command.size > PART_SIZE:
+                if after + 2 > length or command.size > largest:
                     break
                 start = after + 2
                 complete = data[after:start] == _CRLF
                 self.executeWithBody(command, data[body:after], complete)
-            elif type(command) is wire.Refused and command.size is not None:
+            elif type(command) is Refused and command.size is not None:
                 after = newline + 1 + command.size + 2
                 if after > length:
                     break
@@ -156,10 +163,10 @@ class CommandReceiver(LineReceiver):
             self.lineLengthExceeded(line)
             return
         command = self._parse(line)
-        if isinstance(command, wire.Set | wire.Refused) and command.size is not None:
+        if isinstance(command, Set | Refused) and command.size is not None:
             self._command = command
             self._missing = command.size + 2
-            if type(command) is wire.Set and command.size > PART_SIZE:
+            if type(command) is Set and command.size > PART_SIZE:
                 self.beginBody()
             self.setRawMode()
         else:
@@ -171,7 +178,7 @@ class CommandReceiver(LineReceiver):
         assert command is not None
         piece = data[: self._missing]
         self._missing -= len(piece)
-        if type(command) is wire.Set:
+        if type(command) is Set:
             self._chunks.append(piece)
             self._collected += len(piece)
             if command.size > PART_SIZE:
@@ -180,7 +187,7 @@ class CommandReceiver(LineReceiver):
             return
         self._command = None
         self.setLineMode()
-        if type(command) is wire.Set:
+        if type(command) is Set:
             rest = b"".join(self._chunks)
             self._chunks = []
             self._collected = 0
@@ -215,8 +222,8 @@ class CommandReceiver(LineReceiver):
         # It may stand behind a body, where no other end of the packet is seen.
         self.allReceived()
 
-    def _parse(self, line: bytes) -> wire.Command:
-        command = wire.parse(line)
-        if type(command) is wire.Set and command.size > self._maxBody:
-            return wire.Refused(BodyTooLarge(), command.size, command.noreply)
+    def _parse(self, line: bytes) -> Command:
+        command = parse(line)
+        if type(command) is Set and command.size > self._maxBody:
+            return Refused(BodyTooLarge(), command.size, command.noreply)
         return command

@@ -1,7 +1,11 @@
-"""What a session can ask of the store, each an object with its result.
+"""What a session can ask of the store, each an object with what came of it.
 
 The broker runs operations inside its transactions, perhaps twice: when a turn is
-undone, :meth:`Operation.undo` makes each as it was before it ran.
+undone, :meth:`Operation.undo` makes each as it was before it ran, and
+:meth:`Operation.apart` divides it into what can fail by itself.
+
+Pushes that came together are one operation, and so are pops: what an operation
+costs besides the store's work is then paid once.
 """
 
 from __future__ import annotations
@@ -11,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 from memq.message import LargeBody, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from memq.errors import QueueError
     from memq.imemq import IQueueStore
     from memq.session import Session
+
+
+#: What a message counts in a turn, besides the bytes of its body.
+MESSAGE_COST = 1024
 
 
 class Operation:
@@ -36,12 +44,22 @@ class Operation:
         #: What ``run`` found; an error when it failed.
         self.result: Any = None
 
+    @property
+    def count(self) -> int:
+        """Return how many commands it is."""
+        return 1
+
     def run(self, store: IQueueStore) -> int:
         """Run inside a transaction, and set ``result``.
 
-        :return: 0 when nothing changed, else 1 + the bytes of body moved.
+        :return: 0 when nothing changed, else what that counts in a turn: the bytes
+            of body moved, and MESSAGE_COST for each message.
         """
         raise NotImplementedError
+
+    def apart(self) -> Iterator[Operation]:
+        """Yield what can run, and fail, each by itself."""
+        yield self
 
     def undo(self) -> None:
         """Forget a run whose transaction was undone."""
@@ -53,23 +71,54 @@ class Operation:
 
 
 class Push(Operation):
-    """Append a message; the result is its sequence number."""
+    """Append messages.
 
-    __slots__ = ("body", "flags", "queue")
+    :ivar messages: queue, flags and body of each; more may join until it runs.
+    :ivar size: the bytes of all bodies.
+    :ivar results: the sequence number of each, or why it was not appended.
+    :ivar noreply: whether the client wants to hear nothing of it.
+    """
 
-    def __init__(self, session: Session, queue: bytes, flags: int, body: bytes) -> None:
-        """Take over the message."""
+    __slots__ = ("messages", "noreply", "results", "size")
+
+    def __init__(
+        self, session: Session, queue: bytes, flags: int, body: bytes, noreply: bool
+    ) -> None:
+        """Take over a message."""
         self.session = session
         self.done = False
-        self.result = None
-        self.queue = queue
-        self.flags = flags
-        self.body = body
+        self.messages = [(queue, flags, body)]
+        self.size = len(body)
+        self.noreply = noreply
+        self.results: list[int | QueueError] = []
+
+    @property
+    def count(self) -> int:
+        """Return how many commands it is."""
+        return len(self.messages)
 
     def run(self, store: IQueueStore) -> int:
-        """Append it."""
-        self.result = store.push(self.queue, self.flags, self.body)
-        return 1 + len(self.body)
+        """Append them."""
+        push = store.push
+        results = self.results
+        for queue, flags, body in self.messages:
+            results.append(push(queue, flags, body))
+        return MESSAGE_COST * len(results) + self.size
+
+    def apart(self) -> Iterator[Operation]:
+        """Yield a push for each message, and take over what came of it."""
+        for queue, flags, body in self.messages:
+            one = Push(self.session, queue, flags, body, self.noreply)
+            yield one
+            self.results += one.results
+
+    def undo(self) -> None:
+        """Forget the results."""
+        self.results = []
+
+    def fail(self, error: QueueError) -> None:
+        """Note that none was appended."""
+        self.results = [error] * len(self.messages)
 
 
 class Upload:
@@ -113,7 +162,7 @@ class AddPart(Operation):
         if upload.id is None:
             upload.id = store.newBody()
         store.addPart(upload.id, self.number, self.data)
-        return 1 + len(self.data)
+        return MESSAGE_COST + len(self.data)
 
     def fail(self, error: QueueError) -> None:
         """Give up the body."""
@@ -144,7 +193,7 @@ class PushLarge(Operation):
         self.result = store.pushLarge(
             self.queue, self.flags, LargeBody(id, size, parts)
         )
-        return 1
+        return MESSAGE_COST
 
 
 class Release(Operation):
@@ -177,38 +226,77 @@ class SetAside(Operation):
     def run(self, store: IQueueStore) -> int:
         """Keep it."""
         store.setAside(self.message)
-        return 1
+        return MESSAGE_COST
 
 
 class Pop(Operation):
-    """Take a message; the result is it, or None if there is none."""
+    """Take a message from each of some queues.
 
-    __slots__ = ("queue",)
+    :ivar queues: their names, in order; more may join until it runs.
+    :ivar results: the message of each; None where there is none, or an error.
+    """
+
+    __slots__ = ("queues", "results")
 
     outlivesSession = False
 
-    def __init__(self, session: Session, queue: bytes) -> None:
+    def __init__(self, session: Session, queues: list[bytes]) -> None:
         """Remember where from."""
         self.session = session
         self.done = False
-        self.result = None
-        self.queue = queue
+        self.queues = queues
+        self.results: list[Message | QueueError | None] = []
+
+    @property
+    def count(self) -> int:
+        """Return how many commands it is."""
+        return len(self.queues)
 
     def run(self, store: IQueueStore) -> int:
-        """Take it."""
-        result = self.result = store.pop(self.queue)
-        if result is None:
-            return 0
-        if isinstance(result, Message):
-            self.session.undelivered += result.size
-            return 1 + len(result.body)
-        return 1
+        """Take them."""
+        pop = store.pop
+        results = self.results
+        session = self.session
+        cost = 0
+        for queue in self.queues:
+            found = pop(queue)
+            results.append(found)
+            if type(found) is Message:
+                size = len(found.body)
+                cost += MESSAGE_COST + size
+                session.undelivered += size if found.large is None else found.size
+            elif found is not None:
+                cost += MESSAGE_COST
+        return cost
+
+    def apart(self) -> Iterator[Operation]:
+        """Yield a pop for each queue, and take over what came of it."""
+        for queue in self.queues:
+            one = Pop(self.session, [queue])
+            yield one
+            self.results += one.results
+
+    def after(self, count: int) -> Pop:
+        """Return what is left of a pop that is done, without its first results."""
+        rest = Pop(self.session, self.queues[count:])
+        rest.results = self.results[count:]
+        rest.done = True
+        return rest
+
+    def messages(self) -> Iterator[tuple[bytes, Message]]:
+        """Yield each message that was taken, and the name of its queue."""
+        for queue, found in zip(self.queues, self.results, strict=False):
+            if isinstance(found, Message):
+                yield queue, found
 
     def undo(self) -> None:
-        """Forget the message as well."""
-        if isinstance(self.result, Message):
-            self.session.undelivered -= self.result.size
-        self.result = None
+        """Forget the messages as well."""
+        self.session.undelivered -= sum(found.size for _, found in self.messages())
+        self.results = []
+
+    def fail(self, error: QueueError) -> None:
+        """Note that none could be taken."""
+        self.results = [error] * len(self.queues)
 
 
 class PutBack(Operation):
@@ -225,7 +313,7 @@ class PutBack(Operation):
     def run(self, store: IQueueStore) -> int:
         """Put it back."""
         self.result = store.putBack(self.queue, self.message)
-        return 1
+        return MESSAGE_COST + len(self.message.body)
 
 
 class Delete(Operation):
@@ -241,7 +329,7 @@ class Delete(Operation):
     def run(self, store: IQueueStore) -> int:
         """Delete it."""
         self.result = store.delete(self.queue)
-        return int(self.result)
+        return MESSAGE_COST if self.result else 0
 
 
 class EmptyAll(Operation):
@@ -252,7 +340,7 @@ class EmptyAll(Operation):
     def run(self, store: IQueueStore) -> int:
         """Empty them."""
         self.result = sum(store.empty(count.name) for count in store.counts())
-        return int(self.result > 0)
+        return MESSAGE_COST if self.result else 0
 
 
 class Ask(Operation):

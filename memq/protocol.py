@@ -2,7 +2,9 @@
 
 Replies leave in the order of the commands.  Each command appends to ``_replies``
 an operation and the function that will render its result; whenever operations
-are done, all that stands ready at the front is sent in one write.
+are done, all that stands ready at the front is sent in one write.  Sets that come
+in one packet, one behind the other, become one operation, and so do gets: of what
+a command costs in Python, that saves a third.
 
 What a connection can pile up is bounded: reading pauses when too many replies
 or bytes of bodies are under way, and the session takes no more messages for a
@@ -15,7 +17,7 @@ parts as fast as the client reads them; nothing else is sent in between.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -33,7 +35,6 @@ from memq import __version__, wire
 from memq.errors import (
     BadChunk,
     BadLine,
-    DamagedMessage,
     FlushAllDisabled,
     QueueError,
     StoreError,
@@ -53,6 +54,7 @@ from memq.operations import (
     PushLarge,
     Upload,
 )
+from memq.values import LargeValue, MultiGet
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -60,13 +62,14 @@ if TYPE_CHECKING:
 
     from memq.factory import QueueFactory
 
-#: Replies under way at which a connection is not read from any more.
-MAX_REPLIES = 1024
-#: Bytes of bodies under way at which a connection is not read from any more.
-MAX_BYTES = 2 * 1024 * 1024
+#: What a connection can have under way before it is not read from any more: a command
+#: counts as its body and COMMAND_LOAD, so that is 1024 commands, or 2 MiB.
+MAX_LOAD = 2 * 1024 * 1024
+COMMAND_LOAD = 2048
 
-#: Parts of a body that are sent before others have their turn.
-PARTS_AT_ONCE = 16
+#: Commands of a kind that come together and become one operation, at most: with the
+#: largest bodies that come whole, as much as a client may have undelivered anyway.
+JOINED = 16
 
 _log = Logger()
 
@@ -74,6 +77,7 @@ _log = Logger()
 _NO_UPLOAD = Upload()
 
 _Render = Callable[[Any], bytes]
+_RenderFound = Callable[[bytes, Message | QueueError | None], bytes]
 
 
 @implementer(IPushProducer)
@@ -113,19 +117,22 @@ class QueueProtocol(CommandReceiver):
         """Make the protocol of a connection that is about to be made."""
         super().__init__(factory.maxBody)
         self.factory: QueueFactory = factory
-        self.session = factory.broker.session(self._deliver)
+        self.session = factory.broker.session(self.deliver)
         self._statistics = factory.statistics
         self._traces = factory.traces
         #: What is to be answered, in order.
         self._replies: deque[tuple[Operation, _Render]] = deque()
-        #: Bytes of bodies that are in ``_replies``.
-        self._bytes = 0
+        #: What that counts against MAX_LOAD.
+        self._load = 0
+        #: The last of ``_replies``, if another set or get of the same packet may join.
+        self._pushes: Push | None = None
+        self._pops: Pop | None = None
         #: A get whose names have not all been asked for.
-        self._getting: _MultiGet | None = None
+        self._getting: MultiGet | None = None
         #: What there is of the body that comes in parts.
         self._upload = _NO_UPLOAD
         #: The message whose body is being sent in parts.
-        self._sending: _LargeValue | None = None
+        self._sending: LargeValue | None = None
 
     def connectionMade(self) -> None:
         """Begin."""
@@ -143,12 +150,12 @@ class QueueProtocol(CommandReceiver):
         self.factory.disconnected(self)
         super().connectionLost(reason)
         self.session.leave()
-        self._deliver()
+        self.deliver()
 
     def finish(self) -> None:
         """Take no more commands; close when those taken are answered."""
         self.close()
-        self._deliver()
+        self.deliver()
 
     def block(self) -> None:
         """Take no more from a client that does not read what it is sent."""
@@ -159,7 +166,7 @@ class QueueProtocol(CommandReceiver):
     def unblock(self) -> None:
         """Go on: the client reads again."""
         self.session.unblock()
-        self._deliver()
+        self.deliver()
 
     # What comes in.
 
@@ -170,7 +177,10 @@ class QueueProtocol(CommandReceiver):
 
     def allReceived(self) -> None:
         """Send what needed no store."""
-        self._deliver()
+        self._pushes = self._pops = None
+        replies = self._replies
+        if not replies or replies[0][0].done:
+            self.deliver()
 
     def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
         """Append a message."""
@@ -180,11 +190,24 @@ class QueueProtocol(CommandReceiver):
         if not complete:
             self.refuse(BadChunk(), command.noreply)
             return
-        self._bytes += len(body)
-        operation = self.session.push(command.queue, command.flags, body)
-        self._await(
-            operation, self._ignorePush if command.noreply else self._renderPush
-        )
+        queue, flags, size, noreply = command
+        pushes = self._pushes
+        if (
+            pushes is not None
+            and pushes.noreply is noreply
+            and len(pushes.messages) < JOINED
+        ):
+            pushes.messages.append((queue, flags, body))
+            pushes.size += size
+            self._load += size + COMMAND_LOAD
+            if self._load >= MAX_LOAD:
+                self._catchUp()
+            return
+        operation = self.session.push(queue, flags, body, noreply)
+        self._load += size
+        self._await(operation, self._renderPush)
+        if not operation.done:
+            self._pushes = operation
 
     def beginBody(self) -> None:
         """Make ready for a body in parts."""
@@ -192,7 +215,7 @@ class QueueProtocol(CommandReceiver):
 
     def addPart(self, data: bytes) -> None:
         """Keep a part."""
-        self._bytes += len(data)
+        self._load += len(data)
         self._await(self.session.addPart(self._upload, data), self._ignorePart)
 
     def executeInParts(self, command: wire.Set, complete: bool) -> None:
@@ -228,19 +251,20 @@ class QueueProtocol(CommandReceiver):
 
     def _await(self, operation: Operation, render: _Render) -> None:
         """Answer with what an operation will find, after all replies before it."""
-        replies = self._replies
-        replies.append((operation, render))
-        if len(replies) >= MAX_REPLIES or self._bytes >= MAX_BYTES:
-            self._deliver()
-            if self._isFull() and not self.paused:
-                self.pauseProducing()
+        self._pushes = self._pops = None
+        self._replies.append((operation, render))
+        self._load += COMMAND_LOAD
+        if self._load >= MAX_LOAD:
+            self._catchUp()
+
+    def _catchUp(self) -> None:
+        """Send what is ready; read no more when that was too little."""
+        self.deliver()
+        if self._isFull() and not self.paused:
+            self.pauseProducing()
 
     def _isFull(self) -> bool:
-        return (
-            len(self._replies) >= MAX_REPLIES
-            or self._bytes >= MAX_BYTES
-            or self.session.blocked
-        )
+        return self._load >= MAX_LOAD or self.session.blocked
 
     def _answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
@@ -256,23 +280,36 @@ class QueueProtocol(CommandReceiver):
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
         self._statistics.getCommands += len(queues)
-        if len(queues) == 1 and not command.withSequence:
-            self._await(self.session.pop(queues[0]), self._renderGet)
-        else:
-            self._getting = _MultiGet(self, iter(queues), command.withSequence)
+        if len(queues) > 1 or command.withSequence:
+            self._getting = MultiGet(self, queues, command.withSequence)
             self._askForMore()
+            return
+        pops = self._pops
+        if pops is not None and len(pops.queues) < JOINED:
+            pops.queues += queues
+            self._load += COMMAND_LOAD
+            if self._load >= MAX_LOAD:
+                self._catchUp()
+            return
+        operation = self.session.pop([*queues])
+        self._await(operation, self._renderPop)
+        self._pops = operation
 
     def _askForMore(self) -> None:
         """Ask for the messages of a get of many names, a slice at a time."""
+        self._pushes = self._pops = None
         getting = self._getting
-        while getting is not None and len(self._replies) < MAX_REPLIES:
-            queue = getting.next()
-            if queue is None:
-                self._replies.append((self.session.answered(b""), getting.renderEnd))
-                self._getting = None
-                return
-            self._replies.append((self.session.pop(queue), getting.render))
-        if not self.paused:
+        while getting is not None and self._load < MAX_LOAD:
+            queues = getting.next(JOINED)
+            operation: Operation
+            if queues:
+                operation, render = self.session.pop(queues), getting.render
+            else:
+                operation, render = self.session.answered(b""), getting.renderEnd
+                getting = self._getting = None
+            self._replies.append((operation, render))
+            self._load += COMMAND_LOAD * operation.count
+        if getting is not None and not self.paused:
             self.pauseProducing()
 
     def _delete(self, command: wire.Delete) -> None:
@@ -317,7 +354,7 @@ class QueueProtocol(CommandReceiver):
         def answer(reply: bytes | QueueError) -> None:
             operation.result = reply
             operation.done = True
-            self._deliver()
+            self.deliver()
 
         def _ebFailed(failure: Failure) -> None:
             _log.failure("Maintenance that a client asked for failed", failure)
@@ -333,38 +370,49 @@ class QueueProtocol(CommandReceiver):
 
     # What goes out.
 
-    def _deliver(self) -> None:
+    def deliver(self) -> None:
         """Send all replies that are ready, in order."""
-        if self.session.gone:
+        session = self.session
+        if session.gone:
             self._giveBackAll()
             return
-        replies = self._replies
         while self._sending is None or self._sending.send():
-            ready: list[bytes] = []
-            while replies and replies[0][0].done and self._sending is None:
-                operation, render = replies.popleft()
-                ready.append(render(operation))
-            if ready:
-                data = b"".join(ready)
-                # What has no reply leaves nothing to send.
-                if data:
-                    self._send(data)
-                self.session.catchUp()
+            data = self._renderReady()
+            # What has no reply leaves nothing to send.
+            if data:
+                self.send(data)
+            if session.inbox and not session.waits:
+                session.catchUp()
             if self._sending is None:
                 break
         if self._getting is not None:
             self._askForMore()
         if self.closing:
-            done = not replies and self._sending is None
+            done = not self._replies and self._sending is None
             if done and not self.transport.disconnecting:
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
         elif self.paused and self._getting is None and not self._isFull():
             self.resumeProducing()
 
-    def _send(self, data: bytes) -> None:
+    def _renderReady(self) -> bytes:
+        """Return the replies that are ready, up to a body that goes in parts."""
+        replies = self._replies
+        ready: list[bytes] = []
+        while replies and replies[0][0].done and self._sending is None:
+            operation, render = replies.popleft()
+            self._load -= COMMAND_LOAD
+            ready.append(render(operation))
+        return b"".join(ready)
+
+    def send(self, data: bytes) -> None:
+        """Send; nothing else may be due before it."""
         self._statistics.bytesWritten += len(data)
         self.transport.write(data)
+
+    def sent(self) -> None:
+        """Note that a body that went in parts is sent."""
+        self._sending = None
 
     def _giveBackAll(self) -> None:
         """Give back what is taken by now, whatever stands before it in the line."""
@@ -378,26 +426,45 @@ class QueueProtocol(CommandReceiver):
                 self._replies.append(reply)
 
     def _giveBack(self, operation: Operation) -> None:
-        """Put a message back that nobody is there to receive."""
-        if isinstance(operation, Pop) and isinstance(operation.result, Message):
-            self.session.undelivered -= operation.result.size
-            self.factory.broker.putBack(operation.queue, operation.result)
+        """Put messages back that nobody is there to receive."""
+        if isinstance(operation, Pop):
+            for queue, message in operation.messages():
+                self.giveBack(queue, message)
+
+    def giveBack(self, queue: bytes, message: Message) -> None:
+        """Put a message back that was taken and is not sent."""
+        self.session.undelivered -= message.size
+        self.factory.broker.putBack(queue, message)
 
     def _renderPush(self, operation: Push) -> bytes:
-        self._bytes -= len(operation.body)
-        if isinstance(operation.result, QueueError):
-            return self._renderError(operation.result)
-        self._statistics.setHits += 1
-        return wire.STORED
+        results = operation.results
+        count = len(results)
+        self._load -= operation.size + COMMAND_LOAD * (count - 1)
+        self._statistics.setHits += count
+        for result in results:
+            if type(result) is not int:
+                return self._renderRefused(operation)
+        return b"" if operation.noreply else wire.STORED * count
+
+    def _renderRefused(self, operation: Push) -> bytes:
+        """Return the replies of sets of which some failed."""
+        replies = []
+        for result in operation.results:
+            if isinstance(result, QueueError):
+                self._statistics.setHits -= 1
+                replies.append(self.renderError(result))
+            else:
+                replies.append(wire.STORED)
+        return b"" if operation.noreply else b"".join(replies)
 
     def _ignorePart(self, operation: AddPart) -> bytes:
-        self._bytes -= len(operation.data)
+        self._load -= len(operation.data)
         return b""
 
     def _renderLargePush(self, operation: PushLarge) -> bytes:
         if isinstance(operation.result, QueueError):
             self.session.release(operation.upload)
-            return self._renderError(operation.result)
+            return self.renderError(operation.result)
         self._statistics.setHits += 1
         return wire.STORED
 
@@ -405,53 +472,71 @@ class QueueProtocol(CommandReceiver):
         self._renderLargePush(operation)
         return b""
 
-    def _ignorePush(self, operation: Push) -> bytes:
-        self._renderPush(operation)
-        return b""
+    def _renderPop(self, operation: Pop) -> bytes:
+        return self.renderEach(operation, self._renderFound, self._renderPop)
 
-    def _renderGet(self, operation: Pop) -> bytes:
-        message = operation.result
-        if message is None:
+    def _renderFound(self, queue: bytes, found: Message | QueueError | None) -> bytes:
+        if found is None:
             return wire.END
-        if isinstance(message, QueueError):
-            return self._renderError(message)
-        return self._renderValue(operation, wire.END)
+        if isinstance(found, QueueError):
+            return self.renderError(found)
+        return self.renderValue(queue, found, wire.END)
 
-    def _renderValue(
-        self, operation: Pop, end: bytes = b"", withSequence: bool = False
+    def renderEach(self, operation: Pop, render: _RenderFound, rest: _Render) -> bytes:
+        """Return the replies of a pop, up to a body that goes in parts.
+
+        :param render: makes the reply of a queue's name and what was found there.
+        :param rest: renders what is left of the operation, once that body is sent.
+        """
+        count = len(operation.results)
+        self._load -= COMMAND_LOAD * (count - 1)
+        ready = []
+        for queue, found in zip(operation.queues, operation.results, strict=True):
+            ready.append(render(queue, found))
+            if self._sending is not None and len(ready) < count:
+                self._replies.appendleft((operation.after(len(ready)), rest))
+                self._load += COMMAND_LOAD * (count - len(ready))
+                break
+        return b"".join(ready)
+
+    def renderValue(
+        self,
+        queue: bytes,
+        message: Message,
+        end: bytes = b"",
+        withSequence: bool = False,
     ) -> bytes:
         """Return the block of a message and its end, or how a large one begins."""
         self._statistics.getHits += 1
-        message: Message = operation.result
-        queue = operation.queue
         sequence = message.sequence if withSequence else None
         if message.large is not None:
-            self._sending = _LargeValue(self, queue, message, end)
+            self._sending = LargeValue(self, queue, message, end)
             return wire.formatHead(queue, message.flags, message.large.size, sequence)
         body = message.body
         self.session.undelivered -= len(body)
-        return wire.formatValue(queue, message.flags, body, sequence) + end
+        return wire.formatValue(queue, message.flags, body, end, sequence)
 
     def _renderDelete(self, operation: Operation) -> bytes:
         if isinstance(operation.result, QueueError):
-            return self._renderError(operation.result)
+            return self.renderError(operation.result)
         return wire.DELETED if operation.result else wire.NOT_FOUND
 
     def _renderOK(self, operation: Operation) -> bytes:
         if isinstance(operation.result, QueueError):
-            return self._renderError(operation.result)
+            return self.renderError(operation.result)
         return wire.OK
 
     def _renderBytes(self, operation: Operation) -> bytes:
         reply: bytes | QueueError = operation.result
-        return self._renderError(reply) if isinstance(reply, QueueError) else reply
+        return self.renderError(reply) if isinstance(reply, QueueError) else reply
 
     def _renderNothing(self, operation: Operation) -> bytes:
         if isinstance(operation.result, QueueError):
-            self._renderError(operation.result)
+            self.renderError(operation.result)
         return b""
 
-    def _renderError(self, error: QueueError) -> bytes:
+    def renderError(self, error: QueueError) -> bytes:
+        """Return the reply that tells an error, and log it."""
         if isinstance(error, StoreError) and not isinstance(error, StoreFailed):
             _log.error("{peer} is told: {error}", peer=self._peer(), error=error)
         elif self.factory.verbose:
@@ -465,129 +550,6 @@ class QueueProtocol(CommandReceiver):
         if isinstance(peer, IPv4Address | IPv6Address):
             return f"{peer.host}:{peer.port}"
         return "a local client"
-
-
-class _MultiGet:
-    """A get of several names: VALUE blocks, then END or the first error."""
-
-    __slots__ = ("_error", "_protocol", "_queues", "_withSequence")
-
-    def __init__(
-        self, protocol: QueueProtocol, queues: Iterator[bytes], withSequence: bool
-    ) -> None:
-        """Begin to get a message from each of these queues."""
-        self._protocol = protocol
-        self._queues = queues
-        self._withSequence = withSequence
-        self._error: QueueError | None = None
-
-    def next(self) -> bytes | None:
-        """Return the next name to ask for, None when there is none."""
-        return None if self._error is not None else next(self._queues, None)
-
-    def render(self, operation: Pop) -> bytes:
-        """Return the block of one message, which may be none."""
-        found = operation.result
-        if found is None:
-            return b""
-        if isinstance(found, QueueError):
-            self._error = self._error or found
-            return b""
-        if self._error is not None:
-            # The reply has ended in an error: this message must not be lost.
-            self._protocol._giveBack(operation)
-            return b""
-        return self._protocol._renderValue(operation, withSequence=self._withSequence)
-
-    def renderEnd(self, operation: Operation) -> bytes:
-        """Return what ends the reply."""
-        if self._error is None:
-            return wire.END
-        return self._protocol._renderError(self._error)
-
-
-class _LargeValue:
-    """A message that is being sent in parts, after its head."""
-
-    __slots__ = (
-        "_end",
-        "_message",
-        "_next",
-        "_protocol",
-        "_queue",
-        "_setAside",
-        "_waits",
-    )
-
-    def __init__(
-        self, protocol: QueueProtocol, queue: bytes, message: Message, end: bytes
-    ) -> None:
-        """Begin with the first part.
-
-        :param end: what comes after the block.
-        """
-        self._protocol = protocol
-        self._queue = queue
-        self._message = message
-        self._end = end
-        self._next = 0
-        #: Whether the message has turned out to be damaged.
-        self._setAside = False
-        #: Whether others have their turn before it goes on.
-        self._waits = False
-
-    def send(self) -> bool:
-        """Send as many parts as the client takes; return whether that was all."""
-        protocol, large = self._protocol, self._message.large
-        assert large is not None
-        most = self._next + PARTS_AT_ONCE
-        while not protocol.session.blocked and not self._waits:
-            if self._next == large.parts:
-                protocol._sending = None
-                protocol._send(b"\r\n" + self._end)
-                protocol.session.delivered(large)
-                return True
-            if self._next == most:
-                self._waits = True
-                protocol.session.later(self._goOn)
-                break
-            try:
-                part = protocol.session.part(large, self._next)
-            except QueueError as error:
-                self._giveUp(error)
-                break
-            self._next += 1
-            protocol._send(part)
-        return False
-
-    def _goOn(self) -> None:
-        self._waits = False
-        self._protocol._deliver()
-
-    def _giveUp(self, error: QueueError) -> None:
-        """Cut the connection: there is no other way to tell that no more will come."""
-        protocol = self._protocol
-        _log.error(
-            "A message of {size} bytes of queue {queue!r} breaks off: {error}",
-            size=self._message.size,
-            queue=self._queue,
-            error=error,
-        )
-        # Nothing of the next replies may follow: they would pass for the rest.
-        self._waits = True
-        if isinstance(error, DamagedMessage):
-            self._setAside = True
-            protocol.session.setAside(self._message)
-        protocol.transport.abortConnection()
-
-    def giveBack(self) -> None:
-        """Put the message back, unless it is damaged: its reader is gone."""
-        protocol = self._protocol
-        protocol._sending = None
-        if self._setAside:
-            return
-        protocol.session.undelivered -= self._message.size
-        protocol.factory.broker.putBack(self._queue, self._message)
 
 
 _COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {

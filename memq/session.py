@@ -61,30 +61,26 @@ class Session:
         self.waits = False
         self.gone = False
 
-    @property
-    def runnable(self) -> bool:
-        """Whether operations of this session may run now."""
-        return bool(self.inbox) and (
-            self.gone or (not self.blocked and self.undelivered < UNDELIVERED_BYTES)
-        )
-
     def submit(self, operation: Operation) -> None:
         """Ask for an operation; it runs after those submitted before it."""
         self.inbox.append(operation)
         if not self.waits:
             self._broker.enqueue(self)
 
-    def push(self, queue: bytes, flags: int, body: bytes) -> Operation:
-        """Ask to append a message, and return the operation."""
-        operation = Push(self, queue, flags, body)
+    def push(self, queue: bytes, flags: int, body: bytes, noreply: bool) -> Push:
+        """Ask to append a message, and return the operation; more may join it.
+
+        :param noreply: whether the client wants to hear nothing of it.
+        """
+        operation = Push(self, queue, flags, body, noreply)
         if self._broker.full:
-            operation.result = OutOfSpace()
+            operation.fail(OutOfSpace())
             operation.done = True
-            return operation
-        # As submit does, but for a call: every message comes through here.
-        self.inbox.append(operation)
-        if not self.waits:
-            self._broker.enqueue(self)
+        else:
+            # As submit does, but for a call: every message comes through here.
+            self.inbox.append(operation)
+            if not self.waits:
+                self._broker.enqueue(self)
         return operation
 
     def addPart(self, upload: Upload, data: bytes) -> Operation:
@@ -105,9 +101,9 @@ class Session:
         """Ask to forget the parts of a body that no message has."""
         self.submit(Release(self, body))
 
-    def pop(self, queue: bytes) -> Operation:
-        """Ask for a message, and return the operation."""
-        operation = Pop(self, queue)
+    def pop(self, queues: list[bytes]) -> Pop:
+        """Ask for messages, and return the operation; more may join it."""
+        operation = Pop(self, queues)
         self.inbox.append(operation)
         if not self.waits:
             self._broker.enqueue(self)
@@ -143,7 +139,7 @@ class Session:
 
     def catchUp(self) -> None:
         """Note that what was taken has been given to the client."""
-        if self.inbox and not self.waits:
+        if not self.waits:
             self._broker.enqueue(self)
 
     def block(self) -> None:

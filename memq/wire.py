@@ -133,14 +133,8 @@ _Parser = Callable[[list[bytes]], Command]
 def parse(line: bytes) -> Command:
     """Return the command that a line asks for.
 
-    Clients say the same few lines again and again, so the last ones are kept.
-
     :param line: the line without its LF; one CR at the end is dropped.
     """
-    return _parseKept(line) if len(line) <= KEPT_LINE else _parse(line)
-
-
-def _parse(line: bytes) -> Command:
     line = line.removesuffix(b"\r")
     words = line.split(b" ")
     parser = _PARSERS.get(words[0])
@@ -149,7 +143,9 @@ def _parse(line: bytes) -> Command:
     return _parseOdd(line, [word for word in words if word])
 
 
-_parseKept = lru_cache(KEPT_LINES)(_parse)
+#: The same for lines of up to KEPT_LINE bytes: clients say the same few again and
+#: again, so the last ones are kept.
+parseShort = lru_cache(KEPT_LINES)(parse)
 
 
 def _parseOdd(line: bytes, words: list[bytes]) -> Command:
@@ -304,12 +300,13 @@ def formatHead(
 
 
 def formatValue(
-    queue: bytes, flags: int, body: bytes, sequence: int | None = None
+    queue: bytes, flags: int, body: bytes, end: bytes, sequence: int | None = None
 ) -> bytes:
-    """Return the block of one message; see :func:`formatHead`."""
+    """Return the block of one message, and ``end``; see :func:`formatHead`."""
     if sequence is None:
-        return b"VALUE %b %d %d\r\n%b\r\n" % (queue, flags, len(body), body)
-    return b"%b%b\r\n" % (formatHead(queue, flags, len(body), sequence), body)
+        size = len(body)
+        return b"VALUE %b %d %d\r\n%b\r\n%b" % (queue, flags, size, body, end)
+    return b"%b%b\r\n%b" % (formatHead(queue, flags, len(body), sequence), body, end)
 
 
 def formatVersion(version: str) -> bytes:

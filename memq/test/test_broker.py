@@ -9,11 +9,19 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from memq import broker as module
-from memq.broker import SHARE, SWEEP_MESSAGES, TURN_BYTES, TURN_OPERATIONS, Broker
+from memq.broker import SHARE, SWEEP_MESSAGES, TURN_COST, Broker
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.memory import MemoryStore
 from memq.message import Message
-from memq.operations import Ask, Delete, EmptyAll, Operation
+from memq.operations import (
+    MESSAGE_COST,
+    Ask,
+    Delete,
+    EmptyAll,
+    Operation,
+    Pop,
+    Push,
+)
 from memq.session import UNDELIVERED_BYTES
 from memq.test.fakes import FakeStore
 from memq.test.stepped import SteppedPool, SteppedReactor, SteppedTestCase
@@ -22,6 +30,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from memq.imemq import IQueueStore
+
+#: Messages without a body in a turn, and in a session's share of one.
+TURN_MESSAGES = TURN_COST // MESSAGE_COST
+SHARE_MESSAGES = SHARE // MESSAGE_COST
 
 
 class Asker:
@@ -39,12 +51,12 @@ class Asker:
     def push(self, *bodies: bytes) -> None:
         """Send messages to q."""
         for body in bodies:
-            self._asked.append(self.session.push(b"q", 0, body))
+            self._asked.append(self.session.push(b"q", 0, body, False))
 
     def pop(self, times: int = 1) -> None:
         """Ask for messages of q."""
         for _ in range(times):
-            self._asked.append(self.session.pop(b"q"))
+            self._asked.append(self.session.pop([b"q"]))
 
     def delete(self) -> None:
         """Delete q."""
@@ -57,12 +69,23 @@ class Asker:
 
     def _deliver(self) -> None:
         while self._asked and self._asked[0].done:
-            result = self._asked.popleft().result
-            if isinstance(result, Message):
-                self.session.undelivered -= len(result.body)
-                result = result.body[:10].decode()
-            self.told.append(str(result))
+            operation = self._asked.popleft()
+            if isinstance(operation, Push | Pop):
+                self.told += map(self._words, operation.results)
+            else:
+                self.told.append(str(operation.result))
         self.session.catchUp()
+
+    def _words(self, result: Any) -> str:
+        if isinstance(result, Message):
+            self.session.undelivered -= len(result.body)
+            return result.body[:10].decode()
+        return str(result)
+
+
+def _asMessage(found: object) -> Message | None:
+    assert found is None or isinstance(found, Message)
+    return found
 
 
 class BrokerTestCase(SteppedTestCase):
@@ -252,11 +275,11 @@ class TurnTests(BrokerTestCase):
 
     def test_operations(self) -> None:
         """A turn has so many operations, even if one session is alone."""
-        self.asker.pop(TURN_OPERATIONS + 1)
+        self.asker.pop(TURN_MESSAGES + 1)
         self.turn()
-        self.assertEqual(len(self.asker.told), TURN_OPERATIONS)
+        self.assertEqual(len(self.asker.told), TURN_MESSAGES)
         self.turn()
-        self.assertEqual(len(self.asker.told), TURN_OPERATIONS + 1)
+        self.assertEqual(len(self.asker.told), TURN_MESSAGES + 1)
 
     def test_fair(self) -> None:
         """One with 10,000 operations does not hold up one that has a single one."""
@@ -265,7 +288,7 @@ class TurnTests(BrokerTestCase):
         other.pop()
         self.turn()
         self.assertEqual(other.told, ["None"])
-        self.assertEqual(len(self.asker.told), TURN_OPERATIONS // 2)
+        self.assertEqual(len(self.asker.told), TURN_MESSAGES // 2)
         other.pop()
         self.turn()
         self.assertEqual(len(other.told), 2)
@@ -276,33 +299,35 @@ class TurnTests(BrokerTestCase):
         """With very many sessions each has its share before any has a second one."""
         askers = [self.newAsker() for _ in range(40)]
         for asker in askers:
-            asker.pop(3 * SHARE)
+            asker.pop(3 * SHARE_MESSAGES)
         seen = set()
         for _ in range(3):
             before = sum(len(asker.told) for asker in askers)
             self.turn()
             counts = {len(asker.told) for asker in askers}
             after = sum(len(asker.told) for asker in askers)
-            self.assertLess(after - before, TURN_OPERATIONS + SHARE)
+            self.assertLess(after - before, TURN_MESSAGES + SHARE_MESSAGES)
             seen |= counts
-        self.assertEqual(seen, {0, SHARE, 2 * SHARE})
+        self.assertEqual(seen, {0, SHARE_MESSAGES, 2 * SHARE_MESSAGES})
         self.settle()
-        self.assertEqual({len(asker.told) for asker in askers}, {3 * SHARE})
+        self.assertEqual({len(asker.told) for asker in askers}, {3 * SHARE_MESSAGES})
 
     def test_bytes(self) -> None:
         """A turn ends when it has moved so many bytes."""
-        body = b"x" * (TURN_BYTES // 4)
+        body = b"x" * (TURN_COST // 4 - MESSAGE_COST)
         self.asker.push(*[body] * 6)
         other = self.newAsker()
         other.push(b"y")
         self.turn()
-        self.assertEqual(self.store.status()["messages"], 4)
+        self.assertEqual(self.store.dump().count("y"), 1)
+        self.assertEqual(self.store.status()["messages"], 3)
         self.turn()
         self.assertEqual(self.store.status()["messages"], 7)
 
     def test_exactly(self) -> None:
         """What fills a turn to the brim is its end, for one session or for several."""
-        self.patch(module, "TURN_BYTES", 20)
+        self.patch(module, "TURN_COST", 2 * (MESSAGE_COST + 9))
+        self.patch(module, "SHARE", MESSAGE_COST + 9)
         self.asker.push(*[b"9 bytes.."] * 3)
         self.turn()
         self.assertEqual(self.store.status()["messages"], 2)
@@ -313,10 +338,10 @@ class TurnTests(BrokerTestCase):
         self.turn()
         self.assertEqual(self.store.status()["messages"], 5)
 
-    def test_exactlyOperations(self) -> None:
-        """So in operations."""
-        self.patch(module, "TURN_OPERATIONS", 4)
-        self.patch(module, "SHARE", 2)
+    def test_misses(self) -> None:
+        """What finds nothing counts as well."""
+        self.patch(module, "TURN_COST", 4 * MESSAGE_COST)
+        self.patch(module, "SHARE", 2 * MESSAGE_COST)
         askers = [self.newAsker() for _ in range(3)]
         for asker in askers:
             asker.pop(2)
@@ -373,9 +398,11 @@ class TurnTests(BrokerTestCase):
     def test_full(self) -> None:
         """While the disk is too full a push is refused before it waits."""
         self.broker.full = True
-        operation = self.asker.session.push(b"q", 0, b"a")
+        operation = self.asker.session.push(b"q", 0, b"a", False)
         self.assertTrue(operation.done)
-        self.assertEqual(str(operation.result), "SERVER_ERROR out of disk space")
+        self.assertEqual(
+            list(map(str, operation.results)), ["SERVER_ERROR out of disk space"]
+        )
         self.assertEqual(self.broker.waiting, 0)
 
 
@@ -407,6 +434,32 @@ class ErrorTests(BrokerTestCase):
         self.assertEqual(self.asker.told, [])
         self.flush()
         self.assertEqual(self.asker.told, ["0", "bad page"])
+
+    def test_joined(self) -> None:
+        """Pushes that came together, and pops, fail one by one all the same."""
+        self.store.fill(b"r", b"r")
+        self.store.refuse("push", StoreError("bad page"), b"q", b"bad")
+        push = self.asker.session.push(b"q", 0, b"a", False)
+        push.messages += [(b"q", 0, b"bad"), (b"q", 0, b"b")]
+        pop = self.asker.session.pop([b"q", b"r", b"none"])
+        self.settle()
+        self.assertEqual(list(map(str, push.results)), ["0", "bad page", "1"])
+        self.assertEqual(
+            [message and message.body for message in map(_asMessage, pop.results)],
+            [b"a", b"r", None],
+        )
+        self.assertEqual(self.asker.session.undelivered, 2)
+        self.assertEqual(self.store.dump(), "q 2/1: b\nr 1/1:")
+
+    def test_joinedCounted(self) -> None:
+        """Each of them waits, and counts in a turn."""
+        self.patch(module, "TURN_COST", 2 * MESSAGE_COST)
+        self.patch(module, "SHARE", MESSAGE_COST)
+        self.asker.session.pop([b"q"] * 3)
+        self.asker.pop()
+        self.assertEqual(self.broker.waiting, 4)
+        self.turn()
+        self.assertEqual(self.broker.waiting, 1)
 
     def test_logged(self) -> None:
         """That a turn was undone is logged, with the reason."""
@@ -501,7 +554,7 @@ class ErrorTests(BrokerTestCase):
 
         broken = [self.broker.session(deliver) for _ in range(3)]
         for session in broken:
-            session.push(b"q", 0, b"a")
+            session.push(b"q", 0, b"a", False)
         self.asker.push(b"b")
         self.settle()
         self.assertEqual(len(self.asker.told), 1)
@@ -856,24 +909,24 @@ class DrainTests(BrokerTestCase):
 
     def test_waiting(self) -> None:
         """What waits is run and flushed before."""
-        self.asker.push(*[b"a"] * (TURN_OPERATIONS + 5))
+        self.asker.push(*[b"a"] * (TURN_MESSAGES + 5))
         done = self.broker.drain()
         self.turn()
         self.turn()
-        self.assertEqual(self.store.status()["messages"], TURN_OPERATIONS + 5)
+        self.assertEqual(self.store.status()["messages"], TURN_MESSAGES + 5)
         self.assertNoResult(done)
         self.flush()
         self.assertNoResult(done)
         self.flush()
         self.turn()
         self.successResultOf(done)
-        self.assertEqual(len(self.asker.told), TURN_OPERATIONS + 5)
+        self.assertEqual(len(self.asker.told), TURN_MESSAGES + 5)
 
     def test_putBack(self) -> None:
         """So is what only comes up then."""
         self.store.fill(b"q", b"a")
-        gone = self.broker.session(lambda: self.broker.putBack(b"q", pop.result))
-        pop: Any = gone.pop(b"q")
+        gone = self.broker.session(lambda: self.broker.putBack(b"q", pop.results[0]))
+        pop: Any = gone.pop([b"q"])
         self.turn()
         done = self.broker.drain()
         self.turn()

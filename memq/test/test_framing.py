@@ -86,7 +86,8 @@ class CutTests(SteppedTestCase):
 
     def test_longLines(self) -> None:
         """So where lines, or bodies, are too long."""
-        self.patch(wire, "MAX_LINE", 12)
+        self.patch(framing, "MAX_LINE", 12)
+        self.patch(framing, "KEPT_LINE", 12)
         self.patch(CommandReceiver, "MAX_LENGTH", 13)
         self.test_anyBytes()
 

@@ -24,11 +24,11 @@ from memq.message import (
     unpackPart,
     unpackRecord,
 )
-from memq.protocol import PARTS_AT_ONCE
 from memq.test.harness import Client, Harness, Transport
 from memq.test.stepped import SteppedTestCase
 from memq.test.storetests import dump
 from memq.test.test_bdb import DEADLOCK, BDBTestCase, Failing
+from memq.values import PARTS_AT_ONCE
 
 if TYPE_CHECKING:
     from memq import wire

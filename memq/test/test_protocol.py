@@ -13,7 +13,7 @@ from zope.interface import directlyProvides
 
 from memq import protocol as module
 from memq.errors import DamagedMessage, StoreError, StoreFailed
-from memq.protocol import MAX_BYTES, MAX_REPLIES
+from memq.protocol import COMMAND_LOAD, JOINED, MAX_LOAD
 from memq.session import UNDELIVERED_BYTES
 from memq.test.harness import Client, Harness, Transport
 from memq.test.sessions import VERSION
@@ -32,6 +32,10 @@ def put(queue: bytes, body: bytes) -> bytes:
 def value(queue: bytes, body: bytes) -> bytes:
     """Return the block of a message."""
     return b"VALUE %b 0 %d\r\n%b\r\n" % (queue, len(body), body)
+
+
+#: Commands without a body that a connection may have under way.
+MAX_COMMANDS = MAX_LOAD // COMMAND_LOAD
 
 
 class ProtocolTestCase(SteppedTestCase):
@@ -253,6 +257,80 @@ class FullDiskTests(ProtocolTestCase):
         self.assertEqual(self.client.talk(put(b"q", b"b")), STORED)
 
 
+class JoinedTests(ProtocolTestCase):
+    """Sets, or gets, that come in one packet one behind the other."""
+
+    def test_together(self) -> None:
+        """They are few operations, answered one by one and in order."""
+        count = JOINED + 1
+        bodies = [b"%d" % number for number in range(count)]
+        self.client.send(b"".join([put(b"q", body) for body in bodies]))
+        self.assertEqual(len(self.client.protocol.session.inbox), 2)
+        self.assertEqual(self.client.talk(b""), STORED * count)
+        self.client.send(b"get q\r\n" * (count + 1))
+        self.assertEqual(len(self.client.protocol.session.inbox), 2)
+        self.assertEqual(
+            self.client.talk(b""),
+            b"".join([value(b"q", body) + END for body in bodies]) + END,
+        )
+
+    def test_between(self) -> None:
+        """Whatever comes between them is answered between them."""
+        for between, answer in (
+            (b"version\r\n", VERSION),
+            (b"get none\r\n", END),
+            (b"get none none\r\n", END),
+            (b"delete none\r\n", b"NOT_FOUND\r\n"),
+            (b"set q 0 0 1\r\nabc", b"CLIENT_ERROR bad data chunk\r\n"),
+        ):
+            one = put(b"q", b"1") + between
+            self.assertEqual(
+                self.client.talk(one * 2 + b"get q\r\n"),
+                (STORED + answer) * 2 + value(b"q", b"1") + END,
+            )
+            self.client.talk(b"delete q\r\n")
+
+    def test_packets(self) -> None:
+        """What comes in another packet is another operation."""
+        for _ in range(2):
+            self.client.send(put(b"q", b"1"))
+        self.client.send(b"get q\r\n")
+        self.client.send(b"get q\r\n")
+        self.assertEqual(len(self.client.protocol.session.inbox), 4)
+
+    def test_silently(self) -> None:
+        """One with noreply among them has none."""
+        silent = b"set q 0 0 1 noreply\r\n2\r\n"
+        self.assertEqual(
+            self.client.talk(put(b"q", b"1") + silent * 2 + put(b"q", b"3")),
+            STORED * 2,
+        )
+        self.assertEqual(self.store.dump(), "q 4/0: 1 2 2 3")
+
+    def test_failed(self) -> None:
+        """Each is told its own error."""
+        self.store.refuse("push", StoreError("bad page"), b"q", b"2")
+        self.store.refuse("push", StoreError("bad page"), b"q", b"4", times=2)
+        self.assertEqual(
+            self.client.talk(put(b"q", b"1") + put(b"q", b"2") + put(b"q", b"3")),
+            STORED + b"SERVER_ERROR bad page\r\n" + STORED,
+        )
+        silent = b"set q 0 0 1 noreply\r\n4\r\n"
+        self.assertEqual(self.client.talk(silent * 2), b"")
+        self.assertEqual(self.store.dump(), "q 3/0: 1 3 4")
+        self.assertEqual(self.client.talk(b"stats\r\n").count(b"set_hits 3\r\n"), 1)
+
+    def test_lost(self) -> None:
+        """A client that is gone during the flush gives all of them back."""
+        self.store.fill(b"q", b"a", b"b", b"c")
+        self.client.send(b"get q\r\n" * 4)
+        self.runTurns()
+        self.assertEqual(self.store.dump(), "q 3/3:")
+        self.client.leave()
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "q 3/0: a b c")
+
+
 class MultiGetTests(ProtocolTestCase):
     """A get of several names."""
 
@@ -262,7 +340,7 @@ class MultiGetTests(ProtocolTestCase):
         for name in names:
             self.store.fill(name, b"body of " + name)
         self.client.send(b"get " + b" ".join(names) + b"\r\nversion\r\n")
-        self.assertEqual(len(self.client.protocol.session.inbox), MAX_REPLIES)
+        self.assertEqual(self.harness.broker.waiting, MAX_COMMANDS)
         self.assertEqual(
             self.client.talk(b""),
             b"".join([value(name, b"body of " + name) for name in names])
@@ -273,7 +351,7 @@ class MultiGetTests(ProtocolTestCase):
 
     def test_exactlyOneSlice(self) -> None:
         """A get of as many as fit at once still ends."""
-        for count in range(MAX_REPLIES - 1, MAX_REPLIES + 2):
+        for count in range(MAX_COMMANDS - 1, MAX_COMMANDS + 2):
             self.assertEqual(
                 self.client.talk(b"get" + b" q" * count + b"\r\nversion\r\n"),
                 END + VERSION,
@@ -281,14 +359,14 @@ class MultiGetTests(ProtocolTestCase):
 
     def test_large(self) -> None:
         """Of large messages no more is taken than a client may have undelivered."""
-        names = [b"q%d" % number for number in range(20)]
+        names = [b"q%d" % number for number in range(40)]
         for name in names:
-            self.store.fill(name, b"x" * (UNDELIVERED_BYTES // 4))
+            self.store.fill(name, b"x" * (UNDELIVERED_BYTES // 16))
         self.client.send(b"get " + b" ".join(names) + b"\r\n")
         self.runTurns()
-        self.assertEqual(self.store.status()["messages"], 16)
+        self.assertEqual(self.store.status()["messages"], 24)
         self.harness.settle()
-        self.assertEqual(self.client.read().count(b"VALUE"), 20)
+        self.assertEqual(self.client.read().count(b"VALUE"), 40)
 
     def test_error(self) -> None:
         """An error ends it, and messages behind the error stay where they were."""
@@ -344,24 +422,24 @@ class PauseTests(ProtocolTestCase):
 
     def test_replies(self) -> None:
         """With too many replies under way it is not read from; nothing is lost."""
-        self.client.send(put(b"q", b"x") * (MAX_REPLIES + 10))
+        self.client.send(put(b"q", b"x") * (MAX_COMMANDS + 10))
         self.assertTrue(self.client.isPaused)
-        self.assertEqual(len(self.client.protocol.session.inbox), MAX_REPLIES)
+        self.assertEqual(self.harness.broker.waiting, MAX_COMMANDS)
         self.client.send(b"get q\r\n")
         self.assertEqual(
             self.client.talk(b""),
-            STORED * (MAX_REPLIES + 10) + value(b"q", b"x") + END,
+            STORED * (MAX_COMMANDS + 10) + value(b"q", b"x") + END,
         )
         self.assertFalse(self.client.isPaused)
 
     def test_bytes(self) -> None:
         """So with too many bytes of bodies."""
-        self.patch(module, "MAX_BYTES", 100)
+        self.patch(module, "MAX_LOAD", 100 + 2 * COMMAND_LOAD)
         self.client.send(put(b"q", b"x" * 60))
         self.assertFalse(self.client.isPaused)
         self.client.send(put(b"q", b"y" * 40) + put(b"q", b"z"))
         self.assertTrue(self.client.isPaused)
-        self.assertEqual(len(self.client.protocol.session.inbox), 2)
+        self.assertEqual(self.harness.broker.waiting, 2)
         self.assertEqual(self.client.talk(b""), STORED * 3)
         self.client.send(put(b"q", b"x" * 60))
         self.assertFalse(self.client.isPaused)
@@ -370,15 +448,15 @@ class PauseTests(ProtocolTestCase):
         """Bodies that were refused do not count for ever."""
         self.harness.broker.full = True
         for _ in range(5):
-            body = b"x" * (MAX_BYTES // 4)
+            body = b"x" * (MAX_LOAD // 4)
             self.assertEqual(self.client.talk(put(b"q", body)), NO_SPACE)
         self.assertFalse(self.client.isPaused)
 
     def test_answeredAtOnce(self) -> None:
         """Replies that need no store do not pile up at all."""
         self.patch(self.client.transport, "pauseProducing", self.fail)
-        self.client.send(b"version\r\n" * (MAX_REPLIES * 2))
-        self.assertEqual(self.client.read(), VERSION * (MAX_REPLIES * 2))
+        self.client.send(b"version\r\n" * (MAX_COMMANDS * 2))
+        self.assertEqual(self.client.read(), VERSION * (MAX_COMMANDS * 2))
         self.assertFalse(self.client.isPaused)
 
     def test_notReading(self) -> None:
@@ -414,8 +492,8 @@ class PauseTests(ProtocolTestCase):
             self.client.stopReading()
 
         self.patch(self.client.transport, "write", fullAfterwards)
-        self.client.send(b"version\r\n" * (MAX_REPLIES + 5))
-        self.assertEqual(self.client.read(), VERSION * MAX_REPLIES)
+        self.client.send(b"version\r\n" * (MAX_COMMANDS + 5))
+        self.assertEqual(self.client.read(), VERSION * MAX_COMMANDS)
         self.client.startReading()
         self.assertEqual(self.client.read(), VERSION * 5)
 
@@ -429,7 +507,7 @@ class PauseTests(ProtocolTestCase):
             self.client.startReading()
 
         self.patch(self.client.transport, "write", sendAtOnce)
-        count = MAX_REPLIES * 2 + 7
+        count = MAX_COMMANDS * 2 + 7
         self.assertEqual(self.client.talk(b"version\r\n" * count), VERSION * count)
         self.assertEqual(
             self.client.talk(put(b"q", b"x") * count + b"get q\r\n"),
@@ -446,13 +524,13 @@ class PauseTests(ProtocolTestCase):
 
     def test_pausedTwice(self) -> None:
         """One that does not read and has much under way goes on after both."""
-        self.client.send(put(b"q", b"x") * (MAX_REPLIES + 1))
+        self.client.send(put(b"q", b"x") * (MAX_COMMANDS + 1))
         self.client.stopReading()
         self.harness.settle()
         self.assertEqual(self.store.dump(), "")
         self.client.startReading()
         self.assertTrue(self.client.isPaused)
-        self.assertEqual(self.client.talk(b""), STORED * (MAX_REPLIES + 1))
+        self.assertEqual(self.client.talk(b""), STORED * (MAX_COMMANDS + 1))
 
 
 class EndTests(ProtocolTestCase):

@@ -351,22 +351,22 @@ class ReplyTests(SynchronousTestCase):
     @given(names, some.integers(0, 2**32 - 1), some.binary())
     def test_anyValue(self, name: bytes, flags: int, body: bytes) -> None:
         """Whatever the message, its bytes are where the line says."""
-        line, rest = formatValue(name, flags, body).split(b"\r\n", 1)
+        line, rest = formatValue(name, flags, body, b"END").split(b"\r\n", 1)
         self.assertEqual(
             line.split(b" "), [b"VALUE", name, b"%d" % flags, b"%d" % len(body)]
         )
-        self.assertEqual(rest, body + b"\r\n")
+        self.assertEqual(rest, body + b"\r\nEND")
 
     def test_value(self) -> None:
         """A VALUE block has name, flags and bytes, then the body."""
         self.assertEqual(
-            formatValue(b"q", 4294967295, b"a\r\nb"),
-            b"VALUE q 4294967295 4\r\na\r\nb\r\n",
+            formatValue(b"q", 4294967295, b"a\r\nb", b"END"),
+            b"VALUE q 4294967295 4\r\na\r\nb\r\nEND",
         )
 
     def test_valueWithSequence(self) -> None:
         """For a gets there is a fourth number."""
-        self.assertEqual(formatValue(b"q", 0, b"", 9), b"VALUE q 0 0 9\r\n\r\n")
+        self.assertEqual(formatValue(b"q", 0, b"", b"E", 9), b"VALUE q 0 0 9\r\n\r\nE")
 
     def test_version(self) -> None:
         """VERSION has three numbers with dots, and the first is never 0."""

@@ -1,0 +1,147 @@
+"""Replies of more than one piece: a get of many names, and a body in parts."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from twisted.logger import Logger
+
+from memq import wire
+from memq.errors import DamagedMessage, QueueError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from memq.message import Message
+    from memq.operations import Operation, Pop
+    from memq.protocol import QueueProtocol
+
+#: Parts of a body that are sent before others have their turn.
+PARTS_AT_ONCE = 16
+
+_log = Logger()
+
+
+class MultiGet:
+    """A get of several names: VALUE blocks, then END or the first error."""
+
+    __slots__ = ("_error", "_protocol", "_queues", "_withSequence")
+
+    def __init__(
+        self, protocol: QueueProtocol, queues: Iterable[bytes], withSequence: bool
+    ) -> None:
+        """Begin to get a message from each of these queues."""
+        self._protocol = protocol
+        self._queues = iter(queues)
+        self._withSequence = withSequence
+        self._error: QueueError | None = None
+
+    def next(self, most: int) -> list[bytes]:
+        """Return the next names to ask for, none when that is all."""
+        if self._error is not None:
+            return []
+        return list(islice(self._queues, most))
+
+    def render(self, operation: Pop) -> bytes:
+        """Return the blocks of some messages."""
+        return self._protocol.renderEach(operation, self._renderFound, self.render)
+
+    def _renderFound(self, queue: bytes, found: Message | QueueError | None) -> bytes:
+        if found is None:
+            return b""
+        if isinstance(found, QueueError):
+            self._error = self._error or found
+            return b""
+        if self._error is not None:
+            # The reply has ended in an error: this message must not be lost.
+            self._protocol.giveBack(queue, found)
+            return b""
+        return self._protocol.renderValue(queue, found, withSequence=self._withSequence)
+
+    def renderEnd(self, operation: Operation) -> bytes:
+        """Return what ends the reply."""
+        if self._error is None:
+            return wire.END
+        return self._protocol.renderError(self._error)
+
+
+class LargeValue:
+    """A message that is being sent in parts, after its head."""
+
+    __slots__ = (
+        "_end",
+        "_message",
+        "_next",
+        "_protocol",
+        "_queue",
+        "_setAside",
+        "_waits",
+    )
+
+    def __init__(
+        self, protocol: QueueProtocol, queue: bytes, message: Message, end: bytes
+    ) -> None:
+        """Begin with the first part.
+
+        :param end: what comes after the block.
+        """
+        self._protocol = protocol
+        self._queue = queue
+        self._message = message
+        self._end = end
+        self._next = 0
+        #: Whether the message has turned out to be damaged.
+        self._setAside = False
+        #: Whether others have their turn before it goes on.
+        self._waits = False
+
+    def send(self) -> bool:
+        """Send as many parts as the client takes; return whether that was all."""
+        protocol, large = self._protocol, self._message.large
+        assert large is not None
+        most = self._next + PARTS_AT_ONCE
+        while not protocol.session.blocked and not self._waits:
+            if self._next == large.parts:
+                protocol.sent()
+                protocol.send(b"\r\n" + self._end)
+                protocol.session.delivered(large)
+                return True
+            if self._next == most:
+                self._waits = True
+                protocol.session.later(self._goOn)
+                break
+            try:
+                part = protocol.session.part(large, self._next)
+            except QueueError as error:
+                self._giveUp(error)
+                break
+            self._next += 1
+            protocol.send(part)
+        return False
+
+    def _goOn(self) -> None:
+        self._waits = False
+        self._protocol.deliver()
+
+    def _giveUp(self, error: QueueError) -> None:
+        """Cut the connection: there is no other way to tell that no more will come."""
+        protocol = self._protocol
+        _log.error(
+            "A message of {size} bytes of queue {queue!r} breaks off: {error}",
+            size=self._message.size,
+            queue=self._queue,
+            error=error,
+        )
+        # Nothing of the next replies may follow: they would pass for the rest.
+        self._waits = True
+        if isinstance(error, DamagedMessage):
+            self._setAside = True
+            protocol.session.setAside(self._message)
+        protocol.transport.abortConnection()
+
+    def giveBack(self) -> None:
+        """Put the message back, unless it is damaged: its reader is gone."""
+        self._protocol.sent()
+        if not self._setAside:
+            self._protocol.giveBack(self._queue, self._message)
