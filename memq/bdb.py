@@ -310,12 +310,17 @@ class BDBStore:
         entry = self._catalog.forPop(queue)
         if entry is None:
             return None
+        id = entry.id
         try:
             cursor = self._cursor
-            if cursor is None:
-                cursor = self._cursor = self._messages.cursor(self._transaction)
-            key, record = self._seek(cursor, entry)
-            id, sequence = _unpackKey(key)
+            if self._cursorIn == id:
+                found = cursor.next()
+            else:
+                if cursor is None:
+                    cursor = self._cursor = self._messages.cursor(self._transaction)
+                found = cursor.set_range(_packKey(id, entry.head))
+            sequence = self._sequence(entry, found)
+            key, record = found
             message: Message | QueueError
             try:
                 message = unpackRecord(id, sequence, record)
@@ -332,19 +337,20 @@ class BDBStore:
         entry.head = sequence + 1
         return message
 
-    def _seek(self, cursor: Any, entry: Queue) -> tuple[bytes, bytes]:
-        """Return key and record of a queue's head, and leave the cursor on it."""
-        found: tuple[bytes, bytes] | None
-        if self._cursorIn == entry.id and cursor is self._cursor:
-            found = cursor.next()
-        else:
-            found = cursor.set_range(_packKey(entry.id, entry.head))
-        if found is None or not found[0].startswith(_ID.pack(entry.id)):
-            raise StoreError(
-                f"queue {entry.name!r} has lost messages: its counts say "
-                f"{entry.pushed} set and {entry.taken} taken, but none is there"
-            )
-        return found
+    def _sequence(self, entry: Queue, found: tuple[bytes, bytes] | None) -> int:
+        """Return the number of a queue's head.
+
+        :param found: key and record at the lowest place where it may be.
+        """
+        sequence: int
+        if found is not None:
+            id, sequence = _unpackKey(found[0])
+            if id == entry.id:
+                return sequence
+        raise StoreError(
+            f"queue {entry.name!r} has lost messages: its counts say "
+            f"{entry.pushed} set and {entry.taken} taken, but none is there"
+        )
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
@@ -354,14 +360,14 @@ class BDBStore:
         try:
             cursor = self._messages.cursor(self._transaction)
             try:
-                key, record = self._seek(cursor, entry)
+                found = cursor.set_range(_packKey(entry.id, entry.head))
             finally:
                 cursor.close()
         except ERRORS as error:
             raise self._environment.error(error) from error
-        id, sequence = _unpackKey(key)
+        sequence = self._sequence(entry, found)
         try:
-            return unpackRecord(id, sequence, record)
+            return unpackRecord(entry.id, sequence, found[1])
         except DamagedRecord as error:
             return DamagedMessage(f"message {sequence} of its queue: {error}")
 
