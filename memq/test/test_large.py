@@ -182,6 +182,35 @@ class LargeTests(SteppedTestCase):
             )
         )
 
+    def test_amongOthers(self) -> None:
+        """So among gets, or sets, that come in one packet."""
+        whole = body(70000)
+        small = b"set q 0 0 1\r\n%b\r\n"
+        large = b"set q 5 0 70000\r\n%b\r\n" % whole
+        data = small % b"a" + large + large + small % b"b" + small % b"c"
+        self.assertEqual(self.client.talk(data), b"STORED\r\n" * 5)
+        value = b"VALUE q 0 1\r\n%b\r\nEND\r\n"
+        largeValue = b"VALUE q 5 70000\r\n%b\r\nEND\r\n" % whole
+        expected = value % b"a" + largeValue * 2 + value % b"b" + value % b"c"
+        reply = self.client.talk(b"get q\r\n" * 6 + b"version\r\n")
+        self.assertTrue(reply.startswith(expected + b"END\r\nVERSION"))
+        self.assertEqual(self.client.protocol._load, 0)
+        self.assertTrue(self.swept())
+
+    def test_leavesAmongOthers(self) -> None:
+        """A client that leaves then gives back that one and those behind it."""
+        self.client.talk(b"set q 0 0 1\r\na\r\n")
+        self.set((PARTS_AT_ONCE + 2) * PART_SIZE)
+        self.client.talk(b"set q 0 0 1\r\nb\r\n")
+        self.client.send(b"get q\r\n" * 4)
+        self.harness.reactor.iterate()
+        self.harness.flushPool.step()
+        self.harness.reactor.iterate()
+        self.assertTrue(self.client.read().startswith(b"VALUE q 0 1\r\na\r\nEND"))
+        self.client.leave()
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "q 3/1:  b")
+
     def test_noreply(self) -> None:
         """So is one that nobody wants to hear of."""
         written: list[bytes] = []

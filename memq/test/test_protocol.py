@@ -444,6 +444,15 @@ class PauseTests(ProtocolTestCase):
         self.client.send(put(b"q", b"x" * 60))
         self.assertFalse(self.client.isPaused)
 
+    def test_gets(self) -> None:
+        """So with too many gets."""
+        self.client.send(b"get q\r\n" * (MAX_COMMANDS + 10))
+        self.assertTrue(self.client.isPaused)
+        self.assertEqual(self.harness.broker.waiting, MAX_COMMANDS)
+        self.assertEqual(self.client.talk(b""), END * (MAX_COMMANDS + 10))
+        self.assertFalse(self.client.isPaused)
+        self.assertEqual(self.client.protocol._load, 0)
+
     def test_refusedBytes(self) -> None:
         """Bodies that were refused do not count for ever."""
         self.harness.broker.full = True
