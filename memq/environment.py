@@ -22,6 +22,7 @@ except ImportError:
     from bsddb3 import db
 
 from memq.errors import HomeError, StoreError, StoreFailed
+from memq.files import syncFile
 from memq.marker import Marker, logName, readMarker, writeMarker
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ class Environment:
         )
         self._handle: Any = None
         self._checkpointAt = (1, 0)
+        #: The files of the tables that were opened.
+        self._tables: list[str] = []
         #: What the store cannot come back from, once it has happened.
         self._failure: StoreFailed | None = None
 
@@ -156,6 +159,7 @@ class Environment:
         flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
         table.open(name, None, db.DB_BTREE, flags, _FILE_MODE)
         table.set_get_returns_none(2)
+        self._tables.append(path)
         return table
 
     def begin(self) -> Any:
@@ -243,12 +247,20 @@ class Environment:
         self._checkpointAt = (file, offset)
 
     def trickle(self, percent: int) -> int:
-        """Write changed pages until this much of the cache is clean."""
+        """Write changed pages until this much of the cache is clean.
+
+        They are synced as well, or the next checkpoint would find them all at once, and
+        a flush of the log would wait behind that.
+        """
         self.refuseAfterFailure()
         try:
-            return int(self._handle.memp_trickle(percent))
-        except ERRORS as error:
+            pages = int(self._handle.memp_trickle(percent))
+            if pages:
+                for path in self._tables:
+                    syncFile(path)
+        except (*ERRORS, OSError) as error:
             raise self.error(error) from error
+        return pages
 
     def removeLogs(self) -> int:
         """Remove the log files before the last checkpoint and the marker."""

@@ -31,3 +31,18 @@ def syncDirectory(path: str) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def syncFile(path: str) -> None:
+    """Make durable what was written to a file, by whomever; no-op when it is gone.
+
+    :raise OSError: when there is no room, or the disk fails.
+    """
+    try:
+        file = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        os.fdatasync(file)
+    finally:
+        os.close(file)

@@ -839,6 +839,19 @@ class UpkeepTests(BDBTestCase):
         self.fill(store, b"q", *[b"x" * 1000] * 200)
         self.assertGreater(store.trickle(100), 0)
 
+    def test_trickleSyncs(self) -> None:
+        """They are on the disk then; a disk that fails at it is the store's end."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x" * 1000] * 200)
+        error = OSError(errno.EIO, "Input/output error")
+
+        def fail(file: int) -> None:
+            raise error
+
+        self.patch(os, "fdatasync", fail)
+        self.assertRaises(StoreFailed, store.trickle, 100)
+        self.assertRaises(StoreFailed, store.begin)
+
     def test_pageSize(self) -> None:
         """A new home gets the page size that was asked for, and keeps it."""
         store = self.openStore(SMALL._replace(pageSize=8192))

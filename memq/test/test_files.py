@@ -6,7 +6,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.files import replaceFile, syncDirectory
+from memq.files import replaceFile, syncDirectory, syncFile
 
 
 class ReplaceFileTests(SynchronousTestCase):
@@ -69,3 +69,12 @@ class ReplaceFileTests(SynchronousTestCase):
     def test_noDirectory(self) -> None:
         """A directory that is not there cannot be synced."""
         self.assertRaises(OSError, syncDirectory, self.path)
+
+    def test_syncFile(self) -> None:
+        """A file that others wrote can be synced, and one that is gone need not be."""
+        synced: list[int] = []
+        self.patch(os, "fdatasync", lambda file: synced.append(os.fstat(file).st_size))
+        replaceFile(self.path, b"content")
+        syncFile(self.path)
+        syncFile(self.path + ".gone")
+        self.assertEqual(synced, [7])
