@@ -7,6 +7,10 @@ What lies where:
     HOME/memq/lock      locked (flock) as long as a server runs; text: its pid
     HOME/memq/VERSION   text: the format that the store was written in, and LF
 
+Formats: in 1 all messages are in the file ``messages``; in 2 a row of the store's
+says in which file they are (memq/rotation.py).  A home begins with 1, which older
+memqs read, and goes up to 2 before there is such a row.
+
 A second server in one home would run recovery under the first one and destroy
 it, so nobody opens a store without :meth:`Home.prepare`.  The lock belongs to
 the open file, not to the process: it is kept through the forks of a daemon,
@@ -24,8 +28,10 @@ from contextlib import suppress
 from memq.errors import HomeError
 from memq.files import replaceFile, syncDirectory
 
-#: The format of the files in HOME/memq that this memq reads and writes.
-FORMAT = 1
+#: The format that a new home begins with.
+FIRST_FORMAT = 1
+#: The newest format of the files in HOME/memq that this memq reads and writes.
+FORMAT = 2
 
 #: MemcacheQ's list of queues; beside it, one of these makes a home MemcacheQ's.
 _QUEUE_LIST = "queue.list"
@@ -38,6 +44,7 @@ class Home:
     :ivar path: HOME, absolute.
     :ivar directory: HOME/memq, where the store keeps its files.
     :ivar isNew: whether no store was finished in it yet; known after ``prepare``.
+    :ivar format: the format of what is in it; known after ``prepare``.
     """
 
     def __init__(self, path: str) -> None:
@@ -45,6 +52,7 @@ class Home:
         self.path = os.path.abspath(path)
         self.directory = os.path.join(self.path, "memq")
         self.isNew = True
+        self.format = FIRST_FORMAT
         self._lock: int | None = None
 
     def prepare(self) -> None:
@@ -75,13 +83,15 @@ class Home:
             os.pwrite(self._lock, text, 0)
             os.truncate(self._lock, len(text))
 
-    def writeVersion(self) -> None:
-        """Write down, durably, that a store of this format is complete here.
+    def writeVersion(self, format: int = FIRST_FORMAT) -> None:
+        """Write down, durably, that a store of a format is complete here.
 
+        :param format: 1 to FORMAT; a memq that does not know it leaves the home alone.
         :raise OSError: when that cannot be; the home is as new as it was.
         """
-        replaceFile(os.path.join(self.directory, "VERSION"), b"%d\n" % FORMAT)
+        replaceFile(os.path.join(self.directory, "VERSION"), b"%d\n" % format)
         self.isNew = False
+        self.format = format
 
     def release(self) -> None:
         """Let another server have the home; no-op when it is not held."""
@@ -119,7 +129,7 @@ class Home:
         self.writePid()
 
     def _readVersion(self) -> None:
-        """Set ``isNew``.
+        """Set ``isNew`` and ``format``.
 
         :raise HomeError: when the files are of a format that is not known.
         """
@@ -141,6 +151,7 @@ class Home:
                 f"{FORMAT}); start it with that one, or give another --home"
             )
         self.isNew = False
+        self.format = int(text)
 
     def _error(self, why: str) -> HomeError:
         """Return the error that says ``why``, in one line."""

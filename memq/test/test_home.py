@@ -172,13 +172,22 @@ class VersionTests(HomeTestCase):
         with open(self.version) as file:
             self.assertEqual(file.read(), "1\n")
 
+    def test_formats(self) -> None:
+        """A home is read in each format, and tells which it is."""
+        home = self.prepared()
+        self.assertEqual(home.format, 1)
+        home.writeVersion(2)
+        self.assertEqual(home.format, 2)
+        home.release()
+        self.assertEqual(self.prepared().format, 2)
+
     def test_newer(self) -> None:
         """A home of a newer format is refused, and not held."""
-        write(self.version, "2\n")
+        write(self.version, "3\n")
         for _ in range(2):
             self.assertEqual(
                 self.refused(),
-                "written by a newer memq (format 2, and this one reads 1); start it "
+                "written by a newer memq (format 3, and this one reads 2); start it "
                 "with that one, or give another --home",
             )
 
