@@ -9,11 +9,12 @@ Everything lies in one transactional environment in HOME/memq/:
   both big-endian, so that a queue's messages stand together in their order;
   value = a record, see :mod:`memq.message`.  Large bodies are kept in parts,
   as if in a queue with the id 0: key = 0 (u32), id of the body (u64), number of
-  the part (u32).
+  the part (u32).  When little is left in a large file, it moves to another one,
+  ``messages.1`` and so on, see :mod:`memq.rotation`.
 - ``queues``, a BTREE: key = name of the queue, value = its row, see
   :mod:`memq.catalog`.  Names have no byte below 0x21; the keys that begin with
-  a zero byte are the store's own: the id counter, tombstones, and damaged
-  records set aside.
+  a zero byte are the store's own: the id counter, tombstones, damaged
+  records set aside, and the row that names the file of the messages.
 - ``log.*``, Berkeley DB's write-ahead log, and ``safe``, the marker, see
   :mod:`memq.environment`.
 
@@ -64,9 +65,10 @@ from memq.message import (
     unpackPart,
     unpackRecord,
 )
+from memq.rotation import Rotation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from memq.environment import StoreSettings
     from memq.home import Home
@@ -104,6 +106,8 @@ class BDBStore:
         self._deletedInTransaction: list[bytes] = []
         #: Ids of bodies count up from anywhere, so that none is met twice.
         self._lastBody = int.from_bytes(os.urandom(7), "big")
+        self._rotation: Rotation | None = None
+        #: Always the rotation's table.
         self._messages: Any = None
         self._queues: Any = None
         self._transaction: Any = None
@@ -121,10 +125,15 @@ class BDBStore:
             self._environment.open()
             # Only a new home gets new tables: a lost one must not become an empty one.
             create = db.DB_CREATE if self._home.isNew else 0
-            self._messages = self._environment.openTable("messages", create)
             self._queues = self._environment.openTable("queues", create)
+            self._rotation = Rotation(
+                self._environment, self._home, self._queues, self._catalog.waiting
+            )
+            self._rotation.open(create)
+            self._messages = self._rotation.table
             self._load()
             self.checkpoint()
+            self._rotation.removeStrays()
             if self._home.isNew:
                 self._home.writeVersion()
         except HomeError:
@@ -160,7 +169,7 @@ class BDBStore:
 
     def close(self) -> None:
         """Make everything durable and close the environment."""
-        self._messages = self._queues = None
+        self._messages = self._queues = self._rotation = None
         self._environment.close()
 
     def flush(self) -> None:
@@ -178,6 +187,11 @@ class BDBStore:
     def removeLogs(self) -> int:
         """Remove the log files before the last checkpoint and the marker."""
         return self._environment.removeLogs()
+
+    def tidy(self) -> int:
+        """Make the next file of messages, or remove the last one."""
+        assert self._rotation is not None
+        return self._rotation.tidy()
 
     def logged(self) -> int:
         """Return the bytes of log since the last checkpoint."""
@@ -429,28 +443,37 @@ class BDBStore:
         self._deletedInTransaction.append(prefix)
 
     def isUnswept(self) -> bool:
-        """Return whether there is something to sweep."""
-        return bool(self._deleted)
+        """Return whether something is to be removed, or to be moved."""
+        assert self._rotation is not None
+        return bool(self._deleted) or self._rotation.step is not None
 
     def sweep(self, limit: int) -> bool:
-        """Remove some of what was deleted first."""
-        if not self._deleted:
+        """Remove some of what was deleted first; move messages when that is gone."""
+        assert self._rotation is not None
+        step = self._removeFirst if self._deleted else self._rotation.step
+        if step is None:
             return False
-        prefix = next(iter(self._deleted))
         self.begin()
         try:
-            done = self._remove(prefix, limit)
-            tombstone = _TOMBSTONE + prefix
-            # A body whose first part could not be kept has none.
-            if done and self._queues.exists(tombstone, self._transaction):
-                self._queues.delete(tombstone, self._transaction)
+            settle = step(self._transaction, limit)
         except ERRORS as error:
             self.abort()
             raise self._environment.error(error) from error
         self.commit()
-        if done:
-            del self._deleted[prefix]
-        return bool(self._deleted)
+        settle()
+        self._messages = self._rotation.table
+        return self.isUnswept()
+
+    def _removeFirst(self, transaction: Any, limit: int) -> Callable[[], object]:
+        """Remove some of what was deleted first; return what to do after the commit."""
+        prefix = next(iter(self._deleted))
+        if not self._remove(prefix, limit):
+            return lambda: None
+        tombstone = _TOMBSTONE + prefix
+        # A body whose first part could not be kept has none.
+        if self._queues.exists(tombstone, transaction):
+            self._queues.delete(tombstone, transaction)
+        return lambda: self._deleted.pop(prefix)
 
     def _remove(self, prefix: bytes, limit: int) -> bool:
         """Remove records whose keys begin so; return whether none is left."""

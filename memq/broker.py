@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -56,8 +57,10 @@ if TYPE_CHECKING:
 TURN_COST = 1024 * 1024
 #: A session's share of a turn that others take part in.
 SHARE = 64 * 1024
-#: The most messages of deleted queues that are removed between two turns.
+#: The most messages that are swept, removed or moved, between two turns.
 SWEEP_MESSAGES = 100
+#: Seconds until a sweep that failed is tried again.
+SWEEP_AGAIN = 60.0
 
 _log = Logger()
 
@@ -97,8 +100,8 @@ class Broker:
         self._committed: list[Operation] = []
         self._flushing: list[Operation] = []
         self._failure: StoreFailed | None = None
-        #: Whether messages of deleted queues are removed.
-        self._sweeps = True
+        #: When sweeping may go on, by the clock.
+        self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
         self._own = self.session(self._cbPutBack)
         self._puttingBack: deque[PutBack] = deque()
@@ -110,9 +113,14 @@ class Broker:
         """
         return Session(self, deliver)
 
-    def start(self) -> None:
-        """Begin: a queue may have been deleted just before the last stop."""
-        self._schedule()
+    def sweep(self) -> None:
+        """Let the store sweep between turns, if it has something to sweep.
+
+        Turns notice by themselves; so this is for when there may be none: at the start,
+        and after ``tidy``.
+        """
+        if self._clock.seconds() >= self._sweepsFrom and self._store.isUnswept():
+            self._schedule()
 
     @property
     def waiting(self) -> int:
@@ -164,10 +172,9 @@ class Broker:
     def drain(self) -> Deferred[None]:
         """Return a Deferred that fires when nothing waits any more.
 
-        Queues that were deleted are not swept any further; the next start goes
-        on with it.
+        Nothing is swept any further; the next start goes on with it.
         """
-        self._sweeps = False
+        self._sweepsFrom = inf
         self._idle = Deferred()
         self._schedule()
         return self._idle
@@ -197,7 +204,7 @@ class Broker:
             self._refuseWaiting(self._failure)
         elif self._waiting:
             self._run()
-        sweeping = self._sweeps and self._failure is None and self._sweep()
+        sweeping = self._failure is None and self._sweep()
         if self._waiting or sweeping:
             self._schedule()
         elif self._idle is not None and not (self._committed or self._flushing):
@@ -350,16 +357,19 @@ class Broker:
                 _log.failure("A reply could not be delivered")
 
     def _sweep(self) -> bool:
-        """Remove some messages of deleted queues; return whether to go on."""
+        """Sweep some messages; return whether to go on."""
         store = self._store
+        now = self._clock.seconds()
+        if now < self._sweepsFrom or not store.isUnswept():
+            return False
         try:
-            return store.isUnswept() and store.sweep(SWEEP_MESSAGES)
+            return store.sweep(SWEEP_MESSAGES)
         except StoreFailed as error:
             self.fail(error)
         except Exception as error:
-            self._sweeps = False
+            self._sweepsFrom = now + SWEEP_AGAIN
             why = _asQueueError(error)
-            _log.error("Messages of deleted queues wait for a start: {why}", why=why)
+            _log.error("Room is not given back before the next try: {why}", why=why)
         return False
 
     def _cbPutBack(self) -> None:

@@ -198,5 +198,8 @@ class Catalog:
 
     def status(self) -> dict[str, int]:
         """Return how many queues there are, and how many messages wait in them."""
-        waiting = sum(queue.pushed - queue.taken for queue in self.queues.values())
-        return {"queues": len(self.queues), "messages": waiting}
+        return {"queues": len(self.queues), "messages": self.waiting()}
+
+    def waiting(self) -> int:
+        """Return how many messages wait in all queues."""
+        return sum(queue.pushed - queue.taken for queue in self.queues.values())

@@ -143,15 +143,16 @@ class Environment:
         environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
         environment.open(self._home.directory, _ENVIRONMENT_FLAGS, _FILE_MODE)
 
-    def openTable(self, name: str, flags: int) -> Any:
+    def openTable(self, name: str, flags: int, pageSize: int = 0) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
 
         :param name: that of its file.
         :param flags: for Berkeley DB, beside those that every table has.
+        :param pageSize: bytes of a page if it is made, 0 for what the settings say.
         :raise HomeError: when it is not there.
         """
         table = db.DB(self._handle)
-        table.set_pagesize(self._settings.pageSize)
+        table.set_pagesize(pageSize or self._settings.pageSize)
         table.set_flags(db.DB_CHKSUM)
         path = os.path.join(self._home.directory, name)
         if not flags & db.DB_CREATE and not os.path.exists(path):

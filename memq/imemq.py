@@ -6,7 +6,7 @@ the caller keeps them apart:
 - *transactions* (``begin`` to ``commit`` or ``abort``, and what stands between
   them) come from one thread only, one transaction at a time;
 - *maintenance* (``open``, ``flush``, ``checkpoint``, ``trickle``,
-  ``removeLogs``, ``close``) may block for long and comes from other threads;
+  ``removeLogs``, ``tidy``, ``close``) may block for long and comes from other threads;
   it holds no locks that a transaction could wait for.
 
 A commit makes changes visible; only ``flush`` makes them durable.  Whoever
@@ -164,18 +164,19 @@ class IQueueStore(Interface):
         """
 
     def isUnswept() -> bool:
-        """Return whether anything that nobody can read is still to be removed.
+        """Return whether there is anything for ``sweep`` to do.
 
         That is messages of deleted queues and parts of released bodies; those of a
-        queue whose deletion is not committed yet do not count.
+        queue whose deletion is not committed yet do not count.  And it is what a
+        store rearranges to give room back; ``tidy`` begins that.
         """
 
     def sweep(limit: int) -> bool:
-        """Remove some of that, in a transaction of its own.
+        """Do some of that, in a transaction of its own; clients see no difference.
 
-        :param limit: the most messages and parts that are removed, 1 or more.
-        :return: whether there is more to remove.
-        :raise memq.errors.StoreError: when nothing was removed.
+        :param limit: the most messages and parts that are touched, 1 or more.
+        :return: whether there is more to do.
+        :raise memq.errors.StoreError: when nothing was done.
         """
 
     def counts() -> Iterable[QueueCount]:
@@ -209,6 +210,15 @@ class IQueueStore(Interface):
 
         :return: files removed.
         :raise memq.errors.StoreError: when it failed.
+        """
+
+    def tidy() -> int:
+        """Give room back; called about once a second.
+
+        What takes long is done here, what has to be a transaction by ``sweep``.
+
+        :return: bytes given back.
+        :raise memq.errors.StoreError: when it failed; a later call tries again.
         """
 
     def logged() -> int:

@@ -174,7 +174,7 @@ class QueueService(Service):
     def _cbListen(self, _: None) -> Deferred[None] | None:
         if not self.running:
             return None
-        self._broker.start()
+        self._broker.sweep()
         ports = [
             listener.listen(self._reactor, self._factory).addCallback(self._cbListening)
             for listener in self._listeners

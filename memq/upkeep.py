@@ -5,7 +5,9 @@
   sooner when there is little else to do;
 - log removal after each checkpoint, unless the logs are to be kept;
 - with no-sync, a flush a second, which is what a power cut can cost;
-- watch the room on the file system: below --min-free, pushes are refused.
+- watch the room on the file system: below --min-free, pushes are refused;
+- let the store tidy: what it has to do for that in transactions, it sweeps in the
+  broker, between turns.
 
 A failure is logged with its cause and tried again at the next round; one that
 the store cannot come back from ends the broker.
@@ -152,7 +154,21 @@ class Upkeep:
     def _watch(self) -> Deferred[None]:
         done = self._look()
         done.addCallback(self._cbLooked)
+        done.addCallback(lambda _: self._run(self._tidy))
+        done.addCallbacks(self._cbTidied, self._ebWork)
         return done
+
+    def _tidy(self) -> int:
+        room = self._store.tidy()
+        if room and self._settings.removeLogs:
+            # There was a checkpoint just now.
+            self._store.removeLogs()
+        return room
+
+    def _cbTidied(self, room: int) -> None:
+        if room:
+            _log.info("{room} bytes of a drained file are given back", room=room)
+        self._broker.sweep()
 
     def _cbLooked(self, _: None) -> Deferred[None] | None:
         # Taking messages out writes to the log, and must not fill the rest.

@@ -44,6 +44,8 @@ class FakeStore(MemoryStore):
     :ivar damaged: what ``pop`` returns instead of a queue's head.
     :ivar free: what ``freeBytes`` says.
     :ivar log: what ``logged`` says.
+    :ivar tidied: what the next calls of ``tidy`` return; noted as long as there is any.
+    :ivar unswept: how many more slices there are to sweep, beside what was deleted.
     """
 
     def __init__(self) -> None:
@@ -53,6 +55,8 @@ class FakeStore(MemoryStore):
         self.damaged: dict[bytes, QueueError] = {}
         self.free: int | None = None
         self.log = 0
+        self.tidied: list[int] = []
+        self.unswept = 0
         self._refusals: list[_Refusal] = []
 
     def refuse(
@@ -153,7 +157,14 @@ class FakeStore(MemoryStore):
         """Note it."""
         self._noted(f"sweep {limit}")
         self._called("sweep")
+        if self.unswept:
+            self.unswept -= 1
+            return self.isUnswept()
         return super().sweep(limit)
+
+    def isUnswept(self) -> bool:
+        """Return what the test says."""
+        return self.unswept > 0 or super().isUnswept()
 
     def flush(self) -> None:
         """Note it."""
@@ -173,6 +184,14 @@ class FakeStore(MemoryStore):
         """Note it."""
         self._noted("removeLogs")
         return 1
+
+    def tidy(self) -> int:
+        """Return what the test says, and note it if it says something."""
+        self._called("tidy")
+        if not self.tidied:
+            return 0
+        self.journal.append("tidy")
+        return self.tidied.pop(0)
 
     def logged(self) -> int:
         """Return what the test says."""

@@ -403,13 +403,15 @@ class StoreContract:
         self.assertEqual(self.pop(b"q7777").body, b"7777")
 
     def test_maintenance(self: Any) -> None:
-        """Flush, checkpoint, trickle and log removal change nothing."""
+        """Flush, checkpoint, trickle, log removal and tidying change nothing."""
         self.push(b"q", b"1")
         before = dump(self.store)
         self.store.flush()
         self.store.checkpoint()
         self.assertGreaterEqual(self.store.trickle(100), 0)
         self.assertGreaterEqual(self.store.removeLogs(), 0)
+        self.assertEqual(self.store.tidy(), 0)
+        self.assertFalse(self.store.isUnswept())
         self.assertGreaterEqual(self.store.logged(), 0)
         self.assertGreaterEqual(self.store.bytesOnDisk(), 0)
         self.assertNotEqual(self.store.freeBytes(), 0)

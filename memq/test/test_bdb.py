@@ -114,42 +114,54 @@ class BDBStoreTests(StoreContract, BDBTestCase):
     """The contract."""
 
 
+class BDBMachine(StoreMachine):
+    """The machine that also restarts and crashes."""
+
+    @precondition(lambda self: not self.open)
+    @rule()
+    def restart(self) -> None:
+        """Close and open again."""
+        path = self.store._home.path
+        self.store.close()
+        self.store._home.release()
+        self.store = storeAt(path)
+        self.store.open()
+
+    @rule()
+    def crash(self) -> None:
+        """Go on with what a kill after a flush leaves."""
+        self.store.flush()
+        old, self.store = self.store, crashed(self.store, type(self).mktemp())
+        old.abort()
+        old.close()
+        old._home.release()
+        self.open = False
+
+    def teardown(self) -> None:
+        """Let go of the home, too."""
+        super().teardown()
+        self.store._home.release()
+
+    #: Names a directory.
+    mktemp: Callable[[], str]
+
+
 class BDBStoreModelTests(SynchronousTestCase):
     """Any sequence of transactions, restarts and crashes."""
 
     def test_machine(self) -> None:
         """Any sequence of transactions, restarts and crashes does as the model."""
-        case = self
+        runMachine(self, BDBMachine)
 
-        class Machine(StoreMachine):
-            """The machine that also restarts and crashes."""
 
-            @precondition(lambda self: not self.open)
-            @rule()
-            def restart(self) -> None:
-                """Close and open again."""
-                path = self.store._home.path
-                self.store.close()
-                self.store._home.release()
-                self.store = storeAt(path)
-                self.store.open()
+def runMachine(case: SynchronousTestCase, machine: type[BDBMachine]) -> None:
+    """Run a machine on homes below the test case's directory."""
 
-            @rule()
-            def crash(self) -> None:
-                """Go on with what a kill after a flush leaves."""
-                self.store.flush()
-                old, self.store = self.store, crashed(self.store, case.mktemp())
-                old.abort()
-                old.close()
-                old._home.release()
-                self.open = False
+    class Machine(machine):  # type: ignore[valid-type, misc]
+        """The machine, in this place."""
 
-            def teardown(self) -> None:
-                """Let go of the home, too."""
-                super().teardown()
-                self.store._home.release()
-
-        machineTest(lambda: storeAt(self.mktemp()), Machine)("test_machine").debug()
+    Machine.mktemp = staticmethod(case.mktemp)
+    machineTest(lambda: storeAt(case.mktemp()), Machine)("test_machine").debug()
 
 
 class RecoveryTests(BDBTestCase):

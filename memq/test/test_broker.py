@@ -9,7 +9,13 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from memq import broker as module
-from memq.broker import SHARE, SWEEP_MESSAGES, TURN_COST, Broker
+from memq.broker import (
+    SHARE,
+    SWEEP_AGAIN,
+    SWEEP_MESSAGES,
+    TURN_COST,
+    Broker,
+)
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.memory import MemoryStore
 from memq.message import Message
@@ -831,7 +837,7 @@ class SweepTests(BrokerTestCase):
 
     def test_start(self) -> None:
         """What the last process left is removed, a slice an iteration."""
-        self.broker.start()
+        self.broker.sweep()
         for number in range(1, 4):
             self.turn()
             self.assertEqual(self.swept(), number)
@@ -847,20 +853,33 @@ class SweepTests(BrokerTestCase):
             self.assertEqual((self.broker.turns, self.swept()), (number + 1,) * 2)
         self.assertFalse(self.store.isUnswept())
 
+    def test_nothing(self) -> None:
+        """Where there is nothing to sweep, nothing is begun."""
+        store = FakeStore()
+        Broker(store, self.reactor).sweep()
+        self.assertEqual(self.reactor.calls, [])
+
     def test_error(self) -> None:
-        """If that fails, it is logged once, and left to the next start."""
-        self.store.refuse("sweep", StoreError("bad page"))
+        """If that fails, it is logged once, and tried again after a while."""
+        self.store.refuse("sweep", StoreError("bad page"), times=1)
         with capturedLogs() as events:
-            self.broker.start()
+            self.broker.sweep()
             self.settle()
             self.asker.push(b"a")
             self.settle()
         self.assertEqual(
             [str(formatEvent(event)) for event in events],
-            ["Messages of deleted queues wait for a start: bad page"],
+            ["Room is not given back before the next try: bad page"],
         )
         self.assertEqual(self.asker.told, ["0"])
+        self.reactor.advance(SWEEP_AGAIN - 1)
+        self.broker.sweep()
+        self.settle()
         self.assertEqual(self.swept(), 1)
+        self.reactor.advance(1)
+        self.broker.sweep()
+        self.settle()
+        self.assertEqual(self.swept(), 4)
 
     def test_unforeseen(self) -> None:
         """If it fails in a way that nobody foresaw, turns go on all the same."""
@@ -882,7 +901,7 @@ class SweepTests(BrokerTestCase):
 
     def test_drain(self) -> None:
         """At the end it is left to the next start."""
-        self.broker.start()
+        self.broker.sweep()
         self.turn()
         self.successResultOf(self.drained())
         self.assertEqual(self.swept(), 1)

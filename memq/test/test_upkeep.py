@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 
+from memq.broker import SWEEP_MESSAGES
 from memq.errors import StoreError, StoreFailed
 from memq.test.harness import Harness
 from memq.test.stepped import SteppedTestCase
@@ -195,6 +196,43 @@ class RoomTests(UpkeepTestCase):
         self.assertTrue(harness.broker.full)
 
 
+class TidyTests(UpkeepTestCase):
+    """Room that is given back."""
+
+    def test_tidy(self) -> None:
+        """The store tidies once a second, and then it is swept between turns."""
+        journal = self.start()
+        self.store.tidied = [0, 0]
+        self.wait(1)
+        self.assertEqual(journal, ["tidy"])
+        self.store.unswept = 2
+        self.wait(1)
+        self.assertEqual(journal, ["tidy"] * 2 + [f"sweep {SWEEP_MESSAGES}"] * 2)
+
+    def test_givenBack(self) -> None:
+        """What a file gave back is logged, and its old logs are given back, too."""
+        journal = self.start()
+        self.store.tidied = [4096]
+        told = ("info", "4096 bytes of a drained file are given back")
+        self.assertEqual(self.events(3), [told])
+        self.assertEqual(journal, ["tidy", "removeLogs"])
+
+    def test_keepLogs(self) -> None:
+        """Logs that are to be kept are not removed."""
+        journal = self.start(NEVER._replace(removeLogs=False))
+        self.store.tidied = [4096]
+        self.wait(1)
+        self.assertEqual(journal, ["tidy"])
+
+    def test_behindTheCheckpoint(self) -> None:
+        """A checkpoint that is due comes first."""
+        journal = self.start(NEVER._replace(checkpointVolume=1000))
+        self.store.log = 1000
+        self.store.tidied = [0]
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs", "tidy"])
+
+
 class ErrorTests(UpkeepTestCase):
     """What goes wrong."""
 
@@ -202,7 +240,14 @@ class ErrorTests(UpkeepTestCase):
 
     def test_again(self) -> None:
         """It is logged with its cause, and tried again the next time."""
-        for verb in ("trickle", "checkpoint", "removeLogs", "flush", "freeBytes"):
+        for verb in (
+            "trickle",
+            "checkpoint",
+            "removeLogs",
+            "flush",
+            "freeBytes",
+            "tidy",
+        ):
             journal = self.start(self.settings, durable=False)
             self.store.refuse(verb, StoreError(f"no {verb}"), times=1)
             self.assertEqual(
@@ -214,7 +259,7 @@ class ErrorTests(UpkeepTestCase):
 
     def test_failed(self) -> None:
         """A store that cannot go on ends the broker, whatever finds it out."""
-        for verb in ("trickle", "checkpoint", "removeLogs", "flush"):
+        for verb in ("trickle", "checkpoint", "removeLogs", "flush", "tidy"):
             self.start(self.settings, durable=False)
             failures: list[StoreFailed] = []
             self.harness.broker.onFailure = failures.append
