@@ -91,7 +91,7 @@ class RotatingMachine(BDBMachine):
 
     @precondition(lambda self: not self.open)
     @rule()
-    def make(self) -> None:
+    def rotate(self) -> None:
         """Begin a move."""
         make(self.store)
 
@@ -508,6 +508,7 @@ class RefusalTests(RotationTestCase):
         """A slice that fails for another reason is undone as well."""
         make(self.store)
         self.store.sweep(1)
+        self.assertEqual(self.store.tidy(), 0)
         moving = self.store._rotation
         for part, verb in (("_old", "cursor"), ("_current", "put")):
             real = getattr(moving, part)
