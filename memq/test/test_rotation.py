@@ -94,11 +94,14 @@ class RotatingMachine(BDBMachine):
     def rotate(self) -> None:
         """Begin a move."""
         make(self.store)
+        self.store.sweep(1)
 
     @precondition(lambda self: not self.open)
     @rule()
-    def tidy(self) -> None:
-        """Remove what has been moved away from."""
+    def finish(self) -> None:
+        """End it."""
+        while self.store.isUnswept():
+            self.store.sweep(2)
         self.store.tidy()
 
 
