@@ -24,11 +24,11 @@ SHARE = 0.25
 #: Seconds between two walks that find little.  A queue that fills and drains within
 #: seconds uses its pages again; to move it each time would gain nothing.
 INTERVAL = 5.0
-#: Seconds until the next try when a move could not begin, and the least after a walk
-#: that found too much.
+#: Seconds without a walk when a move has begun or could not, and the least after a walk
+#: that found too much.  It comes sooner when half of the messages are gone: then there is
+#: more reason to, and however a queue drains, each message is met about once.
 PAUSE = 60.0
-#: The part of the time that such walks may take.  There is one sooner when half of the
-#: messages are gone: so however a queue drains, each message is met about once.
+#: The part of the time that walks may take that found too much.
 WALK_SHARE = 0.01
 #: Bytes that the smallest message takes on a page, with its key and what is around.
 LEAST_MESSAGE = 40
@@ -109,7 +109,7 @@ class Survey:
             found = cursor.next()
         if self.found > self._budget:
             took = self._seconds() - self._beganAt
-            self.pause(max(PAUSE, took / WALK_SHARE), self._beganWith // 2)
+            self.pause(max(PAUSE, took / WALK_SHARE))
             return False
         if not found:
             self._small += 1
@@ -121,8 +121,8 @@ class Survey:
         # More than a quarter of a page is kept in pages of its own.
         return size if size <= page // 4 else -(-size // page) * page
 
-    def pause(self, seconds: float = PAUSE, above: int = 0) -> None:
-        """Have no walk for so long, unless no more than so many messages are there."""
+    def pause(self, seconds: float = PAUSE) -> None:
+        """Have no walk for so long, or until half of the messages are gone."""
         self._small = 0
         self._pausedUntil = self._seconds() + seconds
-        self._pausedAbove = above
+        self._pausedAbove = self._beganWith // 2

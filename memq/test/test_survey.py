@@ -161,9 +161,13 @@ class SurveyTests(SynchronousTestCase):
 
     def test_pause(self) -> None:
         """Whoever asks for a pause starts from nothing."""
+        self.count = 10
         self.walk()
         self.walk()
-        self.count = 1
         self.survey.pause()
         self.assertFalse(self.survey.isWorthIt)
         self.assertEqual(self.walk(), 0)
+        self.count = 5
+        self.walk()
+        self.walk()
+        self.assertTrue(self.survey.isWorthIt)
