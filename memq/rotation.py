@@ -72,8 +72,8 @@ _ROW = Struct(">BII")
 _FILE = re.compile(r"messages(?:\.([1-9][0-9]*))?")
 
 #: Bytes of room that a move needs for each byte that is left: the copy may take two,
-#: and putting and deleting log one each.  With less, a move could take the last bytes of
-#: a disk, and a log that cannot be written is the end of the server.
+#: and putting and deleting log one each.  With less, a move could take the last bytes
+#: of a disk, and a log that cannot be written is the end of the server.
 ROOM = 4
 
 

@@ -25,8 +25,8 @@ SHARE = 0.25
 #: seconds uses its pages again; to move it each time would gain nothing.
 INTERVAL = 5.0
 #: Seconds without a walk when a move has begun or could not, and the least after a walk
-#: that found too much.  It comes sooner when half of the messages are gone: then there is
-#: more reason to, and however a queue drains, each message is met about once.
+#: that found too much.  It comes sooner when half of the messages are gone: there is
+#: more reason then, and however a queue drains, each message is met about once.
 PAUSE = 60.0
 #: The part of the time that walks may take that found too much.
 WALK_SHARE = 0.01
