@@ -189,8 +189,9 @@ class BDBStore:
         return self._environment.removeLogs()
 
     def tidy(self) -> int:
-        """Make the next file of messages, or remove the last one."""
+        """Make the next log file, and the next one of messages, or remove the last."""
         assert self._rotation is not None
+        self._environment.prepareLog()
         return self._rotation.tidy()
 
     def logged(self) -> int:

@@ -21,6 +21,7 @@ try:
 except ImportError:
     from bsddb3 import db
 
+from memq.ahead import fillAhead
 from memq.errors import HomeError, StoreError, StoreFailed
 from memq.files import syncFile
 from memq.marker import Marker, logName, readMarker, writeMarker
@@ -45,6 +46,12 @@ ERRORS = (db.DBError, MemoryError)
 #: What it takes to read the log and leave it as it is.
 _LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _FILE_MODE = 0o600
+#: How many log files are made ahead of need: what is logged in a second at most.
+_AHEAD = 2
+#: From which part of a log file on that is done: a home with little in it stays small.
+_AHEAD_FROM = 1 / 16
+#: How many log files have to fit into the room that is left before that.
+_AHEAD_ROOM = 4
 
 
 class StoreSettings(NamedTuple):
@@ -57,14 +64,15 @@ class StoreSettings(NamedTuple):
     :ivar noSync: commits go to the operating system at once, and ``flush`` is
         only needed against power cuts.
     :ivar logFile: bytes of a log file.  Each change of file syncs in the thread
-        that commits, 26 to 42 ms on a slow disk, so few large ones are better.
+        that commits, 26 to 42 ms on a slow disk, so few large ones are better; but
+        the next one is made ahead of need, within a second.
     """
 
     cacheSize: int = 64 * 1024 * 1024
     logBuffer: int = 1024 * 1024
     pageSize: int = 4096
     noSync: bool = False
-    logFile: int = 64 * 1024 * 1024
+    logFile: int = 32 * 1024 * 1024
 
 
 def storeError(error: Exception) -> StoreError:
@@ -278,14 +286,39 @@ class Environment:
             raise StoreError(f"a log file cannot be removed: {error}") from error
         return len(names)
 
-    def logged(self) -> int:
-        """Return the bytes of log since the last checkpoint."""
+    def prepareLog(self) -> None:
+        """Make the next log files ahead of need, if that is near and there is room.
+
+        :raise StoreError: when it failed; files are made when they are needed, then.
+        """
+        if self._settings.noSync:
+            # A sync a second need not be quick.
+            return
+        at = self._logStat()
+        size = at["lg_size"]
+        if at["cur_offset"] < size * _AHEAD_FROM:
+            return
+        for number in range(at["cur_file"] + 1, at["cur_file"] + 1 + _AHEAD):
+            path = os.path.join(self._home.directory, logName(number))
+            if os.path.exists(path) or self.freeBytes() < _AHEAD_ROOM * size:
+                continue
+            try:
+                fillAhead(path, size)
+            except OSError as error:
+                raise self.error(error) from error
+
+    def _logStat(self) -> dict[str, int]:
         try:
-            at = self._handle.log_stat()
+            at: dict[str, int] = self._handle.log_stat()
         except ERRORS as error:
             raise self.error(error) from error
+        return at
+
+    def logged(self) -> int:
+        """Return the bytes of log since the last checkpoint."""
+        at = self._logStat()
         file, offset = self._checkpointAt
-        return int((at["cur_file"] - file) * at["lg_size"] + at["cur_offset"] - offset)
+        return (at["cur_file"] - file) * at["lg_size"] + at["cur_offset"] - offset
 
     def bytesOnDisk(self) -> int:
         """Return the size of all files in the directory."""

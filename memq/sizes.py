@@ -3,8 +3,9 @@
 Log files, the log between two checkpoints, and the room that is kept free for
 draining and for a recovery are as large as suits a disk.  On a small file
 system they shrink together, so that all of them take at most a quarter of it:
-two log files take a sixteenth, a checkpoint comes after another sixteenth of log,
-and as much as both is kept free, or a tenth on the smallest ones.
+four log files (two of them made ahead of need) take a sixteenth, a checkpoint comes
+after a sixteenth of log, and that and two log files are kept free, or a tenth on the
+smallest ones.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ GIGABYTE = 1024 * MEGABYTE
 LEAST_FREE = 64 * MEGABYTE
 
 #: Each change of log file syncs where it must not take long: few, large ones.
-LOG_FILE = 64 * MEGABYTE
+LOG_FILE = 32 * MEGABYTE
 #: What a recovery reads at most, at about 7 ms a MB.
 CHECKPOINT_VOLUME = 256 * MEGABYTE
 
@@ -38,7 +39,7 @@ class Sizes(NamedTuple):
 
 def sizesFor(fileSystem: int) -> Sizes:
     """Return the sizes for a file system of ``fileSystem`` bytes in all."""
-    logFile = min(LOG_FILE, max(MEGABYTE, fileSystem // 32))
+    logFile = min(LOG_FILE, max(MEGABYTE, fileSystem // 64))
     volume = min(CHECKPOINT_VOLUME, max(MEGABYTE, fileSystem // 16))
     minFree = fileSystem // 10
     if fileSystem >= GIGABYTE:
