@@ -84,8 +84,18 @@ _NEXT_ID = b"\0next-id"
 _TOMBSTONE = b"\0deleted"
 _DAMAGED = b"\0damaged"
 
+#: What is found behind the last record: a key of no queue's.
+_NOTHING = _packKey(0, 0), b""
+
 #: The most bytes of messages that one slice of a sweep removes.
 _SWEEP_BYTES = 1024 * 1024
+
+
+def _lost(queue: Queue) -> StoreError:
+    return StoreError(
+        f"queue {queue.name!r} has lost messages: its counts say "
+        f"{queue.pushed} set and {queue.taken} taken, but none is there"
+    )
 
 
 @implementer(IQueueStore)
@@ -334,8 +344,10 @@ class BDBStore:
                 if cursor is None:
                     cursor = self._cursor = self._messages.cursor(self._transaction)
                 found = cursor.set_range(_packKey(id, entry.head))
-            sequence = self._sequence(entry, found)
-            key, record = found
+            key, record = found or _NOTHING
+            foundId, sequence = _unpackKey(key)
+            if foundId != id:
+                raise _lost(entry)
             message: Message | QueueError
             try:
                 message = unpackRecord(id, sequence, record)
@@ -352,21 +364,6 @@ class BDBStore:
         entry.head = sequence + 1
         return message
 
-    def _sequence(self, entry: Queue, found: tuple[bytes, bytes] | None) -> int:
-        """Return the number of a queue's head.
-
-        :param found: key and record at the lowest place where it may be.
-        """
-        sequence: int
-        if found is not None:
-            id, sequence = _unpackKey(found[0])
-            if id == entry.id:
-                return sequence
-        raise StoreError(
-            f"queue {entry.name!r} has lost messages: its counts say "
-            f"{entry.pushed} set and {entry.taken} taken, but none is there"
-        )
-
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
         entry = self._catalog.queues.get(queue)
@@ -380,9 +377,12 @@ class BDBStore:
                 cursor.close()
         except ERRORS as error:
             raise self._environment.error(error) from error
-        sequence = self._sequence(entry, found)
+        key, record = found or _NOTHING
+        id, sequence = _unpackKey(key)
+        if id != entry.id:
+            raise _lost(entry)
         try:
-            return unpackRecord(entry.id, sequence, found[1])
+            return unpackRecord(id, sequence, record)
         except DamagedRecord as error:
             return DamagedMessage(f"message {sequence} of its queue: {error}")
 

@@ -359,8 +359,10 @@ class Broker:
     def _sweep(self) -> bool:
         """Sweep some messages; return whether to go on."""
         store = self._store
+        if not store.isUnswept():
+            return False
         now = self._clock.seconds()
-        if now < self._sweepsFrom or not store.isUnswept():
+        if now < self._sweepsFrom:
             return False
         try:
             return store.sweep(SWEEP_MESSAGES)

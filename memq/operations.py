@@ -256,17 +256,18 @@ class Pop(Operation):
         """Take them."""
         pop = store.pop
         results = self.results
-        session = self.session
-        cost = 0
-        for queue in self.queues:
-            found = pop(queue)
-            results.append(found)
-            if type(found) is Message:
-                size = len(found.body)
-                cost += MESSAGE_COST + size
-                session.undelivered += size if found.large is None else found.size
-            elif found is not None:
-                cost += MESSAGE_COST
+        cost = size = 0
+        try:
+            for queue in self.queues:
+                found = pop(queue)
+                results.append(found)
+                if found is not None:
+                    cost += MESSAGE_COST
+                    if type(found) is Message:
+                        cost += len(found.body)
+                        size += len(found.body) if found.large is None else found.size
+        finally:
+            self.session.undelivered += size
         return cost
 
     def apart(self) -> Iterator[Operation]:

@@ -77,7 +77,6 @@ _log = Logger()
 _NO_UPLOAD = Upload()
 
 _Render = Callable[[Any], bytes]
-_RenderFound = Callable[[bytes, Message | QueueError | None], bytes]
 
 
 @implementer(IPushProducer)
@@ -410,6 +409,11 @@ class QueueProtocol(CommandReceiver):
         self._statistics.bytesWritten += len(data)
         self.transport.write(data)
 
+    @property
+    def isSending(self) -> bool:
+        """Whether a body is being sent in parts."""
+        return self._sending is not None
+
     def sent(self) -> None:
         """Note that a body that went in parts is sent."""
         self._sending = None
@@ -473,31 +477,39 @@ class QueueProtocol(CommandReceiver):
         return b""
 
     def _renderPop(self, operation: Pop) -> bytes:
-        return self.renderEach(operation, self._renderFound, self._renderPop)
+        """Return the replies of gets of one name each; most find a message."""
+        ready = []
+        size = hits = 0
+        for queue, found in zip(operation.queues, operation.results, strict=True):
+            if type(found) is Message and found.large is None:
+                body = found.body
+                size += len(body)
+                hits += 1
+                ready.append(wire.formatValue(queue, found.flags, body, wire.END))
+                continue
+            ready.append(self._renderOther(queue, found))
+            if self._sending is not None:
+                break
+        self.session.undelivered -= size
+        self._statistics.getHits += hits
+        self.postpone(operation, len(ready), self._renderPop)
+        return b"".join(ready)
 
-    def _renderFound(self, queue: bytes, found: Message | QueueError | None) -> bytes:
+    def _renderOther(self, queue: bytes, found: Message | QueueError | None) -> bytes:
         if found is None:
             return wire.END
         if isinstance(found, QueueError):
             return self.renderError(found)
         return self.renderValue(queue, found, wire.END)
 
-    def renderEach(self, operation: Pop, render: _RenderFound, rest: _Render) -> bytes:
-        """Return the replies of a pop, up to a body that goes in parts.
+    def postpone(self, operation: Pop, count: int, render: _Render) -> None:
+        """Leave what is behind a body in parts until that is sent.
 
-        :param render: makes the reply of a queue's name and what was found there.
-        :param rest: renders what is left of the operation, once that body is sent.
+        :param count: how many results were rendered, that body's message the last.
         """
-        count = len(operation.results)
         self._load -= COMMAND_LOAD * (count - 1)
-        ready = []
-        for queue, found in zip(operation.queues, operation.results, strict=True):
-            ready.append(render(queue, found))
-            if self._sending is not None and len(ready) < count:
-                self._replies.appendleft((operation.after(len(ready)), rest))
-                self._load += COMMAND_LOAD * (count - len(ready))
-                break
-        return b"".join(ready)
+        if count < len(operation.results):
+            self._replies.appendleft((operation.after(count), render))
 
     def renderValue(
         self,

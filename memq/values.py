@@ -45,7 +45,13 @@ class MultiGet:
 
     def render(self, operation: Pop) -> bytes:
         """Return the blocks of some messages."""
-        return self._protocol.renderEach(operation, self._renderFound, self.render)
+        ready = []
+        for queue, found in zip(operation.queues, operation.results, strict=True):
+            ready.append(self._renderFound(queue, found))
+            if self._protocol.isSending:
+                break
+        self._protocol.postpone(operation, len(ready), self.render)
+        return b"".join(ready)
 
     def _renderFound(self, queue: bytes, found: Message | QueueError | None) -> bytes:
         if found is None:
