@@ -15,7 +15,7 @@ A receiver that is paused keeps what it got, unread; one that is closing drops i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
@@ -36,6 +36,12 @@ def _isTooLong(line: bytes) -> bool:
     return len(line) - line.endswith(b"\r") > MAX_LINE
 
 
+class ByteCounter(Protocol):
+    """Something that counts what comes in."""
+
+    bytesRead: int
+
+
 class CommandReceiver(LineReceiver):
     """Call a method for each command that a client sends."""
 
@@ -43,11 +49,13 @@ class CommandReceiver(LineReceiver):
     #: LineReceiver counts a CR at the end of the line.
     MAX_LENGTH = MAX_LINE + 1
 
-    def __init__(self, maxBody: int) -> None:
+    def __init__(self, maxBody: int, counter: ByteCounter) -> None:
         """Begin with nothing received.
 
         :param maxBody: bytes of the largest body; a larger one is thrown away.
+        :param counter: is told how many bytes came.
         """
+        self._counter = counter
         self._maxBody = maxBody
         #: Bytes of the largest body that is taken straight from the data.
         self._largestWhole = min(maxBody, PART_SIZE)
@@ -115,6 +123,7 @@ class CommandReceiver(LineReceiver):
 
     def dataReceived(self, data: bytes) -> None:
         """Take whole commands from the data; leave pieces to LineReceiver."""
+        self._counter.bytesRead += len(data)
         if self.line_mode and not self.paused:
             self._takeCommands(self.clearLineBuffer() + data)
         else:

@@ -114,7 +114,7 @@ class QueueProtocol(CommandReceiver):
 
     def __init__(self, factory: QueueFactory) -> None:
         """Make the protocol of a connection that is about to be made."""
-        super().__init__(factory.maxBody)
+        super().__init__(factory.maxBody, factory.statistics)
         self.factory: QueueFactory = factory
         self.session = factory.broker.session(self.deliver)
         self._statistics = factory.statistics
@@ -168,11 +168,6 @@ class QueueProtocol(CommandReceiver):
         self.deliver()
 
     # What comes in.
-
-    def dataReceived(self, data: bytes) -> None:
-        """Count the bytes, and take the commands in them."""
-        self._statistics.bytesRead += len(data)
-        super().dataReceived(data)
 
     def allReceived(self) -> None:
         """Send what needed no store."""
@@ -375,8 +370,14 @@ class QueueProtocol(CommandReceiver):
         if session.gone:
             self._giveBackAll()
             return
+        replies = self._replies
         while self._sending is None or self._sending.send():
-            data = self._renderReady()
+            ready: list[bytes] = []
+            while replies and replies[0][0].done and self._sending is None:
+                operation, render = replies.popleft()
+                self._load -= COMMAND_LOAD
+                ready.append(render(operation))
+            data = b"".join(ready)
             # What has no reply leaves nothing to send.
             if data:
                 self.send(data)
@@ -387,22 +388,12 @@ class QueueProtocol(CommandReceiver):
         if self._getting is not None:
             self._askForMore()
         if self.closing:
-            done = not self._replies and self._sending is None
+            done = not replies and self._sending is None
             if done and not self.transport.disconnecting:
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
         elif self.paused and self._getting is None and not self._isFull():
             self.resumeProducing()
-
-    def _renderReady(self) -> bytes:
-        """Return the replies that are ready, up to a body that goes in parts."""
-        replies = self._replies
-        ready: list[bytes] = []
-        while replies and replies[0][0].done and self._sending is None:
-            operation, render = replies.popleft()
-            self._load -= COMMAND_LOAD
-            ready.append(render(operation))
-        return b"".join(ready)
 
     def send(self, data: bytes) -> None:
         """Send; nothing else may be due before it."""

@@ -187,7 +187,7 @@ class Recorder(CommandReceiver):
 
     def __init__(self) -> None:
         """Take bodies of up to 100 bytes."""
-        super().__init__(100)
+        super().__init__(100, Harness().statistics)
         self.noted: list[object] = []
 
     def execute(self, command: wire.Command) -> None:
@@ -301,7 +301,7 @@ class ReceiverTests(SteppedTestCase):
 
     def test_abstract(self) -> None:
         """What is done with commands is for others to say."""
-        receiver = CommandReceiver(100)
+        receiver = CommandReceiver(100, Harness().statistics)
         command = wire.Set(b"q", 0, 0, False)
         for call in (
             lambda: receiver.execute(command),
