@@ -359,10 +359,9 @@ class Broker:
     def _sweep(self) -> bool:
         """Sweep some messages; return whether to go on."""
         store = self._store
-        if not store.isUnswept():
-            return False
         now = self._clock.seconds()
-        if now < self._sweepsFrom:
+        # A store that was not opened, at the end of a start that failed, is not asked.
+        if now < self._sweepsFrom or not store.isUnswept():
             return False
         try:
             return store.sweep(SWEEP_MESSAGES)

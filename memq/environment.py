@@ -48,6 +48,8 @@ _LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _FILE_MODE = 0o600
 #: How many log files are made ahead of need: what is logged in a second at most.
 _AHEAD = 2
+#: What a file system says that knows no links.
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 #: From which part of a log file on that is done: a home with little in it stays small.
 _AHEAD_FROM = 1 / 16
 #: How many log files have to fit into the room that is left before that.
@@ -108,6 +110,8 @@ class Environment:
         )
         self._handle: Any = None
         self._checkpointAt = (1, 0)
+        #: Whether log files are made ahead of need; a sync a second need not be quick.
+        self._makesAhead = not settings.noSync
         #: The files of the tables that were opened.
         self._tables: list[str] = []
         #: What the store cannot come back from, once it has happened.
@@ -291,8 +295,7 @@ class Environment:
 
         :raise StoreError: when it failed; files are made when they are needed, then.
         """
-        if self._settings.noSync:
-            # A sync a second need not be quick.
+        if not self._makesAhead:
             return
         at = self._logStat()
         size = at["lg_size"]
@@ -305,6 +308,10 @@ class Environment:
             try:
                 fillAhead(path, size)
             except OSError as error:
+                if error.errno in _NO_LINKS:
+                    self._makesAhead = False
+                    why = f"log files are not made ahead of need here: {error}"
+                    raise StoreError(why) from error
                 raise self.error(error) from error
 
     def _logStat(self) -> dict[str, int]:

@@ -75,7 +75,7 @@ class PartsReceiver(CommandReceiver):
 
     def __init__(self) -> None:
         """Take bodies of up to a megabyte."""
-        super().__init__(1 << 20)
+        super().__init__(1 << 20, Harness().statistics)
         self.noted: list[object] = []
 
     def beginBody(self) -> None:
