@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
-from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 
 from memq.poller import Poller
 
@@ -78,22 +77,6 @@ class _SendsAtOnce(tcp.Connection):
 
 class EagerServer(_SendsAtOnce, tcp.Server):
     """A TCP connection that sends at once."""
-
-    def doRead(self) -> Any:
-        """Hand what came to the protocol; return why the connection has ended.
-
-        Twisted's own method does the same through one call more.
-        """
-        try:
-            data = self.socket.recv(self.bufferSize)
-        except BlockingIOError:
-            return None
-        except OSError:
-            return CONNECTION_LOST
-        if not data:
-            return CONNECTION_DONE
-        self.protocol.dataReceived(data)
-        return None
 
 
 class EagerUNIXServer(_SendsAtOnce, unix.Server):

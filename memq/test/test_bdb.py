@@ -515,8 +515,9 @@ class DamageTests(BDBTestCase):
         self.fill(self.store, b"s", b"another queue's")
         self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
         self.store.begin()
-        error = self.assertRaises(StoreError, self.store.pop, b"r")
-        self.assertIn("queue b'r' has lost messages", str(error))
+        for look in (self.store.peek, self.store.pop):
+            error = self.assertRaises(StoreError, look, b"r")
+            self.assertIn("queue b'r' has lost messages", str(error))
         self.store.abort()
         self.assertEqual(self.pop().body, b"1")
 
