@@ -35,6 +35,7 @@ I/O and knows neither stores nor clients.
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as FormatError
 from typing import NamedTuple
 from zlib import crc32
 
@@ -120,9 +121,11 @@ def unpackRecord(queueId: int, sequence: int, record: bytes) -> Message:
     :raise DamagedRecord: when the record is cut short, of an unknown version,
         or its body does not have the CRC that was written with it.
     """
-    if len(record) < HEADER_SIZE:
-        raise DamagedRecord(f"{len(record)} bytes are too few for a record")
-    version, flags, time, crc = _unpackHeader(record)
+    try:
+        version, flags, time, crc = _unpackHeader(record)
+    except FormatError:
+        why = f"{len(record)} bytes are too few for a record"
+        raise DamagedRecord(why) from None
     if version != VERSION:
         if version == LARGE_VERSION:
             return _unpackLarge(queueId, sequence, record)

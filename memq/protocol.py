@@ -469,21 +469,25 @@ class QueueProtocol(CommandReceiver):
 
     def _renderPop(self, operation: Pop) -> bytes:
         """Return the replies of gets of one name each; most find a message."""
-        ready = []
+        ready: list[bytes] = []
+        append, format = ready.append, wire.formatValue
+        queues = operation.queues
         size = hits = 0
-        for queue, found in zip(operation.queues, operation.results, strict=True):
+        for found in operation.results:
+            queue = queues[len(ready)]
             if type(found) is Message and found.large is None:
                 body = found.body
                 size += len(body)
                 hits += 1
-                ready.append(wire.formatValue(queue, found.flags, body, wire.END))
-                continue
-            ready.append(self._renderOther(queue, found))
-            if self._sending is not None:
-                break
+                append(format(queue, found.flags, body, wire.END))
+            else:
+                append(self._renderOther(queue, found))
+                if self._sending is not None:
+                    break
         self.session.undelivered -= size
         self._statistics.getHits += hits
-        self.postpone(operation, len(ready), self._renderPop)
+        if len(queues) > 1:
+            self.postpone(operation, len(ready), self._renderPop)
         return b"".join(ready)
 
     def _renderOther(self, queue: bytes, found: Message | QueueError | None) -> bytes:
