@@ -9,6 +9,7 @@ round, and the median of those ratios is taken.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -207,6 +208,9 @@ def runRounds(
             said = []
             for kind in rotated(filter(workload.takes, kinds), turn):
                 server = fleet.server(kind, workload.instance)
+                if workload.durable:
+                    # A sync is not to wait for what others have left to be written.
+                    os.sync()
                 pair = _setAndGet(load, server, workload, warm=turn == 0)
                 said.append(f"{kind.name} " + " / ".join(_rate(r) for r in pair))
                 if turn:

@@ -201,7 +201,7 @@ class BDBStore:
     def tidy(self) -> int:
         """Make the next log file, and the next one of messages, or remove the last."""
         assert self._rotation is not None
-        self._environment.prepareLog()
+        self._environment.makeLogsAhead()
         return self._rotation.tidy()
 
     def logged(self) -> int:
@@ -446,11 +446,17 @@ class BDBStore:
     def isUnswept(self) -> bool:
         """Return whether something is to be removed, or to be moved."""
         assert self._rotation is not None
-        return bool(self._deleted) or self._rotation.step is not None
+        return (
+            bool(self._deleted)
+            or self._rotation.step is not None
+            or self._environment.hasLogsToRemove
+        )
 
     def sweep(self, limit: int) -> bool:
         """Remove some of what was deleted first; move messages when that is gone."""
         assert self._rotation is not None
+        if self._environment.hasLogsToRemove:
+            self._environment.removeLogsAhead()
         step = self._removeFirst if self._deleted else self._rotation.step
         if step is None:
             return False

@@ -21,7 +21,7 @@ try:
 except ImportError:
     from bsddb3 import db
 
-from memq.ahead import fillAhead
+from memq.ahead import LogPosition, LogsAhead
 from memq.errors import HomeError, StoreError, StoreFailed
 from memq.files import syncFile
 from memq.marker import Marker, logName, readMarker, writeMarker
@@ -46,14 +46,8 @@ ERRORS = (db.DBError, MemoryError)
 #: What it takes to read the log and leave it as it is.
 _LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _FILE_MODE = 0o600
-#: How many log files are made ahead of need: what is logged in a second at most.
-_AHEAD = 2
 #: What a file system says that knows no links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
-#: From which part of a log file on that is done: a home with little in it stays small.
-_AHEAD_FROM = 1 / 16
-#: How many log files have to fit into the room that is left before that.
-_AHEAD_ROOM = 4
 
 
 class StoreSettings(NamedTuple):
@@ -110,6 +104,7 @@ class Environment:
         )
         self._handle: Any = None
         self._checkpointAt = (1, 0)
+        self._ahead = LogsAhead(home.directory, self._position, self.freeBytes)
         #: Whether log files are made ahead of need; a sync a second need not be quick.
         self._makesAhead = not settings.noSync
         #: The files of the tables that were opened.
@@ -170,10 +165,16 @@ class Environment:
         if not flags & db.DB_CREATE and not os.path.exists(path):
             raise HomeError(f"{path} is missing: restore it")
         flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
-        table.open(name, None, db.DB_BTREE, flags, _FILE_MODE)
+        with self._ahead.logging:
+            table.open(name, None, db.DB_BTREE, flags, _FILE_MODE)
         table.set_get_returns_none(2)
         self._tables.append(path)
         return table
+
+    def closeTable(self, table: Any) -> None:
+        """Close a table, whose pages a checkpoint has written."""
+        with self._ahead.logging:
+            table.close(db.DB_NOSYNC)
 
     def begin(self) -> Any:
         """Return a new transaction."""
@@ -242,7 +243,8 @@ class Environment:
         """Write all changed pages, and move the marker."""
         self.refuseAfterFailure()
         try:
-            self._checkpoint(self._handle)
+            with self._ahead.logging:
+                self._checkpoint(self._handle)
         except ERRORS as error:
             raise self.error(error) from error
 
@@ -263,12 +265,12 @@ class Environment:
         """Write changed pages until this much of the cache is clean.
 
         They are synced as well, or the next checkpoint would find them all at once, and
-        a flush of the log would wait behind that.
+        a flush of the log that clients wait for would wait behind that.
         """
         self.refuseAfterFailure()
         try:
             pages = int(self._handle.memp_trickle(percent))
-            if pages:
+            if pages and not self._settings.noSync:
                 for path in self._tables:
                     syncFile(path)
         except (*ERRORS, OSError) as error:
@@ -290,42 +292,49 @@ class Environment:
             raise StoreError(f"a log file cannot be removed: {error}") from error
         return len(names)
 
-    def prepareLog(self) -> None:
-        """Make the next log files ahead of need, if that is near and there is room.
+    def makeLogsAhead(self) -> None:
+        """Make the next log files ahead of need, while much is logged.
 
         :raise StoreError: when it failed; files are made when they are needed, then.
         """
         if not self._makesAhead:
             return
-        at = self._logStat()
-        size = at["lg_size"]
-        if at["cur_offset"] < size * _AHEAD_FROM:
-            return
-        for number in range(at["cur_file"] + 1, at["cur_file"] + 1 + _AHEAD):
-            path = os.path.join(self._home.directory, logName(number))
-            if os.path.exists(path) or self.freeBytes() < _AHEAD_ROOM * size:
-                continue
-            try:
-                fillAhead(path, size)
-            except OSError as error:
-                if error.errno in _NO_LINKS:
-                    self._makesAhead = False
-                    why = f"log files are not made ahead of need here: {error}"
-                    raise StoreError(why) from error
-                raise self.error(error) from error
-
-    def _logStat(self) -> dict[str, int]:
         try:
-            at: dict[str, int] = self._handle.log_stat()
+            self._ahead.tidy()
+        except OSError as error:
+            if error.errno in _NO_LINKS:
+                self._makesAhead = False
+                why = f"log files are not made ahead of need here: {error}"
+                raise StoreError(why) from error
+            raise self.error(error) from error
+
+    @property
+    def hasLogsToRemove(self) -> bool:
+        """Whether there are log files that were made ahead and are not needed."""
+        return self._ahead.areSuperfluous
+
+    def removeLogsAhead(self) -> None:
+        """Remove those; in the thread of the transactions.
+
+        :raise StoreError: when it failed.
+        """
+        try:
+            self._ahead.remove()
+        except OSError as error:
+            raise self.error(error) from error
+
+    def _position(self) -> LogPosition:
+        try:
+            at = self._handle.log_stat()
         except ERRORS as error:
             raise self.error(error) from error
-        return at
+        return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
 
     def logged(self) -> int:
         """Return the bytes of log since the last checkpoint."""
-        at = self._logStat()
+        at = self._position()
         file, offset = self._checkpointAt
-        return (at["cur_file"] - file) * at["lg_size"] + at["cur_offset"] - offset
+        return (at.file - file) * at.size + at.offset - offset
 
     def bytesOnDisk(self) -> int:
         """Return the size of all files in the directory."""

@@ -215,7 +215,7 @@ class Rotation:
         self._environment.checkpoint()
         old, self._old = self._old, None
         if old is not None:
-            old.close(db.DB_NOSYNC)
+            self._environment.closeTable(old)
         self._environment.checkpoint()
         size = 0
         # It is gone already when only the sync has to be tried again.

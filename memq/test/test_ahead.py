@@ -6,7 +6,8 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
-from memq.ahead import fillAhead
+from memq.ahead import IDLE, fillAhead
+from memq.environment import db
 from memq.errors import StoreError
 from memq.marker import logName
 from memq.test.storetests import dump
@@ -74,12 +75,17 @@ class StoreTests(BDBTestCase):
     """A store whose log goes on in files that were made ahead of need."""
 
     def setUp(self) -> None:
-        """Open one."""
+        """Open one, and let it look."""
         self.store: Any = self.openStore()
+        self.store.tidy()
 
-    def logFile(self, number: int, store: BDBStore | None = None) -> str:
+    def logFile(self, number: int) -> str:
         """Return the path of a log file."""
-        return os.path.join((store or self.store)._home.directory, logName(number))
+        return os.path.join(self.store._home.directory, logName(number))
+
+    def there(self) -> list[int]:
+        """Return the numbers of the log files that are there."""
+        return [n for n in range(1, 99) if os.path.exists(self.logFile(n))]
 
     def push(self, files: float) -> None:
         """Log so much, in log files."""
@@ -89,43 +95,51 @@ class StoreTests(BDBTestCase):
 
     def logged(self) -> int:
         """Return the bytes of log, from the first one ever."""
-        at = self.store._environment._logStat()
-        return int(at["cur_file"] * SIZE + at["cur_offset"])
+        at = self.store._environment._position()
+        return int(at.file * SIZE + at.offset)
 
     def current(self, store: BDBStore | None = None) -> int:
         """Return the number of the log file that is written."""
-        number: int = (store or self.store)._environment._logStat()["cur_file"]
-        return number
+        return (store or self.store)._environment._position().file
 
-    def test_small(self) -> None:
-        """With little in the log there is none."""
+    def busy(self, files: float = 0.5) -> None:
+        """Log so much, and let it look."""
+        self.push(files)
         self.store.tidy()
-        self.assertFalse(os.path.exists(self.logFile(2)))
+
+    def idle(self) -> None:
+        """Let it look until that is enough."""
+        for _ in range(IDLE):
+            self.store.tidy()
+
+    def test_little(self) -> None:
+        """While little is logged there are none."""
+        self.fill(self.store, b"q", b"x")
+        self.store.tidy()
+        self.assertEqual(self.there(), [1])
 
     def test_noSync(self) -> None:
-        """Without syncs that have to be quick there is none either."""
+        """Without syncs that have to be quick there are none either."""
         self.store = self.openStore(SMALL._replace(noSync=True))
-        self.push(0.5)
         self.store.tidy()
-        self.assertFalse(os.path.exists(self.logFile(2)))
+        self.busy()
+        self.assertEqual(self.there(), [1])
 
     def test_made(self) -> None:
-        """With more in it there are two, and they are made once."""
-        self.push(0.5)
-        self.store.tidy()
+        """While much is logged there are two, and they are made once."""
+        self.busy()
         before = [os.stat(self.logFile(number)) for number in (2, 3)]
         self.assertEqual([stat.st_size for stat in before], [SIZE] * 2)
-        self.assertFalse(os.path.exists(self.logFile(4)))
-        self.store.tidy()
+        self.assertEqual(self.there(), [1, 2, 3])
+        self.busy(0.3)
         after = [os.stat(self.logFile(number)) for number in (2, 3)]
         self.assertEqual(before, after)
 
     def test_noRoom(self) -> None:
-        """With little room on the disk there is none."""
-        self.push(0.5)
-        self.patch(self.store._environment, "freeBytes", lambda: 3 * SIZE)
-        self.store.tidy()
-        self.assertFalse(os.path.exists(self.logFile(2)))
+        """With little room on the disk there are none."""
+        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 3 * SIZE)
+        self.busy()
+        self.assertEqual(self.there(), [1])
 
     def test_failed(self) -> None:
         """One that cannot be made is no harm, and is tried again."""
@@ -133,13 +147,12 @@ class StoreTests(BDBTestCase):
         def fail(file: int) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        self.push(0.5)
         patch = self.patch(os, "fdatasync", fail)
-        error = self.assertRaises(StoreError, self.store.tidy)
+        error = self.assertRaises(StoreError, self.busy)
         self.assertEqual(str(error), "out of disk space")
         patch.restore()
-        self.store.tidy()
-        self.assertTrue(os.path.exists(self.logFile(2)))
+        self.busy(0.3)
+        self.assertEqual(self.there(), [1, 2, 3])
 
     def test_noLinks(self) -> None:
         """Where the file system knows no links it is said once, and that was it."""
@@ -147,17 +160,15 @@ class StoreTests(BDBTestCase):
         def fail(source: str, target: str) -> None:
             raise OSError(errno.EPERM, "Operation not permitted")
 
-        self.push(0.5)
         self.patch(os, "link", fail)
-        error = self.assertRaises(StoreError, self.store.tidy)
+        error = self.assertRaises(StoreError, self.busy)
         self.assertIn("not made ahead of need here", str(error))
-        self.store.tidy()
-        self.assertFalse(os.path.exists(self.logFile(2)))
+        self.busy(0.3)
+        self.assertEqual(self.there(), [1])
 
     def test_used(self) -> None:
         """The log goes on in them, and all is there after a start."""
-        self.push(0.5)
-        self.store.tidy()
+        self.busy()
         before = os.stat(self.logFile(2)).st_ino
         self.push(1)
         self.store.flush()
@@ -169,8 +180,7 @@ class StoreTests(BDBTestCase):
     def test_crash(self) -> None:
         """After a crash with such files, used in part or not at all, all is there."""
         for filled in (0.5, 1.5, 2.5):
-            self.push(filled)
-            self.store.tidy()
+            self.busy(filled)
             self.store.flush()
             whole = dump(self.store)
             at = self.current()
@@ -182,12 +192,85 @@ class StoreTests(BDBTestCase):
             again = self.crashed(crashed)
             self.assertEqual(dump(again), dump(crashed))
 
-    def test_removed(self) -> None:
+    def test_logsRemoved(self) -> None:
         """Log files that no recovery needs go, those made ahead stay."""
-        self.push(2.5)
-        self.store.tidy()
+        self.busy(2.5)
         self.store.checkpoint()
         self.store.removeLogs()
         current = self.current()
-        there = [n for n in range(1, 99) if os.path.exists(self.logFile(n))]
-        self.assertEqual(there, [current, current + 1, current + 2])
+        self.assertEqual(self.there(), [current, current + 1, current + 2])
+
+    def test_idle(self) -> None:
+        """When little is logged for some time, they go; and the log goes on."""
+        self.busy()
+        for _ in range(IDLE - 1):
+            self.store.tidy()
+            self.assertFalse(self.store.isUnswept())
+        self.store.tidy()
+        self.assertTrue(self.store.isUnswept())
+        self.assertFalse(self.store.sweep(1))
+        self.assertEqual(self.there(), [1])
+        self.store.tidy()
+        self.assertFalse(self.store.isUnswept())
+        self.push(1)
+        self.store.flush()
+        self.assertEqual(self.there(), [1, 2])
+        self.assertEqual(dump(self.crashed(self.store)), dump(self.store))
+
+    def test_idleInTheLast(self) -> None:
+        """So when one of them is in use: that one stays."""
+        self.busy()
+        self.busy(1)
+        self.idle()
+        self.store.sweep(1)
+        self.assertEqual(self.current(), 2)
+        self.assertEqual(self.there(), [1, 2])
+
+    def test_busyAgain(self) -> None:
+        """When much is logged before that, they stay."""
+        self.busy()
+        self.idle()
+        self.busy(0.3)
+        self.assertFalse(self.store.isUnswept())
+
+    def test_loggedMeanwhile(self) -> None:
+        """They do not go while another thread may write to the log, but later."""
+        self.busy()
+        self.idle()
+        with self.store._environment._ahead.logging:
+            self.assertFalse(self.store.sweep(1))
+        self.assertEqual(self.there(), [1, 2, 3])
+        self.store.tidy()
+        self.store.sweep(1)
+        self.assertEqual(self.there(), [1])
+
+    def test_checkpoint(self) -> None:
+        """A checkpoint, and a table that is opened or closed, are such writes."""
+        environment = self.store._environment
+        held: list[bool] = []
+        lock = environment._ahead.logging
+
+        class Noted:
+            def __enter__(self) -> None:
+                lock.acquire()
+
+            def __exit__(self, *_: object) -> None:
+                lock.release()
+                held.append(True)
+
+        environment._ahead.logging = Noted()
+        self.store.checkpoint()
+        table = environment.openTable("beside", db.DB_CREATE)
+        environment.closeTable(table)
+        self.assertEqual(held, [True] * 3)
+
+    def test_stuck(self) -> None:
+        """One that cannot be removed is told, and no harm."""
+
+        def fail(path: str) -> None:
+            raise OSError(errno.EACCES, "Permission denied")
+
+        self.busy()
+        self.idle()
+        self.patch(os, "unlink", fail)
+        self.assertRaises(StoreError, self.store.sweep, 1)
