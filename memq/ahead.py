@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 FILES = 2
 #: How many log files have to fit into the room that is left before that.
 ROOM = 4
-#: Bytes of log between two looks, from which on it is much.
-BUSY = 256 * 1024
+#: Bytes of log between two looks, from which on it is much: a client alone, that waits
+#: for each reply, logs less and gains nothing.
+BUSY = 2 * 1024 * 1024
 #: Looks in a row that find little, after which the files go.
 IDLE = 5
 

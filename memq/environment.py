@@ -60,8 +60,7 @@ class StoreSettings(NamedTuple):
     :ivar noSync: commits go to the operating system at once, and ``flush`` is
         only needed against power cuts.
     :ivar logFile: bytes of a log file.  Each change of file syncs in the thread
-        that commits, 26 to 42 ms on a slow disk, so few large ones are better; but
-        the next one is made ahead of need, within a second.
+        that commits, 26 to 42 ms on a slow disk, so few large ones are better.
     """
 
     cacheSize: int = 64 * 1024 * 1024

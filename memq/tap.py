@@ -188,7 +188,7 @@ def _sizes(options: Options, home: Home | None) -> Sizes:
     if home is not None:
         room = os.statvfs(home.directory)
         total = room.f_frsize * room.f_blocks
-    sizes = sizesFor(total)
+    sizes = sizesFor(total, bool(options["no-sync"]))
     if options["min-free"] is not None:
         sizes = sizes._replace(minFree=options["min-free"])
     return sizes

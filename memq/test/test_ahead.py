@@ -6,6 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING, Any
 
+from memq import ahead
 from memq.ahead import IDLE, fillAhead
 from memq.environment import db
 from memq.errors import StoreError
@@ -76,6 +77,7 @@ class StoreTests(BDBTestCase):
 
     def setUp(self) -> None:
         """Open one, and let it look."""
+        self.patch(ahead, "BUSY", SIZE // 4)
         self.store: Any = self.openStore()
         self.store.tidy()
 
