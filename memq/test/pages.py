@@ -12,7 +12,13 @@ from typing import NamedTuple
 from memq.test.servers import ROOT
 
 #: The pages, below the project's directory.
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/protocol.md", "docs/design.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/protocol.md",
+    "docs/design.md",
+    "docs/performance.md",
+)
 
 #: Why tests of pages are skipped; None when they can run.
 SKIP = (
