@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 #: Seconds after which a single measurement is given up.
 PATIENCE = 300
 
+#: Bytes of a body after which a disk is busy for so many seconds, since servers write
+#: and remove files in the background; the next round begins when that is over.
+LARGE, SETTLE = 1 << 20, 15
+
 VERBS = ("set", "get")
 
 
@@ -204,6 +208,8 @@ def runRounds(
     """Measure all workloads on all servers, round by round, after a warm-up."""
     listed = list(workloads)
     for turn in range(rounds + 1):
+        if turn and any(workload.size >= LARGE for workload in listed):
+            time.sleep(SETTLE)
         for workload in listed:
             said = []
             for kind in rotated(filter(workload.takes, kinds), turn):
