@@ -269,7 +269,31 @@ class BDBStore:
 
     def push(self, queue: bytes, flags: int, body: bytes) -> int:
         """Append a message."""
-        return self._append(queue, packRecord(flags, self._now, body))
+        return self.pushAll(queue, [(flags, body)])
+
+    def pushAll(
+        self,
+        queue: bytes,
+        messages: list[tuple[int, Any]],
+        pack: Callable[[int, int, Any], bytes] = packRecord,
+    ) -> int:
+        """Append messages.
+
+        :param pack: makes a record of flags, time and what stands for the body.
+        """
+        entry = self._catalog.forPush(queue)
+        id, first = entry.id, entry.nextSequence
+        put, transaction, now = self._messages.put, self._transaction, self._now
+        sequence = first
+        try:
+            for flags, body in messages:
+                put(_packKey(id, sequence), pack(flags, now, body), transaction)
+                sequence += 1
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        entry.nextSequence = sequence
+        entry.pushed += sequence - first
+        return first
 
     def newBody(self) -> int:
         """Return the next id."""
@@ -288,7 +312,7 @@ class BDBStore:
 
     def pushLarge(self, queue: bytes, flags: int, large: LargeBody) -> int:
         """Append a message, and remove the tombstone of its body."""
-        sequence = self._append(queue, packLarge(flags, self._now, large))
+        sequence = self.pushAll(queue, [(flags, large)], packLarge)
         self._exhume(large)
         return sequence
 
@@ -319,50 +343,51 @@ class BDBStore:
         except ERRORS as error:
             raise self._environment.error(error) from error
 
-    def _append(self, queue: bytes, record: bytes) -> int:
-        entry = self._catalog.forPush(queue)
-        sequence = entry.nextSequence
-        entry.nextSequence = sequence + 1
-        entry.pushed += 1
-        try:
-            self._messages.put(_packKey(entry.id, sequence), record, self._transaction)
-        except ERRORS as error:
-            raise self._environment.error(error) from error
-        return sequence
-
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, or set it aside when it is damaged."""
+        found = self.popAll(queue, 1)
+        return found[0] if found else None
+
+    def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
+        """Take messages from the head, or set aside those that are damaged."""
+        messages: list[Message | QueueError | None] = []
         entry = self._catalog.forPop(queue)
         if entry is None:
-            return None
+            return messages
         id = entry.id
+        if most > 1:
+            most = min(most, entry.pushed - entry.taken)
+        cursorIn = self._cursorIn
         try:
             cursor = self._cursor
-            if self._cursorIn == id:
-                found = cursor.next()
-            else:
-                if cursor is None:
-                    cursor = self._cursor = self._messages.cursor(self._transaction)
-                found = cursor.set_range(_packKey(id, entry.head))
-            key, record = found or _NOTHING
-            foundId, sequence = _unpackKey(key)
-            if foundId != id:
-                raise _lost(entry)
-            message: Message | QueueError
-            try:
-                message = unpackRecord(id, sequence, record)
-                if message.large is not None:
-                    self._entomb(_packKey(0, message.large.id))
-            except DamagedRecord as error:
-                self._queues.put(_DAMAGED + key, record, self._transaction)
-                message = DamagedMessage(f"message {sequence} of its queue: {error}")
-            cursor.delete()
-            self._cursorIn = id
+            if cursor is None:
+                cursor = self._cursor = self._messages.cursor(self._transaction)
+            for _ in range(most):
+                if cursorIn == id:
+                    found = cursor.next()
+                else:
+                    found = cursor.set_range(_packKey(id, entry.head))
+                    cursorIn = id
+                key, record = found or _NOTHING
+                foundId, sequence = _unpackKey(key)
+                if foundId != id:
+                    raise _lost(entry)
+                try:
+                    message = unpackRecord(id, sequence, record)
+                    if message.large is not None:
+                        self._entomb(_packKey(0, message.large.id))
+                    messages.append(message)
+                except DamagedRecord as error:
+                    self._queues.put(_DAMAGED + key, record, self._transaction)
+                    why = f"message {sequence} of its queue: {error}"
+                    messages.append(DamagedMessage(why))
+                cursor.delete()
         except ERRORS as error:
             raise self._environment.error(error) from error
-        entry.taken += 1
+        self._cursorIn = id
+        entry.taken += most
         entry.head = sequence + 1
-        return message
+        return messages
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""

@@ -79,6 +79,14 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
+    def pushAll(queue: bytes, messages: list[tuple[int, bytes]]) -> int:
+        """Append messages to a queue, as ``push`` does each, but faster.
+
+        :param messages: flags and body of each, one or more.
+        :return: the first one's sequence number; those of the others follow.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
     def newBody() -> int:
         """Return an id for a body that will come in parts; needs no transaction."""
 
@@ -123,6 +131,14 @@ class IQueueStore(Interface):
         :return: the message; None when the queue is empty or does not exist;
             an error when the head was damaged.  A damaged record is set aside
             in the same transaction, so that the next pop goes on behind it.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def popAll(queue: bytes, most: int) -> list[Message | QueueError | None]:
+        """Take messages from the head of a queue, as ``pop`` does each, but faster.
+
+        :param most: how many, if there are so many; 1 or more.
+        :return: what ``pop`` returns for each, but no None; the caller may keep it.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 

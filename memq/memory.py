@@ -74,6 +74,11 @@ class MemoryStore:
         """Append a message."""
         return self._append(queue, flags, body, None)
 
+    def pushAll(self, queue: bytes, messages: list[tuple[int, bytes]]) -> int:
+        """Append messages."""
+        first, *_ = [self.push(queue, flags, body) for flags, body in messages]
+        return first
+
     def newBody(self) -> int:
         """Return the next id."""
         self._lastBody += 1
@@ -122,6 +127,13 @@ class MemoryStore:
         entry.taken += 1
         self._undo.append(lambda: messages.appendleft(message))
         return message
+
+    def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
+        """Take messages from the head."""
+        found: list[Message | QueueError | None] = []
+        while len(found) < most and (one := self.pop(queue)) is not None:
+            found.append(one)
+        return found
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""

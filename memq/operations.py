@@ -71,15 +71,16 @@ class Operation:
 
 
 class Push(Operation):
-    """Append messages.
+    """Append messages to a queue.
 
-    :ivar messages: queue, flags and body of each; more may join until it runs.
+    :ivar messages: flags and body of each; more may join until it runs.
     :ivar size: the bytes of all bodies.
-    :ivar results: the sequence number of each, or why it was not appended.
     :ivar noreply: whether the client wants to hear nothing of it.
+    :ivar results: the sequence number of each, or why it was not appended; a range
+        when all were.
     """
 
-    __slots__ = ("messages", "noreply", "results", "size")
+    __slots__ = ("messages", "noreply", "queue", "results", "size")
 
     def __init__(
         self, session: Session, queue: bytes, flags: int, body: bytes, noreply: bool
@@ -87,10 +88,11 @@ class Push(Operation):
         """Take over a message."""
         self.session = session
         self.done = False
-        self.messages = [(queue, flags, body)]
+        self.queue = queue
+        self.messages = [(flags, body)]
         self.size = len(body)
         self.noreply = noreply
-        self.results: list[int | QueueError] = []
+        self.results: range | list[int | QueueError] = []
 
     @property
     def count(self) -> int:
@@ -99,18 +101,19 @@ class Push(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Append them."""
-        push = store.push
-        results = self.results
-        for queue, flags, body in self.messages:
-            results.append(push(queue, flags, body))
-        return MESSAGE_COST * len(results) + self.size
+        count = len(self.messages)
+        first = store.pushAll(self.queue, self.messages)
+        self.results = range(first, first + count)
+        return MESSAGE_COST * count + self.size
 
     def apart(self) -> Iterator[Operation]:
         """Yield a push for each message, and take over what came of it."""
-        for queue, flags, body in self.messages:
-            one = Push(self.session, queue, flags, body, self.noreply)
+        results: list[int | QueueError] = []
+        self.results = results
+        for flags, body in self.messages:
+            one = Push(self.session, self.queue, flags, body, self.noreply)
             yield one
-            self.results += one.results
+            results += one.results
 
     def undo(self) -> None:
         """Forget the results."""
@@ -230,74 +233,71 @@ class SetAside(Operation):
 
 
 class Pop(Operation):
-    """Take a message from each of some queues.
+    """Take messages from a queue.
 
-    :ivar queues: their names, in order; more may join until it runs.
+    :ivar most: how many; more may join until it runs.
     :ivar results: the message of each; None where there is none, or an error.
     """
 
-    __slots__ = ("queues", "results")
+    __slots__ = ("most", "queue", "results")
 
     outlivesSession = False
 
-    def __init__(self, session: Session, queues: list[bytes]) -> None:
+    def __init__(self, session: Session, queue: bytes, most: int = 1) -> None:
         """Remember where from."""
         self.session = session
         self.done = False
-        self.queues = queues
+        self.queue = queue
+        self.most = most
         self.results: list[Message | QueueError | None] = []
 
     @property
     def count(self) -> int:
         """Return how many commands it is."""
-        return len(self.queues)
+        return self.most
 
     def run(self, store: IQueueStore) -> int:
         """Take them."""
-        pop = store.pop
-        results = self.results
+        results = self.results = store.popAll(self.queue, self.most)
         cost = size = 0
-        try:
-            for queue in self.queues:
-                found = pop(queue)
-                results.append(found)
-                if found is not None:
-                    cost += MESSAGE_COST
-                    if type(found) is Message:
-                        cost += len(found.body)
-                        size += len(found.body) if found.large is None else found.size
-        finally:
-            self.session.undelivered += size
+        for found in results:
+            cost += MESSAGE_COST
+            if type(found) is Message:
+                cost += len(found.body)
+                size += len(found.body) if found.large is None else found.size
+        self.session.undelivered += size
+        if len(results) < self.most:
+            results += [None] * (self.most - len(results))
         return cost
 
     def apart(self) -> Iterator[Operation]:
-        """Yield a pop for each queue, and take over what came of it."""
-        for queue in self.queues:
-            one = Pop(self.session, [queue])
+        """Yield a pop for each message, and take over what came of it."""
+        for _ in range(self.most):
+            one = Pop(self.session, self.queue)
             yield one
             self.results += one.results
 
     def after(self, count: int) -> Pop:
         """Return what is left of a pop that is done, without its first results."""
-        rest = Pop(self.session, self.queues[count:])
+        rest = Pop(self.session, self.queue, self.most - count)
         rest.results = self.results[count:]
         rest.done = True
         return rest
 
-    def messages(self) -> Iterator[tuple[bytes, Message]]:
-        """Yield each message that was taken, and the name of its queue."""
-        for queue, found in zip(self.queues, self.results, strict=False):
+    def messages(self) -> Iterator[Message]:
+        """Yield each message that was taken."""
+        for found in self.results:
             if isinstance(found, Message):
-                yield queue, found
+                yield found
 
     def undo(self) -> None:
         """Forget the messages as well."""
-        self.session.undelivered -= sum(found.size for _, found in self.messages())
+        self.session.undelivered -= sum(found.size for found in self.messages())
         self.results = []
 
     def fail(self, error: QueueError) -> None:
         """Note that none could be taken."""
-        self.results = [error] * len(self.queues)
+        self.results = [error] * self.most
 
 
 class PutBack(Operation):

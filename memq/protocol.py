@@ -188,10 +188,11 @@ class QueueProtocol(CommandReceiver):
         pushes = self._pushes
         if (
             pushes is not None
+            and pushes.queue == queue
             and pushes.noreply is noreply
             and len(pushes.messages) < JOINED
         ):
-            pushes.messages.append((queue, flags, body))
+            pushes.messages.append((flags, body))
             pushes.size += size
             self._load += size + COMMAND_LOAD
             if self._load >= MAX_LOAD:
@@ -279,13 +280,13 @@ class QueueProtocol(CommandReceiver):
             self._askForMore()
             return
         pops = self._pops
-        if pops is not None and len(pops.queues) < JOINED:
-            pops.queues += queues
+        if pops is not None and pops.queue == queues[0] and pops.most < JOINED:
+            pops.most += 1
             self._load += COMMAND_LOAD
             if self._load >= MAX_LOAD:
                 self._catchUp()
             return
-        operation = self.session.pop([*queues])
+        operation = self.session.pop(queues[0])
         self._await(operation, self._renderPop)
         self._pops = operation
 
@@ -294,15 +295,15 @@ class QueueProtocol(CommandReceiver):
         self._pushes = self._pops = None
         getting = self._getting
         while getting is not None and self._load < MAX_LOAD:
-            queues = getting.next(JOINED)
+            queue = getting.next()
             operation: Operation
-            if queues:
-                operation, render = self.session.pop(queues), getting.render
+            if queue is not None:
+                operation, render = self.session.pop(queue), getting.render
             else:
                 operation, render = self.session.answered(b""), getting.renderEnd
                 getting = self._getting = None
             self._replies.append((operation, render))
-            self._load += COMMAND_LOAD * operation.count
+            self._load += COMMAND_LOAD
         if getting is not None and not self.paused:
             self.pauseProducing()
 
@@ -400,11 +401,6 @@ class QueueProtocol(CommandReceiver):
         self._statistics.bytesWritten += len(data)
         self.transport.write(data)
 
-    @property
-    def isSending(self) -> bool:
-        """Whether a body is being sent in parts."""
-        return self._sending is not None
-
     def sent(self) -> None:
         """Note that a body that went in parts is sent."""
         self._sending = None
@@ -423,8 +419,8 @@ class QueueProtocol(CommandReceiver):
     def _giveBack(self, operation: Operation) -> None:
         """Put messages back that nobody is there to receive."""
         if isinstance(operation, Pop):
-            for queue, message in operation.messages():
-                self.giveBack(queue, message)
+            for message in operation.messages():
+                self.giveBack(operation.queue, message)
 
     def giveBack(self, queue: bytes, message: Message) -> None:
         """Put a message back that was taken and is not sent."""
@@ -435,10 +431,9 @@ class QueueProtocol(CommandReceiver):
         results = operation.results
         count = len(results)
         self._load -= operation.size + COMMAND_LOAD * (count - 1)
+        if type(results) is not range:
+            return self._renderRefused(operation)
         self._statistics.setHits += count
-        for result in results:
-            if type(result) is not int:
-                return self._renderRefused(operation)
         return b"" if operation.noreply else wire.STORED * count
 
     def _renderRefused(self, operation: Push) -> bytes:
@@ -446,9 +441,9 @@ class QueueProtocol(CommandReceiver):
         replies = []
         for result in operation.results:
             if isinstance(result, QueueError):
-                self._statistics.setHits -= 1
                 replies.append(self.renderError(result))
             else:
+                self._statistics.setHits += 1
                 replies.append(wire.STORED)
         return b"" if operation.noreply else b"".join(replies)
 
@@ -469,12 +464,11 @@ class QueueProtocol(CommandReceiver):
 
     def _renderPop(self, operation: Pop) -> bytes:
         """Return the replies of gets of one name each; most find a message."""
+        queue = operation.queue
         ready: list[bytes] = []
         append, format = ready.append, wire.formatValue
-        queues = operation.queues
         size = hits = 0
         for found in operation.results:
-            queue = queues[len(ready)]
             if type(found) is Message and found.large is None:
                 body = found.body
                 size += len(body)
@@ -486,8 +480,11 @@ class QueueProtocol(CommandReceiver):
                     break
         self.session.undelivered -= size
         self._statistics.getHits += hits
-        if len(queues) > 1:
-            self.postpone(operation, len(ready), self._renderPop)
+        count = len(ready)
+        self._load -= COMMAND_LOAD * (count - 1)
+        if count < operation.most:
+            # What is behind a body in parts waits until that is sent.
+            self._replies.appendleft((operation.after(count), self._renderPop))
         return b"".join(ready)
 
     def _renderOther(self, queue: bytes, found: Message | QueueError | None) -> bytes:
@@ -496,15 +493,6 @@ class QueueProtocol(CommandReceiver):
         if isinstance(found, QueueError):
             return self.renderError(found)
         return self.renderValue(queue, found, wire.END)
-
-    def postpone(self, operation: Pop, count: int, render: _Render) -> None:
-        """Leave what is behind a body in parts until that is sent.
-
-        :param count: how many results were rendered, that body's message the last.
-        """
-        self._load -= COMMAND_LOAD * (count - 1)
-        if count < len(operation.results):
-            self._replies.appendleft((operation.after(count), render))
 
     def renderValue(
         self,

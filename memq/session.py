@@ -101,9 +101,9 @@ class Session:
         """Ask to forget the parts of a body that no message has."""
         self.submit(Release(self, body))
 
-    def pop(self, queues: list[bytes]) -> Pop:
-        """Ask for messages, and return the operation; more may join it."""
-        operation = Pop(self, queues)
+    def pop(self, queue: bytes) -> Pop:
+        """Ask for a message, and return the operation; more may join it."""
+        operation = Pop(self, queue)
         self.inbox.append(operation)
         if not self.waits:
             self._broker.enqueue(self)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -37,23 +36,13 @@ class MultiGet:
         self._withSequence = withSequence
         self._error: QueueError | None = None
 
-    def next(self, most: int) -> list[bytes]:
-        """Return the next names to ask for, none when that is all."""
-        if self._error is not None:
-            return []
-        return list(islice(self._queues, most))
+    def next(self) -> bytes | None:
+        """Return the next name to ask for, None when that is all."""
+        return None if self._error is not None else next(self._queues, None)
 
     def render(self, operation: Pop) -> bytes:
-        """Return the blocks of some messages."""
-        ready = []
-        for queue, found in zip(operation.queues, operation.results, strict=True):
-            ready.append(self._renderFound(queue, found))
-            if self._protocol.isSending:
-                break
-        self._protocol.postpone(operation, len(ready), self.render)
-        return b"".join(ready)
-
-    def _renderFound(self, queue: bytes, found: Message | QueueError | None) -> bytes:
+        """Return the block of one message, which may be none."""
+        found = operation.results[0]
         if found is None:
             return b""
         if isinstance(found, QueueError):
@@ -61,9 +50,11 @@ class MultiGet:
             return b""
         if self._error is not None:
             # The reply has ended in an error: this message must not be lost.
-            self._protocol.giveBack(queue, found)
+            self._protocol.giveBack(operation.queue, found)
             return b""
-        return self._protocol.renderValue(queue, found, withSequence=self._withSequence)
+        return self._protocol.renderValue(
+            operation.queue, found, withSequence=self._withSequence
+        )
 
     def renderEnd(self, operation: Operation) -> bytes:
         """Return what ends the reply."""

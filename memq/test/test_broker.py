@@ -62,7 +62,7 @@ class Asker:
     def pop(self, times: int = 1) -> None:
         """Ask for messages of q."""
         for _ in range(times):
-            self._asked.append(self.session.pop([b"q"]))
+            self._asked.append(self.session.pop(b"q"))
 
     def delete(self) -> None:
         """Delete q."""
@@ -87,11 +87,6 @@ class Asker:
             self.session.undelivered -= len(result.body)
             return result.body[:10].decode()
         return str(result)
-
-
-def _asMessage(found: object) -> Message | None:
-    assert found is None or isinstance(found, Message)
-    return found
 
 
 class BrokerTestCase(SteppedTestCase):
@@ -443,25 +438,33 @@ class ErrorTests(BrokerTestCase):
 
     def test_joined(self) -> None:
         """Pushes that came together, and pops, fail one by one all the same."""
-        self.store.fill(b"r", b"r")
         self.store.refuse("push", StoreError("bad page"), b"q", b"bad")
         push = self.asker.session.push(b"q", 0, b"a", False)
-        push.messages += [(b"q", 0, b"bad"), (b"q", 0, b"b")]
-        pop = self.asker.session.pop([b"q", b"r", b"none"])
+        push.messages += [(0, b"bad"), (0, b"b")]
+        pop = self.asker.session.pop(b"q")
+        pop.most = 3
         self.settle()
         self.assertEqual(list(map(str, push.results)), ["0", "bad page", "1"])
-        self.assertEqual(
-            [message and message.body for message in map(_asMessage, pop.results)],
-            [b"a", b"r", None],
-        )
+        self.assertEqual([each.body for each in pop.messages()], [b"a", b"b"])
+        self.assertIsNone(pop.results[2])
         self.assertEqual(self.asker.session.undelivered, 2)
-        self.assertEqual(self.store.dump(), "q 2/1: b\nr 1/1:")
+        self.assertEqual(self.store.dump(), "q 2/2:")
+
+    def test_undone(self) -> None:
+        """What a pop took is forgotten when the store fails for good."""
+        self.store.fill(b"q", b"a", b"b")
+        self.store.refuse("flush", StoreFailed("gone"))
+        pop = self.asker.session.pop(b"q")
+        pop.most = 3
+        self.settle()
+        self.assertEqual(list(map(str, pop.results)), ["gone"] * 3)
+        self.assertEqual(self.asker.session.undelivered, 0)
 
     def test_joinedCounted(self) -> None:
         """Each of them waits, and counts in a turn."""
         self.patch(module, "TURN_COST", 2 * MESSAGE_COST)
         self.patch(module, "SHARE", MESSAGE_COST)
-        self.asker.session.pop([b"q"] * 3)
+        self.asker.session.pop(b"q").most = 3
         self.asker.pop()
         self.assertEqual(self.broker.waiting, 4)
         self.turn()
@@ -945,7 +948,7 @@ class DrainTests(BrokerTestCase):
         """So is what only comes up then."""
         self.store.fill(b"q", b"a")
         gone = self.broker.session(lambda: self.broker.putBack(b"q", pop.results[0]))
-        pop: Any = gone.pop([b"q"])
+        pop: Any = gone.pop(b"q")
         self.turn()
         done = self.broker.drain()
         self.turn()
