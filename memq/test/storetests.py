@@ -95,6 +95,47 @@ class StoreContract:
         self.push(b"q", *bodies)
         self.assertEqual(self.bodies(b"q"), bodies)
 
+    def test_runs(self: Any) -> None:
+        """Runs of messages go in and come out as they would one by one."""
+        store = self.store
+        first = self.transact(lambda: store.pushAll(b"q", [(7, b"a"), (8, b"b")]))
+        self.assertEqual(first, 0)
+        self.assertEqual(self.transact(lambda: store.push(b"q", 9, b"c")), 2)
+        self.push(b"r", b"x")
+        self.assertEqual(self.transact(lambda: store.pushAll(b"q", [(1, b"d")])), 3)
+
+        def take() -> list[Any]:
+            one = store.pop(b"q")
+            two = store.popAll(b"q", 2)
+            other = store.popAll(b"r", 16)
+            rest = store.popAll(b"q", 16)
+            return [one, *two, *rest, *other]
+
+        found = [(m.sequence, m.flags, m.body) for m in self.transact(take)]
+        expected = [
+            (0, 7, b"a"),
+            (1, 8, b"b"),
+            (2, 9, b"c"),
+            (3, 1, b"d"),
+            (0, 0, b"x"),
+        ]
+        self.assertEqual(found, expected)
+        for queue in (b"q", b"none"):
+            self.assertEqual(self.transact(lambda q=queue: store.popAll(q, 3)), [])
+        self.assertEqual(list(store.counts()), [(b"q", 4, 4), (b"r", 1, 1)])
+
+    def test_runsUndone(self: Any) -> None:
+        """What is undone of them is as if it had never been."""
+        self.push(b"q", b"a", b"b")
+        before = dump(self.store)
+        self.store.begin()
+        self.store.pushAll(b"q", [(0, b"c"), (0, b"d")])
+        self.store.pushAll(b"new", [(0, b"e")])
+        self.store.popAll(b"q", 3)
+        self.store.abort()
+        self.assertEqual(dump(self.store), before)
+        self.assertEqual(self.bodies(b"q"), [b"a", b"b"])
+
     def test_places(self: Any) -> None:
         """A push tells the message's place; places only go up."""
         self.push(b"q", b"0", b"1")

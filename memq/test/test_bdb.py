@@ -21,6 +21,7 @@ from memq.environment import StoreSettings, db
 from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
 from memq.home import Home
 from memq.marker import Marker, readMarker, writeMarker
+from memq.message import Message
 from memq.test.servers import PATIENCE, environment
 from memq.test.storetests import StoreContract, StoreMachine, dump, machineTest
 
@@ -494,6 +495,16 @@ class DamageTests(BDBTestCase):
         again = self.reopened(self.store)
         self.assertEqual(dump(again), "q 3/3")
         self.assertEqual(again._queues.get(b"\0damaged" + self.key), damaged)
+
+    def test_withinRun(self) -> None:
+        """So in the middle of a run."""
+        self.store.begin()
+        found: list[Any] = self.store.popAll(b"q", 5)
+        self.store.commit()
+        self.assertEqual([type(each) for each in found[:2]], [Message, DamagedMessage])
+        self.assertEqual(found[2].body, b"3")
+        self.assertEqual(len(found), 3)
+        self.assertEqual(dump(self.reopened(self.store)), "q 3/3")
 
     def test_pageDamaged(self) -> None:
         """A page that rots on the disk is noticed, and nothing is told from it."""
