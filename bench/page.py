@@ -217,7 +217,7 @@ a command. 512 bodies of 1 MiB go to the disk twice, into the log and into the t
 
 | tried | what came of it |
 |---|---|
-| sets, and gets, that come together are one operation | 16 outstanding: a quarter less |
+| sets, and gets, that come together as one | 16 outstanding: a quarter less time |
 | log files filled with zeros ahead of use | 50 connections, synced: 12 % faster |
 | the same by Berkeley DB itself | as much, but it fills where commands wait for it |
 | rendering a get that is alone with fewer calls | 7 % less time for such a get |
