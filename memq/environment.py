@@ -264,12 +264,12 @@ class Environment:
         """Write changed pages until this much of the cache is clean.
 
         They are synced as well, or the next checkpoint would find them all at once, and
-        a flush of the log that clients wait for would wait behind that.
+        whoever syncs the log would wait behind that.
         """
         self.refuseAfterFailure()
         try:
             pages = int(self._handle.memp_trickle(percent))
-            if pages and not self._settings.noSync:
+            if pages:
                 for path in self._tables:
                     syncFile(path)
         except (*ERRORS, OSError) as error:
