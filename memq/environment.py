@@ -106,8 +106,8 @@ class Environment:
         self._ahead = LogsAhead(home.directory, self._position, self.freeBytes)
         #: Whether log files are made ahead of need; a sync a second need not be quick.
         self._makesAhead = not settings.noSync
-        #: The files of the tables that were opened.
-        self._tables: list[str] = []
+        #: The tables that are open, and their files.
+        self._tables: dict[Any, str] = {}
         #: What the store cannot come back from, once it has happened.
         self._failure: StoreFailed | None = None
 
@@ -167,13 +167,14 @@ class Environment:
         with self._ahead.logging:
             table.open(name, None, db.DB_BTREE, flags, _FILE_MODE)
         table.set_get_returns_none(2)
-        self._tables.append(path)
+        self._tables[table] = path
         return table
 
     def closeTable(self, table: Any) -> None:
         """Close a table, whose pages a checkpoint has written."""
         with self._ahead.logging:
             table.close(db.DB_NOSYNC)
+        del self._tables[table]
 
     def begin(self) -> Any:
         """Return a new transaction."""
@@ -270,7 +271,7 @@ class Environment:
         try:
             pages = int(self._handle.memp_trickle(percent))
             if pages:
-                for path in self._tables:
+                for path in self._tables.values():
                     syncFile(path)
         except (*ERRORS, OSError) as error:
             raise self.error(error) from error

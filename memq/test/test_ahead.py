@@ -263,8 +263,10 @@ class StoreTests(BDBTestCase):
         environment._ahead.logging = Noted()
         self.store.checkpoint()
         table = environment.openTable("beside", db.DB_CREATE)
+        self.assertIn(table, environment._tables)
         environment.closeTable(table)
         self.assertEqual(held, [True] * 3)
+        self.assertNotIn(table, environment._tables)
 
     def test_stuck(self) -> None:
         """One that cannot be removed is told, and no harm."""
