@@ -52,6 +52,7 @@ from memq.environment import ERRORS, Environment, db, storeError
 from memq.errors import (
     DamagedMessage,
     HomeError,
+    OutOfSpace,
     QueueError,
     StoreError,
     StoreFailed,
@@ -88,7 +89,7 @@ _DAMAGED = b"\0damaged"
 _NOTHING = _packKey(0, 0), b""
 
 #: The most bytes of messages that one slice of a sweep removes.
-_SWEEP_BYTES = 1024 * 1024
+_SWEEP_BYTES = 512 * 1024
 
 
 def _lost(queue: Queue) -> StoreError:
@@ -110,6 +111,7 @@ class BDBStore:
         """
         self._home = home
         self._environment = Environment(home, settings)
+        self._leastFile = settings.leastFile
         self._catalog = Catalog()
         #: What keys begin with that are to be removed, in order.
         self._deleted: dict[bytes, None] = {}
@@ -137,13 +139,16 @@ class BDBStore:
             create = db.DB_CREATE if self._home.isNew else 0
             self._queues = self._environment.openTable("queues", create)
             self._rotation = Rotation(
-                self._environment, self._home, self._queues, self._catalog.waiting
+                self._environment,
+                self._home,
+                self._queues,
+                self._catalog.waiting,
+                self._leastFile,
             )
             self._rotation.open(create)
             self._messages = self._rotation.table
             self._load()
-            self.checkpoint()
-            self._rotation.removeStrays()
+            self._rotation.findStrays(remove=self._checkpointAtOpen())
             if self._home.isNew:
                 self._home.writeVersion()
         except HomeError:
@@ -158,6 +163,19 @@ class BDBStore:
         except (DamagedRow, StoreError, OSError) as error:
             self._environment.letGo()
             raise HomeError(f"--home {self._home.path}: {error}") from error
+
+    def _checkpointAtOpen(self) -> bool:
+        """Make a checkpoint; return False when a full disk has no room for that.
+
+        Everything is in the log, which recovery has found room to read.
+        """
+        try:
+            self.checkpoint()
+        except OutOfSpace:
+            if self._home.isNew:
+                raise
+            return False
+        return True
 
     def _load(self) -> None:
         queues: list[Queue] = []

@@ -6,13 +6,15 @@ not have it any more was cut or replaced.  Recovery would lose what followed wit
 word; so the environment refuses to open.
 
 After an error that nobody can come back from, everything is refused with that error,
-and nothing that clients were told is lost becomes durable after all.
+and nothing that clients were told is lost becomes durable after all.  A disk that is
+full is no such error: the log keeps what it could not write, and a later flush does.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,10 +23,11 @@ try:
 except ImportError:
     from bsddb3 import db
 
-from memq.ahead import LogPosition, LogsAhead
-from memq.errors import HomeError, StoreError, StoreFailed
+from memq.ahead import LogPosition, LogsAhead, setBallastAside
+from memq.errors import HomeError, OutOfSpace, StoreError, StoreFailed
 from memq.files import syncFile
 from memq.marker import Marker, logName, readMarker, writeMarker
+from memq.reserve import Reserve
 
 if TYPE_CHECKING:
     from memq.home import Home
@@ -46,6 +49,13 @@ ERRORS = (db.DBError, MemoryError)
 #: What it takes to read the log and leave it as it is.
 _LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _FILE_MODE = 0o600
+#: What a disk says that is full, or a limit that is reached.  ENOMEM is another face of
+#: it: all pages in memory are changed, and none can be written.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+#: The table of queues is given this part of what that of messages is.
+_QUEUES_SHARE = 16
+#: Bytes of room without which a recovery that fails may have failed for want of it.
+_RECOVERY_ROOM = 64 * 1024 * 1024
 #: What a file system says that knows no links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -61,6 +71,8 @@ class StoreSettings(NamedTuple):
         only needed against power cuts.
     :ivar logFile: bytes of a log file.  Each change of file syncs in the thread
         that commits, 26 to 42 ms on a slow disk, so few large ones are better.
+    :ivar tableAhead: bytes that the table of messages is given ahead of need.
+    :ivar leastFile: bytes of a file of messages below which what is left in it stays.
     """
 
     cacheSize: int = 64 * 1024 * 1024
@@ -68,14 +80,16 @@ class StoreSettings(NamedTuple):
     pageSize: int = 4096
     noSync: bool = False
     logFile: int = 32 * 1024 * 1024
+    tableAhead: int = 16 * 1024 * 1024
+    leastFile: int = 16 * 1024 * 1024
 
 
 def storeError(error: Exception) -> StoreError:
     """Return what a Berkeley DB error means for the caller."""
     code, *words = error.args or (None,)
     text = " ".join(str(word) for word in words) or type(error).__name__
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
-        return StoreError("out of disk space")
+    if code in _NO_ROOM:
+        return OutOfSpace()
     if code == errno.EIO or isinstance(error, db.DBRunRecoveryError):
         return StoreFailed(f"the store cannot go on: {text}")
     return StoreError(text)
@@ -85,6 +99,12 @@ def _close(environment: Any) -> None:
     """Close an environment and all that is open in it, however damaged it is."""
     with suppress(*ERRORS):
         environment.close()
+
+
+def _pages(table: Any) -> int:
+    """Return how many pages a table has, written or not."""
+    pages: int = table.stat(flags=db.DB_FAST_STAT)["pagecnt"]
+    return pages
 
 
 class Environment:
@@ -103,7 +123,10 @@ class Environment:
         )
         self._handle: Any = None
         self._checkpointAt = (1, 0)
-        self._ahead = LogsAhead(home.directory, self._position, self.freeBytes)
+        self._ahead = LogsAhead(
+            home.directory, self._position, self._bytesLeft, settings.noSync
+        )
+        self._reserve = Reserve()
         #: Whether log files are made ahead of need; a sync a second need not be quick.
         self._makesAhead = not settings.noSync
         #: The tables that are open, and their files.
@@ -141,6 +164,34 @@ class Environment:
         :raise HomeError: when the log was cut, damaged or replaced.
         """
         self._checkMarker()
+        ballast = setBallastAside(self._home.directory)
+        try:
+            self._recover()
+        except ERRORS:
+            self.letGo()
+            # Out of room within a recovery, Berkeley DB speaks of anything.
+            if self._bytesLeft() > _RECOVERY_ROOM:
+                raise
+            self._recoverWithoutRoom(ballast)
+
+    def _recoverWithoutRoom(self, ballast: str | None) -> None:
+        """Recover once more, where the ballast was.
+
+        :raise HomeError: when that is not room enough, either.
+        """
+        if ballast is not None:
+            os.unlink(ballast)
+        try:
+            self._recover()
+        except ERRORS as error:
+            self.letGo()
+            raise HomeError(
+                f"--home {self._home.path}: Berkeley DB cannot recover it, and the "
+                f"disk is full: make at least {_RECOVERY_ROOM // 2**20} MB of room, "
+                f"and start again ({storeError(error)})"
+            ) from error
+
+    def _recover(self) -> None:
         settings = self._settings
         environment = self._handle = db.DBEnv()
         gigabytes, rest = divmod(settings.cacheSize, 1024**3)
@@ -231,11 +282,18 @@ class Environment:
             _close(environment)
 
     def flush(self) -> None:
-        """Write and sync the log."""
+        """Write and sync the log.
+
+        :raise memq.errors.OutOfSpace: what could not be written is kept; a later flush
+            writes it.
+        """
         self.refuseAfterFailure()
         try:
             self._handle.log_flush()
         except ERRORS as error:
+            meaning = storeError(error)
+            if isinstance(meaning, OutOfSpace):
+                raise meaning from error
             why = f"the log cannot be synced: {error.args[-1]}"
             raise self.fail(StoreFailed(why)) from error
 
@@ -284,8 +342,12 @@ class Environment:
             # The marker stays behind when it could not be written.
             marked = logName(self._checkpointAt[0])
             names = [name for name in unused if name < marked]
+            if names and not self._ahead.hasNext():
+                # Once it is gone, somebody else may take the room for the next one.
+                self._ahead.useAgain(names[-1])
             for name in names:
-                os.remove(os.path.join(self._home.directory, name))
+                with suppress(FileNotFoundError):
+                    os.remove(os.path.join(self._home.directory, name))
         except ERRORS as error:
             raise self.error(error) from error
         except OSError as error:
@@ -347,6 +409,54 @@ class Environment:
         return size
 
     def freeBytes(self) -> int:
-        """Return the room on the file system that a common user may fill."""
+        """Take the room that the log and the tables are about to need, from the disk.
+
+        :return: the bytes that are left for a common user; 0 when they were too few.
+        :raise memq.errors.StoreError: when the disk fails.
+        """
+        try:
+            isHeld = self._holdRoom()
+        except ERRORS as error:
+            raise self.error(error) from error
+        except OSError as error:
+            raise StoreError(f"no room can be taken ahead of need: {error}") from error
+        return self._bytesLeft() if isHeld else 0
+
+    def _holdRoom(self) -> bool:
+        at = self._position()
+        held = [self._reserve.hold(self._logPath(at.file), at.size)]
+        held += map(self._holdTable, self._tables)
+        try:
+            self._ahead.makeNext()
+        except OSError as error:
+            if isinstance(storeError(error), OutOfSpace):
+                return False
+            raise
+        return all(held)
+
+    def _holdTable(self, table: Any) -> bool:
+        """Take what the pages need that are only in memory, and what the settings say.
+
+        It is half as much more, so that it is not done for every page.
+        """
+        path = self._tables[table]
+        size = _pages(table) * table.get_pagesize()
+        ahead = self._settings.tableAhead
+        if path.endswith("queues"):
+            ahead //= _QUEUES_SHARE
+        if self._reserve.has(path, size + ahead):
+            return True
+        return self._reserve.hold(path, size + ahead + ahead // 2)
+
+    def _logPath(self, number: int) -> str:
+        return os.path.join(self._home.directory, logName(number))
+
+    def _bytesLeft(self) -> int:
         room = os.statvfs(self._home.directory)
-        return room.f_bavail * room.f_frsize
+        left = room.f_bavail * room.f_frsize
+        longest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if longest == resource.RLIM_INFINITY:
+            return left
+        # What is left in a file is as good as what is left on the disk (ulimit -f).
+        sizes = [table.get_pagesize() * _pages(table) for table in self._tables]
+        return min(left, max(0, longest - max(sizes, default=0)))

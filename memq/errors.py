@@ -66,12 +66,6 @@ class TooManyConnections(QueueError):
     closes = True
 
 
-class OutOfSpace(QueueError):
-    """The file system has less room than --min-free."""
-
-    reply = b"SERVER_ERROR out of disk space"
-
-
 class StoreError(QueueError):
     """The store could not carry out one command; the next one may succeed."""
 
@@ -84,6 +78,14 @@ class StoreError(QueueError):
     def __str__(self) -> str:
         """Return why, for the log."""
         return str(self.args[0])
+
+
+class OutOfSpace(StoreError):
+    """There is no room on the disk, or less than --min-free."""
+
+    def __init__(self) -> None:
+        """Say so in the words that every command is answered with."""
+        super().__init__("out of disk space")
 
 
 class DamagedMessage(StoreError):

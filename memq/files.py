@@ -21,6 +21,29 @@ def replaceFile(path: str, content: bytes) -> None:
     syncDirectory(os.path.dirname(path))
 
 
+def overwriteFile(path: str, content: bytes) -> bool:
+    """Write ``content`` over a file of the same size, and sync it; no room is needed.
+
+    A crash leaves the old content or the new one, if it is one sector of a disk.
+
+    :param content: at most 512 bytes.
+    :return: False when the file is not there, or not of that size: nothing is done.
+    :raise OSError: when the disk fails.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        if os.fstat(file).st_size != len(content):
+            return False
+        os.pwrite(file, content, 0)
+        os.fdatasync(file)
+    finally:
+        os.close(file)
+    return True
+
+
 def syncDirectory(path: str) -> None:
     """Make durable which files a directory has.
 

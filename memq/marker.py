@@ -1,10 +1,11 @@
 """The marker: a log record that is known to be on disk.
 
 ``HOME/memq/safe`` holds one line: file number and offset of a record in Berkeley
-DB's log, and the CRC-32 (zlib's) of its bytes, in decimal.  It is written after
-that record was synced, at each checkpoint and clean stop, and replaces the one
-before as a whole.  A log in which that record is not found has lost messages
-that were acknowledged.
+DB's log, and the CRC-32 (zlib's) of its bytes, in decimal; spaces fill it up to
+LINE_SIZE bytes.  It is written after that record was synced, at each checkpoint and
+clean stop, over the one before: that takes no room, which a full disk does not have,
+and a line is on the disk as a whole or not at all, since it is a part of one sector.
+A log in which that record is not found has lost messages that were acknowledged.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import NamedTuple
 from zlib import crc32
 
 from memq.errors import HomeError
-from memq.files import replaceFile
+from memq.files import overwriteFile, replaceFile
 
 _NAME = "safe"
+#: Bytes of the line: three numbers of up to 20 digits would fit.
+LINE_SIZE = 64
 
 
 def logName(file: int) -> str:
@@ -51,8 +54,10 @@ def writeMarker(directory: str, marker: Marker) -> None:
 
     :raise OSError: when there is no room for it, or the disk fails.
     """
-    line = f"{marker.file} {marker.offset} {marker.crc}\n"
-    replaceFile(os.path.join(directory, _NAME), line.encode())
+    line = f"{marker.file} {marker.offset} {marker.crc}".ljust(LINE_SIZE - 1) + "\n"
+    path = os.path.join(directory, _NAME)
+    if not overwriteFile(path, line.encode()):
+        replaceFile(path, line.encode())
 
 
 def readMarker(directory: str) -> Marker | None:

@@ -101,18 +101,21 @@ class Rotation:
         home: Home,
         queues: Any,
         count: Callable[[], int],
+        leastSize: int,
         seconds: Callable[[], float] = monotonic,
     ) -> None:
         """Remember the parts.
 
         :param queues: the table that the row is in.
         :param count: tells how many messages there are.
+        :param leastSize: bytes of a file below which it stays.
         :param seconds: a clock that never goes back.
         """
         self._environment = environment
         self._home = home
         self._queues = queues
         self._count = count
+        self._leastSize = leastSize
         self._seconds = seconds
         self.table: Any = None
         self.step: Callable[[Any, int], Callable[[], None]] | None = None
@@ -142,14 +145,15 @@ class Rotation:
         openTable = self._environment.openTable
         self.table = self._current = openTable(fileName(self._number), flags)
         pageSize = self._current.get_pagesize()
-        self._survey = Survey(self._count, self._seconds, pageSize)
+        self._survey = Survey(self._count, self._seconds, pageSize, self._leastSize)
         if self._oldNumber != self._number:
             self._old = openTable(fileName(self._oldNumber), 0)
             self._join()
 
-    def removeStrays(self) -> None:
-        """Remove files that a crash left behind; a checkpoint came before.
+    def findStrays(self, remove: bool) -> None:
+        """Know of files that a crash left behind.
 
+        :param remove: whether they go; a checkpoint has to come before.
         :raise OSError: when that cannot be.
         """
         named = (fileName(self._number), fileName(self._oldNumber))
@@ -157,7 +161,7 @@ class Rotation:
             found = _FILE.fullmatch(name)
             if found:
                 self._highest = max(self._highest, int(found[1] or 0))
-                if name not in named:
+                if remove and name not in named:
                     os.unlink(os.path.join(self._home.directory, name))
         syncDirectory(self._home.directory)
 

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Bytes of a file below which it stays: one this large is soon needed again.
-LEAST_SIZE = 16 * 1024 * 1024
 #: A move has to give back all but this part of the file.  The new one may become twice
 #: as large as what is in it (pages that were split are half full), so that with half of
 #: it, a file could be moved again and again.
@@ -42,17 +40,24 @@ class Survey:
     """Find out how much is left in a file."""
 
     def __init__(
-        self, count: Callable[[], int], seconds: Callable[[], float], pageSize: int
+        self,
+        count: Callable[[], int],
+        seconds: Callable[[], float],
+        pageSize: int,
+        leastSize: int,
     ) -> None:
         """Begin with nothing known.
 
         :param count: tells how many messages there are.
         :param seconds: a clock that never goes back.
         :param pageSize: bytes of a page of the file.
+        :param leastSize: bytes of a file below which it stays: one that is not larger
+            is soon needed again.
         """
         self._count = count
         self._seconds = seconds
         self._pageSize = pageSize
+        self._leastSize = leastSize
         self._nextAt = 0.0
         #: Bytes that may be left, those found so far, and the key to go on from.
         self._budget = 0.0
@@ -79,7 +84,7 @@ class Survey:
             return False
         self._nextAt = now + INTERVAL
         self._budget = size * SHARE
-        return size >= LEAST_SIZE
+        return size >= self._leastSize
 
     def begin(self) -> bool:
         """Begin a walk; return False if counts alone say that it is no use."""

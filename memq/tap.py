@@ -204,12 +204,15 @@ def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
             size=options["page-size"],
             safe=_SAFE_PAGE,
         )
+    logBuffer = options["log-buffer"] * 1024
     settings = StoreSettings(
         cacheSize=options["cache-size"] * MEGABYTE,
-        logBuffer=options["log-buffer"] * 1024,
+        logBuffer=min(logBuffer, sizes.logBuffer),
         pageSize=options["page-size"],
         noSync=bool(options["no-sync"]),
         logFile=sizes.logFile,
+        tableAhead=sizes.tableAhead,
+        leastFile=sizes.leastFile,
     )
     return BDBStore(home, settings)
 
@@ -224,4 +227,6 @@ def _upkeepSettings(options: Options, sizes: Sizes) -> UpkeepSettings:
         tricklePercent=percent,
         removeLogs=options["auto-remove-logs"],
         minFree=sizes.minFree,
+        lookStep=sizes.logFile // 4,
+        lookAfter=sizes.lookAfter,
     )

@@ -18,7 +18,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.bdb import BDBStore
 from memq.environment import StoreSettings, db
-from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
+from memq.errors import (
+    DamagedMessage,
+    HomeError,
+    OutOfSpace,
+    StoreError,
+    StoreFailed,
+)
 from memq.home import Home
 from memq.marker import Marker, readMarker, writeMarker
 from memq.message import Message
@@ -263,8 +269,8 @@ class RecoveryTests(BDBTestCase):
         store.begin()
         store.delete(b"q")
         store.commit()
-        self.assertTrue(store.sweep(100))
-        self.assertTrue(store.sweep(100))
+        for _ in range(4):
+            self.assertTrue(store.sweep(100))
         self.assertFalse(store.sweep(100))
 
 
@@ -600,13 +606,13 @@ class FailureTests(BDBTestCase):
         """A put for which the disk has no room says so."""
         self.failing("_messages", NO_SPACE, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, StoreError, "out of disk space")
+        self.assertFails(push, OutOfSpace, "out of disk space")
 
     def test_pushWithoutClean(self) -> None:
         """So does one that finds no page to use, for none can be written."""
         self.failing("_messages", NO_MEMORY, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, StoreError, "out of disk space")
+        self.assertFails(push, OutOfSpace, "out of disk space")
 
     def test_pushIntoDeadlock(self) -> None:
         """A lock error is one that can be tried again."""
@@ -618,7 +624,7 @@ class FailureTests(BDBTestCase):
         """A commit that cannot write its rows is undone."""
         self.failing("_queues", NO_SPACE, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, StoreError, "out of disk space")
+        self.assertFails(push, OutOfSpace, "out of disk space")
 
     def test_commitFails(self) -> None:
         """With no-sync a commit that cannot be written is undone, for good."""
@@ -643,7 +649,7 @@ class FailureTests(BDBTestCase):
         for code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
             error = db.DBError(code, "BDB0001 unable to allocate")
             self.failing("_messages", error, "put")
-            self.assertFails(push, StoreError, "out of disk space")
+            self.assertFails(push, OutOfSpace, "out of disk space")
 
     def test_popFails(self) -> None:
         """A pop whose cursor cannot be had fails alone."""
@@ -715,7 +721,7 @@ class FailureTests(BDBTestCase):
         def fail(*arguments: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        self.patch(os, "replace", fail)
+        self.patch(os, "pwrite", fail)
         error = self.assertRaises(StoreError, self.store.checkpoint)
         self.assertIn("the marker cannot be written", str(error))
         error = self.assertRaises(StoreError, self.store.close)
@@ -726,6 +732,18 @@ class FailureTests(BDBTestCase):
         self.failingEnvironment(NO_SPACE, "txn_checkpoint")
         self.assertRaises(StoreError, self.store.close)
         self.store.close()
+
+    def test_flushAgain(self) -> None:
+        """What a flush had no room for is kept, and the next one writes it."""
+        store = self.store
+        self.fill(store, b"q", b"2", b"3")
+        with withoutRoom():
+            self.assertRaises(OutOfSpace, store.flush)
+            self.assertRaises(OutOfSpace, store.flush)
+        self.assertEqual(dump(self.crashed(store)), self.before)
+        self.fill(store, b"q", b"4")
+        store.flush()
+        self.assertEqual(dump(self.crashed(store)), dump(store))
 
     def test_syncFails(self) -> None:
         """After a sync that failed nothing is made durable any more."""
@@ -750,8 +768,9 @@ class FailureTests(BDBTestCase):
             store.pop(b"q")
             store.push(b"q", 0, b"3")
             store.commit()
-            with withoutRoom():
-                self.assertRaises(StoreFailed, store.flush)
+            self._replace(store._environment, "_handle", BROKEN, "log_flush")
+            self.assertRaises(StoreFailed, store.flush)
+            self.mend()
             if end == "close":
                 store.close()
             else:
@@ -827,7 +846,7 @@ class UpkeepTests(BDBTestCase):
         store = self.openStore()
         for _ in range(5):
             self.fill(store, b"q", *[b"x" * 100_000] * 10)
-        patch = self.patch(os, "replace", fail)
+        patch = self.patch(os, "pwrite", fail)
         self.assertRaises(StoreError, store.checkpoint)
         self.assertEqual(store.removeLogs(), 0)
         patch.restore()

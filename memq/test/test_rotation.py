@@ -320,7 +320,7 @@ class WhenTests(RotationTestCase):
     def setUp(self) -> None:
         """Have files of any size looked at, all the time."""
         super().setUp()
-        self.patch(survey, "LEAST_SIZE", 0)
+        self.store._rotation._survey._leastSize = 0
         self.patch(survey, "INTERVAL", 0)
 
     def look(self) -> bool:
@@ -353,7 +353,7 @@ class WhenTests(RotationTestCase):
 
     def test_smallFile(self) -> None:
         """A small file stays."""
-        self.patch(survey, "LEAST_SIZE", 1 << 20)
+        self.store._rotation._survey._leastSize = 1 << 20
         self.store.tidy()
         self.assertFalse(self.store.isUnswept())
 

@@ -8,7 +8,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.survey import (
     INTERVAL,
-    LEAST_SIZE,
     PAUSE,
     SHARE,
     SLICE_BYTES,
@@ -16,6 +15,7 @@ from memq.survey import (
     Survey,
 )
 
+LEAST_SIZE = 16 * 1024 * 1024
 BUDGET = int(LEAST_SIZE * SHARE)
 
 
@@ -48,7 +48,7 @@ class SurveyTests(SynchronousTestCase):
         self.records: dict[bytes, bytes] = {}
         self.count = 0
         self.now = 100.0
-        self.survey = Survey(lambda: self.count, lambda: self.now, 4096)
+        self.survey = Survey(lambda: self.count, lambda: self.now, 4096, LEAST_SIZE)
 
     def fill(self, count: int, size: int) -> None:
         """Have so many records of so many bytes, with keys of two bytes."""
