@@ -23,6 +23,9 @@ operation of the turn is done, and its session is told.
 - A session that is not reading what it was sent, or that has taken much which
   is not delivered yet, is left out of turns until it catches up.
 - A message that was taken for a session that is gone goes back to its place.
+- When the disk is full, the turn that meets it is undone, and pushes are refused from
+  then on.  Where only the flush meets it, what is committed stands: nothing of it is
+  told, and the flush is tried again until there is room.  Nothing else is.
 - When the store fails for good, everybody who waits is told so, nothing is
   acknowledged any more, and ``onFailure`` is called once.
 
@@ -39,8 +42,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
-from memq.errors import QueueError, StoreFailed
+from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations import MESSAGE_COST, Operation, PutBack
+from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
 
 if TYPE_CHECKING:
@@ -61,6 +65,8 @@ SHARE = 64 * 1024
 SWEEP_MESSAGES = 100
 #: Seconds until a sweep that failed is tried again.
 SWEEP_AGAIN = 60.0
+#: Seconds until a flush, or putting a message back, is tried again on a full disk.
+FULL_AGAIN = 1.0
 
 _log = Logger()
 
@@ -90,12 +96,16 @@ class Broker:
         #: Whether results wait for ``persist`` before they are told.
         self.durable = True
         #: Whether pushes are refused because the disk is too full.
-        self.full = False
+        self.room = Room()
+        self.room.onRelease = self._schedule
         self.turns = 0
         self.flushes = 0
         #: Sessions with operations that may run, in rotation.
         self._waiting: deque[Session] = deque()
         self._scheduled = False
+        #: Whether those that were waiting when the disk became full are refused.
+        self._areRefused = False
+        self._refused: list[Operation] = []
         #: Operations that wait for the next flush, and for the one under way.
         self._committed: list[Operation] = []
         self._flushing: list[Operation] = []
@@ -105,6 +115,8 @@ class Broker:
         self._idle: Deferred[None] | None = None
         self._own = self.session(self._cbPutBack)
         self._puttingBack: deque[PutBack] = deque()
+        #: Those for which the disk had no room.
+        self._putBackLater: list[PutBack] = []
 
     def session(self, deliver: Callable[[], None]) -> Session:
         """Return a session for a new client.
@@ -139,6 +151,8 @@ class Broker:
         ):
             session.waits = True
             self._waiting.append(session)
+            if self.room.isFull:
+                self._refused += session.refusePushes()
             if not self._scheduled:
                 self._schedule()
 
@@ -176,6 +190,7 @@ class Broker:
         """
         self._sweepsFrom = inf
         self._idle = Deferred()
+        self._putBackAgain()
         self._schedule()
         return self._idle
 
@@ -200,16 +215,33 @@ class Broker:
 
     def _turn(self) -> None:
         self._scheduled = False
+        if self.room.isFull != self._areRefused:
+            self._refusePushes()
+        if self._refused:
+            refused, self._refused = self._refused, []
+            self._finish(refused)
         if self._failure is not None:
             self._refuseWaiting(self._failure)
+        elif self.room.isHeld:
+            # A look at the disk is under way, and goes on from here.
+            return
         elif self._waiting:
             self._run()
-        sweeping = self._failure is None and self._sweep()
+        # The turn may have used up what is free to use.
+        mayGoOn = self._failure is None and not self.room.isHeld
+        sweeping = mayGoOn and self._sweep()
         if self._waiting or sweeping:
             self._schedule()
         elif self._idle is not None and not (self._committed or self._flushing):
             idle, self._idle = self._idle, None
             idle.callback(None)
+
+    def _refusePushes(self) -> None:
+        """Refuse what waits to be stored, when the disk has become full."""
+        self._areRefused = self.room.isFull
+        if self._areRefused:
+            for session in self._waiting:
+                self._refused += session.refusePushes()
 
     def _run(self) -> None:
         store = self._store
@@ -217,18 +249,25 @@ class Broker:
         operations: list[Operation] = []
         try:
             store.begin()
-            changed = self._runTogether(operations)
+            logged = self._runTogether(operations)
             store.commit()
+            changed = logged > 0
+            if changed:
+                gain = sum([operation.gain for operation in operations])
+                self.room.changed(gain, logged)
         except Exception as error:
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
             # Whatever it was, it may concern one operation only.
-            _log.warn(
-                "A turn of {count} is undone and run again one by one: {error}",
-                count=sum(operation.count for operation in operations),
-                error=error,
-            )
+            if isinstance(error, OutOfSpace):
+                self.room.exhausted()
+            else:
+                _log.warn(
+                    "A turn of {count} is undone and run again one by one: {error}",
+                    count=sum(operation.count for operation in operations),
+                    error=error,
+                )
             changed = self._runApart(operations)
         if self._failure is not None or not changed or not self.durable:
             self._finish(operations)
@@ -236,13 +275,16 @@ class Broker:
             self._committed += operations
             self._flush()
 
-    def _runTogether(self, operations: list[Operation]) -> bool:
-        """Run a turn's worth of operations, each added to the list first."""
+    def _runTogether(self, operations: list[Operation]) -> int:
+        """Run a turn's worth of operations, each added to the list first.
+
+        :return: what they cost, 0 when nothing changed; that is about what they log.
+        """
         store = self._store
         waiting = self._waiting
-        share = max(SHARE, TURN_COST // len(waiting))
-        room = TURN_COST
-        changed = False
+        room = self.room.left(TURN_COST)
+        share = min(room, max(SHARE, TURN_COST // len(waiting)))
+        changed = 0
         # Each session has one go a turn.
         for _ in range(len(waiting)):
             session = waiting.popleft()
@@ -255,7 +297,7 @@ class Broker:
                     cost = operation.run(store)
                     left -= cost or MESSAGE_COST * operation.count
                     if cost:
-                        changed = True
+                        changed += cost
                         if session.undelivered >= UNDELIVERED_BYTES:
                             break
             finally:
@@ -292,10 +334,13 @@ class Broker:
             store.begin()
             cost = operation.run(store)
             store.commit()
+            self.room.changed(operation.gain, cost)
         except StoreFailed:
             operation.undo()
             raise
         except Exception as error:
+            if isinstance(error, OutOfSpace):
+                self.room.exhausted()
             store.abort()
             operation.undo()
             operation.fail(_asQueueError(error))
@@ -323,6 +368,9 @@ class Broker:
         if self._flushing:
             return
         self._flushing, self._committed = self._committed, []
+        self._persist()
+
+    def _persist(self) -> None:
         self.flushes += 1
         done = maybeDeferred(self.persist)
         done.addCallbacks(self._cbFlushed, self._ebFlushed)
@@ -339,10 +387,22 @@ class Broker:
 
     def _ebFlushed(self, failure: Failure) -> None:
         error = failure.value
+        if isinstance(error, OutOfSpace):
+            self.room.exhausted()
+            if self._idle is None:
+                self._clock.callLater(FULL_AGAIN, self._flushAgain)
+                return
+            error = StoreFailed(
+                "the log cannot be written at the end: the disk is full"
+            )
         if not isinstance(error, StoreFailed):
             _log.failure("The log could not be synced", failure)
             error = StoreFailed(f"the log cannot be synced: {error}")
         self.fail(error)
+
+    def _flushAgain(self) -> None:
+        if self._failure is None:
+            self._persist()
 
     def _finish(self, operations: list[Operation]) -> None:
         """Mark operations as done, and tell their sessions."""
@@ -364,7 +424,10 @@ class Broker:
         if now < self._sweepsFrom or not store.isUnswept():
             return False
         try:
-            return store.sweep(SWEEP_MESSAGES)
+            before = store.logged()
+            goesOn = store.sweep(SWEEP_MESSAGES)
+            self.room.changed(0, max(0, store.logged() - before))
+            return goesOn
         except StoreFailed as error:
             self.fail(error)
         except Exception as error:
@@ -376,9 +439,18 @@ class Broker:
     def _cbPutBack(self) -> None:
         while self._puttingBack and self._puttingBack[0].done:
             operation = self._puttingBack.popleft()
-            if isinstance(operation.result, QueueError):
+            if isinstance(operation.result, OutOfSpace) and self._idle is None:
+                if not self._putBackLater:
+                    self._clock.callLater(FULL_AGAIN, self._putBackAgain)
+                self._putBackLater.append(operation)
+            elif isinstance(operation.result, QueueError):
                 _log.critical(
                     "A message of queue {queue!r} was taken and never delivered: {why}",
                     queue=operation.queue,
                     why=operation.result,
                 )
+
+    def _putBackAgain(self) -> None:
+        again, self._putBackLater = self._putBackLater, []
+        for operation in again:
+            self.putBack(operation.queue, operation.message)

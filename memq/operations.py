@@ -25,6 +25,24 @@ if TYPE_CHECKING:
 #: What a message counts in a turn, besides the bytes of its body.
 MESSAGE_COST = 1024
 
+#: Bytes of the largest body that shares its page with others.
+_SHARES_PAGE = 1000
+#: Bytes that a larger one takes at most beside its own: the rest of a page, and a key.
+_PAGE = 4200
+#: Bytes that a message takes beside its body on a page that it shares.
+_ITEM = 64
+
+
+def _roomFor(count: int, size: int) -> int:
+    """Return about how many bytes of a file messages take, rather more than less.
+
+    :param size: the bytes of all bodies.
+    """
+    if size <= _SHARES_PAGE * count:
+        # Pages are not full.
+        return size + size // 2 + _ITEM * count
+    return size + _PAGE * count
+
 
 class Operation:
     """Something that a session asks of the store, and what came of it.
@@ -36,6 +54,8 @@ class Operation:
 
     #: Whether it is carried out although the client has gone.
     outlivesSession = True
+    #: Bytes that ``run`` made free inside the files, less than 0 for what it took.
+    gain = 0
 
     def __init__(self, session: Session) -> None:
         """Make an operation that has not run."""
@@ -80,7 +100,7 @@ class Push(Operation):
         when all were.
     """
 
-    __slots__ = ("messages", "noreply", "queue", "results", "size")
+    __slots__ = ("gain", "messages", "noreply", "queue", "results", "size")
 
     def __init__(
         self, session: Session, queue: bytes, flags: int, body: bytes, noreply: bool
@@ -104,6 +124,7 @@ class Push(Operation):
         count = len(self.messages)
         first = store.pushAll(self.queue, self.messages)
         self.results = range(first, first + count)
+        self.gain = -_roomFor(count, self.size)
         return MESSAGE_COST * count + self.size
 
     def apart(self) -> Iterator[Operation]:
@@ -146,11 +167,12 @@ class Upload:
 class AddPart(Operation):
     """Keep a part of a body."""
 
-    __slots__ = ("data", "number", "upload")
+    __slots__ = ("data", "gain", "number", "upload")
 
     def __init__(self, session: Session, upload: Upload, data: bytes) -> None:
         """Take over the next part."""
         super().__init__(session)
+        self.gain = 0
         self.upload = upload
         self.number = upload.parts
         self.data = data
@@ -165,6 +187,7 @@ class AddPart(Operation):
         if upload.id is None:
             upload.id = store.newBody()
         store.addPart(upload.id, self.number, self.data)
+        self.gain = -_roomFor(1, len(self.data))
         return MESSAGE_COST + len(self.data)
 
     def fail(self, error: QueueError) -> None:
@@ -239,7 +262,7 @@ class Pop(Operation):
     :ivar results: the message of each; None where there is none, or an error.
     """
 
-    __slots__ = ("most", "queue", "results")
+    __slots__ = ("gain", "most", "queue", "results")
 
     outlivesSession = False
 
@@ -266,6 +289,7 @@ class Pop(Operation):
                 cost += len(found.body)
                 size += len(found.body) if found.large is None else found.size
         self.session.undelivered += size
+        self.gain = size
         if len(results) < self.most:
             results += [None] * (self.most - len(results))
         return cost

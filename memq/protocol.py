@@ -36,6 +36,7 @@ from memq.errors import (
     BadChunk,
     BadLine,
     FlushAllDisabled,
+    OutOfSpace,
     QueueError,
     StoreError,
     StoreFailed,
@@ -532,7 +533,9 @@ class QueueProtocol(CommandReceiver):
 
     def renderError(self, error: QueueError) -> bytes:
         """Return the reply that tells an error, and log it."""
-        if isinstance(error, StoreError) and not isinstance(error, StoreFailed):
+        # Those two are logged once for all.
+        once = isinstance(error, StoreFailed | OutOfSpace)
+        if isinstance(error, StoreError) and not once:
             _log.error("{peer} is told: {error}", peer=self._peer(), error=error)
         elif self.factory.verbose:
             _log.warn("{peer} is told: {error}", peer=self._peer(), error=error)

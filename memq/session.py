@@ -73,7 +73,7 @@ class Session:
         :param noreply: whether the client wants to hear nothing of it.
         """
         operation = Push(self, queue, flags, body, noreply)
-        if self._broker.full:
+        if self._broker.room.isFull:
             operation.fail(OutOfSpace())
             operation.done = True
         else:
@@ -85,7 +85,7 @@ class Session:
 
     def addPart(self, upload: Upload, data: bytes) -> Operation:
         """Ask to keep the next part of a body, and return the operation."""
-        if self._broker.full:
+        if self._broker.room.isFull:
             upload.error = OutOfSpace()
         operation = AddPart(self, upload, data)
         self.submit(operation)
@@ -96,6 +96,19 @@ class Session:
         operation = PushLarge(self, queue, flags, upload)
         self.submit(operation)
         return operation
+
+    def refusePushes(self) -> list[Operation]:
+        """Take the pushes out of the inbox, for there is no room, and return them."""
+        refused: list[Operation] = []
+        for operation in self.inbox:
+            if type(operation) is Push:
+                refused.append(operation)
+                operation.fail(OutOfSpace())
+            elif type(operation) is AddPart:
+                operation.fail(OutOfSpace())
+        if refused:
+            self.inbox = deque(each for each in self.inbox if type(each) is not Push)
+        return refused
 
     def release(self, body: Upload | LargeBody) -> None:
         """Ask to forget the parts of a body that no message has."""

@@ -47,6 +47,8 @@ class Statistics:
         self._broker = broker
         self._settings = settings
         self._started = clock.seconds()
+        #: When the disk was full last, from and until, 0 for never.
+        self._fullFrom = self._fullUntil = 0
         self.connections = 0
         self.bytesOnDisk = 0
         self._zero()
@@ -59,6 +61,14 @@ class Statistics:
         self.setHits = 0
         self.bytesRead = 0
         self.bytesWritten = 0
+
+    def diskFull(self, isFull: bool) -> None:
+        """Note when it begins, or ends, that sets are refused."""
+        now = int(self._clock.seconds())
+        if isFull:
+            self._fullFrom, self._fullUntil = now, 0
+        else:
+            self._fullUntil = now
 
     def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
         """Return the function that answers ``stats <topic>`` from a store."""
@@ -104,7 +114,9 @@ class Statistics:
         yield "threads", threading.active_count()
         broker = self._broker
         yield "durability", "synced" if broker.durable else "no-sync"
-        yield "sets_refused", "disk full" if broker.full else "no"
+        yield "sets_refused", "disk full" if broker.room.isFull else "no"
+        yield "disk_full_from", self._fullFrom
+        yield "disk_full_until", self._fullUntil
         yield from store.status().items()
         yield "bytes_on_disk", self.bytesOnDisk
         yield "turns", broker.turns

@@ -5,7 +5,8 @@
   sooner when there is little else to do;
 - log removal after each checkpoint, unless the logs are to be kept;
 - with no-sync, a flush a second, which is what a power cut can cost;
-- watch the room on the file system: below --min-free, pushes are refused;
+- watch the room on the file system: below --min-free, pushes are refused, and there is
+  a checkpoint after every little of log, so that taking messages out gives room back;
 - let the store tidy: what it has to do for that in transactions, it sweeps in the
   broker, between turns.
 
@@ -21,7 +22,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from memq.errors import StoreFailed
+from memq.errors import OutOfSpace, StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the disk, and between two flushes with no-sync.
 WATCH_INTERVAL = 1.0
-#: Bytes of log between checkpoints while pushes are refused for want of room.
+#: Bytes of log between checkpoints while there is little room, at most.
 NEAR_LIMIT_VOLUME = 1024 * 1024
 #: Bytes of log for which a quiet second is used: the log files of a burst go when it is
 #: over, and a later start is quick.
@@ -56,6 +57,8 @@ class UpkeepSettings(NamedTuple):
     :ivar tricklePercent: how much of the cache a trickle leaves clean, 1 to 100.
     :ivar removeLogs: whether log files that are not needed are removed.
     :ivar minFree: bytes free on the file system below which pushes are refused.
+    :ivar lookStep: bytes that may be stored in any case until the next look at it.
+    :ivar lookAfter: bytes after which there is one while little is left.
     """
 
     checkpoint: float = 300.0
@@ -64,6 +67,8 @@ class UpkeepSettings(NamedTuple):
     tricklePercent: int = 60
     removeLogs: bool = True
     minFree: int = 64 * 1024 * 1024
+    lookStep: int = 8 * 1024 * 1024
+    lookAfter: int = 4 * 1024 * 1024
 
 
 class Upkeep:
@@ -91,13 +96,21 @@ class Upkeep:
         self._clock = clock
         #: The bytes of log at the last look.
         self._logged = 0
+        #: Bytes of log between checkpoints while there is little room.
+        self._nearLimit = min(NEAR_LIMIT_VOLUME, settings.lookStep // 2)
+        self._room = broker.room
+        self._room.bound(settings.minFree, settings.lookStep, settings.lookAfter)
+        self._room.onChange = self._roomChanged
+        self._room.onHold = self._lookNow
+        #: Whether the disk is being looked at, and is to be looked at again.
+        self._looking = self._lookAgain = False
         self._calls: list[LoopingCall] = []
         self._ended: list[Deferred[LoopingCall]] = []
 
     def start(self) -> Deferred[None]:
         """Begin, once the store is open; fires after a first look at the disk."""
         settings = self._settings
-        first = self._look()
+        first = self._look(self._settings.checkpointVolume)
         self._every(WATCH_INTERVAL, self._watch)
         self._every(settings.trickle, self._trickle)
         self._every(settings.checkpoint, self.checkpoint)
@@ -152,11 +165,21 @@ class Upkeep:
         return failure
 
     def _watch(self) -> Deferred[None]:
-        done = self._look()
-        done.addCallback(self._cbLooked)
+        logged = self._store.logged()
+        quiet = 0 <= logged - self._logged < QUIET_GROWTH and logged >= QUIET_VOLUME
+        self._logged = logged
+        done = self._look(0 if quiet else self._settings.checkpointVolume)
         done.addCallback(lambda _: self._run(self._tidy))
         done.addCallbacks(self._cbTidied, self._ebWork)
         return done
+
+    def _lookNow(self) -> None:
+        """Look at the disk: nothing goes on before that."""
+        if self._looking:
+            # That look may have been too early.
+            self._lookAgain = True
+        else:
+            self._look(self._nearLimit).addErrback(self._ebFailed)
 
     def _tidy(self) -> int:
         room = self._store.tidy()
@@ -167,42 +190,79 @@ class Upkeep:
 
     def _cbTidied(self, room: int) -> None:
         if room:
+            self._room.gaveBack()
             _log.info("{room} bytes of a drained file are given back", room=room)
         self._broker.sweep()
 
-    def _cbLooked(self, _: None) -> Deferred[None] | None:
+    def _look(self, volume: int) -> Deferred[None]:
+        """Look at the disk.
+
+        :param volume: bytes of log that call for a checkpoint before.
+        """
+        self._looking = True
+        self._room.look()
+        done = self._run(self._measure, volume).addBoth(self._cbLooked)
+        return done.addCallbacks(self._cbMeasured, self._ebNotMeasured)
+
+    def _measure(self, volume: int) -> tuple[int | None, int]:
+        try:
+            free = self._makeRoom(volume)
+        except OutOfSpace:
+            free = 0
+        return free, self._store.bytesOnDisk()
+
+    def _makeRoom(self, volume: int) -> int | None:
+        """Make a checkpoint if it is time for that, and return what is free then."""
+        store = self._store
+        if store.logged() >= volume:
+            self._checkpoint()
+        free = store.freeBytes()
+        isLow = free is not None and free < self._room.least
         # Taking messages out writes to the log, and must not fill the rest.
-        full = self._broker.full
-        volume = NEAR_LIMIT_VOLUME if full else self._settings.checkpointVolume
-        logged = self._store.logged()
-        quiet = 0 <= logged - self._logged < QUIET_GROWTH
-        self._logged = logged
-        if logged >= volume or (quiet and logged >= QUIET_VOLUME):
-            return self.checkpoint()
-        return None
+        if isLow and self._nearLimit <= store.logged() < volume:
+            self._checkpoint()
+            free = store.freeBytes()
+        return free
 
-    def _look(self) -> Deferred[None]:
-        def look() -> tuple[int | None, int]:
-            return self._store.freeBytes(), self._store.bytesOnDisk()
-
-        return self._run(look).addCallback(self._cbMeasured)
+    def _cbLooked(self, result: object) -> object:
+        self._looking = False
+        if self._lookAgain:
+            self._lookAgain = False
+            self._clock.callLater(0, self._lookNow)
+        return result
 
     def _cbMeasured(self, measured: tuple[int | None, int]) -> None:
         free, self._statistics.bytesOnDisk = measured
-        full = free is not None and free < self._settings.minFree
-        if full != self._broker.full:
-            self._broker.full = full
-            if full:
-                _log.error(
-                    "Sets are refused: {free} bytes are free, --min-free is {least}",
-                    free=free,
-                    least=self._settings.minFree,
-                )
-            else:
-                _log.info("Sets are taken again: {free} bytes are free", free=free)
+        self._room.looked(free)
+
+    def _ebNotMeasured(self, failure: Failure) -> Failure:
+        # Nobody is to wait for a look that has failed.
+        self._room.looked(self._room.free)
+        return self._ebWork(failure)
+
+    def _roomChanged(self) -> None:
+        room = self._room
+        self._statistics.diskFull(room.isFull)
+        if room.isFull:
+            _log.error(
+                "Sets are refused, the disk is full: {free} bytes were free when it "
+                "was looked at, --min-free is {least}",
+                free=room.free,
+                least=room.least,
+            )
+        else:
+            _log.info(
+                "Sets are taken again: {free} bytes are free, and {inside} inside the "
+                "files",
+                free=room.free,
+                inside=room.inside,
+            )
 
     def _ebFailed(self, failure: Failure) -> None:
-        if not failure.check(StoreFailed):
+        if failure.check(OutOfSpace):
+            # The log says so once, when that begins; there is a next time.
+            self._room.exhausted()
+        elif not failure.check(StoreFailed):
             _log.error(
                 "Upkeep failed, and is tried again: {error}", error=failure.value
             )

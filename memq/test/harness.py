@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from memq.broker import Broker
 from memq.factory import QueueFactory
+from memq.room import LOOKS
 from memq.statistics import Statistics
 from memq.test.fakes import FakeStore
 from memq.test.stepped import SteppedPool, SteppedReactor
@@ -70,6 +71,15 @@ class Harness:
         )
         self._protocol = protocol
         self._clients: list[Client] = []
+
+    def fillDisk(self) -> None:
+        """Let the disk be full."""
+        self.broker.room.exhausted()
+
+    def makeRoom(self) -> None:
+        """Let the disk have room again."""
+        for _ in range(LOOKS):
+            self.broker.room.looked(None)
 
     def connect(self, transport: Any = None) -> Client:
         """Return a new connection."""

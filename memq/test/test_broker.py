@@ -398,12 +398,10 @@ class TurnTests(BrokerTestCase):
 
     def test_full(self) -> None:
         """While the disk is too full a push is refused before it waits."""
-        self.broker.full = True
+        self.broker.room.exhausted()
         operation = self.asker.session.push(b"q", 0, b"a", False)
         self.assertTrue(operation.done)
-        self.assertEqual(
-            list(map(str, operation.results)), ["SERVER_ERROR out of disk space"]
-        )
+        self.assertEqual(list(map(str, operation.results)), ["out of disk space"])
         self.assertEqual(self.broker.waiting, 0)
 
 

@@ -249,13 +249,13 @@ class LargeTests(SteppedTestCase):
 
     def test_full(self) -> None:
         """A full disk refuses it, at its beginning or later."""
-        self.harness.broker.full = True
+        self.harness.fillDisk()
         whole = body(200000)
         reply = self.client.talk(b"set q 0 0 200000\r\n" + whole + b"\r\n")
         self.assertEqual(reply, b"SERVER_ERROR out of disk space\r\n")
-        self.harness.broker.full = False
+        self.harness.makeRoom()
         self.client.talk(b"set q 0 0 200000\r\n" + whole[:100000])
-        self.harness.broker.full = True
+        self.harness.fillDisk()
         reply = self.client.talk(whole[100000:] + b"\r\n")
         self.assertEqual(reply, b"SERVER_ERROR out of disk space\r\n")
         self.assertTrue(self.swept())

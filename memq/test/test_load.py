@@ -49,7 +49,10 @@ class Client:
         line = self.line()
         if not line.startswith(b"VALUE "):
             return None
-        size = int(line.split()[3])
+        return self.read(int(line.split()[3]))
+
+    def read(self, size: int) -> bytes | None:
+        """Return a body of so many bytes, None if it is cut short."""
         body = self._file.read(size + 2)
         return body[:-2] if self.line() == b"END" else None
 

@@ -236,7 +236,7 @@ class FullDiskTests(ProtocolTestCase):
         """Let the disk be full."""
         super().setUp()
         self.store.fill(b"q", b"a")
-        self.harness.broker.full = True
+        self.harness.fillDisk()
 
     def test_set(self) -> None:
         """A set is refused in its place; get and delete go on."""
@@ -253,7 +253,7 @@ class FullDiskTests(ProtocolTestCase):
 
     def test_roomAgain(self) -> None:
         """When there is room again sets are taken."""
-        self.harness.broker.full = False
+        self.harness.makeRoom()
         self.assertEqual(self.client.talk(put(b"q", b"b")), STORED)
 
 
@@ -455,7 +455,7 @@ class PauseTests(ProtocolTestCase):
 
     def test_refusedBytes(self) -> None:
         """Bodies that were refused do not count for ever."""
-        self.harness.broker.full = True
+        self.harness.fillDisk()
         for _ in range(5):
             body = b"x" * (MAX_LOAD // 4)
             self.assertEqual(self.client.talk(put(b"q", body)), NO_SPACE)

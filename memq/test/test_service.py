@@ -164,7 +164,7 @@ class StartTests(ServiceTestCase):
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
         self.assertEqual(self.journal[2:], ["open", "listen", "settled"])
-        self.assertTrue(self.harness.broker.full)
+        self.assertTrue(self.harness.broker.room.isFull)
 
     def test_log(self) -> None:
         """The log says what is there, and where the server listens."""

@@ -31,6 +31,8 @@ ORIGINAL = [
 OWN = [
     "durability",
     "sets_refused",
+    "disk_full_from",
+    "disk_full_until",
     "queues",
     "messages",
     "bytes_on_disk",
@@ -152,9 +154,18 @@ class StatisticsTests(SteppedTestCase):
 
     def test_full(self) -> None:
         """They tell whether sets are refused, and why."""
-        self.assertEqual(self.figures("sets_refused"), ["no"])
-        self.harness.broker.full = True
-        self.assertEqual(self.figures("sets_refused"), ["disk full"])
+        names = ("sets_refused", "disk_full_from", "disk_full_until")
+        now = self.harness.reactor.seconds
+        self.assertEqual(self.figures(*names), ["no", "0", "0"])
+        self.harness.reactor.advance(5)
+        self.harness.fillDisk()
+        began = str(int(now()))
+        self.assertEqual(self.figures(*names), ["disk full", began, "0"])
+        self.harness.reactor.advance(5)
+        self.harness.makeRoom()
+        self.assertEqual(self.figures(*names), ["no", began, str(int(now()))])
+        self.harness.fillDisk()
+        self.assertEqual(self.figures("disk_full_until"), ["0"])
 
     def test_reset(self) -> None:
         """A reset zeroes counters; what is stored and open stays."""

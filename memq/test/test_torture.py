@@ -6,7 +6,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.torture import report, rounds
+from memq.test.torture import report, rounds, told
 
 
 class RoundsTests(SynchronousTestCase):
@@ -21,6 +21,20 @@ class RoundsTests(SynchronousTestCase):
         times = iter([100.0, 101.0, 105.0, 110.0])
         environ = {"MEMQ_TORTURE_SECONDS": "10"}
         self.assertEqual(list(rounds(1, environ, times.__next__)), [0, 1, 2])
+
+
+class ToldTests(SynchronousTestCase):
+    """What is said with what fails."""
+
+    def test_told(self) -> None:
+        """An error carries the words, and is no other error."""
+
+        def fail() -> None:
+            with told("seed 5"):
+                raise KeyError("k")
+
+        error = self.assertRaises(KeyError, fail)
+        self.assertEqual(error.__notes__, ["seed 5"])
 
 
 class ReportTests(SynchronousTestCase):

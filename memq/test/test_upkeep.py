@@ -162,24 +162,38 @@ class RoomTests(UpkeepTestCase):
     def test_full(self) -> None:
         """Below --min-free pushes are refused, and above taken, a log line each."""
         self.assertEqual(self.events(3), [])
-        self.assertFalse(self.harness.broker.full)
+        self.assertFalse(self.harness.broker.room.isFull)
         self.store.free = 999
         self.assertEqual(
             self.events(3),
-            [("error", "Sets are refused: 999 bytes are free, --min-free is 1000")],
+            [
+                (
+                    "error",
+                    "Sets are refused, the disk is full: 999 bytes were free when it "
+                    "was looked at, --min-free is 1000",
+                )
+            ],
         )
-        self.assertTrue(self.harness.broker.full)
-        self.store.free = 1000
+        self.assertTrue(self.harness.broker.room.isFull)
+        self.store.free = 1124
+        self.assertEqual(self.events(3), [])
+        self.store.free = 1125
         self.assertEqual(
-            self.events(3), [("info", "Sets are taken again: 1000 bytes are free")]
+            self.events(3),
+            [
+                (
+                    "info",
+                    "Sets are taken again: 1125 bytes are free, and 0 inside the files",
+                )
+            ],
         )
-        self.assertFalse(self.harness.broker.full)
+        self.assertFalse(self.harness.broker.room.isFull)
 
     def test_unbounded(self) -> None:
         """Where nothing bounds the room, there is always enough."""
         self.store.free = None
         self.assertEqual(self.events(3), [])
-        self.assertFalse(self.harness.broker.full)
+        self.assertFalse(self.harness.broker.room.isFull)
 
     def test_size(self) -> None:
         """What the store occupies is told in the statistics."""
@@ -193,7 +207,7 @@ class RoomTests(UpkeepTestCase):
         self.assertNoResult(started)
         harness.settle()
         self.successResultOf(started)
-        self.assertTrue(harness.broker.full)
+        self.assertTrue(harness.broker.room.isFull)
 
 
 class TidyTests(UpkeepTestCase):

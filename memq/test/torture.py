@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,16 @@ def rounds(
         number += 1
         if seconds() >= end if limit else number >= few:
             return
+
+
+@contextmanager
+def told(words: str) -> Iterator[None]:
+    """Say with whatever fails what it was that failed, the seed for example."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(words)
+        raise
 
 
 def report(
