@@ -43,15 +43,22 @@ class Wire:
             raise ConnectionError("the server closed the connection")
         return line.removesuffix(b"\r\n")
 
+    def read(self, size: int) -> bytes:
+        """Return so many bytes.
+
+        :raise ConnectionError: when the connection ended before.
+        """
+        data: bytes = self._file.read(size)
+        if len(data) < size:
+            raise ConnectionError("the server closed the connection in a body")
+        return data
+
     def body(self, size: int) -> bytes:
         """Return a body of so many bytes; its line end is taken as well.
 
         :raise ConnectionError: when the connection ended before.
         """
-        body: bytes = self._file.read(size + 2)
-        if len(body) < size + 2:
-            raise ConnectionError("the server closed the connection in a body")
-        return body[:-2]
+        return self.read(size + 2)[:-2]
 
     def close(self) -> None:
         """Disconnect."""
@@ -159,9 +166,15 @@ class Load:
     :ivar enough: set when so many commands were answered as were asked for.
     """
 
-    def __init__(self, ledger: Ledger, connect: Callable[[], socket]) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        connect: Callable[[], socket],
+        wire: Callable[[socket], Wire] = Wire,
+    ) -> None:
         self._ledger = ledger
         self._connect = connect
+        self._wire = wire
         self._lock = Lock()
         self._left = 0
         self.enough = Event()
@@ -188,7 +201,7 @@ class Load:
         self._pool.shutdown()
 
     def _work(self, plan: Callable[[], list[Command]]) -> None:
-        with closing(Wire(self._connect())) as wire:
+        with closing(self._wire(self._connect())) as wire:
             try:
                 while True:
                     commands = plan()
