@@ -103,7 +103,8 @@ class Killing:
         self.load()
         for _ in range((0, 1, 0, 2)[number % 4]):
             self._dieRecovering()
-        self.server = self.another(RESTLESS if number % 5 else "").start()
+        self.server = self.another(RESTLESS if number % 5 else "")
+        self.server.start()
         self.compare(self._rng.random() / 2, f"round {number}")
 
     def load(self, most: int = 6000) -> None:

@@ -195,21 +195,21 @@ class Load:
         self._isEnding = True
 
     def join(self) -> None:
-        """Wait for the end of all workers; raise what one of them has raised."""
+        """Wait for the end of all workers."""
         for future in self._futures:
             future.result()
         self._pool.shutdown()
 
     def _work(self, plan: Callable[[], list[Command]]) -> None:
-        with closing(self._wire(self._connect())) as wire:
-            try:
+        try:
+            with closing(self._wire(self._connect())) as wire:
                 while True:
                     commands = plan()
                     exchange(wire, commands)
                     self._answered(len(commands))
-            except Exception as error:
-                if not (self._isEnding and isinstance(error, OSError)):
-                    self._ledger.complain(f"a client met {error!r}")
+        except Exception as error:
+            if not (self._isEnding and isinstance(error, OSError)):
+                self._ledger.complain(f"a client met {error!r}")
 
     def _answered(self, count: int) -> None:
         with self._lock:
