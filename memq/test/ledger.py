@@ -30,8 +30,8 @@ from memq.test.account import Account, Delete, Get, Name, Set
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Bytes of a body after which it repeats; no number of them is a part of a large body,
-#: so that parts in a wrong place are seen.
+#: Bytes of a body after which it repeats.  Parts of a large body are no multiple of
+#: that, so parts in a wrong place are seen.
 _STRIDE = 61
 
 

@@ -17,6 +17,7 @@ MEMQ_TORTURE_SEED repeats what was random, but for what threads make of it.
 from __future__ import annotations
 
 import os
+from signal import SIGKILL
 
 from twisted.trial.unittest import TestCase
 
@@ -49,6 +50,7 @@ class KillTests(TestCase):
             killing.round(number)
         killing.finish()
         ledger = killing.ledger
+        self.assertGreater(ledger.given, 0)
         report(
             name,
             rounds=number + 1,
@@ -75,5 +77,12 @@ class KillTests(TestCase):
         killing.load(500)
         killing.server = killing.another().start()
         error = self.assertRaises(AssertionError, killing.compare, 0, "round 0")
-        self.assertIn(f"seed {killing.seed}, round 0:", str(error))
+        self.assertIn(f"seed {killing.seed}, round 0", str(error))
         self.assertIn("has lost", "".join(killing.ledger.complaints))
+
+    def test_gone(self) -> None:
+        """So is a server that is gone when all is to be compared."""
+        killing = self.killing()
+        killing.server.start().stop(SIGKILL)
+        error = self.assertRaises(AssertionError, killing.compare, 0, "round 0")
+        self.assertIn("the only client met ConnectionRefusedError", str(error))
