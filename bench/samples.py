@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from memq.test.servers import Server
 
@@ -59,17 +59,26 @@ class Stretch(NamedTuple):
 class Sampler:
     """Take samples of a server, each time that its probe has something to tell."""
 
-    def __init__(self, began: float, interval: float) -> None:
-        """Remember when everything began, and the seconds between two samples."""
+    def __init__(
+        self, began: float, interval: float, complain: Callable[[str], None]
+    ) -> None:
+        """Remember how.
+
+        :param began: when everything began, by time.monotonic.
+        :param interval: seconds between two samples.
+        :param complain: called when there is a problem before the server is to end.
+        """
         self._began = began
         self._interval = interval
-        self._problem: Exception | None = None
+        self._complain = complain
 
     @contextlib.contextmanager
-    def sampling(self, server: Server, samples: list[Sample]) -> Iterator[None]:
-        """Take samples while this lasts, which has to end with the server's end.
+    def sampling(
+        self, server: Server, samples: list[Sample]
+    ) -> Iterator[threading.Event]:
+        """Take samples while this lasts.
 
-        :raise Exception: what was wrong before that, at the end.
+        It gives an event, to be set before the server is ended.
         """
         ending = threading.Event()
         command = [sys.executable, "-m", "bench.probe"]
@@ -78,27 +87,24 @@ class Sampler:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         ) as probe:
             assert probe.stdout is not None
+            lines = iter(probe.stdout)
 
-            def sample(lines: Iterator[str]) -> None:
+            def sample() -> None:
                 try:
                     samples.extend(
                         self._sample(server, json.loads(line)) for line in lines
                     )
                 except OSError as error:
-                    # The server may be gone before its probe is.
                     if not ending.is_set():
-                        self._problem = error
+                        self._complain(f"the server cannot be looked at: {error!r}")
 
-            thread = threading.Thread(target=sample, args=[iter(probe.stdout)])
+            thread = threading.Thread(target=sample)
             thread.start()
             try:
-                yield
-                ending.set()
+                yield ending
             finally:
                 probe.terminate()
                 thread.join()
-        if self._problem:
-            raise self._problem
 
     def _sample(self, server: Server, took: list[float]) -> Sample:
         with open(f"/proc/{server.pid}/status", encoding="ascii") as file:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
 import time
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 #: The part of the time that each of the two long stretches takes; the most and the
 #: least seconds of the others.
-LONG, SHORT_MOST, SHORT_LEAST = 0.3, 240.0, 5.0
+LONG, SHORT_MOST, SHORT_LEAST = 0.3, 150.0, 5.0
 #: Seconds between two samples, and about how many there are at least.
 INTERVAL, SAMPLES = 5.0, 300
 #: What the servers are started with.  A cache that is soon full shows leaks earlier.
@@ -68,7 +69,7 @@ class Soak:
         self.lasted = seconds
         self._began = time.monotonic()
         interval = max(0.5, min(INTERVAL, seconds / SAMPLES))
-        self._sampler = Sampler(self._began, interval)
+        self._sampler = Sampler(self._began, interval, self.ledger.complain)
 
     def run(self) -> None:
         """Go on until the time is over, or something is wrong."""
@@ -114,13 +115,14 @@ class Soak:
         """Load a server for so long, and end it."""
         isKilled = self._rng.random() < 2 / 3
         hangUp = seconds * self._rng.random()
-        with self._sampler.sampling(server, stretch.samples):
+        with self._sampler.sampling(server, stretch.samples) as ending:
             self._clients.start(server.connect)
             try:
                 time.sleep(hangUp)
                 self._signal(server, HUNG_UP, signal.SIGHUP)
                 time.sleep(seconds - hangUp)
             finally:
+                ending.set()
                 self._clients.ends()
                 kind, number = KILLED, signal.SIGKILL
                 if not isKilled:
@@ -168,6 +170,12 @@ def main(words: Sequence[str]) -> None:
         progress(f"seed {soak.seed} (MEMQ_TORTURE_SEED), {options.hours:g} hours")
         facts = dict(machine.describe(root))
         soak.run()
+        if soak.ledger.complaints:
+            # For whoever wants to find out what is wrong with it.
+            kept = options.home / "soak-home"
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.move(root / "home", kept)
+            progress(f"the home is kept: {kept}")
     found = verdicts(soak.ledger, soak.stretches)
     note = f"{facts['date']}; {facts['processor']}; {facts['file system']}"
     plot(soak, options.docs / "reliability-soak.svg", note)
