@@ -23,13 +23,15 @@ DEBIAN_PACKAGES := python3-bsddb3 python3-hypothesis python3-twisted \
 # Seconds that each test goes on that `make torture` runs, and where it reports.
 SECONDS ?= 600
 REPORT ?= $(CURDIR)/var/torture.jsonl
+# How long `make soak` goes on.
+HOURS ?= 1
 # The tests that take their rounds from memq/test/torture.py.
 TORTURES = $(patsubst memq/test/%.py,memq.test.%,\
 	$(shell grep -l 'memq.test.torture import' memq/test/test_*.py \
 	| grep -v test_torture))
 
 .PHONY: help run venv test check lint types imports coverage test-debian torture \
-	test-packaging bench bench-quick profile format clean
+	soak test-packaging bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -75,6 +77,9 @@ torture: .venv/tools.stamp ## faults, SECONDS for each test that injects some
 	@mkdir -p $(dir $(REPORT))
 	MEMQ_TORTURE_SECONDS=$(SECONDS) MEMQ_TORTURE_REPORT=$(REPORT) \
 		$(BIN)/trial $(TORTURES)
+
+soak: .venv/memq.stamp ## mixed load and kills for HOURS, into docs/reliability-soak.svg
+	@$(BIN)/python -m bench.soak --hours $(HOURS)
 
 bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 15 minutes
 	@$(BIN)/python -m bench.run

@@ -52,7 +52,7 @@ def draw(path: Path, panels: Sequence[Panel], note: str, columns: int = 2) -> No
     for number, panel in enumerate(panels):
         x, y = number % columns * WIDTH, number // columns * HEIGHT + LEGEND
         parts += [f'<g transform="translate({x},{y})">', *_panel(panel), "</g>"]
-    parts += ['<g font-size="10">', _text(8, height - 8, note), "</g>"]
+    parts += ['<g font-size="10">', text(8, height - 8, note), "</g>"]
     path.write_text("\n".join([*parts, "</svg>", ""]), encoding="utf-8")
 
 
@@ -71,17 +71,17 @@ def _legend(names: set[str]) -> list[str]:
             f'<line x1="{x}" y1="18" x2="{x + 20}" y2="18" stroke-width="3" '
             f'stroke="{COLOURS[name]}"/>'
         )
-        parts.append(_text(x + 26, 22, name))
+        parts.append(text(x + 26, 22, name))
     return parts
 
 
 def _panel(panel: Panel) -> list[str]:
     values = [v for line in panel.series.values() for v in line if v is not None]
-    marks = _powers(values) if panel.log else _steps(values)
+    marks = powers(values) if panel.log else steps(values)
     parts = [
-        _text(LEFT, TOP - 12, panel.title, weight="bold"),
-        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, panel.across, "middle"),
-        f'<g transform="rotate(-90)">{_text(-HEIGHT / 2, 14, panel.up, "middle")}</g>',
+        text(LEFT, TOP - 12, panel.title, weight="bold"),
+        text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, panel.across, "middle"),
+        f'<g transform="rotate(-90)">{text(-HEIGHT / 2, 14, panel.up, "middle")}</g>',
     ]
     for mark in marks:
         y = _y(mark, marks, panel.log)
@@ -89,10 +89,10 @@ def _panel(panel: Panel) -> list[str]:
             f'<line x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}" '
             'stroke="#ddd"/>'
         )
-        parts.append(_text(LEFT - 6, y + 4, short(mark), "end"))
+        parts.append(text(LEFT - 6, y + 4, short(mark), "end"))
     for number, tick in enumerate(panel.ticks):
         x = _x(number, panel.ticks)
-        parts.append(_text(x, HEIGHT - BOTTOM + 18, tick, "middle"))
+        parts.append(text(x, HEIGHT - BOTTOM + 18, tick, "middle"))
     for name, line in panel.series.items():
         parts += _line(line, panel, marks, COLOURS[name])
     return parts
@@ -121,6 +121,12 @@ def _x(number: int, ticks: Sequence[str]) -> float:
 
 
 def _y(value: float, marks: list[float], log: bool) -> float:
+    inner = HEIGHT - TOP - BOTTOM
+    return HEIGHT - BOTTOM - inner * part(value, marks, log)
+
+
+def part(value: float, marks: list[float], log: bool) -> float:
+    """Return at which part of an axis a value is, from 0 to 1."""
     low, high = marks[0], marks[-1]
     if log:
         value, low, high = (
@@ -128,11 +134,10 @@ def _y(value: float, marks: list[float], log: bool) -> float:
             math.log10(low),
             math.log10(high),
         )
-    inner = HEIGHT - TOP - BOTTOM
-    return HEIGHT - BOTTOM - inner * (value - low) / (high - low)
+    return (value - low) / (high - low)
 
 
-def _steps(values: list[float]) -> list[float]:
+def steps(values: list[float]) -> list[float]:
     """Return round numbers from 0 to above all values."""
     most = max(values, default=0) or 1
     power = 10.0 ** math.floor(math.log10(most / 4))
@@ -140,7 +145,7 @@ def _steps(values: list[float]) -> list[float]:
     return [step * n for n in range(math.ceil(most / step) + 1)]
 
 
-def _powers(values: list[float]) -> list[float]:
+def powers(values: list[float]) -> list[float]:
     """Return the powers of ten from below all values to above them."""
     positive = [value for value in values if value > 0] or [1]
     low = math.floor(math.log10(min(positive)))
@@ -148,10 +153,11 @@ def _powers(values: list[float]) -> list[float]:
     return [10.0**n for n in range(low, high + 1)]
 
 
-def _text(
-    x: float, y: float, text: str, anchor: str = "start", weight: str = "normal"
+def text(
+    x: float, y: float, words: str, anchor: str = "start", weight: str = "normal"
 ) -> str:
+    """Return words at a place."""
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" '
-        f'font-weight="{weight}">{escape(text)}</text>'
+        f'font-weight="{weight}">{escape(words)}</text>'
     )

@@ -3,7 +3,7 @@
 - trickle: write changed pages early, so that a put always finds a clean one;
 - checkpoint: bound the time of a recovery, by time and by volume of log, and
   sooner when there is little else to do;
-- log removal after each checkpoint, unless the logs are to be kept;
+- log removal at the start and after each checkpoint, unless the logs are to be kept;
 - with no-sync, a flush a second, which is what a power cut can cost;
 - watch the room on the file system: below --min-free, pushes are refused, and there is
   a checkpoint after every little of log, so that taking messages out gives room back;
@@ -110,7 +110,11 @@ class Upkeep:
     def start(self) -> Deferred[None]:
         """Begin, once the store is open; fires after a first look at the disk."""
         settings = self._settings
-        first = self._look(self._settings.checkpointVolume)
+        if settings.removeLogs:
+            # The store has made a checkpoint as it was opened: what the last run left
+            # is not needed, and would add up when one run after the other is killed.
+            self.removeLogs().addErrback(self._ebFailed)
+        first = self._look(settings.checkpointVolume)
         self._every(WATCH_INTERVAL, self._watch)
         self._every(settings.trickle, self._trickle)
         self._every(settings.checkpoint, self.checkpoint)

@@ -63,6 +63,13 @@ class Server:
 
     def start(self) -> Server:
         """Start it, and wait until it listens."""
+        self.launch()
+        line = self.waitForLine("Listening on 127.0.0.1:")
+        self.port = int(line.rpartition(":")[2])
+        return self
+
+    def launch(self) -> Server:
+        """Start it, and wait for nothing."""
         self.log = []
         self._ended = False
         self._process = subprocess.Popen(
@@ -84,8 +91,6 @@ class Server:
         assert self._process.stdout is not None
         self._reader = threading.Thread(target=self._read, args=[self._process.stdout])
         self._reader.start()
-        line = self.waitForLine("Listening on 127.0.0.1:")
-        self.port = int(line.rpartition(":")[2])
         return self
 
     def _read(self, output: IO[str]) -> None:
@@ -118,6 +123,16 @@ class Server:
         with self.connect() as client:
             client.sendall(request)
             return b"".join(iter(lambda: client.recv(65536), b""))
+
+    def counts(self) -> dict[bytes, tuple[int, int]]:
+        """Return what ``stats queue`` says: messages set and taken, by queue."""
+        lines = self.talk(b"stats queue\r\nquit\r\n").splitlines()
+        counts = {}
+        for line in lines[:-1]:
+            _, queue, figures = line.split()
+            pushed, taken = figures.split(b"/")
+            counts[queue] = int(pushed), int(taken)
+        return counts
 
     def wait(self) -> int:
         """Wait for the end, and return the exit status."""

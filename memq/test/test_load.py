@@ -153,17 +153,6 @@ class Run:
         return ordered
 
 
-def statsQueue(server: Server) -> dict[bytes, tuple[int, int]]:
-    """Return what ``stats queue`` says: messages set and taken, by queue."""
-    lines = server.talk(b"stats queue\r\nquit\r\n").splitlines()
-    counts = {}
-    for line in lines[:-1]:
-        _, queue, figures = line.split()
-        pushed, taken = figures.split(b"/")
-        counts[queue] = int(pushed), int(taken)
-    return counts
-
-
 class ServerTests(TestCase):
     """What stays true with many clients at once."""
 
@@ -185,7 +174,7 @@ class ServerTests(TestCase):
         self.assertEqual(run.counts(), run.stored)
         self.assertTrue(run.isInOrder())
         each = MESSAGES // len(QUEUES)
-        self.assertEqual(statsQueue(server), dict.fromkeys(QUEUES, (each, each)))
+        self.assertEqual(server.counts(), dict.fromkeys(QUEUES, (each, each)))
 
     def test_exactlyOnce(self) -> None:
         """Every message is got once, in its producer's order; counts are exact."""
@@ -217,7 +206,7 @@ class ServerTests(TestCase):
         self.assertEqual(got - first.unanswered - rest.unanswered, Counter())
         self.assertTrue(first.isInOrder())
         self.assertTrue(rest.isInOrder())
-        counts = statsQueue(server).values()
+        counts = server.counts().values()
         self.assertEqual({pushed - taken for pushed, taken in counts}, {0})
         self.assertEqual(sum(taken for _, taken in counts), sum(got.values()))
 

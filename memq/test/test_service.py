@@ -163,7 +163,10 @@ class StartTests(ServiceTestCase):
         self.assertEqual(self.journal[2:], ["open"])
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[2:], ["open", "listen", "settled"])
+        self.assertEqual(self.journal[2:], ["open", "removeLogs"])
+        self.harness.workPool.step()
+        self.harness.reactor.advance(0)
+        self.assertEqual(self.journal[3:], ["removeLogs", "listen", "settled"])
         self.assertTrue(self.harness.broker.room.isFull)
 
     def test_log(self) -> None:
@@ -359,7 +362,8 @@ class StopTests(ServiceTestCase):
         self.harness.settle()
         self.successResultOf(done)
         self.assertEqual(
-            self.journal[2:], ["open", "close", "stop flushPool", "stop workPool"]
+            self.journal[2:],
+            ["open", "removeLogs", "close", "stop flushPool", "stop workPool"],
         )
 
     def test_afterFailedStart(self) -> None:

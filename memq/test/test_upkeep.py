@@ -27,13 +27,19 @@ class UpkeepTestCase(SteppedTestCase):
         self, settings: UpkeepSettings = NEVER, durable: bool = True
     ) -> list[str]:
         """Start, and return the store's journal."""
+        self.begin(settings, durable)
+        # What the start itself asks for is another matter.
+        self.store.journal.clear()
+        return self.store.journal
+
+    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+        """Start."""
         self.harness = Harness(settings)
         self.harness.broker.durable = durable
         self.store = self.harness.store
         started = self.harness.upkeep.start()
         self.harness.settle()
         self.successResultOf(started)
-        return self.store.journal
 
     def wait(self, seconds: float) -> None:
         """Let time pass, in steps small enough for everything to have its turn."""
@@ -51,6 +57,22 @@ class UpkeepTestCase(SteppedTestCase):
 
 class PeriodTests(UpkeepTestCase):
     """What is done how often."""
+
+    def test_start(self) -> None:
+        """Logs that the last run left are removed at the start, or kept if asked."""
+        for removeLogs, expected in ((True, ["removeLogs"]), (False, [])):
+            self.begin(NEVER._replace(removeLogs=removeLogs))
+            self.assertEqual(self.store.journal, expected)
+
+    def test_startAllTheSame(self) -> None:
+        """When they cannot be removed, that is said, and it starts all the same."""
+        harness = Harness(NEVER)
+        harness.store.refuse("removeLogs", StoreError("not mine"))
+        with capturedLogs() as events:
+            started = harness.upkeep.start()
+            harness.settle()
+        self.successResultOf(started)
+        self.assertIn("not mine", str(formatEvent(events[-1])))
 
     def test_trickle(self) -> None:
         """Changed pages are written early, as many as the settings say."""
