@@ -22,6 +22,7 @@ operation of the turn is done, and its session is told.
   that met a lock error runs again in the same way.
 - A session that is not reading what it was sent, or that has taken much which
   is not delivered yet, is left out of turns until it catches up.
+- When little is left of the budget, that is earlier, and messages are taken singly.
 - A message that was taken for a session that is gone goes back to its place.
 - When the store fails for good, everybody who waits is told so, nothing is
   acknowledged any more, and ``onFailure`` is called once.
@@ -39,8 +40,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
+from memq.budget import ALLOWANCE, Budget
 from memq.errors import QueueError, StoreFailed
-from memq.operations import MESSAGE_COST, Operation, PutBack
+from memq.operations import MESSAGE_COST, Operation, Pop, PutBack
 from memq.session import UNDELIVERED_BYTES, Session
 
 if TYPE_CHECKING:
@@ -76,13 +78,19 @@ def _asQueueError(error: Exception) -> QueueError:
 class Broker:
     """Run the sessions' operations in turns, and tell when they are durable."""
 
-    def __init__(self, store: IQueueStore, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: IQueueStore, clock: IReactorTime, budget: Budget | None = None
+    ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
         :param clock: calls the turns.
+        :param budget: says how much may be undelivered; None for the usual one.
         """
         self._store = store
         self._clock = clock
+        self.budget = budget or Budget()
+        #: Bytes undelivered at which a session is left out.
+        self._undelivered = UNDELIVERED_BYTES
         #: Makes durable what is committed; the service gives its own.
         self.persist: Callable[[], Deferred[None]] = lambda: succeed(None)
         #: Called once, with the error, when the store has failed for good.
@@ -106,12 +114,17 @@ class Broker:
         self._own = self.session(self._cbPutBack)
         self._puttingBack: deque[PutBack] = deque()
 
-    def session(self, deliver: Callable[[], None]) -> Session:
+    def session(
+        self,
+        deliver: Callable[[], None],
+        count: Callable[[], None] = lambda: None,
+    ) -> Session:
         """Return a session for a new client.
 
         :param deliver: called when operations of the session are done.
+        :param count: called when much is taken for it.
         """
-        return Session(self, deliver)
+        return Session(self, deliver, count)
 
     def sweep(self) -> None:
         """Let the store sweep between turns, if it has something to sweep.
@@ -135,7 +148,7 @@ class Broker:
         """Put a session into the rotation, if it has something that may run."""
         if session.inbox and (
             session.gone
-            or not (session.blocked or session.undelivered >= UNDELIVERED_BYTES)
+            or not (session.blocked or session.undelivered >= self._undelivered)
         ):
             session.waits = True
             self._waiting.append(session)
@@ -243,6 +256,9 @@ class Broker:
         share = max(SHARE, TURN_COST // len(waiting))
         room = TURN_COST
         changed = False
+        undelivered = min(UNDELIVERED_BYTES, self.budget.window)
+        self._undelivered = undelivered
+        tight = undelivered < UNDELIVERED_BYTES
         # Each session has one go a turn.
         for _ in range(len(waiting)):
             session = waiting.popleft()
@@ -251,15 +267,19 @@ class Broker:
             try:
                 while inbox and left > 0:
                     operation = inbox.popleft()
+                    if tight and type(operation) is Pop and operation.most > 1:
+                        inbox.appendleft(operation.divide())
                     operations.append(operation)
                     cost = operation.run(store)
                     left -= cost or MESSAGE_COST * operation.count
                     if cost:
                         changed = True
-                        if session.undelivered >= UNDELIVERED_BYTES:
-                            break
+                    if session.undelivered >= undelivered:
+                        break
             finally:
                 session.waits = False
+                if session.undelivered > ALLOWANCE:
+                    session.count()
                 if inbox:
                     self.enqueue(session)
             room -= share - left

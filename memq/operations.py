@@ -237,9 +237,10 @@ class Pop(Operation):
 
     :ivar most: how many; more may join until it runs.
     :ivar results: the message of each; None where there is none, or an error.
+    :ivar rest: the pop that was divided from it, whose replies follow.
     """
 
-    __slots__ = ("most", "queue", "results")
+    __slots__ = ("most", "queue", "rest", "results")
 
     outlivesSession = False
 
@@ -249,6 +250,7 @@ class Pop(Operation):
         self.done = False
         self.queue = queue
         self.most = most
+        self.rest: Pop | None = None
         self.results: list[Message | QueueError | None] = []
 
     @property
@@ -264,7 +266,11 @@ class Pop(Operation):
             cost += MESSAGE_COST
             if type(found) is Message:
                 cost += len(found.body)
-                size += len(found.body) if found.large is None else found.size
+                if found.large is None:
+                    size += len(found.body)
+                else:
+                    size += found.size
+                    self.session.onDisk += found.size
         self.session.undelivered += size
         if len(results) < self.most:
             results += [None] * (self.most - len(results))
@@ -277,12 +283,18 @@ class Pop(Operation):
             yield one
             self.results += one.results
 
+    def divide(self) -> Pop:
+        """Take one message only, and return the pop that is to take the others."""
+        self.rest = Pop(self.session, self.queue, self.most - 1)
+        self.most = 1
+        return self.rest
+
     def after(self, count: int) -> Pop:
         """Return what is left of a pop that is done, without its first results."""
-        rest = Pop(self.session, self.queue, self.most - count)
-        rest.results = self.results[count:]
-        rest.done = True
-        return rest
+        left = Pop(self.session, self.queue, self.most - count)
+        left.results = self.results[count:]
+        left.done = True
+        return left
 
     def messages(self) -> Iterator[Message]:
         """Yield each message that was taken."""
@@ -292,7 +304,8 @@ class Pop(Operation):
 
     def undo(self) -> None:
         """Forget the messages as well."""
-        self.session.undelivered -= sum(found.size for found in self.messages())
+        for message in self.messages():
+            self.session.forget(message)
         self.results = []
 
     def fail(self, error: QueueError) -> None:
@@ -345,20 +358,32 @@ class EmptyAll(Operation):
 
 
 class Ask(Operation):
-    """Ask the store something in its place among the others."""
+    """Ask the store something in its place among the others.
 
-    __slots__ = ("question",)
+    :ivar size: bytes of the answer, which is undelivered as a message is.
+    """
+
+    __slots__ = ("question", "size")
 
     outlivesSession = False
 
     def __init__(
-        self, session: Session, question: Callable[[IQueueStore], object]
+        self, session: Session, question: Callable[[IQueueStore], bytes]
     ) -> None:
         """Remember the question; the result is its answer."""
         super().__init__(session)
         self.question = question
+        self.size = 0
 
     def run(self, store: IQueueStore) -> int:
         """Ask."""
         self.result = self.question(store)
+        self.size = len(self.result)
+        self.session.undelivered += self.size
         return 0
+
+    def undo(self) -> None:
+        """Forget the answer."""
+        super().undo()
+        self.session.undelivered -= self.size
+        self.size = 0

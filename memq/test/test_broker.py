@@ -185,14 +185,14 @@ class GroupCommitTests(BrokerTestCase):
         self.asker.delete()
         self.submitStatus()
         self.turn()
-        self.assertEqual(self.asker.told, ["None", "False", "0"])
+        self.assertEqual(self.asker.told, ["None", "False", "b'0'"])
         self.assertEqual(self.store.journal, ["begin", "commit"])
 
     def submitStatus(self) -> None:
         """Ask how many queues there are."""
 
-        def count(store: IQueueStore) -> int:
-            return store.status()["queues"]
+        def count(store: IQueueStore) -> bytes:
+            return b"%d" % store.status()["queues"]
 
         self.asker.submit(Ask(self.asker.session, count))
 
@@ -203,7 +203,7 @@ class GroupCommitTests(BrokerTestCase):
         self.turn()
         self.submitStatus()
         self.turn()
-        self.assertEqual((self.asker.told, other.told), (["1"], []))
+        self.assertEqual((self.asker.told, other.told), (["b'1'"], []))
 
     def test_changes(self) -> None:
         """Whatever changes something is told after a flush only."""
@@ -792,7 +792,12 @@ class LeaveTests(BrokerTestCase):
         self.asker.push(b"a")
         self.asker.pop()
         asked: list[object] = []
-        self.asker.submit(Ask(self.asker.session, asked.append))
+
+        def ask(store: IQueueStore) -> bytes:
+            asked.append(store)
+            return b""
+
+        self.asker.submit(Ask(self.asker.session, ask))
         self.asker.push(b"b")
         self.asker.session.leave()
         self.settle()
