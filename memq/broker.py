@@ -42,7 +42,7 @@ from twisted.logger import Logger
 
 from memq.budget import ALLOWANCE, Budget
 from memq.errors import QueueError, StoreFailed
-from memq.operations import MESSAGE_COST, Operation, Pop, PutBack
+from memq.operations import Operation, Pop, PutBack
 from memq.session import UNDELIVERED_BYTES, Session
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ class Broker:
                         inbox.appendleft(operation.divide())
                     operations.append(operation)
                     cost = operation.run(store)
-                    left -= cost or MESSAGE_COST * operation.count
+                    left -= cost or operation.effort
                     if cost:
                         changed = True
                     if session.undelivered >= undelivered:

@@ -49,6 +49,11 @@ class Operation:
         """Return how many commands it is."""
         return 1
 
+    @property
+    def effort(self) -> int:
+        """Return what it counts in a turn when it changed nothing."""
+        return MESSAGE_COST * self.count
+
     def run(self, store: IQueueStore) -> int:
         """Run inside a transaction, and set ``result``.
 
@@ -374,6 +379,11 @@ class Ask(Operation):
         super().__init__(session)
         self.question = question
         self.size = 0
+
+    @property
+    def effort(self) -> int:
+        """Return what it counts: 10,000 queues in 200 KB took 4 ms to tell."""
+        return MESSAGE_COST + 2 * self.size
 
     def run(self, store: IQueueStore) -> int:
         """Ask."""
