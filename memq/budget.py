@@ -13,10 +13,10 @@ One number, --max-buffered, is divided:
 - The rest is for all else: commands that are not answered, messages that are not
   delivered, replies that clients do not read.  It is not handed out in advance.  Each
   connection may hold a sixteenth of what is free, up to MAX_LOAD, and always
-  ALLOWANCE.  However many never let go of what they hold, as much as each of them has
-  is left for the next one: B / (16 + n), for n of them in a rest of B.  Nobody waits
-  for anybody here: who is over the measure holds something itself, and goes on when
-  that is done.
+  ALLOWANCE, with which it gets on command by command.  So nobody waits for anybody
+  here: who is over the measure holds something itself, and goes on when that is done.
+  When there is no more than the allowance for anyone, who does not read has to go;
+  watch.py sees to that.
 
 Pure bookkeeping: it knows no connections and no clock.
 """
