@@ -92,11 +92,11 @@ class Crowd:
 
 def readAll(client: socket.socket) -> bytes:
     """Return what comes before the end, whichever end that is."""
-    data = b""
+    pieces = []
     with suppress(ConnectionError):
         while piece := client.recv(65536):
-            data += piece
-    return data
+            pieces.append(piece)
+    return b"".join(pieces)
 
 
 class Scene:

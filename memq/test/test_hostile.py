@@ -438,7 +438,7 @@ class RoundTests(HostileTestCase):
             *("--max-buffered", "8M", "--cache-size", "8", "--body-timeout", "1"),
         )
         resident: list[int] = []
-        for number in rounds(3):
+        for number in rounds(2):
             with Scene(self, server) as scene:
                 self.round(server, scene)
             resident.append(server.residentNow())
