@@ -16,7 +16,10 @@ operation of the turn is done, and its session is told.
 - An operation that changed nothing needs no flush of its own, only its place
   in the line.
 - A turn is bounded in messages and bytes, and so is each session's share of
-  it, so that nobody waits long behind somebody else's pipeline.
+  it, so that nobody waits long behind somebody else's pipeline.  A session that
+  wanted more than its share stands behind those that come anew, and every
+  second place in a turn is theirs: among a thousand that want much, one that
+  wants little waits for few.
 - An operation that fails must not take others with it: the turn is undone, and
   its operations run again one by one, each in a transaction of its own.  A turn
   that met a lock error runs again in the same way.
@@ -101,8 +104,10 @@ class Broker:
         self.full = False
         self.turns = 0
         self.flushes = 0
-        #: Sessions with operations that may run, in rotation.
+        #: Sessions with operations that may run, in rotation: those that come anew,
+        #: and those that have had a share and want more.
         self._waiting: deque[Session] = deque()
+        self._behind: deque[Session] = deque()
         self._scheduled = False
         #: Operations that wait for the next flush, and for the one under way.
         self._committed: list[Operation] = []
@@ -138,20 +143,23 @@ class Broker:
     @property
     def waiting(self) -> int:
         """How many commands have not been told their result yet."""
-        inboxes = [session.inbox for session in self._waiting]
+        inboxes = [session.inbox for session in (*self._waiting, *self._behind)]
         return sum(
             operation.count
             for operation in chain(self._committed, self._flushing, *inboxes)
         )
 
-    def enqueue(self, session: Session) -> None:
-        """Put a session into the rotation, if it has something that may run."""
+    def enqueue(self, session: Session, behind: bool = False) -> None:
+        """Put a session into the rotation, if it has something that may run.
+
+        :param behind: whether it has had its share already.
+        """
         if session.inbox and (
             session.gone
             or not (session.blocked or session.undelivered >= self._undelivered)
         ):
             session.waits = True
-            self._waiting.append(session)
+            (self._behind if behind else self._waiting).append(session)
             if not self._scheduled:
                 self._schedule()
 
@@ -159,7 +167,8 @@ class Broker:
         """Take a session out of the rotation."""
         if session.waits:
             session.waits = False
-            self._waiting.remove(session)
+            behind = session in self._behind
+            (self._behind if behind else self._waiting).remove(session)
 
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place: its reader is gone."""
@@ -215,10 +224,10 @@ class Broker:
         self._scheduled = False
         if self._failure is not None:
             self._refuseWaiting(self._failure)
-        elif self._waiting:
+        elif self._waiting or self._behind:
             self._run()
         sweeping = self._failure is None and self._sweep()
-        if self._waiting or sweeping:
+        if self._waiting or self._behind or sweeping:
             self._schedule()
         elif self._idle is not None and not (self._committed or self._flushing):
             idle, self._idle = self._idle, None
@@ -252,16 +261,23 @@ class Broker:
     def _runTogether(self, operations: list[Operation]) -> bool:
         """Run a turn's worth of operations, each added to the list first."""
         store = self._store
-        waiting = self._waiting
-        share = max(SHARE, TURN_COST // len(waiting))
+        waiting, behind = self._waiting, self._behind
+        # Those that join them in this turn have had their go.
+        others = len(behind)
+        count = len(waiting) + others
+        share = max(SHARE, TURN_COST // count)
         room = TURN_COST
         changed = False
         undelivered = min(UNDELIVERED_BYTES, self.budget.window)
         self._undelivered = undelivered
         tight = undelivered < UNDELIVERED_BYTES
         # Each session has one go a turn.
-        for _ in range(len(waiting)):
-            session = waiting.popleft()
+        for place in range(count):
+            if others and (place & 1 or not waiting):
+                others -= 1
+                session = behind.popleft()
+            else:
+                session = waiting.popleft()
             inbox = session.inbox
             left = share
             try:
@@ -281,7 +297,7 @@ class Broker:
                 if session.undelivered > ALLOWANCE:
                     session.count()
                 if inbox:
-                    self.enqueue(session)
+                    self.enqueue(session, True)
             room -= share - left
             if room <= 0:
                 break
@@ -331,11 +347,12 @@ class Broker:
     def _takeAll(self) -> list[Operation]:
         """Take all that could run now out of the inboxes."""
         operations: list[Operation] = []
-        for session in self._waiting:
+        for session in (*self._waiting, *self._behind):
             session.waits = False
             operations += session.inbox
             session.inbox.clear()
         self._waiting.clear()
+        self._behind.clear()
         return operations
 
     def _flush(self) -> None:

@@ -161,7 +161,7 @@ class Session:
     def catchUp(self) -> None:
         """Note that what was taken has been given to the client."""
         if not self.waits:
-            self._broker.enqueue(self)
+            self._broker.enqueue(self, True)
 
     def block(self) -> None:
         """Note that the client does not read."""

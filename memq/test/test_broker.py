@@ -313,6 +313,52 @@ class TurnTests(BrokerTestCase):
         self.settle()
         self.assertEqual({len(asker.told) for asker in askers}, {3 * SHARE_MESSAGES})
 
+    def test_anew(self) -> None:
+        """Among very many that want much, one that comes anew waits for few."""
+        askers = [self.newAsker() for _ in range(200)]
+        for asker in askers:
+            asker.pop(10 * SHARE_MESSAGES)
+        while not all(asker.told for asker in askers):
+            self.turn()
+        for _ in range(3):
+            other = self.newAsker()
+            other.pop()
+            self.turn()
+            self.assertEqual(other.told, ["None"])
+        self.settle()
+        self.assertEqual({len(asker.told) for asker in askers}, {10 * SHARE_MESSAGES})
+
+    def test_notOnlyAnew(self) -> None:
+        """However many come anew, those that want much have every second place."""
+        self.patch(module, "TURN_COST", 4 * MESSAGE_COST)
+        self.patch(module, "SHARE", MESSAGE_COST)
+        self.asker.pop(9)
+        self.turn()
+        for _ in range(2):
+            before = len(self.asker.told)
+            for _ in range(4):
+                self.newAsker().pop()
+            self.turn()
+            self.assertEqual(len(self.asker.told), before + 1)
+
+    def test_bothWithdrawn(self) -> None:
+        """Who does not read leaves the rotation, wherever it stands in it."""
+        self.patch(module, "TURN_COST", MESSAGE_COST)
+        self.patch(module, "SHARE", MESSAGE_COST)
+        self.asker.pop(9)
+        self.turn()
+        other = self.newAsker()
+        other.pop()
+        self.assertEqual(self.broker.waiting, 9)
+        self.asker.session.block()
+        other.session.block()
+        self.settle()
+        self.assertEqual((len(self.asker.told), other.told), (1, []))
+        self.asker.session.unblock()
+        other.session.unblock()
+        self.settle()
+        self.assertEqual((len(self.asker.told), len(other.told)), (9, 1))
+
     def test_bytes(self) -> None:
         """A turn ends when it has moved so many bytes."""
         body = b"x" * (TURN_COST // 4 - MESSAGE_COST)
