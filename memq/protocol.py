@@ -495,10 +495,12 @@ class QueueProtocol(CommandReceiver):
             self._count()
 
     def _giveBack(self, operation: Operation) -> None:
-        """Put messages back that nobody is there to receive."""
+        """Put back, or forget, what nobody is there to receive."""
         if isinstance(operation, Pop):
             for message in operation.messages():
                 self.giveBack(operation.queue, message)
+        elif isinstance(operation, Ask):
+            self.session.undelivered -= operation.size
 
     def giveBack(self, queue: bytes, message: Message) -> None:
         """Put a message back that was taken and is not sent."""

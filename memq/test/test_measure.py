@@ -222,6 +222,19 @@ class UndeliveredTests(MeasureTestCase):
         self.harness.settle()
         self.assertEqual(session.undelivered, 0)
 
+    def test_answersToNobody(self) -> None:
+        """Those of a client that has gone are forgotten, however large."""
+        for number in range(3000):
+            self.store.fill(b"queue%d" % number, b"x")
+        other = self.harness.connect()
+        other.send(b"set q 0 0 1\r\nx\r\nstats queue\r\nset q 0 0 1\r\nx\r\n")
+        self.harness.reactor.iterate()
+        session = other.protocol.session
+        self.assertGreater(session.undelivered, ALLOWANCE)
+        other.leave()
+        self.harness.settle()
+        self.assertEqual(session.undelivered, 0)
+
     def test_answersOfAnotherTry(self) -> None:
         """A turn that is undone takes its answers with it."""
         self.store.refuse("push", StoreError("no room"), b"bad")
