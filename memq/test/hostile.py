@@ -10,17 +10,16 @@ import os
 import resource
 import socket
 import struct
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import cycle
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from memq.test.servers import PATIENCE
 from memq.test.torture import report
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+    from collections.abc import Callable, Iterator
 
     from twisted.trial.unittest import TestCase
 
@@ -100,10 +99,7 @@ def readAll(client: socket.socket) -> bytes:
 
 
 class Scene:
-    """A server, those who attack it, and another client who must not notice.
-
-    At its end nothing may be left of the attack.
-    """
+    """A server, those who attack it, and another client who must not notice."""
 
     def __init__(self, case: TestCase, server: Server) -> None:
         """Look at the server as it is before."""
@@ -120,27 +116,6 @@ class Scene:
         with open(f"/proc/{server.pid}/clear_refs", "w", encoding="ascii") as file:
             file.write("5")
         self._resident = server.residentNow()
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Send the attackers away, and see whether everything is as it was."""
-        for crowd in self._crowds:
-            crowd.close()
-        report(self._case.id(), p99=self._p99, tries=self._tries, growth=self.growth())
-        try:
-            if error is None:
-                self.waitFor(lambda: self._census() == self._before, self._census)
-        finally:
-            self._replies.close()
-            self._polite.close()
 
     def crowd(self, count: int, path: str = "") -> Crowd:
         """Return new connections, by TCP or to a UNIX socket, closed at the end."""
@@ -210,3 +185,31 @@ class Scene:
             [b"STORED\r\n", b"VALUE polite 0 5\r\n", b"hello\r\n", b"END\r\n"],
         )
         return max(middle - began, ended - middle)
+
+    def end(self) -> None:
+        """Send the attackers away, and see whether everything is as it was."""
+        self.sendAway()
+        report(self._case.id(), p99=self._p99, tries=self._tries, growth=self.growth())
+        self.waitFor(lambda: self._census() == self._before, self._census)
+
+    def sendAway(self) -> None:
+        """Cut the attackers' connections."""
+        for crowd in self._crowds:
+            crowd.close()
+
+    def close(self) -> None:
+        """Leave, whatever happened."""
+        self.sendAway()
+        self._replies.close()
+        self._polite.close()
+
+
+@contextmanager
+def staged(case: TestCase, server: Server) -> Iterator[Scene]:
+    """Give a scene, at the end of which nothing may be left of the attack."""
+    scene = Scene(case, server)
+    try:
+        yield scene
+        scene.end()
+    finally:
+        scene.close()

@@ -837,18 +837,13 @@ class LeaveTests(BrokerTestCase):
         self.store.fill(b"q", b"0")
         self.asker.push(b"a")
         self.asker.pop()
-        asked: list[object] = []
-
-        def ask(store: IQueueStore) -> bytes:
-            asked.append(store)
-            return b""
-
-        self.asker.submit(Ask(self.asker.session, ask))
+        ask = Ask(self.asker.session, lambda store: b"answer")
+        self.asker.submit(ask)
         self.asker.push(b"b")
         self.asker.session.leave()
         self.settle()
         self.assertEqual(self.store.dump(), "q 3/0: 0 a b")
-        self.assertEqual(asked, [])
+        self.assertIsNone(ask.result)
 
     def test_delete(self) -> None:
         """So does a delete."""

@@ -12,7 +12,7 @@ from time import monotonic
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.hostile import Scene, openFiles, readAll
+from memq.test.hostile import Scene, openFiles, readAll, staged
 from memq.test.servers import Server
 from memq.test.torture import report, rounds
 
@@ -72,7 +72,7 @@ class StallTests(HostileTestCase):
     def test_lastByteMissing(self) -> None:
         """1000 bodies of 60 KiB that lack their last byte hold what they announced."""
         server = self.start("--no-sync")
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(1000)
             crowd.send(b"set q 0 0 %d\r\n%b" % (BODY, b"x" * BODY))
             scene.waitFor(
@@ -84,7 +84,7 @@ class StallTests(HostileTestCase):
     def test_largeBodiesThatDribble(self) -> None:
         """1000 bodies of 64 MiB, a few bytes at a time, hold a part each at most."""
         server = self.start("--no-sync", "--max-body", "64M")
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(1000)
             crowd.send(b"set q 0 0 %d\r\n%b" % (64 * MEGABYTE, b"x" * BODY))
 
@@ -95,7 +95,7 @@ class StallTests(HostileTestCase):
         """A body that dribbles in takes no more than its size, and is stored."""
         server = self.start("--no-sync")
         body = b"x" * BODY
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(20)
             crowd.send(b"set q 0 0 %d\r\n" % BODY)
             sent = iter(range(0, BODY, 20))
@@ -114,7 +114,7 @@ class StallTests(HostileTestCase):
     def test_moreThanThereIsRoomFor(self) -> None:
         """Bodies beyond the room wait, those beyond that are refused and swallowed."""
         server = self.start("--no-sync", "--max-buffered", "4M", "--body-timeout", "1")
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(200)
             crowd.send(b"set q 0 0 65536\r\n" + b"x" * 65536)
             # 16 have room and 8 wait; the others are told when their body is over.
@@ -133,7 +133,7 @@ class StallTests(HostileTestCase):
     def test_linesWithoutEnd(self) -> None:
         """300 lines that do not end take 64 KiB each, and are told to be too long."""
         server = self.start("--no-sync")
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(300)
             crowd.send(b"x" * 65536)
             scene.othersAreServed()
@@ -144,7 +144,7 @@ class StallTests(HostileTestCase):
     def test_bodyTimeout(self) -> None:
         """A body that stands still is given up; what was stored of it is removed."""
         server = self.start("--no-sync", "--body-timeout", "0.5")
-        with Scene(self, server) as scene, server.connect() as client:
+        with staged(self, server) as scene, server.connect() as client:
             client.sendall(b"set q 0 0 1000000\r\n" + b"x" * 500_000)
             self.assertEqual(readAll(client), TIMED_OUT)
             self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
@@ -156,7 +156,7 @@ class StallTests(HostileTestCase):
     def test_idleTimeout(self) -> None:
         """With --idle-timeout a silent client is closed, and one that speaks is not."""
         server = self.start("--no-sync", "--idle-timeout", "0.5")
-        with Scene(self, server) as scene, server.connect() as client:
+        with staged(self, server) as scene, server.connect() as client:
             closed = []
             client.setblocking(False)
 
@@ -188,7 +188,7 @@ class ReaderTests(HostileTestCase):
         server = self.startLocal()
         self.fill(server, b"large", MEGABYTE, 20)
         self.fill(server, b"small", 1000, 5_000)
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             slow = scene.crowd(1, self.path).sockets[0]
             slow.sendall(b"get large\r\n" * 20 + b"get small\r\n" * 5_000)
             slow.sendall(b"quit\r\n")
@@ -204,7 +204,7 @@ class ReaderTests(HostileTestCase):
         """100 clients that ask for 100 messages each and do not read get few."""
         server = self.startLocal("--max-buffered", "8M")
         self.fill(server, b"q", BODY, 1500)
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             scene.crowd(100, self.path).send(b"get q\r\n" * 100)
             scene.othersAreServed()
             self.assertLess(scene.growth(), 24 * MEGABYTE)
@@ -215,7 +215,7 @@ class ReaderTests(HostileTestCase):
         """So with messages of 1 MiB, of which each holds two parts at most."""
         server = self.startLocal("--max-buffered", "8M")
         self.fill(server, b"q", MEGABYTE, 150)
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             scene.crowd(150, self.path).send(b"get q\r\n" * 5)
             scene.othersAreServed()
             self.assertLess(scene.growth(), 150 * 2 * 65536 + 8 * MEGABYTE)
@@ -228,7 +228,7 @@ class ReaderTests(HostileTestCase):
         server = self.startLocal("--max-buffered", "8M")
         self.fill(server, b"q", BODY, 400)
         line = b"get " + b"q " * 200 + b"xx " * 20_000 + b"\r\n"
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             scene.crowd(50, self.path).send(line)
             scene.othersAreServed()
             self.assertLess(scene.growth(), 24 * MEGABYTE)
@@ -238,7 +238,7 @@ class ReaderTests(HostileTestCase):
         server = self.startLocal("--max-buffered", "8M")
         self.fill(server, b"q", BODY, 600)
         pair = b"get q\r\nset r 0 0 %d\r\n%b\r\n" % (BODY, b"x" * BODY)
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(50, self.path)
             scene.othersAreServed(lambda: crowd.dribble(pair * 3, 1))
             self.assertLess(scene.growth(), 24 * MEGABYTE)
@@ -248,7 +248,7 @@ class ReaderTests(HostileTestCase):
         server = self.startLocal("--max-buffered", "8M")
         names = b"".join(b"set q%04d 0 0 1\r\nx\r\n" % n for n in range(2000))
         server.talk(names + b"quit\r\n")
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             scene.crowd(30, self.path).send(b"stats queue\r\n" * 500)
             scene.othersAreServed()
             self.assertLess(scene.growth(), 16 * MEGABYTE)
@@ -260,7 +260,7 @@ class FloodTests(HostileTestCase):
     def test_tenThousandCommandsInAPacket(self) -> None:
         """10,000 commands sent in one go are answered, in order, others between."""
         server = self.start("--no-sync")
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(10)
             request = b"".join(
                 b"set q%d 0 0 1\r\nx\r\n" % (n % 7) for n in range(10000)
@@ -277,7 +277,7 @@ class FloodTests(HostileTestCase):
         """10,000 connections, or as many as this machine allows, are all served."""
         count = min(10_000, openFiles(10_300) - 300)
         server = self.start("--no-sync", "--max-connections", str(count))
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             crowd = scene.crowd(count - 1)
             scene.othersAreServed()
             crowd.send(b"version\r\n")
@@ -294,7 +294,7 @@ class DescriptorTests(HostileTestCase):
     def test_moreThanFiles(self) -> None:
         """Who is too many is told so; others go on, and so does it when some leave."""
         server = self.start("--no-sync", "--body-timeout", "1")
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             files = len(os.listdir(f"/proc/{server.pid}/fd"))
             limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(
@@ -352,7 +352,7 @@ class CutTests(HostileTestCase):
         server = self.start(*options)
         whole = b"".join(sent for sent, _ in SESSION)
         ends = list(itertools.accumulate(len(sent) for sent, _ in SESSION))
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             for cut in range(len(whole) + 1):
                 name = b"%04d" % cut
                 with server.connect() as client:
@@ -384,7 +384,7 @@ class CutTests(HostileTestCase):
         server = self.start("--no-sync")
         request = b"set q 0 0 200000\r\n" + b"x" * 200_000 + b"\r\n"
         cuts = [*range(30), *range(30, len(request), 9973), len(request) - 1]
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             for cut in cuts:
                 with server.connect() as client:
                     client.sendall(request[:cut])
@@ -416,7 +416,7 @@ class LieTests(HostileTestCase):
             b"set q 0 0 5e0\r\nhello\r\n": error + b"ERROR\r\n",
             b"set q 0 0 0x5\r\nhello\r\n": error + b"ERROR\r\n",
         }
-        with Scene(self, server) as scene:
+        with staged(self, server) as scene:
             clients = [server.connect() for _ in lies]
             for client, request in zip(clients, lies, strict=True):
                 client.sendall(request + b"quit\r\n")
@@ -439,7 +439,7 @@ class RoundTests(HostileTestCase):
         )
         resident: list[int] = []
         for number in rounds(2):
-            with Scene(self, server) as scene:
+            with staged(self, server) as scene:
                 self.round(server, scene)
             resident.append(server.residentNow())
             # The first one warms up what stays.
