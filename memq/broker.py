@@ -16,12 +16,16 @@ operation of the turn is done, and its session is told.
 - An operation that changed nothing needs no flush of its own, only its place
   in the line.
 - A turn is bounded in messages and bytes, and so is each session's share of
-  it, so that nobody waits long behind somebody else's pipeline.
+  it, so that nobody waits long behind somebody else's pipeline.  A session that
+  wanted more than its share stands behind those that come anew, and every
+  second place in a turn is theirs: among a thousand that want much, one that
+  wants little waits for few.
 - An operation that fails must not take others with it: the turn is undone, and
   its operations run again one by one, each in a transaction of its own.  A turn
   that met a lock error runs again in the same way.
 - A session that is not reading what it was sent, or that has taken much which
   is not delivered yet, is left out of turns until it catches up.
+- When little is left of the budget, that is earlier, and messages are taken singly.
 - A message that was taken for a session that is gone goes back to its place.
 - When the disk is full, the turn that meets it is undone, and pushes are refused from
   then on.  Where only the flush meets it, what is committed stands: nothing of it is
@@ -42,8 +46,9 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
 
+from memq.budget import ALLOWANCE, Budget
 from memq.errors import OutOfSpace, QueueError, StoreFailed
-from memq.operations import MESSAGE_COST, Operation, PutBack
+from memq.operations import Operation, Pop, PutBack
 from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
 
@@ -82,13 +87,19 @@ def _asQueueError(error: Exception) -> QueueError:
 class Broker:
     """Run the sessions' operations in turns, and tell when they are durable."""
 
-    def __init__(self, store: IQueueStore, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: IQueueStore, clock: IReactorTime, budget: Budget | None = None
+    ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
         :param clock: calls the turns.
+        :param budget: says how much may be undelivered; None for the usual one.
         """
         self._store = store
         self._clock = clock
+        self.budget = budget or Budget()
+        #: Bytes undelivered at which a session is left out.
+        self._undelivered = UNDELIVERED_BYTES
         #: Makes durable what is committed; the service gives its own.
         self.persist: Callable[[], Deferred[None]] = lambda: succeed(None)
         #: Called once, with the error, when the store has failed for good.
@@ -100,8 +111,10 @@ class Broker:
         self.room.onRelease = self._schedule
         self.turns = 0
         self.flushes = 0
-        #: Sessions with operations that may run, in rotation.
+        #: Sessions with operations that may run, in rotation: those that come anew,
+        #: and those that have had a share and want more.
         self._waiting: deque[Session] = deque()
+        self._behind: deque[Session] = deque()
         self._scheduled = False
         #: Whether those that were waiting when the disk became full are refused.
         self._areRefused = False
@@ -118,12 +131,17 @@ class Broker:
         #: Those for which the disk had no room.
         self._putBackLater: list[PutBack] = []
 
-    def session(self, deliver: Callable[[], None]) -> Session:
+    def session(
+        self,
+        deliver: Callable[[], None],
+        count: Callable[[], None] = lambda: None,
+    ) -> Session:
         """Return a session for a new client.
 
         :param deliver: called when operations of the session are done.
+        :param count: called when much is taken for it.
         """
-        return Session(self, deliver)
+        return Session(self, deliver, count)
 
     def sweep(self) -> None:
         """Let the store sweep between turns, if it has something to sweep.
@@ -137,20 +155,23 @@ class Broker:
     @property
     def waiting(self) -> int:
         """How many commands have not been told their result yet."""
-        inboxes = [session.inbox for session in self._waiting]
+        inboxes = [session.inbox for session in (*self._waiting, *self._behind)]
         return sum(
             operation.count
             for operation in chain(self._committed, self._flushing, *inboxes)
         )
 
-    def enqueue(self, session: Session) -> None:
-        """Put a session into the rotation, if it has something that may run."""
+    def enqueue(self, session: Session, behind: bool = False) -> None:
+        """Put a session into the rotation, if it has something that may run.
+
+        :param behind: whether it has had its share already.
+        """
         if session.inbox and (
             session.gone
-            or not (session.blocked or session.undelivered >= UNDELIVERED_BYTES)
+            or not (session.blocked or session.undelivered >= self._undelivered)
         ):
             session.waits = True
-            self._waiting.append(session)
+            (self._behind if behind else self._waiting).append(session)
             if self.room.isFull:
                 self._refused += session.refusePushes()
             if not self._scheduled:
@@ -160,7 +181,8 @@ class Broker:
         """Take a session out of the rotation."""
         if session.waits:
             session.waits = False
-            self._waiting.remove(session)
+            behind = session in self._behind
+            (self._behind if behind else self._waiting).remove(session)
 
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place: its reader is gone."""
@@ -225,12 +247,12 @@ class Broker:
         elif self.room.isHeld:
             # A look at the disk is under way, and goes on from here.
             return
-        elif self._waiting:
+        elif self._waiting or self._behind:
             self._run()
         # The turn may have used up what is free to use.
         mayGoOn = self._failure is None and not self.room.isHeld
         sweeping = mayGoOn and self._sweep()
-        if self._waiting or sweeping:
+        if self._waiting or self._behind or sweeping:
             self._schedule()
         elif self._idle is not None and not (self._committed or self._flushing):
             idle, self._idle = self._idle, None
@@ -240,7 +262,7 @@ class Broker:
         """Refuse what waits to be stored, when the disk has become full."""
         self._areRefused = self.room.isFull
         if self._areRefused:
-            for session in self._waiting:
+            for session in (*self._waiting, *self._behind):
                 self._refused += session.refusePushes()
 
     def _run(self) -> None:
@@ -281,29 +303,42 @@ class Broker:
         :return: what they cost, 0 when nothing changed; that is about what they log.
         """
         store = self._store
-        waiting = self._waiting
+        waiting, behind = self._waiting, self._behind
+        # Those that join them in this turn have had their go.
+        others = len(behind)
+        count = len(waiting) + others
         room = self.room.left(TURN_COST)
-        share = min(room, max(SHARE, TURN_COST // len(waiting)))
+        share = min(room, max(SHARE, TURN_COST // count))
         changed = 0
+        undelivered = min(UNDELIVERED_BYTES, self.budget.window)
+        self._undelivered = undelivered
+        tight = undelivered < UNDELIVERED_BYTES
         # Each session has one go a turn.
-        for _ in range(len(waiting)):
-            session = waiting.popleft()
+        for place in range(count):
+            if others and (place & 1 or not waiting):
+                others -= 1
+                session = behind.popleft()
+            else:
+                session = waiting.popleft()
             inbox = session.inbox
             left = share
             try:
                 while inbox and left > 0:
                     operation = inbox.popleft()
+                    if tight and type(operation) is Pop and operation.most > 1:
+                        inbox.appendleft(operation.divide())
                     operations.append(operation)
                     cost = operation.run(store)
-                    left -= cost or MESSAGE_COST * operation.count
-                    if cost:
-                        changed += cost
-                        if session.undelivered >= UNDELIVERED_BYTES:
-                            break
+                    left -= cost or operation.effort
+                    changed += cost
+                    if session.undelivered >= undelivered:
+                        break
             finally:
                 session.waits = False
+                if session.undelivered > ALLOWANCE:
+                    session.count()
                 if inbox:
-                    self.enqueue(session)
+                    self.enqueue(session, True)
             room -= share - left
             if room <= 0:
                 break
@@ -356,11 +391,12 @@ class Broker:
     def _takeAll(self) -> list[Operation]:
         """Take all that could run now out of the inboxes."""
         operations: list[Operation] = []
-        for session in self._waiting:
+        for session in (*self._waiting, *self._behind):
             session.waits = False
             operations += session.inbox
             session.inbox.clear()
         self._waiting.clear()
+        self._behind.clear()
         return operations
 
     def _flush(self) -> None:

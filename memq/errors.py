@@ -53,6 +53,19 @@ class BodyTooLarge(QueueError):
     reply = b"SERVER_ERROR object too large for cache"
 
 
+class OutOfMemory(QueueError):
+    """Too many bodies are coming, and too many wait, for what --max-buffered allows."""
+
+    reply = b"SERVER_ERROR out of memory storing object"
+
+
+class BodyTimedOut(QueueError):
+    """Nothing came of a body for --body-timeout, or too little while others waited."""
+
+    reply = b"CLIENT_ERROR body timed out"
+    closes = True
+
+
 class FlushAllDisabled(QueueError):
     """flush_all came to a server that was started without --enable-flush-all."""
 

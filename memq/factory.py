@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.logger import Logger
 
 from memq.errors import TooManyConnections
 from memq.protocol import QueueProtocol
 from memq.wire import formatError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IAddress
 
     from memq.broker import Broker
     from memq.statistics import Statistics
     from memq.upkeep import Upkeep
+
+
+#: Seconds between two lines of the log that say that clients are refused.
+LOG_INTERVAL = 60.0
+
+_log = Logger()
 
 
 class _Refusal(Protocol):
@@ -33,6 +43,8 @@ class QueueFactory(ServerFactory):
     """Make a QueueProtocol for each connection.
 
     :ivar connections: the connections that are open.
+    :ivar lingering: those that are gone, and whose commands are still under way.  They
+        count as open, or many that come and go at once could pile up any number.
     """
 
     noisy = False
@@ -47,6 +59,7 @@ class QueueFactory(ServerFactory):
         maxConnections: int = 1024,
         flushAllEnabled: bool = False,
         verbosity: int = 0,
+        hasRoom: Callable[[], bool] = lambda: True,
     ) -> None:
         """Remember what the protocols need.
 
@@ -54,6 +67,7 @@ class QueueFactory(ServerFactory):
         :param maxConnections: how many may be open at a time.
         :param flushAllEnabled: whether clients may empty all queues.
         :param verbosity: 1 logs errors that are told to clients, 2 commands too.
+        :param hasRoom: tells whether the process may have one more connection.
         """
         self.broker = broker
         self.upkeep = upkeep
@@ -64,13 +78,35 @@ class QueueFactory(ServerFactory):
         self.verbose = verbosity >= 1
         self.traces = verbosity >= 2
         self.connections: set[QueueProtocol] = set()
+        self.lingering = 0
+        self._hasRoom = hasRoom
+        #: The clients that were refused, and when that was last logged.
+        self._refused = 0
+        self._loggedAt = -inf
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Return the protocol of a connection, or one that refuses it."""
-        if len(self.connections) >= self.maxConnections:
+        if len(self.connections) + self.lingering >= self.maxConnections:
+            self._noteRefused("--max-connections are open")
+            return _Refusal()
+        if not self._hasRoom():
+            self._noteRefused("this process may open no more files (ulimit -n)")
             return _Refusal()
         return QueueProtocol(self)
+
+    def _noteRefused(self, why: str) -> None:
+        """Log that clients are refused: the first one, then a line a minute."""
+        self._refused += 1
+        now = self.statistics.seconds()
+        if now - self._loggedAt >= LOG_INTERVAL:
+            _log.warn(
+                "{count} clients more than allowed are told so and closed: {why}",
+                count=self._refused,
+                why=why,
+            )
+            self._loggedAt = now
+            self._refused = 0
 
     def connected(self, protocol: QueueProtocol) -> None:
         """Count a connection in."""

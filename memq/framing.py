@@ -10,6 +10,9 @@ A body of more than PART_SIZE is never in memory as a whole: it is handed over i
 parts, as they come, by ``beginBody``, ``addPart`` and ``executeInParts``, or
 ``abandonBody`` when its end does not come.
 
+A body that comes in pieces is announced by ``reserve`` before its first byte, and its
+room given back by ``release``; in between, ``reserve`` may have paused the receiver.
+
 A receiver that is paused keeps what it got, unread; one that is closing drops it.
 """
 
@@ -20,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 
-from memq.errors import BodyTooLarge, LineTooLong, QueueError
+from memq.errors import BodyTooLarge, LineTooLong, OutOfMemory, QueueError
 from memq.message import PART_SIZE
 from memq.wire import KEPT_LINE, MAX_LINE, Refused, Set, parse, parseShort
 
@@ -59,13 +62,14 @@ class CommandReceiver(LineReceiver):
         self._maxBody = maxBody
         #: Bytes of the largest body that is taken straight from the data.
         self._largestWhole = min(maxBody, PART_SIZE)
-        #: The command whose body is being received, and what there is of it.
-        self._command: Set | Refused | None = None
-        self._chunks: list[bytes] = []
-        self._collected = 0
+        #: The command whose body is being received, and what there is of that.
+        self.command: Set | Refused | None = None
+        self._collected = bytearray()
         self._missing = 0
         #: Whether no more commands are taken, for good.
         self.closing = False
+        #: Whether anything came since somebody set it to False.
+        self.heard = True
 
     def execute(self, command: Command) -> None:
         """Carry out a command that has no body, or one that was thrown away."""
@@ -76,6 +80,22 @@ class CommandReceiver(LineReceiver):
 
         :param complete: whether CR LF came after the body.
         """
+        raise NotImplementedError
+
+    @property
+    def missing(self) -> int:
+        """Return how many bytes of a body are still to come."""
+        return self._missing if self.command is not None else 0
+
+    def reserve(self, size: int) -> bool:
+        """Find room for a body that comes in pieces, or pause until there is.
+
+        :return: False when the body is to be refused.
+        """
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Give that room back, or wait for it no longer."""
         raise NotImplementedError
 
     def beginBody(self) -> None:
@@ -114,16 +134,18 @@ class CommandReceiver(LineReceiver):
 
     def _forget(self) -> None:
         self.closing = True
-        self._chunks = []
-        self._collected = 0
+        self._collected = bytearray()
         self.clearLineBuffer()
-        command, self._command = self._command, None
-        if type(command) is Set and command.size > PART_SIZE:
-            self.abandonBody()
+        command, self.command = self.command, None
+        if type(command) is Set:
+            self.release()
+            if command.size > PART_SIZE:
+                self.abandonBody()
 
     def dataReceived(self, data: bytes) -> None:
         """Take whole commands from the data; leave pieces to LineReceiver."""
         self._counter.bytesRead += len(data)
+        self.heard = True
         if self.line_mode and not self.paused:
             self._takeCommands(self.clearLineBuffer() + data)
         else:
@@ -172,54 +194,60 @@ class CommandReceiver(LineReceiver):
             self.lineLengthExceeded(line)
             return
         command = self._parse(line)
-        if isinstance(command, Set | Refused) and command.size is not None:
-            self._command = command
-            self._missing = command.size + 2
-            if type(command) is Set and command.size > PART_SIZE:
-                self.beginBody()
-            self.setRawMode()
-        else:
+        if not isinstance(command, Set | Refused) or command.size is None:
             self.execute(command)
+            return
+        self._missing = command.size + 2
+        if type(command) is Set:
+            if not self.reserve(command.size):
+                command = Refused(OutOfMemory(), command.size, command.noreply)
+            elif command.size > PART_SIZE:
+                self.beginBody()
+        self.command = command
+        self.setRawMode()
 
     def rawDataReceived(self, data: bytes) -> None:
         """Collect a body, or throw it away; execute its command at its end."""
-        command = self._command
+        command = self.command
         assert command is not None
         piece = data[: self._missing]
         self._missing -= len(piece)
         if type(command) is Set:
-            self._chunks.append(piece)
-            self._collected += len(piece)
+            # A list of pieces of a byte or two would take many times their size.
+            self._collected += piece
             if command.size > PART_SIZE:
                 self._takeParts()
         if self._missing:
             return
-        self._command = None
+        self.command = None
         self.setLineMode()
         if type(command) is Set:
-            rest = b"".join(self._chunks)
-            self._chunks = []
-            self._collected = 0
-            complete = rest.endswith(_CRLF)
-            if command.size > PART_SIZE:
-                self._addParts(rest[:-2])
-                self.executeInParts(command, complete)
-            else:
-                self.executeWithBody(command, rest[:-2], complete)
+            self._executeCollected(command)
         else:
             self.execute(command)
         self._takeCommands(data[len(piece) :])
 
+    def _executeCollected(self, command: Set) -> None:
+        """Carry out a set whose body came in pieces."""
+        rest = bytes(self._collected)
+        self._collected = bytearray()
+        self.release()
+        complete = rest.endswith(_CRLF)
+        if command.size > PART_SIZE:
+            self._addParts(rest[:-2])
+            self.executeInParts(command, complete)
+        else:
+            self.executeWithBody(command, rest[:-2], complete)
+
     def _takeParts(self) -> None:
         """Hand over what was collected of a body, once that is a part."""
         # The last two bytes that are missing are not the body's.
-        if self._collected < PART_SIZE or self._missing < 2:
+        if len(self._collected) < PART_SIZE or self._missing < 2:
             return
-        data = b"".join(self._chunks)
-        rest = self._collected % PART_SIZE
-        self._addParts(data[: len(data) - rest])
-        self._chunks = [data[len(data) - rest :]]
-        self._collected = rest
+        whole = len(self._collected) // PART_SIZE * PART_SIZE
+        data = bytes(self._collected[:whole])
+        self._collected = self._collected[whole:]
+        self._addParts(data)
 
     def _addParts(self, data: bytes) -> None:
         for start in range(0, len(data), PART_SIZE):

@@ -69,6 +69,11 @@ class Operation:
         """Return how many commands it is."""
         return 1
 
+    @property
+    def effort(self) -> int:
+        """Return what it counts in a turn when it changed nothing."""
+        return MESSAGE_COST * self.count
+
     def run(self, store: IQueueStore) -> int:
         """Run inside a transaction, and set ``result``.
 
@@ -260,9 +265,10 @@ class Pop(Operation):
 
     :ivar most: how many; more may join until it runs.
     :ivar results: the message of each; None where there is none, or an error.
+    :ivar rest: the pop that was divided from it, whose replies follow.
     """
 
-    __slots__ = ("gain", "most", "queue", "results")
+    __slots__ = ("gain", "most", "queue", "rest", "results")
 
     outlivesSession = False
 
@@ -272,6 +278,7 @@ class Pop(Operation):
         self.done = False
         self.queue = queue
         self.most = most
+        self.rest: Pop | None = None
         self.results: list[Message | QueueError | None] = []
 
     @property
@@ -287,7 +294,11 @@ class Pop(Operation):
             cost += MESSAGE_COST
             if type(found) is Message:
                 cost += len(found.body)
-                size += len(found.body) if found.large is None else found.size
+                if found.large is None:
+                    size += len(found.body)
+                else:
+                    size += found.size
+                    self.session.onDisk += found.size
         self.session.undelivered += size
         self.gain = size
         if len(results) < self.most:
@@ -301,12 +312,18 @@ class Pop(Operation):
             yield one
             self.results += one.results
 
+    def divide(self) -> Pop:
+        """Take one message only, and return the pop that is to take the others."""
+        self.rest = Pop(self.session, self.queue, self.most - 1)
+        self.most = 1
+        return self.rest
+
     def after(self, count: int) -> Pop:
         """Return what is left of a pop that is done, without its first results."""
-        rest = Pop(self.session, self.queue, self.most - count)
-        rest.results = self.results[count:]
-        rest.done = True
-        return rest
+        left = Pop(self.session, self.queue, self.most - count)
+        left.results = self.results[count:]
+        left.done = True
+        return left
 
     def messages(self) -> Iterator[Message]:
         """Yield each message that was taken."""
@@ -316,7 +333,8 @@ class Pop(Operation):
 
     def undo(self) -> None:
         """Forget the messages as well."""
-        self.session.undelivered -= sum(found.size for found in self.messages())
+        for message in self.messages():
+            self.session.forget(message)
         self.results = []
 
     def fail(self, error: QueueError) -> None:
@@ -369,20 +387,37 @@ class EmptyAll(Operation):
 
 
 class Ask(Operation):
-    """Ask the store something in its place among the others."""
+    """Ask the store something in its place among the others.
 
-    __slots__ = ("question",)
+    :ivar size: bytes of the answer, which is undelivered as a message is.
+    """
+
+    __slots__ = ("question", "size")
 
     outlivesSession = False
 
     def __init__(
-        self, session: Session, question: Callable[[IQueueStore], object]
+        self, session: Session, question: Callable[[IQueueStore], bytes]
     ) -> None:
         """Remember the question; the result is its answer."""
         super().__init__(session)
         self.question = question
+        self.size = 0
+
+    @property
+    def effort(self) -> int:
+        """Return what it counts: 10,000 queues in 200 KB took 4 ms to tell."""
+        return MESSAGE_COST + 2 * self.size
 
     def run(self, store: IQueueStore) -> int:
         """Ask."""
         self.result = self.question(store)
+        self.size = len(self.result)
+        self.session.undelivered += self.size
         return 0
+
+    def undo(self) -> None:
+        """Forget the answer."""
+        super().undo()
+        self.session.undelivered -= self.size
+        self.size = 0

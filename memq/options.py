@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, NoReturn
 from twisted.python import usage
 
 from memq import __version__
+from memq.budget import LEAST_LIMIT
 from memq.errors import OptionError
 
 MEGABYTE = 1024 * 1024
@@ -172,6 +173,27 @@ OPTIONS = (
         "1M",
         size(1, 64 * MEGABYTE),
         "largest message, in bytes (K, M), up to 64M",
+    ),
+    Option(
+        "max-buffered",
+        None,
+        "256M",
+        size(LEAST_LIMIT, 1 << 40),
+        "memory for bodies and replies under way, of all clients, in bytes (K, M)",
+    ),
+    Option(
+        "body-timeout",
+        None,
+        "60",
+        seconds,
+        "seconds without a byte after which a body is given up; 0 = off",
+    ),
+    Option(
+        "idle-timeout",
+        None,
+        "0",
+        seconds,
+        "seconds of silence after which a client is closed; 0 = off",
     ),
     Option(
         "min-free",

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 #: Descriptors that are not connections: the store's files, logs, epoll, pipes.
 OTHER_FILES = 100
+#: How many of these stay free when clients are taken: those of ACCEPTS clients that are
+#: refused in one round and closed in the next, twice, and a few for the store.
+SPARE_FILES = 50
 
 _log = Logger()
 
@@ -234,6 +237,22 @@ def raiseFileLimit(connections: int) -> int:
         )
         return room
     return connections
+
+
+def isRoomForClient() -> bool:
+    """Return whether enough descriptors are left to take one more connection.
+
+    Some are kept for the store, which would fail for good without a file that it needs,
+    and for clients that have to be told that there is no room.
+    """
+    try:
+        lowest = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    os.close(lowest)
+    # It may be changed from outside.
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft == resource.RLIM_INFINITY or lowest < soft - SPARE_FILES
 
 
 def sparePermanent() -> None:

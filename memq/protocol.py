@@ -8,7 +8,8 @@ a command costs in Python, that saves a third.
 
 What a connection can pile up is bounded: reading pauses when too many replies
 or bytes of bodies are under way, and the session takes no more messages for a
-client that does not read those it got.
+client that does not read those it got.  How much is too much, the budget says, from
+what all connections hold; so each tells it what it holds itself.
 
 A large body comes in parts, each an operation without a reply, and leaves in
 parts as fast as the client reads them; nothing else is sent in between.
@@ -32,6 +33,7 @@ from twisted.logger import Logger
 from zope.interface import Attribute, implementer
 
 from memq import __version__, wire
+from memq.budget import ALLOWANCE, Room
 from memq.errors import (
     BadChunk,
     BadLine,
@@ -63,9 +65,7 @@ if TYPE_CHECKING:
 
     from memq.factory import QueueFactory
 
-#: What a connection can have under way before it is not read from any more: a command
-#: counts as its body and COMMAND_LOAD, so that is 1024 commands, or 2 MiB.
-MAX_LOAD = 2 * 1024 * 1024
+#: What a command counts that is under way, besides its body.
 COMMAND_LOAD = 2048
 
 #: Commands of a kind that come together and become one operation, at most: with the
@@ -117,13 +117,22 @@ class QueueProtocol(CommandReceiver):
         """Make the protocol of a connection that is about to be made."""
         super().__init__(factory.maxBody, factory.statistics)
         self.factory: QueueFactory = factory
-        self.session = factory.broker.session(self.deliver)
+        self.session = factory.broker.session(self.deliver, self._count)
+        self._budget = factory.broker.budget
         self._statistics = factory.statistics
         self._traces = factory.traces
         #: What is to be answered, in order.
         self._replies: deque[tuple[Operation, _Render]] = deque()
-        #: What that counts against MAX_LOAD.
+        #: What that counts as.
         self._load = 0
+        #: Bytes that the transport keeps for a client that does not read.
+        self._unsent = 0
+        #: What the budget knows of that this connection holds.
+        self._counted = 0
+        #: The room for a body that comes in pieces.
+        self._room: Room | None = None
+        #: Whether operations are under way though the client is gone.
+        self._lingers = False
         #: The last of ``_replies``, if another set or get of the same packet may join.
         self._pushes: Push | None = None
         self._pops: Pop | None = None
@@ -149,7 +158,14 @@ class QueueProtocol(CommandReceiver):
         """End: what was taken for this client and not sent goes back."""
         self.factory.disconnected(self)
         super().connectionLost(reason)
+        self._unsent = 0
         self.session.leave()
+        self.deliver()
+
+    def giveUp(self, error: QueueError) -> None:
+        """Answer a body that does not come an error, after all before it, and close."""
+        command = self.command
+        self.refuse(error, command is not None and command.noreply)
         self.deliver()
 
     def finish(self) -> None:
@@ -165,14 +181,43 @@ class QueueProtocol(CommandReceiver):
 
     def unblock(self) -> None:
         """Go on: the client reads again."""
+        self.heard = True
+        self._unsent = 0
         self.session.unblock()
         self.deliver()
 
+    @property
+    def owes(self) -> bool:
+        """Whether something is still to be answered."""
+        return bool(self._replies) or self._sending is not None
+
     # What comes in.
+
+    def reserve(self, size: int) -> bool:
+        """Find room for a body that comes in pieces, or pause until there is.
+
+        :return: False when the body is to be refused.
+        """
+        room = self._room = self._budget.reserve(size, self._cbRoom)
+        if room is not None and room.isWaiting:
+            self.pauseProducing()
+        return room is not None
+
+    def _cbRoom(self) -> None:
+        # Not at once: somebody else is in the middle of giving it back.
+        self.session.later(self.deliver)
+
+    def release(self) -> None:
+        """Give that room back, or wait for it no longer."""
+        room, self._room = self._room, None
+        assert room is not None
+        room.giveBack()
 
     def allReceived(self) -> None:
         """Send what needed no store."""
         self._pushes = self._pops = None
+        if self._load > ALLOWANCE:
+            self._count()
         replies = self._replies
         if not replies or replies[0][0].done:
             self.deliver()
@@ -196,7 +241,7 @@ class QueueProtocol(CommandReceiver):
             pushes.messages.append((flags, body))
             pushes.size += size
             self._load += size + COMMAND_LOAD
-            if self._load >= MAX_LOAD:
+            if self._load >= self._budget.window:
                 self._catchUp()
             return
         operation = self.session.push(queue, flags, body, noreply)
@@ -212,6 +257,7 @@ class QueueProtocol(CommandReceiver):
     def addPart(self, data: bytes) -> None:
         """Keep a part."""
         self._load += len(data)
+        self._count()
         self._await(self.session.addPart(self._upload, data), self._ignorePart)
 
     def executeInParts(self, command: wire.Set, complete: bool) -> None:
@@ -250,7 +296,7 @@ class QueueProtocol(CommandReceiver):
         self._pushes = self._pops = None
         self._replies.append((operation, render))
         self._load += COMMAND_LOAD
-        if self._load >= MAX_LOAD:
+        if self._load >= self._budget.window:
             self._catchUp()
 
     def _catchUp(self) -> None:
@@ -260,7 +306,21 @@ class QueueProtocol(CommandReceiver):
             self.pauseProducing()
 
     def _isFull(self) -> bool:
-        return self._load >= MAX_LOAD or self.session.blocked
+        return (
+            self._load >= self._budget.window
+            or self.session.blocked
+            or (self._room is not None and self._room.isWaiting)
+        )
+
+    def _count(self) -> None:
+        """Tell the budget what this connection holds, if that is much."""
+        session = self.session
+        held = self._load + self._unsent + session.undelivered - session.onDisk
+        if held <= ALLOWANCE:
+            held = 0
+        if held != self._counted:
+            self._budget.count(held - self._counted)
+            self._counted = held
 
     def _answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
@@ -284,7 +344,7 @@ class QueueProtocol(CommandReceiver):
         if pops is not None and pops.queue == queues[0] and pops.most < JOINED:
             pops.most += 1
             self._load += COMMAND_LOAD
-            if self._load >= MAX_LOAD:
+            if self._load >= self._budget.window:
                 self._catchUp()
             return
         operation = self.session.pop(queues[0])
@@ -295,7 +355,7 @@ class QueueProtocol(CommandReceiver):
         """Ask for the messages of a get of many names, a slice at a time."""
         self._pushes = self._pops = None
         getting = self._getting
-        while getting is not None and self._load < MAX_LOAD:
+        while getting is not None and self._load < self._budget.window:
             queue = getting.next()
             operation: Operation
             if queue is not None:
@@ -329,7 +389,7 @@ class QueueProtocol(CommandReceiver):
         # In its place among the others, so that it sees what was sent before.
         operation = Ask(self.session, self.factory.statistics.asked(command.topic))
         self.session.submit(operation)
-        self._await(operation, self._renderBytes)
+        self._await(operation, self._renderAnswer)
 
     def _version(self, command: wire.Version) -> None:
         self._answer(wire.formatVersion(__version__))
@@ -387,6 +447,8 @@ class QueueProtocol(CommandReceiver):
                 session.catchUp()
             if self._sending is None:
                 break
+        if self._counted or self._unsent:
+            self._count()
         if self._getting is not None:
             self._askForMore()
         if self.closing:
@@ -401,6 +463,9 @@ class QueueProtocol(CommandReceiver):
         """Send; nothing else may be due before it."""
         self._statistics.bytesWritten += len(data)
         self.transport.write(data)
+        if self.session.blocked:
+            # Some of it may have gone out; that is known when all of it has.
+            self._unsent += len(data)
 
     def sent(self) -> None:
         """Note that a body that went in parts is sent."""
@@ -411,21 +476,36 @@ class QueueProtocol(CommandReceiver):
         if self._sending is not None:
             self._sending.giveBack()
         replies, self._replies = self._replies, deque()
-        for reply in replies:
-            if reply[0].done:
-                self._giveBack(reply[0])
-            else:
-                self._replies.append(reply)
+        while replies:
+            operation, render = replies.popleft()
+            if not operation.done:
+                self._replies.append((operation, render))
+                continue
+            self._giveBack(operation)
+            if isinstance(operation, Pop) and operation.rest is not None:
+                replies.appendleft((operation.rest, render))
+        self._linger(bool(self._replies))
+
+    def _linger(self, lingers: bool) -> None:
+        """Note whether something is under way for a client that is gone."""
+        if lingers != self._lingers:
+            self._lingers = lingers
+            self.factory.lingering += 1 if lingers else -1
+        if not lingers:
+            self._load = 0
+            self._count()
 
     def _giveBack(self, operation: Operation) -> None:
-        """Put messages back that nobody is there to receive."""
+        """Put back, or forget, what nobody is there to receive."""
         if isinstance(operation, Pop):
             for message in operation.messages():
                 self.giveBack(operation.queue, message)
+        elif isinstance(operation, Ask):
+            self.session.undelivered -= operation.size
 
     def giveBack(self, queue: bytes, message: Message) -> None:
         """Put a message back that was taken and is not sent."""
-        self.session.undelivered -= message.size
+        self.session.forget(message)
         self.factory.broker.putBack(queue, message)
 
     def _renderPush(self, operation: Push) -> bytes:
@@ -486,6 +566,8 @@ class QueueProtocol(CommandReceiver):
         if count < operation.most:
             # What is behind a body in parts waits until that is sent.
             self._replies.appendleft((operation.after(count), self._renderPop))
+        elif operation.rest is not None:
+            self._replies.appendleft((operation.rest, self._renderPop))
         return b"".join(ready)
 
     def _renderOther(self, queue: bytes, found: Message | QueueError | None) -> bytes:
@@ -521,6 +603,10 @@ class QueueProtocol(CommandReceiver):
         if isinstance(operation.result, QueueError):
             return self.renderError(operation.result)
         return wire.OK
+
+    def _renderAnswer(self, operation: Ask) -> bytes:
+        self.session.undelivered -= operation.size
+        return self._renderBytes(operation)
 
     def _renderBytes(self, operation: Operation) -> bytes:
         reply: bytes | QueueError = operation.result

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from memq.factory import QueueFactory
     from memq.imemq import IQueueStore
     from memq.upkeep import Upkeep
+    from memq.watch import Watch
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
@@ -103,6 +104,7 @@ class QueueService(Service):
         *,
         flushPool: ThreadPool,
         workPool: ThreadPool,
+        watch: Watch,
         seconds: Callable[[], float] = monotonic,
         settled: Callable[[], object] = lambda: None,
     ) -> None:
@@ -113,6 +115,7 @@ class QueueService(Service):
         :param exitStatus: is told of what the service cannot come back from.
         :param flushPool: one thread, for the flushes of the log.
         :param workPool: one thread, the same that the upkeep runs in.
+        :param watch: looks after silent clients while there are any.
         :param seconds: a clock that never goes back, in seconds.
         :param settled: called once the server listens.
         """
@@ -125,6 +128,7 @@ class QueueService(Service):
         self._exitStatus = exitStatus
         self._flushPool = flushPool
         self._workPool = workPool
+        self._watch = watch
         self._seconds = seconds
         self._settled = settled
         #: How many flushes were quick since one was not.
@@ -175,6 +179,7 @@ class QueueService(Service):
         if not self.running:
             return None
         self._broker.sweep()
+        self._watch.start()
         ports = [
             listener.listen(self._reactor, self._factory).addCallback(self._cbListening)
             for listener in self._listeners
@@ -226,6 +231,7 @@ class QueueService(Service):
         def _cbGone(_: None) -> Deferred[None]:
             if late.active():
                 late.cancel()
+            self._watch.stop()
             return self._broker.drain()
 
         return self._factory.finish().addCallback(_cbGone)

@@ -36,25 +36,39 @@ class Session:
     """One client, as the broker sees it.
 
     :ivar inbox: operations that did not run yet.
-    :ivar undelivered: bytes of bodies taken and not given to the client yet.
+    :ivar undelivered: bytes taken for the client and not given to it yet.
+    :ivar onDisk: those among them that are not in memory: large bodies.
     """
 
     __slots__ = (
         "_broker",
         "blocked",
+        "count",
         "deliver",
         "gone",
         "inbox",
+        "onDisk",
         "undelivered",
         "waits",
     )
 
-    def __init__(self, broker: Broker, deliver: Callable[[], None]) -> None:
-        """Make a session; ``deliver`` is called when operations are done."""
+    def __init__(
+        self,
+        broker: Broker,
+        deliver: Callable[[], None],
+        count: Callable[[], None],
+    ) -> None:
+        """Make a session.
+
+        :param deliver: called when operations are done.
+        :param count: called when much is undelivered.
+        """
         self._broker = broker
         self.deliver = deliver
+        self.count = count
         self.inbox: deque[Operation] = deque()
         self.undelivered = 0
+        self.onDisk = 0
         #: Whether the client has stopped reading.
         self.blocked = False
         #: Whether the session stands in the broker's rotation.
@@ -132,11 +146,18 @@ class Session:
     def delivered(self, large: LargeBody) -> None:
         """Note that the client has been given all parts of a message."""
         self.undelivered -= large.size
+        self.onDisk -= large.size
         self.release(large)
+
+    def forget(self, message: Message) -> None:
+        """Note that a message that was taken will not be delivered."""
+        self.undelivered -= message.size
+        if message.large is not None:
+            self.onDisk -= message.size
 
     def setAside(self, message: Message) -> None:
         """Ask to keep a damaged message out of the way."""
-        self.undelivered -= message.size
+        self.forget(message)
         self.submit(SetAside(self, message))
 
     def later(self, call: Callable[[], None]) -> None:
@@ -153,7 +174,7 @@ class Session:
     def catchUp(self) -> None:
         """Note that what was taken has been given to the client."""
         if not self.waits:
-            self._broker.enqueue(self)
+            self._broker.enqueue(self, True)
 
     def block(self) -> None:
         """Note that the client does not read."""
@@ -168,5 +189,11 @@ class Session:
     def leave(self) -> None:
         """Note that the client is gone: what it sent counts, what it asks does not."""
         self.gone = True
-        self.inbox = deque(each for each in self.inbox if each.outlivesSession)
+        inbox, self.inbox = self.inbox, deque()
+        for operation in inbox:
+            if operation.outlivesSession:
+                self.inbox.append(operation)
+            else:
+                # It found nothing, and nobody is to wait for it.
+                operation.done = True
         self.catchUp()

@@ -53,6 +53,10 @@ class Statistics:
         self.bytesOnDisk = 0
         self._zero()
 
+    def seconds(self) -> float:
+        """Return the time."""
+        return self._clock.seconds()
+
     def _zero(self) -> None:
         self.totalConnections = 0
         self.getCommands = 0
@@ -122,3 +126,8 @@ class Statistics:
         yield "turns", broker.turns
         yield "flushes", broker.flushes
         yield "waiting", broker.waiting
+        budget = broker.budget
+        yield "bytes_buffered", budget.held + budget.reserved
+        yield "bytes_reserved", budget.reserved
+        yield "limit_buffered", budget.limit
+        yield "waiting_for_room", budget.waiting

@@ -23,6 +23,7 @@ from twisted.python.util import runAsEffectiveUser
 
 from memq.bdb import BDBStore
 from memq.broker import Broker
+from memq.budget import Budget
 from memq.environment import StoreSettings
 from memq.errors import StartError
 from memq.factory import QueueFactory
@@ -36,6 +37,7 @@ from memq.process import (
     ProcessService,
     Signals,
     findOwner,
+    isRoomForClient,
     raiseFileLimit,
     sparePermanent,
 )
@@ -43,6 +45,7 @@ from memq.service import QueueService
 from memq.sizes import Sizes, sizesFor
 from memq.statistics import Statistics
 from memq.upkeep import Upkeep, UpkeepSettings
+from memq.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -147,7 +150,7 @@ def _queueService(
     sizes = _sizes(options, home)
     options["min-free"] = sizes.minFree
     store = _store(options, home, sizes)
-    broker = Broker(store, reactor)
+    broker = Broker(store, reactor, Budget(options["max-buffered"]))
     broker.durable = not options["no-sync"]
     statistics = Statistics(reactor, broker, options.settings())
     workPool = ThreadPool(1, 1, "memq-work")
@@ -167,6 +170,7 @@ def _queueService(
         maxConnections=raiseFileLimit(options["max-connections"]),
         flushAllEnabled=bool(options["enable-flush-all"]),
         verbosity=options["verbose"],
+        hasRoom=isRoomForClient,
     )
     return QueueService(
         reactor,
@@ -178,6 +182,12 @@ def _queueService(
         ending,
         flushPool=ThreadPool(1, 1, "memq-flush"),
         workPool=workPool,
+        watch=Watch(
+            reactor,
+            factory,
+            bodyTimeout=options["body-timeout"],
+            idleTimeout=options["idle-timeout"],
+        ),
         settled=sparePermanent,
     )
 

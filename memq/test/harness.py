@@ -21,8 +21,10 @@ from memq.statistics import Statistics
 from memq.test.fakes import FakeStore
 from memq.test.stepped import SteppedPool, SteppedReactor
 from memq.upkeep import Upkeep, UpkeepSettings
+from memq.watch import Watch
 
 if TYPE_CHECKING:
+    from memq.budget import Budget
     from memq.protocol import QueueProtocol
 
 
@@ -42,16 +44,20 @@ class Harness:
         self,
         settings: UpkeepSettings | None = None,
         protocol: type[QueueProtocol] | None = None,
+        budget: Budget | None = None,
+        timeouts: dict[str, float] | None = None,
         **options: Any,
     ) -> None:
         """Put them together.
 
         :param protocol: what each connection gets instead of what the factory makes.
+        :param budget: how much all connections may hold; None for the usual one.
+        :param timeouts: what Watch takes.
         :param options: what QueueFactory takes.
         """
         self.reactor = SteppedReactor()
         self.store = FakeStore()
-        self.broker = Broker(self.store, self.reactor)
+        self.broker = Broker(self.store, self.reactor, budget)
         self.flushPool = SteppedPool("flushPool", self.store.journal.append)
         self.workPool = SteppedPool("workPool", self.store.journal.append)
         self.broker.persist = lambda: deferToThreadPool(
@@ -69,6 +75,7 @@ class Harness:
         self.factory = QueueFactory(
             self.broker, self.upkeep, self.statistics, **options
         )
+        self.watch = Watch(self.reactor, self.factory, **(timeouts or {}))
         self._protocol = protocol
         self._clients: list[Client] = []
 

@@ -152,6 +152,13 @@ class Server:
 
     def residentBytes(self) -> int:
         """Return the most memory that it ever had resident."""
+        return self._memory("VmHWM")
+
+    def residentNow(self) -> int:
+        """Return the memory that it has resident."""
+        return self._memory("VmRSS")
+
+    def _memory(self, name: str) -> int:
         with open(f"/proc/{self.pid}/status", encoding="ascii") as file:
             fields = dict(line.split(":", 1) for line in file)
-        return int(fields["VmHWM"].split()[0]) * 1024
+        return int(fields[name].split()[0]) * 1024

@@ -185,14 +185,14 @@ class GroupCommitTests(BrokerTestCase):
         self.asker.delete()
         self.submitStatus()
         self.turn()
-        self.assertEqual(self.asker.told, ["None", "False", "0"])
+        self.assertEqual(self.asker.told, ["None", "False", "b'0'"])
         self.assertEqual(self.store.journal, ["begin", "commit"])
 
     def submitStatus(self) -> None:
         """Ask how many queues there are."""
 
-        def count(store: IQueueStore) -> int:
-            return store.status()["queues"]
+        def count(store: IQueueStore) -> bytes:
+            return b"%d" % store.status()["queues"]
 
         self.asker.submit(Ask(self.asker.session, count))
 
@@ -203,7 +203,7 @@ class GroupCommitTests(BrokerTestCase):
         self.turn()
         self.submitStatus()
         self.turn()
-        self.assertEqual((self.asker.told, other.told), (["1"], []))
+        self.assertEqual((self.asker.told, other.told), (["b'1'"], []))
 
     def test_changes(self) -> None:
         """Whatever changes something is told after a flush only."""
@@ -312,6 +312,52 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(seen, {0, SHARE_MESSAGES, 2 * SHARE_MESSAGES})
         self.settle()
         self.assertEqual({len(asker.told) for asker in askers}, {3 * SHARE_MESSAGES})
+
+    def test_anew(self) -> None:
+        """Among very many that want much, one that comes anew waits for few."""
+        askers = [self.newAsker() for _ in range(200)]
+        for asker in askers:
+            asker.pop(10 * SHARE_MESSAGES)
+        while not all(asker.told for asker in askers):
+            self.turn()
+        for _ in range(3):
+            other = self.newAsker()
+            other.pop()
+            self.turn()
+            self.assertEqual(other.told, ["None"])
+        self.settle()
+        self.assertEqual({len(asker.told) for asker in askers}, {10 * SHARE_MESSAGES})
+
+    def test_notOnlyAnew(self) -> None:
+        """However many come anew, those that want much have every second place."""
+        self.patch(module, "TURN_COST", 4 * MESSAGE_COST)
+        self.patch(module, "SHARE", MESSAGE_COST)
+        self.asker.pop(9)
+        self.turn()
+        for _ in range(2):
+            before = len(self.asker.told)
+            for _ in range(4):
+                self.newAsker().pop()
+            self.turn()
+            self.assertEqual(len(self.asker.told), before + 1)
+
+    def test_bothWithdrawn(self) -> None:
+        """Who does not read leaves the rotation, wherever it stands in it."""
+        self.patch(module, "TURN_COST", MESSAGE_COST)
+        self.patch(module, "SHARE", MESSAGE_COST)
+        self.asker.pop(9)
+        self.turn()
+        other = self.newAsker()
+        other.pop()
+        self.assertEqual(self.broker.waiting, 9)
+        self.asker.session.block()
+        other.session.block()
+        self.settle()
+        self.assertEqual((len(self.asker.told), other.told), (1, []))
+        self.asker.session.unblock()
+        other.session.unblock()
+        self.settle()
+        self.assertEqual((len(self.asker.told), len(other.told)), (9, 1))
 
     def test_bytes(self) -> None:
         """A turn ends when it has moved so many bytes."""
@@ -789,13 +835,13 @@ class LeaveTests(BrokerTestCase):
         self.store.fill(b"q", b"0")
         self.asker.push(b"a")
         self.asker.pop()
-        asked: list[object] = []
-        self.asker.submit(Ask(self.asker.session, asked.append))
+        ask = Ask(self.asker.session, lambda store: b"answer")
+        self.asker.submit(ask)
         self.asker.push(b"b")
         self.asker.session.leave()
         self.settle()
         self.assertEqual(self.store.dump(), "q 3/0: 0 a b")
-        self.assertEqual(asked, [])
+        self.assertIsNone(ask.result)
 
     def test_delete(self) -> None:
         """So does a delete."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, formatEvent
+
+from memq.factory import LOG_INTERVAL
 from memq.test.harness import Harness
 from memq.test.sessions import VERSION
 from memq.test.stepped import SteppedTestCase
@@ -39,6 +42,28 @@ class ConnectionTests(SteppedTestCase):
         harness = Harness(maxConnections=1)
         harness.connect().leave()
         self.assertEqual(harness.connect().talk(b"version\r\n"), VERSION)
+
+    def test_noFiles(self) -> None:
+        """So is one for which the process has no descriptors to spare."""
+        harness = Harness(hasRoom=lambda: False)
+        self.assertEqual(harness.connect().read(), TOO_MANY)
+
+    def test_logged(self) -> None:
+        """The first that is refused is logged, and from then on one line a minute."""
+        harness = Harness(maxConnections=0)
+        with capturedLogs() as events:
+            for _ in range(5):
+                harness.connect()
+            harness.reactor.advance(LOG_INTERVAL)
+            harness.connect()
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                f"{count} clients more than allowed are told so and closed: "
+                "--max-connections are open"
+                for count in (1, 5)
+            ],
+        )
 
 
 class EndTests(SteppedTestCase):

@@ -206,6 +206,13 @@ class Recorder(CommandReceiver):
         """Note it."""
         self.noted.append(error)
 
+    def reserve(self, size: int) -> bool:
+        """Find room."""
+        return True
+
+    def release(self) -> None:
+        """Do nothing."""
+
     def allReceived(self) -> None:
         """Note it."""
         self.noted.append("all")
@@ -265,7 +272,7 @@ class ReceiverTests(SteppedTestCase):
         """A body that was under way is forgotten."""
         self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
         self.receiver.close()
-        self.assertEqual(self.receiver._chunks, [])
+        self.assertEqual(self.receiver._collected, b"")
 
     def test_closedInLine(self) -> None:
         """So is a line."""
@@ -283,7 +290,7 @@ class ReceiverTests(SteppedTestCase):
         """So when the connection is lost."""
         self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
         self.receiver.connectionLost()
-        self.assertEqual(self.receiver._chunks, [])
+        self.assertEqual(self.receiver._collected, b"")
         self.assertTrue(self.receiver.closing)
 
     def test_tooLong(self) -> None:
@@ -296,7 +303,7 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.receive(b"set q 0 0 999\r\n"), ["all"])
         for _ in range(10):
             self.assertEqual(self.receive(b"x" * 100), [])
-            self.assertEqual(self.receiver._chunks, [])
+            self.assertEqual(self.receiver._collected, b"")
         self.assertEqual(self.receive(b"\n"), ["Refused", "all"])
 
     def test_abstract(self) -> None:
@@ -306,6 +313,8 @@ class ReceiverTests(SteppedTestCase):
         for call in (
             lambda: receiver.execute(command),
             lambda: receiver.executeWithBody(command, b"", True),
+            lambda: receiver.reserve(1),
+            receiver.release,
             receiver.beginBody,
             lambda: receiver.addPart(b"x"),
             lambda: receiver.executeInParts(command, True),

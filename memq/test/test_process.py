@@ -6,6 +6,7 @@ import gc
 import os
 import resource
 import signal
+from errno import EMFILE
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Application, MultiService, Service
@@ -17,10 +18,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.errors import StartError
 from memq.home import Home
 from memq.process import (
+    SPARE_FILES,
     Ending,
     ProcessService,
     Signals,
     findOwner,
+    isRoomForClient,
     raiseCoreLimit,
     raiseFileLimit,
     sparePermanent,
@@ -356,6 +359,27 @@ class LimitTests(SynchronousTestCase):
                 "room for 500; raise its limit (ulimit -n, LimitNOFILE=)"
             ],
         )
+
+    def test_roomForClient(self) -> None:
+        """There is room for a client while enough descriptors stay free beside it."""
+        lowest = os.dup(0)
+        os.close(lowest)
+        for soft, room in (
+            (resource.RLIM_INFINITY, True),
+            (lowest + SPARE_FILES + 1, True),
+            (lowest + SPARE_FILES, False),
+        ):
+            self.limits = (soft, resource.RLIM_INFINITY)
+            self.assertEqual(isRoomForClient(), room)
+
+    def test_noRoomAtAll(self) -> None:
+        """There is none when not one can be had."""
+
+        def refuse(*arguments: object) -> int:
+            raise OSError(EMFILE, "Too many open files")
+
+        self.patch(os, "open", refuse)
+        self.assertFalse(isRoomForClient())
 
     def core(self) -> list[str | None]:
         """Raise the core limit, and return what was logged."""

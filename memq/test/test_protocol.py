@@ -11,9 +11,9 @@ from twisted.protocols.memcache import MemCacheProtocol
 from twisted.test.iosim import FakeTransport, connect
 from zope.interface import directlyProvides
 
-from memq import protocol as module
+from memq.budget import MAX_LOAD
 from memq.errors import DamagedMessage, StoreError, StoreFailed
-from memq.protocol import COMMAND_LOAD, JOINED, MAX_LOAD
+from memq.protocol import COMMAND_LOAD, JOINED
 from memq.session import UNDELIVERED_BYTES
 from memq.test.harness import Client, Harness, Transport
 from memq.test.sessions import VERSION
@@ -434,7 +434,7 @@ class PauseTests(ProtocolTestCase):
 
     def test_bytes(self) -> None:
         """So with too many bytes of bodies."""
-        self.patch(module, "MAX_LOAD", 100 + 2 * COMMAND_LOAD)
+        self.harness.broker.budget.window = 100 + 2 * COMMAND_LOAD
         self.client.send(put(b"q", b"x" * 60))
         self.assertFalse(self.client.isPaused)
         self.client.send(put(b"q", b"y" * 40) + put(b"q", b"z"))
@@ -639,7 +639,7 @@ class EndTests(ProtocolTestCase):
         self.client.leave()
         self.harness.settle()
         self.assertEqual(self.store.dump(), "")
-        self.assertEqual(self.client.protocol._chunks, [])
+        self.assertEqual(self.client.protocol._collected, b"")
         self.assertEqual(self.harness.factory.connections, set())
 
     def test_stopProducing(self) -> None:

@@ -98,6 +98,7 @@ class ServiceTestCase(SteppedTestCase):
             self.exitStatus,
             flushPool=self.harness.flushPool,
             workPool=self.harness.workPool,
+            watch=self.harness.watch,
             seconds=lambda: self.now,
             settled=lambda: self.journal.append("settled"),
         )

@@ -39,6 +39,10 @@ OWN = [
     "turns",
     "flushes",
     "waiting",
+    "bytes_buffered",
+    "bytes_reserved",
+    "limit_buffered",
+    "waiting_for_room",
 ]
 
 

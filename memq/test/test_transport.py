@@ -22,7 +22,7 @@ from memq.listen import bindTCP, checkUNIX
 from memq.test.harness import Harness
 from memq.test.sessions import VERSION
 from memq.test.stepped import SteppedReactor, SteppedTestCase
-from memq.transport import EagerServer, EagerUNIXServer
+from memq.transport import ACCEPTS, EagerServer, EagerUNIXServer
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -344,3 +344,22 @@ class WholeTests(TestCase):
         self.addCleanup(directory.cleanup)
         path = os.path.join(directory.name, "socket")
         return self.converse(checkUNIX(path, 0o700), f"unix:{path}")
+
+    @inlineCallbacks
+    def test_fewAtATime(self) -> Generator[Deferred[Any], Any, None]:
+        """Those who wait to be taken are taken a few at a time, others between."""
+        [listener] = bindTCP("127.0.0.1", 0)
+        port: Any = yield listener.listen(self.reactor, self.harness.factory)
+        self.addCleanup(port.stopListening)
+        clients = [
+            socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE)
+            for _ in range(2 * ACCEPTS + 1)
+        ]
+        for taken in (ACCEPTS, 2 * ACCEPTS, 2 * ACCEPTS + 1):
+            port.doRead()
+            self.assertEqual(len(self.harness.factory.connections), taken)
+        for client in clients:
+            client.close()
+        gone = Deferred[None]()
+        self.harness.factory._empty = gone
+        yield gone
