@@ -34,7 +34,7 @@ class ToldTests(SynchronousTestCase):
                 raise KeyError("k")
 
         error = self.assertRaises(KeyError, fail)
-        self.assertEqual(error.__notes__, ["seed 5"])
+        self.assertEqual(error.args, ("seed 5: 'k'",))
 
 
 class ReportTests(SynchronousTestCase):
