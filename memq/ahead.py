@@ -1,21 +1,30 @@
-"""Log files that are filled with zeros before they are needed.
+"""Log files that are there before they are needed.
 
-To sync what was appended to a file, the file system writes more than that: the file
-has become longer, and takes new blocks.  What overwrites zeros that are on the disk
-changes neither.  With 50 clients, that won 12 % of the synced sets and gets.
+A file may be lost, whatever is synced in it, when its name is not on the disk.  POSIX
+wants the directory synced for that, which Berkeley DB does not do where it changes to
+a new log file.  Linux's file systems do so by themselves for a file that is new, but
+nothing promises it; and then a page could be on the disk whose log is lost.  So
+whatever a transaction may log is logged in files that were there before it began,
+empty, with their names synced.
+
+While much is logged, they are filled with zeros as well.  To sync what was appended to
+a file, the file system writes more than that: the file has become longer, and takes
+new blocks.  What overwrites zeros that are on the disk changes neither.  With 50
+clients, that won 12 % of the synced sets and gets.
 
 Berkeley DB takes a file that is there as it is, and at a recovery, zeros are the end
-of the log, a whole file of them too.  (It can fill files by itself, but does so where
-it changes to them, in the thread that commits.)
+of the log, a whole file of them too, and an empty file.  (It can fill files by itself,
+but does so where it changes to them, in the thread that commits.)
 
-They are made while much is logged, and go when little is.  Nobody may remove a file
-that Berkeley DB changes to at that moment: so that is done in the thread of the
+What is filled goes when little is logged.  Nobody may remove or empty a file that
+Berkeley DB changes to at that moment: so that is done in the thread of the
 transactions, and not while another thread may write to the log, which ``logging``
 tells.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from threading import Lock
@@ -27,8 +36,10 @@ from memq.marker import logName
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: How many log files are made ahead of need: what is logged in a second at most.
+#: How many log files are filled ahead of need: what is logged in a second at most.
 FILES = 2
+#: Bytes that a transaction logs at most: a turn is 1 MiB, and what comes on top of it.
+TRANSACTION = 4 * 1024 * 1024
 #: How many log files have to fit into the room that is left before that.
 ROOM = 4
 #: Bytes of log between two looks, from which on it is much: a client alone, that waits
@@ -41,6 +52,9 @@ IDLE = 5
 _UNFINISHED = "ahead"
 #: Bytes that are written and synced at a time: a flush of the log waits for no more.
 _SLICE = 1024 * 1024
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+_MODE = 0o600
 
 
 class LogPosition(NamedTuple):
@@ -56,12 +70,18 @@ class LogPosition(NamedTuple):
     size: int
 
 
+def _reach(at: LogPosition, growth: int) -> int:
+    """Return the last log file that a transaction may reach after so many bytes."""
+    return at.file + (at.offset + growth + TRANSACTION) // at.size
+
+
 class LogsAhead:
     """The log files that no log is in yet.
 
     :ivar logging: held by whoever may write to the log in another thread than that of
         the transactions.
-    :ivar areSuperfluous: whether there are such files, and little is logged.
+    :ivar areSuperfluous: whether files are filled, and little is logged.
+    :ivar fills: whether files are filled at all while much is logged.
     """
 
     def __init__(
@@ -69,6 +89,7 @@ class LogsAhead:
         directory: str,
         position: Callable[[], LogPosition],
         freeBytes: Callable[[], int],
+        fills: bool,
     ) -> None:
         """Know of none.
 
@@ -81,35 +102,94 @@ class LogsAhead:
         self._freeBytes = freeBytes
         self.logging = Lock()
         self.areSuperfluous = False
+        self.fills = fills
         self._loggedBefore: int | None = None
         self._idle = 0
+        #: The last log file whose name is on the disk for certain.
+        self._named = 0
 
     def tidy(self) -> None:
-        """Make files if much is logged; called about once a second, in another thread.
+        """Make files, filled if much is logged; about once a second, in another thread.
 
         :raise OSError: when that failed; they are made when they are needed, then.
         """
         at = self._position()
         logged = at.file * at.size + at.offset
         before, self._loggedBefore = self._loggedBefore, logged
-        if before is None or logged - before < BUSY:
-            self._idle += 1
-            there = os.path.exists(self._path(at.file + 1))
-            self.areSuperfluous = there and self._idle >= IDLE
-            return
-        self._idle = 0
-        self.areSuperfluous = False
+        growth = 0 if before is None else logged - before
         with self.logging:
-            for number in range(at.file + 1, at.file + 1 + FILES):
-                if self._freeBytes() < ROOM * at.size:
-                    break
-                fillAhead(self._path(number), at.size)
+            if self.fills and growth >= BUSY:
+                self._idle = 0
+                self.areSuperfluous = False
+                self._name(at, 0, self._fill(at))
+            else:
+                self._idle += 1
+                filled = any(map(self._isFilled, self._next(at.file)))
+                self.areSuperfluous = filled and self._idle >= IDLE
+                # As much may be logged until the next look.
+                self._name(at, growth)
 
     def _path(self, number: int) -> str:
         return os.path.join(self._directory, logName(number))
 
+    def _next(self, file: int) -> range:
+        """Return the numbers of the files that are filled ahead of one."""
+        return range(file + 1, file + 1 + FILES)
+
+    def _isFilled(self, number: int) -> bool:
+        path = self._path(number)
+        return os.path.exists(path) and os.path.getsize(path) > 0
+
+    def _fill(self, at: LogPosition) -> int:
+        """Fill files, and return the last one that is there."""
+        for number in self._next(at.file):
+            if self._freeBytes() < ROOM * at.size:
+                return number - 1
+            fillAhead(self._path(number), at.size)
+        return number
+
+    def _name(self, at: LogPosition, growth: int, least: int = 0) -> None:
+        """Make names up to where the log may be after so many bytes."""
+        last = max(least, _reach(at, growth))
+        # Without that room, a file could not be written anyway.
+        if last > self._named and self._freeBytes() >= at.size:
+            for number in range(at.file + 1, last + 1):
+                # Filled, or Berkeley DB was quicker.
+                with suppress(FileExistsError):
+                    os.close(os.open(self._path(number), _NEW, _MODE))
+            self._syncNames(last)
+
+    def _syncNames(self, last: int) -> None:
+        syncDirectory(self._directory)
+        self._named = max(self._named, last)
+
+    def prepare(self) -> None:
+        """Make the names that the next transaction needs, if ``tidy`` did not yet.
+
+        :raise OSError: when that failed, but not for want of room: a file whose name
+            could not be made may fit in all the same when it is needed.
+        """
+        try:
+            self._name(self._position(), 0)
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+
+    def syncNames(self) -> None:
+        """Make durable the names of the files that the log is in, if they are not yet.
+
+        :raise OSError: when that failed.
+        """
+        file = self._position().file
+        if file > self._named:
+            # Berkeley DB makes a file only when it writes to it.
+            if not os.path.exists(self._path(file)):
+                file -= 1
+            if file > self._named:
+                self._syncNames(file)
+
     def remove(self) -> None:
-        """Remove the files; in the thread of the transactions.
+        """Remove or empty what is filled; in the thread of the transactions.
 
         :raise OSError: when that failed.
         """
@@ -118,11 +198,16 @@ class LogsAhead:
             # There is another look in a second.
             return
         try:
-            file = self._position().file
+            at = self._position()
+            needed = _reach(at, 0)
             # The last one first, so that a crash leaves no gap.
-            for number in range(file + FILES, file, -1):
+            for number in reversed(self._next(at.file)):
                 with suppress(FileNotFoundError):
-                    os.unlink(self._path(number))
+                    if number > needed:
+                        self._named = min(self._named, number - 1)
+                        os.unlink(self._path(number))
+                    else:
+                        os.truncate(self._path(number), 0)
         finally:
             self.logging.release()
 

@@ -143,6 +143,7 @@ class BDBStore:
             self._messages = self._rotation.table
             self._load()
             self.checkpoint()
+            self._environment.makeLogsAhead()
             self._rotation.removeStrays()
             if self._home.isNew:
                 self._home.writeVersion()

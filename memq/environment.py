@@ -103,9 +103,13 @@ class Environment:
         )
         self._handle: Any = None
         self._checkpointAt = (1, 0)
-        self._ahead = LogsAhead(home.directory, self._position, self.freeBytes)
-        #: Whether log files are made ahead of need; a sync a second need not be quick.
-        self._makesAhead = not settings.noSync
+        self._ahead = LogsAhead(
+            home.directory,
+            self._position,
+            self.freeBytes,
+            # A sync a second need not be quick.
+            fills=not settings.noSync,
+        )
         #: The tables that are open, and their files.
         self._tables: dict[Any, str] = {}
         #: What the store cannot come back from, once it has happened.
@@ -179,8 +183,9 @@ class Environment:
     def begin(self) -> Any:
         """Return a new transaction."""
         try:
+            self._ahead.prepare()
             return self._handle.txn_begin()
-        except ERRORS as error:
+        except (*ERRORS, OSError) as error:
             raise self.error(error) from error
 
     def error(self, error: Exception) -> StoreError:
@@ -235,7 +240,8 @@ class Environment:
         self.refuseAfterFailure()
         try:
             self._handle.log_flush()
-        except ERRORS as error:
+            self._ahead.syncNames()
+        except (*ERRORS, OSError) as error:
             why = f"the log cannot be synced: {error.args[-1]}"
             raise self.fail(StoreFailed(why)) from error
 
@@ -293,24 +299,22 @@ class Environment:
         return len(names)
 
     def makeLogsAhead(self) -> None:
-        """Make the next log files ahead of need, while much is logged.
+        """Make the next log files ahead of need.
 
         :raise StoreError: when it failed; files are made when they are needed, then.
         """
-        if not self._makesAhead:
-            return
         try:
             self._ahead.tidy()
         except OSError as error:
             if error.errno in _NO_LINKS:
-                self._makesAhead = False
-                why = f"log files are not made ahead of need here: {error}"
+                self._ahead.fills = False
+                why = f"log files are not filled ahead of need here: {error}"
                 raise StoreError(why) from error
             raise self.error(error) from error
 
     @property
     def hasLogsToRemove(self) -> bool:
-        """Whether there are log files that were made ahead and are not needed."""
+        """Whether there are log files that were filled ahead and are not needed."""
         return self._ahead.areSuperfluous
 
     def removeLogsAhead(self) -> None:

@@ -7,9 +7,10 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from memq import ahead
-from memq.ahead import IDLE, fillAhead
+from memq.ahead import IDLE, LogPosition, fillAhead
 from memq.environment import db
-from memq.errors import StoreError
+from memq.errors import StoreError, StoreFailed
+from memq.files import syncDirectory
 from memq.marker import logName
 from memq.test.storetests import dump
 from memq.test.test_bdb import SMALL, BDBTestCase
@@ -72,12 +73,13 @@ class FillTests(BDBTestCase):
         self.assertEqual(os.listdir(self.directory), [])
 
 
-class StoreTests(BDBTestCase):
-    """A store whose log goes on in files that were made ahead of need."""
+class AheadTestCase(BDBTestCase):
+    """Has a store, and knows its log files."""
 
     def setUp(self) -> None:
         """Open one, and let it look."""
         self.patch(ahead, "BUSY", SIZE // 4)
+        self.patch(ahead, "TRANSACTION", SIZE // 8)
         self.store: Any = self.openStore()
         self.store.tidy()
 
@@ -114,6 +116,10 @@ class StoreTests(BDBTestCase):
         for _ in range(IDLE):
             self.store.tidy()
 
+
+class StoreTests(AheadTestCase):
+    """A store whose log goes on in files that were filled ahead of need."""
+
     def test_little(self) -> None:
         """While little is logged there are none."""
         self.fill(self.store, b"q", b"x")
@@ -124,7 +130,7 @@ class StoreTests(BDBTestCase):
         """Without syncs that have to be quick there are none either."""
         self.store = self.openStore(SMALL._replace(noSync=True))
         self.store.tidy()
-        self.busy()
+        self.busy(0.3)
         self.assertEqual(self.there(), [1])
 
     def test_made(self) -> None:
@@ -164,8 +170,8 @@ class StoreTests(BDBTestCase):
 
         self.patch(os, "link", fail)
         error = self.assertRaises(StoreError, self.busy)
-        self.assertIn("not made ahead of need here", str(error))
-        self.busy(0.3)
+        self.assertIn("not filled ahead of need here", str(error))
+        self.busy(0.1)
         self.assertEqual(self.there(), [1])
 
     def test_used(self) -> None:
@@ -278,3 +284,117 @@ class StoreTests(BDBTestCase):
         self.idle()
         self.patch(os, "unlink", fail)
         self.assertRaises(StoreError, self.store.sweep, 1)
+
+
+class NameTests(AheadTestCase):
+    """The next log files, whose names are on the disk before anything is in them."""
+
+    def setUp(self) -> None:
+        """Note what log files there are at each sync of the directory."""
+        super().setUp()
+        self.syncs: list[list[int]] = []
+        real = syncDirectory
+
+        def sync(path: str) -> None:
+            self.syncs.append(self.there())
+            real(path)
+
+        self.patch(ahead, "syncDirectory", sync)
+
+    def test_named(self) -> None:
+        """Before a transaction that could reach the next file, that is there."""
+        self.push(0.8)
+        self.assertEqual(self.there(), [1])
+        self.assertEqual(self.syncs, [])
+        self.push(0.1)
+        self.assertEqual(os.stat(self.logFile(2)).st_size, 0)
+        self.assertEqual(self.syncs, [[1, 2]])
+        self.push(0.5)
+        self.assertEqual(self.current(), 2)
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1, 2]])
+        self.assertEqual(dump(self.crashed(self.store)), dump(self.store))
+
+    def test_quick(self) -> None:
+        """Where more may be logged until the next look, it is there earlier."""
+        self.store = self.openStore(SMALL._replace(noSync=True))
+        self.store.tidy()
+        self.syncs.clear()
+        self.busy(0.6)
+        self.assertEqual(self.there(), [1, 2])
+        self.assertEqual(self.syncs, [[1, 2]])
+
+    def test_filled(self) -> None:
+        """Those that are filled need nothing more."""
+        self.busy()
+        self.assertEqual(self.syncs[-1], [1, 2, 3])
+        del self.syncs[:]
+        self.push(2)
+        self.store.flush()
+        self.assertEqual(self.syncs, [])
+
+    def test_flush(self) -> None:
+        """A flush syncs the directory when the log is in a file whose name is not."""
+        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 0)
+        self.push(1)
+        self.assertEqual(self.syncs, [])
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1, 2]])
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1, 2]])
+
+    def test_notWritten(self) -> None:
+        """A file that the log will be in but is not made yet is no such file."""
+        names = self.store._environment._ahead
+        self.store.flush()
+        self.patch(names, "_position", lambda: LogPosition(2, 30, SIZE))
+        del self.syncs[:]
+        self.store.flush()
+        self.assertEqual(self.syncs, [])
+        with open(self.logFile(2), "wb"):
+            self.store.flush()
+        self.assertEqual(self.syncs, [[1, 2]])
+
+    def test_flushFailed(self) -> None:
+        """If that fails, nothing is told to be stored."""
+        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 0)
+        self.push(1)
+        self.failSync(errno.EIO)
+        error = self.assertRaises(StoreFailed, self.store.flush)
+        self.assertEqual(str(error), "the log cannot be synced: Input/output error")
+
+    def failSync(self, code: int) -> None:
+        """Let syncs of the directory fail."""
+
+        def fail(path: str) -> None:
+            raise OSError(code, os.strerror(code))
+
+        self.patch(ahead, "syncDirectory", fail)
+
+    def test_noRoom(self) -> None:
+        """If there is no room for names it is told, and transactions go on."""
+        self.push(0.8)
+        self.failSync(errno.ENOSPC)
+        self.push(0.1)
+        self.assertRaises(StoreError, self.store.tidy)
+        self.fill(self.store, b"q", b"after")
+
+    def test_failed(self) -> None:
+        """If names cannot be synced, no transaction begins."""
+        self.push(0.8)
+        self.failSync(errno.EIO)
+        self.assertRaises(StoreFailed, self.push, 0.1)
+
+    def test_idle(self) -> None:
+        """When filled files go, the next one becomes empty, and is there."""
+        self.busy()
+        self.busy(0.45)
+        self.idle()
+        self.assertTrue(self.store.isUnswept())
+        self.store.sweep(1)
+        self.assertEqual(self.there(), [1, 2])
+        self.assertEqual(os.stat(self.logFile(2)).st_size, 0)
+        self.push(0.2)
+        self.store.flush()
+        self.assertEqual(self.current(), 2)
+        self.assertEqual(dump(self.crashed(self.store)), dump(self.store))
