@@ -1,4 +1,4 @@
-"""Tests for memq.test.disk."""
+"""Tests for memq.test.disk and memq.test.diskfile."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.disk import PAGE, Disk
+from memq.test.disk import Disk
+from memq.test.diskfile import PAGE
 from memq.test.systemcalls import moments, readCalls
 
 #: As strace writes paths: of the directory, and of what is not in it.
