@@ -30,7 +30,6 @@ sizes.LOG_FILES = 0
 sizes.CHECKPOINT_VOLUME = {3 * LOG_FILE}
 upkeep.WATCH_INTERVAL = 0.05
 upkeep.QUIET_VOLUME = {LOG_FILE}
-ahead.BUSY = {LOG_FILE // 8}
 ahead.TRANSACTION = {TRANSACTION}
 ahead.FILES = 5
 survey.LEAST_SIZE = {100 * KILOBYTE}
@@ -69,8 +68,11 @@ class Run:
         self.folder = os.path.join(path, "memq")
         #: What was there before.
         self.files = readFiles(self.folder)
+        # Files that are filled have their names synced as well.
+        busy = random.choice((LOG_FILE // 8, 1 << 40))
+        before = f"{SMALL}ahead.BUSY = {busy}\n{before}"
         self.server = TracedServer(
-            path, path + ".trace", *OPTIONS, *options, before=SMALL + before
+            path, path + ".trace", *OPTIONS, *options, before=before
         )
         self.server.start()
         self.clients = [
