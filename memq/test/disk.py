@@ -206,10 +206,9 @@ class Disk:
     def afterCut(self, random: Random) -> dict[str, bytes]:
         """Return the files that a power cut at this moment may leave."""
         names = dict(self._certain)
-        few, most = 0, len(self._pending)
-        for change in self._pending[
-            : random.choice((few, most, random.randint(0, most)))
-        ]:
+        most = len(self._pending)
+        count = random.choice((0, most, random.randint(0, most)))
+        for change in self._pending[:count]:
             change.apply(names)
         return {
             name: file.afterCut(random, _isLog(name))
