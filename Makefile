@@ -11,10 +11,11 @@ BIN := .venv/bin
 # All of memq's tests but those of memq/test/clients.
 SUITE = $(patsubst memq/test/%.py,memq.test.%,$(wildcard memq/test/test_*.py))
 
-# Debian packages: to build memq; its test tools; to test it with other people's
-# clients; and to test it on Debian's own Twisted.
+# Debian packages: to build memq; its test tools; what tests run; to test it with other
+# people's clients; and to test it on Debian's own Twisted.
 BUILD_PACKAGES := gcc libc6-dev libdb5.3-dev python3-dev python3-venv
 TOOL_PACKAGES := libmemcached-dev zlib1g-dev
+TEST_PACKAGES := strace
 CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 	php-cli php-memcache php-memcached
 DEBIAN_PACKAGES := python3-bsddb3 python3-hypothesis python3-twisted \
@@ -67,7 +68,7 @@ coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
 	$(BIN)/coverage report
 
 test-debian: ## the suite on Debian's own Twisted and bsddb3
-	@tools/need $(DEBIAN_PACKAGES)
+	@tools/need $(DEBIAN_PACKAGES) $(TEST_PACKAGES)
 	PYTHONPATH=$(CURDIR) /usr/bin/python3 -m twisted.trial $(SUITE)
 
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
@@ -110,6 +111,6 @@ clean: ## remove all that was made, but for the data in var/
 	@touch $@
 
 .venv/tools.stamp: .venv/memq.stamp
-	@tools/need $(TOOL_PACKAGES)
+	@tools/need $(TOOL_PACKAGES) $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet --use-pep517 --editable '.[test,dev]'
 	@touch $@

@@ -14,6 +14,12 @@ Berkeley DB takes a file that is there as it is, and at a recovery, zeros are th
 of the log, a whole file of them too.  (It can fill files by itself, but does so where
 it changes to them, in the thread that commits.)
 
+A file may be lost, whatever is synced in it, when its name is not on the disk.  POSIX
+wants the directory synced for that, which Berkeley DB does not do where it changes to
+another file.  (Linux's file systems do it by themselves for a file that is new, but
+nothing promises that; and then a page could be on the disk whose log is lost.)  So
+what a transaction may log goes into files whose names were synced before it began.
+
 So another one is made while much is logged, and goes when little is.  Nobody may remove
 a file that Berkeley DB changes to at that moment: so that is done in the thread of the
 transactions, and not while another thread may write to the log, which ``logging``
@@ -36,6 +42,8 @@ if TYPE_CHECKING:
 
 #: How many log files are made ahead of need: what is logged in a second at most.
 FILES = 2
+#: Bytes that a transaction logs at most: a turn is 1 MiB, and what comes on top of it.
+TRANSACTION = 4 * 1024 * 1024
 #: How many log files have to fit into the room that is left before that.
 ROOM = 4
 #: Bytes of log between two looks, from which on it is much: a client alone, that waits
@@ -52,6 +60,7 @@ _BALLAST = "ballast"
 _SLICE = 1024 * 1024
 #: Bytes of a log file that is not worth the trouble of anything but zeros.
 _SMALL = 4 * 1024 * 1024
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
 
 
 class LogPosition(NamedTuple):
@@ -97,6 +106,8 @@ class LogsAhead:
         self.areSuperfluous = False
         self._loggedBefore: int | None = None
         self._idle = 0
+        #: The last log file whose name is on the disk for certain.
+        self._named = 0
 
     def makeNext(self) -> None:
         """Make the next file, if it is not there; in another thread.
@@ -108,13 +119,48 @@ class LogsAhead:
             self._make(at.file + 1, at.size)
             if not self.hasNext():
                 # Berkeley DB made it, and may have it open.
-                allocate(self._path(at.file + 1), at.size)
+                allocate(self._path(at.file + 1), at.size, isLonger=True)
+            last = at.file + 1
+            if at.size <= _SMALL and self._freeBytes() >= ROOM * at.size:
+                # A small one is soon full, and then another one is needed at once.
+                for last in self._next(at.file):
+                    self._make(last, at.size)
+            self._syncNames(last)
 
     def hasNext(self) -> bool:
         """Return whether the next file is there, with all of its room."""
         at = self._position()
         path = self._path(at.file + 1)
         return os.path.exists(path) and hasRoom(path, at.size)
+
+    def prepare(self) -> None:
+        """Make the name that the next transaction may need, if there was no look yet.
+
+        :raise OSError: when the disk fails.
+        """
+        at = self._position()
+        last = at.file + (at.offset + min(TRANSACTION, at.size)) // at.size
+        # With less room, one that is done with is to take its place.
+        if last > self._named and self._freeBytes() >= ROOM * at.size:
+            # Berkeley DB may have been quicker.
+            with suppress(FileExistsError):
+                os.close(os.open(self._path(last), _NEW, 0o600))
+            self._syncNames(last)
+
+    def syncNames(self) -> None:
+        """Make durable the name of the file that the log is in, if it is not yet.
+
+        :raise OSError: when that failed.
+        """
+        file = self._position().file
+        # Berkeley DB makes a file only when it writes to it.
+        if file > self._named and os.path.exists(self._path(file)):
+            self._syncNames(file)
+
+    def _syncNames(self, last: int) -> None:
+        if last > self._named:
+            syncDirectory(self._directory)
+            self._named = last
 
     def useAgain(self, name: str) -> None:
         """Make a file that is done with the next one; no room is needed for that.
@@ -153,15 +199,20 @@ class LogsAhead:
         if before is None or logged - before < BUSY:
             self._idle += 1
             there = os.path.exists(self._path(at.file + 2))
-            self.areSuperfluous = there and self._idle >= IDLE
+            isLarge = at.size > _SMALL
+            self.areSuperfluous = isLarge and there and self._idle >= IDLE
             return
         self._idle = 0
         self.areSuperfluous = False
         with self.logging:
-            for number in range(at.file + 1, at.file + 1 + FILES):
+            for number in self._next(at.file):
                 if self._freeBytes() < ROOM * at.size:
                     break
                 self._make(number, at.size)
+
+    def _next(self, file: int) -> range:
+        """Return the numbers of the files that are made ahead of one."""
+        return range(file + 1, file + 1 + FILES)
 
     def _path(self, number: int) -> str:
         return os.path.join(self._directory, logName(number))
@@ -178,6 +229,7 @@ class LogsAhead:
         try:
             file = self._position().file
             # The last one first, so that a crash leaves no gap.
+            self._named = min(self._named, file + 1)
             for number in range(file + FILES, file + 1, -1):
                 with suppress(FileNotFoundError):
                     os.unlink(self._path(number))

@@ -230,8 +230,9 @@ class Environment:
     def begin(self) -> Any:
         """Return a new transaction."""
         try:
+            self._ahead.prepare()
             return self._handle.txn_begin()
-        except ERRORS as error:
+        except (*ERRORS, OSError) as error:
             raise self.error(error) from error
 
     def error(self, error: Exception) -> StoreError:
@@ -290,7 +291,8 @@ class Environment:
         self.refuseAfterFailure()
         try:
             self._handle.log_flush()
-        except ERRORS as error:
+            self._ahead.syncNames()
+        except (*ERRORS, OSError) as error:
             meaning = storeError(error)
             if isinstance(meaning, OutOfSpace):
                 raise meaning from error

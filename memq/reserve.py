@@ -25,14 +25,15 @@ _fallocate = ctypes.CDLL(None, use_errno=True).fallocate64
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
-def allocate(path: str, size: int) -> None:
+def allocate(path: str, size: int, isLonger: bool = False) -> None:
     """Give a file, made if it is missing, the blocks of its first ``size`` bytes.
 
+    :param isLonger: whether it becomes as long, with zeros.
     :raise OSError: when there are not so many, or the file system cannot do it.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        if _fallocate(file, _KEEP_SIZE, 0, size) != 0:
+        if _fallocate(file, 0 if isLonger else _KEEP_SIZE, 0, size) != 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), path)
     finally:

@@ -31,7 +31,8 @@ OPTIONS = ("--max-body", "4M", "--cache-size", "2", "--log-buffer", "64")
 #: Makes a server change log files and move its messages as often as it can.
 RESTLESS = """
 from memq import ahead, broker, sizes, survey, upkeep
-survey.LEAST_SIZE, survey.SHARE, survey.INTERVAL = 64 * 1024, 1e9, 0.0
+sizes.LEAST_FILE, survey.SHARE, survey.INTERVAL = 64 * 1024, 1e9, 0.0
+sizes.LEAST_LOG = 1024 * 1024
 survey.Survey.pause.__defaults__ = (0.0,)
 sizes.LOG_FILES = sizes.CHECKPOINT_VOLUME = 4 * 1024 * 1024
 ahead.BUSY, ahead.IDLE = 64 * 1024, 2

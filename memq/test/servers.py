@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+from itertools import islice
 from signal import SIGTERM, Signals
 from typing import IO
 
@@ -38,7 +39,10 @@ class Server:
 
     :ivar port: the TCP port, once it is started.
     :ivar log: the lines that it has logged.
+    :ivar under: the command that runs it, if there is one, and stays its parent.
     """
+
+    under: tuple[str, ...] = ()
 
     def __init__(self, home: str, *options: str, before: str = "") -> None:
         """Name the home and the further options; nothing is started yet.
@@ -74,6 +78,7 @@ class Server:
         self._ended = False
         self._process = subprocess.Popen(
             [
+                *self.under,
                 sys.executable,
                 "-c",
                 f"{self._before}\n{RUN_TWISTD}",
@@ -102,11 +107,15 @@ class Server:
             self._ended = True
             self._changed.notify_all()
 
-    def waitForLine(self, words: str) -> str:
-        """Wait for a line of the log that has these words, and return it."""
+    def waitForLine(self, words: str, nth: int = 1) -> str:
+        """Wait for a line of the log that has these words, and return it.
+
+        :param nth: which of them, from 1.
+        """
 
         def find() -> str | None:
-            return next((line for line in self.log if words in line), None)
+            lines = (line for line in self.log if words in line)
+            return next(islice(lines, nth - 1, None), None)
 
         with self._changed:
             self._changed.wait_for(lambda: find() or self._ended, PATIENCE)
@@ -147,7 +156,8 @@ class Server:
     def stop(self, number: Signals = SIGTERM) -> int:
         """End it with a signal if it runs still, and return the exit status."""
         assert self._process is not None
-        self._process.send_signal(number)
+        if self._process.poll() is None:
+            os.kill(self.pid, number)
         return self.wait()
 
     def residentBytes(self) -> int:

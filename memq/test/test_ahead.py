@@ -8,9 +8,10 @@ from threading import RLock, Thread
 from typing import TYPE_CHECKING, Any
 
 from memq import ahead
-from memq.ahead import IDLE, fillAhead
+from memq.ahead import IDLE, LogPosition, fillAhead
 from memq.environment import db
-from memq.errors import StoreError
+from memq.errors import StoreError, StoreFailed
+from memq.files import syncDirectory
 from memq.marker import logName
 from memq.test.storetests import dump
 from memq.test.test_bdb import SMALL, BDBTestCase
@@ -73,12 +74,14 @@ class FillTests(BDBTestCase):
         self.assertEqual(os.listdir(self.directory), [])
 
 
-class StoreTests(BDBTestCase):
-    """A store whose log goes on in files that were made ahead of need."""
+class AheadTestCase(BDBTestCase):
+    """Has a store, and knows its log files."""
 
     def setUp(self) -> None:
         """Open one, and let it look."""
         self.patch(ahead, "BUSY", SIZE // 4)
+        self.patch(ahead, "_SMALL", SIZE - 1)
+        self.patch(ahead, "TRANSACTION", SIZE // 8)
         self.store: Any = self.openStore()
         self.store.tidy()
 
@@ -114,6 +117,10 @@ class StoreTests(BDBTestCase):
         """Let it look until that is enough."""
         for _ in range(IDLE):
             self.store.tidy()
+
+
+class StoreTests(AheadTestCase):
+    """A store whose log goes on in files that were filled ahead of need."""
 
     def test_little(self) -> None:
         """While little is logged there are none."""
@@ -283,3 +290,92 @@ class StoreTests(BDBTestCase):
         self.idle()
         self.patch(os, "unlink", fail)
         self.assertRaises(StoreError, self.store.sweep, 1)
+
+
+class NameTests(AheadTestCase):
+    """The next log files, whose names are on the disk before anything is in them."""
+
+    def setUp(self) -> None:
+        """Note what log files there are at each sync of the directory."""
+        super().setUp()
+        self.push(0.1)
+        self.syncs: list[list[int]] = []
+        real = syncDirectory
+
+        def sync(path: str) -> None:
+            self.syncs.append(self.there())
+            real(path)
+
+        self.patch(ahead, "syncDirectory", sync)
+
+    def test_named(self) -> None:
+        """Before a transaction that could reach the next file, that is there."""
+        self.push(0.7)
+        self.assertEqual(self.there(), [1])
+        self.assertEqual(self.syncs, [])
+        self.push(0.1)
+        self.assertEqual(os.stat(self.logFile(2)).st_size, 0)
+        self.assertEqual(self.syncs, [[1, 2]])
+        self.push(0.5)
+        self.assertEqual(self.current(), 2)
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1, 2]])
+        self.assertEqual(dump(self.crashed(self.store)), dump(self.store))
+
+    def test_looked(self) -> None:
+        """Where there was a look, nothing more is needed."""
+        self.store.freeBytes()
+        self.assertEqual(self.syncs, [[1, 2], [1, 2]])
+        del self.syncs[:]
+        self.push(1.2)
+        self.store.flush()
+        self.assertEqual(self.syncs, [])
+
+    def test_small(self) -> None:
+        """Of small ones there are always two, and they stay."""
+        self.patch(ahead, "_SMALL", SIZE)
+        self.store.freeBytes()
+        self.assertEqual(self.there(), [1, 2, 3])
+        self.idle()
+        self.assertFalse(self.store.isUnswept())
+
+    def test_flush(self) -> None:
+        """A flush syncs the directory when the log is in a file whose name is not."""
+        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 0)
+        self.push(1)
+        self.assertEqual(self.syncs, [])
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1, 2]])
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1, 2]])
+
+    def test_notWritten(self) -> None:
+        """A file that the log will be in but is not made yet is no such file."""
+        names = self.store._environment._ahead
+        self.store.flush()
+        self.patch(names, "_position", lambda: LogPosition(2, 30, SIZE))
+        del self.syncs[:]
+        self.store.flush()
+        self.assertEqual(self.syncs, [])
+
+    def test_flushFailed(self) -> None:
+        """If that fails, nothing is told to be stored."""
+        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 0)
+        self.push(1)
+        self.failSync(errno.EIO)
+        error = self.assertRaises(StoreFailed, self.store.flush)
+        self.assertEqual(str(error), "the log cannot be synced: Input/output error")
+
+    def failSync(self, code: int) -> None:
+        """Let syncs of the directory fail."""
+
+        def fail(path: str) -> None:
+            raise OSError(code, os.strerror(code))
+
+        self.patch(ahead, "syncDirectory", fail)
+
+    def test_failed(self) -> None:
+        """If names cannot be synced, no transaction begins."""
+        self.push(0.6)
+        self.failSync(errno.EIO)
+        self.assertRaises(StoreFailed, self.push, 0.4)

@@ -7,6 +7,7 @@ import os
 import resource
 from typing import Any
 
+from memq import ahead
 from memq.environment import Environment, db
 from memq.errors import HomeError, OutOfSpace, StoreError
 from memq.files import overwriteFile
@@ -23,6 +24,7 @@ class ReserveTests(BDBTestCase):
 
     def setUp(self) -> None:
         """Open a store."""
+        self.patch(ahead, "TRANSACTION", 1000)
         self.store: Any = self.openStore()
         self.fill(self.store, b"q", b"1", b"2")
 
