@@ -105,6 +105,17 @@ class Load:
                 self.got[queue].append(Batch(sent, monotonic(), numbers))
                 self._waiting[queue].release(len(numbers) or PIPELINE)
 
+    def isGoingOn(self, since: float) -> bool:
+        """Wait until each of them was answered after a moment; return whether so."""
+        late = monotonic() + PATIENCE
+        while not all(
+            batches and batches[-1].answered > since
+            for batches in (*self.set, *self.got)
+        ):
+            if self._stop.wait(0.01) or monotonic() > late:
+                return False
+        return True
+
     def stop(self) -> None:
         """End all of them."""
         self._stop.set()
@@ -172,6 +183,7 @@ class BackupUnderLoadTests(SynchronousTestCase):
                     load.got[queue],
                     (began, ended),
                 )
+            self.assertTrue(load.isGoingOn(monotonic()), f"seed {seed}")
             copies += 1
             messages += sum(map(len, found))
             shutil.rmtree(target)
