@@ -85,6 +85,9 @@ _NEXT_ID = b"\0next-id"
 _TOMBSTONE = b"\0deleted"
 _DAMAGED = b"\0damaged"
 
+#: The same, for who reads the tables by itself or writes into them in another way.
+MESSAGE_KEY, PART_KEY, QUEUE_KEY, TOMBSTONE = _KEY, _PART, _ID, _TOMBSTONE
+
 #: What is found behind the last record: a key of no queue's.
 _NOTHING = _packKey(0, 0), b""
 

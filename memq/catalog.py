@@ -112,6 +112,25 @@ class Catalog:
             self._remember(queue)
         return queue
 
+    def newQueue(self, name: bytes) -> Queue:
+        """Return a queue that nobody sees before :meth:`show`.
+
+        Its numbers go on where those of a queue of that name are.
+        """
+        there = self.queues.get(name)
+        queue = Queue(name, self.nextId, there.nextSequence if there else 0)
+        self.nextId += 1
+        return queue
+
+    def show(self, queue: Queue) -> None:
+        """Let a new queue be the one of its name, instead of an empty one, if any."""
+        there = self.queues.get(queue.name)
+        if there is None:
+            self._before.setdefault(queue.name, None)
+        elif queue.name not in self._before:
+            self._remember(there)
+        self.queues[queue.name] = queue
+
     def forPop(self, name: bytes) -> Queue | None:
         """Return a queue that is about to change, None if it has no messages."""
         queue = self.queues.get(name)

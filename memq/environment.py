@@ -26,6 +26,7 @@ except ImportError:
 from memq.ahead import LogPosition, LogsAhead, setBallastAside
 from memq.errors import HomeError, OutOfSpace, StoreError, StoreFailed
 from memq.files import syncFile
+from memq.holding import removing
 from memq.marker import Marker, logName, readMarker, writeMarker
 from memq.reserve import Reserve
 
@@ -36,7 +37,6 @@ __all__ = ["ERRORS", "Environment", "StoreSettings", "db", "storeError"]
 
 _ENVIRONMENT_FLAGS = (
     db.DB_CREATE
-    | db.DB_RECOVER
     | db.DB_INIT_LOG
     | db.DB_INIT_MPOOL
     | db.DB_INIT_TXN
@@ -73,6 +73,8 @@ class StoreSettings(NamedTuple):
         that commits, 26 to 42 ms on a slow disk, so few large ones are better.
     :ivar tableAhead: bytes that the table of messages is given ahead of need.
     :ivar leastFile: bytes of a file of messages below which what is left in it stays.
+    :ivar wholeLog: recover from the first log file on, not from the last checkpoint,
+        as a copy needs that was made while checkpoints were.
     """
 
     cacheSize: int = 64 * 1024 * 1024
@@ -82,6 +84,7 @@ class StoreSettings(NamedTuple):
     logFile: int = 32 * 1024 * 1024
     tableAhead: int = 16 * 1024 * 1024
     leastFile: int = 16 * 1024 * 1024
+    wholeLog: bool = False
 
 
 def storeError(error: Exception) -> StoreError:
@@ -198,7 +201,9 @@ class Environment:
         environment.set_cachesize(gigabytes, rest, 1)
         environment.set_lg_bsize(settings.logBuffer)
         environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
-        environment.open(self._home.directory, _ENVIRONMENT_FLAGS, _FILE_MODE)
+        recovery = db.DB_RECOVER_FATAL if settings.wholeLog else db.DB_RECOVER
+        flags = _ENVIRONMENT_FLAGS | recovery
+        environment.open(self._home.directory, flags, _FILE_MODE)
 
     def openTable(self, name: str, flags: int, pageSize: int = 0) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
@@ -338,18 +343,24 @@ class Environment:
         return pages
 
     def removeLogs(self) -> int:
-        """Remove the log files before the last checkpoint and the marker."""
+        """Remove the log files before the last checkpoint and the marker.
+
+        None while a backup copies them.
+        """
         try:
             unused = map(os.fsdecode, self._handle.log_archive())
             # The marker stays behind when it could not be written.
             marked = logName(self._checkpointAt[0])
             names = [name for name in unused if name < marked]
-            if names and not self._ahead.hasNext():
-                # Once it is gone, somebody else may take the room for the next one.
-                self._ahead.useAgain(names[-1])
-            for name in names:
-                with suppress(FileNotFoundError):
-                    os.remove(os.path.join(self._home.directory, name))
+            with removing(self._home.directory) as allowed:
+                if not allowed:
+                    return 0
+                if names and not self._ahead.hasNext():
+                    # Once it is gone, somebody else may take the room for the next one.
+                    self._ahead.useAgain(names[-1])
+                for name in names:
+                    with suppress(FileNotFoundError):
+                        os.remove(os.path.join(self._home.directory, name))
         except ERRORS as error:
             raise self.error(error) from error
         except OSError as error:

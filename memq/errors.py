@@ -129,3 +129,7 @@ class OptionError(StartError):
 
 class HomeError(StartError):
     """A home directory that cannot be used: missing rights, held, or not ours."""
+
+
+class HomeHeld(HomeError):
+    """A home directory that another process holds."""

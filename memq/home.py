@@ -25,7 +25,7 @@ import pwd
 import re
 from contextlib import suppress
 
-from memq.errors import HomeError
+from memq.errors import HomeError, HomeHeld
 from memq.files import replaceFile, syncDirectory
 
 #: The format that a new home begins with.
@@ -117,7 +117,7 @@ class Home:
     def _takeLock(self) -> None:
         """Hold HOME/memq/lock.
 
-        :raise HomeError: when another server does.
+        :raise HomeHeld: when another server does.
         """
         path = os.path.join(self.directory, "lock")
         self._lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -125,7 +125,9 @@ class Home:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             pid = os.read(self._lock, 20).decode("ascii", "replace").strip()
-            raise self._error(f"held by another server (pid {pid or '?'})") from None
+            raise HomeHeld(
+                f"--home {self.path}: held by another server (pid {pid or '?'})"
+            ) from None
         self.writePid()
 
     def _readVersion(self) -> None:

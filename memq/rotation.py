@@ -54,6 +54,7 @@ from memq.catalog import DamagedRow
 from memq.environment import ERRORS, db
 from memq.errors import StoreError
 from memq.files import syncDirectory
+from memq.holding import removing
 from memq.home import FORMAT
 from memq.joined import JoinedTable
 from memq.survey import SLICE_BYTES, Survey
@@ -80,6 +81,25 @@ ROOM = 4
 def fileName(number: int) -> str:
     """Return the name of the file with a number."""
     return f"messages.{number}" if number else "messages"
+
+
+def unpackRow(row: bytes | None) -> tuple[int, int]:
+    """Return the number of the file, and of the one that messages move from.
+
+    :param row: the row, None where there is none.
+    :raise memq.catalog.DamagedRow: when it cannot be read.
+    """
+    if row is None:
+        return 0, 0
+    if len(row) != _ROW.size or row[0] != VERSION:
+        raise DamagedRow(f"the row of the messages cannot be read: {row.hex()}")
+    _, number, oldNumber = _ROW.unpack(row)
+    return number, oldNumber
+
+
+def isFileName(name: str) -> bool:
+    """Return whether messages may be in a file of that name."""
+    return _FILE.fullmatch(name) is not None
 
 
 def _nothing() -> None:
@@ -137,11 +157,7 @@ class Rotation:
         :raise memq.catalog.DamagedRow: when the row cannot be read.
         :raise memq.errors.HomeError: when a file is not there.
         """
-        row = self._queues.get(ROW)
-        if row is not None:
-            if len(row) != _ROW.size or row[0] != VERSION:
-                raise DamagedRow(f"the row of the messages cannot be read: {row.hex()}")
-            _, self._number, self._oldNumber = _ROW.unpack(row)
+        self._number, self._oldNumber = unpackRow(self._queues.get(ROW))
         openTable = self._environment.openTable
         self.table = self._current = openTable(fileName(self._number), flags)
         pageSize = self._current.get_pagesize()
@@ -215,7 +231,11 @@ class Rotation:
         return 0
 
     def _retire(self) -> int:
-        """Remove the file that all messages have left."""
+        """Remove the file that all messages have left, unless a backup copies it."""
+        with removing(self._home.directory) as allowed:
+            return self._remove() if allowed else 0
+
+    def _remove(self) -> int:
         self._environment.checkpoint()
         old, self._old = self._old, None
         if old is not None:

@@ -48,7 +48,12 @@ def putBack(catalog: Catalog, name: bytes) -> None:
         queue.head = 0
 
 
-ACTIONS = (push, pop, putBack, Catalog.remove, Catalog.empty)
+def bring(catalog: Catalog, name: bytes) -> None:
+    """Let another queue be the one of a name, as a store does that was filled."""
+    catalog.show(catalog.newQueue(name))
+
+
+ACTIONS = (push, pop, putBack, Catalog.remove, Catalog.empty, bring)
 
 
 class RowTests(SynchronousTestCase):

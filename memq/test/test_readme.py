@@ -63,6 +63,7 @@ PROOFS = {
     "memcacheq": LISTENING,
     "mv": "",
     "kill": "",
+    "memq": "",
 }
 
 
@@ -102,6 +103,7 @@ class PagesTests(PageTestCase):
         known = {"help", "version"}
         for options in (Options(), ServerOptions()):
             known |= {name.rstrip("=") for name in options.longOpt}
+        known |= set(re.findall(r'"--([a-z-]+)"', readPage("memq/command.py")))
         for path in PAGES:
             named = set(re.findall(r"--([a-z][a-z-]*)", readPage(path)))
             self.assertEqual(named - known, set(), path)
@@ -241,6 +243,8 @@ class Shell:
             os.makedirs(os.path.join(self.path, name))
         self._bin = os.path.join(self.path, "bin")
         python = [sys.executable, "-c", "from memq.memcacheq import main; main()"]
+        words = [sys.executable, "-c", "from memq.command import run; exit(run())"]
+        self._program("memq", f'exec {shlex.join(words)} "$@"')
         self._program("twistd", f'exec {shlex.join(TWISTD)} "$@" --port 0')
         self._program(
             "memcacheq",

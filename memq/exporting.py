@@ -1,0 +1,293 @@
+"""Export: what is in a home, queue by queue, from tables that nobody changes.
+
+The home is locked as a server would, so none can start.  If the last process in it was
+killed, a store opens it first and closes it, which recovers it; in a home that was
+closed in order, nothing changes.  Then the tables are read without an environment:
+what a damaged page does to that ends a table that is opened again at once, and is not
+written into a log.
+
+A message that cannot be read is told, and left out.  A page has up to a hundred; so
+behind one that cannot be read, the next one that can be read is looked for.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.bdb import MESSAGE_KEY, PART_KEY, BDBStore
+from memq.catalog import DamagedRow, Queue, unpackQueue
+from memq.environment import ERRORS, StoreSettings, db
+from memq.errors import HomeError
+from memq.exported import Begin, Body, End, QueueBegin, QueueEnd, packLine
+from memq.joined import JoinedTable
+from memq.logread import isSettled
+from memq.marker import readMarker
+from memq.message import DamagedRecord, unpackPart, unpackRecord
+from memq.progress import megabytes
+from memq.rotation import ROW, fileName, unpackRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from memq.home import Home
+    from memq.message import LargeBody
+    from memq.progress import Progress
+
+#: Bytes of pages of a table that are kept in memory.
+_CACHE = 16 * 1024 * 1024
+
+
+class Unreadable(NamedTuple):
+    """Messages that cannot be read.
+
+    :ivar first: number of the first one.
+    :ivar last: that of the last one; not all between need be there.
+    :ivar why: what is wrong with them.
+    """
+
+    first: int
+    last: int
+    why: str
+
+
+def settle(home: Home) -> None:
+    """Recover a home if the last process in it did not end in order.
+
+    :param home: prepared and locked.
+    :raise memq.errors.StartError: when that cannot be.
+    """
+    marker = readMarker(home.directory)
+    if marker is None or not isSettled(home.directory, marker):
+        store = BDBStore(home, StoreSettings())
+        store.open()
+        store.close()
+
+
+class Reader:
+    """The tables of a home that nobody changes."""
+
+    def __init__(self, home: Home) -> None:
+        """Open the tables.
+
+        :param home: locked and settled.
+        :raise memq.errors.HomeError: when a table cannot be opened.
+        """
+        self._directory = home.directory
+        self._opened: list[Any] = []
+        self._messages: Any = None
+        try:
+            self._queues = self._openTable("queues")
+            self._files = unpackRow(self._queues.get(ROW))
+            self._openMessages()
+        except (*ERRORS, DamagedRow) as error:
+            self.close()
+            raise HomeError(f"{self._directory}: {error}") from error
+
+    def _openTable(self, name: str) -> Any:
+        table = db.DB()
+        table.set_cachesize(0, _CACHE)
+        path = os.path.join(self._directory, name)
+        table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
+        table.set_get_returns_none(2)
+        self._opened.append(table)
+        return table
+
+    def _openMessages(self) -> None:
+        new, old = self._files
+        self._messages = self._openTable(fileName(new))
+        if old != new:
+            self._messages = JoinedTable(self._messages, self._openTable(fileName(old)))
+
+    def close(self) -> None:
+        """Close the tables, however damaged they are."""
+        while self._opened:
+            with suppress(*ERRORS):
+                self._opened.pop().close()
+
+    def queues(self) -> list[Queue]:
+        """Return the queues, sorted by name.
+
+        :raise memq.errors.HomeError: when one cannot be read.
+        """
+        found = []
+        try:
+            cursor = self._queues.cursor()
+            row = cursor.first()
+            while row:
+                # A zero byte is the first one of what is the store's own.
+                if row[0][0]:
+                    found.append(unpackQueue(*row))
+                row = cursor.next()
+            cursor.close()
+        except (*ERRORS, DamagedRow) as error:
+            raise HomeError(f"{self._directory}: queues: {error}") from error
+        return found
+
+    def messages(self, queue: Queue) -> Iterator[Body | Unreadable]:
+        """Yield the messages of a queue in their order, and what cannot be read."""
+        sequence = 0
+        while sequence < queue.nextSequence:
+            try:
+                for number, record in self._records(queue.id, sequence):
+                    sequence = number
+                    yield self._message(queue.id, number, record)
+                    sequence += 1
+                return
+            except ERRORS as error:
+                self._reopen()
+                readable = self._behind(queue, sequence)
+                why = str(error.args[-1]).rpartition(" -- ")[2]
+                yield Unreadable(sequence, readable - 1, why)
+                sequence = readable
+
+    def _records(self, id: int, sequence: int) -> Iterator[tuple[int, bytes]]:
+        """Yield numbers and records of a queue from a number on."""
+        cursor = self._messages.cursor(None)
+        found = cursor.set_range(MESSAGE_KEY.pack(id, sequence))
+        while found:
+            foundId, sequence = MESSAGE_KEY.unpack(found[0])
+            if foundId != id:
+                break
+            yield sequence, found[1]
+            found = cursor.next()
+        cursor.close()
+
+    def _message(self, id: int, sequence: int, record: bytes) -> Body | Unreadable:
+        try:
+            message = unpackRecord(id, sequence, record)
+            body = message.body
+            if message.large is not None:
+                body = self._largeBody(message.large)
+            return Body(message.flags, message.time, body)
+        except DamagedRecord as error:
+            return Unreadable(sequence, sequence, str(error))
+
+    def _largeBody(self, large: LargeBody) -> bytes:
+        parts = []
+        for number in range(large.parts):
+            record = self._messages.get(PART_KEY.pack(0, large.id, number))
+            if record is None:
+                raise DamagedRecord(f"part {number} of its body is not there")
+            parts.append(unpackPart(record))
+        return b"".join(parts)
+
+    def _reopen(self) -> None:
+        """Open the messages again, which an error has made useless."""
+        self.close()
+        self._queues = self._openTable("queues")
+        self._openMessages()
+
+    def _behind(self, queue: Queue, sequence: int) -> int:
+        """Return a number from which on messages can be read again.
+
+        What is damaged is a page, mostly, so no message between can be read.
+
+        :param sequence: one that cannot be read.
+        """
+        low, step = sequence, 1
+        while low + step < queue.nextSequence and not self._isReadable(
+            queue.id, low + step
+        ):
+            low += step
+            step *= 2
+        high = min(low + step, queue.nextSequence)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._isReadable(queue.id, middle):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _isReadable(self, id: int, sequence: int) -> bool:
+        try:
+            next(self._records(id, sequence), None)
+        except ERRORS:
+            self._reopen()
+            return False
+        return True
+
+
+def exportHome(
+    home: Home, names: Sequence[bytes], output: BinaryIO, progress: Progress
+) -> bool:
+    """Write what is in a home.
+
+    :param home: prepared and locked.
+    :param names: which queues, all if there are none.
+    :return: whether all could be read; what could not was told.
+    :raise memq.errors.StartError: when the home cannot be opened, or has no such queue.
+    :raise OSError: when it cannot be written.
+    """
+    settle(home)
+    reader = Reader(home)
+    try:
+        queues = reader.queues()
+        there = {queue.name for queue in queues}
+        for name in names:
+            if name not in there:
+                raise HomeError(f"--home {home.path}: there is no queue {shown(name)}")
+        wanted = [queue for queue in queues if queue.name in names or not names]
+        return _Export(reader, output, progress).run(wanted)
+    finally:
+        reader.close()
+
+
+def shown(name: bytes) -> str:
+    """Return the name of a queue as a person reads it."""
+    return name.decode("utf-8", "backslashreplace")
+
+
+class _Export:
+    """Write queues, and count."""
+
+    def __init__(self, reader: Reader, output: BinaryIO, progress: Progress) -> None:
+        """Begin with nothing written."""
+        self._reader = reader
+        self._output = output
+        self._progress = progress
+        self._messages = self._bytes = self._damaged = 0
+
+    def run(self, queues: Sequence[Queue]) -> bool:
+        """Write queues; return whether all of their messages could be read."""
+        self._output.write(packLine(Begin()))
+        for queue in queues:
+            self._writeQueue(queue)
+        self._output.write(packLine(End(len(queues))))
+        self._output.flush()
+        self._progress.tell(f"exported {len(queues)} queues, {self._figures()}")
+        if self._damaged:
+            self._progress.tell(f"{self._damaged} messages could not be read")
+        return not self._damaged
+
+    def _figures(self) -> str:
+        return f"{self._messages} messages, {megabytes(self._bytes)}"
+
+    def _writeQueue(self, queue: Queue) -> None:
+        write = self._output.write
+        write(packLine(QueueBegin(queue.name, queue.pushed, queue.taken)))
+        count = 0
+        for found in self._reader.messages(queue):
+            if isinstance(found, Unreadable):
+                self._tellUnreadable(queue, found)
+                continue
+            write(packLine(found))
+            count += 1
+            self._messages += 1
+            self._bytes += len(found.body)
+            self._progress.reach(self._figures)
+        # What its counts say and what is there differ by what is damaged.
+        damaged = queue.pushed - queue.taken - count
+        write(packLine(QueueEnd(count, damaged)))
+        self._damaged += damaged
+
+    def _tellUnreadable(self, queue: Queue, what: Unreadable) -> None:
+        which = f"message {what.first}"
+        if what.last != what.first:
+            which = f"messages from {what.first} to {what.last}"
+        self._progress.tell(
+            f"queue {shown(queue.name)}: {which} cannot be read: {what.why}"
+        )
