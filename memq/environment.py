@@ -22,16 +22,25 @@ except ImportError:
     from bsddb3 import db
 
 from memq.ahead import LogPosition, LogsAhead
-from memq.errors import HomeError, StoreError, StoreFailed
+from memq.damage import ADVICE, damageIn, noteDamage, refuseDamaged
+from memq.errors import (
+    DamagedHome,
+    DamagedStore,
+    StoreError,
+    StoreFailed,
+)
 from memq.files import syncFile
+from memq.logcheck import checkFiles, sayWhatFollows
 from memq.marker import Marker, logName, readMarker, writeMarker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memq.home import Home
 
-__all__ = ["ERRORS", "Environment", "StoreSettings", "db", "storeError"]
+__all__ = ["ERRORS", "Environment", "StoreSettings", "db", "setCache", "storeError"]
 
-_ENVIRONMENT_FLAGS = (
+ENVIRONMENT_FLAGS = (
     db.DB_CREATE
     | db.DB_RECOVER
     | db.DB_INIT_LOG
@@ -44,8 +53,10 @@ _ENVIRONMENT_FLAGS = (
 #: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
 ERRORS = (db.DBError, MemoryError)
 #: What it takes to read the log and leave it as it is.
-_LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
-_FILE_MODE = 0o600
+LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
+FILE_MODE = 0o600
+#: What the system says when there is no room.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 #: What a file system says that knows no links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
@@ -74,14 +85,23 @@ def storeError(error: Exception) -> StoreError:
     """Return what a Berkeley DB error means for the caller."""
     code, *words = error.args or (None,)
     text = " ".join(str(word) for word in words) or type(error).__name__
-    if code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+    if code in FULL:
         return StoreError("out of disk space")
+    damage = None if code == errno.EIO else damageIn(text)
+    if damage is not None:
+        return DamagedStore(f"the store cannot go on: {damage}")
     if code == errno.EIO or isinstance(error, db.DBRunRecoveryError):
         return StoreFailed(f"the store cannot go on: {text}")
     return StoreError(text)
 
 
-def _close(environment: Any) -> None:
+def setCache(environment: Any, settings: StoreSettings) -> None:
+    """Give an environment that is not open yet its cache."""
+    gigabytes, rest = divmod(settings.cacheSize, 1024**3)
+    environment.set_cachesize(gigabytes, rest, 1)
+
+
+def closeEnvironment(environment: Any) -> None:
     """Close an environment and all that is open in it, however damaged it is."""
     with suppress(*ERRORS):
         environment.close()
@@ -90,12 +110,21 @@ def _close(environment: Any) -> None:
 class Environment:
     """Berkeley DB's environment in one home."""
 
-    def __init__(self, home: Home, settings: StoreSettings) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: StoreSettings,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         """Remember where and how; :meth:`open` does the work.
 
         :param home: the directory, prepared and locked.
+        :param say: is told, in a line, what a person should know of the log.
         """
+        self._say = say
         self._home = home
+        #: Whether no store was ever opened here; known after ``open``.
+        self.isNew = True
         self._settings = settings
         #: What to commit with; neither syncs, ``flush`` does that for many.
         self.commitFlags = (
@@ -103,6 +132,8 @@ class Environment:
         )
         self._handle: Any = None
         self._checkpointAt = (1, 0)
+        #: The number of the log file that the marker points into.
+        self._markedIn = 0
         self._ahead = LogsAhead(home.directory, self._position, self.freeBytes)
         #: Whether log files are made ahead of need; a sync a second need not be quick.
         self._makesAhead = not settings.noSync
@@ -111,43 +142,56 @@ class Environment:
         #: What the store cannot come back from, once it has happened.
         self._failure: StoreFailed | None = None
 
-    def _checkMarker(self) -> None:
+    def _checkLog(self) -> None:
         """Look for the marked record before recovery changes anything.
 
-        :raise HomeError: when the log was cut, damaged or replaced.
+        :raise DamagedHome: when the log was cut, damaged or replaced.
         """
-        marker = readMarker(self._home.directory)
+        directory = self._home.directory
+        marker = readMarker(directory)
+        self.isNew = self._home.isNew and marker is None
         if marker is None:
+            if not self._home.isNew:
+                raise DamagedHome(
+                    f"{os.path.join(directory, 'safe')} is missing, which tells how "
+                    f"far the log is safe; {ADVICE}"
+                )
             return
+        checkFiles(directory, marker.file, self._say)
         log = db.DBEnv()
         covered = False
         try:
-            log.open(self._home.directory, _LOG_FLAGS)
+            log.open(directory, LOG_FLAGS)
             with suppress(*ERRORS):
                 found = log.log_cursor().set((marker.file, marker.offset))
                 covered = found is not None and marker.covers(found[1])
+            if covered:
+                (file, offset), record = log.log_cursor().last()
+                sayWhatFollows(directory, file, offset, len(record), self._say)
         finally:
-            _close(log)
+            closeEnvironment(log)
         if not covered:
-            path = os.path.join(self._home.directory, logName(marker.file))
-            raise HomeError(
+            path = os.path.join(directory, logName(marker.file))
+            raise DamagedHome(
                 f"{path} does not have the record that was synced at byte "
-                f"{marker.offset}: it is damaged or was replaced; restore the file"
+                f"{marker.offset}: it is damaged or was replaced; restore the file, "
+                "or start with --skip-damaged"
             )
+        self._markedIn = marker.file
 
     def open(self) -> None:
         """Recover what a crash left behind.
 
         :raise HomeError: when the log was cut, damaged or replaced.
         """
-        self._checkMarker()
+        refuseDamaged(self._home.directory)
+        self._checkLog()
         settings = self._settings
         environment = self._handle = db.DBEnv()
-        gigabytes, rest = divmod(settings.cacheSize, 1024**3)
-        environment.set_cachesize(gigabytes, rest, 1)
+        setCache(environment, settings)
         environment.set_lg_bsize(settings.logBuffer)
         environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
-        environment.open(self._home.directory, _ENVIRONMENT_FLAGS, _FILE_MODE)
+        environment.open(self._home.directory, ENVIRONMENT_FLAGS, FILE_MODE)
 
     def openTable(self, name: str, flags: int, pageSize: int = 0) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
@@ -162,10 +206,10 @@ class Environment:
         table.set_flags(db.DB_CHKSUM)
         path = os.path.join(self._home.directory, name)
         if not flags & db.DB_CREATE and not os.path.exists(path):
-            raise HomeError(f"{path} is missing: restore it")
+            raise DamagedHome(f"{path} is missing: {ADVICE}")
         flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
         with self._ahead.logging:
-            table.open(name, None, db.DB_BTREE, flags, _FILE_MODE)
+            table.open(name, None, db.DB_BTREE, flags, FILE_MODE)
         table.set_get_returns_none(2)
         self._tables[table] = path
         return table
@@ -195,10 +239,21 @@ class Environment:
         collected as garbage, it would write the log that clients were told is lost.
         """
         if self._failure is None:
+            if isinstance(failure, DamagedStore):
+                failure = self._noted(failure)
             self._failure = failure
             with suppress(*ERRORS):
                 self._handle.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
         return self._failure
+
+    def _noted(self, failure: DamagedStore) -> DamagedStore:
+        """Return a failure that is written down for the next start."""
+        words = f"{failure}; restore HOME/memq from a backup, or use --skip-damaged"
+        try:
+            noteDamage(self._home.directory, failure)
+        except OSError as error:
+            words += f" (and it cannot be written down: {error})"
+        return DamagedStore(words)
 
     def refuseAfterFailure(self) -> None:
         """Raise the failure that was for good, if there was one.
@@ -228,7 +283,7 @@ class Environment:
         """Close the environment, and with it the tables; the log has it all."""
         environment, self._handle = self._handle, None
         if environment is not None:
-            _close(environment)
+            closeEnvironment(environment)
 
     def flush(self) -> None:
         """Write and sync the log."""
@@ -250,16 +305,37 @@ class Environment:
 
     def _checkpoint(self, environment: Any) -> None:
         environment.txn_checkpoint(0)
+        self._checkpointAt = self._mark(environment)
+
+    def followLog(self) -> None:
+        """Move the marker into the file that is logged to, when that is another one.
+
+        What was synced behind the marker has no proof: so it is not behind by more than
+        a file and a second.
+
+        :raise StoreError: when that failed; a later call tries again.
+        """
+        self.refuseAfterFailure()
+        try:
+            if self._position().file != self._markedIn:
+                with self._ahead.logging:
+                    self._mark(self._handle)
+        except ERRORS as error:
+            raise self.error(error) from error
+
+    def _mark(self, environment: Any) -> tuple[int, int]:
+        """Sync the log, and put the marker on its last record; return where that is."""
         cursor = environment.log_cursor()
         (file, offset), record = cursor.last()
         cursor.close()
-        # The record may have come after the checkpoint: sync it as well.
+        # It may have come after a checkpoint.
         environment.log_flush()
         try:
             writeMarker(self._home.directory, Marker.of(file, offset, record))
         except OSError as error:
             raise StoreError(f"the marker cannot be written: {error}") from error
-        self._checkpointAt = (file, offset)
+        self._markedIn = file
+        return file, offset
 
     def trickle(self, percent: int) -> int:
         """Write changed pages until this much of the cache is clean.

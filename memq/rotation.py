@@ -82,6 +82,15 @@ def fileName(number: int) -> str:
     return f"messages.{number}" if number else "messages"
 
 
+def filesOf(row: bytes | None) -> set[str] | None:
+    """Return the names of the files that a row names, None when it cannot be read."""
+    if row is None:
+        return {fileName(0)}
+    if len(row) != _ROW.size or row[0] != VERSION:
+        return None
+    return {fileName(number) for number in _ROW.unpack(row)[1:]}
+
+
 def _nothing() -> None:
     """Do nothing after a commit."""
 
