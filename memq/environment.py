@@ -247,13 +247,16 @@ class Environment:
         return self._failure
 
     def _noted(self, failure: DamagedStore) -> DamagedStore:
-        """Return a failure that is written down for the next start."""
+        """Write a failure down for the next start; return it with what is to be done."""
         words = f"{failure}; restore HOME/memq from a backup, or use --skip-damaged"
         try:
             noteDamage(self._home.directory, failure)
         except OSError as error:
             words += f" (and it cannot be written down: {error})"
-        return DamagedStore(words)
+        noted = DamagedStore(words)
+        # What there is to be done is no client's business.
+        noted.reply = failure.reply
+        return noted
 
     def refuseAfterFailure(self) -> None:
         """Raise the failure that was for good, if there was one.

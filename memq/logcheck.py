@@ -23,8 +23,9 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import pairwise
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memq.errors import DamagedHome
 from memq.files import syncFile
@@ -145,23 +146,29 @@ def _lastByte(path: str, start: int) -> int:
     return end
 
 
-def firstUnreadable(
-    directory: str, records: Iterator[tuple[tuple[int, int], bytes]], last: Any
-) -> str | None:
-    """Return where the log cannot be read on, although it goes on; None when it can.
+def headlessFrom(directory: str) -> int | None:
+    """Return the number of the first log file that is missing, or has no head.
+
+    The one with the lowest number is not looked at.
+    """
+    numbers = logNumbers(directory)
+    for before, number in pairwise(numbers):
+        if number != before + 1:
+            return before + 1
+        head = _head(directory, number)
+        if head and not _isHead(head):
+            return number
+    return None
+
+
+def endOf(
+    records: Iterator[tuple[tuple[int, int], bytes]],
+) -> tuple[tuple[int, int] | None, int]:
+    """Return the place of the last record that can be read, and where it ends.
 
     :param records: place and bytes of each record, as far as they can be read.
-    :param last: the place of the last one.
     """
-    place: tuple[int, int] | None = None
-    end = 0
+    place, end = None, 0
     for place, record in records:
         end = place[1] + _RECORD_HEAD + len(record)
-    if place is None or place == last:
-        return None
-    path = os.path.join(directory, logName(place[0]))
-    following = os.path.join(directory, logName(place[0] + 1))
-    return (
-        f"the log cannot be read behind byte {end} of {path}, and goes on later: that "
-        f"file or {following} is damaged or missing"
-    )
+    return place, end

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,8 @@ from memq.environment import (
 )
 from memq.errors import DamagedHome, HomeError, UnusableHome
 from memq.home import RIGHTS
-from memq.logcheck import firstUnreadable
+from memq.logcheck import endOf, headlessFrom, logNumbers
+from memq.marker import logName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,18 +51,63 @@ def whyNotOpened(home: Home, error: Exception) -> HomeError:
 
 
 def _whereDamaged(directory: str) -> str | None:
-    """Return where the log cannot be read, although it goes on behind that."""
+    """Return in words where the log cannot be read, although it goes on behind that."""
+    found = _endBefore(directory)
+    if found is None:
+        return None
+    file, end = found
+    path = os.path.join(directory, logName(file))
+    if end == 0:
+        return f"{path} is missing or damaged, and the log goes on in later files"
+    return (
+        f"the log cannot be read from byte {end} of {path} on, and goes on later: that "
+        f"file or {logName(file + 1)} is damaged or missing"
+    )
+
+
+def _endBefore(directory: str) -> tuple[int, int] | None:
+    """Return where the log cannot be read on, although it goes on behind that.
+
+    :return: file and byte; None when there is no such place.
+    """
+    if not logNumbers(directory):
+        # Berkeley DB would make one.
+        return None
+    missing = headlessFrom(directory)
+    if missing is not None:
+        return missing, 0
     log = db.DBEnv()
     try:
         log.open(directory, LOG_FLAGS)
         cursor = log.log_cursor()
-        last, _ = cursor.last()
-        return firstUnreadable(directory, _records(cursor), last)
+        found = cursor.last()
+        place, end = endOf(_records(cursor))
     except ERRORS:
         # Not even the end of the log can be found; there is no place to name.
         return None
     finally:
         closeEnvironment(log)
+    return None if place is None or place == found[0] else (place[0], end)
+
+
+def cutLog(directory: str) -> str | None:
+    """Cut off what follows a place where the log cannot be read on.
+
+    :param directory: of a copy.
+    :return: in words, where that was; None when there is no such place.
+    """
+    where = _whereDamaged(directory)
+    found = _endBefore(directory)
+    if found is None:
+        return None
+    file, end = found
+    for number in logNumbers(directory):
+        path = os.path.join(directory, logName(number))
+        if number > file or (number == file and end == 0):
+            os.unlink(path)
+        elif number == file:
+            os.truncate(path, end)
+    return where
 
 
 def _records(cursor: Any) -> Iterator[tuple[tuple[int, int], bytes]]:

@@ -13,8 +13,9 @@ It is built in HOME/memq/salvaging:
 
 1. ``copy``: the tables and the log are copied, with an empty page in the place of each
    that is damaged, and recovered there.  So what stands in the log only, on other
-   pages than those, is in the tables afterwards.  Without a log, or with one that
-   cannot be recovered, the tables are taken as they are.
+   pages than those, is in the tables afterwards.  A log that cannot be read in one
+   place is cut off there.  Without a log, or with one that cannot be recovered, the
+   tables are taken as they are.
 2. ``memq``: a new store, made of all the leaves of these tables (:mod:`memq.treefile`)
    and of what on the damaged pages is certainly a message (:mod:`memq.rebuild`).
 """
@@ -33,7 +34,7 @@ from memq.files import replaceFile
 from memq.home import Home
 from memq.logcheck import logNumbers
 from memq.marker import logName
-from memq.opening import recoverFiles, whyNotOpened
+from memq.opening import cutLog, recoverFiles, whyNotOpened
 from memq.rebuild import Rebuild
 from memq.rotation import ROW, filesOf
 from memq.swap import REPORT, WORK, beginSwap
@@ -150,8 +151,8 @@ class Salvage:
     def _rebuild(self) -> list[str]:
         """Build the new store; return what is not as it was."""
         lost: list[str] = []
-        damaged = self._copyTables(lost)
-        recovered = self._recover(lost)
+        damaged = self._openTables(lost)
+        recovered = self._recover(damaged, lost)
         home = Home(self._work)
         home.prepare()
         environment = Environment(home, self._settings)
@@ -171,13 +172,11 @@ class Salvage:
             lost.append("all messages that the rows of the queues count are there")
         return lost + rebuild.lost
 
-    def _copyTables(self, lost: list[str]) -> list[TreeFile]:
-        """Copy tables and log to where they are recovered; return the tables.
+    def _openTables(self, lost: list[str]) -> list[TreeFile]:
+        """Return the tables, each page of them looked at.
 
         :param lost: gets a line for each that is missing or damaged.
         """
-        numbers = logNumbers(self._directory)
-        last = (numbers[-1], 28) if numbers else (1, 0)
         tables = []
         for name in _tablesIn(self._directory):
             try:
@@ -186,36 +185,52 @@ class Salvage:
                 lost.append(str(error))
                 continue
             tables.append(table)
-            self._copyTable(table, os.path.join(self._copy, name), last)
+            for number in range(table.pages):
+                table.check(number)
             lost += [
                 f"page {number} of the file {name} is damaged: {why}"
                 for number, why in sorted(table.damaged.items())
             ]
-        if not any(os.path.basename(table.path) == "queues" for table in tables):
+        if not any(map(_isQueues, tables)):
             lost.append("the file queues is missing or no table")
-        for number in numbers:
-            source = os.path.join(self._directory, logName(number))
-            shutil.copyfile(source, os.path.join(self._copy, logName(number)))
         return tables
 
-    def _copyTable(self, table: TreeFile, path: str, last: tuple[int, int]) -> None:
-        """Copy a table, with something harmless in the place of damaged pages."""
-        with open(path, "wb") as file:
-            for number in range(table.pages):
-                page = table.check(number)
-                if number in table.damaged:
-                    page = table.mended(number, page, last)
-                file.write(page)
+    def _copyTables(self, tables: list[TreeFile]) -> None:
+        """Copy them, with something harmless in the place of damaged pages."""
+        numbers = logNumbers(self._directory)
+        last = (numbers[-1], 28) if numbers else (1, 0)
+        for table in tables:
+            path = os.path.join(self._copy, os.path.basename(table.path))
+            with open(path, "wb") as file:
+                for number in range(table.pages):
+                    page = table.page(number)
+                    if number in table.damaged:
+                        page = table.mended(number, page, last)
+                    file.write(page)
 
-    def _recover(self, lost: list[str]) -> bool:
-        """Recover the copy; return whether that went well."""
-        if not logNumbers(self._directory):
-            lost.append("the log is missing" + _WITHOUT_LOG)
+    def _recover(self, tables: list[TreeFile], lost: list[str]) -> bool:
+        """Copy tables and log, and recover them; return whether that went well.
+
+        When the log goes on behind a place where it cannot be read, it is recovered up
+        to there.
+        """
+        for number in logNumbers(self._directory):
+            source = os.path.join(self._directory, logName(number))
+            shutil.copyfile(source, os.path.join(self._copy, logName(number)))
+        where = cutLog(self._copy)
+        if where is not None:
+            where = where.replace(self._copy, self._directory)
+            lost.append(f"{where}; what it says from there on is not done again")
+        if not logNumbers(self._copy):
+            lost.append(f"there is no log: {_WITHOUT_LOG}")
             return False
+        self._copyTables(tables)
         try:
             recoverFiles(self._copy, self._settings)
         except ERRORS as error:
-            lost.append(f"the log cannot be recovered: {error.args[-1]}" + _WITHOUT_LOG)
+            lost.append(
+                f"the log cannot be recovered: {error.args[-1]}: {_WITHOUT_LOG}"
+            )
             return False
         return True
 
@@ -291,8 +306,8 @@ class Salvage:
 
 
 _WITHOUT_LOG = (
-    ": what was done since the last checkpoint may be missing, and messages that were "
-    "taken since then may come again"
+    "what was set since the last checkpoint may be missing, and some of what stood "
+    "beside it; messages that were taken since then may come again"
 )
 
 

@@ -24,7 +24,7 @@ WORK = "salvaging"
 #: A file in it that goes with the old files, and tells of them.
 REPORT = "UNREADABLE"
 _NAME = "swap"
-_STAYS = ("lock", _NAME, WORK, "VERSION")
+_STAYS = ("lock", _NAME, f"{_NAME}.new", WORK, "VERSION")
 #: What holds zeros only.
 _WORTHLESS = ("ahead", "ballast")
 _LINE = re.compile(r"(in|out) (memq\.damaged(?:\.[0-9]+)?)")
@@ -76,7 +76,9 @@ def finishSwap(directory: str) -> None:
         _moveOut(directory, os.path.join(os.path.dirname(directory), found[2]))
         replaceFile(path, f"in {found[2]}\n".encode())
     _moveIn(directory)
-    shutil.rmtree(os.path.join(directory, WORK))
+    work = os.path.join(directory, WORK)
+    if os.path.exists(work):
+        shutil.rmtree(work)
     os.unlink(path)
     syncDirectory(directory)
 
@@ -100,6 +102,9 @@ def _moveOut(directory: str, aside: str) -> None:
 
 def _moveIn(directory: str) -> None:
     built = os.path.join(directory, WORK, "memq")
+    if not os.path.exists(built):
+        # It was all moved, and only the end of the swap is left.
+        return
     for name in os.listdir(built):
         if name != "lock":
             os.replace(os.path.join(built, name), os.path.join(directory, name))
