@@ -102,7 +102,7 @@ class Salvage(Protocol):
     """What makes a home whole of what can be read in a damaged one."""
 
     def look(self) -> None:
-        """Look at everything.
+        """Look at everything, once a checkpoint has written it.
 
         :raise memq.errors.DamagedHome: when something is damaged.
         """
@@ -161,13 +161,16 @@ class BDBStore:
             self._open()
             return
         try:
-            self._salvage.look()
             self._open()
+            self._salvage.look()
         except DamagedHome as error:
+            self._environment.letGo()
             self._salvage.run(error)
             self._open()
 
     def _open(self) -> None:
+        if self._home.damage is not None:
+            raise self._home.damage
         try:
             self._environment.open()
             # Only a new home gets new tables: a lost one must not become an empty one.

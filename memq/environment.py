@@ -247,7 +247,7 @@ class Environment:
         return self._failure
 
     def _noted(self, failure: DamagedStore) -> DamagedStore:
-        """Write a failure down for the next start; return it with what is to be done."""
+        """Write a failure down for the next start, and return it with advice."""
         words = f"{failure}; restore HOME/memq from a backup, or use --skip-damaged"
         try:
             noteDamage(self._home.directory, failure)

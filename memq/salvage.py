@@ -60,6 +60,29 @@ def _tablesIn(directory: str) -> list[str]:
     return sorted(filter(_TABLE.fullmatch, os.listdir(directory)))
 
 
+def _damageOf(table: TreeFile, isRecovered: bool = False) -> list[str]:
+    """Return a line for each thing that was found damaged in a table.
+
+    :param isRecovered: whether each page of it should have been written.
+    """
+    name = os.path.basename(table.path)
+    found = [
+        f"page {number} of the file {name} is damaged: {why}"
+        for number, why in sorted(table.damaged.items())
+    ]
+    if isRecovered:
+        found += [
+            f"page {number} of the file {name} is damaged: it holds zeros only"
+            for number in sorted(table.blank)
+        ]
+        if table.lastPage is not None and table.pages <= table.lastPage:
+            found.append(
+                f"the file {name} is cut short: it has {table.pages} pages of "
+                f"{table.lastPage + 1}"
+            )
+    return found
+
+
 class Salvage:
     """Make one home whole of what can be read in it."""
 
@@ -79,30 +102,23 @@ class Salvage:
         self._copy = os.path.join(self._work, "copy")
 
     def look(self) -> None:
-        """Look at each page.
+        """Look at each page; everything has just been written.
 
         :raise DamagedHome: when one is damaged.
         """
-        if self._home.damage is not None:
-            raise self._home.damage
         for name in _tablesIn(self._directory):
             path = os.path.join(self._directory, name)
-            for number, why in self._damageOf(path):
-                raise DamagedHome(f"page {number} of {path} is damaged: {why}")
-        self._say("--skip-damaged: no page of a table is damaged")
-
-    def _damageOf(self, path: str) -> Iterator[tuple[int, str]]:
-        try:
             table = TreeFile(path)
-        except DamagedFile as error:
-            yield 0, str(error)
-            return
-        try:
-            for number in range(table.pages):
-                table.check(number)
-            yield from table.damaged.items()
-        finally:
-            table.close()
+            try:
+                for number in range(table.pages):
+                    table.check(number)
+            finally:
+                table.close()
+            found = _damageOf(table, isRecovered=True)
+            if found:
+                more = f" ({len(found)} such places)" if found[1:] else ""
+                raise DamagedHome(f"{self._directory}: {found[0]}{more}")
+        self._say("--skip-damaged: no page of a table is damaged")
 
     def run(self, why: DamagedHome) -> None:
         """Make the home whole.
@@ -187,10 +203,7 @@ class Salvage:
             tables.append(table)
             for number in range(table.pages):
                 table.check(number)
-            lost += [
-                f"page {number} of the file {name} is damaged: {why}"
-                for number, why in sorted(table.damaged.items())
-            ]
+            lost += _damageOf(table)
         if not any(map(_isQueues, tables)):
             lost.append("the file queues is missing or no table")
         return tables
@@ -255,6 +268,10 @@ class Salvage:
                 name = os.path.basename(table.path)
                 if not _isQueues(table) and (wanted is None or name in wanted):
                     self._addMessages(rebuild, name, table.records())
+            for table in sources:
+                # Those of the copy: what is damaged is listed already.
+                table.damaged.clear()
+                rebuild.lost += _damageOf(table, isRecovered=recovered)
             for table in damaged:
                 if not _isQueues(table):
                     self._addDamaged(rebuild, table)

@@ -19,6 +19,7 @@ A page (native byte order; offsets in bytes; of 5.3, with DB_CHKSUM):
     of the first page:
     12      4     magic number
     20      4     bytes of a page
+    32      4     number of the last page
     492     4     checksum of the first 512 bytes, with zeros in this place
 
 An entry is its length (2), a type (1) and the bytes; or, for one in overflow pages, 2
@@ -47,7 +48,7 @@ _ELSEWHERE = 3
 _DELETED = 0x80
 
 _HEADER = Struct("=IIIIIHHBBHI")
-_FIRST_PAGE = Struct("=12xIII")
+_FIRST_PAGE = Struct("=12xIII8xI")
 _OFFSET = Struct("=H")
 _ENTRY = Struct("=HB")
 _POINTER = Struct("=HBxII")
@@ -107,6 +108,10 @@ class TreeFile:
     :ivar pageSize: bytes of a page.
     :ivar pages: how many pages it has, a last one that is cut short included.
     :ivar damaged: the pages that were found damaged, and what is wrong with each.
+    :ivar blank: the pages that were found to hold zeros only.  That is how a page looks
+        that was never written: damage in a table that was recovered, and only there.
+    :ivar lastPage: the number of the last page that there is to be, by the first one;
+        None when that cannot be read.
     """
 
     def __init__(self, path: str) -> None:
@@ -117,6 +122,8 @@ class TreeFile:
         """
         self.path = path
         self.damaged: dict[int, str] = {}
+        self.blank: set[int] = set()
+        self.lastPage: int | None = None
         self._file = open(path, "rb")  # noqa: SIM115 - until close()
         try:
             self.pageSize = self._findPageSize()
@@ -133,9 +140,10 @@ class TreeFile:
         """Return what the first page says, or else what the others agree on."""
         start = self._file.read(_FIRST_SIZE)
         if len(start) == _FIRST_SIZE:
-            magic, _, size = _FIRST_PAGE.unpack_from(start)
+            magic, _, size, last = _FIRST_PAGE.unpack_from(start)
             _, says, right = _checksum(start)
             if magic == _MAGIC and size in _SIZES and says == right:
+                self.lastPage = last
                 return int(size)
         fits = {size: self._fits(size) for size in _SIZES}
         best = max(_SIZES, key=lambda size: (fits[size], size))
@@ -166,14 +174,17 @@ class TreeFile:
         return page.ljust(self.pageSize, b"\0")
 
     def check(self, number: int) -> bytes:
-        """Return a page; one that is damaged is noted as that."""
+        """Return a page; one that is damaged or blank is noted as that."""
         page = self.page(number)
         if number in self.damaged:
+            return page
+        if not page.strip(b"\0"):
+            self.blank.add(number)
             return page
         at, says, right = _checksum(page)
         if says != right:
             self.damaged[number] = "its checksum is wrong"
-        elif _HEADER.unpack_from(page)[2] not in (number, 0):
+        elif _HEADER.unpack_from(page)[2] != number:
             self.damaged[number] = "another page stands in its place"
         elif number == 0 and at != _CHECKSUM_FIRST:
             self.damaged[number] = "it is not the first page of a tree"

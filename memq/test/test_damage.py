@@ -20,7 +20,7 @@ from memq.test.faultydisk import FaultyDisk
 from memq.test.servers import TWISTD, Server
 from memq.test.test_bdb import BDBTestCase
 from memq.test.test_twistd import run
-from memq.test.wrecks import closedHome, contents, fileIn, flip
+from memq.test.wrecks import closedHome, contents, fileIn, flip, push
 
 if TYPE_CHECKING:
     from memq.test.wrecks import Contents
@@ -132,14 +132,18 @@ class FailingDiskTests(ServerTestCase):
 
     def test_pageNotRead(self) -> None:
         """A page that cannot be read ends the server; nothing is told from it."""
-        closedHome(self.home)
-        server = self.server("--trickle", "0")
+        store = self.storeAt(self.home)
+        store.open()
+        push(store, b"q", 0, *[b"x" * 500] * 500)
+        store.close()
+        store._home.release()
+        server = self.server()
         self.disk.fail("read", "messages", errno.EIO)
-        told = server.talk(b"get a\r\n")
+        told = server.talk(b"get q\r\n")
         self.assertTrue(told.startswith(b"SERVER_ERROR the store cannot"), told)
         self.assertIn("Input/output error", self.assertFailed(server, 1))
         self.disk.mend()
-        self.assertEqual(len(self.found()[b"a"]), 290)
+        self.assertEqual(len(self.found()[b"q"]), 500)
 
 
 class RottenPageTests(ServerTestCase):

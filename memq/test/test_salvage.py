@@ -114,7 +114,7 @@ class PageTests(SalvageTestCase):
         self.assertIn(f"page {page} of the file messages is damaged: its chec", text)
         self.assertIn("queue b'a': 1 of 290 messages are missing", text)
         self.assertIn("records on damaged pages of the file messages could be", text)
-        self.assertIn(f"page {page} of {self.file('messages')}", "".join(self.lines))
+        self.assertIn(f"page {page} of the file messages is", "".join(self.lines))
 
     def test_overflow(self) -> None:
         """A damaged page of a long body costs that message."""
@@ -221,7 +221,7 @@ class PageTests(SalvageTestCase):
         self.assertEqual(
             sorted(os.listdir(self.path)), ["memq", "memq.damaged", "memq.damaged.2"]
         )
-        self.assertIn("Damaged: page", self.report("memq.damaged.2"))
+        self.assertIn("is damaged: its checksum", self.report("memq.damaged.2"))
 
 
 class FileTests(SalvageTestCase):
@@ -362,8 +362,8 @@ class SwapTests(SalvageTestCase):
             found = self.salvaged()
             self.assertEqual(found, self.was, calls)
             kept = self.tree(self.path, "memq.damaged")
-            kept.pop("UNREADABLE")
-            self.assertEqual(kept, damaged, calls)
+            self.assertEqual(kept.keys() - damaged.keys(), {"UNREADABLE"}, calls)
+            self.assertEqual(kept["messages"], damaged["messages"], calls)
             self.assertEqual(
                 sorted(set(os.listdir(self.path + "/memq")) - {"lock"}),
                 ["VERSION", "log.0000000001", "messages", "queues", "safe"],

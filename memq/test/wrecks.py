@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from memq.bdb import BDBStore
-from memq.errors import QueueError
+from memq.errors import QueueError, StoreFailed
 from memq.home import Home
 from memq.message import LargeBody, Message
 from memq.salvage import Salvage
@@ -71,24 +71,37 @@ def fill(store: Any) -> None:
     store.commit()
 
 
-def contents(store: Any) -> Contents:
-    """Return what is in a store, without changing it; damaged messages are left out."""
+def contents(store: Any, told: list[str] | None = None) -> Contents:
+    """Return what is in a store, without changing it.
+
+    :param told: gets what is told instead of messages.
+    """
+    told = [] if told is None else told
     found: Contents = {}
     store.begin()
     for name, _, _ in store.counts():
         messages = found[name] = []
-        while (message := store.pop(name)) is not None:
-            if isinstance(message, Message):
-                body, large = message.body, message.large
-                try:
-                    if large is not None:
-                        parts = [store.part(large.id, n) for n in range(large.parts)]
-                        body = b"".join(parts)
-                except QueueError:
-                    continue
-                messages.append((message.sequence, message.flags, body))
+        try:
+            while (message := store.pop(name)) is not None:
+                if isinstance(message, Message):
+                    body = bodyOf(store, message)
+                    messages.append((message.sequence, message.flags, body))
+                else:
+                    told.append(str(message))
+        except StoreFailed:
+            raise
+        except QueueError as error:
+            told.append(str(error))
     store.abort()
     return found
+
+
+def bodyOf(store: Any, message: Message) -> bytes:
+    """Return the body of a message that was popped."""
+    large = message.large
+    if large is None:
+        return message.body
+    return b"".join([store.part(large.id, n) for n in range(large.parts)])
 
 
 def snapshot(store: Any, path: str) -> str:
