@@ -14,7 +14,7 @@ A file begins with a record of 28 bytes (native byte order):
     offset  size  field
     0       4     place of the record before, in the file before
     4       4     bytes of this record, 28
-    8       4     checksum
+    8       4     checksum of the bytes that follow, xor the two numbers before
     12      4     magic number
     16      12    version, bytes of a file, nothing
 """
@@ -57,8 +57,12 @@ def _head(directory: str, number: int) -> bytes:
 
 
 def _isHead(head: bytes) -> bool:
-    _, size, _, magic, *_ = _HEAD.unpack(head.ljust(_HEAD.size, b"\0"))
-    return (size, magic) == (_HEAD.size, _MAGIC)
+    head = head.ljust(_HEAD.size, b"\0")
+    before, size, says, magic, *_ = _HEAD.unpack(head)
+    right = 0
+    for byte in head[_RECORD_HEAD:]:
+        right = right * 33 + byte & 0xFFFFFFFF
+    return magic == _MAGIC and says == right ^ before ^ size
 
 
 def checkFiles(
@@ -75,6 +79,11 @@ def checkFiles(
     :raise DamagedHome: with the file that is missing or damaged.
     :raise OSError: when a file cannot be read.
     """
+    if not _isHead(_head(directory, marked)):
+        raise DamagedHome(
+            f"{os.path.join(directory, logName(marked))} is damaged: it does not begin "
+            f"as a log file; {ADVICE}"
+        )
     heads = {
         number: _head(directory, number)
         for number in logNumbers(directory)

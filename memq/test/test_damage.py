@@ -20,7 +20,7 @@ from memq.test.faultydisk import FaultyDisk
 from memq.test.servers import TWISTD, Server
 from memq.test.test_bdb import BDBTestCase
 from memq.test.test_twistd import run
-from memq.test.wrecks import closedHome, contents, fileIn, flip, push
+from memq.test.wrecks import OVERFLOW, closedHome, contents, fileIn, flip, pagesOf, push
 
 if TYPE_CHECKING:
     from memq.test.wrecks import Contents
@@ -154,21 +154,16 @@ class RottenPageTests(ServerTestCase):
 
         With that, what can be read is there; the damaged files are kept.
         """
-        was = closedHome(self.home)
+        closedHome(self.home)
         path = fileIn(self.home, "messages")
-        with open(path, "rb") as file:
-            place = file.read().index(b"long 250 long 250")
-        flip(path, place)
-        page = place // 4096
+        # That is the first one of the queue called long.
+        page = pagesOf(path, OVERFLOW)[0]
+        flip(path, page * 4096 + 100)
         server = self.server()
-        self.assertEqual(server.talk(b"get b\r\nquit\r\n")[:12], b"VALUE b 1 48")
-        told = b""
-        for _ in was[b"long"]:
-            with server.connect() as client:
-                client.sendall(b"get long\r\n")
-                told = client.recv(200)
-            if told.startswith(b"SERVER_ERROR"):
-                break
+        self.assertIn(b"VALUE b 1 48", server.talk(b"get b\r\nquit\r\n"))
+        with server.connect() as client:
+            client.sendall(b"get long\r\n")
+            told = client.recv(200)
         what = f"page {page} of the file messages is damaged"
         self.assertEqual(
             told, b"SERVER_ERROR the store cannot go on: %b\r\n" % what.encode()
@@ -180,7 +175,7 @@ class RottenPageTests(ServerTestCase):
             self.assertIn(what, line)
             self.assertIn("--skip-damaged", line)
         server = self.server("--skip-damaged")
-        server.waitForLine("queue b'long': 1 of ")
+        server.waitForLine("queue b'long': 1 of 12 messages are missing")
         server.waitForLine(f"are in {self.home}/memq.damaged; UNREADABLE there")
         self.assertIn(b"VALUE b 1 ", server.talk(b"get b\r\nquit\r\n"))
         self.assertEqual(server.stop(), 0)
@@ -222,8 +217,8 @@ class RefusalTests(ServerTestCase):
         )
         os.unlink(fileIn(self.home, "safe"))
         ended = run(TWISTD[0], "-c", script, *line)
-        self.assertEqual(ended.stdout.split()[0], "0", ended.stderr)
-        self.assertEqual(ended.stdout.split()[-1], "78", ended.stdout)
+        # Two that forked, and what was left.
+        self.assertEqual(sorted(ended.stdout.split()), ["0", "0", "78"], ended.stderr)
         with open("log") as file:
             self.assertIn(f"{fileIn(self.home, 'safe')} is missing", file.read())
         with open(fileIn(self.home, "VERSION"), "w") as file:

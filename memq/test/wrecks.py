@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,21 @@ def flip(path: str, place: int, bits: int = 0xFF) -> None:
     with open(path, "r+b", buffering=0) as file:
         (byte,) = os.pread(file.fileno(), 1, place)
         os.pwrite(file.fileno(), bytes([byte ^ bits]), place)
+
+
+def spoil(path: str, value: bytes) -> int:
+    """Flip the last byte of a value that ends so, in a table; return its page."""
+    table = TreeFile(path)
+    for number in pagesOf(path, LEAF):
+        page = table.page(number)
+        for record in table.entries(number, page):
+            if record.value is not None and record.value.endswith(value):
+                table.close()
+                # There may be copies that are not in use any more.
+                for found in re.finditer(re.escape(record.value), page):
+                    flip(path, number * table.pageSize + found.end() - 1)
+                return number
+    raise AssertionError(f"{value!r} is not there")
 
 
 def closedHome(path: str, settings: StoreSettings = SMALL) -> Contents:
