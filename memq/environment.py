@@ -30,7 +30,7 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.files import syncFile
-from memq.logcheck import checkFiles, sayWhatFollows
+from memq.logcheck import checkFiles, refuseNewerPages, sayWhatFollows
 from memq.marker import Marker, logName, readMarker, writeMarker
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ class Environment:
             if covered:
                 (file, offset), record = log.log_cursor().last()
                 sayWhatFollows(directory, file, offset, len(record), self._say)
+                if (file, offset) != (marker.file, marker.offset):
+                    refuseNewerPages(directory, (file, offset))
         finally:
             closeEnvironment(log)
         if not covered:

@@ -7,7 +7,8 @@ synced looks like that; so does damage.  They cannot be told apart behind the ma
 many bytes it leaves behind.
 
 What a power cut cannot leave is refused: a file is synced before the next one begins,
-so none is missing, or without its head, while a later one has records.
+so none is missing, or without its head, while a later one has records; and the log is
+synced before the pages that it tells of are written, so none is newer than the log.
 
 A file begins with a record of 28 bytes (native byte order):
 
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING
 from memq.errors import DamagedHome
 from memq.files import syncFile
 from memq.marker import logName
+from memq.treefile import DamagedFile, TreeFile, tablesIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +64,7 @@ def _isHead(head: bytes) -> bool:
     right = 0
     for byte in head[_RECORD_HEAD:]:
         right = right * 33 + byte & 0xFFFFFFFF
-    return magic == _MAGIC and says == right ^ before ^ size
+    return bool(magic == _MAGIC and says == right ^ before ^ size)
 
 
 def checkFiles(
@@ -139,6 +141,37 @@ def sayWhatFollows(
                 "of what nobody was told yet (with --no-sync, of the last second); if "
                 "there was none, the file is damaged, and what was stored or taken "
                 "last is missing"
+            )
+
+
+def refuseNewerPages(directory: str, last: tuple[int, int]) -> None:
+    """Look whether a page was changed after the last record of the log.
+
+    Berkeley DB writes no page before the log that tells of its change is synced: so no
+    power cut leaves that, and the log has lost what was synced.  With pages that do not
+    fit together, Berkeley DB was seen to free the same pages for ever.
+
+    :param last: the place of that record.
+    :raise DamagedHome: with the page.
+    :raise OSError: when a table cannot be read.
+    """
+    for name in tablesIn(directory):
+        path = os.path.join(directory, name)
+        try:
+            table = TreeFile(path)
+        except DamagedFile:
+            # Berkeley DB will not open that either, and say why.
+            continue
+        try:
+            newest, page = table.newest()
+        finally:
+            table.close()
+        if newest > last:
+            log = os.path.join(directory, logName(last[0]))
+            raise DamagedHome(
+                f"page {page} of {path} was changed at byte {newest[1]} of "
+                f"{logName(newest[0])}, but the log ends at byte {last[1]} of {log}: "
+                f"it has lost what was synced, or that page is damaged; {ADVICE}"
             )
 
 

@@ -23,7 +23,6 @@ It is built in HOME/memq/salvaging:
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -38,7 +37,7 @@ from memq.opening import cutLog, recoverFiles, whyNotOpened
 from memq.rebuild import Rebuild
 from memq.rotation import ROW, filesOf
 from memq.swap import REPORT, WORK, beginSwap
-from memq.treefile import DamagedFile, TreeFile
+from memq.treefile import DamagedFile, TreeFile, tablesIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,18 +45,12 @@ if TYPE_CHECKING:
     from memq.environment import StoreSettings
     from memq.treefile import Record
 
-_TABLE = re.compile(r"queues|messages(\.[1-9][0-9]*)?")
 #: Bytes of room that are needed beside those for the copy and the new tables.
 _SPARE = 16 * 1024 * 1024
 #: Seconds between two lines that tell how far it is.
 _INTERVAL = 10.0
 #: How many lines of what is not as it was go into the server's own log.
 _LINES = 20
-
-
-def _tablesIn(directory: str) -> list[str]:
-    """Return the names of the tables in a directory, the queues last."""
-    return sorted(filter(_TABLE.fullmatch, os.listdir(directory)))
 
 
 def _damageOf(table: TreeFile, isRecovered: bool = False) -> list[str]:
@@ -106,7 +99,7 @@ class Salvage:
 
         :raise DamagedHome: when one is damaged.
         """
-        for name in _tablesIn(self._directory):
+        for name in tablesIn(self._directory):
             path = os.path.join(self._directory, name)
             table = TreeFile(path)
             try:
@@ -151,11 +144,12 @@ class Salvage:
     def _wantRoom(self) -> None:
         """Refuse to begin what there is no room for."""
         size = 0
+        tables = tablesIn(self._directory)
         for name in os.listdir(self._directory):
             path = os.path.join(self._directory, name)
             bytes = os.stat(path).st_size if os.path.isfile(path) else 0
             # Once copied, and once more, twice as large at most, in new tables.
-            size += 3 * bytes if _TABLE.fullmatch(name) else bytes
+            size += 3 * bytes if name in tables else bytes
         room = os.statvfs(self._directory)
         free = room.f_bavail * room.f_frsize
         if free < size + _SPARE:
@@ -194,7 +188,7 @@ class Salvage:
         :param lost: gets a line for each that is missing or damaged.
         """
         tables = []
-        for name in _tablesIn(self._directory):
+        for name in tablesIn(self._directory):
             try:
                 table = TreeFile(os.path.join(self._directory, name))
             except DamagedFile as error:
@@ -251,7 +245,7 @@ class Salvage:
         """Fill the new tables from the recovered ones, then from damaged pages."""
         sources = damaged
         if recovered:
-            names = _tablesIn(self._copy)
+            names = tablesIn(self._copy)
             sources = [TreeFile(os.path.join(self._copy, name)) for name in names]
         try:
             for table in sources:

@@ -29,6 +29,7 @@ bytes, the type, a byte, the number of the first page (4) and the length (4).
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 from operator import mul
 from struct import Struct, pack_into
@@ -61,6 +62,10 @@ _FIRST_SIZE = 512
 _SIZES = [512 << power for power in range(8)]
 #: How many pages are looked at to find out how large they are.
 _SAMPLE = 64
+#: How many are read at once.
+_BLOCK = 256
+#: What the store's tables are called.
+_TABLE = re.compile(r"queues|messages(\.[1-9][0-9]*)?")
 
 
 class DamagedFile(Exception):
@@ -81,6 +86,11 @@ class Record(NamedTuple):
     key: bytes
     value: bytes | None
     lsn: tuple[int, int]
+
+
+def tablesIn(directory: str) -> list[str]:
+    """Return the names of the tables in a directory, the queues last."""
+    return sorted(filter(_TABLE.fullmatch, os.listdir(directory)))
 
 
 @cache
@@ -172,6 +182,18 @@ class TreeFile:
             self.damaged[number] = f"it cannot be read: {error.strerror}"
             page = b""
         return page.ljust(self.pageSize, b"\0")
+
+    def newest(self) -> tuple[tuple[int, int], int]:
+        """Return the LSN of the page that was changed last, and that page's number."""
+        found = (0, 0), 0
+        for start in range(0, self.pages, _BLOCK):
+            place = start * self.pageSize
+            block = os.pread(self._file.fileno(), _BLOCK * self.pageSize, place)
+            places = range(0, len(block) - _LSN.size + 1, self.pageSize)
+            lsns = [(_LSN.unpack_from(block, at), at // self.pageSize) for at in places]
+            lsn, number = max(lsns, default=((0, 0), 0))
+            found = max(found, (lsn, start + number))
+        return found
 
     def check(self, number: int) -> bytes:
         """Return a page; one that is damaged or blank is noted as that."""
