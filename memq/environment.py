@@ -52,6 +52,8 @@ ENVIRONMENT_FLAGS = (
 )
 #: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
 ERRORS = (db.DBError, MemoryError)
+#: What it raises when a log cannot be read; the last one where an error is not told.
+LOG_ERRORS = (*ERRORS, SystemError)
 #: What it takes to read the log and leave it as it is.
 LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 FILE_MODE = 0o600
@@ -162,7 +164,7 @@ class Environment:
         covered = False
         try:
             log.open(directory, LOG_FLAGS)
-            with suppress(*ERRORS):
+            with suppress(*LOG_ERRORS):
                 found = log.log_cursor().set((marker.file, marker.offset))
                 covered = found is not None and marker.covers(found[1])
             if covered:

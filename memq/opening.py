@@ -13,6 +13,7 @@ from memq.environment import (
     ERRORS,
     FILE_MODE,
     FULL,
+    LOG_ERRORS,
     LOG_FLAGS,
     closeEnvironment,
     db,
@@ -82,7 +83,7 @@ def _endBefore(directory: str) -> tuple[int, int] | None:
         cursor = log.log_cursor()
         found = cursor.last()
         place, end = endOf(_records(cursor))
-    except ERRORS:
+    except LOG_ERRORS:
         # Not even the end of the log can be found; there is no place to name.
         return None
     finally:
@@ -112,7 +113,7 @@ def cutLog(directory: str) -> str | None:
 
 def _records(cursor: Any) -> Iterator[tuple[tuple[int, int], bytes]]:
     """Yield the records of a log from the first on, as far as they can be read."""
-    with suppress(*ERRORS):
+    with suppress(*LOG_ERRORS):
         found = cursor.first()
         while found:
             yield found

@@ -195,6 +195,6 @@ class Repeatable:
     def __exit__(
         self, kind: object, error: BaseException | None, where: object
     ) -> None:
-        """Add the words to what failed."""
+        """Put the words before what failed."""
         if error is not None:
-            error.add_note(self._words)
+            raise AssertionError(f"{self._words}: {error!r}") from error
