@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memq import salvage as module
 from memq.errors import DamagedHome, HomeError, UnusableHome
-from memq.test.test_bdb import BDBTestCase
+from memq.test.test_bdb import PANIC, BDBTestCase
 from memq.test.wrecks import (
     INTERNAL,
     LEAF,
@@ -246,6 +246,34 @@ class FileTests(SalvageTestCase):
         self.assertEqual(found[b"b"], self.was[b"b"])
         self.assertIn("what it says from there on is not done again", self.report())
 
+    def test_logUnrecovered(self) -> None:
+        """A log that cannot be recovered at all is left out, and so it is said."""
+
+        def recover(*arguments: object) -> None:
+            raise PANIC
+
+        os.unlink(self.file("safe"))
+        self.patch(module, "recoverFiles", recover)
+        self.assertEqual(self.salvaged(), self.was)
+        self.assertIn("the log cannot be recovered: BDB0060", self.report())
+
+    def test_manyLines(self) -> None:
+        """The server's log has some of a long list; the progress is told, too."""
+        self.patch(module, "_INTERVAL", 0)
+        store = self.storeAt(self.path)
+        store.open()
+        for number in range(30):
+            push(store, b"queue %d" % number, 0, *[b"x"] * 50)
+        store.close()
+        store._home.release()
+        os.unlink(self.file("queues"))
+        self.salvaged()
+        self.assertEqual(self.report().count("is gone: its"), 35)
+        told = "\n".join(self.lines)
+        self.assertEqual(told.count("is gone: its"), 19)
+        self.assertIn("and 16 lines more", told)
+        self.assertIn("1000 records of the file messages are read", told)
+
     def test_tables(self) -> None:
         """Without the table of queues each queue has a number for a name."""
         os.unlink(self.file("queues"))
@@ -351,7 +379,9 @@ class SwapTests(SalvageTestCase):
         template = os.path.abspath(self.mktemp())
         shutil.copytree(self.path, template)
         damaged = self.tree(template)
-        for calls in range(1000):
+        killed, calls = True, -1
+        while killed:
+            calls += 1
             self.path = os.path.abspath(self.mktemp())
             shutil.copytree(template, self.path)
             killed = self.killedAfter(calls)
@@ -364,8 +394,6 @@ class SwapTests(SalvageTestCase):
                 sorted(set(os.listdir(self.path + "/memq")) - {"lock"}),
                 ["VERSION", "log.0000000001", "messages", "queues", "safe"],
             )
-            if not killed:
-                break
         self.assertGreater(calls, 12)
 
     def tree(self, path: str, name: str = "memq") -> dict[str, bytes]:
@@ -399,16 +427,14 @@ class SwapTests(SalvageTestCase):
                 real(*names, **where)
 
             patches.append(self.patch(os, name, change))
+        store = skipping(self.path, self.lines)
         try:
-            store = None
-            store = skipping(self.path, self.lines)
             store.open()
         except Killed:
             return True
         finally:
             for patch in patches:
                 patch.restore()
-            if store is not None:
-                store._environment.letGo()
-                store._home.release()
+            store._environment.letGo()
+            store._home.release()
         return False

@@ -142,16 +142,19 @@ def flip(path: str, place: int, bits: int = 0xFF) -> None:
 def spoil(path: str, value: bytes) -> int:
     """Flip the last byte of a value that ends so, in a table; return its page."""
     table = TreeFile(path)
-    for number in pagesOf(path, LEAF):
-        page = table.page(number)
-        for record in table.entries(number, page):
-            if record.value is not None and record.value.endswith(value):
-                table.close()
-                # There may be copies that are not in use any more.
-                for found in re.finditer(re.escape(record.value), page):
-                    flip(path, number * table.pageSize + found.end() - 1)
-                return number
-    raise AssertionError(f"{value!r} is not there")
+    found = [
+        (number, record.value, page)
+        for number in pagesOf(path, LEAF)
+        for page in [table.page(number)]
+        for record in table.entries(number, page)
+        if record.value is not None and record.value.endswith(value)
+    ]
+    table.close()
+    number, whole, page = found[0]
+    # There may be copies that are not in use any more.
+    for copy in re.finditer(re.escape(whole), page):
+        flip(path, number * table.pageSize + copy.end() - 1)
+    return number
 
 
 def closedHome(path: str, settings: StoreSettings = SMALL) -> Contents:
