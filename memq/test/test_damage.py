@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq import environment
 from memq.damage import damageIn, noteDamage, refuseDamaged
 from memq.errors import NEEDS_A_PERSON, DamagedHome, DamagedStore
 from memq.test.faultydisk import FaultyDisk
@@ -252,6 +253,23 @@ class ReadOnlyHomeTests(SynchronousTestCase):
         self.assertEqual(ended.returncode, NEEDS_A_PERSON, ended.stdout)
         self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
         self.assertIn(f"{home}/memq/lock: Permission denied", ended.stderr)
+
+
+class UnnotedTests(BDBTestCase):
+    """A disk so bad that not even that can be written down."""
+
+    def test_words(self) -> None:
+        """The failure says so, and clients are told the damage only."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        store = self.openStore()
+        self.patch(environment, "noteDamage", fail)
+        error = store._environment.fail(DamagedStore("page 5"))
+        self.assertEqual(error.status, NEEDS_A_PERSON)
+        self.assertIn("it cannot be written down: [Errno 5]", str(error))
+        self.assertEqual(error.reply, b"SERVER_ERROR page 5")
 
 
 class NoteTests(SynchronousTestCase):

@@ -11,7 +11,7 @@ from memq.home import Home
 from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE
 from memq.message import LargeBody, packLarge, packPart, packRecord
 from memq.rebuild import Rebuild
-from memq.rotation import ROW
+from memq.rotation import ROW, filesOf
 from memq.test.storetests import dump
 from memq.test.test_bdb import SMALL, BDBTestCase, storeAt
 from memq.treefile import Record
@@ -106,6 +106,12 @@ class RebuildTests(BDBTestCase):
             "the row of queue b's' cannot be read",
         ):
             self.assertIn(words, "\n".join(self.rebuild.lost))
+
+    def test_files(self) -> None:
+        """The row of the messages names files, if it can be read."""
+        self.assertEqual(filesOf(None), {"messages"})
+        self.assertEqual(filesOf(b"\1\0\0\0\2\0\0\0\0"), {"messages", "messages.2"})
+        self.assertIsNone(filesOf(b"\2\0\0\0\2\0\0\0\0"))
 
     def test_unknown(self) -> None:
         """Messages without a row get a queue, under a name that is free."""
