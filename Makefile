@@ -18,7 +18,7 @@ TOOL_PACKAGES := libmemcached-dev zlib1g-dev
 TEST_PACKAGES := strace
 CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 	php-cli php-memcache php-memcached
-DEBIAN_PACKAGES := python3-bsddb3 python3-hypothesis python3-twisted \
+DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
 # Seconds that each test goes on that `make torture` runs, and where it reports.

@@ -41,15 +41,15 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from struct import Struct
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
 
 from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
-from memq.environment import ERRORS, Environment, db, storeError
+from memq.environment import ERRORS, Environment, db
 from memq.errors import (
+    DamagedHome,
     DamagedMessage,
     HomeError,
     OutOfSpace,
@@ -58,6 +58,12 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.imemq import IQueueStore, QueueCount
+from memq.keys import DAMAGED as _DAMAGED
+from memq.keys import ID as _ID
+from memq.keys import KEY as _KEY
+from memq.keys import NEXT_ID as _NEXT_ID
+from memq.keys import PART as _PART
+from memq.keys import TOMBSTONE as _TOMBSTONE
 from memq.message import (
     DamagedRecord,
     packLarge,
@@ -66,6 +72,7 @@ from memq.message import (
     unpackPart,
     unpackRecord,
 )
+from memq.opening import whyNotOpened
 from memq.rotation import Rotation
 
 if TYPE_CHECKING:
@@ -75,18 +82,8 @@ if TYPE_CHECKING:
     from memq.home import Home
     from memq.message import LargeBody, Message
 
-_KEY = Struct(">IQ")
 _packKey = _KEY.pack
 _unpackKey = _KEY.unpack
-_ID = Struct(">I")
-_PART = Struct(">IQI")
-
-_NEXT_ID = b"\0next-id"
-_TOMBSTONE = b"\0deleted"
-_DAMAGED = b"\0damaged"
-
-#: The same, for who reads the tables by itself or writes into them in another way.
-MESSAGE_KEY, PART_KEY, QUEUE_KEY, TOMBSTONE = _KEY, _PART, _ID, _TOMBSTONE
 
 #: What is found behind the last record: a key of no queue's.
 _NOTHING = _packKey(0, 0), b""
@@ -102,19 +99,45 @@ def _lost(queue: Queue) -> StoreError:
     )
 
 
+class Salvage(Protocol):
+    """What makes a home whole of what can be read in a damaged one."""
+
+    def look(self) -> None:
+        """Look at everything, once a checkpoint has written it.
+
+        :raise memq.errors.DamagedHome: when something is damaged.
+        """
+
+    def run(self, why: DamagedHome) -> None:
+        """Make the home whole.
+
+        :param why: what is damaged.
+        :raise memq.errors.HomeError: when that cannot be.
+        """
+
+
 @implementer(IQueueStore)
 class BDBStore:
     """Keep all queues in one Berkeley DB environment."""
 
-    def __init__(self, home: Home, settings: StoreSettings) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: StoreSettings,
+        say: Callable[[str], None] = lambda line: None,
+        salvage: Salvage | None = None,
+    ) -> None:
         """Remember where and how; :meth:`open` does the work.
 
         :param home: the directory, prepared and locked by the caller, who
             releases it after :meth:`close`.
+        :param say: is told, in a line, what a person should know of a start.
+        :param salvage: what to do with a damaged home; None to refuse it.
         """
         self._home = home
-        self._environment = Environment(home, settings)
+        self._environment = Environment(home, settings, say)
         self._leastFile = settings.leastFile
+        self._salvage = salvage
         self._catalog = Catalog()
         #: What keys begin with that are to be removed, in order.
         self._deleted: dict[bytes, None] = {}
@@ -136,10 +159,24 @@ class BDBStore:
 
     def open(self) -> None:
         """Open the environment, recover it, and load the queues."""
+        if self._salvage is None:
+            self._open()
+            return
+        try:
+            self._open()
+            self._salvage.look()
+        except DamagedHome as error:
+            self._environment.letGo()
+            self._salvage.run(error)
+            self._open()
+
+    def _open(self) -> None:
+        if self._home.damage is not None:
+            raise self._home.damage
         try:
             self._environment.open()
             # Only a new home gets new tables: a lost one must not become an empty one.
-            create = db.DB_CREATE if self._home.isNew else 0
+            create = db.DB_CREATE if self._environment.isNew else 0
             self._queues = self._environment.openTable("queues", create)
             self._rotation = Rotation(
                 self._environment,
@@ -151,21 +188,29 @@ class BDBStore:
             self._rotation.open(create)
             self._messages = self._rotation.table
             self._load()
+            if self._home.isNew:
+                self._refuseOld()
             self._rotation.findStrays(remove=self._checkpointAtOpen())
             if self._home.isNew:
                 self._home.writeVersion()
         except HomeError:
             self._environment.letGo()
             raise
-        except ERRORS as error:
+        except (*ERRORS, DamagedRow, StoreError, OSError) as error:
             self._environment.letGo()
-            raise HomeError(
-                f"--home {self._home.path}: Berkeley DB cannot open it: "
-                f"{storeError(error)}"
-            ) from error
-        except (DamagedRow, StoreError, OSError) as error:
-            self._environment.letGo()
-            raise HomeError(f"--home {self._home.path}: {error}") from error
+            raise whyNotOpened(self._home, error) from error
+
+    def _refuseOld(self) -> None:
+        """Refuse a home whose VERSION is gone.
+
+        :raise DamagedHome: when there are messages, as in no new home.
+        """
+        if self._catalog.queues or self._catalog.nextId > 1:
+            raise DamagedHome(
+                f"{os.path.join(self._home.directory, 'VERSION')} is missing, and "
+                "there are queues: bring that file back from a backup, or start with "
+                "--skip-damaged"
+            )
 
     def _checkpointAtOpen(self) -> bool:
         """Make a checkpoint; return False when a full disk has no room for that.
@@ -222,6 +267,7 @@ class BDBStore:
     def tidy(self) -> int:
         """Make the next log file, and the next one of messages, or remove the last."""
         assert self._rotation is not None
+        self._environment.followLog()
         self._environment.makeLogsAhead()
         return self._rotation.tidy()
 

@@ -24,19 +24,31 @@ except ImportError:
     from bsddb3 import db
 
 from memq.ahead import LogPosition, LogsAhead, setBallastAside
-from memq.errors import HomeError, OutOfSpace, StoreError, StoreFailed
+from memq.damage import ADVICE, damageIn, noteDamage, refuseDamaged
+from memq.errors import (
+    DamagedHome,
+    DamagedStore,
+    HomeError,
+    OutOfSpace,
+    StoreError,
+    StoreFailed,
+)
 from memq.files import syncFile
 from memq.holding import removing
+from memq.logcheck import checkFiles, refuseNewerPages, sayWhatFollows
 from memq.marker import Marker, logName, readMarker, writeMarker
 from memq.reserve import Reserve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memq.home import Home
 
-__all__ = ["ERRORS", "Environment", "StoreSettings", "db", "storeError"]
+__all__ = ["ERRORS", "Environment", "StoreSettings", "db", "setCache", "storeError"]
 
-_ENVIRONMENT_FLAGS = (
+ENVIRONMENT_FLAGS = (
     db.DB_CREATE
+    | db.DB_RECOVER
     | db.DB_INIT_LOG
     | db.DB_INIT_MPOOL
     | db.DB_INIT_TXN
@@ -46,12 +58,14 @@ _ENVIRONMENT_FLAGS = (
 )
 #: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
 ERRORS = (db.DBError, MemoryError)
+#: What it raises when a log cannot be read; the last one where an error is not told.
+LOG_ERRORS = (*ERRORS, SystemError)
 #: What it takes to read the log and leave it as it is.
-_LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
-_FILE_MODE = 0o600
+LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
+FILE_MODE = 0o600
 #: What a disk says that is full, or a limit that is reached.  ENOMEM is another face of
 #: it: all pages in memory are changed, and none can be written.
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 #: The table of queues is given this part of what that of messages is.
 _QUEUES_SHARE = 16
 #: Bytes of room without which a recovery that fails may have failed for want of it.
@@ -91,14 +105,23 @@ def storeError(error: Exception) -> StoreError:
     """Return what a Berkeley DB error means for the caller."""
     code, *words = error.args or (None,)
     text = " ".join(str(word) for word in words) or type(error).__name__
-    if code in _NO_ROOM:
+    if code in FULL:
         return OutOfSpace()
+    damage = None if code == errno.EIO else damageIn(text)
+    if damage is not None:
+        return DamagedStore(f"the store cannot go on: {damage}")
     if code == errno.EIO or isinstance(error, db.DBRunRecoveryError):
         return StoreFailed(f"the store cannot go on: {text}")
     return StoreError(text)
 
 
-def _close(environment: Any) -> None:
+def setCache(environment: Any, settings: StoreSettings) -> None:
+    """Give an environment that is not open yet its cache."""
+    gigabytes, rest = divmod(settings.cacheSize, 1024**3)
+    environment.set_cachesize(gigabytes, rest, 1)
+
+
+def closeEnvironment(environment: Any) -> None:
     """Close an environment and all that is open in it, however damaged it is."""
     with suppress(*ERRORS):
         environment.close()
@@ -113,12 +136,21 @@ def _pages(table: Any) -> int:
 class Environment:
     """Berkeley DB's environment in one home."""
 
-    def __init__(self, home: Home, settings: StoreSettings) -> None:
+    def __init__(
+        self,
+        home: Home,
+        settings: StoreSettings,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> None:
         """Remember where and how; :meth:`open` does the work.
 
         :param home: the directory, prepared and locked.
+        :param say: is told, in a line, what a person should know of the log.
         """
+        self._say = say
         self._home = home
+        #: Whether no store was ever opened here; known after ``open``.
+        self.isNew = True
         self._settings = settings
         #: What to commit with; neither syncs, ``flush`` does that for many.
         self.commitFlags = (
@@ -126,6 +158,8 @@ class Environment:
         )
         self._handle: Any = None
         self._checkpointAt = (1, 0)
+        #: The number of the log file that the marker points into.
+        self._markedIn = 0
         self._ahead = LogsAhead(
             home.directory, self._position, self._bytesLeft, settings.noSync
         )
@@ -137,36 +171,52 @@ class Environment:
         #: What the store cannot come back from, once it has happened.
         self._failure: StoreFailed | None = None
 
-    def _checkMarker(self) -> None:
+    def _checkLog(self) -> None:
         """Look for the marked record before recovery changes anything.
 
-        :raise HomeError: when the log was cut, damaged or replaced.
+        :raise DamagedHome: when the log was cut, damaged or replaced.
         """
-        marker = readMarker(self._home.directory)
+        directory = self._home.directory
+        marker = readMarker(directory)
+        self.isNew = self._home.isNew and marker is None
         if marker is None:
+            if not self._home.isNew:
+                raise DamagedHome(
+                    f"{os.path.join(directory, 'safe')} is missing, which tells how "
+                    f"far the log is safe; {ADVICE}"
+                )
             return
+        checkFiles(directory, marker.file, self._say)
         log = db.DBEnv()
         covered = False
         try:
-            log.open(self._home.directory, _LOG_FLAGS)
-            with suppress(*ERRORS):
+            log.open(directory, LOG_FLAGS)
+            with suppress(*LOG_ERRORS):
                 found = log.log_cursor().set((marker.file, marker.offset))
                 covered = found is not None and marker.covers(found[1])
+            if covered:
+                (file, offset), record = log.log_cursor().last()
+                sayWhatFollows(directory, file, offset, len(record), self._say)
+                if (file, offset) != (marker.file, marker.offset):
+                    refuseNewerPages(directory, (file, offset))
         finally:
-            _close(log)
+            closeEnvironment(log)
         if not covered:
-            path = os.path.join(self._home.directory, logName(marker.file))
-            raise HomeError(
+            path = os.path.join(directory, logName(marker.file))
+            raise DamagedHome(
                 f"{path} does not have the record that was synced at byte "
-                f"{marker.offset}: it is damaged or was replaced; restore the file"
+                f"{marker.offset}: it is damaged or was replaced; restore the file, "
+                "or start with --skip-damaged"
             )
+        self._markedIn = marker.file
 
     def open(self) -> None:
         """Recover what a crash left behind.
 
         :raise HomeError: when the log was cut, damaged or replaced.
         """
-        self._checkMarker()
+        refuseDamaged(self._home.directory)
+        self._checkLog()
         ballast = setBallastAside(self._home.directory)
         try:
             self._recover()
@@ -197,13 +247,13 @@ class Environment:
     def _recover(self) -> None:
         settings = self._settings
         environment = self._handle = db.DBEnv()
-        gigabytes, rest = divmod(settings.cacheSize, 1024**3)
-        environment.set_cachesize(gigabytes, rest, 1)
+        setCache(environment, settings)
         environment.set_lg_bsize(settings.logBuffer)
         environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
-        recovery = db.DB_RECOVER_FATAL if settings.wholeLog else db.DB_RECOVER
-        flags = _ENVIRONMENT_FLAGS | recovery
-        environment.open(self._home.directory, flags, _FILE_MODE)
+        flags = ENVIRONMENT_FLAGS
+        if settings.wholeLog:
+            flags = flags & ~db.DB_RECOVER | db.DB_RECOVER_FATAL
+        environment.open(self._home.directory, flags, FILE_MODE)
 
     def openTable(self, name: str, flags: int, pageSize: int = 0) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
@@ -218,10 +268,10 @@ class Environment:
         table.set_flags(db.DB_CHKSUM)
         path = os.path.join(self._home.directory, name)
         if not flags & db.DB_CREATE and not os.path.exists(path):
-            raise HomeError(f"{path} is missing: restore it")
+            raise DamagedHome(f"{path} is missing: {ADVICE}")
         flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
         with self._ahead.logging:
-            table.open(name, None, db.DB_BTREE, flags, _FILE_MODE)
+            table.open(name, None, db.DB_BTREE, flags, FILE_MODE)
         table.set_get_returns_none(2)
         self._tables[table] = path
         return table
@@ -252,10 +302,24 @@ class Environment:
         collected as garbage, it would write the log that clients were told is lost.
         """
         if self._failure is None:
+            if isinstance(failure, DamagedStore):
+                failure = self._noted(failure)
             self._failure = failure
             with suppress(*ERRORS):
                 self._handle.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
         return self._failure
+
+    def _noted(self, failure: DamagedStore) -> DamagedStore:
+        """Write a failure down for the next start, and return it with advice."""
+        words = f"{failure}; restore HOME/memq from a backup, or use --skip-damaged"
+        try:
+            noteDamage(self._home.directory, failure)
+        except OSError as error:
+            words += f" (and it cannot be written down: {error})"
+        noted = DamagedStore(words)
+        # What there is to be done is no client's business.
+        noted.reply = failure.reply
+        return noted
 
     def refuseAfterFailure(self) -> None:
         """Raise the failure that was for good, if there was one.
@@ -285,7 +349,7 @@ class Environment:
         """Close the environment, and with it the tables; the log has it all."""
         environment, self._handle = self._handle, None
         if environment is not None:
-            _close(environment)
+            closeEnvironment(environment)
 
     def flush(self) -> None:
         """Write and sync the log.
@@ -315,16 +379,37 @@ class Environment:
 
     def _checkpoint(self, environment: Any) -> None:
         environment.txn_checkpoint(0)
+        self._checkpointAt = self._mark(environment)
+
+    def followLog(self) -> None:
+        """Move the marker into the file that is logged to, when that is another one.
+
+        What was synced behind the marker has no proof: so it is not behind by more than
+        a file and a second.
+
+        :raise StoreError: when that failed; a later call tries again.
+        """
+        self.refuseAfterFailure()
+        try:
+            if self._position().file != self._markedIn:
+                with self._ahead.logging:
+                    self._mark(self._handle)
+        except ERRORS as error:
+            raise self.error(error) from error
+
+    def _mark(self, environment: Any) -> tuple[int, int]:
+        """Sync the log, and put the marker on its last record; return where that is."""
         cursor = environment.log_cursor()
         (file, offset), record = cursor.last()
         cursor.close()
-        # The record may have come after the checkpoint: sync it as well.
+        # It may have come after a checkpoint.
         environment.log_flush()
         try:
             writeMarker(self._home.directory, Marker.of(file, offset, record))
         except OSError as error:
             raise StoreError(f"the marker cannot be written: {error}") from error
-        self._checkpointAt = (file, offset)
+        self._markedIn = file
+        return file, offset
 
     def trickle(self, percent: int) -> int:
         """Write changed pages until this much of the cache is clean.

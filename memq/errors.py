@@ -8,6 +8,10 @@ the person who started the server, never a traceback.
 
 from __future__ import annotations
 
+#: The exit status that says: a restart does not mend this, a person has to look
+#: (EX_CONFIG of sysexits.h).
+NEEDS_A_PERSON = 78
+
 
 class QueueError(Exception):
     """Say to a client that a command was not carried out."""
@@ -110,13 +114,28 @@ class DamagedMessage(StoreError):
 
 
 class StoreFailed(StoreError):
-    """The store cannot go on at all: the process has to end."""
+    """The store cannot go on at all: the process has to end.
+
+    :cvar status: the exit status; 1 where a restart may help.
+    """
 
     closes = True
+    status: int = 1
+
+
+class DamagedStore(StoreFailed):
+    """The store met bytes that are not what was once written, and cannot go on."""
+
+    status = NEEDS_A_PERSON
 
 
 class StartError(Exception):
-    """A start that cannot be: the message is one line that says what to do."""
+    """A start that cannot be: the message is one line that says what to do.
+
+    :cvar status: the exit status; 1 where a restart may help.
+    """
+
+    status: int = 1
 
 
 class OptionError(StartError):
@@ -128,8 +147,18 @@ class OptionError(StartError):
 
 
 class HomeError(StartError):
-    """A home directory that cannot be used: missing rights, held, or not ours."""
+    """A home directory that cannot be used now: held, no room, a failing disk."""
 
 
 class HomeHeld(HomeError):
     """A home directory that another process holds."""
+
+
+class UnusableHome(HomeError):
+    """A home that no restart makes usable: missing rights, or not ours to read."""
+
+    status = NEEDS_A_PERSON
+
+
+class DamagedHome(UnusableHome):
+    """A home with something damaged or missing; --skip-damaged reads the rest."""

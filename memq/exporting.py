@@ -16,12 +16,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.bdb import MESSAGE_KEY, PART_KEY, BDBStore
+from memq.bdb import BDBStore
 from memq.catalog import DamagedRow, Queue, unpackQueue
 from memq.environment import ERRORS, StoreSettings, db
 from memq.errors import HomeError
 from memq.exported import Begin, Body, End, QueueBegin, QueueEnd, packLine
 from memq.joined import JoinedTable
+from memq.keys import KEY, PART
 from memq.logread import isSettled
 from memq.marker import readMarker
 from memq.message import DamagedRecord, unpackPart, unpackRecord
@@ -146,9 +147,9 @@ class Reader:
     def _records(self, id: int, sequence: int) -> Iterator[tuple[int, bytes]]:
         """Yield numbers and records of a queue from a number on."""
         cursor = self._messages.cursor(None)
-        found = cursor.set_range(MESSAGE_KEY.pack(id, sequence))
+        found = cursor.set_range(KEY.pack(id, sequence))
         while found:
-            foundId, sequence = MESSAGE_KEY.unpack(found[0])
+            foundId, sequence = KEY.unpack(found[0])
             if foundId != id:
                 break
             yield sequence, found[1]
@@ -168,7 +169,7 @@ class Reader:
     def _largeBody(self, large: LargeBody) -> bytes:
         parts = []
         for number in range(large.parts):
-            record = self._messages.get(PART_KEY.pack(0, large.id, number))
+            record = self._messages.get(PART.pack(0, large.id, number))
             if record is None:
                 raise DamagedRecord(f"part {number} of its body is not there")
             parts.append(unpackPart(record))

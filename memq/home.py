@@ -19,14 +19,16 @@ and goes when the last of them ends, however it ends.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import pwd
 import re
 from contextlib import suppress
 
-from memq.errors import HomeError, HomeHeld
+from memq.errors import DamagedHome, HomeError, HomeHeld, UnusableHome
 from memq.files import replaceFile, syncDirectory
+from memq.swap import finishSwap
 
 #: The format that a new home begins with.
 FIRST_FORMAT = 1
@@ -35,6 +37,8 @@ FORMAT = 2
 
 #: MemcacheQ's list of queues; beside it, one of these makes a home MemcacheQ's.
 _QUEUE_LIST = "queue.list"
+#: What the system says where rights are missing, or a file system is read-only.
+RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _ENVIRONMENT_FILE = re.compile(r"log\.\d{10}|__db\.001")
 
 
@@ -45,6 +49,7 @@ class Home:
     :ivar directory: HOME/memq, where the store keeps its files.
     :ivar isNew: whether no store was finished in it yet; known after ``prepare``.
     :ivar format: the format of what is in it; known after ``prepare``.
+    :ivar damage: what ``prepare`` found damaged and let pass; None when nothing is.
     """
 
     def __init__(self, path: str) -> None:
@@ -53,14 +58,17 @@ class Home:
         self.directory = os.path.join(self.path, "memq")
         self.isNew = True
         self.format = FIRST_FORMAT
+        self.damage: DamagedHome | None = None
         self._lock: int | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, skipDamaged: bool = False) -> None:
         """Make what is missing, take the lock, and see whose files these are.
 
         Missing parents are made as the umask says, HOME for its user and group
         (0750), HOME/memq for its user alone (0700).
 
+        :param skipDamaged: whether to note that VERSION is damaged, in ``damage``,
+            instead of raising it.
         :raise HomeError: when this cannot be a home, or not now.
         """
         try:
@@ -68,10 +76,11 @@ class Home:
             _makeDirectory(self.path, 0o750)
             _makeDirectory(self.directory, 0o700)
             self._takeLock()
-            self._readVersion()
+            finishSwap(self.directory)
+            self._see(skipDamaged)
         except OSError as error:
             self.release()
-            raise self._error(self._whyNot(error)) from error
+            raise homeError(error)(self._words(self._whyNot(error))) from error
         except HomeError:
             self.release()
             raise
@@ -130,11 +139,22 @@ class Home:
             ) from None
         self.writePid()
 
-    def _readVersion(self) -> None:
+    def _see(self, skipDamaged: bool) -> None:
+        """Read VERSION; note that it is damaged, or refuse it."""
+        try:
+            self.readVersion()
+        except DamagedHome as error:
+            if not skipDamaged:
+                raise
+            self.isNew = False
+            self.damage = error
+
+    def readVersion(self) -> None:
         """Set ``isNew`` and ``format``.
 
         :raise HomeError: when the files are of a format that is not known.
         """
+        self.damage = None
         path = os.path.join(self.directory, "VERSION")
         try:
             with open(path, encoding="ascii", errors="replace") as file:
@@ -143,21 +163,26 @@ class Home:
             self.isNew = True
             return
         if not re.fullmatch("[1-9][0-9]{0,8}", text):
-            raise self._error(
+            why = (
                 f"{path} says {text!r}, which is no format of memq's; "
-                "bring that file back from a backup"
+                "bring that file back from a backup, or start with --skip-damaged"
             )
+            raise DamagedHome(self._words(why))
         if int(text) > FORMAT:
-            raise self._error(
+            why = (
                 f"written by a newer memq (format {text}, and this one reads "
                 f"{FORMAT}); start it with that one, or give another --home"
             )
+            raise UnusableHome(self._words(why))
         self.isNew = False
         self.format = int(text)
 
     def _error(self, why: str) -> HomeError:
         """Return the error that says ``why``, in one line."""
-        return HomeError(f"--home {self.path}: {why}")
+        return HomeError(self._words(why))
+
+    def _words(self, why: str) -> str:
+        return f"--home {self.path}: {why}"
 
     def _whyNot(self, error: OSError) -> str:
         """Say what the system refused, on which path, and to whom."""
@@ -167,6 +192,11 @@ class Home:
         except KeyError:
             user = str(os.geteuid())
         return f"cannot be used by user {user}: {where}: {error.strerror}"
+
+
+def homeError(error: OSError) -> type[HomeError]:
+    """Return the class of what is to be said: whether a restart may help."""
+    return UnusableHome if error.errno in RIGHTS else HomeError
 
 
 def _makeDirectory(path: str, mode: int) -> None:

@@ -14,7 +14,7 @@ import os
 from typing import NamedTuple
 from zlib import crc32
 
-from memq.errors import HomeError
+from memq.errors import DamagedHome
 from memq.files import overwriteFile, replaceFile
 
 _NAME = "safe"
@@ -63,8 +63,8 @@ def writeMarker(directory: str, marker: Marker) -> None:
 def readMarker(directory: str) -> Marker | None:
     """Return the marker, once the log file it points into was found long enough.
 
-    :return: None in a new directory.
-    :raise HomeError: when the marker cannot be read, or the log is cut before it.
+    :return: None when there is none.
+    :raise DamagedHome: when the marker cannot be read, or the log is cut before it.
     """
     path = os.path.join(directory, _NAME)
     try:
@@ -73,14 +73,17 @@ def readMarker(directory: str) -> Marker | None:
     except FileNotFoundError:
         return None
     if len(words) != 3 or not all(word.isdigit() for word in words):
-        raise HomeError(f"{path} is damaged: it should hold three numbers")
+        raise DamagedHome(
+            f"{path} is damaged: it should hold three numbers; "
+            "restore it, or start with --skip-damaged"
+        )
     marker = Marker(*map(int, words))
     log = os.path.join(directory, logName(marker.file))
     size = os.stat(log).st_size if os.path.exists(log) else -1
     if size <= marker.offset:
         state = "is missing" if size < 0 else f"has {size} bytes only"
-        raise HomeError(
+        raise DamagedHome(
             f"{log} {state}, but was synced up to byte {marker.offset}: "
-            "messages would be lost; restore the file"
+            "messages would be lost; restore the file, or start with --skip-damaged"
         )
     return marker

@@ -10,10 +10,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from memq.bdb import MESSAGE_KEY, QUEUE_KEY, TOMBSTONE, BDBStore
+from memq.bdb import BDBStore
 from memq.environment import ERRORS
 from memq.errors import StoreError
 from memq.imemq import QueueCount
+from memq.keys import ID, KEY, TOMBSTONE
 from memq.message import PART_SIZE, LargeBody, packLarge, packRecord
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class RestoringStore(BDBStore):
 
     def _newQueue(self, name: bytes) -> Queue:
         queue = self._catalog.newQueue(name)
-        self._entomb(QUEUE_KEY.pack(queue.id))
+        self._entomb(ID.pack(queue.id))
         return queue
 
     def addBody(self, body: bytes) -> LargeBody:
@@ -77,7 +78,7 @@ class RestoringStore(BDBStore):
                 self._exhume(body)
             else:
                 record = packRecord(flags, time, body)
-            key = MESSAGE_KEY.pack(queue.id, sequence)
+            key = KEY.pack(queue.id, sequence)
             self._messages.put(key, record, self._transaction)
             sequence += 1
         queue.nextSequence = sequence
@@ -92,7 +93,7 @@ class RestoringStore(BDBStore):
         self._transact(lambda: self._show(queue, pushed, taken))
 
     def _show(self, queue: Queue, pushed: int, taken: int) -> None:
-        tombstone = TOMBSTONE + QUEUE_KEY.pack(queue.id)
+        tombstone = TOMBSTONE + ID.pack(queue.id)
         self._queues.delete(tombstone, self._transaction)
         queue.pushed, queue.taken = pushed, taken
         self._catalog.show(queue)

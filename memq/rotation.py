@@ -102,6 +102,14 @@ def isFileName(name: str) -> bool:
     return _FILE.fullmatch(name) is not None
 
 
+def filesOf(row: bytes | None) -> set[str] | None:
+    """Return the names of the files that a row names, None when it cannot be read."""
+    try:
+        return set(map(fileName, unpackRow(row)))
+    except DamagedRow:
+        return None
+
+
 def _nothing() -> None:
     """Do nothing after a commit."""
 

@@ -68,7 +68,7 @@ class Listener(Protocol):
 class ExitStatus(Protocol):
     """The owner of the process's exit status."""
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, status: int) -> None:
         """Log why, stop the reactor, and exit with a status that is not 0."""
 
 
@@ -195,12 +195,15 @@ class QueueService(Service):
 
     def _ebNotStarted(self, failure: Failure) -> None:
         failure = _cause(failure)
-        if not failure.check(StartError):
+        status = 1
+        if isinstance(failure.value, StartError):
+            status = failure.value.status
+        else:
             _log.failure("The start failed in a way that nobody foresaw", failure)
-        self._exitStatus.fail(failure.getErrorMessage())
+        self._exitStatus.fail(failure.getErrorMessage(), status)
 
     def _failed(self, error: StoreFailed) -> None:
-        self._exitStatus.fail(str(error))
+        self._exitStatus.fail(str(error), error.status)
 
     def stopService(self) -> Deferred[None]:
         """Answer what was taken, then close everything in order."""

@@ -2,7 +2,7 @@
 
 All that a person can have got wrong is looked at here, while there is still a
 terminal to say so on: the options, the user, the home and its lock, the ports,
-the log file.  Each mistake is one line on standard error and exit status 1.
+the log file.  Each mistake is one line on standard error and an exit status.
 Berkeley DB is opened later, in the process that is left after a daemon's forks.
 
 The reactor is imported in ``makeService`` and nowhere else.
@@ -11,6 +11,7 @@ The reactor is imported in ``makeService`` and nowhere else.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import ExitStack
 from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
@@ -41,6 +42,7 @@ from memq.process import (
     raiseFileLimit,
     sparePermanent,
 )
+from memq.salvage import Salvage
 from memq.service import QueueService
 from memq.sizes import Sizes, sizesFor
 from memq.statistics import Statistics
@@ -70,7 +72,10 @@ def makeService(options: Options) -> ProcessService:
     try:
         return _makeService(options, cast("Any", reactor), options.parent or {})
     except StartError as error:
-        raise SystemExit(f"memq: {error}") from None
+        if error.status == 1:
+            raise SystemExit(f"memq: {error}") from None
+        print(f"memq: {error}", file=sys.stderr)
+        raise SystemExit(error.status) from None
 
 
 def _makeService(
@@ -87,7 +92,8 @@ def _makeService(
         if options["store"] == "bdb":
             home = Home(options["home"])
             undo.callback(home.release)
-            runAsEffectiveUser(*owner, home.prepare)
+            skipDamaged = bool(options["skip-damaged"])
+            runAsEffectiveUser(*owner, home.prepare, skipDamaged)
         listeners = _listeners(options, reactor, owner, undo)
         log = chooseLog(twistd, bool(options["log-stderr"]), owner)
         undo.pop_all()
@@ -224,7 +230,15 @@ def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
         tableAhead=sizes.tableAhead,
         leastFile=sizes.leastFile,
     )
-    return BDBStore(home, settings)
+    salvage = None
+    if options["skip-damaged"]:
+        salvage = Salvage(home, settings, _say)
+    return BDBStore(home, settings, _say, salvage)
+
+
+def _say(line: str) -> None:
+    """Log what a person should know of a start."""
+    _log.warn("{line}", line=line)
 
 
 def _upkeepSettings(options: Options, sizes: Sizes) -> UpkeepSettings:

@@ -9,7 +9,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
-from memq.errors import OptionError, StartError, StoreError, StoreFailed
+from memq.errors import (
+    DamagedHome,
+    DamagedStore,
+    OptionError,
+    StartError,
+    StoreError,
+    StoreFailed,
+)
 from memq.service import (
     DRAIN_SECONDS,
     QUICK_FLUSH,
@@ -69,10 +76,12 @@ class FakeExitStatus:
     def __init__(self) -> None:
         """Have none yet."""
         self.reasons: list[str] = []
+        self.status = 0
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, status: int) -> None:
         """Note it."""
         self.reasons.append(reason)
+        self.status = status
 
 
 class ServiceTestCase(SteppedTestCase):
@@ -253,6 +262,21 @@ class StartTests(ServiceTestCase):
             client.talk(b"set q 0 0 1\r\nx\r\n"), b"SERVER_ERROR the disk is gone\r\n"
         )
         self.assertEqual(self.exitStatus.reasons, ["the disk is gone"])
+        self.assertEqual(self.exitStatus.status, 1)
+
+    def test_damage(self) -> None:
+        """One that met something damaged ends it with a status that says so."""
+        client = self.start()
+        self.store.refuse("flush", DamagedStore("page 5"))
+        client.talk(b"set q 0 0 1\r\nx\r\n")
+        self.assertEqual(self.exitStatus.status, 78)
+
+    def test_damagedHome(self) -> None:
+        """So does a home that cannot be opened for that."""
+        self.store.refuse("open", DamagedHome("page 5"))
+        self.start()
+        self.assertEqual(self.exitStatus.reasons, ["page 5"])
+        self.assertEqual(self.exitStatus.status, 78)
 
 
 class StopTests(ServiceTestCase):

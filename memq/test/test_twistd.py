@@ -177,14 +177,14 @@ class ForegroundTests(SynchronousTestCase):
         self.assertNotIn("Traceback", ended.stdout + ended.stderr)
 
     def test_damagedHome(self) -> None:
-        """A home that cannot be opened ends the start with one line and status 1."""
+        """A home that is damaged ends the start with one line and status 78."""
         server = self.start()
         server.talk(b"set q 0 0 1\r\nx\r\nquit\r\n")
         self.assertEqual(server.stop(), 0)
         log = os.path.join(self.home, "memq", "log.0000000001")
         os.unlink(log)
         ended = run(*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0")
-        self.assertEqual(ended.returncode, 1)
+        self.assertEqual(ended.returncode, 78)
         self.assertIn(f"{log} is missing", ended.stdout)
         self.assertNotIn("Traceback", ended.stdout + ended.stderr)
 

@@ -1,0 +1,19 @@
+"""The keys under which the store keeps things, drawn in :mod:`memq.bdb`."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+#: Of a message: id of its queue, sequence number.  Also what the keys of the parts of
+#: a body begin with: 0, id of the body.
+KEY = Struct(">IQ")
+#: What the keys of a queue's messages begin with: its id.
+ID = Struct(">I")
+#: Of a part: 0, id of the body, number of the part.
+PART = Struct(">IQI")
+
+#: In the table of queues: the id that the next queue gets; what the keys of tombstones
+#: and of damaged records begin with.
+NEXT_ID = b"\0next-id"
+TOMBSTONE = b"\0deleted"
+DAMAGED = b"\0damaged"

@@ -1,0 +1,289 @@
+"""New tables, made of what could be read of damaged ones.
+
+Keys stay as they are, so order, ids and sequence numbers do too, and it does not matter
+in which order records come.  Counts are made to fit what is there: messages that are
+missing count as taken.
+
+What cannot be put where it was is not thrown away: messages of a queue whose row is
+gone go to a queue called ``unknown.ID``, and a large message with a part missing is set
+aside, as a get would do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.catalog import DamagedRow, Queue, unpackQueue
+from memq.environment import db
+from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE
+from memq.message import DamagedRecord, LargeBody, unpackPart, unpackRecord
+from memq.rotation import ROW
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from memq.environment import Environment
+    from memq.treefile import Record
+
+#: Records and bytes of them in one transaction, and bytes of log before a checkpoint.
+_BATCH = 1000
+_BATCH_BYTES = 1024 * 1024
+_CHECKPOINT = 32 * 1024 * 1024
+
+
+class _Row(NamedTuple):
+    """A row as it was found; the better one of two with the same key is the larger."""
+
+    isSound: bool
+    lsn: tuple[int, int]
+    value: bytes
+
+
+def _largeOf(key: bytes, value: bytes) -> LargeBody | None:
+    """Return what a record says of a body in parts, None if it has none."""
+    if len(key) != KEY.size:
+        return None
+    try:
+        id, sequence = KEY.unpack(key)
+        return unpackRecord(id, sequence, value).large
+    except DamagedRecord:
+        # It stays where it is; a get sets it aside, and says so.
+        return None
+
+
+class Rebuild:
+    """New tables in an environment.
+
+    :ivar lost: a line for each thing that is not as it was.
+    :ivar missing: how many messages are known to be missing.
+    """
+
+    def __init__(self, environment: Environment, pageSize: int) -> None:
+        """Make the tables in an environment that is open and new."""
+        self.lost: list[str] = []
+        self.missing = 0
+        self._environment = environment
+        self._queues = environment.openTable("queues", db.DB_CREATE, pageSize)
+        self._messages = environment.openTable("messages", db.DB_CREATE, pageSize)
+        self._rows: dict[bytes, _Row] = {}
+        self._byId: dict[int, Queue] = {}
+        self._nextId = 1
+        #: The rows that are kept as they are: damaged records and tombstones.
+        self._others: dict[bytes, bytes] = {}
+        self._large: dict[bytes, LargeBody] = {}
+        self._parts: dict[int, set[int]] = {}
+        self._counts: Counter[int] = Counter()
+        self._next: dict[int, int] = {}
+
+    # First the table of queues.
+
+    def addRow(self, record: Record, isSound: bool) -> None:
+        """Take a row."""
+        if record.value is None:
+            self.lost.append(f"the row {record.key!r} of the queues cannot be read")
+            return
+        row = _Row(isSound, record.lsn, record.value)
+        self._rows[record.key] = max(row, self._rows.get(record.key, row))
+
+    def row(self, key: bytes) -> bytes | None:
+        """Return a row that was taken."""
+        row = self._rows.get(key)
+        return None if row is None else row.value
+
+    def closeRows(self) -> None:
+        """Make queues of the rows, once all of them are taken."""
+        rows = sorted(self._rows.items(), key=lambda item: item[1], reverse=True)
+        for key, row in rows:
+            if key == NEXT_ID and len(row.value) == ID.size:
+                (self._nextId,) = ID.unpack(row.value)
+            elif key.startswith((TOMBSTONE, DAMAGED)):
+                self._others[key] = row.value
+            elif key[:1] > b"\0":
+                self._addQueue(key, row)
+            elif key != ROW:
+                self.lost.append(f"the row {key!r} of the queues says nothing")
+
+    def _addQueue(self, name: bytes, row: _Row) -> None:
+        try:
+            queue = unpackQueue(name, row.value)
+        except DamagedRow as error:
+            self.lost.append(str(error))
+            return
+        if queue.id == 0 or queue.id in self._byId:
+            self.lost.append(f"the row of queue {name!r} has an id that is not its own")
+            return
+        if not row.isSound:
+            self.lost.append(
+                f"the row of queue {name!r} stood on a damaged page; its name and "
+                "counts may be wrong"
+            )
+        self._byId[queue.id] = queue
+
+    # Then the messages.
+
+    def isPlausible(self, record: Record) -> bool:
+        """Return whether bytes of a damaged page are a message, or a part of one."""
+        key, value = record.key, record.value
+        if value is None:
+            return False
+        try:
+            if len(key) == PART.size:
+                unpackPart(value)
+                return key.startswith(ID.pack(0))
+            if len(key) != KEY.size:
+                return False
+            id, sequence = KEY.unpack(key)
+            unpackRecord(id, sequence, value)
+        except DamagedRecord:
+            return False
+        queue = self._byId.get(id)
+        return queue is not None and bool(sequence < queue.nextSequence)
+
+    def addMessages(self, records: Iterable[Record], say: Callable[[int], None]) -> int:
+        """Put records into the new table, but for those that are there already.
+
+        :param say: is told how many there were, after each batch.
+        :return: how many there were.
+        """
+        total = size = count = 0
+        transaction = self._environment.begin()
+        for key, value, _ in records:
+            total += 1
+            if value is None or self._messages.exists(key, transaction):
+                continue
+            if len(key) not in (KEY.size, PART.size):
+                self.lost.append(f"the key {key!r} of a message says nothing")
+                continue
+            self._messages.put(key, value, transaction)
+            self._noteLarge(key, value)
+            count, size = count + 1, size + len(value)
+            if count >= _BATCH or size >= _BATCH_BYTES:
+                transaction.commit(db.DB_TXN_NOSYNC)
+                say(total)
+                self._bound()
+                transaction = self._environment.begin()
+                count = size = 0
+        transaction.commit(db.DB_TXN_NOSYNC)
+        return total
+
+    def _bound(self) -> None:
+        """Keep the log of the new tables small."""
+        if self._environment.logged() >= _CHECKPOINT:
+            self._environment.checkpoint()
+            self._environment.removeLogs()
+
+    def _noteLarge(self, key: bytes, value: bytes) -> None:
+        large = _largeOf(key, value)
+        if large is not None:
+            self._large[key] = large
+
+    # Then all of it is made to fit.
+
+    def finish(self) -> None:
+        """Write the table of queues."""
+        self._count()
+        transaction = self._environment.begin()
+        self._setAside(transaction)
+        self._nameUnknown()
+        for queue in self._byId.values():
+            self._fit(queue)
+            self._queues.put(queue.name, queue.pack(), transaction)
+        self._tidyTombstones()
+        for key, value in self._others.items():
+            self._queues.put(key, value, transaction)
+        ids = [*self._byId, *self._buried(), self._nextId - 1]
+        self._queues.put(NEXT_ID, ID.pack(max(ids) + 1), transaction)
+        transaction.commit(db.DB_TXN_NOSYNC)
+
+    def _count(self) -> None:
+        """Count what is in the new table, in the order of keys."""
+        cursor = self._messages.cursor()
+        found = cursor.set_range(b"", dlen=0, doff=0)
+        while found:
+            key = found[0]
+            if len(key) == PART.size:
+                _, body, number = PART.unpack(key)
+                self._parts.setdefault(body, set()).add(number)
+            else:
+                id, sequence = KEY.unpack(key)
+                self._counts[id] += 1
+                self._next[id] = sequence + 1
+            found = cursor.next(dlen=0, doff=0)
+        cursor.close()
+
+    def _setAside(self, transaction: Any) -> None:
+        """Set aside large messages that have not all of their parts."""
+        for key, large in list(self._large.items()):
+            lacking = large.parts - len(self._parts.get(large.id, ()))
+            if lacking:
+                id, sequence = KEY.unpack(key)
+                record = self._messages.get(key, txn=transaction)
+                self._messages.delete(key, transaction)
+                self._others[DAMAGED + key] = record
+                self._counts[id] -= 1
+                self.lost.append(
+                    f"message {sequence} of {self._name(id)} lacks {lacking} of its "
+                    f"{large.parts} parts, and is set aside"
+                )
+
+    def _name(self, id: int) -> str:
+        queue = self._byId.get(id)
+        return (
+            f"the queue with the id {id}" if queue is None else f"queue {queue.name!r}"
+        )
+
+    def _buried(self) -> set[int]:
+        """Return the ids of queues that are deleted, and not removed yet."""
+        size = len(TOMBSTONE) + ID.size
+        keys = [key for key in self._others if key.startswith(TOMBSTONE)]
+        return {ID.unpack(key[-ID.size :])[0] for key in keys if len(key) == size}
+
+    def _nameUnknown(self) -> None:
+        """Give names to queues that have messages, but no row."""
+        for id in sorted(self._counts.keys() - self._byId.keys() - self._buried()):
+            name = b"unknown.%d" % id
+            names = {queue.name for queue in self._byId.values()}
+            while name in names:
+                name += b"x"
+            count = self._counts[id]
+            if count:
+                self._byId[id] = Queue(name, id, self._next[id], count, 0)
+                self.lost.append(
+                    f"the row of the queue with the id {id} is gone: its {count} "
+                    f"messages are in queue {name!r}"
+                )
+
+    def _fit(self, queue: Queue) -> None:
+        """Make the counts of a queue fit what is there."""
+        there = self._counts[queue.id]
+        waiting = queue.pushed - queue.taken
+        if there < waiting:
+            self.missing += waiting - there
+            self.lost.append(
+                f"queue {queue.name!r}: {waiting - there} of {waiting} messages are "
+                "missing"
+            )
+        elif there > waiting:
+            self.lost.append(
+                f"queue {queue.name!r} has {there - waiting} messages more than its "
+                "row says: they may have been taken before"
+            )
+        queue.pushed = max(queue.pushed, there)
+        queue.taken = queue.pushed - there
+        queue.nextSequence = max(queue.nextSequence, self._next.get(queue.id, 0))
+
+    def _tidyTombstones(self) -> None:
+        """Let no tombstone stand over what is there, and one over each orphan."""
+        aside = [
+            _largeOf(key.removeprefix(DAMAGED), value)
+            for key, value in self._others.items()
+            if key.startswith(DAMAGED)
+        ]
+        used = {large.id for large in [*self._large.values(), *aside] if large}
+        for id in self._byId:
+            self._others.pop(TOMBSTONE + ID.pack(id), None)
+        for body in used:
+            self._others.pop(TOMBSTONE + KEY.pack(0, body), None)
+        for body in self._parts.keys() - used:
+            self._others.setdefault(TOMBSTONE + KEY.pack(0, body), b"")
