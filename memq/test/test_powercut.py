@@ -111,7 +111,7 @@ class PowerCutTests(SynchronousTestCase):
         cuts = PowerCuts(run, path, self.seed, noSync=False)
         damaged = {"VERSION": b"1\n", "safe": b"not a marker"}
         self.patch(cuts, "after", lambda number: damaged)
-        self.assertIn(f"see {path}-9: HomeError: ", cuts.try_(9))
+        self.assertIn(f"see {path}-9: DamagedHome: ", cuts.try_(9))
         self.assertEqual(readFiles(f"{path}-9/memq"), damaged)
 
     def test_disk(self) -> None:
