@@ -199,6 +199,7 @@ FLAGS = (
     Flag("auto-remove-logs", "R", "remove log files that are done with (the default)"),
     Flag("keep-logs", None, "keep them, whatever else is said"),
     Flag("enable-flush-all", None, "let clients empty all queues with flush_all"),
+    Flag("skip-damaged", None, "start with what can be read, and list what could not"),
     Flag("log-stderr", None, "log to standard error, as a daemon too"),
 )
 

@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.python.util import runAsEffectiveUser
 
-from memq.bdb import BDBStore
+from memq.adopt import Adoption
 from memq.broker import Broker
 from memq.environment import StoreSettings
 from memq.errors import StartError
@@ -41,6 +41,7 @@ from memq.process import (
 )
 from memq.service import QueueService
 from memq.sizes import Sizes, sizesFor
+from memq.staging import StagingStore
 from memq.statistics import Statistics
 from memq.upkeep import Upkeep, UpkeepSettings
 
@@ -179,7 +180,33 @@ def _queueService(
         flushPool=ThreadPool(1, 1, "memq-flush"),
         workPool=workPool,
         settled=sparePermanent,
+        takeover=_takeover(options, reactor, home, store, sizes),
     )
+
+
+def _takeover(
+    options: Options,
+    reactor: Any,
+    home: Home | None,
+    store: IQueueStore,
+    sizes: Sizes,
+) -> Adoption | None:
+    """Return what takes over the files of a MemcacheQ, where there may be some."""
+    if home is None or not isinstance(store, StagingStore):
+        return None
+    return Adoption(
+        home,
+        store,
+        partial(reactor.callFromThread, _say),
+        skipDamaged=bool(options["skip-damaged"]),
+        keepLogs=bool(options["keep-logs"]),
+        volume=sizes.checkpointVolume,
+    )
+
+
+def _say(line: str) -> None:
+    """Log a line."""
+    _log.info("{line}", line=line)
 
 
 def _sizes(options: Options, home: Home | None) -> Sizes:
@@ -211,7 +238,7 @@ def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
         noSync=bool(options["no-sync"]),
         logFile=sizes.logFile,
     )
-    return BDBStore(home, settings)
+    return StagingStore(home, settings)
 
 
 def _upkeepSettings(options: Options, sizes: Sizes) -> UpkeepSettings:
