@@ -15,7 +15,7 @@ In order:
 3. If the old files are as they were, the queues get their rows and counts.  That is
    synced.
 4. Messages of queues that memq had already move behind those.
-5. The old files are removed, those of damaged queues kept in HOME/memq.
+5. The old files are removed, or kept in HOME/memq if some were damaged.
 
 Killed or interrupted before 3, the next start goes on with the next batch, unless a
 MemcacheQ has worked on the directory meanwhile: then it begins again.  After 3, the
@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memq.catalog import DamagedRow
 from memq.errors import HomeError, StoreError
-from memq.files import syncDirectory, syncFile
 from memq.memcacheqcopy import Copy
 from memq.memcacheqdir import LIST, OldDirectory, findOld
 from memq.memcacheqfile import NUMBERS, Damage, DamagedQueue, OldMessage, QueueFile
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
 
     from memq.home import Home
     from memq.memcacheqcopy import OldCount
-    from memq.memcacheqdir import OldFile
 
 #: The most messages and bytes of a transaction.
 BATCH = 1000
@@ -164,9 +162,23 @@ def unspeakable(name: bytes) -> bool:
     return _UNSPEAKABLE.search(name) is not None
 
 
+def strays(old: OldDirectory, copy: Copy, listed: list[OldCount]) -> list[str]:
+    """Return what to say of files of queues that are not in the list.
+
+    MemcacheQ lists a queue when it makes the file.  So what the list has is older than
+    what the files have: perhaps the log, in which it was, was damaged.
+    """
+    names = old.strays([count.name for count in listed])
+    return [
+        f"{old.words(name)} is of a queue that is not in {os.fsdecode(LIST)}"
+        for name in names
+        if not copy.hasRemoved(name)
+    ]
+
+
 def _refusal(why: str) -> HomeError:
     return HomeError(
-        f"{why}; bring it back, or start with --skip-damaged to take over what can "
+        f"{why}; put that right, or start with --skip-damaged to take over what can "
         "be read"
     )
 
@@ -258,7 +270,7 @@ class Adoption:
                 "taken over; bring them back, or start with --skip-damaged to keep "
                 "that part"
             )
-        self._store.finishAdoption({}, [], [])
+        self._store.finishAdoption({}, [], isKept=False)
         return self._taken()
 
     def _taken(self) -> AdoptionState:
@@ -274,7 +286,7 @@ class Adoption:
         """Stage everything, and make it memq's."""
         fingerprint = old.fingerprint()
         self._recover(copy)
-        queues, damaged = self._open(copy)
+        queues, isDamaged = self._open(old, copy)
         self._begin(state, fingerprint)
         staged = self._store.staged()
         self._announce(queues, staged)
@@ -284,10 +296,11 @@ class Adoption:
             row = self._takeQueue(found, staged.get(name))
             counts[name] = found.counts(row.messages)
             if row.damaged:
-                damaged.add(name)
+                isDamaged = True
                 self._say(f"{row.damaged} records of queue {name!r} are damaged")
         self._refuseChanged(fingerprint)
-        self._store.finishAdoption(counts, *self._files(old, copy, damaged))
+        files = old.look(old.logs + old.regions + old.data)
+        self._store.finishAdoption(counts, files, isDamaged)
         messages = sum(pushed - taken for pushed, taken in counts.values())
         self._say(f"{len(counts)} queues with {messages} messages are taken over")
         return self._taken()
@@ -317,23 +330,24 @@ class Adoption:
             self._say("MemcacheQ's files were changed meanwhile: it all begins again")
             self._store.beginAdoption(fingerprint)
 
-    def _open(self, copy: Copy) -> tuple[list[Found], set[bytes]]:
-        """Return the queues, and the names of those that cannot be opened.
+    def _open(self, old: OldDirectory, copy: Copy) -> tuple[list[Found], bool]:
+        """Return the queues, and whether there are some that cannot be opened.
 
-        :raise memq.errors.HomeError: when there are such.
+        :raise memq.errors.HomeError: when there are, and that is not to be skipped.
         """
         queues = []
-        damaged = {}
-        for count in copy.queues():
+        listed = copy.queues()
+        why = copy.damage + strays(old, copy, listed)
+        for count in listed:
             try:
                 queues.append(Found(count, copy.queueFile(count.name)))
             except DamagedQueue as error:
-                damaged[count.name] = str(error)
-        if damaged and not self._skipDamaged:
-            raise _refusal("; ".join(damaged.values()))
-        for why in damaged.values():
-            self._say(f"Left out: {why}")
-        return queues, set(damaged)
+                why.append(str(error))
+        if why and not self._skipDamaged:
+            raise _refusal("; ".join(why))
+        for line in why:
+            self._say(f"Left out: {line}")
+        return queues, bool(why)
 
     def _announce(self, queues: list[Found], staged: dict[bytes, Staged]) -> None:
         """Say what is to be done, and refuse it if there is no room for that."""
@@ -442,23 +456,6 @@ class Adoption:
                 "taken over: stop whatever works on them, and start again"
             )
 
-    def _files(
-        self, old: OldDirectory, copy: Copy, damaged: set[bytes]
-    ) -> tuple[list[OldFile], list[OldFile]]:
-        """Return which files are to be removed, and which of them to be kept aside."""
-        kept = [name for queue in damaged for name in old.filesOf(queue)]
-        done = {LIST, *old.logs, *old.regions, *kept}
-        for queue in copy.queues():
-            done.update(old.filesOf(queue.name))
-        for name in old.data:
-            if name in done:
-                continue
-            if OldDirectory.isRemains(name) or copy.hasRemoved(name):
-                done.add(name)
-            else:
-                self._say(f"{old.words(name)} is in no list of queues, and stays")
-        return old.look(sorted(done)), old.look(kept)
-
     def _finish(self, state: AdoptionState) -> None:
         """Do what is left when the queues are here."""
         for name, staged in self._store.staged().items():
@@ -468,27 +465,14 @@ class Adoption:
         self._store.flush()
         # Nothing of the old files is to be needed again, not even by a recovery.
         self._store.checkpoint()
+        aside = None
+        if state.isKept:
+            aside = os.path.join(self._home.directory, ASIDE)
+            os.makedirs(aside, 0o700, exist_ok=True)
         old = OldDirectory(os.fsencode(self._home.path))
-        copy = Copy(old, self._copyPath)
-        self._keepAside(copy, state.kept)
-        old.remove(state.files)
-        copy.remove()
+        old.remove(state.files, aside)
+        Copy(old, self._copyPath).remove()
         self._store.endAdoption()
         self._store.flush()
-        self._say("MemcacheQ's files are removed")
-
-    def _keepAside(self, copy: Copy, files: list[OldFile]) -> None:
-        """Move files where nobody reads them, but a person can."""
-        if not files:
-            return
-        aside = os.path.join(self._home.directory, ASIDE)
-        os.makedirs(aside, 0o700, exist_ok=True)
-        for name in (file.name for file in files):
-            path = copy.fileOf(name)
-            # It is there already if a crash came in between.
-            if os.path.exists(path):
-                syncFile(os.fsdecode(path))
-                target = os.path.join(os.fsencode(aside), copy.nameInside(name))
-                os.replace(path, target)
-        syncDirectory(aside)
-        self._say(f"The files of damaged queues are kept in {aside}")
+        done = "removed" if aside is None else f"kept in {aside}: some were damaged"
+        self._say(f"MemcacheQ's files are {done}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from twisted.python import usage
 
 from memq import __version__
-from memq.adopt import Adoption, Found, megabytes, roomNeeded, storedBytes
+from memq.adopt import Adoption, Found, megabytes, roomNeeded, storedBytes, strays
 from memq.environment import StoreSettings
 from memq.errors import HomeError, StartError
 from memq.home import Home
@@ -144,10 +144,12 @@ def _show(old: OldDirectory) -> bool:
                 "TMPDIR to a directory with more room"
             )
         copy.finish(lambda size: None)
-        shown = [_showQueue(copy, listed) for listed in copy.queues()]
+        listed = copy.queues()
+        shown = [_showQueue(copy, count) for count in listed]
         messages = sum(messages for messages, _, _ in shown)
         size = sum(size for _, size, _ in shown)
-        damage = [line for _, _, lines in shown for line in lines]
+        damage = copy.damage + strays(old, copy, listed)
+        damage += [line for _, _, lines in shown for line in lines]
         need = roomNeeded(size, copy.bytes)
     _say(f"{len(shown)} queues with {messages} messages")
     _say(

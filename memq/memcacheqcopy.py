@@ -10,10 +10,13 @@ MemcacheQ ended, which the log tells:
 - It was killed: what is in the log may be nowhere else.  Everything is copied, and read
   from the copy.  Where the file system can do that, the copies share their blocks
   with the originals, and take no room.
-- There is no log.  Somebody has recovered the directory and taken it away, as must be
-  done with logs of an older Berkeley DB.  The files are read where they are.
+- It was recovered since, or there is no log: all files are read where they are.
 
 Recovery writes to the last log file only; of the others it gets a link.
+
+Berkeley DB 5.3 recovers logs from version 17 on, which 5.0 writes.  It opens those from
+14 to 16 as well, without an error, but then it left what was in them out; so these
+are refused unless there is nothing to recover.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.environment import ERRORS, db, storeError
 from memq.errors import HomeError
-from memq.memcacheqdir import LIST, LOG_VERSION, MOVED
+from memq.marker import logName
+from memq.memcacheqdir import LIST, MOVED
 from memq.memcacheqfile import QueueFile
+from memq.memcacheqlog import End, goesOn, readEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,16 +43,8 @@ if TYPE_CHECKING:
 _LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 _RECOVERY_FLAGS = _LOG_FLAGS | db.DB_RECOVER | db.DB_INIT_MPOOL | db.DB_INIT_TXN
 
-#: Records of the log: the type of each stands at its beginning (u32).
-_TYPE = Struct("<I")
-_REGISTER, _CHECKPOINT, _RECYCLE = 2, 11, 14
-#: Of a checkpoint: where a recovery begins.
-_BEGIN = Struct("<16xII")
-#: Of a file that was opened or closed: which of both, and the length of its name; after
-#: name and id, each with a length, its number in the log.
-_OPENED = Struct("<16xII")
-_LENGTH = Struct("<I")
-_CLOSED = (2, 5)
+#: The oldest version of the log that is recovered.
+_OLDEST = 17
 
 _COUNTS = Struct("<qq")
 
@@ -74,6 +71,7 @@ class Copy:
 
     :ivar isWhole: whether the files of queues are in it as well.
     :ivar bytes: about how many bytes it takes when it is whole.
+    :ivar damage: what is wrong with the log, if anything is.
     """
 
     def __init__(self, old: OldDirectory, path: str) -> None:
@@ -82,11 +80,14 @@ class Copy:
         self._path = path
         self.isWhole = False
         self.bytes = 0
+        self.damage: list[str] = []
+        self._isRecovered = True
 
     def begin(self) -> None:
         """Copy the list and the log, and see what else there is to copy.
 
         :raise OSError: when that cannot be.
+        :raise memq.errors.HomeError: when it will not be recovered.
         """
         self.remove()
         os.mkdir(self._path, 0o700)
@@ -95,11 +96,46 @@ class Copy:
             os.symlink(self._old.where(name), self._where(name))
         for name in self._old.logs[-1:]:
             self._copyFile(name, lambda size: None)
-            self.isWhole = not self._wasStopped()
+            self._seeEnd()
         if self.isWhole and not clones:
             names = self._old.data + self._old.logs
             found = (os.lstat(self._old.where(name)) for name in names)
             self.bytes = sum(file.st_blocks * 512 for file in found)
+
+    def _seeEnd(self) -> None:
+        """See how MemcacheQ ended."""
+        end = End()
+        environment = db.DBEnv()
+        # What is wrong with it is for the recovery to say.
+        with suppress(*ERRORS):
+            environment.open(self._path, _LOG_FLAGS, 0o600)
+            with closing(environment.log_cursor()) as cursor:
+                end = readEnd(cursor)
+        _close(environment)
+        self._isRecovered = end.listIsComplete and not end.isKilled
+        self.isWhole = end.isKilled
+        version = self._old.logVersion
+        if not self._isRecovered and version is not None and version < _OLDEST:
+            raise self._refusal(f"Berkeley DB 5.3 does not recover version {version}")
+        if end.file:
+            self._lookBehind(end)
+
+    def _lookBehind(self, end: End) -> None:
+        """See whether the log goes on behind what is taken for its end."""
+        # Where it is damaged in an earlier file, recovery fails.
+        name = os.fsencode(logName(end.file))
+        if goesOn(self._old.where(name), end.offset):
+            self.damage.append(
+                f"{self._old.words(name)} is damaged at byte {end.offset}, and what "
+                "follows cannot be recovered"
+            )
+
+    def _refusal(self, why: str) -> HomeError:
+        directory = os.fsdecode(self._old.path)
+        return HomeError(
+            f"{self._old.words(self._old.logs[-1])}: {why}; {directory} is as it was: "
+            f"run db_recover -h {directory} of the version that wrote it, and try again"
+        )
 
     def _where(self, name: bytes) -> bytes:
         return os.path.join(os.fsencode(self._path), name)
@@ -115,7 +151,7 @@ class Copy:
             for name in self._old.data:
                 if name != LIST:
                     self._copyFile(name, tick)
-        if self._old.logs:
+        if not self._isRecovered:
             self._recover()
 
     def _recover(self) -> None:
@@ -124,12 +160,8 @@ class Copy:
             environment.open(self._path, _RECOVERY_FLAGS, 0o600)
             environment.txn_checkpoint(0, 0, db.DB_FORCE)
         except ERRORS as error:
-            directory = os.fsdecode(self._old.path)
-            raise HomeError(
-                f"{self._old.words(self._old.logs[-1])}: Berkeley DB 5.3 cannot recover"
-                f" a copy of it: {storeError(error)}; {directory} is as it was: run "
-                f"db_recover -h {directory} of the version that wrote it, and try again"
-            ) from error
+            why = f"Berkeley DB 5.3 cannot recover a copy of it: {storeError(error)}"
+            raise self._refusal(why) from error
         finally:
             _close(environment)
 
@@ -176,11 +208,6 @@ class Copy:
         """Return whether the recovery has removed a file, which a kill had left."""
         return self.isWhole and not os.path.exists(self._where(self.nameInside(name)))
 
-    def fileOf(self, name: bytes) -> bytes:
-        """Return the path of the copy of a file, or of itself if there is none."""
-        copy = self._where(self.nameInside(name))
-        return copy if os.path.exists(copy) else self._old.where(name)
-
     @staticmethod
     def nameInside(name: bytes) -> bytes:
         """Return the name that the log knows a file by."""
@@ -201,73 +228,8 @@ class Copy:
                 tick(size)
         return False
 
-    def _wasStopped(self) -> bool:
-        """Return whether no file of a queue was open when the log ended."""
-        if self._old.logVersion != LOG_VERSION:
-            return False
-        environment = db.DBEnv()
-        try:
-            environment.open(self._path, _LOG_FLAGS, 0o600)
-            with closing(environment.log_cursor()) as cursor:
-                return _isComplete(cursor)
-        except ERRORS:
-            # Recovery will say what is wrong.
-            return False
-        finally:
-            _close(environment)
-
 
 def _close(handle: Any) -> None:
     """Close a table or an environment, however damaged it is."""
     with suppress(*ERRORS):
         handle.close()
-
-
-def _step(move: Callable[[], Any]) -> Any:
-    """Move a cursor; None at the end, which the bindings tell in two ways."""
-    try:
-        return move()
-    except db.DBNotFoundError:
-        return None
-
-
-def _typeOf(record: bytes) -> int:
-    (kind,) = _TYPE.unpack_from(record)
-    return int(kind)
-
-
-def _isComplete(cursor: Any) -> bool:
-    """Return whether all that a log says of queues is in their files.
-
-    So it is when each file was closed, which writes it, or when nothing was changed
-    after the last checkpoint had begun.
-    """
-    found = cursor.last()
-    while found and _typeOf(found[1]) != _CHECKPOINT:
-        found = _step(cursor.prev)
-    found = cursor.set(_BEGIN.unpack_from(found[1])) if found else cursor.first()
-    areOpen = set()
-    isChanged = False
-    while found:
-        record = found[1]
-        kind = _typeOf(record)
-        if kind == _REGISTER:
-            isClosed, name, number = _registered(record)
-            if isClosed:
-                areOpen.discard(number)
-            elif name != LIST:
-                areOpen.add(number)
-        elif kind not in (_CHECKPOINT, _RECYCLE):
-            isChanged = True
-        found = _step(cursor.next)
-    return not (areOpen and isChanged)
-
-
-def _registered(record: bytes) -> tuple[bool, bytes, bytes]:
-    """Return whether a file was closed, its name, and its number in the log."""
-    what, size = _OPENED.unpack_from(record)
-    end = _OPENED.size + size
-    name = record[_OPENED.size : end].rstrip(b"\0")
-    (size,) = _LENGTH.unpack_from(record, end)
-    end += _LENGTH.size + size
-    return what in _CLOSED, name, record[end : end + 4]

@@ -43,9 +43,8 @@ _EXTENT = re.compile(rb"__dbq\.(.+)\.([0-9]+)", re.DOTALL)
 _BTREE = 0x053162
 _LOG_MAGIC = 0x040988
 _MAGIC = Struct("<12xII")
-#: The versions of log files that Berkeley DB 5.3 may read, and the one it writes.
-OLDEST_LOG = 14
-LOG_VERSION = 19
+#: The versions of log files that Berkeley DB 5.3 reads.
+_OLDEST_LOG, _NEWEST_LOG = 14, 19
 
 
 class OldFile(NamedTuple):
@@ -92,9 +91,9 @@ class OldDirectory:
                 self.data.append(name)
 
     def _isData(self, name: bytes) -> bool:
-        if _EXTENT.fullmatch(name) or _REMOVED.fullmatch(name):
+        if name == LIST or _EXTENT.fullmatch(name) or _REMOVED.fullmatch(name):
             return True
-        return self._magic(name)[0] in (MAGIC, _BTREE)
+        return self._magic(name)[0] == MAGIC
 
     def where(self, name: bytes) -> bytes:
         """Return the path of a file."""
@@ -175,10 +174,10 @@ class OldDirectory:
             if magic != _LOG_MAGIC:
                 raise HomeError(f"{self.words(name)} is damaged: bring it back")
             self.logVersion = version
-            if not OLDEST_LOG <= version <= LOG_VERSION:
+            if not _OLDEST_LOG <= version <= _NEWEST_LOG:
                 raise HomeError(
                     f"{self.words(name)} is a log of version {version}, and Berkeley "
-                    f"DB 5.3 reads {OLDEST_LOG} to {LOG_VERSION}: run db_recover -h "
+                    f"DB 5.3 reads {_OLDEST_LOG} to {_NEWEST_LOG}: run db_recover -h "
                     f"{directory} of the version that wrote it, move the log files "
                     "elsewhere, and try again"
                 )
@@ -195,10 +194,19 @@ class OldDirectory:
                     "here, and remove set_lg_dir and set_data_dir from it"
                 )
 
-    @staticmethod
-    def isRemains(name: bytes) -> bool:
-        """Return whether a file has a name that a file gets before it is removed."""
-        return _REMOVED.fullmatch(name) is not None
+    def strays(self, queues: list[bytes]) -> list[bytes]:
+        """Return the names of data files that belong to none of some queues.
+
+        What was being removed when MemcacheQ was killed is not among them.
+        """
+        known = {LIST}
+        for queue in queues:
+            known.update(self.filesOf(queue))
+        return [
+            name
+            for name in self.data
+            if name not in known and not _REMOVED.fullmatch(name)
+        ]
 
     def look(self, names: list[bytes]) -> list[OldFile]:
         """Return files as they are now; those that are gone are left out."""
@@ -237,25 +245,33 @@ class OldDirectory:
         finally:
             os.close(directory)
 
-    def remove(self, files: list[OldFile]) -> None:
+    def remove(self, files: list[OldFile], aside: str | None = None) -> None:
         """Remove files, the list of queues last.
 
         :param files: as they were when what is in them was taken over.
+        :param aside: a directory to move them to instead.
         :raise memq.errors.HomeError: when one was changed since; it stays.
         :raise OSError: when that cannot be.
         """
+        directory = os.fsdecode(self.path)
         for file in sorted(files, key=lambda file: file.name == LIST):
             if file.name == LIST:
                 # While it is there, a start knows whose the other files are.
-                syncDirectory(os.fsdecode(self.path))
+                syncDirectory(directory)
             if self.look([file.name]) not in ([], [file]):
                 raise HomeError(
                     f"{self.words(file.name)} was changed after its messages were "
                     "taken over; move it elsewhere"
                 )
             with suppress(FileNotFoundError):
-                os.unlink(self.where(file.name))
-        syncDirectory(os.fsdecode(self.path))
+                if aside is None:
+                    os.unlink(self.where(file.name))
+                else:
+                    target = os.path.join(os.fsencode(aside), file.name)
+                    os.rename(self.where(file.name), target)
+        if aside is not None:
+            syncDirectory(aside)
+        syncDirectory(directory)
 
 
 def findOld(path: str) -> OldDirectory | None:

@@ -15,11 +15,11 @@ behind a zero byte, while something is being taken over:
 
     offset  size  field
     0       1     version of this layout: 1
-    1       1     1 while messages are staged, 2 when the queues are here
+    1       1     1 while messages are staged; when the queues are here, 2 if the old
+                  files are to be removed, 3 if they are to be kept aside
     2       32    fingerprint of what is being taken over
-    34      n     in state 2, the old files that are to be removed, each:
-                  bytes (u64), time of its last change (u64, ns since 1970), 1 if it is
-                  to be kept aside (u8), bytes of its name (u16), name
+    34      n     the old files in states 2 and 3, each: its bytes (u64), time of its
+                  last change (u64, ns since 1970), bytes of its name (u16), name
 
 Key ``staged`` behind a zero byte, and the name of a queue:
 
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
     from memq.memcacheqfile import OldMessage
 
 VERSION = 1
-STAGING, TAKEN = 1, 2
+_STAGING, _REMOVING, _KEEPING = 1, 2, 3
 
 _ADOPTING = b"\0adopting"
 _STAGED = b"\0staged"
 
 _STATE = Struct(">BB32s")
-_FILE = Struct(">QQBH")
+_FILE = Struct(">QQH")
 _ROW = Struct(">BIQQQ")
 _KEY = Struct(">IQ")
 
@@ -65,15 +65,15 @@ class AdoptionState(NamedTuple):
     """What is being taken over, and how far that is.
 
     :ivar isTaken: whether the queues are here, and the old files can go.
+    :ivar isKept: whether those are to be kept aside.
     :ivar fingerprint: of the old files; 32 bytes.
-    :ivar files: the old files that are to be removed.
-    :ivar kept: those of them that are to be kept aside.
+    :ivar files: the old files.
     """
 
     isTaken: bool
+    isKept: bool
     fingerprint: bytes
     files: list[OldFile]
-    kept: list[OldFile]
 
 
 class Staged(NamedTuple):
@@ -107,29 +107,29 @@ def unpackState(row: bytes) -> AdoptionState:
 
     :raise memq.catalog.DamagedRow: when it cannot be read.
     """
+    files = []
+    at = _STATE.size
     try:
         version, state, fingerprint = _STATE.unpack_from(row)
-        files, kept, at = [], [], _STATE.size
         while at < len(row):
-            size, time, isKept, length = _FILE.unpack_from(row, at)
+            size, time, length = _FILE.unpack_from(row, at)
             at += _FILE.size + length
             files.append(OldFile(row[at - length : at], size, time))
-            if isKept:
-                kept.append(files[-1])
     except FormatError:
-        version = state = at = 0
-    if version != VERSION or state not in (STAGING, TAKEN) or at != len(row):
+        version = 0
+    if version != VERSION or not _STAGING <= state <= _KEEPING or at != len(row):
         raise DamagedRow(f"the row of an adoption cannot be read: {row[:40].hex()}")
-    return AdoptionState(state == TAKEN, fingerprint, files, kept)
+    return AdoptionState(state != _STAGING, state == _KEEPING, fingerprint, files)
 
 
 def packState(state: AdoptionState) -> bytes:
     """Return the row."""
-    row = _STATE.pack(VERSION, 1 + state.isTaken, state.fingerprint)
-    for file in state.files:
-        isKept = file in state.kept
-        row += _FILE.pack(file.size, file.time, isKept, len(file.name)) + file.name
-    return row
+    code = _STAGING
+    if state.isTaken:
+        code = _KEEPING if state.isKept else _REMOVING
+    return _STATE.pack(VERSION, code, state.fingerprint) + b"".join(
+        _FILE.pack(size, time, len(name)) + name for name, size, time in state.files
+    )
 
 
 class StagingStore(BDBStore):
@@ -173,7 +173,7 @@ class StagingStore(BDBStore):
             for name, staged in before.items():
                 self._discard(staged.id)
                 self._forget(name)
-            state = AdoptionState(False, fingerprint, [], [])
+            state = AdoptionState(False, False, fingerprint, [])
             self._queues.put(_ADOPTING, packState(state), self._transaction)
 
     def stageQueue(self, queue: bytes) -> Staged:
@@ -200,18 +200,19 @@ class StagingStore(BDBStore):
             self._write(queue, staged)
 
     def finishAdoption(
-        self, counts: dict[bytes, Counts], files: list[OldFile], kept: list[OldFile]
+        self, counts: dict[bytes, Counts], files: list[OldFile], isKept: bool
     ) -> None:
         """Let all staged queues be seen.
 
-        :param counts: what the row of each of them says.
-        :param files: the old files that are to be removed from now on.
-        :param kept: those of them that are to be kept aside.
+        :param counts: what the row of each of them says; one that is left out moves
+            like those that are here already.
+        :param files: the old files, which can go from now on.
+        :param isKept: whether they are to be kept aside.
         """
         staged = self.staged()
         state = self.adoption()
         assert state is not None
-        state = AdoptionState(True, state.fingerprint, files, kept)
+        state = AdoptionState(True, isKept, state.fingerprint, files)
         known = self._catalog.queues
         new = {
             name: Queue(name, staged[name].id, pushed, pushed, taken)
