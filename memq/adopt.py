@@ -157,6 +157,12 @@ def megabytes(size: int) -> str:
     return f"{-(-size // MEGABYTE)} MB"
 
 
+def words(name: bytes) -> str:
+    """Return the name of a queue, for a person."""
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
 def unspeakable(name: bytes) -> bool:
     """Return whether no client can name a queue."""
     return _UNSPEAKABLE.search(name) is not None
@@ -297,7 +303,7 @@ class Adoption:
             counts[name] = found.counts(row.messages)
             if row.damaged:
                 isDamaged = True
-                self._say(f"{row.damaged} records of queue {name!r} are damaged")
+                self._say(f"{row.damaged} records of queue {words(name)} are damaged")
         self._refuseChanged(fingerprint)
         files = old.look(old.logs + old.regions + old.data)
         self._store.finishAdoption(counts, files, isDamaged)
@@ -365,9 +371,8 @@ class Adoption:
         self._needRoom(need)
         for found in queues:
             if unspeakable(found.file.name):
-                self._say(
-                    f"Queue {found.file.name!r} has a name that no client can say"
-                )
+                name = words(found.file.name)
+                self._say(f"No client can name the queue {name}")
 
     def _needRoom(self, need: int) -> None:
         """Refuse to go on without room for some bytes."""
@@ -399,7 +404,8 @@ class Adoption:
         staged = self._stage(file, staged, first, batch, file.span)
         if file.unused:
             self._say(
-                f"{file.unused} record numbers of queue {file.name!r} were never used"
+                f"{file.unused} record numbers of queue {words(file.name)} were never "
+                "used"
             )
         return staged
 
@@ -461,7 +467,7 @@ class Adoption:
         for name, staged in self._store.staged().items():
             while self._store.mergeSome(name, staged, BATCH):
                 self._checkpointIfDue()
-                self._tick(f"Messages of queue {name!r} move behind those it had")
+                self._tick(f"Messages of queue {words(name)} move behind those it had")
         self._store.flush()
         # Nothing of the old files is to be needed again, not even by a recovery.
         self._store.checkpoint()

@@ -16,7 +16,15 @@ from typing import TYPE_CHECKING, NoReturn
 from twisted.python import usage
 
 from memq import __version__
-from memq.adopt import Adoption, Found, megabytes, roomNeeded, storedBytes, strays
+from memq.adopt import (
+    Adoption,
+    Found,
+    megabytes,
+    roomNeeded,
+    storedBytes,
+    strays,
+    words,
+)
 from memq.environment import StoreSettings
 from memq.errors import HomeError, StartError
 from memq.home import Home
@@ -170,7 +178,6 @@ def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
     """Print a queue; return its messages, the bytes they take, and what is damaged."""
     messages = size = stored = 0
     damage = []
-    name = listed.name.decode("utf-8", "backslashreplace")
     try:
         file = copy.queueFile(listed.name)
     except DamagedQueue as error:
@@ -183,5 +190,6 @@ def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
         size += len(item.body)
         stored += storedBytes(len(item.body))
     pushed, taken = Found(listed, file).counts(messages)
-    _say(f"{name}: {pushed} set, {taken} taken, {messages} waiting, {size} bytes")
+    counts = f"{pushed} set, {taken} taken, {messages} waiting, {size} bytes"
+    _say(f"{words(listed.name)}: {counts}")
     return messages, stored, damage

@@ -139,7 +139,7 @@ class QueueFile:
     :ivar first: number of its first record.
     :ivar next: number that its next record would have.
     :ivar span: how many record numbers are from the one to the other.
-    :ivar unused: how many of those that were read were never used.
+    :ivar unused: how many of those were never used, as far as ``read`` has come.
     """
 
     def __init__(
@@ -195,6 +195,7 @@ class QueueFile:
         :param end: the offset to stop at; the last one if it is not given.
         :raise OSError: when a file cannot be read.
         """
+        self.unused = 0
         end = self.span if end is None else end
         gap: list[Damage] = []
         with closing(_Pages(self._path, self._extent, self._pageSize)) as pages:

@@ -13,13 +13,9 @@ those before it.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from memq.environment import db
 from memq.memcacheqdir import LIST
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _TYPE = Struct("<I")
 _REGISTER, _COMMIT, _CHECKPOINT, _RECYCLE = 2, 10, 11, 14
@@ -52,14 +48,6 @@ class End(NamedTuple):
     offset: int = 0
 
 
-def _step(move: Callable[[], Any]) -> Any:
-    """Move a cursor; None at the end, which the bindings tell in two ways."""
-    try:
-        return move()
-    except db.DBNotFoundError:
-        return None
-
-
 def _typeOf(record: bytes) -> int:
     (kind,) = _TYPE.unpack_from(record)
     return int(kind)
@@ -75,13 +63,13 @@ def readEnd(cursor: Any) -> End:
     (file, offset), record = found
     end = offset + _HEADER.size + len(record)
     while found and _typeOf(found[1]) != _CHECKPOINT:
-        found = _step(cursor.prev)
+        found = cursor.prev()
     found = cursor.set(_BEGIN.unpack_from(found[1])) if found else cursor.first()
     areOpen: dict[bytes, bytes] = {}
     isChanged = False
     if found and _typeOf(found[1]) == _COMMIT:
         # What it commits came before the checkpoint.
-        found = _step(cursor.next)
+        found = cursor.next()
     while found:
         record = found[1]
         kind = _typeOf(record)
@@ -93,7 +81,7 @@ def readEnd(cursor: Any) -> End:
                 areOpen[number] = name
         elif kind not in (_CHECKPOINT, _RECYCLE):
             isChanged = True
-        found = _step(cursor.next)
+        found = cursor.next()
     names = set(areOpen.values())
     return End(
         isKilled=isChanged and bool(names - {LIST}),

@@ -98,6 +98,11 @@ class MemcacheQ:
         """Write whatever into the list."""
         self._list.put(key, row)
 
+    def forget(self, name: bytes) -> None:
+        """Take a queue out of the list."""
+        self._list.delete(name + b"\0")
+        del self._counts[name]
+
     def push(self, name: bytes, *bodies: bytes, flags: int = 0) -> None:
         """Set messages."""
         for body in bodies:
