@@ -57,7 +57,7 @@ _VOLUMES = 2
 SAMPLES = 4096
 #: Seconds between two lines of progress.
 PROGRESS = 1.0
-#: How many damaged records of a queue are told one by one.
+#: How many damaged files, or records of a queue, are told one by one.
 _TOLD = 10
 
 #: Where the copy is, and what is left of damaged queues, in HOME/memq.
@@ -169,22 +169,25 @@ def unspeakable(name: bytes) -> bool:
 
 
 def strays(old: OldDirectory, copy: Copy, listed: list[OldCount]) -> list[str]:
-    """Return what to say of files of queues that are not in the list.
+    """Return what to say of queues that are not in the list.
 
     MemcacheQ lists a queue when it makes the file.  So what the list has is older than
-    what the files have: perhaps the log, in which it was, was damaged.
+    what the files have: perhaps the log, in which it was, was lost.
     """
     names = old.strays([count.name for count in listed])
+    files = {old.queueOf(name): name for name in names if not copy.hasRemoved(name)}
     return [
         f"{old.words(name)} is of a queue that is not in {os.fsdecode(LIST)}"
-        for name in names
-        if not copy.hasRemoved(name)
+        for name in files.values()
     ]
 
 
-def _refusal(why: str) -> HomeError:
+def _refusal(*why: str) -> HomeError:
+    told = "; ".join(why[:_TOLD])
+    if len(why) > _TOLD:
+        told += f"; and {len(why) - _TOLD} more"
     return HomeError(
-        f"{why}; put that right, or start with --skip-damaged to take over what can "
+        f"{told}; put that right, or start with --skip-damaged to take over what can "
         "be read"
     )
 
@@ -350,7 +353,7 @@ class Adoption:
             except DamagedQueue as error:
                 why.append(str(error))
         if why and not self._skipDamaged:
-            raise _refusal("; ".join(why))
+            raise _refusal(*why)
         for line in why:
             self._say(f"Left out: {line}")
         return queues, bool(why)

@@ -114,13 +114,6 @@ class OldDirectory:
         """Return the name of the file of a queue."""
         return MOVED if queue == b"memq" and MOVED in self.data else queue
 
-    def filesOf(self, queue: bytes) -> list[bytes]:
-        """Return the names of the files that a queue has, the main one first."""
-        main = self.mainFile(queue)
-        found = (_EXTENT.fullmatch(name) for name in self.data)
-        extents = [match[0] for match in found if match and match[1] == queue]
-        return [name for name in self.data if name == main] + extents
-
     def check(self) -> bool:
         """Return whether MemcacheQ wrote this.
 
@@ -194,18 +187,23 @@ class OldDirectory:
                     "here, and remove set_lg_dir and set_data_dir from it"
                 )
 
+    def queueOf(self, name: bytes) -> bytes:
+        """Return the name of the queue that a data file belongs to."""
+        extent = _EXTENT.fullmatch(name)
+        if extent:
+            return extent[1]
+        return b"memq" if name == MOVED else name
+
     def strays(self, queues: list[bytes]) -> list[bytes]:
         """Return the names of data files that belong to none of some queues.
 
         What was being removed when MemcacheQ was killed is not among them.
         """
-        known = {LIST}
-        for queue in queues:
-            known.update(self.filesOf(queue))
+        known = {LIST, *queues}
         return [
             name
             for name in self.data
-            if name not in known and not _REMOVED.fullmatch(name)
+            if self.queueOf(name) not in known and not _REMOVED.fullmatch(name)
         ]
 
     def look(self, names: list[bytes]) -> list[OldFile]:

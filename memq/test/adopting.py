@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from memq.home import Home
 from memq.memcacheqcopy import Copy
 from memq.message import Message
 from memq.staging import StagingStore
-from memq.test.memcacheqdirs import MemcacheQ
+from memq.test.memcacheqdirs import MemcacheQ, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,16 +45,8 @@ class AdoptionTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Name it."""
-        self.path = os.path.join(self.scratch(), "home")
+        self.path = os.path.join(scratch(self), "home")
         self.lines: list[str] = []
-
-    def scratch(self) -> str:
-        """Return a directory, in memory if there is such, since syncs take longest."""
-        where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else self.mktemp()
-        os.makedirs(where, exist_ok=True)
-        path = tempfile.mkdtemp(prefix="memq-adopt-", dir=where)
-        self.addCleanup(shutil.rmtree, path)
-        return path
 
     def store(self, path: str) -> tuple[Home, StagingStore]:
         """Return the home at a path, held, and its store, open; both end by themselves.

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from struct import pack, pack_into, unpack_from
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memq.environment import db
+
+if TYPE_CHECKING:
+    from twisted.trial.unittest import SynchronousTestCase
 
 _ENVIRONMENT = (
     db.DB_CREATE
@@ -21,6 +25,15 @@ _ENVIRONMENT = (
     | db.DB_INIT_TXN
     | db.DB_INIT_LOCK
 )
+
+
+def scratch(test: SynchronousTestCase) -> str:
+    """Return a directory, in memory if there is such, since syncs take longest."""
+    where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else test.mktemp()
+    os.makedirs(where, exist_ok=True)
+    path = tempfile.mkdtemp(prefix="memq-adopt-", dir=where)
+    test.addCleanup(shutil.rmtree, path)
+    return path
 
 
 def packOld(name: bytes, flags: int, body: bytes) -> bytes:

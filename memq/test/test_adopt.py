@@ -134,12 +134,16 @@ class AdoptTests(AdoptionTestCase):
             want = self.stopped()
             calls: list[str] = []
 
+            def note(name: str, calls: list[str] = calls) -> int:
+                calls.append(name)
+                return 0
+
             def watch(
-                adoption: Adoption, store: StagingStore, calls: list[str] = calls
+                adoption: Adoption, store: StagingStore, note: Any = note
             ) -> None:
                 self.patch(store, "logged", lambda: MEGABYTE)
-                for name in ("checkpoint", "removeLogs"):
-                    self.patch(store, name, lambda name=name: calls.append(name) or 0)
+                self.patch(store, "checkpoint", lambda: note("checkpoint"))
+                self.patch(store, "removeLogs", lambda: note("removeLogs"))
 
             self.assertEqual(self.adopt(prepare=watch, keepLogs=keepLogs), want)
             self.assertGreater(calls.count("checkpoint"), 6)
@@ -274,8 +278,7 @@ class HomeInUseTests(AdoptionTestCase):
 
 def some(every: int) -> Callable[[int], bool]:
     """Return what chooses one of so many, or all in torture; from anywhere on."""
-    if "MEMQ_TORTURE_SECONDS" in os.environ:
-        every = 1
+    every = 1 if "MEMQ_TORTURE_SECONDS" in os.environ else every
     first = randrange(every)
     return lambda number: number % every == first
 
@@ -551,6 +554,17 @@ class DamagedTests(AdoptionTestCase):
         old.stop()
         del want[b"q"]
         self.check(f"{self.path}/q is of a queue that is not in queue.list", want)
+
+    def test_many(self) -> None:
+        """Of many, only the first ones are named."""
+        old = MemcacheQ(self.path)
+        for number in range(13):
+            old.push(b"q%02d" % number, b"x")
+        old.stop()
+        for number in range(13):
+            os.remove(os.path.join(self.path, f"q{number:02}"))
+        error = self.assertRaises(HomeError, self.adopt)
+        self.assertIn("/q09 is missing; and 3 more; put that right", str(error))
 
     def test_log(self) -> None:
         """A log that is damaged before its end is told, and what it lost is not."""

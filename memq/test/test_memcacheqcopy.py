@@ -15,7 +15,7 @@ from memq.errors import HomeError
 from memq.memcacheqcopy import Copy, OldCount
 from memq.memcacheqdir import findOld
 from memq.memcacheqfile import OldMessage
-from memq.test.memcacheqdirs import MemcacheQ, relabel
+from memq.test.memcacheqdirs import MemcacheQ, relabel, scratch
 
 
 def contents(path: str) -> dict[str, bytes]:
@@ -32,8 +32,8 @@ class CopyTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Name the directory."""
-        self.path = os.path.abspath(self.mktemp())
-        self.copyPath = os.path.abspath(self.mktemp())
+        self.path = os.path.join(scratch(self), "home")
+        self.copyPath = self.path + ".copy"
 
     def stopped(self) -> None:
         """Write a directory, and end in order."""

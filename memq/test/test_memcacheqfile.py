@@ -17,7 +17,7 @@ from memq.memcacheqfile import (
     QueueFile,
     unpackMessage,
 )
-from memq.test.memcacheqdirs import MemcacheQ, packOld, setNumber
+from memq.test.memcacheqdirs import MemcacheQ, packOld, scratch, setNumber
 
 #: Records of 200 bytes in a page of 4096, and in an extent of two pages.
 PER_PAGE = 19
@@ -61,7 +61,7 @@ class QueueFileTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Name a directory."""
-        self.path = os.path.abspath(self.mktemp())
+        self.path = os.path.join(scratch(self), "home")
 
     def written(self, count: int, taken: int = 0, extentPages: int = 2) -> QueueFile:
         """Return a queue with messages that are called by their numbers from 1."""
