@@ -114,8 +114,10 @@ def storedBytes(body: int) -> int:
     """
     record = HEADER_SIZE + body
     room = _PAGE - _PAGE_HEAD
-    if record <= _PAGE // 4:
-        return _PAGE // (room // (record + _ENTRY)) + 1
+    if record < room // 4 - 8:
+        # Measured: 147 bytes for a body of 100, 275 for 200, 1375 for 900, which is one
+        # record less in a page than would fit.
+        return _PAGE // max(1, room // (record + _ENTRY) - 1) + 1
     return -(-record // room) * _PAGE + _ENTRY
 
 
