@@ -10,7 +10,7 @@ In order:
 
 1. What MemcacheQ has in the log only is recovered, in a copy
    (:mod:`memq.memcacheqcopy`).
-2. Messages are staged, a batch each transaction.  No sync is needed: nobody was told
+2. Messages are staged, a batch each transaction, with a sync a second: nobody was told
    anything, and what a crash takes away is staged again.
 3. If the old files are as they were, the queues get their rows and counts.  That is
    synced.
@@ -457,6 +457,8 @@ class Adoption:
         if now - self._told >= PROGRESS:
             self._told = now
             self._say(progress)
+            # So a kill costs the work of a second.
+            self._store.flush()
 
     def _refuseChanged(self, fingerprint: bytes) -> None:
         """Refuse files that are not any more what was read."""
