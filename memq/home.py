@@ -28,6 +28,7 @@ from contextlib import suppress
 
 from memq.errors import DamagedHome, HomeError, HomeHeld, UnusableHome
 from memq.files import replaceFile, syncDirectory
+from memq.memcacheqdir import findOld
 from memq.swap import finishSwap
 
 #: The format that a new home begins with.
@@ -35,11 +36,8 @@ FIRST_FORMAT = 1
 #: The newest format of the files in HOME/memq that this memq reads and writes.
 FORMAT = 2
 
-#: MemcacheQ's list of queues; beside it, one of these makes a home MemcacheQ's.
-_QUEUE_LIST = "queue.list"
 #: What the system says where rights are missing, or a file system is read-only.
 RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
-_ENVIRONMENT_FILE = re.compile(r"log\.\d{10}|__db\.001")
 
 
 class Home:
@@ -72,7 +70,7 @@ class Home:
         :raise HomeError: when this cannot be a home, or not now.
         """
         try:
-            self._refuseMemcacheQ()
+            self._lookForMemcacheQ()
             _makeDirectory(self.path, 0o750)
             _makeDirectory(self.directory, 0o700)
             self._takeLock()
@@ -108,20 +106,20 @@ class Home:
         if lock is not None:
             os.close(lock)
 
-    def _refuseMemcacheQ(self) -> None:
-        """Refuse a home whose messages this memq would not give out.
+    def _lookForMemcacheQ(self) -> None:
+        """See whether MemcacheQ's messages can be taken over, if it wrote any here.
 
-        :raise HomeError: when MemcacheQ's files are in it.
+        That is done when the store is open (memq/adopt.py).  Its queue ``memq`` has a
+        file that stands in the way.
+
+        :raise HomeError: when they cannot; nothing is changed then.
         """
-        if not os.path.isdir(self.path):
-            return
-        names = os.listdir(self.path)
-        if _QUEUE_LIST in names and any(map(_ENVIRONMENT_FILE.fullmatch, names)):
-            raise self._error(
-                "MemcacheQ's queues are in it, and taking them over is not built "
-                "yet; leave it to MemcacheQ until its queues are empty, and give "
-                "memq another --home"
-            )
+        try:
+            old = findOld(self.path)
+            if old is not None:
+                old.makeWay()
+        except HomeError as error:
+            raise self._error(str(error)) from error
 
     def _takeLock(self) -> None:
         """Hold HOME/memq/lock.

@@ -2,7 +2,8 @@
 
 The order is the point, and this class alone knows it:
 
-- start: open the store (recovery included), look at the disk, then listen;
+- start: open the store (recovery included), take over what MemcacheQ left, look at
+  the disk, then listen;
 - stop: stop listening; take no more commands; answer what was taken, which
   includes the flush that covers it; close connections; end the upkeep; close the
   store; end the threads.
@@ -65,6 +66,16 @@ class Listener(Protocol):
         """Begin to take connections."""
 
 
+class Takeover(Protocol):
+    """What is done with an open store before anything listens."""
+
+    def run(self) -> object:
+        """Do it; blocks for long."""
+
+    def interrupt(self) -> None:
+        """Make ``run`` return soon; from any thread."""
+
+
 class ExitStatus(Protocol):
     """The owner of the process's exit status."""
 
@@ -107,6 +118,7 @@ class QueueService(Service):
         watch: Watch,
         seconds: Callable[[], float] = monotonic,
         settled: Callable[[], object] = lambda: None,
+        takeover: Takeover | None = None,
     ) -> None:
         """Remember the parts; ``startService`` puts them to work.
 
@@ -118,6 +130,7 @@ class QueueService(Service):
         :param watch: looks after silent clients while there are any.
         :param seconds: a clock that never goes back, in seconds.
         :param settled: called once the server listens.
+        :param takeover: what to do with the store when it is open.
         """
         self._reactor = reactor
         self._store = store
@@ -131,6 +144,7 @@ class QueueService(Service):
         self._watch = watch
         self._seconds = seconds
         self._settled = settled
+        self._takeover = takeover
         #: How many flushes were quick since one was not.
         self._quickFlushes = 0
         self._ports: list[IListeningPort] = []
@@ -145,9 +159,15 @@ class QueueService(Service):
         self._broker.persist = self.persist
         self._broker.onFailure = self._failed
         _log.info("memq {version} opens its store", version=__version__)
-        self.started = self._inWorkPool(self._store.open)
+        self.started = self._inWorkPool(self._open)
         self.started.addCallback(self._cbOpened)
         self.started.addErrback(self._ebNotStarted)
+
+    def _open(self) -> None:
+        """Open the store, and take over what there is."""
+        self._store.open()
+        if self._takeover is not None:
+            self._takeover.run()
 
     def persist(self) -> Deferred[None]:
         """Return a Deferred that fires when all that is committed is durable.
@@ -209,6 +229,8 @@ class QueueService(Service):
         """Answer what was taken, then close everything in order."""
         super().stopService()
         _log.info("Stopping: answering what was taken")
+        if self._takeover is not None:
+            self._takeover.interrupt()
         assert self.started is not None
         ended: Deferred[None] = Deferred()
         self.started.addCallback(lambda _: self._stop().chainDeferred(ended))

@@ -22,7 +22,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.python.util import runAsEffectiveUser
 
-from memq.bdb import BDBStore
+from memq.adopt import Adoption
 from memq.broker import Broker
 from memq.budget import Budget
 from memq.environment import StoreSettings
@@ -45,6 +45,7 @@ from memq.process import (
 from memq.salvage import Salvage
 from memq.service import QueueService
 from memq.sizes import Sizes, sizesFor
+from memq.staging import StagingStore
 from memq.statistics import Statistics
 from memq.upkeep import Upkeep, UpkeepSettings
 from memq.watch import Watch
@@ -195,7 +196,33 @@ def _queueService(
             idleTimeout=options["idle-timeout"],
         ),
         settled=sparePermanent,
+        takeover=_takeover(options, reactor, home, store, sizes),
     )
+
+
+def _takeover(
+    options: Options,
+    reactor: Any,
+    home: Home | None,
+    store: IQueueStore,
+    sizes: Sizes,
+) -> Adoption | None:
+    """Return what takes over the files of a MemcacheQ, where there may be some."""
+    if home is None or not isinstance(store, StagingStore):
+        return None
+    return Adoption(
+        home,
+        store,
+        partial(reactor.callFromThread, _say),
+        skipDamaged=bool(options["skip-damaged"]),
+        keepLogs=bool(options["keep-logs"]),
+        volume=sizes.checkpointVolume,
+    )
+
+
+def _say(line: str) -> None:
+    """Log a line."""
+    _log.info("{line}", line=line)
 
 
 def _sizes(options: Options, home: Home | None) -> Sizes:
@@ -232,11 +259,11 @@ def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
     )
     salvage = None
     if options["skip-damaged"]:
-        salvage = Salvage(home, settings, _say)
-    return BDBStore(home, settings, _say, salvage)
+        salvage = Salvage(home, settings, _warn)
+    return StagingStore(home, settings, _warn, salvage)
 
 
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     """Log what a person should know of a start."""
     _log.warn("{line}", line=line)
 

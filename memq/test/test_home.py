@@ -13,6 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq import home as module
 from memq.errors import HomeError
 from memq.home import Home
+from memq.memcacheqdir import MOVED
+from memq.test.memcacheqdirs import MemcacheQ
 
 
 def write(path: str, text: str = "") -> None:
@@ -201,13 +203,28 @@ class VersionTests(HomeTestCase):
 class MemcacheQTests(HomeTestCase):
     """A home that MemcacheQ left its files in."""
 
+    def test_takenOver(self) -> None:
+        """It is prepared like any other; a queue of that name makes way for memq."""
+        old = MemcacheQ(self.path)
+        old.push(b"memq", b"x")
+        old.stop()
+        self.assertTrue(os.path.isfile(os.path.join(self.path, "memq")))
+        self.assertTrue(self.prepared().isNew)
+        self.assertTrue(os.path.isdir(os.path.join(self.path, "memq")))
+        self.assertIn(os.fsdecode(MOVED), os.listdir(self.path))
+
     def test_refused(self) -> None:
-        """It is refused in words that say what to do, and left as it is."""
+        """What cannot be taken over is refused at once, and left as it is."""
         for name in ("log.0000000001", "__db.001"):
             os.makedirs(self.path)
             write(os.path.join(self.path, "queue.list"))
-            write(os.path.join(self.path, name))
-            self.assertIn("MemcacheQ's queues are in it, and ", self.refused())
+            write(os.path.join(self.path, name), "x")
+            if name == "log.0000000001":
+                with open(os.path.join(self.path, name), "wb") as file:
+                    file.write(bytes(12) + b"\x88\x09\x04\0\x13\0\0\0")
+            self.assertEqual(
+                self.refused(), f"{self.path}/queue.list is damaged: bring it back"
+            )
             self.assertEqual(
                 sorted(os.listdir(self.path)), sorted([name, "queue.list"])
             )

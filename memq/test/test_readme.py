@@ -26,8 +26,10 @@ from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import wire
+from memq.adoptcommand import Options as AdoptOptions
 from memq.errors import QueueError
 from memq.options import FLAGS, OPTIONS, Options
+from memq.test.memcacheqdirs import MemcacheQ
 from memq.test.pages import PAGES, SKIP, Table, blocks, prose, readPage, tables
 from memq.test.servers import PATIENCE, ROOT, TWISTD, Server, environment
 
@@ -61,6 +63,7 @@ PROOFS = {
     "make test": "/trial memq\n",
     "twistd": LISTENING,
     "memcacheq": LISTENING,
+    "memq-adopt": "",
     "mv": "",
     "kill": "",
     "memq": "",
@@ -101,7 +104,7 @@ class PagesTests(PageTestCase):
     def test_options(self) -> None:
         """Each option that a page names is there, in memq or in twistd."""
         known = {"help", "version"}
-        for options in (Options(), ServerOptions()):
+        for options in (Options(), ServerOptions(), AdoptOptions()):
             known |= {name.rstrip("=") for name in options.longOpt}
         known |= set(re.findall(r'"--([a-z-]+)"', readPage("memq/command.py")))
         for path in PAGES:
@@ -233,7 +236,7 @@ class Shell:
 
     Absolute paths lead into a directory of the test's, servers take a free port
     of 127.0.0.1, and make only says what it would do, but for `make run`, whose
-    command is run.
+    command is run.  MemcacheQ has left a directory where it did by itself.
     """
 
     def __init__(self, directory: str) -> None:
@@ -250,6 +253,11 @@ class Shell:
             "memcacheq",
             f'exec {shlex.join(python)} "$@" -p 0 -l 127.0.0.1 -u {getpass.getuser()}',
         )
+        adopt = [sys.executable, "-c", "from memq.adoptcommand import main; main()"]
+        self._program("memq-adopt", f'exec {shlex.join(adopt)} "$@"')
+        old = MemcacheQ(os.path.join(self.path, "data1/memcacheq"))
+        old.push(b"q", b"x")
+        old.stop()
         make = [
             shutil.which("make") or "make",
             *("--no-print-directory", "--dry-run", f"--directory={ROOT}"),

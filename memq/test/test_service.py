@@ -126,6 +126,63 @@ class ServiceTestCase(SteppedTestCase):
         return [(event["log_level"].name, str(formatEvent(event))) for event in events]
 
 
+class FakeTakeover:
+    """Something to take over that notes what is done.
+
+    :ivar error: why it cannot be.
+    """
+
+    def __init__(self, journal: list[str]) -> None:
+        """Have a journal to note it in."""
+        self._journal = journal
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Note it."""
+        self._journal.append("take over")
+        if self.error is not None:
+            raise self.error
+
+    def interrupt(self) -> None:
+        """Note it."""
+        self._journal.append("interrupt")
+
+
+class TakeoverTests(ServiceTestCase):
+    """What is taken over before anything listens."""
+
+    def setUp(self) -> None:
+        """Have something to take over."""
+        ServiceTestCase.setUp(self)
+        self.takeover = self.service._takeover = FakeTakeover(self.journal)
+
+    def test_order(self) -> None:
+        """That is done with the open store, and before anything listens."""
+        self.service.startService()
+        self.harness.settle()
+        order = ["open", "take over", "listen"]
+        self.assertEqual([word for word in self.journal if word in order], order)
+
+    def test_refused(self) -> None:
+        """When it cannot be, the process ends, and nothing listens."""
+        self.takeover.error = StartError("no")
+        self.service.startService()
+        self.harness.settle()
+        self.assertEqual(self.exitStatus.reasons, ["no"])
+        self.assertNotIn("listen", self.journal)
+
+    def test_interrupted(self) -> None:
+        """A stop interrupts it, and closes the store when it is over."""
+        self.service.startService()
+        stopped = self.service.stopService()
+        self.assertEqual(self.journal[-1], "interrupt")
+        self.harness.settle()
+        self.successResultOf(stopped)
+        self.assertNotIn("listen", self.journal)
+        order = ["interrupt", "take over", "close"]
+        self.assertEqual([word for word in self.journal if word in order], order)
+
+
 class FlushTests(ServiceTestCase):
     """Where flushes run."""
 

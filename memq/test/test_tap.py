@@ -63,15 +63,12 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIn("--home /proc/none", self.refused())
 
     def test_homeOfMemcacheQ(self) -> None:
-        """A home with MemcacheQ's queues is refused, and left as it is."""
+        """A home with what MemcacheQ's list has lost is refused, and left as it is."""
         os.mkdir(self.home)
-        for name in ("queue.list", "log.0000000001"):
-            with open(os.path.join(self.home, name), "w"):
-                pass
-        self.assertIn("MemcacheQ's queues are in it", self.refused())
-        self.assertEqual(
-            sorted(os.listdir(self.home)), ["log.0000000001", "queue.list"]
-        )
+        with open(os.path.join(self.home, "__db.001"), "w"):
+            pass
+        self.assertIn(f"{self.home}/queue.list is missing, but", self.refused())
+        self.assertEqual(os.listdir(self.home), ["__db.001"])
 
     def test_endpoint(self) -> None:
         """An endpoint that is none is named."""
