@@ -63,7 +63,6 @@ PROOFS = {
     "make test": "/trial memq\n",
     "twistd": LISTENING,
     "memcacheq": LISTENING,
-    "memq-adopt": "",
     "mv": "",
     "kill": "",
     "memq": "",
