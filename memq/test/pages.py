@@ -18,6 +18,7 @@ PAGES = (
     "docs/protocol.md",
     "docs/design.md",
     "docs/performance.md",
+    "docs/reliability.md",
 )
 
 #: Why tests of pages are skipped; None when they can run.
