@@ -82,6 +82,7 @@ class Disk:
             **dict.fromkeys(("write", "writev", "pwrite64", "pwritev"), self._cbWrite),
             "ftruncate": self._cbTruncate,
             "truncate": self._cbTruncatePath,
+            "fallocate": self._cbAllocate,
             **dict.fromkeys(("rename", "renameat", "renameat2"), self._cbRename),
             **dict.fromkeys(("link", "linkat"), self._cbLink),
             **dict.fromkeys(("unlink", "unlinkat"), self._cbUnlink),
@@ -159,6 +160,13 @@ class Disk:
         name = self._name(path)
         if name is not None:
             self._changes[call] = self.names[name].change(call.numbers[-1], None)
+
+    def _cbAllocate(self, call: Call) -> None:
+        file = self._open.get(call.file)
+        end = sum(call.numbers[-2:])
+        if file is None or "KEEP_SIZE" in call.text or end <= len(file.now):
+            return
+        self._changes[call] = file.change(end, None)
 
     def _cbRename(self, call: Call) -> None:
         old, new = map(self._name, call.strings)

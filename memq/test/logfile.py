@@ -56,8 +56,10 @@ def readRecords(file: int, content: bytearray) -> Iterator[Record]:
     :param file: its number.
     """
     offset = 0
-    while offset + _HEAD.size <= len(content):
-        _, size, _, kind, transaction = _HEAD.unpack_from(content, offset)
+    while True:
+        # Behind the last record there are zeros, or nothing.
+        head = content[offset : offset + _HEAD.size].ljust(_HEAD.size, b"\0")
+        _, size, _, kind, transaction = _HEAD.unpack(head)
         if size < _HEAD.size:
             return
         record = bytes(content[offset : offset + size])

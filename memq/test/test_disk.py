@@ -148,6 +148,15 @@ class FileTests(DiskTestCase):
         self.assertIn({"old": b"old"}, self.left())
         self.assertEqual(bytes(self.disk().names["old"].now), bytes(5))
 
+    def test_allocated(self) -> None:
+        """A file that is given blocks is longer, unless it is said not to be."""
+        self.call("fallocate", "'3<>", "'FALLOC_FL_KEEP_SIZE", 0, 9)
+        self.call("fallocate", "'3<>", 0, 0, 2)
+        self.call("fallocate", "'9<>", 0, 0, 5)
+        self.assertLeft({"old": b"old"})
+        self.call("fallocate", "'3<>", 0, 0, 5)
+        self.assertLeft({"old": b"old"}, {"old": b"old\0\0"})
+
     def test_position(self) -> None:
         """Writes without an offset go on where the last one ended."""
         self.call("lseek", "'3<>", 1, "'SEEK_SET", result=1)

@@ -274,6 +274,17 @@ class FileTests(SalvageTestCase):
         self.assertIn("and 16 lines more", told)
         self.assertIn("1000 records of the file messages are read", told)
 
+    def test_quick(self) -> None:
+        """What does not take long has no line of its own."""
+        store = self.storeAt(self.path)
+        store.open()
+        push(store, b"many", 0, *[b"x"] * 1500)
+        store.close()
+        store._home.release()
+        os.unlink(self.file("queues"))
+        self.salvaged()
+        self.assertNotIn("records of the file messages", "\n".join(self.lines))
+
     def test_tables(self) -> None:
         """Without the table of queues each queue has a number for a name."""
         os.unlink(self.file("queues"))
