@@ -38,6 +38,7 @@ from memq.process import (
     findOwner,
     raiseFileLimit,
     sparePermanent,
+    useSteadyClock,
 )
 from memq.service import QueueService
 from memq.sizes import Sizes, sizesFor
@@ -88,6 +89,7 @@ def _makeService(
         listeners = _listeners(options, reactor, owner, undo)
         log = chooseLog(twistd, bool(options["log-stderr"]), owner)
         undo.pop_all()
+    useSteadyClock(reactor)
     ending = Ending(reactor)
     process = ProcessService(
         reactor,

@@ -35,7 +35,10 @@ class Transport(StringTransport):
 
 
 class Harness:
-    """The parts of a server, put together as they are in a process."""
+    """The parts of a server, put together as they are in a process.
+
+    :ivar timeOfDay: what a clock on the wall would say, in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,7 @@ class Harness:
         :param options: what QueueFactory takes.
         """
         self.reactor = SteppedReactor()
+        self.timeOfDay = 0.0
         self.store = FakeStore()
         self.broker = Broker(self.store, self.reactor)
         self.flushPool = SteppedPool("flushPool", self.store.journal.append)
@@ -56,7 +60,9 @@ class Harness:
         self.broker.persist = lambda: deferToThreadPool(
             self.reactor, self.flushPool, self.store.flush
         )
-        self.statistics = Statistics(self.reactor, self.broker, [("port", "22201")])
+        self.statistics = Statistics(
+            self.reactor, self.broker, [("port", "22201")], lambda: self.timeOfDay
+        )
         self.upkeep = Upkeep(
             self.reactor,
             self.store,
