@@ -44,19 +44,22 @@ class Harness:
         self,
         settings: UpkeepSettings | None = None,
         protocol: type[QueueProtocol] | None = None,
+        store: Any = None,
         **options: Any,
     ) -> None:
         """Put them together.
 
         :param protocol: what each connection gets instead of what the factory makes.
+        :param store: what to keep the queues in instead of a FakeStore, open.
         :param options: what QueueFactory takes.
         """
         self.reactor = SteppedReactor()
         self.timeOfDay = 0.0
-        self.store = FakeStore()
+        self.store: FakeStore = FakeStore() if store is None else store
+        journal: list[str] = getattr(self.store, "journal", [])
         self.broker = Broker(self.store, self.reactor)
-        self.flushPool = SteppedPool("flushPool", self.store.journal.append)
-        self.workPool = SteppedPool("workPool", self.store.journal.append)
+        self.flushPool = SteppedPool("flushPool", journal.append)
+        self.workPool = SteppedPool("workPool", journal.append)
         self.broker.persist = lambda: deferToThreadPool(
             self.reactor, self.flushPool, self.store.flush
         )
