@@ -20,15 +20,17 @@ CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 DEBIAN_PACKAGES := python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
-# Seconds that each test goes on that `make torture` runs, and where it reports.
+# Seconds that each test goes on that `make torture` runs, inputs that `make fuzz`
+# tries, and where it is reported.
 SECONDS ?= 600
+RUNS ?= 20000
 REPORT ?= $(CURDIR)/var/torture.jsonl
 # The tests that take their rounds from memq/test/torture.py.
 TORTURES = $(patsubst memq/test/%.py,memq.test.%,\
 	$(shell grep -l 'memq.test.torture import' memq/test/test_*.py \
 	| grep -v test_torture))
 
-.PHONY: help run venv test check lint types imports coverage test-debian torture \
+.PHONY: help run venv test check lint types imports coverage test-debian fuzz torture \
 	test-packaging bench bench-quick profile format clean
 
 help: ## what can be made
@@ -71,10 +73,14 @@ test-debian: ## the suite on Debian's own Twisted and bsddb3
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 	tools/test-packaging $(BIN)/python
 
+fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/fuzzing.py
+	$(BIN)/python tools/fuzz.py --runs $(RUNS)
+
 torture: .venv/tools.stamp ## faults, SECONDS for each test that injects some
 	@mkdir -p $(dir $(REPORT))
 	MEMQ_TORTURE_SECONDS=$(SECONDS) MEMQ_TORTURE_REPORT=$(REPORT) \
 		$(BIN)/trial $(TORTURES)
+	MEMQ_TORTURE_REPORT=$(REPORT) $(BIN)/python tools/fuzz.py --seconds $(SECONDS)
 
 bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 15 minutes
 	@$(BIN)/python -m bench.run
