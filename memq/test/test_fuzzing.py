@@ -6,6 +6,7 @@ from twisted.logger import Logger
 
 from memq.errors import QueueError
 from memq.memory import MemoryStore
+from memq.message import packPart
 from memq.protocol import QueueProtocol
 from memq.test import fuzzing
 from memq.test.fuzzing import CORPUS, TARGETS, checkReplies, protocol, records
@@ -72,4 +73,5 @@ class FuzzingTests(SteppedTestCase):
     def test_unreadable(self) -> None:
         """A record that passes for another one is noticed."""
         self.patch(fuzzing, "unpackPart", lambda record: record[5:])
-        self.assertRaises(AssertionError, records, b"")
+        for data in (b"", packPart(b"")):
+            self.assertRaises(AssertionError, records, data)
