@@ -81,6 +81,8 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         b"\0set q 0 0 2000000000\r\nset q 0 0 1\r\nx\r\n",
         b"\0GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\0get %b\r\n" % (b"n" * 66000),
+        # More commands than are read at once, in pieces.
+        b"\3" + b"stats queue\r\n" * 1100,
         b"\5set q 0 0 1\r\nx\r\nset q 0 0 1\r\ny\r\nget q\r\nget q\r\nget q",
     ),
     "records": (

@@ -92,10 +92,11 @@ class Harness:
         """Let everything happen that can, but for time to pass."""
         moved = True
         while moved:
+            # First, since it may be that somebody is read from again then.
+            self.reactor.advance(0)
             moved = False
             for client in self._clients:
                 moved |= client.receive()
-            self.reactor.advance(0)
             moved |= self.flushPool.step() or self.workPool.step()
 
 
