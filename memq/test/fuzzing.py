@@ -108,6 +108,8 @@ def protocol(data: bytes) -> None:
     the same when the bytes come at once and all go through LineReceiver.
     """
     size, data = (data[0] or len(data)) if data else 1, data[1:]
+    # Not so many that it takes long.
+    size = max(size, len(data) // 5000)
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
     with capturedLogs() as events:
         answered = _converse(QueueProtocol, pieces)

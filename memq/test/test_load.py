@@ -368,7 +368,8 @@ class ServerTests(TestCase):
         )
         greedy._file.read(MEGABYTE + 2)
         for name in names[1:]:
-            self.assertEqual(greedy.line(), b"VALUE %b 0 1048576" % name)
+            head = b"VALUE %b 0 1048576" % name
+            self.assertEqual(greedy.line(), head, server.log)
             self.assertEqual(greedy._file.read(MEGABYTE + 2), body + b"\r\n")
         self.assertEqual(greedy.line(), b"END")
         self.assertLess(server.residentBytes() - before, 64 * MEGABYTE)
