@@ -31,7 +31,8 @@ from memq.message import (
     unpackRecord,
 )
 from memq.protocol import QueueProtocol
-from memq.test.harness import Harness
+from memq.test.harness import Harness, QuickTransport, Transport
+from memq.test.model import MEMORY
 from memq.test.sessions import VERSION, GeneralPath
 
 if TYPE_CHECKING:
@@ -112,19 +113,21 @@ def protocol(data: bytes) -> None:
     size = max(size, len(data) // 5000)
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
     with capturedLogs() as events:
-        answered = _converse(QueueProtocol, pieces)
-        plainly = _converse(GeneralPath, [data])
+        answered = _converse(QueueProtocol, pieces, Transport())
+        plainly = _converse(GeneralPath, [data], QuickTransport())
     assert answered == plainly, (answered, plainly)
     errors = [event for event in events if event["log_level"] >= LogLevel.error]
     assert not errors, errors
 
 
-def _converse(kind: type[QueueProtocol], pieces: list[bytes]) -> tuple[bytes, bool]:
+def _converse(
+    kind: type[QueueProtocol], pieces: list[bytes], transport: Transport
+) -> tuple[bytes, bool]:
     """Return what is answered, but for some figures, and whether that was the end."""
     harness = Harness(
         protocol=kind, store=MemoryStore(), maxBody=MAX_BODY, flushAllEnabled=True
     )
-    client = harness.connect()
+    client = harness.connect(transport)
     for piece in pieces:
         client.send(piece)
     harness.settle()
@@ -222,7 +225,7 @@ def _isRefused(unpack: Callable[[bytes], object], record: bytes) -> bool:
 
 
 def _marker(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
         with open(os.path.join(directory, logName(1)), "wb") as log:
             log.truncate(100)
         with open(os.path.join(directory, "safe"), "wb") as file:

@@ -34,6 +34,17 @@ class Transport(StringTransport):
         super().write(data)
 
 
+class QuickTransport(Transport):
+    """A transport whose buffer is full at each write, and sent by the end of it."""
+
+    def write(self, data: bytes) -> None:
+        """Take a reply; say from within that there is room again."""
+        super().write(data)
+        producer: Any = self.producer
+        producer.pauseProducing()
+        producer.resumeProducing()
+
+
 class Harness:
     """The parts of a server, put together as they are in a process.
 

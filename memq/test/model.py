@@ -6,6 +6,7 @@ None of memq's own code takes part in that.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -13,6 +14,9 @@ from typing import Protocol
 from hypothesis import strategies as some
 
 from memq.test.sessions import VERSION
+
+#: Where files cost least, if there is such a place: of what is not about a disk.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 #: The largest body that is taken.
 MAX_BODY = 200_000
@@ -228,16 +232,19 @@ def pipelines(
     names: list[bytes], ofAll: bool = True
 ) -> some.SearchStrategy[list[Command]]:
     """Return what a client sends at once: a bit of everything, or much of one kind."""
-    one = some.sampled_from(names)
-    burst = one.flatmap(lambda name: some.lists(_plain(name), min_size=4, max_size=12))
-    return some.one_of(
-        some.lists(commands(names, ofAll), min_size=1, max_size=6), burst
+    name = some.sampled_from(names)
+    # Such as are carried out together, and such as come and leave in parts.
+    small = name.flatmap(lambda one: some.lists(_plain(one, 40), min_size=4))
+    large = name.flatmap(
+        lambda one: some.lists(_plain(one, 70000), min_size=2, max_size=8)
     )
+    mixed = some.lists(commands(names, ofAll), min_size=1, max_size=6)
+    return some.one_of(mixed, small, large)
 
 
-def _plain(name: bytes) -> some.SearchStrategy[Command]:
-    """Return sets and gets of one queue, such as are carried out together."""
+def _plain(name: bytes, size: int) -> some.SearchStrategy[Command]:
+    """Return sets and gets of one queue."""
     get = some.just(Get((name,), False))
     marks = some.integers(0, 999_999)
-    put = marks.map(lambda mark: Set(name, 0, 40, mark, False, True))
+    put = marks.map(lambda mark: Set(name, 0, size, mark, False, True))
     return some.one_of(put, put, get, get)
