@@ -23,7 +23,7 @@ DEBIAN_PACKAGES := python3-bsddb3 python3-hypothesis python3-twisted \
 # Seconds that each test goes on that `make torture` runs, inputs that `make fuzz`
 # tries, and where it is reported.
 SECONDS ?= 600
-RUNS ?= 20000
+RUNS ?= 12000
 REPORT ?= $(CURDIR)/var/torture.jsonl
 # The tests that take their rounds from memq/test/torture.py.
 TORTURES = $(patsubst memq/test/%.py,memq.test.%,\

@@ -19,9 +19,8 @@ sys.path.insert(0, ROOT)
 
 #: Where is kept what reaches new branches in a long run, and what breaks.
 KEPT = os.path.join(ROOT, "var", "fuzz")
-#: Bytes of the longest input: in a long run a body in parts fits in.
-MAX_LENGTH = 100_000
-SHORT_LENGTH = 2048
+#: Bytes of the longest input.
+LENGTH = 2048
 
 
 def fuzz(target: str, *arguments: str) -> None:
@@ -35,11 +34,10 @@ def fuzz(target: str, *arguments: str) -> None:
     atheris.Fuzz()
 
 
-def run(target: str, limit: str, seed: int, length: int, *kept: str) -> bool:
+def run(target: str, limit: str, seed: int, *kept: str) -> bool:
     """Fuzz one target in another process; return whether nothing was found.
 
     :param limit: the option of libFuzzer that says how long.
-    :param length: bytes of the longest input.
     :param kept: a directory for what reaches new branches, if it is to be kept.
     """
     from memq.test import fuzzing
@@ -56,14 +54,13 @@ def run(target: str, limit: str, seed: int, length: int, *kept: str) -> bool:
         corpus = os.path.join(scratch, "corpus")
         os.mkdir(corpus)
         for number, data in enumerate(fuzzing.CORPUS[target]):
-            if len(data) <= length:
-                with open(os.path.join(corpus, str(number)), "wb") as one:
-                    one.write(data)
+            with open(os.path.join(corpus, str(number)), "wb") as one:
+                one.write(data)
         process = subprocess.run(
             [
                 *(sys.executable, os.path.abspath(__file__), "--target", target),
                 *("--", f"-dict={words}", f"-artifact_prefix={KEPT}/{target}-", limit),
-                *(f"-seed={seed}", f"-max_len={length}", "-timeout=60"),
+                *(f"-seed={seed}", f"-max_len={LENGTH}", "-timeout=60"),
                 *("-rss_limit_mb=2048", *kept, corpus),
             ],
             stderr=subprocess.PIPE,
@@ -85,7 +82,7 @@ def run(target: str, limit: str, seed: int, length: int, *kept: str) -> bool:
 def main() -> int:
     """Fuzz all targets; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=20000, help="inputs for each")
+    parser.add_argument("--runs", type=int, default=12000, help="inputs for each")
     parser.add_argument("--seconds", type=int, help="how long for each, instead")
     parser.add_argument("--target", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
@@ -98,14 +95,11 @@ def main() -> int:
         # Others each time, from where the last time ended.
         limit = f"-max_total_time={options.seconds}"
         seed = int.from_bytes(os.urandom(3), "big") + 1
-        fine = [
-            run(each, limit, seed, MAX_LENGTH, os.path.join(KEPT, each))
-            for each in TARGETS
-        ]
+        fine = [run(each, limit, seed, os.path.join(KEPT, each)) for each in TARGETS]
     else:
         # The same inputs each time.
         limit = f"-runs={options.runs}"
-        fine = [run(each, limit, 1, SHORT_LENGTH) for each in TARGETS]
+        fine = [run(each, limit, 1) for each in TARGETS]
     return 0 if all(fine) else 1
 
 

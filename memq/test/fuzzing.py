@@ -45,6 +45,10 @@ MAX_BODY = 150_000
 #: Bytes of a body that are made up to come to its end.
 PATIENCE = 400_000
 
+#: Stands for many bytes of a body: what is made up is to be short.
+MANY = b"\xff\xff"
+_MANY = b"x" * 35000
+
 _LINE = re.compile(
     rb"STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
     rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z ]+"
@@ -64,7 +68,7 @@ WORDS = (
     *(b" settings", b" reset", b"version", b"verbosity ", b"quit", b"noreply"),
     *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
     *(b"\r\n", b" 0 0 1\r\n", b" 0 0 70000\r\n", b" 4294967295 ", b"2147483645"),
-    *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 "),
+    *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 
 #: Where the fuzzer begins, by target.
@@ -77,11 +81,13 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         b"\7verbosity 1 noreply\r\ndb_checkpoint\r\ndb_archive\r\nquit\r\nversion\r\n",
         b"\0add q 0 0 3\r\nabc\r\ncas q 0 0 1 9\r\nx\r\nincr q 1\r\ntouch q 0\r\n",
         b"\3set q/o 0 0 3\r\nabc\r\nset q x 0 3\r\nabc\r\nset q 0 0 -1\r\n",
-        b"\0set q 0 0 70000\r\n%b\r\nget q\r\n" % (b"x" * 70000),
+        b"\0set q 0 0 70000\r\n%b\r\nget q\r\n" % (MANY * 2),
+        b"\0set q 0 0 140000\r\n%b\r\nset q 0 0 70001\r\n%b\r\nget q q\r\n"
+        % (MANY * 4, MANY * 2 + b"y"),
         b"\0set q 0 0 200000\r\nto be swallowed",
         b"\0set q 0 0 2000000000\r\nset q 0 0 1\r\nx\r\n",
         b"\0GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"\0get %b\r\n" % (b"n" * 66000),
+        b"\0get %b\r\n" % (MANY * 2),
         # More commands than are read at once, in pieces.
         b"\3" + b"stats queue\r\n" * 1100,
         b"\5set q 0 0 1\r\nx\r\nset q 0 0 1\r\ny\r\nget q\r\nget q\r\nget q",
@@ -105,12 +111,14 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
 def protocol(data: bytes) -> None:
     """Send bytes to a server, in pieces of as many bytes as the first one says.
 
+    MANY stands for many of them; 0 pieces are all at once.
+
     It answers what can be parsed, logs no error, is in step afterwards, and answers
     the same when the bytes come at once and all go through LineReceiver.
     """
-    size, data = (data[0] or len(data)) if data else 1, data[1:]
+    size, data = data[0] if data else 0, data[1:].replace(MANY, _MANY, 8)
     # Not so many that it takes long.
-    size = max(size, len(data) // 5000)
+    size = max(size, len(data) // 100 - 20, 1) if size else max(len(data), 1)
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
     with capturedLogs() as events:
         answered = _converse(QueueProtocol, pieces, Transport())
