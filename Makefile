@@ -21,8 +21,10 @@ CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
-# Seconds that each test goes on that `make torture` runs, and where it reports.
+# Seconds that each test goes on that `make torture` runs, inputs that `make fuzz`
+# tries, and where it is reported.
 SECONDS ?= 600
+RUNS ?= 12000
 REPORT ?= $(CURDIR)/var/torture.jsonl
 # How long `make soak` goes on.
 HOURS ?= 1
@@ -31,7 +33,7 @@ TORTURES = $(patsubst memq/test/%.py,memq.test.%,\
 	$(shell grep -l 'memq.test.torture import' memq/test/test_*.py \
 	| grep -v test_torture))
 
-.PHONY: help run venv test check lint types imports coverage test-debian torture \
+.PHONY: help run venv test check lint types imports coverage test-debian fuzz torture \
 	soak test-packaging bench bench-quick profile format clean
 
 help: ## what can be made
@@ -74,10 +76,14 @@ test-debian: ## the suite on Debian's own Twisted and bsddb3
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 	tools/test-packaging $(BIN)/python
 
+fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/fuzzing.py
+	$(BIN)/python tools/fuzz.py --runs $(RUNS)
+
 torture: .venv/tools.stamp ## faults, SECONDS for each test that injects some
 	@mkdir -p $(dir $(REPORT))
 	MEMQ_TORTURE_SECONDS=$(SECONDS) MEMQ_TORTURE_REPORT=$(REPORT) \
 		$(BIN)/trial $(TORTURES)
+	MEMQ_TORTURE_REPORT=$(REPORT) $(BIN)/python tools/fuzz.py --seconds $(SECONDS)
 
 soak: .venv/memq.stamp ## mixed load and kills for HOURS, into docs/reliability-soak.svg
 	@$(BIN)/python -m bench.soak --hours $(HOURS)

@@ -190,7 +190,7 @@ class BDBStore:
             self._load()
             if self._home.isNew:
                 self._refuseOld()
-            self._rotation.findStrays(remove=self._checkpointAtOpen())
+            self._rotation.findStrays(self._checkpointAtOpen())
             if self._home.isNew:
                 self._home.writeVersion()
         except HomeError:

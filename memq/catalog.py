@@ -159,13 +159,16 @@ class Catalog:
         return queue
 
     def empty(self, name: bytes) -> Queue | None:
-        """Give a queue that has messages a new id, and return it as it was.
+        """Give a queue a new id, and return it as it was, None if there is none.
 
-        Its messages stay under the old id, for the store to remove.
+        Its messages stay under the old id, for the store to remove.  What was taken and
+        is not delivered cannot come back, even if it was all that there was.
         """
-        queue = self.forPop(name)
+        queue = self.queues.get(name)
         if queue is None:
             return None
+        if name not in self._before:
+            self._remember(queue)
         heir = Queue(name, self.nextId, queue.nextSequence, queue.pushed, queue.pushed)
         self.nextId += 1
         self.queues[name] = heir

@@ -131,9 +131,10 @@ class Home:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pid = os.read(self._lock, 20).decode("ascii", "replace").strip()
+            found = re.match(rb"[0-9]{1,10}\n", os.read(self._lock, 20))
+            pid = found[0].decode().strip() if found else "?"
             raise HomeHeld(
-                f"--home {self.path}: held by another server (pid {pid or '?'})"
+                f"--home {self.path}: held by another server (pid {pid})"
             ) from None
         self.writePid()
 

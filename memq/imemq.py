@@ -175,6 +175,8 @@ class IQueueStore(Interface):
     def empty(queue: bytes) -> int:
         """Discard all messages of a queue, at once; they count as taken.
 
+        What was taken before cannot be put back any more.
+
         :return: how many there were.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """

@@ -382,8 +382,9 @@ class EmptyAll(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Empty them."""
-        self.result = sum(store.empty(count.name) for count in store.counts())
-        return MESSAGE_COST if self.result else 0
+        counts = list(store.counts())
+        self.result = sum(store.empty(count.name) for count in counts)
+        return MESSAGE_COST if counts else 0
 
 
 class Ask(Operation):

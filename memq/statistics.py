@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from resource import RUSAGE_SELF, getrusage
+from time import time
 from typing import TYPE_CHECKING
 
 from memq import __version__, wire
@@ -37,12 +38,15 @@ class Statistics:
         clock: IReactorTime,
         broker: Broker,
         settings: Sequence[tuple[str, str]] = (),
+        timeOfDay: Callable[[], float] = time,
     ) -> None:
         """Start to count.
 
-        :param clock: tells the time, in seconds since 1970-01-01 UTC.
+        :param clock: counts seconds, and is never set.
         :param settings: every option of the server with its value.
+        :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
         """
+        self._timeOfDay = timeOfDay
         self._clock = clock
         self._broker = broker
         self._settings = settings
@@ -97,11 +101,10 @@ class Statistics:
         return wire.RESET
 
     def _figures(self, store: IQueueStore) -> Iterator[tuple[str, object]]:
-        now = self._clock.seconds()
         usage = getrusage(RUSAGE_SELF)
         yield "pid", os.getpid()
-        yield "uptime", int(now - self._started)
-        yield "time", int(now)
+        yield "uptime", int(self._clock.seconds() - self._started)
+        yield "time", int(self._timeOfDay())
         yield "version", __version__
         yield "pointer_size", 64
         yield "rusage_user", f"{usage.ru_utime:.6f}"

@@ -41,6 +41,7 @@ from memq.process import (
     isRoomForClient,
     raiseFileLimit,
     sparePermanent,
+    useSteadyClock,
 )
 from memq.salvage import Salvage
 from memq.service import QueueService
@@ -98,6 +99,7 @@ def _makeService(
         listeners = _listeners(options, reactor, owner, undo)
         log = chooseLog(twistd, bool(options["log-stderr"]), owner)
         undo.pop_all()
+    useSteadyClock(reactor)
     ending = Ending(reactor)
     process = ProcessService(
         reactor,

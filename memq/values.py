@@ -78,6 +78,7 @@ class LargeValue:
 
     __slots__ = (
         "_end",
+        "_isSending",
         "_message",
         "_next",
         "_protocol",
@@ -102,9 +103,21 @@ class LargeValue:
         self._setAside = False
         #: Whether others have their turn before it goes on.
         self._waits = False
+        self._isSending = False
 
     def send(self) -> bool:
         """Send as many parts as the client takes; return whether that was all."""
+        if self._isSending:
+            # A write that filled the transport's buffer and sent all of it at once says
+            # in the end, from within, that the client reads again.
+            return False
+        self._isSending = True
+        try:
+            return self._send()
+        finally:
+            self._isSending = False
+
+    def _send(self) -> bool:
         protocol, large = self._protocol, self._message.large
         assert large is not None
         most = self._next + PARTS_AT_ONCE

@@ -37,8 +37,22 @@ class Transport(StringTransport):
         super().write(data)
 
 
+class QuickTransport(Transport):
+    """A transport whose buffer is full at each write, and sent by the end of it."""
+
+    def write(self, data: bytes) -> None:
+        """Take a reply; say from within that there is room again."""
+        super().write(data)
+        producer: Any = self.producer
+        producer.pauseProducing()
+        producer.resumeProducing()
+
+
 class Harness:
-    """The parts of a server, put together as they are in a process."""
+    """The parts of a server, put together as they are in a process.
+
+    :ivar timeOfDay: what a clock on the wall would say, in seconds since 1970.
+    """
 
     def __init__(
         self,
@@ -46,6 +60,7 @@ class Harness:
         protocol: type[QueueProtocol] | None = None,
         budget: Budget | None = None,
         timeouts: dict[str, float] | None = None,
+        store: Any = None,
         **options: Any,
     ) -> None:
         """Put them together.
@@ -53,17 +68,22 @@ class Harness:
         :param protocol: what each connection gets instead of what the factory makes.
         :param budget: how much all connections may hold; None for the usual one.
         :param timeouts: what Watch takes.
+        :param store: what to keep the queues in instead of a FakeStore, open.
         :param options: what QueueFactory takes.
         """
         self.reactor = SteppedReactor()
-        self.store = FakeStore()
+        self.timeOfDay = 0.0
+        self.store: FakeStore = FakeStore() if store is None else store
+        journal: list[str] = getattr(self.store, "journal", [])
         self.broker = Broker(self.store, self.reactor, budget)
-        self.flushPool = SteppedPool("flushPool", self.store.journal.append)
-        self.workPool = SteppedPool("workPool", self.store.journal.append)
+        self.flushPool = SteppedPool("flushPool", journal.append)
+        self.workPool = SteppedPool("workPool", journal.append)
         self.broker.persist = lambda: deferToThreadPool(
             self.reactor, self.flushPool, self.store.flush
         )
-        self.statistics = Statistics(self.reactor, self.broker, [("port", "22201")])
+        self.statistics = Statistics(
+            self.reactor, self.broker, [("port", "22201")], lambda: self.timeOfDay
+        )
         self.upkeep = Upkeep(
             self.reactor,
             self.store,
@@ -100,10 +120,11 @@ class Harness:
         """Let everything happen that can, but for time to pass."""
         moved = True
         while moved:
+            # First, since it may be that somebody is read from again then.
+            self.reactor.advance(0)
             moved = False
             for client in self._clients:
                 moved |= client.receive()
-            self.reactor.advance(0)
             moved |= self.flushPool.step() or self.workPool.step()
 
 

@@ -108,7 +108,10 @@ class CatalogTests(SynchronousTestCase):
         assert before is not None
         self.assertEqual((before.id, before.pushed - before.taken), (1, 1))
         self.assertEqual(dump(self.catalog), "b'old' id 2 next 2 2/2 head 0\nnext id 3")
-        self.assertIsNone(self.catalog.empty(b"old"))
+        again = self.catalog.empty(b"old")
+        assert again is not None
+        self.assertEqual((again.id, again.pushed - again.taken), (2, 0))
+        self.assertIsNone(self.catalog.empty(b"new"))
 
     def test_changes(self) -> None:
         """A commit is told each queue once, and which are gone."""

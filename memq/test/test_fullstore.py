@@ -166,11 +166,13 @@ class BallastTests(BDBTestCase):
 
     def test_kept(self) -> None:
         """It is kept, though a recovery would remove it."""
-        before = os.stat(self.next).st_ino
+        # One of the two that there are, for they are small.
+        second = self.next[:-1] + "3"
+        before = [os.stat(path).st_ino for path in (self.next, second)]
         store = self.start()
         self.assertEqual(dump(store), self.whole)
         store.freeBytes()
-        self.assertEqual(os.stat(self.next).st_ino, before)
+        self.assertIn(os.stat(self.next).st_ino, before)
 
     def test_ofAnotherSize(self) -> None:
         """One that is too small for the log as it is now is made anew."""

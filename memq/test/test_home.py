@@ -105,10 +105,11 @@ class HomeTests(HomeTestCase):
         self.assertEqual(self.refused(), f"held by another server (pid {os.getpid()})")
 
     def test_heldByNobodyKnown(self) -> None:
-        """The first one may not have said yet who it is."""
+        """The first one may not have said yet who it is, or only half of it."""
         home = self.prepared()
-        os.truncate(os.path.join(home.directory, "lock"), 0)
-        self.assertEqual(self.refused(), "held by another server (pid ?)")
+        for text in ("", "12", "\0\0\0", "a\nb\n", "9" * 5000):
+            write(os.path.join(home.directory, "lock"), text)
+            self.assertEqual(self.refused(), "held by another server (pid ?)")
 
     def test_released(self) -> None:
         """A home that was released can be held again, by whoever comes."""
@@ -116,12 +117,24 @@ class HomeTests(HomeTestCase):
         self.prepared()
 
     def test_staleLock(self) -> None:
-        """The lock file of a server that died is no obstacle."""
+        """The lock file of a server that died is no obstacle, whatever is in it.
+
+        It may be the id of a process that lives: ids are used again.
+        """
         os.makedirs(os.path.join(self.path, "memq"))
-        write(os.path.join(self.path, "memq", "lock"), "123456789\n")
-        home = self.prepared()
-        with open(os.path.join(home.directory, "lock")) as file:
-            self.assertEqual(file.read(), f"{os.getpid()}\n")
+        lock = os.path.join(self.path, "memq", "lock")
+        for text in (
+            "123456789\n",
+            f"{os.getppid()}\n",
+            "1\n",
+            "\0" * 9000,
+            "\xe4\n\n",
+        ):
+            write(lock, text)
+            home = self.prepared()
+            with open(lock) as file:
+                self.assertEqual(file.read(), f"{os.getpid()}\n")
+            home.release()
 
     def test_pidAfterFork(self) -> None:
         """The process that goes on after a fork writes its own id."""

@@ -318,6 +318,28 @@ class LargeTests(SteppedTestCase):
             reply += self.client.read()
         self.assertTrue(whole in reply)
 
+    def test_catchesUpAtOnce(self) -> None:
+        """A client that is behind, and reads again within the same write, is in step.
+
+        That is what a transport tells whose buffer is full and sent at once.
+        """
+        sizes = (4 * PART_SIZE, 70000, PART_SIZE, (PARTS_AT_ONCE + 2) * PART_SIZE)
+        expected = b""
+        for size in sizes:
+            expected += b"VALUE q 5 %d\r\n%b\r\n" % (size, self.set(size))
+        real = self.client.transport.write
+
+        def write(data: bytes) -> None:
+            real(data)
+            self.client.stopReading()
+            self.client.startReading()
+
+        self.patch(self.client.transport, "write", write)
+        reply = self.client.talk(b"get q q q q\r\nget q\r\n")
+        self.assertTrue(reply == expected + b"END\r\nEND\r\n")
+        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertTrue(self.swept())
+
     def test_leavesWithin(self) -> None:
         """A client that leaves within a body did not get it: it goes back."""
         self.set((PARTS_AT_ONCE + 2) * PART_SIZE)

@@ -10,13 +10,14 @@ import contextlib
 import os
 import threading
 from collections import Counter, defaultdict
-from signal import SIGINT, SIGTERM, Signals
+from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
 from socket import SHUT_WR, socket
 from time import monotonic
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.servers import PATIENCE, Server
+from memq.test.servers import PATIENCE, TWISTD, Server
+from memq.test.test_twistd import Follower, run, waitForEnd
 
 MESSAGES = int(os.environ.get("MEMQ_TEST_MESSAGES", "20000"))
 PRODUCERS = 8
@@ -26,6 +27,22 @@ QUEUES = [b"q%d" % number for number in range(4)]
 PIPELINE = 20
 
 MEGABYTE = 1024 * 1024
+
+#: Seconds that a flush takes once the disk is slow: two of them are more than clients
+#: are given at the end.
+SLOW_FLUSH = 2
+#: Makes the disk slow as soon as there is a file of this name.
+SLOW_DISK = """
+import os, time
+from memq.bdb import BDBStore
+flush = BDBStore.flush
+def slowFlush(self):
+    if os.path.exists({path!r}):
+        print("a slow flush", flush=True)
+        time.sleep({seconds})
+    flush(self)
+BDBStore.flush = slowFlush
+"""
 
 
 class Client:
@@ -43,6 +60,13 @@ class Client:
     def line(self) -> bytes:
         """Return the next line without its end; none at the end of the stream."""
         return self._file.readline().removesuffix(b"\r\n")
+
+    def lines(self) -> list[bytes]:
+        """Return all lines up to the end of the stream, however that comes."""
+        lines: list[bytes] = []
+        with contextlib.suppress(ConnectionError):
+            lines += iter(self.line, b"")
+        return lines
 
     def value(self) -> bytes | None:
         """Return the body that a get is answered, None if there was none."""
@@ -153,15 +177,21 @@ class Run:
         return ordered
 
 
+def killIfThere(pid: int) -> None:
+    """Kill a daemon that a test has not ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, SIGKILL)
+
+
 class ServerTests(TestCase):
     """What stays true with many clients at once."""
 
     timeout = 600
 
-    def start(self, *options: str) -> Server:
+    def start(self, *options: str, before: str = "") -> Server:
         """Start a server on a home of its own."""
         home = self.mktemp()
-        server = Server(os.path.abspath(home), *options).start()
+        server = Server(os.path.abspath(home), *options, before=before).start()
         self.addCleanup(server.stop)
         return server
 
@@ -184,21 +214,29 @@ class ServerTests(TestCase):
         """With --no-sync the same holds."""
         self.runExactlyOnce("--no-sync")
 
-    def stopInTheMiddle(self, number: Signals) -> None:
-        """Stop under load; after a restart nothing acknowledged is missing."""
-        server = self.start()
+    def loaded(self, server: Server) -> tuple[Run, threading.Thread]:
+        """Return a run that is under way, and goes on until the server stops."""
         first = Run(server, 0, 50 * MESSAGES)
         going = threading.Thread(target=first.go)
         going.start()
         with Client(server)._socket:
             while sum(first.stored.values()) < MESSAGES // 10:
                 server.talk(b"version\r\nquit\r\n")
+        return first, going
+
+    def stopInTheMiddle(self, number: Signals) -> None:
+        """Stop under load; after a restart nothing acknowledged is missing."""
+        server = self.start()
+        first, going = self.loaded(server)
         before = monotonic()
         self.assertEqual(server.stop(number), 0)
         self.assertLess(monotonic() - before, 5)
         going.join(PATIENCE)
-
         server.start()
+        self.checkRest(server, first)
+
+    def checkRest(self, server: Server, first: Run) -> None:
+        """Take out all that is there, and find what was acknowledged."""
         rest = Run(server, 50 * MESSAGES, MESSAGES)
         rest.go()
         got = first.counts() + rest.counts()
@@ -217,6 +255,77 @@ class ServerTests(TestCase):
     def test_sigintUnderLoad(self) -> None:
         """SIGINT under load does the same."""
         self.stopInTheMiddle(SIGINT)
+
+    def test_slowFlushOnTheWayOut(self) -> None:
+        """A disk that takes seconds at the end is waited for, and costs nothing."""
+        slow = os.path.abspath(self.mktemp())
+        before = SLOW_DISK.format(path=slow, seconds=SLOW_FLUSH)
+        server = self.start(before=before)
+        first, going = self.loaded(server)
+        with open(slow, "wb"):
+            server.waitForLine("a slow flush")
+        last = Client(server)
+        last.send(b"set last 0 0 1\r\nx\r\n")
+        began = monotonic()
+        self.assertEqual(server.stop(), 0)
+        self.assertGreater(monotonic() - began, SLOW_FLUSH / 2)
+        self.assertNotIn("Traceback", "\n".join(server.log))
+        going.join(PATIENCE)
+        told = last.lines()
+        last.close()
+        os.unlink(slow)
+        server.start()
+        found = server.talk(b"get last\r\ndelete last\r\nquit\r\n")
+        # What was told is there; what was not may be.
+        self.assertIn(told, ([], [b"STORED"]))
+        self.assertTrue(found.startswith(b"VALUE last") or not told)
+        self.checkRest(server, first)
+
+    def test_secondServerUnderLoad(self) -> None:
+        """Servers that want the same home are refused; nobody else notices."""
+        server = self.start()
+        load = Run(server, 0, MESSAGES)
+        going = threading.Thread(target=load.go)
+        going.start()
+        lines = len(server.log)
+        command = ("-n", "--pidfile=", "memq", "--home", server.home, "-p0")
+        for _ in range(2):
+            second = run(*TWISTD, *command)
+            self.assertEqual(second.returncode, 1)
+            self.assertIn(f"(pid {server.pid})", second.stderr)
+        going.join(PATIENCE)
+        self.assertEqual(sum(load.stored.values()), MESSAGES)
+        self.assertEqual(load.counts(), load.stored)
+        self.assertEqual(server.log[lines:], [])
+
+    def test_sighupUnderLoad(self) -> None:
+        """The log file can be opened again and again; no client notices."""
+        path, log = (os.path.abspath(self.mktemp()) for _ in range(2))
+        server = Server(path)
+        started = run(
+            *TWISTD,
+            *("--pidfile", f"{log}.pid", "--logfile", log),
+            *("memq", "--port", "0", "--home", path),
+        )
+        self.assertEqual(started.returncode, 0, started.stderr)
+        found = Follower(log).waitFor(r"Listening on 127\.0\.0\.1:(\d+)\n")
+        server.port = int(found[1])
+        with open(f"{log}.pid", encoding="ascii") as file:
+            pid = int(file.read())
+        self.addCleanup(killIfThere, pid)
+        load = Run(server, 0, MESSAGES)
+        going = threading.Thread(target=load.go)
+        going.start()
+        for number in range(5):
+            os.rename(log, f"{log}.{number}")
+            os.kill(pid, SIGHUP)
+            Follower(log).waitFor("SIGHUP: opened the log file again")
+        going.join(PATIENCE)
+        self.assertEqual(sum(load.stored.values()), MESSAGES)
+        self.assertEqual(load.counts(), load.stored)
+        os.kill(pid, SIGTERM)
+        waitForEnd(pid)
+        Follower(log).waitFor("Stopped")
 
     def test_seedSession(self) -> None:
         """The session of old holds byte by byte, with a restart in its middle."""
@@ -251,7 +360,8 @@ class ServerTests(TestCase):
         )
         greedy._file.read(MEGABYTE + 2)
         for name in names[1:]:
-            self.assertEqual(greedy.line(), b"VALUE %b 0 1048576" % name)
+            head = b"VALUE %b 0 1048576" % name
+            self.assertEqual(greedy.line(), head, server.log)
             self.assertEqual(greedy._file.read(MEGABYTE + 2), body + b"\r\n")
         self.assertEqual(greedy.line(), b"END")
         self.assertLess(server.residentBytes() - before, 64 * MEGABYTE)

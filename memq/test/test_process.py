@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 from errno import EMFILE
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Application, MultiService, Service
@@ -27,6 +28,7 @@ from memq.process import (
     raiseCoreLimit,
     raiseFileLimit,
     sparePermanent,
+    useSteadyClock,
 )
 
 if TYPE_CHECKING:
@@ -397,6 +399,13 @@ class LimitTests(SynchronousTestCase):
         self.addCleanup(gc.unfreeze)
         sparePermanent()
         self.assertGreater(gc.get_freeze_count(), 10_000)
+
+    def test_steadyClock(self) -> None:
+        """The reactor goes by a clock that nobody sets."""
+        reactor: Any = FakeReactor()
+        useSteadyClock(reactor)
+        before = monotonic()
+        self.assertTrue(before <= reactor.seconds() <= monotonic())
 
     def test_coreLimited(self) -> None:
         """Elsewhere they may have the most that is allowed."""

@@ -52,6 +52,7 @@ class StatisticsTests(SteppedTestCase):
     def setUp(self) -> None:
         """Connect."""
         self.harness = Harness()
+        self.harness.timeOfDay = 1.6e9
         self.harness.reactor.advance(1000.5)
         self.client = self.harness.connect()
 
@@ -89,9 +90,14 @@ class StatisticsTests(SteppedTestCase):
 
     def test_time(self) -> None:
         """They tell the time in seconds, and since when the server runs."""
-        self.assertEqual(self.figures("uptime", "time"), ["1000", "1000"])
+        self.assertEqual(self.figures("uptime", "time"), ["1000", "1600000000"])
         self.harness.reactor.advance(3)
-        self.assertEqual(self.figures("uptime", "time"), ["1003", "1003"])
+        self.assertEqual(self.figures("uptime", "time"), ["1003", "1600000000"])
+
+    def test_clockIsSet(self) -> None:
+        """When the clock of the machine is set, only the time of day is another."""
+        self.harness.timeOfDay = 1e9
+        self.assertEqual(self.figures("uptime", "time"), ["1000", "1000000000"])
 
     def test_connections(self) -> None:
         """They tell how many connections there are and were."""

@@ -1,0 +1,251 @@
+"""What a fuzzer looks for: two functions that take any bytes and assert what holds.
+
+``tools/fuzz.py`` calls them with whatever reaches new branches, as fast as it can;
+test_fuzzing.py calls them with CORPUS, which is where the fuzzer begins, and what it
+once found is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from contextlib import suppress
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from twisted.logger import LogLevel, capturedLogs
+
+from memq.catalog import DamagedRow, unpackQueue
+from memq.errors import HomeError
+from memq.marker import logName, readMarker, writeMarker
+from memq.memory import MemoryStore
+from memq.message import (
+    DamagedRecord,
+    LargeBody,
+    Message,
+    packLarge,
+    packPart,
+    packRecord,
+    unpackPart,
+    unpackRecord,
+)
+from memq.protocol import QueueProtocol
+from memq.test.harness import Harness, QuickTransport, Transport
+from memq.test.model import MEMORY
+from memq.test.sessions import VERSION, GeneralPath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.test.harness import Client
+
+#: A small server: bodies of up to three parts.
+MAX_BODY = 150_000
+#: Bytes of a body that are made up to come to its end.
+PATIENCE = 400_000
+
+#: Stands for many bytes of a body: what is made up is to be short.
+MANY = b"\xff\xff"
+_MANY = b"x" * 35000
+
+_LINE = re.compile(
+    rb"STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
+    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z ]+"
+)
+_VALUE = re.compile(rb"VALUE [^\x00-\x20\x7f]{1,250} \d{1,10} (\d{1,6})( \d+)?")
+#: Figures that tell by which way the same commands came.
+_FIGURE = re.compile(
+    rb"STAT (turns|flushes|waiting|threads|rusage_\w+|bytes_\w+|\w+_hits) [^\r\n]*"
+)
+
+#: Bytes of the longest marker that is looked at: that takes files.
+_MARKER = 120
+
+#: Words that a fuzzer would be long to find.
+WORDS = (
+    *(b"set ", b"get ", b"gets ", b"delete ", b"flush_all", b"stats", b" queue"),
+    *(b" settings", b" reset", b"version", b"verbosity ", b"quit", b"noreply"),
+    *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
+    *(b"\r\n", b" 0 0 1\r\n", b" 0 0 70000\r\n", b" 4294967295 ", b"2147483645"),
+    *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
+)
+
+#: Where the fuzzer begins, by target.
+CORPUS: dict[str, tuple[bytes, ...]] = {
+    "protocol": (
+        b"\0set q 0 0 5\r\nhello\r\nget q\r\n",
+        b"\1set q 7 -1 2 noreply\r\nhi\r\ngets q q none\r\nstats queue\r\n",
+        b"\2set q 0 0 2\r\nhiho\r\nversion\r\ndelete q 0\r\nget q\r\n",
+        b"\0stats\r\nstats settings\r\nstats reset\r\nflush_all noreply\r\nflush_all\n",
+        b"\7verbosity 1 noreply\r\ndb_checkpoint\r\ndb_archive\r\nquit\r\nversion\r\n",
+        b"\0add q 0 0 3\r\nabc\r\ncas q 0 0 1 9\r\nx\r\nincr q 1\r\ntouch q 0\r\n",
+        b"\3set q/o 0 0 3\r\nabc\r\nset q x 0 3\r\nabc\r\nset q 0 0 -1\r\n",
+        b"\0set q 0 0 70000\r\n%b\r\nget q\r\n" % (MANY * 2),
+        b"\0set q 0 0 140000\r\n%b\r\nset q 0 0 70001\r\n%b\r\nget q q\r\n"
+        % (MANY * 4, MANY * 2 + b"y"),
+        b"\0set q 0 0 200000\r\nto be swallowed",
+        b"\0set q 0 0 2000000000\r\nset q 0 0 1\r\nx\r\n",
+        b"\0GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"\0get %b\r\n" % (MANY * 2),
+        # More commands than are read at once, in pieces.
+        b"\3" + b"stats queue\r\n" * 1100,
+        b"\5set q 0 0 1\r\nx\r\nset q 0 0 1\r\ny\r\nget q\r\nget q\r\nget q",
+    ),
+    "records": (
+        b"",
+        packRecord(7, 1_700_000_000_000, b"body"),
+        packLarge(1, 2, LargeBody(3, 70000, 2)),
+        packPart(b"part"),
+        packPart(b"a longer part, " * 10),
+        b"\1\0\0\0\7" + b"\0" * 24,
+        b"1 50 4294967295\n",
+        b"1 500 7\n",
+        b"2 50 7\n",
+        b"1 50\n",
+        b"9" * 100,
+    ),
+}
+
+
+def protocol(data: bytes) -> None:
+    """Send bytes to a server, in pieces of as many bytes as the first one says.
+
+    MANY stands for many of them; 0 pieces are all at once.
+
+    It answers what can be parsed, logs no error, is in step afterwards, and answers
+    the same when the bytes come at once and all go through LineReceiver.
+    """
+    size, data = data[0] if data else 0, data[1:].replace(MANY, _MANY, 8)
+    # Not so many that it takes long.
+    size = max(size, len(data) // 100 - 20, 1) if size else max(len(data), 1)
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    with capturedLogs() as events:
+        answered = _converse(QueueProtocol, pieces, Transport())
+        plainly = _converse(GeneralPath, [data], QuickTransport())
+    assert answered == plainly, (answered, plainly)
+    errors = [event for event in events if event["log_level"] >= LogLevel.error]
+    assert not errors, errors
+
+
+def _converse(
+    kind: type[QueueProtocol], pieces: list[bytes], transport: Transport
+) -> tuple[bytes, bool]:
+    """Return what is answered, but for some figures, and whether that was the end."""
+    harness = Harness(
+        protocol=kind, store=MemoryStore(), maxBody=MAX_BODY, flushAllEnabled=True
+    )
+    client = harness.connect(transport)
+    for piece in pieces:
+        client.send(piece)
+    harness.settle()
+    answer = client.read()
+    checkReplies(answer)
+    closed = client.isClosed
+    if not closed:
+        checkInStep(client)
+    client.leave()
+    harness.settle()
+    return _FIGURE.sub(rb"STAT \1", answer), closed
+
+
+def checkReplies(answer: bytes) -> None:
+    """Assert that all that is answered are whole replies."""
+    at = 0
+    while at < len(answer):
+        end = answer.find(b"\r\n", at)
+        assert end >= 0, answer[at:]
+        line = answer[at:end]
+        value = _VALUE.fullmatch(line)
+        assert value or _LINE.fullmatch(line), line
+        at = end + 2
+        if value:
+            at += int(value[1]) + 2
+            assert answer[at - 2 : at] == b"\r\n", answer[end:at]
+
+
+def checkInStep(client: Client) -> None:
+    """Assert that the next command is answered, once a line or a body is over."""
+    receiver = client.protocol
+    if receiver.line_mode:
+        client.talk(b"\n")
+    if receiver._missing > PATIENCE:
+        return
+    if not receiver.line_mode:
+        client.talk(b"." * receiver._missing)
+    if not client.isClosed:
+        got = client.talk(b"version\r\n")
+        assert got == VERSION, got
+
+
+def records(data: bytes) -> None:
+    """Read bytes as each kind of record there is.
+
+    Only what is declared is raised, what can be read is written again as it was, and
+    what is written of these bytes can be read.
+    """
+    with suppress(DamagedRecord):
+        message = unpackRecord(1, 2, data)
+        assert (message.queueId, message.sequence) == (1, 2)
+        assert _packed(message) == data
+    with suppress(DamagedRecord):
+        assert packPart(unpackPart(data)) == data
+    with suppress(DamagedRow):
+        assert unpackQueue(b"q", data).pack() == data
+    if len(data) <= _MARKER:
+        _marker(data)
+    _written(data)
+
+
+def _packed(message: Message) -> bytes:
+    if message.large is None:
+        return packRecord(message.flags, message.time, message.body)
+    return packLarge(message.flags, message.time, message.large)
+
+
+_NUMBERS = Struct(">IQQQI")
+
+
+def _written(data: bytes) -> None:
+    """Pack these bytes, and find them again; and not if one bit is another."""
+    assert unpackPart(packPart(data)) == data
+    numbers = data[: _NUMBERS.size].ljust(_NUMBERS.size, b"\0")
+    flags, time, *where = _NUMBERS.unpack(numbers)
+    small = Message(1, 2, flags, time, data)
+    large = Message(1, 2, flags, time, b"", LargeBody(*where))
+    for message in (small, large):
+        assert unpackRecord(1, 2, _packed(message)) == message
+    for record, unpack in (
+        (packPart(data), unpackPart),
+        (_packed(large), lambda record: unpackRecord(1, 2, record)),
+    ):
+        damaged = bytearray(record)
+        damaged[sum(data) % len(record)] ^= 1 << len(data) % 8
+        assert _isRefused(unpack, bytes(damaged))
+
+
+def _isRefused(unpack: Callable[[bytes], object], record: bytes) -> bool:
+    try:
+        unpack(record)
+    except DamagedRecord:
+        return True
+    return False
+
+
+def _marker(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
+        with open(os.path.join(directory, logName(1)), "wb") as log:
+            log.truncate(100)
+        with open(os.path.join(directory, "safe"), "wb") as file:
+            file.write(data)
+        with suppress(HomeError):
+            marker = readMarker(directory)
+            assert marker is not None
+            writeMarker(directory, marker)
+            assert readMarker(directory) == marker
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "protocol": protocol,
+    "records": records,
+}
