@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 #: Connections that are taken in one round of the reactor; each takes 0.1 ms.
-ACCEPTS = 20
+ACCEPTS = 40
 
 
 class _SendsAtOnce(tcp.Connection):
