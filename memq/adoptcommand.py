@@ -25,7 +25,7 @@ from memq.adopt import (
     strays,
     words,
 )
-from memq.environment import StoreSettings
+from memq.binding import StoreSettings
 from memq.errors import HomeError, StartError
 from memq.home import Home
 from memq.memcacheqcopy import Copy

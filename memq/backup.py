@@ -44,7 +44,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.bdb import BDBStore
-from memq.environment import StoreSettings
+from memq.binding import StoreSettings
 from memq.errors import HomeError, StoreError
 from memq.files import syncDirectory
 from memq.holding import held

@@ -46,8 +46,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from zope.interface import implementer
 
+from memq.binding import ERRORS, db
 from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
-from memq.environment import ERRORS, Environment, db
+from memq.environment import Environment
 from memq.errors import (
     DamagedHome,
     DamagedMessage,
@@ -78,7 +79,7 @@ from memq.rotation import Rotation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from memq.environment import StoreSettings
+    from memq.binding import StoreSettings
     from memq.home import Home
     from memq.message import LargeBody, Message
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 
 from memq import __version__
 from memq.backup import makeBackup
-from memq.environment import StoreSettings
+from memq.binding import StoreSettings
 from memq.errors import HomeError, HomeHeld, StartError, StoreError
 from memq.exporting import exportHome
 from memq.home import Home

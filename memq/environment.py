@@ -1,9 +1,4 @@
-"""Environment: Berkeley DB's log, cache and recovery.  The only module that imports it.
-
-A log that lost synced records must not pass for one that was never written: the
-marker (:mod:`memq.marker`) points at a record that was synced, and a log that does
-not have it any more was cut or replaced.  Recovery would lose what followed without a
-word; so the environment refuses to open.
+"""Environment: Berkeley DB's log, cache and recovery in one home.
 
 After an error that nobody can come back from, everything is refused with that error,
 and nothing that clients were told is lost becomes durable after all.  A disk that is
@@ -16,15 +11,20 @@ import errno
 import os
 import resource
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-try:
-    from berkeleydb import db
-except ImportError:
-    from bsddb3 import db
+from typing import TYPE_CHECKING, Any
 
 from memq.ahead import LogPosition, LogsAhead, setBallastAside
-from memq.damage import ADVICE, damageIn, noteDamage, refuseDamaged
+from memq.binding import (
+    ENVIRONMENT_FLAGS,
+    ERRORS,
+    FILE_MODE,
+    StoreSettings,
+    closeEnvironment,
+    db,
+    setCache,
+    storeError,
+)
+from memq.damage import ADVICE, noteDamage, refuseDamaged
 from memq.errors import (
     DamagedHome,
     DamagedStore,
@@ -35,8 +35,8 @@ from memq.errors import (
 )
 from memq.files import syncFile
 from memq.holding import removing
-from memq.logcheck import checkFiles, refuseNewerPages, sayWhatFollows
-from memq.marker import Marker, logName, readMarker, writeMarker
+from memq.logproof import proveLog
+from memq.marker import Marker, logName, writeMarker
 from memq.reserve import Reserve
 
 if TYPE_CHECKING:
@@ -44,87 +44,12 @@ if TYPE_CHECKING:
 
     from memq.home import Home
 
-__all__ = ["ERRORS", "Environment", "StoreSettings", "db", "setCache", "storeError"]
-
-ENVIRONMENT_FLAGS = (
-    db.DB_CREATE
-    | db.DB_RECOVER
-    | db.DB_INIT_LOG
-    | db.DB_INIT_MPOOL
-    | db.DB_INIT_TXN
-    | db.DB_THREAD
-    # Regions in files turn a full disk into SIGBUS.
-    | db.DB_PRIVATE
-)
-#: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
-ERRORS = (db.DBError, MemoryError)
-#: What it raises when a log cannot be read; the last one where an error is not told.
-LOG_ERRORS = (*ERRORS, SystemError)
-#: What it takes to read the log and leave it as it is.
-LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
-FILE_MODE = 0o600
-#: What a disk says that is full, or a limit that is reached.  ENOMEM is another face of
-#: it: all pages in memory are changed, and none can be written.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 #: The table of queues is given this part of what that of messages is.
 _QUEUES_SHARE = 16
 #: Bytes of room without which a recovery that fails may have failed for want of it.
 _RECOVERY_ROOM = 64 * 1024 * 1024
 #: What a file system says that knows no links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
-
-
-class StoreSettings(NamedTuple):
-    """What the command line says about Berkeley DB.
-
-    :ivar cacheSize: bytes of pages kept in memory.
-    :ivar logBuffer: bytes of log kept in memory between two flushes.
-    :ivar pageSize: bytes of a page; only a new home takes it.  Pages larger
-        than the 4096 bytes that disks write as one can tear in a power cut.
-    :ivar noSync: commits go to the operating system at once, and ``flush`` is
-        only needed against power cuts.
-    :ivar logFile: bytes of a log file.  Each change of file syncs in the thread
-        that commits, 26 to 42 ms on a slow disk, so few large ones are better.
-    :ivar tableAhead: bytes that the table of messages is given ahead of need.
-    :ivar leastFile: bytes of a file of messages below which what is left in it stays.
-    :ivar wholeLog: recover from the first log file on, not from the last checkpoint,
-        as a copy needs that was made while checkpoints were.
-    """
-
-    cacheSize: int = 64 * 1024 * 1024
-    logBuffer: int = 1024 * 1024
-    pageSize: int = 4096
-    noSync: bool = False
-    logFile: int = 32 * 1024 * 1024
-    tableAhead: int = 16 * 1024 * 1024
-    leastFile: int = 16 * 1024 * 1024
-    wholeLog: bool = False
-
-
-def storeError(error: Exception) -> StoreError:
-    """Return what a Berkeley DB error means for the caller."""
-    code, *words = error.args or (None,)
-    text = " ".join(str(word) for word in words) or type(error).__name__
-    if code in FULL:
-        return OutOfSpace()
-    damage = None if code == errno.EIO else damageIn(text)
-    if damage is not None:
-        return DamagedStore(f"the store cannot go on: {damage}")
-    if code == errno.EIO or isinstance(error, db.DBRunRecoveryError):
-        return StoreFailed(f"the store cannot go on: {text}")
-    return StoreError(text)
-
-
-def setCache(environment: Any, settings: StoreSettings) -> None:
-    """Give an environment that is not open yet its cache."""
-    gigabytes, rest = divmod(settings.cacheSize, 1024**3)
-    environment.set_cachesize(gigabytes, rest, 1)
-
-
-def closeEnvironment(environment: Any) -> None:
-    """Close an environment and all that is open in it, however damaged it is."""
-    with suppress(*ERRORS):
-        environment.close()
 
 
 def _pages(table: Any) -> int:
@@ -171,52 +96,16 @@ class Environment:
         #: What the store cannot come back from, once it has happened.
         self._failure: StoreFailed | None = None
 
-    def _checkLog(self) -> None:
-        """Look for the marked record before recovery changes anything.
-
-        :raise DamagedHome: when the log was cut, damaged or replaced.
-        """
-        directory = self._home.directory
-        marker = readMarker(directory)
-        self.isNew = self._home.isNew and marker is None
-        if marker is None:
-            if not self._home.isNew:
-                raise DamagedHome(
-                    f"{os.path.join(directory, 'safe')} is missing, which tells how "
-                    f"far the log is safe; {ADVICE}"
-                )
-            return
-        checkFiles(directory, marker.file, self._say)
-        log = db.DBEnv()
-        covered = False
-        try:
-            log.open(directory, LOG_FLAGS)
-            with suppress(*LOG_ERRORS):
-                found = log.log_cursor().set((marker.file, marker.offset))
-                covered = found is not None and marker.covers(found[1])
-            if covered:
-                (file, offset), record = log.log_cursor().last()
-                sayWhatFollows(directory, file, offset, len(record), self._say)
-                if (file, offset) != (marker.file, marker.offset):
-                    refuseNewerPages(directory, (file, offset))
-        finally:
-            closeEnvironment(log)
-        if not covered:
-            path = os.path.join(directory, logName(marker.file))
-            raise DamagedHome(
-                f"{path} does not have the record that was synced at byte "
-                f"{marker.offset}: it is damaged or was replaced; restore the file, "
-                "or start with --skip-damaged"
-            )
-        self._markedIn = marker.file
-
     def open(self) -> None:
         """Recover what a crash left behind.
 
         :raise HomeError: when the log was cut, damaged or replaced.
         """
         refuseDamaged(self._home.directory)
-        self._checkLog()
+        marker = proveLog(self._home, self._say)
+        self.isNew = self._home.isNew and marker is None
+        if marker is not None:
+            self._markedIn = marker.file
         ballast = setBallastAside(self._home.directory)
         try:
             self._recover()

@@ -17,8 +17,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.bdb import BDBStore
+from memq.binding import ERRORS, StoreSettings, db
 from memq.catalog import DamagedRow, Queue, unpackQueue
-from memq.environment import ERRORS, StoreSettings, db
 from memq.errors import HomeError
 from memq.exported import Begin, Body, End, QueueBegin, QueueEnd, packLine
 from memq.joined import JoinedTable

@@ -28,7 +28,7 @@ from contextlib import closing, suppress
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.environment import ERRORS, db, storeError
+from memq.binding import ERRORS, db, storeError
 from memq.errors import HomeError
 from memq.marker import logName
 from memq.memcacheqdir import LIST, MOVED

@@ -7,8 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from memq.damage import ADVICE
-from memq.environment import (
+from memq.binding import (
     ENVIRONMENT_FLAGS,
     ERRORS,
     FILE_MODE,
@@ -20,6 +19,7 @@ from memq.environment import (
     setCache,
     storeError,
 )
+from memq.damage import ADVICE
 from memq.errors import DamagedHome, HomeError, UnusableHome
 from memq.home import RIGHTS
 from memq.logcheck import endOf, headlessFrom, logNumbers
@@ -28,7 +28,7 @@ from memq.marker import logName
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memq.environment import StoreSettings
+    from memq.binding import StoreSettings
     from memq.home import Home
 
 #: What a restart may help against: no room, a disk that fails.

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memq.binding import db
 from memq.catalog import DamagedRow, Queue, unpackQueue
-from memq.environment import db
 from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE
 from memq.message import DamagedRecord, LargeBody, unpackPart, unpackRecord
 from memq.rotation import ROW

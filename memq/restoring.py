@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.bdb import BDBStore
-from memq.environment import ERRORS
+from memq.binding import ERRORS
 from memq.errors import StoreError
 from memq.imemq import QueueCount
 from memq.keys import ID, KEY, TOMBSTONE

@@ -50,8 +50,8 @@ from struct import Struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+from memq.binding import ERRORS, db
 from memq.catalog import DamagedRow
-from memq.environment import ERRORS, db
 from memq.errors import StoreError
 from memq.files import syncDirectory
 from memq.holding import removing

@@ -27,7 +27,8 @@ import shutil
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from memq.environment import ERRORS, Environment
+from memq.binding import ERRORS
+from memq.environment import Environment
 from memq.errors import DamagedHome, StoreError, UnusableHome
 from memq.files import replaceFile
 from memq.home import Home
@@ -42,7 +43,7 @@ from memq.treefile import DamagedFile, TreeFile, tablesIn
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memq.environment import StoreSettings
+    from memq.binding import StoreSettings
     from memq.treefile import Record
 
 #: Bytes of room that are needed beside those for the copy and the new tables.

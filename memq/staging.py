@@ -39,8 +39,8 @@ from struct import error as FormatError
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.bdb import BDBStore
+from memq.binding import ERRORS
 from memq.catalog import DamagedRow, Queue
-from memq.environment import ERRORS
 from memq.memcacheqdir import OldFile
 from memq.message import packRecord
 

@@ -23,9 +23,9 @@ from twisted.python.threadpool import ThreadPool
 from twisted.python.util import runAsEffectiveUser
 
 from memq.adopt import Adoption
+from memq.binding import StoreSettings
 from memq.broker import Broker
 from memq.budget import Budget
-from memq.environment import StoreSettings
 from memq.errors import StartError
 from memq.factory import QueueFactory
 from memq.home import Home

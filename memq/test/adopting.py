@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.adopt import COPY, Adoption
-from memq.environment import StoreSettings
+from memq.binding import StoreSettings
 from memq.home import Home
 from memq.memcacheqcopy import Copy
 from memq.message import Message

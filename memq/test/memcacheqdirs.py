@@ -12,7 +12,7 @@ import tempfile
 from struct import pack, pack_into, unpack_from
 from typing import TYPE_CHECKING, Any
 
-from memq.environment import db
+from memq.binding import db
 
 if TYPE_CHECKING:
     from twisted.trial.unittest import SynchronousTestCase

@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from memq.bdb import BDBStore
-from memq.environment import StoreSettings
+from memq.binding import StoreSettings
 from memq.errors import QueueError, StartError
 from memq.home import Home
 from memq.test.disk import Disk

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from memq import ahead
 from memq.ahead import IDLE, LogPosition, fillAhead
-from memq.environment import db
+from memq.binding import db
 from memq.errors import StoreError, StoreFailed
 from memq.files import syncDirectory
 from memq.marker import logName

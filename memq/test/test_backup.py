@@ -10,7 +10,7 @@ from typing import Any
 
 from memq import backup
 from memq.backup import PIECE, READS, makeBackup, readTwice
-from memq.environment import db
+from memq.binding import db
 from memq.errors import HomeError
 from memq.home import Home
 from memq.progress import Progress

@@ -17,7 +17,7 @@ from hypothesis.stateful import precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.bdb import BDBStore
-from memq.environment import StoreSettings, db
+from memq.binding import StoreSettings, db
 from memq.errors import (
     DamagedMessage,
     HomeError,

@@ -8,7 +8,8 @@ import resource
 from typing import Any
 
 from memq import ahead
-from memq.environment import Environment, db
+from memq.binding import db
+from memq.environment import Environment
 from memq.errors import HomeError, OutOfSpace, StoreError
 from memq.files import overwriteFile
 from memq.marker import logName

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.environment import db
+from memq.binding import db
 from memq.joined import JoinedTable
 
 KEYS = some.binary(max_size=3)

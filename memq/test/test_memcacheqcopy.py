@@ -10,7 +10,7 @@ from struct import pack
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.environment import db
+from memq.binding import db
 from memq.errors import HomeError
 from memq.memcacheqcopy import Copy, OldCount
 from memq.memcacheqdir import findOld

@@ -29,7 +29,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq import broker
 from memq.bdb import BDBStore
-from memq.environment import StoreSettings
+from memq.binding import StoreSettings
 from memq.home import Home
 from memq.message import Message
 from memq.test.harness import Harness, QuickTransport

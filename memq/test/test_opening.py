@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from memq.environment import db
+from memq.binding import db
 from memq.errors import DamagedHome, HomeError, StoreError, UnusableHome
 from memq.marker import logName
 from memq.opening import cutLog, whyNotOpened

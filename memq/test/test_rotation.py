@@ -32,7 +32,7 @@ from memq.test.test_bdb import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.environment import StoreSettings
+    from memq.binding import StoreSettings
 
 
 def make(store: Any) -> None:

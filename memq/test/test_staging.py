@@ -6,8 +6,8 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.binding import StoreSettings, db
 from memq.catalog import DamagedRow
-from memq.environment import StoreSettings, db
 from memq.errors import StoreError
 from memq.home import Home
 from memq.memcacheqdir import OldFile

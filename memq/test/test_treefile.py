@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from struct import pack_into
 
-from memq.environment import StoreSettings, db
+from memq.binding import StoreSettings, db
 from memq.errors import DamagedHome
 from memq.logcheck import refuseNewerPages
 from memq.test.test_bdb import SMALL, BDBTestCase

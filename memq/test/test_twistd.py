@@ -218,7 +218,7 @@ class ForegroundTests(SynchronousTestCase):
             self.home,
             before=(
                 "from memq.bdb import BDBStore\n"
-                "from memq.environment import db\n"
+                "from memq.binding import db\n"
                 "class Broken:\n"
                 "    def __init__(self, real): self._real = real\n"
                 "    def __getattr__(self, name): return getattr(self._real, name)\n"

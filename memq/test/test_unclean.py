@@ -17,7 +17,7 @@ from time import monotonic, time
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.bdb import BDBStore
-from memq.environment import StoreSettings
+from memq.binding import StoreSettings
 from memq.home import Home
 from memq.test.servers import PATIENCE, Server, environment
 from memq.test.storetests import dump
@@ -95,10 +95,11 @@ class ClockTests(SynchronousTestCase):
 OPEN = """
 import os, sys, threading, time
 from memq.bdb import BDBStore
-from memq.environment import Environment, StoreSettings
+from memq.binding import StoreSettings
+from memq.environment import Environment
 from memq.home import Home
 from memq.rotation import Rotation
-from memq import environment, home
+from memq import environment, home, logproof
 def die():
     os.kill(os.getpid(), 9)
 def dieAt(owner, name, call=1, after=False):
@@ -128,8 +129,8 @@ print("open", flush=True)
 
 #: Where a start can die, from its first step to the last.
 PLACES = [
-    "dieAt(Environment, '_checkLog', after=True)",
-    "dieAt(environment, 'readMarker')",
+    "dieAt(environment, 'proveLog', after=True)",
+    "dieAt(logproof, 'readMarker')",
     "dieAt(Environment, 'openTable', 1)",
     "dieAt(Environment, 'openTable', 2)",
     "dieAt(Rotation, 'open', after=True)",

@@ -16,7 +16,7 @@ from memq.test.test_bdb import SMALL, storeAt
 from memq.treefile import TreeFile
 
 if TYPE_CHECKING:
-    from memq.environment import StoreSettings
+    from memq.binding import StoreSettings
 
 #: The types of pages.
 INTERNAL, LEAF, OVERFLOW = 3, 5, 7
