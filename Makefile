@@ -33,7 +33,7 @@ TORTURES = $(patsubst memq/test/%.py,memq.test.%,\
 	$(shell grep -l 'memq.test.torture import' memq/test/test_*.py \
 	| grep -v test_torture))
 
-.PHONY: help run venv test check lint types imports coverage test-debian fuzz torture \
+.PHONY: help run venv test clients check lint types imports coverage test-debian fuzz torture \
 	soak test-packaging bench bench-quick profile format clean
 
 help: ## what can be made
@@ -49,6 +49,10 @@ venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
 test: .venv/tools.stamp ## the whole suite, other people's clients included
 	@tools/need $(CLIENT_PACKAGES)
 	$(BIN)/trial memq
+
+clients: .venv/tools.stamp ## of that, what drives other people's clients
+	@tools/need $(CLIENT_PACKAGES)
+	$(BIN)/trial memq.test.clients
 
 check: lint types imports coverage ## all that a change has to pass
 
