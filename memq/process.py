@@ -37,10 +37,10 @@ if TYPE_CHECKING:
     from memq.home import Home
 
 #: Descriptors that are not connections: the store's files, logs, epoll, pipes.
-OTHER_FILES = 150
+OTHER_FILES = 270
 #: How many of these stay free when clients are taken: those of ACCEPTS clients that are
 #: refused in one round and closed in the next, twice, and a few for the store.
-SPARE_FILES = 90
+SPARE_FILES = 210
 
 _log = Logger()
 

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
 
 
-#: Connections that are taken in one round of the reactor; each takes 0.1 ms.
-ACCEPTS = 40
+#: Connections that are taken in one round of the reactor; each takes 0.1 ms.  With 40,
+#: of a thousand that come at once, one in a hundred waited 230 ms, and 97 with these.
+ACCEPTS = 100
 
 
 class _SendsAtOnce(tcp.Connection):

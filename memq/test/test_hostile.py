@@ -298,7 +298,7 @@ class DescriptorTests(HostileTestCase):
             files = len(os.listdir(f"/proc/{server.pid}/fd"))
             limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(
-                server.pid, resource.RLIMIT_NOFILE, (files + 200, limits[1])
+                server.pid, resource.RLIMIT_NOFILE, (files + 320, limits[1])
             )
             crowd = scene.crowd(300)
             scene.othersAreServed()

@@ -327,7 +327,7 @@ class LimitTests(SynchronousTestCase):
 
     def test_enough(self) -> None:
         """A limit that is high enough stays."""
-        for soft in (1174, 5000, resource.RLIM_INFINITY):
+        for soft in (1294, 5000, resource.RLIM_INFINITY):
             self.limits = (soft, resource.RLIM_INFINITY)
             self.assertEqual(raiseFileLimit(1024), 1024)
             self.assertEqual(self.limits, (soft, resource.RLIM_INFINITY))
@@ -338,27 +338,27 @@ class LimitTests(SynchronousTestCase):
             self.most = hard
             self.limits = (1024, hard)
             self.assertEqual(raiseFileLimit(1024), 1024)
-            self.assertEqual(self.limits, (1174, hard))
+            self.assertEqual(self.limits, (1294, hard))
 
     def test_raisedByRoot(self) -> None:
         """Root raises the hard limit as well."""
         self.most = 1000000
         self.limits = (100, 200)
         self.assertEqual(raiseFileLimit(1024), 1024)
-        self.assertEqual(self.limits, (1174, 1174))
+        self.assertEqual(self.limits, (1294, 1294))
 
     def test_tooLow(self) -> None:
         """Where that is not allowed, there is room for fewer, and the log says so."""
         self.most = 600
         self.limits = (256, 600)
         with capturedLogs() as events:
-            self.assertEqual(raiseFileLimit(1024), 450)
+            self.assertEqual(raiseFileLimit(1024), 330)
         self.assertEqual(self.limits, (600, 600))
         self.assertEqual(
             [formatEvent(event) for event in events],
             [
                 "--max-connections 1024: this process may open 600 files, which is "
-                "room for 450; raise its limit (ulimit -n, LimitNOFILE=)"
+                "room for 330; raise its limit (ulimit -n, LimitNOFILE=)"
             ],
         )
 
