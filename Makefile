@@ -15,7 +15,7 @@ SUITE = $(patsubst memq/test/%.py,memq.test.%,$(wildcard memq/test/test_*.py))
 # people's clients; and to test it on Debian's own Twisted.
 BUILD_PACKAGES := gcc libc6-dev libdb5.3-dev python3-dev python3-venv
 TOOL_PACKAGES := libmemcached-dev zlib1g-dev
-TEST_PACKAGES := strace
+TEST_PACKAGES := lowdown strace
 CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 	php-cli php-memcache php-memcached
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
@@ -34,7 +34,7 @@ TORTURES = $(patsubst memq/test/%.py,memq.test.%,\
 	| grep -v test_torture))
 
 .PHONY: help run venv test clients check lint types imports coverage test-debian fuzz torture \
-	soak test-packaging bench bench-quick profile format clean
+	soak man test-packaging bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -84,6 +84,10 @@ test-debian: ## the suite on Debian's own Twisted and bsddb3
 
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 	tools/test-packaging $(BIN)/python
+
+man: ## the man pages, from docs/man into build/man
+	@tools/need lowdown
+	tools/manpages build/man
 
 fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/fuzzing.py
 	$(BIN)/python tools/fuzz.py --runs $(RUNS)
