@@ -4,7 +4,8 @@
 
 What it knows of a unit is what those of memq need: User, EnvironmentFile, ExecStart,
 ExecReload, StateDirectory, LogsDirectory, UMask, and Type=notify: ``start`` returns
-when the service says READY=1.  The output is in /run/UNIT.log, the pid in /run/UNIT.pid.
+when the service says READY=1.  The output is in /run/UNIT.log, the process id in
+/run/UNIT.pid.
 """
 
 from __future__ import annotations
