@@ -19,6 +19,7 @@ PAGES = (
     "docs/design.md",
     "docs/performance.md",
     "docs/reliability.md",
+    "docs/man/memq.toml.5.md",
 )
 
 #: Why tests of pages are skipped; None when they can run.

@@ -27,8 +27,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq import wire
 from memq.adoptcommand import Options as AdoptOptions
+from memq.config import readConfig
 from memq.errors import QueueError
-from memq.options import FLAGS, OPTIONS, Options
+from memq.options import Options
+from memq.settings import FLAGS, OPTIONS
 from memq.test.memcacheqdirs import MemcacheQ
 from memq.test.pages import PAGES, SKIP, Table, blocks, prose, readPage, tables
 from memq.test.servers import PATIENCE, ROOT, TWISTD, Server, environment
@@ -43,6 +45,7 @@ _NOWHERE = "memq.test.clients.test_readme"
 RUNNERS = {
     "telnet": "TelnetTests",
     "console": "ConsoleTests",
+    "toml": "TOMLTests",
     "php": _NOWHERE,
     "console php": _NOWHERE,
 }
@@ -381,6 +384,18 @@ class ConsoleTests(PageTestCase):
         """One of them is MemcacheQ's own command line, with everything it does."""
         line = "memcacheq -d -r -H /data1/memcacheq -N -R -v -L 1024 -B 1024 >"
         self.assertEqual(sum(line in text for text in self.ofKind("console")), 1)
+
+
+class TOMLTests(PageTestCase):
+    """The configuration files."""
+
+    def test_read(self) -> None:
+        """Each is taken as it stands, and says something."""
+        for text in self.ofKind("toml"):
+            path = self.mktemp()
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            self.assertNotEqual(readConfig(path).server, {})
 
 
 class ProtocolTests(PageTestCase):
