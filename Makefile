@@ -21,6 +21,12 @@ CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
+# The Debian releases that `make test-deb` tries the packages in, and how the packages
+# are built: without the suite, which `make test-debian` runs.
+SUITES ?= bookworm trixie
+export DEB_BUILD_OPTIONS ?= nocheck
+export DEB_BUILD_PROFILES ?= nocheck
+
 # Seconds that each test goes on that `make torture` runs, inputs that `make fuzz`
 # tries, and where it is reported.
 SECONDS ?= 600
@@ -34,7 +40,7 @@ TORTURES = $(patsubst memq/test/%.py,memq.test.%,\
 	| grep -v test_torture))
 
 .PHONY: help run venv test clients check lint types imports coverage test-debian fuzz torture \
-	soak man test-packaging bench bench-quick profile format clean
+	soak test-packaging deb man test-deb bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -85,9 +91,15 @@ test-debian: ## the suite on Debian's own Twisted and bsddb3
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 	tools/test-packaging $(BIN)/python
 
-man: ## the man pages, from docs/man into build/man
+deb: ## the Debian packages, into dist/; DEB_BUILD_OPTIONS= runs the suite as well
+	tools/make-deb dist
+
+man: ## the manual pages, into build/man
 	@tools/need lowdown
 	tools/manpages build/man
+
+test-deb: .venv/tools.stamp ## the packages in a fresh Debian of each of SUITES
+	tools/test-deb $(SUITES)
 
 fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/fuzzing.py
 	$(BIN)/python tools/fuzz.py --runs $(RUNS)

@@ -192,7 +192,8 @@ def memqCommand(port: int, home: str, *words: str) -> list[str]:
     """Return the command line of this project's memq, by the Python that runs."""
     twistd = os.path.join(os.path.dirname(sys.executable), "twistd")
     command = [twistd, "-n", "--pidfile=", *words, "memq", "--port", str(port)]
-    command += ["--home", home, "--max-connections", str(CONNECTIONS)]
+    command += ["--no-config", "--home", home]
+    command += ["--max-connections", str(CONNECTIONS)]
     return [*command, "--max-body", "64M"]
 
 

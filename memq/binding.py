@@ -12,8 +12,16 @@ from typing import Any, NamedTuple
 
 try:
     from berkeleydb import db
-except ImportError:
-    from bsddb3 import db
+except ImportError as error:
+    try:
+        from bsddb3 import db
+    except ImportError:
+        # Whoever gets here started one of memq's programs, and reads one line.
+        raise SystemExit(
+            f"memq: no binding of Berkeley DB ({error}): install Debian's "
+            "python3-bsddb3, or the headers of Berkeley DB 5.3 (libdb5.3-dev) and with "
+            "pip berkeleydb"
+        ) from None
 
 from memq.damage import damageIn
 from memq.errors import DamagedStore, OutOfSpace, StoreError, StoreFailed

@@ -4,6 +4,9 @@
     memq import [--home HOME] [--append] [FILE]
     memq backup [--home HOME] DIR
 
+Without --home it is the one of the configuration file that a server reads: the one
+named by --config, or config.DEFAULT if that is there.
+
 How far it is goes to standard error, about once a second, and so does what is wrong,
 in one line.  The exit status is 0 when all was done, 1 when something could not be, 2
 for a mistake on the command line, 130 after Ctrl-C, 143 after SIGTERM.
@@ -25,6 +28,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn, cast
 from memq import __version__
 from memq.backup import makeBackup
 from memq.binding import StoreSettings
+from memq.config import DEFAULT, findConfig
 from memq.errors import HomeError, HomeHeld, StartError, StoreError
 from memq.exporting import exportHome
 from memq.home import Home
@@ -60,8 +64,13 @@ def makeParser() -> argparse.ArgumentParser:
     home = _Parser(add_help=False)
     home.add_argument(
         "--home",
-        default=DEFAULT_HOME,
-        help="directory of the data (default: %(default)s)",
+        help="directory of the data (default: what the configuration file says, "
+        f"else {DEFAULT_HOME})",
+    )
+    home.add_argument(
+        "--config",
+        metavar="FILE",
+        help=f"the configuration file (default: {DEFAULT} when it is there)",
     )
 
     def add(name: str, does: str) -> _Parser:
@@ -106,6 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     progress = Progress(tell)
     commands = {"export": _export, "import": _import, "backup": _backup}
     try:
+        options.home = _home(options)
         return commands[options.command](options, progress)
     except (StartError, StoreError) as error:
         tell(" ".join(str(error).split()))
@@ -115,6 +125,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 1
+
+
+def _home(options: argparse.Namespace) -> str:
+    """Return where the home is.
+
+    :raise memq.errors.ConfigError: when the configuration file does not tell.
+    """
+    home: str | None = options.home
+    if home is None or options.config is not None:
+        config = findConfig(options.config)
+        if home is None:
+            home = config.server.get("home", DEFAULT_HOME)
+    return home
 
 
 def _export(options: argparse.Namespace, progress: Progress) -> int:

@@ -146,6 +146,15 @@ class OptionError(StartError):
         super().__init__(f"{option} {value}: {allowed}")
 
 
+class ConfigError(StartError):
+    """A configuration file that cannot be read, or that says what is not allowed."""
+
+    def __init__(self, path: str, line: int | None, why: str) -> None:
+        """Name the file, the ``line`` from 1 if there is one, and ``why``."""
+        where = path if line is None else f"{path} line {line}"
+        super().__init__(f"{where}: {why}")
+
+
 class HomeError(StartError):
     """A home directory that cannot be used now: held, no room, a failing disk."""
 

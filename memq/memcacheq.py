@@ -3,7 +3,8 @@
 Whoever starts MemcacheQ from a script need not change it.  The letters are the
 same in ``twistd memq``, so most are handed on as they come; the rest is about
 the process (-d -P -u -r), which is twistd's part, or has lost its meaning, which
-the log then says.  What MemcacheQ refused, root without -u, is refused.
+the log then says.  What MemcacheQ refused, root without -u, is refused.  No
+configuration file is read.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ queue for memcached clients.  `twistd memq --help` shows all that it can do.
 -N            do not wait for the disk; a power cut may cost the last second
 -R            remove log files that are done with (always on)
 -b -t -D -E -S and -U 0 are accepted, and mean nothing any more.
+No configuration file is read: what is not said here is by default.
 The log goes to standard error, as a daemon as well; without -v, a daemon that
 was started from a terminal keeps silent.
 """
@@ -166,7 +168,7 @@ def _memqOptions(options: Sequence[tuple[str, str]]) -> list[str]:
     given = dict(options)
     if given.get("-U", "0") != "0":
         raise OptionError("-U", given["-U"], "must be 0, for UDP is not built")
-    line = ["--home=" + _absolute(given.get("-H", "/data1/memcacheq"))]
+    line = ["--no-config", "--home=" + _absolute(given.get("-H", "/data1/memcacheq"))]
     if "-s" in given:
         line.append("--socket=" + _absolute(given["-s"]))
     else:

@@ -1,233 +1,25 @@
-"""The options of ``twistd memq``: one table, checked before anything is done.
+"""The options of ``twistd memq``, checked before anything is done.
 
-Each option has a parser for its value.  A parser returns the value or raises
-ValueError with the words that say what is allowed; the option and the value are
-added here.  Whatever is wrong ends the process with one line on standard error
-and status 1: twistd by itself prints its whole help and, before Twisted 23,
-ends with status 0.
+What there is stands in settings.py.  Each option has its value from the command line,
+or else from the configuration file (config.py), or else by default.  Whatever is wrong
+ends the process with one line on standard error and status 1: twistd by itself prints
+its whole help and, before Twisted 23, ends with status 0.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 from twisted.python import usage
 
 from memq import __version__
-from memq.budget import LEAST_LIMIT
-from memq.errors import OptionError
+from memq.config import Config, findConfig
+from memq.errors import OptionError, StartError
+from memq.settings import FLAGS, OPTIONS, Option, permissions
 
-MEGABYTE = 1024 * 1024
-
-Parser = Callable[[str], Any]
-
-
-class Option(NamedTuple):
-    """An option that takes a value.
-
-    :ivar name: without the dashes.
-    :ivar short: its letter, MemcacheQ's where it had one; None for none.
-    :ivar default: its value when it is not given, as typed; None for none.
-    :ivar parse: what makes the value of what was typed.
-    :ivar help: what it is, for --help; the default is added.
-    """
-
-    name: str
-    short: str | None
-    default: str | None
-    parse: Parser
-    help: str
-
-
-class Flag(NamedTuple):
-    """An option that is there or not."""
-
-    name: str
-    short: str | None
-    help: str
-
-
-def number(low: int, high: int) -> Parser:
-    """Return a parser of whole numbers from ``low`` to ``high``."""
-
-    def parse(text: str) -> int:
-        if re.fullmatch("[0-9]{1,10}", text) and low <= int(text) <= high:
-            return int(text)
-        raise ValueError(f"must be a whole number from {low} to {high}")
-
-    return parse
-
-
-def size(low: int, high: int) -> Parser:
-    """Return a parser of bytes, from ``low`` to ``high``, with K or M for 1024s."""
-
-    def parse(text: str) -> int:
-        match = re.fullmatch("([0-9]{1,12})([KkMm]?)", text)
-        if match:
-            value = int(match[1]) * {"": 1, "K": 1024, "M": MEGABYTE}[match[2].upper()]
-            if low <= value <= high:
-                return value
-        raise ValueError(
-            f"must be bytes, from {low} to {high}; K and M after the digits stand "
-            "for 1024 and 1024 * 1024"
-        )
-
-    return parse
-
-
-def seconds(text: str) -> float:
-    """Return a time of 0 to 86400 seconds, perhaps with a fraction."""
-    if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", text) and float(text) <= 86400:
-        return float(text)
-    raise ValueError("must be seconds, from 0 (off) to 86400, such as 30 or 0.5")
-
-
-def powerOfTwo(low: int, high: int) -> Parser:
-    """Return a parser of powers of two from ``low`` to ``high``."""
-    allowed = number(low, high)
-
-    def parse(text: str) -> int:
-        try:
-            value: int = allowed(text)
-        except ValueError:
-            value = 0
-        if value.bit_count() == 1:
-            return value
-        raise ValueError(f"must be a power of two from {low} to {high}")
-
-    return parse
-
-
-def permissions(text: str) -> int:
-    """Return permissions, given in octal."""
-    if re.fullmatch("0?[0-7]{1,3}", text):
-        return int(text, 8)
-    raise ValueError("must be permissions in octal, from 0 to 0777")
-
-
-def oneOf(*words: str) -> Parser:
-    """Return a parser of one of some words."""
-
-    def parse(text: str) -> str:
-        if text in words:
-            return text
-        raise ValueError(f"must be {' or '.join(words)}")
-
-    return parse
-
-
-def something(what: str) -> Parser:
-    """Return a parser of any text but none, and none with a NUL in it."""
-
-    def parse(text: str) -> str:
-        if text and "\0" not in text:
-            return text
-        raise ValueError(f"must be {what}")
-
-    return parse
-
-
-OPTIONS = (
-    Option("port", "p", "22201", number(0, 65535), "TCP port; 0 takes a free one"),
-    Option(
-        "listen",
-        "l",
-        "127.0.0.1",
-        something("an address or the name of one"),
-        "address to listen on; 0.0.0.0 or :: for all of this machine's",
-    ),
-    Option(
-        "socket",
-        "s",
-        None,
-        something("a path"),
-        "path of a UNIX socket, instead of TCP unless --port is given as well",
-    ),
-    Option("socket-mode", "a", "0700", permissions, "its permissions, in octal"),
-    Option(
-        "max-connections",
-        "c",
-        "1024",
-        number(1, 1_000_000),
-        "most clients at once; the next one is told so and closed",
-    ),
-    Option("home", "H", "/var/lib/memq", something("a path"), "directory of the data"),
-    Option("store", None, "bdb", oneOf("bdb", "memory"), "memory keeps nothing"),
-    Option("cache-size", "m", "64", number(1, 1_000_000), "page cache, in megabytes"),
-    Option(
-        "log-buffer", "L", "1024", number(1, 16384), "transaction log buffer, in KB"
-    ),
-    Option(
-        "page-size",
-        "A",
-        "4096",
-        powerOfTwo(512, 65536),
-        "bytes of a page, for a new home; above 4096 a power cut can tear them",
-    ),
-    Option(
-        "max-body",
-        "B",
-        "1M",
-        size(1, 64 * MEGABYTE),
-        "largest message, in bytes (K, M), up to 64M",
-    ),
-    Option(
-        "max-buffered",
-        None,
-        "256M",
-        size(LEAST_LIMIT, 1 << 40),
-        "memory for bodies and replies under way, of all clients, in bytes (K, M)",
-    ),
-    Option(
-        "body-timeout",
-        None,
-        "60",
-        seconds,
-        "seconds without a byte after which a body is given up; 0 = off",
-    ),
-    Option(
-        "idle-timeout",
-        None,
-        "0",
-        seconds,
-        "seconds of silence after which a client is closed; 0 = off",
-    ),
-    Option(
-        "min-free",
-        None,
-        None,
-        size(0, 1 << 40),
-        "free disk space in bytes (K, M) below which sets are refused, 0 = never; "
-        "when not given, it fits the file system",
-    ),
-    Option("checkpoint", "C", "300", seconds, "seconds between checkpoints; 0 = off"),
-    Option(
-        "trickle",
-        "T",
-        "0.5",
-        seconds,
-        "seconds between writing changed pages ahead; 0 = off",
-    ),
-    Option(
-        "trickle-percent", "e", "60", number(0, 100), "percent of the cache kept clean"
-    ),
-)
-
-FLAGS = (
-    Flag("no-sync", "N", "faster: a power cut may cost the last second"),
-    Flag("auto-remove-logs", "R", "remove log files that are done with (the default)"),
-    Flag("keep-logs", None, "keep them, whatever else is said"),
-    Flag("enable-flush-all", None, "let clients empty all queues with flush_all"),
-    Flag(
-        "skip-damaged",
-        None,
-        "start with what can be read of a damaged home, and list what could not",
-    ),
-    Flag("log-stderr", None, "log to standard error, as a daemon too"),
-)
+#: Where to listen.  When the command line says so, the file has no word in it.
+_PLACES = ("port", "listen", "socket", "endpoint")
 
 
 def _described(option: Option) -> str:
@@ -240,7 +32,9 @@ def _described(option: Option) -> str:
 class Options(usage.Options):
     """What was asked for, checked; each value under its option's name.
 
-    :ivar given: the names of the options that take a value and were given.
+    :ivar given: the names of the options that take a value and were given, on the
+        command line or in the configuration file.
+    :ivar config: what the configuration file says, nothing if there is none.
     """
 
     synopsis = "Usage: twistd [options] memq [options]"
@@ -254,6 +48,7 @@ class Options(usage.Options):
         """Start with nothing given."""
         usage.Options.__init__(self)
         self.given: frozenset[str] = frozenset()
+        self.config = Config()
         self["verbose"] = 0
         self["endpoint"] = []
 
@@ -283,7 +78,7 @@ class Options(usage.Options):
             usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
             raise SystemExit(f"memq: {error} (see twistd memq --help)") from None
-        except OptionError as error:
+        except StartError as error:
             raise SystemExit(f"memq: {error}") from None
 
     def parseArgs(self, *words: str) -> None:
@@ -292,15 +87,37 @@ class Options(usage.Options):
             raise usage.UsageError(f"{words[0]} is not an option, nor its value")
 
     def postOptions(self) -> None:
-        """Check the values, and put defaults where none were given."""
-        typed = {option.name: self[option.name] for option in OPTIONS}
-        self.given = frozenset(name for name in typed if typed[name] is not None)
+        """Check the values, read the file, and put defaults where nothing is said."""
+        typed = {
+            option.name: _parse(option, self[option.name])
+            for option in OPTIONS
+            if self[option.name] is not None
+        }
+        if not self["no-config"]:
+            self.config = findConfig(typed.get("config"))
+        elif "config" in typed:
+            raise usage.UsageError("--config and --no-config exclude each other")
+        read = self._read(typed)
         for option in OPTIONS:
-            text = typed[option.name]
-            if text is None:
-                text = option.default
-            self[option.name] = None if text is None else _parse(option, text)
+            self[option.name] = _value(option, typed, read)
+        for flag in FLAGS:
+            self[flag.name] = self[flag.name] or int(read.get(flag.name, 0))
+        self["verbose"] = self["verbose"] or read.get("verbose", 0)
+        self["endpoint"] = self["endpoint"] or list(read.get("endpoint", ()))
+        self["config"] = self.config.path
         self["auto-remove-logs"] = not self["keep-logs"]
+        self.given = frozenset(each.name for each in OPTIONS) & {*typed, *read}
+
+    def _read(self, typed: dict[str, Any]) -> dict[str, Any]:
+        """Return what the file says, as far as the command line leaves it a say.
+
+        :param typed: the values that stand on the command line.
+        """
+        read = dict(self.config.server)
+        if "port" not in typed and ("socket" in typed or self["endpoint"]):
+            for name in _PLACES:
+                read.pop(name, None)
+        return read
 
     def settings(self) -> list[tuple[str, str]]:
         """Return every option with its value, for ``stats settings``."""
@@ -323,6 +140,14 @@ def _parse(option: Option, text: str) -> Any:
         if option.short is not None:
             name += f" (-{option.short})"
         raise OptionError(name, text or "''", str(error)) from None
+
+
+def _value(option: Option, typed: dict[str, Any], read: dict[str, Any]) -> Any:
+    """Return the value of an option: as typed, or else as read, or else by default."""
+    for values in (typed, read):
+        if option.name in values:
+            return values[option.name]
+    return None if option.default is None else _parse(option, option.default)
 
 
 def _shown(option: Option, value: Any) -> str:

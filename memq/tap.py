@@ -32,7 +32,7 @@ from memq.home import Home
 from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
 from memq.logs import LineObserver, LogFile, chooseLog
 from memq.memory import MemoryStore
-from memq.options import MEGABYTE, Options
+from memq.options import Options
 from memq.process import (
     Ending,
     ProcessService,
@@ -45,6 +45,7 @@ from memq.process import (
 )
 from memq.salvage import Salvage
 from memq.service import QueueService
+from memq.settings import MEGABYTE
 from memq.sizes import Sizes, sizesFor
 from memq.staging import StagingStore
 from memq.statistics import Statistics

@@ -19,9 +19,11 @@ import memq
 
 #: Where the package lies: the first place that a server looks for it.
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(memq.__file__)))
-#: Runs twistd with the Python that runs the tests.
+#: Runs twistd with the Python that runs the tests.  The machine's own memq.toml is not
+#: read; one that a test names with --config is.
 RUN_TWISTD = (
-    "import sys; from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
+    "import sys; from memq import config; config.DEFAULT = '/none/memq.toml'; "
+    "from twisted.scripts.twistd import run; sys.argv[0] = 'twistd'; run()"
 )
 TWISTD = (sys.executable, "-c", RUN_TWISTD)
 #: Keeps homes small: each takes 90 MB else, for a disk that is full.

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 import memq.command
+import memq.config
 from memq import __version__
 from memq.command import main
 from memq.restoring import RestoringStore
@@ -180,6 +181,44 @@ class CommandTests(CommandTestCase):
         status, said = self.command("import", "--home", self.path(), file)
         self.assertEqual(status, 1)
         self.assertEqual(said.splitlines()[-1], "memq import: out of disk space")
+
+
+class ConfigTests(CommandTestCase):
+    """The home that a configuration file names."""
+
+    def ended(self, *words: str) -> tuple[int, str]:
+        """Return how an export ends."""
+        return self.command("export", "--output", self.path(), *words)
+
+    def missing(self, path: str) -> tuple[int, str]:
+        """Return how it ends when no home is at a path."""
+        return 1, f"memq export: --home {path}: there is no home of memq's\n"
+
+    def test_home(self) -> None:
+        """Without --home it is the file's, or else the default."""
+        default = self.path()
+        self.patch(memq.config, "DEFAULT", default)
+        self.patch(memq.command, "DEFAULT_HOME", "/none/default")
+        self.assertEqual(self.ended(), self.missing("/none/default"))
+        with open(default, "w") as file:
+            file.write('[server]\nhome = "/none/file"\n')
+        self.assertEqual(self.ended(), self.missing("/none/file"))
+        named = self.written(b"[server]\nport = 1\n")
+        self.assertEqual(self.ended("--config", named), self.missing("/none/default"))
+        self.assertEqual(
+            self.ended("--config", named, "--home", "/none/line"),
+            self.missing("/none/line"),
+        )
+
+    def test_mistake(self) -> None:
+        """A mistake in the file is one line, unless nobody has to read it."""
+        path = self.written(b"[server]\nhome = 1\n")
+        refused = f"memq export: {path} line 2: home = 1: must be a path, in quotes\n"
+        self.assertEqual(self.ended("--config", path), (1, refused))
+        self.assertEqual(self.ended("--config", path, "--home=/h"), (1, refused))
+        self.patch(memq.config, "DEFAULT", path)
+        self.assertEqual(self.ended(), (1, refused))
+        self.assertEqual(self.ended("--home=/none"), self.missing("/none"))
 
 
 class MistakeTests(CommandTestCase):

@@ -9,12 +9,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import tomllib
 from typing import TYPE_CHECKING
 
 from memq.adoptcommand import Options as AdoptOptions
 from memq.command import makeParser
-from memq.options import Options
 from memq.test.pages import PAGES, PageTestCase, readPage, words
 from memq.test.servers import ROOT
 
@@ -179,15 +177,6 @@ class FilesTests(PageTestCase):
         for text in self.ofKind("sh"):
             for line in text.splitlines():
                 self.assertIn(f"#{line}", lines)
-
-    def test_configuration(self) -> None:
-        """What is to be said in memq.toml is an option with a value of its kind."""
-        known = {name.rstrip("=") for name in Options().longOpt}
-        for text in self.ofKind("toml"):
-            for name, value in tomllib.loads(text)["server"].items():
-                self.assertIn(name, known)
-                options = Options()
-                options.parseOptions([f"--{name}", str(value)])
 
     def test_paths(self) -> None:
         """Each file below /etc, or etc/, that a page names is one that memq brings."""

@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import (
     BadLine,
+    ConfigError,
     DamagedMessage,
     OptionError,
     QueueError,
@@ -54,3 +55,8 @@ class ErrorTests(SynchronousTestCase):
             str(OptionError("--port", "x", "must be a number")),
             "--port x: must be a number",
         )
+
+    def test_config(self) -> None:
+        """A bad configuration file is named, with the line if there is one."""
+        self.assertEqual(str(ConfigError("/a", None, "is bad")), "/a: is bad")
+        self.assertEqual(str(ConfigError("/a", 3, "is bad")), "/a line 3: is bad")

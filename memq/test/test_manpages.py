@@ -10,7 +10,8 @@ import subprocess
 from memq import __version__, memcacheq
 from memq.adoptcommand import Options as AdoptOptions
 from memq.command import makeParser
-from memq.options import FLAGS, OPTIONS, Options
+from memq.options import Options
+from memq.settings import FLAGS, OPTIONS
 from memq.test.pages import MAN_PAGES, PageTestCase, definitions, readPage
 from memq.test.servers import ROOT
 
@@ -115,8 +116,10 @@ class PagesTests(PageTestCase):
             headings = re.findall("^# (.*)$", page, re.MULTILINE)
             self.assertEqual(headings[1:3], ["SYNOPSIS", "DESCRIPTION"], path)
             self.assertEqual(headings[-1], "SEE ALSO", path)
-            named = set(re.findall(r"[\w.-]+\([1-8]\)", page))
-            self.assertEqual(named - ours - _OTHERS, set(), path)
+            named = re.findall(r"\*\*([\w.-]+)\*\*(\([1-8]\))", page)
+            self.assertEqual({"".join(n) for n in named} - ours - _OTHERS, set(), path)
+            # All of them are in bold.
+            self.assertEqual(len(named), len(re.findall(r"\([1-8]\)", page)), path)
 
     def test_links(self) -> None:
         """No page has a link: in a man page it would lead nowhere."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq import __version__
-from memq.options import FLAGS, MEGABYTE, OPTIONS, Options
+from memq import __version__, config
+from memq.options import Options
+from memq.settings import FLAGS, MEGABYTE, OPTIONS
 
 SHORT = "-p 1 -l ::1 -c 2 -H /h -m 3 -L 4 -A 512 -B 5 -C 6"
 #: The same in long names.
@@ -16,12 +18,14 @@ LONG = (
     "--port 1 --listen ::1 --max-connections 2 --home /h --cache-size 3 "
     "--log-buffer 4 --page-size 512 --max-body 5 --checkpoint 6"
 )
+#: What a file says, typed.
+TYPED = "-p 7 -B 2K -N -vv --endpoint tcp:1 --keep-logs"
 
 
 def parsed(*words: str) -> Options:
-    """Return the options of a command line."""
+    """Return the options of a command line, whatever this machine's file says."""
     options = Options()
-    options.parseOptions(list(words))
+    options.parseOptions(["--no-config", *words])
     return options
 
 
@@ -162,6 +166,83 @@ class ValueTests(SynchronousTestCase):
         self.patch(sys.stdout, "write", lines.append)
         self.assertRaises(SystemExit, parsed, "--version")
         self.assertEqual("".join(lines), f"memq {__version__}\n")
+
+
+class FileTests(SynchronousTestCase):
+    """The configuration file and the command line."""
+
+    def setUp(self) -> None:
+        """Have no file but the test's."""
+        self.path = os.path.abspath(self.mktemp())
+        self.patch(config, "DEFAULT", self.path)
+
+    def options(self, text: str, *words: str) -> Options:
+        """Return the options of a file and a command line."""
+        with open(self.path, "w") as file:
+            file.write("[server]\n" + text)
+        options = Options()
+        options.parseOptions(list(words))
+        return options
+
+    def places(self, *words: str) -> list[Any]:
+        """Return where to listen, when a file names every place."""
+        text = 'port = 1\nlisten = "::1"\nsocket = "/f"\nendpoint = ["tcp:1"]\n'
+        options = self.options(text, *words)
+        port = options["port"] if "port" in options.given else None
+        return [port, *(options[name] for name in ("listen", "socket", "endpoint"))]
+
+    def test_values(self) -> None:
+        """What stands in the file is as if it were typed."""
+        text = 'port = 7\nmax-body = "2K"\nno-sync = true\nverbose = 2\n'
+        options = self.options(text + 'endpoint = ["tcp:1"]\nkeep-logs = true\n')
+        expected = parsed(*TYPED.split())
+        self.assertEqual(options.given, expected.given)
+        expected["config"], expected["no-config"] = self.path, 0
+        self.assertEqual(options, expected)
+
+    def test_commandLineWins(self) -> None:
+        """What is typed goes before what stands in the file."""
+        text = 'cache-size = 7\nverbose = 2\nno-sync = false\nhome = "/f"\n'
+        options = self.options(text, "-m", "8", "-v", "-N")
+        names = ("cache-size", "verbose", "no-sync", "home")
+        self.assertEqual([options[name] for name in names], [8, 1, 1, "/f"])
+        self.assertEqual(options.given, {"cache-size", "home"})
+
+    def test_places(self) -> None:
+        """A socket or endpoint that is typed stands for every place in the file."""
+        self.assertEqual(self.places(), [1, "::1", "/f", ["tcp:1"]])
+        self.assertEqual(self.places("-s", "/c"), [None, "127.0.0.1", "/c", []])
+        line = ("--endpoint", "tcp:2", "--endpoint", "tcp:3")
+        expected: list[Any] = [None, "127.0.0.1", None, ["tcp:2", "tcp:3"]]
+        self.assertEqual(self.places(*line), expected)
+        self.assertEqual(self.places("-p", "2"), [2, "::1", "/f", ["tcp:1"]])
+        expected = [2, "::1", "/f", ["tcp:2"]]
+        self.assertEqual(self.places("-p", "2", "--endpoint", "tcp:2"), expected)
+
+    def test_named(self) -> None:
+        """--config names another file, and --no-config reads none."""
+        self.options("port = 7\n")
+        for words, port in (
+            (["--config", self.path], 7),
+            (["--config", "/dev/null"], 22201),
+            (["--no-config"], 22201),
+        ):
+            options = Options()
+            options.parseOptions(words)
+            self.assertEqual(options["port"], port)
+            shown = dict(options.settings())["config"]
+            self.assertEqual(shown, words[1] if len(words) == 2 else "none")
+
+    def test_refused(self) -> None:
+        """A mistake in the file is one line, and so are two wills about it."""
+        error = self.assertRaises(SystemExit, self.options, "\nport = 99999\n")
+        self.assertEqual(
+            str(error),
+            f"memq: {self.path} line 3: port = 99999: "
+            "must be a whole number from 0 to 65535",
+        )
+        error = self.assertRaises(SystemExit, parsed, "--config", "/dev/null")
+        self.assertIn("--config and --no-config exclude each other", str(error))
 
 
 class SettingsTests(SynchronousTestCase):

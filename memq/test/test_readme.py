@@ -27,6 +27,7 @@ from twisted.scripts._twistd_unix import ServerOptions
 
 from memq import wire
 from memq.adoptcommand import Options as AdoptOptions
+from memq.config import readConfig
 from memq.errors import QueueError
 from memq.options import Options
 from memq.test.memcacheqdirs import MemcacheQ
@@ -52,12 +53,12 @@ _DEBIAN = "memq.test.test_debianpages"
 RUNNERS = {
     "telnet": "TelnetTests",
     "console": "ConsoleTests",
+    "toml": "TOMLTests",
     "php": _PHP,
     "console php": _PHP,
     "console debian": _DEBIAN,
     "ini": _DEBIAN,
     "sh": _DEBIAN,
-    "toml": _DEBIAN,
 }
 
 #: What telnet says by itself, first and last.
@@ -351,6 +352,18 @@ class ConsoleTests(PageTestCase):
         """One of them is MemcacheQ's own command line, with everything it does."""
         line = "memcacheq -d -r -H /data1/memcacheq -N -R -v -L 1024 -B 1024 >"
         self.assertEqual(sum(line in text for text in self.ofKind("console")), 1)
+
+
+class TOMLTests(PageTestCase):
+    """The configuration files."""
+
+    def test_read(self) -> None:
+        """Each is taken as it stands, and says something."""
+        for text in self.ofKind("toml"):
+            path = self.mktemp()
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            self.assertNotEqual(readConfig(path).server, {})
 
 
 class ProtocolTests(PageTestCase):

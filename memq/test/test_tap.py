@@ -29,7 +29,7 @@ class MakeServiceTests(SynchronousTestCase):
         The home is then free for another server.
         """
         options: Any = Options()
-        options.parseOptions(["--home", self.home, "--port", "0", *words])
+        options.parseOptions(["--no-config", "-H", self.home, "-p", "0", *words])
         options.parent = twistd
         line = str(self.assertRaises(SystemExit, makeService, options))
         self.assertNotIn("\n", line)

@@ -200,6 +200,16 @@ class ForegroundTests(SynchronousTestCase):
         self.assertIn(f"--endpoint tcp:{port}", ended.stdout)
         self.assertNotIn("Traceback", ended.stdout + ended.stderr)
 
+    def test_config(self) -> None:
+        """What stands in its configuration file holds, and it tells which that is."""
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w") as file:
+            file.write("[server]\nmax-connections = 7\nno-sync = true\nport = 1\n")
+        server = self.start("--config", path)
+        told = server.talk(b"stats settings\r\nquit\r\n").decode().splitlines()
+        for line in (f"config {path}", "max-connections 7", "no-sync yes", "port 0"):
+            self.assertIn(f"STAT {line}", told)
+
     def test_damagedHome(self) -> None:
         """A home that is damaged ends the start with one line and status 78."""
         server = self.start()
@@ -256,6 +266,11 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(ended.stdout, "")
             self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
             self.assertIn(says, ended.stderr)
+
+    def test_config(self) -> None:
+        """A configuration file that is not there."""
+        says = "memq: /none.toml: No such file or directory"
+        self.assertRefused("--config", "/none.toml", says=says)
 
     def test_pageSize(self) -> None:
         """A bad page size."""
