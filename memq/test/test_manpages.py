@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 
 from memq import __version__, memcacheq
@@ -135,10 +134,6 @@ def _nameOf(path: str) -> tuple[str, str]:
 
 class ManTests(PageTestCase):
     """What tools/manpages makes of them."""
-
-    skip = PageTestCase.skip or (
-        None if shutil.which("lowdown") else "there is no lowdown, which makes them"
-    )
 
     def make(self) -> dict[str, str]:
         """Make them, and return their texts."""
