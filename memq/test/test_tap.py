@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
+import tempfile
 from typing import Any
 
 from twisted.application.service import IServiceMaker
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.home import Home
-from memq.tap import Options, _keepLog, makeService
+from memq.notify import Notifier
+from memq.tap import Options, _keepLog, _say, makeService
 
 
 class MakeServiceTests(SynchronousTestCase):
@@ -94,6 +98,17 @@ class MakeServiceTests(SynchronousTestCase):
             [formatEvent(event) for event in events],
             ["SIGHUP: the log is twistd's, there is nothing to open again"],
         )
+
+    def test_say(self) -> None:
+        """What a takeover says is in the log, and what the service manager shows."""
+        path = os.path.join(tempfile.mkdtemp(), "notify")
+        self.addCleanup(shutil.rmtree, os.path.dirname(path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            with capturedLogs() as events:
+                _say(Notifier(Clock(), path), "half of it")
+            self.assertEqual(manager.recv(100), b"STATUS=half of it")
+        self.assertEqual([formatEvent(event) for event in events], ["half of it"])
 
     def test_ownerOfTheHome(self) -> None:
         """The home belongs to the user that the server will run as."""
