@@ -15,7 +15,7 @@ SUITE = $(patsubst memq/test/%.py,memq.test.%,$(wildcard memq/test/test_*.py))
 # people's clients; and to test it on Debian's own Twisted.
 BUILD_PACKAGES := gcc libc6-dev libdb5.3-dev python3-dev python3-venv
 TOOL_PACKAGES := libmemcached-dev zlib1g-dev
-TEST_PACKAGES := strace
+TEST_PACKAGES := lowdown strace
 CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 	php-cli php-memcache php-memcached
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \

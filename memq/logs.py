@@ -10,6 +10,9 @@ A line holds the time, where it comes from, its level, and the text.  A failure
 adds its type and message to the line; its traceback follows, indented, when it
 is critical (then it is a bug) or with -vv.  A log that cannot be written never
 stops the server.
+
+systemd's journal notes the time by itself.  So lines that go there have none, and
+begin with the level in the form that it reads, sd-daemon(3).
 """
 
 from __future__ import annotations
@@ -30,14 +33,33 @@ if TYPE_CHECKING:
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _CONTROLS |= {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 
+#: The levels as syslog numbers them.
+_PRIORITIES = {
+    LogLevel.critical: 2,
+    LogLevel.error: 3,
+    LogLevel.warn: 4,
+    LogLevel.info: 6,
+    LogLevel.debug: 7,
+}
+
 _log = Logger()
 
 
 class LogFile:
-    """Where log lines go: a file known by its path, or an open descriptor."""
+    """Where log lines go: a file known by its path, or an open descriptor.
 
-    def __init__(self, descriptor: int, path: str | None = None) -> None:
-        """Write to ``descriptor``; ``path`` is what ``reopen`` opens."""
+    :ivar isJournal: whether systemd's journal is what reads it.
+    """
+
+    def __init__(
+        self, descriptor: int, path: str | None = None, journal: str | None = None
+    ) -> None:
+        """Write to ``descriptor``; ``path`` is what ``reopen`` opens.
+
+        :param journal: device and inode of the journal's stream, with a colon.
+        """
+        status = os.fstat(descriptor)
+        self.isJournal = journal == f"{status.st_dev}:{status.st_ino}"
         self._descriptor = descriptor
         self._path = path
 
@@ -55,7 +77,7 @@ class LogFile:
             raise StartError(f"--logfile {path}: {error.strerror}") from error
 
     def write(self, line: str) -> None:
-        """Write one line, without its line end; lose it if that cannot be."""
+        """Write a line, or some, without the last line end; lose it if need be."""
         data = line.encode("utf-8", "backslashreplace") + b"\n"
         # A full disk must not stop the queues: they tell their clients of it.
         with suppress(OSError):
@@ -106,15 +128,21 @@ class LineObserver:
         """Write ``event``, unless it is one for -vv only."""
         if self._verbosity < 2 and event.get("log_level") is LogLevel.debug:
             return
-        self._file.write(formatLine(event, tracebacks=self._verbosity >= 2))
+        forJournal = self._file.isJournal
+        line = formatLine(event, self._verbosity >= 2, timestamp=not forJournal)
+        if forJournal:
+            prefix = f"<{_PRIORITIES.get(event.get('log_level'), 6)}>"
+            line = prefix + line.replace("\n", "\n" + prefix)
+        self._file.write(line)
 
 
-def formatLine(event: LogEvent, tracebacks: bool) -> str:
+def formatLine(event: LogEvent, tracebacks: bool, timestamp: bool = True) -> str:
     """Return the line that says what happened.
 
     :param tracebacks: whether failures that are not critical show theirs.
+    :param timestamp: whether it says when.
     """
-    line = eventAsText(event, includeTraceback=False)
+    line = eventAsText(event, includeTraceback=False, includeTimestamp=timestamp)
     failure = event.get("log_failure")
     if failure is None:
         return line.translate(_CONTROLS)
@@ -127,7 +155,10 @@ def formatLine(event: LogEvent, tracebacks: bool) -> str:
 
 
 def chooseLog(
-    twistd: Mapping[str, Any], toStandardError: bool, owner: tuple[int, int]
+    twistd: Mapping[str, Any],
+    toStandardError: bool,
+    owner: tuple[int, int],
+    journal: str | None = None,
 ) -> LogFile | None:
     """Return the log that the command line asks for.
 
@@ -135,6 +166,7 @@ def chooseLog(
     :param toStandardError: whether --log-stderr was given.  A copy of the
         descriptor is kept, for a daemon's own is /dev/null.
     :param owner: uid and gid that the file gets if it is new.
+    :param journal: the stream that systemd's journal reads, if it started this.
     :return: None when the log is not memq's.
     :raise memq.errors.StartError: when the file cannot be opened.
     """
@@ -142,12 +174,12 @@ def chooseLog(
         return None
     path, foreground = twistd["logfile"], twistd["nodaemon"]
     if toStandardError:
-        return LogFile(os.dup(2))
+        return LogFile(os.dup(2), journal=journal)
     if path == "-":
         # twistd itself says that a daemon cannot do that.
-        return LogFile(os.dup(1)) if foreground else None
+        return LogFile(os.dup(1), journal=journal) if foreground else None
     if foreground and not path:
-        return LogFile(os.dup(1))
+        return LogFile(os.dup(1), journal=journal)
     return LogFile.open(path or "twistd.log", owner)
 
 

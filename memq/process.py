@@ -60,16 +60,19 @@ class Ending:
         reactor: Any,
         atExit: Callable[[Callable[[], None]], object] = atexit.register,
         exit: Callable[[int], object] = os._exit,
+        failed: Callable[[str], object] = lambda reason: None,
     ) -> None:
         """Take the reactor to stop.
 
         :param atExit: what registers a function to be called at the very end.
         :param exit: what ends the process with a status.
+        :param failed: is told, as the log is, why the server cannot go on.
         """
         self.status = 0
         self._reactor = reactor
         self._atExit = atExit
         self._exit = exit
+        self._failed = failed
         self._stopping = False
 
     def stop(self, why: str) -> None:
@@ -90,6 +93,7 @@ class Ending:
         :param status: the exit status, 1 to 255; the first one given counts.
         """
         _log.critical("{reason}", reason=reason)
+        self._failed(reason)
         if self.status == 0:
             self.status = status
             self._atExit(self._leave)

@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.python.util import runAsEffectiveUser
 
+from memq.activation import GivenListener, firstEnvironment, takeListeners
 from memq.adopt import Adoption
 from memq.binding import StoreSettings
 from memq.broker import Broker
@@ -32,6 +33,7 @@ from memq.home import Home
 from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
 from memq.logs import LineObserver, LogFile, chooseLog
 from memq.memory import MemoryStore
+from memq.notify import Notifier
 from memq.options import Options
 from memq.process import (
     Ending,
@@ -54,11 +56,15 @@ from memq.upkeep import Upkeep, UpkeepSettings
 from memq.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from memq.imemq import IQueueStore
+    from memq.service import Listener as AnyListener
 
 __all__ = ["Options", "makeService"]
+
+#: Options that say where to listen; --endpoint is another one.
+_ADDRESSES = ("port", "listen", "socket", "socket-mode")
 
 #: The largest page that disks write as one.
 _SAFE_PAGE = 4096
@@ -73,9 +79,12 @@ def makeService(options: Options) -> ProcessService:
     """
     from twisted.internet import reactor
 
+    notifier = Notifier.fromEnvironment(reactor, os.environ)
+    twistd: Mapping[str, Any] = options.parent or {}
     try:
-        return _makeService(options, cast("Any", reactor), options.parent or {})
+        return _makeService(options, cast("Any", reactor), twistd, notifier)
     except StartError as error:
+        notifier.fail(str(error))
         if error.status == 1:
             raise SystemExit(f"memq: {error}") from None
         print(f"memq: {error}", file=sys.stderr)
@@ -83,7 +92,7 @@ def makeService(options: Options) -> ProcessService:
 
 
 def _makeService(
-    options: Options, reactor: Any, twistd: Mapping[str, Any]
+    options: Options, reactor: Any, twistd: Mapping[str, Any], notifier: Notifier
 ) -> ProcessService:
     """Take what can be refused, then put the server together.
 
@@ -98,21 +107,45 @@ def _makeService(
             undo.callback(home.release)
             skipDamaged = bool(options["skip-damaged"])
             runAsEffectiveUser(*owner, home.prepare, skipDamaged)
-        listeners = _listeners(options, reactor, owner, undo)
-        log = chooseLog(twistd, bool(options["log-stderr"]), owner)
+        listeners: Sequence[AnyListener] = _givenListeners(options, undo)
+        if not listeners:
+            listeners = _listeners(options, reactor, owner, undo)
+        journal = os.environ.get("JOURNAL_STREAM")
+        log = chooseLog(twistd, bool(options["log-stderr"]), owner, journal)
         undo.pop_all()
     useSteadyClock(reactor)
-    ending = Ending(reactor)
-    rulebook = Rulebook(options.config, _say, not options["no-config"])
+    ending = Ending(reactor, failed=notifier.fail)
+    rulebook = Rulebook(options.config, _inform, not options["no-config"])
     process = ProcessService(
         reactor,
         _signals(reactor, ending, log, rulebook),
         home,
         None if log is None else LineObserver(log, options["verbose"]),
     )
-    queues = _queueService(options, reactor, home, listeners, ending)
+    queues = _queueService(options, reactor, home, listeners, ending, notifier)
     queues.setServiceParent(process)
+    # What is last in is the first to stop, so the manager knows before the stop begins.
+    notifier.setServiceParent(process)
     return process
+
+
+def _givenListeners(options: Options, undo: ExitStack) -> list[GivenListener]:
+    """Return what the service manager gave to listen on, instead of any option.
+
+    :raise memq.errors.StartError: when memq cannot listen on it.
+    """
+    given = takeListeners(firstEnvironment())
+    for listener in given:
+        undo.callback(listener.close)
+    unused = [f"--{name}" for name in _ADDRESSES if name in options.given]
+    if options["endpoint"]:
+        unused.append("--endpoint")
+    if given and unused:
+        _log.info(
+            "The service manager says where to listen, and not {unused}",
+            unused=", ".join(unused),
+        )
+    return given
 
 
 def _listeners(
@@ -172,8 +205,9 @@ def _queueService(
     options: Options,
     reactor: Any,
     home: Home | None,
-    listeners: list[Listener],
+    listeners: Sequence[AnyListener],
     ending: Ending,
+    notifier: Notifier,
 ) -> QueueService:
     """Return the service of the queues."""
     sizes = _sizes(options, home)
@@ -217,9 +251,16 @@ def _queueService(
             bodyTimeout=options["body-timeout"],
             idleTimeout=options["idle-timeout"],
         ),
-        settled=sparePermanent,
-        takeover=_takeover(options, reactor, home, store, sizes),
+        settled=partial(_settled, store, notifier),
+        takeover=_takeover(options, reactor, home, store, sizes, notifier),
     )
+
+
+def _settled(store: IQueueStore, notifier: Notifier) -> None:
+    """Do what is done once when the server listens."""
+    sparePermanent()
+    words = "Listening; at the start {queues} queues with {messages} messages"
+    notifier.ready(words.format(**store.status()))
 
 
 def _takeover(
@@ -228,6 +269,7 @@ def _takeover(
     home: Home | None,
     store: IQueueStore,
     sizes: Sizes,
+    notifier: Notifier,
 ) -> Adoption | None:
     """Return what takes over the files of a MemcacheQ, where there may be some."""
     if home is None or not isinstance(store, StagingStore):
@@ -235,16 +277,22 @@ def _takeover(
     return Adoption(
         home,
         store,
-        partial(reactor.callFromThread, _say),
+        partial(reactor.callFromThread, _say, notifier),
         skipDamaged=bool(options["skip-damaged"]),
         keepLogs=bool(options["keep-logs"]),
         volume=sizes.checkpointVolume,
     )
 
 
-def _say(line: str) -> None:
+def _inform(line: str) -> None:
     """Log a line."""
     _log.info("{line}", line=line)
+
+
+def _say(notifier: Notifier, line: str) -> None:
+    """Log a line, and make it the status."""
+    _inform(line)
+    notifier.status(line)
 
 
 def _sizes(options: Options, home: Home | None) -> Sizes:

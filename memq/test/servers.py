@@ -47,6 +47,8 @@ class Server:
     :ivar port: the TCP port, once it is started.
     :ivar log: the lines that it has logged.
     :ivar under: the command that runs it, if there is one, and stays its parent.
+    :ivar variables: what its environment has beside the test's.
+    :ivar passed: descriptors of the test that it gets under the same numbers.
     """
 
     under: tuple[str, ...] = ()
@@ -57,6 +59,8 @@ class Server:
         :param before: Python that the process runs first, to break something.
         """
         self._before = before
+        self.variables: dict[str, str] = {}
+        self.passed: tuple[int, ...] = ()
         self.home = home
         self._arguments = ["--home", home, "--port", "0", *options]
         self.port = 0
@@ -97,7 +101,8 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=environment(),
+            env=environment() | self.variables,
+            pass_fds=self.passed,
             text=True,
         )
         assert self._process.stdout is not None

@@ -186,6 +186,60 @@ class LineTests(LogTestCase):
         self.assertTrue(rest)
 
 
+class JournalTests(LogTestCase):
+    """Lines for systemd's journal."""
+
+    def setUp(self) -> None:
+        """Let the journal read what is written to a file."""
+        LogTestCase.setUp(self)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT)
+        status = os.fstat(descriptor)
+        self.stream = f"{status.st_dev}:{status.st_ino}"
+        self.file = LogFile(descriptor, journal=self.stream)
+        self.addCleanup(self.file.close)
+
+    def logger(self) -> Logger:
+        """Return a logger that shows everything."""
+        observer = LogPublisher(LineObserver(self.file, 2))
+        return Logger("memq.some", observer=observer)
+
+    def test_level(self) -> None:
+        """Each line begins with the level as syslog numbers it, and has no time."""
+        log = self.logger()
+        for level in LogLevel.iterconstants():
+            log.emit(level, "It happened")
+        self.assertEqual(
+            sorted(read(self.path).splitlines()),
+            [
+                "<2>[memq.some#critical] It happened",
+                "<3>[memq.some#error] It happened",
+                "<4>[memq.some#warn] It happened",
+                "<6>[memq.some#info] It happened",
+                "<7>[memq.some#debug] It happened",
+            ],
+        )
+
+    def test_noLevel(self) -> None:
+        """What has none is information."""
+        LineObserver(self.file, 0)({"log_format": "so", "log_time": 0.0})
+        self.assertEqual(read(self.path), "<6>[-#-] so\n")
+
+    def test_traceback(self) -> None:
+        """So does each line of a traceback, which the journal keeps as an entry."""
+        self.logger().failure("It broke", Failure(ValueError("so")))
+        first, *rest = read(self.path).splitlines()
+        self.assertEqual(first, "<2>[memq.some#critical] It broke ValueError: so")
+        self.assertTrue(rest)
+        self.assertEqual([row for row in rest if not row.startswith("<2>\t")], [])
+
+    def test_otherStream(self) -> None:
+        """It is only for the descriptor that the journal reads."""
+        for stream in (None, "", "1:2", self.stream + "0"):
+            log = LogFile(os.dup(self.file._descriptor), journal=stream)
+            self.addCleanup(log.close)
+            self.assertFalse(log.isJournal)
+
+
 class ChoiceTests(LogTestCase):
     """Whose log it is, by twistd's own options."""
 
@@ -228,6 +282,25 @@ class ChoiceTests(LogTestCase):
         for logfile in (None, "-"):
             log = self.chosen(nodaemon=1, logfile=logfile)
             self.assertEqual(self.target(log), output)
+
+    def test_journal(self) -> None:
+        """Either output may be the journal's; a file never is."""
+        for number, stderr, foreground, logfile in (
+            (1, False, 1, None),
+            (1, False, 1, "-"),
+            (2, True, 0, None),
+        ):
+            status = os.fstat(number)
+            twistd = {"nodaemon": foreground, "logfile": logfile}
+            log = chooseLog(
+                twistd | {"syslog": 0, "logger": None},
+                stderr,
+                OWNER,
+                f"{status.st_dev}:{status.st_ino}",
+            )
+            assert log is not None
+            self.addCleanup(log.close)
+            self.assertTrue(log.isJournal)
 
     def test_daemonWithoutOutput(self) -> None:
         """A daemon has none, and twistd says so."""

@@ -130,6 +130,16 @@ class EndingTests(SynchronousTestCase):
         self.exit()
         self.assertEqual(self.statuses, [1])
 
+    def test_failTold(self) -> None:
+        """Whoever is to know why it ends is told."""
+        reasons: list[str] = []
+        ending = Ending(
+            self.reactor, self.atExit.append, self.statuses.append, reasons.append
+        )
+        ending.stop("SIGTERM")
+        ending.fail("the disk {is} gone")
+        self.assertEqual(reasons, ["the disk {is} gone"])
+
     def test_failTwice(self) -> None:
         """The first failure gives the status."""
         self.ending.fail("first", 3)

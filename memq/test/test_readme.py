@@ -1,9 +1,10 @@
 """What the project's pages show is so: README.md, docs/ and the rest.
 
-Every block of README.md is run as it stands, through a real shell or a real
-socket; only paths and ports are moved to where nothing else is.  Those in PHP
-are run by memq.test.clients.test_readme, where there is a php.  The tables of
-docs/protocol.md are sent to a real server, row by row.
+Every block of README.md, and of the pages that go on where it ends, is run as it
+stands, through a real shell or a real socket; only paths and ports are moved to where
+nothing else is.  Those in PHP are run by memq.test.clients.test_readme, where there is
+a php.  What wants root or another system is looked at by memq.test.test_debianpages.
+The tables of docs/protocol.md are sent to a real server, row by row.
 """
 
 from __future__ import annotations
@@ -23,31 +24,41 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, TextIO
 
 from twisted.scripts._twistd_unix import ServerOptions
-from twisted.trial.unittest import SynchronousTestCase
 
 from memq import wire
 from memq.adoptcommand import Options as AdoptOptions
 from memq.config import readConfig
 from memq.errors import QueueError
 from memq.options import Options
-from memq.settings import FLAGS, OPTIONS
 from memq.test.memcacheqdirs import MemcacheQ
-from memq.test.pages import PAGES, SKIP, Table, blocks, prose, readPage, tables
+from memq.test.pages import (
+    PAGES,
+    RUN_PAGES,
+    PageTestCase,
+    blocks,
+    links,
+    readPage,
+    tables,
+)
 from memq.test.servers import PATIENCE, ROOT, TWISTD, Server, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from socket import socket
 
-_NOWHERE = "memq.test.clients.test_readme"
+_PHP = "memq.test.clients.test_readme"
+_DEBIAN = "memq.test.test_debianpages"
 
 #: Who runs the blocks of a kind.
 RUNNERS = {
     "telnet": "TelnetTests",
     "console": "ConsoleTests",
     "toml": "TOMLTests",
-    "php": _NOWHERE,
-    "console php": _NOWHERE,
+    "php": _PHP,
+    "console php": _PHP,
+    "console debian": _DEBIAN,
+    "ini": _DEBIAN,
+    "sh": _DEBIAN,
 }
 
 #: What telnet says by itself, first and last.
@@ -72,35 +83,13 @@ PROOFS = {
 }
 
 
-class PageTestCase(SynchronousTestCase):
-    """What is tested of pages; a memq without its pages has nothing to test."""
-
-    skip = SKIP
-
-    def setUp(self) -> None:
-        """Read the one that most tests are about."""
-        self.readme = readPage("README.md")
-
-    def ofKind(self, kind: str) -> list[str]:
-        """Return the blocks of a kind in README.md, of which there is one at least."""
-        found = [block.text for block in blocks(self.readme) if block.kind == kind]
-        self.assertNotEqual(found, [])
-        return found
-
-    def table(self, path: str, *header: str) -> Table:
-        """Return the one table of a page that has this header."""
-        (found,) = (
-            table for table in tables(readPage(path)) if table.header == list(header)
-        )
-        return found
-
-
 class PagesTests(PageTestCase):
     """What holds for all pages."""
 
     def test_kinds(self) -> None:
-        """Each block of README.md is of a kind that a test runs."""
-        kinds = {block.kind for block in blocks(self.readme)}
+        """Each block of the pages that are run is of a kind that a test runs."""
+        pages = [readPage(path) for path in RUN_PAGES]
+        kinds = {block.kind for page in pages for block in blocks(page)}
         self.assertEqual(kinds, set(RUNNERS))
 
     def test_options(self) -> None:
@@ -110,7 +99,11 @@ class PagesTests(PageTestCase):
             known |= {name.rstrip("=") for name in options.longOpt}
         known |= set(re.findall(r'"--([a-z-]+)"', readPage("memq/command.py")))
         for path in PAGES:
-            named = set(re.findall(r"--([a-z][a-z-]*)", readPage(path)))
+            # What other programs' options are is looked at where they are.
+            page = re.sub(
+                "^```console debian$.*?^```$", "", readPage(path), flags=re.M | re.S
+            )
+            named = set(re.findall(r"--([a-z][a-z-]*)", page)) - {"include-deps"}
             self.assertEqual(named - known, set(), path)
 
     def test_targets(self) -> None:
@@ -123,7 +116,7 @@ class PagesTests(PageTestCase):
     def test_links(self) -> None:
         """Each link between pages leads somewhere."""
         for path in PAGES:
-            for link in re.findall(r"\]\(([^)]+)\)", prose(readPage(path))):
+            for link in links(readPage(path)):
                 target = os.path.join(ROOT, os.path.dirname(path), link)
                 self.assertTrue(os.path.exists(target), f"{path}: {link}")
 
@@ -140,31 +133,6 @@ class PagesTests(PageTestCase):
         name = rf"(\d+|\+[a-z-]+)\.({'|'.join(kinds)})\.md"
         for fragment in os.listdir(os.path.join(ROOT, "newsfragments")):
             self.assertRegex(fragment, rf"^({name}|\.gitignore)$")
-
-
-class OptionsTests(PageTestCase):
-    """The table of the options."""
-
-    def test_options(self) -> None:
-        """It has every option, with its letter and its default, and no other."""
-        real = Options()
-        letters = {name: word for word, name in real.synonyms.items() if len(word) == 1}
-        defaults = {option.name: option.default for option in OPTIONS}
-        defaults |= {flag.name: "off" for flag in FLAGS}
-        defaults |= {"endpoint": None, "verbose": "off"}
-        names = {name.rstrip("=") for name in real.longOpt} - {"help", "version"}
-        self.assertEqual(names, set(defaults))
-        shown = {}
-        table = self.table("README.md", "option", "default", "what it does")
-        for option, default, _ in table.rows:
-            name, _, letter = option.replace("`", "").partition(", ")
-            value = None if default == "none" else default.strip("`")
-            shown[name] = (letter, value)
-        expected = {
-            f"--{name}": (f"-{letters[name]}" if name in letters else "", default)
-            for name, default in defaults.items()
-        }
-        self.assertEqual(shown, expected)
 
 
 def exchanges(session: list[str]) -> list[tuple[bytes, bytes]]:
@@ -234,7 +202,7 @@ class TelnetTests(PageTestCase):
 
 
 class Shell:
-    """A shell in which README.md's commands run for real, but out of the way.
+    """A shell in which the pages' commands run for real, but out of the way.
 
     Absolute paths lead into a directory of the test's, servers take a free port
     of 127.0.0.1, and make only says what it would do, but for `make run`, whose

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
+import tempfile
 from functools import partial
 from signal import SIGHUP, SIGUSR1
 from typing import Any
 
 from twisted.application.service import IServiceMaker
+from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,10 +20,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.config import readConfig
 from memq.home import Home
 from memq.logs import LogFile
+from memq.notify import Notifier
 from memq.process import Ending
 from memq.rulebook import Rulebook
 from memq.rules import Rule
-from memq.tap import Options, _keepLog, _signals, makeService
+from memq.tap import Options, _keepLog, _say, _signals, makeService
 
 
 class FakeReactor:
@@ -109,6 +113,17 @@ class MakeServiceTests(SynchronousTestCase):
             [formatEvent(event) for event in events],
             ["SIGHUP: the log is twistd's, there is nothing to open again"],
         )
+
+    def test_say(self) -> None:
+        """What a takeover says is in the log, and what the service manager shows."""
+        path = os.path.join(tempfile.mkdtemp(), "notify")
+        self.addCleanup(shutil.rmtree, os.path.dirname(path))
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            with capturedLogs() as events:
+                _say(Notifier(Clock(), path), "half of it")
+            self.assertEqual(manager.recv(100), b"STATUS=half of it")
+        self.assertEqual([formatEvent(event) for event in events], ["half of it"])
 
     def test_ownerOfTheHome(self) -> None:
         """The home belongs to the user that the server will run as."""

@@ -85,9 +85,9 @@ class ForegroundTests(SynchronousTestCase):
         """Name a home."""
         self.home = os.path.abspath(self.mktemp())
 
-    def start(self, *options: str) -> Server:
+    def start(self, *options: str, before: str = "") -> Server:
         """Start a server, which is stopped at the end if it still runs."""
-        server = Server(self.home, *options).start()
+        server = Server(self.home, *options, before=before).start()
         self.addCleanup(server.stop)
         return server
 
@@ -130,6 +130,19 @@ class ForegroundTests(SynchronousTestCase):
             os.kill(server.pid, SIGHUP)
             server.waitForLine(line)
         self.assertIn(b"END", server.talk(b"get q\r\nquit\r\n"))
+
+    def test_journal(self) -> None:
+        """Where systemd's journal reads the log, lines begin with their level."""
+        server = self.start(
+            before=(
+                "import os\n"
+                "output = os.fstat(1)\n"
+                "stream = f'{output.st_dev}:{output.st_ino}'\n"
+                "os.environ['JOURNAL_STREAM'] = stream\n"
+            )
+        )
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual([line for line in server.log if line[:4] != "<6>["], [])
 
     def test_secondServer(self) -> None:
         """A second server in the same home is refused; the first does not notice."""
