@@ -18,9 +18,12 @@ MEGABYTE = 1024 * 1024
 
 Parser = Callable[[str], Any]
 
-#: What an option may be in a configuration file, if it is not text.
+#: What an option may be in a configuration file.
+TEXT = (str,)
 WHOLE = (int,)
 DECIMAL = (int, float)
+TRUTH = (bool,)
+LIST = (list,)
 BYTES = (int, str)
 
 
@@ -40,7 +43,7 @@ class Option(NamedTuple):
     default: str | None
     parse: Parser
     help: str
-    kinds: tuple[type, ...] = (str,)
+    kinds: tuple[type, ...] = TEXT
 
 
 class Flag(NamedTuple):
@@ -79,11 +82,18 @@ def size(low: int, high: int) -> Parser:
     return parse
 
 
-def seconds(text: str) -> float:
-    """Return a time of 0 to 86400 seconds, perhaps with a fraction."""
-    if re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,6})?", text) and float(text) <= 86400:
-        return float(text)
-    raise ValueError("must be seconds, from 0 (off) to 86400, such as 30 or 0.5")
+def secondsUpTo(high: int) -> Parser:
+    """Return a parser of seconds from 0 to ``high``, perhaps with a fraction."""
+
+    def parse(text: str) -> float:
+        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) and float(text) <= high:
+            return float(text)
+        raise ValueError(f"must be seconds, from 0 (off) to {high}, such as 30 or 0.5")
+
+    return parse
+
+
+seconds = secondsUpTo(86400)
 
 
 def powerOfTwo(low: int, high: int) -> Parser:

@@ -27,7 +27,7 @@ from memq.adopt import Adoption
 from memq.binding import StoreSettings
 from memq.broker import Broker
 from memq.budget import Budget
-from memq.errors import StartError
+from memq.errors import ConfigError, StartError
 from memq.factory import QueueFactory
 from memq.home import Home
 from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
@@ -45,6 +45,7 @@ from memq.process import (
     sparePermanent,
     useSteadyClock,
 )
+from memq.rulebook import Rulebook
 from memq.salvage import Salvage
 from memq.service import QueueService
 from memq.settings import MEGABYTE
@@ -114,9 +115,10 @@ def _makeService(
         undo.pop_all()
     useSteadyClock(reactor)
     ending = Ending(reactor, failed=notifier.fail)
+    rulebook = Rulebook(options.config, _inform, not options["no-config"])
     process = ProcessService(
         reactor,
-        _signals(reactor, ending, log),
+        _signals(reactor, ending, log, rulebook),
         home,
         None if log is None else LineObserver(log, options["verbose"]),
     )
@@ -168,13 +170,30 @@ def _listeners(
     return listeners
 
 
-def _signals(reactor: Any, ending: Ending, log: LogFile | None) -> Signals:
+def _signals(
+    reactor: Any, ending: Ending, log: LogFile | None, rulebook: Rulebook
+) -> Signals:
     """Return what the process does on which signal."""
     reopen = _keepLog if log is None else log.reopen
+
+    def reload(why: str) -> None:
+        reopen(why)
+        _reload(why, rulebook)
+
     return Signals(
         reactor,
-        {SIGTERM: ending.stop, SIGINT: ending.stop, SIGHUP: reopen, SIGUSR1: reopen},
+        {SIGTERM: ending.stop, SIGINT: ending.stop, SIGHUP: reload, SIGUSR1: reopen},
     )
+
+
+def _reload(why: str, rulebook: Rulebook) -> None:
+    """Read the rules again; a file with a mistake is logged, and changes nothing."""
+    try:
+        rulebook.reload()
+    except ConfigError as error:
+        _log.error(
+            "{why}: {error}; the rules stay as they were", why=why, error=str(error)
+        )
 
 
 def _keepLog(why: str) -> None:
@@ -265,9 +284,14 @@ def _takeover(
     )
 
 
+def _inform(line: str) -> None:
+    """Log a line."""
+    _log.info("{line}", line=line)
+
+
 def _say(notifier: Notifier, line: str) -> None:
     """Log a line, and make it the status."""
-    _log.info("{line}", line=line)
+    _inform(line)
     notifier.status(line)
 
 

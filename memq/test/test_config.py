@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import re
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import config
-from memq.config import LARGEST, SERVER, Config, findConfig, readConfig
+from memq.config import SERVER, Config, findConfig, readConfig
 from memq.errors import ConfigError
+from memq.rule import KEYS, READS, WRITES, Rule
 from memq.settings import FLAGS, OPTIONS
 from memq.test.pages import SKIP, readPage
 
@@ -92,55 +93,12 @@ class ReadTests(ConfigTestCase):
         self.assertEqual(findConfig("/dev/null"), Config("/dev/null"))
         self.assertRaises(ConfigError, findConfig, self.path + ".none")
 
-
-class FileTests(ConfigTestCase):
-    """Files that cannot be read."""
-
-    def test_missing(self) -> None:
-        """A file that is not there, or is a directory, is named."""
-        error = self.assertRaises(ConfigError, readConfig, self.path)
-        self.assertEqual(self.why(error), ": No such file or directory")
-        os.mkdir(self.path)
-        error = self.assertRaises(ConfigError, readConfig, self.path)
-        self.assertEqual(self.why(error), ": Is a directory")
-
     def test_unreadable(self) -> None:
         """The default is refused where nobody can tell what it says."""
         self.read("")
         self.patch(config, "DEFAULT", self.path + "/memq.toml")
         error = self.assertRaises(ConfigError, findConfig, None)
         self.assertEqual(self.why(error), "/memq.toml: Not a directory")
-
-    def test_permission(self) -> None:
-        """So is a file that may not be read."""
-
-        def refuse(path: str, mode: str) -> None:
-            raise PermissionError(13, "Permission denied", path)
-
-        self.patch(builtins, "open", refuse)
-        error = self.assertRaises(ConfigError, readConfig, self.path)
-        self.assertEqual(self.why(error), ": Permission denied")
-
-    def test_large(self) -> None:
-        """What is far too large is not read to its end."""
-        error = self.assertRaises(ConfigError, readConfig, "/dev/zero")
-        self.assertIn(f"more than {LARGEST} bytes", str(error))
-
-    def test_notUTF8(self) -> None:
-        """What is not UTF-8 is told with its line."""
-        self.assertEqual(self.refused(b"a\nb\n\xff\n"), " line 3: is not UTF-8")
-
-    def test_notTOML(self) -> None:
-        """What is not TOML is told in TOML's words, with the line."""
-        for text, line in (
-            ("[server]\nhome = /h\n", " line 2: Invalid value (column 8)"),
-            ("[server]\nport = 1\nport = 2\n", " line 3: Cannot overwrite a value"),
-            ('[server]\nhome = "/\n', " line 2: Illegal character"),
-            ("[server", ": Expected ']' at the end of a table declaration"),
-            ("[server]\nport = " + "1" * 5000, ": Exceeds the limit"),
-            ("a = " + "[" * 100_000, ": is nested too deeply"),
-        ):
-            self.assertIn(line, self.refused(text))
 
 
 class ValueTests(ConfigTestCase):
@@ -202,12 +160,19 @@ class ValueTests(ConfigTestCase):
             )
 
     def test_tables(self) -> None:
-        """There is one table, and nothing above it."""
+        """There are two kinds of tables, and nothing above them."""
         for text, why in (
-            ("\n[serve]\n", " line 2: [serve]: is not known here; there is [server]"),
+            (
+                "\n[serve]\n",
+                " line 2: [serve]: is not known here; there are [serv",
+            ),
             ("port = 1\n", " line 1: port = 1: is not known here; options stand below"),
             ("server = 1\n", " line 1: server = 1: must be one table"),
             ("\n[[server]]\n", " line 2: server = [...]: must be one table"),
+            ("queue = 1\n", ' line 1: queue = 1: must be tables, [queue."NAME"]'),
+            ("[[queue]]\n", ' line 1: queue = [...]: must be tables, [queue."NAME"]'),
+            ("[queue]\n\npaused = 1\n", " line 3: paused = 1: must stand below [que"),
+            ("[[queue.q]]\n", ' line 1: q = [...]: must stand below [queue."NAME"]'),
         ):
             self.assertIn(why, self.refused(text))
 
@@ -219,39 +184,136 @@ class ValueTests(ConfigTestCase):
         self.assertIn('"a\\u0001 b" = 1: is', self.wrong(r'"a\u0001 b" = 1'))
 
 
-class LineTests(ConfigTestCase):
-    """The line on which a mistake stands."""
+class QueueTests(ConfigTestCase):
+    """The tables of queues."""
 
-    def line(self, text: str) -> int:
-        """Return the line that is told."""
-        found = re.match(r" line (\d+): port = ", self.refused(text))
-        assert found is not None
-        return int(found[1])
+    def values(self, text: str) -> dict[str, Any]:
+        """Return what the keys of a table become."""
+        return dict(self.read(f"[queue.q]\n{text}").queues[0].values)
 
-    def test_spellings(self) -> None:
-        """It is found however the key is written."""
-        for text in (
-            "server.port = -1\n",
-            "[server]\nport = -1",
-            '[ "server" ]\n\t"port" = -1 # port = 5\n',
-            '[server]\n"p\\u006frt" = -1\n',
-            "server = { no-sync = true, port = -1 }\n",
-        ):
-            lines = 1 + text.rstrip().count("\n")
-            self.assertEqual(self.line(text), lines, text)
-            self.assertEqual(self.line("#\r\n\r\n" + text), lines + 2, text)
+    def wrong(self, text: str, name: str = "q") -> str:
+        """Return why a line of a table is refused."""
+        found = self.refused(f'[server]\n[queue."{name}"]\n\n{text}\n\n#\n')
+        self.assertTrue(found.startswith(" line 4: "), found)
+        return found.removeprefix(" line 4: ")
 
-    def test_lookalikes(self) -> None:
-        """What only looks like the key is passed over."""
-        text = (
-            '[server]\n# port = -1\nhome = """\nport = -1\n[server]\n"""\n'
-            'endpoint = [\n  "port = -1",\n  # port = -1\n]\nport = -1\n'
+    def test_values(self) -> None:
+        """Every key becomes what a rule has."""
+        found = self.values(
+            'max_items = 10\nmax_bytes = "10M"\noverflow = "drop-oldest"\n'
+            "max_age = 1.5\nhonor_exptime = true\nopen_timeout = 30\n"
+            'max_deliveries = 3\ndead_letter = "dead"\nexpired_to = "死"\n'
+            'fanout = ["a", "b.c"]\nfanout_only = true\npaused = "both"\n'
+            "remove_when_idle = 0.25\n"
         )
-        self.assertEqual(self.line(text), 11)
+        expected = {
+            "max_items": 10,
+            "max_bytes": 10 * 1024 * 1024,
+            "overflow": True,
+            "max_age": 1500,
+            "honor_exptime": True,
+            "open_timeout": 30.0,
+            "max_deliveries": 3,
+            "dead_letter": b"dead",
+            "expired_to": "死".encode(),
+            "fanout": (b"a", b"b.c"),
+            "fanout_only": True,
+            "paused": READS | WRITES,
+            "remove_when_idle": 0.25,
+        }
+        self.assertEqual(found, expected)
+        self.assertEqual(sorted(found), sorted(KEYS))
 
-    def test_severalLines(self) -> None:
-        """Of a value of several lines it is the first."""
-        self.assertEqual(self.line("[server]\n#\n\nport = [\n1,\n2,\n]\n#\n"), 4)
+    def test_nothing(self) -> None:
+        """Every key can be set back to nothing."""
+        nothing = (
+            'max_items = 0\nmax_bytes = 0\noverflow = "reject"\nmax_age = 0\n'
+            "honor_exptime = false\nopen_timeout = 0\nmax_deliveries = 0\n"
+            'dead_letter = ""\nexpired_to = ""\nfanout = []\nfanout_only = false\n'
+            'paused = "no"\nremove_when_idle = 0\n'
+        )
+        limit = '[queue."*"]\nmax_items = 1\n'
+        found = self.read(f"[queue.q]\n{nothing}{limit}").queues[0].values
+        self.assertEqual(list(found), list(KEYS))
+        for name, value in found.items():
+            default = Rule._field_defaults[KEYS[name].field]
+            self.assertEqual(value, default, name)
+
+    def test_order(self) -> None:
+        """Tables keep the order of the file, under the bytes of their names."""
+        found = self.read('[queue."b*"]\n[server]\n[queue.a]\n[queue."é.x"]\n').queues
+        names = [table.name for table in found]
+        self.assertEqual(names, [b"b*", b"a", "é.x".encode()])
+
+    def test_names(self) -> None:
+        """A table is named by what can be a queue's name."""
+        for name in ("", "a b", "a/b", "x" * 251, r"\u0000", "\u00e9" * 126):
+            found = self.refused(f'\n[queue."{name}"]\n')
+            self.assertTrue(found.startswith(" line 2: [queue."), found)
+            self.assertIn("must be named by a queue or a pattern, 1 to 250", found)
+        self.read(f'[queue."{"x" * 250}"]\n')
+
+    def test_dots(self) -> None:
+        """A name whose dots are not in quotes is told what to do."""
+        self.assertEqual(
+            self.refused("[queue.a.b]\npaused = true\n"),
+            " line 1: b = {...}: is no key; a name with a dot stands in quotes, as in "
+            '[queue."a.b"]',
+        )
+
+    def test_keys(self) -> None:
+        """A key that there is not is told the nearest, or how it is written."""
+        for text, why in (
+            ("max-items = 1", "max-items = 1: is written max_items here"),
+            ("maxitems = 1", "maxitems = 1: is no key; the nearest is max_items"),
+            ("port = 1", "port = 1: is no key; there are max_items, max_bytes, "),
+        ):
+            self.assertIn(why, self.wrong(text))
+
+    def test_ranges(self) -> None:
+        """A value is told what is allowed."""
+        for text, why in (
+            ("max_items = -1", "max_items = -1: must be a whole number from 0 to"),
+            ("max_items = true", "must be a whole number from 0 to 9999999999"),
+            ('max_items = "1"', "must be a whole number from 0 to 9999999999, without"),
+            ('max_bytes = "1G"', 'max_bytes = "1G": must be bytes, from 0 to'),
+            ("max_age = 31536001", "must be seconds, from 0 (off) to 31536000"),
+            ("open_timeout = -1", "must be seconds"),
+            ("remove_when_idle = inf", "must be seconds"),
+            ("max_deliveries = 1.0", "must be a whole number from 0 to 1000000"),
+            ('overflow = "drop"', 'overflow = "drop": must be reject or drop-oldest'),
+            ("honor_exptime = 1", "honor_exptime = 1: must be false or true"),
+            ('fanout_only = "true"', "must be false or true, without quotes"),
+            ('paused = "write"', "must be no or reads or writes or both"),
+            ("paused = true", "must be no or reads or writes or both, in quotes"),
+            ('dead_letter = "a b"', 'dead_letter = "a b": must be the name of a queue'),
+            ('dead_letter = "a*"', '/, *, ? and [; or "" for none'),
+            ('expired_to = "a/b"', "must be the name of a queue, 1 to 250 bytes"),
+            ('fanout = "a"', 'fanout = "a": must be a list of texts in quotes, [...]'),
+            ('fanout = ["a", ""]', "fanout = [...]: must be the name of a queue"),
+            ('fanout = ["a?"]', "without blanks, control bytes, /, *, ? and ["),
+        ):
+            self.assertIn(why, self.wrong(text))
+
+    def test_together(self) -> None:
+        """What tables say together is told with the line of the key."""
+        self.assertEqual(
+            self.wrong('overflow = "reject"'),
+            'overflow = "reject": there is no max_items and no max_bytes for it',
+        )
+        self.assertEqual(
+            self.wrong("fanout_only = true"),
+            "fanout_only = true: there is no fanout for it",
+        )
+        self.assertEqual(
+            self.wrong('fanout = ["a", "q"]'),
+            "fanout = [...]: a queue would hand on to itself: q -> q",
+        )
+        self.assertEqual(
+            self.wrong(r'dead_letter = "x\u200b"', "*"),
+            'dead_letter = "x\\u200b": a queue would hand on to itself: "x\\u200b" -> '
+            '"x\\u200b"; a table further down can say otherwise for one queue',
+        )
 
 
 class SampleTests(ConfigTestCase):
@@ -264,16 +326,20 @@ class SampleTests(ConfigTestCase):
         super().setUp()
         self.sample = readPage("etc/memq.toml")
 
+    def uncommented(self) -> Config:
+        """Return what it would say without its comments."""
+        return self.read(re.sub(r"^#(?=[a-z_-]+ = |\[)", "", self.sample, flags=re.M))
+
     def test_silent(self) -> None:
         """As it is, it changes nothing."""
         self.assertEqual(self.read(self.sample).server, {})
         bare = [line for line in self.sample.splitlines() if line[:1] not in ("", "#")]
         self.assertEqual(bare, ["[server]"])
+        self.assertEqual(self.read(self.sample).queues, ())
 
     def test_complete(self) -> None:
         """It has every option, with its default or an example."""
-        text = re.sub(r"^#(?=[a-z-]+ = )", "", self.sample, flags=re.M)
-        found = dict(self.read(text).server)
+        found = dict(self.uncommented().server)
         self.assertEqual(sorted(found), SERVER)
         for option in OPTIONS:
             if option.default is not None:
@@ -282,3 +348,8 @@ class SampleTests(ConfigTestCase):
         flags = {flag.name for flag in FLAGS} - {"no-config"}
         self.assertEqual([found[name] for name in flags], [False] * len(flags))
         self.assertEqual(found["verbose"], 0)
+
+    def test_queues(self) -> None:
+        """It has a table with every key, which can be taken as it is."""
+        (table,) = self.uncommented().queues
+        self.assertEqual(list(table.values), list(KEYS))

@@ -270,7 +270,9 @@ class FloodTests(HostileTestCase):
             for client in crowd.sockets:
                 client.sendall(b"quit\r\n")
             for reply in crowd.replies():
-                self.assertTrue(reply.startswith(b"STORED\r\n" * 10000 + b"STAT config "))
+                self.assertTrue(
+                    reply.startswith(b"STORED\r\n" * 10000 + b"STAT config ")
+                )
             self.assertLess(scene.growth(), 64 * MEGABYTE)
 
     def test_tenThousandConnections(self) -> None:

@@ -7,6 +7,8 @@ import shutil
 import socket
 import stat
 import tempfile
+from functools import partial
+from signal import SIGHUP, SIGUSR1
 from typing import Any
 
 from twisted.application.service import IServiceMaker
@@ -15,9 +17,22 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.config import readConfig
 from memq.home import Home
+from memq.logs import LogFile
 from memq.notify import Notifier
-from memq.tap import Options, _keepLog, _say, makeService
+from memq.process import Ending
+from memq.rulebook import Rulebook
+from memq.rules import Rule
+from memq.tap import Options, _keepLog, _say, _signals, makeService
+
+
+class FakeReactor:
+    """A reactor that keeps a call for the test."""
+
+    def callFromThread(self, function: Any, *arguments: Any) -> None:
+        """Keep it."""
+        self.call = partial(function, *arguments)
 
 
 class MakeServiceTests(SynchronousTestCase):
@@ -117,3 +132,51 @@ class MakeServiceTests(SynchronousTestCase):
         status = os.stat(os.path.join(self.home, "memq"))
         self.assertEqual((status.st_uid, status.st_gid), (uid, gid))
         self.assertEqual(stat.S_IMODE(status.st_mode), 0o700)
+
+
+class SignalTests(SynchronousTestCase):
+    """What SIGHUP and SIGUSR1 do."""
+
+    def setUp(self) -> None:
+        """Have a log and rules."""
+        self.path = os.path.abspath(self.mktemp())
+        self.write(1)
+        self.log = LogFile.open(self.mktemp(), (os.geteuid(), os.getegid()))
+        self.addCleanup(self.log.close)
+        self.rulebook = Rulebook(readConfig(self.path), lambda line: None)
+
+    def write(self, limit: int) -> None:
+        """Write rules into the file."""
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(f"[queue.q]\nmax_items = {limit}\n")
+
+    def send(self, number: int) -> list[tuple[str, str]]:
+        """Do what is done on a signal; return level and text of what is logged."""
+        reactor: Any = FakeReactor()
+        signals = _signals(reactor, Ending(reactor), self.log, self.rulebook)
+        signals._handle(number, None)
+        with capturedLogs() as events:
+            reactor.call()
+        return [(each["log_level"].name, str(formatEvent(each))) for each in events]
+
+    def test_sighup(self) -> None:
+        """SIGHUP opens the log again and reads the rules again."""
+        self.write(2)
+        logged = self.send(SIGHUP)
+        self.assertEqual(logged, [("info", "SIGHUP: opened the log file again")])
+        self.assertEqual(self.rulebook.rules.of(b"q"), Rule(maxItems=2))
+
+    def test_mistake(self) -> None:
+        """A mistake is one line with the file's line, and the old rules stay."""
+        self.write(-1)
+        _, (level, line) = self.send(SIGHUP)
+        self.assertEqual(level, "error")
+        self.assertIn(f"SIGHUP: {self.path} line 2: max_items = -1: must be a wh", line)
+        self.assertTrue(line.endswith("; the rules stay as they were"), line)
+        self.assertEqual(self.rulebook.rules.of(b"q"), Rule(maxItems=1))
+
+    def test_sigusr1(self) -> None:
+        """SIGUSR1 only opens the log again."""
+        self.write(-1)
+        logged = self.send(SIGUSR1)
+        self.assertEqual(logged, [("info", "SIGUSR1: opened the log file again")])

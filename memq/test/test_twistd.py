@@ -116,6 +116,21 @@ class ForegroundTests(SynchronousTestCase):
             server.waitForLine(f"{number.name}: this log has no file name")
         self.assertEqual(server.stop(), 0)
 
+    def test_sighupReadsRules(self) -> None:
+        """SIGHUP reads the rules again; a mistake is logged, and the server goes on."""
+        path = os.path.abspath(self.mktemp())
+        open(path, "w").close()
+        server = self.start("--config", path)
+        for text, line in (
+            ("[queue.q]\nmax_items = 1\n", f"{path} is read again: 1 [queue] tables"),
+            ("[queue.q]\n\nmax-items = 1\n", f"SIGHUP: {path} line 3: max-items = 1: "),
+        ):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.kill(server.pid, SIGHUP)
+            server.waitForLine(line)
+        self.assertIn(b"END", server.talk(b"get q\r\nquit\r\n"))
+
     def test_journal(self) -> None:
         """Where systemd's journal reads the log, lines begin with their level."""
         server = self.start(
