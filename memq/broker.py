@@ -27,6 +27,13 @@ operation of the turn is done, and its session is told.
   is not delivered yet, is left out of turns until it catches up.
 - When little is left of the budget, that is earlier, and messages are taken singly.
 - A message that was taken for a session that is gone goes back to its place.
+- A read that finds nothing and may wait leaves the turn, and its session is *parked*:
+  it stands in the line of a queue, see :mod:`memq.waiting`, and in no rotation, until
+  a turn was committed that made a message visible there, or the time is over.  As many
+  as there are messages are *next*: they stand at the front of the next turn.  So in a
+  line in which anybody waits, there are no more messages than are to be had by those
+  that are next, and who comes anew goes to its end without a look.  Whoever is next and
+  does not take the message, for whatever reason, hands that on.
 - When the disk is full, the turn that meets it is undone, and pushes are refused from
   then on.  Where only the flush meets it, what is committed stands: nothing of it is
   told, and the flush is tried again until there is room.  Nothing else is.
@@ -48,18 +55,22 @@ from twisted.logger import Logger
 
 from memq.budget import ALLOWANCE, Budget
 from memq.errors import OutOfSpace, QueueError, StoreFailed
-from memq.operations import Operation, Pop, PutBack
+from memq.operations import Operation, Pop
+from memq.reading import NothingYet
+from memq.returning import Returns
 from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
+from memq.waiting import Lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
     from memq.imemq import IQueueStore
     from memq.message import LargeBody, Message
+    from memq.reading import Opened, Read
 
 #: What a turn costs at most, about 10 ms of work: a message counts as its body and
 #: MESSAGE_COST, so that is 1000 messages, or 1 MiB.
@@ -70,7 +81,7 @@ SHARE = 64 * 1024
 SWEEP_MESSAGES = 100
 #: Seconds until a sweep that failed is tried again.
 SWEEP_AGAIN = 60.0
-#: Seconds until a flush, or putting a message back, is tried again on a full disk.
+#: Seconds until a flush is tried again on a full disk.
 FULL_AGAIN = 1.0
 
 _log = Logger()
@@ -126,10 +137,12 @@ class Broker:
         #: When sweeping may go on, by the clock.
         self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
-        self._own = self.session(self._cbPutBack)
-        self._puttingBack: deque[PutBack] = deque()
-        #: Those for which the disk had no room.
-        self._putBackLater: list[PutBack] = []
+        #: Who waits for messages; and the reads that found none in the turn under way.
+        self._lines = Lines(clock, self._endParked)
+        self._parking: list[Read] = []
+        #: Whether the process is about to end, and open reads with it.
+        self.isStopping = False
+        self._returns = Returns(self)
 
     def session(
         self,
@@ -177,18 +190,63 @@ class Broker:
             if not self._scheduled:
                 self._schedule()
 
+    def enqueueFirst(self, session: Session) -> None:
+        """Put a session at the front of the rotation, if it may run."""
+        self._leaveRotation(session)
+        self.enqueue(session)
+        if session.waits:
+            self._waiting.rotate(1)
+
     def withdraw(self, session: Session) -> None:
-        """Take a session out of the rotation."""
+        """Take a session out of the rotation, or out of the line where it waits.
+
+        It loses its place there: nobody is to wait for a client that does not read.
+        """
+        read, session.parked = session.parked, None
+        if read is not None and self._lines.leave(read):
+            session.waits = False
+        else:
+            self._leaveRotation(session)
+        if read is not None:
+            read.ticket = None
+            if read.isNext:
+                read.isNext = False
+                self._wake(self._lines.next(read.queue, 1))
+
+    def _leaveRotation(self, session: Session) -> None:
         if session.waits:
             session.waits = False
             behind = session in self._behind
             (self._behind if behind else self._waiting).remove(session)
 
+    def isAwaited(self, queue: bytes) -> bool:
+        """Return whether anybody stands in the line of a queue."""
+        return queue in self._lines.queues
+
+    def waiters(self, queue: bytes) -> int:
+        """Return how many reads wait for messages of a queue."""
+        return self._lines.count(queue)
+
+    def endWait(self, read: Read) -> None:
+        """Answer a read that waits, with nothing."""
+        if self._lines.leave(read):
+            self._endParked(read)
+
+    def stop(self) -> None:
+        """Note that the process is about to end: what is open then is forgotten."""
+        self.isStopping = True
+
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place: its reader is gone."""
-        operation = PutBack(self._own, queue, message)
-        self._puttingBack.append(operation)
-        self._own.submit(operation)
+        self._returns.putBack(queue, message)
+
+    def giveBack(self, opened: Opened) -> None:
+        """Return an open read to its old place: its reader took too long."""
+        self._returns.giveBack(opened)
+
+    def giveBackLater(self, opened: Sequence[Opened]) -> None:
+        """Return open reads of which that could not be done now."""
+        self._returns.giveBackLater(opened)
 
     def part(self, large: LargeBody, number: int) -> bytes:
         """Return a part of a message that was popped.
@@ -205,14 +263,21 @@ class Broker:
         """Call something in the next reactor iteration."""
         self._clock.callLater(0, call)
 
+    def after(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
+        """Call something after so many seconds."""
+        return self._clock.callLater(seconds, call)
+
     def drain(self) -> Deferred[None]:
         """Return a Deferred that fires when nothing waits any more.
 
         Nothing is swept any further; the next start goes on with it.
         """
+        self.stop()
         self._sweepsFrom = inf
         self._idle = Deferred()
-        self._putBackAgain()
+        for read in self._lines:
+            read.session.hurry()
+        self._returns.end()
         self._schedule()
         return self._idle
 
@@ -227,6 +292,10 @@ class Broker:
             operation.undo()
             operation.fail(error)
         self._finish(lost)
+        for read in self._lines:
+            self._lines.leave(read)
+            self._unpark(read)
+            self.enqueue(read.session)
         self._schedule()
         self.onFailure(error)
 
@@ -278,6 +347,8 @@ class Broker:
                 gain = sum([operation.gain for operation in operations])
                 self.room.changed(gain, logged)
         except Exception as error:
+            operations += self._parking
+            self._parking.clear()
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
@@ -291,6 +362,10 @@ class Broker:
                     error=error,
                 )
             changed = self._runApart(operations)
+        if self._parking:
+            self._park()
+        if self._lines.queues:
+            self._wakeFor(operations)
         if self._failure is not None or not changed or not self.durable:
             self._finish(operations)
         else:
@@ -333,6 +408,11 @@ class Broker:
                     changed += cost
                     if session.undelivered >= undelivered:
                         break
+            except NothingYet as nothing:
+                self._parking.append(nothing.read)
+                left -= operations.pop().effort
+                # What is behind it waits with it.
+                inbox = deque()
             finally:
                 session.waits = False
                 if session.undelivered > ALLOWANCE:
@@ -348,26 +428,42 @@ class Broker:
         """Run operations again, each in its own transaction; some will fail."""
         store = self._store
         changed = False
+        #: What is not run because a read before it waits.
+        behind: dict[Session, list[Operation]] = {}
         try:
             store.abort()
             for operation in operations:
                 operation.undo()
             for operation in operations:
+                if operation.session in behind:
+                    behind[operation.session].append(operation)
+                    continue
                 for part in operation.apart():
                     changed |= self._runAlone(part)
+                if self._parking and self._parking[-1] is operation:
+                    behind[operation.session] = [operation]
         except StoreFailed as error:
+            self._parking.clear()
             for operation in operations:
                 operation.undo()
                 operation.fail(error)
             self.fail(error)
+            return changed
+        for session, unrun in behind.items():
+            session.inbox.extendleft(reversed(unrun[1:]))
+            operations[:] = [each for each in operations if each not in unrun]
         return changed
 
     def _runAlone(self, operation: Operation) -> bool:
         """Run an operation in a transaction; return whether it changed anything."""
         store = self._store
+        waits: list[Read] = []
         try:
             store.begin()
-            cost = operation.run(store)
+            try:
+                cost = operation.run(store)
+            except NothingYet as nothing:
+                cost, waits = 0, [nothing.read]
             store.commit()
             self.room.changed(operation.gain, cost)
         except StoreFailed:
@@ -380,7 +476,45 @@ class Broker:
             operation.undo()
             operation.fail(_asQueueError(error))
             return False
+        self._parking += waits
         return bool(cost)
+
+    def _park(self) -> None:
+        """Let the reads of a turn that found nothing stand in line."""
+        parking, self._parking = self._parking, []
+        for read in parking:
+            session = read.session
+            self._leaveRotation(session)
+            session.inbox.appendleft(read)
+            session.parked = read
+            session.waits = True
+            self._lines.join(read)
+
+    def _unpark(self, read: Read) -> None:
+        read.session.parked = None
+        read.session.waits = False
+
+    def _endParked(self, read: Read) -> None:
+        """Answer a read that stands in line no more: there was nothing for it."""
+        session = read.session
+        self._unpark(read)
+        session.inbox.popleft()
+        self.enqueue(session)
+        self._finish([read])
+
+    def _wakeFor(self, operations: list[Operation]) -> None:
+        """Let as many as there are new messages be next."""
+        reads: list[Read] = []
+        for operation in operations:
+            for queue, count in operation.shown():
+                reads += self._lines.next(queue, count)
+        self._wake(reads)
+
+    def _wake(self, reads: list[Read]) -> None:
+        """Let these try before anybody else, in order."""
+        for read in reversed(reads):
+            read.session.waits = False
+            self.enqueueFirst(read.session)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:
         operations = self._takeAll()
@@ -471,22 +605,3 @@ class Broker:
             why = _asQueueError(error)
             _log.error("Room is not given back before the next try: {why}", why=why)
         return False
-
-    def _cbPutBack(self) -> None:
-        while self._puttingBack and self._puttingBack[0].done:
-            operation = self._puttingBack.popleft()
-            if isinstance(operation.result, OutOfSpace) and self._idle is None:
-                if not self._putBackLater:
-                    self._clock.callLater(FULL_AGAIN, self._putBackAgain)
-                self._putBackLater.append(operation)
-            elif isinstance(operation.result, QueueError):
-                _log.critical(
-                    "A message of queue {queue!r} was taken and never delivered: {why}",
-                    queue=operation.queue,
-                    why=operation.result,
-                )
-
-    def _putBackAgain(self) -> None:
-        again, self._putBackLater = self._putBackLater, []
-        for operation in again:
-            self.putBack(operation.queue, operation.message)

@@ -38,6 +38,12 @@ class BadLine(QueueError):
     reply = b"CLIENT_ERROR bad command line format"
 
 
+class AlreadyOpen(QueueError):
+    """This connection has an open read on that queue."""
+
+    reply = b"CLIENT_ERROR close current item first"
+
+
 class LineTooLong(QueueError):
     """A line did not end within the longest line allowed."""
 

@@ -174,6 +174,7 @@ class IQueueStore(Interface):
 
         What is said of the body in parts of one that was popped holds then.
 
+        :param message: what was returned, perhaps without its body.
         :return: False when it is not hidden, or when the queue was deleted or emptied
             meanwhile; the message then shares the fate of the others, and there is
             nothing to release.
@@ -183,6 +184,7 @@ class IQueueStore(Interface):
     def abortRead(queue: bytes, message: Message, count: bool) -> bool:
         """Return a message that is read openly to its old place, for all to be seen.
 
+        :param message: as for ``closeRead``.
         :param count: whether ``deliveries`` goes up by one, durably.
         :return: as for ``closeRead``.
         :raise memq.errors.StoreError: the transaction has to be aborted.

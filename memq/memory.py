@@ -187,6 +187,8 @@ class MemoryStore:
         entry = self._catalog.readBy(queue, message)
         if entry is None:
             return False
+        # The caller's may have no body any more.
+        message = self._hidden[message.queueId, message.sequence]
         self._catalog.forReturn(queue, entry.id)
         reads = self._catalog.readsOf(entry)
         reads.show(message.sequence)
@@ -202,6 +204,8 @@ class MemoryStore:
         entry = self._catalog.readBy(queue, message)
         if entry is None:
             return False
+        # The caller's may have no body any more.
+        message = self._hidden[message.queueId, message.sequence]
         if count:
             self._catalog.forReturn(queue, entry.id)
             self._catalog.readsOf(entry).countTry(message.sequence)
