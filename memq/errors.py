@@ -38,10 +38,52 @@ class BadLine(QueueError):
     reply = b"CLIENT_ERROR bad command line format"
 
 
+class OneQueue(QueueError):
+    """More than one queue is named, and one of them with an option."""
+
+    reply = b"CLIENT_ERROR one queue a command with options"
+
+
+class UnknownOption(QueueError):
+    """A name has an option that the command does not know, or an empty one."""
+
+    reply = b"CLIENT_ERROR unknown option"
+
+
+class OptionTwice(QueueError):
+    """A name has the same option twice."""
+
+    reply = b"CLIENT_ERROR option given twice"
+
+
+class OptionsApart(QueueError):
+    """A name has options of which each is known, and that make no sense together."""
+
+    reply = b"CLIENT_ERROR these options do not go together"
+
+
+class BadWait(QueueError):
+    """The time that a get is to wait is no number, or too long."""
+
+    reply = b"CLIENT_ERROR t= takes 0 to 3600000 milliseconds"
+
+
+class BadDelay(QueueError):
+    """The delay of a set is no number, or too long."""
+
+    reply = b"CLIENT_ERROR delay= takes 0 to 31536000 seconds"
+
+
 class AlreadyOpen(QueueError):
     """This connection has an open read on that queue."""
 
     reply = b"CLIENT_ERROR close current item first"
+
+
+class NotANumber(QueueError):
+    """The body of an add is no number."""
+
+    reply = b"CLIENT_ERROR not a number"
 
 
 class LineTooLong(QueueError):

@@ -29,7 +29,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from memq.wire import MAX_FLAGS, Get, parse
+from memq.wire import Get, parse
+from memq.words import MAX_FLAGS
 
 FORMAT = "memq export"
 #: The version that this module writes.

@@ -4,7 +4,7 @@ A LineReceiver that changes into raw mode for a body that arrives in pieces.
 Commands that are whole in the data at hand are taken from it directly, which is
 what makes it fast; only what is left over, a line or a body in pieces, goes
 through LineReceiver's buffers.  Both ways lead through the same grammar and end
-in the same two methods, ``execute`` and ``executeWithBody``.
+in the same methods, ``execute``, ``executeWithBody`` and ``executeAdd``.
 
 A body of more than PART_SIZE is never in memory as a whole: it is handed over in
 parts, as they come, by ``beginBody``, ``addPart`` and ``executeInParts``, or
@@ -23,9 +23,10 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 
+from memq.dialect import Add
 from memq.errors import BodyTooLarge, LineTooLong, OutOfMemory, QueueError
 from memq.message import PART_SIZE
-from memq.wire import KEPT_LINE, MAX_LINE, Refused, Set, parse, parseShort
+from memq.wire import KEPT_LINE, MAX_LINE, Get, Refused, Set, parse, parseShort
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -37,6 +38,11 @@ _CRLF = b"\r\n"
 
 def _isTooLong(line: bytes) -> bool:
     return len(line) - line.endswith(b"\r") > MAX_LINE
+
+
+def _bodySize(command: Command) -> int | None:
+    """Return the bytes of the body that follows a command's line, None if none does."""
+    return command.size if isinstance(command, Set | Add | Refused) else None
 
 
 class ByteCounter(Protocol):
@@ -63,7 +69,7 @@ class CommandReceiver(LineReceiver):
         #: Bytes of the largest body that is taken straight from the data.
         self._largestWhole = min(maxBody, PART_SIZE)
         #: The command whose body is being received, and what there is of that.
-        self.command: Set | Refused | None = None
+        self.command: Set | Add | Refused | None = None
         self._collected = bytearray()
         self._missing = 0
         #: Whether no more commands are taken, for good.
@@ -77,6 +83,13 @@ class CommandReceiver(LineReceiver):
 
     def executeWithBody(self, command: Set, body: bytes, complete: bool) -> None:
         """Carry out a set.
+
+        :param complete: whether CR LF came after the body.
+        """
+        raise NotImplementedError
+
+    def executeAdd(self, command: Add, body: bytes, complete: bool) -> None:
+        """Carry out an add.
 
         :param complete: whether CR LF came after the body.
         """
@@ -175,18 +188,27 @@ class CommandReceiver(LineReceiver):
                 start = after + 2
                 complete = data[after:start] == _CRLF
                 self.executeWithBody(command, data[body:after], complete)
-            elif type(command) is Refused and command.size is not None:
-                after = newline + 1 + command.size + 2
+            elif type(command) is Get:
+                start = newline + 1
+                self.execute(command)
+            else:
+                body = newline + 1
+                size = _bodySize(command)
+                after = body if size is None else body + size + 2
                 if after > length:
                     break
                 start = after
-                self.execute(command)
-            else:
-                start = newline + 1
-                self.execute(command)
+                self._take(command, data[body:after])
         if start < length and not self.closing:
             super().dataReceived(data[start:])
         self.allReceived()
+
+    def _take(self, command: Command, rest: bytes) -> None:
+        """Carry out a command other than a set, with what came behind its line."""
+        if type(command) is Add:
+            self.executeAdd(command, rest[:-2], rest.endswith(_CRLF))
+        else:
+            self.execute(command)
 
     def lineReceived(self, line: bytes) -> None:
         """Carry out a line that came in pieces, or whose body does."""
@@ -194,7 +216,7 @@ class CommandReceiver(LineReceiver):
             self.lineLengthExceeded(line)
             return
         command = self._parse(line)
-        if not isinstance(command, Set | Refused) or command.size is None:
+        if not isinstance(command, Set | Add | Refused) or command.size is None:
             self.execute(command)
             return
         self._missing = command.size + 2
@@ -212,11 +234,11 @@ class CommandReceiver(LineReceiver):
         assert command is not None
         piece = data[: self._missing]
         self._missing -= len(piece)
-        if type(command) is Set:
+        if type(command) is not Refused:
             # A list of pieces of a byte or two would take many times their size.
             self._collected += piece
-            if command.size > PART_SIZE:
-                self._takeParts()
+        if type(command) is Set and command.size > PART_SIZE:
+            self._takeParts()
         if self._missing:
             return
         self.command = None
@@ -224,7 +246,8 @@ class CommandReceiver(LineReceiver):
         if type(command) is Set:
             self._executeCollected(command)
         else:
-            self.execute(command)
+            rest, self._collected = bytes(self._collected), bytearray()
+            self._take(command, rest)
         self._takeCommands(data[len(piece) :])
 
     def _executeCollected(self, command: Set) -> None:

@@ -230,7 +230,7 @@ class QueueProtocol(CommandReceiver):
         if not complete:
             self.refuse(BadChunk(), command.noreply)
             return
-        queue, flags, size, noreply = command
+        queue, flags, size, noreply, _, _ = command
         pushes = self._pushes
         if (
             pushes is not None

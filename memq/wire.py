@@ -4,35 +4,32 @@ No I/O, no state, no Twisted: :func:`parse` is given one line without its line
 end and returns a command; a line that is refused becomes :class:`Refused`,
 which says how many bytes of body follow it on the wire, so that the connection
 stays in step.  docs/protocol.md is the contract; the tests are named after its
-lines.
+lines.  What MemcacheQ did not know is in :mod:`memq.dialect`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from memq import dialect
 from memq.errors import BadLine, QueueError, UnknownCommand
+from memq.words import MAX_FLAGS, MAX_NUMBER, MAX_SIZE, alone, isName, number
+from memq.words import Refused as Refused
 
 if TYPE_CHECKING:
     from memq.imemq import QueueCount
 
 #: Bytes of the longest line, its line end not counted.
 MAX_LINE = 65_536
-#: The largest number of bytes that a set line may announce.
-MAX_SIZE = 2_147_483_645
-#: The largest flags: a u32.
-MAX_FLAGS = 4_294_967_295
 #: How many lines are kept with their commands, and the bytes of the longest one:
 #: room for a name, and a few megabytes in all.
 KEPT_LINES = 8192
 KEPT_LINE = 300
-#: Digits of the longest number.
-_MAX_DIGITS = 10
 
 STORED = b"STORED\r\n"
+NOT_STORED = b"NOT_STORED\r\n"
 DELETED = b"DELETED\r\n"
 NOT_FOUND = b"NOT_FOUND\r\n"
 END = b"END\r\n"
@@ -43,17 +40,20 @@ ERROR = b"ERROR\r\n"
 _HTTP = (b"GET ", b"POST ", b"Host:")
 _NOREPLY = b"noreply"
 
-#: A queue name: "/" is kept for options, and no name has a blank or control byte.
-_isName = re.compile(rb"[^\x00-\x20\x7f/]{1,250}").fullmatch
-
 
 class Set(NamedTuple):
-    """Append a message whose body of ``size`` bytes follows."""
+    """Append a message whose body of ``size`` bytes follows.
+
+    :ivar exptime: as it was sent: 0, or seconds by memcached's rule.
+    :ivar delay: seconds until the message can be seen.
+    """
 
     queue: bytes
     flags: int
     size: int
     noreply: bool
+    exptime: int = 0
+    delay: int = 0
 
 
 class Get(NamedTuple):
@@ -78,9 +78,13 @@ class FlushAll(NamedTuple):
 
 
 class Stats(NamedTuple):
-    """Tell figures: all the server's, or those of a topic."""
+    """Tell figures: all the server's, or those of a topic.
+
+    :ivar pattern: whose details; b"" for all queues'.
+    """
 
     topic: bytes
+    pattern: bytes = b""
 
 
 class Version(NamedTuple):
@@ -105,14 +109,6 @@ class Quit(NamedTuple):
     """Close the connection without a word."""
 
 
-class Refused(NamedTuple):
-    """Answer an error, and throw away a body of ``size`` bytes, None if none."""
-
-    error: QueueError
-    size: int | None = None
-    noreply: bool = False
-
-
 Command = (
     Set
     | Get
@@ -125,6 +121,7 @@ Command = (
     | Archive
     | Quit
     | Refused
+    | dialect.Extension
 )
 
 _Parser = Callable[[list[bytes]], Command]
@@ -156,37 +153,32 @@ def _parseOdd(line: bytes, words: list[bytes]) -> Command:
     return parser(words) if parser is not None else Refused(UnknownCommand())
 
 
-def _number(word: bytes, most: int) -> int | None:
-    """Return a word of digits as a number, None when it is none up to ``most``."""
-    if not word.isdigit() or len(word) > _MAX_DIGITS:
-        return None
-    number = int(word)
-    return number if number <= most else None
-
-
 def _parseSet(words: list[bytes]) -> Command:
     count = len(words)
     noreply = count > 2 and words[-1] == _NOREPLY
     if count < 5:
         return Refused(UnknownCommand(), noreply=noreply)
-    size = _number(words[4], MAX_SIZE)
+    size = number(words[4], MAX_SIZE)
     if count > 6 or (count == 6 and not noreply):
         return Refused(UnknownCommand(), size, noreply)
     queue = words[1]
-    flags = _number(words[2], MAX_FLAGS)
-    expires = words[3].removeprefix(b"-")
-    if (
-        size is None
-        or flags is None
-        or _number(expires, 10**_MAX_DIGITS) is None
-        or not _isName(queue)
-    ):
+    flags = number(words[2], MAX_FLAGS)
+    exptime = number(words[3].removeprefix(b"-"), MAX_NUMBER)
+    if size is None or flags is None or exptime is None:
         return Refused(BadLine(), size, noreply)
-    return Set(queue, flags, size, noreply)
+    if exptime and words[3].startswith(b"-"):
+        exptime = -exptime
+    if isName(queue):
+        return Set(queue, flags, size, noreply, exptime)
+    delayed = dialect.parseDelay(queue)
+    if isinstance(delayed, QueueError):
+        return Refused(delayed, size, noreply)
+    queue, delay = delayed
+    return Set(queue, flags, size, noreply, exptime, delay)
 
 
 def _parseOtherStorage(words: list[bytes]) -> Command:
-    size = _number(words[4], MAX_SIZE) if len(words) > 4 else None
+    size = number(words[4], MAX_SIZE) if len(words) > 4 else None
     return Refused(UnknownCommand(), size)
 
 
@@ -195,8 +187,8 @@ def _names(words: list[bytes], withSequence: bool) -> Command:
     if not queues:
         return Refused(UnknownCommand())
     for queue in queues:
-        if not _isName(queue):
-            return Refused(BadLine())
+        if not isName(queue):
+            return dialect.parseReads(words, withSequence)
     return Get(queues, withSequence)
 
 
@@ -213,7 +205,7 @@ def _parseDelete(words: list[bytes]) -> Command:
     noreply = count > 2 and words[-1] == _NOREPLY
     if count < 2 or count - noreply > 3:
         return Refused(UnknownCommand(), noreply=noreply)
-    if not _isName(words[1]):
+    if not isName(words[1]):
         return Refused(BadLine(), noreply=noreply)
     return Delete(words[1], noreply)
 
@@ -223,7 +215,7 @@ def _parseFlushAll(words: list[bytes]) -> Command:
     rest = words[1 : len(words) - noreply]
     if len(rest) > 1:
         return Refused(UnknownCommand(), noreply=noreply)
-    delay = _number(rest[0], MAX_SIZE) if rest else 0
+    delay = number(rest[0], MAX_SIZE) if rest else 0
     if delay is None:
         return Refused(BadLine(), noreply=noreply)
     return FlushAll(delay, noreply)
@@ -238,6 +230,8 @@ def _parseStats(words: list[bytes]) -> Command:
     # The original ignores what stands behind "queue"; its clients rely on it.
     if words[1] == b"queue" or (len(words) == 2 and words[1] in _TOPICS):
         return Stats(words[1])
+    if words[1] == b"detail" and len(words) <= 3:
+        return Stats(*words[1:])
     return Refused(UnknownCommand())
 
 
@@ -246,18 +240,9 @@ def _parseVerbosity(words: list[bytes]) -> Command:
     levels = words[1 : len(words) - noreply]
     if len(levels) > 1 or not (levels or noreply):
         return Refused(UnknownCommand(), noreply=noreply)
-    if levels and _number(levels[0], MAX_SIZE) is None:
+    if levels and number(levels[0], MAX_SIZE) is None:
         return Refused(BadLine(), noreply=noreply)
     return Verbosity(noreply)
-
-
-def _alone(command: Command) -> _Parser:
-    """Return a parser for a command that is a word and nothing else."""
-
-    def parseAlone(words: list[bytes]) -> Command:
-        return command if len(words) == 1 else Refused(UnknownCommand())
-
-    return parseAlone
 
 
 _PARSERS: dict[bytes, _Parser] = {
@@ -267,16 +252,16 @@ _PARSERS: dict[bytes, _Parser] = {
     b"delete": _parseDelete,
     b"flush_all": _parseFlushAll,
     b"stats": _parseStats,
-    b"version": _alone(Version()),
+    b"version": alone(Version()),
     b"verbosity": _parseVerbosity,
-    b"quit": _alone(Quit()),
-    b"db_checkpoint": _alone(Checkpoint()),
-    b"db_archive": _alone(Archive()),
-    b"add": _parseOtherStorage,
+    b"quit": alone(Quit()),
+    b"db_checkpoint": alone(Checkpoint()),
+    b"db_archive": alone(Archive()),
     b"replace": _parseOtherStorage,
     b"append": _parseOtherStorage,
     b"prepend": _parseOtherStorage,
     b"cas": _parseOtherStorage,
+    **dialect.PARSERS,
 }
 
 

@@ -67,7 +67,10 @@ WORDS = (
     *(b"set ", b"get ", b"gets ", b"delete ", b"flush_all", b"stats", b" queue"),
     *(b" settings", b" reset", b"version", b"verbosity ", b"quit", b"noreply"),
     *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
-    *(b"\r\n", b" 0 0 1\r\n", b" 0 0 70000\r\n", b" 4294967295 ", b"2147483645"),
+    *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
+    *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
+    *(b"/peek", b"/t=1", b"/delay=1", b"\r\n", b" 0 0 1\r\n", b" 0 0 70000\r\n"),
+    *(b" 4294967295 ", b"2147483645"),
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 

@@ -196,8 +196,8 @@ CONSTANTS = [
     Constant(b"db_archive", b"OK\r\n"),
     Constant(b"verbosity 1", b"OK\r\n"),
     Constant(b"nonsense", b"ERROR\r\n"),
-    Constant(b"get a/b", b"CLIENT_ERROR bad command line format\r\n"),
-    Constant(b"add a 0 0 8\r\nget lock", b"ERROR\r\n"),
+    Constant(b"get a/b", b"CLIENT_ERROR unknown option\r\n"),
+    Constant(b"replace a 0 0 8\r\nget lock", b"ERROR\r\n"),
 ]
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from memq import framing, wire
+from memq.dialect import Add
 from memq.errors import LineTooLong, QueueError
 from memq.framing import CommandReceiver
 from memq.test.harness import Harness, Transport
@@ -173,7 +174,7 @@ class LongLineTests(SteppedTestCase):
         """One that stands behind a body in pieces is answered at once as well."""
         for request, answer in (
             (b"set q 0 0 5\r\nhel", b"STORED\r\n"),
-            (b"add q 0 0 5\r\nhel", b"ERROR\r\n"),
+            (b"replace q 0 0 5\r\nhel", b"ERROR\r\n"),
         ):
             self.client = Harness().connect()
             self.client.send(request)
@@ -201,6 +202,10 @@ class Recorder(CommandReceiver):
             self.close()
         elif body == b"pause":
             self.pauseProducing()
+
+    def executeAdd(self, command: Add, body: bytes, complete: bool) -> None:
+        """Note it."""
+        self.noted.append((command.queue, body, complete))
 
     def refuse(self, error: QueueError) -> None:
         """Note it."""
@@ -306,6 +311,34 @@ class ReceiverTests(SteppedTestCase):
             self.assertEqual(self.receiver._collected, b"")
         self.assertEqual(self.receive(b"\n"), ["Refused", "all"])
 
+    def test_add(self) -> None:
+        """The body of an add is collected: whole, in pieces, with bytes to spare."""
+        for line, body, expected in (
+            (b"add q 0 0 3", b"100\r\n", (b"q", b"100", True)),
+            (b"add q 0 0 0", b"\r\n", (b"q", b"", True)),
+            (b"add q 0 0 20", b"1" * 20 + b"\r\n", (b"q", b"1" * 20, True)),
+            (b"add q 0 0 3", b"10000", (b"q", b"100", False)),
+            (b"add q 0 0 21", b"1" * 21 + b"\r\n", "Refused"),
+        ):
+            data = line + b"\r\n" + body
+            self.assertEqual(
+                self.receive(data * 2 + b"version\r\nget"),
+                [expected, expected, "Version", "all"],
+            )
+            self.receive(b" q\r\n")
+            noted: list[object] = []
+            for byte in data:
+                noted += self.receive(bytes([byte]))
+            self.assertEqual([each for each in noted if each != "all"], [expected])
+            self.assertEqual(self.receiver._collected, b"")
+
+    def test_addForgotten(self) -> None:
+        """An add whose body does not come is forgotten, without room to give back."""
+        self.receive(b"add q 0 0 5\r\n12")
+        self.assertEqual(self.receiver.missing, 5)
+        self.receiver.close()
+        self.assertEqual(self.receiver._collected, b"")
+
     def test_abstract(self) -> None:
         """What is done with commands is for others to say."""
         receiver = CommandReceiver(100, Harness().statistics)
@@ -313,6 +346,7 @@ class ReceiverTests(SteppedTestCase):
         for call in (
             lambda: receiver.execute(command),
             lambda: receiver.executeWithBody(command, b"", True),
+            lambda: receiver.executeAdd(Add(b"q", 0), b"", True),
             lambda: receiver.reserve(1),
             receiver.release,
             receiver.beginBody,

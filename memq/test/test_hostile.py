@@ -329,7 +329,7 @@ class DescriptorTests(HostileTestCase):
 SESSION = (
     (b"set NAME 0 0 3\r\none\r\n", b"STORED\r\n"),
     (b"set NAME 7 0 3 noreply\r\ntwo\r\n", b""),
-    (b"add NAME 0 0 3\r\nbad\r\n", b"ERROR\r\n"),
+    (b"replace NAME 0 0 3\r\nbad\r\n", b"ERROR\r\n"),
     (b"get NAME\r\n", b"VALUE NAME 0 3\r\none\r\nEND\r\n"),
     (b"set NAME 0 0 0\r\n\r\n", b"STORED\r\n"),
     (b"gets NAME\r\n", b"VALUE NAME 7 3 1\r\ntwo\r\nEND\r\n"),

@@ -712,7 +712,7 @@ class LogTests(SteppedTestCase):
 
     def test_quiet(self) -> None:
         """By default what clients do wrong is not."""
-        self.assertEqual(self.logged(0, b"get a/b\r\nget q\r\n"), [])
+        self.assertEqual(self.logged(0, b"get \1\r\nget q\r\n"), [])
 
     def test_errors(self) -> None:
         """With -v every error that a client is told is, those with noreply too."""
@@ -721,7 +721,7 @@ class LogTests(SteppedTestCase):
             "192.168.1.1:54321 is told: CLIENT_ERROR bad command line format",
         )
         self.assertEqual(
-            self.logged(1, b"get a/b\r\nget q\r\ndelete a/b noreply\r\n"), [told, told]
+            self.logged(1, b"get \1\r\nget q\r\ndelete \1 noreply\r\n"), [told, told]
         )
 
     def test_commands(self) -> None:

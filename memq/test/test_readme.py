@@ -28,7 +28,9 @@ from twisted.scripts._twistd_unix import ServerOptions
 from memq import wire
 from memq.adoptcommand import Options as AdoptOptions
 from memq.config import readConfig
+from memq.dialect import Add
 from memq.errors import QueueError
+from memq.figures import FIGURES
 from memq.options import Options
 from memq.test.memcacheqdirs import MemcacheQ
 from memq.test.pages import (
@@ -148,7 +150,7 @@ def exchanges(session: list[str]) -> list[tuple[bytes, bytes]]:
             found[-1][1].append(line)
         else:
             found.append(([line], []))
-            hasBody = type(command) is wire.Set
+            hasBody = isinstance(command, wire.Set | Add)
     return [(_lines(typed), _lines(answered)) for typed, answered in found]
 
 
@@ -423,6 +425,11 @@ class ProtocolTests(PageTestCase):
         for (name, value), (_, _, zeroed) in zip(figures, rows, strict=True):
             if zeroed:
                 self.assertEqual(value, "0", name)
+
+    def test_figures(self) -> None:
+        """The figures of a queue are listed in their order."""
+        rows = self.table(self.PATH, "figure", "of the queue").rows
+        self.assertEqual([row[0].strip("`") for row in rows], [*FIGURES])
 
     def test_errors(self) -> None:
         """Every error that has words of its own is listed with them."""

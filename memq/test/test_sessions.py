@@ -147,7 +147,7 @@ class LineSessions(SessionTestCase):
             | set !\x80\xff"~ 0 0 1\r\nx\r\n
             < STORED
             | set ../x 0 0 1\r\nx\r\n
-            < CLIENT_ERROR bad command line format
+            < CLIENT_ERROR unknown option
             > set .. 0 0 1
             > x
             < STORED
@@ -176,16 +176,18 @@ class LineSessions(SessionTestCase):
             | set a\x01 0 0 7\r\nversion\r\n
             < CLIENT_ERROR bad command line format
         """,
-        "A slash starts options, and there are none yet.": """
-            > get q/open
-            < CLIENT_ERROR bad command line format
+        "A slash starts options; those that are none are refused.": """
+            > get q/opens
+            < CLIENT_ERROR unknown option
+            > get q/
+            < CLIENT_ERROR unknown option
             > get /
             < CLIENT_ERROR bad command line format
             > delete q/x
             < CLIENT_ERROR bad command line format
             > set q/x 0 0 7
             > version
-            < CLIENT_ERROR bad command line format
+            < CLIENT_ERROR unknown option
             > stats queue
             < END
         """,
@@ -378,9 +380,6 @@ class NameSessions(SessionTestCase):
             < END
         """,
         "What memcached has beside set is an ERROR, once, and its body swallowed.": """
-            > add q 0 0 7
-            > version
-            < ERROR
             > replace q 0 0 7
             > version
             < ERROR
@@ -400,6 +399,10 @@ class NameSessions(SessionTestCase):
             > add q 0 0
             < ERROR
             > add q 0 0 x
+            < CLIENT_ERROR bad command line format
+            > replace q 0 0
+            < ERROR
+            > replace q 0 0 x
             < ERROR
             > version
             < VERSION #
@@ -517,10 +520,10 @@ class MaxBodySessions(SessionTestCase):
             > a
             < STORED
             > get q q/x
-            < CLIENT_ERROR bad command line format
+            < CLIENT_ERROR one queue a command with options
             > get q N251
             < CLIENT_ERROR bad command line format
-            > gets q q/x
+            > gets q N251
             < CLIENT_ERROR bad command line format
             > get q
             < VALUE q 0 1

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.errors import BadLine, QueueError, UnknownCommand
+from memq.errors import BadLine, QueueError, UnknownCommand, UnknownOption
 from memq.imemq import QueueCount
 from memq.wire import (
     Archive,
@@ -140,7 +140,7 @@ class NameTests(GrammarTestCase):
         for byte in range(0x21, 0x100):
             name = bytes([byte])
             if name in b"\x7f/":
-                self.refused(b"get a" + name, BadLine)
+                self.refused(b"delete a" + name, BadLine)
             else:
                 self.assertEqual(parse(b"get " + name), Get((name,), False))
 
@@ -155,10 +155,11 @@ class NameTests(GrammarTestCase):
         self.assertEqual(parse(b"get " + name), Get((name,), False))
 
     def test_slash(self) -> None:
-        """A slash is kept for options: a bad line, a body swallowed."""
-        self.refused(b"get q/open", BadLine)
-        self.refused(b"set q/x 0 0 5", BadLine, 5)
+        """A slash begins an option; other commands than get and set know none."""
+        self.refused(b"get q/x", UnknownOption)
+        self.refused(b"set q/x 0 0 5", UnknownOption, 5)
         self.refused(b"delete q/x", BadLine)
+        self.refused(b"get /x", BadLine)
 
     def test_dots(self) -> None:
         """Names are never file names."""
@@ -170,7 +171,7 @@ class SetTests(GrammarTestCase):
 
     def test_set(self) -> None:
         """A set has a queue, flags, exptime and bytes."""
-        self.assertEqual(parse(b"set q 1 2 3"), Set(b"q", 1, 3, False))
+        self.assertEqual(parse(b"set q 1 2 3"), Set(b"q", 1, 3, False, 2))
 
     @settings(deadline=None)
     @given(names, some.integers(0, 2**32 - 1), some.integers(0, 2147483645))
@@ -181,11 +182,11 @@ class SetTests(GrammarTestCase):
 
     def test_noreply(self) -> None:
         """A sixth word noreply silences it."""
-        self.assertEqual(parse(b"set q 1 2 3 noreply"), Set(b"q", 1, 3, True))
+        self.assertEqual(parse(b"set q 1 2 3 noreply"), Set(b"q", 1, 3, True, 2))
 
     def test_noreplyWhereItIsNone(self) -> None:
         """As the name of the queue, or before the last word, noreply is a word."""
-        self.assertEqual(parse(b"set noreply 1 2 3"), Set(b"noreply", 1, 3, False))
+        self.assertEqual(parse(b"set noreply 1 2 3"), Set(b"noreply", 1, 3, False, 2))
         self.refused(b"set noreply", UnknownCommand)
         self.refused(b"set q 0 0 noreply 5", UnknownCommand)
         self.refused(b"set q 0 0 5 NOREPLY", UnknownCommand, 5)
@@ -216,8 +217,19 @@ class SetTests(GrammarTestCase):
         self.refused(b"set q 0 0 " + b"9" * 5000, BadLine)
 
     def test_exptime(self) -> None:
-        """Exptime may have a leading minus, one."""
-        self.assertEqual(parse(b"set q 0 -1 3"), Set(b"q", 0, 3, False))
+        """Exptime is a number of ten digits, perhaps with a minus, one."""
+        for word, exptime in (
+            (b"0", 0),
+            (b"-0", 0),
+            (b"60", 60),
+            (b"-1", -1),
+            (b"9999999999", 9_999_999_999),
+            (b"-9999999999", -9_999_999_999),
+        ):
+            self.assertEqual(
+                parse(b"set q 0 %b 3" % word), Set(b"q", 0, 3, False, exptime)
+            )
+        self.refused(b"set q 0 -10000000000 3", BadLine, 3)
         self.refused(b"set q 0 --1 3", BadLine, 3)
         self.refused(b"set q 0 - 3", BadLine, 3)
 
@@ -251,7 +263,7 @@ class SetTests(GrammarTestCase):
 
     def test_otherStorage(self) -> None:
         """The other storage commands are an ERROR, their body swallowed."""
-        for name in (b"add", b"replace", b"append", b"prepend"):
+        for name in (b"replace", b"append", b"prepend"):
             self.refused(b"%b q 0 0 5" % name, UnknownCommand, 5)
             self.refused(b"%b q 0 0 x" % name, UnknownCommand)
             self.refused(b"%b q" % name, UnknownCommand)
@@ -307,16 +319,23 @@ class OtherCommandTests(GrammarTestCase):
         self.refused(b"flush_all 0 1 noreply", UnknownCommand, noreply=True)
 
     def test_stats(self) -> None:
-        """There are four kinds of stats; words after queue are ignored."""
+        """There are five kinds of stats; words after queue are ignored."""
         self.assertEqual(parse(b"stats"), Stats(b""))
         self.assertEqual(parse(b"stats queue"), Stats(b"queue"))
         self.assertEqual(parse(b"stats queue and more"), Stats(b"queue"))
         self.assertEqual(parse(b"stats settings"), Stats(b"settings"))
         self.assertEqual(parse(b"stats reset"), Stats(b"reset"))
+        self.assertEqual(parse(b"stats detail"), Stats(b"detail", b""))
+        self.assertEqual(parse(b"stats detail work*"), Stats(b"detail", b"work*"))
 
     def test_statsRefused(self) -> None:
         """Anything else after stats is an ERROR."""
-        for line in (b"stats slabs", b"stats reset now", b"stats settings x"):
+        for line in (
+            b"stats slabs",
+            b"stats reset now",
+            b"stats settings x",
+            b"stats detail a b",
+        ):
             self.refused(line, UnknownCommand)
 
     def test_verbosity(self) -> None:

@@ -1,0 +1,68 @@
+"""What is told of each queue, by ``stats detail`` and ``dump_stats``.
+
+No I/O, no state, no Twisted: rows of figures become bytes of a reply.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+#: What is told of a queue, in this order; docs/protocol.md says what each one is.
+FIGURES = (
+    "items",
+    "bytes",
+    "age",
+    "total_items",
+    "taken",
+    "deleted",
+    "expired",
+    "discarded",
+    "open_transactions",
+    "waiters",
+    "delayed",
+    "deliveries",
+)
+
+
+class QueueFigures(NamedTuple):
+    """What is told of a queue.
+
+    :ivar figures: a number for each of FIGURES.
+    :ivar rules: names and values of the rules in force.
+    """
+
+    name: bytes
+    figures: Sequence[int]
+    rules: Iterable[tuple[str, object]] = ()
+
+    def named(self) -> list[tuple[bytes, bytes]]:
+        """Return names and values of the figures, and then of the rules."""
+        figures = [*zip(FIGURES, self.figures, strict=True), *self.rules]
+        return [(name.encode("ascii"), _told(value)) for name, value in figures]
+
+
+def _told(value: object) -> bytes:
+    return str(value).encode("utf-8", "surrogateescape")
+
+
+def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
+    """Return the reply to stats detail: a line a figure, then END."""
+    lines = [
+        b"STAT queue_%b_%b %b\r\n" % (row.name, name, value)
+        for row in rows
+        for name, value in row.named()
+    ]
+    return b"".join(lines) + b"END\r\n"
+
+
+def formatDump(rows: Iterable[QueueFigures]) -> bytes:
+    """Return the reply to dump_stats: a block a queue, as Kestrel has it, then END."""
+    lines: list[bytes] = []
+    for row in rows:
+        lines.append(b"queue '%b' {\r\n" % row.name)
+        lines += [b"  %b=%b\r\n" % figure for figure in row.named()]
+        lines.append(b"}\r\n")
+    return b"".join(lines) + b"END\r\n"
