@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from memq.catalog import Catalog
+from memq.errors import DamagedMessage
 from memq.imemq import IQueueStore, QueueCount
 from memq.message import Message
 
@@ -99,7 +100,10 @@ class MemoryStore:
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
-        return self._bodies[body][number]
+        parts = self._bodies.get(body, [])
+        if number >= len(parts):
+            raise DamagedMessage(f"part {number} of a large body is not there")
+        return parts[number]
 
     def release(self, body: int) -> None:
         """Forget the parts."""
