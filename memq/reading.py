@@ -149,6 +149,31 @@ class Peek(Read):
         return 0
 
 
+class Taken:
+    """A message that was taken, and is to be sent."""
+
+    __slots__ = ("_message", "_queue", "_session")
+
+    def __init__(self, session: Session, queue: bytes, message: Message) -> None:
+        """Remember for whom."""
+        self._session = session
+        self._queue = queue
+        self._message = message
+
+    def sent(self) -> None:
+        """Let the parts of its body go: all were sent."""
+        assert self._message.large is not None
+        self._session.delivered(self._message.large)
+
+    def damaged(self) -> None:
+        """Keep it out of the way: a part is damaged."""
+        self._session.setAside(self._message)
+
+    def unsent(self) -> None:
+        """Put it back: its reader is gone."""
+        self._session.giveBack(self._queue, self._message)
+
+
 class Take(Read):
     """Take the head of a queue."""
 
@@ -166,19 +191,20 @@ class Take(Read):
 
     def sent(self) -> None:
         """Let the parts go."""
-        assert self.message is not None
-        assert self.message.large is not None
-        self.session.delivered(self.message.large)
+        self._taken().sent()
 
     def damaged(self) -> None:
         """Keep it out of the way."""
-        assert self.message is not None
-        self.session.setAside(self.message)
+        self._taken().damaged()
 
     def unsent(self) -> None:
         """Put it back."""
         if self.message is not None:
-            self.session.giveBack(self.queue, self.message)
+            self._taken().unsent()
+
+    def _taken(self) -> Taken:
+        assert self.message is not None
+        return Taken(self.session, self.queue, self.message)
 
 
 class _Seen(Message):
@@ -316,8 +342,8 @@ class OpenRead(Read):
 
     def seen(self) -> None:
         """From now on it is a delivery."""
-        if self.opened is not None:
-            self.opened.see()
+        assert self.opened is not None
+        self.opened.see()
 
     def damaged(self) -> None:
         """Close it, and keep it out of the way."""

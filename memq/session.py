@@ -224,6 +224,11 @@ class Session:
         self.blocked = False
         self.catchUp()
 
+    @property
+    def mayWait(self) -> bool:
+        """Whether the client has asked to wait for a message."""
+        return any(isinstance(each, Read) and each.wait for each in self.inbox)
+
     def hurry(self) -> None:
         """Wait for no message any longer."""
         for operation in self.inbox:

@@ -414,6 +414,21 @@ class ErrorTests(ReaderTestCase):
         self.push(b"a")
         self.assertEqual([reader.told for reader in readers], [["bad page"], ["a"]])
 
+    def test_abort(self) -> None:
+        """A message that could not go back is nobody's, until it can."""
+        self.push(b"a")
+        one, other = self.reader(), self.reader()
+        one.open()
+        other.take(5.0)
+        self.settle()
+        self.store.refuse("abortRead", StoreError("bad page"), times=3)
+        one.abort()
+        self.settle()
+        self.assertEqual((one.told, other.told), (["a", "bad page"], []))
+        one.abort()
+        self.settle()
+        self.assertEqual((one.told[2:], other.told), (["1"], ["a"]))
+
     def test_failed(self) -> None:
         """When the store fails for good everybody who waits is told so."""
         reader = self.reader()
