@@ -27,13 +27,8 @@ operation of the turn is done, and its session is told.
   is not delivered yet, is left out of turns until it catches up.
 - When little is left of the budget, that is earlier, and messages are taken singly.
 - A message that was taken for a session that is gone goes back to its place.
-- A read that finds nothing and may wait leaves the turn, and its session is *parked*:
-  it stands in the line of a queue, see :mod:`memq.waiting`, and in no rotation, until
-  a turn was committed that made a message visible there, or the time is over.  As many
-  as there are messages are *next*: they stand at the front of the next turn.  So in a
-  line in which anybody waits, there are no more messages than are to be had by those
-  that are next, and who comes anew goes to its end without a look.  Whoever is next and
-  does not take the message, for whatever reason, hands that on.
+- A read that finds nothing and may wait leaves the turn; its session is parked, and
+  costs nothing until there may be a message, see :mod:`memq.parking`.
 - When the disk is full, the turn that meets it is undone, and pushes are refused from
   then on.  Where only the flush meets it, what is committed stands: nothing of it is
   told, and the flush is tried again until there is room.  Nothing else is.
@@ -56,11 +51,11 @@ from twisted.logger import Logger
 from memq.budget import ALLOWANCE, Budget
 from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations import Operation, Pop
+from memq.parking import Parking
 from memq.reading import NothingYet
 from memq.returning import Returns
 from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
-from memq.waiting import Lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -137,9 +132,9 @@ class Broker:
         #: When sweeping may go on, by the clock.
         self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
-        #: Who waits for messages; and the reads that found none in the turn under way.
-        self._lines = Lines(clock, self._endParked)
-        self._parking: list[Read] = []
+        self._parking = Parking(clock, self.enqueue, self.enqueueFirst, self._finish)
+        #: The lines of those that wait for messages; empty most of the time.
+        self._lines = self._parking.lines.queues
         #: Whether the process is about to end, and open reads with it.
         self.isStopping = False
         self._returns = Returns(self)
@@ -202,16 +197,8 @@ class Broker:
 
         It loses its place there: nobody is to wait for a client that does not read.
         """
-        read, session.parked = session.parked, None
-        if read is not None and self._lines.leave(read):
-            session.waits = False
-        else:
+        if not self._parking.leave(session):
             self._leaveRotation(session)
-        if read is not None:
-            read.ticket = None
-            if read.isNext:
-                read.isNext = False
-                self._wake(self._lines.next(read.queue, 1))
 
     def _leaveRotation(self, session: Session) -> None:
         if session.waits:
@@ -221,16 +208,15 @@ class Broker:
 
     def isAwaited(self, queue: bytes) -> bool:
         """Return whether anybody stands in the line of a queue."""
-        return queue in self._lines.queues
+        return queue in self._lines
 
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
-        return self._lines.count(queue)
+        return self._parking.lines.count(queue)
 
     def endWait(self, read: Read) -> None:
         """Answer a read that waits, with nothing."""
-        if self._lines.leave(read):
-            self._endParked(read)
+        self._parking.end(read)
 
     def stop(self) -> None:
         """Note that the process is about to end: what is open then is forgotten."""
@@ -275,8 +261,7 @@ class Broker:
         self.stop()
         self._sweepsFrom = inf
         self._idle = Deferred()
-        for read in self._lines:
-            read.session.hurry()
+        self._parking.endAll()
         self._returns.end()
         self._schedule()
         return self._idle
@@ -292,10 +277,7 @@ class Broker:
             operation.undo()
             operation.fail(error)
         self._finish(lost)
-        for read in self._lines:
-            self._lines.leave(read)
-            self._unpark(read)
-            self.enqueue(read.session)
+        self._parking.release()
         self._schedule()
         self.onFailure(error)
 
@@ -347,8 +329,8 @@ class Broker:
                 gain = sum([operation.gain for operation in operations])
                 self.room.changed(gain, logged)
         except Exception as error:
-            operations += self._parking
-            self._parking.clear()
+            operations += self._parking.reads
+            self._parking.reads.clear()
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
@@ -362,10 +344,10 @@ class Broker:
                     error=error,
                 )
             changed = self._runApart(operations)
-        if self._parking:
-            self._park()
-        if self._lines.queues:
-            self._wakeFor(operations)
+        if self._parking.reads:
+            self._parking.park()
+        if self._lines:
+            self._parking.wakeFor(operations)
         if self._failure is not None or not changed or not self.durable:
             self._finish(operations)
         else:
@@ -409,7 +391,7 @@ class Broker:
                     if session.undelivered >= undelivered:
                         break
             except NothingYet as nothing:
-                self._parking.append(nothing.read)
+                self._parking.reads.append(nothing.read)
                 left -= operations.pop().effort
                 # What is behind it waits with it.
                 inbox = deque()
@@ -428,30 +410,34 @@ class Broker:
         """Run operations again, each in its own transaction; some will fail."""
         store = self._store
         changed = False
-        #: What is not run because a read before it waits.
+        parked = self._parking.reads
+        #: By session, what does not run because a read before it waits.
         behind: dict[Session, list[Operation]] = {}
         try:
             store.abort()
             for operation in operations:
                 operation.undo()
             for operation in operations:
-                if operation.session in behind:
-                    behind[operation.session].append(operation)
+                session = operation.session
+                if session in behind:
+                    behind[session].append(operation)
                     continue
                 for part in operation.apart():
                     changed |= self._runAlone(part)
-                if self._parking and self._parking[-1] is operation:
-                    behind[operation.session] = [operation]
+                if parked and parked[-1] is operation:
+                    behind[session] = [operation]
         except StoreFailed as error:
-            self._parking.clear()
+            parked.clear()
             for operation in operations:
                 operation.undo()
                 operation.fail(error)
             self.fail(error)
             return changed
-        for session, unrun in behind.items():
-            session.inbox.extendleft(reversed(unrun[1:]))
-            operations[:] = [each for each in operations if each not in unrun]
+        for session, (_, *rest) in behind.items():
+            self._leaveRotation(session)
+            session.inbox.extendleft(reversed(rest))
+        waits = set(chain.from_iterable(behind.values()))
+        operations[:] = [each for each in operations if each not in waits]
         return changed
 
     def _runAlone(self, operation: Operation) -> bool:
@@ -476,45 +462,8 @@ class Broker:
             operation.undo()
             operation.fail(_asQueueError(error))
             return False
-        self._parking += waits
+        self._parking.reads += waits
         return bool(cost)
-
-    def _park(self) -> None:
-        """Let the reads of a turn that found nothing stand in line."""
-        parking, self._parking = self._parking, []
-        for read in parking:
-            session = read.session
-            self._leaveRotation(session)
-            session.inbox.appendleft(read)
-            session.parked = read
-            session.waits = True
-            self._lines.join(read)
-
-    def _unpark(self, read: Read) -> None:
-        read.session.parked = None
-        read.session.waits = False
-
-    def _endParked(self, read: Read) -> None:
-        """Answer a read that stands in line no more: there was nothing for it."""
-        session = read.session
-        self._unpark(read)
-        session.inbox.popleft()
-        self.enqueue(session)
-        self._finish([read])
-
-    def _wakeFor(self, operations: list[Operation]) -> None:
-        """Let as many as there are new messages be next."""
-        reads: list[Read] = []
-        for operation in operations:
-            for queue, count in operation.shown():
-                reads += self._lines.next(queue, count)
-        self._wake(reads)
-
-    def _wake(self, reads: list[Read]) -> None:
-        """Let these try before anybody else, in order."""
-        for read in reversed(reads):
-            read.session.waits = False
-            self.enqueueFirst(read.session)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:
         operations = self._takeAll()

@@ -327,7 +327,7 @@ class OrderTests(ReaderTestCase):
         self.settle()
         for number, reader in enumerate(readers):
             self.assertEqual(reader.told, [str(number // 10)])
-        self.assertEqual(self.broker._lines.queues, {})
+        self.assertEqual(self.broker._lines, {})
 
 
 class ErrorTests(ReaderTestCase):
