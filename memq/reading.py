@@ -294,7 +294,7 @@ class OpenRead(Read):
     :ivar opened: the open read, None as long as there is none.
     """
 
-    __slots__ = ("_after", "_timeout", "opened")
+    __slots__ = ("_after", "_several", "_timeout", "opened")
 
     def __init__(
         self,
@@ -303,16 +303,19 @@ class OpenRead(Read):
         wait: float = 0.0,
         timeout: float | None = None,
         after: CloseRead | None = None,
+        several: bool = False,
     ) -> None:
         """Remember where from.
 
         :param timeout: seconds after which it goes back by itself; None for never.
         :param after: what has to succeed before, in whose place this one answers.
+        :param several: whether there may be open ones already.
         """
         super().__init__(session, queue, wait)
         self.opened: Opened | None = None
         self._timeout = timeout
         self._after = after
+        self._several = several
 
     def find(self, store: IQueueStore) -> Message | QueueError | None:
         """Open it."""
@@ -328,7 +331,7 @@ class OpenRead(Read):
         if after is not None and isinstance(after.result, QueueError):
             self.fail(after.result)
             return 0
-        if self.session.opened(self.queue):
+        if not self._several and self.session.opened(self.queue):
             self.fail(AlreadyOpen())
             return 0
         return super().run(store)

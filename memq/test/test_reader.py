@@ -582,6 +582,25 @@ class LargeTests(ProtocolTestCase):
         self.harness.settle()
         self.assertEqual(self.dump(), "q 2/1: b 0")
 
+    def test_peekTaken(self) -> None:
+        """One that somebody else takes meanwhile breaks off, and is nobody's damage."""
+        self.patch(self.store, "setAside", self.fail)
+        cut: list[bool] = []
+        client = self.harness.connect()
+        self.patch(client.transport, "abortConnection", lambda: cut.append(True))
+        self.halfWay(client)
+        client.send(b"get q/peek\r\n")
+        self.harness.settle()
+        self.assertEqual(self.client.talk(b"get q\r\n"), self.head(b"q"))
+        self.harness.broker.sweep()
+        self.harness.settle()
+        client.startReading()
+        self.harness.settle()
+        self.assertEqual(cut, [True])
+        client.leave()
+        self.harness.settle()
+        self.assertEqual(self.dump(), "q 2/1: b 0")
+
     def damage(self, key: bytes) -> list[str]:
         """Ask for it when its second part is damaged; return what is logged."""
         part = self.store.part
