@@ -21,11 +21,8 @@ CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
-# The Debian releases that `make test-deb` tries the packages in, and how the packages
-# are built: without the suite, which `make test-debian` runs.
+# The Debian releases that `make test-deb` tries the packages in.
 SUITES ?= bookworm trixie
-export DEB_BUILD_OPTIONS ?= nocheck
-export DEB_BUILD_PROFILES ?= nocheck
 
 # Seconds that each test goes on that `make torture` runs, inputs that `make fuzz`
 # tries, and where it is reported.

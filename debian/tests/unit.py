@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shlex
 import signal
 import socket
@@ -44,13 +45,15 @@ def readEnvironment(path: str) -> dict[str, str]:
 
 
 def commandLine(line: str, variables: dict[str, str]) -> list[str]:
-    """Return the words of a command, a variable alone being as many as it has."""
-    words = []
+    """Return the words of a command: $NAME is as many as it has, ${NAME} is one."""
+    words: list[str] = []
     for word in shlex.split(line):
-        if word.startswith("$"):
+        if re.fullmatch(r"\$\w+", word):
             words += shlex.split(variables.get(word[1:], ""))
         else:
-            words.append(word)
+            words.append(
+                re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], word)
+            )
     return words
 
 

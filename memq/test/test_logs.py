@@ -71,6 +71,14 @@ class LogFileTests(LogTestCase):
             self.addCleanup(LogFile.open(self.path, owner).close)
         self.assertEqual(given, [(5, 6)])
 
+    def test_own(self) -> None:
+        """One that is its owner's already is left alone: a sandbox may refuse that."""
+        given: list[int] = []
+        self.patch(os, "fchown", lambda fd, uid, gid: given.append(fd))
+        owner = os.geteuid(), os.getegid()
+        self.addCleanup(LogFile.open(self.path, owner).close)
+        self.assertEqual(given, [])
+
     def test_cannotOpen(self) -> None:
         """A file that cannot be opened is named."""
         os.mkdir(self.path)
