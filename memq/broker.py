@@ -27,6 +27,8 @@ operation of the turn is done, and its session is told.
   is not delivered yet, is left out of turns until it catches up.
 - When little is left of the budget, that is earlier, and messages are taken singly.
 - A message that was taken for a session that is gone goes back to its place.
+- A read that finds nothing and may wait leaves the turn; its session is parked, and
+  costs nothing until there may be a message, see :mod:`memq.parking`.
 - When the disk is full, the turn that meets it is undone, and pushes are refused from
   then on.  Where only the flush meets it, what is committed stands: nothing of it is
   told, and the flush is tried again until there is room.  Nothing else is.
@@ -48,18 +50,22 @@ from twisted.logger import Logger
 
 from memq.budget import ALLOWANCE, Budget
 from memq.errors import OutOfSpace, QueueError, StoreFailed
-from memq.operations import Operation, Pop, PutBack
+from memq.operations import Operation, Pop
+from memq.parking import Parking
+from memq.reading import NothingYet
+from memq.returning import Returns
 from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IReactorTime
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
     from memq.imemq import IQueueStore
     from memq.message import LargeBody, Message
+    from memq.reading import Opened, Read
 
 #: What a turn costs at most, about 10 ms of work: a message counts as its body and
 #: MESSAGE_COST, so that is 1000 messages, or 1 MiB.
@@ -70,7 +76,7 @@ SHARE = 64 * 1024
 SWEEP_MESSAGES = 100
 #: Seconds until a sweep that failed is tried again.
 SWEEP_AGAIN = 60.0
-#: Seconds until a flush, or putting a message back, is tried again on a full disk.
+#: Seconds until a flush is tried again on a full disk.
 FULL_AGAIN = 1.0
 
 _log = Logger()
@@ -126,10 +132,12 @@ class Broker:
         #: When sweeping may go on, by the clock.
         self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
-        self._own = self.session(self._cbPutBack)
-        self._puttingBack: deque[PutBack] = deque()
-        #: Those for which the disk had no room.
-        self._putBackLater: list[PutBack] = []
+        self._parking = Parking(clock, self.enqueue, self.enqueueFirst, self._finish)
+        #: The lines of those that wait for messages; empty most of the time.
+        self._lines = self._parking.lines.queues
+        #: Whether the process is about to end, and open reads with it.
+        self.isStopping = False
+        self._returns = Returns(self)
 
     def session(
         self,
@@ -177,18 +185,54 @@ class Broker:
             if not self._scheduled:
                 self._schedule()
 
+    def enqueueFirst(self, session: Session) -> None:
+        """Put a session at the front of the rotation, if it may run."""
+        self._leaveRotation(session)
+        self.enqueue(session)
+        if session.waits:
+            self._waiting.rotate(1)
+
     def withdraw(self, session: Session) -> None:
-        """Take a session out of the rotation."""
+        """Take a session out of the rotation, or out of the line where it waits.
+
+        It loses its place there: nobody is to wait for a client that does not read.
+        """
+        if not self._parking.leave(session):
+            self._leaveRotation(session)
+
+    def _leaveRotation(self, session: Session) -> None:
         if session.waits:
             session.waits = False
             behind = session in self._behind
             (self._behind if behind else self._waiting).remove(session)
 
+    def isAwaited(self, queue: bytes) -> bool:
+        """Return whether anybody stands in the line of a queue."""
+        return queue in self._lines
+
+    def waiters(self, queue: bytes) -> int:
+        """Return how many reads wait for messages of a queue."""
+        return self._parking.lines.count(queue)
+
+    def endWait(self, read: Read) -> None:
+        """Answer a read that waits, with nothing."""
+        self._parking.end(read)
+
+    def stop(self) -> None:
+        """Note that the process is about to end: what is open then is forgotten."""
+        self.isStopping = True
+
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place: its reader is gone."""
-        operation = PutBack(self._own, queue, message)
-        self._puttingBack.append(operation)
-        self._own.submit(operation)
+        self._returns.putBack(queue, message)
+
+    def giveBack(self, opened: Opened) -> None:
+        """Return an open read to its old place: its reader took too long."""
+        self._returns.giveBack(opened)
+
+    def giveBackLater(self, opened: Sequence[Opened]) -> None:
+        """Return open reads of which that could not be done now."""
+        self._returns.giveBackLater(opened)
 
     def part(self, large: LargeBody, number: int) -> bytes:
         """Return a part of a message that was popped.
@@ -205,14 +249,20 @@ class Broker:
         """Call something in the next reactor iteration."""
         self._clock.callLater(0, call)
 
+    def after(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
+        """Call something after so many seconds."""
+        return self._clock.callLater(seconds, call)
+
     def drain(self) -> Deferred[None]:
         """Return a Deferred that fires when nothing waits any more.
 
         Nothing is swept any further; the next start goes on with it.
         """
+        self.stop()
         self._sweepsFrom = inf
         self._idle = Deferred()
-        self._putBackAgain()
+        self._parking.endAll()
+        self._returns.end()
         self._schedule()
         return self._idle
 
@@ -227,6 +277,7 @@ class Broker:
             operation.undo()
             operation.fail(error)
         self._finish(lost)
+        self._parking.release()
         self._schedule()
         self.onFailure(error)
 
@@ -278,6 +329,8 @@ class Broker:
                 gain = sum([operation.gain for operation in operations])
                 self.room.changed(gain, logged)
         except Exception as error:
+            operations += self._parking.reads
+            self._parking.reads.clear()
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
@@ -291,6 +344,10 @@ class Broker:
                     error=error,
                 )
             changed = self._runApart(operations)
+        if self._parking.reads:
+            self._parking.park()
+        if self._lines:
+            self._parking.wakeFor(operations)
         if self._failure is not None or not changed or not self.durable:
             self._finish(operations)
         else:
@@ -333,6 +390,11 @@ class Broker:
                     changed += cost
                     if session.undelivered >= undelivered:
                         break
+            except NothingYet as nothing:
+                self._parking.reads.append(nothing.read)
+                left -= operations.pop().effort
+                # What is behind it waits with it.
+                inbox = deque()
             finally:
                 session.waits = False
                 if session.undelivered > ALLOWANCE:
@@ -348,26 +410,46 @@ class Broker:
         """Run operations again, each in its own transaction; some will fail."""
         store = self._store
         changed = False
+        parked = self._parking.reads
+        #: By session, what does not run because a read before it waits.
+        behind: dict[Session, list[Operation]] = {}
         try:
             store.abort()
             for operation in operations:
                 operation.undo()
             for operation in operations:
+                session = operation.session
+                if session in behind:
+                    behind[session].append(operation)
+                    continue
                 for part in operation.apart():
                     changed |= self._runAlone(part)
+                if parked and parked[-1] is operation:
+                    behind[session] = [operation]
         except StoreFailed as error:
+            parked.clear()
             for operation in operations:
                 operation.undo()
                 operation.fail(error)
             self.fail(error)
+            return changed
+        for session, (_, *rest) in behind.items():
+            self._leaveRotation(session)
+            session.inbox.extendleft(reversed(rest))
+        waits = set(chain.from_iterable(behind.values()))
+        operations[:] = [each for each in operations if each not in waits]
         return changed
 
     def _runAlone(self, operation: Operation) -> bool:
         """Run an operation in a transaction; return whether it changed anything."""
         store = self._store
+        waits: list[Read] = []
         try:
             store.begin()
-            cost = operation.run(store)
+            try:
+                cost = operation.run(store)
+            except NothingYet as nothing:
+                cost, waits = 0, [nothing.read]
             store.commit()
             self.room.changed(operation.gain, cost)
         except StoreFailed:
@@ -380,6 +462,7 @@ class Broker:
             operation.undo()
             operation.fail(_asQueueError(error))
             return False
+        self._parking.reads += waits
         return bool(cost)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:
@@ -471,22 +554,3 @@ class Broker:
             why = _asQueueError(error)
             _log.error("Room is not given back before the next try: {why}", why=why)
         return False
-
-    def _cbPutBack(self) -> None:
-        while self._puttingBack and self._puttingBack[0].done:
-            operation = self._puttingBack.popleft()
-            if isinstance(operation.result, OutOfSpace) and self._idle is None:
-                if not self._putBackLater:
-                    self._clock.callLater(FULL_AGAIN, self._putBackAgain)
-                self._putBackLater.append(operation)
-            elif isinstance(operation.result, QueueError):
-                _log.critical(
-                    "A message of queue {queue!r} was taken and never delivered: {why}",
-                    queue=operation.queue,
-                    why=operation.result,
-                )
-
-    def _putBackAgain(self) -> None:
-        again, self._putBackLater = self._putBackLater, []
-        for operation in again:
-            self.putBack(operation.queue, operation.message)

@@ -26,9 +26,13 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from memq.imemq import QueueCount
+from memq.reads import AllReads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from memq.message import Message
+    from memq.reads import Reads
 
 #: The version byte of the rows that this module writes.
 VERSION = 1
@@ -43,10 +47,24 @@ class DamagedRow(Exception):
 class Queue:
     """One queue's row, and where its first message is to be looked for.
 
-    :ivar head: no message of the queue has a lower sequence number.
+    :ivar head: no message of the queue has a lower sequence number, but for those that
+        its reads know of.
+    :ivar reads: its open reads and what came of earlier ones; None when nothing is.
+    :ivar closed: messages ever taken by an open read; they count as taken, too.
+    :ivar returns: how often messages were given back and that was counted.
     """
 
-    __slots__ = ("head", "id", "name", "nextSequence", "pushed", "taken")
+    __slots__ = (
+        "closed",
+        "head",
+        "id",
+        "name",
+        "nextSequence",
+        "pushed",
+        "reads",
+        "returns",
+        "taken",
+    )
 
     def __init__(
         self,
@@ -62,7 +80,20 @@ class Queue:
         self.nextSequence = nextSequence
         self.pushed = pushed
         self.taken = taken
+        self.closed = 0
+        self.returns = 0
         self.head = 0
+        self.reads: Reads | None = None
+
+    @property
+    def openReads(self) -> int:
+        """Return how many messages are read openly; they are not taken yet."""
+        return 0 if self.reads is None else len(self.reads.hidden)
+
+    @property
+    def ready(self) -> int:
+        """Return how many messages a pop would find."""
+        return self.pushed - self.taken - self.openReads
 
     def pack(self) -> bytes:
         """Return the row."""
@@ -81,7 +112,7 @@ def unpackQueue(name: bytes, row: bytes) -> Queue:
 
 
 #: What a queue was before the transaction: None when there was no such queue.
-_Before = tuple[Queue, int, int, int, int] | None
+_Before = tuple[Queue, int, int, int, int, int, int] | None
 
 
 class Catalog:
@@ -94,12 +125,23 @@ class Catalog:
         self.nextId = 1
         self._nextIdBefore = 1
         self._before: dict[bytes, _Before] = {}
+        self._reads = AllReads()
 
-    def load(self, queues: list[Queue], nextId: int) -> None:
-        """Start with the rows of a store and its persisted id counter."""
+    def load(
+        self,
+        queues: list[Queue],
+        nextId: int,
+        tries: dict[int, dict[int, int]] | None = None,
+    ) -> None:
+        """Start with the rows of a store and its persisted id counter.
+
+        :param tries: how often messages were given back, by id of their queue and
+            sequence number.
+        """
         self.queues = {queue.name: queue for queue in queues}
         self.nextId = self._nextIdBefore = nextId
         self._before.clear()
+        self._reads.load(queues, tries or {})
 
     def forPush(self, name: bytes) -> Queue:
         """Return a queue that is about to change, made if there is none."""
@@ -132,13 +174,48 @@ class Catalog:
         self.queues[queue.name] = queue
 
     def forPop(self, name: bytes) -> Queue | None:
-        """Return a queue that is about to change, None if it has no messages."""
+        """Return a queue that is about to change, None if it has nothing to take."""
         queue = self.queues.get(name)
         if queue is None or queue.pushed == queue.taken:
+            return None
+        if queue.reads is not None and not queue.ready:
             return None
         if name not in self._before:
             self._remember(queue)
         return queue
+
+    def forRead(self, name: bytes) -> Queue | None:
+        """Return a queue whose head and reads are about to change, None as above.
+
+        Its row is not: who changes that as well asks for it by :meth:`forReturn`.
+        """
+        queue = self.queues.get(name)
+        if queue is None or not queue.ready:
+            return None
+        self.readsOf(queue)
+        return queue
+
+    def readBy(self, name: bytes, message: Message) -> Queue | None:
+        """Return the queue in which a message is read openly, None if it is not."""
+        queue = self.queues.get(name)
+        if queue is None or queue.id != message.queueId or queue.reads is None:
+            return None
+        return queue if message.sequence in queue.reads.hidden else None
+
+    def readsOf(self, queue: Queue) -> Reads:
+        """Return the reads of a queue, which may change, as may its head."""
+        return self._reads.touch(queue, queue.name in self._before)
+
+    def tries(self, message: Message) -> int:
+        """Return how often a message was given back, and that was counted."""
+        return self._reads.tries(message)
+
+    def giveBack(self, queue: Queue, sequence: int) -> None:
+        """Let a store find a message that was behind the head before."""
+        if queue.reads is None:
+            queue.head = min(queue.head, sequence)
+        elif sequence < queue.head:
+            self.readsOf(queue).giveBack(sequence)
 
     def forReturn(self, name: bytes, id: int) -> Queue | None:
         """Return the queue that a message came from, None if that is gone."""
@@ -155,6 +232,8 @@ class Catalog:
         if queue is not None:
             if name not in self._before:
                 self._remember(queue)
+            if queue.reads is not None:
+                self.readsOf(queue)
             del self.queues[name]
         return queue
 
@@ -169,7 +248,10 @@ class Catalog:
             return None
         if name not in self._before:
             self._remember(queue)
+        if queue.reads is not None:
+            self.readsOf(queue)
         heir = Queue(name, self.nextId, queue.nextSequence, queue.pushed, queue.pushed)
+        heir.closed, heir.returns = queue.closed, queue.returns
         self.nextId += 1
         self.queues[name] = heir
         return queue
@@ -180,6 +262,8 @@ class Catalog:
             queue.nextSequence,
             queue.pushed,
             queue.taken,
+            queue.closed,
+            queue.returns,
             queue.head,
         )
 
@@ -198,6 +282,7 @@ class Catalog:
         """Forget what was before: the transaction is committed."""
         self._before.clear()
         self._nextIdBefore = self.nextId
+        self._reads.settle(self.queues)
 
     def rollBack(self) -> None:
         """Put every queue back as it was before the transaction."""
@@ -206,10 +291,12 @@ class Catalog:
                 self.queues.pop(name, None)
                 continue
             queue, *counts = before
-            queue.nextSequence, queue.pushed, queue.taken, queue.head = counts
+            queue.nextSequence, queue.pushed, queue.taken = counts[:3]
+            queue.closed, queue.returns, queue.head = counts[3:]
             self.queues[name] = queue
         self.nextId = self._nextIdBefore
         self._before.clear()
+        self._reads.rollBack(self.queues)
 
     def counts(self) -> list[QueueCount]:
         """Return every queue's counts, sorted by name."""

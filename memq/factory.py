@@ -123,7 +123,11 @@ class QueueFactory(ServerFactory):
             empty.callback(None)
 
     def finish(self) -> Deferred[None]:
-        """End every connection once its commands are answered; fires after the last."""
+        """End every connection once its commands are answered; fires after the last.
+
+        Nothing is waited for any more, and what they have open is forgotten.
+        """
+        self.broker.stop()
         for connection in list(self.connections):
             connection.finish()
         if not self.connections:

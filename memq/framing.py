@@ -161,7 +161,7 @@ class CommandReceiver(LineReceiver):
         self.heard = True
         if self.line_mode and not self.paused:
             self._takeCommands(self.clearLineBuffer() + data)
-        else:
+        elif not self.closing:
             super().dataReceived(data)
 
     def _takeCommands(self, data: bytes) -> None:

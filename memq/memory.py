@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from memq.catalog import Catalog
+from memq.errors import DamagedMessage
 from memq.imemq import IQueueStore, QueueCount
 from memq.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from memq.catalog import Queue
     from memq.errors import QueueError
     from memq.message import LargeBody
 
@@ -40,6 +42,8 @@ class MemoryStore:
         self._seconds = seconds
         self._catalog = Catalog()
         self._messages: dict[int, deque[Message]] = {}
+        #: What is read openly, by id of its queue and sequence number.
+        self._hidden: dict[tuple[int, int], Message] = {}
         self._deleted: list[deque[Message]] = []
         self._deletedInTransaction: list[deque[Message]] = []
         self._bodies: dict[int, list[bytes]] = {}
@@ -96,7 +100,10 @@ class MemoryStore:
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
-        return self._bodies[body][number]
+        parts = self._bodies.get(body, [])
+        if number >= len(parts):
+            raise DamagedMessage(f"part {number} of a large body is not there")
+        return parts[number]
 
     def release(self, body: int) -> None:
         """Forget the parts."""
@@ -126,6 +133,8 @@ class MemoryStore:
         message = messages.popleft()
         entry.taken += 1
         self._undo.append(lambda: messages.appendleft(message))
+        if entry.reads is not None:
+            self._catalog.readsOf(entry).forgetTries(message.sequence)
         return message
 
     def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
@@ -138,7 +147,7 @@ class MemoryStore:
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
         entry = self._catalog.queues.get(queue)
-        if entry is None or entry.pushed == entry.taken:
+        if entry is None or not entry.ready:
             return None
         return self._messages[entry.id][0]
 
@@ -148,12 +157,72 @@ class MemoryStore:
         if entry is None:
             self._forget(message)
             return False
-        messages = self._messages[entry.id]
+        self._insert(message)
+        entry.taken -= 1
+        return True
+
+    def _insert(self, message: Message) -> None:
+        messages = self._messages[message.queueId]
         place = bisect_left(messages, message.sequence, key=_sequence)
         messages.insert(place, message)
-        entry.taken -= 1
         self._undo.append(lambda: messages.remove(message))
+
+    def openRead(self, queue: bytes) -> Message | QueueError | None:
+        """Hide the head."""
+        entry = self._catalog.forRead(queue)
+        if entry is None:
+            return None
+        messages = self._messages[entry.id]
+        message = messages.popleft()
+        self._undo.append(lambda: messages.appendleft(message))
+        self._catalog.readsOf(entry).hide(message.sequence)
+        self._hide(message)
+        self._undo.append(lambda: self._show(message))
+        return message
+
+    def _hide(self, message: Message) -> None:
+        self._hidden[message.queueId, message.sequence] = message
+
+    def _show(self, message: Message) -> None:
+        del self._hidden[message.queueId, message.sequence]
+
+    def closeRead(self, queue: bytes, message: Message) -> bool:
+        """Take what is hidden."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return False
+        # The caller's may have no body any more.
+        message = self._hidden[message.queueId, message.sequence]
+        self._catalog.forReturn(queue, entry.id)
+        reads = self._catalog.readsOf(entry)
+        reads.show(message.sequence)
+        reads.forgetTries(message.sequence)
+        self._show(message)
+        self._undo.append(lambda: self._hide(message))
+        entry.taken += 1
+        entry.closed += 1
         return True
+
+    def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
+        """Insert what is hidden in its old place."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return False
+        # The caller's may have no body any more.
+        message = self._hidden[message.queueId, message.sequence]
+        if count:
+            self._catalog.forReturn(queue, entry.id)
+            self._catalog.readsOf(entry).countTry(message.sequence)
+            entry.returns += 1
+        self._catalog.readsOf(entry).show(message.sequence)
+        self._show(message)
+        self._undo.append(lambda: self._hide(message))
+        self._insert(message)
+        return True
+
+    def deliveries(self, message: Message) -> int:
+        """Return how often it was given back."""
+        return self._catalog.tries(message)
 
     def setAside(self, message: Message) -> None:
         """Forget it: nothing in memory is damaged."""
@@ -168,7 +237,7 @@ class MemoryStore:
         entry = self._catalog.remove(queue)
         if entry is None:
             return False
-        self._discard(entry.id)
+        self._discard(entry)
         return True
 
     def empty(self, queue: bytes) -> int:
@@ -176,14 +245,19 @@ class MemoryStore:
         entry = self._catalog.empty(queue)
         if entry is None:
             return 0
-        self._discard(entry.id)
+        self._discard(entry)
         self._messages[self._catalog.queues[queue].id] = deque()
         return entry.pushed - entry.taken
 
-    def _discard(self, id: int) -> None:
-        messages = self._messages.pop(id)
+    def _discard(self, entry: Queue) -> None:
+        messages = self._messages.pop(entry.id)
         self._deletedInTransaction.append(messages)
-        self._undo.append(lambda: self._messages.update({id: messages}))
+        self._undo.append(lambda: self._messages.update({entry.id: messages}))
+        if entry.reads is not None:
+            keys = [(entry.id, sequence) for sequence in entry.reads.hidden]
+            hidden = {key: self._hidden.pop(key) for key in keys}
+            self._deletedInTransaction.append(deque(hidden.values()))
+            self._undo.append(lambda: self._hidden.update(hidden))
 
     def isUnswept(self) -> bool:
         """Return whether messages of deleted queues are left."""

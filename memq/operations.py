@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from memq.message import LargeBody, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from memq.errors import QueueError
     from memq.imemq import IQueueStore
@@ -94,6 +94,13 @@ class Operation:
         """Note that it could not be carried out."""
         self.result = error
 
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Yield the queues that have messages now for those that wait; and how many.
+
+        Asked only while somebody waits.
+        """
+        return ()
+
 
 class Push(Operation):
     """Append messages to a queue.
@@ -148,6 +155,10 @@ class Push(Operation):
     def fail(self, error: QueueError) -> None:
         """Note that none was appended."""
         self.results = [error] * len(self.messages)
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Tell how many were appended."""
+        yield self.queue, sum(type(result) is int for result in self.results)
 
 
 class Upload:
@@ -225,6 +236,10 @@ class PushLarge(Operation):
             self.queue, self.flags, LargeBody(id, size, parts)
         )
         return MESSAGE_COST
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Tell whether it was appended."""
+        yield self.queue, int(type(self.result) is int)
 
 
 class Release(Operation):
@@ -357,6 +372,10 @@ class PutBack(Operation):
         """Put it back."""
         self.result = store.putBack(self.queue, self.message)
         return MESSAGE_COST + len(self.message.body)
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Tell whether it is there again."""
+        yield self.queue, int(self.result is True)
 
 
 class Delete(Operation):

@@ -32,7 +32,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from zope.interface import Attribute, implementer
 
-from memq import __version__, wire
+from memq import __version__, dialect, wire
 from memq.budget import ALLOWANCE, Room
 from memq.errors import (
     BadChunk,
@@ -57,6 +57,8 @@ from memq.operations import (
     PushLarge,
     Upload,
 )
+from memq.reader import Reader
+from memq.reading import CloseRead, Empty, Read, Taken
 from memq.values import LargeValue, MultiGet
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ class _WriteGate:
         """Do nothing: connectionLost follows."""
 
 
-class _ITransport(ITCPTransport, IConsumer):
+class _ITransport(ITCPTransport, IConsumer, IPushProducer):
     """What a connection's transport provides."""
 
     disconnecting = Attribute("Whether loseConnection was called.")
@@ -163,14 +165,19 @@ class QueueProtocol(CommandReceiver):
         self.deliver()
 
     def giveUp(self, error: QueueError) -> None:
-        """Answer a body that does not come an error, after all before it, and close."""
+        """Answer a body that does not come an error, after all before it, and close.
+
+        What is before it waits for no message any more.
+        """
         command = self.command
         self.refuse(error, command is not None and command.noreply)
+        self.session.hurry()
         self.deliver()
 
     def finish(self) -> None:
-        """Take no more commands; close when those taken are answered."""
+        """Take no more commands; close when those taken are answered, at once."""
         self.close()
+        self.session.hurry()
         self.deliver()
 
     def block(self) -> None:
@@ -246,7 +253,7 @@ class QueueProtocol(CommandReceiver):
             return
         operation = self.session.push(queue, flags, body, noreply)
         self._load += size
-        self._await(operation, self._renderPush)
+        self.expect(operation, self._renderPush)
         if not operation.done:
             self._pushes = operation
 
@@ -258,7 +265,7 @@ class QueueProtocol(CommandReceiver):
         """Keep a part."""
         self._load += len(data)
         self._count()
-        self._await(self.session.addPart(self._upload, data), self._ignorePart)
+        self.expect(self.session.addPart(self._upload, data), self._ignorePart)
 
     def executeInParts(self, command: wire.Set, complete: bool) -> None:
         """Append the message whose parts are kept."""
@@ -270,7 +277,7 @@ class QueueProtocol(CommandReceiver):
             self.refuse(BadChunk(), command.noreply)
             return
         operation = self.session.pushLarge(command.queue, command.flags, self._upload)
-        self._await(
+        self.expect(
             operation,
             self._ignoreLargePush if command.noreply else self._renderLargePush,
         )
@@ -286,12 +293,13 @@ class QueueProtocol(CommandReceiver):
         if type(command) is wire.Get:
             self._get(command)
         else:
-            _COMMANDS[type(command)](self, command)
+            carryOut = _COMMANDS.get(type(command), QueueProtocol._unknown)
+            carryOut(self, command)
 
     def _trace(self, command: wire.Command) -> None:
         _log.info("{peer} {command}", peer=self._peer(), command=command)
 
-    def _await(self, operation: Operation, render: _Render) -> None:
+    def expect(self, operation: Operation, render: _Render) -> None:
         """Answer with what an operation will find, after all replies before it."""
         self._pushes = self._pops = None
         self._replies.append((operation, render))
@@ -324,12 +332,12 @@ class QueueProtocol(CommandReceiver):
 
     def _answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
-        self._await(self.session.answered(reply), self._renderBytes)
+        self.expect(self.session.answered(reply), self._renderBytes)
 
     def refuse(self, error: QueueError, noreply: bool = False) -> None:
         """Answer an error, after all replies before it."""
         render = self._renderNothing if noreply else self._renderBytes
-        self._await(self.session.answered(error), render)
+        self.expect(self.session.answered(error), render)
         if error.closes:
             self.close()
 
@@ -348,7 +356,7 @@ class QueueProtocol(CommandReceiver):
                 self._catchUp()
             return
         operation = self.session.pop(queues[0])
-        self._await(operation, self._renderPop)
+        self.expect(operation, self._renderPop)
         self._pops = operation
 
     def _askForMore(self) -> None:
@@ -372,7 +380,7 @@ class QueueProtocol(CommandReceiver):
         operation = Delete(self.session, command.queue)
         self.session.submit(operation)
         render = self._renderNothing if command.noreply else self._renderDelete
-        self._await(operation, render)
+        self.expect(operation, render)
 
     def _flushAll(self, command: wire.FlushAll) -> None:
         if not self.factory.flushAllEnabled:
@@ -383,13 +391,28 @@ class QueueProtocol(CommandReceiver):
             operation = EmptyAll(self.session)
             self.session.submit(operation)
             render = self._renderNothing if command.noreply else self._renderOK
-            self._await(operation, render)
+            self.expect(operation, render)
+
+    def _flush(self, command: dialect.Flush) -> None:
+        operation = Empty(self.session, command.queue)
+        self.session.submit(operation)
+        self.expect(operation, self._renderFlush)
+
+    def _read(self, command: dialect.Read) -> None:
+        Reader(self, command).run()
+
+    def _unknown(self, command: wire.Command) -> None:
+        self.refuse(UnknownCommand())
+
+    def executeAdd(self, command: dialect.Add, body: bytes, complete: bool) -> None:
+        """Refuse an add."""
+        self.refuse(UnknownCommand())
 
     def _stats(self, command: wire.Stats) -> None:
         # In its place among the others, so that it sees what was sent before.
         operation = Ask(self.session, self.factory.statistics.asked(command.topic))
         self.session.submit(operation)
-        self._await(operation, self._renderAnswer)
+        self.expect(operation, self._renderAnswer)
 
     def _version(self, command: wire.Version) -> None:
         self._answer(wire.formatVersion(__version__))
@@ -405,7 +428,7 @@ class QueueProtocol(CommandReceiver):
 
     def _answerLater(self, done: Deferred[None]) -> None:
         operation = Operation(self.session)
-        self._await(operation, self._renderBytes)
+        self.expect(operation, self._renderBytes)
 
         def answer(reply: bytes | QueueError) -> None:
             operation.result = reply
@@ -420,6 +443,9 @@ class QueueProtocol(CommandReceiver):
 
     def _quit(self, command: wire.Quit) -> None:
         self.close()
+        if self.session.mayWait:
+            # What comes is dropped, but for the news that the client is gone.
+            self.transport.resumeProducing()
 
     def _refused(self, command: wire.Refused) -> None:
         self.refuse(command.error, command.noreply)
@@ -499,14 +525,13 @@ class QueueProtocol(CommandReceiver):
         """Put back, or forget, what nobody is there to receive."""
         if isinstance(operation, Pop):
             for message in operation.messages():
-                self.giveBack(operation.queue, message)
+                self.session.giveBack(operation.queue, message)
+        elif isinstance(operation, Read):
+            operation.unsent()
+        elif isinstance(operation, CloseRead):
+            operation.release()
         elif isinstance(operation, Ask):
             self.session.undelivered -= operation.size
-
-    def giveBack(self, queue: bytes, message: Message) -> None:
-        """Put a message back that was taken and is not sent."""
-        self.session.forget(message)
-        self.factory.broker.putBack(queue, message)
 
     def _renderPush(self, operation: Push) -> bytes:
         results = operation.results
@@ -583,12 +608,18 @@ class QueueProtocol(CommandReceiver):
         message: Message,
         end: bytes = b"",
         withSequence: bool = False,
+        read: Read | None = None,
     ) -> bytes:
-        """Return the block of a message and its end, or how a large one begins."""
+        """Return the block of a message and its end, or how a large one begins.
+
+        :param queue: the name as it was asked for.
+        :param read: what found it, and is told how it went; None if it was taken.
+        """
         self._statistics.getHits += 1
         sequence = message.sequence if withSequence else None
         if message.large is not None:
-            self._sending = LargeValue(self, queue, message, end)
+            source = read or Taken(self.session, queue, message)
+            self._sending = LargeValue(self, queue, message, end, source)
             return wire.formatHead(queue, message.flags, message.large.size, sequence)
         body = message.body
         self.session.undelivered -= len(body)
@@ -603,6 +634,11 @@ class QueueProtocol(CommandReceiver):
         if isinstance(operation.result, QueueError):
             return self.renderError(operation.result)
         return wire.OK
+
+    def _renderFlush(self, operation: Operation) -> bytes:
+        if isinstance(operation.result, QueueError):
+            return self.renderError(operation.result)
+        return wire.END
 
     def _renderAnswer(self, operation: Ask) -> bytes:
         self.session.undelivered -= operation.size
@@ -646,4 +682,6 @@ _COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {
     wire.Archive: QueueProtocol._archive,
     wire.Quit: QueueProtocol._quit,
     wire.Refused: QueueProtocol._refused,
+    dialect.Read: QueueProtocol._read,
+    dialect.Flush: QueueProtocol._flush,
 }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.binding import db
 from memq.catalog import DamagedRow, Queue, unpackQueue
-from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE
+from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE, TRIES, TRIES_ROW
 from memq.message import DamagedRecord, LargeBody, unpackPart, unpackRecord
 from memq.rotation import ROW
 
@@ -69,7 +69,8 @@ class Rebuild:
         self._rows: dict[bytes, _Row] = {}
         self._byId: dict[int, Queue] = {}
         self._nextId = 1
-        #: The rows that are kept as they are: damaged records and tombstones.
+        #: The rows that are kept as they are: damaged records, tombstones, and how
+        #: often messages were given back.
         self._others: dict[bytes, bytes] = {}
         self._large: dict[bytes, LargeBody] = {}
         self._parts: dict[int, set[int]] = {}
@@ -97,7 +98,7 @@ class Rebuild:
         for key, row in rows:
             if key == NEXT_ID and len(row.value) == ID.size:
                 (self._nextId,) = ID.unpack(row.value)
-            elif key.startswith((TOMBSTONE, DAMAGED)):
+            elif key.startswith((TOMBSTONE, DAMAGED, TRIES)):
                 self._others[key] = row.value
             elif key[:1] > b"\0":
                 self._addQueue(key, row)
@@ -190,6 +191,7 @@ class Rebuild:
             self._fit(queue)
             self._queues.put(queue.name, queue.pack(), transaction)
         self._tidyTombstones()
+        self._tidyTries(transaction)
         for key, value in self._others.items():
             self._queues.put(key, value, transaction)
         ids = [*self._byId, *self._buried(), self._nextId - 1]
@@ -287,3 +289,10 @@ class Rebuild:
             self._others.pop(TOMBSTONE + KEY.pack(0, body), None)
         for body in self._parts.keys() - used:
             self._others.setdefault(TOMBSTONE + KEY.pack(0, body), b"")
+
+    def _tidyTries(self, transaction: Any) -> None:
+        """Forget how often messages were given back that are not there."""
+        for key in [key for key in self._others if key.startswith(TRIES)]:
+            isThere = self._messages.exists(key.removeprefix(TRIES), transaction)
+            if not isThere or len(self._others[key]) != TRIES_ROW.size:
+                del self._others[key]

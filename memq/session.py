@@ -2,12 +2,14 @@
 
 What the client asks for waits in the inbox, in order, until the broker takes it
 into a turn.  The session knows when its client cannot be given more: when it
-stopped reading, or when much was taken for it that is not delivered yet.
+stopped reading, or when much was taken for it that is not delivered yet.  And it knows
+what the client has open.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from memq.errors import OutOfSpace
@@ -21,12 +23,16 @@ from memq.operations import (
     SetAside,
     Upload,
 )
+from memq.reading import AbortRead, Read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from twisted.internet.interfaces import IDelayedCall
 
     from memq.broker import Broker
     from memq.message import LargeBody, Message
+    from memq.reading import Opened
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
 UNDELIVERED_BYTES = 1024 * 1024
@@ -38,6 +44,9 @@ class Session:
     :ivar inbox: operations that did not run yet.
     :ivar undelivered: bytes taken for the client and not given to it yet.
     :ivar onDisk: those among them that are not in memory: large bodies.
+    :ivar open: the open reads of each queue, the oldest first; None before the first.
+    :ivar parked: the read that waits for a message, with the inbox behind it, or that
+        is to try again; None most of the time.
     """
 
     __slots__ = (
@@ -48,6 +57,8 @@ class Session:
         "gone",
         "inbox",
         "onDisk",
+        "open",
+        "parked",
         "undelivered",
         "waits",
     )
@@ -71,9 +82,11 @@ class Session:
         self.onDisk = 0
         #: Whether the client has stopped reading.
         self.blocked = False
-        #: Whether the session stands in the broker's rotation.
+        #: Whether the session stands in the broker's rotation, or in a line.
         self.waits = False
         self.gone = False
+        self.open: dict[bytes, deque[Opened]] | None = None
+        self.parked: Read | None = None
 
     def submit(self, operation: Operation) -> None:
         """Ask for an operation; it runs after those submitted before it."""
@@ -160,9 +173,34 @@ class Session:
         self.forget(message)
         self.submit(SetAside(self, message))
 
+    def giveBack(self, queue: bytes, message: Message) -> None:
+        """Return a message to its old place that was taken and is not sent."""
+        self.forget(message)
+        self._broker.putBack(queue, message)
+
+    def opened(self, queue: bytes) -> Sequence[Opened]:
+        """Return what is open on a queue, the oldest first."""
+        return () if self.open is None else self.open.get(queue, ())
+
+    def overdue(self, opened: Opened) -> None:
+        """Note that an open read took too long: it goes back."""
+        self._broker.giveBack(opened)
+
+    def giveBackLater(self, opened: Sequence[Opened]) -> None:
+        """Note that open reads could not go back; they have to, some time."""
+        self._broker.giveBackLater(opened)
+
+    def isBehind(self, read: Read) -> bool:
+        """Return whether somebody else waits for a message of the same queue."""
+        return self._broker.isAwaited(read.queue)
+
     def later(self, call: Callable[[], None]) -> None:
         """Call something once everybody else had a turn."""
         self._broker.later(call)
+
+    def after(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
+        """Call something after so many seconds."""
+        return self._broker.after(seconds, call)
 
     def answered(self, result: object) -> Operation:
         """Return an operation that is done, for what needs no store."""
@@ -186,9 +224,27 @@ class Session:
         self.blocked = False
         self.catchUp()
 
+    @property
+    def mayWait(self) -> bool:
+        """Whether the client has asked to wait for a message."""
+        return any(isinstance(each, Read) and each.wait for each in self.inbox)
+
+    def hurry(self) -> None:
+        """Wait for no message any longer."""
+        for operation in self.inbox:
+            if isinstance(operation, Read):
+                operation.wait = 0.0
+        if self.parked is not None:
+            self._broker.endWait(self.parked)
+
     def leave(self) -> None:
-        """Note that the client is gone: what it sent counts, what it asks does not."""
+        """Note that the client is gone: what it sent counts, what it asks does not.
+
+        What it has open goes back before anybody else gets something.
+        """
         self.gone = True
+        if self.parked is not None:
+            self._broker.withdraw(self)
         inbox, self.inbox = self.inbox, deque()
         for operation in inbox:
             if operation.outlivesSession:
@@ -196,4 +252,16 @@ class Session:
             else:
                 # It found nothing, and nobody is to wait for it.
                 operation.done = True
+        if self.open:
+            self._leaveOpen(self.open)
         self.catchUp()
+
+    def _leaveOpen(self, reads: dict[bytes, deque[Opened]]) -> None:
+        if self._broker.isStopping:
+            # The next start has them all, and nobody was at fault.
+            for opened in chain.from_iterable(reads.values()):
+                opened.forget()
+            return
+        for queue in reads:
+            self.inbox.append(AbortRead(self, queue))
+        self._broker.enqueueFirst(self)

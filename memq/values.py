@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from memq.message import Message
     from memq.operations import Operation, Pop
     from memq.protocol import QueueProtocol
+    from memq.reading import Read, Taken
 
 #: Parts of a body that are sent before others have their turn.
 PARTS_AT_ONCE = 16
@@ -60,7 +61,7 @@ class MultiGet:
             return b""
         if self._error is not None:
             # The reply has ended in an error: this message must not be lost.
-            self._protocol.giveBack(operation.queue, found)
+            self._protocol.session.giveBack(operation.queue, found)
             return b""
         return self._protocol.renderValue(
             operation.queue, found, withSequence=self._withSequence
@@ -84,16 +85,24 @@ class LargeValue:
         "_protocol",
         "_queue",
         "_setAside",
+        "_source",
         "_waits",
     )
 
     def __init__(
-        self, protocol: QueueProtocol, queue: bytes, message: Message, end: bytes
+        self,
+        protocol: QueueProtocol,
+        queue: bytes,
+        message: Message,
+        end: bytes,
+        source: Read | Taken,
     ) -> None:
         """Begin with the first part.
 
         :param end: what comes after the block.
+        :param source: is told whether the message was sent.
         """
+        self._source = source
         self._protocol = protocol
         self._queue = queue
         self._message = message
@@ -125,7 +134,7 @@ class LargeValue:
             if self._next == large.parts:
                 protocol.sent()
                 protocol.send(b"\r\n" + self._end)
-                protocol.session.delivered(large)
+                self._source.sent()
                 return True
             if self._next == most:
                 self._waits = True
@@ -157,11 +166,11 @@ class LargeValue:
         self._waits = True
         if isinstance(error, DamagedMessage):
             self._setAside = True
-            protocol.session.setAside(self._message)
+            self._source.damaged()
         protocol.transport.abortConnection()
 
     def giveBack(self) -> None:
         """Put the message back, unless it is damaged: its reader is gone."""
         self._protocol.sent()
         if not self._setAside:
-            self._protocol.giveBack(self._queue, self._message)
+            self._source.unsent()

@@ -143,6 +143,22 @@ class FakeStore(MemoryStore):
         self._called("putBack", queue)
         return super().putBack(queue, message)
 
+    def openRead(self, queue: bytes) -> Message | QueueError | None:
+        """Hide the head, then fail if that is to fail."""
+        message = self.damaged.get(queue) or super().openRead(queue)
+        self._called("openRead", queue)
+        return message
+
+    def closeRead(self, queue: bytes, message: Message) -> bool:
+        """Take what is hidden."""
+        self._called("closeRead", queue)
+        return super().closeRead(queue, message)
+
+    def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
+        """Return what is hidden."""
+        self._called("abortRead", queue)
+        return super().abortRead(queue, message, count)
+
     def delete(self, queue: bytes) -> bool:
         """Delete a queue."""
         self._called("delete", queue)

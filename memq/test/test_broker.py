@@ -79,8 +79,12 @@ class Asker:
             if isinstance(operation, Push | Pop):
                 self.told += map(self._words, operation.results)
             else:
-                self.told.append(str(operation.result))
+                self.told.append(self.words(operation))
         self.session.catchUp()
+
+    def words(self, operation: Operation) -> str:
+        """Return what came of an operation."""
+        return str(operation.result)
 
     def _words(self, result: Any) -> str:
         if isinstance(result, Message):

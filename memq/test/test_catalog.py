@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
 from memq.imemq import QueueCount
+from memq.message import Message
 
 #: A row of version 1: id 5, next sequence 9, 8 pushed, 3 taken.
 VERSION_1 = bytes.fromhex(
@@ -17,12 +18,29 @@ VERSION_1 = bytes.fromhex(
 
 def dump(catalog: Catalog) -> str:
     """Return all queues of a catalog, and its next id, as text."""
-    lines = [
-        f"{name!r} id {queue.id} next {queue.nextSequence} "
-        f"{queue.pushed}/{queue.taken} head {queue.head}"
-        for name, queue in sorted(catalog.queues.items())
-    ]
+    lines = [dumpQueue(queue) for _, queue in sorted(catalog.queues.items())]
     return "\n".join([*lines, f"next id {catalog.nextId}"])
+
+
+def dumpQueue(queue: Queue) -> str:
+    """Return a queue as text, as it will be once the transaction is over."""
+    head, hidden, tries, first = queue.head, set[int](), {}, None
+    if queue.reads is not None:
+        hidden, tries = queue.reads.hidden, queue.reads.tries
+        first = queue.reads.returned()
+        if first is not None and not hidden:
+            head, first = min(head, first), None
+    words = [
+        f"{queue.name!r} id {queue.id} next {queue.nextSequence}",
+        f"{queue.pushed}/{queue.taken} head {head}",
+    ]
+    if queue.closed or queue.returns:
+        words.append(f"closed {queue.closed} returns {queue.returns}")
+    if hidden:
+        words.append(f"hidden {sorted(hidden)} first {first} ready {queue.ready}")
+    if tries:
+        words.append(f"tries {sorted(tries.items())}")
+    return " ".join(words)
 
 
 def push(catalog: Catalog, name: bytes) -> None:
@@ -36,16 +54,77 @@ def pop(catalog: Catalog, name: bytes) -> None:
     """Count a message out, as a store does."""
     queue = catalog.forPop(name)
     if queue is not None:
+        sequence = take(catalog, queue)
+        if queue.reads is not None:
+            catalog.readsOf(queue).forgetTries(sequence)
         queue.taken += 1
-        queue.head += 1
+
+
+def take(catalog: Catalog, queue: Queue) -> int:
+    """Return the head's sequence number, and look behind it from now on."""
+    if queue.reads is not None:
+        returned = catalog.readsOf(queue).takeReturned()
+        if returned is not None:
+            return returned
+    queue.head += 1
+    return queue.head - 1
 
 
 def putBack(catalog: Catalog, name: bytes) -> None:
     """Count a message in again, as a store does."""
     queue = catalog.forReturn(name, 1)
-    if queue is not None and queue.taken:
+    if queue is not None and queue.taken and queue.reads is None:
         queue.taken -= 1
-        queue.head = 0
+        catalog.giveBack(queue, 0)
+
+
+def openRead(catalog: Catalog, name: bytes) -> None:
+    """Hide a message, as a store does."""
+    queue = catalog.forRead(name)
+    if queue is not None:
+        sequence = take(catalog, queue)
+        catalog.readsOf(queue).hide(sequence)
+
+
+def endRead(catalog: Catalog, name: bytes) -> tuple[Queue, int] | None:
+    """Hide a message no longer, if there is one, and return it."""
+    queue = catalog.queues.get(name)
+    if queue is None or not queue.openReads:
+        return None
+    sequence = min(catalog.readsOf(queue).hidden)
+    assert catalog.readBy(name, Message(queue.id, sequence, 0, 0, b"")) is queue
+    catalog.readsOf(queue).show(sequence)
+    return queue, sequence
+
+
+def closeRead(catalog: Catalog, name: bytes) -> None:
+    """Count a message out that was hidden, as a store does."""
+    found = endRead(catalog, name)
+    if found is not None:
+        queue, sequence = found
+        catalog.forReturn(name, queue.id)
+        catalog.readsOf(queue).forgetTries(sequence)
+        queue.taken += 1
+        queue.closed += 1
+
+
+def abortRead(catalog: Catalog, name: bytes) -> None:
+    """Give a message back that was hidden, as a store does."""
+    found = endRead(catalog, name)
+    if found is not None:
+        queue, sequence = found
+        catalog.giveBack(queue, sequence)
+
+
+def countRead(catalog: Catalog, name: bytes) -> None:
+    """Do so and count it."""
+    found = endRead(catalog, name)
+    if found is not None:
+        queue, sequence = found
+        catalog.forReturn(name, queue.id)
+        catalog.readsOf(queue).countTry(sequence)
+        queue.returns += 1
+        catalog.giveBack(queue, sequence)
 
 
 def bring(catalog: Catalog, name: bytes) -> None:
@@ -53,7 +132,18 @@ def bring(catalog: Catalog, name: bytes) -> None:
     catalog.show(catalog.newQueue(name))
 
 
-ACTIONS = (push, pop, putBack, Catalog.remove, Catalog.empty, bring)
+ACTIONS = (
+    push,
+    pop,
+    putBack,
+    openRead,
+    closeRead,
+    abortRead,
+    countRead,
+    Catalog.remove,
+    Catalog.empty,
+    bring,
+)
 
 
 class RowTests(SynchronousTestCase):
@@ -141,6 +231,45 @@ class CatalogTests(SynchronousTestCase):
             self.catalog.counts(), [QueueCount(b"a", 1, 0), QueueCount(b"old", 2, 1)]
         )
         self.assertEqual(self.catalog.status(), {"queues": 2, "messages": 2})
+
+    def test_openReads(self) -> None:
+        """What is read openly is not ready, and not taken either."""
+        openRead(self.catalog, b"old")
+        queue = self.catalog.queues[b"old"]
+        self.assertEqual((queue.openReads, queue.ready, queue.taken), (1, 0, 1))
+        for find in (self.catalog.forRead, self.catalog.forPop):
+            self.assertIsNone(find(b"old"))
+        self.assertEqual(self.catalog.status()["messages"], 1)
+        for stranger in (Message(1, 1, 0, 0, b""), Message(2, 0, 0, 0, b"")):
+            self.assertIsNone(self.catalog.readBy(b"old", stranger))
+
+    def test_openReadsWriteNoRow(self) -> None:
+        """To read openly and to give back uncounted changes no row."""
+        openRead(self.catalog, b"old")
+        abortRead(self.catalog, b"old")
+        self.assertEqual(list(self.catalog.changes()), [])
+        openRead(self.catalog, b"old")
+        countRead(self.catalog, b"old")
+        self.assertEqual([name for name, _ in self.catalog.changes()], [b"old"])
+
+    def test_tries(self) -> None:
+        """Tries are told of the message that they are of, also after a start."""
+        queue = Queue(b"q", 3, 2, 2, 0)
+        self.catalog.load([queue, Queue(b"r", 4, 2, 2, 0)], 5, {3: {1: 7}, 9: {1: 8}})
+        tries = [
+            self.catalog.tries(Message(id, sequence, 0, 0, b""))
+            for id, sequence in ((3, 1), (3, 0), (4, 1), (9, 1))
+        ]
+        self.assertEqual(tries, [7, 0, 0, 0])
+
+    def test_nothingIsKept(self) -> None:
+        """A queue without open reads and tries is as if there had never been any."""
+        openRead(self.catalog, b"old")
+        self.catalog.settle()
+        self.assertIsNotNone(self.catalog.queues[b"old"].reads)
+        abortRead(self.catalog, b"old")
+        self.catalog.settle()
+        self.assertEqual(dump(self.catalog), "b'old' id 1 next 2 2/1 head 0\nnext id 2")
 
     @settings(deadline=None)
     @given(

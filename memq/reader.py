@@ -1,0 +1,77 @@
+"""Gets with options: a command becomes operations, what they find a reply.
+
+The key stands in the reply as it was asked for, options included, since that is where
+clients look for their answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memq import wire
+from memq.errors import QueueError
+from memq.reading import AbortRead, CloseRead, OpenRead, Peek, Read, Take
+
+if TYPE_CHECKING:
+    from memq.dialect import Read as Command
+    from memq.operations import Operation
+    from memq.protocol import QueueProtocol
+
+
+class Reader:
+    """The reply to one command."""
+
+    __slots__ = ("_command", "_protocol")
+
+    def __init__(self, protocol: QueueProtocol, command: Command) -> None:
+        """Take a command of a connection."""
+        self._protocol = protocol
+        self._command = command
+
+    def run(self) -> None:
+        """Ask for what the command says."""
+        command = self._command
+        session, queue = self._protocol.session, command.queue
+        wait = (command.wait or 0) / 1000
+        if command.abort:
+            self._ask(AbortRead(session, queue))
+            return
+        closing = CloseRead(session, queue) if command.close else None
+        if closing is not None:
+            self._ask(closing)
+            if not command.open:
+                return
+        self._protocol.factory.statistics.getCommands += 1
+        if command.open:
+            self._ask(OpenRead(session, queue, wait, after=closing))
+        elif command.peek:
+            self._ask(Peek(session, queue, wait))
+        else:
+            self._ask(Take(session, queue, wait))
+
+    def _ask(self, operation: Operation) -> None:
+        render = self._renderFound if isinstance(operation, Read) else self._renderEnded
+        self._protocol.session.submit(operation)
+        self._protocol.expect(operation, render)
+
+    def _renderFound(self, read: Read) -> bytes:
+        """Return the block of a message, or how a large one begins."""
+        found = read.result
+        if isinstance(found, QueueError):
+            return self._protocol.renderError(found)
+        if found is None:
+            return wire.END
+        key, withSequence = self._command.key, self._command.withSequence
+        reply = self._protocol.renderValue(key, found, wire.END, withSequence, read)
+        read.seen()
+        return reply
+
+    def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
+        """Return what closing or aborting is answered; nothing if an open follows."""
+        if isinstance(operation, CloseRead):
+            operation.release()
+        if self._command.open:
+            return b""
+        if isinstance(operation.result, QueueError):
+            return self._protocol.renderError(operation.result)
+        return wire.END
