@@ -14,7 +14,8 @@ Everything lies in one transactional environment in HOME/memq/:
 - ``queues``, a BTREE: key = name of the queue, value = its row, see
   :mod:`memq.catalog`.  Names have no byte below 0x21; the keys that begin with
   a zero byte are the store's own: the id counter, tombstones, damaged
-  records set aside, and the row that names the file of the messages.
+  records set aside, how often messages were given back, and the row that names
+  the file of the messages.
 - ``log.*``, Berkeley DB's write-ahead log, and ``safe``, the marker, see
   :mod:`memq.environment`.
 
@@ -28,6 +29,9 @@ transaction as the messages they count.
 The head of a queue is found by a cursor that looks from the lowest sequence
 number that may still be there; that number is a hint kept in memory only.  Within
 a transaction, the next head of the same queue is the cursor's next record.
+
+A message that is read openly stays where it is, and is hidden in memory only, see
+:mod:`memq.reads`.  Who looks from the head on does not meet it.
 
 Delayed messages stand in the table of messages under an id of their own for each queue,
 by the time when they are due (:mod:`memq.delays`), until ``ripen`` moves them.
@@ -71,6 +75,8 @@ from memq.keys import KEY as _KEY
 from memq.keys import NEXT_ID as _NEXT_ID
 from memq.keys import PART as _PART
 from memq.keys import TOMBSTONE as _TOMBSTONE
+from memq.keys import TRIES as _TRIES
+from memq.keys import TRIES_ROW as _TRIES_ROW
 from memq.message import (
     DamagedRecord,
     Message,
@@ -113,6 +119,10 @@ def _lost(queue: Queue) -> StoreError:
         f"queue {queue.name!r} has lost messages: its counts say "
         f"{queue.pushed} set and {queue.taken} taken, but none is there"
     )
+
+
+def _damaged(sequence: int, error: DamagedRecord) -> DamagedMessage:
+    return DamagedMessage(f"message {sequence} of its queue: {error}")
 
 
 class Salvage(Protocol):
@@ -262,6 +272,7 @@ class BDBStore:
     def _load(self) -> None:
         queues: list[Queue] = []
         nextId = 1
+        tries: dict[int, dict[int, int]] = {}
         self._deleted.clear()
         cursor = self._queues.cursor()
         found = cursor.first()
@@ -273,9 +284,12 @@ class BDBStore:
                 (nextId,) = _ID.unpack(value)
             elif key.startswith(_TOMBSTONE):
                 self._deleted[key[len(_TOMBSTONE) :]] = None
+            elif key.startswith(_TRIES):
+                id, sequence = _unpackKey(key[len(_TRIES) :])
+                (tries.setdefault(id, {})[sequence],) = _TRIES_ROW.unpack(value)
             found = cursor.next()
         cursor.close()
-        self._catalog.load(queues, nextId)
+        self._catalog.load(queues, nextId, tries)
         self._delays.clear()
         for queue in queues:
             if queue.rest.delayed:
@@ -563,6 +577,9 @@ class BDBStore:
         entry = self._catalog.forPop(queue)
         if entry is None:
             return messages
+        if entry.reads is not None:
+            most = min(most, entry.ready)
+            return [self._takeHead(entry, isKept=False) for _ in range(most)]
         id = entry.id
         if most > 1:
             most = min(most, entry.pushed - entry.taken)
@@ -592,8 +609,7 @@ class BDBStore:
                 except DamagedRecord as error:
                     size += bodySize(record)
                     self._queues.put(_DAMAGED + key, record, self._transaction)
-                    why = f"message {sequence} of its queue: {error}"
-                    messages.append(DamagedMessage(why))
+                    messages.append(_damaged(sequence, error))
                 cursor.delete()
         except ERRORS as error:
             raise self._environment.error(error) from error
@@ -603,15 +619,75 @@ class BDBStore:
         entry.head = sequence + 1
         return messages
 
+    def _takeHead(self, entry: Queue, isKept: bool) -> Message | QueueError:
+        """Take the head of a queue that may have open reads, or set it aside.
+
+        :param isKept: hide a message that is not damaged, and leave it where it is.
+        """
+        found: Message | QueueError
+        try:
+            key, record = self._findHead(entry)
+            id, sequence = _unpackKey(key)
+            try:
+                found = unpackRecord(id, sequence, record)
+                if isKept:
+                    self._catalog.readsOf(entry).hide(sequence)
+                    return found
+                if found.large is not None:
+                    self._entomb(_packKey(0, found.large.id))
+                entry.bytes -= found.size
+            except DamagedRecord as error:
+                self._catalog.forReturn(entry.name, id)
+                entry.bytes -= bodySize(record)
+                self._queues.put(_DAMAGED + key, record, self._transaction)
+                found = _damaged(sequence, error)
+            self._cursor.delete()
+            self._forgetTries(entry, sequence)
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        entry.taken += 1
+        return found
+
+    def _findHead(self, entry: Queue) -> tuple[bytes, bytes]:
+        """Move the cursor to the head, and what comes next behind it."""
+        if self._cursor is None:
+            self._cursor = self._messages.cursor(self._transaction)
+        returned = self._catalog.readsOf(entry).takeReturned()
+        if returned is not None:
+            self._cursorIn = 0
+            key = _packKey(entry.id, returned)
+            found = self._cursor.set_range(key)
+            if not found or found[0] != key:
+                raise _lost(entry)
+            return found[0], found[1]
+        if self._cursorIn == entry.id:
+            found = self._cursor.next()
+        else:
+            found = self._cursor.set_range(_packKey(entry.id, entry.head))
+        key, record = found or _NOTHING
+        id, sequence = _unpackKey(key)
+        if id != entry.id:
+            raise _lost(entry)
+        self._cursorIn = id
+        entry.head = sequence + 1
+        return key, record
+
+    def _forgetTries(self, entry: Queue, sequence: int) -> None:
+        if self._catalog.readsOf(entry).forgetTries(sequence):
+            key = _TRIES + _packKey(entry.id, sequence)
+            self._queues.delete(key, self._transaction)
+
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
         entry = self._catalog.queues.get(queue)
-        if entry is None or entry.pushed == entry.taken:
+        if entry is None or not entry.ready:
             return None
+        returned = None if entry.reads is None else entry.reads.returned()
+        head = entry.head if returned is None else returned
         try:
             cursor = self._messages.cursor(self._transaction)
             try:
-                found = cursor.set_range(_packKey(entry.id, entry.head))
+                found = cursor.set_range(_packKey(entry.id, head))
             finally:
                 cursor.close()
         except ERRORS as error:
@@ -623,7 +699,7 @@ class BDBStore:
         try:
             return unpackRecord(id, sequence, record)
         except DamagedRecord as error:
-            return DamagedMessage(f"message {sequence} of its queue: {error}")
+            return _damaged(sequence, error)
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""
@@ -642,9 +718,59 @@ class BDBStore:
             raise self._environment.error(error) from error
         entry.taken -= 1
         entry.bytes += message.size
-        entry.head = min(entry.head, message.sequence)
+        self._catalog.giveBack(entry, message.sequence)
         self._cursorIn = 0
         return True
+
+    def openRead(self, queue: bytes) -> Message | QueueError | None:
+        """Hide the head, or set it aside when it is damaged."""
+        entry = self._catalog.forRead(queue)
+        return None if entry is None else self._takeHead(entry, isKept=True)
+
+    def closeRead(self, queue: bytes, message: Message) -> bool:
+        """Take what is hidden."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return False
+        self._catalog.forReturn(queue, entry.id)
+        sequence = message.sequence
+        try:
+            if message.large is not None:
+                self._entomb(_packKey(0, message.large.id))
+            self._messages.delete(_packKey(entry.id, sequence), self._transaction)
+            self._forgetTries(entry, sequence)
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        self._catalog.readsOf(entry).show(sequence)
+        entry.taken += 1
+        entry.bytes -= message.size
+        entry.closed += 1
+        return True
+
+    def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
+        """Show what is hidden."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return False
+        if count:
+            self._countTry(entry, message.sequence)
+        self._catalog.readsOf(entry).show(message.sequence)
+        self._catalog.giveBack(entry, message.sequence)
+        return True
+
+    def _countTry(self, entry: Queue, sequence: int) -> None:
+        self._catalog.forReturn(entry.name, entry.id)
+        tries = self._catalog.readsOf(entry).countTry(sequence)
+        key = _TRIES + _packKey(entry.id, sequence)
+        try:
+            self._queues.put(key, _TRIES_ROW.pack(tries), self._transaction)
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        entry.change(returns=entry.returns + 1)
+
+    def deliveries(self, message: Message) -> int:
+        """Return how often it was given back."""
+        return self._catalog.tries(message)
 
     def setAside(self, message: Message) -> None:
         """Keep the record by itself, and its parts for good."""
@@ -733,17 +859,21 @@ class BDBStore:
     def _removeFirst(self, transaction: Any, limit: int) -> Callable[[], object]:
         """Remove some of what was deleted first; return what to do after the commit."""
         prefix = next(iter(self._deleted))
-        if not self._remove(prefix, limit):
+        if not self._remove(self._messages, prefix, limit):
             return lambda: None
+        if len(prefix) == _ID.size:
+            self._closeCursor()
+            if not self._remove(self._queues, _TRIES + prefix, limit):
+                return lambda: None
         tombstone = _TOMBSTONE + prefix
         # A body whose first part could not be kept has none.
         if self._queues.exists(tombstone, transaction):
             self._queues.delete(tombstone, transaction)
         return lambda: self._deleted.pop(prefix)
 
-    def _remove(self, prefix: bytes, limit: int) -> bool:
+    def _remove(self, table: Any, prefix: bytes, limit: int) -> bool:
         """Remove records whose keys begin so; return whether none is left."""
-        cursor = self._cursor = self._messages.cursor(self._transaction)
+        cursor = self._cursor = table.cursor(self._transaction)
         room = _SWEEP_BYTES
         found = cursor.set_range(prefix)
         while found and found[0].startswith(prefix):

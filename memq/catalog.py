@@ -39,9 +39,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memq.imemq import QueueCount, QueueDetail
 from memq.message import Message
+from memq.reads import AllReads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from memq.reads import Reads
 
 #: The version byte of the rows that this module writes.
 VERSION = 2
@@ -87,9 +90,12 @@ _NO_REST = Rest()
 class Queue:
     """One queue's row, and where its first message is to be looked for.
 
-    :ivar head: no message of the queue has a lower sequence number.
+    :ivar head: no message of the queue has a lower sequence number, but for those that
+        its reads know of.
     :ivar bytes: of the bodies of all messages that were pushed and not taken.
+    :ivar closed: messages ever taken by an open read; they count as taken, too.
     :ivar rest: what seldom changes.
+    :ivar reads: its open reads and what came of earlier ones; None when nothing is.
     """
 
     __slots__ = (
@@ -101,6 +107,7 @@ class Queue:
         "name",
         "nextSequence",
         "pushed",
+        "reads",
         "rest",
         "taken",
     )
@@ -129,6 +136,22 @@ class Queue:
         self.rest = rest
         self.lastUsed = 0
         self.head = 0
+        self.reads: Reads | None = None
+
+    @property
+    def openReads(self) -> int:
+        """Return how many messages are read openly; they are not taken yet."""
+        return 0 if self.reads is None else len(self.reads.hidden)
+
+    @property
+    def ready(self) -> int:
+        """Return how many messages a pop would find."""
+        return self.pushed - self.taken - self.openReads
+
+    @property
+    def returns(self) -> int:
+        """Return how often messages were given back and that was counted."""
+        return self.rest.returns
 
     def change(self, **fields: int) -> None:
         """Give fields of ``rest`` other values."""
@@ -147,9 +170,9 @@ class Queue:
         rest = self.rest
         return QueueDetail(
             name=self.name,
-            items=self.pushed - self.taken,
+            items=self.ready,
             bytes=self.bytes,
-            open=0,
+            open=self.openReads,
             delayed=rest.delayed,
             pushed=self.pushed,
             taken=self.taken,
@@ -210,12 +233,23 @@ class Catalog:
         self.nextId = 1
         self._nextIdBefore = 1
         self._before: dict[bytes, _Before] = {}
+        self._reads = AllReads()
 
-    def load(self, queues: list[Queue], nextId: int) -> None:
-        """Start with the rows of a store and its persisted id counter."""
+    def load(
+        self,
+        queues: list[Queue],
+        nextId: int,
+        tries: dict[int, dict[int, int]] | None = None,
+    ) -> None:
+        """Start with the rows of a store and its persisted id counter.
+
+        :param tries: how often messages were given back, by id of their queue and
+            sequence number.
+        """
         self.queues = {queue.name: queue for queue in queues}
         self.nextId = self._nextIdBefore = nextId
         self._before.clear()
+        self._reads.load(queues, tries or {})
 
     def forPush(self, name: bytes) -> Queue:
         """Return a queue that is about to change, made if there is none."""
@@ -267,13 +301,42 @@ class Catalog:
         self.queues[queue.name] = queue
 
     def forPop(self, name: bytes) -> Queue | None:
-        """Return a queue that is about to change, None if it has no messages."""
+        """Return a queue that is about to change, None if it has none to be taken."""
         queue = self.queues.get(name)
         if queue is None or queue.pushed == queue.taken:
+            return None
+        if queue.reads is not None and not queue.ready:
             return None
         if name not in self._before:
             self._remember(queue)
         return queue
+
+    def forRead(self, name: bytes) -> Queue | None:
+        """Return a queue whose row stays as it is, None if it has none to be taken."""
+        queue = self.queues.get(name)
+        return queue if queue is not None and queue.ready else None
+
+    def readBy(self, name: bytes, message: Message) -> Queue | None:
+        """Return the queue in which a message is read openly, None if it is not."""
+        queue = self.queues.get(name)
+        if queue is None or queue.id != message.queueId or queue.reads is None:
+            return None
+        return queue if message.sequence in queue.reads.hidden else None
+
+    def readsOf(self, queue: Queue) -> Reads:
+        """Return the reads of a queue, which may change, as may its head."""
+        return self._reads.touch(queue, queue.name in self._before)
+
+    def tries(self, message: Message) -> int:
+        """Return how often a message was given back, and that was counted."""
+        return self._reads.tries(message)
+
+    def giveBack(self, queue: Queue, sequence: int) -> None:
+        """Let a store find a message that was behind the head before."""
+        if queue.reads is None:
+            queue.head = min(queue.head, sequence)
+        elif sequence < queue.head:
+            self.readsOf(queue).giveBack(sequence)
 
     def forReturn(self, name: bytes, id: int) -> Queue | None:
         """Return the queue that a message came from, None if that is gone."""
@@ -290,6 +353,8 @@ class Catalog:
         if queue is not None:
             if name not in self._before:
                 self._remember(queue)
+            if queue.reads is not None:
+                self.readsOf(queue)
             del self.queues[name]
         return queue
 
@@ -304,9 +369,10 @@ class Catalog:
             return None
         if name not in self._before:
             self._remember(queue)
-        rest = queue.rest._replace(delayId=0, delayed=0)
+        if queue.reads is not None:
+            self.readsOf(queue)
         heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
-        heir.rest = rest
+        heir.rest = queue.rest._replace(delayId=0, delayed=0)
         heir.closed = queue.closed
         heir.lastUsed = queue.lastUsed
         self.queues[name] = heir
@@ -345,6 +411,7 @@ class Catalog:
         """Forget what was before: the transaction is committed."""
         self._before.clear()
         self._nextIdBefore = self.nextId
+        self._reads.settle(self.queues)
 
     def rollBack(self) -> None:
         """Put every queue back as it was before the transaction."""
@@ -366,6 +433,7 @@ class Catalog:
             self.queues[name] = queue
         self.nextId = self._nextIdBefore
         self._before.clear()
+        self._reads.rollBack(self.queues)
 
     def counts(self) -> list[QueueCount]:
         """Return every queue's counts, sorted by name."""

@@ -32,7 +32,8 @@ class QueueCount(NamedTuple):
 
     :ivar name: the name, as it was first pushed to.
     :ivar pushed: messages ever pushed.
-    :ivar taken: messages ever taken; the difference is the depth.
+    :ivar taken: messages ever taken; the difference is the depth, with what is read
+        openly.
     """
 
     name: bytes
@@ -243,8 +244,45 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
+    def openRead(queue: bytes) -> Message | QueueError | None:
+        """Hide the message at the head of a queue from everyone else, and return it.
+
+        That is in memory only: it stays where it is, and is there for all again after
+        the end of the process.  It still counts as not taken.
+
+        :return: as for ``pop``; a head that was damaged is set aside and not hidden.  A
+            body in parts is readable, until the queue is deleted or emptied.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def closeRead(queue: bytes, message: Message) -> bool:
+        """Take a message for good that is read openly.
+
+        What is said of the body in parts of one that was popped holds then.
+
+        :return: False when it is not hidden, or when the queue was deleted or emptied
+            meanwhile; the message then shares the fate of the others, and there is
+            nothing to release.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def abortRead(queue: bytes, message: Message, count: bool) -> bool:
+        """Return a message that is read openly to its old place, for all to be seen.
+
+        :param count: whether ``deliveries`` goes up by one, durably.
+        :return: as for ``closeRead``.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def deliveries(message: Message) -> int:
+        """Return how often a message in a queue was given back and that was counted.
+
+        Needs no transaction.  Once it is taken, that is forgotten, even if ``putBack``
+        follows.
+        """
+
     def setAside(message: Message) -> None:
-        """Keep a message that was popped and has a damaged part, but in no queue.
+        """Keep a message in no queue that was popped or closed, with a damaged part.
 
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
@@ -262,7 +300,7 @@ class IQueueStore(Interface):
         """Discard all messages of a queue, at once; they count as taken.
 
         Those that are delayed are discarded as well, and were never pushed.  What was
-        taken before cannot be put back any more.
+        taken before cannot be put back any more, nor can what is read openly.
 
         :return: how many there were.
         :raise memq.errors.StoreError: the transaction has to be aborted.

@@ -95,6 +95,11 @@ class JoinedTable:
         record: bytes | None = self._new.get(key)
         return self._old.get(key) if record is None else record
 
+    def delete(self, key: bytes, transaction: Any) -> None:
+        """Delete a record, in whichever table it is."""
+        isNew = self._new.exists(key, transaction)
+        (self._new if isNew else self._old).delete(key, transaction)
+
     def cursor(self, transaction: Any) -> JoinedCursor:
         """Return a cursor over both."""
         return JoinedCursor(

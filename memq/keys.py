@@ -13,7 +13,11 @@ ID = Struct(">I")
 PART = Struct(">IQI")
 
 #: In the table of queues: the id that the next queue gets; what the keys of tombstones
-#: and of damaged records begin with.
+#: and of damaged records begin with, and those that say how often a message that is
+#: in its queue was given back: then id and sequence number, as in its own key.
 NEXT_ID = b"\0next-id"
 TOMBSTONE = b"\0deleted"
 DAMAGED = b"\0damaged"
+TRIES = b"\0tries"
+#: How often it was.
+TRIES_ROW = Struct(">I")
