@@ -55,8 +55,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from memq.binding import ERRORS, db
-from memq.catalog import UNCOUNTED, Catalog, DamagedRow, Queue, unpackQueue
-from memq.delays import Delays, firstAt, freeNumber, highestUnder, lastAt
+from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
+from memq.delays import Delays, freeNumber, highestUnder, lastAt
 from memq.environment import Environment
 from memq.errors import (
     DamagedHome,
@@ -244,8 +244,10 @@ class BDBStore:
     def _upgrade(self) -> None:
         """Bring what an older memq wrote up to this one's format."""
         queues = self._catalog.queues
-        old = [name for name, queue in queues.items() if queue.bytes == UNCOUNTED]
+        old = [name for name, queue in queues.items() if not queue.lastUsed]
         countUncounted(self._messages, queues.values(), self._say)
+        for name in old:
+            queues[name].use(int(time()))
         if not self._home.isNew and self._home.format < FORMAT:
             self._home.writeVersion()
         # Without room for that, they are counted again at the next start.
@@ -521,12 +523,13 @@ class BDBStore:
         rest = entry.rest
         last = min(last, self._delays.first())
         found = cursor.set_range(_packKey(rest.delayId, sequence))
-        count = 0
+        count = left = 0
         while found and found[0].startswith(_ID.pack(rest.delayId)):
             key, record = found
             _, sequence = _unpackKey(key)
             if sequence > last or count == most:
                 self._delays.add(entry, sequence)
+                left = rest.delayed - count
                 break
             cursor.delete()
             key = _packKey(entry.id, entry.nextSequence)
@@ -536,7 +539,7 @@ class BDBStore:
             entry.bytes += bodySize(record)
             count += 1
             found = cursor.next()
-        entry.change(delayed=rest.delayed - count)
+        entry.change(delayed=left)
         return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:

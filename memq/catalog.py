@@ -26,8 +26,8 @@ A row, as it stands on disk (big-endian):
     89      1     what is paused: 1 reads, 2 writes, 3 both
     90      8     time of its last use, seconds since 1970-01-01 UTC, up to USED late
 
-One of version 1 ends before the bytes.  This version is still read; the store then
-counts the bytes (:mod:`memq.upgrade`).
+One of version 1 ends before the bytes.  It is still read; the store then counts the
+bytes (:mod:`memq.upgrade`), and its last use is now.
 
 This module does no I/O.
 """
@@ -282,8 +282,7 @@ class Catalog:
         Its numbers go on where those of a queue of that name are.
         """
         there = self.queues.get(name)
-        queue = Queue(name, self.newId(), there.nextSequence if there else 0)
-        return queue
+        return Queue(name, self.newId(), there.nextSequence if there else 0)
 
     def newId(self) -> int:
         """Return an id that nothing has yet."""
@@ -494,5 +493,7 @@ class Catalog:
 
     def stored(self) -> int:
         """Return how many messages there are, those that are delayed as well."""
-        delayed = sum(queue.rest.delayed for queue in self.queues.values())
-        return self.waiting() + delayed
+        return sum(
+            queue.pushed - queue.taken + queue.rest.delayed
+            for queue in self.queues.values()
+        )

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
+from memq.catalog import UNCOUNTED, Catalog, DamagedRow, Queue, Rest, unpackQueue
 from memq.imemq import QueueCount
 
 #: A row of version 1: id 5, next sequence 9, 8 pushed, 3 taken.
@@ -14,12 +14,26 @@ VERSION_1 = bytes.fromhex(
     "01 00000005 0000000000000009 0000000000000008 0000000000000003"
 )
 
+#: One of version 2: the same, 600 bytes, 2 closed, 3 expired, 4 discarded, 5 returns, id
+#: 6 for 7 delayed ones, 8 at most, writes paused, used on 2026-01-02 03:04:05 UTC.
+VERSION_2 = bytes.fromhex(
+    "02 00000005 0000000000000009 0000000000000008 0000000000000003"
+    "0000000000000258 0000000000000002 0000000000000003 0000000000000004"
+    "0000000000000005 00000006 0000000000000007 0000000000000008 02"
+    "0000000069573575"
+)
+
+
+def _told(rest: Rest) -> str:
+    return f" {tuple(rest)}" if any(rest) else ""
+
 
 def dump(catalog: Catalog) -> str:
     """Return all queues of a catalog, and its next id, as text."""
     lines = [
         f"{name!r} id {queue.id} next {queue.nextSequence} "
         f"{queue.pushed}/{queue.taken} head {queue.head}"
+        f"{queue.bytes or ''}{_told(queue.rest)}{queue.closed or ''}"
         for name, queue in sorted(catalog.queues.items())
     ]
     return "\n".join([*lines, f"next id {catalog.nextId}"])
@@ -30,6 +44,7 @@ def push(catalog: Catalog, name: bytes) -> None:
     queue = catalog.forPush(name)
     queue.nextSequence += 1
     queue.pushed += 1
+    queue.bytes += 3
 
 
 def pop(catalog: Catalog, name: bytes) -> None:
@@ -53,26 +68,82 @@ def bring(catalog: Catalog, name: bytes) -> None:
     catalog.show(catalog.newQueue(name))
 
 
-ACTIONS = (push, pop, putBack, Catalog.remove, Catalog.empty, bring)
+def delay(catalog: Catalog, name: bytes) -> None:
+    """Count a delayed message, as a store does."""
+    queue = catalog.forDelay(name)
+    queue.change(delayed=queue.rest.delayed + 1)
+
+
+def close(catalog: Catalog, name: bytes) -> None:
+    """Count an open read that is closed."""
+    queue = catalog.forChange(name)
+    if queue is not None:
+        queue.closed += 1
+
+
+def limit(catalog: Catalog, name: bytes) -> None:
+    """Make a queue with a limit."""
+    catalog.setLimit(name, 5)
+
+
+def pause(catalog: Catalog, name: bytes) -> None:
+    """Pause a queue."""
+    catalog.setPaused(name, 3)
+
+
+def expire(catalog: Catalog, name: bytes) -> None:
+    """Count messages that expired, and some that were discarded."""
+    catalog.countExpired(name, 1)
+    catalog.countDiscarded(name, 2)
+
+
+ACTIONS = (
+    *(push, pop, putBack, Catalog.remove, Catalog.empty, bring),
+    *(delay, close, limit, pause, expire),
+)
 
 
 class RowTests(SynchronousTestCase):
     """The row's layout."""
 
     def test_layout(self) -> None:
-        """A row of version 1 is what it was when it was first written."""
-        self.assertEqual(Queue(b"q", 5, 9, 8, 3).pack(), VERSION_1)
+        """A row of version 2 is what it was when it was first written."""
+        queue = Queue(b"q", 5, 9, 8, 3, 600, Rest(3, 4, 5, 6, 7, 8, 2))
+        queue.closed = 2
+        queue.lastUsed = 0x69573575
+        self.assertEqual(queue.pack(), VERSION_2)
+        again = unpackQueue(b"q", VERSION_2)
+        self.assertEqual(again.detail(0), queue.detail(0))
+        self.assertEqual((again.id, again.nextSequence, again.rest.delayId), (5, 9, 6))
+        self.assertEqual(again.pack(), VERSION_2)
+
+    def test_version1(self) -> None:
+        """A row of version 1 is read; it does not tell the bytes."""
         queue = unpackQueue(b"q", VERSION_1)
         self.assertEqual(
             (queue.name, queue.id, queue.nextSequence, queue.pushed, queue.taken),
             (b"q", 5, 9, 8, 3),
         )
+        self.assertEqual((queue.bytes, queue.lastUsed), (UNCOUNTED, 0))
+        empty = unpackQueue(b"q", VERSION_1[:-1] + b"\x08")
+        self.assertEqual(empty.bytes, 0)
 
     def test_damaged(self) -> None:
         """A row of another size or version is damaged, and its queue named."""
-        for row in (b"", VERSION_1[:-1], VERSION_1 + b"x", b"\x02" + VERSION_1[1:]):
-            error = self.assertRaises(DamagedRow, unpackQueue, b"q", row)
-            self.assertIn("b'q'", str(error))
+        for row in (VERSION_1, VERSION_2):
+            for bad in (row[:-1], row + b"x", b"\x03" + row[1:]):
+                error = self.assertRaises(DamagedRow, unpackQueue, b"q", bad)
+                self.assertIn("b'q'", str(error))
+        self.assertRaises(DamagedRow, unpackQueue, b"q", b"")
+
+    def test_use(self) -> None:
+        """The last use is noted once a minute, and when the clock was put back."""
+        queue = Queue(b"q", 1)
+        noted = []
+        for now in (1000, 1059, 1060, 1061, 1000, 1001):
+            queue.use(now)
+            noted.append(queue.lastUsed)
+        self.assertEqual(noted, [1000, 1000, 1060, 1060, 1000, 1000])
 
 
 class CatalogTests(SynchronousTestCase):
@@ -119,7 +190,7 @@ class CatalogTests(SynchronousTestCase):
         push(self.catalog, b"new")
         self.catalog.remove(b"old")
         changes = {
-            name: queue and queue.pushed for name, queue in self.catalog.changes()
+            name: queue and queue.pushed for name, queue in self.catalog.changes(0)
         }
         self.assertEqual(changes, {b"new": 2, b"old": None})
         self.assertTrue(self.catalog.newIds)
@@ -129,7 +200,7 @@ class CatalogTests(SynchronousTestCase):
         push(self.catalog, b"new")
         self.catalog.settle()
         after = dump(self.catalog)
-        self.assertEqual(list(self.catalog.changes()), [])
+        self.assertEqual(list(self.catalog.changes(0)), [])
         self.assertFalse(self.catalog.newIds)
         self.catalog.rollBack()
         self.assertEqual(dump(self.catalog), after)
@@ -167,3 +238,8 @@ class CatalogTests(SynchronousTestCase):
                 action(self.catalog, name)  # type: ignore[operator]
             self.catalog.settle()
             self.assertEqual(dump(self.catalog), after)
+
+    def test_stored(self) -> None:
+        """What is delayed is stored, and does not wait."""
+        delay(self.catalog, b"old")
+        self.assertEqual((self.catalog.waiting(), self.catalog.stored()), (1, 2))
