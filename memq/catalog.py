@@ -300,7 +300,7 @@ class Catalog:
         self.queues[queue.name] = queue
 
     def forPop(self, name: bytes) -> Queue | None:
-        """Return a queue that is about to change, None if it has none to be taken."""
+        """Return a queue that is about to change, None if it has nothing to take."""
         queue = self.queues.get(name)
         if queue is None or queue.pushed == queue.taken:
             return None
@@ -311,9 +311,15 @@ class Catalog:
         return queue
 
     def forRead(self, name: bytes) -> Queue | None:
-        """Return a queue whose row stays as it is, None if it has none to be taken."""
+        """Return a queue whose head and reads are about to change, None as above.
+
+        Its row is not: who changes that as well asks for it by :meth:`forReturn`.
+        """
         queue = self.queues.get(name)
-        return queue if queue is not None and queue.ready else None
+        if queue is None or not queue.ready:
+            return None
+        self.readsOf(queue)
+        return queue
 
     def readBy(self, name: bytes, message: Message) -> Queue | None:
         """Return the queue in which a message is read openly, None if it is not."""

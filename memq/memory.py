@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from memq.catalog import Catalog
 from memq.delays import Delays, freeNumber, lastAt
+from memq.errors import DamagedMessage
 from memq.imemq import IQueueStore, QueueCount, QueueDetail
 from memq.message import Message
 
@@ -173,7 +174,10 @@ class MemoryStore:
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
-        return self._bodies[body][number]
+        parts = self._bodies.get(body, [])
+        if number >= len(parts):
+            raise DamagedMessage(f"part {number} of a large body is not there")
+        return parts[number]
 
     def release(self, body: int) -> None:
         """Forget the parts."""

@@ -58,12 +58,6 @@ def _largeOf(key: bytes, value: bytes) -> LargeBody | None:
         return None
 
 
-def _isTries(key: bytes, value: bytes) -> bool:
-    """Return whether a row says how often a message was given back."""
-    size = len(TRIES) + KEY.size
-    return key.startswith(TRIES) and len(key) == size and len(value) == TRIES_ROW.size
-
-
 class Rebuild:
     """New tables in an environment.
 
@@ -82,7 +76,7 @@ class Rebuild:
         self._byId: dict[int, Queue] = {}
         self._byDelayId: dict[int, Queue] = {}
         self._nextId = 1
-        #: The rows that are kept as they are: damaged records, tombstones and how
+        #: The rows that are kept as they are: damaged records, tombstones, and how
         #: often messages were given back.
         self._others: dict[bytes, bytes] = {}
         self._large: dict[bytes, LargeBody] = {}
@@ -112,7 +106,7 @@ class Rebuild:
         for key, row in rows:
             if key == NEXT_ID and len(row.value) == ID.size:
                 (self._nextId,) = ID.unpack(row.value)
-            elif key.startswith((TOMBSTONE, DAMAGED)) or _isTries(key, row.value):
+            elif key.startswith((TOMBSTONE, DAMAGED, TRIES)):
                 self._others[key] = row.value
             elif key[:1] > b"\0":
                 self._addQueue(key, row)
@@ -213,7 +207,7 @@ class Rebuild:
             self._fit(queue)
             self._queues.put(queue.name, queue.pack(), transaction)
         self._tidyTombstones()
-        self._tidyTries()
+        self._tidyTries(transaction)
         for key, value in self._others.items():
             self._queues.put(key, value, transaction)
         ids = [*self._byId, *self._byDelayId, *self._buried(), self._nextId - 1]
@@ -321,8 +315,9 @@ class Rebuild:
         for body in self._parts.keys() - used:
             self._others.setdefault(TOMBSTONE + KEY.pack(0, body), b"")
 
-    def _tidyTries(self) -> None:
-        """Let no row say how often a message was given back that is not there."""
+    def _tidyTries(self, transaction: Any) -> None:
+        """Forget how often messages were given back that are not there."""
         for key in [key for key in self._others if key.startswith(TRIES)]:
-            if not self._messages.exists(key.removeprefix(TRIES)):
+            isThere = self._messages.exists(key.removeprefix(TRIES), transaction)
+            if not isThere or len(self._others[key]) != TRIES_ROW.size:
                 del self._others[key]

@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from memq.errors import DamagedMessage
 from memq.imemq import IQueueStore
 from memq.message import LargeBody
 
@@ -322,6 +323,255 @@ class StoreContract:
         self.assertFalse(self.transact(lambda: self.store.putBack(b"q", message)))
         self.assertEqual(self.bodies(b"q"), [b"new"])
 
+    def openRead(self, queue: bytes) -> Any:
+        """Hide the head of a queue in a transaction of its own."""
+        return self.transact(lambda: self.store.openRead(queue))
+
+    def closeRead(self, queue: bytes, message: Message) -> Any:
+        """Take what is hidden in a transaction of its own."""
+        return self.transact(lambda: self.store.closeRead(queue, message))
+
+    def abortRead(self, queue: bytes, message: Message, count: bool = False) -> Any:
+        """Give back what is hidden in a transaction of its own."""
+        return self.transact(lambda: self.store.abortRead(queue, message, count))
+
+    def test_openRead(self: Any) -> None:
+        """What is read openly is hidden from all others, and not taken."""
+        self.push(b"q", b"0", b"1", b"2")
+        self.assertEqual(self.openRead(b"q").body, b"0")
+        self.assertEqual(self.transact(lambda: self.store.peek(b"q")).body, b"1")
+        self.assertEqual(self.openRead(b"q").body, b"1")
+        self.assertEqual(dump(self.store), "q 3/0\n  2 0 b'2'")
+        self.assertEqual(self.store.status()["messages"], 3)
+        self.assertEqual(self.bodies(b"q"), [b"2"])
+        for look in (self.store.peek, self.store.openRead, self.store.pop):
+            self.assertIsNone(self.transact(partial(look, b"q")))
+        self.assertEqual(self.transact(lambda: self.store.popAll(b"q", 5)), [])
+
+    def test_openReadOfNothing(self: Any) -> None:
+        """There is nothing to read in a queue that is empty, or is not there."""
+        self.push(b"q", b"x")
+        self.pop(b"q")
+        self.assertIsNone(self.openRead(b"q"))
+        self.assertIsNone(self.openRead(b"other"))
+        self.assertEqual(dump(self.store), "q 1/1")
+
+    def test_closeRead(self: Any) -> None:
+        """A read that is closed has taken its message, once."""
+        self.push(b"q", b"0", b"1")
+        message = self.openRead(b"q")
+        self.assertTrue(self.closeRead(b"q", message))
+        self.assertFalse(self.closeRead(b"q", message))
+        self.assertFalse(self.abortRead(b"q", message))
+        self.assertEqual(dump(self.store), "q 2/1\n  1 0 b'1'")
+
+    def test_closeWhatIsNotOpen(self: Any) -> None:
+        """What is not hidden can be neither closed nor given back."""
+        self.push(b"q", b"0", b"1")
+        message = self.transact(lambda: self.store.peek(b"q"))
+        for queue in (b"q", b"other"):
+            self.assertFalse(self.closeRead(queue, message))
+            self.assertFalse(self.abortRead(queue, message))
+        self.assertEqual(self.bodies(b"q"), [b"0", b"1"])
+
+    def test_abortRead(self: Any) -> None:
+        """What is given back stands in its old place, before what came later."""
+        self.push(b"q", b"0", b"1", b"2", b"3")
+        reads = [self.openRead(b"q") for _ in range(3)]
+        self.assertTrue(self.abortRead(b"q", reads[2]))
+        self.assertEqual(self.transact(lambda: self.store.peek(b"q")).body, b"2")
+        self.assertTrue(self.abortRead(b"q", reads[0]))
+        self.assertFalse(self.abortRead(b"q", reads[0]))
+        self.assertEqual(self.transact(lambda: self.store.peek(b"q")).body, b"0")
+        self.assertEqual(dump(self.store), "q 4/0\n  0 0 b'0'\n  2 0 b'2'\n  3 0 b'3'")
+        again = self.openRead(b"q")
+        self.assertEqual(again, reads[0])
+        self.assertTrue(self.abortRead(b"q", reads[1]))
+        self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3"])
+        self.assertTrue(self.abortRead(b"q", again))
+        self.assertEqual(self.bodies(b"q"), [b"0"])
+
+    def test_runsBesideReads(self: Any) -> None:
+        """A run takes what was given back first, then the rest, and no hidden one."""
+        self.push(b"q", *[b"%d" % n for n in range(8)])
+        reads = [self.openRead(b"q") for _ in range(5)]
+        for number in (3, 0, 2):
+            self.abortRead(b"q", reads[number])
+        taken = self.transact(lambda: self.store.popAll(b"q", 5))
+        self.assertEqual([m.sequence for m in taken], [0, 2, 3, 5, 6])
+        taken = self.transact(lambda: self.store.popAll(b"q", 5))
+        self.assertEqual([m.sequence for m in taken], [7])
+        self.assertEqual(dump(self.store), "q 8/6")
+
+    def test_runsBesideReadsAtOnce(self: Any) -> None:
+        """So within one transaction, whatever comes between."""
+        store = self.store
+        self.push(b"q", *[b"%d" % n for n in range(8)])
+        store.begin()
+        first = store.pop(b"q")
+        reads = [store.openRead(b"q") for _ in range(3)]
+        store.push(b"r", 0, b"r")
+        self.assertEqual(store.pop(b"r").body, b"r")
+        self.assertTrue(store.closeRead(b"q", reads[0]))
+        self.assertTrue(store.abortRead(b"q", reads[2], False))
+        taken = store.popAll(b"q", 2)
+        self.assertTrue(store.putBack(b"q", first))
+        self.assertTrue(store.abortRead(b"q", reads[1], False))
+        taken += store.popAll(b"q", 9)
+        store.commit()
+        sequences = [message.sequence for message in taken]
+        self.assertEqual(sequences, [3, 4, 0, 2, 5, 6, 7])
+        self.assertEqual(dump(store), "q 8/8\nr 1/1")
+
+    def test_putBackBesideReads(self: Any) -> None:
+        """What was popped goes back to its old place beside what is hidden."""
+        self.push(b"q", *[b"%d" % n for n in range(5)])
+        taken = [self.pop(b"q"), self.openRead(b"q"), self.pop(b"q")]
+        for message in (taken[2], taken[0]):
+            self.transact(partial(self.store.putBack, b"q", message))
+        self.assertEqual(self.bodies(b"q"), [b"0", b"2", b"3", b"4"])
+        self.assertTrue(self.abortRead(b"q", taken[1]))
+        self.assertEqual(self.bodies(b"q"), [b"1"])
+
+    def test_putBackBeforeTheHead(self: Any) -> None:
+        """So it does when what is hidden came before it."""
+        self.push(b"q", b"0", b"1", b"2")
+        taken = [self.pop(b"q"), self.pop(b"q")]
+        self.transact(lambda: self.store.putBack(b"q", taken[0]))
+        read = self.openRead(b"q")
+        self.assertEqual(read.sequence, 0)
+        self.transact(lambda: self.store.putBack(b"q", taken[1]))
+        self.assertEqual(self.bodies(b"q"), [b"1", b"2"])
+        self.assertTrue(self.closeRead(b"q", read))
+
+    def test_deliveries(self: Any) -> None:
+        """Givings back that count are counted as long as the message is there."""
+        self.push(b"q", b"0", b"1")
+        for isCounted in (True, False, True):
+            message = self.openRead(b"q")
+            self.abortRead(b"q", message, isCounted)
+        self.assertEqual(self.store.deliveries(message), 2)
+        other = self.openRead(b"q")
+        self.assertEqual(self.store.deliveries(other), 2)
+        self.assertEqual(self.store.deliveries(self.openRead(b"q")), 0)
+        self.closeRead(b"q", other)
+        self.assertEqual(self.store.deliveries(other), 0)
+
+    def test_deliveriesForgotten(self: Any) -> None:
+        """A pop forgets them, and so does a new queue of that name."""
+        self.push(b"q", b"0", b"1")
+        for _ in range(2):
+            self.abortRead(b"q", self.openRead(b"q"), True)
+            message = self.pop(b"q")
+            self.assertEqual(self.store.deliveries(message), 0)
+        self.push(b"q", b"2")
+        message = self.openRead(b"q")
+        self.abortRead(b"q", message, True)
+        self.transact(lambda: self.store.empty(b"q"))
+        self.assertEqual(self.store.deliveries(message), 0)
+
+    def test_readsUndone(self: Any) -> None:
+        """What is undone of open reads is as if it had never been."""
+        store = self.store
+        self.push(b"q", *[b"%d" % n for n in range(6)])
+        reads = [self.openRead(b"q") for _ in range(3)]
+        self.abortRead(b"q", reads[1], True)
+        before = dump(store)
+        for delete in (store.delete, store.empty):
+            store.begin()
+            store.pop(b"q")
+            store.openRead(b"q")
+            store.closeRead(b"q", reads[0])
+            store.abortRead(b"q", reads[2], True)
+            store.pop(b"q")
+            store.push(b"new", 0, b"x")
+            store.abortRead(b"new", store.openRead(b"new"), True)
+            store.openRead(b"new")
+            delete(b"q")
+            store.abort()
+            self.assertEqual(dump(store), before)
+            self.assertFalse(store.isUnswept())
+            self.assertEqual([store.deliveries(m) for m in reads], [0, 1, 0])
+        self.assertTrue(self.closeRead(b"q", reads[0]))
+        self.assertTrue(self.abortRead(b"q", reads[2]))
+        self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3", b"4", b"5"])
+        self.assertEqual(dump(store), "q 6/6")
+
+    def test_openReadUndone(self: Any) -> None:
+        """A read that is undone has hidden nothing."""
+        self.push(b"q", b"0", b"1")
+        self.store.begin()
+        message = self.store.openRead(b"q")
+        self.store.abort()
+        self.assertFalse(self.closeRead(b"q", message))
+        self.assertEqual(self.bodies(b"q"), [b"0", b"1"])
+
+    def test_readsOfWhatIsGone(self: Any) -> None:
+        """What is hidden goes with its queue, when that is deleted or emptied."""
+        for remove in (self.store.delete, self.store.empty):
+            self.push(b"q", b"old", b"other")
+            reads = [self.openRead(b"q"), self.openRead(b"q")]
+            self.abortRead(b"q", reads[0], True)
+            reads[0] = self.openRead(b"q")
+            self.transact(partial(remove, b"q"))
+            self.push(b"q", b"new")
+            self.assertFalse(self.closeRead(b"q", reads[0]))
+            self.assertFalse(self.abortRead(b"q", reads[1], True))
+            self.sweepAll()
+            self.assertEqual(self.bodies(b"q"), [b"new"])
+
+    def test_readParts(self: Any) -> None:
+        """A body in parts is readable while its message is read, and afterwards."""
+        large = self.pushLarge(b"q", b"one", b"two")
+        message = self.openRead(b"q")
+        self.assertEqual(message.large, large)
+        self.assertEqual(self.store.part(large.id, 0), b"one")
+        self.abortRead(b"q", message, True)
+        self.sweepAll()
+        self.assertEqual(self.openRead(b"q"), message)
+        self.assertEqual(self.store.part(large.id, 1), b"two")
+        self.closeRead(b"q", message)
+        self.assertEqual(self.store.part(large.id, 1), b"two")
+        self.store.release(large.id)
+        self.sweepAll()
+        self.assertRaises(DamagedMessage, self.store.part, large.id, 0)
+
+    def test_popPartsBesideReads(self: Any) -> None:
+        """A body in parts that is taken beside an open read is released like others."""
+        self.push(b"q", b"small")
+        large = self.pushLarge(b"q", b"one")
+        self.openRead(b"q")
+        self.assertEqual(self.pop(b"q").large, large)
+        self.assertEqual(self.store.part(large.id, 0), b"one")
+        self.store.release(large.id)
+        self.sweepAll()
+        self.assertRaises(DamagedMessage, self.store.part, large.id, 0)
+
+    def test_readPartsOfWhatIsGone(self: Any) -> None:
+        """A body in parts goes with its queue, even while it is read."""
+        large = self.pushLarge(b"q", b"one", b"two")
+        message = self.openRead(b"q")
+        self.transact(lambda: self.store.delete(b"q"))
+        self.sweepAll()
+        self.assertRaises(DamagedMessage, self.store.part, large.id, 1)
+        self.assertFalse(self.closeRead(b"q", message))
+        self.store.release(large.id)
+        self.sweepAll()
+        self.assertEqual(dump(self.store), "")
+
+    def test_setAsideWhatWasRead(self: Any) -> None:
+        """A message with a damaged part can be closed and kept out of the way."""
+        self.pushLarge(b"q", b"one")
+        message = self.openRead(b"q")
+
+        def setAside() -> None:
+            self.store.closeRead(b"q", message)
+            self.store.setAside(message)
+
+        self.transact(setAside)
+        self.sweepAll()
+        self.assertEqual(dump(self.store), "q 1/1")
+
     def test_delete(self: Any) -> None:
         """A deleted queue is gone at once; a push makes a new one."""
         self.push(b"q", b"1", b"2")
@@ -477,14 +727,24 @@ class Shelf:
     pushed: int = 0
     taken: int = 0
     messages: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    hidden: dict[int, tuple[int, bytes]] = field(default_factory=dict)
+    tries: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
 class Model:
-    """What a store should hold, and what was taken from which epoch of it."""
+    """What a store should hold, and what was taken or read from which epoch of it."""
 
     shelves: dict[bytes, Shelf] = field(default_factory=dict)
     taken: list[tuple[bytes, int, Message]] = field(default_factory=list)
+    read: list[tuple[bytes, int, Message]] = field(default_factory=list)
+
+    def restart(self) -> None:
+        """Show what is hidden."""
+        self.read.clear()
+        for shelf in self.shelves.values():
+            shelf.messages.update(shelf.hidden)
+            shelf.hidden.clear()
 
     def dump(self) -> str:
         """Return what :func:`dump` should say of the store."""
@@ -551,7 +811,59 @@ class StoreMachine(RuleBasedStateMachine):
         assert message.sequence == head
         assert (message.flags, message.body) == shelf.messages.pop(head)
         shelf.taken += 1
+        shelf.tries.pop(head, None)
         self.now.taken.append((queue, shelf.epoch, message))
+
+    @rule(queue=queues)
+    def openRead(self, queue: bytes) -> None:
+        """Hide the head."""
+        self.begin()
+        seen = self.store.peek(queue)
+        message = self.store.openRead(queue)
+        assert seen == message
+        shelf = self.now.shelves.get(queue)
+        if shelf is None or not shelf.messages:
+            assert message is None
+            return
+        head = min(shelf.messages)
+        assert message.sequence == head
+        shelf.hidden[head] = shelf.messages.pop(head)
+        assert (message.flags, message.body) == shelf.hidden[head]
+        assert self.store.deliveries(message) == shelf.tries.get(head, 0)
+        self.now.read.append((queue, shelf.epoch, message))
+
+    def ended(self, number: int) -> tuple[bytes, Message, Shelf | None]:
+        """Return a message that was read, and its shelf if that is there."""
+        self.begin()
+        read = self.now.read
+        queue, epoch, message = read.pop(number % len(read))
+        shelf = self.now.shelves.get(queue)
+        there = shelf is not None and shelf.epoch == epoch
+        return queue, message, shelf if there else None
+
+    @precondition(lambda self: (self.now if self.open else self.committed).read)
+    @rule(number=some.integers(0, 9))
+    def closeRead(self, number: int) -> None:
+        """Take a message that is hidden."""
+        queue, message, shelf = self.ended(number)
+        assert self.store.closeRead(queue, message) == (shelf is not None)
+        if shelf:
+            del shelf.hidden[message.sequence]
+            shelf.tries.pop(message.sequence, None)
+            shelf.taken += 1
+            assert not self.store.closeRead(queue, message)
+
+    @precondition(lambda self: (self.now if self.open else self.committed).read)
+    @rule(number=some.integers(0, 9), isCounted=some.booleans())
+    def abortRead(self, number: int, isCounted: bool) -> None:
+        """Give a message back that is hidden."""
+        queue, message, shelf = self.ended(number)
+        assert self.store.abortRead(queue, message, isCounted) == (shelf is not None)
+        if shelf:
+            sequence = message.sequence
+            shelf.messages[sequence] = shelf.hidden.pop(sequence)
+            shelf.tries[sequence] = shelf.tries.get(sequence, 0) + isCounted
+            assert not self.store.abortRead(queue, message, isCounted)
 
     @precondition(lambda self: (self.now if self.open else self.committed).taken)
     @rule(number=some.integers(0, 9))
@@ -579,7 +891,8 @@ class StoreMachine(RuleBasedStateMachine):
         """Empty a queue; what was taken from it before cannot go back."""
         self.begin()
         shelf = self.now.shelves.get(queue)
-        assert self.store.empty(queue) == (len(shelf.messages) if shelf else 0)
+        there = len(shelf.messages) + len(shelf.hidden) if shelf else 0
+        assert self.store.empty(queue) == there
         if shelf:
             self.now.shelves[queue] = Shelf(
                 next(self.epochs), shelf.pushed, shelf.pushed

@@ -129,6 +129,7 @@ class BDBMachine(StoreMachine):
     @rule()
     def restart(self) -> None:
         """Close and open again."""
+        self.committed.restart()
         path = self.store._home.path
         self.store.close()
         self.store._home.release()
@@ -138,6 +139,7 @@ class BDBMachine(StoreMachine):
     @rule()
     def crash(self) -> None:
         """Go on with what a kill after a flush leaves."""
+        self.committed.restart()
         self.store.flush()
         old, self.store = self.store, crashed(self.store, type(self).mktemp())
         old.abort()
@@ -262,6 +264,86 @@ class RecoveryTests(BDBTestCase):
         store.putBack(b"q", message)
         store.commit()
         self.assertEqual(dump(self.reopened(store)), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
+
+    def readAndGiveBack(self, store: BDBStore, queue: bytes, times: int) -> Any:
+        """Give the head of a queue back some times, and leave it open then."""
+        store.begin()
+        message: Any = store.openRead(queue)
+        for _ in range(times):
+            store.abortRead(queue, message, True)
+            store.openRead(queue)
+        store.commit()
+        return message
+
+    def test_openReadsAreBack(self) -> None:
+        """What is read openly is there again after any end, for all to see."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.flush()
+        message = self.readAndGiveBack(store, b"q", 0)
+        self.assertEqual(dump(store), "q 2/0\n  1 0 b'2'")
+        expected = "q 2/0\n  0 0 b'1'\n  1 0 b'2'"
+        for again in (self.crashed(store), self.reopened(store)):
+            self.assertEqual(dump(again), expected)
+            again.begin()
+            self.assertFalse(again.closeRead(b"q", message))
+            again.abort()
+
+    def test_openReadsLogNothing(self) -> None:
+        """To read openly and to give back uncounted writes next to nothing."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x"] * 100)
+        before = store.logged()
+        store.begin()
+        reads: list[Any] = [store.openRead(b"q") for _ in range(100)]
+        store.commit()
+        store.begin()
+        for message in reads:
+            store.abortRead(b"q", message, False)
+        store.commit()
+        self.assertLess(store.logged() - before, 200)
+
+    def test_triesOutliveARestart(self) -> None:
+        """How often a message was given back is known after any end."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        message = self.readAndGiveBack(store, b"q", 3)
+        store.flush()
+        for again in (self.crashed(store), self.reopened(store)):
+            self.assertEqual(again.deliveries(message), 3)
+            self.assertEqual(self.readAndGiveBack(again, b"q", 1), message)
+            self.assertEqual(again.deliveries(message), 4)
+
+    def tries(self, store: Any) -> int:
+        """Return of how many messages a home says how often they were given back."""
+        keys: list[bytes] = store._queues.keys()
+        return sum(key.startswith(b"\0tries") for key in keys)
+
+    def test_triesGo(self) -> None:
+        """That is forgotten with the message, by a pop and a close and a sweep."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x"] * 9)
+        message: Any
+        for number in range(8):
+            message = self.readAndGiveBack(store, b"q", 2)
+            self.assertEqual(message.sequence, number)
+        self.assertEqual(self.tries(store), 8)
+        again = self.reopened(store)
+        again.begin()
+        again.pop(b"q")
+        message = again.openRead(b"q")
+        again.closeRead(b"q", message)
+        again.commit()
+        self.assertEqual(self.tries(again), 6)
+        again.begin()
+        again.delete(b"q")
+        again.commit()
+        again.sweep(5)
+        again = self.reopened(again)
+        while again.isUnswept():
+            again.sweep(2)
+        self.assertEqual(self.tries(again), 0)
+        self.assertFalse(self.reopened(again).isUnswept())
 
     def test_largeSlices(self) -> None:
         """A slice of a sweep ends early when the messages are large."""
@@ -515,6 +597,34 @@ class DamageTests(BDBTestCase):
         self.assertEqual(len(found), 3)
         self.assertEqual(dump(self.reopened(self.store)), "q 3/3")
 
+    def test_besideReads(self) -> None:
+        """So beside open reads, and a read that meets it goes on behind it."""
+        self.store.begin()
+        read: Any = self.store.openRead(b"q")
+        self.assertIsInstance(self.store.peek(b"q"), DamagedMessage)
+        self.assertIsInstance(self.store.openRead(b"q"), DamagedMessage)
+        self.store.abort()
+        self.assertEqual(list(self.store.counts()), [(b"q", 3, 0)])
+        self.store.begin()
+        read = self.store.openRead(b"q")
+        found: list[Any] = self.store.popAll(b"q", 5)
+        self.assertIsInstance(found[0], DamagedMessage)
+        self.assertEqual([message.body for message in found[1:]], [b"3"])
+        self.assertTrue(self.store.closeRead(b"q", read))
+        self.store.commit()
+        again = self.reopened(self.store)
+        self.assertEqual(dump(again), "q 3/3")
+        self.assertIsNotNone(again._queues.get(b"\0damaged" + self.key))
+
+    def test_readOfDamaged(self) -> None:
+        """A damaged message is set aside by a read, durably, and counts as taken."""
+        self.pop()
+        self.store.begin()
+        error = self.store.openRead(b"q")
+        self.store.commit()
+        self.assertIsInstance(error, DamagedMessage)
+        self.assertEqual(dump(self.reopened(self.store)), "q 3/2\n  2 0 b'3'")
+
     def test_pageDamaged(self) -> None:
         """A page that rots on the disk is noticed, and nothing is told from it."""
         self.fill(self.store, b"r", b"a body that is easy to find")
@@ -535,11 +645,22 @@ class DamageTests(BDBTestCase):
         self.fill(self.store, b"s", b"another queue's")
         self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
         self.store.begin()
-        for look in (self.store.peek, self.store.pop):
+        for look in (self.store.peek, self.store.pop, self.store.openRead):
             error = self.assertRaises(StoreError, look, b"r")
             self.assertIn("queue b'r' has lost messages", str(error))
         self.store.abort()
         self.assertEqual(self.pop().body, b"1")
+
+    def test_lostReturned(self) -> None:
+        """So does one whose message is gone that was given back."""
+        self.fill(self.store, b"r", b"1", b"2", b"3")
+        self.store.begin()
+        reads: list[Any] = [self.store.openRead(b"r") for _ in range(2)]
+        self.store.abortRead(b"r", reads[0], False)
+        self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
+        error = self.assertRaises(StoreError, self.store.pop, b"r")
+        self.assertIn("queue b'r' has lost messages", str(error))
+        self.store.abort()
 
 
 class Failing:
@@ -672,6 +793,25 @@ class FailureTests(BDBTestCase):
         self.failing("_messages", DEADLOCK, "put")
         back = lambda: self.store.putBack(b"q", message)  # noqa: E731
         self.assertFails(back, StoreError, "deadlock")
+
+    def test_readsFail(self) -> None:
+        """So do open reads, whatever they need."""
+        store = self.store
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: store.openRead(b"q"), StoreError, "deadlock")
+        store.begin()
+        message = store.openRead(b"q")
+        store.commit()
+        self.before = dump(store)
+        self.failing("_messages", DEADLOCK, "delete")
+        close = lambda: store.closeRead(b"q", message)  # noqa: E731
+        self.assertFails(close, StoreError, "deadlock")
+        self.failing("_queues", NO_SPACE, "put")
+        back = lambda: store.abortRead(b"q", message, True)  # noqa: E731
+        self.assertFails(back, OutOfSpace, "out of disk space")
+        self.assertEqual(store.deliveries(message), 0)
+        self.transact(lambda: store.closeRead(b"q", message))
+        self.assertEqual(dump(store), "q 1/1")
 
     def test_deleteFails(self) -> None:
         """So does a delete that cannot write its tombstone."""

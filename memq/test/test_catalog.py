@@ -8,14 +8,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.catalog import UNCOUNTED, Catalog, DamagedRow, Queue, Rest, unpackQueue
 from memq.imemq import QueueCount
+from memq.message import Message
 
 #: A row of version 1: id 5, next sequence 9, 8 pushed, 3 taken.
 VERSION_1 = bytes.fromhex(
     "01 00000005 0000000000000009 0000000000000008 0000000000000003"
 )
 
-#: One of version 2: the same, 600 bytes, 2 closed, 3 expired, 4 discarded, 5 returns, id
-#: 6 for 7 delayed ones, 8 at most, writes paused, used on 2026-01-02 03:04:05 UTC.
+#: One of version 2: that, 600 bytes, 2 closed, 3 expired, 4 discarded, 5 given back;
+#: id 6 for 7 delayed ones, 8 at most, writes paused, used on 2026-01-02 03:04 UTC.
 VERSION_2 = bytes.fromhex(
     "02 00000005 0000000000000009 0000000000000008 0000000000000003"
     "0000000000000258 0000000000000002 0000000000000003 0000000000000004"
@@ -24,19 +25,34 @@ VERSION_2 = bytes.fromhex(
 )
 
 
-def _told(rest: Rest) -> str:
-    return f" {tuple(rest)}" if any(rest) else ""
-
-
 def dump(catalog: Catalog) -> str:
     """Return all queues of a catalog, and its next id, as text."""
-    lines = [
-        f"{name!r} id {queue.id} next {queue.nextSequence} "
-        f"{queue.pushed}/{queue.taken} head {queue.head}"
-        f"{queue.bytes or ''}{_told(queue.rest)}{queue.closed or ''}"
-        for name, queue in sorted(catalog.queues.items())
-    ]
+    lines = [dumpQueue(queue) for _, queue in sorted(catalog.queues.items())]
     return "\n".join([*lines, f"next id {catalog.nextId}"])
+
+
+def dumpQueue(queue: Queue) -> str:
+    """Return a queue as text, as it will be once the transaction is over."""
+    head, hidden, tries, first = queue.head, set[int](), {}, None
+    if queue.reads is not None:
+        hidden, tries = queue.reads.hidden, queue.reads.tries
+        first = queue.reads.returned()
+        if first is not None and not hidden:
+            head, first = min(head, first), None
+    words = [
+        f"{queue.name!r} id {queue.id} next {queue.nextSequence}",
+        f"{queue.pushed}/{queue.taken} head {head}",
+    ]
+    if queue.closed or queue.returns:
+        words.append(f"closed {queue.closed} returns {queue.returns}")
+    rest = queue.rest._replace(returns=0)
+    if queue.bytes or any(rest):
+        words.append(f"bytes {queue.bytes} {tuple(rest)}")
+    if hidden:
+        words.append(f"hidden {sorted(hidden)} first {first} ready {queue.ready}")
+    if tries:
+        words.append(f"tries {sorted(tries.items())}")
+    return " ".join(words)
 
 
 def push(catalog: Catalog, name: bytes) -> None:
@@ -51,16 +67,77 @@ def pop(catalog: Catalog, name: bytes) -> None:
     """Count a message out, as a store does."""
     queue = catalog.forPop(name)
     if queue is not None:
+        sequence = take(catalog, queue)
+        if queue.reads is not None:
+            catalog.readsOf(queue).forgetTries(sequence)
         queue.taken += 1
-        queue.head += 1
+
+
+def take(catalog: Catalog, queue: Queue) -> int:
+    """Return the head's sequence number, and look behind it from now on."""
+    if queue.reads is not None:
+        returned = catalog.readsOf(queue).takeReturned()
+        if returned is not None:
+            return returned
+    queue.head += 1
+    return queue.head - 1
 
 
 def putBack(catalog: Catalog, name: bytes) -> None:
     """Count a message in again, as a store does."""
     queue = catalog.forReturn(name, 1)
-    if queue is not None and queue.taken:
+    if queue is not None and queue.taken and queue.reads is None:
         queue.taken -= 1
-        queue.head = 0
+        catalog.giveBack(queue, 0)
+
+
+def openRead(catalog: Catalog, name: bytes) -> None:
+    """Hide a message, as a store does."""
+    queue = catalog.forRead(name)
+    if queue is not None:
+        sequence = take(catalog, queue)
+        catalog.readsOf(queue).hide(sequence)
+
+
+def endRead(catalog: Catalog, name: bytes) -> tuple[Queue, int] | None:
+    """Hide a message no longer, if there is one, and return it."""
+    queue = catalog.queues.get(name)
+    if queue is None or not queue.openReads:
+        return None
+    sequence = min(catalog.readsOf(queue).hidden)
+    assert catalog.readBy(name, Message(queue.id, sequence, 0, 0, b"")) is queue
+    catalog.readsOf(queue).show(sequence)
+    return queue, sequence
+
+
+def closeRead(catalog: Catalog, name: bytes) -> None:
+    """Count a message out that was hidden, as a store does."""
+    found = endRead(catalog, name)
+    if found is not None:
+        queue, sequence = found
+        catalog.forReturn(name, queue.id)
+        catalog.readsOf(queue).forgetTries(sequence)
+        queue.taken += 1
+        queue.closed += 1
+
+
+def abortRead(catalog: Catalog, name: bytes) -> None:
+    """Give a message back that was hidden, as a store does."""
+    found = endRead(catalog, name)
+    if found is not None:
+        queue, sequence = found
+        catalog.giveBack(queue, sequence)
+
+
+def countRead(catalog: Catalog, name: bytes) -> None:
+    """Do so and count it."""
+    found = endRead(catalog, name)
+    if found is not None:
+        queue, sequence = found
+        catalog.forReturn(name, queue.id)
+        catalog.readsOf(queue).countTry(sequence)
+        queue.change(returns=queue.returns + 1)
+        catalog.giveBack(queue, sequence)
 
 
 def bring(catalog: Catalog, name: bytes) -> None:
@@ -72,13 +149,6 @@ def delay(catalog: Catalog, name: bytes) -> None:
     """Count a delayed message, as a store does."""
     queue = catalog.forDelay(name)
     queue.change(delayed=queue.rest.delayed + 1)
-
-
-def close(catalog: Catalog, name: bytes) -> None:
-    """Count an open read that is closed."""
-    queue = catalog.forChange(name)
-    if queue is not None:
-        queue.closed += 1
 
 
 def limit(catalog: Catalog, name: bytes) -> None:
@@ -98,8 +168,20 @@ def expire(catalog: Catalog, name: bytes) -> None:
 
 
 ACTIONS = (
-    *(push, pop, putBack, Catalog.remove, Catalog.empty, bring),
-    *(delay, close, limit, pause, expire),
+    push,
+    pop,
+    putBack,
+    openRead,
+    closeRead,
+    abortRead,
+    countRead,
+    Catalog.remove,
+    Catalog.empty,
+    bring,
+    delay,
+    limit,
+    pause,
+    expire,
 )
 
 
@@ -212,6 +294,45 @@ class CatalogTests(SynchronousTestCase):
             self.catalog.counts(), [QueueCount(b"a", 1, 0), QueueCount(b"old", 2, 1)]
         )
         self.assertEqual(self.catalog.status(), {"queues": 2, "messages": 2})
+
+    def test_openReads(self) -> None:
+        """What is read openly is not ready, and not taken either."""
+        openRead(self.catalog, b"old")
+        queue = self.catalog.queues[b"old"]
+        self.assertEqual((queue.openReads, queue.ready, queue.taken), (1, 0, 1))
+        for find in (self.catalog.forRead, self.catalog.forPop):
+            self.assertIsNone(find(b"old"))
+        self.assertEqual(self.catalog.status()["messages"], 1)
+        for stranger in (Message(1, 1, 0, 0, b""), Message(2, 0, 0, 0, b"")):
+            self.assertIsNone(self.catalog.readBy(b"old", stranger))
+
+    def test_openReadsWriteNoRow(self) -> None:
+        """To read openly and to give back uncounted changes no row."""
+        openRead(self.catalog, b"old")
+        abortRead(self.catalog, b"old")
+        self.assertEqual(list(self.catalog.changes(0)), [])
+        openRead(self.catalog, b"old")
+        countRead(self.catalog, b"old")
+        self.assertEqual([name for name, _ in self.catalog.changes(0)], [b"old"])
+
+    def test_tries(self) -> None:
+        """Tries are told of the message that they are of, also after a start."""
+        queue = Queue(b"q", 3, 2, 2, 0)
+        self.catalog.load([queue, Queue(b"r", 4, 2, 2, 0)], 5, {3: {1: 7}, 9: {1: 8}})
+        tries = [
+            self.catalog.tries(Message(id, sequence, 0, 0, b""))
+            for id, sequence in ((3, 1), (3, 0), (4, 1), (9, 1))
+        ]
+        self.assertEqual(tries, [7, 0, 0, 0])
+
+    def test_nothingIsKept(self) -> None:
+        """A queue without open reads and tries is as if there had never been any."""
+        openRead(self.catalog, b"old")
+        self.catalog.settle()
+        self.assertIsNotNone(self.catalog.queues[b"old"].reads)
+        abortRead(self.catalog, b"old")
+        self.catalog.settle()
+        self.assertEqual(dump(self.catalog), "b'old' id 1 next 2 2/1 head 0\nnext id 2")
 
     @settings(deadline=None)
     @given(

@@ -42,6 +42,14 @@ class JoinedTests(SynchronousTestCase):
         JoinedTable(new, old).put(b"a", b"1", None)
         self.assertEqual((new.get(b"a"), old.get(b"a")), (b"1", None))
 
+    def test_delete(self) -> None:
+        """A record is deleted in whichever table it is."""
+        new, old = table(b"a", b"c"), table(b"b", b"d")
+        joined = JoinedTable(new, old)
+        joined.delete(b"a", None)
+        joined.delete(b"b", None)
+        self.assertEqual([*new.keys(), *old.keys()], [b"c", b"d"])
+
     def test_putBehindTheCursor(self) -> None:
         """What is put while a cursor is open is found in its place."""
         joined = JoinedTable(table(b"9"), table(b"1", b"2"))

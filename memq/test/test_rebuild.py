@@ -8,7 +8,7 @@ from typing import Any
 from memq.catalog import Queue
 from memq.environment import Environment
 from memq.home import Home
-from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE
+from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE, TRIES, TRIES_ROW
 from memq.message import LargeBody, packLarge, packPart, packRecord
 from memq.rebuild import Rebuild
 from memq.rotation import ROW, filesOf
@@ -213,3 +213,23 @@ class RebuildTests(BDBTestCase):
         self.assertEqual(told[:2], [1000, 2000])
         names = os.listdir(self.home.directory)
         self.assertLess(sum(name.startswith("log.") for name in names), 45)
+
+    def test_tries(self) -> None:
+        """How often a message was given back is kept, if it is there."""
+        key = KEY.pack(1, 0)
+        rows = {TRIES + KEY.pack(1, n): TRIES_ROW.pack(3) for n in (0, 1)}
+        cut = {TRIES + KEY.pack(1, 2): b"x"}
+        self.rows({b"q": Queue(b"q", 1, 3, 2, 0), NEXT_ID: ID.pack(2), **rows, **cut})
+        self.rebuild.closeRows()
+        records = [(KEY.pack(1, n), packRecord(0, 0, b"x")) for n in (0, 2)]
+        self.messages(*records)
+        store = self.finished()
+        self.assertLost()
+        store.begin()
+        tries = []
+        while (message := store.openRead(b"q")) is not None:
+            tries.append((message.sequence, store.deliveries(message)))
+        store.abort()
+        self.assertEqual(tries, [(0, 3), (2, 0)])
+        self.assertIsNotNone(store._queues.get(TRIES + key))
+        self.assertIsNone(store._queues.get(TRIES + KEY.pack(1, 1)))
