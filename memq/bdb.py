@@ -299,7 +299,7 @@ class BDBStore:
 
     def _firstDelayed(self, queue: Queue) -> int:
         """Return a number that no delayed message of a queue is below."""
-        cursor = self._messages.cursor()
+        cursor = self._messages.cursor(None)
         found = cursor.set_range(_packKey(queue.rest.delayId, 0))
         cursor.close()
         return _unpackKey(found[0][: _KEY.size])[1] if found else 0

@@ -113,7 +113,7 @@ class WholeContract(StoreContract):
     def test_delayed(self: Any) -> None:
         """A delayed message is not seen, and not counted, before it is ripe."""
         self.delay(b"q", 50, b"later")
-        self.assertEqual(dump(self.store), "q 0/0")
+        self.assertEqual(dump(self.store), "q 0/0\n  later q 7 b'later'")
         self.assertEqual(self.detail(), NOTHING._replace(delayed=1))
         self.assertEqual(self.store.nextDue(), 50)
         self.assertEqual(self.ripen(49), [])
@@ -171,6 +171,7 @@ class WholeContract(StoreContract):
     def test_ripenUndone(self: Any) -> None:
         """What is undone of all that is done again as if it were the first time."""
         self.delay(b"q", 10, b"1", b"2")
+        both = dump(self.store)
         for _ in range(2):
             self.store.begin()
             self.store.pushDelayed(b"new", 0, b"x", 5)
@@ -178,7 +179,7 @@ class WholeContract(StoreContract):
             self.store.delete(b"q")
             self.store.abort()
             self.assertEqual(self.detail(), NOTHING._replace(delayed=2))
-            self.assertEqual(dump(self.store), "q 0/0")
+            self.assertEqual(dump(self.store), both)
         self.assertEqual(self.settle(), 10)
         self.assertEqual(self.bodies(b"q"), [b"1", b"2"])
 

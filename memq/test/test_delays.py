@@ -134,6 +134,13 @@ class DiskModelTests(SynchronousTestCase):
         runMachine(self, DiskMachine)
 
 
+WAITING = """q 2/0
+  0 0 b'10'
+  1 0 b'20'
+r 0/0
+  later q 0 b'30'"""
+
+
 class DiskTests(BDBTestCase):
     """What is on the disk of delayed messages."""
 
@@ -154,7 +161,7 @@ class DiskTests(BDBTestCase):
         store.begin()
         self.assertEqual(store.ripen(25, 9), [b"q", b"q"])
         store.commit()
-        self.assertEqual(dump(store), "q 2/0\n  0 0 b'10'\n  1 0 b'20'\nr 0/0")
+        self.assertEqual(dump(store), WAITING)
         store.flush()
         self.assertEqual(self.crashed(store).nextDue(), 30)
 

@@ -125,6 +125,9 @@ class RotationTestCase(BDBTestCase):
         self.large = self.upload(self.store, b"one", b"two")
         self.transact(lambda: self.store.pushLarge(b"s", 0, self.large))
         self.transact(lambda: self.store.pop(b"q"))
+        for due in (20, 10, 20):
+            self.transact(partial(self.store.pushDelayed, b"later", due, b"", due))
+        self.transact(lambda: self.store.push(b"later", 0, b"expires", expires=9))
         self.store.flush()
         self.before = dump(self.store)
 
@@ -251,7 +254,7 @@ class MoveTests(RotationTestCase):
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.sweep(1000))
         self.assertTrue(self.store.sweep(1))
-        self.assertEqual(len(self.store._rotation._old), 5)
+        self.assertEqual(len(self.store._rotation._old), 9)
 
     def test_released(self) -> None:
         """The old file is let go of, or its room would not be given back."""
