@@ -33,6 +33,9 @@ a transaction, the next head of the same queue is the cursor's next record.
 A message that is read openly stays where it is, and is hidden in memory only, see
 :mod:`memq.reads`.  Who looks from the head on does not meet it.
 
+Delayed messages stand in the table of messages under an id of their own for each queue,
+by the time when they are due (:mod:`memq.delays`), until ``ripen`` moves them.
+
 A tombstone is what the keys of messages begin with that nobody can read any more.
 Deleting a queue removes its row and writes one; ``sweep`` removes the messages in
 small transactions, and the tombstone with the last of them.  An id with a tombstone
@@ -45,6 +48,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,6 +56,7 @@ from zope.interface import implementer
 
 from memq.binding import ERRORS, db
 from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
+from memq.delays import Delays, freeNumber, highestUnder, lastAt
 from memq.environment import Environment
 from memq.errors import (
     DamagedHome,
@@ -62,7 +67,8 @@ from memq.errors import (
     StoreError,
     StoreFailed,
 )
-from memq.imemq import IQueueStore, QueueCount
+from memq.home import FORMAT
+from memq.imemq import IQueueStore, QueueCount, QueueDetail
 from memq.keys import DAMAGED as _DAMAGED
 from memq.keys import ID as _ID
 from memq.keys import KEY as _KEY
@@ -73,7 +79,12 @@ from memq.keys import TRIES as _TRIES
 from memq.keys import TRIES_ROW as _TRIES_ROW
 from memq.message import (
     DamagedRecord,
+    Message,
+    bodySize,
+    packAny,
+    packExpiring,
     packLarge,
+    packMessage,
     packPart,
     packRecord,
     unpackPart,
@@ -81,19 +92,23 @@ from memq.message import (
 )
 from memq.opening import whyNotOpened
 from memq.rotation import Rotation
+from memq.upgrade import countUncounted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from memq.binding import StoreSettings
     from memq.home import Home
-    from memq.message import LargeBody, Message
+    from memq.message import LargeBody
 
 _packKey = _KEY.pack
 _unpackKey = _KEY.unpack
 
 #: What is found behind the last record: a key of no queue's.
 _NOTHING = _packKey(0, 0), b""
+
+#: How many rows one transaction of an upgrade writes.
+_ROWS = 1000
 
 #: The most bytes of messages that one slice of a sweep removes.
 _SWEEP_BYTES = 512 * 1024
@@ -146,10 +161,12 @@ class BDBStore:
         :param salvage: what to do with a damaged home; None to refuse it.
         """
         self._home = home
+        self._say = say
         self._environment = Environment(home, settings, say)
         self._leastFile = settings.leastFile
         self._salvage = salvage
         self._catalog = Catalog()
+        self._delays = Delays(self._catalog)
         #: What keys begin with that are to be removed, in order.
         self._deleted: dict[bytes, None] = {}
         self._deletedInTransaction: list[bytes] = []
@@ -193,7 +210,7 @@ class BDBStore:
                 self._environment,
                 self._home,
                 self._queues,
-                self._catalog.waiting,
+                self._catalog.stored,
                 self._leastFile,
             )
             self._rotation.open(create)
@@ -201,6 +218,7 @@ class BDBStore:
             self._load()
             if self._home.isNew:
                 self._refuseOld()
+            self._upgrade()
             self._rotation.findStrays(self._checkpointAtOpen())
             if self._home.isNew:
                 self._home.writeVersion()
@@ -222,6 +240,23 @@ class BDBStore:
                 "there are queues: bring that file back from a backup, or start with "
                 "--skip-damaged"
             )
+
+    def _upgrade(self) -> None:
+        """Bring what an older memq wrote up to this one's format."""
+        queues = self._catalog.queues
+        old = [name for name, queue in queues.items() if not queue.lastUsed]
+        countUncounted(self._messages, queues.values(), self._say)
+        for name in old:
+            queues[name].use(int(time()))
+        if not self._home.isNew and self._home.format < FORMAT:
+            self._home.writeVersion()
+        # Without room for that, they are counted again at the next start.
+        with suppress(OutOfSpace):
+            for first in range(0, len(old), _ROWS):
+                self.begin()
+                for name in old[first : first + _ROWS]:
+                    self._catalog.forPush(name)
+                self.commit()
 
     def _checkpointAtOpen(self) -> bool:
         """Make a checkpoint; return False when a full disk has no room for that.
@@ -257,6 +292,17 @@ class BDBStore:
             found = cursor.next()
         cursor.close()
         self._catalog.load(queues, nextId, tries)
+        self._delays.clear()
+        for queue in queues:
+            if queue.rest.delayed:
+                self._delays.add(queue, self._firstDelayed(queue))
+
+    def _firstDelayed(self, queue: Queue) -> int:
+        """Return a number that no delayed message of a queue is below."""
+        cursor = self._messages.cursor(None)
+        found = cursor.set_range(_packKey(queue.rest.delayId, 0))
+        cursor.close()
+        return _unpackKey(found[0][: _KEY.size])[1] if found else 0
 
     def close(self) -> None:
         """Make everything durable and close the environment."""
@@ -317,11 +363,12 @@ class BDBStore:
             raise self._environment.error(error) from error
         self._deleted.update(dict.fromkeys(self._deletedInTransaction))
         self._deletedInTransaction.clear()
+        self._delays.settle()
         self._catalog.settle()
 
     def _writeRows(self) -> None:
         catalog, transaction = self._catalog, self._transaction
-        for name, queue in catalog.changes():
+        for name, queue in catalog.changes(self._now // 1000):
             if queue is not None:
                 self._queues.put(name, queue.pack(), transaction)
             elif self._queues.exists(name, transaction):
@@ -333,6 +380,7 @@ class BDBStore:
         """Undo what was done since ``begin``."""
         self._deletedInTransaction.clear()
         self._catalog.rollBack()
+        self._delays.rollBack()
         transaction, self._transaction = self._transaction, None
         try:
             self._closeCursor()
@@ -349,18 +397,35 @@ class BDBStore:
         if cursor is not None:
             cursor.close()
 
-    def push(self, queue: bytes, flags: int, body: bytes) -> int:
+    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message."""
-        return self.pushAll(queue, [(flags, body)])
+        size = len(body)
+        return self.pushAll(queue, [(flags, body)], size=size, expires=expires)
 
     def pushAll(
         self,
         queue: bytes,
+        messages: list[tuple[int, bytes]],
+        *,
+        size: int | None = None,
+        expires: int = 0,
+    ) -> int:
+        """Append messages."""
+        if size is None:
+            size = sum(len(body) for _, body in messages)
+        pack = partial(packExpiring, expires=expires) if expires else packRecord
+        return self._append(queue, messages, size, pack)
+
+    def _append(
+        self,
+        queue: bytes,
         messages: list[tuple[int, Any]],
-        pack: Callable[[int, int, Any], bytes] = packRecord,
+        size: int,
+        pack: Callable[[int, int, Any], bytes],
     ) -> int:
         """Append messages.
 
+        :param size: bytes of all bodies.
         :param pack: makes a record of flags, time and what stands for the body.
         """
         entry = self._catalog.forPush(queue)
@@ -375,6 +440,7 @@ class BDBStore:
             raise self._environment.error(error) from error
         entry.nextSequence = sequence
         entry.pushed += sequence - first
+        entry.bytes += size
         return first
 
     def newBody(self) -> int:
@@ -392,11 +458,89 @@ class BDBStore:
         except ERRORS as error:
             raise self._environment.error(error) from error
 
-    def pushLarge(self, queue: bytes, flags: int, large: LargeBody) -> int:
+    def pushLarge(
+        self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+    ) -> int:
         """Append a message, and remove the tombstone of its body."""
-        sequence = self.pushAll(queue, [(flags, large)], packLarge)
+        pack = partial(packLarge, expires=expires)
+        sequence = self._append(queue, [(flags, large)], large.size, pack)
         self._exhume(large)
         return sequence
+
+    def pushDelayed(
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes | LargeBody,
+        due: int,
+        *,
+        expires: int = 0,
+    ) -> None:
+        """Keep a message under the id of those that are delayed."""
+        entry = self._catalog.forDelay(queue)
+        self._putDelayed(entry, due, packAny(flags, self._now, body, expires))
+        if not isinstance(body, bytes):
+            self._exhume(body)
+
+    def _putDelayed(self, entry: Queue, due: int, record: bytes) -> None:
+        id = entry.rest.delayId
+        try:
+            cursor = self._messages.cursor(self._transaction)
+            try:
+                sequence = freeNumber(due, highestUnder(id, cursor))
+            finally:
+                cursor.close()
+            self._messages.put(_packKey(id, sequence), record, self._transaction)
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        entry.change(delayed=entry.rest.delayed + 1)
+        self._delays.add(entry, sequence)
+
+    def nextDue(self) -> int | None:
+        """Return when the next delayed message is due."""
+        return self._delays.next()
+
+    def ripen(self, now: int, limit: int) -> list[bytes]:
+        """Move messages that are due."""
+        ripe: list[bytes] = []
+        try:
+            cursor = self._messages.cursor(self._transaction)
+            try:
+                while len(ripe) < limit and (next := self._delays.take(lastAt(now))):
+                    most = limit - len(ripe)
+                    ripe += self._ripen(cursor, *next, lastAt(now), most)
+            finally:
+                cursor.close()
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        return ripe
+
+    def _ripen(
+        self, cursor: Any, entry: Queue, sequence: int, last: int, most: int
+    ) -> list[bytes]:
+        """Move messages of a queue that are due, and before those of other queues."""
+        self._catalog.forChange(entry.name)
+        rest = entry.rest
+        last = min(last, self._delays.first())
+        found = cursor.set_range(_packKey(rest.delayId, sequence))
+        count = left = 0
+        while found and found[0].startswith(_ID.pack(rest.delayId)):
+            key, record = found
+            _, sequence = _unpackKey(key)
+            if sequence > last or count == most:
+                self._delays.add(entry, sequence)
+                left = rest.delayed - count
+                break
+            cursor.delete()
+            key = _packKey(entry.id, entry.nextSequence)
+            self._messages.put(key, record, self._transaction)
+            entry.nextSequence += 1
+            entry.pushed += 1
+            entry.bytes += bodySize(record)
+            count += 1
+            found = cursor.next()
+        entry.change(delayed=left)
+        return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
@@ -447,6 +591,7 @@ class BDBStore:
             cursor = self._cursor
             if cursor is None:
                 cursor = self._cursor = self._messages.cursor(self._transaction)
+            size = 0
             for _ in range(most):
                 if cursorIn == id:
                     found = cursor.next()
@@ -459,10 +604,13 @@ class BDBStore:
                     raise _lost(entry)
                 try:
                     message = unpackRecord(id, sequence, record)
+                    size += len(message.body)
                     if message.large is not None:
                         self._entomb(_packKey(0, message.large.id))
+                        size += message.large.size
                     messages.append(message)
                 except DamagedRecord as error:
+                    size += bodySize(record)
                     self._queues.put(_DAMAGED + key, record, self._transaction)
                     messages.append(_damaged(sequence, error))
                 cursor.delete()
@@ -470,6 +618,7 @@ class BDBStore:
             raise self._environment.error(error) from error
         self._cursorIn = id
         entry.taken += most
+        entry.bytes -= size
         entry.head = sequence + 1
         return messages
 
@@ -489,8 +638,10 @@ class BDBStore:
                     return found
                 if found.large is not None:
                     self._entomb(_packKey(0, found.large.id))
+                entry.bytes -= found.size
             except DamagedRecord as error:
                 self._catalog.forReturn(entry.name, id)
+                entry.bytes -= bodySize(record)
                 self._queues.put(_DAMAGED + key, record, self._transaction)
                 found = _damaged(sequence, error)
             self._cursor.delete()
@@ -560,10 +711,8 @@ class BDBStore:
             if message.large is not None:
                 self.release(message.large.id)
             return False
-        if message.large is None:
-            record = packRecord(message.flags, message.time, message.body)
-        else:
-            record = packLarge(message.flags, message.time, message.large)
+        record = packMessage(message)
+        if message.large is not None:
             self._exhume(message.large)
         key = _packKey(message.queueId, message.sequence)
         try:
@@ -571,6 +720,7 @@ class BDBStore:
         except ERRORS as error:
             raise self._environment.error(error) from error
         entry.taken -= 1
+        entry.bytes += message.size
         self._catalog.giveBack(entry, message.sequence)
         self._cursorIn = 0
         return True
@@ -596,6 +746,7 @@ class BDBStore:
             raise self._environment.error(error) from error
         self._catalog.readsOf(entry).show(sequence)
         entry.taken += 1
+        entry.bytes -= message.size
         entry.closed += 1
         return True
 
@@ -618,7 +769,7 @@ class BDBStore:
             self._queues.put(key, _TRIES_ROW.pack(tries), self._transaction)
         except ERRORS as error:
             raise self._environment.error(error) from error
-        entry.returns += 1
+        entry.change(returns=entry.returns + 1)
 
     def deliveries(self, message: Message) -> int:
         """Return how often it was given back."""
@@ -628,28 +779,33 @@ class BDBStore:
         """Keep the record by itself, and its parts for good."""
         assert message.large is not None
         key = _DAMAGED + _packKey(message.queueId, message.sequence)
-        record = packLarge(message.flags, message.time, message.large)
         self._exhume(message.large)
         try:
-            self._queues.put(key, record, self._transaction)
+            self._queues.put(key, packMessage(message), self._transaction)
         except ERRORS as error:
             raise self._environment.error(error) from error
 
     def delete(self, queue: bytes) -> bool:
-        """Write a tombstone; the commit removes the row."""
+        """Write tombstones; the commit removes the row."""
         entry = self._catalog.remove(queue)
         if entry is None:
             return False
-        self._discard(entry.id)
+        self._discardAll(entry)
         return True
 
     def empty(self, queue: bytes) -> int:
-        """Write a tombstone for the id that the queue had."""
+        """Write tombstones for the ids that the queue had."""
         entry = self._catalog.empty(queue)
         if entry is None:
             return 0
+        self._discardAll(entry)
+        return entry.pushed - entry.taken + entry.rest.delayed
+
+    def _discardAll(self, entry: Queue) -> None:
         self._discard(entry.id)
-        return entry.pushed - entry.taken
+        if entry.rest.delayId:
+            self._discard(entry.rest.delayId)
+            self._delays.forget(entry)
 
     def _discard(self, id: int) -> None:
         prefix = _ID.pack(id)
@@ -658,6 +814,22 @@ class BDBStore:
         except ERRORS as error:
             raise self._environment.error(error) from error
         self._deletedInTransaction.append(prefix)
+
+    def setLimit(self, queue: bytes, limit: int) -> bool:
+        """Make a queue with a limit."""
+        return self._catalog.setLimit(queue, limit)
+
+    def setPaused(self, queue: bytes, bits: int) -> bool:
+        """Keep what of a queue is paused."""
+        return self._catalog.setPaused(queue, bits)
+
+    def countExpired(self, queue: bytes, number: int) -> None:
+        """Count messages that expired."""
+        self._catalog.countExpired(queue, number)
+
+    def countDiscarded(self, queue: bytes, number: int) -> None:
+        """Count messages that were discarded."""
+        self._catalog.countDiscarded(queue, number)
 
     def isUnswept(self) -> bool:
         """Return whether something is to be removed, or to be moved."""
@@ -733,6 +905,12 @@ class BDBStore:
     def counts(self) -> Iterable[QueueCount]:
         """Return every queue's counts, sorted by name."""
         return self._catalog.counts()
+
+    def details(
+        self, wanted: Callable[[bytes], bool] | None = None
+    ) -> Iterator[QueueDetail]:
+        """Yield every queue's details, sorted by name."""
+        return self._catalog.details(self.peek, wanted)
 
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""

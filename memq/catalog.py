@@ -10,12 +10,24 @@ rows to write, once a queue and transaction, and ends with
 A row, as it stands on disk (big-endian):
 
     offset  size  field
-    0       1     version of this layout: 1
+    0       1     version of this layout: 2
     1       4     id of the queue; its messages are kept under it
     5       8     sequence number of the next message
     13      8     messages ever pushed
     21      8     messages ever taken
-    29      n     options of the queue; none in version 1
+    29      8     bytes of the bodies that wait
+    37      8     open reads ever closed
+    45      8     messages that expired
+    53      8     messages that were discarded
+    61      8     open reads ever given back
+    69      4     id that its delayed messages are kept under, 0 before the first one
+    73      8     how many of those there are
+    81      8     the most messages that may wait, 0 for any number
+    89      1     what is paused: 1 reads, 2 writes, 3 both
+    90      8     time of its last use, seconds since 1970-01-01 UTC, up to USED late
+
+One of version 1 ends before the bytes.  It is still read; the store then counts the
+bytes (:mod:`memq.upgrade`), and its last use is now.
 
 This module does no I/O.
 """
@@ -23,25 +35,56 @@ This module does no I/O.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from memq.imemq import QueueCount
+from memq.imemq import QueueCount, QueueDetail
+from memq.message import Message
 from memq.reads import AllReads
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from memq.message import Message
     from memq.reads import Reads
 
 #: The version byte of the rows that this module writes.
-VERSION = 1
+VERSION = 2
 
-_ROW = Struct(">BIQQQ")
+#: By how many seconds the time of the last use may be late: a row changes less then.
+USED = 60
+
+#: Bytes of a queue whose row does not tell them.
+UNCOUNTED = -1
+
+_ROW_1 = Struct(">BIQQQ")
+_ROW = Struct(">BIQQQQQQQQIQQBQ")
 
 
 class DamagedRow(Exception):
     """A row whose bytes are not what was once written."""
+
+
+class Rest(NamedTuple):
+    """What seldom changes in a row: kept, and put back, as one.
+
+    :ivar expired: messages that expired.
+    :ivar discarded: messages that were discarded.
+    :ivar returns: open reads ever given back.
+    :ivar delayId: the id that delayed messages are kept under, 0 before the first one.
+    :ivar delayed: how many of those there are.
+    :ivar limit: the most messages that may wait, 0 for any number.
+    :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
+    """
+
+    expired: int = 0
+    discarded: int = 0
+    returns: int = 0
+    delayId: int = 0
+    delayed: int = 0
+    limit: int = 0
+    paused: int = 0
+
+
+_NO_REST = Rest()
 
 
 class Queue:
@@ -49,20 +92,23 @@ class Queue:
 
     :ivar head: no message of the queue has a lower sequence number, but for those that
         its reads know of.
-    :ivar reads: its open reads and what came of earlier ones; None when nothing is.
+    :ivar bytes: of the bodies of all messages that were pushed and not taken.
     :ivar closed: messages ever taken by an open read; they count as taken, too.
-    :ivar returns: how often messages were given back and that was counted.
+    :ivar rest: what seldom changes.
+    :ivar reads: its open reads and what came of earlier ones; None when nothing is.
     """
 
     __slots__ = (
+        "bytes",
         "closed",
         "head",
         "id",
+        "lastUsed",
         "name",
         "nextSequence",
         "pushed",
         "reads",
-        "returns",
+        "rest",
         "taken",
     )
 
@@ -73,15 +119,22 @@ class Queue:
         nextSequence: int = 0,
         pushed: int = 0,
         taken: int = 0,
+        size: int = 0,
+        rest: Rest = _NO_REST,
     ) -> None:
-        """Make the queue of a row, or a new one."""
+        """Make the queue of a row, or a new one.
+
+        :param size: bytes of the bodies.
+        """
         self.name = name
         self.id = id
         self.nextSequence = nextSequence
         self.pushed = pushed
         self.taken = taken
+        self.bytes = size
         self.closed = 0
-        self.returns = 0
+        self.rest = rest
+        self.lastUsed = 0
         self.head = 0
         self.reads: Reads | None = None
 
@@ -95,24 +148,79 @@ class Queue:
         """Return how many messages a pop would find."""
         return self.pushed - self.taken - self.openReads
 
+    @property
+    def returns(self) -> int:
+        """Return how often messages were given back and that was counted."""
+        return self.rest.returns
+
+    def change(self, **fields: int) -> None:
+        """Give fields of ``rest`` other values."""
+        self.rest = self.rest._replace(**fields)
+
+    def use(self, seconds: int) -> None:
+        """Note when it was used, unless that was noted not long ago."""
+        if not 0 <= seconds - self.lastUsed < USED:
+            self.lastUsed = seconds
+
+    def detail(self, headTime: int) -> QueueDetail:
+        """Return what ``stats detail`` shows.
+
+        :param headTime: when the head was set, 0 if there is none.
+        """
+        rest = self.rest
+        return QueueDetail(
+            name=self.name,
+            items=self.ready,
+            bytes=self.bytes,
+            open=self.openReads,
+            delayed=rest.delayed,
+            pushed=self.pushed,
+            taken=self.taken,
+            closed=self.closed,
+            expired=rest.expired,
+            discarded=rest.discarded,
+            returns=rest.returns,
+            limit=rest.limit,
+            paused=rest.paused,
+            headTime=headTime,
+            lastUsed=self.lastUsed,
+        )
+
     def pack(self) -> bytes:
         """Return the row."""
-        return _ROW.pack(VERSION, self.id, self.nextSequence, self.pushed, self.taken)
+        return _ROW.pack(
+            VERSION,
+            self.id,
+            self.nextSequence,
+            self.pushed,
+            self.taken,
+            self.bytes,
+            self.closed,
+            *self.rest,
+            self.lastUsed,
+        )
 
 
 def unpackQueue(name: bytes, row: bytes) -> Queue:
-    """Return the queue that a row describes.
+    """Return the queue that a row describes; its bytes may be UNCOUNTED.
 
     :raise DamagedRow: when it is of another size or version.
     """
+    if row[:1] == b"\1" and len(row) == _ROW_1.size:
+        _, id, nextSequence, pushed, taken = _ROW_1.unpack(row)
+        size = UNCOUNTED if pushed != taken else 0
+        return Queue(name, id, nextSequence, pushed, taken, size)
     if len(row) != _ROW.size or row[0] != VERSION:
         raise DamagedRow(f"the row of queue {name!r} cannot be read: {row[:40].hex()}")
-    _, id, nextSequence, pushed, taken = _ROW.unpack(row)
-    return Queue(name, id, nextSequence, pushed, taken)
+    _, id, nextSequence, pushed, taken, size, closed, *rest, lastUsed = _ROW.unpack(row)
+    queue = Queue(name, id, nextSequence, pushed, taken, size, Rest(*rest))
+    queue.closed = closed
+    queue.lastUsed = lastUsed
+    return queue
 
 
 #: What a queue was before the transaction: None when there was no such queue.
-_Before = tuple[Queue, int, int, int, int, int, int] | None
+_Before = tuple[Queue, int, int, int, int, int, int, Rest] | None
 
 
 class Catalog:
@@ -154,15 +262,33 @@ class Catalog:
             self._remember(queue)
         return queue
 
+    def forDelay(self, name: bytes) -> Queue:
+        """Return a queue that is about to get a delayed message, made if need be."""
+        queue = self.forPush(name)
+        if not queue.rest.delayId:
+            queue.change(delayId=self.newId())
+        return queue
+
+    def forChange(self, name: bytes) -> Queue | None:
+        """Return a queue that is about to change, None if there is none."""
+        queue = self.queues.get(name)
+        if queue is not None and name not in self._before:
+            self._remember(queue)
+        return queue
+
     def newQueue(self, name: bytes) -> Queue:
         """Return a queue that nobody sees before :meth:`show`.
 
         Its numbers go on where those of a queue of that name are.
         """
         there = self.queues.get(name)
-        queue = Queue(name, self.nextId, there.nextSequence if there else 0)
+        return Queue(name, self.newId(), there.nextSequence if there else 0)
+
+    def newId(self) -> int:
+        """Return an id that nothing has yet."""
+        id = self.nextId
         self.nextId += 1
-        return queue
+        return id
 
     def show(self, queue: Queue) -> None:
         """Let a new queue be the one of its name, instead of an empty one, if any."""
@@ -240,8 +366,8 @@ class Catalog:
     def empty(self, name: bytes) -> Queue | None:
         """Give a queue a new id, and return it as it was, None if there is none.
 
-        Its messages stay under the old id, for the store to remove.  What was taken and
-        is not delivered cannot come back, even if it was all that there was.
+        Its messages stay under the old ids, for the store to remove.  What was taken
+        and is not delivered cannot come back, even if it was all that there was.
         """
         queue = self.queues.get(name)
         if queue is None:
@@ -250,9 +376,10 @@ class Catalog:
             self._remember(queue)
         if queue.reads is not None:
             self.readsOf(queue)
-        heir = Queue(name, self.nextId, queue.nextSequence, queue.pushed, queue.pushed)
-        heir.closed, heir.returns = queue.closed, queue.returns
-        self.nextId += 1
+        heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
+        heir.rest = queue.rest._replace(delayId=0, delayed=0)
+        heir.closed = queue.closed
+        heir.lastUsed = queue.lastUsed
         self.queues[name] = heir
         return queue
 
@@ -262,9 +389,10 @@ class Catalog:
             queue.nextSequence,
             queue.pushed,
             queue.taken,
-            queue.closed,
-            queue.returns,
             queue.head,
+            queue.bytes,
+            queue.closed,
+            queue.rest,
         )
 
     @property
@@ -272,11 +400,17 @@ class Catalog:
         """Whether the transaction has used up ids."""
         return self.nextId != self._nextIdBefore
 
-    def changes(self) -> Iterator[tuple[bytes, Queue | None]]:
-        """Yield each name that was touched, and its queue, None if deleted."""
+    def changes(self, seconds: int) -> Iterator[tuple[bytes, Queue | None]]:
+        """Yield each name that was touched, and its queue, None if deleted.
+
+        :param seconds: the time, since 1970-01-01 UTC.
+        """
         get = self.queues.get
         for name in self._before:
-            yield name, get(name)
+            queue = get(name)
+            if queue is not None:
+                queue.use(seconds)
+            yield name, queue
 
     def settle(self) -> None:
         """Forget what was before: the transaction is committed."""
@@ -290,9 +424,17 @@ class Catalog:
             if before is None:
                 self.queues.pop(name, None)
                 continue
-            queue, *counts = before
-            queue.nextSequence, queue.pushed, queue.taken = counts[:3]
-            queue.closed, queue.returns, queue.head = counts[3:]
+            queue, *_ = before
+            (
+                _,
+                queue.nextSequence,
+                queue.pushed,
+                queue.taken,
+                queue.head,
+                queue.bytes,
+                queue.closed,
+                queue.rest,
+            ) = before
             self.queues[name] = queue
         self.nextId = self._nextIdBefore
         self._before.clear()
@@ -305,6 +447,48 @@ class Catalog:
             for _, queue in sorted(self.queues.items())
         ]
 
+    def setLimit(self, name: bytes, limit: int) -> bool:
+        """Make a queue with a limit; return False if there is one of that name."""
+        if name in self.queues:
+            return False
+        self.forPush(name).change(limit=limit)
+        return True
+
+    def setPaused(self, name: bytes, bits: int) -> bool:
+        """Note what is paused; return False if there is no such queue in the end."""
+        if not bits and name not in self.queues:
+            return False
+        self.forPush(name).change(paused=bits)
+        return True
+
+    def countExpired(self, name: bytes, number: int) -> None:
+        """Count messages of a queue that expired, if there is such a queue."""
+        queue = self.forChange(name)
+        if queue is not None:
+            queue.change(expired=queue.rest.expired + number)
+
+    def countDiscarded(self, name: bytes, number: int) -> None:
+        """Count messages of a queue that were discarded, if there is such a queue."""
+        queue = self.forChange(name)
+        if queue is not None:
+            queue.change(discarded=queue.rest.discarded + number)
+
+    def details(
+        self,
+        peek: Callable[[bytes], object],
+        wanted: Callable[[bytes], bool] | None,
+    ) -> Iterator[QueueDetail]:
+        """Yield queues' details, sorted by name.
+
+        :param peek: returns the head of a queue, if there is one that can be read.
+        :param wanted: tells whether a queue is; all are if it is None.
+        """
+        for name, queue in sorted(self.queues.items()):
+            if wanted is None or wanted(name):
+                head = peek(name)
+                time = head.time if isinstance(head, Message) else 0
+                yield queue.detail(time)
+
     def status(self) -> dict[str, int]:
         """Return how many queues there are, and how many messages wait in them."""
         return {"queues": len(self.queues), "messages": self.waiting()}
@@ -312,3 +496,10 @@ class Catalog:
     def waiting(self) -> int:
         """Return how many messages wait in all queues."""
         return sum(queue.pushed - queue.taken for queue in self.queues.values())
+
+    def stored(self) -> int:
+        """Return how many messages there are, those that are delayed as well."""
+        return sum(
+            queue.pushed - queue.taken + queue.rest.delayed
+            for queue in self.queues.values()
+        )

@@ -15,8 +15,22 @@ since 1970-01-01 UTC, ``crc`` the CRC-32 (zlib's) of the body.  ``messages`` is 
 there were; ``damaged`` how many could not be read, and are not there: set less taken is
 both together.  ``queues`` is how many queues there were.
 
-``name``, ``time`` and ``crc`` may be missing.  A file without its last line is cut.  To
-change the format, give it the next version, and go on reading this one.
+``name``, ``time`` and ``crc`` may be missing.  A file without its last line is cut.
+
+These are there only when they are not 0:
+
+- of a queue, ``limit``, the most messages that may wait, ``paused``, which is 1 for
+  reads, 2 for writes and 3 for both, and ``delayed``, how many more messages it has
+  that are not due yet;
+- of a message, ``expires``, a time like its ``time``, ``tries``, how often it was given
+  back, and ``due``, the time from which on it is to be seen: it is a delayed one then,
+  and comes after those that are not;
+- of the end of a queue, ``delayed``, how many of these there were, which are not among
+  its ``messages``.  If some could not be read they are among the ``damaged``.
+
+A memq that does not know them refuses a queue with delayed messages, and reads others.
+
+To change the format, give it the next version, and go on reading this one.
 
 This module does no I/O.
 """
@@ -41,6 +55,9 @@ MAX_BODY = 64 * 1024 * 1024
 MAX_LINE = MAX_BODY // 3 * 4 + 1024
 
 _MAX_COUNT = (1 << 64) - 1
+_MAX_TRIES = (1 << 32) - 1
+#: Numbers of delayed messages are made of this and 16 bits more.
+_MAX_DUE = (1 << 47) - 1
 
 
 class BadExport(Exception):
@@ -57,11 +74,17 @@ class QueueBegin(NamedTuple):
     :ivar queue: its name.
     :ivar pushed: messages ever set.
     :ivar taken: messages ever taken.
+    :ivar delayed: messages that are not due yet.
+    :ivar limit: the most messages that may wait, 0 for any number.
+    :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
     """
 
     queue: bytes
     pushed: int
     taken: int
+    delayed: int = 0
+    limit: int = 0
+    paused: int = 0
 
 
 class Body(NamedTuple):
@@ -70,11 +93,17 @@ class Body(NamedTuple):
     :ivar flags: the client's, a u32.
     :ivar time: when it was set, milliseconds since 1970-01-01 UTC; None if unknown.
     :ivar body: its body.
+    :ivar expires: when it expires, as ``time``; 0 for never.
+    :ivar tries: how often it was given back, a u32.
+    :ivar due: when a delayed message is to be seen, as ``time``; None for others.
     """
 
     flags: int
     time: int | None
     body: bytes
+    expires: int = 0
+    tries: int = 0
+    due: int | None = None
 
 
 class QueueEnd(NamedTuple):
@@ -82,10 +111,12 @@ class QueueEnd(NamedTuple):
 
     :ivar messages: how many there were.
     :ivar damaged: how many more could not be read.
+    :ivar delayed: how many delayed ones there were.
     """
 
     messages: int
     damaged: int
+    delayed: int = 0
 
 
 class End(NamedTuple):
@@ -105,21 +136,31 @@ def packLine(line: Line) -> bytes:
     match line:
         case Begin():
             fields: dict[str, object] = {"format": FORMAT, "version": VERSION}
-        case QueueBegin(queue, pushed, taken):
+        case QueueBegin(queue, pushed, taken, delayed, limit, paused):
             fields = {"queue": b64encode(queue).decode()}
             with suppress(UnicodeDecodeError):
                 fields["name"] = queue.decode()
             fields |= {"set": pushed, "taken": taken}
-        case Body(flags, time, body):
+            fields |= _present(delayed=delayed, limit=limit, paused=paused)
+        case Body(flags, time, body, expires, tries, due):
             fields = {"flags": flags}
             if time is not None:
                 fields["time"] = time
+            fields |= _present(expires=expires, tries=tries)
+            if due is not None:
+                fields["due"] = due
             fields |= {"crc": crc32(body), "body": b64encode(body).decode()}
-        case QueueEnd(messages, damaged):
+        case QueueEnd(messages, damaged, delayed):
             fields = {"messages": messages, "damaged": damaged}
+            fields |= _present(delayed=delayed)
         case _:
             fields = {"queues": line.queues}
     return json.dumps(fields).encode() + b"\n"
+
+
+def _present(**fields: int) -> dict[str, object]:
+    """Return those fields that are not 0."""
+    return {key: value for key, value in fields.items() if value}
 
 
 def parseLine(text: bytes) -> Line:
@@ -141,7 +182,11 @@ def parseLine(text: bytes) -> Line:
     if "queue" in fields:
         return _parseQueue(fields)
     if "messages" in fields:
-        return QueueEnd(_count(fields, "messages"), _count(fields, "damaged"))
+        return QueueEnd(
+            _count(fields, "messages"),
+            _count(fields, "damaged"),
+            _optional(fields, "delayed"),
+        )
     if "queues" in fields:
         return End(_count(fields, "queues"))
     return _parseBegin(fields)
@@ -164,7 +209,14 @@ def _parseQueue(fields: dict[str, Any]) -> QueueBegin:
     pushed, taken = _count(fields, "set"), _count(fields, "taken")
     if taken > pushed:
         raise BadExport(f"{taken} messages are taken, of {pushed}")
-    return QueueBegin(queue, pushed, taken)
+    return QueueBegin(
+        queue,
+        pushed,
+        taken,
+        _optional(fields, "delayed"),
+        _optional(fields, "limit"),
+        _optional(fields, "paused", 3),
+    )
 
 
 def _parseBody(fields: dict[str, Any]) -> Body:
@@ -174,7 +226,18 @@ def _parseBody(fields: dict[str, Any]) -> Body:
     if "crc" in fields and _count(fields, "crc") != crc32(body):
         raise BadExport("the CRC of the body is wrong")
     time = _count(fields, "time") if "time" in fields else None
-    return Body(_count(fields, "flags", MAX_FLAGS), time, body)
+    return Body(
+        _count(fields, "flags", MAX_FLAGS),
+        time,
+        body,
+        _optional(fields, "expires"),
+        _optional(fields, "tries", _MAX_TRIES),
+        _count(fields, "due", _MAX_DUE) if "due" in fields else None,
+    )
+
+
+def _optional(fields: dict[str, Any], key: str, most: int = _MAX_COUNT) -> int:
+    return _count(fields, key, most) if key in fields else 0
 
 
 def _count(fields: dict[str, Any], key: str, most: int = _MAX_COUNT) -> int:

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memq.bdb import BDBStore
 from memq.binding import ERRORS, StoreSettings, db
 from memq.catalog import DamagedRow, Queue, unpackQueue
+from memq.delays import NEVER, dueOf
 from memq.errors import HomeError
 from memq.exported import Begin, Body, End, QueueBegin, QueueEnd, packLine
 from memq.joined import JoinedTable
-from memq.keys import KEY, PART
+from memq.keys import KEY, PART, TRIES, TRIES_ROW
 from memq.logread import isSettled
 from memq.marker import readMarker
 from memq.message import DamagedRecord, unpackPart, unpackRecord
@@ -79,6 +80,8 @@ class Reader:
         self._directory = home.directory
         self._opened: list[Any] = []
         self._messages: Any = None
+        #: How often messages were given back, by queue and number; see ``queues``.
+        self._tries: dict[tuple[int, int], int] = {}
         try:
             self._queues = self._openTable("queues")
             self._files = unpackRow(self._queues.get(ROW))
@@ -121,6 +124,9 @@ class Reader:
                 # A zero byte is the first one of what is the store's own.
                 if row[0][0]:
                     found.append(unpackQueue(*row))
+                elif row[0].startswith(TRIES):
+                    id, sequence = KEY.unpack(row[0][len(TRIES) :])
+                    (self._tries[id, sequence],) = TRIES_ROW.unpack(row[1])
                 row = cursor.next()
             cursor.close()
         except (*ERRORS, DamagedRow) as error:
@@ -128,20 +134,37 @@ class Reader:
         return found
 
     def messages(self, queue: Queue) -> Iterator[Body | Unreadable]:
-        """Yield the messages of a queue in their order, and what cannot be read."""
+        """Yield the messages of a queue in their order, and what cannot be read.
+
+        Those that are delayed come last.
+        """
+        for _, found in self._under(queue.id, queue.nextSequence):
+            yield found
+        if queue.rest.delayId:
+            for number, found in self._under(queue.rest.delayId, NEVER):
+                if isinstance(found, Body):
+                    yield found._replace(due=dueOf(number))
+                else:
+                    yield found
+
+    def _under(self, id: int, end: int) -> Iterator[tuple[int, Body | Unreadable]]:
+        """Yield what is under an id, with its numbers.
+
+        :param end: no number is as high.
+        """
         sequence = 0
-        while sequence < queue.nextSequence:
+        while sequence < end:
             try:
-                for number, record in self._records(queue.id, sequence):
+                for number, record in self._records(id, sequence):
                     sequence = number
-                    yield self._message(queue.id, number, record)
+                    yield number, self._message(id, number, record)
                     sequence += 1
                 return
             except ERRORS as error:
                 self._reopen()
-                readable = self._behind(queue, sequence)
+                readable = self._behind(id, sequence, end)
                 why = str(error.args[-1]).rpartition(" -- ")[2]
-                yield Unreadable(sequence, readable - 1, why)
+                yield sequence, Unreadable(sequence, readable - 1, why)
                 sequence = readable
 
     def _records(self, id: int, sequence: int) -> Iterator[tuple[int, bytes]]:
@@ -162,7 +185,8 @@ class Reader:
             body = message.body
             if message.large is not None:
                 body = self._largeBody(message.large)
-            return Body(message.flags, message.time, body)
+            tries = self._tries.get((id, sequence), 0)
+            return Body(message.flags, message.time, body, message.expires, tries)
         except DamagedRecord as error:
             return Unreadable(sequence, sequence, str(error))
 
@@ -181,7 +205,7 @@ class Reader:
         self._queues = self._openTable("queues")
         self._openMessages()
 
-    def _behind(self, queue: Queue, sequence: int) -> int:
+    def _behind(self, id: int, sequence: int, end: int) -> int:
         """Return a number from which on messages can be read again.
 
         What is damaged is a page, mostly, so no message between can be read.
@@ -189,15 +213,13 @@ class Reader:
         :param sequence: one that cannot be read.
         """
         low, step = sequence, 1
-        while low + step < queue.nextSequence and not self._isReadable(
-            queue.id, low + step
-        ):
+        while low + step < end and not self._isReadable(id, low + step):
             low += step
             step *= 2
-        high = min(low + step, queue.nextSequence)
+        high = min(low + step, end)
         while high - low > 1:
             middle = (low + high) // 2
-            if self._isReadable(queue.id, middle):
+            if self._isReadable(id, middle):
                 high = middle
             else:
                 low = middle
@@ -242,6 +264,13 @@ def shown(name: bytes) -> str:
     return name.decode("utf-8", "backslashreplace")
 
 
+def _begin(queue: Queue) -> QueueBegin:
+    rest = queue.rest
+    return QueueBegin(
+        queue.name, queue.pushed, queue.taken, rest.delayed, rest.limit, rest.paused
+    )
+
+
 class _Export:
     """Write queues, and count."""
 
@@ -269,20 +298,23 @@ class _Export:
 
     def _writeQueue(self, queue: Queue) -> None:
         write = self._output.write
-        write(packLine(QueueBegin(queue.name, queue.pushed, queue.taken)))
-        count = 0
+        write(packLine(_begin(queue)))
+        count = delayed = 0
         for found in self._reader.messages(queue):
             if isinstance(found, Unreadable):
                 self._tellUnreadable(queue, found)
                 continue
             write(packLine(found))
-            count += 1
+            if found.due is None:
+                count += 1
+            else:
+                delayed += 1
             self._messages += 1
             self._bytes += len(found.body)
             self._progress.reach(self._figures)
         # What its counts say and what is there differ by what is damaged.
-        damaged = queue.pushed - queue.taken - count
-        write(packLine(QueueEnd(count, damaged)))
+        damaged = queue.pushed - queue.taken + queue.rest.delayed - count - delayed
+        write(packLine(QueueEnd(count, damaged, delayed)))
         self._damaged += damaged
 
     def _tellUnreadable(self, queue: Queue, what: Unreadable) -> None:

@@ -7,9 +7,10 @@ What lies where:
     HOME/memq/lock      locked (flock) as long as a server runs; text: its pid
     HOME/memq/VERSION   text: the format that the store was written in, and LF
 
-Formats: in 1 all messages are in the file ``messages``; in 2 a row of the store's
-says in which file they are (memq/rotation.py).  A home begins with 1, which older
-memqs read, and goes up to 2 before there is such a row.
+Formats: in 1 all messages are in the file ``messages``; in 2 a row of the store's says
+in which file they are (memq/rotation.py); in 3 rows of queues are longer, and messages
+can expire and be delayed (memq/catalog.py).  A home of an older format goes up to the
+newest one when a store is opened in it.
 
 A second server in one home would run recovery under the first one and destroy
 it, so nobody opens a store without :meth:`Home.prepare`.  The lock belongs to
@@ -31,10 +32,8 @@ from memq.files import replaceFile, syncDirectory
 from memq.memcacheqdir import findOld
 from memq.swap import finishSwap
 
-#: The format that a new home begins with.
-FIRST_FORMAT = 1
-#: The newest format of the files in HOME/memq that this memq reads and writes.
-FORMAT = 2
+#: The format of the files in HOME/memq that this memq writes; it reads older ones.
+FORMAT = 3
 
 #: What the system says where rights are missing, or a file system is read-only.
 RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -55,7 +54,7 @@ class Home:
         self.path = os.path.abspath(path)
         self.directory = os.path.join(self.path, "memq")
         self.isNew = True
-        self.format = FIRST_FORMAT
+        self.format = FORMAT
         self.damage: DamagedHome | None = None
         self._lock: int | None = None
 
@@ -90,15 +89,16 @@ class Home:
             os.pwrite(self._lock, text, 0)
             os.truncate(self._lock, len(text))
 
-    def writeVersion(self, format: int = FIRST_FORMAT) -> None:
-        """Write down, durably, that a store of a format is complete here.
+    def writeVersion(self) -> None:
+        """Write down, durably, that a store of the newest format is complete here.
 
-        :param format: 1 to FORMAT; a memq that does not know it leaves the home alone.
+        A memq that does not know that format leaves the home alone from now on.
+
         :raise OSError: when that cannot be; the home is as new as it was.
         """
-        replaceFile(os.path.join(self.directory, "VERSION"), b"%d\n" % format)
+        replaceFile(os.path.join(self.directory, "VERSION"), b"%d\n" % FORMAT)
         self.isNew = False
-        self.format = format
+        self.format = FORMAT
 
     def release(self) -> None:
         """Let another server have the home; no-op when it is not held."""

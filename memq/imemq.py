@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from zope.interface import Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
     from memq.message import LargeBody, Message
@@ -39,6 +39,44 @@ class QueueCount(NamedTuple):
     name: bytes
     pushed: int
     taken: int
+
+
+class QueueDetail(NamedTuple):
+    """What ``stats detail`` shows of a queue.
+
+    :ivar name: the name, as it was first pushed to.
+    :ivar items: messages that can be taken.
+    :ivar bytes: of the bodies of these, and of those with an open read.
+    :ivar open: messages with an open read.
+    :ivar delayed: messages that are not due yet.
+    :ivar pushed: messages ever pushed, or ripe.
+    :ivar taken: messages ever taken.
+    :ivar closed: open reads ever closed.
+    :ivar expired: messages that expired.
+    :ivar discarded: messages that were discarded.
+    :ivar returns: open reads ever given back.
+    :ivar limit: the most messages that may wait, 0 for any number.
+    :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
+    :ivar headTime: when the head was set, milliseconds since 1970-01-01 UTC; 0 when
+        there is none, or it is damaged.
+    :ivar lastUsed: seconds since 1970-01-01 UTC, up to a minute late.
+    """
+
+    name: bytes
+    items: int
+    bytes: int
+    open: int
+    delayed: int
+    pushed: int
+    taken: int
+    closed: int
+    expired: int
+    discarded: int
+    returns: int
+    limit: int
+    paused: int
+    headTime: int
+    lastUsed: int
 
 
 class IQueueStore(Interface):
@@ -70,20 +108,30 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreFailed: when it cannot be undone.
         """
 
-    def push(queue: bytes, flags: int, body: bytes) -> int:
+    def push(queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message to a queue, which is made if it does not exist.
 
         :param queue: the name, 1 to 250 bytes.
         :param flags: 0 to 4294967295.
         :param body: 0 bytes to PART_SIZE; a larger one comes in parts.
+        :param expires: milliseconds since 1970-01-01 UTC, 0 for never; kept with the
+            message, no store looks at it.
         :return: the message's sequence number.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
-    def pushAll(queue: bytes, messages: list[tuple[int, bytes]]) -> int:
+    def pushAll(
+        queue: bytes,
+        messages: list[tuple[int, bytes]],
+        *,
+        size: int | None = None,
+        expires: int = 0,
+    ) -> int:
         """Append messages to a queue, as ``push`` does each, but faster.
 
         :param messages: flags and body of each, one or more.
+        :param size: bytes of all bodies, if that is known.
+        :param expires: when all of them expire.
         :return: the first one's sequence number; those of the others follow.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
@@ -103,10 +151,48 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
-    def pushLarge(queue: bytes, flags: int, large: LargeBody) -> int:
+    def pushLarge(
+        queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+    ) -> int:
         """Append a message whose body was added in parts.
 
         :return: the message's sequence number.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def pushDelayed(
+        queue: bytes,
+        flags: int,
+        body: bytes | LargeBody,
+        due: int,
+        *,
+        expires: int = 0,
+    ) -> None:
+        """Keep a message that nobody sees before ``ripen`` moves it into its queue.
+
+        The queue is made if it does not exist.
+
+        :param body: as for ``push``, or where it is, as for ``pushLarge``.
+        :param due: when, milliseconds since 1970-01-01 UTC, less than 2 ** 47.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
+    def nextDue() -> int | None:
+        """Return when the next delayed message is due; needs no transaction.
+
+        It may be told too early, but not again after a ``ripen`` at that time.
+
+        :return: milliseconds since 1970-01-01 UTC, None when none is delayed.
+        """
+
+    def ripen(now: int, limit: int) -> list[bytes]:
+        """Append delayed messages that are due to their queues, in the order of that.
+
+        They count as pushed then; their time stays that of the push.
+
+        :param now: milliseconds since 1970-01-01 UTC.
+        :param limit: how many at most, 1 or more.
+        :return: the queue of each.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
@@ -215,11 +301,33 @@ class IQueueStore(Interface):
     def empty(queue: bytes) -> int:
         """Discard all messages of a queue, at once; they count as taken.
 
-        What was taken before cannot be put back any more, nor can what is read openly.
+        Those that are delayed are discarded as well, and were never pushed.  What was
+        taken before cannot be put back any more, nor can what is read openly.
 
         :return: how many there were.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
+
+    def setLimit(queue: bytes, limit: int) -> bool:
+        """Make a queue with a limit, which the store keeps but does not look at.
+
+        :param limit: the most messages that may wait, 0 for any number.
+        :return: False when there is such a queue; nothing is changed then.
+        """
+
+    def setPaused(queue: bytes, bits: int) -> bool:
+        """Keep what of a queue is paused, which the store does not look at.
+
+        :param bits: 1 for reads, 2 for writes, 3 for both, 0 for nothing; a queue that
+            does not exist is made unless it is 0.
+        :return: whether there is such a queue now.
+        """
+
+    def countExpired(queue: bytes, number: int) -> None:
+        """Count messages of a queue that expired, if there is such a queue."""
+
+    def countDiscarded(queue: bytes, number: int) -> None:
+        """Count messages of a queue that were discarded, if there is such a queue."""
 
     def isUnswept() -> bool:
         """Return whether there is anything for ``sweep`` to do.
@@ -239,6 +347,15 @@ class IQueueStore(Interface):
 
     def counts() -> Iterable[QueueCount]:
         """Return every queue's counts, sorted by name."""
+
+    def details(
+        wanted: Callable[[bytes], bool] | None = None,
+    ) -> Iterable[QueueDetail]:
+        """Yield every queue's details, sorted by name; looks at each one's head.
+
+        :param wanted: tells by its name whether a queue is, all are if it is None.
+        :raise memq.errors.StoreError: when one cannot be read.
+        """
 
     def status() -> dict[str, int]:
         """Return figures for ``stats``: queues, messages, and the store's own."""

@@ -24,6 +24,7 @@ from memq.exported import (
     parseLine,
 )
 from memq.message import PART_SIZE
+from memq.restoring import Item
 from memq.sizes import CHECKPOINT_VOLUME
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from memq.catalog import Queue
     from memq.exported import Line
     from memq.progress import Progress
-    from memq.restoring import Item, RestoringStore
+    from memq.restoring import RestoringStore
 
 #: What a batch has at most, but for its last message.
 BATCH_MESSAGES = 1000
@@ -71,7 +72,8 @@ class Import:
         #: The queue that is being read: its line, and itself if nobody sees it.
         self._line: QueueBegin | None = None
         self._unseen: Queue | None = None
-        self._count = 0
+        #: How many of its messages were read, and how many that are delayed.
+        self._count = self._delayed = 0
         self._batch: list[Item] = []
         self._batchBytes = 0
 
@@ -129,23 +131,28 @@ class Import:
 
     def _begin(self, line: QueueBegin) -> None:
         there = self._store.find(line.queue)
-        isEmpty = there is None or there.pushed == there.taken
+        isEmpty = there is None or not (there.pushed - there.taken + there.rest.delayed)
         if not isEmpty and not self._append:
             raise BadExport(
                 f"queue {line.queue!r} is there and has messages; "
                 "with --append these are appended"
             )
         self._line = line
-        self._count = 0
+        self._count = self._delayed = 0
         self._unseen = self._store.newQueue(line.queue) if isEmpty else None
 
     def _add(self, line: Body) -> None:
         now = int(time() * 1000) if line.time is None else line.time
         body = line.body
         large = self._store.addBody(body) if len(body) > PART_SIZE else body
-        self._batch.append((line.flags, now, large))
+        self._batch.append(
+            Item(line.flags, now, large, line.expires, line.tries, line.due)
+        )
         self._batchBytes += len(body)
-        self._count += 1
+        if line.due is None:
+            self._count += 1
+        else:
+            self._delayed += 1
         if len(self._batch) >= BATCH_MESSAGES or self._batchBytes >= BATCH_BYTES:
             self._writeBatch()
 
@@ -166,17 +173,19 @@ class Import:
         self._progress.reach(lambda: f"{self.figures}, {self._count} of the next")
 
     def _end(self, begin: QueueBegin, end: QueueEnd) -> None:
-        waiting = begin.pushed - begin.taken
-        if end.messages != self._count or waiting != end.messages + end.damaged:
+        waiting = begin.pushed - begin.taken + begin.delayed
+        if (end.messages, end.delayed) != (self._count, self._delayed) or (
+            waiting != end.messages + end.delayed + end.damaged
+        ):
             raise BadExport(
-                f"queue {begin.queue!r} had {end.messages} messages and "
+                f"queue {begin.queue!r} had {end.messages + end.delayed} messages and "
                 f"{end.damaged} damaged ones, by its counts {waiting}, "
-                f"and here are {self._count}"
+                f"and here are {self._count + self._delayed}"
             )
         self._writeBatch()
         if self._unseen is not None:
             self._show(self._unseen, begin)
-            self.messages += self._count
+            self.messages += self._count + self._delayed
         self.queues += 1
         self._line = self._unseen = None
 
@@ -184,7 +193,8 @@ class Import:
         there = self._store.find(begin.queue)
         if there is None:
             # What was damaged counts as taken.
-            self._store.show(queue, begin.pushed, begin.pushed - self._count)
+            taken = begin.pushed - self._count
+            self._store.show(queue, begin.pushed, taken, begin.limit, begin.paused)
         else:
             self._store.show(queue, there.pushed + self._count, there.taken)
         self._store.flush()

@@ -13,6 +13,13 @@ from __future__ import annotations
 from typing import Any
 
 
+def _before(cursor: Any, key: bytes) -> tuple[bytes, bytes] | None:
+    """Go to the last record before a key."""
+    found: tuple[bytes, bytes] | None
+    found = cursor.prev() if cursor.set_range(key) else cursor.last()
+    return found
+
+
 class JoinedCursor:
     """A cursor over two tables."""
 
@@ -40,6 +47,26 @@ class JoinedCursor:
         """Go to the record behind the one that was found last, there or not."""
         # No key stands between this one and the last one.
         return self.set_range(self._key + b"\0")
+
+    def prev(self) -> tuple[bytes, bytes] | None:
+        """Go to the record before the one that was found last, there or not."""
+        key = self._key
+        return self._higher(_before(self._new, key), _before(self._old, key))
+
+    def last(self) -> tuple[bytes, bytes] | None:
+        """Go to the last record."""
+        return self._higher(self._new.last(), self._old.last())
+
+    def _higher(
+        self, new: tuple[bytes, bytes] | None, old: tuple[bytes, bytes] | None
+    ) -> tuple[bytes, bytes] | None:
+        if new is None or (old is not None and old[0] > new[0]):
+            self._at, found = self._old, old
+        else:
+            self._at, found = self._new, new
+        if found is not None:
+            self._key = found[0]
+        return found
 
     def delete(self) -> None:
         """Delete the record that was found last."""

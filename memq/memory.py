@@ -7,8 +7,9 @@ Berkeley DB; storetests.py holds it to the same promises.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
+from functools import partial
 from operator import attrgetter
 from time import time
 from typing import TYPE_CHECKING
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from memq.catalog import Catalog
+from memq.delays import Delays, freeNumber, lastAt
 from memq.errors import DamagedMessage
-from memq.imemq import IQueueStore, QueueCount
+from memq.imemq import IQueueStore, QueueCount, QueueDetail
 from memq.message import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from memq.catalog import Queue
     from memq.errors import QueueError
@@ -40,7 +42,11 @@ class MemoryStore:
         :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
         self._seconds = seconds
+        #: When the transaction began, as messages tell it.
+        self._now = 0
         self._catalog = Catalog()
+        self._delays = Delays(self._catalog)
+        #: By id of a queue, and by the id of its delayed messages.
         self._messages: dict[int, deque[Message]] = {}
         #: What is read openly, by id of its queue and sequence number.
         self._hidden: dict[tuple[int, int], Message] = {}
@@ -59,10 +65,14 @@ class MemoryStore:
 
     def begin(self) -> None:
         """Begin a transaction."""
+        self._now = int(self._seconds() * 1000)
 
     def commit(self) -> None:
         """Keep what was done since ``begin``."""
+        for _ in self._catalog.changes(self._now // 1000):
+            pass
         self._undo.clear()
+        self._delays.settle()
         self._deleted += self._deletedInTransaction
         self._deletedInTransaction.clear()
         self._catalog.settle()
@@ -73,14 +83,24 @@ class MemoryStore:
             self._undo.pop()()
         self._deletedInTransaction.clear()
         self._catalog.rollBack()
+        self._delays.rollBack()
 
-    def push(self, queue: bytes, flags: int, body: bytes) -> int:
+    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message."""
-        return self._append(queue, flags, body, None)
+        return self._append(queue, flags, body, None, self._now, expires)
 
-    def pushAll(self, queue: bytes, messages: list[tuple[int, bytes]]) -> int:
+    def pushAll(
+        self,
+        queue: bytes,
+        messages: list[tuple[int, bytes]],
+        *,
+        size: int | None = None,
+        expires: int = 0,
+    ) -> int:
         """Append messages."""
-        first, *_ = [self.push(queue, flags, body) for flags, body in messages]
+        first, *_ = [
+            self.push(queue, flags, body, expires=expires) for flags, body in messages
+        ]
         return first
 
     def newBody(self) -> int:
@@ -94,9 +114,63 @@ class MemoryStore:
         parts[number:] = [data]
         self._undo.append(parts.pop)
 
-    def pushLarge(self, queue: bytes, flags: int, large: LargeBody) -> int:
+    def pushLarge(
+        self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+    ) -> int:
         """Append a message."""
-        return self._append(queue, flags, b"", large)
+        return self._append(queue, flags, b"", large, self._now, expires)
+
+    def pushDelayed(
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes | LargeBody,
+        due: int,
+        *,
+        expires: int = 0,
+    ) -> None:
+        """Keep a message among those that are delayed."""
+        entry = self._catalog.forDelay(queue)
+        id = entry.rest.delayId
+        messages = self._of(id)
+
+        def highest(number: int) -> int:
+            place = bisect_right(messages, number, key=_sequence)
+            return messages[place - 1].sequence if place else -1
+
+        sequence = freeNumber(due, highest)
+        small, large = (body, None) if isinstance(body, bytes) else (b"", body)
+        self._insert(Message(id, sequence, flags, self._now, small, large, expires))
+        entry.change(delayed=entry.rest.delayed + 1)
+        self._delays.add(entry, sequence)
+
+    def nextDue(self) -> int | None:
+        """Return when the next delayed message is due."""
+        return self._delays.next()
+
+    def ripen(self, now: int, limit: int) -> list[bytes]:
+        """Move messages that are due."""
+        ripe: list[bytes] = []
+        while len(ripe) < limit and (next := self._delays.take(lastAt(now))):
+            ripe += self._ripen(next[0], lastAt(now), limit - len(ripe))
+        return ripe
+
+    def _ripen(self, entry: Queue, last: int, most: int) -> list[bytes]:
+        """Move messages of a queue that are due, and before those of other queues."""
+        self._catalog.forChange(entry.name)
+        last = min(last, self._delays.first())
+        messages = self._of(entry.rest.delayId)
+        count = 0
+        while messages and messages[0].sequence <= last and count < most:
+            message = messages.popleft()
+            self._undo.append(partial(messages.appendleft, message))
+            _, _, flags, time, body, large, expires = message
+            self._append(entry.name, flags, body, large, time, expires)
+            count += 1
+        if messages:
+            self._delays.add(entry, messages[0].sequence)
+        entry.change(delayed=len(messages))
+        return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
@@ -110,19 +184,30 @@ class MemoryStore:
         self._bodies.pop(body, None)
 
     def _append(
-        self, queue: bytes, flags: int, body: bytes, large: LargeBody | None
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes,
+        large: LargeBody | None,
+        time: int,
+        expires: int,
     ) -> int:
         entry = self._catalog.forPush(queue)
         sequence = entry.nextSequence
         entry.nextSequence = sequence + 1
+        messages = self._of(entry.id)
+        message = Message(entry.id, sequence, flags, time, body, large, expires)
+        messages.append(message)
         entry.pushed += 1
-        messages = self._messages.get(entry.id)
-        if messages is None:
-            messages = self._messages[entry.id] = deque()
-        now = int(self._seconds() * 1000)
-        messages.append(Message(entry.id, sequence, flags, now, body, large))
+        entry.bytes += message.size
         self._undo.append(messages.pop)
         return sequence
+
+    def _of(self, id: int) -> deque[Message]:
+        messages = self._messages.get(id)
+        if messages is None:
+            messages = self._messages[id] = deque()
+        return messages
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head."""
@@ -132,6 +217,7 @@ class MemoryStore:
         messages = self._messages[entry.id]
         message = messages.popleft()
         entry.taken += 1
+        entry.bytes -= message.size
         self._undo.append(lambda: messages.appendleft(message))
         if entry.reads is not None:
             self._catalog.readsOf(entry).forgetTries(message.sequence)
@@ -159,10 +245,11 @@ class MemoryStore:
             return False
         self._insert(message)
         entry.taken -= 1
+        entry.bytes += message.size
         return True
 
     def _insert(self, message: Message) -> None:
-        messages = self._messages[message.queueId]
+        messages = self._of(message.queueId)
         place = bisect_left(messages, message.sequence, key=_sequence)
         messages.insert(place, message)
         self._undo.append(lambda: messages.remove(message))
@@ -200,6 +287,7 @@ class MemoryStore:
         self._show(message)
         self._undo.append(lambda: self._hide(message))
         entry.taken += 1
+        entry.bytes -= message.size
         entry.closed += 1
         return True
 
@@ -213,7 +301,7 @@ class MemoryStore:
         if count:
             self._catalog.forReturn(queue, entry.id)
             self._catalog.readsOf(entry).countTry(message.sequence)
-            entry.returns += 1
+            entry.change(returns=entry.returns + 1)
         self._catalog.readsOf(entry).show(message.sequence)
         self._show(message)
         self._undo.append(lambda: self._hide(message))
@@ -246,18 +334,39 @@ class MemoryStore:
         if entry is None:
             return 0
         self._discard(entry)
-        self._messages[self._catalog.queues[queue].id] = deque()
-        return entry.pushed - entry.taken
+        return entry.pushed - entry.taken + entry.rest.delayed
 
     def _discard(self, entry: Queue) -> None:
-        messages = self._messages.pop(entry.id)
-        self._deletedInTransaction.append(messages)
-        self._undo.append(lambda: self._messages.update({entry.id: messages}))
+        self._discardId(entry.id)
+        if entry.rest.delayId:
+            self._discardId(entry.rest.delayId)
+            self._delays.forget(entry)
         if entry.reads is not None:
             keys = [(entry.id, sequence) for sequence in entry.reads.hidden]
             hidden = {key: self._hidden.pop(key) for key in keys}
             self._deletedInTransaction.append(deque(hidden.values()))
             self._undo.append(lambda: self._hidden.update(hidden))
+
+    def _discardId(self, id: int) -> None:
+        messages = self._messages.pop(id, deque[Message]())
+        self._deletedInTransaction.append(messages)
+        self._undo.append(lambda: self._messages.update({id: messages}))
+
+    def setLimit(self, queue: bytes, limit: int) -> bool:
+        """Make a queue with a limit."""
+        return self._catalog.setLimit(queue, limit)
+
+    def setPaused(self, queue: bytes, bits: int) -> bool:
+        """Keep what of a queue is paused."""
+        return self._catalog.setPaused(queue, bits)
+
+    def countExpired(self, queue: bytes, number: int) -> None:
+        """Count messages that expired."""
+        self._catalog.countExpired(queue, number)
+
+    def countDiscarded(self, queue: bytes, number: int) -> None:
+        """Count messages that were discarded."""
+        self._catalog.countDiscarded(queue, number)
 
     def isUnswept(self) -> bool:
         """Return whether messages of deleted queues are left."""
@@ -277,6 +386,12 @@ class MemoryStore:
     def counts(self) -> Iterable[QueueCount]:
         """Return every queue's counts, sorted by name."""
         return self._catalog.counts()
+
+    def details(
+        self, wanted: Callable[[bytes], bool] | None = None
+    ) -> Iterator[QueueDetail]:
+        """Yield every queue's details, sorted by name."""
+        return self._catalog.details(self.peek, wanted)
 
     def status(self) -> dict[str, int]:
         """Return how many queues and messages there are."""

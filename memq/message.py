@@ -20,6 +20,26 @@ A body of more than PART_SIZE is kept in parts, and its record says which:
     29      4     number of its parts
     33      4     CRC-32 of the 33 bytes before
 
+A message that expires has records of their own kinds, which say when:
+
+    offset  size  field
+    0       1     version of this layout: 3
+    1       4     flags
+    5       8     time of the push
+    13      8     when it expires, milliseconds since 1970-01-01 UTC
+    21      4     CRC-32 of the 21 bytes before and of the body
+    25      n     body
+
+    offset  size  field
+    0       1     version of this layout: 4, the body is in parts
+    1       4     flags
+    5       8     time of the push
+    13      8     when it expires
+    21      8     id of the body
+    29      8     bytes of the body
+    37      4     number of its parts
+    41      4     CRC-32 of the 41 bytes before
+
 A part is a record as well:
 
     offset  size  field
@@ -42,6 +62,8 @@ from zlib import crc32
 #: The version bytes of the records that this module writes.
 VERSION = 1
 LARGE_VERSION = 2
+EXPIRING_VERSION = 3
+EXPIRING_LARGE_VERSION = 4
 PART_VERSION = 1
 
 #: Bytes of the largest body that is kept in one record, and of a usual part.
@@ -58,8 +80,15 @@ _new = tuple.__new__
 HEADER_SIZE = _HEADER.size
 
 _LARGE = Struct(">BIQQQI")
+_EXPIRING = Struct(">BIQQ")
+_EXPIRING_LARGE = Struct(">BIQQQQI")
 _PART = Struct(">BI")
 _CRC = Struct(">I")
+
+#: Bytes that a record of a message that expires has before its body.
+EXPIRING_HEADER_SIZE = _EXPIRING.size + _CRC.size
+#: Bytes of a record of a large body that expires.
+_LONGEST = _EXPIRING_LARGE.size + _CRC.size
 
 
 class LargeBody(NamedTuple):
@@ -84,6 +113,7 @@ class Message(NamedTuple):
     :ivar time: when it was pushed, milliseconds since 1970-01-01 UTC.
     :ivar body: the body, of any bytes, perhaps none.
     :ivar large: where the body is when it is kept in parts; ``body`` is empty then.
+    :ivar expires: when it expires, milliseconds since 1970-01-01 UTC; 0 for never.
     """
 
     queueId: int
@@ -92,6 +122,7 @@ class Message(NamedTuple):
     time: int
     body: bytes
     large: LargeBody | None = None
+    expires: int = 0
 
     @property
     def size(self) -> int:
@@ -113,6 +144,45 @@ def packRecord(flags: int, time: int, body: bytes) -> bytes:
     return _packHeader(VERSION, flags, time, crc32(body)) + body
 
 
+def packExpiring(flags: int, time: int, body: bytes, expires: int) -> bytes:
+    """Return the record of a message that expires.
+
+    :param expires: when, milliseconds since 1970-01-01 UTC, 1 or more.
+    """
+    head = _EXPIRING.pack(EXPIRING_VERSION, flags, time, expires)
+    return head + _CRC.pack(crc32(body, crc32(head))) + body
+
+
+def packAny(flags: int, time: int, body: bytes | LargeBody, expires: int) -> bytes:
+    """Return the record of a message of whatever kind.
+
+    :param body: the body, or where it is.
+    :param expires: milliseconds since 1970-01-01 UTC, 0 for never.
+    """
+    if isinstance(body, LargeBody):
+        return packLarge(flags, time, body, expires)
+    if expires:
+        return packExpiring(flags, time, body, expires)
+    return packRecord(flags, time, body)
+
+
+def packMessage(message: Message) -> bytes:
+    """Return the record that a message was in, or is to be in."""
+    body = message.body if message.large is None else message.large
+    return packAny(message.flags, message.time, body, message.expires)
+
+
+def bodySize(record: bytes) -> int:
+    """Return the bytes of the body that a record is of, however damaged it is."""
+    version = record[0] if record else 0
+    if version == LARGE_VERSION and len(record) == _LARGE.size + _CRC.size:
+        return int(_LARGE.unpack_from(record)[4])
+    if version == EXPIRING_LARGE_VERSION and len(record) == _LONGEST:
+        return int(_EXPIRING_LARGE.unpack_from(record)[5])
+    header = EXPIRING_HEADER_SIZE if version == EXPIRING_VERSION else HEADER_SIZE
+    return max(0, len(record) - header)
+
+
 def unpackRecord(queueId: int, sequence: int, record: bytes) -> Message:
     """Return the message that a record holds.
 
@@ -127,28 +197,57 @@ def unpackRecord(queueId: int, sequence: int, record: bytes) -> Message:
         why = f"{len(record)} bytes are too few for a record"
         raise DamagedRecord(why) from None
     if version != VERSION:
-        if version == LARGE_VERSION:
-            return _unpackLarge(queueId, sequence, record)
-        raise DamagedRecord(f"a record of unknown version {version}")
+        return _unpackOther(queueId, sequence, record)
     body = record[HEADER_SIZE:]
     if crc32(body) != crc:
         raise DamagedRecord(f"the CRC of a body of {len(body)} bytes is wrong")
     # What Message() does, but for a call of Python's; every get comes through here.
-    return _new(Message, (queueId, sequence, flags, time, body, None))
+    return _new(Message, (queueId, sequence, flags, time, body, None, 0))
 
 
-def packLarge(flags: int, time: int, large: LargeBody) -> bytes:
-    """Return the record of a message whose body is kept in parts."""
-    head = _LARGE.pack(LARGE_VERSION, flags, time, *large)
+def _unpackOther(queueId: int, sequence: int, record: bytes) -> Message:
+    version = record[0]
+    if version == EXPIRING_VERSION:
+        return _unpackExpiring(queueId, sequence, record)
+    if version in (LARGE_VERSION, EXPIRING_LARGE_VERSION):
+        return _unpackLarge(queueId, sequence, record)
+    raise DamagedRecord(f"a record of unknown version {version}")
+
+
+def _unpackExpiring(queueId: int, sequence: int, record: bytes) -> Message:
+    size = _EXPIRING.size
+    head, body = record[:size], record[EXPIRING_HEADER_SIZE:]
+    if record[size:EXPIRING_HEADER_SIZE] != _CRC.pack(crc32(body, crc32(head))):
+        raise DamagedRecord(
+            f"the CRC of a message that expires, of {len(body)} bytes, is wrong"
+        )
+    _, flags, time, expires = _EXPIRING.unpack(head)
+    return Message(queueId, sequence, flags, time, body, None, expires)
+
+
+def packLarge(flags: int, time: int, large: LargeBody, expires: int = 0) -> bytes:
+    """Return the record of a message whose body is kept in parts.
+
+    :param expires: milliseconds since 1970-01-01 UTC, 0 for never.
+    """
+    if expires:
+        version = EXPIRING_LARGE_VERSION
+        head = _EXPIRING_LARGE.pack(version, flags, time, expires, *large)
+    else:
+        head = _LARGE.pack(LARGE_VERSION, flags, time, *large)
     return head + _CRC.pack(crc32(head))
 
 
 def _unpackLarge(queueId: int, sequence: int, record: bytes) -> Message:
-    head, crc = record[: _LARGE.size], record[_LARGE.size :]
+    expires = 0
+    layout = _LARGE if record[0] == LARGE_VERSION else _EXPIRING_LARGE
+    head, crc = record[: layout.size], record[layout.size :]
     if crc != _CRC.pack(crc32(head)):
         raise DamagedRecord("the CRC of a record of a large body is wrong")
-    _, flags, time, *where = _LARGE.unpack(head)
-    return Message(queueId, sequence, flags, time, b"", LargeBody(*where))
+    _, flags, time, *where = layout.unpack(head)
+    if layout is _EXPIRING_LARGE:
+        expires, *where = where
+    return Message(queueId, sequence, flags, time, b"", LargeBody(*where), expires)
 
 
 def packPart(data: bytes) -> bytes:

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memq.binding import db
 from memq.catalog import DamagedRow, Queue, unpackQueue
 from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE, TRIES, TRIES_ROW
-from memq.message import DamagedRecord, LargeBody, unpackPart, unpackRecord
+from memq.message import (
+    DamagedRecord,
+    LargeBody,
+    bodySize,
+    unpackPart,
+    unpackRecord,
+)
 from memq.rotation import ROW
 
 if TYPE_CHECKING:
@@ -68,6 +74,7 @@ class Rebuild:
         self._messages = environment.openTable("messages", db.DB_CREATE, pageSize)
         self._rows: dict[bytes, _Row] = {}
         self._byId: dict[int, Queue] = {}
+        self._byDelayId: dict[int, Queue] = {}
         self._nextId = 1
         #: The rows that are kept as they are: damaged records, tombstones, and how
         #: often messages were given back.
@@ -75,6 +82,7 @@ class Rebuild:
         self._large: dict[bytes, LargeBody] = {}
         self._parts: dict[int, set[int]] = {}
         self._counts: Counter[int] = Counter()
+        self._bytes: Counter[int] = Counter()
         self._next: dict[int, int] = {}
 
     # First the table of queues.
@@ -111,7 +119,9 @@ class Rebuild:
         except DamagedRow as error:
             self.lost.append(str(error))
             return
-        if queue.id == 0 or queue.id in self._byId:
+        delayId = queue.rest.delayId
+        known = {*self._byId, *self._byDelayId}
+        if queue.id == 0 or queue.id in known or delayId in {*known, queue.id}:
             self.lost.append(f"the row of queue {name!r} has an id that is not its own")
             return
         if not row.isSound:
@@ -120,6 +130,8 @@ class Rebuild:
                 "counts may be wrong"
             )
         self._byId[queue.id] = queue
+        if delayId:
+            self._byDelayId[delayId] = queue
 
     # Then the messages.
 
@@ -139,7 +151,9 @@ class Rebuild:
         except DamagedRecord:
             return False
         queue = self._byId.get(id)
-        return queue is not None and bool(sequence < queue.nextSequence)
+        if queue is None:
+            return id in self._byDelayId
+        return bool(sequence < queue.nextSequence)
 
     def addMessages(self, records: Iterable[Record], say: Callable[[int], None]) -> int:
         """Put records into the new table, but for those that are there already.
@@ -157,7 +171,7 @@ class Rebuild:
                 self.lost.append(f"the key {key!r} of a message says nothing")
                 continue
             self._messages.put(key, value, transaction)
-            self._noteLarge(key, value)
+            self._note(key, value)
             count, size = count + 1, size + len(value)
             if count >= _BATCH or size >= _BATCH_BYTES:
                 transaction.commit(db.DB_TXN_NOSYNC)
@@ -174,7 +188,9 @@ class Rebuild:
             self._environment.checkpoint()
             self._environment.removeLogs()
 
-    def _noteLarge(self, key: bytes, value: bytes) -> None:
+    def _note(self, key: bytes, value: bytes) -> None:
+        if len(key) == KEY.size:
+            self._bytes[KEY.unpack(key)[0]] += bodySize(value)
         large = _largeOf(key, value)
         if large is not None:
             self._large[key] = large
@@ -194,7 +210,7 @@ class Rebuild:
         self._tidyTries(transaction)
         for key, value in self._others.items():
             self._queues.put(key, value, transaction)
-        ids = [*self._byId, *self._buried(), self._nextId - 1]
+        ids = [*self._byId, *self._byDelayId, *self._buried(), self._nextId - 1]
         self._queues.put(NEXT_ID, ID.pack(max(ids) + 1), transaction)
         transaction.commit(db.DB_TXN_NOSYNC)
 
@@ -224,13 +240,14 @@ class Rebuild:
                 self._messages.delete(key, transaction)
                 self._others[DAMAGED + key] = record
                 self._counts[id] -= 1
+                self._bytes[id] -= bodySize(record)
                 self.lost.append(
                     f"message {sequence} of {self._name(id)} lacks {lacking} of its "
                     f"{large.parts} parts, and is set aside"
                 )
 
     def _name(self, id: int) -> str:
-        queue = self._byId.get(id)
+        queue = self._byId.get(id) or self._byDelayId.get(id)
         return (
             f"the queue with the id {id}" if queue is None else f"queue {queue.name!r}"
         )
@@ -243,7 +260,8 @@ class Rebuild:
 
     def _nameUnknown(self) -> None:
         """Give names to queues that have messages, but no row."""
-        for id in sorted(self._counts.keys() - self._byId.keys() - self._buried()):
+        known = self._byId.keys() | self._byDelayId.keys() | self._buried()
+        for id in sorted(self._counts.keys() - known):
             name = b"unknown.%d" % id
             names = {queue.name for queue in self._byId.values()}
             while name in names:
@@ -259,21 +277,28 @@ class Rebuild:
     def _fit(self, queue: Queue) -> None:
         """Make the counts of a queue fit what is there."""
         there = self._counts[queue.id]
-        waiting = queue.pushed - queue.taken
-        if there < waiting:
-            self.missing += waiting - there
-            self.lost.append(
-                f"queue {queue.name!r}: {waiting - there} of {waiting} messages are "
-                "missing"
-            )
-        elif there > waiting:
-            self.lost.append(
-                f"queue {queue.name!r} has {there - waiting} messages more than its "
-                "row says: they may have been taken before"
-            )
+        self._compare(queue, "messages", queue.pushed - queue.taken, there)
+        if queue.rest.delayId:
+            delayed = self._counts[queue.rest.delayId]
+            self._compare(queue, "delayed messages", queue.rest.delayed, delayed)
+            queue.change(delayed=delayed)
+        queue.bytes = self._bytes[queue.id]
         queue.pushed = max(queue.pushed, there)
         queue.taken = queue.pushed - there
         queue.nextSequence = max(queue.nextSequence, self._next.get(queue.id, 0))
+
+    def _compare(self, queue: Queue, what: str, told: int, there: int) -> None:
+        """Tell what a row says that is not so."""
+        if there < told:
+            self.missing += told - there
+            self.lost.append(
+                f"queue {queue.name!r}: {told - there} of {told} {what} are missing"
+            )
+        elif there > told:
+            self.lost.append(
+                f"queue {queue.name!r} has {there - told} {what} more than its "
+                "row says: they may have been taken before"
+            )
 
     def _tidyTombstones(self) -> None:
         """Let no tombstone stand over what is there, and one over each orphan."""
@@ -283,7 +308,7 @@ class Rebuild:
             if key.startswith(DAMAGED)
         ]
         used = {large.id for large in [*self._large.values(), *aside] if large}
-        for id in self._byId:
+        for id in [*self._byId, *self._byDelayId]:
             self._others.pop(TOMBSTONE + ID.pack(id), None)
         for body in used:
             self._others.pop(TOMBSTONE + KEY.pack(0, body), None)

@@ -55,7 +55,6 @@ from memq.catalog import DamagedRow
 from memq.errors import StoreError
 from memq.files import syncDirectory
 from memq.holding import removing
-from memq.home import FORMAT
 from memq.joined import JoinedTable
 from memq.survey import SLICE_BYTES, Survey
 
@@ -226,9 +225,6 @@ class Rotation:
         self._survey.pause()
         if self._environment.freeBytes() < ROOM * self._survey.found:
             return 0
-        if self._home.format < FORMAT:
-            # An older memq would miss what is in the new file.
-            self._home.writeVersion(FORMAT)
         self._highest += 1
         flags = db.DB_CREATE | db.DB_EXCL
         pageSize = self._current.get_pagesize()

@@ -42,7 +42,8 @@ from memq.bdb import BDBStore
 from memq.binding import ERRORS
 from memq.catalog import DamagedRow, Queue
 from memq.memcacheqdir import OldFile
-from memq.message import packRecord
+from memq.message import bodySize, packRecord
+from memq.upgrade import countBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -222,6 +223,10 @@ class StagingStore(BDBStore):
         with self._transacting():
             for name, (_, taken) in counts.items():
                 if name in new:
+                    id = new[name].id
+                    size = countBytes(self._messages, id, self._transaction)
+                    new[name].bytes = size
+                    new[name].use(self._now // 1000)
                     self._queues.put(name, new[name].pack(), self._transaction)
                     self._forget(name)
                 else:
@@ -249,6 +254,7 @@ class StagingStore(BDBStore):
                 self._messages.put(key, found[1], self._transaction)
                 entry.nextSequence += 1
                 entry.pushed += 1
+                entry.bytes += bodySize(found[1])
                 limit -= 1
                 found = cursor.next()
             self._forget(queue)

@@ -116,6 +116,7 @@ class FakeStore(MemoryStore):
     def begin(self) -> None:
         """Note it."""
         self._noted("begin")
+        super().begin()
 
     def commit(self) -> None:
         """Note it; a commit that fails leaves it to ``abort`` to undo."""
@@ -127,10 +128,10 @@ class FakeStore(MemoryStore):
         self._noted("abort")
         super().abort()
 
-    def push(self, queue: bytes, flags: int, body: bytes) -> int:
+    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message, unless that is to fail for this body."""
         self._called("push", queue, body)
-        return super().push(queue, flags, body)
+        return super().push(queue, flags, body, expires=expires)
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, then fail if that is to fail."""

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import LogLevel, capturedLogs
 
-from memq.catalog import DamagedRow, unpackQueue
+from memq.catalog import UNCOUNTED, DamagedRow, Queue, unpackQueue
+from memq.catalog import VERSION as VERSION_OF_ROWS
 from memq.errors import HomeError
 from memq.marker import logName, readMarker, writeMarker
 from memq.memory import MemoryStore
@@ -24,7 +25,9 @@ from memq.message import (
     DamagedRecord,
     LargeBody,
     Message,
+    packExpiring,
     packLarge,
+    packMessage,
     packPart,
     packRecord,
     unpackPart,
@@ -99,6 +102,10 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         b"",
         packRecord(7, 1_700_000_000_000, b"body"),
         packLarge(1, 2, LargeBody(3, 70000, 2)),
+        packExpiring(7, 1_700_000_000_000, b"body", 1_800_000_000_000),
+        packLarge(1, 2, LargeBody(3, 70000, 2), 1_800_000_000_000),
+        Queue(b"q", 5, 9, 8, 3, 100).pack(),
+        b"\1\0\0\0\5" + b"\0" * 7 + b"\x09" + b"\0" * 7 + b"\x08" + b"\0" * 7 + b"\3",
         packPart(b"part"),
         packPart(b"a longer part, " * 10),
         b"\1\0\0\0\7" + b"\0" * 24,
@@ -190,23 +197,27 @@ def records(data: bytes) -> None:
     with suppress(DamagedRecord):
         message = unpackRecord(1, 2, data)
         assert (message.queueId, message.sequence) == (1, 2)
-        assert _packed(message) == data
+        assert packMessage(message) == data
     with suppress(DamagedRecord):
         assert packPart(unpackPart(data)) == data
     with suppress(DamagedRow):
-        assert unpackQueue(b"q", data).pack() == data
+        _row(data)
     if len(data) <= _MARKER:
         _marker(data)
     _written(data)
 
 
-def _packed(message: Message) -> bytes:
-    if message.large is None:
-        return packRecord(message.flags, message.time, message.body)
-    return packLarge(message.flags, message.time, message.large)
+def _row(data: bytes) -> None:
+    queue = unpackQueue(b"q", data)
+    if queue.bytes == UNCOUNTED:
+        queue.bytes = 0
+    again = unpackQueue(b"q", queue.pack())
+    assert queue.pack() == again.pack()
+    if data[0] == VERSION_OF_ROWS:
+        assert queue.pack() == data
 
 
-_NUMBERS = Struct(">IQQQI")
+_NUMBERS = Struct(">IIQQI")
 
 
 def _written(data: bytes) -> None:
@@ -216,11 +227,12 @@ def _written(data: bytes) -> None:
     flags, time, *where = _NUMBERS.unpack(numbers)
     small = Message(1, 2, flags, time, data)
     large = Message(1, 2, flags, time, b"", LargeBody(*where))
-    for message in (small, large):
-        assert unpackRecord(1, 2, _packed(message)) == message
+    messages = (small, large, *[m._replace(expires=time + 1) for m in (small, large)])
+    for message in messages:
+        assert unpackRecord(1, 2, packMessage(message)) == message
     for record, unpack in (
         (packPart(data), unpackPart),
-        (_packed(large), lambda record: unpackRecord(1, 2, record)),
+        (packMessage(large), lambda record: unpackRecord(1, 2, record)),
     ):
         damaged = bytearray(record)
         damaged[sum(data) % len(record)] ^= 1 << len(data) % 8

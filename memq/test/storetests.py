@@ -38,6 +38,10 @@ def dump(store: Any) -> str:
         lines.append(f"{name.decode('latin-1')} {pushed}/{taken}")
         while (message := store.pop(name)) is not None:
             lines.append(f"  {message.sequence} {message.flags} {message.body!r}")
+    # What is delayed comes in the order of its times.
+    for name in store.ripen((1 << 47) - 1, 1 << 30):
+        message = store.pop(name)
+        lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")
     store.abort()
     return "\n".join(lines)
 
@@ -945,11 +949,11 @@ MACHINE_SETTINGS = settings(
 
 
 def machineTest(
-    make: Callable[[], Any], machine: type[StoreMachine] = StoreMachine
+    make: Callable[[], Any], machine: type[Any] = StoreMachine
 ) -> type[SynchronousTestCase]:
     """Return a test case that runs the machine on stores that ``make`` makes."""
 
-    class Machine(machine):  # type: ignore[valid-type, misc]
+    class Machine(machine):  # type: ignore[misc]
         """The machine, on these stores."""
 
     Machine.make = staticmethod(make)

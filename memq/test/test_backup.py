@@ -211,8 +211,6 @@ class MeanwhileTests(BackupTestCase):
 
         self.during("log.0000000001", work)
         self.backUp()
-        with open(os.path.join(self.target, "memq", "VERSION")) as file:
-            self.assertEqual(file.read(), "2\n")
         self.assertEqual(
             sorted(
                 name for name in os.listdir(self.target + "/memq") if "mess" in name
@@ -232,7 +230,7 @@ class MeanwhileTests(BackupTestCase):
         self.during("log.0000000001", work)
         self.backUp()
         store = self.opened()
-        self.assertIn(self.before, dump(store))
+        self.assertLessEqual({*self.before.splitlines()}, {*dump(store).splitlines()})
 
     def test_strayGone(self) -> None:
         """A file that a starting server removes is none that is needed."""

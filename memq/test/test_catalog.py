@@ -6,13 +6,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
+from memq.catalog import UNCOUNTED, Catalog, DamagedRow, Queue, Rest, unpackQueue
 from memq.imemq import QueueCount
 from memq.message import Message
 
 #: A row of version 1: id 5, next sequence 9, 8 pushed, 3 taken.
 VERSION_1 = bytes.fromhex(
     "01 00000005 0000000000000009 0000000000000008 0000000000000003"
+)
+
+#: One of version 2: that, 600 bytes, 2 closed, 3 expired, 4 discarded, 5 given back;
+#: id 6 for 7 delayed ones, 8 at most, writes paused, used on 2026-01-02 03:04 UTC.
+VERSION_2 = bytes.fromhex(
+    "02 00000005 0000000000000009 0000000000000008 0000000000000003"
+    "0000000000000258 0000000000000002 0000000000000003 0000000000000004"
+    "0000000000000005 00000006 0000000000000007 0000000000000008 02"
+    "0000000069573575"
 )
 
 
@@ -36,6 +45,9 @@ def dumpQueue(queue: Queue) -> str:
     ]
     if queue.closed or queue.returns:
         words.append(f"closed {queue.closed} returns {queue.returns}")
+    rest = queue.rest._replace(returns=0)
+    if queue.bytes or any(rest):
+        words.append(f"bytes {queue.bytes} {tuple(rest)}")
     if hidden:
         words.append(f"hidden {sorted(hidden)} first {first} ready {queue.ready}")
     if tries:
@@ -48,6 +60,7 @@ def push(catalog: Catalog, name: bytes) -> None:
     queue = catalog.forPush(name)
     queue.nextSequence += 1
     queue.pushed += 1
+    queue.bytes += 3
 
 
 def pop(catalog: Catalog, name: bytes) -> None:
@@ -123,13 +136,35 @@ def countRead(catalog: Catalog, name: bytes) -> None:
         queue, sequence = found
         catalog.forReturn(name, queue.id)
         catalog.readsOf(queue).countTry(sequence)
-        queue.returns += 1
+        queue.change(returns=queue.returns + 1)
         catalog.giveBack(queue, sequence)
 
 
 def bring(catalog: Catalog, name: bytes) -> None:
     """Let another queue be the one of a name, as a store does that was filled."""
     catalog.show(catalog.newQueue(name))
+
+
+def delay(catalog: Catalog, name: bytes) -> None:
+    """Count a delayed message, as a store does."""
+    queue = catalog.forDelay(name)
+    queue.change(delayed=queue.rest.delayed + 1)
+
+
+def limit(catalog: Catalog, name: bytes) -> None:
+    """Make a queue with a limit."""
+    catalog.setLimit(name, 5)
+
+
+def pause(catalog: Catalog, name: bytes) -> None:
+    """Pause a queue."""
+    catalog.setPaused(name, 3)
+
+
+def expire(catalog: Catalog, name: bytes) -> None:
+    """Count messages that expired, and some that were discarded."""
+    catalog.countExpired(name, 1)
+    catalog.countDiscarded(name, 2)
 
 
 ACTIONS = (
@@ -143,6 +178,10 @@ ACTIONS = (
     Catalog.remove,
     Catalog.empty,
     bring,
+    delay,
+    limit,
+    pause,
+    expire,
 )
 
 
@@ -150,19 +189,43 @@ class RowTests(SynchronousTestCase):
     """The row's layout."""
 
     def test_layout(self) -> None:
-        """A row of version 1 is what it was when it was first written."""
-        self.assertEqual(Queue(b"q", 5, 9, 8, 3).pack(), VERSION_1)
+        """A row of version 2 is what it was when it was first written."""
+        queue = Queue(b"q", 5, 9, 8, 3, 600, Rest(3, 4, 5, 6, 7, 8, 2))
+        queue.closed = 2
+        queue.lastUsed = 0x69573575
+        self.assertEqual(queue.pack(), VERSION_2)
+        again = unpackQueue(b"q", VERSION_2)
+        self.assertEqual(again.detail(0), queue.detail(0))
+        self.assertEqual((again.id, again.nextSequence, again.rest.delayId), (5, 9, 6))
+        self.assertEqual(again.pack(), VERSION_2)
+
+    def test_version1(self) -> None:
+        """A row of version 1 is read; it does not tell the bytes."""
         queue = unpackQueue(b"q", VERSION_1)
         self.assertEqual(
             (queue.name, queue.id, queue.nextSequence, queue.pushed, queue.taken),
             (b"q", 5, 9, 8, 3),
         )
+        self.assertEqual((queue.bytes, queue.lastUsed), (UNCOUNTED, 0))
+        empty = unpackQueue(b"q", VERSION_1[:-1] + b"\x08")
+        self.assertEqual(empty.bytes, 0)
 
     def test_damaged(self) -> None:
         """A row of another size or version is damaged, and its queue named."""
-        for row in (b"", VERSION_1[:-1], VERSION_1 + b"x", b"\x02" + VERSION_1[1:]):
-            error = self.assertRaises(DamagedRow, unpackQueue, b"q", row)
-            self.assertIn("b'q'", str(error))
+        for row in (VERSION_1, VERSION_2):
+            for bad in (row[:-1], row + b"x", b"\x03" + row[1:]):
+                error = self.assertRaises(DamagedRow, unpackQueue, b"q", bad)
+                self.assertIn("b'q'", str(error))
+        self.assertRaises(DamagedRow, unpackQueue, b"q", b"")
+
+    def test_use(self) -> None:
+        """The last use is noted once a minute, and when the clock was put back."""
+        queue = Queue(b"q", 1)
+        noted = []
+        for now in (1000, 1059, 1060, 1061, 1000, 1001):
+            queue.use(now)
+            noted.append(queue.lastUsed)
+        self.assertEqual(noted, [1000, 1000, 1060, 1060, 1000, 1000])
 
 
 class CatalogTests(SynchronousTestCase):
@@ -209,7 +272,7 @@ class CatalogTests(SynchronousTestCase):
         push(self.catalog, b"new")
         self.catalog.remove(b"old")
         changes = {
-            name: queue and queue.pushed for name, queue in self.catalog.changes()
+            name: queue and queue.pushed for name, queue in self.catalog.changes(0)
         }
         self.assertEqual(changes, {b"new": 2, b"old": None})
         self.assertTrue(self.catalog.newIds)
@@ -219,7 +282,7 @@ class CatalogTests(SynchronousTestCase):
         push(self.catalog, b"new")
         self.catalog.settle()
         after = dump(self.catalog)
-        self.assertEqual(list(self.catalog.changes()), [])
+        self.assertEqual(list(self.catalog.changes(0)), [])
         self.assertFalse(self.catalog.newIds)
         self.catalog.rollBack()
         self.assertEqual(dump(self.catalog), after)
@@ -247,10 +310,10 @@ class CatalogTests(SynchronousTestCase):
         """To read openly and to give back uncounted changes no row."""
         openRead(self.catalog, b"old")
         abortRead(self.catalog, b"old")
-        self.assertEqual(list(self.catalog.changes()), [])
+        self.assertEqual(list(self.catalog.changes(0)), [])
         openRead(self.catalog, b"old")
         countRead(self.catalog, b"old")
-        self.assertEqual([name for name, _ in self.catalog.changes()], [b"old"])
+        self.assertEqual([name for name, _ in self.catalog.changes(0)], [b"old"])
 
     def test_tries(self) -> None:
         """Tries are told of the message that they are of, also after a start."""
@@ -296,3 +359,8 @@ class CatalogTests(SynchronousTestCase):
                 action(self.catalog, name)  # type: ignore[operator]
             self.catalog.settle()
             self.assertEqual(dump(self.catalog), after)
+
+    def test_stored(self) -> None:
+        """What is delayed is stored, and does not wait."""
+        delay(self.catalog, b"old")
+        self.assertEqual((self.catalog.waiting(), self.catalog.stored()), (1, 2))

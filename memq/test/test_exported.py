@@ -32,15 +32,26 @@ names = some.binary(min_size=1, max_size=250).filter(
 lines = some.one_of(
     some.builds(Begin),
     some.builds(
-        lambda name, one, two: QueueBegin(name, max(one, two), min(one, two)),
+        lambda name, one, two, *more: QueueBegin(
+            name, max(one, two), min(one, two), *more
+        ),
         names,
         counts,
         counts,
+        counts,
+        counts,
+        some.integers(0, 3),
     ),
     some.builds(
-        Body, some.integers(0, (1 << 32) - 1), some.none() | counts, some.binary()
+        Body,
+        some.integers(0, (1 << 32) - 1),
+        some.none() | counts,
+        some.binary(),
+        counts,
+        some.integers(0, (1 << 32) - 1),
+        some.none() | some.integers(0, (1 << 47) - 1),
     ),
-    some.builds(QueueEnd, counts, counts),
+    some.builds(QueueEnd, counts, counts, counts),
     some.builds(End, counts),
 )
 
@@ -83,6 +94,23 @@ class LineTests(SynchronousTestCase):
         name = json.loads(packLine(QueueBegin("käse".encode(), 0, 0)))["name"]
         self.assertEqual(name, "käse")
         self.assertNotIn(b"name", packLine(QueueBegin(b"\xff", 0, 0)))
+
+    def test_more(self) -> None:
+        """What came later is written only where it says something."""
+        self.assertEqual(
+            packLine(QueueBegin(b"q4", 2, 1, 3, 4, 2)),
+            b'{"queue": "cTQ=", "name": "q4", "set": 2, "taken": 1, "delayed": 3, '
+            b'"limit": 4, "paused": 2}\n',
+        )
+        self.assertEqual(
+            packLine(Body(7, 5, b"hello", 6, 2, 0)),
+            b'{"flags": 7, "time": 5, "expires": 6, "tries": 2, "due": 0, '
+            b'"crc": 907060870, "body": "aGVsbG8="}\n',
+        )
+        self.assertEqual(
+            packLine(QueueEnd(1, 0, 3)),
+            b'{"messages": 1, "damaged": 0, "delayed": 3}\n',
+        )
 
     def test_missing(self) -> None:
         """Time and CRC may be missing."""
@@ -138,6 +166,15 @@ class RefusalTests(SynchronousTestCase):
         for flags in (b"-1", b"4294967296", b"1.0", b"true", b'"1"', b"null"):
             why = self.refused(b'{"flags": %b, "body": ""}\n' % flags)
             self.assertIn('"flags" is not a whole number from 0 to', why)
+        for field, bad in (
+            (b"tries", b"4294967296"),
+            (b"due", b"140737488355328"),
+            (b"expires", b"-1"),
+        ):
+            text = b'{"flags": 0, "body": "", "%b": %b}\n' % (field, bad)
+            self.assertIn(f'"{field.decode()}" is not', self.refused(text))
+        text = b'{"queue": "cQ==", "set": 0, "taken": 0, "paused": 4}\n'
+        self.assertIn('"paused" is not a whole number from 0 to 3', self.refused(text))
         self.assertIn('"damaged" is not', self.refused(b'{"messages": 1}\n'))
 
     def test_queues(self) -> None:

@@ -9,6 +9,7 @@ from contextlib import closing
 from io import BytesIO
 from typing import Any
 
+from memq.delays import firstAt
 from memq.errors import HomeError
 from memq.exported import Begin, Body, End, QueueBegin, QueueEnd, parseLine
 from memq.exporting import Reader, Unreadable, exportHome, settle
@@ -93,6 +94,22 @@ class ExportTestCase(BDBTestCase):
         for size in (PART_SIZE + 1, 3 * PART_SIZE, 1_000_000):
             body = some.randbytes(size)
             self.pushLarge(store, some.choice(NAMES), some.getrandbits(32), body)
+        self.fillMore(store, some)
+
+    def fillMore(self, store: Any, some: random.Random) -> None:
+        """Put what expires, and what is delayed, and give something back."""
+        store.begin()
+        store.setLimit(b"limited", 7)
+        store.setPaused(b"limited", 2)
+        for _ in range(50):
+            name, body = some.choice(NAMES), some.randbytes(9)
+            store.push(name, 0, body, expires=some.choice((0, 5)))
+            store.pushDelayed(
+                name, 3, body, some.randrange(9), expires=some.randrange(2)
+            )
+            for _ in range(some.randrange(3)):
+                store.abortRead(name, store.openRead(name), True)
+        store.commit()
 
 
 class ExportTests(ExportTestCase):
@@ -134,6 +151,34 @@ class ExportTests(ExportTestCase):
             ],
         )
         self.assertEqual(self.told, ["exported 3 queues, 4 messages, 0.1 MB"])
+
+    def test_more(self) -> None:
+        """What is delayed comes last; limits, pauses and tries are told."""
+        store: Any = self.openStore()
+        store.begin()
+        store.setLimit(b"q", 9)
+        store.setPaused(b"q", 1)
+        store.pushDelayed(b"q", 2, b"later", 30)
+        store.pushDelayed(b"q", 1, b"earlier", 20, expires=40)
+        store.push(b"q", 3, b"now", expires=50)
+        store.abortRead(b"q", store.openRead(b"q"), True)
+        store.commit()
+        lines = self.lines(self.letGo(store))
+        found = [
+            line._replace(time=0) if isinstance(line, Body) else line for line in lines
+        ]
+        self.assertEqual(
+            found,
+            [
+                Begin(),
+                QueueBegin(b"q", 1, 0, delayed=2, limit=9, paused=1),
+                Body(3, 0, b"now", expires=50, tries=1),
+                Body(1, 0, b"earlier", expires=40, due=20),
+                Body(2, 0, b"later", due=30),
+                QueueEnd(1, 0, delayed=2),
+                End(1),
+            ],
+        )
 
     def test_nothing(self) -> None:
         """A home without queues has an export without any."""
@@ -232,6 +277,36 @@ class DamageTests(ExportTestCase):
                 "1 messages could not be read",
             ],
         )
+
+    def test_delayed(self) -> None:
+        """So is a delayed one."""
+        store: Any = self.openStore()
+        store.begin()
+        for due in (10, 20, 30):
+            store.pushDelayed(b"q", 0, b"%d" % due, due)
+        store.commit()
+        id = store._catalog.queues[b"q"].rest.delayId
+        store._messages.put(KEY.pack(id, firstAt(20)), b"rotten")
+        complete, text = self.export(self.letGo(store))
+        self.assertFalse(complete)
+        lines = [parseLine(line) for line in text.splitlines(keepends=True)]
+        self.assertEqual(lines[1], QueueBegin(b"q", 0, 0, delayed=3))
+        self.assertEqual(lines[-2], QueueEnd(0, 1, delayed=2))
+        self.assertIn(f"message {firstAt(20)} cannot be read", self.told[0])
+
+    def test_delayedPage(self) -> None:
+        """A damaged page of them costs those in it."""
+        store: Any = self.openStore()
+        store.begin()
+        for due in range(1000):
+            store.pushDelayed(b"q", 0, b"number %05d" % due, due)
+        store.commit()
+        home = self.broken(store, ("messages", self.pageOf(store, b"number 00999")))
+        lines = self.lines(home)
+        found = [line.due for line in lines if isinstance(line, Body)]
+        self.assertEqual(found, list(range(len(found))))
+        self.assertGreater(len(found), 700)
+        self.assertEqual(lines[-2], QueueEnd(0, 1000 - len(found), len(found)))
 
     def test_part(self) -> None:
         """So is a large body that lacks a part, or has a damaged one."""

@@ -63,7 +63,7 @@ class FuzzingTests(SteppedTestCase):
     def test_loggedError(self) -> None:
         """An error that is only logged is noticed."""
 
-        def pushAll(store: MemoryStore, *arguments: object) -> int:
+        def pushAll(store: MemoryStore, *_: object, **__: object) -> int:
             Logger().error("out of order")
             raise QueueError
 

@@ -185,24 +185,29 @@ class VersionTests(HomeTestCase):
         self.assertFalse(self.written)
         self.assertFalse(self.prepared().isNew)
         with open(self.version) as file:
-            self.assertEqual(file.read(), "1\n")
+            self.assertEqual(file.read(), "3\n")
 
     def test_formats(self) -> None:
         """A home is read in each format, and tells which it is."""
+        for format in (1, 2, 3):
+            write(self.version, f"{format}\n")
+            home = self.prepared()
+            self.assertEqual(home.format, format)
+            home.release()
+        write(self.version, "1\n")
         home = self.prepared()
-        self.assertEqual(home.format, 1)
-        home.writeVersion(2)
-        self.assertEqual(home.format, 2)
+        home.writeVersion()
+        self.assertEqual(home.format, 3)
         home.release()
-        self.assertEqual(self.prepared().format, 2)
+        self.assertEqual(self.prepared().format, 3)
 
     def test_newer(self) -> None:
         """A home of a newer format is refused, and not held."""
-        write(self.version, "3\n")
+        write(self.version, "4\n")
         for _ in range(2):
             self.assertEqual(
                 self.refused(),
-                "written by a newer memq (format 3, and this one reads 2); start it "
+                "written by a newer memq (format 4, and this one reads 3); start it "
                 "with that one, or give another --home",
             )
 

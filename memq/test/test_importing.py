@@ -5,17 +5,29 @@ from __future__ import annotations
 import os
 import shutil
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from memq import importing
 from memq.errors import StoreError
 from memq.exported import Begin, Body, End, QueueBegin, QueueEnd, packLine
 from memq.home import Home
 from memq.importing import Import, ImportRefused
+from memq.keys import NEXT_ID, TRIES
 from memq.message import PART_SIZE
 from memq.restoring import RestoringStore
 from memq.test.storetests import dump
 from memq.test.test_bdb import NO_SPACE, SMALL, Failing
 from memq.test.test_exporting import ExportTestCase
+
+if TYPE_CHECKING:
+    from memq.imemq import QueueDetail
+
+
+def details(store: Any) -> list[QueueDetail]:
+    """Return what an import keeps of the details of all queues."""
+    return [
+        detail._replace(returns=0, lastUsed=0, headTime=0) for detail in store.details()
+    ]
 
 
 def packed(*lines: Any) -> bytes:
@@ -66,16 +78,19 @@ class RoundTripTests(ImportTestCase):
         for seed in range(2):
             store = self.openStore()
             self.fillAnyhow(store, seed, 1000)
-            before = sorted(store.counts())
+            before, was = sorted(store.counts()), details(store)
             complete, text = self.export(self.letGo(store))
             self.assertTrue(complete)
             other = self.restoring()
             work = self.bring(other, text)
             self.assertEqual(work.queues, len(before))
-            self.assertEqual(work.messages, other.status()["messages"])
+            self.assertEqual(work.messages, other._catalog.stored())
             server = self.asServer(other)
             self.assertEqual(sorted(server.counts()), before)
-            self.assertEqual(len(server._queues), len(before) + 1)
+            keys = server._queues.keys()
+            rows = [key for key in keys if not key.startswith(TRIES)]
+            self.assertEqual(len(rows), len(before) + 1)
+            self.assertEqual(details(server), was)
             self.assertEqual(self.export(self.letGo(server)), (True, text))
 
     def test_many(self) -> None:
@@ -199,6 +214,87 @@ class AgainTests(ImportTestCase):
         store.commit()
         self.bring(store, packed(*TWO[:5], End(1)))
         self.assertEqual(dump(self.asServer(store)), "q 3/1\n  1 5 b'1'\n  2 5 b'2'")
+
+
+#: A queue with one of everything.
+ALL = (
+    Begin(),
+    QueueBegin(b"q", 1, 0, delayed=2, limit=9, paused=1),
+    Body(5, 1, b"1", expires=7, tries=2),
+    Body(6, 1, b"y" * (PART_SIZE + 1), expires=8, due=20),
+    Body(6, 1, b"3", due=30),
+    QueueEnd(1, 0, delayed=2),
+    End(1),
+)
+
+
+class DelayedTests(ImportTestCase):
+    """Messages that are not due yet."""
+
+    def test_roundTrip(self) -> None:
+        """They are there again, with what came with them, and ripen."""
+        store = self.restoring()
+        work = self.bring(store, packed(*ALL))
+        self.assertEqual((work.queues, work.messages), (1, 3))
+        server = self.asServer(store)
+        (detail,) = server.details()
+        self.assertEqual((detail.limit, detail.paused, detail.bytes), (9, 1, 1))
+        self.assertEqual(server.nextDue(), 20)
+        server.begin()
+        message = server.openRead(b"q")
+        self.assertEqual((message.expires, server.deliveries(message)), (7, 2))
+        self.assertEqual(server.ripen(40, 9), [b"q", b"q"])
+        large = server.pop(b"q").large
+        server.abort()
+        self.assertEqual(server.part(large.id, 1), b"y")
+        self.assertEqual(self.export(self.letGo(server)), (True, packed(*ALL)))
+
+    def test_notEmpty(self) -> None:
+        """A queue that has only these has messages."""
+        store = self.restoring()
+        self.bring(store, packed(*ALL[:2], *ALL[3:5], QueueEnd(0, 1, 2), ALL[-1]))
+        self.assertIn("is there and has messages", self.refused(store, packed(*ALL)))
+        self.bring(store, packed(*ALL), append=True)
+        (detail,) = self.asServer(store).details()
+        self.assertEqual((detail.items, detail.delayed), (1, 4))
+
+    def test_there(self) -> None:
+        """The limit and the pauses of a queue that is there stay."""
+        store = self.restoring()
+        store.begin()
+        store.setPaused(b"q", 2)
+        store.countExpired(b"q", 3)
+        store.commit()
+        self.bring(store, packed(*ALL))
+        (detail,) = self.asServer(store).details()
+        self.assertEqual((detail.limit, detail.paused, detail.expired), (0, 2, 3))
+        self.assertEqual((detail.items, detail.delayed), (1, 2))
+
+    def test_batches(self) -> None:
+        """They come in as many batches as they need, and in their order."""
+        bodies = [Body(0, 1, b"%d" % n, due=n // 2) for n in range(2500)]
+        begin, end = QueueBegin(b"q", 0, 0, delayed=2500), QueueEnd(0, 0, 2500)
+        text = packed(Begin(), begin, *bodies, end, End(1))
+        store = self.restoring()
+        self.bring(store, text)
+        self.assertEqual(self.export(self.letGo(store)), (True, text))
+
+    def test_counts(self) -> None:
+        """If there are not as many as the counts say, the queue is refused."""
+        for end in (QueueEnd(1, 0, 1), QueueEnd(3, 0), QueueEnd(1, 1, 2)):
+            store = self.restoring()
+            self.assertIn("had", self.refused(store, packed(*ALL[:5], end, ALL[-1])))
+            self.assertEqual(dump(self.asServer(store)), "")
+
+    def test_killed(self) -> None:
+        """Wherever it is cut, there is the whole queue or nothing of it."""
+        self.patch(importing, "BATCH_MESSAGES", 1)
+        for end in range(2, 6):
+            store = self.restoring()
+            self.assertIn("the file is cut", self.refused(store, packed(*ALL[:end])))
+            server = self.asServer(store)
+            self.assertEqual((dump(server), len(server._messages)), ("", 0))
+            self.assertEqual(server._queues.keys(), [NEXT_ID])
 
 
 class RefusalTests(ImportTestCase):

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.binding import db
 from memq.joined import JoinedTable
 
+VERBS = ["next", "prev", "last", "delete"]
 KEYS = some.binary(max_size=3)
 
 
@@ -66,7 +67,7 @@ class JoinedTests(SynchronousTestCase):
         some.lists(
             some.one_of(
                 some.tuples(some.sampled_from(["set_range", "put"]), KEYS),
-                some.tuples(some.sampled_from(["next", "delete"]), some.just(b"")),
+                some.tuples(some.sampled_from(VERBS), some.just(b"")),
             )
         ),
     )
@@ -92,13 +93,19 @@ class JoinedTests(SynchronousTestCase):
             else:
                 if verb == "set_range":
                     found, rest = cursor.set_range(key), [k for k in keys if k >= key]
+                    wanted = min(rest, default=None)
+                elif verb == "last":
+                    found, wanted = cursor.last(), max(keys, default=None)
                 elif at is None:
                     continue
-                else:
+                elif verb == "next":
                     found, rest = cursor.next(), [k for k in keys if k > at]
-                first = min(rest, default=None)
-                self.assertEqual(found, first if first is None else (first, first))
-                at = first
+                    wanted = min(rest, default=None)
+                else:
+                    found, rest = cursor.prev(), [k for k in keys if k < at]
+                    wanted = max(rest, default=None)
+                self.assertEqual(found, wanted if wanted is None else (wanted, wanted))
+                at = wanted
         cursor.close()
         left = {*new.keys(), *old.keys()}
         self.assertEqual(left, keys)

@@ -7,10 +7,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.memory import MemoryStore
-from memq.test.storetests import StoreContract, machineTest
+from memq.test.delaytests import WholeContract
+from memq.test.storetests import machineTest
 
 
-class MemoryStoreTests(StoreContract, SynchronousTestCase):
+class MemoryStoreTests(WholeContract, SynchronousTestCase):
     """The contract."""
 
     def makeStore(self) -> Any:
@@ -20,6 +21,7 @@ class MemoryStoreTests(StoreContract, SynchronousTestCase):
     def test_time(self) -> None:
         """A message carries the time of its push, in milliseconds."""
         store = MemoryStore(seconds=lambda: 12.5)
+        store.begin()
         store.push(b"q", 0, b"")
         message: Any = store.pop(b"q")
         self.assertEqual(message.time, 12500)

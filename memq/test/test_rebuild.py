@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from memq.catalog import Queue
+from memq.catalog import Queue, Rest
+from memq.delays import firstAt
 from memq.environment import Environment
 from memq.home import Home
 from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE, TRIES, TRIES_ROW
-from memq.message import LargeBody, packLarge, packPart, packRecord
+from memq.message import LargeBody, packExpiring, packLarge, packPart, packRecord
 from memq.rebuild import Rebuild
 from memq.rotation import ROW, filesOf
 from memq.test.storetests import dump
@@ -162,6 +163,60 @@ class RebuildTests(BDBTestCase):
         self.assertEqual([store.part(5, n) for n in (0, 1)], [b"one", b"one"])
         self.assertEqual(store.part(6, 1), b"one")
 
+    def test_delayed(self) -> None:
+        """Delayed messages stay so, and are counted apart; bytes are counted again."""
+        rest = Rest(expired=4, delayId=2, delayed=3, limit=9)
+        self.rows({b"q": Queue(b"q", 1, 2, 2, 1, 999, rest)})
+        more = Rest(delayId=4, delayed=0)
+        self.rows({b"r": Queue(b"r", 3, 0, 0, 0, 0, more), TOMBSTONE + ID.pack(4): b""})
+        self.rebuild.closeRows()
+        self.messages((KEY.pack(1, 1), packRecord(0, 0, b"four")))
+        for id, due in ((2, 20), (2, 10), (4, 30)):
+            key = KEY.pack(id, firstAt(due))
+            self.messages((key, packExpiring(due, 0, b"", 1)))
+        store = self.finished()
+        self.assertLost(
+            "queue b'r' has 1 delayed messages more than its row says",
+            "queue b'q': 1 of 3 delayed messages are missing",
+        )
+        later = ["  later q 10 b''", "  later q 20 b''", "  later r 30 b''"]
+        lines = ["q 2/1", "  1 0 b'four'", "r 0/0", *later]
+        self.assertEqual(dump(store), "\n".join(lines))
+        q, _ = store.details()
+        self.assertEqual((q.bytes, q.expired, q.limit, q.delayed), (4, 4, 9, 2))
+        self.assertFalse(store.isUnswept())
+        self.assertEqual(store._catalog.nextId, 5)
+
+    def test_delayIds(self) -> None:
+        """No id is a queue's and another one's."""
+        for name, id, delayId in (
+            (b"q", 1, 2),
+            (b"r", 2, 0),
+            (b"s", 3, 1),
+            (b"t", 5, 5),
+        ):
+            self.rows({name: Queue(name, id, 0, 0, 0, 0, Rest(delayId=delayId))})
+        self.rebuild.closeRows()
+        self.assertEqual(len(self.rebuild.lost), 2)
+        self.assertEqual(dump(self.finished()).count("0/0"), 2)
+
+    def test_delayedUnknown(self) -> None:
+        """Without its row a delayed message is in a queue at once."""
+        self.rebuild.closeRows()
+        self.messages((KEY.pack(7, firstAt(20)), packRecord(0, 0, b"x")))
+        self.assertEqual(
+            dump(self.finished()), f"unknown.7 1/0\n  {firstAt(20)} 0 b'x'"
+        )
+
+    def test_delayedLarge(self) -> None:
+        """A delayed one without all of its parts is set aside like others."""
+        rest = Rest(delayId=2, delayed=1)
+        self.rows({b"q": Queue(b"q", 1, 0, 0, 0, 0, rest)})
+        self.rebuild.closeRows()
+        self.messages((KEY.pack(2, 5), packLarge(0, 0, LargeBody(5, 3, 1))))
+        self.assertEqual(dump(self.finished()), "q 0/0")
+        self.assertLost("message 5 of queue b'q' lacks 1", "1 of 1 delayed messages")
+
     def test_setAside(self) -> None:
         """What was set aside before stays, whatever it is."""
         good = packLarge(0, 0, LargeBody(5, 3, 1))
@@ -183,13 +238,14 @@ class RebuildTests(BDBTestCase):
 
     def test_plausible(self) -> None:
         """On a damaged page only that is believed which is certainly a message."""
-        self.rows({b"q": Queue(b"q", 1, 5, 5, 0)})
+        self.rows({b"q": Queue(b"q", 1, 5, 5, 0, 0, Rest(delayId=9))})
         self.rebuild.closeRows()
         record = packRecord(0, 0, b"x")
         for key, value, believed in (
             (KEY.pack(1, 4), record, True),
             (KEY.pack(1, 5), record, False),
             (KEY.pack(2, 4), record, False),
+            (KEY.pack(9, 1 << 60), record, True),
             (KEY.pack(1, 4), record + b"y", False),
             (KEY.pack(1, 4), None, False),
             (b"key", record, False),

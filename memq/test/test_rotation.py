@@ -16,7 +16,8 @@ from memq.bdb import BDBStore
 from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
 from memq.joined import JoinedTable
 from memq.message import LargeBody
-from memq.test.storetests import StoreContract, dump
+from memq.test.delaytests import WholeContract
+from memq.test.storetests import dump
 from memq.test.test_bdb import (
     BROKEN,
     DEADLOCK,
@@ -70,7 +71,7 @@ class ScatteredStore(BDBStore):
         rotation.step = None
 
 
-class ScatteredStoreTests(StoreContract, BDBTestCase):
+class ScatteredStoreTests(WholeContract, BDBTestCase):
     """The contract, in the middle of a move."""
 
     def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
@@ -124,6 +125,9 @@ class RotationTestCase(BDBTestCase):
         self.large = self.upload(self.store, b"one", b"two")
         self.transact(lambda: self.store.pushLarge(b"s", 0, self.large))
         self.transact(lambda: self.store.pop(b"q"))
+        for due in (20, 10, 20):
+            self.transact(partial(self.store.pushDelayed, b"later", due, b"", due))
+        self.transact(lambda: self.store.push(b"later", 0, b"expires", expires=9))
         self.store.flush()
         self.before = dump(self.store)
 
@@ -250,7 +254,7 @@ class MoveTests(RotationTestCase):
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.sweep(1000))
         self.assertTrue(self.store.sweep(1))
-        self.assertEqual(len(self.store._rotation._old), 5)
+        self.assertEqual(len(self.store._rotation._old), 9)
 
     def test_released(self) -> None:
         """The old file is let go of, or its room would not be given back."""
@@ -261,14 +265,6 @@ class MoveTests(RotationTestCase):
         opened = [os.readlink(link) for link in links if os.path.islink(link)]
         inside = [name for name in opened if name.startswith(self.store._home.path)]
         self.assertEqual([name for name in inside if "deleted" in name], [])
-
-    def test_format(self) -> None:
-        """An older memq can read the home until the first move."""
-        self.assertEqual(self.store._home.format, 1)
-        make(self.store)
-        with open(os.path.join(self.store._home.directory, "VERSION")) as file:
-            self.assertEqual(file.read(), "2\n")
-        self.assertEqual(self.reopened(self.store)._home.format, 2)
 
     def test_pageSize(self) -> None:
         """The new file has the pages of the old one, whatever the settings say."""
@@ -419,7 +415,6 @@ class KillTests(RotationTestCase):
         """Move all messages, and keep copies of each moment."""
         environment = self.store._environment
         for owner, name in (
-            (self.store._home, "writeVersion"),
             (environment, "openTable"),
             (environment, "checkpoint"),
             (rotation, "syncDirectory"),
@@ -541,21 +536,6 @@ class RefusalTests(RotationTestCase):
         self.move(self.store)
         self.store.tidy()
         self.assertSame(self.store, "messages.2")
-
-    def test_versionWithoutRoom(self) -> None:
-        """Nothing is made before the home is one that an older memq refuses."""
-
-        def fail(*arguments: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        patch = self.patch(os, "replace", fail)
-        self.store._rotation._work = self.store._rotation._make
-        error = self.assertRaises(StoreError, self.store.tidy)
-        self.assertIn("No space left on device", str(error))
-        self.assertSame(self.store, "messages")
-        patch.restore()
-        self.move(self.store)
-        self.assertSame(self.store, "messages", "messages.1")
 
     def test_removalFails(self) -> None:
         """A removal that fails anywhere is tried again."""

@@ -100,6 +100,27 @@ class PageTests(SalvageTestCase):
         self.assertEqual(os.listdir(self.path), ["memq"])
         self.assertEqual(self.lines, ["--skip-damaged: no page of a table is damaged"])
 
+    def test_delayed(self) -> None:
+        """Delayed messages stay so, with the limits and counters of their queue."""
+        store: Any = self.storeAt(self.path)
+        store.open()
+        store.begin()
+        for due in range(300):
+            store.pushDelayed(b"later", 0, b"%03d" % due, due)
+        store.setPaused(b"later", 1)
+        store.commit()
+        store.close()
+        store._home.release()
+        spoil(self.file("messages"), b"a 77 ")
+        found = self.skipped()
+        detail = next(d for d in found.details() if d.name == b"later")
+        self.assertEqual((detail.delayed, detail.paused), (300, 1))
+        found.begin()
+        self.assertEqual(found.ripen(400, 999), [b"later"] * 300)
+        bodies = [message.body for message in found.popAll(b"later", 300)]
+        found.abort()
+        self.assertEqual(bodies, [b"%03d" % due for due in range(300)])
+
     def test_body(self) -> None:
         """A flipped byte in a body costs that message, and no other on its page."""
         page = spoil(self.file("messages"), b"a 77 ")

@@ -90,6 +90,10 @@ class StagingTestCase(SynchronousTestCase):
         """Return the counts of all queues."""
         return [(name, pushed, taken) for name, pushed, taken in self.store.counts()]
 
+    def sizes(self) -> list[int]:
+        """Return the bytes of all queues."""
+        return [detail.bytes for detail in self.store.details()]
+
     def push(self, queue: bytes, *bodies: bytes) -> None:
         """Push messages as clients do."""
         self.store.begin()
@@ -142,6 +146,7 @@ class StagingTests(StagingTestCase):
         self.store.finishAdoption(counts, FILES, isKept=False)
         for _ in range(2):
             self.assertEqual(self.counts(), [(b"q", 9, 7), (b"r", 3, 3)])
+            self.assertEqual(self.sizes(), [2, 0])
             self.assertEqual(self.store.staged(), {})
             self.assertEqual(
                 self.store.adoption(), AdoptionState(True, False, FINGERPRINT, FILES)
@@ -200,6 +205,7 @@ class MergeTests(StagingTestCase):
         self.assertEqual(self.merge(2), 2)
         self.assertEqual(self.store.staged(), {})
         self.assertEqual(self.counts(), [(b"q", 46, 41)])
+        self.assertEqual(self.sizes(), [5])
         self.assertEqual(
             [body for _, _, body in self.drain(b"q")], b"2 3 a b c".split()
         )
