@@ -77,6 +77,8 @@ from memq.keys import PART as _PART
 from memq.keys import TOMBSTONE as _TOMBSTONE
 from memq.keys import TRIES as _TRIES
 from memq.keys import TRIES_ROW as _TRIES_ROW
+from memq.message import HEADER_SIZE as _HEADER_SIZE
+from memq.message import VERSION as _VERSION
 from memq.message import (
     DamagedRecord,
     Message,
@@ -244,10 +246,10 @@ class BDBStore:
     def _upgrade(self) -> None:
         """Bring what an older memq wrote up to this one's format."""
         queues = self._catalog.queues
-        old = [name for name, queue in queues.items() if not queue.lastUsed]
+        old = [name for name, queue in queues.items() if not queue.rest.lastUsed]
         countUncounted(self._messages, queues.values(), self._say)
         for name in old:
-            queues[name].use(int(time()))
+            queues[name].change(lastUsed=int(time()))
         if not self._home.isNew and self._home.format < FORMAT:
             self._home.writeVersion()
         # Without room for that, they are counted again at the next start.
@@ -363,7 +365,8 @@ class BDBStore:
             raise self._environment.error(error) from error
         self._deleted.update(dict.fromkeys(self._deletedInTransaction))
         self._deletedInTransaction.clear()
-        self._delays.settle()
+        if self._delays.taken:
+            self._delays.settle()
         self._catalog.settle()
 
     def _writeRows(self) -> None:
@@ -405,29 +408,20 @@ class BDBStore:
     def pushAll(
         self,
         queue: bytes,
-        messages: list[tuple[int, bytes]],
+        messages: list[tuple[int, Any]],
         *,
         size: int | None = None,
         expires: int = 0,
-    ) -> int:
-        """Append messages."""
-        if size is None:
-            size = sum(len(body) for _, body in messages)
-        pack = partial(packExpiring, expires=expires) if expires else packRecord
-        return self._append(queue, messages, size, pack)
-
-    def _append(
-        self,
-        queue: bytes,
-        messages: list[tuple[int, Any]],
-        size: int,
-        pack: Callable[[int, int, Any], bytes],
+        pack: Callable[[int, int, Any], bytes] = packRecord,
     ) -> int:
         """Append messages.
 
-        :param size: bytes of all bodies.
         :param pack: makes a record of flags, time and what stands for the body.
         """
+        if size is None:
+            size = sum(len(body) for _, body in messages)
+        if expires:
+            pack = partial(packExpiring, expires=expires)
         entry = self._catalog.forPush(queue)
         id, first = entry.id, entry.nextSequence
         put, transaction, now = self._messages.put, self._transaction, self._now
@@ -463,7 +457,7 @@ class BDBStore:
     ) -> int:
         """Append a message, and remove the tombstone of its body."""
         pack = partial(packLarge, expires=expires)
-        sequence = self._append(queue, [(flags, large)], large.size, pack)
+        sequence = self.pushAll(queue, [(flags, large)], size=large.size, pack=pack)
         self._exhume(large)
         return sequence
 
@@ -591,7 +585,8 @@ class BDBStore:
             cursor = self._cursor
             if cursor is None:
                 cursor = self._cursor = self._messages.cursor(self._transaction)
-            size = 0
+            # What the headers are is known beforehand, but for some records.
+            size = -_HEADER_SIZE * most
             for _ in range(most):
                 if cursorIn == id:
                     found = cursor.next()
@@ -602,15 +597,16 @@ class BDBStore:
                 foundId, sequence = _unpackKey(key)
                 if foundId != id:
                     raise _lost(entry)
+                size += len(record)
                 try:
                     message = unpackRecord(id, sequence, record)
-                    size += len(message.body)
-                    if message.large is not None:
-                        self._entomb(_packKey(0, message.large.id))
-                        size += message.large.size
+                    if record[0] != _VERSION:
+                        size += message.size - len(record) + _HEADER_SIZE
+                        if message.large is not None:
+                            self._entomb(_packKey(0, message.large.id))
                     messages.append(message)
                 except DamagedRecord as error:
-                    size += bodySize(record)
+                    size += bodySize(record) - len(record) + _HEADER_SIZE
                     self._queues.put(_DAMAGED + key, record, self._transaction)
                     messages.append(_damaged(sequence, error))
                 cursor.delete()

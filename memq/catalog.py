@@ -56,7 +56,9 @@ USED = 60
 UNCOUNTED = -1
 
 _ROW_1 = Struct(">BIQQQ")
-_ROW = Struct(">BIQQQQQQQQIQQBQ")
+_HEAD = Struct(">BIQQQQQ")
+_REST = Struct(">QQQIQQBQ")
+_SIZE = _HEAD.size + _REST.size
 
 
 class DamagedRow(Exception):
@@ -64,7 +66,7 @@ class DamagedRow(Exception):
 
 
 class Rest(NamedTuple):
-    """What seldom changes in a row: kept, and put back, as one.
+    """What seldom changes in a row: kept, packed and put back as one.
 
     :ivar expired: messages that expired.
     :ivar discarded: messages that were discarded.
@@ -73,6 +75,7 @@ class Rest(NamedTuple):
     :ivar delayed: how many of those there are.
     :ivar limit: the most messages that may wait, 0 for any number.
     :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
+    :ivar lastUsed: seconds since 1970-01-01 UTC, up to USED late; 0 if unknown.
     """
 
     expired: int = 0
@@ -82,9 +85,11 @@ class Rest(NamedTuple):
     delayed: int = 0
     limit: int = 0
     paused: int = 0
+    lastUsed: int = 0
 
 
 _NO_REST = Rest()
+_NO_REST_PACKED = _REST.pack(*_NO_REST)
 
 
 class Queue:
@@ -99,11 +104,11 @@ class Queue:
     """
 
     __slots__ = (
+        "_packedRest",
         "bytes",
         "closed",
         "head",
         "id",
-        "lastUsed",
         "name",
         "nextSequence",
         "pushed",
@@ -133,8 +138,10 @@ class Queue:
         self.taken = taken
         self.bytes = size
         self.closed = 0
-        self.rest = rest
-        self.lastUsed = 0
+        self.rest = _NO_REST
+        self._packedRest = _NO_REST_PACKED
+        if rest is not _NO_REST:
+            self.setRest(rest)
         self.head = 0
         self.reads: Reads | None = None
 
@@ -153,14 +160,14 @@ class Queue:
         """Return how often messages were given back and that was counted."""
         return self.rest.returns
 
+    def setRest(self, rest: Rest) -> None:
+        """Give what seldom changes other values."""
+        self.rest = rest
+        self._packedRest = _REST.pack(*rest)
+
     def change(self, **fields: int) -> None:
         """Give fields of ``rest`` other values."""
-        self.rest = self.rest._replace(**fields)
-
-    def use(self, seconds: int) -> None:
-        """Note when it was used, unless that was noted not long ago."""
-        if not 0 <= seconds - self.lastUsed < USED:
-            self.lastUsed = seconds
+        self.setRest(self.rest._replace(**fields))
 
     def detail(self, headTime: int) -> QueueDetail:
         """Return what ``stats detail`` shows.
@@ -183,12 +190,12 @@ class Queue:
             limit=rest.limit,
             paused=rest.paused,
             headTime=headTime,
-            lastUsed=self.lastUsed,
+            lastUsed=rest.lastUsed,
         )
 
     def pack(self) -> bytes:
         """Return the row."""
-        return _ROW.pack(
+        head = _HEAD.pack(
             VERSION,
             self.id,
             self.nextSequence,
@@ -196,9 +203,8 @@ class Queue:
             self.taken,
             self.bytes,
             self.closed,
-            *self.rest,
-            self.lastUsed,
         )
+        return head + self._packedRest
 
 
 def unpackQueue(name: bytes, row: bytes) -> Queue:
@@ -210,12 +216,12 @@ def unpackQueue(name: bytes, row: bytes) -> Queue:
         _, id, nextSequence, pushed, taken = _ROW_1.unpack(row)
         size = UNCOUNTED if pushed != taken else 0
         return Queue(name, id, nextSequence, pushed, taken, size)
-    if len(row) != _ROW.size or row[0] != VERSION:
+    if len(row) != _SIZE or row[0] != VERSION:
         raise DamagedRow(f"the row of queue {name!r} cannot be read: {row[:40].hex()}")
-    _, id, nextSequence, pushed, taken, size, closed, *rest, lastUsed = _ROW.unpack(row)
-    queue = Queue(name, id, nextSequence, pushed, taken, size, Rest(*rest))
+    _, id, nextSequence, pushed, taken, size, closed = _HEAD.unpack_from(row)
+    rest = Rest(*_REST.unpack_from(row, _HEAD.size))
+    queue = Queue(name, id, nextSequence, pushed, taken, size, rest)
     queue.closed = closed
-    queue.lastUsed = lastUsed
     return queue
 
 
@@ -377,9 +383,8 @@ class Catalog:
         if queue.reads is not None:
             self.readsOf(queue)
         heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
-        heir.rest = queue.rest._replace(delayId=0, delayed=0)
+        heir.setRest(queue.rest._replace(delayId=0, delayed=0))
         heir.closed = queue.closed
-        heir.lastUsed = queue.lastUsed
         self.queues[name] = heir
         return queue
 
@@ -408,8 +413,8 @@ class Catalog:
         get = self.queues.get
         for name in self._before:
             queue = get(name)
-            if queue is not None:
-                queue.use(seconds)
+            if queue is not None and not 0 <= seconds - queue.rest.lastUsed < USED:
+                queue.change(lastUsed=seconds)
             yield name, queue
 
     def settle(self) -> None:
@@ -433,8 +438,9 @@ class Catalog:
                 queue.head,
                 queue.bytes,
                 queue.closed,
-                queue.rest,
+                rest,
             ) = before
+            queue.setRest(rest)
             self.queues[name] = queue
         self.nextId = self._nextIdBefore
         self._before.clear()

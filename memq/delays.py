@@ -102,14 +102,15 @@ class Delays:
         self._heap: list[_Entry] = []
         #: The entries of the heap that count.
         self._entries: dict[_Whose, _Entry] = {}
-        #: What the transaction under way took out.
-        self._taken: list[_Entry] = []
+        #: What the transaction under way took out; there is nothing to settle if it is
+        #: empty.
+        self.taken: list[_Entry] = []
 
     def clear(self) -> None:
         """Know of none any more."""
         self._heap.clear()
         self._entries.clear()
-        self._taken.clear()
+        self.taken.clear()
 
     def add(self, queue: Queue, sequence: int) -> None:
         """Note a delayed message of a queue."""
@@ -125,7 +126,7 @@ class Delays:
         """Forget those of a queue, which are discarded."""
         entry = self._entries.pop((queue.rest.delayId, queue.name), None)
         if entry is not None:
-            self._taken.append(entry)
+            self.taken.append(entry)
         if len(self._heap) > 2 * len(self._entries) + 64:
             self._heap = list(self._entries.values())
             heapify(self._heap)
@@ -153,7 +154,7 @@ class Delays:
             entry = heappop(self._heap)
             number, whose = entry
             del self._entries[whose]
-            self._taken.append(entry)
+            self.taken.append(entry)
             id, name = whose
             queue = self._catalog.queues.get(name)
             if queue is not None and queue.rest.delayId == id:
@@ -162,10 +163,10 @@ class Delays:
 
     def settle(self) -> None:
         """Forget what was taken out: the transaction is committed."""
-        self._taken.clear()
+        self.taken.clear()
 
     def rollBack(self) -> None:
         """Take everything in again that the transaction took out."""
-        for entry in self._taken:
+        for entry in self.taken:
             self._add(entry)
-        self._taken.clear()
+        self.taken.clear()

@@ -136,7 +136,8 @@ class RestoringStore(BDBStore):
         if there is None:
             queue.change(limit=limit, paused=paused)
         else:
-            queue.rest = there.rest._replace(delayId=rest.delayId, delayed=rest.delayed)
+            ids = {"delayId": rest.delayId, "delayed": rest.delayed}
+            queue.setRest(there.rest._replace(**ids))
             queue.closed = there.closed
         self._transact(lambda: self._show(queue))
 

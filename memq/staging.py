@@ -226,7 +226,7 @@ class StagingStore(BDBStore):
                     id = new[name].id
                     size = countBytes(self._messages, id, self._transaction)
                     new[name].bytes = size
-                    new[name].use(self._now // 1000)
+                    new[name].change(lastUsed=self._now // 1000)
                     self._queues.put(name, new[name].pack(), self._transaction)
                     self._forget(name)
                 else:

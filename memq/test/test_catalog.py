@@ -23,6 +23,7 @@ VERSION_2 = bytes.fromhex(
     "0000000000000005 00000006 0000000000000007 0000000000000008 02"
     "0000000069573575"
 )
+USED = 0x69573575
 
 
 def dump(catalog: Catalog) -> str:
@@ -190,9 +191,8 @@ class RowTests(SynchronousTestCase):
 
     def test_layout(self) -> None:
         """A row of version 2 is what it was when it was first written."""
-        queue = Queue(b"q", 5, 9, 8, 3, 600, Rest(3, 4, 5, 6, 7, 8, 2))
+        queue = Queue(b"q", 5, 9, 8, 3, 600, Rest(3, 4, 5, 6, 7, 8, 2, USED))
         queue.closed = 2
-        queue.lastUsed = 0x69573575
         self.assertEqual(queue.pack(), VERSION_2)
         again = unpackQueue(b"q", VERSION_2)
         self.assertEqual(again.detail(0), queue.detail(0))
@@ -206,7 +206,7 @@ class RowTests(SynchronousTestCase):
             (queue.name, queue.id, queue.nextSequence, queue.pushed, queue.taken),
             (b"q", 5, 9, 8, 3),
         )
-        self.assertEqual((queue.bytes, queue.lastUsed), (UNCOUNTED, 0))
+        self.assertEqual((queue.bytes, queue.rest.lastUsed), (UNCOUNTED, 0))
         empty = unpackQueue(b"q", VERSION_1[:-1] + b"\x08")
         self.assertEqual(empty.bytes, 0)
 
@@ -220,11 +220,13 @@ class RowTests(SynchronousTestCase):
 
     def test_use(self) -> None:
         """The last use is noted once a minute, and when the clock was put back."""
-        queue = Queue(b"q", 1)
+        catalog = Catalog()
         noted = []
         for now in (1000, 1059, 1060, 1061, 1000, 1001):
-            queue.use(now)
-            noted.append(queue.lastUsed)
+            queue = catalog.forPush(b"q")
+            list(catalog.changes(now))
+            catalog.settle()
+            noted.append(queue.rest.lastUsed)
         self.assertEqual(noted, [1000, 1000, 1060, 1060, 1000, 1000])
 
 
