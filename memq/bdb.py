@@ -575,8 +575,7 @@ class BDBStore:
         if entry is None:
             return messages
         if entry.reads is not None:
-            most = min(most, entry.ready)
-            return [self._takeHead(entry, isKept=False) for _ in range(most)]
+            return self._popBeside(entry, most)
         id = entry.id
         if most > 1:
             most = min(most, entry.pushed - entry.taken)
@@ -617,6 +616,11 @@ class BDBStore:
         entry.bytes -= size
         entry.head = sequence + 1
         return messages
+
+    def _popBeside(self, entry: Queue, most: int) -> list[Message | QueueError | None]:
+        """Do what popAll does, in a queue that may have open reads."""
+        most = min(most, entry.ready)
+        return [self._takeHead(entry, isKept=False) for _ in range(most)]
 
     def _takeHead(self, entry: Queue, isKept: bool) -> Message | QueueError:
         """Take the head of a queue that may have open reads, or set it aside.

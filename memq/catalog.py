@@ -421,7 +421,8 @@ class Catalog:
         """Forget what was before: the transaction is committed."""
         self._before.clear()
         self._nextIdBefore = self.nextId
-        self._reads.settle(self.queues)
+        if self._reads.touched:
+            self._reads.settle(self.queues)
 
     def rollBack(self) -> None:
         """Put every queue back as it was before the transaction."""

@@ -121,14 +121,17 @@ class Reads:
 
 
 class AllReads:
-    """The open reads of all queues, with what the transaction under way has changed."""
+    """The open reads of all queues, with what the transaction under way has changed.
+
+    :ivar touched: by id, the queues that may have changed, and where their heads were
+        before, None if the catalog knows; empty when there is nothing to settle.
+    """
 
     def __init__(self) -> None:
         """Begin with none."""
+        self.touched: dict[int, tuple[Queue, int | None]] = {}
         self._byId: dict[int, Reads] = {}
         self._undo: list[Callable[[], object]] = []
-        #: By id, the queues that may have changed, and where their heads were before.
-        self._touched: dict[int, tuple[Queue, int | None]] = {}
 
     def load(self, queues: list[Queue], tries: dict[int, dict[int, int]]) -> None:
         """Start with how often messages were given back, by ids of their queues."""
@@ -143,8 +146,8 @@ class AllReads:
 
         :param isRemembered: whether the catalog puts the head back when that is undone.
         """
-        if queue.id not in self._touched:
-            self._touched[queue.id] = queue, None if isRemembered else queue.head
+        if queue.id not in self.touched:
+            self.touched[queue.id] = queue, None if isRemembered else queue.head
         if queue.reads is None:
             queue.reads = self._byId[queue.id] = Reads(self._undo)
         return queue.reads
@@ -159,9 +162,8 @@ class AllReads:
 
         :param queues: those that there are.
         """
-        if self._touched:
-            self._undo.clear()
-            self._tidy(queues)
+        self._undo.clear()
+        self._tidy(queues)
 
     def rollBack(self, queues: dict[bytes, Queue]) -> None:
         """Put back what was changed, once the catalog has put the rest back.
@@ -170,18 +172,18 @@ class AllReads:
         """
         while self._undo:
             self._undo.pop()()
-        for queue, head in self._touched.values():
+        for queue, head in self.touched.values():
             if head is not None:
                 queue.head = head
         self._tidy(queues)
 
     def _tidy(self, queues: dict[bytes, Queue]) -> None:
         """Drop what says nothing any more."""
-        for id, (queue, _) in self._touched.items():
+        for id, (queue, _) in self.touched.items():
             reads = self._byId[id]
             queue.head = reads.settle(queue.head)
             isGone = queues.get(queue.name) is not queue
             if isGone or not (reads.hidden or reads.tries):
                 queue.reads = None
                 del self._byId[id]
-        self._touched.clear()
+        self.touched.clear()
