@@ -12,7 +12,7 @@ Everything lies in one transactional environment in HOME/memq/:
   the part (u32).  When little is left in a large file, it moves to another one,
   ``messages.1`` and so on, see :mod:`memq.rotation`.
 - ``queues``, a BTREE: key = name of the queue, value = its row, see
-  :mod:`memq.catalog`.  Names have no byte below 0x21; the keys that begin with
+  :mod:`memq.row`.  Names have no byte below 0x21; the keys that begin with
   a zero byte are the store's own: the id counter, tombstones, damaged
   records set aside, how often messages were given back, and the row that names
   the file of the messages.
@@ -55,8 +55,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from memq.binding import ERRORS, db
-from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
-from memq.delays import Delays, freeNumber, highestUnder, lastAt
+from memq.catalog import Catalog
+from memq.delays import Delays, lastAt
+from memq.delaytable import firstDelayed, moveRipe, putDelayed
 from memq.environment import Environment
 from memq.errors import (
     DamagedHome,
@@ -94,6 +95,7 @@ from memq.message import (
 )
 from memq.opening import whyNotOpened
 from memq.rotation import Rotation
+from memq.row import DamagedRow, Queue, unpackQueue
 from memq.upgrade import countUncounted
 
 if TYPE_CHECKING:
@@ -246,10 +248,10 @@ class BDBStore:
     def _upgrade(self) -> None:
         """Bring what an older memq wrote up to this one's format."""
         queues = self._catalog.queues
-        old = [name for name, queue in queues.items() if not queue.rest.lastUsed]
+        old = [name for name, queue in queues.items() if not queue.lastUsed]
         countUncounted(self._messages, queues.values(), self._say)
         for name in old:
-            queues[name].change(lastUsed=int(time()))
+            queues[name].use(int(time()))
         if not self._home.isNew and self._home.format < FORMAT:
             self._home.writeVersion()
         # Without room for that, they are counted again at the next start.
@@ -297,14 +299,8 @@ class BDBStore:
         self._delays.clear()
         for queue in queues:
             if queue.rest.delayed:
-                self._delays.add(queue, self._firstDelayed(queue))
-
-    def _firstDelayed(self, queue: Queue) -> int:
-        """Return a number that no delayed message of a queue is below."""
-        cursor = self._messages.cursor(None)
-        found = cursor.set_range(_packKey(queue.rest.delayId, 0))
-        cursor.close()
-        return _unpackKey(found[0][: _KEY.size])[1] if found else 0
+                first = firstDelayed(self._messages, queue.rest.delayId)
+                self._delays.add(queue, first)
 
     def close(self) -> None:
         """Make everything durable and close the environment."""
@@ -363,15 +359,16 @@ class BDBStore:
         except ERRORS as error:
             self.abort()
             raise self._environment.error(error) from error
-        self._deleted.update(dict.fromkeys(self._deletedInTransaction))
-        self._deletedInTransaction.clear()
+        if self._deletedInTransaction:
+            self._deleted.update(dict.fromkeys(self._deletedInTransaction))
+            self._deletedInTransaction.clear()
         if self._delays.taken:
             self._delays.settle()
         self._catalog.settle()
 
     def _writeRows(self) -> None:
         catalog, transaction = self._catalog, self._transaction
-        for name, queue in catalog.changes(self._now // 1000):
+        for name, queue in catalog.changes(self._now):
             if queue is not None:
                 self._queues.put(name, queue.pack(), transaction)
             elif self._queues.exists(name, transaction):
@@ -477,14 +474,9 @@ class BDBStore:
             self._exhume(body)
 
     def _putDelayed(self, entry: Queue, due: int, record: bytes) -> None:
-        id = entry.rest.delayId
+        id, transaction = entry.rest.delayId, self._transaction
         try:
-            cursor = self._messages.cursor(self._transaction)
-            try:
-                sequence = freeNumber(due, highestUnder(id, cursor))
-            finally:
-                cursor.close()
-            self._messages.put(_packKey(id, sequence), record, self._transaction)
+            sequence = putDelayed(self._messages, transaction, id, due, record)
         except ERRORS as error:
             raise self._environment.error(error) from error
         entry.change(delayed=entry.rest.delayed + 1)
@@ -497,44 +489,22 @@ class BDBStore:
     def ripen(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due."""
         ripe: list[bytes] = []
+        last = lastAt(now)
         try:
-            cursor = self._messages.cursor(self._transaction)
-            try:
-                while len(ripe) < limit and (next := self._delays.take(lastAt(now))):
-                    most = limit - len(ripe)
-                    ripe += self._ripen(cursor, *next, lastAt(now), most)
-            finally:
-                cursor.close()
+            while len(ripe) < limit and (next := self._delays.take(last)) is not None:
+                entry, first = next
+                self._catalog.forChange(entry.name)
+                before = min(last, self._delays.first())
+                most = limit - len(ripe)
+                count, left = moveRipe(
+                    self._messages, self._transaction, entry, first, before, most
+                )
+                ripe += [entry.name] * count
+                if left is not None:
+                    self._delays.add(entry, left)
         except ERRORS as error:
             raise self._environment.error(error) from error
         return ripe
-
-    def _ripen(
-        self, cursor: Any, entry: Queue, sequence: int, last: int, most: int
-    ) -> list[bytes]:
-        """Move messages of a queue that are due, and before those of other queues."""
-        self._catalog.forChange(entry.name)
-        rest = entry.rest
-        last = min(last, self._delays.first())
-        found = cursor.set_range(_packKey(rest.delayId, sequence))
-        count = left = 0
-        while found and found[0].startswith(_ID.pack(rest.delayId)):
-            key, record = found
-            _, sequence = _unpackKey(key)
-            if sequence > last or count == most:
-                self._delays.add(entry, sequence)
-                left = rest.delayed - count
-                break
-            cursor.delete()
-            key = _packKey(entry.id, entry.nextSequence)
-            self._messages.put(key, record, self._transaction)
-            entry.nextSequence += 1
-            entry.pushed += 1
-            entry.bytes += bodySize(record)
-            count += 1
-            found = cursor.next()
-        entry.change(delayed=left)
-        return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""

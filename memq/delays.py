@@ -15,14 +15,13 @@ This module does no I/O.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any
-
-from memq.keys import KEY
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.catalog import Catalog, Queue
+    from memq.catalog import Catalog
+    from memq.row import Queue
 
 #: Bits of a delayed message's number that tell those of one millisecond apart.
 _BITS = 16
@@ -63,24 +62,6 @@ def freeNumber(due: int, highest: Callable[[int], int]) -> int:
         if found < lastAt(due):
             return found + 1
         due += 1
-
-
-def highestUnder(id: int, cursor: Any) -> Callable[[int], int]:
-    """Return what tells the highest number in use under an id up to one, or -1.
-
-    :param cursor: over a table of messages.
-    """
-
-    def highest(number: int) -> int:
-        # No key stands between that of the number and this one.
-        found = cursor.set_range(KEY.pack(id, number) + b"\0")
-        found = cursor.prev() if found else cursor.last()
-        if not found:
-            return -1
-        foundId, sequence = KEY.unpack(found[0][: KEY.size])
-        return sequence if foundId == id else -1
-
-    return highest
 
 
 #: Whose messages they are: the id that they are under, and the name of the queue.  An

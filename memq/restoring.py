@@ -19,7 +19,7 @@ from memq.message import PART_SIZE, LargeBody, bodySize, packAny
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from memq.catalog import Queue
+    from memq.row import Queue
 
 
 class Item(NamedTuple):
