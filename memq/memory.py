@@ -25,9 +25,9 @@ from memq.message import Message
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from memq.catalog import Queue
     from memq.errors import QueueError
     from memq.message import LargeBody
+    from memq.row import Queue
 
 _sequence = attrgetter("sequence")
 
@@ -69,7 +69,7 @@ class MemoryStore:
 
     def commit(self) -> None:
         """Keep what was done since ``begin``."""
-        for _ in self._catalog.changes(self._now // 1000):
+        for _ in self._catalog.changes(self._now):
             pass
         self._undo.clear()
         self._delays.settle()

@@ -30,8 +30,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.catalog import Queue
     from memq.message import Message
+    from memq.row import Queue
 
 
 class Reads:

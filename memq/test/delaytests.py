@@ -267,6 +267,8 @@ class WholeContract(StoreContract):
         self.push(b"b", b"x")
         self.push(b"a", b"x")
         self.pop(b"a")
+        found = self.store.details(lambda name: name != b"a")
+        self.assertEqual([detail.name for detail in found], [b"b"])
         a, b = self.store.details()
         self.assertEqual((a.name, a.headTime, b.name), (b"a", 0, b"b"))
         self.assertEqual(b.headTime // 1000, b.lastUsed)

@@ -726,6 +726,17 @@ class FailureTests(BDBTestCase):
         work()
         self.store.commit()
 
+    def test_delayWithoutRoom(self) -> None:
+        """So does a delayed message, when it is put and when it is ripe."""
+        for delay in (
+            lambda: self.store.pushDelayed(b"q", 0, b"2", 10),
+            lambda: self.store.ripen(10, 5),
+        ):
+            self.failing("_messages", NO_SPACE, "put")
+            self.assertFails(delay, OutOfSpace, "out of disk space")
+            self.transact(lambda: self.store.pushDelayed(b"q", 0, b"2", 10))
+            self.before = dump(self.store)
+
     def test_pushWithoutRoom(self) -> None:
         """A put for which the disk has no room says so."""
         self.failing("_messages", NO_SPACE, "put")

@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.catalog import UNCOUNTED, Catalog, DamagedRow, Queue, Rest, unpackQueue
+from memq.catalog import Catalog
 from memq.imemq import QueueCount
 from memq.message import Message
+from memq.row import UNCOUNTED, DamagedRow, Queue, Rest, unpackQueue
 
 #: A row of version 1: id 5, next sequence 9, 8 pushed, 3 taken.
 VERSION_1 = bytes.fromhex(
@@ -192,7 +193,7 @@ class RowTests(SynchronousTestCase):
         """A row of version 2 is what it was when it was first written."""
         queue = Queue(b"q", 5, 9, 8, 3, 600, Rest(3, 4, 5, 6, 7, 8, 2))
         queue.closed = 2
-        queue.lastUsed = 0x69573575
+        queue.use(0x69573575)
         self.assertEqual(queue.pack(), VERSION_2)
         again = unpackQueue(b"q", VERSION_2)
         self.assertEqual(again.detail(0), queue.detail(0))
@@ -220,12 +221,14 @@ class RowTests(SynchronousTestCase):
 
     def test_use(self) -> None:
         """The last use is noted once a minute, and when the clock was put back."""
-        queue = Queue(b"q", 1)
+        catalog = Catalog()
         noted = []
-        for now in (1000, 1059, 1060, 1061, 1000, 1001):
-            queue.use(now)
+        for now in (1020, 1079, 1080, 1081, 1020, 1021):
+            queue = catalog.forPush(b"q")
+            list(catalog.changes(now * 1000 + 999))
+            catalog.settle()
             noted.append(queue.lastUsed)
-        self.assertEqual(noted, [1000, 1000, 1060, 1060, 1000, 1000])
+        self.assertEqual(noted, [1020, 1020, 1080, 1080, 1020, 1020])
 
 
 class CatalogTests(SynchronousTestCase):

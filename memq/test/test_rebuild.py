@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from memq.catalog import Queue, Rest
 from memq.delays import firstAt
 from memq.environment import Environment
 from memq.home import Home
@@ -13,6 +12,7 @@ from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE, TRIES, TRIES_R
 from memq.message import LargeBody, packExpiring, packLarge, packPart, packRecord
 from memq.rebuild import Rebuild
 from memq.rotation import ROW, filesOf
+from memq.row import Queue, Rest
 from memq.test.storetests import dump
 from memq.test.test_bdb import SMALL, BDBTestCase, storeAt
 from memq.treefile import Record
