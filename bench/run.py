@@ -20,6 +20,7 @@ from bench.measure import Load, Results, progress, runRounds
 from bench.memory import memory
 from bench.profiles import profile
 from bench.servers import Fleet, kinds, memq, versions
+from bench.waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -192,6 +193,8 @@ def _besides(
     for kind in memq():
         facts += largest(load, kind, root)
         facts += space.givenBack(load, kind, root)
+        progress(f"waiting, {kind.title}")
+        facts += waiting(kind, root)
     progress("memory")
     return [*facts, *memory(load, memq()[1], root)]
 

@@ -62,6 +62,11 @@ class Patience:
             self.progress = now
 
 
+def _isStuck(connection: QueueProtocol) -> bool:
+    """Return whether a client does not read what it is sent."""
+    return connection.session.blocked or connection.transport.disconnecting
+
+
 class Watch:
     """Close connections whose clients are silent for too long."""
 
@@ -105,7 +110,11 @@ class Watch:
         """Look at each connection once."""
         now = self._clock.seconds()
         before, after = self._patience, {}
+        mayBeSilent = self._idleTimeout == float("inf")
         for connection in list(self._factory.connections):
+            # Most of very many connections are silent, and may be.
+            if mayBeSilent and connection.command is None and not _isStuck(connection):
+                continue
             patience = before.get(connection)
             if patience is None:
                 patience = Patience(now)
@@ -116,7 +125,7 @@ class Watch:
     def _lookAt(
         self, connection: QueueProtocol, patience: Patience, now: float
     ) -> None:
-        stuck = connection.session.blocked or connection.transport.disconnecting
+        stuck = _isStuck(connection)
         if connection.paused and not stuck:
             # It is the server that lets the client wait.
             patience.since = patience.progress = now

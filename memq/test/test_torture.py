@@ -6,7 +6,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.torture import report, rounds, told
+from memq.test.torture import report, rounds, told, whole
 
 
 class RoundsTests(SynchronousTestCase):
@@ -21,6 +21,11 @@ class RoundsTests(SynchronousTestCase):
         times = iter([100.0, 101.0, 105.0, 110.0])
         environ = {"MEMQ_TORTURE_SECONDS": "10"}
         self.assertEqual(list(rounds(1, environ, times.__next__)), [0, 1, 2])
+
+    def test_whole(self) -> None:
+        """What is large is large only then."""
+        environ = {"MEMQ_TORTURE_SECONDS": "10"}
+        self.assertEqual((whole(1, 9, {}), whole(1, 9, environ)), (1, 9))
 
 
 class ToldTests(SynchronousTestCase):
