@@ -139,3 +139,71 @@ class ClientCase(TestCase):
         await self.client.pop(self.queue)
         counts = await self.client.stats()
         self.assertEqual(counts[self.queue], "2/1")
+
+
+class ReaderCase(ClientCase):
+    """What a client can rely on that stays connected: reads that survive it."""
+
+    async def test_openAndClose(self) -> None:
+        """A message is opened, and gone once it is closed, not before."""
+        other = await self.connect(server())
+        await self.client.pushAll(self.queue, [b"1", b"2"])
+        opened = Message(0, b"1")
+        self.assertEqual(await self.client.pop(f"{self.queue}/open"), opened)
+        self.assertEqual(await other.pop(f"{self.queue}/peek"), Message(0, b"2"))
+        self.assertIsNone(await self.client.pop(f"{self.queue}/close"))
+        self.assertIsNone(await self.client.pop(f"{self.queue}/abort"))
+        await self.isLeft([b"2"])
+
+    async def test_openAndAbort(self) -> None:
+        """A message that goes back is the next one, and may be opened again."""
+        await self.client.pushAll(self.queue, [b"1", b"2"])
+        for _ in range(3):
+            message = await self.client.pop(f"{self.queue}/t=100/open")
+            self.assertEqual(message, Message(0, b"1"))
+            self.assertIsNone(await self.client.pop(f"{self.queue}/abort"))
+        await self.isLeft([b"1", b"2"])
+
+    async def test_closeAndOpen(self) -> None:
+        """A consumer closes one message and opens the next, until there is none."""
+        bodies = [b"%d" % number for number in range(10)]
+        await self.client.pushAll(self.queue, bodies)
+        key = f"{self.queue}/close/open/t=1"
+        for body in bodies:
+            self.assertEqual(await self.client.pop(key), Message(0, body))
+        self.assertIsNone(await self.client.pop(key))
+        await self.isLeft([])
+
+    async def test_openLarge(self) -> None:
+        """A message that comes in parts is opened, goes back, and is closed."""
+        body = bytes(range(256)) * 1024
+        await self.client.push(self.queue, body)
+        for end in ("abort", "close"):
+            message = await self.client.pop(f"{self.queue}/open")
+            assert message is not None
+            self.assertTrue(message.body == body)
+            self.assertIsNone(await self.client.pop(f"{self.queue}/{end}"))
+        await self.isLeft([])
+
+    async def test_openMany(self) -> None:
+        """A get of many names, which is of one, finds the key with its options."""
+        await self.client.push(self.queue, b"1")
+        key = f"{self.queue}/open"
+        self.assertEqual(await self.client.popEach([key]), {key: b"1"})
+        self.assertIsNone(await self.client.pop(f"{self.queue}/close"))
+        await self.isLeft([])
+
+    async def test_leaves(self) -> None:
+        """A client that leaves gives back what it has open."""
+        leaving = await self.connect(server())
+        await self.client.pushAll(self.queue, [b"1", b"2"])
+        opened = await leaving.pop(f"{self.queue}/open")
+        self.assertEqual(opened, Message(0, b"1"))
+        await leaving.close()
+        await self.isLeft([b"1", b"2"])
+
+    async def isLeft(self, bodies: list[bytes]) -> None:
+        """Check what is left, and take it."""
+        client = await self.connect(server())
+        self.assertEqual(await client.popAll(self.queue, len(bodies)), bodies)
+        self.assertIsNone(await client.pop(self.queue))

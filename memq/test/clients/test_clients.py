@@ -1,27 +1,28 @@
 """Each client, through the cases."""
 
 from memq.test.clients import cases, drivers, libraries, tools
+from memq.test.clients.client import Message
 
 
-class PymemcacheTests(cases.ClientCase):
+class PymemcacheTests(cases.ReaderCase):
     """pymemcache."""
 
     clientClass = libraries.Pymemcache
 
 
-class NoreplyPymemcacheTests(cases.ClientCase):
+class NoreplyPymemcacheTests(cases.ReaderCase):
     """pymemcache, with the noreply that is its default."""
 
     clientClass = libraries.NoreplyPymemcache
 
 
-class PythonMemcachedTests(cases.ClientCase):
+class PythonMemcachedTests(cases.ReaderCase):
     """python-memcached."""
 
     clientClass = libraries.PythonMemcached
 
 
-class PylibmcTests(cases.ClientCase):
+class PylibmcTests(cases.ReaderCase):
     """pylibmc."""
 
     clientClass = libraries.Pylibmc
@@ -62,11 +63,30 @@ class ToolsTests(cases.ClientCase):
         """Return the counts of all queues."""
         return list((await self.client.stats()).values())
 
+    async def test_open(self) -> None:
+        """Each run of memccat is a connection, with whose end a message goes back."""
+        await self.client.pushAll(self.queue, [b"1", b"2"])
+        first = Message(0, b"1")
+        for _ in range(2):
+            self.assertEqual(await self.client.pop(f"{self.queue}/open"), first)
+        self.assertEqual(await self.client.pop(f"{self.queue}/t=1/peek"), first)
+        self.assertEqual(await self.client.popAll(self.queue, 2), [b"1", b"2"])
+
+    async def test_close(self) -> None:
+        """One run may open a message, close it, and open the next one."""
+        await self.client.pushAll(self.queue, [b"1", b"2"])
+        keys = [f"{self.queue}/{word}" for word in ("open", "close", "open", "abort")]
+        found = self.client.run("memccat", *keys)
+        # It does not find the keys that end a read.
+        self.assertEqual((found.returncode, found.stdout), (1, b"1\n2\n"))
+        self.assertEqual((await self.client.stats())[self.queue], "2/1")
+        self.assertEqual(await self.client.pop(self.queue), Message(0, b"2"))
+
     async def test_notForAQueue(self) -> None:
         """What a queue has no command for fails at once, and pushes nothing.
 
-        memcexist sends an add, memctouch a touch, memcflush a flush_all, and
-        memcdump asks for the names in memcached's slabs.
+        memcexist sends an add of nothing, which is no number, memctouch a touch,
+        memcflush a flush_all, and memcdump asks for the names in memcached's slabs.
         """
         before = await self.client.stats()
         for tool in ("memcexist", "memctouch"):
@@ -76,37 +96,37 @@ class ToolsTests(cases.ClientCase):
         self.assertEqual(await self.client.stats(), before)
 
 
-class PHPMemcacheTests(cases.ClientCase):
+class PHPMemcacheTests(cases.ReaderCase):
     """PHP's extension memcache."""
 
     clientClass = drivers.PHPMemcache
 
 
-class PHPMemcachedTests(cases.ClientCase):
+class PHPMemcachedTests(cases.ReaderCase):
     """PHP's extension memcached."""
 
     clientClass = drivers.PHPMemcached
 
 
-class CacheMemcachedTests(cases.ClientCase):
+class CacheMemcachedTests(cases.ReaderCase):
     """Perl's Cache::Memcached."""
 
     clientClass = drivers.CacheMemcached
 
 
-class TwistedTests(cases.ClientCase):
+class TwistedTests(cases.ReaderCase):
     """Twisted's MemCacheProtocol."""
 
     clientClass = libraries.TwistedClient
 
 
-class NetMemcacheQTests(cases.ClientCase):
+class NetMemcacheQTests(cases.ReaderCase):
     """What Perl's Net::MemcacheQ sends."""
 
     clientClass = drivers.NetMemcacheQ
 
 
-class ZendQueueTests(cases.ClientCase):
+class ZendQueueTests(cases.ReaderCase):
     """What ZendQueue's adapter sends."""
 
     clientClass = drivers.ZendQueue

@@ -86,8 +86,8 @@ class CapableTests(TestCase):
         "ascii stat",
     }
     #: Those that ask for what a queue has no command for: to store under a
-    #: condition (add, replace, cas), or to change what is stored (incr, decr,
-    #: append, prepend).  A queue answers each with one ERROR.
+    #: condition (replace, cas), or to change what is stored (incr, decr, append,
+    #: prepend), or to add what is no number.  A queue answers each with one error.
     cache: ClassVar[set[str]] = {
         f"ascii {command}{noreply}"
         for command in ("add", "replace", "cas", "incr", "decr", "append", "prepend")
