@@ -59,7 +59,7 @@ class QueueDetail(NamedTuple):
     :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
     :ivar headTime: when the head was set, milliseconds since 1970-01-01 UTC; 0 when
         there is none, or it is damaged.
-    :ivar lastUsed: seconds since 1970-01-01 UTC, up to a minute late.
+    :ivar lastUsed: seconds since 1970-01-01 UTC, in steps of a minute.
     """
 
     name: bytes
