@@ -52,6 +52,7 @@ from memq.budget import ALLOWANCE, Budget
 from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations import Operation, Pop
 from memq.parking import Parking
+from memq.plans import Plans
 from memq.reading import NothingYet
 from memq.returning import Returns
 from memq.room import Room
@@ -94,14 +95,20 @@ class Broker:
     """Run the sessions' operations in turns, and tell when they are durable."""
 
     def __init__(
-        self, store: IQueueStore, clock: IReactorTime, budget: Budget | None = None
+        self,
+        store: IQueueStore,
+        clock: IReactorTime,
+        budget: Budget | None = None,
+        plans: Plans | None = None,
     ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
         :param clock: calls the turns.
         :param budget: says how much may be undelivered; None for the usual one.
+        :param plans: what holds for which queue; None for no rules.
         """
         self._store = store
+        self.plans = plans or Plans(store)
         self._clock = clock
         self.budget = budget or Budget()
         #: Bytes undelivered at which a session is left out.

@@ -462,6 +462,17 @@ class Catalog:
         self.forPush(name).change(paused=bits)
         return True
 
+    def settings(self, name: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+        queue = self.queues.get(name)
+        return (0, 0) if queue is None else (queue.rest.limit, queue.rest.paused)
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return any(
+            queue.rest.limit or queue.rest.paused for queue in self.queues.values()
+        )
+
     def countExpired(self, name: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""
         queue = self.forChange(name)

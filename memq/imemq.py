@@ -323,6 +323,12 @@ class IQueueStore(Interface):
         :return: whether there is such a queue now.
         """
 
+    def settings(queue: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+
+    def hasSettings() -> bool:
+        """Return whether any queue has a limit, or is paused."""
+
     def countExpired(queue: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""
 

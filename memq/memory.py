@@ -360,6 +360,14 @@ class MemoryStore:
         """Keep what of a queue is paused."""
         return self._catalog.setPaused(queue, bits)
 
+    def settings(self, queue: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue."""
+        return self._catalog.settings(queue)
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return self._catalog.hasSettings()
+
     def countExpired(self, queue: bytes, number: int) -> None:
         """Count messages that expired."""
         self._catalog.countExpired(queue, number)

@@ -191,6 +191,7 @@ class QueueService(Service):
         return deferToThreadPool(self._reactor, self._workPool, call)
 
     def _cbOpened(self, _: None) -> Deferred[None]:
+        self._broker.plans.look()
         status = self._store.status()
         _log.info("{queues} queues with {messages} messages are there", **status)
         return self._upkeep.start().addCallback(self._cbListen)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from memq.broker import Broker
     from memq.message import LargeBody, Message
+    from memq.plans import Plans
     from memq.reading import Opened
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
@@ -223,6 +224,11 @@ class Session:
         """Note that the client reads again."""
         self.blocked = False
         self.catchUp()
+
+    @property
+    def plans(self) -> Plans:
+        """Return what holds for which queue."""
+        return self._broker.plans
 
     @property
     def mayWait(self) -> bool:

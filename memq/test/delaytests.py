@@ -247,6 +247,18 @@ class WholeContract(StoreContract):
         self.transact(lambda: self.store.delete(b"q"))
         self.assertEqual(dump(self.store), "")
 
+    def test_settings(self: Any) -> None:
+        """Limits and pauses are told, and whether any queue has some."""
+        store = self.store
+        self.push(b"q", b"x")
+        self.assertEqual((store.settings(b"q"), store.hasSettings()), ((0, 0), False))
+        self.transact(lambda: store.setLimit(b"l", 5))
+        self.assertEqual((store.settings(b"l"), store.hasSettings()), ((5, 0), True))
+        self.transact(lambda: store.delete(b"l"))
+        self.assertEqual((store.settings(b"l"), store.hasSettings()), ((0, 0), False))
+        self.transact(lambda: store.setPaused(b"q", 2))
+        self.assertEqual((store.settings(b"q"), store.hasSettings()), ((0, 2), True))
+
     def test_expiredAndDiscarded(self: Any) -> None:
         """What expires and what is discarded is counted, where there is a queue."""
         store = self.store
