@@ -16,7 +16,8 @@ VERSION_1 = bytes.fromhex(
 )
 
 #: One of version 2: that, 600 bytes, 2 closed, 3 expired, 4 discarded, 5 given back;
-#: id 6 for 7 delayed ones of 9 bytes, 8 at most, writes paused, used on 2026-01-02 03:04 UTC.
+#: id 6 for 7 delayed ones of 9 bytes, 8 at most, writes paused, used on 2026-01-02
+#: 03:04 UTC.
 VERSION_2 = bytes.fromhex(
     "02 00000005 0000000000000009 0000000000000008 0000000000000003"
     "0000000000000258 0000000000000002 0000000000000003 0000000000000004"
