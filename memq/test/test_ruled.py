@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import contextlib
+import os
+from signal import SIGKILL, SIGTERM, Signals
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
@@ -19,11 +22,15 @@ from memq.ruled import RELATIVE, Asked, RuledPush, RuledPushLarge, expiry
 from memq.rules import WRITES, Rule, Rules, Table
 from memq.test.fakes import FakeStore
 from memq.test.harness import Harness
+from memq.test.servers import Server
 from memq.test.sessions import SessionTestCase, sessions
 from memq.test.stepped import SteppedTestCase
 from memq.test.storetests import dump
 from memq.test.test_bdb import BDBTestCase
 from memq.test.test_protocol import END, NO_SPACE, STORED, put, value
+
+if TYPE_CHECKING:
+    from socket import socket
 
 NOT_STORED = b"NOT_STORED\r\n"
 
@@ -710,6 +717,91 @@ class DiskTests(BDBTestCase):
         harness.broker.sweep()
         harness.settle()
         self.assertEqual(len(store._messages), 0)
+
+
+CONFIG = """
+[queue.all]
+fanout = ["left", "right"]
+
+[queue.right]
+max_items = 1_000_000
+
+[queue.few]
+max_items = 2
+"""
+
+
+class ServerTests(SynchronousTestCase):
+    """Real servers that read rules from a file, are stopped, and are killed."""
+
+    def setUp(self) -> None:
+        """Start one."""
+        self.path = os.path.abspath(self.mktemp())
+        with open(self.path, "w", encoding="utf-8") as file:
+            file.write(CONFIG)
+        self.home = os.path.abspath(self.mktemp())
+        self.server = self.start()
+
+    def start(self) -> Server:
+        """Start one on the same home."""
+        server = Server(self.home, "--config", self.path).start()
+        self.addCleanup(server.stop)
+        return server
+
+    def restart(self, number: Signals) -> None:
+        """End it with a signal, and start another one."""
+        self.server.stop(number)
+        self.server = self.start()
+
+    def talk(self, *requests: bytes) -> bytes:
+        """Return what is answered."""
+        return self.server.talk(b"".join([*requests, b"quit\r\n"]))
+
+    def test_restart(self) -> None:
+        """Limits, delays and what rules made of them outlive the server."""
+        add = b"add added 0 0 1\r\n2\r\n"
+        delayed = put(b"added/delay=2", b"later") + put(b"few/delay=9999", b"never")
+        self.assertEqual(self.talk(add, delayed, put(b"added", b"now")), STORED * 4)
+        for number in (SIGTERM, SIGKILL):
+            answer = self.talk(add, put(b"added", b"x"), put(b"few", b"x"))
+            expected = STORED if number == SIGTERM else NOT_STORED
+            self.assertEqual(answer, NOT_STORED * 2 + expected)
+            self.restart(number)
+        self.assertEqual(self.talk(b"get added\r\n"), value(b"added", b"now") + END)
+        answer = self.talk(b"get added/t=60000\r\n")
+        self.assertEqual(answer, value(b"added/t=60000", b"later") + END)
+        self.assertEqual(self.talk(b"get few few\r\n"), value(b"few", b"x") + END)
+
+    def test_killed(self) -> None:
+        """A set that goes to three queues is in all or none of them after a kill."""
+        queues = (b"all", b"left", b"right")
+        for _ in range(3):
+            before = self.server.counts().get(b"all", (0, 0))[0]
+            with self.server.connect() as client:
+                sets = [put(b"all", b"%d" % number) for number in range(2000)]
+                client.sendall(b"".join(sets))
+                answered = b""
+                while answered.count(b"\n") < 200:
+                    answered += client.recv(65536)
+                self.server.stop(SIGKILL)
+                while more := _received(client):
+                    answered += more
+            self.server = self.start()
+            counts = self.server.counts()
+            self.assertEqual(len({counts[queue] for queue in queues}), 1)
+            self.assertGreaterEqual(counts[b"all"][0] - before, answered.count(STORED))
+        total = counts[b"all"][0]
+        bodies = {queue: self.talk(b"get %b\r\n" % queue * total) for queue in queues}
+        told = {found.replace(queue, b"") for queue, found in bodies.items()}
+        self.assertEqual(len(told), 1)
+        self.assertEqual(bodies[b"all"].count(b"VALUE"), total)
+
+
+def _received(client: socket) -> bytes:
+    """Return what comes, nothing at the end of the connection, however it ends."""
+    with contextlib.suppress(ConnectionResetError):
+        return client.recv(65536)
+    return b""
 
 
 class Model:
