@@ -69,7 +69,7 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.home import FORMAT
-from memq.imemq import IQueueStore, QueueCount, QueueDetail
+from memq.imemq import IQueueStore, Kept, QueueCount, QueueDetail
 from memq.keys import DAMAGED as _DAMAGED
 from memq.keys import ID as _ID
 from memq.keys import KEY as _KEY
@@ -479,7 +479,7 @@ class BDBStore:
             sequence = putDelayed(self._messages, transaction, id, due, record)
         except ERRORS as error:
             raise self._environment.error(error) from error
-        entry.change(delayed=entry.rest.delayed + 1)
+        entry.delay(1, bodySize(record))
         self._delays.add(entry, sequence)
 
     def nextDue(self) -> int | None:
@@ -604,7 +604,7 @@ class BDBStore:
             try:
                 found = unpackRecord(id, sequence, record)
                 if isKept:
-                    self._catalog.readsOf(entry).hide(sequence)
+                    self._catalog.readsOf(entry).hide(sequence, found.size)
                     return found
                 if found.large is not None:
                     self._entomb(_packKey(0, found.large.id))
@@ -792,6 +792,18 @@ class BDBStore:
     def setPaused(self, queue: bytes, bits: int) -> bool:
         """Keep what of a queue is paused."""
         return self._catalog.setPaused(queue, bits)
+
+    def settings(self, queue: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue."""
+        return self._catalog.settings(queue)
+
+    def kept(self, queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages."""
+        return self._catalog.kept(queue)
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return self._catalog.hasSettings()
 
     def countExpired(self, queue: bytes, number: int) -> None:
         """Count messages that expired."""

@@ -52,8 +52,10 @@ from memq.budget import ALLOWANCE, Budget
 from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations import Operation, Pop
 from memq.parking import Parking
+from memq.plans import Plans
 from memq.reading import NothingYet
 from memq.returning import Returns
+from memq.ripening import Ripening
 from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
 
@@ -94,14 +96,20 @@ class Broker:
     """Run the sessions' operations in turns, and tell when they are durable."""
 
     def __init__(
-        self, store: IQueueStore, clock: IReactorTime, budget: Budget | None = None
+        self,
+        store: IQueueStore,
+        clock: IReactorTime,
+        budget: Budget | None = None,
+        plans: Plans | None = None,
     ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
         :param clock: calls the turns.
         :param budget: says how much may be undelivered; None for the usual one.
+        :param plans: what holds for which queue; None for no rules.
         """
         self._store = store
+        self.plans = plans or Plans(store)
         self._clock = clock
         self.budget = budget or Budget()
         #: Bytes undelivered at which a session is left out.
@@ -138,6 +146,7 @@ class Broker:
         #: Whether the process is about to end, and open reads with it.
         self.isStopping = False
         self._returns = Returns(self)
+        self._ripening = Ripening(self, store)
 
     def session(
         self,
@@ -159,6 +168,16 @@ class Broker:
         """
         if self._clock.seconds() >= self._sweepsFrom and self._store.isUnswept():
             self._schedule()
+
+    def start(self) -> None:
+        """Begin with what needs no client, once the store is open."""
+        self.plans.look()
+        self._ripening.start()
+        self.sweep()
+
+    def expectDue(self, due: int) -> None:
+        """Note that a delayed message is due at a time, in ms since 1970."""
+        self._ripening.expect(due)
 
     @property
     def waiting(self) -> int:
@@ -260,6 +279,7 @@ class Broker:
         """
         self.stop()
         self._sweepsFrom = inf
+        self._ripening.stop()
         self._idle = Deferred()
         self._parking.endAll()
         self._returns.end()

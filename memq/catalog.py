@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.imemq import QueueCount
+from memq.imemq import NOTHING_KEPT, QueueCount
 from memq.message import Message
 from memq.reads import AllReads
 from memq.row import USED, Queue, Rest
@@ -22,7 +22,7 @@ from memq.row import USED, Queue, Rest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memq.imemq import QueueDetail
+    from memq.imemq import Kept, QueueDetail
     from memq.reads import Reads
 
 #: What a queue was before the transaction: None when there was no such queue.
@@ -187,7 +187,7 @@ class Catalog:
             self.readsOf(queue)
         heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
         heir.lastUsed = queue.lastUsed
-        heir.setRest(queue.rest._replace(delayId=0, delayed=0))
+        heir.setRest(queue.rest._replace(delayId=0, delayed=0, delayedBytes=0))
         heir.closed = queue.closed
         self.queues[name] = heir
         return queue
@@ -276,6 +276,22 @@ class Catalog:
             return False
         self.forPush(name).change(paused=bits)
         return True
+
+    def settings(self, name: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+        queue = self.queues.get(name)
+        return (0, 0) if queue is None else (queue.rest.limit, queue.rest.paused)
+
+    def kept(self, name: bytes) -> Kept:
+        """Return what limits of a queue are about."""
+        queue = self.queues.get(name)
+        return NOTHING_KEPT if queue is None else queue.kept
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return any(
+            queue.rest.limit or queue.rest.paused for queue in self.queues.values()
+        )
 
     def countExpired(self, name: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""

@@ -66,8 +66,9 @@ def moveRipe(
     :param most: how many at most.
     :return: how many, and the number of the first one that is left, None if none is.
     """
-    id, delayed = queue.rest.delayId, queue.rest.delayed
-    count = 0
+    id = queue.rest.delayId
+    count = size = 0
+    left = None
     cursor = messages.cursor(transaction)
     try:
         found = cursor.set_range(KEY.pack(id, first))
@@ -77,17 +78,21 @@ def moveRipe(
             if foundId != id:
                 break
             if sequence > last or count == most:
-                queue.change(delayed=delayed - count)
-                return count, sequence
+                left = sequence
+                break
             cursor.delete()
             key = KEY.pack(queue.id, queue.nextSequence)
             messages.put(key, record, transaction)
             queue.nextSequence += 1
             queue.pushed += 1
-            queue.bytes += bodySize(record)
+            size += bodySize(record)
             count += 1
             found = cursor.next()
     finally:
         cursor.close()
-    queue.change(delayed=0)
-    return count, None
+    queue.bytes += size
+    if left is None:
+        # There are no more, whatever the row says.
+        queue.change(delayed=count, delayedBytes=size)
+    queue.delay(-count, -size)
+    return count, left

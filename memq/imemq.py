@@ -41,6 +41,25 @@ class QueueCount(NamedTuple):
     taken: int
 
 
+class Kept(NamedTuple):
+    """What is kept of a queue's messages, which is what limits are about.
+
+    :ivar items: messages: those that can be taken, are read openly, or are not due.
+    :ivar bytes: of the bodies of all these.
+    :ivar ready: messages that can be taken.
+    :ivar readyBytes: of the bodies of these.
+    """
+
+    items: int
+    bytes: int
+    ready: int
+    readyBytes: int
+
+
+#: Of a queue that is not there.
+NOTHING_KEPT = Kept(0, 0, 0, 0)
+
+
 class QueueDetail(NamedTuple):
     """What ``stats detail`` shows of a queue.
 
@@ -322,6 +341,15 @@ class IQueueStore(Interface):
             does not exist is made unless it is 0.
         :return: whether there is such a queue now.
         """
+
+    def settings(queue: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+
+    def kept(queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages; it takes no time."""
+
+    def hasSettings() -> bool:
+        """Return whether any queue has a limit, or is paused."""
 
     def countExpired(queue: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""

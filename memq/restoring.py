@@ -136,8 +136,12 @@ class RestoringStore(BDBStore):
         if there is None:
             queue.change(limit=limit, paused=paused)
         else:
-            ids = {"delayId": rest.delayId, "delayed": rest.delayed}
-            queue.setRest(there.rest._replace(**ids))
+            kept = there.rest._replace(
+                delayId=rest.delayId,
+                delayed=rest.delayed,
+                delayedBytes=rest.delayedBytes,
+            )
+            queue.setRest(kept)
             queue.closed = there.closed
         self._transact(lambda: self._show(queue))
 

@@ -17,7 +17,8 @@ A row, as it stands on disk (big-endian):
     73      8     how many of those there are
     81      8     the most messages that may wait, 0 for any number
     89      1     what is paused: 1 reads, 2 writes, 3 both
-    90      8     time of its last use, seconds since 1970-01-01 UTC, in steps of USED
+    90      8     bytes of the bodies that are delayed
+    98      8     time of its last use, seconds since 1970-01-01 UTC, in steps of USED
 
 One of version 1 ends before the bytes.  It is still read; the store then counts the
 bytes (:mod:`memq.upgrade`), and its last use is now.
@@ -30,7 +31,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.imemq import QueueDetail
+from memq.imemq import Kept, QueueDetail
 
 if TYPE_CHECKING:
     from memq.reads import Reads
@@ -47,7 +48,7 @@ UNCOUNTED = -1
 _ROW_1 = Struct(">BIQQQ")
 _HEAD = Struct(">BIQQQQQ")
 _packHead = _HEAD.pack
-_REST = Struct(">QQQIQQBQ")
+_REST = Struct(">QQQIQQBQQ")
 _SIZE = _HEAD.size + _REST.size
 
 
@@ -65,6 +66,7 @@ class Rest(NamedTuple):
     :ivar delayed: how many of those there are.
     :ivar limit: the most messages that may wait, 0 for any number.
     :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
+    :ivar delayedBytes: of the bodies of delayed messages.
     """
 
     expired: int = 0
@@ -74,6 +76,7 @@ class Rest(NamedTuple):
     delayed: int = 0
     limit: int = 0
     paused: int = 0
+    delayedBytes: int = 0
 
 
 _NO_REST = Rest()
@@ -147,6 +150,18 @@ class Queue:
         return self.pushed - self.taken - self.openReads
 
     @property
+    def kept(self) -> Kept:
+        """Return what limits are about."""
+        rest = self.rest
+        openBytes = 0 if self.reads is None else self.reads.bytes
+        return Kept(
+            self.pushed - self.taken + rest.delayed,
+            self.bytes + rest.delayedBytes,
+            self.ready,
+            self.bytes - openBytes,
+        )
+
+    @property
     def returns(self) -> int:
         """Return how often messages were given back and that was counted."""
         return self.rest.returns
@@ -164,6 +179,16 @@ class Queue:
     def change(self, **fields: int) -> None:
         """Give fields of ``rest`` other values."""
         self.setRest(self.rest._replace(**fields))
+
+    def delay(self, number: int, size: int) -> None:
+        """Count delayed messages in, or out if there are less than none.
+
+        :param size: the bytes of their bodies.
+        """
+        rest = self.rest
+        self.change(
+            delayed=rest.delayed + number, delayedBytes=rest.delayedBytes + size
+        )
 
     def detail(self, headTime: int) -> QueueDetail:
         """Return what ``stats detail`` shows.

@@ -198,7 +198,7 @@ class QueueService(Service):
     def _cbListen(self, _: None) -> Deferred[None] | None:
         if not self.running:
             return None
-        self._broker.sweep()
+        self._broker.start()
         self._watch.start()
         ports = [
             listener.listen(self._reactor, self._factory).addCallback(self._cbListening)

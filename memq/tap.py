@@ -35,6 +35,7 @@ from memq.logs import LineObserver, LogFile, chooseLog
 from memq.memory import MemoryStore
 from memq.notify import Notifier
 from memq.options import Options
+from memq.plans import Plans
 from memq.process import (
     Ending,
     ProcessService,
@@ -122,7 +123,9 @@ def _makeService(
         home,
         None if log is None else LineObserver(log, options["verbose"]),
     )
-    queues = _queueService(options, reactor, home, listeners, ending, notifier)
+    queues = _queueService(
+        options, reactor, home, listeners, ending, notifier, rulebook
+    )
     queues.setServiceParent(process)
     # What is last in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
@@ -208,12 +211,15 @@ def _queueService(
     listeners: Sequence[AnyListener],
     ending: Ending,
     notifier: Notifier,
+    rulebook: Rulebook,
 ) -> QueueService:
     """Return the service of the queues."""
     sizes = _sizes(options, home)
     options["min-free"] = sizes.minFree
     store = _store(options, home, sizes)
-    broker = Broker(store, reactor, Budget(options["max-buffered"]))
+    plans = Plans(store, rulebook.rules)
+    rulebook.onChange = plans.replace
+    broker = Broker(store, reactor, Budget(options["max-buffered"]), plans)
     broker.durable = not options["no-sync"]
     statistics = Statistics(reactor, broker, options.settings())
     workPool = ThreadPool(1, 1, "memq-work")
