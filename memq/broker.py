@@ -145,6 +145,8 @@ class Broker:
         #: Whether the process is about to end, and open reads with it.
         self.isStopping = False
         self._returns = Returns(self)
+        # Nobody may be in the middle of something.
+        self.plans.onChange = lambda: self.later(self._parking.wakeAll)
 
     def session(
         self,
@@ -220,6 +222,11 @@ class Broker:
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
         return self._parking.lines.count(queue)
+
+    @property
+    def isReturning(self) -> bool:
+        """Whether messages that were taken are on their way back."""
+        return self._returns.isPending
 
     def endWait(self, read: Read) -> None:
         """Answer a read that waits, with nothing."""
@@ -333,7 +340,8 @@ class Broker:
             store.commit()
             changed = logged > 0
             if changed:
-                gain = sum([operation.gain for operation in operations])
+                ran = chain(operations, self._parking.reads)
+                gain = sum([operation.gain for operation in ran])
                 self.room.changed(gain, logged)
         except Exception as error:
             operations += self._parking.reads
@@ -351,11 +359,14 @@ class Broker:
                     error=error,
                 )
             changed = self._runApart(operations)
-        if self._parking.reads:
+        stuck = self._parking.reads
+        if stuck:
             self._parking.park()
         if self._lines:
-            self._parking.wakeFor(operations)
-        if self._failure is not None or not changed or not self.durable:
+            self._parking.wakeFor([*operations, *stuck])
+        isTold = changed and self.durable and self._failure is None
+        # Without anything to be told, the next flush will do.
+        if not (isTold and operations):
             self._finish(operations)
         else:
             self._committed += operations
@@ -399,7 +410,8 @@ class Broker:
                         break
             except NothingYet as nothing:
                 self._parking.reads.append(nothing.read)
-                left -= operations.pop().effort
+                left -= operations.pop().effort + nothing.cost
+                changed += nothing.cost
                 # What is behind it waits with it.
                 inbox = deque()
             finally:
@@ -456,7 +468,7 @@ class Broker:
             try:
                 cost = operation.run(store)
             except NothingYet as nothing:
-                cost, waits = 0, [nothing.read]
+                cost, waits = nothing.cost, [nothing.read]
             store.commit()
             self.room.changed(operation.gain, cost)
         except StoreFailed:

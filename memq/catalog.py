@@ -467,6 +467,13 @@ class Catalog:
         queue = self.queues.get(name)
         return (0, 0) if queue is None else (queue.rest.limit, queue.rest.paused)
 
+    def idleSince(self, name: bytes) -> int | None:
+        """Return when an empty queue was used last, None if it is not empty."""
+        queue = self.queues.get(name)
+        if queue is None or queue.pushed != queue.taken or queue.rest.delayed:
+            return None
+        return queue.lastUsed
+
     def hasSettings(self) -> bool:
         """Return whether any queue has a limit, or is paused."""
         return any(

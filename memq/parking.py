@@ -12,6 +12,7 @@ hold, whoever is next and does not take a message, for whatever reason, hands th
 
 from __future__ import annotations
 
+from sys import maxsize
 from typing import TYPE_CHECKING
 
 from memq.waiting import Lines
@@ -57,12 +58,19 @@ class Parking:
     def park(self) -> None:
         """Let the reads of a turn that found nothing stand in line.
 
-        None of their sessions stands in the rotation.
+        None of their sessions stands in the rotation.  One that is unfinished goes on
+        in the next turn, before everybody else: it has its place in the line, or has
+        not come so far.
         """
         reads, self.reads = self.reads, []
+        for read in reversed(reads):
+            read.session.inbox.appendleft(read)
+            if read.isUnfinished:
+                self._enqueueFirst(read.session)
         for read in reads:
+            if read.isUnfinished:
+                continue
             session = read.session
-            session.inbox.appendleft(read)
             session.parked = read
             session.waits = True
             self.lines.join(read)
@@ -118,6 +126,11 @@ class Parking:
             for queue, count in operation.shown():
                 reads += self.lines.next(queue, count)
         self._wake(reads)
+
+    def wakeAll(self) -> None:
+        """Let everybody try: what held them up may hold no longer."""
+        for queue in list(self.lines.queues):
+            self._wake(self.lines.next(queue, maxsize))
 
     def _wake(self, reads: list[Read]) -> None:
         for read in reversed(reads):
