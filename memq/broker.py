@@ -219,6 +219,10 @@ class Broker:
         """Return whether anybody stands in the line of a queue."""
         return queue in self._lines
 
+    def isUnfinished(self, queue: bytes) -> bool:
+        """Return whether a read of a queue that has run in this turn will go on."""
+        return queue in self._parking.unfinished
+
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
         return self._parking.lines.count(queue)
@@ -287,7 +291,7 @@ class Broker:
         self._failure = error
         lost = [*self._flushing, *self._committed]
         self._flushing, self._committed = [], []
-        for operation in lost:
+        for operation in reversed(lost):
             operation.undo()
             operation.fail(error)
         self._finish(lost)
@@ -344,8 +348,7 @@ class Broker:
                 gain = sum([operation.gain for operation in ran])
                 self.room.changed(gain, logged)
         except Exception as error:
-            operations += self._parking.reads
-            self._parking.reads.clear()
+            operations += self._parking.take()
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
@@ -409,7 +412,7 @@ class Broker:
                     if session.undelivered >= undelivered:
                         break
             except NothingYet as nothing:
-                self._parking.reads.append(nothing.read)
+                self._parking.keep(nothing.read)
                 left -= operations.pop().effort + nothing.cost
                 changed += nothing.cost
                 # What is behind it waits with it.
@@ -434,7 +437,7 @@ class Broker:
         behind: dict[Session, list[Operation]] = {}
         try:
             store.abort()
-            for operation in operations:
+            for operation in reversed(operations):
                 operation.undo()
             for operation in operations:
                 session = operation.session
@@ -446,8 +449,8 @@ class Broker:
                 if parked and parked[-1] is operation:
                     behind[session] = [operation]
         except StoreFailed as error:
-            parked.clear()
-            for operation in operations:
+            self._parking.take()
+            for operation in reversed(operations):
                 operation.undo()
                 operation.fail(error)
             self.fail(error)
@@ -481,7 +484,8 @@ class Broker:
             operation.undo()
             operation.fail(_asQueueError(error))
             return False
-        self._parking.reads += waits
+        for read in waits:
+            self._parking.keep(read)
         return bool(cost)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:

@@ -11,7 +11,8 @@ what its client sent behind it is not run before.
 
 What holds for the queue, a read asks when it runs.  Before it looks, messages go that
 have expired; when those are many it is *unfinished*, raises NothingYet as well, whether
-it may wait or not, and is run again in the next turn.
+it may wait or not, and is run again in the next turn.  So are those that wait for the
+same queue and come behind it, or they could get what it has made its way to.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class Read(Operation):
     :ivar ticket: tells who came first; None as long as it did not wait.
     :ivar timer: ends the waiting; None while it does not wait.
     :ivar isNext: whether it was taken out of its line, to try.
-    :ivar isUnfinished: whether it did not get to the end of what has expired.
+    :ivar isUnfinished: whether it did not get to the end of what has expired; nor did
+        one before it.
     """
 
     __slots__ = (
@@ -102,8 +104,12 @@ class Read(Operation):
         self.gain = cost = 0
         self.isUnfinished = False
         self._moved = found = None
-        if self.wait and self.takes and self.ticket is None and session.isBehind(self):
-            raise NothingYet(self)
+        if self.wait and self.takes:
+            if self.ticket is None and session.isBehind(self):
+                raise NothingYet(self)
+            self.isUnfinished = session.isHeldUp(self)
+            if self.isUnfinished:
+                raise NothingYet(self)
         plan = self.plan()
         if plan is not None:
             cost = self._expire(store, plan)
@@ -160,8 +166,9 @@ class Read(Operation):
         if self._moved is not None:
             yield self._moved
         if self.isUnfinished:
-            return
-        if self.isNext and not (self.takes and self.message is not None):
+            # Then it is in line, and whoever is first there goes on.
+            yield self.queue, 1
+        elif self.isNext and not (self.takes and self.message is not None):
             yield self.queue, 1
 
     def seen(self) -> None:
