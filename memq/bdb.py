@@ -68,7 +68,7 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.home import FORMAT
-from memq.imemq import IQueueStore, QueueCount, QueueDetail
+from memq.imemq import IQueueStore, Kept, QueueCount, QueueDetail
 from memq.keys import DAMAGED as _DAMAGED
 from memq.keys import ID as _ID
 from memq.keys import KEY as _KEY
@@ -493,7 +493,7 @@ class BDBStore:
             self._messages.put(_packKey(id, sequence), record, self._transaction)
         except ERRORS as error:
             raise self._environment.error(error) from error
-        entry.change(delayed=entry.rest.delayed + 1)
+        entry.delay(1, bodySize(record))
         self._delays.add(entry, sequence)
 
     def nextDue(self) -> int | None:
@@ -523,23 +523,26 @@ class BDBStore:
         rest = entry.rest
         last = min(last, self._delays.first())
         found = cursor.set_range(_packKey(rest.delayId, sequence))
-        count = left = 0
+        count = size = 0
         while found and found[0].startswith(_ID.pack(rest.delayId)):
             key, record = found
             _, sequence = _unpackKey(key)
             if sequence > last or count == most:
                 self._delays.add(entry, sequence)
-                left = rest.delayed - count
                 break
             cursor.delete()
             key = _packKey(entry.id, entry.nextSequence)
             self._messages.put(key, record, self._transaction)
             entry.nextSequence += 1
             entry.pushed += 1
-            entry.bytes += bodySize(record)
+            size += bodySize(record)
             count += 1
             found = cursor.next()
-        entry.change(delayed=left)
+        else:
+            # There are no more, whatever the row says.
+            entry.change(delayed=count, delayedBytes=size)
+        entry.bytes += size
+        entry.delay(-count, -size)
         return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:
@@ -638,7 +641,7 @@ class BDBStore:
             try:
                 found = unpackRecord(id, sequence, record)
                 if isKept:
-                    self._catalog.readsOf(entry).hide(sequence)
+                    self._catalog.readsOf(entry).hide(sequence, found.size)
                     return found
                 if found.large is not None:
                     self._entomb(_packKey(0, found.large.id))
@@ -873,6 +876,10 @@ class BDBStore:
     def names(self) -> list[bytes]:
         """Return the names of all queues."""
         return list(self._catalog.queues)
+
+    def kept(self, queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages."""
+        return self._catalog.kept(queue)
 
     def hasSettings(self) -> bool:
         """Return whether any queue has a limit, or is paused."""

@@ -55,6 +55,7 @@ from memq.parking import Parking
 from memq.plans import Plans
 from memq.reading import NothingYet
 from memq.returning import Returns
+from memq.ripening import Ripening
 from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
 
@@ -147,6 +148,7 @@ class Broker:
         self._returns = Returns(self)
         # Nobody may be in the middle of something.
         self.plans.onChange = lambda: self.later(self._parking.wakeAll)
+        self._ripening = Ripening(self, store)
 
     def session(
         self,
@@ -168,6 +170,16 @@ class Broker:
         """
         if self._clock.seconds() >= self._sweepsFrom and self._store.isUnswept():
             self._schedule()
+
+    def start(self) -> None:
+        """Begin with what needs no client, once the store is open."""
+        self.plans.look()
+        self._ripening.start()
+        self.sweep()
+
+    def expectDue(self, due: int) -> None:
+        """Note that a delayed message is due at a time, in ms since 1970."""
+        self._ripening.expect(due)
 
     @property
     def waiting(self) -> int:
@@ -278,6 +290,7 @@ class Broker:
         """
         self.stop()
         self._sweepsFrom = inf
+        self._ripening.stop()
         self._idle = Deferred()
         self._parking.endAll()
         self._returns.end()

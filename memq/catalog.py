@@ -24,7 +24,8 @@ A row, as it stands on disk (big-endian):
     73      8     how many of those there are
     81      8     the most messages that may wait, 0 for any number
     89      1     what is paused: 1 reads, 2 writes, 3 both
-    90      8     time of its last use, seconds since 1970-01-01 UTC, up to USED late
+    90      8     bytes of the bodies that are delayed
+    98      8     time of its last use, seconds since 1970-01-01 UTC, up to USED late
 
 One of version 1 ends before the bytes.  It is still read; the store then counts the
 bytes (:mod:`memq.upgrade`), and its last use is now.
@@ -37,7 +38,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.imemq import QueueCount, QueueDetail
+from memq.imemq import NOTHING_KEPT, Kept, QueueCount, QueueDetail
 from memq.message import Message
 from memq.reads import AllReads
 
@@ -56,7 +57,7 @@ USED = 60
 UNCOUNTED = -1
 
 _ROW_1 = Struct(">BIQQQ")
-_ROW = Struct(">BIQQQQQQQQIQQBQ")
+_ROW = Struct(">BIQQQQQQQQIQQBQQ")
 
 
 class DamagedRow(Exception):
@@ -73,6 +74,7 @@ class Rest(NamedTuple):
     :ivar delayed: how many of those there are.
     :ivar limit: the most messages that may wait, 0 for any number.
     :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
+    :ivar delayedBytes: of the bodies of delayed messages.
     """
 
     expired: int = 0
@@ -82,6 +84,7 @@ class Rest(NamedTuple):
     delayed: int = 0
     limit: int = 0
     paused: int = 0
+    delayedBytes: int = 0
 
 
 _NO_REST = Rest()
@@ -149,9 +152,31 @@ class Queue:
         return self.pushed - self.taken - self.openReads
 
     @property
+    def kept(self) -> Kept:
+        """Return what limits are about."""
+        rest = self.rest
+        openBytes = 0 if self.reads is None else self.reads.bytes
+        return Kept(
+            self.pushed - self.taken + rest.delayed,
+            self.bytes + rest.delayedBytes,
+            self.ready,
+            self.bytes - openBytes,
+        )
+
+    @property
     def returns(self) -> int:
         """Return how often messages were given back and that was counted."""
         return self.rest.returns
+
+    def delay(self, number: int, size: int) -> None:
+        """Count delayed messages in, or out if there are less than none.
+
+        :param size: the bytes of their bodies.
+        """
+        rest = self.rest
+        self.change(
+            delayed=rest.delayed + number, delayedBytes=rest.delayedBytes + size
+        )
 
     def change(self, **fields: int) -> None:
         """Give fields of ``rest`` other values."""
@@ -377,7 +402,7 @@ class Catalog:
         if queue.reads is not None:
             self.readsOf(queue)
         heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
-        heir.rest = queue.rest._replace(delayId=0, delayed=0)
+        heir.rest = queue.rest._replace(delayId=0, delayed=0, delayedBytes=0)
         heir.closed = queue.closed
         heir.lastUsed = queue.lastUsed
         self.queues[name] = heir
@@ -470,9 +495,12 @@ class Catalog:
     def idleSince(self, name: bytes) -> int | None:
         """Return when an empty queue was used last, None if it is not empty."""
         queue = self.queues.get(name)
-        if queue is None or queue.pushed != queue.taken or queue.rest.delayed:
-            return None
-        return queue.lastUsed
+        return None if queue is None or queue.kept.items else queue.lastUsed
+
+    def kept(self, name: bytes) -> Kept:
+        """Return what limits of a queue are about."""
+        queue = self.queues.get(name)
+        return NOTHING_KEPT if queue is None else queue.kept
 
     def hasSettings(self) -> bool:
         """Return whether any queue has a limit, or is paused."""

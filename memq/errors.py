@@ -80,6 +80,12 @@ class AlreadyOpen(QueueError):
     reply = b"CLIENT_ERROR close current item first"
 
 
+class NotStored(QueueError):
+    """A queue takes no message now: it is full, or paused."""
+
+    reply = b"NOT_STORED"
+
+
 class NotANumber(QueueError):
     """The body of an add is no number."""
 

@@ -41,6 +41,25 @@ class QueueCount(NamedTuple):
     taken: int
 
 
+class Kept(NamedTuple):
+    """What is kept of a queue's messages, which is what limits are about.
+
+    :ivar items: messages: those that can be taken, are read openly, or are not due.
+    :ivar bytes: of the bodies of all these.
+    :ivar ready: messages that can be taken.
+    :ivar readyBytes: of the bodies of these.
+    """
+
+    items: int
+    bytes: int
+    ready: int
+    readyBytes: int
+
+
+#: Of a queue that is not there.
+NOTHING_KEPT = Kept(0, 0, 0, 0)
+
+
 class QueueDetail(NamedTuple):
     """What ``stats detail`` shows of a queue.
 
@@ -352,6 +371,9 @@ class IQueueStore(Interface):
 
     def names() -> list[bytes]:
         """Return the names of all queues, in any order."""
+
+    def kept(queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages; it takes no time."""
 
     def hasSettings() -> bool:
         """Return whether any queue has a limit, or is paused."""

@@ -19,7 +19,7 @@ from zope.interface import implementer
 from memq.catalog import Catalog
 from memq.delays import Delays, freeNumber, lastAt
 from memq.errors import DamagedMessage
-from memq.imemq import IQueueStore, QueueCount, QueueDetail
+from memq.imemq import IQueueStore, Kept, QueueCount, QueueDetail
 from memq.message import Message
 
 if TYPE_CHECKING:
@@ -145,8 +145,9 @@ class MemoryStore:
 
         sequence = freeNumber(due, highest)
         small, large = (body, None) if isinstance(body, bytes) else (b"", body)
-        self._insert(Message(id, sequence, flags, self._now, small, large, expires))
-        entry.change(delayed=entry.rest.delayed + 1)
+        message = Message(id, sequence, flags, self._now, small, large, expires)
+        self._insert(message)
+        entry.delay(1, message.size)
         self._delays.add(entry, sequence)
 
     def nextDue(self) -> int | None:
@@ -165,16 +166,17 @@ class MemoryStore:
         self._catalog.forChange(entry.name)
         last = min(last, self._delays.first())
         messages = self._of(entry.rest.delayId)
-        count = 0
+        count = size = 0
         while messages and messages[0].sequence <= last and count < most:
             message = messages.popleft()
             self._undo.append(partial(messages.appendleft, message))
             _, _, flags, time, body, large, expires = message
             self._append(entry.name, flags, body, large, time, expires)
             count += 1
+            size += message.size
         if messages:
             self._delays.add(entry, messages[0].sequence)
-        entry.change(delayed=len(messages))
+        entry.delay(-count, -size)
         return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:
@@ -267,7 +269,7 @@ class MemoryStore:
         messages = self._messages[entry.id]
         message = messages.popleft()
         self._undo.append(lambda: messages.appendleft(message))
-        self._catalog.readsOf(entry).hide(message.sequence)
+        self._catalog.readsOf(entry).hide(message.sequence, message.size)
         self._hide(message)
         self._undo.append(lambda: self._show(message))
         return message
@@ -393,6 +395,10 @@ class MemoryStore:
     def names(self) -> list[bytes]:
         """Return the names of all queues."""
         return list(self._catalog.queues)
+
+    def kept(self, queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages."""
+        return self._catalog.kept(queue)
 
     def hasSettings(self) -> bool:
         """Return whether any queue has a limit, or is paused."""

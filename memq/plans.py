@@ -55,6 +55,10 @@ class Plan(NamedTuple):
         return bool(self.paused & WRITES)
 
 
+#: That of a queue that has none.
+PLAIN = Plan()
+
+
 class Plans:
     """The plans of all queues.
 

@@ -49,6 +49,7 @@ from memq.errors import (
 from memq.framing import CommandReceiver
 from memq.message import Message
 from memq.operations import (
+    JOINED,
     AddPart,
     Ask,
     Delete,
@@ -62,7 +63,9 @@ from memq.operations import (
 from memq.pausing import Pause, Resume
 from memq.reader import Reader
 from memq.reading import CloseRead, Empty, Read, Take, Taken
+from memq.ruled import RuledPush, RuledPushLarge
 from memq.values import LargeValue, MultiGet
+from memq.writer import Writer
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
@@ -72,10 +75,6 @@ if TYPE_CHECKING:
 
 #: What a command counts that is under way, besides its body.
 COMMAND_LOAD = 2048
-
-#: Commands of a kind that come together and become one operation, at most: with the
-#: largest bodies that come whole, as much as a client may have undelivered anyway.
-JOINED = 16
 
 _log = Logger()
 
@@ -141,8 +140,8 @@ class QueueProtocol(CommandReceiver):
         self._room: Room | None = None
         #: Whether operations are under way though the client is gone.
         self._lingers = False
-        #: The last of ``_replies``, if another set or get of the same packet may join.
-        self._pushes: Push | None = None
+        #: The last of the replies, if another set or get of the same packet may join.
+        self.pushes: Push | None = None
         self._pops: Pop | None = None
         #: A get whose names have not all been asked for.
         self._getting: MultiGet | None = None
@@ -237,7 +236,7 @@ class QueueProtocol(CommandReceiver):
 
     def allReceived(self) -> None:
         """Send what needed no store."""
-        self._pushes = self._pops = None
+        self.pushes = self._pops = None
         if self._load > ALLOWANCE:
             self._count()
         replies = self._replies
@@ -252,8 +251,11 @@ class QueueProtocol(CommandReceiver):
         if not complete:
             self.refuse(BadChunk(), command.noreply)
             return
-        queue, flags, size, noreply, _, _ = command
-        pushes = self._pushes
+        queue, flags, size, noreply, _, delay = command
+        if delay or self._plans.isActive:
+            Writer(self).set(command, body)
+            return
+        pushes = self.pushes
         if (
             pushes is not None
             and pushes.queue == queue
@@ -268,13 +270,25 @@ class QueueProtocol(CommandReceiver):
             return
         operation = self.session.push(queue, flags, body, noreply)
         self._load += size
-        self.expect(operation, self._renderPush)
+        self.expect(operation, self.renderPush)
         if not operation.done:
-            self._pushes = operation
+            self.pushes = operation
 
-    def beginBody(self) -> None:
+    def joined(self, size: int) -> None:
+        """Note that one more set joined ``pushes``, with a body of this size."""
+        self._load += size + COMMAND_LOAD
+        if self._load >= self._budget.window:
+            self._catchUp()
+
+    def expectPush(self, push: Push, render: _Render) -> None:
+        """Answer what comes of a set, after all replies before it."""
+        self._load += push.size
+        self.expect(push, render)
+
+    def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
-        self._upload = Upload()
+        isPlain = not self._plans.isActive
+        self._upload = Upload() if isPlain else Writer(self).begin(command)
 
     def addPart(self, data: bytes) -> None:
         """Keep a part."""
@@ -290,6 +304,9 @@ class QueueProtocol(CommandReceiver):
         if not complete:
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
+            return
+        if command.delay or self._plans.isActive:
+            Writer(self).setInParts(command, self._upload)
             return
         operation = self.session.pushLarge(command.queue, command.flags, self._upload)
         self.expect(
@@ -316,7 +333,7 @@ class QueueProtocol(CommandReceiver):
 
     def expect(self, operation: Operation, render: _Render) -> None:
         """Answer with what an operation will find, after all replies before it."""
-        self._pushes = self._pops = None
+        self.pushes = self._pops = None
         self._replies.append((operation, render))
         self._load += COMMAND_LOAD
         if self._load >= self._budget.window:
@@ -379,7 +396,7 @@ class QueueProtocol(CommandReceiver):
 
     def _askForMore(self) -> None:
         """Ask for the messages of a get of many names, a slice at a time."""
-        self._pushes = self._pops = None
+        self.pushes = self._pops = None
         getting = self._getting
         while getting is not None and self._load < self._budget.window:
             queue = getting.next()
@@ -459,8 +476,10 @@ class QueueProtocol(CommandReceiver):
         self.refuse(UnknownCommand())
 
     def executeAdd(self, command: dialect.Add, body: bytes, complete: bool) -> None:
-        """Refuse an add."""
-        self.refuse(UnknownCommand())
+        """Make a queue with a limit."""
+        if self._traces:
+            self._trace(command)
+        Writer(self).add(command, body, complete)
 
     def _stats(self, command: wire.Stats) -> None:
         # In its place among the others, so that it sees what was sent before.
@@ -582,12 +601,13 @@ class QueueProtocol(CommandReceiver):
                 self.session.giveBack(operation.queue, message)
         elif isinstance(operation, Read):
             operation.unsent()
-        elif isinstance(operation, CloseRead):
+        elif isinstance(operation, CloseRead | RuledPush | RuledPushLarge):
             operation.release()
         elif isinstance(operation, Ask):
             self.session.undelivered -= operation.size
 
-    def _renderPush(self, operation: Push) -> bytes:
+    def renderPush(self, operation: Push) -> bytes:
+        """Return the replies of sets."""
         results = operation.results
         count = len(results)
         self._load -= operation.size + COMMAND_LOAD * (count - 1)

@@ -281,7 +281,8 @@ class Rebuild:
         if queue.rest.delayId:
             delayed = self._counts[queue.rest.delayId]
             self._compare(queue, "delayed messages", queue.rest.delayed, delayed)
-            queue.change(delayed=delayed)
+            size = self._bytes[queue.rest.delayId]
+            queue.change(delayed=delayed, delayedBytes=size)
         queue.bytes = self._bytes[queue.id]
         queue.pushed = max(queue.pushed, there)
         queue.taken = queue.pushed - there

@@ -136,7 +136,11 @@ class RestoringStore(BDBStore):
         if there is None:
             queue.change(limit=limit, paused=paused)
         else:
-            queue.rest = there.rest._replace(delayId=rest.delayId, delayed=rest.delayed)
+            queue.rest = there.rest._replace(
+                delayId=rest.delayId,
+                delayed=rest.delayed,
+                delayedBytes=rest.delayedBytes,
+            )
             queue.closed = there.closed
         self._transact(lambda: self._show(queue))
 

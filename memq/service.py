@@ -195,7 +195,6 @@ class QueueService(Service):
         return deferToThreadPool(self._reactor, self._workPool, call)
 
     def _cbOpened(self, _: None) -> Deferred[None]:
-        self._broker.plans.look()
         status = self._store.status()
         _log.info("{queues} queues with {messages} messages are there", **status)
         return self._upkeep.start().addCallback(self._cbListen)
@@ -203,7 +202,7 @@ class QueueService(Service):
     def _cbListen(self, _: None) -> Deferred[None] | None:
         if not self.running:
             return None
-        self._broker.sweep()
+        self._broker.start()
         self._watch.start()
         self._chores.start()
         ports = [

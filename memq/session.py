@@ -111,6 +111,23 @@ class Session:
                 self._broker.enqueue(self)
         return operation
 
+    @property
+    def isFull(self) -> bool:
+        """Whether the disk is too full to store anything."""
+        return self._broker.room.isFull
+
+    def submitPush(self, operation: Push) -> None:
+        """Ask for a push of any kind, unless the disk is too full."""
+        if self.isFull:
+            operation.fail(OutOfSpace())
+            operation.done = True
+        else:
+            self.submit(operation)
+
+    def expectDue(self, due: int) -> None:
+        """Note that a message is to be seen at a time, in ms since 1970."""
+        self._broker.expectDue(due)
+
     def addPart(self, upload: Upload, data: bytes) -> Operation:
         """Ask to keep the next part of a body, and return the operation."""
         if self._broker.room.isFull:
@@ -129,13 +146,15 @@ class Session:
         """Take the pushes out of the inbox, for there is no room, and return them."""
         refused: list[Operation] = []
         for operation in self.inbox:
-            if type(operation) is Push:
+            if isinstance(operation, Push):
                 refused.append(operation)
                 operation.fail(OutOfSpace())
             elif type(operation) is AddPart:
                 operation.fail(OutOfSpace())
         if refused:
-            self.inbox = deque(each for each in self.inbox if type(each) is not Push)
+            self.inbox = deque(
+                each for each in self.inbox if not isinstance(each, Push)
+            )
         return refused
 
     def release(self, body: Upload | LargeBody) -> None:

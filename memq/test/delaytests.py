@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from memq.errors import DamagedMessage
-from memq.imemq import QueueDetail
+from memq.imemq import Kept, QueueDetail
 from memq.test.storetests import StoreContract, dump
 
 if TYPE_CHECKING:
@@ -247,6 +247,28 @@ class WholeContract(StoreContract):
         self.transact(lambda: self.store.delete(b"q"))
         self.assertEqual(dump(self.store), "")
 
+    def test_kept(self: Any) -> None:
+        """What a queue keeps is told: delayed and open ones too, but not as ready."""
+        store = self.store
+        self.assertEqual(store.kept(b"q"), Kept(0, 0, 0, 0))
+        self.push(b"q", b"12", b"345", b"6")
+        self.delay(b"q", 50, b"12345", b"1234567")
+        large = self.upload(b"one", b"three")
+        self.transact(lambda: store.pushDelayed(b"q", 0, large, 40))
+        self.assertEqual(store.kept(b"q"), Kept(6, 26, 3, 6))
+        first = self.transact(lambda: store.openRead(b"q"))
+        second = self.transact(lambda: store.openRead(b"q"))
+        self.assertEqual(store.kept(b"q"), Kept(6, 26, 1, 1))
+        self.ripen(50, 2)
+        self.assertEqual(store.kept(b"q"), Kept(6, 26, 3, 14))
+        self.transact(lambda: store.closeRead(b"q", first))
+        self.transact(lambda: store.abortRead(b"q", second, False))
+        self.assertEqual(store.kept(b"q"), Kept(5, 24, 4, 17))
+        self.transact(lambda: store.openRead(b"q"))
+        self.transact(lambda: store.empty(b"q"))
+        self.assertEqual(store.kept(b"q"), Kept(0, 0, 0, 0))
+        self.assertIsNone(self.settle())
+
     def test_settings(self: Any) -> None:
         """Limits and pauses are told, and whether any queue has some."""
         store = self.store
@@ -443,6 +465,11 @@ class DelayMachine(RuleBasedStateMachine):
             detail._replace(headTime=0, lastUsed=0) for detail in self.store.details()
         ]
         assert found == [bed.detail for _, bed in sorted(self.committed.items())]
+        for name, bed in self.committed.items():
+            ready = sum(map(len, bed.bodies))
+            total = ready + sum(len(body) for _, body in bed.delayed)
+            items = len(bed.bodies) + len(bed.delayed)
+            assert self.store.kept(name) == (items, total, len(bed.bodies), ready)
 
     @precondition(lambda self: not self.open)
     @rule()

@@ -173,17 +173,18 @@ class RebuildTests(BDBTestCase):
         self.messages((KEY.pack(1, 1), packRecord(0, 0, b"four")))
         for id, due in ((2, 20), (2, 10), (4, 30)):
             key = KEY.pack(id, firstAt(due))
-            self.messages((key, packExpiring(due, 0, b"", 1)))
+            self.messages((key, packExpiring(due, 0, b"x", 1)))
         store = self.finished()
         self.assertLost(
             "queue b'r' has 1 delayed messages more than its row says",
             "queue b'q': 1 of 3 delayed messages are missing",
         )
-        later = ["  later q 10 b''", "  later q 20 b''", "  later r 30 b''"]
+        later = ["  later q 10 b'x'", "  later q 20 b'x'", "  later r 30 b'x'"]
         lines = ["q 2/1", "  1 0 b'four'", "r 0/0", *later]
         self.assertEqual(dump(store), "\n".join(lines))
         q, _ = store.details()
         self.assertEqual((q.bytes, q.expired, q.limit, q.delayed), (4, 4, 9, 2))
+        self.assertEqual(store.kept(b"q"), (3, 6, 1, 4))
         self.assertFalse(store.isUnswept())
         self.assertEqual(store._catalog.nextId, 5)
 
