@@ -741,9 +741,44 @@ class BDBStore:
             raise self._environment.error(error) from error
         entry.change(returns=entry.returns + 1)
 
+    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take what is hidden and return it, or set it aside when it is damaged."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return None
+        self._catalog.forReturn(queue, entry.id)
+        sequence = message.sequence
+        key = _packKey(entry.id, sequence)
+        found: Message | QueueError
+        try:
+            record = self._messages.get(key)
+            if record is None:
+                raise _lost(entry)
+            try:
+                found = unpackRecord(entry.id, sequence, record)
+                if found.large is not None:
+                    self._entomb(_packKey(0, found.large.id))
+            except DamagedRecord as error:
+                self._queues.put(_DAMAGED + key, record, self._transaction)
+                found = _damaged(sequence, error)
+            self._messages.delete(key, self._transaction)
+            self._forgetTries(entry, sequence)
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        self._catalog.readsOf(entry).show(sequence)
+        entry.taken += 1
+        entry.bytes -= bodySize(record)
+        entry.change(returns=entry.returns + 1)
+        return found
+
     def deliveries(self, message: Message) -> int:
         """Return how often it was given back."""
         return self._catalog.tries(message)
+
+    def discard(self, message: Message) -> None:
+        """Leave the parts to ``sweep``, once that is committed."""
+        if message.large is not None:
+            self._deletedInTransaction.append(_packKey(0, message.large.id))
 
     def setAside(self, message: Message) -> None:
         """Keep the record by itself, and its parts for good."""
@@ -796,6 +831,14 @@ class BDBStore:
     def settings(self, queue: bytes) -> tuple[int, int]:
         """Return limit and paused bits of a queue."""
         return self._catalog.settings(queue)
+
+    def idleSince(self, queue: bytes) -> int | None:
+        """Return when an empty queue was used last."""
+        return self._catalog.idleSince(queue)
+
+    def names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return list(self._catalog.queues)
 
     def kept(self, queue: bytes) -> Kept:
         """Return what is kept of a queue's messages."""

@@ -146,6 +146,8 @@ class Broker:
         #: Whether the process is about to end, and open reads with it.
         self.isStopping = False
         self._returns = Returns(self)
+        # Nobody may be in the middle of something.
+        self.plans.onChange = lambda: self.later(self._parking.wakeAll)
         self._ripening = Ripening(self, store)
 
     def session(
@@ -229,9 +231,18 @@ class Broker:
         """Return whether anybody stands in the line of a queue."""
         return queue in self._lines
 
+    def isUnfinished(self, queue: bytes) -> bool:
+        """Return whether a read of a queue that has run in this turn will go on."""
+        return queue in self._parking.unfinished
+
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
         return self._parking.lines.count(queue)
+
+    @property
+    def isReturning(self) -> bool:
+        """Whether messages that were taken are on their way back."""
+        return self._returns.isPending
 
     def endWait(self, read: Read) -> None:
         """Answer a read that waits, with nothing."""
@@ -293,7 +304,7 @@ class Broker:
         self._failure = error
         lost = [*self._flushing, *self._committed]
         self._flushing, self._committed = [], []
-        for operation in lost:
+        for operation in reversed(lost):
             operation.undo()
             operation.fail(error)
         self._finish(lost)
@@ -346,11 +357,11 @@ class Broker:
             store.commit()
             changed = logged > 0
             if changed:
-                gain = sum([operation.gain for operation in operations])
+                ran = chain(operations, self._parking.reads)
+                gain = sum([operation.gain for operation in ran])
                 self.room.changed(gain, logged)
         except Exception as error:
-            operations += self._parking.reads
-            self._parking.reads.clear()
+            operations += self._parking.take()
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
@@ -364,11 +375,14 @@ class Broker:
                     error=error,
                 )
             changed = self._runApart(operations)
-        if self._parking.reads:
+        stuck = self._parking.reads
+        if stuck:
             self._parking.park()
         if self._lines:
-            self._parking.wakeFor(operations)
-        if self._failure is not None or not changed or not self.durable:
+            self._parking.wakeFor([*operations, *stuck])
+        isTold = changed and self.durable and self._failure is None
+        # Without anything to be told, the next flush will do.
+        if not (isTold and operations):
             self._finish(operations)
         else:
             self._committed += operations
@@ -411,8 +425,9 @@ class Broker:
                     if session.undelivered >= undelivered:
                         break
             except NothingYet as nothing:
-                self._parking.reads.append(nothing.read)
-                left -= operations.pop().effort
+                self._parking.keep(nothing.read)
+                left -= operations.pop().effort + nothing.cost
+                changed += nothing.cost
                 # What is behind it waits with it.
                 inbox = deque()
             finally:
@@ -435,7 +450,7 @@ class Broker:
         behind: dict[Session, list[Operation]] = {}
         try:
             store.abort()
-            for operation in operations:
+            for operation in reversed(operations):
                 operation.undo()
             for operation in operations:
                 session = operation.session
@@ -447,8 +462,8 @@ class Broker:
                 if parked and parked[-1] is operation:
                     behind[session] = [operation]
         except StoreFailed as error:
-            parked.clear()
-            for operation in operations:
+            self._parking.take()
+            for operation in reversed(operations):
                 operation.undo()
                 operation.fail(error)
             self.fail(error)
@@ -469,7 +484,7 @@ class Broker:
             try:
                 cost = operation.run(store)
             except NothingYet as nothing:
-                cost, waits = 0, [nothing.read]
+                cost, waits = nothing.cost, [nothing.read]
             store.commit()
             self.room.changed(operation.gain, cost)
         except StoreFailed:
@@ -482,7 +497,8 @@ class Broker:
             operation.undo()
             operation.fail(_asQueueError(error))
             return False
-        self._parking.reads += waits
+        for read in waits:
+            self._parking.keep(read)
         return bool(cost)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:

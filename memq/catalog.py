@@ -282,6 +282,11 @@ class Catalog:
         queue = self.queues.get(name)
         return (0, 0) if queue is None else (queue.rest.limit, queue.rest.paused)
 
+    def idleSince(self, name: bytes) -> int | None:
+        """Return when an empty queue was used last, None if it is not empty."""
+        queue = self.queues.get(name)
+        return None if queue is None or queue.kept.items else queue.lastUsed
+
     def kept(self, name: bytes) -> Kept:
         """Return what limits of a queue are about."""
         queue = self.queues.get(name)

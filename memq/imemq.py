@@ -295,11 +295,28 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
+    def popRead(queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take a message that is read openly as ``pop`` takes a head.
+
+        That is the last time that it is given back, and counts as such.
+
+        :param message: as for ``closeRead``.
+        :return: the message, whole, or an error when it was damaged and is set aside;
+            None where ``closeRead`` returns False.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
     def deliveries(message: Message) -> int:
         """Return how often a message in a queue was given back and that was counted.
 
         Needs no transaction.  Once it is taken, that is forgotten, even if ``putBack``
         follows.
+        """
+
+    def discard(message: Message) -> None:
+        """Let a body in parts go with the commit, of a message popped since ``begin``.
+
+        Until then, ``pushLarge`` may give it to another message instead.
         """
 
     def setAside(message: Message) -> None:
@@ -344,6 +361,16 @@ class IQueueStore(Interface):
 
     def settings(queue: bytes) -> tuple[int, int]:
         """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+
+    def idleSince(queue: bytes) -> int | None:
+        """Return when an empty queue was used last, None if it is not empty.
+
+        :return: seconds since 1970-01-01 UTC, up to a minute early; None as well when
+            there is no such queue.
+        """
+
+    def names() -> list[bytes]:
+        """Return the names of all queues, in any order."""
 
     def kept(queue: bytes) -> Kept:
         """Return what is kept of a queue's messages; it takes no time."""

@@ -52,6 +52,8 @@ class MemoryStore:
         self._hidden: dict[tuple[int, int], Message] = {}
         self._deleted: list[deque[Message]] = []
         self._deletedInTransaction: list[deque[Message]] = []
+        #: What the transaction under way lets go.
+        self._discarded: list[Message] = []
         self._bodies: dict[int, list[bytes]] = {}
         self._lastBody = 0
         #: What undoes the transaction under way, last thing first.
@@ -75,6 +77,8 @@ class MemoryStore:
         self._delays.settle()
         self._deleted += self._deletedInTransaction
         self._deletedInTransaction.clear()
+        while self._discarded:
+            self._forget(self._discarded.pop())
         self._catalog.settle()
 
     def abort(self) -> None:
@@ -82,6 +86,7 @@ class MemoryStore:
         while self._undo:
             self._undo.pop()()
         self._deletedInTransaction.clear()
+        self._discarded.clear()
         self._catalog.rollBack()
         self._delays.rollBack()
 
@@ -280,9 +285,14 @@ class MemoryStore:
         entry = self._catalog.readBy(queue, message)
         if entry is None:
             return False
-        # The caller's may have no body any more.
+        self._takeHidden(entry, message)
+        entry.closed += 1
+        return True
+
+    def _takeHidden(self, entry: Queue, message: Message) -> Message:
+        """Take what is hidden; the caller's may have no body any more."""
         message = self._hidden[message.queueId, message.sequence]
-        self._catalog.forReturn(queue, entry.id)
+        self._catalog.forReturn(entry.name, entry.id)
         reads = self._catalog.readsOf(entry)
         reads.show(message.sequence)
         reads.forgetTries(message.sequence)
@@ -290,8 +300,16 @@ class MemoryStore:
         self._undo.append(lambda: self._hide(message))
         entry.taken += 1
         entry.bytes -= message.size
-        entry.closed += 1
-        return True
+        return message
+
+    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take what is hidden and return it."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return None
+        message = self._takeHidden(entry, message)
+        entry.change(returns=entry.returns + 1)
+        return message
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
         """Insert what is hidden in its old place."""
@@ -313,6 +331,10 @@ class MemoryStore:
     def deliveries(self, message: Message) -> int:
         """Return how often it was given back."""
         return self._catalog.tries(message)
+
+    def discard(self, message: Message) -> None:
+        """Forget the parts, once that is committed."""
+        self._discarded.append(message)
 
     def setAside(self, message: Message) -> None:
         """Forget it: nothing in memory is damaged."""
@@ -365,6 +387,14 @@ class MemoryStore:
     def settings(self, queue: bytes) -> tuple[int, int]:
         """Return limit and paused bits of a queue."""
         return self._catalog.settings(queue)
+
+    def idleSince(self, queue: bytes) -> int | None:
+        """Return when an empty queue was used last."""
+        return self._catalog.idleSince(queue)
+
+    def names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return list(self._catalog.queues)
 
     def kept(self, queue: bytes) -> Kept:
         """Return what is kept of a queue's messages."""

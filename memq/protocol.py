@@ -37,9 +37,11 @@ from memq.budget import ALLOWANCE, Room
 from memq.errors import (
     BadChunk,
     BadLine,
+    ConfigError,
     FlushAllDisabled,
     OutOfSpace,
     QueueError,
+    RulesRefused,
     StoreError,
     StoreFailed,
     UnknownCommand,
@@ -58,8 +60,9 @@ from memq.operations import (
     PushLarge,
     Upload,
 )
+from memq.pausing import Pause, Resume
 from memq.reader import Reader
-from memq.reading import CloseRead, Empty, Read, Taken
+from memq.reading import CloseRead, Empty, Read, Take, Taken
 from memq.ruled import RuledPush, RuledPushLarge
 from memq.values import LargeValue, MultiGet
 from memq.writer import Writer
@@ -121,6 +124,8 @@ class QueueProtocol(CommandReceiver):
         self.session = factory.broker.session(self.deliver, self._count)
         self._budget = factory.broker.budget
         self._plans = factory.broker.plans
+        #: The last pause that was asked for.
+        self._pausing: Operation | None = None
         self._statistics = factory.statistics
         self._traces = factory.traces
         #: What is to be answered, in order.
@@ -197,6 +202,15 @@ class QueueProtocol(CommandReceiver):
     def owes(self) -> bool:
         """Whether something is still to be answered."""
         return bool(self._replies) or self._sending is not None
+
+    def holds(self, queue: bytes) -> bool:
+        """Return whether a message that was taken from a queue may go back to it."""
+        sending = self._sending
+        if sending is not None and sending.key.partition(b"/")[0] == queue:
+            return True
+        return any(
+            getattr(operation, "queue", None) == queue for operation, _ in self._replies
+        )
 
     # What comes in.
 
@@ -361,6 +375,9 @@ class QueueProtocol(CommandReceiver):
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
+        if self._plans.isActive and len(queues) == 1 and self._isRuled(queues[0]):
+            self._read(dialect.plain(queues[0], command.withSequence))
+            return
         self._statistics.getCommands += len(queues)
         if len(queues) > 1 or command.withSequence:
             self._getting = MultiGet(self, queues, command.withSequence)
@@ -385,7 +402,7 @@ class QueueProtocol(CommandReceiver):
             queue = getting.next()
             operation: Operation
             if queue is not None:
-                operation, render = self.session.pop(queue), getting.render
+                operation, render = self._askOne(queue), getting.render
             else:
                 operation, render = self.session.answered(b""), getting.renderEnd
                 getting = self._getting = None
@@ -393,6 +410,22 @@ class QueueProtocol(CommandReceiver):
             self._load += COMMAND_LOAD
         if getting is not None and not self.paused:
             self.pauseProducing()
+
+    def _isRuled(self, queue: bytes) -> bool:
+        """Return whether a get may have to look at what holds for a queue."""
+        pausing = self._pausing
+        if pausing is not None and not pausing.done:
+            # It may be this queue that is paused by the time that the get runs.
+            return True
+        return self._plans.of(queue) is not None
+
+    def _askOne(self, queue: bytes) -> Operation:
+        """Ask for a message, as one of several."""
+        if self._plans.isActive and self._isRuled(queue):
+            take = Take(self.session, queue)
+            self.session.submit(take)
+            return take
+        return self.session.pop(queue)
 
     def _delete(self, command: wire.Delete) -> None:
         operation = Delete(self.session, command.queue)
@@ -418,6 +451,26 @@ class QueueProtocol(CommandReceiver):
 
     def _read(self, command: dialect.Read) -> None:
         Reader(self, command).run()
+
+    def _pause(self, command: dialect.Pause) -> None:
+        self._plans.activate()
+        operation = Pause(self.session, command.queue, command.bits)
+        self._pausing = operation
+        self.session.submit(operation)
+        self.expect(operation, self._renderOK)
+
+    def _resume(self, command: dialect.Resume) -> None:
+        operation = Resume(self.session, command.queue)
+        self.session.submit(operation)
+        self.expect(operation, self._renderResume)
+
+    def _reload(self, command: dialect.Reload) -> None:
+        try:
+            self.factory.reload()
+        except ConfigError as error:
+            self.refuse(RulesRefused(str(error)))
+        else:
+            self._answer(wire.OK)
 
     def _unknown(self, command: wire.Command) -> None:
         self.refuse(UnknownCommand())
@@ -651,6 +704,11 @@ class QueueProtocol(CommandReceiver):
             return self.renderError(operation.result)
         return wire.DELETED if operation.result else wire.NOT_FOUND
 
+    def _renderResume(self, operation: Operation) -> bytes:
+        if operation.result is False:
+            return wire.NOT_FOUND
+        return self._renderOK(operation)
+
     def _renderOK(self, operation: Operation) -> bytes:
         if isinstance(operation.result, QueueError):
             return self.renderError(operation.result)
@@ -705,4 +763,7 @@ _COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {
     wire.Refused: QueueProtocol._refused,
     dialect.Read: QueueProtocol._read,
     dialect.Flush: QueueProtocol._flush,
+    dialect.Pause: QueueProtocol._pause,
+    dialect.Resume: QueueProtocol._resume,
+    dialect.Reload: QueueProtocol._reload,
 }

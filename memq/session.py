@@ -214,6 +214,10 @@ class Session:
         """Return whether somebody else waits for a message of the same queue."""
         return self._broker.isAwaited(read.queue)
 
+    def isHeldUp(self, read: Read) -> bool:
+        """Return whether somebody else is about to get to a message of its queue."""
+        return self._broker.isUnfinished(read.queue)
+
     def later(self, call: Callable[[], None]) -> None:
         """Call something once everybody else had a turn."""
         self._broker.later(call)

@@ -27,6 +27,7 @@ from memq.adopt import Adoption
 from memq.binding import StoreSettings
 from memq.broker import Broker
 from memq.budget import Budget
+from memq.chores import Chores
 from memq.errors import ConfigError, StartError
 from memq.factory import QueueFactory
 from memq.home import Home
@@ -240,6 +241,7 @@ def _queueService(
         flushAllEnabled=bool(options["enable-flush-all"]),
         verbosity=options["verbose"],
         hasRoom=isRoomForClient,
+        reload=rulebook.reload,
     )
     return QueueService(
         reactor,
@@ -259,6 +261,7 @@ def _queueService(
         ),
         settled=partial(_settled, store, notifier),
         takeover=_takeover(options, reactor, home, store, sizes, notifier),
+        chores=Chores(broker, factory.holds),
     )
 
 
