@@ -9,6 +9,7 @@ from memq.message import Message
 
 if TYPE_CHECKING:
     from memq.errors import QueueError
+    from memq.imemq import QueueDetail
 
 
 class _Refusal:
@@ -159,6 +160,11 @@ class FakeStore(MemoryStore):
         """Return what is hidden."""
         self._called("abortRead", queue)
         return super().abortRead(queue, message, count)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        self._called("detail", queue)
+        return super().detail(queue)
 
     def delete(self, queue: bytes) -> bool:
         """Delete a queue."""
