@@ -937,6 +937,10 @@ class BDBStore:
         """Yield every queue's details, sorted by name."""
         return self._catalog.details(self.peek, wanted)
 
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        return self._catalog.detail(self.peek, queue)
+
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""
         status = self._catalog.status()

@@ -92,6 +92,12 @@ def _asQueueError(error: Exception) -> QueueError:
     return QueueError()
 
 
+def _undo(operations: list[Operation]) -> None:
+    """Make operations as they were before they ran, the last one first."""
+    for operation in reversed(operations):
+        operation.undo()
+
+
 class Broker:
     """Run the sessions' operations in turns, and tell when they are durable."""
 
@@ -275,6 +281,10 @@ class Broker:
             self.fail(error)
             raise
 
+    def seconds(self) -> float:
+        """Return the time, by a clock that is never set."""
+        return self._clock.seconds()
+
     def later(self, call: Callable[[], None]) -> None:
         """Call something in the next reactor iteration."""
         self._clock.callLater(0, call)
@@ -304,8 +314,8 @@ class Broker:
         self._failure = error
         lost = [*self._flushing, *self._committed]
         self._flushing, self._committed = [], []
-        for operation in reversed(lost):
-            operation.undo()
+        _undo(lost)
+        for operation in lost:
             operation.fail(error)
         self._finish(lost)
         self._parking.release()
@@ -450,8 +460,7 @@ class Broker:
         behind: dict[Session, list[Operation]] = {}
         try:
             store.abort()
-            for operation in reversed(operations):
-                operation.undo()
+            _undo(operations)
             for operation in operations:
                 session = operation.session
                 if session in behind:
@@ -463,8 +472,8 @@ class Broker:
                     behind[session] = [operation]
         except StoreFailed as error:
             self._parking.take()
-            for operation in reversed(operations):
-                operation.undo()
+            _undo(operations)
+            for operation in operations:
                 operation.fail(error)
             self.fail(error)
             return changed

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _Before = tuple[Queue, int, int, int, int, int, int, Rest] | None
 
 
+def _time(head: object) -> int:
+    """Return when a head was set, 0 if it is none."""
+    return head.time if isinstance(head, Message) else 0
+
+
 class Catalog:
     """All queues by name, with what the transaction under way has changed."""
 
@@ -322,9 +327,14 @@ class Catalog:
         """
         for name, queue in sorted(self.queues.items()):
             if wanted is None or wanted(name):
-                head = peek(name)
-                time = head.time if isinstance(head, Message) else 0
-                yield queue.detail(time)
+                yield queue.detail(_time(peek(name)))
+
+    def detail(
+        self, peek: Callable[[bytes], object], name: bytes
+    ) -> QueueDetail | None:
+        """Return a queue's details, None if there is no such queue."""
+        queue = self.queues.get(name)
+        return None if queue is None else queue.detail(_time(peek(name)))
 
     def status(self) -> dict[str, int]:
         """Return how many queues there are, and how many messages wait in them."""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from memq.catalog import USED
 from memq.errors import QueueError, StoreFailed
 from memq.moving import LOOK_COST, expire, mayExpire
 from memq.operations import MESSAGE_COST, Operation
+from memq.row import USED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -412,6 +412,13 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: when one cannot be read.
         """
 
+    def detail(queue: bytes) -> QueueDetail | None:
+        """Return a queue's details; looks at its head.
+
+        :return: None when there is no such queue.
+        :raise memq.errors.StoreError: when it cannot be read.
+        """
+
     def status() -> dict[str, int]:
         """Return figures for ``stats``: queues, messages, and the store's own."""
 

@@ -437,6 +437,10 @@ class MemoryStore:
         """Yield every queue's details, sorted by name."""
         return self._catalog.details(self.peek, wanted)
 
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        return self._catalog.detail(self.peek, queue)
+
     def status(self) -> dict[str, int]:
         """Return how many queues and messages there are."""
         return self._catalog.status()

@@ -60,6 +60,8 @@ class Operation:
     outlivesSession = True
     #: Bytes that ``run`` made free inside the files, less than 0 for what it took.
     gain = 0
+    #: What was divided from it, and whose reply follows its own.
+    rest: Operation | None = None
 
     def __init__(self, session: Session) -> None:
         """Make an operation that has not run."""

@@ -34,6 +34,7 @@ from zope.interface import Attribute, implementer
 
 from memq import __version__, dialect, wire
 from memq.budget import ALLOWANCE, Room
+from memq.details import Listing, TellQueues
 from memq.errors import (
     BadChunk,
     BadLine,
@@ -46,8 +47,10 @@ from memq.errors import (
     StoreFailed,
     UnknownCommand,
 )
+from memq.figures import QueueFigures, formatDetails, formatDump
 from memq.framing import CommandReceiver
 from memq.message import Message
+from memq.monitor import Monitor, confirm
 from memq.operations import (
     JOINED,
     AddPart,
@@ -68,6 +71,8 @@ from memq.values import LargeValue, MultiGet
 from memq.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
@@ -339,6 +344,11 @@ class QueueProtocol(CommandReceiver):
         if self._load >= self._budget.window:
             self._catchUp()
 
+    def goOn(self, rest: Operation, render: _Render) -> None:
+        """Answer with what the rest of an operation will find, before all others."""
+        self._replies.appendleft((rest, render))
+        self._load += COMMAND_LOAD
+
     def _catchUp(self) -> None:
         """Send what is ready; read no more when that was too little."""
         self.deliver()
@@ -482,10 +492,31 @@ class QueueProtocol(CommandReceiver):
         Writer(self).add(command, body, complete)
 
     def _stats(self, command: wire.Stats) -> None:
+        if command.topic == b"detail":
+            self._tell(formatDetails, command.pattern)
+            return
         # In its place among the others, so that it sees what was sent before.
         operation = Ask(self.session, self.factory.statistics.asked(command.topic))
         self.session.submit(operation)
         self.expect(operation, self._renderAnswer)
+
+    def _dumpStats(self, command: dialect.DumpStats) -> None:
+        self._tell(formatDump)
+
+    def _tell(
+        self, form: Callable[[Iterable[QueueFigures]], bytes], pattern: bytes = b""
+    ) -> None:
+        """Tell the details of queues, some at a time."""
+        listing = Listing(self._statistics.details, form, pattern)
+        operation = TellQueues(self.session, listing)
+        self.session.submit(operation)
+        self.expect(operation, self._renderTold)
+
+    def _monitor(self, command: dialect.Monitor) -> None:
+        Monitor(self, command)
+
+    def _confirm(self, command: dialect.Confirm) -> None:
+        confirm(self, command)
 
     def _version(self, command: wire.Version) -> None:
         self._answer(wire.formatVersion(__version__))
@@ -581,7 +612,7 @@ class QueueProtocol(CommandReceiver):
                 self._replies.append((operation, render))
                 continue
             self._giveBack(operation)
-            if isinstance(operation, Pop) and operation.rest is not None:
+            if operation.rest is not None:
                 replies.appendleft((operation.rest, render))
         self._linger(bool(self._replies))
 
@@ -723,6 +754,13 @@ class QueueProtocol(CommandReceiver):
         self.session.undelivered -= operation.size
         return self._renderBytes(operation)
 
+    def _renderTold(self, operation: TellQueues) -> bytes:
+        reply = self._renderAnswer(operation)
+        rest = operation.follow()
+        if rest is not None:
+            self.goOn(rest, self._renderTold)
+        return reply
+
     def _renderBytes(self, operation: Operation) -> bytes:
         reply: bytes | QueueError = operation.result
         return self.renderError(reply) if isinstance(reply, QueueError) else reply
@@ -766,4 +804,7 @@ _COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {
     dialect.Pause: QueueProtocol._pause,
     dialect.Resume: QueueProtocol._resume,
     dialect.Reload: QueueProtocol._reload,
+    dialect.Monitor: QueueProtocol._monitor,
+    dialect.Confirm: QueueProtocol._confirm,
+    dialect.DumpStats: QueueProtocol._dumpStats,
 }

@@ -18,12 +18,14 @@ same queue and come behind it, or they could get what it has made its way to.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from memq.errors import AlreadyOpen, QueueError, StoreFailed
 from memq.message import Message
 from memq.moving import bury, expire, isWornOut
 from memq.operations import MESSAGE_COST, Operation
+from memq.slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
     from memq.plans import Plan
     from memq.rule import Rule
     from memq.session import Session
+
+#: Open reads that are closed, or go back, in one go: 250 took 1.2 ms.
+ENDED_AT_ONCE = 250
 
 
 class NothingYet(Exception):
@@ -322,6 +327,7 @@ class Opened:
             reads = self.reader.open = {}
         line = reads.setdefault(self.queue, deque())
         line.insert(len(line) if place is None else place, self)
+        self.reader.openReads += 1
         if self._timeout is not None:
             self._timer = self.reader.after(self._timeout, self._overdue)
 
@@ -332,6 +338,7 @@ class Opened:
         line = reads[self.queue]
         place = line.index(self)
         del line[place]
+        self.reader.openReads -= 1
         if not line:
             del reads[self.queue]
         self.forget()
@@ -420,8 +427,8 @@ class OpenRead(Read):
         self.session.submit(SetReadAside(self.session, self.opened))
 
 
-class _Ending(Operation):
-    """End open reads of a session."""
+class _Ending(Slice):
+    """End open reads of a session, up to ENDED_AT_ONCE; the rest ends others."""
 
     __slots__ = ("_dropped", "queue")
 
@@ -431,6 +438,11 @@ class _Ending(Operation):
         self.queue = queue
         #: What is open no longer, and its place before.
         self._dropped: list[tuple[Opened, int]] = []
+
+    @property
+    def goesOn(self) -> bool:
+        """Whether there may be more."""
+        return len(self._dropped) >= ENDED_AT_ONCE
 
     def drop(self, opened: Opened) -> None:
         """End one."""
@@ -463,7 +475,10 @@ class CloseRead(_Ending):
     def run(self, store: IQueueStore) -> int:
         """Delete them; what went back or was flushed meanwhile is not there."""
         self.closed = []
-        for _ in range(self._most):
+        most = 0 if self.isOver else self._most
+        if most > ENDED_AT_ONCE and self.rest is None:
+            self.divide(CloseRead(self.session, self.queue, most - ENDED_AT_ONCE))
+        for _ in range(min(most, ENDED_AT_ONCE)):
             reads = self.session.opened(self.queue)
             if not reads:
                 break
@@ -521,7 +536,10 @@ class AbortRead(_Ending):
         rule = None if plan is None else plan.rule
         self.gain = ended = 0
         self._shown = {}
-        for opened in self._meant():
+        meant = [] if self.isOver else self._meant(ENDED_AT_ONCE)
+        if len(meant) == ENDED_AT_ONCE and self.rest is None:
+            self.divide(AbortRead(self.session, self.queue))
+        for opened in meant:
             self.drop(opened)
             # Nobody had what was not sent to one that is gone.
             counts = self._counts and (opened.isSeen or not self._reader.gone)
@@ -546,9 +564,11 @@ class AbortRead(_Ending):
     def _show(self, queue: bytes) -> None:
         self._shown[queue] = self._shown.get(queue, 0) + 1
 
-    def _meant(self) -> list[Opened]:
-        reads = self._reader.opened(self.queue)
-        return [each for each in reads if self._only in (None, each)]
+    def _meant(self, most: int | None = None) -> list[Opened]:
+        only = self._only
+        if only is not None:
+            return [only] if only.isOpen else []
+        return list(islice(self._reader.opened(self.queue), most))
 
     def shown(self) -> Iterable[tuple[bytes, int]]:
         """Tell what can be read again, here or there."""

@@ -46,6 +46,7 @@ class Session:
     :ivar undelivered: bytes taken for the client and not given to it yet.
     :ivar onDisk: those among them that are not in memory: large bodies.
     :ivar open: the open reads of each queue, the oldest first; None before the first.
+    :ivar openReads: how many they are.
     :ivar parked: the read that waits for a message, with the inbox behind it, or that
         is to try again; None most of the time.
     """
@@ -59,6 +60,7 @@ class Session:
         "inbox",
         "onDisk",
         "open",
+        "openReads",
         "parked",
         "undelivered",
         "waits",
@@ -87,6 +89,7 @@ class Session:
         self.waits = False
         self.gone = False
         self.open: dict[bytes, deque[Opened]] | None = None
+        self.openReads = 0
         self.parked: Read | None = None
 
     def submit(self, operation: Operation) -> None:
@@ -94,6 +97,11 @@ class Session:
         self.inbox.append(operation)
         if not self.waits:
             self._broker.enqueue(self)
+
+    def goOn(self, rest: Operation) -> None:
+        """Let the rest of an operation run next, before what was submitted behind."""
+        self.inbox.appendleft(rest)
+        self.catchUp()
 
     def push(self, queue: bytes, flags: int, body: bytes, noreply: bool) -> Push:
         """Ask to append a message, and return the operation; more may join it.
@@ -217,6 +225,10 @@ class Session:
     def isHeldUp(self, read: Read) -> bool:
         """Return whether somebody else is about to get to a message of its queue."""
         return self._broker.isUnfinished(read.queue)
+
+    def seconds(self) -> float:
+        """Return the time, by a clock that is never set."""
+        return self._broker.seconds()
 
     def later(self, call: Callable[[], None]) -> None:
         """Call something once everybody else had a turn."""

@@ -236,6 +236,14 @@ class WholeContract(StoreContract):
         self.assertTrue(self.transact(lambda: set_(b"q", 0)))
         self.assertEqual(self.detail(), NOTHING)
 
+    def test_oneDetail(self: Any) -> None:
+        """A queue's details are told by its name; None if there is no such queue."""
+        self.push(b"q", b"abc")
+        self.push(b"r", b"x")
+        detail = self.store.detail
+        self.assertEqual([detail(b"q"), detail(b"r")], list(self.store.details()))
+        self.assertIsNone(detail(b"none"))
+
     def test_paused(self: Any) -> None:
         """What is paused is kept, even of a queue that was not there."""
         pause = self.store.setPaused

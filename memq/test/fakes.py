@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
+    from memq.imemq import QueueDetail
 
 
 class _Refusal:
@@ -169,6 +170,11 @@ class FakeStore(MemoryStore):
         """Take what is hidden."""
         self._called("popRead", queue)
         return super().popRead(queue, message)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        self._called("detail", queue)
+        return super().detail(queue)
 
     def delete(self, queue: bytes) -> bool:
         """Delete a queue."""
