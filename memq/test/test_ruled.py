@@ -7,7 +7,7 @@ import os
 from signal import SIGKILL, SIGTERM, Signals
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -784,8 +784,7 @@ class ServerTests(SynchronousTestCase):
                 while answered.count(b"\n") < 200:
                     answered += client.recv(65536)
                 self.server.stop(SIGKILL)
-                while more := _received(client):
-                    answered += more
+                answered += _rest(client)
             self.server = self.start()
             counts = self.server.counts()
             self.assertEqual(len({counts[queue] for queue in queues}), 1)
@@ -797,11 +796,12 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(bodies[b"all"].count(b"VALUE"), total)
 
 
-def _received(client: socket) -> bytes:
-    """Return what comes, nothing at the end of the connection, however it ends."""
+def _rest(client: socket) -> bytes:
+    """Return all that comes until the end of a connection, however that ends."""
+    pieces: list[bytes] = []
     with contextlib.suppress(ConnectionResetError):
-        return client.recv(65536)
-    return b""
+        pieces.extend(iter(lambda: client.recv(65536), b""))
+    return b"".join(pieces)
 
 
 class Model:
@@ -866,6 +866,19 @@ class ModelTests(SteppedTestCase):
 
     @settings(
         deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+    )
+    @example(
+        (
+            {"maxItems": 2, "dropOldest": True, "fanout": (b"b", b"c")},
+            {"maxBytes": 5},
+            {"fanout": (b"d",), "fanoutOnly": True},
+            {"maxItems": 3},
+        ),
+        [
+            *[(b"a", 1), (b"a", 2), (b"a", 2), (b"a", 1), (b"b", None), (b"a", 1)],
+            *[(b"c", 3), (b"d", None), (b"a", None), (b"a", None), (b"a", None)],
+        ],
+        2,
     )
     @given(
         some.tuples(*map(_rule, range(4))),
