@@ -10,7 +10,7 @@ from memq.operations import MESSAGE_COST
 from memq.pausing import Pause, Resume
 from memq.returning import AGAIN
 from memq.rules import READS, WRITES, Rules
-from memq.test.ruled import RuledTestCase, rules
+from memq.test.ruledreaders import RuledTestCase, rules
 
 if TYPE_CHECKING:
     from memq.test.readers import Reader
