@@ -32,12 +32,12 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.catalog import DamagedRow
 from memq.errors import HomeError, StoreError
 from memq.memcacheqcopy import Copy
 from memq.memcacheqdir import LIST, OldDirectory, findOld
 from memq.memcacheqfile import NUMBERS, Damage, DamagedQueue, OldMessage, QueueFile
 from memq.message import HEADER_SIZE
+from memq.row import DamagedRow
 from memq.sizes import MEGABYTE
 from memq.staging import AdoptionState, Counts, Staged, StagingStore
 

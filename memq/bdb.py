@@ -12,7 +12,7 @@ Everything lies in one transactional environment in HOME/memq/:
   the part (u32).  When little is left in a large file, it moves to another one,
   ``messages.1`` and so on, see :mod:`memq.rotation`.
 - ``queues``, a BTREE: key = name of the queue, value = its row, see
-  :mod:`memq.catalog`.  Names have no byte below 0x21; the keys that begin with
+  :mod:`memq.row`.  Names have no byte below 0x21; the keys that begin with
   a zero byte are the store's own: the id counter, tombstones, damaged
   records set aside, how often messages were given back, and the row that names
   the file of the messages.
@@ -55,8 +55,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from memq.binding import ERRORS, db
-from memq.catalog import Catalog, DamagedRow, Queue, unpackQueue
-from memq.delays import Delays, freeNumber, highestUnder, lastAt
+from memq.catalog import Catalog
+from memq.delays import Delays, lastAt
+from memq.delaytable import firstDelayed, moveRipe, putDelayed
 from memq.environment import Environment
 from memq.errors import (
     DamagedHome,
@@ -68,7 +69,7 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.home import FORMAT
-from memq.imemq import IQueueStore, QueueCount, QueueDetail
+from memq.imemq import IQueueStore, Kept, QueueCount, QueueDetail
 from memq.keys import DAMAGED as _DAMAGED
 from memq.keys import ID as _ID
 from memq.keys import KEY as _KEY
@@ -77,6 +78,8 @@ from memq.keys import PART as _PART
 from memq.keys import TOMBSTONE as _TOMBSTONE
 from memq.keys import TRIES as _TRIES
 from memq.keys import TRIES_ROW as _TRIES_ROW
+from memq.message import HEADER_SIZE as _HEADER_SIZE
+from memq.message import VERSION as _VERSION
 from memq.message import (
     DamagedRecord,
     Message,
@@ -92,6 +95,7 @@ from memq.message import (
 )
 from memq.opening import whyNotOpened
 from memq.rotation import Rotation
+from memq.row import DamagedRow, Queue, unpackQueue
 from memq.upgrade import countUncounted
 
 if TYPE_CHECKING:
@@ -295,14 +299,8 @@ class BDBStore:
         self._delays.clear()
         for queue in queues:
             if queue.rest.delayed:
-                self._delays.add(queue, self._firstDelayed(queue))
-
-    def _firstDelayed(self, queue: Queue) -> int:
-        """Return a number that no delayed message of a queue is below."""
-        cursor = self._messages.cursor(None)
-        found = cursor.set_range(_packKey(queue.rest.delayId, 0))
-        cursor.close()
-        return _unpackKey(found[0][: _KEY.size])[1] if found else 0
+                first = firstDelayed(self._messages, queue.rest.delayId)
+                self._delays.add(queue, first)
 
     def close(self) -> None:
         """Make everything durable and close the environment."""
@@ -361,14 +359,16 @@ class BDBStore:
         except ERRORS as error:
             self.abort()
             raise self._environment.error(error) from error
-        self._deleted.update(dict.fromkeys(self._deletedInTransaction))
-        self._deletedInTransaction.clear()
-        self._delays.settle()
+        if self._deletedInTransaction:
+            self._deleted.update(dict.fromkeys(self._deletedInTransaction))
+            self._deletedInTransaction.clear()
+        if self._delays.taken:
+            self._delays.settle()
         self._catalog.settle()
 
     def _writeRows(self) -> None:
         catalog, transaction = self._catalog, self._transaction
-        for name, queue in catalog.changes(self._now // 1000):
+        for name, queue in catalog.changes(self._now):
             if queue is not None:
                 self._queues.put(name, queue.pack(), transaction)
             elif self._queues.exists(name, transaction):
@@ -405,29 +405,20 @@ class BDBStore:
     def pushAll(
         self,
         queue: bytes,
-        messages: list[tuple[int, bytes]],
+        messages: list[tuple[int, Any]],
         *,
         size: int | None = None,
         expires: int = 0,
-    ) -> int:
-        """Append messages."""
-        if size is None:
-            size = sum(len(body) for _, body in messages)
-        pack = partial(packExpiring, expires=expires) if expires else packRecord
-        return self._append(queue, messages, size, pack)
-
-    def _append(
-        self,
-        queue: bytes,
-        messages: list[tuple[int, Any]],
-        size: int,
-        pack: Callable[[int, int, Any], bytes],
+        pack: Callable[[int, int, Any], bytes] = packRecord,
     ) -> int:
         """Append messages.
 
-        :param size: bytes of all bodies.
         :param pack: makes a record of flags, time and what stands for the body.
         """
+        if size is None:
+            size = sum(len(body) for _, body in messages)
+        if expires:
+            pack = partial(packExpiring, expires=expires)
         entry = self._catalog.forPush(queue)
         id, first = entry.id, entry.nextSequence
         put, transaction, now = self._messages.put, self._transaction, self._now
@@ -463,7 +454,7 @@ class BDBStore:
     ) -> int:
         """Append a message, and remove the tombstone of its body."""
         pack = partial(packLarge, expires=expires)
-        sequence = self._append(queue, [(flags, large)], large.size, pack)
+        sequence = self.pushAll(queue, [(flags, large)], size=large.size, pack=pack)
         self._exhume(large)
         return sequence
 
@@ -483,17 +474,12 @@ class BDBStore:
             self._exhume(body)
 
     def _putDelayed(self, entry: Queue, due: int, record: bytes) -> None:
-        id = entry.rest.delayId
+        id, transaction = entry.rest.delayId, self._transaction
         try:
-            cursor = self._messages.cursor(self._transaction)
-            try:
-                sequence = freeNumber(due, highestUnder(id, cursor))
-            finally:
-                cursor.close()
-            self._messages.put(_packKey(id, sequence), record, self._transaction)
+            sequence = putDelayed(self._messages, transaction, id, due, record)
         except ERRORS as error:
             raise self._environment.error(error) from error
-        entry.change(delayed=entry.rest.delayed + 1)
+        entry.delay(1, bodySize(record))
         self._delays.add(entry, sequence)
 
     def nextDue(self) -> int | None:
@@ -503,44 +489,22 @@ class BDBStore:
     def ripen(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due."""
         ripe: list[bytes] = []
+        last = lastAt(now)
         try:
-            cursor = self._messages.cursor(self._transaction)
-            try:
-                while len(ripe) < limit and (next := self._delays.take(lastAt(now))):
-                    most = limit - len(ripe)
-                    ripe += self._ripen(cursor, *next, lastAt(now), most)
-            finally:
-                cursor.close()
+            while len(ripe) < limit and (next := self._delays.take(last)) is not None:
+                entry, first = next
+                self._catalog.forChange(entry.name)
+                before = min(last, self._delays.first())
+                most = limit - len(ripe)
+                count, left = moveRipe(
+                    self._messages, self._transaction, entry, first, before, most
+                )
+                ripe += [entry.name] * count
+                if left is not None:
+                    self._delays.add(entry, left)
         except ERRORS as error:
             raise self._environment.error(error) from error
         return ripe
-
-    def _ripen(
-        self, cursor: Any, entry: Queue, sequence: int, last: int, most: int
-    ) -> list[bytes]:
-        """Move messages of a queue that are due, and before those of other queues."""
-        self._catalog.forChange(entry.name)
-        rest = entry.rest
-        last = min(last, self._delays.first())
-        found = cursor.set_range(_packKey(rest.delayId, sequence))
-        count = left = 0
-        while found and found[0].startswith(_ID.pack(rest.delayId)):
-            key, record = found
-            _, sequence = _unpackKey(key)
-            if sequence > last or count == most:
-                self._delays.add(entry, sequence)
-                left = rest.delayed - count
-                break
-            cursor.delete()
-            key = _packKey(entry.id, entry.nextSequence)
-            self._messages.put(key, record, self._transaction)
-            entry.nextSequence += 1
-            entry.pushed += 1
-            entry.bytes += bodySize(record)
-            count += 1
-            found = cursor.next()
-        entry.change(delayed=left)
-        return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
@@ -590,7 +554,8 @@ class BDBStore:
             cursor = self._cursor
             if cursor is None:
                 cursor = self._cursor = self._messages.cursor(self._transaction)
-            size = 0
+            # What the headers are is known beforehand, but for some records.
+            size = -_HEADER_SIZE * most
             for _ in range(most):
                 if cursorIn == id:
                     found = cursor.next()
@@ -601,15 +566,16 @@ class BDBStore:
                 foundId, sequence = _unpackKey(key)
                 if foundId != id:
                     raise _lost(entry)
+                size += len(record)
                 try:
                     message = unpackRecord(id, sequence, record)
-                    size += len(message.body)
-                    if message.large is not None:
-                        self._entomb(_packKey(0, message.large.id))
-                        size += message.large.size
+                    if record[0] != _VERSION:
+                        size += message.size - len(record) + _HEADER_SIZE
+                        if message.large is not None:
+                            self._entomb(_packKey(0, message.large.id))
                     messages.append(message)
                 except DamagedRecord as error:
-                    size += bodySize(record)
+                    size += bodySize(record) - len(record) + _HEADER_SIZE
                     self._queues.put(_DAMAGED + key, record, self._transaction)
                     messages.append(_damaged(sequence, error))
                 cursor.delete()
@@ -638,7 +604,7 @@ class BDBStore:
             try:
                 found = unpackRecord(id, sequence, record)
                 if isKept:
-                    self._catalog.readsOf(entry).hide(sequence)
+                    self._catalog.readsOf(entry).hide(sequence, found.size)
                     return found
                 if found.large is not None:
                     self._entomb(_packKey(0, found.large.id))
@@ -775,9 +741,44 @@ class BDBStore:
             raise self._environment.error(error) from error
         entry.change(returns=entry.returns + 1)
 
+    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take what is hidden and return it, or set it aside when it is damaged."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return None
+        self._catalog.forReturn(queue, entry.id)
+        sequence = message.sequence
+        key = _packKey(entry.id, sequence)
+        found: Message | QueueError
+        try:
+            record = self._messages.get(key)
+            if record is None:
+                raise _lost(entry)
+            try:
+                found = unpackRecord(entry.id, sequence, record)
+                if found.large is not None:
+                    self._entomb(_packKey(0, found.large.id))
+            except DamagedRecord as error:
+                self._queues.put(_DAMAGED + key, record, self._transaction)
+                found = _damaged(sequence, error)
+            self._messages.delete(key, self._transaction)
+            self._forgetTries(entry, sequence)
+        except ERRORS as error:
+            raise self._environment.error(error) from error
+        self._catalog.readsOf(entry).show(sequence)
+        entry.taken += 1
+        entry.bytes -= bodySize(record)
+        entry.change(returns=entry.returns + 1)
+        return found
+
     def deliveries(self, message: Message) -> int:
         """Return how often it was given back."""
         return self._catalog.tries(message)
+
+    def discard(self, message: Message) -> None:
+        """Leave the parts to ``sweep``, once that is committed."""
+        if message.large is not None:
+            self._deletedInTransaction.append(_packKey(0, message.large.id))
 
     def setAside(self, message: Message) -> None:
         """Keep the record by itself, and its parts for good."""
@@ -826,6 +827,26 @@ class BDBStore:
     def setPaused(self, queue: bytes, bits: int) -> bool:
         """Keep what of a queue is paused."""
         return self._catalog.setPaused(queue, bits)
+
+    def settings(self, queue: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue."""
+        return self._catalog.settings(queue)
+
+    def idleSince(self, queue: bytes) -> int | None:
+        """Return when an empty queue was used last."""
+        return self._catalog.idleSince(queue)
+
+    def names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return list(self._catalog.queues)
+
+    def kept(self, queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages."""
+        return self._catalog.kept(queue)
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return self._catalog.hasSettings()
 
     def countExpired(self, queue: bytes, number: int) -> None:
         """Count messages that expired."""
@@ -915,6 +936,10 @@ class BDBStore:
     ) -> Iterator[QueueDetail]:
         """Yield every queue's details, sorted by name."""
         return self._catalog.details(self.peek, wanted)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        return self._catalog.detail(self.peek, queue)
 
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""

@@ -52,8 +52,10 @@ from memq.budget import ALLOWANCE, Budget
 from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations import Operation, Pop
 from memq.parking import Parking
+from memq.plans import Plans
 from memq.reading import NothingYet
 from memq.returning import Returns
+from memq.ripening import Ripening
 from memq.room import Room
 from memq.session import UNDELIVERED_BYTES, Session
 
@@ -90,18 +92,30 @@ def _asQueueError(error: Exception) -> QueueError:
     return QueueError()
 
 
+def _undo(operations: list[Operation]) -> None:
+    """Make operations as they were before they ran, the last one first."""
+    for operation in reversed(operations):
+        operation.undo()
+
+
 class Broker:
     """Run the sessions' operations in turns, and tell when they are durable."""
 
     def __init__(
-        self, store: IQueueStore, clock: IReactorTime, budget: Budget | None = None
+        self,
+        store: IQueueStore,
+        clock: IReactorTime,
+        budget: Budget | None = None,
+        plans: Plans | None = None,
     ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
         :param clock: calls the turns.
         :param budget: says how much may be undelivered; None for the usual one.
+        :param plans: what holds for which queue; None for no rules.
         """
         self._store = store
+        self.plans = plans or Plans(store)
         self._clock = clock
         self.budget = budget or Budget()
         #: Bytes undelivered at which a session is left out.
@@ -138,6 +152,9 @@ class Broker:
         #: Whether the process is about to end, and open reads with it.
         self.isStopping = False
         self._returns = Returns(self)
+        # Nobody may be in the middle of something.
+        self.plans.onChange = lambda: self.later(self._parking.wakeAll)
+        self._ripening = Ripening(self, store)
 
     def session(
         self,
@@ -159,6 +176,16 @@ class Broker:
         """
         if self._clock.seconds() >= self._sweepsFrom and self._store.isUnswept():
             self._schedule()
+
+    def start(self) -> None:
+        """Begin with what needs no client, once the store is open."""
+        self.plans.look()
+        self._ripening.start()
+        self.sweep()
+
+    def expectDue(self, due: int) -> None:
+        """Note that a delayed message is due at a time, in ms since 1970."""
+        self._ripening.expect(due)
 
     @property
     def waiting(self) -> int:
@@ -210,9 +237,18 @@ class Broker:
         """Return whether anybody stands in the line of a queue."""
         return queue in self._lines
 
+    def isUnfinished(self, queue: bytes) -> bool:
+        """Return whether a read of a queue that has run in this turn will go on."""
+        return queue in self._parking.unfinished
+
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
         return self._parking.lines.count(queue)
+
+    @property
+    def isReturning(self) -> bool:
+        """Whether messages that were taken are on their way back."""
+        return self._returns.isPending
 
     def endWait(self, read: Read) -> None:
         """Answer a read that waits, with nothing."""
@@ -245,6 +281,10 @@ class Broker:
             self.fail(error)
             raise
 
+    def seconds(self) -> float:
+        """Return the time, by a clock that is never set."""
+        return self._clock.seconds()
+
     def later(self, call: Callable[[], None]) -> None:
         """Call something in the next reactor iteration."""
         self._clock.callLater(0, call)
@@ -260,6 +300,7 @@ class Broker:
         """
         self.stop()
         self._sweepsFrom = inf
+        self._ripening.stop()
         self._idle = Deferred()
         self._parking.endAll()
         self._returns.end()
@@ -273,8 +314,8 @@ class Broker:
         self._failure = error
         lost = [*self._flushing, *self._committed]
         self._flushing, self._committed = [], []
+        _undo(lost)
         for operation in lost:
-            operation.undo()
             operation.fail(error)
         self._finish(lost)
         self._parking.release()
@@ -326,11 +367,11 @@ class Broker:
             store.commit()
             changed = logged > 0
             if changed:
-                gain = sum([operation.gain for operation in operations])
+                ran = chain(operations, self._parking.reads)
+                gain = sum([operation.gain for operation in ran])
                 self.room.changed(gain, logged)
         except Exception as error:
-            operations += self._parking.reads
-            self._parking.reads.clear()
+            operations += self._parking.take()
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
@@ -344,11 +385,14 @@ class Broker:
                     error=error,
                 )
             changed = self._runApart(operations)
-        if self._parking.reads:
+        stuck = self._parking.reads
+        if stuck:
             self._parking.park()
         if self._lines:
-            self._parking.wakeFor(operations)
-        if self._failure is not None or not changed or not self.durable:
+            self._parking.wakeFor([*operations, *stuck])
+        isTold = changed and self.durable and self._failure is None
+        # Without anything to be told, the next flush will do.
+        if not (isTold and operations):
             self._finish(operations)
         else:
             self._committed += operations
@@ -391,8 +435,9 @@ class Broker:
                     if session.undelivered >= undelivered:
                         break
             except NothingYet as nothing:
-                self._parking.reads.append(nothing.read)
-                left -= operations.pop().effort
+                self._parking.keep(nothing.read)
+                left -= operations.pop().effort + nothing.cost
+                changed += nothing.cost
                 # What is behind it waits with it.
                 inbox = deque()
             finally:
@@ -415,8 +460,7 @@ class Broker:
         behind: dict[Session, list[Operation]] = {}
         try:
             store.abort()
-            for operation in operations:
-                operation.undo()
+            _undo(operations)
             for operation in operations:
                 session = operation.session
                 if session in behind:
@@ -427,9 +471,9 @@ class Broker:
                 if parked and parked[-1] is operation:
                     behind[session] = [operation]
         except StoreFailed as error:
-            parked.clear()
+            self._parking.take()
+            _undo(operations)
             for operation in operations:
-                operation.undo()
                 operation.fail(error)
             self.fail(error)
             return changed
@@ -449,7 +493,7 @@ class Broker:
             try:
                 cost = operation.run(store)
             except NothingYet as nothing:
-                cost, waits = 0, [nothing.read]
+                cost, waits = nothing.cost, [nothing.read]
             store.commit()
             self.room.changed(operation.gain, cost)
         except StoreFailed:
@@ -462,7 +506,8 @@ class Broker:
             operation.undo()
             operation.fail(_asQueueError(error))
             return False
-        self._parking.reads += waits
+        for read in waits:
+            self._parking.keep(read)
         return bool(cost)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:

@@ -7,220 +7,31 @@ back: :meth:`Catalog.rollBack`.  A commit asks :meth:`Catalog.changes` for the
 rows to write, once a queue and transaction, and ends with
 :meth:`Catalog.settle`.
 
-A row, as it stands on disk (big-endian):
-
-    offset  size  field
-    0       1     version of this layout: 2
-    1       4     id of the queue; its messages are kept under it
-    5       8     sequence number of the next message
-    13      8     messages ever pushed
-    21      8     messages ever taken
-    29      8     bytes of the bodies that wait
-    37      8     open reads ever closed
-    45      8     messages that expired
-    53      8     messages that were discarded
-    61      8     open reads ever given back
-    69      4     id that its delayed messages are kept under, 0 before the first one
-    73      8     how many of those there are
-    81      8     the most messages that may wait, 0 for any number
-    89      1     what is paused: 1 reads, 2 writes, 3 both
-    90      8     time of its last use, seconds since 1970-01-01 UTC, up to USED late
-
-One of version 1 ends before the bytes.  It is still read; the store then counts the
-bytes (:mod:`memq.upgrade`), and its last use is now.
-
 This module does no I/O.
 """
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from memq.imemq import QueueCount, QueueDetail
+from memq.imemq import NOTHING_KEPT, QueueCount
 from memq.message import Message
 from memq.reads import AllReads
+from memq.row import USED, Queue, Rest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from memq.imemq import Kept, QueueDetail
     from memq.reads import Reads
-
-#: The version byte of the rows that this module writes.
-VERSION = 2
-
-#: By how many seconds the time of the last use may be late: a row changes less then.
-USED = 60
-
-#: Bytes of a queue whose row does not tell them.
-UNCOUNTED = -1
-
-_ROW_1 = Struct(">BIQQQ")
-_ROW = Struct(">BIQQQQQQQQIQQBQ")
-
-
-class DamagedRow(Exception):
-    """A row whose bytes are not what was once written."""
-
-
-class Rest(NamedTuple):
-    """What seldom changes in a row: kept, and put back, as one.
-
-    :ivar expired: messages that expired.
-    :ivar discarded: messages that were discarded.
-    :ivar returns: open reads ever given back.
-    :ivar delayId: the id that delayed messages are kept under, 0 before the first one.
-    :ivar delayed: how many of those there are.
-    :ivar limit: the most messages that may wait, 0 for any number.
-    :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
-    """
-
-    expired: int = 0
-    discarded: int = 0
-    returns: int = 0
-    delayId: int = 0
-    delayed: int = 0
-    limit: int = 0
-    paused: int = 0
-
-
-_NO_REST = Rest()
-
-
-class Queue:
-    """One queue's row, and where its first message is to be looked for.
-
-    :ivar head: no message of the queue has a lower sequence number, but for those that
-        its reads know of.
-    :ivar bytes: of the bodies of all messages that were pushed and not taken.
-    :ivar closed: messages ever taken by an open read; they count as taken, too.
-    :ivar rest: what seldom changes.
-    :ivar reads: its open reads and what came of earlier ones; None when nothing is.
-    """
-
-    __slots__ = (
-        "bytes",
-        "closed",
-        "head",
-        "id",
-        "lastUsed",
-        "name",
-        "nextSequence",
-        "pushed",
-        "reads",
-        "rest",
-        "taken",
-    )
-
-    def __init__(
-        self,
-        name: bytes,
-        id: int,
-        nextSequence: int = 0,
-        pushed: int = 0,
-        taken: int = 0,
-        size: int = 0,
-        rest: Rest = _NO_REST,
-    ) -> None:
-        """Make the queue of a row, or a new one.
-
-        :param size: bytes of the bodies.
-        """
-        self.name = name
-        self.id = id
-        self.nextSequence = nextSequence
-        self.pushed = pushed
-        self.taken = taken
-        self.bytes = size
-        self.closed = 0
-        self.rest = rest
-        self.lastUsed = 0
-        self.head = 0
-        self.reads: Reads | None = None
-
-    @property
-    def openReads(self) -> int:
-        """Return how many messages are read openly; they are not taken yet."""
-        return 0 if self.reads is None else len(self.reads.hidden)
-
-    @property
-    def ready(self) -> int:
-        """Return how many messages a pop would find."""
-        return self.pushed - self.taken - self.openReads
-
-    @property
-    def returns(self) -> int:
-        """Return how often messages were given back and that was counted."""
-        return self.rest.returns
-
-    def change(self, **fields: int) -> None:
-        """Give fields of ``rest`` other values."""
-        self.rest = self.rest._replace(**fields)
-
-    def use(self, seconds: int) -> None:
-        """Note when it was used, unless that was noted not long ago."""
-        if not 0 <= seconds - self.lastUsed < USED:
-            self.lastUsed = seconds
-
-    def detail(self, headTime: int) -> QueueDetail:
-        """Return what ``stats detail`` shows.
-
-        :param headTime: when the head was set, 0 if there is none.
-        """
-        rest = self.rest
-        return QueueDetail(
-            name=self.name,
-            items=self.ready,
-            bytes=self.bytes,
-            open=self.openReads,
-            delayed=rest.delayed,
-            pushed=self.pushed,
-            taken=self.taken,
-            closed=self.closed,
-            expired=rest.expired,
-            discarded=rest.discarded,
-            returns=rest.returns,
-            limit=rest.limit,
-            paused=rest.paused,
-            headTime=headTime,
-            lastUsed=self.lastUsed,
-        )
-
-    def pack(self) -> bytes:
-        """Return the row."""
-        return _ROW.pack(
-            VERSION,
-            self.id,
-            self.nextSequence,
-            self.pushed,
-            self.taken,
-            self.bytes,
-            self.closed,
-            *self.rest,
-            self.lastUsed,
-        )
-
-
-def unpackQueue(name: bytes, row: bytes) -> Queue:
-    """Return the queue that a row describes; its bytes may be UNCOUNTED.
-
-    :raise DamagedRow: when it is of another size or version.
-    """
-    if row[:1] == b"\1" and len(row) == _ROW_1.size:
-        _, id, nextSequence, pushed, taken = _ROW_1.unpack(row)
-        size = UNCOUNTED if pushed != taken else 0
-        return Queue(name, id, nextSequence, pushed, taken, size)
-    if len(row) != _ROW.size or row[0] != VERSION:
-        raise DamagedRow(f"the row of queue {name!r} cannot be read: {row[:40].hex()}")
-    _, id, nextSequence, pushed, taken, size, closed, *rest, lastUsed = _ROW.unpack(row)
-    queue = Queue(name, id, nextSequence, pushed, taken, size, Rest(*rest))
-    queue.closed = closed
-    queue.lastUsed = lastUsed
-    return queue
-
 
 #: What a queue was before the transaction: None when there was no such queue.
 _Before = tuple[Queue, int, int, int, int, int, int, Rest] | None
+
+
+def _time(head: object) -> int:
+    """Return when a head was set, 0 if it is none."""
+    return head.time if isinstance(head, Message) else 0
 
 
 class Catalog:
@@ -233,6 +44,9 @@ class Catalog:
         self.nextId = 1
         self._nextIdBefore = 1
         self._before: dict[bytes, _Before] = {}
+        #: The step of USED that it is, in seconds, and from when until when, in ms.
+        self._used = 0
+        self._step = self._nextStep = 0
         self._reads = AllReads()
 
     def load(
@@ -377,9 +191,9 @@ class Catalog:
         if queue.reads is not None:
             self.readsOf(queue)
         heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
-        heir.rest = queue.rest._replace(delayId=0, delayed=0)
-        heir.closed = queue.closed
         heir.lastUsed = queue.lastUsed
+        heir.setRest(queue.rest._replace(delayId=0, delayed=0, delayedBytes=0))
+        heir.closed = queue.closed
         self.queues[name] = heir
         return queue
 
@@ -400,16 +214,21 @@ class Catalog:
         """Whether the transaction has used up ids."""
         return self.nextId != self._nextIdBefore
 
-    def changes(self, seconds: int) -> Iterator[tuple[bytes, Queue | None]]:
+    def changes(self, now: int) -> Iterator[tuple[bytes, Queue | None]]:
         """Yield each name that was touched, and its queue, None if deleted.
 
-        :param seconds: the time, since 1970-01-01 UTC.
+        :param now: milliseconds since 1970-01-01 UTC.
         """
         get = self.queues.get
+        if not self._step <= now < self._nextStep:
+            self._step = now - now % (USED * 1000)
+            self._nextStep = self._step + USED * 1000
+            self._used = self._step // 1000
+        used = self._used
         for name in self._before:
             queue = get(name)
-            if queue is not None:
-                queue.use(seconds)
+            if queue is not None and queue.lastUsed != used:
+                queue.use(used)
             yield name, queue
 
     def settle(self) -> None:
@@ -434,8 +253,9 @@ class Catalog:
                 queue.head,
                 queue.bytes,
                 queue.closed,
-                queue.rest,
+                rest,
             ) = before
+            queue.setRest(rest)
             self.queues[name] = queue
         self.nextId = self._nextIdBefore
         self._before.clear()
@@ -462,6 +282,27 @@ class Catalog:
         self.forPush(name).change(paused=bits)
         return True
 
+    def settings(self, name: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+        queue = self.queues.get(name)
+        return (0, 0) if queue is None else (queue.rest.limit, queue.rest.paused)
+
+    def idleSince(self, name: bytes) -> int | None:
+        """Return when an empty queue was used last, None if it is not empty."""
+        queue = self.queues.get(name)
+        return None if queue is None or queue.kept.items else queue.lastUsed
+
+    def kept(self, name: bytes) -> Kept:
+        """Return what limits of a queue are about."""
+        queue = self.queues.get(name)
+        return NOTHING_KEPT if queue is None else queue.kept
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return any(
+            queue.rest.limit or queue.rest.paused for queue in self.queues.values()
+        )
+
     def countExpired(self, name: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""
         queue = self.forChange(name)
@@ -486,9 +327,14 @@ class Catalog:
         """
         for name, queue in sorted(self.queues.items()):
             if wanted is None or wanted(name):
-                head = peek(name)
-                time = head.time if isinstance(head, Message) else 0
-                yield queue.detail(time)
+                yield queue.detail(_time(peek(name)))
+
+    def detail(
+        self, peek: Callable[[bytes], object], name: bytes
+    ) -> QueueDetail | None:
+        """Return a queue's details, None if there is no such queue."""
+        queue = self.queues.get(name)
+        return None if queue is None else queue.detail(_time(peek(name)))
 
     def status(self) -> dict[str, int]:
         """Return how many queues there are, and how many messages wait in them."""

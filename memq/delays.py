@@ -15,14 +15,13 @@ This module does no I/O.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any
-
-from memq.keys import KEY
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.catalog import Catalog, Queue
+    from memq.catalog import Catalog
+    from memq.row import Queue
 
 #: Bits of a delayed message's number that tell those of one millisecond apart.
 _BITS = 16
@@ -65,24 +64,6 @@ def freeNumber(due: int, highest: Callable[[int], int]) -> int:
         due += 1
 
 
-def highestUnder(id: int, cursor: Any) -> Callable[[int], int]:
-    """Return what tells the highest number in use under an id up to one, or -1.
-
-    :param cursor: over a table of messages.
-    """
-
-    def highest(number: int) -> int:
-        # No key stands between that of the number and this one.
-        found = cursor.set_range(KEY.pack(id, number) + b"\0")
-        found = cursor.prev() if found else cursor.last()
-        if not found:
-            return -1
-        foundId, sequence = KEY.unpack(found[0][: KEY.size])
-        return sequence if foundId == id else -1
-
-    return highest
-
-
 #: Whose messages they are: the id that they are under, and the name of the queue.  An
 #: id alone may belong to another queue when the transaction that gave it was undone.
 _Whose = tuple[int, bytes]
@@ -102,14 +83,15 @@ class Delays:
         self._heap: list[_Entry] = []
         #: The entries of the heap that count.
         self._entries: dict[_Whose, _Entry] = {}
-        #: What the transaction under way took out.
-        self._taken: list[_Entry] = []
+        #: What the transaction under way took out; there is nothing to settle if it is
+        #: empty.
+        self.taken: list[_Entry] = []
 
     def clear(self) -> None:
         """Know of none any more."""
         self._heap.clear()
         self._entries.clear()
-        self._taken.clear()
+        self.taken.clear()
 
     def add(self, queue: Queue, sequence: int) -> None:
         """Note a delayed message of a queue."""
@@ -125,7 +107,7 @@ class Delays:
         """Forget those of a queue, which are discarded."""
         entry = self._entries.pop((queue.rest.delayId, queue.name), None)
         if entry is not None:
-            self._taken.append(entry)
+            self.taken.append(entry)
         if len(self._heap) > 2 * len(self._entries) + 64:
             self._heap = list(self._entries.values())
             heapify(self._heap)
@@ -153,7 +135,7 @@ class Delays:
             entry = heappop(self._heap)
             number, whose = entry
             del self._entries[whose]
-            self._taken.append(entry)
+            self.taken.append(entry)
             id, name = whose
             queue = self._catalog.queues.get(name)
             if queue is not None and queue.rest.delayId == id:
@@ -162,10 +144,10 @@ class Delays:
 
     def settle(self) -> None:
         """Forget what was taken out: the transaction is committed."""
-        self._taken.clear()
+        self.taken.clear()
 
     def rollBack(self) -> None:
         """Take everything in again that the transaction took out."""
-        for entry in self._taken:
+        for entry in self.taken:
             self._add(entry)
-        self._taken.clear()
+        self.taken.clear()

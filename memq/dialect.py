@@ -176,6 +176,11 @@ def _split(key: bytes, known: _Options) -> tuple[bytes, dict[bytes, int]] | Queu
     return queue, given
 
 
+def plain(queue: bytes, withSequence: bool) -> Read:
+    """Return the command that a plain get of one queue is, as a read."""
+    return Read(queue, queue, None, False, False, False, False, withSequence)
+
+
 def parseReads(words: list[bytes], withSequence: bool) -> Read | Refused:
     """Return what a get asks for of which a name is none by itself.
 

@@ -80,6 +80,12 @@ class AlreadyOpen(QueueError):
     reply = b"CLIENT_ERROR close current item first"
 
 
+class NotStored(QueueError):
+    """A queue takes no message now: it is full, or paused."""
+
+    reply = b"NOT_STORED"
+
+
 class NotANumber(QueueError):
     """The body of an add is no number."""
 
@@ -134,10 +140,13 @@ class TooManyConnections(QueueError):
 class StoreError(QueueError):
     """The store could not carry out one command; the next one may succeed."""
 
+    #: Letters of the reason that a client is told.
+    most = 200
+
     def __init__(self, why: str) -> None:
         """Keep ``why``, a few words for the client and the log."""
         super().__init__(why)
-        line = " ".join(why.split())[:200]
+        line = " ".join(why.split())[: self.most]
         self.reply = b"SERVER_ERROR " + line.encode("utf-8", "backslashreplace")
 
     def __str__(self) -> str:
@@ -159,6 +168,12 @@ class DamagedMessage(StoreError):
     def __init__(self, why: str) -> None:
         """Keep ``why``: which message, and what is wrong with it."""
         super().__init__(f"damaged message set aside: {why}")
+
+
+class RulesRefused(StoreError):
+    """The configuration file cannot be read again: the rules stay as they are."""
+
+    most = 1000
 
 
 class StoreFailed(StoreError):

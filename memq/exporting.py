@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.bdb import BDBStore
 from memq.binding import ERRORS, StoreSettings, db
-from memq.catalog import DamagedRow, Queue, unpackQueue
 from memq.delays import NEVER, dueOf
 from memq.errors import HomeError
 from memq.exported import Begin, Body, End, QueueBegin, QueueEnd, packLine
@@ -29,6 +28,7 @@ from memq.marker import readMarker
 from memq.message import DamagedRecord, unpackPart, unpackRecord
 from memq.progress import megabytes
 from memq.rotation import ROW, fileName, unpackRow
+from memq.row import DamagedRow, Queue, unpackQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

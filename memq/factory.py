@@ -60,6 +60,7 @@ class QueueFactory(ServerFactory):
         flushAllEnabled: bool = False,
         verbosity: int = 0,
         hasRoom: Callable[[], bool] = lambda: True,
+        reload: Callable[[], None] = lambda: None,
     ) -> None:
         """Remember what the protocols need.
 
@@ -68,6 +69,7 @@ class QueueFactory(ServerFactory):
         :param flushAllEnabled: whether clients may empty all queues.
         :param verbosity: 1 logs errors that are told to clients, 2 commands too.
         :param hasRoom: tells whether the process may have one more connection.
+        :param reload: reads the rules again; may raise memq.errors.ConfigError.
         """
         self.broker = broker
         self.upkeep = upkeep
@@ -80,6 +82,7 @@ class QueueFactory(ServerFactory):
         self.connections: set[QueueProtocol] = set()
         self.lingering = 0
         self._hasRoom = hasRoom
+        self.reload = reload
         #: The clients that were refused, and when that was last logged.
         self._refused = 0
         self._loggedAt = -inf
@@ -121,6 +124,12 @@ class QueueFactory(ServerFactory):
         if self._empty is not None and not self.connections:
             empty, self._empty = self._empty, None
             empty.callback(None)
+
+    def holds(self, queue: bytes) -> bool:
+        """Return whether a message that was taken from a queue may go back to it."""
+        if self.lingering:
+            return True
+        return any(connection.holds(queue) for connection in self.connections)
 
     def finish(self) -> Deferred[None]:
         """End every connection once its commands are answered; fires after the last.

@@ -49,20 +49,20 @@ def _told(value: object) -> bytes:
 
 
 def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
-    """Return the reply to stats detail: a line a figure, then END."""
+    """Return what stats detail tells: a line a figure."""
     lines = [
         b"STAT queue_%b_%b %b\r\n" % (row.name, name, value)
         for row in rows
         for name, value in row.named()
     ]
-    return b"".join(lines) + b"END\r\n"
+    return b"".join(lines)
 
 
 def formatDump(rows: Iterable[QueueFigures]) -> bytes:
-    """Return the reply to dump_stats: a block a queue, as Kestrel has it, then END."""
+    """Return what dump_stats tells: a block a queue, as Kestrel has it."""
     lines: list[bytes] = []
     for row in rows:
         lines.append(b"queue '%b' {\r\n" % row.name)
         lines += [b"  %b=%b\r\n" % figure for figure in row.named()]
         lines.append(b"}\r\n")
-    return b"".join(lines) + b"END\r\n"
+    return b"".join(lines)

@@ -111,7 +111,7 @@ class CommandReceiver(LineReceiver):
         """Give that room back, or wait for it no longer."""
         raise NotImplementedError
 
-    def beginBody(self) -> None:
+    def beginBody(self, command: Set) -> None:
         """Make ready for a body in parts."""
         raise NotImplementedError
 
@@ -224,7 +224,7 @@ class CommandReceiver(LineReceiver):
             if not self.reserve(command.size):
                 command = Refused(OutOfMemory(), command.size, command.noreply)
             elif command.size > PART_SIZE:
-                self.beginBody()
+                self.beginBody(command)
         self.command = command
         self.setRawMode()
 

@@ -9,7 +9,7 @@ What lies where:
 
 Formats: in 1 all messages are in the file ``messages``; in 2 a row of the store's says
 in which file they are (memq/rotation.py); in 3 rows of queues are longer, and messages
-can expire and be delayed (memq/catalog.py).  A home of an older format goes up to the
+can expire and be delayed (memq/row.py).  A home of an older format goes up to the
 newest one when a store is opened in it.
 
 A second server in one home would run recovery under the first one and destroy

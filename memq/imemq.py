@@ -41,6 +41,25 @@ class QueueCount(NamedTuple):
     taken: int
 
 
+class Kept(NamedTuple):
+    """What is kept of a queue's messages, which is what limits are about.
+
+    :ivar items: messages: those that can be taken, are read openly, or are not due.
+    :ivar bytes: of the bodies of all these.
+    :ivar ready: messages that can be taken.
+    :ivar readyBytes: of the bodies of these.
+    """
+
+    items: int
+    bytes: int
+    ready: int
+    readyBytes: int
+
+
+#: Of a queue that is not there.
+NOTHING_KEPT = Kept(0, 0, 0, 0)
+
+
 class QueueDetail(NamedTuple):
     """What ``stats detail`` shows of a queue.
 
@@ -59,7 +78,7 @@ class QueueDetail(NamedTuple):
     :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
     :ivar headTime: when the head was set, milliseconds since 1970-01-01 UTC; 0 when
         there is none, or it is damaged.
-    :ivar lastUsed: seconds since 1970-01-01 UTC, up to a minute late.
+    :ivar lastUsed: seconds since 1970-01-01 UTC, in steps of a minute.
     """
 
     name: bytes
@@ -276,11 +295,28 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
+    def popRead(queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take a message that is read openly as ``pop`` takes a head.
+
+        That is the last time that it is given back, and counts as such.
+
+        :param message: as for ``closeRead``.
+        :return: the message, whole, or an error when it was damaged and is set aside;
+            None where ``closeRead`` returns False.
+        :raise memq.errors.StoreError: the transaction has to be aborted.
+        """
+
     def deliveries(message: Message) -> int:
         """Return how often a message in a queue was given back and that was counted.
 
         Needs no transaction.  Once it is taken, that is forgotten, even if ``putBack``
         follows.
+        """
+
+    def discard(message: Message) -> None:
+        """Let a body in parts go with the commit, of a message popped since ``begin``.
+
+        Until then, ``pushLarge`` may give it to another message instead.
         """
 
     def setAside(message: Message) -> None:
@@ -323,6 +359,25 @@ class IQueueStore(Interface):
         :return: whether there is such a queue now.
         """
 
+    def settings(queue: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+
+    def idleSince(queue: bytes) -> int | None:
+        """Return when an empty queue was used last, None if it is not empty.
+
+        :return: seconds since 1970-01-01 UTC, up to a minute early; None as well when
+            there is no such queue.
+        """
+
+    def names() -> list[bytes]:
+        """Return the names of all queues, in any order."""
+
+    def kept(queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages; it takes no time."""
+
+    def hasSettings() -> bool:
+        """Return whether any queue has a limit, or is paused."""
+
     def countExpired(queue: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""
 
@@ -355,6 +410,13 @@ class IQueueStore(Interface):
 
         :param wanted: tells by its name whether a queue is, all are if it is None.
         :raise memq.errors.StoreError: when one cannot be read.
+        """
+
+    def detail(queue: bytes) -> QueueDetail | None:
+        """Return a queue's details; looks at its head.
+
+        :return: None when there is no such queue.
+        :raise memq.errors.StoreError: when it cannot be read.
         """
 
     def status() -> dict[str, int]:

@@ -30,10 +30,10 @@ from memq.sizes import CHECKPOINT_VOLUME
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from memq.catalog import Queue
     from memq.exported import Line
     from memq.progress import Progress
     from memq.restoring import RestoringStore
+    from memq.row import Queue
 
 #: What a batch has at most, but for its last message.
 BATCH_MESSAGES = 1000

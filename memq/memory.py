@@ -19,15 +19,15 @@ from zope.interface import implementer
 from memq.catalog import Catalog
 from memq.delays import Delays, freeNumber, lastAt
 from memq.errors import DamagedMessage
-from memq.imemq import IQueueStore, QueueCount, QueueDetail
+from memq.imemq import IQueueStore, Kept, QueueCount, QueueDetail
 from memq.message import Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from memq.catalog import Queue
     from memq.errors import QueueError
     from memq.message import LargeBody
+    from memq.row import Queue
 
 _sequence = attrgetter("sequence")
 
@@ -52,6 +52,8 @@ class MemoryStore:
         self._hidden: dict[tuple[int, int], Message] = {}
         self._deleted: list[deque[Message]] = []
         self._deletedInTransaction: list[deque[Message]] = []
+        #: What the transaction under way lets go.
+        self._discarded: list[Message] = []
         self._bodies: dict[int, list[bytes]] = {}
         self._lastBody = 0
         #: What undoes the transaction under way, last thing first.
@@ -69,12 +71,14 @@ class MemoryStore:
 
     def commit(self) -> None:
         """Keep what was done since ``begin``."""
-        for _ in self._catalog.changes(self._now // 1000):
+        for _ in self._catalog.changes(self._now):
             pass
         self._undo.clear()
         self._delays.settle()
         self._deleted += self._deletedInTransaction
         self._deletedInTransaction.clear()
+        while self._discarded:
+            self._forget(self._discarded.pop())
         self._catalog.settle()
 
     def abort(self) -> None:
@@ -82,6 +86,7 @@ class MemoryStore:
         while self._undo:
             self._undo.pop()()
         self._deletedInTransaction.clear()
+        self._discarded.clear()
         self._catalog.rollBack()
         self._delays.rollBack()
 
@@ -140,8 +145,9 @@ class MemoryStore:
 
         sequence = freeNumber(due, highest)
         small, large = (body, None) if isinstance(body, bytes) else (b"", body)
-        self._insert(Message(id, sequence, flags, self._now, small, large, expires))
-        entry.change(delayed=entry.rest.delayed + 1)
+        message = Message(id, sequence, flags, self._now, small, large, expires)
+        self._insert(message)
+        entry.delay(1, message.size)
         self._delays.add(entry, sequence)
 
     def nextDue(self) -> int | None:
@@ -160,16 +166,17 @@ class MemoryStore:
         self._catalog.forChange(entry.name)
         last = min(last, self._delays.first())
         messages = self._of(entry.rest.delayId)
-        count = 0
+        count = size = 0
         while messages and messages[0].sequence <= last and count < most:
             message = messages.popleft()
             self._undo.append(partial(messages.appendleft, message))
             _, _, flags, time, body, large, expires = message
             self._append(entry.name, flags, body, large, time, expires)
             count += 1
+            size += message.size
         if messages:
             self._delays.add(entry, messages[0].sequence)
-        entry.change(delayed=len(messages))
+        entry.delay(-count, -size)
         return [entry.name] * count
 
     def part(self, body: int, number: int) -> bytes:
@@ -262,7 +269,7 @@ class MemoryStore:
         messages = self._messages[entry.id]
         message = messages.popleft()
         self._undo.append(lambda: messages.appendleft(message))
-        self._catalog.readsOf(entry).hide(message.sequence)
+        self._catalog.readsOf(entry).hide(message.sequence, message.size)
         self._hide(message)
         self._undo.append(lambda: self._show(message))
         return message
@@ -278,9 +285,14 @@ class MemoryStore:
         entry = self._catalog.readBy(queue, message)
         if entry is None:
             return False
-        # The caller's may have no body any more.
+        self._takeHidden(entry, message)
+        entry.closed += 1
+        return True
+
+    def _takeHidden(self, entry: Queue, message: Message) -> Message:
+        """Take what is hidden; the caller's may have no body any more."""
         message = self._hidden[message.queueId, message.sequence]
-        self._catalog.forReturn(queue, entry.id)
+        self._catalog.forReturn(entry.name, entry.id)
         reads = self._catalog.readsOf(entry)
         reads.show(message.sequence)
         reads.forgetTries(message.sequence)
@@ -288,8 +300,16 @@ class MemoryStore:
         self._undo.append(lambda: self._hide(message))
         entry.taken += 1
         entry.bytes -= message.size
-        entry.closed += 1
-        return True
+        return message
+
+    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take what is hidden and return it."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return None
+        message = self._takeHidden(entry, message)
+        entry.change(returns=entry.returns + 1)
+        return message
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
         """Insert what is hidden in its old place."""
@@ -311,6 +331,10 @@ class MemoryStore:
     def deliveries(self, message: Message) -> int:
         """Return how often it was given back."""
         return self._catalog.tries(message)
+
+    def discard(self, message: Message) -> None:
+        """Forget the parts, once that is committed."""
+        self._discarded.append(message)
 
     def setAside(self, message: Message) -> None:
         """Forget it: nothing in memory is damaged."""
@@ -360,6 +384,26 @@ class MemoryStore:
         """Keep what of a queue is paused."""
         return self._catalog.setPaused(queue, bits)
 
+    def settings(self, queue: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue."""
+        return self._catalog.settings(queue)
+
+    def idleSince(self, queue: bytes) -> int | None:
+        """Return when an empty queue was used last."""
+        return self._catalog.idleSince(queue)
+
+    def names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return list(self._catalog.queues)
+
+    def kept(self, queue: bytes) -> Kept:
+        """Return what is kept of a queue's messages."""
+        return self._catalog.kept(queue)
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return self._catalog.hasSettings()
+
     def countExpired(self, queue: bytes, number: int) -> None:
         """Count messages that expired."""
         self._catalog.countExpired(queue, number)
@@ -392,6 +436,10 @@ class MemoryStore:
     ) -> Iterator[QueueDetail]:
         """Yield every queue's details, sorted by name."""
         return self._catalog.details(self.peek, wanted)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        return self._catalog.detail(self.peek, queue)
 
     def status(self) -> dict[str, int]:
         """Return how many queues and messages there are."""

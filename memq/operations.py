@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from memq.message import LargeBody, Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from memq.errors import QueueError
     from memq.imemq import IQueueStore
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 #: What a message counts in a turn, besides the bytes of its body.
 MESSAGE_COST = 1024
 
+#: Commands of a kind that come together and become one operation, at most: with the
+#: largest bodies that come whole, as much as a client may have undelivered anyway.
+JOINED = 16
+
 #: Bytes of the largest body that shares its page with others.
 _SHARES_PAGE = 1000
 #: Bytes that a larger one takes at most beside its own: the rest of a page, and a key.
@@ -33,7 +37,7 @@ _PAGE = 4200
 _ITEM = 64
 
 
-def _roomFor(count: int, size: int) -> int:
+def roomFor(count: int, size: int) -> int:
     """Return about how many bytes of a file messages take, rather more than less.
 
     :param size: the bytes of all bodies.
@@ -56,6 +60,8 @@ class Operation:
     outlivesSession = True
     #: Bytes that ``run`` made free inside the files, less than 0 for what it took.
     gain = 0
+    #: What was divided from it, and whose reply follows its own.
+    rest: Operation | None = None
 
     def __init__(self, session: Session) -> None:
         """Make an operation that has not run."""
@@ -136,7 +142,7 @@ class Push(Operation):
         count = len(self.messages)
         first = store.pushAll(self.queue, self.messages, size=self.size)
         self.results = range(first, first + count)
-        self.gain = -_roomFor(count, self.size)
+        self.gain = -roomFor(count, self.size)
         return MESSAGE_COST * count + self.size
 
     def apart(self) -> Iterator[Operation]:
@@ -164,20 +170,32 @@ class Push(Operation):
 class Upload:
     """A body that comes in parts, and what became of them.
 
-    :ivar id: the id that the store gave it, None while it has none.
+    :ivar queues: those that it is for, each of which gets one for itself; none when
+        it is for one queue, whatever that is.
+    :ivar ids: the ids that the store gave these bodies, none before the first part.
     :ivar parts: how many there are.
-    :ivar size: the bytes of them all.
+    :ivar size: the bytes of them all, in one body.
     :ivar error: why the body cannot be kept, None while it can.
     """
 
-    __slots__ = ("error", "id", "parts", "size")
+    __slots__ = ("error", "ids", "parts", "queues", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, queues: Sequence[bytes] = ()) -> None:
         """Begin without parts."""
-        self.id: int | None = None
+        self.queues = queues
+        self.ids: list[int] = []
         self.parts = 0
         self.size = 0
         self.error: QueueError | None = None
+
+    @property
+    def copies(self) -> int:
+        """Return how many bodies there are."""
+        return len(self.queues) or 1
+
+    def bodies(self) -> list[LargeBody]:
+        """Return the bodies, once all parts came."""
+        return [LargeBody(id, self.size, self.parts) for id in self.ids]
 
 
 class AddPart(Operation):
@@ -200,11 +218,12 @@ class AddPart(Operation):
         upload = self.upload
         if upload.error is not None:
             return 0
-        if upload.id is None:
-            upload.id = store.newBody()
-        store.addPart(upload.id, self.number, self.data)
-        self.gain = -_roomFor(1, len(self.data))
-        return MESSAGE_COST + len(self.data)
+        if not upload.ids:
+            upload.ids = [store.newBody() for _ in range(upload.copies)]
+        for id in upload.ids:
+            store.addPart(id, self.number, self.data)
+        self.gain = -roomFor(1, len(self.data)) * upload.copies
+        return (MESSAGE_COST + len(self.data)) * upload.copies
 
     def fail(self, error: QueueError) -> None:
         """Give up the body."""
@@ -227,14 +246,11 @@ class PushLarge(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Append it, if its body could be kept."""
-        id, parts, size = self.upload.id, self.upload.parts, self.upload.size
         if self.upload.error is not None:
             self.result = self.upload.error
             return 0
-        assert id is not None
-        self.result = store.pushLarge(
-            self.queue, self.flags, LargeBody(id, size, parts)
-        )
+        [large] = self.upload.bodies()
+        self.result = store.pushLarge(self.queue, self.flags, large)
         return MESSAGE_COST
 
     def shown(self) -> Iterable[tuple[bytes, int]]:
@@ -254,8 +270,9 @@ class Release(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Let them go."""
-        if self.body.id is not None:
-            store.release(self.body.id)
+        body = self.body
+        for id in body.ids if isinstance(body, Upload) else [body.id]:
+            store.release(id)
         return 0
 
 

@@ -12,6 +12,7 @@ hold, whoever is next and does not take a message, for whatever reason, hands th
 
 from __future__ import annotations
 
+from sys import maxsize
 from typing import TYPE_CHECKING
 
 from memq.waiting import Lines
@@ -30,10 +31,18 @@ class Parking:
     """Park sessions, and let them go.
 
     :ivar reads: what found nothing in the turn under way, and is to be parked.
+    :ivar unfinished: the queues that some of these have not made their way in.
     :ivar lines: where those stand that wait.
     """
 
-    __slots__ = ("_enqueue", "_enqueueFirst", "_finish", "lines", "reads")
+    __slots__ = (
+        "_enqueue",
+        "_enqueueFirst",
+        "_finish",
+        "lines",
+        "reads",
+        "unfinished",
+    )
 
     def __init__(
         self,
@@ -52,20 +61,36 @@ class Parking:
         self._enqueueFirst = enqueueFirst
         self._finish = finish
         self.reads: list[Read] = []
+        self.unfinished: set[bytes] = set()
         self.lines = Lines(clock, self._end)
 
     def park(self) -> None:
         """Let the reads of a turn that found nothing stand in line.
 
-        None of their sessions stands in the rotation.
+        None of their sessions stands in the rotation.  One that does not wait is
+        unfinished, and goes on in the next turn.
         """
-        reads, self.reads = self.reads, []
-        for read in reads:
+        for read in self.take():
             session = read.session
             session.inbox.appendleft(read)
-            session.parked = read
-            session.waits = True
-            self.lines.join(read)
+            if read.wait:
+                session.parked = read
+                session.waits = True
+                self.lines.join(read)
+            else:
+                self._enqueueFirst(session)
+
+    def keep(self, read: Read) -> None:
+        """Note that a read is to be parked at the end of the turn."""
+        self.reads.append(read)
+        if read.isUnfinished:
+            self.unfinished.add(read.queue)
+
+    def take(self) -> list[Read]:
+        """Return what is to be parked, and forget it."""
+        reads, self.reads = self.reads, []
+        self.unfinished.clear()
+        return reads
 
     def leave(self, session: Session) -> bool:
         """Let a session wait no longer; it loses its place.
@@ -118,6 +143,11 @@ class Parking:
             for queue, count in operation.shown():
                 reads += self.lines.next(queue, count)
         self._wake(reads)
+
+    def wakeAll(self) -> None:
+        """Let everybody try: what held them up may hold no longer."""
+        for queue in list(self.lines.queues):
+            self._wake(self.lines.next(queue, maxsize))
 
     def _wake(self, reads: list[Read]) -> None:
         for read in reversed(reads):

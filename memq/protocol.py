@@ -34,19 +34,25 @@ from zope.interface import Attribute, implementer
 
 from memq import __version__, dialect, wire
 from memq.budget import ALLOWANCE, Room
+from memq.details import Listing, TellQueues
 from memq.errors import (
     BadChunk,
     BadLine,
+    ConfigError,
     FlushAllDisabled,
     OutOfSpace,
     QueueError,
+    RulesRefused,
     StoreError,
     StoreFailed,
     UnknownCommand,
 )
+from memq.figures import QueueFigures, formatDetails, formatDump
 from memq.framing import CommandReceiver
 from memq.message import Message
+from memq.monitor import Monitor, confirm
 from memq.operations import (
+    JOINED,
     AddPart,
     Ask,
     Delete,
@@ -57,11 +63,16 @@ from memq.operations import (
     PushLarge,
     Upload,
 )
+from memq.pausing import Pause, Resume
 from memq.reader import Reader
-from memq.reading import CloseRead, Empty, Read, Taken
+from memq.reading import CloseRead, Empty, Read, Take, Taken
+from memq.ruled import RuledPush, RuledPushLarge
 from memq.values import LargeValue, MultiGet
+from memq.writer import Writer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
@@ -69,10 +80,6 @@ if TYPE_CHECKING:
 
 #: What a command counts that is under way, besides its body.
 COMMAND_LOAD = 2048
-
-#: Commands of a kind that come together and become one operation, at most: with the
-#: largest bodies that come whole, as much as a client may have undelivered anyway.
-JOINED = 16
 
 _log = Logger()
 
@@ -121,6 +128,9 @@ class QueueProtocol(CommandReceiver):
         self.factory: QueueFactory = factory
         self.session = factory.broker.session(self.deliver, self._count)
         self._budget = factory.broker.budget
+        self._plans = factory.broker.plans
+        #: The last pause that was asked for.
+        self._pausing: Operation | None = None
         self._statistics = factory.statistics
         self._traces = factory.traces
         #: What is to be answered, in order.
@@ -135,8 +145,8 @@ class QueueProtocol(CommandReceiver):
         self._room: Room | None = None
         #: Whether operations are under way though the client is gone.
         self._lingers = False
-        #: The last of ``_replies``, if another set or get of the same packet may join.
-        self._pushes: Push | None = None
+        #: The last of the replies, if another set or get of the same packet may join.
+        self.pushes: Push | None = None
         self._pops: Pop | None = None
         #: A get whose names have not all been asked for.
         self._getting: MultiGet | None = None
@@ -198,6 +208,15 @@ class QueueProtocol(CommandReceiver):
         """Whether something is still to be answered."""
         return bool(self._replies) or self._sending is not None
 
+    def holds(self, queue: bytes) -> bool:
+        """Return whether a message that was taken from a queue may go back to it."""
+        sending = self._sending
+        if sending is not None and sending.key.partition(b"/")[0] == queue:
+            return True
+        return any(
+            getattr(operation, "queue", None) == queue for operation, _ in self._replies
+        )
+
     # What comes in.
 
     def reserve(self, size: int) -> bool:
@@ -222,7 +241,7 @@ class QueueProtocol(CommandReceiver):
 
     def allReceived(self) -> None:
         """Send what needed no store."""
-        self._pushes = self._pops = None
+        self.pushes = self._pops = None
         if self._load > ALLOWANCE:
             self._count()
         replies = self._replies
@@ -237,8 +256,11 @@ class QueueProtocol(CommandReceiver):
         if not complete:
             self.refuse(BadChunk(), command.noreply)
             return
-        queue, flags, size, noreply, _, _ = command
-        pushes = self._pushes
+        queue, flags, size, noreply, _, delay = command
+        if delay or self._plans.isActive:
+            Writer(self).set(command, body)
+            return
+        pushes = self.pushes
         if (
             pushes is not None
             and pushes.queue == queue
@@ -253,13 +275,25 @@ class QueueProtocol(CommandReceiver):
             return
         operation = self.session.push(queue, flags, body, noreply)
         self._load += size
-        self.expect(operation, self._renderPush)
+        self.expect(operation, self.renderPush)
         if not operation.done:
-            self._pushes = operation
+            self.pushes = operation
 
-    def beginBody(self) -> None:
+    def joined(self, size: int) -> None:
+        """Note that one more set joined ``pushes``, with a body of this size."""
+        self._load += size + COMMAND_LOAD
+        if self._load >= self._budget.window:
+            self._catchUp()
+
+    def expectPush(self, push: Push, render: _Render) -> None:
+        """Answer what comes of a set, after all replies before it."""
+        self._load += push.size
+        self.expect(push, render)
+
+    def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
-        self._upload = Upload()
+        isPlain = not self._plans.isActive
+        self._upload = Upload() if isPlain else Writer(self).begin(command)
 
     def addPart(self, data: bytes) -> None:
         """Keep a part."""
@@ -275,6 +309,9 @@ class QueueProtocol(CommandReceiver):
         if not complete:
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
+            return
+        if command.delay or self._plans.isActive:
+            Writer(self).setInParts(command, self._upload)
             return
         operation = self.session.pushLarge(command.queue, command.flags, self._upload)
         self.expect(
@@ -301,11 +338,16 @@ class QueueProtocol(CommandReceiver):
 
     def expect(self, operation: Operation, render: _Render) -> None:
         """Answer with what an operation will find, after all replies before it."""
-        self._pushes = self._pops = None
+        self.pushes = self._pops = None
         self._replies.append((operation, render))
         self._load += COMMAND_LOAD
         if self._load >= self._budget.window:
             self._catchUp()
+
+    def goOn(self, rest: Operation, render: _Render) -> None:
+        """Answer with what the rest of an operation will find, before all others."""
+        self._replies.appendleft((rest, render))
+        self._load += COMMAND_LOAD
 
     def _catchUp(self) -> None:
         """Send what is ready; read no more when that was too little."""
@@ -343,6 +385,9 @@ class QueueProtocol(CommandReceiver):
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
+        if self._plans.isActive and len(queues) == 1 and self._isRuled(queues[0]):
+            self._read(dialect.plain(queues[0], command.withSequence))
+            return
         self._statistics.getCommands += len(queues)
         if len(queues) > 1 or command.withSequence:
             self._getting = MultiGet(self, queues, command.withSequence)
@@ -361,13 +406,13 @@ class QueueProtocol(CommandReceiver):
 
     def _askForMore(self) -> None:
         """Ask for the messages of a get of many names, a slice at a time."""
-        self._pushes = self._pops = None
+        self.pushes = self._pops = None
         getting = self._getting
         while getting is not None and self._load < self._budget.window:
             queue = getting.next()
             operation: Operation
             if queue is not None:
-                operation, render = self.session.pop(queue), getting.render
+                operation, render = self._askOne(queue), getting.render
             else:
                 operation, render = self.session.answered(b""), getting.renderEnd
                 getting = self._getting = None
@@ -375,6 +420,22 @@ class QueueProtocol(CommandReceiver):
             self._load += COMMAND_LOAD
         if getting is not None and not self.paused:
             self.pauseProducing()
+
+    def _isRuled(self, queue: bytes) -> bool:
+        """Return whether a get may have to look at what holds for a queue."""
+        pausing = self._pausing
+        if pausing is not None and not pausing.done:
+            # It may be this queue that is paused by the time that the get runs.
+            return True
+        return self._plans.of(queue) is not None
+
+    def _askOne(self, queue: bytes) -> Operation:
+        """Ask for a message, as one of several."""
+        if self._plans.isActive and self._isRuled(queue):
+            take = Take(self.session, queue)
+            self.session.submit(take)
+            return take
+        return self.session.pop(queue)
 
     def _delete(self, command: wire.Delete) -> None:
         operation = Delete(self.session, command.queue)
@@ -401,18 +462,61 @@ class QueueProtocol(CommandReceiver):
     def _read(self, command: dialect.Read) -> None:
         Reader(self, command).run()
 
+    def _pause(self, command: dialect.Pause) -> None:
+        self._plans.activate()
+        operation = Pause(self.session, command.queue, command.bits)
+        self._pausing = operation
+        self.session.submit(operation)
+        self.expect(operation, self._renderOK)
+
+    def _resume(self, command: dialect.Resume) -> None:
+        operation = Resume(self.session, command.queue)
+        self.session.submit(operation)
+        self.expect(operation, self._renderResume)
+
+    def _reload(self, command: dialect.Reload) -> None:
+        try:
+            self.factory.reload()
+        except ConfigError as error:
+            self.refuse(RulesRefused(str(error)))
+        else:
+            self._answer(wire.OK)
+
     def _unknown(self, command: wire.Command) -> None:
         self.refuse(UnknownCommand())
 
     def executeAdd(self, command: dialect.Add, body: bytes, complete: bool) -> None:
-        """Refuse an add."""
-        self.refuse(UnknownCommand())
+        """Make a queue with a limit."""
+        if self._traces:
+            self._trace(command)
+        Writer(self).add(command, body, complete)
 
     def _stats(self, command: wire.Stats) -> None:
+        if command.topic == b"detail":
+            self._tell(formatDetails, command.pattern)
+            return
         # In its place among the others, so that it sees what was sent before.
         operation = Ask(self.session, self.factory.statistics.asked(command.topic))
         self.session.submit(operation)
         self.expect(operation, self._renderAnswer)
+
+    def _dumpStats(self, command: dialect.DumpStats) -> None:
+        self._tell(formatDump)
+
+    def _tell(
+        self, form: Callable[[Iterable[QueueFigures]], bytes], pattern: bytes = b""
+    ) -> None:
+        """Tell the details of queues, some at a time."""
+        listing = Listing(self._statistics.details, form, pattern)
+        operation = TellQueues(self.session, listing)
+        self.session.submit(operation)
+        self.expect(operation, self._renderTold)
+
+    def _monitor(self, command: dialect.Monitor) -> None:
+        Monitor(self, command)
+
+    def _confirm(self, command: dialect.Confirm) -> None:
+        confirm(self, command)
 
     def _version(self, command: wire.Version) -> None:
         self._answer(wire.formatVersion(__version__))
@@ -508,7 +612,7 @@ class QueueProtocol(CommandReceiver):
                 self._replies.append((operation, render))
                 continue
             self._giveBack(operation)
-            if isinstance(operation, Pop) and operation.rest is not None:
+            if operation.rest is not None:
                 replies.appendleft((operation.rest, render))
         self._linger(bool(self._replies))
 
@@ -528,12 +632,13 @@ class QueueProtocol(CommandReceiver):
                 self.session.giveBack(operation.queue, message)
         elif isinstance(operation, Read):
             operation.unsent()
-        elif isinstance(operation, CloseRead):
+        elif isinstance(operation, CloseRead | RuledPush | RuledPushLarge):
             operation.release()
         elif isinstance(operation, Ask):
             self.session.undelivered -= operation.size
 
-    def _renderPush(self, operation: Push) -> bytes:
+    def renderPush(self, operation: Push) -> bytes:
+        """Return the replies of sets."""
         results = operation.results
         count = len(results)
         self._load -= operation.size + COMMAND_LOAD * (count - 1)
@@ -630,6 +735,11 @@ class QueueProtocol(CommandReceiver):
             return self.renderError(operation.result)
         return wire.DELETED if operation.result else wire.NOT_FOUND
 
+    def _renderResume(self, operation: Operation) -> bytes:
+        if operation.result is False:
+            return wire.NOT_FOUND
+        return self._renderOK(operation)
+
     def _renderOK(self, operation: Operation) -> bytes:
         if isinstance(operation.result, QueueError):
             return self.renderError(operation.result)
@@ -643,6 +753,13 @@ class QueueProtocol(CommandReceiver):
     def _renderAnswer(self, operation: Ask) -> bytes:
         self.session.undelivered -= operation.size
         return self._renderBytes(operation)
+
+    def _renderTold(self, operation: TellQueues) -> bytes:
+        reply = self._renderAnswer(operation)
+        rest = operation.follow()
+        if rest is not None:
+            self.goOn(rest, self._renderTold)
+        return reply
 
     def _renderBytes(self, operation: Operation) -> bytes:
         reply: bytes | QueueError = operation.result
@@ -684,4 +801,10 @@ _COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {
     wire.Refused: QueueProtocol._refused,
     dialect.Read: QueueProtocol._read,
     dialect.Flush: QueueProtocol._flush,
+    dialect.Pause: QueueProtocol._pause,
+    dialect.Resume: QueueProtocol._resume,
+    dialect.Reload: QueueProtocol._reload,
+    dialect.Monitor: QueueProtocol._monitor,
+    dialect.Confirm: QueueProtocol._confirm,
+    dialect.DumpStats: QueueProtocol._dumpStats,
 }

@@ -6,13 +6,15 @@ clients look for their answer.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memq import wire
 from memq.errors import QueueError
 from memq.reading import AbortRead, CloseRead, OpenRead, Peek, Read, Take
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memq.dialect import Read as Command
     from memq.operations import Operation
     from memq.protocol import QueueProtocol
@@ -68,10 +70,28 @@ class Reader:
 
     def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
         """Return what closing or aborting is answered; nothing if an open follows."""
-        if isinstance(operation, CloseRead):
-            operation.release()
         if self._command.open:
+            assert isinstance(operation, CloseRead)
+            operation.release()
             return b""
-        if isinstance(operation.result, QueueError):
-            return self._protocol.renderError(operation.result)
+        return renderEnded(self._protocol, operation, self._renderEnded)
+
+
+def renderEnded(
+    protocol: QueueProtocol,
+    operation: CloseRead | AbortRead,
+    render: Callable[[Any], bytes],
+) -> bytes:
+    """Return what the end of open reads is answered; nothing if a rest follows.
+
+    :param render: renders that.
+    """
+    if isinstance(operation, CloseRead):
+        operation.release()
+    if isinstance(operation.result, QueueError):
+        return protocol.renderError(operation.result)
+    rest = operation.follow()
+    if rest is None:
         return wire.END
+    protocol.goOn(rest, render)
+    return b""

@@ -30,40 +30,55 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.catalog import Queue
     from memq.message import Message
+    from memq.row import Queue
 
 
 class Reads:
     """The open reads of one queue, and what came of earlier ones.
 
-    :ivar hidden: sequence numbers of messages that are read openly.
+    :ivar hidden: sequence numbers of messages that are read openly, each with the
+        bytes of its body.
+    :ivar bytes: of all these.
     :ivar tries: how often messages that are in the queue were given back, by their
         sequence numbers; only those that were.
     """
 
-    __slots__ = ("_returned", "_undo", "hidden", "tries")
+    __slots__ = ("_returned", "_undo", "bytes", "hidden", "tries")
 
     def __init__(self, undo: list[Callable[[], object]]) -> None:
         """Begin with nothing.
 
         :param undo: gets what undoes each change.
         """
-        self.hidden: set[int] = set()
+        self.hidden: dict[int, int] = {}
+        self.bytes = 0
         self.tries: dict[int, int] = {}
         #: Numbers that were given back, each negated, so that the lowest is the last.
         self._returned: list[int] = []
         self._undo = undo
 
-    def hide(self, sequence: int) -> None:
-        """Hide a message."""
-        self.hidden.add(sequence)
-        self._undo.append(partial(self.hidden.discard, sequence))
+    def hide(self, sequence: int, size: int) -> None:
+        """Hide a message.
+
+        :param size: bytes of its body.
+        """
+        self._hide(sequence, size)
+        self._undo.append(partial(self._show, sequence))
 
     def show(self, sequence: int) -> None:
         """Hide a message no longer, whether it is gone or given back."""
-        self.hidden.discard(sequence)
-        self._undo.append(partial(self.hidden.add, sequence))
+        size = self._show(sequence)
+        self._undo.append(partial(self._hide, sequence, size))
+
+    def _hide(self, sequence: int, size: int) -> None:
+        self.hidden[sequence] = size
+        self.bytes += size
+
+    def _show(self, sequence: int) -> int:
+        size = self.hidden.pop(sequence)
+        self.bytes -= size
+        return size
 
     def giveBack(self, sequence: int) -> None:
         """Let a message be found below where the store looks."""

@@ -15,7 +15,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.binding import db
-from memq.catalog import DamagedRow, Queue, unpackQueue
 from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE, TRIES, TRIES_ROW
 from memq.message import (
     DamagedRecord,
@@ -25,6 +24,7 @@ from memq.message import (
     unpackRecord,
 )
 from memq.rotation import ROW
+from memq.row import DamagedRow, Queue, unpackQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -281,7 +281,8 @@ class Rebuild:
         if queue.rest.delayId:
             delayed = self._counts[queue.rest.delayId]
             self._compare(queue, "delayed messages", queue.rest.delayed, delayed)
-            queue.change(delayed=delayed)
+            size = self._bytes[queue.rest.delayId]
+            queue.change(delayed=delayed, delayedBytes=size)
         queue.bytes = self._bytes[queue.id]
         queue.pushed = max(queue.pushed, there)
         queue.taken = queue.pushed - there

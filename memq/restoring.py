@@ -19,7 +19,7 @@ from memq.message import PART_SIZE, LargeBody, bodySize, packAny
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from memq.catalog import Queue
+    from memq.row import Queue
 
 
 class Item(NamedTuple):
@@ -136,7 +136,12 @@ class RestoringStore(BDBStore):
         if there is None:
             queue.change(limit=limit, paused=paused)
         else:
-            queue.rest = there.rest._replace(delayId=rest.delayId, delayed=rest.delayed)
+            kept = there.rest._replace(
+                delayId=rest.delayId,
+                delayed=rest.delayed,
+                delayedBytes=rest.delayedBytes,
+            )
+            queue.setRest(kept)
             queue.closed = there.closed
         self._transact(lambda: self._show(queue))
 

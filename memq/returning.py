@@ -41,6 +41,11 @@ class Returns:
         self._later: list[PutBack] = []
         self._isEnding = False
 
+    @property
+    def isPending(self) -> bool:
+        """Whether there are messages that were taken and are not back yet."""
+        return bool(self._puttingBack or self._later)
+
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message that was taken to its old place."""
         operation = PutBack(self._session, queue, message)

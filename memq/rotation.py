@@ -51,11 +51,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from memq.binding import ERRORS, db
-from memq.catalog import DamagedRow
 from memq.errors import StoreError
 from memq.files import syncDirectory
 from memq.holding import removing
 from memq.joined import JoinedTable
+from memq.row import DamagedRow
 from memq.survey import SLICE_BYTES, Survey
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def unpackRow(row: bytes | None) -> tuple[int, int]:
     """Return the number of the file, and of the one that messages move from.
 
     :param row: the row, None where there is none.
-    :raise memq.catalog.DamagedRow: when it cannot be read.
+    :raise memq.row.DamagedRow: when it cannot be read.
     """
     if row is None:
         return 0, 0
@@ -161,7 +161,7 @@ class Rotation:
         """Open what the row names.
 
         :param flags: DB_CREATE in a new home.
-        :raise memq.catalog.DamagedRow: when the row cannot be read.
+        :raise memq.row.DamagedRow: when the row cannot be read.
         :raise memq.errors.HomeError: when a file is not there.
         """
         self._number, self._oldNumber = unpackRow(self._queues.get(ROW))

@@ -21,6 +21,7 @@ class Rulebook:
     """The rules as the configuration file has them.
 
     :ivar rules: those that hold now.
+    :ivar onChange: called with the rules each time that they were read again.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Rulebook:
         :param isRead: False when no file is to be read at all (--no-config).
         """
         self.rules = Rules(config.queues)
+        self.onChange: Callable[[Rules], None] = lambda rules: None
         self._server = config.server
         self._path = config.path
         self._say = say
@@ -62,3 +64,4 @@ class Rulebook:
                 f"{config.path}: changed in [server], and takes effect when memq is "
                 f"started again: {', '.join(changed)}"
             )
+        self.onChange(self.rules)

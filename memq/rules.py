@@ -62,6 +62,13 @@ class RuleError(ValueError):
         self.key = key
 
 
+def matcher(pattern: bytes) -> Callable[[bytes], object]:
+    """Return what tells whether a name matches a pattern, or is the same."""
+    # As fnmatch does it: each byte is one letter.
+    expression = translate(pattern.decode("latin-1")).encode("latin-1")
+    return re.compile(expression).match
+
+
 class Rules:
     """The rules of all queues, which do not change.
 
@@ -77,9 +84,7 @@ class Rules:
         self._known: dict[bytes, Rule | None] = {}
         for index, table in enumerate(tables):
             if isPattern(table.name):
-                # As fnmatch does it: each byte is one letter.
-                pattern = translate(table.name.decode("latin-1")).encode("latin-1")
-                self._patterns[index] = re.compile(pattern).match
+                self._patterns[index] = matcher(table.name)
             else:
                 self._exact[table.name] = index
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from twisted.python.threadpool import ThreadPool
 
     from memq.broker import Broker
+    from memq.chores import Chores
     from memq.factory import QueueFactory
     from memq.imemq import IQueueStore
     from memq.upkeep import Upkeep
@@ -116,6 +117,7 @@ class QueueService(Service):
         flushPool: ThreadPool,
         workPool: ThreadPool,
         watch: Watch,
+        chores: Chores,
         seconds: Callable[[], float] = monotonic,
         settled: Callable[[], object] = lambda: None,
         takeover: Takeover | None = None,
@@ -128,6 +130,7 @@ class QueueService(Service):
         :param flushPool: one thread, for the flushes of the log.
         :param workPool: one thread, the same that the upkeep runs in.
         :param watch: looks after silent clients while there are any.
+        :param chores: what the rules ask for while the server listens.
         :param seconds: a clock that never goes back, in seconds.
         :param settled: called once the server listens.
         :param takeover: what to do with the store when it is open.
@@ -145,6 +148,7 @@ class QueueService(Service):
         self._seconds = seconds
         self._settled = settled
         self._takeover = takeover
+        self._chores = chores
         #: How many flushes were quick since one was not.
         self._quickFlushes = 0
         self._ports: list[IListeningPort] = []
@@ -198,8 +202,9 @@ class QueueService(Service):
     def _cbListen(self, _: None) -> Deferred[None] | None:
         if not self.running:
             return None
-        self._broker.sweep()
+        self._broker.start()
         self._watch.start()
+        self._chores.start()
         ports = [
             listener.listen(self._reactor, self._factory).addCallback(self._cbListening)
             for listener in self._listeners
@@ -257,6 +262,7 @@ class QueueService(Service):
             if late.active():
                 late.cancel()
             self._watch.stop()
+            self._chores.stop()
             return self._broker.drain()
 
         return self._factory.finish().addCallback(_cbGone)

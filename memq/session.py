@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from memq.broker import Broker
     from memq.message import LargeBody, Message
+    from memq.plans import Plans
     from memq.reading import Opened
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
@@ -45,6 +46,7 @@ class Session:
     :ivar undelivered: bytes taken for the client and not given to it yet.
     :ivar onDisk: those among them that are not in memory: large bodies.
     :ivar open: the open reads of each queue, the oldest first; None before the first.
+    :ivar openReads: how many they are.
     :ivar parked: the read that waits for a message, with the inbox behind it, or that
         is to try again; None most of the time.
     """
@@ -58,6 +60,7 @@ class Session:
         "inbox",
         "onDisk",
         "open",
+        "openReads",
         "parked",
         "undelivered",
         "waits",
@@ -86,6 +89,7 @@ class Session:
         self.waits = False
         self.gone = False
         self.open: dict[bytes, deque[Opened]] | None = None
+        self.openReads = 0
         self.parked: Read | None = None
 
     def submit(self, operation: Operation) -> None:
@@ -93,6 +97,11 @@ class Session:
         self.inbox.append(operation)
         if not self.waits:
             self._broker.enqueue(self)
+
+    def goOn(self, rest: Operation) -> None:
+        """Let the rest of an operation run next, before what was submitted behind."""
+        self.inbox.appendleft(rest)
+        self.catchUp()
 
     def push(self, queue: bytes, flags: int, body: bytes, noreply: bool) -> Push:
         """Ask to append a message, and return the operation; more may join it.
@@ -109,6 +118,23 @@ class Session:
             if not self.waits:
                 self._broker.enqueue(self)
         return operation
+
+    @property
+    def isFull(self) -> bool:
+        """Whether the disk is too full to store anything."""
+        return self._broker.room.isFull
+
+    def submitPush(self, operation: Push) -> None:
+        """Ask for a push of any kind, unless the disk is too full."""
+        if self.isFull:
+            operation.fail(OutOfSpace())
+            operation.done = True
+        else:
+            self.submit(operation)
+
+    def expectDue(self, due: int) -> None:
+        """Note that a message is to be seen at a time, in ms since 1970."""
+        self._broker.expectDue(due)
 
     def addPart(self, upload: Upload, data: bytes) -> Operation:
         """Ask to keep the next part of a body, and return the operation."""
@@ -128,13 +154,15 @@ class Session:
         """Take the pushes out of the inbox, for there is no room, and return them."""
         refused: list[Operation] = []
         for operation in self.inbox:
-            if type(operation) is Push:
+            if isinstance(operation, Push):
                 refused.append(operation)
                 operation.fail(OutOfSpace())
             elif type(operation) is AddPart:
                 operation.fail(OutOfSpace())
         if refused:
-            self.inbox = deque(each for each in self.inbox if type(each) is not Push)
+            self.inbox = deque(
+                each for each in self.inbox if not isinstance(each, Push)
+            )
         return refused
 
     def release(self, body: Upload | LargeBody) -> None:
@@ -194,6 +222,14 @@ class Session:
         """Return whether somebody else waits for a message of the same queue."""
         return self._broker.isAwaited(read.queue)
 
+    def isHeldUp(self, read: Read) -> bool:
+        """Return whether somebody else is about to get to a message of its queue."""
+        return self._broker.isUnfinished(read.queue)
+
+    def seconds(self) -> float:
+        """Return the time, by a clock that is never set."""
+        return self._broker.seconds()
+
     def later(self, call: Callable[[], None]) -> None:
         """Call something once everybody else had a turn."""
         self._broker.later(call)
@@ -223,6 +259,11 @@ class Session:
         """Note that the client reads again."""
         self.blocked = False
         self.catchUp()
+
+    @property
+    def plans(self) -> Plans:
+        """Return what holds for which queue."""
+        return self._broker.plans
 
     @property
     def mayWait(self) -> bool:

@@ -40,9 +40,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memq.bdb import BDBStore
 from memq.binding import ERRORS
-from memq.catalog import DamagedRow, Queue
 from memq.memcacheqdir import OldFile
 from memq.message import bodySize, packRecord
+from memq.row import DamagedRow, Queue
 from memq.upgrade import countBytes
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Counts(NamedTuple):
 def unpackState(row: bytes) -> AdoptionState:
     """Return what a row says.
 
-    :raise memq.catalog.DamagedRow: when it cannot be read.
+    :raise memq.row.DamagedRow: when it cannot be read.
     """
     files = []
     at = _STATE.size
@@ -143,7 +143,7 @@ class StagingStore(BDBStore):
         """Return how far something is taken over; None when nothing is.
 
         :raise memq.errors.StoreError: when it cannot be read.
-        :raise memq.catalog.DamagedRow: when what is read makes no sense.
+        :raise memq.row.DamagedRow: when what is read makes no sense.
         """
         with self._transacting():
             row = self._queues.get(_ADOPTING, None, self._transaction)
@@ -153,7 +153,7 @@ class StagingStore(BDBStore):
         """Return the queues that are staged.
 
         :raise memq.errors.StoreError: when they cannot be read.
-        :raise memq.catalog.DamagedRow: when what is read makes no sense.
+        :raise memq.row.DamagedRow: when what is read makes no sense.
         """
         rows: dict[bytes, Staged] = {}
         with self._transacting():

@@ -13,6 +13,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from memq import __version__, wire
+from memq.details import Details
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,7 @@ class Statistics:
     :ivar totalConnections: connections ever taken.
     :ivar getCommands: queues asked for a message; ``getHits`` had one.
     :ivar setCommands: messages sent; ``setHits`` were stored.
+    :ivar details: what is told of each queue.
     :ivar bytesOnDisk: bytes that the store occupied when last looked at.
     """
 
@@ -53,6 +55,7 @@ class Statistics:
         self._started = clock.seconds()
         #: When the disk was full last, from and until, 0 for never.
         self._fullFrom = self._fullUntil = 0
+        self.details = Details(broker.plans, broker.waiters, timeOfDay)
         self.connections = 0
         self.bytesOnDisk = 0
         self._zero()

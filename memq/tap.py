@@ -27,6 +27,7 @@ from memq.adopt import Adoption
 from memq.binding import StoreSettings
 from memq.broker import Broker
 from memq.budget import Budget
+from memq.chores import Chores
 from memq.errors import ConfigError, StartError
 from memq.factory import QueueFactory
 from memq.home import Home
@@ -35,6 +36,7 @@ from memq.logs import LineObserver, LogFile, chooseLog
 from memq.memory import MemoryStore
 from memq.notify import Notifier
 from memq.options import Options
+from memq.plans import Plans
 from memq.process import (
     Ending,
     ProcessService,
@@ -122,7 +124,9 @@ def _makeService(
         home,
         None if log is None else LineObserver(log, options["verbose"]),
     )
-    queues = _queueService(options, reactor, home, listeners, ending, notifier)
+    queues = _queueService(
+        options, reactor, home, listeners, ending, notifier, rulebook
+    )
     queues.setServiceParent(process)
     # What is last in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
@@ -208,12 +212,15 @@ def _queueService(
     listeners: Sequence[AnyListener],
     ending: Ending,
     notifier: Notifier,
+    rulebook: Rulebook,
 ) -> QueueService:
     """Return the service of the queues."""
     sizes = _sizes(options, home)
     options["min-free"] = sizes.minFree
     store = _store(options, home, sizes)
-    broker = Broker(store, reactor, Budget(options["max-buffered"]))
+    plans = Plans(store, rulebook.rules)
+    rulebook.onChange = plans.replace
+    broker = Broker(store, reactor, Budget(options["max-buffered"]), plans)
     broker.durable = not options["no-sync"]
     statistics = Statistics(reactor, broker, options.settings())
     workPool = ThreadPool(1, 1, "memq-work")
@@ -234,6 +241,7 @@ def _queueService(
         flushAllEnabled=bool(options["enable-flush-all"]),
         verbosity=options["verbose"],
         hasRoom=isRoomForClient,
+        reload=rulebook.reload,
     )
     return QueueService(
         reactor,
@@ -253,6 +261,7 @@ def _queueService(
         ),
         settled=partial(_settled, store, notifier),
         takeover=_takeover(options, reactor, home, store, sizes, notifier),
+        chores=Chores(broker, factory.holds),
     )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memq.message import Message
     from memq.operations import Operation, Pop
     from memq.protocol import QueueProtocol
-    from memq.reading import Read, Taken
+    from memq.reading import Read, Take, Taken
 
 #: Parts of a body that are sent before others have their turn.
 PARTS_AT_ONCE = 16
@@ -51,7 +51,7 @@ class MultiGet:
         self._next = end + 1
         return self._names[start:end]
 
-    def render(self, operation: Pop) -> bytes:
+    def render(self, operation: Pop | Take) -> bytes:
         """Return the block of one message, which may be none."""
         found = operation.results[0]
         if found is None:
@@ -75,7 +75,10 @@ class MultiGet:
 
 
 class LargeValue:
-    """A message that is being sent in parts, after its head."""
+    """A message that is being sent in parts, after its head.
+
+    :ivar key: the name of its queue, as it was asked for.
+    """
 
     __slots__ = (
         "_end",
@@ -83,16 +86,16 @@ class LargeValue:
         "_message",
         "_next",
         "_protocol",
-        "_queue",
         "_setAside",
         "_source",
         "_waits",
+        "key",
     )
 
     def __init__(
         self,
         protocol: QueueProtocol,
-        queue: bytes,
+        key: bytes,
         message: Message,
         end: bytes,
         source: Read | Taken,
@@ -104,7 +107,7 @@ class LargeValue:
         """
         self._source = source
         self._protocol = protocol
-        self._queue = queue
+        self.key = key
         self._message = message
         self._end = end
         self._next = 0
@@ -159,7 +162,7 @@ class LargeValue:
         _log.error(
             "A message of {size} bytes of queue {queue!r} breaks off: {error}",
             size=self._message.size,
-            queue=self._queue,
+            queue=self.key,
             error=error,
         )
         # Nothing of the next replies may follow: they would pass for the rest.

@@ -231,7 +231,8 @@ def _parseStats(words: list[bytes]) -> Command:
     if words[1] == b"queue" or (len(words) == 2 and words[1] in _TOPICS):
         return Stats(words[1])
     if words[1] == b"detail" and len(words) <= 3:
-        return Stats(*words[1:])
+        # A pattern has the same bytes as what it matches.
+        return Stats(*words[1:]) if all(map(isName, words[2:])) else Refused(BadLine())
     return Refused(UnknownCommand())
 
 

@@ -8,7 +8,10 @@ from memq.memory import MemoryStore
 from memq.message import Message
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memq.errors import QueueError
+    from memq.imemq import QueueDetail
 
 
 class _Refusal:
@@ -48,9 +51,12 @@ class FakeStore(MemoryStore):
     :ivar unswept: how many more slices there are to sweep, beside what was deleted.
     """
 
-    def __init__(self) -> None:
-        """Make an empty store that works."""
-        super().__init__(lambda: 0.0)
+    def __init__(self, seconds: Callable[[], float] = lambda: 0.0) -> None:
+        """Make an empty store that works.
+
+        :param seconds: tells the time, in seconds since 1970.
+        """
+        super().__init__(seconds)
         self.journal: list[str] = []
         self.damaged: dict[bytes, QueueError] = {}
         self.free: int | None = None
@@ -159,6 +165,16 @@ class FakeStore(MemoryStore):
         """Return what is hidden."""
         self._called("abortRead", queue)
         return super().abortRead(queue, message, count)
+
+    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take what is hidden."""
+        self._called("popRead", queue)
+        return super().popRead(queue, message)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        self._called("detail", queue)
+        return super().detail(queue)
 
     def delete(self, queue: bytes) -> bool:
         """Delete a queue."""

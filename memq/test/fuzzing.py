@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import LogLevel, capturedLogs
 
-from memq.catalog import UNCOUNTED, DamagedRow, Queue, unpackQueue
-from memq.catalog import VERSION as VERSION_OF_ROWS
 from memq.errors import HomeError
 from memq.marker import logName, readMarker, writeMarker
 from memq.memory import MemoryStore
@@ -34,6 +32,8 @@ from memq.message import (
     unpackRecord,
 )
 from memq.protocol import QueueProtocol
+from memq.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
+from memq.row import VERSION as VERSION_OF_ROWS
 from memq.test.harness import Harness, QuickTransport, Transport
 from memq.test.model import MEMORY
 from memq.test.sessions import VERSION, GeneralPath

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from memq.broker import Broker
 from memq.factory import QueueFactory
+from memq.plans import Plans
 from memq.room import LOOKS
 from memq.statistics import Statistics
 from memq.test.fakes import FakeStore
@@ -26,6 +27,7 @@ from memq.watch import Watch
 if TYPE_CHECKING:
     from memq.budget import Budget
     from memq.protocol import QueueProtocol
+    from memq.rules import Rules
 
 
 class Transport(StringTransport):
@@ -61,6 +63,7 @@ class Harness:
         budget: Budget | None = None,
         timeouts: dict[str, float] | None = None,
         store: Any = None,
+        rules: Rules | None = None,
         **options: Any,
     ) -> None:
         """Put them together.
@@ -69,13 +72,15 @@ class Harness:
         :param budget: how much all connections may hold; None for the usual one.
         :param timeouts: what Watch takes.
         :param store: what to keep the queues in instead of a FakeStore, open.
+        :param rules: those that queues have; None for none.
         :param options: what QueueFactory takes.
         """
         self.reactor = SteppedReactor()
         self.timeOfDay = 0.0
         self.store: FakeStore = FakeStore() if store is None else store
         journal: list[str] = getattr(self.store, "journal", [])
-        self.broker = Broker(self.store, self.reactor, budget)
+        self.plans = Plans(self.store, rules, lambda: self.timeOfDay)
+        self.broker = Broker(self.store, self.reactor, budget, self.plans)
         self.flushPool = SteppedPool("flushPool", journal.append)
         self.workPool = SteppedPool("workPool", journal.append)
         self.broker.persist = lambda: deferToThreadPool(
@@ -115,6 +120,15 @@ class Harness:
         client = Client(self, protocol, transport or Transport())
         self._clients.append(client)
         return client
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass, on the wall as well, a second at most at a time."""
+        while seconds > 0:
+            step = min(1.0, seconds)
+            self.timeOfDay += step
+            self.reactor.advance(step)
+            self.settle()
+            seconds -= step
 
     def settle(self) -> None:
         """Let everything happen that can, but for time to pass."""

@@ -563,6 +563,95 @@ class StoreContract:
         self.sweepAll()
         self.assertEqual(dump(self.store), "")
 
+    def popRead(self, queue: bytes, message: Message) -> Any:
+        """Take what is hidden, whole, in a transaction of its own."""
+        return self.transact(lambda: self.store.popRead(queue, message))
+
+    def test_popRead(self: Any) -> None:
+        """What is read openly can be taken whole, by whoever knows its place."""
+        self.push(b"q", b"0", b"1", b"2")
+        whole = [self.openRead(b"q"), self.openRead(b"q")]
+        self.abortRead(b"q", whole[0], True)
+        self.openRead(b"q")
+        reads = [message._replace(body=b"") for message in whole]
+        self.assertIsNone(self.popRead(b"other", reads[0]))
+        self.assertEqual(self.popRead(b"q", reads[0]), whole[0])
+        self.assertIsNone(self.popRead(b"q", reads[0]))
+        self.assertEqual(self.store.deliveries(reads[0]), 0)
+        self.store.begin()
+        self.assertEqual(self.store.popRead(b"q", reads[1]), whole[1])
+        self.store.abort()
+        self.assertEqual(dump(self.store), "q 3/1\n  2 0 b'2'")
+        (detail,) = self.store.details()
+        self.assertEqual((detail.open, detail.bytes, detail.items), (1, 2, 1))
+        self.assertEqual((detail.taken, detail.closed, detail.returns), (1, 0, 2))
+        self.assertTrue(self.abortRead(b"q", reads[1]))
+        self.assertEqual(self.bodies(b"q"), [b"1", b"2"])
+
+    def test_moveParts(self: Any) -> None:
+        """A body in parts moves to another queue with its message."""
+        store = self.store
+        large = self.pushLarge(b"q", b"one", b"two")
+        self.pushLarge(b"q", b"three")
+
+        def movePopped() -> None:
+            store.pushLarge(b"dead", 0, store.pop(b"q").large)
+
+        def moveRead() -> None:
+            message = store.openRead(b"q")
+            store.pushLarge(b"dead", 0, store.popRead(b"q", message).large)
+
+        self.transact(movePopped)
+        self.transact(moveRead)
+        self.sweepAll()
+        self.assertEqual(self.pop(b"dead").large, large)
+        self.assertEqual(store.part(large.id, 1), b"two")
+        other = self.pop(b"dead").large
+        self.assertEqual(store.part(other.id, 0), b"three")
+
+    def test_discard(self: Any) -> None:
+        """What is discarded lets its body go when that is committed, not before."""
+        store = self.store
+        large = self.pushLarge(b"q", b"one")
+        self.push(b"q", b"small")
+        store.begin()
+        store.discard(store.pop(b"q"))
+        store.abort()
+        self.sweepAll()
+        self.assertEqual(store.part(large.id, 0), b"one")
+
+        def discard() -> None:
+            for _ in range(2):
+                store.discard(store.pop(b"q"))
+
+        self.transact(discard)
+        self.sweepAll()
+        self.assertRaises(DamagedMessage, store.part, large.id, 0)
+        self.assertEqual(dump(store), "q 2/2")
+
+    def test_idleSince(self: Any) -> None:
+        """An empty queue is idle since it was used last, one with messages is not."""
+        store = self.store
+        self.assertIsNone(store.idleSince(b"q"))
+        self.push(b"q", b"x")
+        self.assertIsNone(store.idleSince(b"q"))
+        read = self.openRead(b"q")
+        self.assertIsNone(store.idleSince(b"q"))
+        self.closeRead(b"q", read)
+        (detail,) = store.details()
+        self.assertEqual(store.idleSince(b"q"), detail.lastUsed)
+        self.transact(lambda: store.pushDelayed(b"q", 0, b"x", 5))
+        self.assertIsNone(store.idleSince(b"q"))
+
+    def test_queueNames(self: Any) -> None:
+        """The names of all queues are told."""
+        self.assertEqual(self.store.names(), [])
+        self.push(b"r", b"x")
+        self.push(b"q", b"x")
+        self.transact(lambda: self.store.delete(b"r"))
+        self.push(b"s", b"x")
+        self.assertEqual(sorted(self.store.names()), [b"q", b"s"])
+
     def test_setAsideWhatWasRead(self: Any) -> None:
         """A message with a damaged part can be closed and kept out of the way."""
         self.pushLarge(b"q", b"one")

@@ -27,7 +27,7 @@ from memq.errors import (
 )
 from memq.home import Home
 from memq.marker import Marker, readMarker, writeMarker
-from memq.message import Message
+from memq.message import Message, packRecord
 from memq.test.delaytests import WholeContract
 from memq.test.servers import PATIENCE, environment
 from memq.test.storetests import StoreMachine, dump, machineTest
@@ -616,6 +616,31 @@ class DamageTests(BDBTestCase):
         self.assertEqual(dump(again), "q 3/3")
         self.assertIsNotNone(again._queues.get(b"\0damaged" + self.key))
 
+    def test_popReadOfDamaged(self) -> None:
+        """What is damaged while it is open is set aside when it is to be moved."""
+        self.pop()
+        self.store._messages.put(self.key, packRecord(0, 0, b"2"))
+        self.store.begin()
+        read: Any = self.store.openRead(b"q")
+        record = self.store._messages.get(self.key)
+        self.store._messages.put(self.key, record[:-1] + b"X")
+        error = self.store.popRead(b"q", read)
+        self.store.commit()
+        self.assertIsInstance(error, DamagedMessage)
+        self.assertIn("message 1 of its queue", str(error))
+        again = self.reopened(self.store)
+        self.assertEqual(dump(again), "q 3/2\n  2 0 b'3'")
+        self.assertIsNotNone(again._queues.get(b"\0damaged" + self.key))
+
+    def test_popReadOfLost(self) -> None:
+        """One that is gone altogether is an error, which changes nothing."""
+        self.store.begin()
+        read: Any = self.store.openRead(b"q")
+        self.store._messages.delete(b"\0\0\0\1" + b"\0" * 8)
+        error = self.assertRaises(StoreError, self.store.popRead, b"q", read)
+        self.assertIn("queue b'q' has lost messages", str(error))
+        self.store.abort()
+
     def test_readOfDamaged(self) -> None:
         """A damaged message is set aside by a read, durably, and counts as taken."""
         self.pop()
@@ -726,6 +751,17 @@ class FailureTests(BDBTestCase):
         work()
         self.store.commit()
 
+    def test_delayWithoutRoom(self) -> None:
+        """So does a delayed message, when it is put and when it is ripe."""
+        for delay in (
+            lambda: self.store.pushDelayed(b"q", 0, b"2", 10),
+            lambda: self.store.ripen(10, 5),
+        ):
+            self.failing("_messages", NO_SPACE, "put")
+            self.assertFails(delay, OutOfSpace, "out of disk space")
+            self.transact(lambda: self.store.pushDelayed(b"q", 0, b"2", 10))
+            self.before = dump(self.store)
+
     def test_pushWithoutRoom(self) -> None:
         """A put for which the disk has no room says so."""
         self.failing("_messages", NO_SPACE, "put")
@@ -737,6 +773,16 @@ class FailureTests(BDBTestCase):
         self.failing("_messages", NO_MEMORY, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, OutOfSpace, "out of disk space")
+
+    def test_popReadFails(self) -> None:
+        """What cannot be taken out of the table stays hidden."""
+
+        def popRead() -> None:
+            message = self.store.openRead(b"q")
+            self.failing("_messages", DEADLOCK, "delete")
+            self.store.popRead(b"q", message)
+
+        self.assertFails(popRead, StoreError, "deadlock")
 
     def test_pushIntoDeadlock(self) -> None:
         """A lock error is one that can be tried again."""

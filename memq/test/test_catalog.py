@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.catalog import UNCOUNTED, Catalog, DamagedRow, Queue, Rest, unpackQueue
+from memq.catalog import Catalog
 from memq.imemq import QueueCount
 from memq.message import Message
+from memq.row import UNCOUNTED, DamagedRow, Queue, Rest, unpackQueue
 
 #: A row of version 1: id 5, next sequence 9, 8 pushed, 3 taken.
 VERSION_1 = bytes.fromhex(
@@ -16,12 +17,13 @@ VERSION_1 = bytes.fromhex(
 )
 
 #: One of version 2: that, 600 bytes, 2 closed, 3 expired, 4 discarded, 5 given back;
-#: id 6 for 7 delayed ones, 8 at most, writes paused, used on 2026-01-02 03:04 UTC.
+#: id 6 for 7 delayed ones of 9 bytes, 8 at most, writes paused, used on 2026-01-02
+#: 03:04 UTC.
 VERSION_2 = bytes.fromhex(
     "02 00000005 0000000000000009 0000000000000008 0000000000000003"
     "0000000000000258 0000000000000002 0000000000000003 0000000000000004"
     "0000000000000005 00000006 0000000000000007 0000000000000008 02"
-    "0000000069573575"
+    "0000000000000009 0000000069573575"
 )
 
 
@@ -33,7 +35,7 @@ def dump(catalog: Catalog) -> str:
 
 def dumpQueue(queue: Queue) -> str:
     """Return a queue as text, as it will be once the transaction is over."""
-    head, hidden, tries, first = queue.head, set[int](), {}, None
+    head, hidden, tries, first = queue.head, dict[int, int](), {}, None
     if queue.reads is not None:
         hidden, tries = queue.reads.hidden, queue.reads.tries
         first = queue.reads.returned()
@@ -96,7 +98,7 @@ def openRead(catalog: Catalog, name: bytes) -> None:
     queue = catalog.forRead(name)
     if queue is not None:
         sequence = take(catalog, queue)
-        catalog.readsOf(queue).hide(sequence)
+        catalog.readsOf(queue).hide(sequence, 3)
 
 
 def endRead(catalog: Catalog, name: bytes) -> tuple[Queue, int] | None:
@@ -148,7 +150,7 @@ def bring(catalog: Catalog, name: bytes) -> None:
 def delay(catalog: Catalog, name: bytes) -> None:
     """Count a delayed message, as a store does."""
     queue = catalog.forDelay(name)
-    queue.change(delayed=queue.rest.delayed + 1)
+    queue.delay(1, 2)
 
 
 def limit(catalog: Catalog, name: bytes) -> None:
@@ -190,9 +192,9 @@ class RowTests(SynchronousTestCase):
 
     def test_layout(self) -> None:
         """A row of version 2 is what it was when it was first written."""
-        queue = Queue(b"q", 5, 9, 8, 3, 600, Rest(3, 4, 5, 6, 7, 8, 2))
+        queue = Queue(b"q", 5, 9, 8, 3, 600, Rest(3, 4, 5, 6, 7, 8, 2, 9))
         queue.closed = 2
-        queue.lastUsed = 0x69573575
+        queue.use(0x69573575)
         self.assertEqual(queue.pack(), VERSION_2)
         again = unpackQueue(b"q", VERSION_2)
         self.assertEqual(again.detail(0), queue.detail(0))
@@ -220,12 +222,14 @@ class RowTests(SynchronousTestCase):
 
     def test_use(self) -> None:
         """The last use is noted once a minute, and when the clock was put back."""
-        queue = Queue(b"q", 1)
+        catalog = Catalog()
         noted = []
-        for now in (1000, 1059, 1060, 1061, 1000, 1001):
-            queue.use(now)
+        for now in (1020, 1079, 1080, 1081, 1020, 1021):
+            queue = catalog.forPush(b"q")
+            list(catalog.changes(now * 1000 + 999))
+            catalog.settle()
             noted.append(queue.lastUsed)
-        self.assertEqual(noted, [1000, 1000, 1060, 1060, 1000, 1000])
+        self.assertEqual(noted, [1020, 1020, 1080, 1080, 1020, 1020])
 
 
 class CatalogTests(SynchronousTestCase):

@@ -203,11 +203,11 @@ class RefusalTests(ServerTestCase):
         """A home of a newer memq."""
         closedHome(self.home)
         with open(fileIn(self.home, "VERSION"), "w") as file:
-            file.write("3\n")
+            file.write("4\n")
         for options in ((), ("--skip-damaged",)):
             line = self.refused(*options)
             self.assertTrue(line.startswith("memq: --home"), line)
-            self.assertIn("written by a newer memq (format 3", line)
+            self.assertIn("written by a newer memq (format 4", line)
 
     def test_daemon(self) -> None:
         """A daemon is refused the same way, before the forks and behind them."""

@@ -16,7 +16,7 @@ class FiguresTests(SynchronousTestCase):
     """The two forms of the same figures."""
 
     def test_details(self) -> None:
-        """Details are a line a figure with the queue's name in it, then END."""
+        """Details are a line a figure with the queue's name in it."""
         lines = formatDetails(ROWS).split(b"\r\n")
         self.assertEqual(
             lines[:4],
@@ -36,11 +36,11 @@ class FiguresTests(SynchronousTestCase):
                 "STAT queue_队列_items 0".encode(),
             ],
         )
-        self.assertEqual(len(lines), 2 * len(FIGURES) + 2 + 2)
-        self.assertEqual(lines[-2:], [b"END", b""])
+        self.assertEqual(len(lines), 2 * len(FIGURES) + 2 + 1)
+        self.assertEqual(lines[-1], b"")
 
     def test_dump(self) -> None:
-        """A dump is a block a queue, as Kestrel has them, then END."""
+        """A dump is a block a queue, as Kestrel has them."""
         lines = formatDump(ROWS).split(b"\r\n")
         second = len(FIGURES) + 4
         self.assertEqual(lines[:3], [b"queue 'w' {", b"  items=0", b"  bytes=1"])
@@ -55,12 +55,12 @@ class FiguresTests(SynchronousTestCase):
                 b"  items=0",
             ],
         )
-        self.assertEqual(lines[-3:], [b"}", b"END", b""])
+        self.assertEqual(lines[-2:], [b"}", b""])
 
     def test_none(self) -> None:
-        """Without queues there is only END."""
-        self.assertEqual(formatDetails([]), b"END\r\n")
-        self.assertEqual(formatDump([]), b"END\r\n")
+        """Without queues there is nothing."""
+        self.assertEqual(formatDetails([]), b"")
+        self.assertEqual(formatDump([]), b"")
 
     def test_numberOfFigures(self) -> None:
         """A figure more or less than there are names is a mistake."""

@@ -349,7 +349,7 @@ class ReceiverTests(SteppedTestCase):
             lambda: receiver.executeAdd(Add(b"q", 0), b"", True),
             lambda: receiver.reserve(1),
             receiver.release,
-            receiver.beginBody,
+            lambda: receiver.beginBody(command),
             lambda: receiver.addPart(b"x"),
             lambda: receiver.executeInParts(command, True),
             receiver.abandonBody,

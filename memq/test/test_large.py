@@ -78,7 +78,7 @@ class PartsReceiver(CommandReceiver):
         super().__init__(1 << 20, Harness().statistics)
         self.noted: list[object] = []
 
-    def beginBody(self) -> None:
+    def beginBody(self, command: wire.Set) -> None:
         """Note it."""
         self.noted.append("begin")
 

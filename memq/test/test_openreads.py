@@ -44,13 +44,22 @@ class Consumer:
 
     def take(self) -> bytes | None:
         """Return the body that is answered; None for END."""
+        body = self.next()
+        if body is not None:
+            assert self._file.readline() == END
+        return body
+
+    def next(self) -> bytes | None:
+        """Return the body of the next block that is answered; None for END."""
         line = self._file.readline()
         if line == END:
             return None
         size = int(line.split()[3])
-        body = self._file.read(size + 2)[:-2]
-        assert self._file.readline() == END
-        return body
+        return self._file.read(size + 2)[:-2]
+
+    def lines(self) -> list[bytes]:
+        """Return the lines that are answered, up to END."""
+        return list(iter(self._file.readline, END))
 
     def open(self, options: bytes = b"open") -> bytes | None:
         """Open a message."""
@@ -170,6 +179,31 @@ class OpenReadTests(TestCase):
             consumer.leave()
         server.start()
         self.assertEqual(self.rest(server), bodies)
+
+    def test_batches(self) -> None:
+        """Who takes many at a time closes what it says, and gives back the rest.
+
+        Others are not kept waiting for it, and see in the figures what is going on.
+        """
+        server = self.start()
+        bodies = self.fill(server, 300)
+        batches, asking = Consumer(server), Consumer(server)
+        batches.send(b"monitor q 3600 310")
+        found = [batches.next() for _ in bodies]
+        self.assertEqual(found, bodies)
+        batches.send(b"confirm q 299")
+        asking.send(b"dump_stats")
+        told = asking.lines()
+        self.assertIn(b"  open_transactions=300\r\n", told)
+        self.assertIn(b"  waiters=1\r\n", told)
+        more = self.fill(server, 10)
+        self.assertEqual([batches.next() for _ in more], more)
+        self.assertEqual([batches.take(), batches.take()], [None, None])
+        asking.send(b"stats detail q")
+        self.assertIn(b"STAT queue_q_open_transactions 11\r\n", asking.lines())
+        batches.leave(suddenly=True)
+        self.assertEqual(self.rest(server), [bodies[299], *more])
+        asking.leave()
 
     def test_waiting(self) -> None:
         """Who waits has what comes, in order; one that is gone loses nothing."""

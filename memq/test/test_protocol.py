@@ -13,7 +13,8 @@ from zope.interface import directlyProvides
 
 from memq.budget import MAX_LOAD
 from memq.errors import DamagedMessage, StoreError, StoreFailed
-from memq.protocol import COMMAND_LOAD, JOINED
+from memq.operations import JOINED
+from memq.protocol import COMMAND_LOAD
 from memq.session import UNDELIVERED_BYTES
 from memq.test.harness import Client, Harness, Transport
 from memq.test.sessions import VERSION

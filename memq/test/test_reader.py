@@ -244,12 +244,6 @@ class OptionTests(ProtocolTestCase):
             b"SERVER_ERROR damaged message set aside: number 5\r\n",
         )
 
-    def test_later(self) -> None:
-        """What is to come is no command yet."""
-        self.assertEqual(
-            self.client.talk(b"monitor q 1\r\nadd q 0 0 1\r\n5\r\n"), b"ERROR\r\n" * 2
-        )
-
 
 class WaitTests(ProtocolTestCase):
     """A client that waits."""

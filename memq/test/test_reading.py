@@ -106,6 +106,24 @@ class OpenTests(ReaderTestCase):
         self.settle()
         self.assertEqual(self.store.dump(), "q 3/1: b c")
 
+    def test_closeUndone(self) -> None:
+        """So when both are undone because of somebody else, and run again."""
+        self.store.refuse("commit", StoreError("no room"), times=1)
+        self.one.open()
+        self.one.open(after=self.one.close())
+        self.settle()
+        self.assertEqual(self.one.told, ["a", "1", "b"])
+        self.assertEqual(self.store.dump(), "q 3/1: c")
+
+    def test_closeLost(self) -> None:
+        """What is not synced in the end is told as failed, and open no longer."""
+        self.one.open()
+        self.one.close()
+        self.turn()
+        self.broker.fail(StoreFailed("gone"))
+        self.assertEqual(self.one.told, ["gone", "gone"])
+        self.assertEqual(self.one.session.open, {})
+
     def test_empty(self) -> None:
         """Where there is nothing, nothing is opened."""
         self.store.delete(b"q")

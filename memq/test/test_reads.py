@@ -24,7 +24,8 @@ class ReadsTests(SynchronousTestCase):
         """Return what is there, as text."""
         reads = self.reads
         return (
-            f"{sorted(reads.hidden)} {reads.returned()} {sorted(reads.tries.items())}"
+            f"{sorted(reads.hidden.items())} {reads.bytes} {reads.returned()} "
+            f"{sorted(reads.tries.items())}"
         )
 
     def test_returned(self) -> None:
@@ -46,7 +47,7 @@ class ReadsTests(SynchronousTestCase):
 
     def test_settle(self) -> None:
         """When nothing is hidden any more, the head is the first that came back."""
-        self.reads.hide(2)
+        self.reads.hide(2, 20)
         self.reads.giveBack(7)
         self.reads.giveBack(4)
         self.assertEqual(self.reads.settle(9), 9)
@@ -58,13 +59,13 @@ class ReadsTests(SynchronousTestCase):
     def test_undo(self) -> None:
         """Whatever was done, undoing it leaves what was before."""
         reads = self.reads
-        reads.hide(1)
+        reads.hide(1, 10)
         reads.giveBack(2)
         reads.giveBack(5)
         reads.countTry(1)
         self.undo.clear()
         before = self.dump()
-        reads.hide(3)
+        reads.hide(3, 30)
         reads.takeReturned()
         reads.giveBack(4)
         reads.show(1)
@@ -72,6 +73,7 @@ class ReadsTests(SynchronousTestCase):
         reads.countTry(4)
         reads.forgetTries(1)
         reads.takeReturned()
+        self.assertEqual(reads.bytes, 30)
         while self.undo:
             self.undo.pop()()
         self.assertEqual(self.dump(), before)

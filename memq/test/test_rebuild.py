@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from memq.catalog import Queue, Rest
 from memq.delays import firstAt
 from memq.environment import Environment
 from memq.home import Home
@@ -13,6 +12,7 @@ from memq.keys import DAMAGED, ID, KEY, NEXT_ID, PART, TOMBSTONE, TRIES, TRIES_R
 from memq.message import LargeBody, packExpiring, packLarge, packPart, packRecord
 from memq.rebuild import Rebuild
 from memq.rotation import ROW, filesOf
+from memq.row import Queue, Rest
 from memq.test.storetests import dump
 from memq.test.test_bdb import SMALL, BDBTestCase, storeAt
 from memq.treefile import Record
@@ -173,17 +173,18 @@ class RebuildTests(BDBTestCase):
         self.messages((KEY.pack(1, 1), packRecord(0, 0, b"four")))
         for id, due in ((2, 20), (2, 10), (4, 30)):
             key = KEY.pack(id, firstAt(due))
-            self.messages((key, packExpiring(due, 0, b"", 1)))
+            self.messages((key, packExpiring(due, 0, b"x", 1)))
         store = self.finished()
         self.assertLost(
             "queue b'r' has 1 delayed messages more than its row says",
             "queue b'q': 1 of 3 delayed messages are missing",
         )
-        later = ["  later q 10 b''", "  later q 20 b''", "  later r 30 b''"]
+        later = ["  later q 10 b'x'", "  later q 20 b'x'", "  later r 30 b'x'"]
         lines = ["q 2/1", "  1 0 b'four'", "r 0/0", *later]
         self.assertEqual(dump(store), "\n".join(lines))
         q, _ = store.details()
         self.assertEqual((q.bytes, q.expired, q.limit, q.delayed), (4, 4, 9, 2))
+        self.assertEqual(store.kept(b"q"), (3, 6, 1, 4))
         self.assertFalse(store.isUnswept())
         self.assertEqual(store._catalog.nextId, 5)
 

@@ -10,7 +10,7 @@ from memq import config
 from memq.config import Config, findConfig
 from memq.errors import ConfigError
 from memq.rulebook import Rulebook
-from memq.rules import Rule
+from memq.rules import Rule, Rules
 
 LIMIT = "[queue.q]\nmax_items = {}\n"
 
@@ -43,7 +43,12 @@ class RulebookTests(SynchronousTestCase):
         book.reload()
         self.assertEqual(book.rules.of(b"q"), Rule(maxItems=2))
         self.assertEqual(before.of(b"q"), Rule(maxItems=1))
-        self.assertEqual(self.said, [f"{self.path} is read again: 1 [queue] tables"])
+        told: list[Rules] = []
+        book.onChange = told.append
+        book.reload()
+        self.assertIs(told.pop(), book.rules)
+        said = f"{self.path} is read again: 1 [queue] tables"
+        self.assertEqual(self.said, [said] * 2)
 
     def test_mistake(self) -> None:
         """A file with a mistake changes nothing, wherever it is."""

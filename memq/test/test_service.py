@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
+from memq.chores import Chores
 from memq.errors import (
     DamagedHome,
     DamagedStore,
@@ -108,6 +109,7 @@ class ServiceTestCase(SteppedTestCase):
             flushPool=self.harness.flushPool,
             workPool=self.harness.workPool,
             watch=self.harness.watch,
+            chores=Chores(self.harness.broker),
             seconds=lambda: self.now,
             settled=lambda: self.journal.append("settled"),
         )

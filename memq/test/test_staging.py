@@ -7,12 +7,12 @@ import os
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.binding import StoreSettings, db
-from memq.catalog import DamagedRow
 from memq.errors import StoreError
 from memq.home import Home
 from memq.memcacheqdir import OldFile
 from memq.memcacheqfile import OldMessage
 from memq.message import Message
+from memq.row import DamagedRow
 from memq.staging import (
     AdoptionState,
     Counts,

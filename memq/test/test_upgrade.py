@@ -7,12 +7,12 @@ import os
 from typing import Any
 
 from memq.binding import db
-from memq.catalog import unpackQueue
 from memq.environment import Environment
 from memq.errors import HomeError, OutOfSpace
 from memq.home import Home
 from memq.keys import ID, KEY, NEXT_ID, PART
 from memq.message import LargeBody, packLarge, packPart, packRecord
+from memq.row import unpackQueue
 from memq.test.test_bdb import SMALL, BDBTestCase
 
 #: Rows of version 1: id 1, next sequence 4, 4 pushed, 1 taken; and an empty queue.

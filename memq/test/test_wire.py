@@ -337,6 +337,7 @@ class OtherCommandTests(GrammarTestCase):
             b"stats detail a b",
         ):
             self.refused(line, UnknownCommand)
+        self.refused(b"stats detail a/b", BadLine)
 
     def test_verbosity(self) -> None:
         """A verbosity takes a number, or noreply, or both."""
