@@ -235,14 +235,19 @@ class Work:
 
     :ivar custody: knows who has which message.
     :ivar deaths: how many consumers were killed.
+    :ivar rest: how many messages were left when all had ended.
     """
 
-    def __init__(self, server: Server, rng: Random) -> None:
-        """Take a server that runs, and has no queue called work."""
+    def __init__(self, server: Server, rng: Random, patience: float = PATIENCE) -> None:
+        """Take a server that runs, and has no queue called work.
+
+        :param patience: seconds after which nothing will come any more.
+        """
         self._server = server
+        self._patience = patience
         self._rng = rng
         self.custody = Custody()
-        self.deaths = 0
+        self.deaths = self.rest = 0
         self._messages = self._sent = 0
 
     def run(self, messages: int, kills: int = 0) -> None:
@@ -286,7 +291,7 @@ class Work:
         """Go on until so many messages are closed, the last ones included."""
         custody, producer = self.custody, self._producer
         done, since = -1, monotonic()
-        while not custody.complaints and monotonic() - since < PATIENCE:
+        while not custody.complaints and monotonic() - since < self._patience:
             now = len(custody.closed) + len(custody.unsure)
             if now != done:
                 done, since = now, monotonic()
@@ -308,11 +313,15 @@ class Work:
                     self._employ(selector, True)
 
     def _takeRest(self) -> None:
-        """Take what is left: what its reader did not come to close."""
+        """Set one more, and take what is left: that, and what was not closed."""
+        body = makeBody(self._messages)
         with closing(Wire(self._server.connect())) as wire:
-            wire.send(b"get work\r\n")
+            wire.send(b"set work 0 0 %d\r\n%b\r\nget work\r\n" % (len(body), body))
+            stored = wire.line()
+            assert stored == b"STORED", stored
             while (line := wire.line()) != b"END":
                 body = wire.body(int(line.rpartition(b" ")[2]))
                 self.custody.isClosed(self.custody.given(body))
+                self.rest += 1
                 wire.line()
                 wire.send(b"get work\r\n")

@@ -34,8 +34,10 @@ from memq.message import (
 from memq.protocol import QueueProtocol
 from memq.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
 from memq.row import VERSION as VERSION_OF_ROWS
+from memq.rule import WRITES
 from memq.test.harness import Harness, QuickTransport, Transport
 from memq.test.model import MEMORY
+from memq.test.ruled import rules
 from memq.test.sessions import VERSION, GeneralPath
 
 if TYPE_CHECKING:
@@ -53,13 +55,34 @@ MANY = b"\xff\xff"
 _MANY = b"x" * 35000
 
 _LINE = re.compile(
-    rb"STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
+    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
     rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z ]+"
+    rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
+    rb"|queue '[^\x00-\x20\x7f]{1,250}' \{|  \w+=[^\r\n]*|\}"
 )
 _VALUE = re.compile(rb"VALUE [^\x00-\x20\x7f]{1,250} \d{1,10} (\d{1,6})( \d+)?")
 #: Figures that tell by which way the same commands came.
 _FIGURE = re.compile(
     rb"STAT (turns|flushes|waiting|threads|rusage_\w+|bytes_\w+|\w+_hits) [^\r\n]*"
+)
+#: Seconds of the longest wait.
+_WAIT = 3600.0
+#: Set in the first byte of an input when queues have rules.
+_RULED = 128
+#: Rules of all kinds; those of q are what a fuzzer is likely to find.
+_RULES = rules(
+    q={
+        "max_items": 3,
+        "overflow": True,
+        "max_age": 5_000_000,
+        "expired_to": b"old",
+        "max_deliveries": 2,
+        "dead_letter": b"dead",
+    },
+    f={"fanout": (b"q", b"r"), "honor_exptime": True, "open_timeout": 10.0},
+    r={"fanout": (b"s",), "fanout_only": True},
+    s={"max_bytes": 100_000, "remove_when_idle": 60.0, "honor_exptime": True},
+    p={"paused": WRITES},
 )
 
 #: Bytes of the longest marker that is looked at: that takes files.
@@ -72,10 +95,34 @@ WORDS = (
     *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
     *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
     *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
-    *(b"/peek", b"/t=1", b"/delay=1", b"\r\n", b" 0 0 1\r\n", b" 0 0 70000\r\n"),
+    *(
+        b"/peek",
+        b"/t=1",
+        b"/delay=1",
+        b" reads",
+        b"\x80",
+        b" 10 5\r\n",
+        b"\r\n",
+        b" 0 0 1\r\n",
+        b" 0 0 70000\r\n",
+    ),
     *(b" 4294967295 ", b"2147483645"),
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
+
+_SET = b"set q 0 0 1\r\nx"
+_WAITS = b"get q/t=60000"
+
+
+def _lines(first: int, *lines: bytes) -> bytes:
+    """Return an input of lines."""
+    return bytes([first]) + b"\r\n".join([*lines, b""])
+
+
+def _gets(*options: bytes) -> list[bytes]:
+    """Return gets with options, a line each."""
+    return [b"get q/" + each for each in options]
+
 
 #: Where the fuzzer begins, by target.
 CORPUS: dict[str, tuple[bytes, ...]] = {
@@ -97,6 +144,32 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         # More commands than are read at once, in pieces.
         b"\3" + b"stats queue\r\n" * 1100,
         b"\5set q 0 0 1\r\nx\r\nset q 0 0 1\r\ny\r\nget q\r\nget q\r\nget q",
+        _lines(0, b"set q 0 0 2", b"hi", *_gets(b"open", b"open", b"close/open")),
+        _lines(2, _SET, *_gets(b"open", b"abort", b"t=9/open"), b"quit"),
+        _lines(0, b"get q/t=3600000", _SET, *_gets(b"peek", b"t=5/close/open")),
+        _lines(0, b"get q/open r", *_gets(b"t=x", b"open/open", b"", b"peek/abort")),
+        _lines(
+            1, b"get q/t=9/peek", _SET, b"get q/open/t=1", b"flush q", b"get q/close"
+        ),
+        _lines(
+            *(0, b"set q 0 0 140000", MANY * 4),
+            *_gets(b"open", b"abort", b"close/open", b"peek", b"close"),
+        ),
+        _lines(3, b"add q 0 0 1", b"1", _SET, _SET, b"add q 0 0 1", b"x"),
+        _lines(0, b"set q/delay=9 0 0 1", b"x", b"set q/delay=x 0 0 1", b"x", _WAITS),
+        _lines(
+            4, b"pause q reads", _SET, b"get q/t=1", b"resume q", b"get q", b"reload"
+        ),
+        _lines(0, _SET, b"monitor q 9 3", b"confirm q 2", b"monitor q 0", b"version"),
+        _lines(0, _SET, b"stats detail", b"stats detail q*", b"dump_stats"),
+        _lines(_RULED, b"set f 0 5 1", b"x", b"get f/open", b"get s/t=1", b"get r"),
+        _lines(_RULED + 2, _SET, *_gets(b"open", b"abort") * 2, b"get dead", b"get q"),
+        _lines(_RULED, _SET, b"get none/t=3600000", b"get none/t=3600000", b"get old"),
+        _lines(
+            *(_RULED, b"set f 0 0 70000", MANY * 2, b"get q", b"get s"),
+            *(b"set p 0 0 1", b"x", b"set s 0 -1 1", b"x"),
+        ),
+        _lines(_RULED + 3, *[_SET] * 5, b"dump_stats", b"get q q q q"),
     ),
     "records": (
         b"",
@@ -121,35 +194,42 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
 def protocol(data: bytes) -> None:
     """Send bytes to a server, in pieces of as many bytes as the first one says.
 
-    MANY stands for many of them; 0 pieces are all at once.
+    MANY stands for many of them; 0 pieces are all at once.  With _RULED in that byte,
+    queues have rules.  Time passes when somebody waits for it.
 
     It answers what can be parsed, logs no error, is in step afterwards, and answers
     the same when the bytes come at once and all go through LineReceiver.
     """
     size, data = data[0] if data else 0, data[1:].replace(MANY, _MANY, 8)
+    isRuled, size = divmod(size, _RULED)
     # Not so many that it takes long.
     size = max(size, len(data) // 100 - 20, 1) if size else max(len(data), 1)
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
     with capturedLogs() as events:
-        answered = _converse(QueueProtocol, pieces, Transport())
-        plainly = _converse(GeneralPath, [data], QuickTransport())
+        answered = _converse(QueueProtocol, pieces, Transport(), isRuled)
+        plainly = _converse(GeneralPath, [data], QuickTransport(), isRuled)
     assert answered == plainly, (answered, plainly)
     errors = [event for event in events if event["log_level"] >= LogLevel.error]
     assert not errors, errors
 
 
 def _converse(
-    kind: type[QueueProtocol], pieces: list[bytes], transport: Transport
+    kind: type[QueueProtocol], pieces: list[bytes], transport: Transport, isRuled: int
 ) -> tuple[bytes, bool]:
     """Return what is answered, but for some figures, and whether that was the end."""
+    store = MemoryStore()
     harness = Harness(
-        protocol=kind, store=MemoryStore(), maxBody=MAX_BODY, flushAllEnabled=True
+        protocol=kind,
+        store=store,
+        maxBody=MAX_BODY,
+        flushAllEnabled=True,
+        rules=_RULES if isRuled else None,
     )
+    store._seconds = lambda: harness.timeOfDay
     client = harness.connect(transport)
     for piece in pieces:
         client.send(piece)
-    harness.settle()
-    answer = client.read()
+    answer = _answer(client)
     checkReplies(answer)
     closed = client.isClosed
     if not closed:
@@ -157,6 +237,23 @@ def _converse(
     client.leave()
     harness.settle()
     return _FIGURE.sub(rb"STAT \1", answer), closed
+
+
+def _answer(client: Client) -> bytes:
+    """Let everything happen, and time pass as long as the client waits for it."""
+    harness = client._harness
+    harness.settle()
+    while client.protocol.session.parked is not None:
+        harness.timeOfDay += _WAIT
+        harness.reactor.advance(_WAIT)
+        harness.settle()
+    return client.read()
+
+
+def _talk(client: Client, data: bytes) -> bytes:
+    """Send, and return what is answered in the end."""
+    client.send(data)
+    return _answer(client)
 
 
 def checkReplies(answer: bytes) -> None:
@@ -178,13 +275,13 @@ def checkInStep(client: Client) -> None:
     """Assert that the next command is answered, once a line or a body is over."""
     receiver = client.protocol
     if receiver.line_mode:
-        client.talk(b"\n")
+        _talk(client, b"\n")
     if receiver._missing > PATIENCE:
         return
     if not receiver.line_mode:
-        client.talk(b"." * receiver._missing)
+        _talk(client, b"." * receiver._missing)
     if not client.isClosed:
-        got = client.talk(b"version\r\n")
+        got = _talk(client, b"version\r\n")
         assert got == VERSION, got
 
 

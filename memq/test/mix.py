@@ -1,14 +1,15 @@
 """The mix: what clients ask for at random, all kinds of it at once.
 
-A hundred queues of small messages, some of large ones, and some that are deleted again
-and again; single commands and up to forty behind one another; one name and many.
+A hundred queues of small messages, some of large ones, some whose messages are opened
+and closed or given back, and some that are deleted again and again; single commands and
+up to forty behind one another; one name and many; gets that wait.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.test.workers import DeleteOne, GetSome, SetOne, gets
+from memq.test.workers import DeleteOne, GetSome, OpenSome, SetOne, gets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from memq.test.workers import Command
 
 DELETED = [b"deleted%d" % number for number in range(5)]
-SMALL = [b"q%d" % number for number in range(100)] + DELETED
+#: Those that are read openly; the last one has large messages, too.
+OPENED = [b"opened%d" % number for number in range(5)]
+SMALL = [b"q%d" % number for number in range(100)] + DELETED + OPENED
 LARGE = [b"large%d" % number for number in range(3)]
 #: The most commands that are sent at once.
 PIPELINE = 40
@@ -52,7 +55,7 @@ class Mix:
     def setLarge(self) -> list[Command]:
         """Set one or two messages of up to some MiB, most of them in parts."""
         rng = self._rng
-        names = rng.choices(LARGE, k=rng.randint(1, 2))
+        names = rng.choices([*LARGE, OPENED[-1]], k=rng.randint(1, 2))
         return [self._set(name, int(2 ** rng.uniform(12, 21.7))) for name in names]
 
     def getOne(self) -> list[Command]:
@@ -71,6 +74,23 @@ class Mix:
         """Get some large messages."""
         rng = self._rng
         return gets(self._ledger, [rng.choice(LARGE)] * rng.randint(1, 3))
+
+    def getWaiting(self) -> list[Command]:
+        """Wait for a small message, where some come and where none do."""
+        rng = self._rng
+        name = rng.choice([*OPENED, b"none"])
+        wait = b"/t=%d" % rng.randrange(20)
+        return [GetSome(self._ledger, [name], options=wait)]
+
+    def openSome(self) -> list[Command]:
+        """Open some messages one after the other, and close or return the last one."""
+        rng = self._rng
+        names = rng.choices(OPENED, k=rng.randint(1, 4))
+        end = rng.choice([b"close", b"abort"])
+        most = rng.randint(1, 6)
+        return [
+            OpenSome(self._ledger, name, rng.randint(1, most), end) for name in names
+        ]
 
     def delete(self) -> list[Command]:
         """Set a few messages, get a few, and perhaps delete the queue, all at once."""
@@ -97,5 +117,8 @@ def plans(
         Mix(ledger, rng("getMany")).getMany,
         Mix(ledger, rng("getNames")).getNames,
         Mix(ledger, rng("getLarge")).getLarge,
+        Mix(ledger, rng("getWaiting")).getWaiting,
+        Mix(ledger, rng("openSome")).openSome,
+        Mix(ledger, rng("openOther")).openSome,
         Mix(ledger, rng("delete")).delete,
     ]

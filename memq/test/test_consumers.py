@@ -25,6 +25,17 @@ BDBStore.openRead = BDBStore.peek
 """
 
 
+def details(server: Server) -> dict[str, int]:
+    """Return what a server tells of the queue called work."""
+    lines = server.talk(b"stats detail work\r\nquit\r\n").decode().splitlines()[:-1]
+    words = [line.split() for line in lines]
+    return {
+        name.removeprefix("queue_work_"): int(value)
+        for _, name, value in words
+        if value.isdigit()
+    }
+
+
 class ConsumerTests(TestCase):
     """A hundred consumers at a real server."""
 
@@ -41,9 +52,14 @@ class ConsumerTests(TestCase):
             custody = work.custody
             words = f"seed {seed}, round {number}: {custody.complaints[:20]}"
             self.assertEqual(custody.complaints, [], words)
-            [(pushed, taken)] = server.counts().values()
-            self.assertEqual(pushed, taken, words)
-            self.assertEqual(pushed, len(custody.closed | custody.unsure), words)
+            # What was closed is there no more, and nothing was closed twice.
+            figures = details(server)
+            pushed = figures["total_items"]
+            self.assertEqual(figures["taken"], pushed, words)
+            self.assertEqual(figures["deleted"] + work.rest, pushed, words)
+            # A message whose set was not answered may be given out, and then be lost.
+            most = len(custody.closed | custody.unsure)
+            self.assertTrue(len(custody.closed) <= pushed <= most, words)
             self.assertEqual(server.stop(), 0)
             report(
                 self.id(),
@@ -57,7 +73,7 @@ class ConsumerTests(TestCase):
         """Return what is complained of at a server that is broken so."""
         server = Server(os.path.abspath(self.mktemp()), *options, before=before)
         self.addCleanup(server.start().stop)
-        work = Work(server, Random(newSeed()))
+        work = Work(server, Random(newSeed()), patience=5)
         work.run(1000, 1)
         return " ".join(work.custody.complaints)
 
@@ -66,21 +82,21 @@ class ConsumerTests(TestCase):
         self.assertIn("has two readers", self.broken(SHARED))
 
     def test_forgetful(self) -> None:
-        """So is one that answers a close before it writes."""
+        """So is one that answers a close, or a set, before it writes."""
         told = self.broken(FORGETFUL, *LARGE_BUFFERS)
-        self.assertIn("came after it was closed", told)
+        self.assertRegex(told, "came after it was closed|is lost")
 
     def test_killed(self) -> None:
         """Each message is closed exactly once, whoever is killed with what."""
-        self.work(whole(6000, 50_000), 0)
+        self.work(whole(4000, 50_000), 0)
 
     def test_killedNotSynced(self) -> None:
         """So with --no-sync."""
-        self.work(whole(6000, 50_000), 0, "--no-sync")
+        self.work(whole(4000, 50_000), 0, "--no-sync")
 
     def test_serverKilled(self) -> None:
         """So with kill -9; only what was not answered may come again."""
-        self.work(whole(4000, 50_000), 3)
+        self.work(whole(3000, 50_000), 3)
 
 
 class CustodyTests(SynchronousTestCase):

@@ -9,11 +9,23 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.ledger import Ledger
 from memq.test.servers import PATIENCE
-from memq.test.workers import Command, DeleteOne, GetSome, Load, SetOne, Wire, exchange
+from memq.test.workers import (
+    Command,
+    DeleteOne,
+    GetSome,
+    Load,
+    OpenSome,
+    SetOne,
+    Wire,
+    exchange,
+)
 
 
 class WorkersTests(SynchronousTestCase):
     """Commands, and servers that answer this and that."""
+
+    #: That of the first message, and its line end.
+    body = b"q 0 0 ".ljust(60, b".") + b"\n\r\n"
 
     def setUp(self) -> None:
         """Begin with nothing."""
@@ -34,13 +46,37 @@ class WorkersTests(SynchronousTestCase):
 
     def test_messages(self) -> None:
         """Messages are set and got, and the ledger is content."""
-        body = b"q 0 0 ".ljust(60, b".") + b"\n\r\n"
+        body = self.body
         sent = self.answer(self.set(), b"STORED\r\n")
         self.assertEqual(sent, b"set q 0 0 61\r\n" + body)
         get = GetSome(self.ledger, [b"p", b"q", b"r"])
         sent = self.answer(get, b"VALUE q 0 61\r\n" + body + b"END\r\n")
         self.assertEqual(sent, b"get p q r\r\n")
         self.assertEqual((self.ledger.stored, self.ledger.given), (1, 1))
+        self.ledger.check({b"q": (1, 1)})
+        self.assertEqual(self.ledger.complaints, [])
+
+    def test_waits(self) -> None:
+        """A message that was waited for is got."""
+        self.answer(self.set(), b"STORED\r\n")
+        get = GetSome(self.ledger, [b"q"], options=b"/t=5")
+        value = b"VALUE q/t=5 0 61\r\n" + self.body + b"END\r\n"
+        self.assertEqual(self.answer(get, value), b"get q/t=5\r\n")
+        self.ledger.check({b"q": (1, 1)})
+        self.assertEqual(self.ledger.complaints, [])
+
+    def test_opens(self) -> None:
+        """What was opened is got once it is closed, and not if it goes back."""
+        value = b"VALUE q/open 0 61\r\n" + self.body + b"END\r\n"
+        self.answer(self.set(), b"STORED\r\n")
+        for end, taken in ((b"abort", 0), (b"close", 1)):
+            opened = OpenSome(self.ledger, b"q", 2, end)
+            sent = self.answer(opened, b"END\r\n" * 3)
+            self.assertEqual(
+                sent, b"get q/open\r\nget q/close/open\r\nget q/%b\r\n" % end
+            )
+            self.answer(OpenSome(self.ledger, b"q", 1, end), value + b"END\r\n")
+            self.assertEqual(self.ledger.given, taken)
         self.ledger.check({b"q": (1, 1)})
         self.assertEqual(self.ledger.complaints, [])
 

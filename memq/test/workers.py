@@ -101,30 +101,84 @@ class GetSome:
     """A get of one message of each of some queues, which all have another name."""
 
     def __init__(
-        self, ledger: Ledger, queues: Sequence[bytes], before: GetSome | None = None
+        self,
+        ledger: Ledger,
+        queues: Sequence[bytes],
+        before: GetSome | None = None,
+        options: bytes = b"",
     ) -> None:
         """Prepare it.
 
         :param before: one that the same client sends just before.
+        :param options: stand behind the name; then there is one.
         """
         self._ledger = ledger
         known = before.sent if before else {}
         self.sent: dict[bytes, Get] = {
             queue: ledger.get(queue, known.get(queue)) for queue in queues
         }
-        self.request = b"get %b\r\n" % b" ".join(queues)
+        self._options = options
+        self.request = b"get %b%b\r\n" % (b" ".join(queues), options)
 
     def read(self, wire: Wire) -> None:
         """Expect values, and END."""
         left = dict(self.sent)
         while (line := wire.line()).startswith(b"VALUE "):
-            _, queue, flags, size = line.split(b" ")
+            _, key, flags, size = line.split(b" ")
             body = wire.body(int(size))
+            queue = key.removesuffix(self._options)
             self._ledger.got(left.pop(queue), int(flags), body)
         if line != b"END":
             self._ledger.complain(f"a get was answered {line!r}")
         for get in left.values():
             self._ledger.gotNothing(get)
+
+
+class OpenSome:
+    """Open reads of one queue, one after the other, that are closed or given back."""
+
+    def __init__(self, ledger: Ledger, queue: bytes, count: int, end: bytes) -> None:
+        """Prepare it.
+
+        :param end: what becomes of the last one: ``close`` or ``abort``.
+        """
+        self._ledger = ledger
+        self._gets = [ledger.get(queue) for _ in range(count)]
+        for get in self._gets:
+            # Others get what is behind it meanwhile, and then it may go back.
+            ledger.cut(get)
+        self._end = end
+        options = [b"open", *[b"close/open"] * (count - 1), end]
+        self._keys = [b"%b/%b" % (queue, each) for each in options]
+        self.request = b"".join(b"get %b\r\n" % key for key in self._keys)
+
+    def read(self, wire: Wire) -> None:
+        """Expect a value and END from each but the last one, or only END.
+
+        What is open has not been got before its close is answered.
+        """
+        opened = None
+        last = len(self._gets)
+        for number, key in enumerate(self._keys):
+            found = _value(wire, key)
+            if opened is not None and (number < last or self._end == b"close"):
+                self._ledger.got(self._gets[number - 1], *opened)
+            elif number:
+                self._ledger.gotNothing(self._gets[number - 1])
+            opened = found
+
+
+def _value(wire: Wire, key: bytes) -> tuple[int, bytes] | None:
+    """Return the flags and the body that a get is answered, None without any."""
+    line = wire.line()
+    if line == b"END":
+        return None
+    value, found, flags, size = line.split(b" ")
+    assert (value, found) == (b"VALUE", key), line
+    body = wire.body(int(size))
+    end = wire.line()
+    assert end == b"END", end
+    return int(flags), body
 
 
 class DeleteOne:
