@@ -5,12 +5,12 @@ from __future__ import annotations
 from twisted.logger import capturedLogs, formatEvent
 
 from memq import chores as module
-from memq.catalog import USED
 from memq.chores import INTERVAL, NAMES, Chores
 from memq.errors import OutOfSpace, StoreFailed
 from memq.message import Message
 from memq.moving import LOOK_COST
 from memq.operations import MESSAGE_COST
+from memq.row import USED
 from memq.rules import READS, Rules
 from memq.test.ruledreaders import RuledTestCase, rules
 
