@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -336,6 +336,20 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual(dump(self.catalog), "b'old' id 1 next 2 2/1 head 0\nnext id 2")
 
     @settings(deadline=None)
+    @example(
+        [
+            [(push, b"old")] * 3,
+            [(openRead, b"old"), (openRead, b"old")],
+            [(abortRead, b"old"), (pop, b"old"), (push, b"a")],
+            [(openRead, b"a"), (countRead, b"old"), (push, b"old"), (openRead, b"old")],
+            [(openRead, b"old"), (abortRead, b"old"), (openRead, b"old")],
+            [(closeRead, b"old"), (abortRead, b"old"), (openRead, b"a")],
+            [(pop, b"a"), (closeRead, b"a"), (putBack, b"a"), (pop, b"a")],
+            [(push, b"b"), (openRead, b"b")],
+            [(countRead, b"b")],
+            [(pop, b"b"), (putBack, b"b")],
+        ]
+    )
     @given(
         some.lists(
             some.lists(
