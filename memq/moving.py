@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from memq.imemq import IQueueStore
     from memq.rule import Rule
 
-#: What one look may cost before it stops: on two stores it took 2 and 4 ms for small
-#: messages.
+#: What one look may cost before it stops: 100 messages of 10 bytes took 0.7 ms when
+#: they were dropped, and of 1000 bytes 3 ms when they moved.
 LOOK_COST = 100 * MESSAGE_COST
 
 
