@@ -595,7 +595,12 @@ class QueueProtocol(CommandReceiver):
             if done and not self.transport.disconnecting:
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
-        elif self.paused and self._getting is None and not self._isFull():
+        elif (
+            self.paused
+            and self._getting is None
+            and not self._isFull()
+            and not self.transport.disconnecting
+        ):
             self.resumeProducing()
 
     def send(self, data: bytes) -> None:

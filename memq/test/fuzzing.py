@@ -43,6 +43,8 @@ from memq.test.sessions import VERSION, GeneralPath
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.logger import LogEvent
+
     from memq.test.harness import Client
 
 #: A small server: bodies of up to three parts.
@@ -153,6 +155,8 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
             *(0, b"set q 0 0 140000", MANY * 4),
             *_gets(b"open", b"abort", b"close/open", b"peek", b"close"),
         ),
+        # It is gone before it is sent.
+        _lines(0, b"set q 0 0 140000", MANY * 4, b"get q/open", b"flush q", b"get q"),
         _lines(3, b"add q 0 0 1", b"1", _SET, _SET, b"add q 0 0 1", b"x"),
         _lines(0, b"set q/delay=9 0 0 1", b"x", b"set q/delay=x 0 0 1", b"x", _WAITS),
         _lines(
@@ -207,8 +211,17 @@ def protocol(data: bytes) -> None:
         answered = _converse(QueueProtocol, pieces, Transport(), isRuled)
         plainly = _converse(GeneralPath, [data], QuickTransport(), isRuled)
     assert answered == plainly, (answered, plainly)
-    errors = [event for event in events if event["log_level"] >= LogLevel.error]
+    errors = [
+        event
+        for event in events
+        if event["log_level"] >= LogLevel.error and not _isCut(event)
+    ]
     assert not errors, errors
+
+
+def _isCut(event: LogEvent) -> bool:
+    """Return whether an event tells of a message that was gone before it was sent."""
+    return "breaks off" in str(event.get("log_format"))
 
 
 def _converse(
@@ -228,8 +241,8 @@ def _converse(
     for piece in pieces:
         client.send(piece)
     answer = _answer(client)
-    checkReplies(answer)
     closed = client.isClosed
+    checkReplies(answer, closed)
     if not closed:
         checkInStep(client)
     client.leave()
@@ -257,8 +270,12 @@ def _talk(client: Client, data: bytes) -> bytes:
     return _answer(client)
 
 
-def checkReplies(answer: bytes) -> None:
-    """Assert that all that is answered are whole replies."""
+def checkReplies(answer: bytes, mayBeCut: bool = False) -> None:
+    """Assert that all that is answered are whole replies.
+
+    :param mayBeCut: whether the last one may end in the body of a message: that was
+        flushed, or taken, while it was sent.
+    """
     at = 0
     while at < len(answer):
         end = answer.find(b"\r\n", at)
@@ -269,6 +286,8 @@ def checkReplies(answer: bytes) -> None:
         at = end + 2
         if value:
             at += int(value[1]) + 2
+            if mayBeCut and at > len(answer):
+                return
             assert answer[at - 2 : at] == b"\r\n", answer[end:at]
 
 
