@@ -367,8 +367,9 @@ class Broker:
             store.commit()
             changed = logged > 0
             if changed:
-                ran = chain(operations, self._parking.reads)
-                gain = sum([operation.gain for operation in ran])
+                gain = sum([operation.gain for operation in operations])
+                for read in self._parking.reads:
+                    gain += read.gain
                 self.room.changed(gain, logged)
         except Exception as error:
             operations += self._parking.take()
@@ -390,11 +391,10 @@ class Broker:
             self._parking.park()
         if self._lines:
             self._parking.wakeFor([*operations, *stuck])
-        isTold = changed and self.durable and self._failure is None
-        # Without anything to be told, the next flush will do.
-        if not (isTold and operations):
+        if self._failure is not None or not changed or not self.durable:
             self._finish(operations)
-        else:
+        # Without anything to be told, the next flush will do.
+        elif operations:
             self._committed += operations
             self._flush()
 

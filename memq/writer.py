@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from memq import wire
 from memq.dialect import parseLimit
 from memq.errors import BadChunk, NotANumber, OutOfSpace, QueueError
+from memq.landing import Asked, reached
 from memq.operations import JOINED, Upload
-from memq.ruled import AddQueue, Asked, RuledPush, RuledPushLarge, reached
+from memq.ruled import AddQueue, RuledPush, RuledPushLarge
 
 if TYPE_CHECKING:
     from memq.dialect import Add

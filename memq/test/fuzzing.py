@@ -37,7 +37,7 @@ from memq.row import VERSION as VERSION_OF_ROWS
 from memq.rule import WRITES
 from memq.test.harness import Harness, QuickTransport, Transport
 from memq.test.model import MEMORY
-from memq.test.ruled import rules
+from memq.test.ruledreaders import rules
 from memq.test.sessions import VERSION, GeneralPath
 
 if TYPE_CHECKING:

@@ -7,19 +7,16 @@ import os
 from signal import SIGKILL, SIGTERM, Signals
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as some
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq import ruled
+from memq import landing
 from memq.errors import DamagedMessage, OutOfSpace, StoreError, StoreFailed
-from memq.memory import MemoryStore
+from memq.landing import Asked
 from memq.message import PART_SIZE
 from memq.operations import Upload
-from memq.plans import PLAIN, Plan
-from memq.ruled import RELATIVE, Asked, RuledPush, RuledPushLarge, expiry
-from memq.rules import WRITES, Rule, Rules, Table
+from memq.ruled import RuledPush, RuledPushLarge
+from memq.rules import WRITES, Rules, Table
 from memq.test.fakes import FakeStore
 from memq.test.harness import Harness
 from memq.test.servers import Server
@@ -310,7 +307,7 @@ class LimitTests(RuledTestCase):
 
     def test_comesDown(self) -> None:
         """One that drops its oldest comes down to its limit, a part with each set."""
-        self.patch(ruled, "DROP_COST", 3 * 1025)
+        self.patch(landing, "DROP_COST", 3 * 1025)
         self.begin()
         self.talk(put(b"q", b"x") * 10)
         self.harness.plans.replace(rules(q={"maxItems": 2, "dropOldest": True}))
@@ -554,27 +551,6 @@ class FullDiskTests(RuledTestCase):
         self.assertEqual(self.client.read(), b"SERVER_ERROR bad disk\r\n" * 2)
 
 
-class ExpiryTests(SynchronousTestCase):
-    """Memcached's rule."""
-
-    def test_rule(self) -> None:
-        """0 is never, up to 30 days are from now on, and more is a time of day."""
-        plan = Plan(Rule(honorExptime=True))
-        now = 1_700_000_000_500
-        for exptime, expected in (
-            (0, 0),
-            (-1, None),
-            (1, now + 1000),
-            (RELATIVE, now + RELATIVE * 1000),
-            (RELATIVE + 1, None),
-            (1_700_000_000, None),
-            (1_700_000_001, 1_700_000_001_000),
-            (9_999_999_999, 9_999_999_999_000),
-        ):
-            self.assertEqual(expiry(plan, exptime, now), expected, exptime)
-            self.assertEqual(expiry(PLAIN, exptime, now), 0)
-
-
 class DelayTests(RuledTestCase):
     """Sets with a delay."""
 
@@ -784,8 +760,7 @@ class ServerTests(SynchronousTestCase):
                 while answered.count(b"\n") < 200:
                     answered += client.recv(65536)
                 self.server.stop(SIGKILL)
-                while more := _received(client):
-                    answered += more
+                answered += _rest(client)
             self.server = self.start()
             counts = self.server.counts()
             self.assertEqual(len({counts[queue] for queue in queues}), 1)
@@ -797,116 +772,12 @@ class ServerTests(SynchronousTestCase):
         self.assertEqual(bodies[b"all"].count(b"VALUE"), total)
 
 
-def _received(client: socket) -> bytes:
-    """Return what comes, nothing at the end of the connection, however it ends."""
+def _rest(client: socket) -> bytes:
+    """Return all that comes until the end of a connection, however that ends."""
+    pieces: list[bytes] = []
     with contextlib.suppress(ConnectionResetError):
-        return client.recv(65536)
-    return b""
-
-
-class Model:
-    """What limits and fan-out come to, in a few lines."""
-
-    def __init__(self, queues: dict[bytes, Rule]) -> None:
-        self.rules = queues
-        self.queues: dict[bytes, list[bytes]] = {}
-        self.discarded = 0
-
-    def set(self, queue: bytes, body: bytes) -> bool:
-        """Append, if all agree."""
-        names = self.rules[queue].reaches or (queue,)
-        after = {name: self.put(name, body) for name in names}
-        if None in after.values():
-            return False
-        for name, bodies in after.items():
-            assert bodies is not None
-            self.discarded += len(self.queues.get(name, [])) + 1 - len(bodies)
-            self.queues[name] = bodies
-        return True
-
-    def put(self, queue: bytes, body: bytes) -> list[bytes] | None:
-        """Return what a queue would be with a message more, None if it refuses."""
-        rule = self.rules[queue]
-        bodies = [*self.queues.get(queue, []), body]
-
-        def isTooMuch() -> bool:
-            size = sum(map(len, bodies))
-            items = bool(rule.maxItems) and len(bodies) > rule.maxItems
-            return items or (bool(rule.maxBytes) and size > rule.maxBytes)
-
-        while rule.dropOldest and len(bodies) > 1 and isTooMuch():
-            del bodies[0]
-        return None if isTooMuch() else bodies
-
-    def get(self, queue: bytes) -> bytes | None:
-        """Take the oldest."""
-        bodies = self.queues.get(queue)
-        return bodies.pop(0) if bodies else None
-
-
-NAMES = (b"a", b"b", b"c", b"d")
-
-
-def _rule(number: int) -> Any:
-    """Return a strategy for the rules of a queue, which hands on to later ones."""
-    later = some.lists(some.sampled_from(NAMES[number + 1 :] or [b"d"]), max_size=2)
-    return some.fixed_dictionaries(
-        {
-            "maxItems": some.integers(0, 3),
-            "maxBytes": some.integers(0, 6),
-            "dropOldest": some.booleans(),
-            "fanout": some.just(()) if number == 3 else later.map(tuple),
-            "fanoutOnly": some.booleans(),
-        }
-    )
-
-
-class ModelTests(SteppedTestCase):
-    """Limits and fan-out against the model."""
-
-    @settings(
-        deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
-    )
-    @given(
-        some.tuples(*map(_rule, range(4))),
-        some.lists(
-            some.tuples(some.sampled_from(NAMES), some.integers(0, 7) | some.none()),
-            max_size=30,
-        ),
-        some.integers(1, 9),
-    )
-    def test_same(
-        self,
-        drawn: tuple[dict[str, Any], ...],
-        commands: list[tuple[bytes, int | None]],
-        together: int,
-    ) -> None:
-        """Whatever the rules are, sets and gets do what the model does."""
-        made = rules(**dict(zip("abcd", drawn, strict=True)))
-        model = Model({name: made.of(name) or Rule() for name in NAMES})
-        harness = Harness(store=MemoryStore(lambda: 0.0), rules=made)
-        client = harness.connect()
-        sent, expected = [], []
-        for number, (queue, size) in enumerate(commands):
-            if size is None:
-                sent.append(b"get %b\r\n" % queue)
-                found = model.get(queue)
-                expected.append((b"" if found is None else value(queue, found)) + END)
-            else:
-                body = (b"%d-------" % number)[:size]
-                sent.append(put(queue, body))
-                expected.append(STORED if model.set(queue, body) else NOT_STORED)
-        answered = b""
-        for first in range(0, len(sent), together):
-            answered += client.talk(b"".join(sent[first : first + together]))
-        self.assertEqual(answered, b"".join(expected))
-        details = list(harness.store.details())
-        for name in NAMES:
-            bodies = model.queues.get(name, [])
-            self.assertEqual(
-                harness.store.kept(name)[:2], (len(bodies), sum(map(len, bodies)))
-            )
-        self.assertEqual(sum(each.discarded for each in details), model.discarded)
+        pieces.extend(iter(lambda: client.recv(65536), b""))
+    return b"".join(pieces)
 
 
 class OperationTests(SteppedTestCase):

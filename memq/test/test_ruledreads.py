@@ -10,7 +10,7 @@ from memq.operations import MESSAGE_COST
 from memq.pausing import Pause, Resume
 from memq.returning import AGAIN
 from memq.rules import READS, WRITES, Rules
-from memq.test.ruled import RuledTestCase, rules
+from memq.test.ruledreaders import RuledTestCase, rules
 
 if TYPE_CHECKING:
     from memq.test.readers import Reader
@@ -552,8 +552,11 @@ class PauseTests(RuledTestCase):
 
     def test_unknown(self) -> None:
         """A pause makes a queue, a resume does not."""
+        self.one.take(9.0, b"r")
+        self.settle()
         self.resume(b"r")
         self.assertEqual(self.asker.told[1:], ["False"])
+        self.assertEqual(self.broker.waiters(b"r"), 1)
         self.asker.submit(Pause(self.asker.session, b"r", READS))
         self.settle()
         self.assertEqual(self.store.dump(), "q 1/0: a\nr 0/0:")
