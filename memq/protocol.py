@@ -208,6 +208,15 @@ class QueueProtocol(CommandReceiver):
         """Whether something is still to be answered."""
         return bool(self._replies) or self._sending is not None
 
+    @property
+    def hasLeft(self) -> bool:
+        """Whether the client has ended the connection, though it is not read from.
+
+        Only some transports know that.
+        """
+        look = getattr(self.transport, "hasLeft", None)
+        return look is not None and bool(look())
+
     def holds(self, queue: bytes) -> bool:
         """Return whether a message that was taken from a queue may go back to it."""
         sending = self._sending
@@ -586,7 +595,12 @@ class QueueProtocol(CommandReceiver):
             if done and not self.transport.disconnecting:
                 self.transport.unregisterProducer()
                 self.transport.loseConnection()
-        elif self.paused and self._getting is None and not self._isFull():
+        elif (
+            self.paused
+            and self._getting is None
+            and not self._isFull()
+            and not self.transport.disconnecting
+        ):
             self.resumeProducing()
 
     def send(self, data: bytes) -> None:

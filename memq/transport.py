@@ -11,6 +11,7 @@ wins another 20 %.
 
 from __future__ import annotations
 
+from select import POLLRDHUP, poll
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import tcp, unix
@@ -34,6 +35,12 @@ class _SendsAtOnce(tcp.Connection):
     #: Whether the reactor was asked to say when more can be sent.
     _registered = False
     _aborted = False
+
+    def hasLeft(self) -> bool:
+        """Return whether the other end sends no more, whatever is still to be read."""
+        looking = poll()
+        looking.register(self.socket, POLLRDHUP)
+        return bool(looking.poll(0))
 
     def write(self, data: bytes) -> None:
         """Send data, or what the kernel takes of it; the rest is buffered."""

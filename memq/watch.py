@@ -10,6 +10,8 @@ since when that was not so is known to a second here, and that is enough.
   byte now and then would hold the room for ever.
 - A client that does not read is cut off after as long, but only when so much is held
   that nobody gets more than the least.
+- A client that waits for a message, and has sent too much behind to be read from,
+  may be gone unnoticed.  Then its wait is over.
 - With --idle-timeout, a connection closes when its client was silent for so long, and
   is owed nothing, or does not read what it is owed.
 
@@ -113,7 +115,12 @@ class Watch:
         mayBeSilent = self._idleTimeout == float("inf")
         for connection in list(self._factory.connections):
             # Most of very many connections are silent, and may be.
-            if mayBeSilent and connection.command is None and not _isStuck(connection):
+            if (
+                mayBeSilent
+                and connection.command is None
+                and not connection.paused
+                and not _isStuck(connection)
+            ):
                 continue
             patience = before.get(connection)
             if patience is None:
@@ -129,6 +136,9 @@ class Watch:
         if connection.paused and not stuck:
             # It is the server that lets the client wait.
             patience.since = patience.progress = now
+            session = connection.session
+            if session.parked is not None and connection.hasLeft:
+                session.hurry()
             return
         if connection.heard:
             connection.heard = False

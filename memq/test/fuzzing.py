@@ -43,6 +43,8 @@ from memq.test.sessions import VERSION, GeneralPath
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.logger import LogEvent
+
     from memq.test.harness import Client
 
 #: A small server: bodies of up to three parts.
@@ -65,8 +67,6 @@ _VALUE = re.compile(rb"VALUE [^\x00-\x20\x7f]{1,250} \d{1,10} (\d{1,6})( \d+)?")
 _FIGURE = re.compile(
     rb"STAT (turns|flushes|waiting|threads|rusage_\w+|bytes_\w+|\w+_hits) [^\r\n]*"
 )
-#: Seconds of the longest wait.
-_WAIT = 3600.0
 #: Set in the first byte of an input when queues have rules.
 _RULED = 128
 #: Rules of all kinds; those of q are what a fuzzer is likely to find.
@@ -146,7 +146,7 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         b"\5set q 0 0 1\r\nx\r\nset q 0 0 1\r\ny\r\nget q\r\nget q\r\nget q",
         _lines(0, b"set q 0 0 2", b"hi", *_gets(b"open", b"open", b"close/open")),
         _lines(2, _SET, *_gets(b"open", b"abort", b"t=9/open"), b"quit"),
-        _lines(0, b"get q/t=3600000", _SET, *_gets(b"peek", b"t=5/close/open")),
+        _lines(0, b"get q/t=60000", _SET, *_gets(b"peek", b"t=5/close/open")),
         _lines(0, b"get q/open r", *_gets(b"t=x", b"open/open", b"", b"peek/abort")),
         _lines(
             1, b"get q/t=9/peek", _SET, b"get q/open/t=1", b"flush q", b"get q/close"
@@ -155,6 +155,8 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
             *(0, b"set q 0 0 140000", MANY * 4),
             *_gets(b"open", b"abort", b"close/open", b"peek", b"close"),
         ),
+        # It is gone before it is sent.
+        _lines(0, b"set q 0 0 140000", MANY * 4, b"get q/open", b"flush q", b"get q"),
         _lines(3, b"add q 0 0 1", b"1", _SET, _SET, b"add q 0 0 1", b"x"),
         _lines(0, b"set q/delay=9 0 0 1", b"x", b"set q/delay=x 0 0 1", b"x", _WAITS),
         _lines(
@@ -164,7 +166,7 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         _lines(0, _SET, b"stats detail", b"stats detail q*", b"dump_stats"),
         _lines(_RULED, b"set f 0 5 1", b"x", b"get f/open", b"get s/t=1", b"get r"),
         _lines(_RULED + 2, _SET, *_gets(b"open", b"abort") * 2, b"get dead", b"get q"),
-        _lines(_RULED, _SET, b"get none/t=3600000", b"get none/t=3600000", b"get old"),
+        _lines(_RULED, _SET, b"get none/t=60000", b"get none/t=60000", b"get old"),
         _lines(
             *(_RULED, b"set f 0 0 70000", MANY * 2, b"get q", b"get s"),
             *(b"set p 0 0 1", b"x", b"set s 0 -1 1", b"x"),
@@ -209,8 +211,17 @@ def protocol(data: bytes) -> None:
         answered = _converse(QueueProtocol, pieces, Transport(), isRuled)
         plainly = _converse(GeneralPath, [data], QuickTransport(), isRuled)
     assert answered == plainly, (answered, plainly)
-    errors = [event for event in events if event["log_level"] >= LogLevel.error]
+    errors = [
+        event
+        for event in events
+        if event["log_level"] >= LogLevel.error and not _isCut(event)
+    ]
     assert not errors, errors
+
+
+def _isCut(event: LogEvent) -> bool:
+    """Return whether an event tells of a message that was gone before it was sent."""
+    return "breaks off" in str(event.get("log_format"))
 
 
 def _converse(
@@ -230,8 +241,8 @@ def _converse(
     for piece in pieces:
         client.send(piece)
     answer = _answer(client)
-    checkReplies(answer)
     closed = client.isClosed
+    checkReplies(answer, closed)
     if not closed:
         checkInStep(client)
     client.leave()
@@ -243,9 +254,12 @@ def _answer(client: Client) -> bytes:
     """Let everything happen, and time pass as long as the client waits for it."""
     harness = client._harness
     harness.settle()
+    reactor = harness.reactor
     while client.protocol.session.parked is not None:
-        harness.timeOfDay += _WAIT
-        harness.reactor.advance(_WAIT)
+        # Not beyond what happens next: something else may be due before the wait ends.
+        passing = min(call.getTime() for call in reactor.calls) - reactor.seconds()
+        harness.timeOfDay += passing
+        reactor.advance(passing)
         harness.settle()
     return client.read()
 
@@ -256,8 +270,12 @@ def _talk(client: Client, data: bytes) -> bytes:
     return _answer(client)
 
 
-def checkReplies(answer: bytes) -> None:
-    """Assert that all that is answered are whole replies."""
+def checkReplies(answer: bytes, mayBeCut: bool = False) -> None:
+    """Assert that all that is answered are whole replies.
+
+    :param mayBeCut: whether the last one may end in the body of a message: that was
+        flushed, or taken, while it was sent.
+    """
     at = 0
     while at < len(answer):
         end = answer.find(b"\r\n", at)
@@ -268,6 +286,8 @@ def checkReplies(answer: bytes) -> None:
         at = end + 2
         if value:
             at += int(value[1]) + 2
+            if mayBeCut and at > len(answer):
+                return
             assert answer[at - 2 : at] == b"\r\n", answer[end:at]
 
 

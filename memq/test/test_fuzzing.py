@@ -46,6 +46,7 @@ class FuzzingTests(SteppedTestCase):
             b"SERVER_ERROR Traceback (most recent call last):\r\n",
         ):
             self.assertRaises(AssertionError, checkReplies, broken)
+        checkReplies(b"END\r\nVALUE q 0 200\r\nhi", mayBeCut=True)
 
     def test_outOfStep(self) -> None:
         """A server that takes a byte too much is noticed."""

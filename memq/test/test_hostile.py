@@ -9,6 +9,7 @@ import shutil
 import socket
 import tempfile
 from time import monotonic
+from typing import NamedTuple
 
 from twisted.trial.unittest import TestCase
 
@@ -223,6 +224,33 @@ class ReaderTests(HostileTestCase):
         reply = server.talk(b"stats queue\r\nquit\r\n")
         self.assertIn(b"STAT q 150/0\r\n", reply)
 
+    def test_openNotRead(self) -> None:
+        """So with messages that are opened, of which each holds one as it is sent."""
+        server = self.startLocal("--max-buffered", "8M")
+        bodies = [b"q", b"large"]
+        self.fill(server, b"q", BODY, 300)
+        self.fill(server, b"large", MEGABYTE, 100)
+        with staged(self, server) as scene:
+            opening = b"get q/open\r\nget large/open\r\n"
+            scene.crowd(100, self.path).send(opening + b"get q/close/open\r\n" * 10)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 100 * 2 * 65536 + 8 * MEGABYTE)
+        # What nobody closed went back.
+        for queue, most in zip(bodies, (300, 100), strict=True):
+            pushed, taken = server.counts()[queue]
+            self.assertEqual(pushed, most)
+            self.assertEqual(len(bodiesOf(server, queue)), most - taken)
+
+    def test_monitorNotRead(self) -> None:
+        """So with monitors, which open no more than is read."""
+        server = self.startLocal("--max-buffered", "8M")
+        self.fill(server, b"q", BODY, 1500)
+        with staged(self, server) as scene:
+            scene.crowd(50, self.path).send(b"monitor q 3600\r\n")
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+        self.assertEqual(len(bodiesOf(server, b"q")), 1500)
+
     def test_namesNotRead(self) -> None:
         """A get of 20,000 names costs no more than the line that names them."""
         server = self.startLocal("--max-buffered", "8M")
@@ -289,6 +317,51 @@ class FloodTests(HostileTestCase):
             self.assertLess(scene.growth(), count * 32 * 1024)
 
 
+class WaitTests(HostileTestCase):
+    """Clients that wait for what does not come."""
+
+    def test_gone(self) -> None:
+        """1000 that wait and leave, suddenly or not, take nothing that comes later."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            for _ in range(3):
+                crowd = scene.crowd(1000)
+                crowd.send(b"get q/t=3600000/open\r\nget q/t=3600000\r\n")
+                scene.othersAreServed()
+                for client in crowd.sockets[::2]:
+                    client.close()
+                crowd.close()
+            self.assertEqual(scene.ask(b"get q/peek\r\n"), b"END\r\n")
+            self.fill(server, b"q", 5, 10)
+            self.assertEqual(len(bodiesOf(server, b"q")), 10)
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+
+    def test_muchBehind(self) -> None:
+        """What is sent behind a wait is bounded, and goes with its client.
+
+        They are not read from when they leave, and that is noticed all the same.
+        """
+        server = self.start("--no-sync", "--max-buffered", "8M")
+        behind = b"set r 0 0 %d\r\n%b\r\n" % (BODY, b"x" * BODY)
+        with staged(self, server) as scene:
+            crowd = scene.crowd(50)
+            crowd.send(b"get q/t=3600000\r\n" + behind * 20)
+            other = scene.crowd(50)
+            other.send(b"monitor q 3600\r\n" + b"get q/peek\r\n" * 10_000)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 32 * MEGABYTE)
+
+    def test_flood(self) -> None:
+        """10,000 waits of a millisecond, one behind another, harm nobody."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            crowd = scene.crowd(20)
+            crowd.send(b"get q/t=1\r\n" * 10_000)
+            scene.othersAreServed()
+            crowd.close()
+            self.assertLess(scene.growth(), 64 * MEGABYTE)
+
+
 class DescriptorTests(HostileTestCase):
     """More clients than the process may have files."""
 
@@ -326,33 +399,68 @@ class DescriptorTests(HostileTestCase):
         self.assertLess(len(server.log), 20, server.log)
 
 
-#: What is sent to a queue that nobody else uses, and what each command leaves there.
-SESSION = (
-    (b"set NAME 0 0 3\r\none\r\n", b"STORED\r\n"),
-    (b"set NAME 7 0 3 noreply\r\ntwo\r\n", b""),
-    (b"replace NAME 0 0 3\r\nbad\r\n", b"ERROR\r\n"),
-    (b"get NAME\r\n", b"VALUE NAME 0 3\r\none\r\nEND\r\n"),
-    (b"set NAME 0 0 0\r\n\r\n", b"STORED\r\n"),
-    (b"gets NAME\r\n", b"VALUE NAME 7 3 1\r\ntwo\r\nEND\r\n"),
-    (b"delete NAME\r\n", b"DELETED\r\n"),
-    (b"set NAME 0 0 5\r\nthree\r\n", b"STORED\r\n"),
-    (b"quit\r\n", b""),
+class Session(NamedTuple):
+    """What is sent to a queue that nobody else uses.
+
+    :ivar steps: the commands, what each is answered, and then how many messages have
+        come, and how many of those have gone for certain.
+    :ivar bodies: all bodies of it.
+    :ivar isOpen: whether its messages are only gone when they are closed.
+    """
+
+    bodies: list[bytes]
+    steps: tuple[tuple[bytes, bytes, int, int], ...]
+    isOpen: bool = False
+
+
+PLAIN = Session(
+    [b"one", b"two", b"", b"three"],
+    (
+        (b"set NAME 0 0 3\r\none\r\n", b"STORED\r\n", 1, 0),
+        (b"set NAME 7 0 3 noreply\r\ntwo\r\n", b"", 2, 0),
+        (b"replace NAME 0 0 3\r\nbad\r\n", b"ERROR\r\n", 2, 0),
+        (b"get NAME\r\n", b"VALUE NAME 0 3\r\none\r\nEND\r\n", 2, 0),
+        (b"set NAME 0 0 0\r\n\r\n", b"STORED\r\n", 3, 0),
+        (b"gets NAME\r\n", b"VALUE NAME 7 3 1\r\ntwo\r\nEND\r\n", 3, 0),
+        (b"delete NAME\r\n", b"DELETED\r\n", 3, 3),
+        (b"set NAME 0 0 5\r\nthree\r\n", b"STORED\r\n", 4, 3),
+        (b"quit\r\n", b"", 4, 3),
+    ),
 )
-#: All bodies of it; and after so many of its commands, how many came, and how many of
-#: those have gone for certain.
-BODIES = [b"one", b"two", b"", b"three"]
-COME = (0, 1, 2, 2, 2, 3, 3, 3, 4, 4)
-GONE = (0, 0, 0, 0, 0, 0, 0, 3, 3, 3)
+OPEN = Session(
+    [b"one", b"two", b"three"],
+    (
+        (b"set NAME 0 0 3\r\none\r\n", b"STORED\r\n", 1, 0),
+        (b"get NAME/open\r\n", b"VALUE NAME/open 0 3\r\none\r\nEND\r\n", 1, 0),
+        (b"set NAME 0 0 3 noreply\r\ntwo\r\n", b"", 2, 0),
+        (
+            b"gets NAME/close/open\r\n",
+            b"VALUE NAME/close/open 0 3 1\r\ntwo\r\nEND\r\n",
+            *(2, 1),
+        ),
+        (b"get NAME/t=0\r\n", b"END\r\n", 2, 1),
+        (b"get NAME/abort\r\n", b"END\r\n", 2, 1),
+        (b"get NAME/peek\r\n", b"VALUE NAME/peek 0 3\r\ntwo\r\nEND\r\n", 2, 1),
+        (b"monitor NAME 0\r\n", b"VALUE NAME 0 3\r\ntwo\r\nEND\r\n", 2, 1),
+        (b"confirm NAME 2\r\n", b"END\r\n", 2, 2),
+        (b"set NAME 0 0 5\r\nthree\r\n", b"STORED\r\n", 3, 2),
+        (b"monitor NAME 1 1\r\n", b"VALUE NAME 0 5\r\nthree\r\nEND\r\n", 3, 2),
+        (b"flush NAME\r\n", b"END\r\n", 3, 3),
+        (b"get NAME/close\r\n", b"END\r\n", 3, 3),
+        (b"quit\r\n", b"", 3, 3),
+    ),
+    isOpen=True,
+)
 
 
 class CutTests(HostileTestCase):
     """Connections that end where they like."""
 
-    def cutAtEveryByte(self, *options: str) -> None:
-        """Send each prefix of the session, and see what it left."""
+    def cutAtEveryByte(self, session: Session, *options: str) -> None:
+        """Send each prefix of a session, and see what it left."""
         server = self.start(*options)
-        whole = b"".join(sent for sent, _ in SESSION)
-        ends = list(itertools.accumulate(len(sent) for sent, _ in SESSION))
+        whole = b"".join(sent for sent, *_ in session.steps)
+        ends = list(itertools.accumulate(len(sent) for sent, *_ in session.steps))
         with staged(self, server) as scene:
             for cut in range(len(whole) + 1):
                 name = b"%04d" % cut
@@ -362,23 +470,32 @@ class CutTests(HostileTestCase):
                     told = readAll(client)
                 # What was taken for it, and not sent, is back when nothing waits.
                 scene.waitFor(lambda: scene.figures()[b"waiting"] == b"0")
-                done = sum(end <= cut for end in ends)
-                replies = b"".join(each for _, each in SESSION[:done])
+                done = session.steps[: sum(end <= cut for end in ends)]
+                replies = b"".join(reply for _, reply, *_ in done)
                 self.assertTrue(replies.replace(b"NAME", name).startswith(told), told)
-                # Who left before a message could be sent has not taken it.
-                gone = max(GONE[done], told.count(b"VALUE"))
-                self.assertEqual(
-                    bodiesOf(server, name), BODIES[gone : COME[done]], (cut, told)
-                )
+                come, gone = done[-1][2:] if done else (0, 0)
+                if not session.isOpen:
+                    # Who left before a message could be sent has not taken it.
+                    gone = max(gone, told.count(b"VALUE"))
+                left = session.bodies[gone:come]
+                self.assertEqual(bodiesOf(server, name), left, (cut, told))
             scene.othersAreServed()
 
     def test_atEveryByte(self) -> None:
         """However much came of a session, exactly its whole commands were done."""
-        self.cutAtEveryByte("--no-sync")
+        self.cutAtEveryByte(PLAIN, "--no-sync")
 
     def test_atEveryByteSynced(self) -> None:
         """So when replies wait for the disk, and clients do not wait for them."""
-        self.cutAtEveryByte()
+        self.cutAtEveryByte(PLAIN)
+
+    def test_atEveryByteOpen(self) -> None:
+        """So with open reads: what was not closed is back in its place."""
+        self.cutAtEveryByte(OPEN, "--no-sync")
+
+    def test_atEveryByteOpenSynced(self) -> None:
+        """So when the answers of those wait for the disk."""
+        self.cutAtEveryByte(OPEN)
 
     def test_withinLargeBody(self) -> None:
         """A large body that is cut anywhere, gently or not, leaves nothing."""
@@ -462,6 +579,8 @@ class RoundTests(HostileTestCase):
         lines.send(b"x" * 65_536)
         readers = scene.crowd(20)
         readers.send(b"get large\r\n" + b"get q\r\n" * 20)
+        opening = scene.crowd(50)
+        opening.send(b"get q/open\r\nget q/t=3600000\r\nmonitor large 3600 2\r\n")
         floods = scene.crowd(5)
         floods.send(b"set s 0 0 1\r\nx\r\nget s\r\n" * 2000)
         scene.othersAreServed(lambda: large.dribble(b"x", 1))
@@ -470,6 +589,7 @@ class RoundTests(HostileTestCase):
             self.assertEqual(reply, TIMED_OUT)
         lines.close()
         readers.close()
+        opening.close()
         floods.close()
         scene.waitFor(lambda: scene.figures()[b"bytes_buffered"] == b"0")
         for queue in (b"q", b"large", b"s"):

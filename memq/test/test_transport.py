@@ -139,6 +139,13 @@ class EagerTests(SteppedTestCase):
         self.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.client.close()
 
+    def test_hasLeft(self) -> None:
+        """It can tell that the other end sends no more, before all is read."""
+        self.client.sendall(b"unread")
+        self.assertFalse(self.transport.hasLeft())
+        self.client.shutdown(socket.SHUT_WR)
+        self.assertTrue(self.transport.hasLeft())
+
     def test_atOnce(self) -> None:
         """What is written is sent before write returns, and nothing is registered."""
         for data in (b"hello", b"world"):

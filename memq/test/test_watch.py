@@ -162,6 +162,23 @@ class ReaderTests(WatchTestCase):
         self.assertEqual(self.harness.broker.budget.reserved, 0)
 
 
+class WaitTests(WatchTestCase):
+    """Clients that wait for a message and are not read from."""
+
+    def test_gone(self) -> None:
+        """One that is gone waits no longer; what it sent is carried out."""
+        client = self.begin(Budget(LEAST_LIMIT))
+        client.send(b"get q/t=3600000\r\n" + b"version\r\n" * 10_000)
+        self.passTime(2)
+        self.assertTrue(client.isPaused)
+        client.transport.hasLeft = lambda: False
+        self.passTime(100)
+        self.assertEqual(client.read(), b"")
+        client.transport.hasLeft = lambda: True
+        self.passTime(1)
+        self.assertEqual(client.read(), b"END\r\n" + VERSION * 10_000)
+
+
 class IdleTests(WatchTestCase):
     """--idle-timeout."""
 
