@@ -156,6 +156,7 @@ class BDBStore:
         settings: StoreSettings,
         say: Callable[[str], None] = lambda line: None,
         salvage: Salvage | None = None,
+        seconds: Callable[[], float] = time,
     ) -> None:
         """Remember where and how; :meth:`open` does the work.
 
@@ -163,8 +164,10 @@ class BDBStore:
             releases it after :meth:`close`.
         :param say: is told, in a line, what a person should know of a start.
         :param salvage: what to do with a damaged home; None to refuse it.
+        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
         self._home = home
+        self._seconds = seconds
         self._say = say
         self._environment = Environment(home, settings, say)
         self._leastFile = settings.leastFile
@@ -251,7 +254,7 @@ class BDBStore:
         old = [name for name, queue in queues.items() if not queue.lastUsed]
         countUncounted(self._messages, queues.values(), self._say)
         for name in old:
-            queues[name].use(int(time()))
+            queues[name].use(int(self._seconds()))
         if not self._home.isNew and self._home.format < FORMAT:
             self._home.writeVersion()
         # Without room for that, they are counted again at the next start.
@@ -346,7 +349,7 @@ class BDBStore:
 
     def begin(self) -> None:
         """Begin a transaction."""
-        self._now = int(time() * 1000)
+        self._now = int(self._seconds() * 1000)
         self._transaction = self._environment.begin()
 
     def commit(self) -> None:

@@ -129,6 +129,9 @@ class QueueProtocol(CommandReceiver):
         self.session = factory.broker.session(self.deliver, self._count)
         self._budget = factory.broker.budget
         self._plans = factory.broker.plans
+        #: Whether a read of this client was ever to wait: other rules may hold by the
+        #: time that something behind it runs.
+        self._hasWaited = False
         #: The last pause that was asked for.
         self._pausing: Operation | None = None
         self._statistics = factory.statistics
@@ -266,7 +269,7 @@ class QueueProtocol(CommandReceiver):
             self.refuse(BadChunk(), command.noreply)
             return
         queue, flags, size, noreply, _, delay = command
-        if delay or self._plans.isActive:
+        if delay or self._plans.isActive or self._hasWaited:
             Writer(self).set(command, body)
             return
         pushes = self.pushes
@@ -301,7 +304,7 @@ class QueueProtocol(CommandReceiver):
 
     def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
-        isPlain = not self._plans.isActive
+        isPlain = not (self._plans.isActive or self._hasWaited)
         self._upload = Upload() if isPlain else Writer(self).begin(command)
 
     def addPart(self, data: bytes) -> None:
@@ -319,7 +322,7 @@ class QueueProtocol(CommandReceiver):
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
             return
-        if command.delay or self._plans.isActive:
+        if command.delay or self._plans.isActive or self._hasWaited:
             Writer(self).setInParts(command, self._upload)
             return
         operation = self.session.pushLarge(command.queue, command.flags, self._upload)
@@ -394,7 +397,8 @@ class QueueProtocol(CommandReceiver):
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
-        if self._plans.isActive and len(queues) == 1 and self._isRuled(queues[0]):
+        isPlain = not (self._plans.isActive or self._hasWaited)
+        if not isPlain and len(queues) == 1 and self._isRuled(queues[0]):
             self._read(dialect.plain(queues[0], command.withSequence))
             return
         self._statistics.getCommands += len(queues)
@@ -433,14 +437,14 @@ class QueueProtocol(CommandReceiver):
     def _isRuled(self, queue: bytes) -> bool:
         """Return whether a get may have to look at what holds for a queue."""
         pausing = self._pausing
-        if pausing is not None and not pausing.done:
+        if self._hasWaited or (pausing is not None and not pausing.done):
             # It may be this queue that is paused by the time that the get runs.
             return True
-        return self._plans.of(queue) is not None
+        return self._plans.isActive and self._plans.of(queue) is not None
 
     def _askOne(self, queue: bytes) -> Operation:
         """Ask for a message, as one of several."""
-        if self._plans.isActive and self._isRuled(queue):
+        if self._isRuled(queue):
             take = Take(self.session, queue)
             self.session.submit(take)
             return take
@@ -469,6 +473,7 @@ class QueueProtocol(CommandReceiver):
         self.expect(operation, self._renderFlush)
 
     def _read(self, command: dialect.Read) -> None:
+        self._hasWaited |= bool(command.wait)
         Reader(self, command).run()
 
     def _pause(self, command: dialect.Pause) -> None:
@@ -522,6 +527,7 @@ class QueueProtocol(CommandReceiver):
         self.expect(operation, self._renderTold)
 
     def _monitor(self, command: dialect.Monitor) -> None:
+        self._hasWaited |= command.seconds > 0
         Monitor(self, command)
 
     def _confirm(self, command: dialect.Confirm) -> None:

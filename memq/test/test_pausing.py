@@ -202,6 +202,43 @@ class OrderTests(ProtocolTestCase):
         self.assertEqual(len(self.client.protocol.session.inbox), 5)
 
 
+class BehindTests(ProtocolTestCase):
+    """Plain commands behind a read that waits, on a server that has no rules so far."""
+
+    options: ClassVar[dict[str, Any]] = {"maxBody": 1 << 20}
+
+    def setUp(self) -> None:
+        """Have a message in each of two queues, and another client."""
+        super().setUp()
+        self.client.talk(put(b"q", b"a") + put(b"r", b"b"))
+        self.other = self.harness.connect()
+
+    def test_paused(self) -> None:
+        """What is paused meanwhile is paused for them, gets and sets of any kind."""
+        self.check(b"get w/t=9000\r\n")
+
+    def test_monitor(self) -> None:
+        """So it is behind a monitor."""
+        self.check(b"monitor w 9 1\r\n")
+
+    def check(self, first: bytes) -> None:
+        """Find that they look at the rules when they are carried out."""
+        sets = put(b"q", b"c") + put(b"q", LARGE)
+        self.client.talk(first + b"get q\r\nget q r\r\n" + sets)
+        self.other.talk(b"pause q\r\npause r reads\r\n" + put(b"w", b"x"))
+        told = self.client.talk(b"")
+        self.assertEqual(told[-39:], b"END\r\n" * 3 + b"NOT_STORED\r\n" * 2)
+        self.assertIn("q 1/0: a\nr 1/0: b\n", self.harness.store.dump())
+
+    def test_plain(self) -> None:
+        """Where nothing is special meanwhile, they are carried out as ever."""
+        sets = put(b"q", b"c") + put(b"q", LARGE)
+        self.client.talk(b"get w/t=9000\r\nget q\r\n" + sets)
+        self.other.talk(put(b"w", b"x"))
+        expected = value(b"w/t=9000", b"x") + END + value(b"q", b"a") + END
+        self.assertEqual(self.client.talk(b""), expected + b"STORED\r\n" * 2)
+
+
 class RuledGetTests(ProtocolTestCase):
     """Plain gets of a queue with rules."""
 
