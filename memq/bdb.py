@@ -55,7 +55,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from zope.interface import implementer
 
 from memq.binding import ERRORS, db
-from memq.catalog import Catalog
+from memq.catalogued import Catalogued
 from memq.delays import Delays, lastAt
 from memq.delaytable import firstDelayed, moveRipe, putDelayed
 from memq.environment import Environment
@@ -69,7 +69,7 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.home import FORMAT
-from memq.imemq import IQueueStore, Kept, QueueCount, QueueDetail
+from memq.imemq import IQueueStore, QueueDetail
 from memq.keys import DAMAGED as _DAMAGED
 from memq.keys import ID as _ID
 from memq.keys import KEY as _KEY
@@ -99,7 +99,7 @@ from memq.row import DamagedRow, Queue, unpackQueue
 from memq.upgrade import countUncounted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from memq.binding import StoreSettings
     from memq.home import Home
@@ -147,7 +147,7 @@ class Salvage(Protocol):
 
 
 @implementer(IQueueStore)
-class BDBStore:
+class BDBStore(Catalogued):
     """Keep all queues in one Berkeley DB environment."""
 
     def __init__(
@@ -164,12 +164,12 @@ class BDBStore:
         :param say: is told, in a line, what a person should know of a start.
         :param salvage: what to do with a damaged home; None to refuse it.
         """
+        super().__init__()
         self._home = home
         self._say = say
         self._environment = Environment(home, settings, say)
         self._leastFile = settings.leastFile
         self._salvage = salvage
-        self._catalog = Catalog()
         self._delays = Delays(self._catalog)
         #: What keys begin with that are to be removed, in order.
         self._deleted: dict[bytes, None] = {}
@@ -771,10 +771,6 @@ class BDBStore:
         entry.change(returns=entry.returns + 1)
         return found
 
-    def deliveries(self, message: Message) -> int:
-        """Return how often it was given back."""
-        return self._catalog.tries(message)
-
     def discard(self, message: Message) -> None:
         """Leave the parts to ``sweep``, once that is committed."""
         if message.large is not None:
@@ -819,42 +815,6 @@ class BDBStore:
         except ERRORS as error:
             raise self._environment.error(error) from error
         self._deletedInTransaction.append(prefix)
-
-    def setLimit(self, queue: bytes, limit: int) -> bool:
-        """Make a queue with a limit."""
-        return self._catalog.setLimit(queue, limit)
-
-    def setPaused(self, queue: bytes, bits: int) -> bool:
-        """Keep what of a queue is paused."""
-        return self._catalog.setPaused(queue, bits)
-
-    def settings(self, queue: bytes) -> tuple[int, int]:
-        """Return limit and paused bits of a queue."""
-        return self._catalog.settings(queue)
-
-    def idleSince(self, queue: bytes) -> int | None:
-        """Return when an empty queue was used last."""
-        return self._catalog.idleSince(queue)
-
-    def names(self) -> list[bytes]:
-        """Return the names of all queues."""
-        return list(self._catalog.queues)
-
-    def kept(self, queue: bytes) -> Kept:
-        """Return what is kept of a queue's messages."""
-        return self._catalog.kept(queue)
-
-    def hasSettings(self) -> bool:
-        """Return whether any queue has a limit, or is paused."""
-        return self._catalog.hasSettings()
-
-    def countExpired(self, queue: bytes, number: int) -> None:
-        """Count messages that expired."""
-        self._catalog.countExpired(queue, number)
-
-    def countDiscarded(self, queue: bytes, number: int) -> None:
-        """Count messages that were discarded."""
-        self._catalog.countDiscarded(queue, number)
 
     def isUnswept(self) -> bool:
         """Return whether something is to be removed, or to be moved."""
@@ -927,10 +887,6 @@ class BDBStore:
                 self._entomb(prefix)
                 self._deletedInTransaction.append(prefix)
 
-    def counts(self) -> Iterable[QueueCount]:
-        """Return every queue's counts, sorted by name."""
-        return self._catalog.counts()
-
     def details(
         self, wanted: Callable[[bytes], bool] | None = None
     ) -> Iterator[QueueDetail]:
@@ -943,7 +899,7 @@ class BDBStore:
 
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""
-        status = self._catalog.status()
+        status = super().status()
         queues = sum(len(prefix) == _ID.size for prefix in self._deleted)
         status["queues_being_removed"] = queues
         return status
