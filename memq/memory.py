@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING
 
 from zope.interface import implementer
 
-from memq.catalog import Catalog
+from memq.catalogued import Catalogued
 from memq.delays import Delays, freeNumber, lastAt
 from memq.errors import DamagedMessage
-from memq.imemq import IQueueStore, Kept, QueueCount, QueueDetail
+from memq.imemq import IQueueStore
 from memq.message import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from memq.errors import QueueError
+    from memq.imemq import QueueDetail
     from memq.message import LargeBody
     from memq.row import Queue
 
@@ -33,7 +34,7 @@ _sequence = attrgetter("sequence")
 
 
 @implementer(IQueueStore)
-class MemoryStore:
+class MemoryStore(Catalogued):
     """Keep every queue in a deque."""
 
     def __init__(self, seconds: Callable[[], float] = time) -> None:
@@ -41,10 +42,10 @@ class MemoryStore:
 
         :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
+        super().__init__()
         self._seconds = seconds
         #: When the transaction began, as messages tell it.
         self._now = 0
-        self._catalog = Catalog()
         self._delays = Delays(self._catalog)
         #: By id of a queue, and by the id of its delayed messages.
         self._messages: dict[int, deque[Message]] = {}
@@ -328,10 +329,6 @@ class MemoryStore:
         self._insert(message)
         return True
 
-    def deliveries(self, message: Message) -> int:
-        """Return how often it was given back."""
-        return self._catalog.tries(message)
-
     def discard(self, message: Message) -> None:
         """Forget the parts, once that is committed."""
         self._discarded.append(message)
@@ -376,42 +373,6 @@ class MemoryStore:
         self._deletedInTransaction.append(messages)
         self._undo.append(lambda: self._messages.update({id: messages}))
 
-    def setLimit(self, queue: bytes, limit: int) -> bool:
-        """Make a queue with a limit."""
-        return self._catalog.setLimit(queue, limit)
-
-    def setPaused(self, queue: bytes, bits: int) -> bool:
-        """Keep what of a queue is paused."""
-        return self._catalog.setPaused(queue, bits)
-
-    def settings(self, queue: bytes) -> tuple[int, int]:
-        """Return limit and paused bits of a queue."""
-        return self._catalog.settings(queue)
-
-    def idleSince(self, queue: bytes) -> int | None:
-        """Return when an empty queue was used last."""
-        return self._catalog.idleSince(queue)
-
-    def names(self) -> list[bytes]:
-        """Return the names of all queues."""
-        return list(self._catalog.queues)
-
-    def kept(self, queue: bytes) -> Kept:
-        """Return what is kept of a queue's messages."""
-        return self._catalog.kept(queue)
-
-    def hasSettings(self) -> bool:
-        """Return whether any queue has a limit, or is paused."""
-        return self._catalog.hasSettings()
-
-    def countExpired(self, queue: bytes, number: int) -> None:
-        """Count messages that expired."""
-        self._catalog.countExpired(queue, number)
-
-    def countDiscarded(self, queue: bytes, number: int) -> None:
-        """Count messages that were discarded."""
-        self._catalog.countDiscarded(queue, number)
-
     def isUnswept(self) -> bool:
         """Return whether messages of deleted queues are left."""
         return bool(self._deleted)
@@ -427,10 +388,6 @@ class MemoryStore:
                 del self._deleted[0]
         return bool(self._deleted)
 
-    def counts(self) -> Iterable[QueueCount]:
-        """Return every queue's counts, sorted by name."""
-        return self._catalog.counts()
-
     def details(
         self, wanted: Callable[[bytes], bool] | None = None
     ) -> Iterator[QueueDetail]:
@@ -440,10 +397,6 @@ class MemoryStore:
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details."""
         return self._catalog.detail(self.peek, queue)
-
-    def status(self) -> dict[str, int]:
-        """Return how many queues and messages there are."""
-        return self._catalog.status()
 
     def flush(self) -> None:
         """Do nothing: memory has nowhere to flush to."""
