@@ -51,11 +51,13 @@ from memq.figures import QueueFigures, formatDetails, formatDump
 from memq.framing import CommandReceiver
 from memq.message import Message
 from memq.monitor import Monitor, confirm
+from memq.opened import CloseRead
 from memq.operations import (
     JOINED,
     AddPart,
     Ask,
     Delete,
+    Empty,
     EmptyAll,
     Operation,
     Pop,
@@ -65,7 +67,7 @@ from memq.operations import (
 )
 from memq.pausing import Pause, Resume
 from memq.reader import Reader
-from memq.reading import CloseRead, Empty, Read, Take, Taken
+from memq.reading import Read, Take, Taken
 from memq.ruled import RuledPush, RuledPushLarge
 from memq.values import LargeValue, MultiGet
 from memq.writer import Writer
