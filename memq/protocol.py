@@ -32,50 +32,36 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from zope.interface import Attribute, implementer
 
-from memq import __version__, dialect, wire
+from memq import dialect, wire
 from memq.budget import ALLOWANCE, Room
-from memq.details import Listing, TellQueues
 from memq.errors import (
     BadChunk,
-    BadLine,
-    ConfigError,
-    FlushAllDisabled,
     OutOfSpace,
     QueueError,
-    RulesRefused,
     StoreError,
     StoreFailed,
-    UnknownCommand,
 )
-from memq.figures import QueueFigures, formatDetails, formatDump
 from memq.framing import CommandReceiver
 from memq.message import Message
-from memq.monitor import Monitor, confirm
 from memq.opened import CloseRead
 from memq.operations import (
     JOINED,
     AddPart,
     Ask,
-    Delete,
-    Empty,
-    EmptyAll,
     Operation,
     Pop,
     Push,
     PushLarge,
     Upload,
 )
-from memq.pausing import Pause, Resume
 from memq.reader import Reader
 from memq.reading import Read, Take, Taken
 from memq.ruled import RuledPush, RuledPushLarge
 from memq.values import LargeValue, MultiGet
+from memq.verbs import VERBS, unknown
 from memq.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
     from memq.factory import QueueFactory
@@ -88,7 +74,8 @@ _log = Logger()
 #: Stands for an upload where there is none.
 _NO_UPLOAD = Upload()
 
-_Render = Callable[[Any], bytes]
+#: Makes the reply of what an operation has found.
+Render = Callable[[Any], bytes]
 
 
 @implementer(IPushProducer)
@@ -132,11 +119,11 @@ class QueueProtocol(CommandReceiver):
         self._budget = factory.broker.budget
         self._plans = factory.broker.plans
         #: The last pause that was asked for.
-        self._pausing: Operation | None = None
+        self.pausing: Operation | None = None
         self._statistics = factory.statistics
         self._traces = factory.traces
         #: What is to be answered, in order.
-        self._replies: deque[tuple[Operation, _Render]] = deque()
+        self._replies: deque[tuple[Operation, Render]] = deque()
         #: What that counts as.
         self._load = 0
         #: Bytes that the transport keeps for a client that does not read.
@@ -287,7 +274,7 @@ class QueueProtocol(CommandReceiver):
         if self._load >= self._budget.window:
             self._catchUp()
 
-    def expectPush(self, push: Push, render: _Render) -> None:
+    def expectPush(self, push: Push, render: Render) -> None:
         """Answer what comes of a set, after all replies before it."""
         self._load += push.size
         self.expect(push, render)
@@ -332,13 +319,13 @@ class QueueProtocol(CommandReceiver):
         if type(command) is wire.Get:
             self._get(command)
         else:
-            carryOut = _COMMANDS.get(type(command), QueueProtocol._unknown)
+            carryOut = VERBS.get(type(command), unknown)
             carryOut(self, command)
 
     def _trace(self, command: wire.Command) -> None:
         _log.info("{peer} {command}", peer=self._peer(), command=command)
 
-    def expect(self, operation: Operation, render: _Render) -> None:
+    def expect(self, operation: Operation, render: Render) -> None:
         """Answer with what an operation will find, after all replies before it."""
         self.pushes = self._pops = None
         self._replies.append((operation, render))
@@ -346,7 +333,7 @@ class QueueProtocol(CommandReceiver):
         if self._load >= self._budget.window:
             self._catchUp()
 
-    def goOn(self, rest: Operation, render: _Render) -> None:
+    def goOn(self, rest: Operation, render: Render) -> None:
         """Answer with what the rest of an operation will find, before all others."""
         self._replies.appendleft((rest, render))
         self._load += COMMAND_LOAD
@@ -374,13 +361,13 @@ class QueueProtocol(CommandReceiver):
             self._budget.count(held - self._counted)
             self._counted = held
 
-    def _answer(self, reply: bytes) -> None:
+    def answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
-        self.expect(self.session.answered(reply), self._renderBytes)
+        self.expect(self.session.answered(reply), self.renderBytes)
 
     def refuse(self, error: QueueError, noreply: bool = False) -> None:
         """Answer an error, after all replies before it."""
-        render = self._renderNothing if noreply else self._renderBytes
+        render = self.renderNothing if noreply else self.renderBytes
         self.expect(self.session.answered(error), render)
         if error.closes:
             self.close()
@@ -388,7 +375,7 @@ class QueueProtocol(CommandReceiver):
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
         if self._plans.isActive and len(queues) == 1 and self._isRuled(queues[0]):
-            self._read(dialect.plain(queues[0], command.withSequence))
+            Reader(self, dialect.plain(queues[0], command.withSequence)).run()
             return
         self._statistics.getCommands += len(queues)
         if len(queues) > 1 or command.withSequence:
@@ -425,7 +412,7 @@ class QueueProtocol(CommandReceiver):
 
     def _isRuled(self, queue: bytes) -> bool:
         """Return whether a get may have to look at what holds for a queue."""
-        pausing = self._pausing
+        pausing = self.pausing
         if pausing is not None and not pausing.done:
             # It may be this queue that is paused by the time that the get runs.
             return True
@@ -439,122 +426,11 @@ class QueueProtocol(CommandReceiver):
             return take
         return self.session.pop(queue)
 
-    def _delete(self, command: wire.Delete) -> None:
-        operation = Delete(self.session, command.queue)
-        self.session.submit(operation)
-        render = self._renderNothing if command.noreply else self._renderDelete
-        self.expect(operation, render)
-
-    def _flushAll(self, command: wire.FlushAll) -> None:
-        if not self.factory.flushAllEnabled:
-            self.refuse(FlushAllDisabled(), command.noreply)
-        elif command.delay:
-            self.refuse(BadLine(), command.noreply)
-        else:
-            operation = EmptyAll(self.session)
-            self.session.submit(operation)
-            render = self._renderNothing if command.noreply else self._renderOK
-            self.expect(operation, render)
-
-    def _flush(self, command: dialect.Flush) -> None:
-        operation = Empty(self.session, command.queue)
-        self.session.submit(operation)
-        self.expect(operation, self._renderFlush)
-
-    def _read(self, command: dialect.Read) -> None:
-        Reader(self, command).run()
-
-    def _pause(self, command: dialect.Pause) -> None:
-        self._plans.activate()
-        operation = Pause(self.session, command.queue, command.bits)
-        self._pausing = operation
-        self.session.submit(operation)
-        self.expect(operation, self._renderOK)
-
-    def _resume(self, command: dialect.Resume) -> None:
-        operation = Resume(self.session, command.queue)
-        self.session.submit(operation)
-        self.expect(operation, self._renderResume)
-
-    def _reload(self, command: dialect.Reload) -> None:
-        try:
-            self.factory.reload()
-        except ConfigError as error:
-            self.refuse(RulesRefused(str(error)))
-        else:
-            self._answer(wire.OK)
-
-    def _unknown(self, command: wire.Command) -> None:
-        self.refuse(UnknownCommand())
-
     def executeAdd(self, command: dialect.Add, body: bytes, complete: bool) -> None:
         """Make a queue with a limit."""
         if self._traces:
             self._trace(command)
         Writer(self).add(command, body, complete)
-
-    def _stats(self, command: wire.Stats) -> None:
-        if command.topic == b"detail":
-            self._tell(formatDetails, command.pattern)
-            return
-        # In its place among the others, so that it sees what was sent before.
-        operation = Ask(self.session, self.factory.statistics.asked(command.topic))
-        self.session.submit(operation)
-        self.expect(operation, self._renderAnswer)
-
-    def _dumpStats(self, command: dialect.DumpStats) -> None:
-        self._tell(formatDump)
-
-    def _tell(
-        self, form: Callable[[Iterable[QueueFigures]], bytes], pattern: bytes = b""
-    ) -> None:
-        """Tell the details of queues, some at a time."""
-        listing = Listing(self._statistics.details, form, pattern)
-        operation = TellQueues(self.session, listing)
-        self.session.submit(operation)
-        self.expect(operation, self._renderTold)
-
-    def _monitor(self, command: dialect.Monitor) -> None:
-        Monitor(self, command)
-
-    def _confirm(self, command: dialect.Confirm) -> None:
-        confirm(self, command)
-
-    def _version(self, command: wire.Version) -> None:
-        self._answer(wire.formatVersion(__version__))
-
-    def _verbosity(self, command: wire.Verbosity) -> None:
-        self._answer(b"" if command.noreply else wire.OK)
-
-    def _checkpoint(self, command: wire.Checkpoint) -> None:
-        self._answerLater(self.factory.upkeep.checkpoint())
-
-    def _archive(self, command: wire.Archive) -> None:
-        self._answerLater(self.factory.upkeep.removeLogs())
-
-    def _answerLater(self, done: Deferred[None]) -> None:
-        operation = Operation(self.session)
-        self.expect(operation, self._renderBytes)
-
-        def answer(reply: bytes | QueueError) -> None:
-            operation.result = reply
-            operation.done = True
-            self.deliver()
-
-        def _ebFailed(failure: Failure) -> None:
-            _log.failure("Maintenance that a client asked for failed", failure)
-            answer(UnknownCommand())
-
-        done.addCallback(lambda _: answer(wire.OK)).addErrback(_ebFailed)
-
-    def _quit(self, command: wire.Quit) -> None:
-        self.close()
-        if self.session.mayWait:
-            # What comes is dropped, but for the news that the client is gone.
-            self.transport.resumeProducing()
-
-    def _refused(self, command: wire.Refused) -> None:
-        self.refuse(command.error, command.noreply)
 
     # What goes out.
 
@@ -732,42 +608,13 @@ class QueueProtocol(CommandReceiver):
         self.session.undelivered -= len(body)
         return wire.formatValue(queue, message.flags, body, end, sequence)
 
-    def _renderDelete(self, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return self.renderError(operation.result)
-        return wire.DELETED if operation.result else wire.NOT_FOUND
-
-    def _renderResume(self, operation: Operation) -> bytes:
-        if operation.result is False:
-            return wire.NOT_FOUND
-        return self._renderOK(operation)
-
-    def _renderOK(self, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return self.renderError(operation.result)
-        return wire.OK
-
-    def _renderFlush(self, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return self.renderError(operation.result)
-        return wire.END
-
-    def _renderAnswer(self, operation: Ask) -> bytes:
-        self.session.undelivered -= operation.size
-        return self._renderBytes(operation)
-
-    def _renderTold(self, operation: TellQueues) -> bytes:
-        reply = self._renderAnswer(operation)
-        rest = operation.follow()
-        if rest is not None:
-            self.goOn(rest, self._renderTold)
-        return reply
-
-    def _renderBytes(self, operation: Operation) -> bytes:
+    def renderBytes(self, operation: Operation) -> bytes:
+        """Return a reply, or what tells an error."""
         reply: bytes | QueueError = operation.result
         return self.renderError(reply) if isinstance(reply, QueueError) else reply
 
-    def _renderNothing(self, operation: Operation) -> bytes:
+    def renderNothing(self, operation: Operation) -> bytes:
+        """Return nothing, for a command with noreply."""
         if isinstance(operation.result, QueueError):
             self.renderError(operation.result)
         return b""
@@ -789,24 +636,3 @@ class QueueProtocol(CommandReceiver):
         if isinstance(peer, IPv4Address | IPv6Address):
             return f"{peer.host}:{peer.port}"
         return "a local client"
-
-
-_COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {
-    wire.Delete: QueueProtocol._delete,
-    wire.FlushAll: QueueProtocol._flushAll,
-    wire.Stats: QueueProtocol._stats,
-    wire.Version: QueueProtocol._version,
-    wire.Verbosity: QueueProtocol._verbosity,
-    wire.Checkpoint: QueueProtocol._checkpoint,
-    wire.Archive: QueueProtocol._archive,
-    wire.Quit: QueueProtocol._quit,
-    wire.Refused: QueueProtocol._refused,
-    dialect.Read: QueueProtocol._read,
-    dialect.Flush: QueueProtocol._flush,
-    dialect.Pause: QueueProtocol._pause,
-    dialect.Resume: QueueProtocol._resume,
-    dialect.Reload: QueueProtocol._reload,
-    dialect.Monitor: QueueProtocol._monitor,
-    dialect.Confirm: QueueProtocol._confirm,
-    dialect.DumpStats: QueueProtocol._dumpStats,
-}
