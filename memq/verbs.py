@@ -213,12 +213,7 @@ def _refused(protocol: QueueProtocol, command: wire.Refused) -> None:
     protocol.refuse(command.error, command.noreply)
 
 
-def unknown(protocol: QueueProtocol, command: wire.Command) -> None:
-    """Answer what is no command."""
-    protocol.refuse(UnknownCommand())
-
-
-#: What carries a command out.
+#: What carries a command out; there is one for each that is no get and has no body.
 VERBS: dict[type, Callable[[QueueProtocol, Any], None]] = {
     wire.Delete: _delete,
     wire.FlushAll: _flushAll,

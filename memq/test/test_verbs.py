@@ -1,10 +1,26 @@
-"""Commands without a body that wait for the server; what all say: test_sessions."""
+"""Commands without a body: their table, and upkeep; what all say: test_sessions."""
 
 from __future__ import annotations
 
+from typing import get_args
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq import dialect, wire
 from memq.errors import StoreError, StoreFailed
 from memq.test.sessions import VERSION
 from memq.test.test_protocol import STORED, ProtocolTestCase, put
+from memq.verbs import VERBS
+
+
+class TableTests(SynchronousTestCase):
+    """The table of commands."""
+
+    def test_all(self) -> None:
+        """Whatever a line can ask for is there, but for gets and what has a body."""
+        self.assertEqual(
+            set(VERBS), {*get_args(wire.Command)} - {wire.Get, wire.Set, dialect.Add}
+        )
 
 
 class MaintenanceTests(ProtocolTestCase):
