@@ -67,7 +67,8 @@ if TYPE_CHECKING:
 
     from memq.imemq import IQueueStore
     from memq.message import LargeBody, Message
-    from memq.reading import Opened, Read
+    from memq.opened import Opened
+    from memq.reading import Read
 
 #: What a turn costs at most, about 10 ms of work: a message counts as its body and
 #: MESSAGE_COST, so that is 1000 messages, or 1 MiB.

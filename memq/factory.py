@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
     from memq.broker import Broker
+    from memq.connection import Connection
     from memq.statistics import Statistics
     from memq.upkeep import Upkeep
 
@@ -79,7 +80,7 @@ class QueueFactory(ServerFactory):
         self.flushAllEnabled = flushAllEnabled
         self.verbose = verbosity >= 1
         self.traces = verbosity >= 2
-        self.connections: set[QueueProtocol] = set()
+        self.connections: set[Connection] = set()
         self.lingering = 0
         self._hasRoom = hasRoom
         self.reload = reload
@@ -111,15 +112,15 @@ class QueueFactory(ServerFactory):
             self._loggedAt = now
             self._refused = 0
 
-    def connected(self, protocol: QueueProtocol) -> None:
+    def connected(self, connection: Connection) -> None:
         """Count a connection in."""
-        self.connections.add(protocol)
+        self.connections.add(connection)
         self.statistics.totalConnections += 1
         self.statistics.connections = len(self.connections)
 
-    def disconnected(self, protocol: QueueProtocol) -> None:
+    def disconnected(self, connection: Connection) -> None:
         """Count it out."""
-        self.connections.discard(protocol)
+        self.connections.discard(connection)
         self.statistics.connections = len(self.connections)
         if self._empty is not None and not self.connections:
             empty, self._empty = self._empty, None

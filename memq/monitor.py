@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from memq import wire
 from memq.dialect import MOST
 from memq.errors import QueueError
+from memq.opened import CloseRead, OpenRead
 from memq.reader import renderEnded
-from memq.reading import CloseRead, OpenRead
 from memq.slices import Slice
 
 if TYPE_CHECKING:

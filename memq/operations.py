@@ -411,6 +411,22 @@ class Delete(Operation):
         return MESSAGE_COST if self.result else 0
 
 
+class Empty(Operation):
+    """Discard all messages of a queue; the result is how many."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, session: Session, queue: bytes) -> None:
+        """Remember which."""
+        super().__init__(session)
+        self.queue = queue
+
+    def run(self, store: IQueueStore) -> int:
+        """Empty it."""
+        self.result = store.empty(self.queue)
+        return MESSAGE_COST if self.result else 0
+
+
 class EmptyAll(Operation):
     """Empty every queue; the result is how many messages that discarded."""
 

@@ -1,264 +1,62 @@
 """QueueProtocol: one client's connection, in the memcached text protocol.
 
-Replies leave in the order of the commands.  Each command appends to ``_replies``
-an operation and the function that will render its result; whenever operations
-are done, all that stands ready at the front is sent in one write.  Sets that come
-in one packet, one behind the other, become one operation, and so do gets: of what
-a command costs in Python, that saves a third.
+A command becomes an operation of the session; what that finds, a reply.  Here are sets
+and gets, which have to be fast; what is more than appending or taking is handed on.
 
-What a connection can pile up is bounded: reading pauses when too many replies
-or bytes of bodies are under way, and the session takes no more messages for a
-client that does not read those it got.  How much is too much, the budget says, from
-what all connections hold; so each tells it what it holds itself.
-
-A large body comes in parts, each an operation without a reply, and leaves in
-parts as fast as the client reads them; nothing else is sent in between.
+Sets that come in one packet, one behind the other, become one operation, and so do
+gets: of what a command costs in Python, that saves a third.  A large body comes in
+parts, each an operation without a reply.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import (
-    IConsumer,
-    IPushProducer,
-    ITCPTransport,
-    IUNIXTransport,
-)
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from zope.interface import Attribute, implementer
 
-from memq import __version__, dialect, wire
-from memq.budget import ALLOWANCE, Room
-from memq.details import Listing, TellQueues
-from memq.errors import (
-    BadChunk,
-    BadLine,
-    ConfigError,
-    FlushAllDisabled,
-    OutOfSpace,
-    QueueError,
-    RulesRefused,
-    StoreError,
-    StoreFailed,
-    UnknownCommand,
-)
-from memq.figures import QueueFigures, formatDetails, formatDump
-from memq.framing import CommandReceiver
+from memq import dialect, wire
+from memq.connection import COMMAND_LOAD, Connection
+from memq.errors import BadChunk, QueueError
 from memq.message import Message
-from memq.monitor import Monitor, confirm
-from memq.operations import (
-    JOINED,
-    AddPart,
-    Ask,
-    Delete,
-    EmptyAll,
-    Operation,
-    Pop,
-    Push,
-    PushLarge,
-    Upload,
-)
-from memq.pausing import Pause, Resume
+from memq.operations import JOINED, AddPart, Pop, Push, PushLarge, Upload
 from memq.reader import Reader
-from memq.reading import CloseRead, Empty, Read, Take, Taken
-from memq.ruled import RuledPush, RuledPushLarge
+from memq.reading import Taken
 from memq.values import LargeValue, MultiGet
+from memq.verbs import VERBS
 from memq.writer import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from twisted.internet.defer import Deferred
-    from twisted.python.failure import Failure
-
+    from memq.connection import Render
     from memq.factory import QueueFactory
-
-#: What a command counts that is under way, besides its body.
-COMMAND_LOAD = 2048
+    from memq.operations import Operation
+    from memq.reading import Read
 
 _log = Logger()
 
 #: Stands for an upload where there is none.
 _NO_UPLOAD = Upload()
 
-_Render = Callable[[Any], bytes]
 
+class QueueProtocol(Connection):
+    """Carry out the commands of one connection.
 
-@implementer(IPushProducer)
-class _WriteGate:
-    """Tell a connection when its transport's buffer is full, and when it is not."""
-
-    __slots__ = ("_protocol",)
-
-    def __init__(self, protocol: QueueProtocol) -> None:
-        """Stand between a transport and this protocol."""
-        self._protocol = protocol
-
-    def pauseProducing(self) -> None:
-        """Note that the client does not read."""
-        self._protocol.block()
-
-    def resumeProducing(self) -> None:
-        """Note that it reads again."""
-        self._protocol.unblock()
-
-    def stopProducing(self) -> None:
-        """Do nothing: connectionLost follows."""
-
-
-class _ITransport(ITCPTransport, IConsumer, IPushProducer):
-    """What a connection's transport provides."""
-
-    disconnecting = Attribute("Whether loseConnection was called.")
-
-
-class QueueProtocol(CommandReceiver):
-    """Carry out the commands of one connection."""
-
-    transport: _ITransport
+    :ivar plans: what holds for which queue.
+    :ivar pausing: the last pause that was asked for.
+    """
 
     def __init__(self, factory: QueueFactory) -> None:
         """Make the protocol of a connection that is about to be made."""
-        super().__init__(factory.maxBody, factory.statistics)
-        self.factory: QueueFactory = factory
-        self.session = factory.broker.session(self.deliver, self._count)
-        self._budget = factory.broker.budget
-        self._plans = factory.broker.plans
+        super().__init__(factory)
+        self.plans = factory.broker.plans
         #: Whether a read of this client was ever to wait: other rules may hold by the
         #: time that something behind it runs.
-        self._hasWaited = False
-        #: The last pause that was asked for.
-        self._pausing: Operation | None = None
-        self._statistics = factory.statistics
+        self.hasWaited = False
+        self.pausing: Operation | None = None
         self._traces = factory.traces
-        #: What is to be answered, in order.
-        self._replies: deque[tuple[Operation, _Render]] = deque()
-        #: What that counts as.
-        self._load = 0
-        #: Bytes that the transport keeps for a client that does not read.
-        self._unsent = 0
-        #: What the budget knows of that this connection holds.
-        self._counted = 0
-        #: The room for a body that comes in pieces.
-        self._room: Room | None = None
-        #: Whether operations are under way though the client is gone.
-        self._lingers = False
-        #: The last of the replies, if another set or get of the same packet may join.
-        self.pushes: Push | None = None
-        self._pops: Pop | None = None
-        #: A get whose names have not all been asked for.
-        self._getting: MultiGet | None = None
         #: What there is of the body that comes in parts.
         self._upload = _NO_UPLOAD
-        #: The message whose body is being sent in parts.
-        self._sending: LargeValue | None = None
-
-    def connectionMade(self) -> None:
-        """Begin."""
-        self.factory.connected(self)
-        # A UNIX socket's transport says that it is TCP's too, and refuses these.
-        if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(
-            self.transport
-        ):
-            self.transport.setTcpNoDelay(True)
-            self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(_WriteGate(self), True)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """End: what was taken for this client and not sent goes back."""
-        self.factory.disconnected(self)
-        super().connectionLost(reason)
-        self._unsent = 0
-        self.session.leave()
-        self.deliver()
-
-    def giveUp(self, error: QueueError) -> None:
-        """Answer a body that does not come an error, after all before it, and close.
-
-        What is before it waits for no message any more.
-        """
-        command = self.command
-        self.refuse(error, command is not None and command.noreply)
-        self.session.hurry()
-        self.deliver()
-
-    def finish(self) -> None:
-        """Take no more commands; close when those taken are answered, at once."""
-        self.close()
-        self.session.hurry()
-        self.deliver()
-
-    def block(self) -> None:
-        """Take no more from a client that does not read what it is sent."""
-        self.session.block()
-        if not self.paused:
-            self.pauseProducing()
-
-    def unblock(self) -> None:
-        """Go on: the client reads again."""
-        self.heard = True
-        self._unsent = 0
-        self.session.unblock()
-        self.deliver()
-
-    @property
-    def owes(self) -> bool:
-        """Whether something is still to be answered."""
-        return bool(self._replies) or self._sending is not None
-
-    @property
-    def hasLeft(self) -> bool:
-        """Whether the client has ended the connection, though it is not read from.
-
-        Only some transports know that.
-        """
-        look = getattr(self.transport, "hasLeft", None)
-        return look is not None and bool(look())
-
-    def holds(self, queue: bytes) -> bool:
-        """Return whether a message that was taken from a queue may go back to it."""
-        sending = self._sending
-        if sending is not None and sending.key.partition(b"/")[0] == queue:
-            return True
-        return any(
-            getattr(operation, "queue", None) == queue for operation, _ in self._replies
-        )
 
     # What comes in.
-
-    def reserve(self, size: int) -> bool:
-        """Find room for a body that comes in pieces, or pause until there is.
-
-        :return: False when the body is to be refused.
-        """
-        room = self._room = self._budget.reserve(size, self._cbRoom)
-        if room is not None and room.isWaiting:
-            self.pauseProducing()
-        return room is not None
-
-    def _cbRoom(self) -> None:
-        # Not at once: somebody else is in the middle of giving it back.
-        self.session.later(self.deliver)
-
-    def release(self) -> None:
-        """Give that room back, or wait for it no longer."""
-        room, self._room = self._room, None
-        assert room is not None
-        room.giveBack()
-
-    def allReceived(self) -> None:
-        """Send what needed no store."""
-        self.pushes = self._pops = None
-        if self._load > ALLOWANCE:
-            self._count()
-        replies = self._replies
-        if not replies or replies[0][0].done:
-            self.deliver()
 
     def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
         """Append a message."""
@@ -269,7 +67,7 @@ class QueueProtocol(CommandReceiver):
             self.refuse(BadChunk(), command.noreply)
             return
         queue, flags, size, noreply, _, delay = command
-        if delay or self._plans.isActive or self._hasWaited:
+        if delay or self.plans.isActive or self.hasWaited:
             Writer(self).set(command, body)
             return
         pushes = self.pushes
@@ -297,14 +95,14 @@ class QueueProtocol(CommandReceiver):
         if self._load >= self._budget.window:
             self._catchUp()
 
-    def expectPush(self, push: Push, render: _Render) -> None:
+    def expectPush(self, push: Push, render: Render) -> None:
         """Answer what comes of a set, after all replies before it."""
         self._load += push.size
         self.expect(push, render)
 
     def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
-        isPlain = not (self._plans.isActive or self._hasWaited)
+        isPlain = not (self.plans.isActive or self.hasWaited)
         self._upload = Upload() if isPlain else Writer(self).begin(command)
 
     def addPart(self, data: bytes) -> None:
@@ -322,7 +120,7 @@ class QueueProtocol(CommandReceiver):
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
             return
-        if command.delay or self._plans.isActive or self._hasWaited:
+        if command.delay or self.plans.isActive or self.hasWaited:
             Writer(self).setInParts(command, self._upload)
             return
         operation = self.session.pushLarge(command.queue, command.flags, self._upload)
@@ -335,6 +133,12 @@ class QueueProtocol(CommandReceiver):
         """Forget the parts that came."""
         self.session.release(self._upload)
 
+    def executeAdd(self, command: dialect.Add, body: bytes, complete: bool) -> None:
+        """Make a queue with a limit."""
+        if self._traces:
+            self._trace(command)
+        Writer(self).add(command, body, complete)
+
     def execute(self, command: wire.Command) -> None:
         """Carry out a command that has no body."""
         if self._traces:
@@ -342,64 +146,16 @@ class QueueProtocol(CommandReceiver):
         if type(command) is wire.Get:
             self._get(command)
         else:
-            carryOut = _COMMANDS.get(type(command), QueueProtocol._unknown)
-            carryOut(self, command)
+            VERBS[type(command)](self, command)
 
     def _trace(self, command: wire.Command) -> None:
         _log.info("{peer} {command}", peer=self._peer(), command=command)
 
-    def expect(self, operation: Operation, render: _Render) -> None:
-        """Answer with what an operation will find, after all replies before it."""
-        self.pushes = self._pops = None
-        self._replies.append((operation, render))
-        self._load += COMMAND_LOAD
-        if self._load >= self._budget.window:
-            self._catchUp()
-
-    def goOn(self, rest: Operation, render: _Render) -> None:
-        """Answer with what the rest of an operation will find, before all others."""
-        self._replies.appendleft((rest, render))
-        self._load += COMMAND_LOAD
-
-    def _catchUp(self) -> None:
-        """Send what is ready; read no more when that was too little."""
-        self.deliver()
-        if self._isFull() and not self.paused:
-            self.pauseProducing()
-
-    def _isFull(self) -> bool:
-        return (
-            self._load >= self._budget.window
-            or self.session.blocked
-            or (self._room is not None and self._room.isWaiting)
-        )
-
-    def _count(self) -> None:
-        """Tell the budget what this connection holds, if that is much."""
-        session = self.session
-        held = self._load + self._unsent + session.undelivered - session.onDisk
-        if held <= ALLOWANCE:
-            held = 0
-        if held != self._counted:
-            self._budget.count(held - self._counted)
-            self._counted = held
-
-    def _answer(self, reply: bytes) -> None:
-        """Answer with this, after all replies before it."""
-        self.expect(self.session.answered(reply), self._renderBytes)
-
-    def refuse(self, error: QueueError, noreply: bool = False) -> None:
-        """Answer an error, after all replies before it."""
-        render = self._renderNothing if noreply else self._renderBytes
-        self.expect(self.session.answered(error), render)
-        if error.closes:
-            self.close()
-
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
-        isPlain = not (self._plans.isActive or self._hasWaited)
-        if not isPlain and len(queues) == 1 and self._isRuled(queues[0]):
-            self._read(dialect.plain(queues[0], command.withSequence))
+        isPlain = not (self.plans.isActive or self.hasWaited)
+        if not isPlain and len(queues) == 1 and self.isRuled(queues[0]):
+            Reader(self, dialect.plain(queues[0], command.withSequence)).run()
             return
         self._statistics.getCommands += len(queues)
         if len(queues) > 1 or command.withSequence:
@@ -417,245 +173,15 @@ class QueueProtocol(CommandReceiver):
         self.expect(operation, self._renderPop)
         self._pops = operation
 
-    def _askForMore(self) -> None:
-        """Ask for the messages of a get of many names, a slice at a time."""
-        self.pushes = self._pops = None
-        getting = self._getting
-        while getting is not None and self._load < self._budget.window:
-            queue = getting.next()
-            operation: Operation
-            if queue is not None:
-                operation, render = self._askOne(queue), getting.render
-            else:
-                operation, render = self.session.answered(b""), getting.renderEnd
-                getting = self._getting = None
-            self._replies.append((operation, render))
-            self._load += COMMAND_LOAD
-        if getting is not None and not self.paused:
-            self.pauseProducing()
-
-    def _isRuled(self, queue: bytes) -> bool:
+    def isRuled(self, queue: bytes) -> bool:
         """Return whether a get may have to look at what holds for a queue."""
-        pausing = self._pausing
-        if self._hasWaited or (pausing is not None and not pausing.done):
+        pausing = self.pausing
+        if self.hasWaited or (pausing is not None and not pausing.done):
             # It may be this queue that is paused by the time that the get runs.
             return True
-        return self._plans.isActive and self._plans.of(queue) is not None
-
-    def _askOne(self, queue: bytes) -> Operation:
-        """Ask for a message, as one of several."""
-        if self._isRuled(queue):
-            take = Take(self.session, queue)
-            self.session.submit(take)
-            return take
-        return self.session.pop(queue)
-
-    def _delete(self, command: wire.Delete) -> None:
-        operation = Delete(self.session, command.queue)
-        self.session.submit(operation)
-        render = self._renderNothing if command.noreply else self._renderDelete
-        self.expect(operation, render)
-
-    def _flushAll(self, command: wire.FlushAll) -> None:
-        if not self.factory.flushAllEnabled:
-            self.refuse(FlushAllDisabled(), command.noreply)
-        elif command.delay:
-            self.refuse(BadLine(), command.noreply)
-        else:
-            operation = EmptyAll(self.session)
-            self.session.submit(operation)
-            render = self._renderNothing if command.noreply else self._renderOK
-            self.expect(operation, render)
-
-    def _flush(self, command: dialect.Flush) -> None:
-        operation = Empty(self.session, command.queue)
-        self.session.submit(operation)
-        self.expect(operation, self._renderFlush)
-
-    def _read(self, command: dialect.Read) -> None:
-        self._hasWaited |= bool(command.wait)
-        Reader(self, command).run()
-
-    def _pause(self, command: dialect.Pause) -> None:
-        self._plans.activate()
-        operation = Pause(self.session, command.queue, command.bits)
-        self._pausing = operation
-        self.session.submit(operation)
-        self.expect(operation, self._renderOK)
-
-    def _resume(self, command: dialect.Resume) -> None:
-        operation = Resume(self.session, command.queue)
-        self.session.submit(operation)
-        self.expect(operation, self._renderResume)
-
-    def _reload(self, command: dialect.Reload) -> None:
-        try:
-            self.factory.reload()
-        except ConfigError as error:
-            self.refuse(RulesRefused(str(error)))
-        else:
-            self._answer(wire.OK)
-
-    def _unknown(self, command: wire.Command) -> None:
-        self.refuse(UnknownCommand())
-
-    def executeAdd(self, command: dialect.Add, body: bytes, complete: bool) -> None:
-        """Make a queue with a limit."""
-        if self._traces:
-            self._trace(command)
-        Writer(self).add(command, body, complete)
-
-    def _stats(self, command: wire.Stats) -> None:
-        if command.topic == b"detail":
-            self._tell(formatDetails, command.pattern)
-            return
-        # In its place among the others, so that it sees what was sent before.
-        operation = Ask(self.session, self.factory.statistics.asked(command.topic))
-        self.session.submit(operation)
-        self.expect(operation, self._renderAnswer)
-
-    def _dumpStats(self, command: dialect.DumpStats) -> None:
-        self._tell(formatDump)
-
-    def _tell(
-        self, form: Callable[[Iterable[QueueFigures]], bytes], pattern: bytes = b""
-    ) -> None:
-        """Tell the details of queues, some at a time."""
-        listing = Listing(self._statistics.details, form, pattern)
-        operation = TellQueues(self.session, listing)
-        self.session.submit(operation)
-        self.expect(operation, self._renderTold)
-
-    def _monitor(self, command: dialect.Monitor) -> None:
-        self._hasWaited |= command.seconds > 0
-        Monitor(self, command)
-
-    def _confirm(self, command: dialect.Confirm) -> None:
-        confirm(self, command)
-
-    def _version(self, command: wire.Version) -> None:
-        self._answer(wire.formatVersion(__version__))
-
-    def _verbosity(self, command: wire.Verbosity) -> None:
-        self._answer(b"" if command.noreply else wire.OK)
-
-    def _checkpoint(self, command: wire.Checkpoint) -> None:
-        self._answerLater(self.factory.upkeep.checkpoint())
-
-    def _archive(self, command: wire.Archive) -> None:
-        self._answerLater(self.factory.upkeep.removeLogs())
-
-    def _answerLater(self, done: Deferred[None]) -> None:
-        operation = Operation(self.session)
-        self.expect(operation, self._renderBytes)
-
-        def answer(reply: bytes | QueueError) -> None:
-            operation.result = reply
-            operation.done = True
-            self.deliver()
-
-        def _ebFailed(failure: Failure) -> None:
-            _log.failure("Maintenance that a client asked for failed", failure)
-            answer(UnknownCommand())
-
-        done.addCallback(lambda _: answer(wire.OK)).addErrback(_ebFailed)
-
-    def _quit(self, command: wire.Quit) -> None:
-        self.close()
-        if self.session.mayWait:
-            # What comes is dropped, but for the news that the client is gone.
-            self.transport.resumeProducing()
-
-    def _refused(self, command: wire.Refused) -> None:
-        self.refuse(command.error, command.noreply)
+        return self.plans.isActive and self.plans.of(queue) is not None
 
     # What goes out.
-
-    def deliver(self) -> None:
-        """Send all replies that are ready, in order."""
-        session = self.session
-        if session.gone:
-            self._giveBackAll()
-            return
-        replies = self._replies
-        while self._sending is None or self._sending.send():
-            ready: list[bytes] = []
-            while replies and replies[0][0].done and self._sending is None:
-                operation, render = replies.popleft()
-                self._load -= COMMAND_LOAD
-                ready.append(render(operation))
-            data = b"".join(ready)
-            # What has no reply leaves nothing to send.
-            if data:
-                self.send(data)
-            if session.inbox and not session.waits:
-                session.catchUp()
-            if self._sending is None:
-                break
-        if self._counted or self._unsent:
-            self._count()
-        if self._getting is not None:
-            self._askForMore()
-        if self.closing:
-            done = not replies and self._sending is None
-            if done and not self.transport.disconnecting:
-                self.transport.unregisterProducer()
-                self.transport.loseConnection()
-        elif (
-            self.paused
-            and self._getting is None
-            and not self._isFull()
-            and not self.transport.disconnecting
-        ):
-            self.resumeProducing()
-
-    def send(self, data: bytes) -> None:
-        """Send; nothing else may be due before it."""
-        self._statistics.bytesWritten += len(data)
-        self.transport.write(data)
-        if self.session.blocked:
-            # Some of it may have gone out; that is known when all of it has.
-            self._unsent += len(data)
-
-    def sent(self) -> None:
-        """Note that a body that went in parts is sent."""
-        self._sending = None
-
-    def _giveBackAll(self) -> None:
-        """Give back what is taken by now, whatever stands before it in the line."""
-        if self._sending is not None:
-            self._sending.giveBack()
-        replies, self._replies = self._replies, deque()
-        while replies:
-            operation, render = replies.popleft()
-            if not operation.done:
-                self._replies.append((operation, render))
-                continue
-            self._giveBack(operation)
-            if operation.rest is not None:
-                replies.appendleft((operation.rest, render))
-        self._linger(bool(self._replies))
-
-    def _linger(self, lingers: bool) -> None:
-        """Note whether something is under way for a client that is gone."""
-        if lingers != self._lingers:
-            self._lingers = lingers
-            self.factory.lingering += 1 if lingers else -1
-        if not lingers:
-            self._load = 0
-            self._count()
-
-    def _giveBack(self, operation: Operation) -> None:
-        """Put back, or forget, what nobody is there to receive."""
-        if isinstance(operation, Pop):
-            for message in operation.messages():
-                self.session.giveBack(operation.queue, message)
-        elif isinstance(operation, Read):
-            operation.unsent()
-        elif isinstance(operation, CloseRead | RuledPush | RuledPushLarge):
-            operation.release()
-        elif isinstance(operation, Ask):
-            self.session.undelivered -= operation.size
 
     def renderPush(self, operation: Push) -> bytes:
         """Return the replies of sets."""
@@ -749,82 +275,3 @@ class QueueProtocol(CommandReceiver):
         body = message.body
         self.session.undelivered -= len(body)
         return wire.formatValue(queue, message.flags, body, end, sequence)
-
-    def _renderDelete(self, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return self.renderError(operation.result)
-        return wire.DELETED if operation.result else wire.NOT_FOUND
-
-    def _renderResume(self, operation: Operation) -> bytes:
-        if operation.result is False:
-            return wire.NOT_FOUND
-        return self._renderOK(operation)
-
-    def _renderOK(self, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return self.renderError(operation.result)
-        return wire.OK
-
-    def _renderFlush(self, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return self.renderError(operation.result)
-        return wire.END
-
-    def _renderAnswer(self, operation: Ask) -> bytes:
-        self.session.undelivered -= operation.size
-        return self._renderBytes(operation)
-
-    def _renderTold(self, operation: TellQueues) -> bytes:
-        reply = self._renderAnswer(operation)
-        rest = operation.follow()
-        if rest is not None:
-            self.goOn(rest, self._renderTold)
-        return reply
-
-    def _renderBytes(self, operation: Operation) -> bytes:
-        reply: bytes | QueueError = operation.result
-        return self.renderError(reply) if isinstance(reply, QueueError) else reply
-
-    def _renderNothing(self, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            self.renderError(operation.result)
-        return b""
-
-    def renderError(self, error: QueueError) -> bytes:
-        """Return the reply that tells an error, and log it."""
-        # Those two are logged once for all.
-        once = isinstance(error, StoreFailed | OutOfSpace)
-        if isinstance(error, StoreError) and not once:
-            _log.error("{peer} is told: {error}", peer=self._peer(), error=error)
-        elif self.factory.verbose:
-            _log.warn("{peer} is told: {error}", peer=self._peer(), error=error)
-        if error.closes:
-            self.close()
-        return wire.formatError(error)
-
-    def _peer(self) -> str:
-        peer = self.transport.getPeer()
-        if isinstance(peer, IPv4Address | IPv6Address):
-            return f"{peer.host}:{peer.port}"
-        return "a local client"
-
-
-_COMMANDS: dict[type, Callable[[QueueProtocol, Any], None]] = {
-    wire.Delete: QueueProtocol._delete,
-    wire.FlushAll: QueueProtocol._flushAll,
-    wire.Stats: QueueProtocol._stats,
-    wire.Version: QueueProtocol._version,
-    wire.Verbosity: QueueProtocol._verbosity,
-    wire.Checkpoint: QueueProtocol._checkpoint,
-    wire.Archive: QueueProtocol._archive,
-    wire.Quit: QueueProtocol._quit,
-    wire.Refused: QueueProtocol._refused,
-    dialect.Read: QueueProtocol._read,
-    dialect.Flush: QueueProtocol._flush,
-    dialect.Pause: QueueProtocol._pause,
-    dialect.Resume: QueueProtocol._resume,
-    dialect.Reload: QueueProtocol._reload,
-    dialect.Monitor: QueueProtocol._monitor,
-    dialect.Confirm: QueueProtocol._confirm,
-    dialect.DumpStats: QueueProtocol._dumpStats,
-}

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from memq import wire
 from memq.errors import QueueError
-from memq.reading import AbortRead, CloseRead, OpenRead, Peek, Read, Take
+from memq.opened import AbortRead, CloseRead, OpenRead
+from memq.reading import Peek, Read, Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from memq.errors import OutOfSpace, QueueError
+from memq.opened import AbortRead
 from memq.operations import PutBack
-from memq.reading import AbortRead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memq.broker import Broker
     from memq.message import Message
-    from memq.reading import Opened
+    from memq.opened import Opened
 
 #: Seconds until it is tried again.
 AGAIN = 1.0

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from memq.errors import OutOfSpace
+from memq.opened import AbortRead
 from memq.operations import (
     AddPart,
     Operation,
@@ -23,7 +24,7 @@ from memq.operations import (
     SetAside,
     Upload,
 )
-from memq.reading import AbortRead, Read
+from memq.reading import Read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
     from memq.broker import Broker
     from memq.message import LargeBody, Message
+    from memq.opened import Opened
     from memq.plans import Plans
-    from memq.reading import Opened
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
 UNDELIVERED_BYTES = 1024 * 1024

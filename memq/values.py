@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from memq import wire
 from memq.errors import DamagedMessage, QueueError
+from memq.reading import Take
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from memq.message import Message
     from memq.operations import Operation, Pop
     from memq.protocol import QueueProtocol
-    from memq.reading import Read, Take, Taken
+    from memq.reading import Read, Taken
 
 #: Parts of a body that are sent before others have their turn.
 PARTS_AT_ONCE = 16
@@ -24,9 +25,12 @@ _log = Logger()
 
 
 class MultiGet:
-    """A get of several names: VALUE blocks, then END or the first error."""
+    """A get of several names: VALUE blocks, then END or the first error.
 
-    __slots__ = ("_error", "_names", "_next", "_protocol", "_withSequence")
+    :ivar isOver: whether all was asked for, the end too.
+    """
+
+    __slots__ = ("_error", "_names", "_next", "_protocol", "_withSequence", "isOver")
 
     def __init__(
         self, protocol: QueueProtocol, queues: Iterable[bytes], withSequence: bool
@@ -39,9 +43,22 @@ class MultiGet:
         self._next = 0
         self._withSequence = withSequence
         self._error: QueueError | None = None
+        self.isOver = False
 
-    def next(self) -> bytes | None:
-        """Return the next name to ask for, None when that is all."""
+    def ask(self) -> tuple[Operation, Callable[[Any], bytes]]:
+        """Ask for the next message, or the end; return that, and what renders it."""
+        protocol, queue = self._protocol, self._nextName()
+        session = protocol.session
+        if queue is None:
+            self.isOver = True
+            return session.answered(b""), self._renderEnd
+        if protocol.isRuled(queue):
+            take = Take(session, queue)
+            session.submit(take)
+            return take, self._render
+        return session.pop(queue), self._render
+
+    def _nextName(self) -> bytes | None:
         start = self._next
         if self._error is not None or start > len(self._names):
             return None
@@ -51,7 +68,7 @@ class MultiGet:
         self._next = end + 1
         return self._names[start:end]
 
-    def render(self, operation: Pop | Take) -> bytes:
+    def _render(self, operation: Pop | Take) -> bytes:
         """Return the block of one message, which may be none."""
         found = operation.results[0]
         if found is None:
@@ -67,7 +84,7 @@ class MultiGet:
             operation.queue, found, withSequence=self._withSequence
         )
 
-    def renderEnd(self, operation: Operation) -> bytes:
+    def _renderEnd(self, operation: Operation) -> bytes:
         """Return what ends the reply."""
         if self._error is None:
             return wire.END

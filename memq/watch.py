@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
+    from memq.connection import Connection
     from memq.factory import QueueFactory
-    from memq.protocol import QueueProtocol
 
 #: Seconds between two looks, at most; a quarter of a shorter time that is allowed.
 INTERVAL = 1.0
@@ -64,7 +64,7 @@ class Patience:
             self.progress = now
 
 
-def _isStuck(connection: QueueProtocol) -> bool:
+def _isStuck(connection: Connection) -> bool:
     """Return whether a client does not read what it is sent."""
     return connection.session.blocked or connection.transport.disconnecting
 
@@ -89,7 +89,7 @@ class Watch:
         self._bodyTimeout = bodyTimeout or float("inf")
         self._idleTimeout = idleTimeout or float("inf")
         self._clock = clock
-        self._patience: dict[QueueProtocol, Patience] = {}
+        self._patience: dict[Connection, Patience] = {}
         self._call = LoopingCall(self.look)
         self._call.clock = clock
 
@@ -129,9 +129,7 @@ class Watch:
             self._lookAt(connection, patience, now)
         self._patience = after
 
-    def _lookAt(
-        self, connection: QueueProtocol, patience: Patience, now: float
-    ) -> None:
+    def _lookAt(self, connection: Connection, patience: Patience, now: float) -> None:
         stuck = _isStuck(connection)
         if connection.paused and not stuck:
             # It is the server that lets the client wait.

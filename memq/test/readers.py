@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memq.message import Message
-from memq.reading import AbortRead, CloseRead, OpenRead, Peek, Take
+from memq.opened import AbortRead, CloseRead, OpenRead
+from memq.reading import Peek, Take
 from memq.test.test_broker import Asker, BrokerTestCase
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from memq import monitor as module
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import PART_SIZE, Message
 from memq.monitor import MonitorRead
-from memq.reading import ENDED_AT_ONCE
+from memq.opened import ENDED_AT_ONCE
 from memq.test.readers import ReaderTestCase
 from memq.test.sessions import VERSION, SessionTestCase, sessions
 from memq.test.test_protocol import END, STORED, ProtocolTestCase, put, value

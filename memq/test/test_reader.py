@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.logger import capturedLogs
 
+from memq.connection import COMMAND_LOAD
 from memq.errors import BodyTimedOut, DamagedMessage, StoreError, StoreFailed
 from memq.message import PART_SIZE, Message
-from memq.protocol import COMMAND_LOAD
 from memq.test.sessions import VERSION, SessionTestCase, sessions
 from memq.test.test_protocol import (
     END,

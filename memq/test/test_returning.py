@@ -1,4 +1,4 @@
-"""Messages that go back; on a full disk: test_fullbroker, open reads: test_reading."""
+"""Messages that go back; on a full disk: test_fullbroker, open reads: test_opened."""
 
 from __future__ import annotations
 

@@ -1,0 +1,237 @@
+"""Commands without a body, but gets: what they ask for, and what that is answered.
+
+Each is a function of a connection and the command; the table says which.  Gets of names
+alone are the protocol's own, since they have to be fast.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from memq import __version__, dialect, wire
+from memq.details import Listing, TellQueues
+from memq.errors import (
+    BadLine,
+    ConfigError,
+    FlushAllDisabled,
+    QueueError,
+    RulesRefused,
+    UnknownCommand,
+)
+from memq.figures import QueueFigures, formatDetails, formatDump
+from memq.monitor import Monitor, confirm
+from memq.operations import Ask, Delete, Empty, EmptyAll, Operation
+from memq.pausing import Pause, Resume
+from memq.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
+    from memq.protocol import QueueProtocol
+
+_log = Logger()
+
+
+def _ask(
+    protocol: QueueProtocol,
+    operation: Operation,
+    render: Callable[[QueueProtocol, Any], bytes],
+    noreply: bool = False,
+) -> None:
+    """Ask for an operation, and answer what it finds; only log an error if noreply."""
+    protocol.session.submit(operation)
+    protocol.expect(
+        operation, protocol.renderNothing if noreply else partial(render, protocol)
+    )
+
+
+# What changes queues.
+
+
+def _delete(protocol: QueueProtocol, command: wire.Delete) -> None:
+    operation = Delete(protocol.session, command.queue)
+    _ask(protocol, operation, _renderDelete, command.noreply)
+
+
+def _renderDelete(protocol: QueueProtocol, operation: Operation) -> bytes:
+    if isinstance(operation.result, QueueError):
+        return protocol.renderError(operation.result)
+    return wire.DELETED if operation.result else wire.NOT_FOUND
+
+
+def _flushAll(protocol: QueueProtocol, command: wire.FlushAll) -> None:
+    if not protocol.factory.flushAllEnabled:
+        protocol.refuse(FlushAllDisabled(), command.noreply)
+    elif command.delay:
+        protocol.refuse(BadLine(), command.noreply)
+    else:
+        _ask(protocol, EmptyAll(protocol.session), _renderOK, command.noreply)
+
+
+def _renderOK(protocol: QueueProtocol, operation: Operation) -> bytes:
+    if isinstance(operation.result, QueueError):
+        return protocol.renderError(operation.result)
+    return wire.OK
+
+
+def _flush(protocol: QueueProtocol, command: dialect.Flush) -> None:
+    _ask(protocol, Empty(protocol.session, command.queue), _renderFlush)
+
+
+def _renderFlush(protocol: QueueProtocol, operation: Operation) -> bytes:
+    if isinstance(operation.result, QueueError):
+        return protocol.renderError(operation.result)
+    return wire.END
+
+
+def _pause(protocol: QueueProtocol, command: dialect.Pause) -> None:
+    session = protocol.session
+    session.plans.activate()
+    operation = Pause(session, command.queue, command.bits)
+    protocol.pausing = operation
+    _ask(protocol, operation, _renderOK)
+
+
+def _resume(protocol: QueueProtocol, command: dialect.Resume) -> None:
+    _ask(protocol, Resume(protocol.session, command.queue), _renderResume)
+
+
+def _renderResume(protocol: QueueProtocol, operation: Operation) -> bytes:
+    if operation.result is False:
+        return wire.NOT_FOUND
+    return _renderOK(protocol, operation)
+
+
+# What reads from them.
+
+
+def _read(protocol: QueueProtocol, command: dialect.Read) -> None:
+    protocol.hasWaited |= bool(command.wait)
+    Reader(protocol, command).run()
+
+
+def _monitor(protocol: QueueProtocol, command: dialect.Monitor) -> None:
+    protocol.hasWaited |= command.seconds > 0
+    Monitor(protocol, command)
+
+
+# What tells of them.
+
+
+def _stats(protocol: QueueProtocol, command: wire.Stats) -> None:
+    if command.topic == b"detail":
+        _tell(protocol, formatDetails, command.pattern)
+        return
+    # In its place among the others, so that it sees what was sent before.
+    question = protocol.factory.statistics.asked(command.topic)
+    _ask(protocol, Ask(protocol.session, question), _renderAnswer)
+
+
+def _renderAnswer(protocol: QueueProtocol, operation: Ask) -> bytes:
+    protocol.session.undelivered -= operation.size
+    return protocol.renderBytes(operation)
+
+
+def _dumpStats(protocol: QueueProtocol, command: dialect.DumpStats) -> None:
+    _tell(protocol, formatDump)
+
+
+def _tell(
+    protocol: QueueProtocol,
+    form: Callable[[Iterable[QueueFigures]], bytes],
+    pattern: bytes = b"",
+) -> None:
+    """Tell the details of queues, some at a time."""
+    listing = Listing(protocol.factory.statistics.details, form, pattern)
+    _ask(protocol, TellQueues(protocol.session, listing), _renderTold)
+
+
+def _renderTold(protocol: QueueProtocol, operation: TellQueues) -> bytes:
+    reply = _renderAnswer(protocol, operation)
+    rest = operation.follow()
+    if rest is not None:
+        protocol.goOn(rest, partial(_renderTold, protocol))
+    return reply
+
+
+# What is about the server, or the connection.
+
+
+def _version(protocol: QueueProtocol, command: wire.Version) -> None:
+    protocol.answer(wire.formatVersion(__version__))
+
+
+def _verbosity(protocol: QueueProtocol, command: wire.Verbosity) -> None:
+    protocol.answer(b"" if command.noreply else wire.OK)
+
+
+def _reload(protocol: QueueProtocol, command: dialect.Reload) -> None:
+    try:
+        protocol.factory.reload()
+    except ConfigError as error:
+        protocol.refuse(RulesRefused(str(error)))
+    else:
+        protocol.answer(wire.OK)
+
+
+def _checkpoint(protocol: QueueProtocol, command: wire.Checkpoint) -> None:
+    _answerLater(protocol, protocol.factory.upkeep.checkpoint())
+
+
+def _archive(protocol: QueueProtocol, command: wire.Archive) -> None:
+    _answerLater(protocol, protocol.factory.upkeep.removeLogs())
+
+
+def _answerLater(protocol: QueueProtocol, done: Deferred[None]) -> None:
+    operation = Operation(protocol.session)
+    protocol.expect(operation, protocol.renderBytes)
+
+    def answer(reply: bytes | QueueError) -> None:
+        operation.result = reply
+        operation.done = True
+        protocol.deliver()
+
+    def _ebFailed(failure: Failure) -> None:
+        _log.failure("Maintenance that a client asked for failed", failure)
+        answer(UnknownCommand())
+
+    done.addCallback(lambda _: answer(wire.OK)).addErrback(_ebFailed)
+
+
+def _quit(protocol: QueueProtocol, command: wire.Quit) -> None:
+    protocol.close()
+    if protocol.session.mayWait:
+        # What comes is dropped, but for the news that the client is gone.
+        protocol.transport.resumeProducing()
+
+
+def _refused(protocol: QueueProtocol, command: wire.Refused) -> None:
+    protocol.refuse(command.error, command.noreply)
+
+
+#: What carries a command out; there is one for each that is no get and has no body.
+VERBS: dict[type, Callable[[QueueProtocol, Any], None]] = {
+    wire.Delete: _delete,
+    wire.FlushAll: _flushAll,
+    wire.Stats: _stats,
+    wire.Version: _version,
+    wire.Verbosity: _verbosity,
+    wire.Checkpoint: _checkpoint,
+    wire.Archive: _archive,
+    wire.Quit: _quit,
+    wire.Refused: _refused,
+    dialect.Read: _read,
+    dialect.Flush: _flush,
+    dialect.Pause: _pause,
+    dialect.Resume: _resume,
+    dialect.Reload: _reload,
+    dialect.Monitor: _monitor,
+    dialect.Confirm: confirm,
+    dialect.DumpStats: _dumpStats,
+}
