@@ -198,7 +198,7 @@ class Heads(Tables):
         entry = self._catalog.forReturn(queue, message.queueId)
         if entry is None:
             if message.large is not None:
-                self.release(message.large.id)
+                self._tombstones.release(_packKey(0, message.large.id))
             return False
         record = packMessage(message)
         if message.large is not None:
