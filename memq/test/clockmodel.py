@@ -296,11 +296,12 @@ class Server:
 
     def head(self, name: bytes) -> Item | None:
         """Return what can be read next."""
-        if self.isPaused(name, READS):
-            return None
+        # Also when it is paused: it makes no difference to the one who asks.
         self.expireHeads(name)
         queue = self.queues.get(name, Queue())
-        return queue.ready[0] if queue.ready else None
+        if self.isPaused(name, READS) or not queue.ready:
+            return None
+        return queue.ready[0]
 
     def take(self, name: bytes) -> Item | None:
         """Take the head."""
@@ -401,7 +402,7 @@ class Server:
         """Let as many try as there are messages."""
         woken = []
         for name in list(self.lines):
-            if self.head(name) is None:
+            if self.isPaused(name, READS) or self.head(name) is None:
                 continue
             for client in self.lines[name][: len(self.queues[name].ready)]:
                 self._leaveLine(client)

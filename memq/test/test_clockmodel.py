@@ -42,7 +42,7 @@ from memq.test.model import MEMORY
 from memq.test.test_model import whole
 from memq.test.torture import report, rounds
 
-EXAMPLES = 60
+EXAMPLES = 100
 STEPS = 6
 SETTINGS = settings(
     max_examples=EXAMPLES,
@@ -529,6 +529,41 @@ class ClockModelTests(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, directory)
         made = type(name, (ClockMachine,), {"directory": directory, "ran": ran})
         return cast("type[ClockMachine]", seed(number)(made))
+
+    def test_rare(self) -> None:
+        """What comes about rarely does so too."""
+        w, large = b"w", 70000
+        machine = self.machine(0)()
+        machine.begin(rules={})
+        put = model.Set(w, 0, 0, 0, 6, False, 1)
+        wait = model.Read(w, b"", 6500)
+        moves = [
+            # What is closed is gone already.
+            (0, put),
+            (0, model.Read(w, b"open")),
+            (1, model.Word(b"flush", w)),
+            (0, model.Read(w, b"close")),
+            # The second one that waits is to have one, and the first one takes it.
+            (0, model.Word(b"pause", w, model.READS)),
+            (1, wait),
+            (1, model.Get((w,))),
+            (2, wait),
+            (0, put),
+            (0, put),
+            (0, model.Word(b"resume", w)),
+            (0, put),
+            # A body in parts is deleted before it was sent.
+            (1, model.Read(w, b"open", 6500)),
+            (1, model.Word(b"delete", w)),
+            (0, model.Set(w, 0, 0, 1, large, False, 2)),
+            (0, 2.0),
+            (0, put),
+        ]
+        machine.go(moves)
+        # It is flushed, and not answered.
+        machine.crashBusy([], 0, model.Word(b"delete", w), 3)
+        machine.go([(0, wait), (0, model.Monitor(w, 1, 1))])
+        machine.teardown()
 
     def test_anySequence(self) -> None:
         """Any sequence of all that queues can do does what the model says."""
