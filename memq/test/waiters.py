@@ -48,16 +48,43 @@ class Waiters:
         self._selector = DefaultSelector()
         self._lines: dict[bytes, deque[_Waiter]] = {q: deque() for q in self.queues}
         self._wire = Wire(connect())
+        for queue in self.queues:
+            # The server tells of no queue that it never had.
+            self._wire.send(b"set %b 0 0 0\r\n\r\nflush %b\r\n" % (queue, queue))
+            answers = [self._wire.line(), self._wire.line()]
+            assert answers == [b"STORED", b"END"], answers
         for number in range(count):
-            waiter = _Waiter(self.queues[number % queues], connect())
+            queue = self.queues[number % queues]
+            if number and queue == self.queues[0]:
+                self._settle(b"waited*")
+            waiter = _Waiter(queue, connect())
             self._selector.register(waiter.socket, EVENT_READ, waiter)
             self._wait(waiter)
-        # This is answered when all of them wait.
-        self._end(b"get none/peek")
+        self._settle(b"waited*")
 
     def _wait(self, waiter: _Waiter) -> None:
         self._lines[waiter.queue].append(waiter)
         waiter.wait()
+
+    def _settle(self, pattern: bytes) -> None:
+        """Wait until the server knows of everybody who waits for some queues.
+
+        What different connections have sent may be handed to it in another order.
+        """
+        late = perf_counter() + PATIENCE
+        waiting = self._lines.get(pattern)
+        expected = sum(map(len, self._lines.values() if waiting is None else [waiting]))
+        while self._countWaiters(pattern) != expected:
+            assert perf_counter() < late, f"{pattern!r}: not all of them wait"
+
+    def _countWaiters(self, pattern: bytes) -> int:
+        self._wire.send(b"stats detail %b\r\n" % pattern)
+        count = 0
+        while (line := self._wire.line()) != b"END":
+            _, name, value = line.split(b" ", 2)
+            if name.endswith(b"_waiters"):
+                count += int(value)
+        return count
 
     def _end(self, line: bytes) -> None:
         self._wire.send(line + b"\r\n")
@@ -81,6 +108,7 @@ class Waiters:
                 self._take(key.data)
         lines = [self._wire.line() for _ in queues]
         assert lines == [b"STORED"] * len(queues), lines
+        self._settle(queues[0] if len(queues) == 1 else b"waited*")
         return took
 
     def _take(self, waiter: _Waiter) -> None:
