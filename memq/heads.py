@@ -21,8 +21,6 @@ from memq.keys import DAMAGED as _DAMAGED
 from memq.keys import KEY as _KEY
 from memq.keys import TRIES as _TRIES
 from memq.keys import TRIES_ROW as _TRIES_ROW
-from memq.message import HEADER_SIZE as _HEADER_SIZE
-from memq.message import VERSION as _VERSION
 from memq.message import DamagedRecord, bodySize, packMessage, unpackRecord
 from memq.tables import Tables
 
@@ -73,8 +71,7 @@ class Heads(Tables):
             cursor = self._cursor
             if cursor is None:
                 cursor = self._cursor = self._messages.cursor(self._transaction)
-            # What the headers are is known beforehand, but for some records.
-            size = -_HEADER_SIZE * most
+            size = 0
             for _ in range(most):
                 if cursorIn == id:
                     found = cursor.next()
@@ -85,16 +82,16 @@ class Heads(Tables):
                 foundId, sequence = _unpackKey(key)
                 if foundId != id:
                     raise _lost(entry)
-                size += len(record)
                 try:
                     message = unpackRecord(id, sequence, record)
-                    if record[0] != _VERSION:
-                        size += message.size - len(record) + _HEADER_SIZE
-                        if message.large is not None:
-                            self._entomb(_packKey(0, message.large.id))
+                    if message.large is None:
+                        size += len(message.body)
+                    else:
+                        size += message.large.size
+                        self._entomb(_packKey(0, message.large.id))
                     messages.append(message)
                 except DamagedRecord as error:
-                    size += bodySize(record) - len(record) + _HEADER_SIZE
+                    size += bodySize(record)
                     self._queues.put(_DAMAGED + key, record, self._transaction)
                     messages.append(_damaged(sequence, error))
                 cursor.delete()

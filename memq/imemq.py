@@ -142,7 +142,6 @@ class IQueueStore(Interface):
     def pushAll(
         queue: bytes,
         messages: list[tuple[int, bytes]],
-        *,
         size: int | None = None,
         expires: int = 0,
     ) -> int:

@@ -99,7 +99,6 @@ class MemoryStore(Catalogued):
         self,
         queue: bytes,
         messages: list[tuple[int, bytes]],
-        *,
         size: int | None = None,
         expires: int = 0,
     ) -> int:

@@ -140,7 +140,7 @@ class Push(Operation):
     def run(self, store: IQueueStore) -> int:
         """Append them."""
         count = len(self.messages)
-        first = store.pushAll(self.queue, self.messages, size=self.size)
+        first = store.pushAll(self.queue, self.messages, self.size)
         self.results = range(first, first + count)
         self.gain = -roomFor(count, self.size)
         return MESSAGE_COST * count + self.size

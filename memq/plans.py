@@ -114,3 +114,13 @@ class Plans:
     def now(self) -> int:
         """Return the time, in milliseconds since 1970-01-01 UTC."""
         return int(self._seconds() * 1000)
+
+
+class ActivePlans:
+    """The same for a client that is never to be taken for a plain one."""
+
+    isActive = True
+
+    def __init__(self, plans: Plans) -> None:
+        """Stand before the plans of all queues."""
+        self.of = plans.of

@@ -19,6 +19,7 @@ from memq.connection import COMMAND_LOAD, Connection
 from memq.errors import BadChunk, QueueError
 from memq.message import Message
 from memq.operations import JOINED, AddPart, Pop, Push, PushLarge, Upload
+from memq.plans import ActivePlans, Plans
 from memq.reader import Reader
 from memq.reading import Taken
 from memq.values import LargeValue, MultiGet
@@ -47,10 +48,7 @@ class QueueProtocol(Connection):
     def __init__(self, factory: QueueFactory) -> None:
         """Make the protocol of a connection that is about to be made."""
         super().__init__(factory)
-        self.plans = factory.broker.plans
-        #: Whether a read of this client was ever to wait: other rules may hold by the
-        #: time that something behind it runs.
-        self.hasWaited = False
+        self.plans: Plans | ActivePlans = factory.broker.plans
         self.pausing: Operation | None = None
         self._traces = factory.traces
         #: What there is of the body that comes in parts.
@@ -67,7 +65,7 @@ class QueueProtocol(Connection):
             self.refuse(BadChunk(), command.noreply)
             return
         queue, flags, size, noreply, _, delay = command
-        if delay or self.plans.isActive or self.hasWaited:
+        if delay or self.plans.isActive:
             Writer(self).set(command, body)
             return
         pushes = self.pushes
@@ -102,7 +100,7 @@ class QueueProtocol(Connection):
 
     def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
-        isPlain = not (self.plans.isActive or self.hasWaited)
+        isPlain = not self.plans.isActive
         self._upload = Upload() if isPlain else Writer(self).begin(command)
 
     def addPart(self, data: bytes) -> None:
@@ -120,7 +118,7 @@ class QueueProtocol(Connection):
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
             return
-        if command.delay or self.plans.isActive or self.hasWaited:
+        if command.delay or self.plans.isActive:
             Writer(self).setInParts(command, self._upload)
             return
         operation = self.session.pushLarge(command.queue, command.flags, self._upload)
@@ -153,8 +151,7 @@ class QueueProtocol(Connection):
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
-        isPlain = not (self.plans.isActive or self.hasWaited)
-        if not isPlain and len(queues) == 1 and self.isRuled(queues[0]):
+        if self.plans.isActive and len(queues) == 1 and self.isRuled(queues[0]):
             Reader(self, dialect.plain(queues[0], command.withSequence)).run()
             return
         self._statistics.getCommands += len(queues)
@@ -173,13 +170,21 @@ class QueueProtocol(Connection):
         self.expect(operation, self._renderPop)
         self._pops = operation
 
+    def mayWait(self) -> None:
+        """Note that a read of this client is to wait.
+
+        Other rules may hold by the time that something behind it runs.
+        """
+        if type(self.plans) is Plans:
+            self.plans = ActivePlans(self.plans)
+
     def isRuled(self, queue: bytes) -> bool:
         """Return whether a get may have to look at what holds for a queue."""
-        pausing = self.pausing
-        if self.hasWaited or (pausing is not None and not pausing.done):
+        plans, pausing = self.plans, self.pausing
+        if type(plans) is ActivePlans or (pausing is not None and not pausing.done):
             # It may be this queue that is paused by the time that the get runs.
             return True
-        return self.plans.isActive and self.plans.of(queue) is not None
+        return plans.isActive and plans.of(queue) is not None
 
     # What goes out.
 

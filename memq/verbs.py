@@ -112,12 +112,14 @@ def _renderResume(protocol: QueueProtocol, operation: Operation) -> bytes:
 
 
 def _read(protocol: QueueProtocol, command: dialect.Read) -> None:
-    protocol.hasWaited |= bool(command.wait)
+    if command.wait:
+        protocol.mayWait()
     Reader(protocol, command).run()
 
 
 def _monitor(protocol: QueueProtocol, command: dialect.Monitor) -> None:
-    protocol.hasWaited |= command.seconds > 0
+    if command.seconds:
+        protocol.mayWait()
     Monitor(protocol, command)
 
 

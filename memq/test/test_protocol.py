@@ -177,6 +177,15 @@ class FullDiskTests(ProtocolTestCase):
         self.assertEqual(self.client.talk(put(b"q", b"b")), STORED)
 
 
+class AttributeTests(ProtocolTestCase):
+    """What a connection keeps."""
+
+    def test_few(self) -> None:
+        """A connection in use has no more attributes than Python finds fast."""
+        self.client.talk(b"set q 0 0 2\r\nhi\r\nget q q\r\nget q/t=1\r\npause q\r\n")
+        self.assertLessEqual(len(vars(self.client.protocol)), 29)
+
+
 class JoinedTests(ProtocolTestCase):
     """Sets, or gets, that come in one packet one behind the other."""
 
