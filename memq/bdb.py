@@ -38,9 +38,7 @@ in small transactions, see :mod:`memq.tombstones`.
 
 from __future__ import annotations
 
-import os
 from functools import partial
-from time import time
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
@@ -70,12 +68,9 @@ from memq.message import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memq.binding import StoreSettings
-    from memq.home import Home
     from memq.imemq import QueueDetail
     from memq.message import LargeBody, Message
     from memq.row import Queue
-    from memq.tables import Salvage
 
 _packKey = _KEY.pack
 
@@ -83,26 +78,6 @@ _packKey = _KEY.pack
 @implementer(IQueueStore)
 class BDBStore(Heads):
     """Keep all queues in one Berkeley DB environment."""
-
-    def __init__(
-        self,
-        home: Home,
-        settings: StoreSettings,
-        say: Callable[[str], None] = lambda line: None,
-        salvage: Salvage | None = None,
-        seconds: Callable[[], float] = time,
-    ) -> None:
-        """Remember where and how; :meth:`open` does the work.
-
-        :param home: the directory, prepared and locked by the caller, who
-            releases it after :meth:`close`.
-        :param say: is told, in a line, what a person should know of a start.
-        :param salvage: what to do with a damaged home; None to refuse it.
-        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
-        """
-        super().__init__(home, settings, say, salvage, seconds)
-        #: Ids of bodies count up from anywhere, so that none is met twice.
-        self._lastBody = int.from_bytes(os.urandom(7), "big")
 
     def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message."""

@@ -9,6 +9,7 @@ One cursor of a transaction on the messages is kept until its end, for each next
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from time import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -97,6 +98,8 @@ class Tables(Catalogued):
         self._messages: Any = None
         self._queues: Any = None
         self._transaction: Any = None
+        #: Ids of bodies count up from anywhere, so that none is met twice.
+        self._lastBody = int.from_bytes(os.urandom(7), "big")
         #: When the transaction began, as records tell it.
         self._now = 0
         self._cursor: Any = None
