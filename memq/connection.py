@@ -270,7 +270,14 @@ class Connection(CommandReceiver):
         render = self.renderNothing if noreply else self.renderBytes
         self.expect(self.session.answered(error), render)
         if error.closes:
-            self.close()
+            self.hangUp()
+
+    def hangUp(self) -> None:
+        """Take no more commands; close when those taken are answered."""
+        self.close()
+        if self.session.mayWait:
+            # What comes is dropped, but for the news that the client is gone.
+            self.transport.resumeProducing()
 
     def _askForMore(self) -> None:
         """Ask for the messages of a get of many names, a slice at a time."""

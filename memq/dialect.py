@@ -17,18 +17,30 @@ from memq.errors import (
     BadLine,
     BadWait,
     NotANumber,
-    OneQueue,
     OptionsApart,
     OptionTwice,
     QueueError,
+    TooManyQueues,
     UnknownCommand,
     UnknownOption,
 )
-from memq.words import MAX_FLAGS, MAX_NUMBER, MAX_SIZE, Refused, alone, isName, number
+from memq.words import (
+    MAX_FLAGS,
+    MAX_NUMBER,
+    MAX_SIZE,
+    NOREPLY,
+    Refused,
+    alone,
+    isName,
+    number,
+    unsized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+#: Queues that one line names, at most, if one has options.
+MAX_READS = 250
 #: Milliseconds of the longest wait of a get.
 MAX_WAIT = 3_600_000
 #: Seconds of the longest delay of a set: a year.
@@ -66,16 +78,18 @@ class Read(NamedTuple):
     withSequence: bool
 
 
+class Reads(NamedTuple):
+    """Read from several queues; each but for its key as if it were alone."""
+
+    reads: tuple[Read, ...]
+
+
 class Add(NamedTuple):
     """Make a queue; its limit is a body of ``size`` bytes, which follows."""
 
     queue: bytes
     size: int
-
-    @property
-    def noreply(self) -> bool:
-        """Say that there is always a reply."""
-        return False
+    noreply: bool = False
 
 
 class Flush(NamedTuple):
@@ -120,7 +134,9 @@ class DumpStats(NamedTuple):
     """Tell all figures of all queues, a block a queue."""
 
 
-Extension = Read | Add | Flush | Pause | Resume | Reload | Monitor | Confirm | DumpStats
+Extension = (
+    Read | Reads | Add | Flush | Pause | Resume | Reload | Monitor | Confirm | DumpStats
+)
 
 #: The options of a command: the largest number behind "=", and the error of another.
 _Options = dict[bytes, tuple[int, type[QueueError]]]
@@ -181,22 +197,35 @@ def plain(queue: bytes, withSequence: bool) -> Read:
     return Read(queue, queue, None, False, False, False, False, withSequence)
 
 
-def parseReads(words: list[bytes], withSequence: bool) -> Read | Refused:
+def parseReads(words: list[bytes], withSequence: bool) -> Read | Reads | Refused:
     """Return what a get asks for of which a name is none by itself.
+
+    The first thing that is wrong, from the left, is the error of the whole line.
 
     :param withSequence: whether the command is gets.
     """
     keys = words[1:]
-    if len(keys) > 1:
+    if len(keys) > MAX_READS:
         hasOptions = any(b"/" in key for key in keys)
-        return Refused(OneQueue() if hasOptions else BadLine())
-    key = keys[0]
+        return Refused(TooManyQueues() if hasOptions else BadLine())
+    reads: list[Read] = []
+    for key in keys:
+        read = _parseRead(key, withSequence)
+        if isinstance(read, QueueError):
+            return Refused(read)
+        reads.append(read)
+    return reads[0] if len(reads) == 1 else Reads(tuple(reads))
+
+
+def _parseRead(key: bytes, withSequence: bool) -> Read | QueueError:
+    if isName(key):
+        return plain(key, withSequence)
     found = _split(key, _READ)
     if isinstance(found, QueueError):
-        return Refused(found)
+        return found
     queue, given = found
     if frozenset(given) not in _TOGETHER:
-        return Refused(OptionsApart())
+        return OptionsApart()
     return Read(
         queue,
         key,
@@ -225,9 +254,10 @@ def parseLimit(body: bytes) -> int | None:
 
 def _parseAdd(words: list[bytes]) -> Add | Refused:
     count = len(words)
-    size = number(words[4], MAX_SIZE) if count > 4 else None
-    if count != 5:
-        return Refused(UnknownCommand(), size)
+    noreply = count > 2 and words[-1] == NOREPLY
+    if count - noreply != 5:
+        return unsized(UnknownCommand(), noreply=noreply)
+    size = number(words[4], MAX_SIZE)
     expires = words[3].removeprefix(b"-")
     if (
         size is None
@@ -235,8 +265,10 @@ def _parseAdd(words: list[bytes]) -> Add | Refused:
         or number(expires, MAX_NUMBER) is None
         or not isName(words[1])
     ):
-        return Refused(BadLine(), size)
-    return Add(words[1], size) if size <= MAX_DIGITS else Refused(NotANumber(), size)
+        return unsized(BadLine(), size, noreply)
+    if size > MAX_DIGITS:
+        return Refused(NotANumber(), size, noreply)
+    return Add(words[1], size, noreply)
 
 
 _PAUSES = {b"reads": READS, b"writes": WRITES}

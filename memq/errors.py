@@ -38,10 +38,10 @@ class BadLine(QueueError):
     reply = b"CLIENT_ERROR bad command line format"
 
 
-class OneQueue(QueueError):
-    """More than one queue is named, and one of them with an option."""
+class TooManyQueues(QueueError):
+    """More queues are named than a line may have of which one has an option."""
 
-    reply = b"CLIENT_ERROR one queue a command with options"
+    reply = b"CLIENT_ERROR no more than 250 queues a command with options"
 
 
 class UnknownOption(QueueError):
@@ -100,9 +100,10 @@ class LineTooLong(QueueError):
 
 
 class BadChunk(QueueError):
-    """A body was not followed by CR LF."""
+    """A body was not followed by CR LF: nobody knows where it ends."""
 
     reply = b"CLIENT_ERROR bad data chunk"
+    closes = True
 
 
 class BodyTooLarge(QueueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred, succeed
@@ -10,7 +9,9 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
 from memq.errors import TooManyConnections
+from memq.foreign import ADVICE
 from memq.protocol import QueueProtocol
+from memq.rarely import Rarely
 from memq.wire import formatError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from memq.statistics import Statistics
     from memq.upkeep import Upkeep
 
-
-#: Seconds between two lines of the log that say that clients are refused.
-LOG_INTERVAL = 60.0
 
 _log = Logger()
 
@@ -84,9 +82,7 @@ class QueueFactory(ServerFactory):
         self.lingering = 0
         self._hasRoom = hasRoom
         self.reload = reload
-        #: The clients that were refused, and when that was last logged.
-        self._refused = 0
-        self._loggedAt = -inf
+        self._rarely = Rarely(statistics.seconds)
         self._empty: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -101,16 +97,29 @@ class QueueFactory(ServerFactory):
 
     def _noteRefused(self, why: str) -> None:
         """Log that clients are refused: the first one, then a line a minute."""
-        self._refused += 1
-        now = self.statistics.seconds()
-        if now - self._loggedAt >= LOG_INTERVAL:
+        count = self._rarely.count(why)
+        if count:
             _log.warn(
                 "{count} clients more than allowed are told so and closed: {why}",
-                count=self._refused,
+                count=count,
                 why=why,
             )
-            self._loggedAt = now
-            self._refused = 0
+
+    def noteForeign(self, name: str, peer: str) -> None:
+        """Log that clients speak another protocol: the first one, then a line a minute.
+
+        :param name: which one, a key of ADVICE.
+        """
+        count = self._rarely.count(name)
+        if count:
+            _log.warn(
+                "{peer} is closed ({count} such): it speaks {name}, and memq speaks "
+                "memcached's text protocol; {advice}",
+                peer=peer,
+                count=count,
+                name=name,
+                advice=ADVICE[name],
+            )
 
     def connected(self, connection: Connection) -> None:
         """Count a connection in."""

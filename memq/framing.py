@@ -25,6 +25,7 @@ from twisted.protocols.basic import LineReceiver
 
 from memq.dialect import Add
 from memq.errors import BodyTooLarge, LineTooLong, OutOfMemory, QueueError
+from memq.foreign import begins
 from memq.message import PART_SIZE
 from memq.wire import KEPT_LINE, MAX_LINE, Get, Refused, Set, parse, parseShort
 
@@ -200,15 +201,32 @@ class CommandReceiver(LineReceiver):
                 start = after
                 self._take(command, data[body:after])
         if start < length and not self.closing:
-            super().dataReceived(data[start:])
+            self._keep(data[start:])
         self.allReceived()
 
     def _take(self, command: Command, rest: bytes) -> None:
-        """Carry out a command other than a set, with what came behind its line."""
+        """Carry out a command other than a set, with what came behind its line.
+
+        :param rest: of a body that is thrown away, at least the end.
+        """
+        complete = rest.endswith(_CRLF)
         if type(command) is Add:
-            self.executeAdd(command, rest[:-2], rest.endswith(_CRLF))
+            self.executeAdd(command, rest[:-2], complete)
+            return
+        if rest and type(command) is Refused and not complete:
+            command = command._replace(closes=True)
+        self.execute(command)
+
+    def _keep(self, data: bytes) -> None:
+        """Leave a line or a body in pieces, or what is behind a pause, to LineReceiver.
+
+        A line that begins as none of ours does is not waited for.
+        """
+        other = None if self.paused else begins(data)
+        if other is None:
+            super().dataReceived(data)
         else:
-            self.execute(command)
+            self.execute(other)
 
     def lineReceived(self, line: bytes) -> None:
         """Carry out a line that came in pieces, or whose body does."""
@@ -234,9 +252,10 @@ class CommandReceiver(LineReceiver):
         assert command is not None
         piece = data[: self._missing]
         self._missing -= len(piece)
-        if type(command) is not Refused:
-            # A list of pieces of a byte or two would take many times their size.
-            self._collected += piece
+        # A list of pieces of a byte or two would take many times their size.
+        self._collected += piece
+        if type(command) is Refused:
+            del self._collected[:-2]
         if type(command) is Set and command.size > PART_SIZE:
             self._takeParts()
         if self._missing:
@@ -278,7 +297,11 @@ class CommandReceiver(LineReceiver):
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""
-        self.refuse(LineTooLong())
+        other = begins(line)
+        if other is None:
+            self.refuse(LineTooLong())
+        else:
+            self.execute(other)
         # It may stand behind a body, where no other end of the packet is seen.
         self.allReceived()
 

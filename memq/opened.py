@@ -125,7 +125,7 @@ class OpenRead(Read):
     :ivar opened: the open read, None as long as there is none.
     """
 
-    __slots__ = ("_after", "_several", "_timeout", "opened")
+    __slots__ = ("_several", "_timeout", "opened")
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class OpenRead(Read):
         super().__init__(session, queue, wait)
         self.opened: Opened | None = None
         self._timeout = timeout
-        self._after = after
+        self.after = after
         self._several = several
 
     def find(self, store: IQueueStore) -> Message | QueueError | None:
@@ -163,7 +163,7 @@ class OpenRead(Read):
 
     def run(self, store: IQueueStore) -> int:
         """Open it, unless there is an open one."""
-        after = self._after
+        after = self.after
         if after is not None and isinstance(after.result, QueueError):
             self.fail(after.result)
             return 0
@@ -192,14 +192,19 @@ class OpenRead(Read):
 
 
 class _Ending(Slice):
-    """End open reads of a session, up to ENDED_AT_ONCE; the rest ends others."""
+    """End open reads of a session, up to ENDED_AT_ONCE; the rest ends others.
 
-    __slots__ = ("_dropped", "queue")
+    :ivar after: what has to succeed before, or this one fails as it did; None for
+        nothing.
+    """
+
+    __slots__ = ("_dropped", "after", "queue")
 
     def __init__(self, session: Session, queue: bytes) -> None:
         """Remember which."""
         super().__init__(session)
         self.queue = queue
+        self.after: Operation | None = None
         #: What is open no longer, and its place before.
         self._dropped: list[tuple[Opened, int]] = []
 
@@ -207,6 +212,14 @@ class _Ending(Slice):
     def goesOn(self) -> bool:
         """Whether there may be more."""
         return len(self._dropped) >= ENDED_AT_ONCE
+
+    def hasFailed(self) -> bool:
+        """Fail, if what has to succeed before did; return whether that is so."""
+        after = self.after
+        if after is None or not isinstance(after.result, QueueError):
+            return False
+        self.result = after.result
+        return True
 
     def drop(self, opened: Opened) -> None:
         """End one."""
@@ -239,6 +252,8 @@ class CloseRead(_Ending):
     def run(self, store: IQueueStore) -> int:
         """Delete them; what went back or was flushed meanwhile is not there."""
         self.closed = []
+        if self.hasFailed():
+            return 0
         most = 0 if self.isOver else self._most
         if most > ENDED_AT_ONCE and self.rest is None:
             self.divide(CloseRead(self.session, self.queue, most - ENDED_AT_ONCE))
@@ -295,6 +310,8 @@ class AbortRead(_Ending):
 
     def run(self, store: IQueueStore) -> int:
         """Give them back, and count that as deliveries."""
+        if self.hasFailed():
+            return 0
         plans = self.session.plans
         plan = plans.of(self.queue) if plans.isActive else None
         rule = None if plan is None else plan.rule

@@ -178,6 +178,10 @@ class QueueProtocol(Connection):
         if type(self.plans) is Plans:
             self.plans = ActivePlans(self.plans)
 
+    def noteForeign(self, name: str) -> None:
+        """Log that the client speaks another protocol, whose ``name`` this is."""
+        self.factory.noteForeign(name, self._peer())
+
     def isRuled(self, queue: bytes) -> bool:
         """Return whether a get may have to look at what holds for a queue."""
         plans, pausing = self.plans, self.pausing

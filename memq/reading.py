@@ -41,9 +41,29 @@ class NothingYet(Exception):
         self.cost = cost
 
 
+class Waits:
+    """The waits of reads that are asked for together: all begin with the first one."""
+
+    __slots__ = ("_began",)
+
+    def __init__(self) -> None:
+        """Begin when the first of them runs."""
+        self._began: float | None = None
+
+    def left(self, seconds: float, now: float) -> float:
+        """Return how much is left of a wait of so many ``seconds``."""
+        if self._began is None:
+            self._began = now
+        return max(0.0, self._began + seconds - now)
+
+
 class Read(Operation):
     """Look for one message; the result is that, an error, or None without any.
 
+    :ivar after: what has to succeed before, or this one fails as it did; None for
+        nothing.
+    :ivar waits: what it shares with others of the same line until it runs; None if it
+        is alone.
     :ivar wait: seconds to wait for a message, from when the read is first run.
     :ivar until: when they are over.
     :ivar ticket: tells who came first; None as long as it did not wait.
@@ -55,6 +75,7 @@ class Read(Operation):
 
     __slots__ = (
         "_moved",
+        "after",
         "gain",
         "isNext",
         "isUnfinished",
@@ -63,6 +84,7 @@ class Read(Operation):
         "timer",
         "until",
         "wait",
+        "waits",
     )
 
     outlivesSession = False
@@ -79,6 +101,8 @@ class Read(Operation):
         self.ticket: int | None = None
         self.timer: IDelayedCall | None = None
         self.isNext = self.isUnfinished = False
+        self.after: Operation | None = None
+        self.waits: Waits | None = None
         #: The queue that expired messages moved to, and how many.
         self._moved: tuple[bytes, int] | None = None
 
@@ -96,6 +120,13 @@ class Read(Operation):
     def run(self, store: IQueueStore) -> int:
         """Look; raise NothingYet when there is nothing and there is time."""
         session = self.session
+        after, waits = self.after, self.waits
+        if after is not None and isinstance(after.result, QueueError):
+            self.fail(after.result)
+            return 0
+        if waits is not None:
+            self.wait = waits.left(self.wait, session.seconds())
+            self.waits = None
         self.gain = cost = 0
         self.isUnfinished = False
         self._moved = found = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
-from memq import __version__, dialect, wire
+from memq import __version__, dialect, foreign, wire
 from memq.details import Listing, TellQueues
 from memq.errors import (
     BadLine,
@@ -25,7 +25,7 @@ from memq.figures import QueueFigures, formatDetails, formatDump
 from memq.monitor import Monitor, confirm
 from memq.operations import Ask, Delete, Empty, EmptyAll, Operation
 from memq.pausing import Pause, Resume
-from memq.reader import Reader
+from memq.reader import Line, Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -115,6 +115,12 @@ def _read(protocol: QueueProtocol, command: dialect.Read) -> None:
     if command.wait:
         protocol.mayWait()
     Reader(protocol, command).run()
+
+
+def _reads(protocol: QueueProtocol, command: dialect.Reads) -> None:
+    if any(read.wait for read in command.reads):
+        protocol.mayWait()
+    Line(protocol, command.reads).run()
 
 
 def _monitor(protocol: QueueProtocol, command: dialect.Monitor) -> None:
@@ -207,14 +213,18 @@ def _answerLater(protocol: QueueProtocol, done: Deferred[None]) -> None:
 
 
 def _quit(protocol: QueueProtocol, command: wire.Quit) -> None:
-    protocol.close()
-    if protocol.session.mayWait:
-        # What comes is dropped, but for the news that the client is gone.
-        protocol.transport.resumeProducing()
+    protocol.hangUp()
+
+
+def _foreign(protocol: QueueProtocol, command: foreign.Foreign) -> None:
+    protocol.noteForeign(command.name)
+    protocol.hangUp()
 
 
 def _refused(protocol: QueueProtocol, command: wire.Refused) -> None:
     protocol.refuse(command.error, command.noreply)
+    if command.closes:
+        protocol.hangUp()
 
 
 #: What carries a command out; there is one for each that is no get and has no body.
@@ -228,7 +238,9 @@ VERBS: dict[type, Callable[[QueueProtocol, Any], None]] = {
     wire.Archive: _archive,
     wire.Quit: _quit,
     wire.Refused: _refused,
+    foreign.Foreign: _foreign,
     dialect.Read: _read,
+    dialect.Reads: _reads,
     dialect.Flush: _flush,
     dialect.Pause: _pause,
     dialect.Resume: _resume,

@@ -4,18 +4,20 @@ No I/O, no state, no Twisted: :func:`parse` is given one line without its line
 end and returns a command; a line that is refused becomes :class:`Refused`,
 which says how many bytes of body follow it on the wire, so that the connection
 stays in step.  docs/protocol.md is the contract; the tests are named after its
-lines.  What MemcacheQ did not know is in :mod:`memq.dialect`.
+lines.  What MemcacheQ did not know is in :mod:`memq.dialect`, what is of other
+protocols in :mod:`memq.foreign`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq import dialect
+from memq import dialect, foreign
 from memq.errors import BadLine, QueueError, UnknownCommand
-from memq.words import MAX_FLAGS, MAX_NUMBER, MAX_SIZE, alone, isName, number
+from memq.words import MAX_FLAGS, MAX_NUMBER, MAX_SIZE, alone, isName, number, unsized
+from memq.words import NOREPLY as _NOREPLY
 from memq.words import Refused as Refused
 
 if TYPE_CHECKING:
@@ -36,9 +38,6 @@ END = b"END\r\n"
 OK = b"OK\r\n"
 RESET = b"RESET\r\n"
 ERROR = b"ERROR\r\n"
-
-_HTTP = (b"GET ", b"POST ", b"Host:")
-_NOREPLY = b"noreply"
 
 
 class Set(NamedTuple):
@@ -121,6 +120,7 @@ Command = (
     | Archive
     | Quit
     | Refused
+    | foreign.Foreign
     | dialect.Extension
 )
 
@@ -135,7 +135,8 @@ def parse(line: bytes) -> Command:
     line = line.removesuffix(b"\r")
     words = line.split(b" ")
     parser = _PARSERS.get(words[0])
-    if parser is not None and b"" not in words:
+    # Where there is a slash, it may be HTTP.
+    if parser is not None and b"" not in words and b"/" not in line:
         return parser(words)
     return _parseOdd(line, [word for word in words if word])
 
@@ -146,26 +147,28 @@ parseShort = lru_cache(KEPT_LINES)(parse)
 
 
 def _parseOdd(line: bytes, words: list[bytes]) -> Command:
-    """Parse a line with an unknown command, or with more than single spaces."""
-    if line.startswith(_HTTP):
-        return Quit()
-    parser = _PARSERS.get(words[0]) if words else None
-    return parser(words) if parser is not None else Refused(UnknownCommand())
+    """Parse a line that is more than a command in lower case and plain words."""
+    other = foreign.known(line)
+    if other is not None:
+        return other
+    if not words:
+        return Refused(UnknownCommand())
+    parser = _PARSERS.get(words[0].lower())
+    return foreign.parseUnknown(line, words) if parser is None else parser(words)
 
 
 def _parseSet(words: list[bytes]) -> Command:
     count = len(words)
     noreply = count > 2 and words[-1] == _NOREPLY
-    if count < 5:
-        return Refused(UnknownCommand(), noreply=noreply)
+    if count - noreply != 5:
+        # With a blank in the name, say, another word stands where the size does.
+        return unsized(UnknownCommand(), noreply=noreply)
     size = number(words[4], MAX_SIZE)
-    if count > 6 or (count == 6 and not noreply):
-        return Refused(UnknownCommand(), size, noreply)
     queue = words[1]
     flags = number(words[2], MAX_FLAGS)
     exptime = number(words[3].removeprefix(b"-"), MAX_NUMBER)
     if size is None or flags is None or exptime is None:
-        return Refused(BadLine(), size, noreply)
+        return unsized(BadLine(), size, noreply)
     if exptime and words[3].startswith(b"-"):
         exptime = -exptime
     if isName(queue):
@@ -177,9 +180,12 @@ def _parseSet(words: list[bytes]) -> Command:
     return Set(queue, flags, size, noreply, exptime, delay)
 
 
-def _parseOtherStorage(words: list[bytes]) -> Command:
-    size = number(words[4], MAX_SIZE) if len(words) > 4 else None
-    return Refused(UnknownCommand(), size)
+def _parseOtherStorage(expected: int, words: list[bytes]) -> Command:
+    """Refuse a storage command, which has so many words and perhaps noreply."""
+    count = len(words)
+    noreply = count > 2 and words[-1] == _NOREPLY
+    size = number(words[4], MAX_SIZE) if count - noreply == expected else None
+    return unsized(UnknownCommand(), size, noreply)
 
 
 def _names(words: list[bytes], withSequence: bool) -> Command:
@@ -258,10 +264,11 @@ _PARSERS: dict[bytes, _Parser] = {
     b"quit": alone(Quit()),
     b"db_checkpoint": alone(Checkpoint()),
     b"db_archive": alone(Archive()),
-    b"replace": _parseOtherStorage,
-    b"append": _parseOtherStorage,
-    b"prepend": _parseOtherStorage,
-    b"cas": _parseOtherStorage,
+    b"replace": partial(_parseOtherStorage, 5),
+    b"append": partial(_parseOtherStorage, 5),
+    b"prepend": partial(_parseOtherStorage, 5),
+    b"cas": partial(_parseOtherStorage, 6),
+    **foreign.PARSERS,
     **dialect.PARSERS,
 }
 

@@ -20,17 +20,34 @@ MAX_FLAGS = 4_294_967_295
 #: The largest number of ten digits, which is as many as one may have.
 MAX_NUMBER = 9_999_999_999
 _MAX_DIGITS = 10
+#: The last word of a command that is to be answered nothing.
+NOREPLY = b"noreply"
 
 #: A queue name: "/" begins an option, and no name has a blank or control byte.
 isName = re.compile(rb"[^\x00-\x20\x7f/]{1,250}").fullmatch
 
 
 class Refused(NamedTuple):
-    """Answer an error, and throw away a body of ``size`` bytes, None if none."""
+    """Answer an error, and throw away a body of ``size`` bytes, None if none.
+
+    :ivar closes: whether the connection is closed then, since a body may follow, and
+        nobody knows where it ends.
+    """
 
     error: QueueError
     size: int | None = None
     noreply: bool = False
+    closes: bool = False
+
+
+def unsized(
+    error: QueueError, size: int | None = None, noreply: bool = False
+) -> Refused:
+    """Refuse a line that a body follows.
+
+    :param size: bytes of the body; None if that is not known, which closes.
+    """
+    return Refused(error, size, noreply, size is None)
 
 
 _Record = TypeVar("_Record")

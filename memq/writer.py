@@ -77,17 +77,18 @@ class Writer:
         session = protocol.session
         limit = parseLimit(body)
         if not complete:
-            protocol.refuse(BadChunk())
+            protocol.refuse(BadChunk(), command.noreply)
         elif limit is None:
-            protocol.refuse(NotANumber())
+            protocol.refuse(NotANumber(), command.noreply)
         elif session.isFull:
-            protocol.refuse(OutOfSpace())
+            protocol.refuse(OutOfSpace(), command.noreply)
         else:
             if limit:
                 session.plans.activate()
             operation = AddQueue(session, command.queue, limit)
             session.submit(operation)
-            protocol.expect(operation, self._renderAdd)
+            render = protocol.renderNothing if command.noreply else self._renderAdd
+            protocol.expect(operation, render)
 
     def _renderPush(self, push: RuledPush) -> bytes:
         push.release()

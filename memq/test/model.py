@@ -63,7 +63,6 @@ class Set:
     size: int
     mark: int
     noreply: bool
-    complete: bool
     outlives = True
 
     def body(self) -> bytes:
@@ -74,15 +73,12 @@ class Set:
     def wire(self) -> bytes:
         """Return line and body."""
         line = b"set %b %d 0 %d" % (self.queue, self.flags, self.size)
-        end = b"\r\n" if self.complete else b"??"
-        return line + b" noreply" * self.noreply + b"\r\n" + self.body() + end
+        return line + b" noreply" * self.noreply + b"\r\n" + self.body() + b"\r\n"
 
     def run(self, model: Model) -> bytes:
         """Append the message."""
         if self.size > MAX_BODY:
             reply = b"SERVER_ERROR object too large for cache\r\n"
-        elif not self.complete:
-            reply = b"CLIENT_ERROR bad data chunk\r\n"
         else:
             queue = model.setdefault(self.queue, Queue())
             queue.messages.append((self.flags, self.body()))
@@ -215,7 +211,6 @@ def commands(names: list[bytes], ofAll: bool = True) -> some.SearchStrategy[Comm
         some.sampled_from(SIZES),
         some.integers(0, 999_999),
         rarely,
-        rarely.map(lambda value: not value),
     )
     gets = some.builds(
         Get, some.lists(queue, min_size=1, max_size=4).map(tuple), some.booleans()
@@ -246,5 +241,5 @@ def _plain(name: bytes, size: int) -> some.SearchStrategy[Command]:
     """Return sets and gets of one queue."""
     get = some.just(Get((name,), False))
     marks = some.integers(0, 999_999)
-    put = marks.map(lambda mark: Set(name, 0, size, mark, False, True))
+    put = marks.map(lambda mark: Set(name, 0, size, mark, False))
     return some.one_of(put, put, get, get)

@@ -78,6 +78,10 @@ class GeneralPath(QueueProtocol):
 
     def _takeCommands(self, data: bytes) -> None:
         LineReceiver.dataReceived(self, data)
+        if self.line_mode and not self.closing:
+            rest = self.clearLineBuffer()
+            if rest:
+                self._keep(rest)
 
 
 def _pieces(data: bytes, size: int) -> list[bytes]:

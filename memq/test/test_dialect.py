@@ -18,6 +18,7 @@ from memq.dialect import (
     Monitor,
     Pause,
     Read,
+    Reads,
     Reload,
     Resume,
     parseLimit,
@@ -27,10 +28,10 @@ from memq.errors import (
     BadLine,
     BadWait,
     NotANumber,
-    OneQueue,
     OptionsApart,
     OptionTwice,
     QueueError,
+    TooManyQueues,
     UnknownCommand,
     UnknownOption,
 )
@@ -102,11 +103,15 @@ class DialectTestCase(GrammarTestCase):
                 self.assertEqual(found, command, line)
 
     def refusedAlways(
-        self, line: bytes, error: type[QueueError], size: int | None = None
+        self,
+        line: bytes,
+        error: type[QueueError],
+        size: int | None = None,
+        closes: bool = False,
     ) -> None:
         """Assert that a line is refused so."""
         for written in ways(line):
-            self.refused(written, error, size)
+            self.refused(written, error, size, closes=closes)
 
 
 class ReadTests(DialectTestCase):
@@ -159,11 +164,43 @@ class ReadTests(DialectTestCase):
         for word in (b"", b"3600001", b"-1", b"+1", b"1.5", b"x", b"1=1", b"9" * 5000):
             self.refusedAlways(b"get q/t=" + word, BadWait)
 
-    def test_oneQueue(self) -> None:
-        """With options there is one queue a command, wherever they stand."""
-        for line in (b"get a b/open", b"get a/open b", b"get a/x a/x", b"gets \1 /"):
-            self.refusedAlways(line, OneQueue)
-        self.refusedAlways(b"get a \1", BadLine)
+    def test_several(self) -> None:
+        """Each queue of a line has its own options, or none."""
+        for verb, withSequence in ((b"get", False), (b"gets", True)):
+            plain = Read(b"b", b"b", None, False, False, False, False, withSequence)
+            self.taken(
+                verb + b" a/open b b/t=5/open b/close",
+                Reads(
+                    (
+                        plain._replace(queue=b"a", key=b"a/open", open=True),
+                        plain,
+                        plain._replace(key=b"b/t=5/open", wait=5, open=True),
+                        plain._replace(key=b"b/close", close=True),
+                    )
+                ),
+            )
+
+    def test_severalRefused(self) -> None:
+        """One that is wrong is the error of the line, the first from the left."""
+        for line, error in (
+            (b"get a b/what", UnknownOption),
+            (b"get a/t=x b/what", BadWait),
+            (b"get a/open/open b/t=x", OptionTwice),
+            (b"get a/open b/peek/open", OptionsApart),
+            (b"gets \1 /", BadLine),
+            (b"get a \1", BadLine),
+            (b"get a/open \1", BadLine),
+        ):
+            self.refusedAlways(line, error)
+
+    def test_tooMany(self) -> None:
+        """With options, a line names 250 queues at most."""
+        most = b"get" + b" q" * 249 + b" q/open"
+        command = parse(most)
+        assert isinstance(command, Reads)
+        self.assertEqual(len(command.reads), 250)
+        self.refusedAlways(most + b" q", TooManyQueues)
+        self.refusedAlways(b"get" + b" q" * 250 + b" \1", BadLine)
 
     def test_badName(self) -> None:
         """The name before the options is a name like any other."""
@@ -222,7 +259,7 @@ class DelayTests(DialectTestCase):
             b"set %b/delay=1 0 0 3" % (b"n" * 251),
         ):
             self.refusedAlways(line, BadLine, 3)
-        self.refusedAlways(b"set q/delay=1 0 0 x", BadLine)
+        self.refusedAlways(b"set q/delay=1 0 0 x", BadLine, closes=True)
 
 
 class CommandTests(DialectTestCase):
@@ -233,7 +270,9 @@ class CommandTests(DialectTestCase):
         self.taken(b"add q 0 0 1", Add(b"q", 1))
         self.taken(b"add q 4294967295 -1 20", Add(b"q", 20))
         self.taken(b"add q 0 0 0", Add(b"q", 0))
-        self.assertFalse(Add(b"q", 1).noreply)
+        self.taken(b"add q 0 0 1 noreply", Add(b"q", 1, True))
+        self.refused(b"add q 0 0 21 noreply", NotANumber, 21, True)
+        self.refused(b"add q/x 0 0 2 noreply", BadLine, 2, True)
         self.refusedAlways(b"add q 0 0 21", NotANumber, 21)
         self.refusedAlways(b"add q 0 0 2147483645", NotANumber, 2147483645)
 
@@ -248,11 +287,11 @@ class CommandTests(DialectTestCase):
             self.refusedAlways(line, BadLine, 3)
         self.refusedAlways(b"add q 4294967296 0 3", BadLine, 3)
         for line in (b"add q 0 0 x", b"add q 0 0 2147483646"):
-            self.refusedAlways(line, BadLine)
-        for line in (b"add q 0 0 3 noreply", b"add q 0 0 3 4 5"):
-            self.refusedAlways(line, UnknownCommand, 3)
-        for line in (b"add", b"add q", b"add q 0 0"):
-            self.refusedAlways(line, UnknownCommand)
+            self.refusedAlways(line, BadLine, closes=True)
+        for line in (b"add q 0 0 3 4 5", b"add my queue 0 0 3", b"add", b"add q 0 0"):
+            self.refusedAlways(line, UnknownCommand, closes=True)
+        for line in (b"add q 0 noreply", b"add q 0 0 3 4 noreply"):
+            self.unsized(line, UnknownCommand, noreply=True)
 
     def test_limit(self) -> None:
         """A limit is a number of ten digits at most."""

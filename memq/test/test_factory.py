@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import capturedLogs, formatEvent
 
-from memq.factory import LOG_INTERVAL
+from memq.rarely import LOG_INTERVAL
 from memq.test.harness import Harness
 from memq.test.sessions import VERSION
 from memq.test.stepped import SteppedTestCase

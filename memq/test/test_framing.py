@@ -308,8 +308,9 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.receive(b"set q 0 0 999\r\n"), ["all"])
         for _ in range(10):
             self.assertEqual(self.receive(b"x" * 100), [])
-            self.assertEqual(self.receiver._collected, b"")
+            self.assertLessEqual(len(self.receiver._collected), 2)
         self.assertEqual(self.receive(b"\n"), ["Refused", "all"])
+        self.assertEqual(self.receiver._collected, b"")
 
     def test_add(self) -> None:
         """The body of an add is collected: whole, in pieces, with bytes to spare."""

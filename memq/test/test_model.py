@@ -207,7 +207,7 @@ class ServerMachine(RuleBasedStateMachine):
     def breakOff(self, who: int, cut: float, size: int) -> None:
         """Leave in the middle of a set, which then never was."""
         self.ran["breakOff"] += 1
-        data = Set(NAMES[0], 0, size, 0, noreply=False, complete=True).wire()
+        data = Set(NAMES[0], 0, size, 0, noreply=False).wire()
         client = self.client(who)
         client.send(data[: int(cut * (len(data) - 1))])
         self.harness.settle()

@@ -210,7 +210,7 @@ class JoinedTests(ProtocolTestCase):
             (b"get none\r\n", END),
             (b"get none none\r\n", END),
             (b"delete none\r\n", b"NOT_FOUND\r\n"),
-            (b"set q 0 0 1\r\nabc", b"CLIENT_ERROR bad data chunk\r\n"),
+            (b"add q 0 0 1\r\nx\r\n", b"CLIENT_ERROR not a number\r\n"),
         ):
             one = put(b"q", b"1") + between
             self.assertEqual(

@@ -457,9 +457,10 @@ class FanOutTests(RuledTestCase):
         self.assertEqual(self.talk(put(b"q", LARGE)), NOT_STORED)
         bad = put(b"q", LARGE)[:-2] + b"xx\r\n"
         self.assertIn(b"bad data chunk", self.talk(bad))
-        self.client.send(put(b"q", LARGE)[:-9])
+        another = self.harness.connect()
+        another.send(put(b"q", LARGE)[:-9])
         self.harness.settle()
-        self.client.leave()
+        another.leave()
         self.harness.settle()
         self.assertEqual((dump(self.store), self.store._bodies), ("", {}))
 

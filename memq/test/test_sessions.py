@@ -39,11 +39,17 @@ from memq.test.sessions import SessionTestCase, sessions
             | version\t\r\n
             < ERROR
         """,
-        "Commands are lower case.": """
+        "Commands may be in capitals.": r"""
             > VERSION
-            < ERROR
-            > Get q
-            < ERROR
+            < VERSION #
+            | SET q 0 0 2\r\nhi\r\nSet Q 0 0 2 noreply\r\nho\r\n
+            < STORED
+            > Get q Q
+            < VALUE q 0 2
+            < hi
+            < VALUE Q 0 2
+            < ho
+            < END
         """,
         "What is not a command is an ERROR and the connection stays open.": """
             > hello
@@ -55,14 +61,6 @@ from memq.test.sessions import SessionTestCase, sessions
             > get
             < ERROR
             > gets
-            < ERROR
-            > set
-            < ERROR
-            > set q
-            < ERROR
-            > set q 0
-            < ERROR
-            > set q 0 0
             < ERROR
             > delete
             < ERROR
@@ -102,16 +100,102 @@ from memq.test.sessions import SessionTestCase, sessions
             < ERROR
             < DELETED
         """,
-        "A line that starts like GET of HTTP closes without a word.": """
+        "A request of HTTP closes without a word.": """
             > GET / HTTP/1.1
+            closed
+        """,
+        "So does any other, whatever its blanks and capitals.": r"""
+            | delete   *  HTTP/1.1\r\nset q 0 0 1\r\nx\r\n
             closed
         """,
         "So does POST.": r"""
             | POST /queue HTTP/1.1\r\nHost: x\r\n\r\nset q 0 0 1\r\nx\r\n
             closed
         """,
-        "So does a Host header.": """
+        "So does a header.": """
             > Host: example.com
+            closed
+        """,
+        "So does one in lower case, without a blank.": r"""
+            | content-type:text/plain\r\ndelete q\r\n
+            closed
+        """,
+        "So does HTTP 2.": r"""
+            | PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x12\x04
+            closed
+        """,
+        "So does memcached's binary protocol.": r"""
+            | \x80\x0b\x00\x00\n\x00\x00\x00flush_all\r\n
+            closed
+        """,
+        "So does TLS, whose first packet has no line end.": r"""
+            | \x16\x03\x01\x00\xc8
+            closed
+        """,
+        "So does AMQP.": r"""
+            | AMQP\x00\x00\x09\x01
+            closed
+        """,
+        "So does Redis's protocol.": r"""
+            | *2\r\n$3\r\nGET\r\n$8\r\ndelete q\r\n
+            closed
+        """,
+        "Silence is kept about what is refused, by all that know noreply.": r"""
+            > touch q 0 noreply
+            > incr q 1 noreply
+            > DECR q 1 noreply
+            > gat 0 q noreply
+            > cache_memlimit 64 noreply
+            | append q 0 0 7 noreply\r\nversion\r\n
+            | CAS q 0 0 7 1 noreply\r\nversion\r\n
+            | add q 0 0 1 noreply\r\n5\r\n
+            | add q 0 0 1 noreply\r\n5\r\n
+            | add r 0 0 1 noreply\r\nx\r\n
+            > stats queue
+            < STAT q 0/0
+            < END
+        """,
+        "By those that do not, it is not.": """
+            > get q noreply
+            < END
+            > stats noreply
+            < ERROR
+            > version noreply
+            < ERROR
+            > mg q noreply
+            < ERROR
+            > gat 0 noreply
+            < ERROR
+        """,
+        "The body of memcached's meta set is thrown away.": r"""
+            | ms q 7\r\nversion\r\n
+            < ERROR
+            | ms q 7 T0 F0 q\r\nversion\r\n
+            < ERROR
+            | ms cQ== 7 b\r\nversion\r\n
+            < ERROR
+            | MS q S7 T0\r\nversion\r\n
+            < ERROR
+            > mn
+            < ERROR
+        """,
+        "So is that of beanstalkd's put.": r"""
+            | put 0 0 60 7\r\nversion\r\n
+            < ERROR
+        """,
+        "Where its length is not known, the connection is closed.": r"""
+            | ms my queue 7\r\nversion\r\n
+            < ERROR
+            closed
+        """,
+        "So behind a line of nobody's with a number in it.": r"""
+            | PUB subject 7\r\nversion\r\n
+            < ERROR
+            closed
+        """,
+        "So where a body that is thrown away is longer than announced.": r"""
+            | replace q 0 0 2\r\nhi, delete q\r\n
+            < ERROR
             closed
         """,
     }
@@ -280,71 +364,60 @@ class NameSessions(SessionTestCase):
             > version
             < CLIENT_ERROR bad command line format
         """,
-        "Bytes that are not a decimal number swallow nothing.": """
+        "Bytes that are not a decimal number close.": """
             > set q 0 0 abc
             < CLIENT_ERROR bad command line format
-            > version
-            < VERSION #
-            > set q 0 0 5x
-            < CLIENT_ERROR bad command line format
+            closed
         """,
-        "A sixth word that is not noreply is an ERROR and the body is swallowed.": """
+        "So does a sixth word that is not noreply.": """
             > set q 0 0 7 what
-            > version
             < ERROR
+            closed
         """,
-        "So are more words.": """
-            > set q 0 0 7 1 2
-            > version
-            < ERROR
+        "So do more words.": """
             > set q 0 0 7 noreply 2
-            > version
             < ERROR
+            closed
         """,
-        "Without a number of bytes nothing is swallowed.": """
-            > set q 0 0 many words
+        "So do too few.": """
+            > set q 0 0
             < ERROR
-            > version
-            < VERSION #
+            closed
         """,
-        "More words that end in noreply are refused silently.": """
+        "More words that end in noreply close silently.": """
             > set q 0 0 7 1 noreply
-            > version
+            closed
         """,
-        "Negative bytes are refused, nothing is swallowed.": """
+        "Negative bytes close.": """
             > set q 0 0 -1
             < CLIENT_ERROR bad command line format
-            > version
-            < VERSION #
+            closed
         """,
-        "So are bytes over 2147483645.": """
+        "So do bytes over 2147483645.": """
             > set q 0 0 2147483646
             < CLIENT_ERROR bad command line format
-            > set q 0 0 4294967301
-            < CLIENT_ERROR bad command line format
-            > version
-            < VERSION #
+            closed
         """,
-        "A body that is not followed by CR LF is a bad chunk.": r"""
+        "A body that is not followed by CR LF is a bad chunk, and closes.": r"""
             | set q 0 0 5\r\nhelloXXversion\r\n
             < CLIENT_ERROR bad data chunk
-            < VERSION #
+            closed
+        """,
+        "So does one with two LF behind it.": r"""
             | set q 0 0 5\r\nhello\n\nversion\r\n
             < CLIENT_ERROR bad data chunk
-            < VERSION #
-            > stats queue
-            < END
+            closed
         """,
-        "Of a body that is too long exactly bytes + 2 are taken.": """
+        "So does one that is too long.": """
             > set q 0 0 3
             > hello
             < CLIENT_ERROR bad data chunk
-            < ERROR
+            closed
         """,
-        "So of one that is too short.": r"""
+        "So does one that is too short.": r"""
             | set q 0 0 3\r\nhi\r\nversion\r\n
             < CLIENT_ERROR bad data chunk
-            < ERROR
+            closed
         """,
         "A message may be empty.": r"""
             | set q 9 0 0\r\n\r\n
@@ -374,10 +447,16 @@ class NameSessions(SessionTestCase):
             > version
             > set a/b 0 0 7 noreply
             > version
-            | set q 0 0 5 noreply\r\nhelloXX
-            > set q 0 0 -1 noreply
             > stats queue
             < END
+        """,
+        "With noreply what closes does so silently.": r"""
+            | set q 0 0 5 noreply\r\nhelloXX
+            closed
+        """,
+        "So where the bytes are not known.": """
+            > set q 0 0 -1 noreply
+            closed
         """,
         "What memcached has beside set is an ERROR, once, and its body swallowed.": """
             > replace q 0 0 7
@@ -395,17 +474,20 @@ class NameSessions(SessionTestCase):
             > stats queue
             < END
         """,
-        "Without a number there is no body.": """
+        "An add without a number closes.": """
             > add q 0 0
             < ERROR
+            closed
+        """,
+        "So does one whose number is none.": """
             > add q 0 0 x
             < CLIENT_ERROR bad command line format
-            > replace q 0 0
+            closed
+        """,
+        "So does an append without a number.": """
+            > append q 0 0
             < ERROR
-            > replace q 0 0 x
-            < ERROR
-            > version
-            < VERSION #
+            closed
         """,
         "Incr, decr, touch and gat are an ERROR.": """
             > incr q 1
@@ -520,7 +602,7 @@ class MaxBodySessions(SessionTestCase):
             > a
             < STORED
             > get q q/x
-            < CLIENT_ERROR one queue a command with options
+            < CLIENT_ERROR unknown option
             > get q N251
             < CLIENT_ERROR bad command line format
             > gets q N251

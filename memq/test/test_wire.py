@@ -45,15 +45,22 @@ class GrammarTestCase(SynchronousTestCase):
         error: type[QueueError],
         size: int | None = None,
         noreply: bool = False,
+        closes: bool = False,
     ) -> None:
         """Assert that a line is refused so, with a body of ``size`` to swallow."""
         command = parse(line)
         assert isinstance(command, Refused), command
         self.assertEqual(
-            (type(command.error), command.size, command.noreply),
-            (error, size, noreply),
+            (type(command.error), command.size, command.noreply, command.closes),
+            (error, size, noreply, closes),
             line,
         )
+
+    def unsized(
+        self, line: bytes, error: type[QueueError], noreply: bool = False
+    ) -> None:
+        """Assert that a line is refused so, and closes: a body may follow."""
+        self.refused(line, error, noreply=noreply, closes=True)
 
 
 class LineTests(GrammarTestCase):
@@ -65,9 +72,28 @@ class LineTests(GrammarTestCase):
         self.refused(b"   ", UnknownCommand)
 
     def test_notACommand(self) -> None:
-        """What is not a command is an ERROR; so is one in capitals."""
-        for line in (b"bogus", b"SET q 0 0 1", b"get\tq", b"incr q 1", b"touch q 1"):
+        """What is not a command is an ERROR."""
+        for line in (b"bogus", b"get\tq", b"incr q 1", b"touch q 1"):
             self.refused(line, UnknownCommand)
+
+    def test_capitals(self) -> None:
+        """A command may be written in capitals, and in part; a name is what it is."""
+        for line in (
+            *(b"set Q 0 0 1", b"add Q 0 0 1", b"get Q q", b"gets Q", b"delete Q"),
+            *(b"flush_all", b"stats queue", b"version", b"verbosity 1", b"quit"),
+            *(b"db_checkpoint", b"db_archive", b"flush Q", b"pause Q reads"),
+            *(b"resume Q", b"reload", b"monitor Q 1", b"confirm Q 1", b"dump_stats"),
+            *(b"get Q/open", b"set Q/delay=5 0 0 1", b"get a/open Q/t=5"),
+        ):
+            word, *rest = line.split(b" ")
+            for written in (
+                word.upper(),
+                word.capitalize(),
+                word[:-1] + b"" + word[-1:].upper(),
+            ):
+                self.assertEqual(parse(b" ".join([written, *rest])), parse(line), line)
+        self.refused(b"APPEND q 0 0 5", UnknownCommand, 5)
+        self.refused(b"Touch q 0 noreply", UnknownCommand, noreply=True)
 
     def test_runsOfSpaces(self) -> None:
         """Runs of spaces separate words, and those at either end do not count."""
@@ -78,13 +104,8 @@ class LineTests(GrammarTestCase):
         """A TAB does not separate, so it makes a bad name."""
         self.refused(b"get a\tb", BadLine)
 
-    def test_http(self) -> None:
-        """A line that starts like HTTP ends the connection without a word."""
-        for line in (b"GET / HTTP/1.1", b"POST /x HTTP/1.0", b"Host: example.org"):
-            self.assertEqual(parse(line), Quit())
-
-    def test_httpWithoutTheBlank(self) -> None:
-        """GET alone is just not a command."""
+    def test_getAlone(self) -> None:
+        """GET alone is a get of nothing."""
         self.refused(b"GET", UnknownCommand)
 
     @settings(deadline=None)
@@ -187,14 +208,14 @@ class SetTests(GrammarTestCase):
     def test_noreplyWhereItIsNone(self) -> None:
         """As the name of the queue, or before the last word, noreply is a word."""
         self.assertEqual(parse(b"set noreply 1 2 3"), Set(b"noreply", 1, 3, False, 2))
-        self.refused(b"set noreply", UnknownCommand)
-        self.refused(b"set q 0 0 noreply 5", UnknownCommand)
-        self.refused(b"set q 0 0 5 NOREPLY", UnknownCommand, 5)
+        self.unsized(b"set noreply", UnknownCommand)
+        self.unsized(b"set q 0 0 noreply 5", UnknownCommand)
+        self.unsized(b"set q 0 0 5 NOREPLY", UnknownCommand)
 
     def test_leadingZeros(self) -> None:
         """Zeros may lead, as long as there are ten digits at most."""
         self.assertEqual(parse(b"set q 007 00 0000000005"), Set(b"q", 7, 5, False))
-        self.refused(b"set q 0 0 00000000005", BadLine)
+        self.unsized(b"set q 0 0 00000000005", BadLine)
 
     def test_flags(self) -> None:
         """Flags go from 0 to 4294967295."""
@@ -205,16 +226,16 @@ class SetTests(GrammarTestCase):
         self.refused(b"set q -1 0 1", BadLine, 1)
 
     def test_notANumber(self) -> None:
-        """What is not digits is a bad line; the body is swallowed if bytes is."""
+        """What is not digits is a bad line, and closes where the bytes are not."""
         for word in (b"abc", b"5x", b"+5", b"1_000", b"0x1", b"5.0", b"12345678901"):
             self.refused(b"set q %b 0 7" % word, BadLine, 7)
             self.refused(b"set q 0 %b 7" % word, BadLine, 7)
-            self.refused(b"set q 0 0 %b" % word, BadLine)
-        self.refused("set q 0 0 ٣".encode(), BadLine)
+            self.unsized(b"set q 0 0 %b" % word, BadLine)
+        self.unsized("set q 0 0 ٣".encode(), BadLine)
 
     def test_manyDigits(self) -> None:
         """A number of thousands of digits is a bad line, and costs nothing."""
-        self.refused(b"set q 0 0 " + b"9" * 5000, BadLine)
+        self.unsized(b"set q 0 0 " + b"9" * 5000, BadLine)
 
     def test_exptime(self) -> None:
         """Exptime is a number of ten digits, perhaps with a minus, one."""
@@ -234,27 +255,27 @@ class SetTests(GrammarTestCase):
         self.refused(b"set q 0 - 3", BadLine, 3)
 
     def test_wrongNumberOfWords(self) -> None:
-        """Too few words are an ERROR; too many too, and the body is swallowed."""
+        """Too few or too many words are an ERROR, and nobody knows the bytes."""
         for line in (b"set", b"set q", b"set q 0", b"set q 0 0"):
-            self.refused(line, UnknownCommand)
-        for line in (b"set q noreply", b"set q 0 noreply"):
-            self.refused(line, UnknownCommand, noreply=True)
-        self.refused(b"set q 0 0 noreply", BadLine, noreply=True)
-        self.refused(b"set q 0 0 5 x", UnknownCommand, 5)
-        self.refused(b"set q 0 0 x y", UnknownCommand)
-        self.refused(b"set q 0 0 5 x y", UnknownCommand, 5)
-        self.refused(b"set q 0 0 5 x noreply", UnknownCommand, 5, True)
+            self.unsized(line, UnknownCommand)
+        for line in (b"set q noreply", b"set q 0 noreply", b"set q 0 0 noreply"):
+            self.unsized(line, UnknownCommand, noreply=True)
+        # It may be a queue called "my queue", and no word 0 is its bytes.
+        self.unsized(b"set my queue 0 0 5", UnknownCommand)
+        self.unsized(b"set q 0 0 x y", UnknownCommand)
+        self.unsized(b"set q 0 0 5 x y", UnknownCommand)
+        self.unsized(b"set q 0 0 5 x noreply", UnknownCommand, noreply=True)
 
     def test_bytesNegative(self) -> None:
-        """Negative bytes are a bad line, and nothing is swallowed."""
-        self.refused(b"set q 0 0 -1", BadLine)
+        """Negative bytes are a bad line, and close."""
+        self.unsized(b"set q 0 0 -1", BadLine)
 
     def test_bytesOutOfRange(self) -> None:
-        """Bytes over 2147483645 are a bad line, and nothing is swallowed."""
+        """Bytes over 2147483645 are a bad line, and close."""
         self.assertEqual(
             parse(b"set q 0 0 2147483645"), Set(b"q", 0, 2147483645, False)
         )
-        self.refused(b"set q 0 0 2147483646", BadLine)
+        self.unsized(b"set q 0 0 2147483646", BadLine)
 
     def test_badName(self) -> None:
         """A bad name is a bad line; the body is swallowed, noreply is silent."""
@@ -265,9 +286,16 @@ class SetTests(GrammarTestCase):
         """The other storage commands are an ERROR, their body swallowed."""
         for name in (b"replace", b"append", b"prepend"):
             self.refused(b"%b q 0 0 5" % name, UnknownCommand, 5)
-            self.refused(b"%b q 0 0 x" % name, UnknownCommand)
-            self.refused(b"%b q" % name, UnknownCommand)
+            self.refused(b"%b q 0 0 5 noreply" % name, UnknownCommand, 5, True)
+            self.unsized(b"%b q 0 0 x" % name, UnknownCommand)
+            self.unsized(b"%b q 0 0 x noreply" % name, UnknownCommand, True)
+            self.unsized(b"%b q" % name, UnknownCommand)
+            self.unsized(b"%b my queue 0 0 5" % name, UnknownCommand)
         self.refused(b"cas q 0 0 5 77", UnknownCommand, 5)
+        self.refused(b"cas q 0 0 5 77 noreply", UnknownCommand, 5, True)
+        self.unsized(b"cas q 0 0 5", UnknownCommand)
+        self.unsized(b"cas q 0 0 5 noreply", UnknownCommand, True)
+        self.unsized(b"cas my queue 0 0 5 77", UnknownCommand)
 
 
 class OtherCommandTests(GrammarTestCase):

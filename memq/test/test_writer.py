@@ -65,11 +65,14 @@ if TYPE_CHECKING:
             > add q 0 0 21
             > 111111111111111111111
             < CLIENT_ERROR not a number
-            | add q 0 0 1\\r\\n10\\r\\n
-            < CLIENT_ERROR bad data chunk
-            < ERROR
             > stats queue
             < END
+        """,
+        "An add whose body is longer than announced closes.": """
+            > add q 0 0 1
+            > 10
+            < CLIENT_ERROR bad data chunk
+            closed
         """,
         "A delayed message is not seen, and makes its queue.": """
             > set q/delay=5 0 0 1
