@@ -58,7 +58,7 @@ _MANY = b"x" * 35000
 
 _LINE = re.compile(
     rb"STORED|NOT_STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
-    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z ]+"
+    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ]+"
     rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
     rb"|queue '[^\x00-\x20\x7f]{1,250}' \{|  \w+=[^\r\n]*|\}"
 )
@@ -107,6 +107,8 @@ WORDS = (
         b" 0 0 70000\r\n",
     ),
     *(b" 4294967295 ", b"2147483645"),
+    *(b"SET ", b"ms ", b"put ", b" S5", b"append ", b"touch ", b" HTTP/1.1", b"host:"),
+    *(b"\x16\x03", b"\x80\x0b", b"*2\r\n", b"$5\r\n", b"AMQP", b"PROXY ", b"CONNECT"),
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 
@@ -147,6 +149,20 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         _lines(0, b"set q 0 0 2", b"hi", *_gets(b"open", b"open", b"close/open")),
         _lines(2, _SET, *_gets(b"open", b"abort", b"t=9/open"), b"quit"),
         _lines(0, b"get q/t=60000", _SET, *_gets(b"peek", b"t=5/close/open")),
+        _lines(
+            0, b"SET q 0 0 1", b"x", b"Get q", b"ADD l 0 0 1 noreply", b"5", b"STATS"
+        ),
+        _lines(3, b"ms q 7 T0", b"version", b"put 0 0 60 7", b"version", b"mn"),
+        _lines(
+            0, b"touch q 0 noreply", b"append q 0 0 1 noreply", b"x", b"cas q 0 0 5"
+        ),
+        _lines(2, b"set q x 0 2", b"longer", b"set q 0 0", b"version"),
+        b"\0delete q HTTP/1.1\r\nhost: x\r\n\r\ndelete q\r\n",
+        b"\1\x80\x0b\0\0flush_all\n",
+        b"\0\x16\x03\x01\0\xc8",
+        b"\2*2\r\n$3\r\nGET\r\n$8\r\ndelete q\r\n",
+        _lines(0, _SET, _SET, b"get q/open r/t=9 q/close/open q/t=60000 none"),
+        _lines(2, _SET, b"gets q/open q/open q", b"get r/t=9 q/abort q/peek", b"quit"),
         _lines(0, b"get q/open r", *_gets(b"t=x", b"open/open", b"", b"peek/abort")),
         _lines(
             1, b"get q/t=9/peek", _SET, b"get q/open/t=1", b"flush q", b"get q/close"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import TestCase
 
+from memq.test.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
 from memq.test.hostile import Scene, openFiles, readAll, staged
 from memq.test.servers import Server
 from memq.test.torture import report, rounds
@@ -453,6 +454,34 @@ OPEN = Session(
 )
 
 
+SEVERAL = Session(
+    [b"one", b"two", b"three"],
+    (
+        (b"SET NAME 0 0 3\r\none\r\n", b"STORED\r\n", 1, 0),
+        (b"set NAME 0 0 3 noreply\r\ntwo\r\n", b"", 2, 0),
+        (b"touch NAME 0 noreply\r\n", b"", 2, 0),
+        (
+            b"get NAME/open none NAME/peek\r\n",
+            b"VALUE NAME/open 0 3\r\none\r\nVALUE NAME/peek 0 3\r\ntwo\r\nEND\r\n",
+            *(2, 0),
+        ),
+        (b"ms NAME 13\r\ndelete NAME\r\n\r\n", b"ERROR\r\n", 2, 0),
+        (
+            b"gets none/t=0 NAME/close NAME/open\r\n",
+            b"VALUE NAME/open 0 3 1\r\ntwo\r\nEND\r\n",
+            *(2, 1),
+        ),
+        (b"append NAME 0 0 13 noreply\r\ndelete NAME\r\n\r\n", b"", 2, 1),
+        (b"get NAME/close/open none/t=0/open\r\n", b"END\r\n", 2, 2),
+        (b"put 0 0 60 13\r\ndelete NAME\r\n\r\n", b"ERROR\r\n", 2, 2),
+        (b"set NAME 0 0 5\r\nthree\r\n", b"STORED\r\n", 3, 2),
+        (b"set NAME 0 0\r\n", b"ERROR\r\n", 3, 2),
+        (b"delete NAME\r\n", b"", 3, 2),
+    ),
+    isOpen=True,
+)
+
+
 class CutTests(HostileTestCase):
     """Connections that end where they like."""
 
@@ -497,6 +526,10 @@ class CutTests(HostileTestCase):
         """So when the answers of those wait for the disk."""
         self.cutAtEveryByte(OPEN)
 
+    def test_atEveryByteSeveral(self) -> None:
+        """So with several reads a line, among bodies that are not to be obeyed."""
+        self.cutAtEveryByte(SEVERAL, "--no-sync")
+
     def test_withinLargeBody(self) -> None:
         """A large body that is cut anywhere, gently or not, leaves nothing."""
         server = self.start("--no-sync")
@@ -519,20 +552,19 @@ class LieTests(HostileTestCase):
     """Lengths that are not those of the bodies."""
 
     def test_lies(self) -> None:
-        """Whatever a length says, the connection stays in step or is closed."""
+        """What does not come as announced, or is announced wrongly, closes."""
         server = self.start("--no-sync", "--body-timeout", "0.5")
         error = b"CLIENT_ERROR bad command line format\r\n"
-        chunk = b"CLIENT_ERROR bad data chunk\r\n"
         lies = {
-            b"set q 0 0 2\r\nlonger\r\n": chunk + b"ERROR\r\n",
+            b"set q 0 0 2\r\nlonger\r\n": b"CLIENT_ERROR bad data chunk\r\n",
             b"set q 0 0 99\r\nshorter\r\n": TIMED_OUT,
             b"set q 0 0 999999\r\nshorter\r\n": TIMED_OUT,
-            b"set q 0 0 -5\r\nhello\r\n": error + b"ERROR\r\n",
+            b"set q 0 0 -5\r\nhello\r\n": error,
             b"set q 0 0 2147483645\r\nhello\r\n": TIMED_OUT,
-            b"set q 0 0 2147483646\r\nhello\r\n": error + b"ERROR\r\n",
-            b"set q 0 0 99999999999999999999\r\nhello\r\n": error + b"ERROR\r\n",
-            b"set q 0 0 5e0\r\nhello\r\n": error + b"ERROR\r\n",
-            b"set q 0 0 0x5\r\nhello\r\n": error + b"ERROR\r\n",
+            b"set q 0 0 2147483646\r\nhello\r\n": error,
+            b"set q 0 0 99999999999999999999\r\nhello\r\n": error,
+            b"set q 0 0 5e0\r\nhello\r\n": error,
+            b"set q 0 0 0x5\r\nhello\r\n": error,
         }
         with staged(self, server) as scene:
             clients = [server.connect() for _ in lies]
@@ -544,6 +576,50 @@ class LieTests(HostileTestCase):
                 client.close()
             self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
             self.assertLess(scene.growth(), 8 * MEGABYTE)
+
+
+class ForeignTests(HostileTestCase):
+    """Clients that speak other protocols, and text that looks like commands."""
+
+    def test_otherProtocols(self) -> None:
+        """Who speaks another protocol is closed at once, and a line each says so."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            for _, data in FOREIGN:
+                crowd = scene.crowd(3)
+                crowd.send(data)
+                self.assertEqual(crowd.replies(), [b""] * 3, data)
+                crowd.close()
+            scene.othersAreServed()
+            self.assertEqual(scene.ask(b"get pwned\r\n"), b"END\r\n")
+        for name in {name for name, _ in FOREIGN}:
+            lines = [line for line in server.log if f"it speaks {name}," in line]
+            self.assertEqual(len(lines), 1, server.log)
+
+    def test_text(self) -> None:
+        """Behind whatever announces a body, none of its text is carried out."""
+        server = self.start("--no-sync")
+        server.talk(b"set jobs 0 0 2\r\nhi\r\nquit\r\n")
+        with staged(self, server) as scene:
+            for line in (*UNSIZED, *SIZED):
+                for end in (b"\r\n", b"\n"):
+                    server.talk(line + end + ORDERS + b"quit\r\n")
+            scene.othersAreServed()
+            counts = server.talk(b"stats queue\r\nquit\r\n")
+            self.assertIn(b"STAT jobs 1/0\r\n", counts)
+            self.assertNotIn(b"pwned", counts)
+
+    def test_waitsInALine(self) -> None:
+        """Lines of many waits cost no more than so many reads, and end together."""
+        server = self.start("--no-sync")
+        words = b" ".join(b"q%d/t=3600000" % number for number in range(250))
+        with staged(self, server) as scene:
+            crowd = scene.crowd(100)
+            crowd.send(b"get " + words + b"\r\n")
+            scene.othersAreServed()
+            crowd.close()
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 64 * MEGABYTE)
 
 
 class RoundTests(HostileTestCase):

@@ -14,6 +14,26 @@ class NoreplyPymemcacheTests(cases.ReaderCase):
     """pymemcache, with the noreply that is its default."""
 
     clientClass = libraries.NoreplyPymemcache
+    client: libraries.NoreplyPymemcache
+
+    async def test_refusedInSilence(self) -> None:
+        """What a queue refuses silently costs no message of the get behind it."""
+        library = self.client.client
+        for refused in (library.append, library.prepend, library.replace):
+            refused("other", b"delete " + self.queue.encode())
+            await self.comesBack(b"precious")
+        library.touch("other")
+        await self.comesBack(b"precious")
+        library.incr("other", 1, noreply=True)
+        await self.comesBack(b"precious")
+
+    async def test_openOfTwo(self) -> None:
+        """Two queues are opened with one get_many."""
+        names = [self.queue + "-a", self.queue + "-b"]
+        for name in names:
+            await self.client.push(name, name.encode())
+        found = await self.client.popEach([name + "/open" for name in names])
+        self.assertEqual(found, {name + "/open": name.encode() for name in names})
 
 
 class PythonMemcachedTests(cases.ReaderCase):
