@@ -135,9 +135,11 @@ def parse(line: bytes) -> Command:
     line = line.removesuffix(b"\r")
     words = line.split(b" ")
     parser = _PARSERS.get(words[0])
-    # Where there is a slash, it may be HTTP.
-    if parser is not None and b"" not in words and b"/" not in line:
-        return parser(words)
+    if parser is not None and b"" not in words:
+        command = parser(words)
+        # Anything else may be HTTP where there is a slash.
+        if type(command) is Set or type(command) is Get or b"/" not in line:
+            return command
     return _parseOdd(line, [word for word in words if word])
 
 
