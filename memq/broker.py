@@ -54,6 +54,7 @@ from memq.operations import Operation, Pop
 from memq.parking import Parking
 from memq.plans import Plans
 from memq.reading import NothingYet
+from memq.refusals import Refusals
 from memq.returning import Returns
 from memq.ripening import Ripening
 from memq.room import Room
@@ -153,6 +154,7 @@ class Broker:
         #: Whether the process is about to end, and open reads with it.
         self.isStopping = False
         self._returns = Returns(self)
+        self.refusals = Refusals(clock.seconds)
         # Nobody may be in the middle of something.
         self.plans.onChange = lambda: self.later(self._parking.wakeAll)
         self._ripening = Ripening(self, store)

@@ -37,16 +37,19 @@ class Details:
         self,
         plans: Plans,
         waiters: Callable[[bytes], int],
+        refused: Callable[[bytes], list[int]],
         timeOfDay: Callable[[], float],
     ) -> None:
         """Take what is known of queues beside the store.
 
         :param plans: what holds for them.
         :param waiters: returns how many reads wait for a message of one.
+        :param refused: returns how many sets one refused, for each reason.
         :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
         """
         self._plans = plans
         self._waiters = waiters
+        self._refused = refused
         self._timeOfDay = timeOfDay
 
     def rows(
@@ -73,6 +76,7 @@ class Details:
             self._waiters(detail.name),
             detail.delayed,
             detail.returns,
+            *self._refused(detail.name),
         ]
 
     def _rule(self, queue: bytes) -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ the person who started the server, never a traceback.
 
 from __future__ import annotations
 
+from enum import Enum
+
 #: The exit status that says: a restart does not mend this, a person has to look
 #: (EX_CONFIG of sysexits.h).
 NEEDS_A_PERSON = 78
@@ -24,6 +26,11 @@ class QueueError(Exception):
     def __str__(self) -> str:
         """Return the reply as text, for the log."""
         return self.reply.decode("utf-8", "backslashreplace")
+
+
+def _shown(queue: bytes) -> str:
+    """Return the name of a queue as text."""
+    return repr(queue.decode("utf-8", "backslashreplace"))
 
 
 class UnknownCommand(QueueError):
@@ -80,10 +87,48 @@ class AlreadyOpen(QueueError):
     reply = b"CLIENT_ERROR close current item first"
 
 
+class Refusing(Enum):
+    """Why a queue takes no message now, in the order of ``stats``."""
+
+    FULL = "full"
+    PAUSED = "paused"
+    #: A queue that its sets go to as well is full, or paused.
+    FANOUT = "fanout"
+
+
 class NotStored(QueueError):
-    """A queue takes no message now: it is full, or paused."""
+    """A queue takes no message now.
+
+    :ivar asked: the queue that the set named.
+    :ivar queue: the one that refuses, which is another one with FANOUT.
+    :ivar cause: why that one does: FULL or PAUSED.
+    """
 
     reply = b"NOT_STORED"
+
+    def __init__(self, asked: bytes, queue: bytes, cause: Refusing) -> None:
+        """Say which queue refuses, and why."""
+        super().__init__(asked, queue, cause)
+        self.asked = asked
+        self.queue = queue
+        self.cause = cause
+
+    @property
+    def reason(self) -> Refusing:
+        """Return why the queue that the set named takes no message."""
+        return self.cause if self.queue == self.asked else Refusing.FANOUT
+
+    @property
+    def why(self) -> str:
+        """Return the same in words."""
+        words = f"queue {_shown(self.queue)} is {self.cause.value}"
+        if self.queue != self.asked:
+            words += f", and sets of {_shown(self.asked)} go there as well"
+        return words
+
+    def __str__(self) -> str:
+        """Return the reply and the reason, for the log."""
+        return f"{super().__str__()}: {self.why}"
 
 
 class NotANumber(QueueError):

@@ -24,6 +24,9 @@ FIGURES = (
     "waiters",
     "delayed",
     "deliveries",
+    "refused_full",
+    "refused_paused",
+    "refused_fanout",
 )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.logger import Logger
 
-from memq.errors import NotStored
+from memq.errors import NotStored, Refusing
 from memq.message import LargeBody, Message
 from memq.operations import MESSAGE_COST, roomFor
 from memq.plans import PLAIN
@@ -128,18 +128,18 @@ def _takes(plan: Plan, kept: Kept, size: int) -> bool:
 
 def _targets(
     store: IQueueStore, plans: Plans, asked: Asked, places: Iterable[_Place], now: int
-) -> list[_Target] | None:
-    """Return where a message goes to, None if one of the queues refuses it."""
+) -> list[_Target] | NotStored:
+    """Return where a message goes to, or which of the queues refuses it."""
     targets: list[_Target] = []
     for queue, body in places:
         plan = plans.of(queue) or PLAIN
         if plan.writesArePaused:
-            return None
+            return NotStored(asked.queue, queue, Refusing.PAUSED)
         expires = expiry(plan, asked.exptime, now)
         if expires is None:
             continue
         if not _takes(plan, store.kept(queue), _size(body)):
-            return None
+            return NotStored(asked.queue, queue, Refusing.FULL)
         targets.append(_Target(queue, plan, body, expires))
     return targets
 
@@ -210,10 +210,10 @@ def land(
     now = plans.now()
     own = plans.of(asked.queue)
     if own is not None and own.writesArePaused:
-        return NotStored()
+        return NotStored(asked.queue, asked.queue, Refusing.PAUSED)
     targets = _targets(store, plans, asked, places, now)
-    if targets is None:
-        return NotStored()
+    if isinstance(targets, NotStored):
+        return targets
     due = now + asked.delay * 1000 if asked.delay else 0
     for target in targets:
         if target.plan.rule.dropOldest:

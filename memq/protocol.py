@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 from memq import dialect, wire
 from memq.connection import COMMAND_LOAD, Connection
-from memq.errors import BadChunk, QueueError
+from memq.errors import BadChunk, OutOfSpace, QueueError
 from memq.message import Message
 from memq.operations import JOINED, AddPart, Pop, Push, PushLarge, Upload
 from memq.plans import ActivePlans, Plans
@@ -207,11 +207,18 @@ class QueueProtocol(Connection):
         replies = []
         for result in operation.results:
             if isinstance(result, QueueError):
-                replies.append(self.renderError(result))
+                replies.append(self.renderRefused(result))
             else:
                 self._statistics.setHits += 1
                 replies.append(wire.STORED)
         return b"" if operation.noreply else b"".join(replies)
+
+    def renderRefused(self, error: QueueError) -> bytes:
+        """Return what a set is told that was refused."""
+        if isinstance(error, OutOfSpace):
+            # What queues refuse is counted by their operations.
+            self.session.refused(error)
+        return self.renderError(error)
 
     def _ignorePart(self, operation: AddPart) -> bytes:
         self._load -= len(operation.data)
@@ -220,7 +227,7 @@ class QueueProtocol(Connection):
     def _renderLargePush(self, operation: PushLarge) -> bytes:
         if isinstance(operation.result, QueueError):
             self.session.release(operation.upload)
-            return self.renderError(operation.result)
+            return self.renderRefused(operation.result)
         self._statistics.setHits += 1
         return wire.STORED
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.errors import QueueError
+from memq.errors import NotStored, QueueError
 from memq.landing import Asked, Effects, land, reached
 from memq.operations import MESSAGE_COST, Operation, Push, PushLarge, Upload
 
@@ -83,7 +83,13 @@ class RuledPush(Push):
         return super().shown() if effects is None else effects.shown.items()
 
     def release(self) -> None:
-        """Let the parts go of what was dropped: that is told for good now."""
+        """Count what was refused, and let the parts go of what was dropped.
+
+        That is told for good now.
+        """
+        for result in self.results:
+            if isinstance(result, NotStored):
+                self.session.refused(result)
         effects, self._effects = self._effects, None
         if effects is not None:
             for large in effects.dropped:
@@ -132,6 +138,8 @@ class RuledPushLarge(PushLarge):
         """Let the parts go of what was dropped, and those that no message has."""
         session, effects = self.session, self._effects
         if isinstance(self.result, QueueError):
+            if isinstance(self.result, NotStored):
+                session.refused(self.result)
             session.release(self.upload)
         else:
             effects.dropped += [

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from memq.broker import Broker
+    from memq.errors import QueueError
     from memq.message import LargeBody, Message
     from memq.opened import Opened
     from memq.plans import Plans
@@ -165,6 +166,10 @@ class Session:
                 each for each in self.inbox if not isinstance(each, Push)
             )
         return refused
+
+    def refused(self, error: QueueError) -> None:
+        """Note that a set was refused, for good."""
+        self._broker.refusals.note(error)
 
     def release(self, body: Upload | LargeBody) -> None:
         """Ask to forget the parts of a body that no message has."""

@@ -55,7 +55,9 @@ class Statistics:
         self._started = clock.seconds()
         #: When the disk was full last, from and until, 0 for never.
         self._fullFrom = self._fullUntil = 0
-        self.details = Details(broker.plans, broker.waiters, timeOfDay)
+        self.details = Details(
+            broker.plans, broker.waiters, broker.refusals.of, timeOfDay
+        )
         self.connections = 0
         self.bytesOnDisk = 0
         self._zero()
@@ -72,6 +74,7 @@ class Statistics:
         self.setHits = 0
         self.bytesRead = 0
         self.bytesWritten = 0
+        self._broker.refusals.reset()
 
     def diskFull(self, isFull: bool) -> None:
         """Note when it begins, or ends, that sets are refused."""
@@ -127,6 +130,10 @@ class Statistics:
         yield "sets_refused", "disk full" if broker.room.isFull else "no"
         yield "disk_full_from", self._fullFrom
         yield "disk_full_until", self._fullUntil
+        refusals = broker.refusals
+        for reason, count in refusals.sums.items():
+            yield f"refused_{reason.value}", count
+        yield "refused_disk_full", refusals.diskFull
         yield from store.status().items()
         yield "bytes_on_disk", self.bytesOnDisk
         yield "turns", broker.turns

@@ -104,7 +104,7 @@ class Writer:
 
     def _renderStored(self, operation: Operation) -> bytes:
         if isinstance(operation.result, QueueError):
-            return self._protocol.renderError(operation.result)
+            return self._protocol.renderRefused(operation.result)
         self._protocol.factory.statistics.setHits += 1
         return wire.STORED
 

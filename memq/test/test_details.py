@@ -53,7 +53,12 @@ class DetailsTests(SynchronousTestCase):
         """Return what is told of q, 1.5 s after its head was set."""
         store = store or _OneQueue()
         plans = Plans(store, Rules([Table(b"q", rule)] if rule else []))
-        details = Details(plans, {b"q": 11}.__getitem__, lambda: 1_600_000_001.5)
+        details = Details(
+            plans,
+            {b"q": 11}.__getitem__,
+            {b"q": [12, 13, 14]}.__getitem__,
+            lambda: 1_600_000_001.5,
+        )
         (row,) = details.rows(store, [b"q", b"none"])
         return row
 
@@ -74,6 +79,9 @@ class DetailsTests(SynchronousTestCase):
                 "waiters": 11,
                 "delayed": 4,
                 "deliveries": 10,
+                "refused_full": 12,
+                "refused_paused": 13,
+                "refused_fanout": 14,
             },
         )
 
@@ -123,7 +131,7 @@ class AnswerTests(ProtocolTestCase):
         answer = self.client.talk(
             b"get q/open\r\nget q\r\nstats detail\r\nget q/close\r\n"
         )
-        figures = (0, 3, 0, 2, 1, 0, 0, 0, 1, 0, 0, 0)
+        figures = (0, 3, 0, 2, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
         told = formatDetails([QueueFigures(b"q", figures)])
         self.assertEqual(
             answer,

@@ -30,7 +30,7 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(
             lines[len(FIGURES) - 1 :][:4],
             [
-                b"STAT queue_w_deliveries 11",
+                b"STAT queue_w_refused_fanout 14",
                 b"STAT queue_w_max_items 5",
                 b"STAT queue_w_fanout a,\xff",
                 "STAT queue_队列_items 0".encode(),
@@ -47,7 +47,7 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(
             lines[second - 4 : second + 2],
             [
-                b"  deliveries=11",
+                b"  refused_fanout=14",
                 b"  max_items=5",
                 b"  fanout=a,\xff",
                 b"}",
