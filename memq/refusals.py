@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from memq.errors import NotStored, OutOfSpace, Refusing
+from memq.rarely import LOG_INTERVAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,7 @@ if TYPE_CHECKING:
 
 #: Queues whose counts are kept.
 MOST_QUEUES = 10_000
-#: Seconds between two lines of the log about one queue.
-LOG_INTERVAL = 60.0
-#: Queues that are named in the log in that time.
+#: Queues that are named in the log in LOG_INTERVAL, each once.
 NAMED = 20
 
 _log = Logger()
