@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
     IConsumer,
+    IHalfCloseableProtocol,
     IPushProducer,
     ITCPTransport,
     IUNIXTransport,
@@ -34,6 +35,7 @@ from twisted.logger import Logger
 from zope.interface import Attribute, implementer
 
 from memq import wire
+from memq.arrivals import Arrivals
 from memq.budget import ALLOWANCE, Room
 from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
 from memq.framing import CommandReceiver
@@ -82,7 +84,11 @@ class _ITransport(ITCPTransport, IConsumer, IPushProducer):
 
     disconnecting = Attribute("Whether loseConnection was called.")
 
+    def keepLittle() -> None:
+        """Let the system keep little that has not arrived."""
 
+
+@implementer(IHalfCloseableProtocol)
 class Connection(CommandReceiver):
     """Answer one client.
 
@@ -135,10 +141,36 @@ class Connection(CommandReceiver):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End: what was taken for this client and not sent goes back."""
         self.factory.disconnected(self)
+        if isinstance(self._replies, Arrivals):
+            self._replies.settle()
         super().connectionLost(reason)
         self._unsent = 0
         self.session.leave()
         self.deliver()
+
+    def foreseeEnd(self) -> None:
+        """Remember what is sent from now on until it has arrived.
+
+        The client sends no more than is still to be read; it may be gone.
+        """
+        if self.owes and not isinstance(self._replies, Arrivals):
+            self._replies = Arrivals(self)
+            self.transport.keepLittle()
+
+    def readConnectionLost(self) -> None:
+        """Answer what was asked, and close: the client sends no more."""
+        if not hasattr(self.transport, "unacknowledged"):
+            # What becomes of the answers would not be known.
+            self.transport.abortConnection()
+            return
+        self.foreseeEnd()
+        self.close()
+        self.factory.receivesNoMore(self)
+        self.session.receiveNoMore()
+        self.deliver()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: what was sent last is on its way."""
 
     def giveUp(self, error: QueueError) -> None:
         """Answer a body that does not come an error, after all before it, and close.
@@ -171,8 +203,27 @@ class Connection(CommandReceiver):
 
     @property
     def owes(self) -> bool:
-        """Whether something is still to be answered."""
-        return bool(self._replies) or self._sending is not None
+        """Whether something is still to be answered, or has to arrive."""
+        replies = self._replies
+        if replies or self._sending is not None:
+            return True
+        return isinstance(replies, Arrivals) and not replies.look()
+
+    @property
+    def isFinishing(self) -> bool:
+        """Whether all is answered, and some of that still has to arrive."""
+        replies = self._replies
+        return isinstance(replies, Arrivals) and replies.isFinishing
+
+    @property
+    def replies(self) -> deque[tuple[Operation, Render]]:
+        """Return what is to be answered, in order."""
+        return self._replies
+
+    @property
+    def sending(self) -> LargeValue | None:
+        """Return the message whose body is being sent in parts."""
+        return self._sending
 
     @property
     def hasLeft(self) -> bool:
@@ -188,8 +239,11 @@ class Connection(CommandReceiver):
         sending = self._sending
         if sending is not None and sending.key.partition(b"/")[0] == queue:
             return True
+        replies = self._replies
+        if isinstance(replies, Arrivals) and replies.holds(queue):
+            return True
         return any(
-            getattr(operation, "queue", None) == queue for operation, _ in self._replies
+            getattr(operation, "queue", None) == queue for operation, _ in replies
         )
 
     # What comes in.
@@ -312,17 +366,27 @@ class Connection(CommandReceiver):
         if self._getting is not None:
             self._askForMore()
         if self.closing:
-            done = not replies and self._sending is None
-            if done and not self.transport.disconnecting:
-                self.transport.unregisterProducer()
-                self.transport.loseConnection()
+            if not replies and self._sending is None:
+                self._end()
         elif (
             self.paused
             and self._getting is None
             and not self._isFull()
             and not self.transport.disconnecting
         ):
+            if isinstance(replies, Arrivals):
+                replies.look()
             self.resumeProducing()
+
+    def _end(self) -> None:
+        """Close: everything is answered."""
+        replies = self._replies
+        if self.transport.disconnecting or (
+            isinstance(replies, Arrivals) and not replies.finish()
+        ):
+            return
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def send(self, data: bytes) -> None:
         """Send; nothing else may be due before it."""

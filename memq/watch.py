@@ -66,7 +66,11 @@ class Patience:
 
 def _isStuck(connection: Connection) -> bool:
     """Return whether a client does not read what it is sent."""
-    return connection.session.blocked or connection.transport.disconnecting
+    return (
+        connection.session.blocked
+        or connection.transport.disconnecting
+        or connection.isFinishing
+    )
 
 
 class Watch:
