@@ -136,6 +136,7 @@ class Connection(CommandReceiver):
         ):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
+            self.factory.keepalive.begin(self.transport)
         self.transport.registerProducer(_WriteGate(self), True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

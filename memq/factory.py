@@ -10,6 +10,7 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
 from memq.errors import TooManyConnections
+from memq.keepalive import Keepalive
 from memq.protocol import QueueProtocol
 from memq.wire import formatError
 
@@ -59,6 +60,7 @@ class QueueFactory(ServerFactory):
         *,
         maxBody: int = 1024 * 1024,
         maxConnections: int = 1024,
+        keepalive: int = 0,
         flushAllEnabled: bool = False,
         verbosity: int = 0,
         hasRoom: Callable[[], bool] = lambda: True,
@@ -68,6 +70,8 @@ class QueueFactory(ServerFactory):
 
         :param maxBody: bytes of the largest body, up to 64 MiB.
         :param maxConnections: how many may be open at a time.
+        :param keepalive: seconds that a client's machine may say nothing, 0 for as long
+            as the system lets it.
         :param flushAllEnabled: whether clients may empty all queues.
         :param verbosity: 1 logs errors that are told to clients, 2 commands too.
         :param hasRoom: tells whether the process may have one more connection.
@@ -78,6 +82,7 @@ class QueueFactory(ServerFactory):
         self.statistics = statistics
         self.maxBody = maxBody
         self.maxConnections = maxConnections
+        self.keepalive = Keepalive(keepalive)
         self.flushAllEnabled = flushAllEnabled
         self.verbose = verbosity >= 1
         self.traces = verbosity >= 2

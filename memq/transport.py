@@ -17,7 +17,15 @@ from __future__ import annotations
 
 from fcntl import ioctl
 from select import POLLERR, POLLHUP, POLLRDHUP, poll
-from socket import IPPROTO_TCP, SO_SNDBUF, SOL_SOCKET, TCP_INFO
+from socket import (
+    IPPROTO_TCP,
+    SO_SNDBUF,
+    SOL_SOCKET,
+    TCP_INFO,
+    TCP_KEEPCNT,
+    TCP_KEEPIDLE,
+    TCP_KEEPINTVL,
+)
 from struct import unpack
 from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any
@@ -40,6 +48,8 @@ LAST_BUFFER = 64 * 1024
 
 #: The state of a TCP connection of which nothing is left, as TCP_INFO begins with it.
 _CLOSED = b"\x07"
+#: Where TCP_INFO tells when something last came.
+_LAST_HEARD = slice(52, 60)
 
 
 class _SendsAtOnce(tcp.Connection):
@@ -171,6 +181,32 @@ class EagerServer(_SendsAtOnce, tcp.Server):
     def keepLittle(self) -> None:
         """Let the kernel keep little that has not arrived."""
         self.socket.setsockopt(SOL_SOCKET, SO_SNDBUF, LAST_BUFFER)
+
+    def askMachine(self, idle: int, interval: int, count: int) -> None:
+        """Ask whether the other end's machine is there, when nothing came for a while.
+
+        :param idle: seconds after which it is asked first.
+        :param interval: seconds after which it is asked again.
+        :param count: how often it is asked before the connection ends.
+        """
+        for option, value in (
+            (TCP_KEEPIDLE, idle),
+            (TCP_KEEPINTVL, interval),
+            (TCP_KEEPCNT, count),
+        ):
+            self.socket.setsockopt(IPPROTO_TCP, option, value)
+
+    def silence(self) -> float | None:
+        """Return the seconds since anything came of the other end's machine.
+
+        :return: None when nothing is under way to it, or the connection has ended.
+        """
+        if not (hasattr(self, "socket") and self.unacknowledged()):
+            return None
+        # Milliseconds since data came, and since an acknowledgement did.
+        info = self.socket.getsockopt(IPPROTO_TCP, TCP_INFO, _LAST_HEARD.stop)
+        heard: tuple[int, int] = unpack("II", info[_LAST_HEARD])
+        return min(heard) / 1000
 
     def _underWay(self) -> int:
         # It stays what it was when the connection was reset.
