@@ -5,7 +5,7 @@ way to it, the system asks it from time to time whether it is there, and ends th
 connection when it is not.  While something is, the system only sends that again, for a
 quarter of an hour; so connections are looked at from here.
 
-TCP_USER_TIMEOUT would do the latter, but cuts off clients that are there and do not
+TCP_USER_TIMEOUT would do the latter, but it cuts off clients that are there and do not
 read, as soon as what waits for them does not fit their system: with 3 s, after 3.5 s.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: How often a machine is asked before it has vanished.
 PROBES = 3
-#: Looks in the time that a machine may be silent; a look at 1000 connections takes 1 ms.
+#: Looks in the time that a machine may be silent.
 LOOKS = 10
 
 
@@ -36,7 +36,7 @@ class Keepalive:
         """Take how long, 0 to 32767 seconds."""
         self.seconds = seconds
         self._lookedAt = -inf
-        #: Those to which something is under way, and since when that was seen.
+        #: Those that owe an answer, and since when that was seen.
         self._since: dict[Connection, float] = {}
 
     def begin(self, transport: Any) -> None:
@@ -47,7 +47,7 @@ class Keepalive:
             ask(max(1, self.seconds - PROBES * interval), interval, PROBES)
 
     def look(self, connections: Iterable[Connection], now: float) -> None:
-        """Cut the connections to which something is under way and does not arrive.
+        """Cut the connections whose machines do not answer.
 
         It may be called at any time, and looks when it is time to.
         """
@@ -60,6 +60,7 @@ class Keepalive:
             heard = silence() if silence is not None else None
             if heard is None:
                 continue
+            # What came last may have come long before the question.
             since = self._since[connection] = before.get(connection, now)
             if min(heard, now - since) >= self.seconds:
                 connection.transport.abortConnection()

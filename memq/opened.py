@@ -192,7 +192,7 @@ class OpenRead(Read):
         self.opened.see()
 
     def lost(self) -> None:
-        """It was no delivery."""
+        """Count it as no delivery."""
         assert self.opened is not None
         self.opened.unsee()
 

@@ -35,8 +35,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: What is reported anyhow; a socket that is to be watched for nothing else has EPOLLMSG,
-#: which never comes.
+#: What is reported anyhow; a socket that is to be watched for nothing else has
+#: EPOLLMSG, which never comes.
 _ENDS = EPOLLHUP | EPOLLERR
 #: That the other end sends no more is of interest while something is read.
 _READ = EPOLLIN | EPOLLRDHUP

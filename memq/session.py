@@ -296,7 +296,7 @@ class Session:
         read = self.parked
         if isinstance(read, OpenRead):
             self._broker.endWait(read)
-        if self.parked is None or not self.open:
+        if not (self.open and self.mayWait):
             return
         closing = {each.queue for each in self.inbox if isinstance(each, CloseRead)}
         for opened in chain.from_iterable(self.open.values()):

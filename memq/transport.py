@@ -48,7 +48,9 @@ LAST_BUFFER = 64 * 1024
 
 #: The state of a TCP connection of which nothing is left, as TCP_INFO begins with it.
 _CLOSED = b"\x07"
-#: Where TCP_INFO tells when something last came.
+#: Where TCP_INFO tells how often data, and questions, were sent again in vain; and how
+#: many milliseconds ago data, and an acknowledgement, last came.
+_UNANSWERED = slice(2, 4)
 _LAST_HEARD = slice(52, 60)
 
 
@@ -199,12 +201,15 @@ class EagerServer(_SendsAtOnce, tcp.Server):
     def silence(self) -> float | None:
         """Return the seconds since anything came of the other end's machine.
 
-        :return: None when nothing is under way to it, or the connection has ended.
+        :return: None when it has been asked nothing, or the connection has ended.
         """
-        if not (hasattr(self, "socket") and self.unacknowledged()):
+        if not hasattr(self, "socket"):
             return None
-        # Milliseconds since data came, and since an acknowledgement did.
         info = self.socket.getsockopt(IPPROTO_TCP, TCP_INFO, _LAST_HEARD.stop)
+        # One that does not read is asked less and less often; so that it has said
+        # nothing for long means something only while it owes an answer.
+        if not any(info[_UNANSWERED]):
+            return None
         heard: tuple[int, int] = unpack("II", info[_LAST_HEARD])
         return min(heard) / 1000
 
