@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from zope.interface.verify import verifyObject
@@ -13,6 +14,9 @@ from memq.test.harness import Client, Harness, Transport
 from memq.test.sessions import VERSION
 from memq.test.stepped import SteppedTestCase
 from memq.wire import formatError
+
+if TYPE_CHECKING:
+    from memq.imemq import QueueDetail
 
 
 def value(body: bytes, key: bytes = b"q") -> bytes:
@@ -89,10 +93,15 @@ class LastTestCase(SteppedTestCase):
         other.talk(b"set q 0 0 %d\r\n%b\r\n" % (len(body), body))
         return value(body)
 
+    def detail(self) -> QueueDetail:
+        """Return what the store tells of the queue."""
+        detail = self.store.detail(b"q")
+        assert detail is not None
+        return detail
+
     def parts(self) -> int:
         """Return how many bodies in parts there are, once all is swept."""
-        while self.store.isUnswept():
-            self.store.sweep(1000)
+        self.harness.settle()
         return len(self.store._bodies)
 
 
@@ -110,9 +119,8 @@ class AnswerTests(LastTestCase):
 
     def test_all(self) -> None:
         """All that came is answered, in order, and then the connection is closed."""
-        replies = self.last(
-            b"set q 0 0 1\r\na\r\nset q 0 0 1 noreply\r\nb\r\nversion\r\nstats queue\r\n"
-        )
+        sets = b"set q 0 0 1\r\na\r\nset q 0 0 1 noreply\r\nb\r\n"
+        replies = self.last(sets + b"version\r\nstats queue\r\n")
         self.assertEqual(replies, b"STORED\r\n" + VERSION + b"STAT q 2/0\r\nEND\r\n")
         self.assertTrue(self.client.isClosed)
 
@@ -242,6 +250,7 @@ class ArrivalTests(LastTestCase):
         self.last(b"get q\r\n")
         factory = self.harness.factory
         self.assertEqual((factory.holds(b"q"), factory.holds(b"r")), (True, False))
+        self.assertEqual(self.client.protocol.replies, deque())
         self.transport.arrived = self.transport.written
         self.assertFalse(self.client.protocol.owes)
         self.assertFalse(factory.holds(b"q"))
@@ -261,7 +270,7 @@ class ReadTests(LastTestCase):
         self.assertEqual(other.read(), b"")
         self.lose()
         self.assertEqual(other.read(), value(b"x", b"q/t=5000"))
-        self.assertEqual(self.store.detail(b"q").returns, 0)
+        self.assertEqual(self.detail().returns, 0)
 
     def test_waitArrives(self) -> None:
         """When it has arrived, it was taken."""
@@ -301,8 +310,8 @@ class ReadTests(LastTestCase):
             if arrives:
                 client.transport.arrived = client.transport.written
             self.lose(client)
-            self.assertEqual(self.store.detail(b"q").returns, deliveries)
-            self.assertEqual(self.store.detail(b"q").open, 0)
+            self.assertEqual(self.detail().returns, deliveries)
+            self.assertEqual(self.detail().open, 0)
 
     def test_monitor(self) -> None:
         """A monitor tells what is there."""
@@ -325,15 +334,15 @@ class ReadTests(LastTestCase):
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         self.last(b"get r/t=5000\r\n")
-        self.assertEqual(self.store.detail(b"q").open, 0)
-        self.assertEqual(self.store.detail(b"q").returns, 1)
+        self.assertEqual(self.detail().open, 0)
+        self.assertEqual(self.detail().returns, 1)
 
     def test_closedLater(self) -> None:
         """Unless it has sent what closes that."""
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         self.last(b"get r/t=5000\r\nget q/close\r\n")
-        self.assertEqual(self.store.detail(b"q").open, 1)
+        self.assertEqual(self.detail().open, 1)
         self.harness.pass_(5)
         self.assertEqual(self.client.read(), b"END\r\nEND\r\n")
         self.assertEqual(self.store.dump(), "q 1/1:")
@@ -343,9 +352,9 @@ class ReadTests(LastTestCase):
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         self.last(b"version\r\n")
-        self.assertEqual(self.store.detail(b"q").open, 1)
+        self.assertEqual(self.detail().open, 1)
         self.lose()
-        self.assertEqual(self.store.detail(b"q").open, 0)
+        self.assertEqual(self.detail().open, 0)
 
 
 class LargeTests(LastTestCase):
@@ -428,7 +437,7 @@ class LargeTests(LastTestCase):
             if arrives:
                 client.transport.arrived = client.transport.written
             self.lose(client)
-            self.assertEqual(self.store.detail(b"q").returns, int(arrives))
+            self.assertEqual(self.detail().returns, int(arrives))
 
     def test_damaged(self) -> None:
         """One that is damaged is set aside, as from any client."""

@@ -407,6 +407,18 @@ class EagerUNIXTests(EagerTests):
         self.transport.connectionLost(Failure(ConnectionDone()))
 
 
+class Described:
+    """A socket of which the system says what a test says."""
+
+    def __init__(self, info: bytes) -> None:
+        """Take what TCP_INFO is."""
+        self._info = info
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """Return the beginning."""
+        return self._info[:size]
+
+
 class LastBytesTests(EagerTests):
     """What becomes of the last bytes that are sent over TCP."""
 
@@ -457,6 +469,7 @@ class LastBytesTests(EagerTests):
 
     def test_machine(self) -> None:
         """The machine is asked as it is said; one that is there is not silent."""
+        ours = self.transport.socket
         self.transport.askMachine(30, 10, 3)
         asked = [
             self.transport.socket.getsockopt(socket.IPPROTO_TCP, option)
@@ -470,6 +483,11 @@ class LastBytesTests(EagerTests):
         self.transport.write(b"hello")
         self.received(5)
         self.assertIsNone(self.transport.silence())
+        for asked in ([1, 0], [0, 1]):
+            info = bytes([0, 0, *asked]) + bytes(48) + struct.pack("II", 5000, 4000)
+            self.transport.socket = Described(info)
+            self.assertEqual(self.transport.silence(), 4.0)
+        self.transport.socket = ours
         self.transport.connectionLost(Failure(ConnectionLost()))
         self.assertIsNone(self.transport.silence())
 
