@@ -22,23 +22,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import (
-    IConsumer,
-    IHalfCloseableProtocol,
-    IPushProducer,
-    ITCPTransport,
-    IUNIXTransport,
-)
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from zope.interface import Attribute, implementer
+from zope.interface import implementer
 
 from memq import wire
 from memq.arrivals import Arrivals
 from memq.budget import ALLOWANCE, Room
 from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
 from memq.framing import CommandReceiver
+from memq.gate import ITransport, WriteGate, isTCP, nameOf
 from memq.unsent import giveBackAll
 
 if TYPE_CHECKING:
@@ -57,37 +51,6 @@ _log = Logger()
 Render = Callable[[Any], bytes]
 
 
-@implementer(IPushProducer)
-class _WriteGate:
-    """Tell a connection when its transport's buffer is full, and when it is not."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        """Stand between a transport and this connection."""
-        self._connection = connection
-
-    def pauseProducing(self) -> None:
-        """Note that the client does not read."""
-        self._connection.block()
-
-    def resumeProducing(self) -> None:
-        """Note that it reads again."""
-        self._connection.unblock()
-
-    def stopProducing(self) -> None:
-        """Do nothing: connectionLost follows."""
-
-
-class _ITransport(ITCPTransport, IConsumer, IPushProducer):
-    """What a connection's transport provides."""
-
-    disconnecting = Attribute("Whether loseConnection was called.")
-
-    def keepLittle() -> None:
-        """Let the system keep little that has not arrived."""
-
-
 @implementer(IHalfCloseableProtocol)
 class Connection(CommandReceiver):
     """Answer one client.
@@ -98,7 +61,7 @@ class Connection(CommandReceiver):
     :ivar pushes: the last of the replies, if another set of the same packet may join.
     """
 
-    transport: _ITransport
+    transport: ITransport
 
     def __init__(self, factory: QueueFactory) -> None:
         """Make a connection that is about to be made."""
@@ -130,14 +93,11 @@ class Connection(CommandReceiver):
     def connectionMade(self) -> None:
         """Begin."""
         self.factory.connected(self)
-        # A UNIX socket's transport says that it is TCP's too, and refuses these.
-        if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(
-            self.transport
-        ):
+        if isTCP(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
             self.factory.keepalive.begin(self.transport)
-        self.transport.registerProducer(_WriteGate(self), True)
+        self.transport.registerProducer(WriteGate(self), True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End: what was taken for this client and not sent goes back."""
@@ -150,10 +110,7 @@ class Connection(CommandReceiver):
         self.deliver()
 
     def foreseeEnd(self) -> None:
-        """Remember what is sent from now on until it has arrived.
-
-        The client sends no more than is still to be read; it may be gone.
-        """
+        """Remember what is sent until it has arrived: the client may be gone."""
         if self.owes and not isinstance(self._replies, Arrivals):
             self._replies = Arrivals(self)
             self.transport.keepLittle()
@@ -228,10 +185,7 @@ class Connection(CommandReceiver):
 
     @property
     def hasLeft(self) -> bool:
-        """Whether the client has ended the connection, though it is not read from.
-
-        Only some transports know that.
-        """
+        """Whether the client has ended the connection, if its transport knows that."""
         look = getattr(self.transport, "hasLeft", None)
         return look is not None and bool(look())
 
@@ -442,7 +396,4 @@ class Connection(CommandReceiver):
         return wire.formatError(error)
 
     def _peer(self) -> str:
-        peer = self.transport.getPeer()
-        if isinstance(peer, IPv4Address | IPv6Address):
-            return f"{peer.host}:{peer.port}"
-        return "a local client"
+        return nameOf(self.transport.getPeer())
