@@ -22,21 +22,17 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import (
-    IConsumer,
-    IPushProducer,
-    ITCPTransport,
-    IUNIXTransport,
-)
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from zope.interface import Attribute, implementer
+from zope.interface import implementer
 
 from memq import wire
+from memq.arrivals import Arrivals
 from memq.budget import ALLOWANCE, Room
 from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
 from memq.framing import CommandReceiver
+from memq.gate import ITransport, WriteGate, isTCP, nameOf
 from memq.unsent import giveBackAll
 
 if TYPE_CHECKING:
@@ -55,34 +51,7 @@ _log = Logger()
 Render = Callable[[Any], bytes]
 
 
-@implementer(IPushProducer)
-class _WriteGate:
-    """Tell a connection when its transport's buffer is full, and when it is not."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        """Stand between a transport and this connection."""
-        self._connection = connection
-
-    def pauseProducing(self) -> None:
-        """Note that the client does not read."""
-        self._connection.block()
-
-    def resumeProducing(self) -> None:
-        """Note that it reads again."""
-        self._connection.unblock()
-
-    def stopProducing(self) -> None:
-        """Do nothing: connectionLost follows."""
-
-
-class _ITransport(ITCPTransport, IConsumer, IPushProducer):
-    """What a connection's transport provides."""
-
-    disconnecting = Attribute("Whether loseConnection was called.")
-
-
+@implementer(IHalfCloseableProtocol)
 class Connection(CommandReceiver):
     """Answer one client.
 
@@ -92,7 +61,7 @@ class Connection(CommandReceiver):
     :ivar pushes: the last of the replies, if another set of the same packet may join.
     """
 
-    transport: _ITransport
+    transport: ITransport
 
     def __init__(self, factory: QueueFactory) -> None:
         """Make a connection that is about to be made."""
@@ -124,21 +93,42 @@ class Connection(CommandReceiver):
     def connectionMade(self) -> None:
         """Begin."""
         self.factory.connected(self)
-        # A UNIX socket's transport says that it is TCP's too, and refuses these.
-        if ITCPTransport.providedBy(self.transport) and not IUNIXTransport.providedBy(
-            self.transport
-        ):
+        if isTCP(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(_WriteGate(self), True)
+            self.factory.keepalive.begin(self.transport)
+        self.transport.registerProducer(WriteGate(self), True)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End: what was taken for this client and not sent goes back."""
         self.factory.disconnected(self)
+        if isinstance(self._replies, Arrivals):
+            self._replies.settle()
         super().connectionLost(reason)
         self._unsent = 0
         self.session.leave()
         self.deliver()
+
+    def foreseeEnd(self) -> None:
+        """Remember what is sent until it has arrived: the client may be gone."""
+        if self.owes and not isinstance(self._replies, Arrivals):
+            self._replies = Arrivals(self)
+            self.transport.keepLittle()
+
+    def readConnectionLost(self) -> None:
+        """Answer what was asked, and close: the client sends no more."""
+        if not hasattr(self.transport, "unacknowledged"):
+            # What becomes of the answers would not be known.
+            self.transport.abortConnection()
+            return
+        self.foreseeEnd()
+        self.close()
+        self.factory.receivesNoMore(self)
+        self.session.receiveNoMore()
+        self.deliver()
+
+    def writeConnectionLost(self) -> None:
+        """Do nothing: what was sent last is on its way."""
 
     def giveUp(self, error: QueueError) -> None:
         """Answer a body that does not come an error, after all before it, and close.
@@ -171,15 +161,31 @@ class Connection(CommandReceiver):
 
     @property
     def owes(self) -> bool:
-        """Whether something is still to be answered."""
-        return bool(self._replies) or self._sending is not None
+        """Whether something is still to be answered, or has to arrive."""
+        replies = self._replies
+        if replies or self._sending is not None:
+            return True
+        return isinstance(replies, Arrivals) and not replies.look()
+
+    @property
+    def isFinishing(self) -> bool:
+        """Whether all is answered, and some of that still has to arrive."""
+        replies = self._replies
+        return isinstance(replies, Arrivals) and replies.isFinishing
+
+    @property
+    def replies(self) -> deque[tuple[Operation, Render]]:
+        """Return what is to be answered, in order."""
+        return self._replies
+
+    @property
+    def sending(self) -> LargeValue | None:
+        """Return the message whose body is being sent in parts."""
+        return self._sending
 
     @property
     def hasLeft(self) -> bool:
-        """Whether the client has ended the connection, though it is not read from.
-
-        Only some transports know that.
-        """
+        """Whether the client has ended the connection, if its transport knows that."""
         look = getattr(self.transport, "hasLeft", None)
         return look is not None and bool(look())
 
@@ -188,8 +194,11 @@ class Connection(CommandReceiver):
         sending = self._sending
         if sending is not None and sending.key.partition(b"/")[0] == queue:
             return True
+        replies = self._replies
+        if isinstance(replies, Arrivals) and replies.holds(queue):
+            return True
         return any(
-            getattr(operation, "queue", None) == queue for operation, _ in self._replies
+            getattr(operation, "queue", None) == queue for operation, _ in replies
         )
 
     # What comes in.
@@ -319,17 +328,27 @@ class Connection(CommandReceiver):
         if self._getting is not None:
             self._askForMore()
         if self.closing:
-            done = not replies and self._sending is None
-            if done and not self.transport.disconnecting:
-                self.transport.unregisterProducer()
-                self.transport.loseConnection()
+            if not replies and self._sending is None:
+                self._end()
         elif (
             self.paused
             and self._getting is None
             and not self._isFull()
             and not self.transport.disconnecting
         ):
+            if isinstance(replies, Arrivals):
+                replies.look()
             self.resumeProducing()
+
+    def _end(self) -> None:
+        """Close: everything is answered."""
+        replies = self._replies
+        if self.transport.disconnecting or (
+            isinstance(replies, Arrivals) and not replies.finish()
+        ):
+            return
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
 
     def send(self, data: bytes) -> None:
         """Send; nothing else may be due before it."""
@@ -384,7 +403,4 @@ class Connection(CommandReceiver):
         return wire.formatError(error)
 
     def _peer(self) -> str:
-        peer = self.transport.getPeer()
-        if isinstance(peer, IPv4Address | IPv6Address):
-            return f"{peer.host}:{peer.port}"
-        return "a local client"
+        return nameOf(self.transport.getPeer())

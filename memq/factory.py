@@ -10,6 +10,7 @@ from twisted.logger import Logger
 
 from memq.errors import TooManyConnections
 from memq.foreign import ADVICE
+from memq.keepalive import Keepalive
 from memq.protocol import QueueProtocol
 from memq.rarely import Rarely
 from memq.wire import formatError
@@ -42,6 +43,7 @@ class QueueFactory(ServerFactory):
     """Make a QueueProtocol for each connection.
 
     :ivar connections: the connections that are open.
+    :ivar last: those of them that receive no more, the oldest first.
     :ivar lingering: those that are gone, and whose commands are still under way.  They
         count as open, or many that come and go at once could pile up any number.
     """
@@ -56,6 +58,7 @@ class QueueFactory(ServerFactory):
         *,
         maxBody: int = 1024 * 1024,
         maxConnections: int = 1024,
+        keepalive: int = 0,
         flushAllEnabled: bool = False,
         verbosity: int = 0,
         hasRoom: Callable[[], bool] = lambda: True,
@@ -65,6 +68,8 @@ class QueueFactory(ServerFactory):
 
         :param maxBody: bytes of the largest body, up to 64 MiB.
         :param maxConnections: how many may be open at a time.
+        :param keepalive: seconds that a client's machine may say nothing, 0 for as long
+            as the system lets it.
         :param flushAllEnabled: whether clients may empty all queues.
         :param verbosity: 1 logs errors that are told to clients, 2 commands too.
         :param hasRoom: tells whether the process may have one more connection.
@@ -75,10 +80,12 @@ class QueueFactory(ServerFactory):
         self.statistics = statistics
         self.maxBody = maxBody
         self.maxConnections = maxConnections
+        self.keepalive = Keepalive(keepalive)
         self.flushAllEnabled = flushAllEnabled
         self.verbose = verbosity >= 1
         self.traces = verbosity >= 2
         self.connections: set[Connection] = set()
+        self.last: dict[Connection, None] = {}
         self.lingering = 0
         self._hasRoom = hasRoom
         self.reload = reload
@@ -87,13 +94,26 @@ class QueueFactory(ServerFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """Return the protocol of a connection, or one that refuses it."""
-        if len(self.connections) + self.lingering >= self.maxConnections:
+        isFull = len(self.connections) + self.lingering >= self.maxConnections
+        if isFull and not self._makeRoom():
             self._noteRefused("--max-connections are open")
             return _Refusal()
         if not self._hasRoom():
             self._noteRefused("this process may open no more files (ulimit -n)")
             return _Refusal()
         return QueueProtocol(self)
+
+    def _makeRoom(self) -> bool:
+        """End the wait of a client that sends no more, and so may be gone.
+
+        :return: whether there was one; its connection is about to end.
+        """
+        for connection in self.last:
+            if connection.session.parked is not None:
+                del self.last[connection]
+                connection.finish()
+                return True
+        return False
 
     def _noteRefused(self, why: str) -> None:
         """Log that clients are refused: the first one, then a line a minute."""
@@ -127,9 +147,14 @@ class QueueFactory(ServerFactory):
         self.statistics.totalConnections += 1
         self.statistics.connections = len(self.connections)
 
+    def receivesNoMore(self, connection: Connection) -> None:
+        """Note that all was received that its client sends."""
+        self.last[connection] = None
+
     def disconnected(self, connection: Connection) -> None:
         """Count it out."""
         self.connections.discard(connection)
+        self.last.pop(connection, None)
         self.statistics.connections = len(self.connections)
         if self._empty is not None and not self.connections:
             empty, self._empty = self._empty, None

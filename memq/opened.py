@@ -79,6 +79,10 @@ class Opened:
             seen.bytes = self.message.size
             self.message = seen
 
+    def unsee(self) -> None:
+        """Note that what was sent of it did not arrive."""
+        self.isSeen = False
+
     @property
     def isOpen(self) -> bool:
         """Whether the session has it."""
@@ -163,6 +167,9 @@ class OpenRead(Read):
 
     def run(self, store: IQueueStore) -> int:
         """Open it, unless there is an open one."""
+        if self.session.sendsNoMore:
+            # Nobody could close what comes later.
+            self.wait = 0.0
         after = self.after
         if after is not None and isinstance(after.result, QueueError):
             self.fail(after.result)
@@ -183,6 +190,11 @@ class OpenRead(Read):
         """From now on it is a delivery."""
         assert self.opened is not None
         self.opened.see()
+
+    def lost(self) -> None:
+        """Count it as no delivery."""
+        assert self.opened is not None
+        self.opened.unsee()
 
     def damaged(self) -> None:
         """Close it, and keep it out of the way."""

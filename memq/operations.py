@@ -357,6 +357,13 @@ class Pop(Operation):
         left.done = True
         return left
 
+    def first(self) -> Pop:
+        """Return what ``after(1)`` leaves out."""
+        first = Pop(self.session, self.queue)
+        first.results = self.results[:1]
+        first.done = True
+        return first
+
     def messages(self) -> Iterator[Message]:
         """Yield each message that was taken."""
         for found in self.results:

@@ -9,11 +9,24 @@ throughput with 50 connections when it was measured.
 
 To a connection it looks like the reactor: it can be asked for reads, writes and
 timed calls.  It is among the reactor's readers only while it has connections.
+
+A client that sends no more is not gone yet: it may want to hear what it asked for.  So
+the end of what comes is told apart from the end of the connection, and a connection
+that is not read from any more can be watched for that.
 """
 
 from __future__ import annotations
 
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, epoll
+from select import (
+    EPOLLERR,
+    EPOLLET,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLMSG,
+    EPOLLOUT,
+    EPOLLRDHUP,
+    epoll,
+)
 from typing import Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -21,6 +34,12 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+#: What is reported anyhow; a socket that is to be watched for nothing else has
+#: EPOLLMSG, which never comes.
+_ENDS = EPOLLHUP | EPOLLERR
+#: That the other end sends no more is of interest while something is read.
+_READ = EPOLLIN | EPOLLRDHUP
 
 _log = Logger()
 
@@ -48,7 +67,7 @@ class Poller:
 
     def addReader(self, connection: Any) -> None:
         """Call the connection's ``doRead`` when there is something to read."""
-        self._change(connection, EPOLLIN, 0)
+        self._change(connection, _READ, 0)
 
     def addWriter(self, connection: Any) -> None:
         """Call the connection's ``doWrite`` when it can send."""
@@ -56,11 +75,26 @@ class Poller:
 
     def removeReader(self, connection: Any) -> None:
         """Don't read from the connection any more."""
-        self._change(connection, 0, EPOLLIN)
+        self._change(connection, 0, _READ)
 
     def removeWriter(self, connection: Any) -> None:
         """Don't write to the connection any more."""
         self._change(connection, 0, EPOLLOUT)
+
+    def watchEnd(self, connection: Any) -> None:
+        """Tell when the connection has ended, though it is not read from."""
+        self._change(connection, EPOLLMSG, 0)
+
+    def watchArrival(self, connection: Any) -> None:
+        """Ask whether it has ended at each change: it is shut in both directions.
+
+        Until what was sent has arrived, or never will, epoll says that it is hung up.
+        """
+        self._change(connection, EPOLLMSG | EPOLLET, 0)
+
+    def forget(self, connection: Any) -> None:
+        """Watch the connection no more."""
+        self._change(connection, 0, EPOLLMSG | EPOLLET)
 
     def _change(self, connection: Any, more: int, less: int) -> None:
         number = connection.fileno()
@@ -106,12 +140,29 @@ class Poller:
         """Read before all else: what was sent before the end is to be taken."""
         why: Exception | None = None
         if event & EPOLLIN:
-            why = connection.doRead()
-        elif event & (EPOLLHUP | EPOLLERR):
+            why = self._read(connection, event)
+        elif event & _ENDS:
+            if connection.isArriving():
+                return None
             reading = self._events[number] & EPOLLIN
             return ConnectionDone() if reading else ConnectionLost()
-        if event & EPOLLOUT and not why:
+        # It may be lost by now, without a reason that is left to tell.
+        if not why and event & self._events.get(number, 0) & EPOLLOUT:
             why = connection.doWrite()
+        return why
+
+    def _read(self, connection: Any, event: int) -> Exception | None:
+        """Read; an end that is only that of what comes is no reason to disconnect."""
+        if event & EPOLLRDHUP:
+            connection.foreseeEnd()
+        why: Exception | None = connection.doRead()
+        if why is None:
+            if event & EPOLLRDHUP:
+                connection.foreseeEnd()
+        elif isinstance(why, ConnectionDone) and not event & _ENDS:
+            self.removeReader(connection)
+            connection.readConnectionLost(Failure(why))
+            return None
         return why
 
     def _disconnect(self, connection: Any, why: BaseException) -> None:

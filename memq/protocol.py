@@ -286,8 +286,10 @@ class QueueProtocol(Connection):
         sequence = message.sequence if withSequence else None
         if message.large is not None:
             source = read or Taken(self.session, queue, message)
-            self._sending = LargeValue(self, queue, message, end, source)
-            return wire.formatHead(queue, message.flags, message.large.size, sequence)
+            size = message.large.size
+            head = wire.formatHead(queue, message.flags, size, sequence)
+            self._sending = LargeValue(self, queue, message, head, end, source)
+            return b""
         body = message.body
         self.session.undelivered -= len(body)
         return wire.formatValue(queue, message.flags, body, end, sequence)

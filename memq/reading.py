@@ -204,6 +204,16 @@ class Read(Operation):
         """Note that a body in parts was sent to its end."""
         self.unsent()
 
+    def leaves(self) -> None:
+        """Note that it was sent to its end, and may not have arrived."""
+        self.sent()
+
+    def arrived(self) -> None:
+        """Note that the message has arrived."""
+
+    def lost(self) -> None:
+        """Note that the message was sent and has not arrived."""
+
     def damaged(self) -> None:
         """Note that a part of the body is damaged."""
         self.unsent()
@@ -233,18 +243,31 @@ class Peek(Read):
 class Taken:
     """A message that was taken, and is to be sent."""
 
-    __slots__ = ("_message", "_queue", "_session")
+    __slots__ = ("_message", "_session", "queue")
 
     def __init__(self, session: Session, queue: bytes, message: Message) -> None:
         """Remember for whom."""
         self._session = session
-        self._queue = queue
+        self.queue = queue
         self._message = message
 
     def sent(self) -> None:
         """Let the parts of its body go: all were sent."""
-        assert self._message.large is not None
-        self._session.delivered(self._message.large)
+        self.leaves()
+        self.arrived()
+
+    def leaves(self) -> None:
+        """Keep the parts of its body, which may not have arrived."""
+        self._session.forget(self._message)
+
+    def arrived(self) -> None:
+        """Let the parts of its body go, if it has any."""
+        if self._message.large is not None:
+            self._session.release(self._message.large)
+
+    def lost(self) -> None:
+        """Put it back: it was sent, and has not arrived."""
+        self._session.putBack(self.queue, self._message)
 
     def damaged(self) -> None:
         """Keep it out of the way: a part is damaged."""
@@ -252,7 +275,7 @@ class Taken:
 
     def unsent(self) -> None:
         """Put it back: its reader is gone."""
-        self._session.giveBack(self._queue, self._message)
+        self._session.giveBack(self.queue, self._message)
 
 
 class Take(Read):
@@ -278,6 +301,18 @@ class Take(Read):
     def sent(self) -> None:
         """Let the parts go."""
         self._taken().sent()
+
+    def leaves(self) -> None:
+        """Keep the parts."""
+        self._taken().leaves()
+
+    def arrived(self) -> None:
+        """Let the parts go, if there are any."""
+        self._taken().arrived()
+
+    def lost(self) -> None:
+        """Put it back."""
+        self._taken().lost()
 
     def damaged(self) -> None:
         """Keep it out of the way."""

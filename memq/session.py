@@ -13,7 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from memq.errors import OutOfSpace
-from memq.opened import AbortRead
+from memq.opened import AbortRead, CloseRead, OpenRead
 from memq.operations import (
     AddPart,
     Operation,
@@ -49,6 +49,7 @@ class Session:
     :ivar onDisk: those among them that are not in memory: large bodies.
     :ivar open: the open reads of each queue, the oldest first; None before the first.
     :ivar openReads: how many they are.
+    :ivar sendsNoMore: whether nothing is to come of the client behind the inbox.
     :ivar parked: the read that waits for a message, with the inbox behind it, or that
         is to try again; None most of the time.
     """
@@ -64,6 +65,7 @@ class Session:
         "open",
         "openReads",
         "parked",
+        "sendsNoMore",
         "undelivered",
         "waits",
     )
@@ -90,6 +92,7 @@ class Session:
         #: Whether the session stands in the broker's rotation, or in a line.
         self.waits = False
         self.gone = False
+        self.sendsNoMore = False
         self.open: dict[bytes, deque[Opened]] | None = None
         self.openReads = 0
         self.parked: Read | None = None
@@ -210,6 +213,10 @@ class Session:
     def giveBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place that was taken and is not sent."""
         self.forget(message)
+        self.putBack(queue, message)
+
+    def putBack(self, queue: bytes, message: Message) -> None:
+        """Return a message to its old place that was sent and has not arrived."""
         self._broker.putBack(queue, message)
 
     def opened(self, queue: bytes) -> Sequence[Opened]:
@@ -283,6 +290,23 @@ class Session:
                 operation.wait = 0.0
         if self.parked is not None:
             self._broker.endWait(self.parked)
+
+    def receiveNoMore(self) -> None:
+        """Note that all was received that the client sends; it may be gone.
+
+        To open something later is of no use to it; and what it has open and was sent
+        goes back before it waits, unless it has sent what closes that.
+        """
+        self.sendsNoMore = True
+        read = self.parked
+        if isinstance(read, OpenRead):
+            self._broker.endWait(read)
+        if not (self.open and self.mayWait):
+            return
+        closing = {each.queue for each in self.inbox if isinstance(each, CloseRead)}
+        for opened in chain.from_iterable(self.open.values()):
+            if opened.isSeen and opened.queue not in closing:
+                self._broker.giveBack(opened)
 
     def leave(self) -> None:
         """Note that the client is gone: what it sent counts, what it asks does not.

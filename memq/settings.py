@@ -229,6 +229,15 @@ OPTIONS = (
         DECIMAL,
     ),
     Option(
+        "keepalive",
+        None,
+        "60",
+        number(0, 32767),
+        "seconds after which a client whose machine vanished is cut off; 0 = the "
+        "system's",
+        WHOLE,
+    ),
+    Option(
         "min-free",
         None,
         None,

@@ -238,6 +238,7 @@ def _queueService(
         statistics,
         maxBody=options["max-body"],
         maxConnections=raiseFileLimit(options["max-connections"]),
+        keepalive=options["keepalive"],
         flushAllEnabled=bool(options["enable-flush-all"]),
         verbosity=options["verbose"],
         hasRoom=isRoomForClient,

@@ -8,11 +8,13 @@ from twisted.logger import Logger
 
 from memq import wire
 from memq.errors import DamagedMessage, QueueError
+from memq.message import PART_SIZE
 from memq.reading import Take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from memq.arrivals import Held
     from memq.message import Message
     from memq.operations import Operation, Pop
     from memq.protocol import QueueProtocol
@@ -92,21 +94,25 @@ class MultiGet:
 
 
 class LargeValue:
-    """A message that is being sent in parts, after its head.
+    """A message that is being sent in parts.
+
+    Its head leaves with the first part, and what ends it with the last one.
 
     :ivar key: the name of its queue, as it was asked for.
+    :ivar source: is told whether the message was sent.
     """
 
     __slots__ = (
         "_end",
+        "_head",
         "_isSending",
         "_message",
         "_next",
         "_protocol",
         "_setAside",
-        "_source",
         "_waits",
         "key",
+        "source",
     )
 
     def __init__(
@@ -114,25 +120,35 @@ class LargeValue:
         protocol: QueueProtocol,
         key: bytes,
         message: Message,
+        head: bytes,
         end: bytes,
         source: Read | Taken,
     ) -> None:
         """Begin with the first part.
 
+        :param head: what comes before the body.
         :param end: what comes after the block.
-        :param source: is told whether the message was sent.
         """
-        self._source = source
+        self.source: Read | Taken | Held = source
         self._protocol = protocol
         self.key = key
         self._message = message
-        self._end = end
+        self._head = head
+        self._end = b"\r\n" + end
         self._next = 0
         #: Whether the message has turned out to be damaged.
         self._setAside = False
         #: Whether others have their turn before it goes on.
         self._waits = False
         self._isSending = False
+
+    @property
+    def left(self) -> int:
+        """Return how many bytes are to be sent, but for the last part and the end."""
+        large = self._message.large
+        assert large is not None
+        parts = large.parts - 1 - self._next
+        return len(self._head) + PART_SIZE * parts if parts > 0 else 0
 
     def send(self) -> bool:
         """Send as many parts as the client takes; return whether that was all."""
@@ -151,11 +167,6 @@ class LargeValue:
         assert large is not None
         most = self._next + PARTS_AT_ONCE
         while not protocol.session.blocked and not self._waits:
-            if self._next == large.parts:
-                protocol.sent()
-                protocol.send(b"\r\n" + self._end)
-                self._source.sent()
-                return True
             if self._next == most:
                 self._waits = True
                 protocol.session.later(self._goOn)
@@ -166,8 +177,20 @@ class LargeValue:
                 self._giveUp(error)
                 break
             self._next += 1
-            protocol.send(part)
+            data, self._head = self._head + part, b""
+            if self._next == large.parts:
+                protocol.sent()
+                # It leaves in one write with all that is ready behind it.
+                last = protocol.session.answered(data + self._end)
+                protocol.goOn(last, self._renderLast)
+                return True
+            protocol.send(data)
         return False
+
+    def _renderLast(self, operation: Operation) -> bytes:
+        self.source.sent()
+        last: bytes = operation.result
+        return last
 
     def _goOn(self) -> None:
         self._waits = False
@@ -186,11 +209,11 @@ class LargeValue:
         self._waits = True
         if isinstance(error, DamagedMessage):
             self._setAside = True
-            self._source.damaged()
+            self.source.damaged()
         protocol.transport.abortConnection()
 
     def giveBack(self) -> None:
         """Put the message back, unless it is damaged: its reader is gone."""
         self._protocol.sent()
         if not self._setAside:
-            self._source.unsent()
+            self.source.unsent()

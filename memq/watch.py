@@ -12,6 +12,7 @@ since when that was not so is known to a second here, and that is enough.
   that nobody gets more than the least.
 - A client that waits for a message, and has sent too much behind to be read from,
   may be gone unnoticed.  Then its wait is over.
+- One whose machine has vanished is cut off, see :mod:`memq.keepalive`.
 - With --idle-timeout, a connection closes when its client was silent for so long, and
   is owed nothing, or does not read what it is owed.
 
@@ -66,7 +67,11 @@ class Patience:
 
 def _isStuck(connection: Connection) -> bool:
     """Return whether a client does not read what it is sent."""
-    return connection.session.blocked or connection.transport.disconnecting
+    return (
+        connection.session.blocked
+        or connection.transport.disconnecting
+        or connection.isFinishing
+    )
 
 
 class Watch:
@@ -95,7 +100,8 @@ class Watch:
 
     def start(self) -> None:
         """Begin; nothing is done when nothing is limited."""
-        shortest = min(self._bodyTimeout, self._idleTimeout)
+        keepalive = self._factory.keepalive.seconds or float("inf")
+        shortest = min(self._bodyTimeout, self._idleTimeout, keepalive)
         if shortest < float("inf"):
             ended = self._call.start(min(INTERVAL, shortest / 4), now=False)
             ended.addErrback(self._ebLook)
@@ -111,6 +117,7 @@ class Watch:
     def look(self) -> None:
         """Look at each connection once."""
         now = self._clock.seconds()
+        self._factory.keepalive.look(self._factory.connections, now)
         before, after = self._patience, {}
         mayBeSilent = self._idleTimeout == float("inf")
         for connection in list(self._factory.connections):

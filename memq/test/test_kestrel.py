@@ -343,6 +343,10 @@ class EndTests(KestrelTestCase):
             queue = self.arrange("(a)b", size)
             self.here.send(before + b"get %b/close\r\n" % queue)
             self.end()
+            if before:
+                # Whoever waits may still read; what it is sent comes back, if not.
+                self.set(b"none", "x")
+                self.assertEqual(self.other.get(b"none/t=60000"), "x")
             self.assertEqual(self.situation(queue), "b")
 
     def test_noMore(self) -> None:

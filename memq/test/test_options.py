@@ -50,6 +50,7 @@ class DefaultTests(SynchronousTestCase):
             "max-buffered": 256 * MEGABYTE,
             "body-timeout": 60.0,
             "idle-timeout": 0.0,
+            "keepalive": 60,
             "min-free": None,
             "checkpoint": 300.0,
             "trickle": 0.5,

@@ -22,6 +22,7 @@ class Connection:
 
     :ivar heard: what it was told, in order.
     :ivar why: what doRead and doWrite return.
+    :ivar arriving: whether what was sent may still arrive.
     """
 
     def __init__(self, ours: socket.socket, poller: Poller) -> None:
@@ -32,6 +33,20 @@ class Connection:
         self.fileno = ours.fileno
         self.heard: list[Any] = []
         self.why: Exception | None = None
+        self.arriving = False
+
+    def foreseeEnd(self) -> None:
+        """Note it."""
+        self.heard.append("foresee")
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """Note it, and be watched."""
+        self.heard.append("half")
+        self.poller.watchEnd(self)
+
+    def isArriving(self) -> bool:
+        """Return what the test says."""
+        return self.arriving
 
     def doRead(self) -> Exception | None:
         """Note what came."""
@@ -153,10 +168,58 @@ class PollerTests(SteppedTestCase):
     def test_end(self) -> None:
         """What was sent before the end is read before the end is told."""
         self.client.sendall(b"bye")
-        self.client.close()
+        self.client.shutdown(socket.SHUT_WR)
+        self.poll()
+        self.assertEqual(self.one.heard, ["foresee", b"bye", "foresee"])
+        self.one.heard.clear()
         self.poll()
         self.poll()
-        self.assertEqual(self.one.heard, [b"bye", b"", ConnectionDone])
+        self.assertEqual(self.one.heard, ["foresee", b"", "half"])
+        self.one.heard.clear()
+        self.reset()
+        self.poll()
+        self.assertEqual(self.one.heard, [ConnectionLost])
+
+    def test_endInLoss(self) -> None:
+        """One that is lost with its end is not written to any more."""
+
+        def readConnectionLost(reason: Failure) -> None:
+            self.poller.removeWriter(self.one)
+
+        self.patch(self.one, "readConnectionLost", readConnectionLost)
+        self.poller.addWriter(self.one)
+        self.client.shutdown(socket.SHUT_WR)
+        self.poll()
+        self.assertEqual(self.one.heard, ["foresee", b""])
+
+    def test_localEnd(self) -> None:
+        """Where a client that has closed is told from one that sends no more, it is."""
+        ours, client = socket.socketpair()
+        self.addCleanup(ours.close)
+        connection = Connection(ours, self.poller)
+        self.poller.addReader(connection)
+        client.close()
+        self.poll()
+        self.assertEqual(connection.heard, ["foresee", b"", ConnectionDone])
+
+    def test_arrival(self) -> None:
+        """When both directions are shut, each change is told, and only then."""
+        self.one.arriving = True
+        self.client.shutdown(socket.SHUT_WR)
+        self.poller.removeReader(self.one)
+        self.one.socket.send(b"x")
+        self.one.socket.shutdown(socket.SHUT_WR)
+        self.poller.watchArrival(self.one)
+        self.poll()
+        self.poll()
+        self.assertEqual(self.one.heard, [])
+        self.one.arriving = False
+        self.reset()
+        self.poller.forget(self.one)
+        self.poller.watchArrival(self.one)
+        self.poll()
+        self.assertEqual(self.one.heard, [ConnectionLost])
+        self.poller.forget(self.one)
 
     def test_endUnread(self) -> None:
         """One that is not read is told as well when it is gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import struct
 import tempfile
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import clientFromString, connectProtocol
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IPushProducer
+from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
@@ -38,6 +39,7 @@ class Descriptors(SteppedReactor):
 
     :ivar registrations: how often somebody asked to write.
     :ivar removals: how often somebody asked not to.
+    :ivar ends: whose end is watched for, and which.
     """
 
     def __init__(self) -> None:
@@ -47,6 +49,19 @@ class Descriptors(SteppedReactor):
         self.writers: set[Any] = set()
         self.registrations = 0
         self.removals = 0
+        self.ends: dict[Any, str] = {}
+
+    def watchEnd(self, connection: Any) -> None:
+        """Note it."""
+        self.ends[connection] = "end"
+
+    def watchArrival(self, connection: Any) -> None:
+        """Note it."""
+        self.ends[connection] = "arrival"
+
+    def forget(self, connection: Any) -> None:
+        """Note it."""
+        del self.ends[connection]
 
     def addReader(self, reader: Any) -> None:
         """Note it."""
@@ -88,7 +103,7 @@ class Gate:
         self.heard.append("stop")
 
 
-class Quiet(Protocol):
+class Silent(Protocol):
     """Say nothing."""
 
     lost: Any = None
@@ -96,6 +111,34 @@ class Quiet(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note why."""
         self.lost = reason.value
+
+
+@implementer(IHalfCloseableProtocol)
+class Quiet(Silent):
+    """Say nothing, and note which half of the connection was closed.
+
+    :ivar owes: whether it has still something to say.
+    :ivar foreseen: how often it was told that the other end sends no more.
+    """
+
+    owes = False
+    foreseen = 0
+
+    def __init__(self) -> None:
+        """Have heard nothing."""
+        self.ended: list[str] = []
+
+    def foreseeEnd(self) -> None:
+        """Note it."""
+        self.foreseen += 1
+
+    def readConnectionLost(self) -> None:
+        """Note it."""
+        self.ended.append("read")
+
+    def writeConnectionLost(self) -> None:
+        """Note it."""
+        self.ended.append("write")
 
 
 class EagerTests(SteppedTestCase):
@@ -140,11 +183,85 @@ class EagerTests(SteppedTestCase):
         self.client.close()
 
     def test_hasLeft(self) -> None:
-        """It can tell that the other end sends no more, before all is read."""
+        """It tells whether the other end is gone or only sends no more, unread."""
         self.client.sendall(b"unread")
         self.assertFalse(self.transport.hasLeft())
+        self.assertEqual(self.protocol.foreseen, 0)
         self.client.shutdown(socket.SHUT_WR)
+        self.assertFalse(self.transport.hasLeft())
+        self.assertEqual(self.protocol.foreseen, 1)
+        self.reset()
         self.assertTrue(self.transport.hasLeft())
+
+    def test_foreseeNot(self) -> None:
+        """A protocol that does not care what arrives is not told of the end."""
+        self.transport.protocol = Protocol()
+        self.transport.foreseeEnd()
+        self.assertEqual(self.protocol.foreseen, 0)
+
+    def test_owesNothing(self) -> None:
+        """A client that sends no more, and is owed nothing, is done."""
+        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.assertIsInstance(self.protocol.lost, ConnectionDone)
+        self.assertEqual(self.protocol.ended, [])
+
+    def test_halfClosed(self) -> None:
+        """One that is owed something gets it, and is watched until its end."""
+        self.protocol.owes = True
+        self.client.shutdown(socket.SHUT_WR)
+        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.assertEqual((self.protocol.lost, self.protocol.ended), (None, ["read"]))
+        self.assertEqual(self.reactor.ends, {self.transport: "end"})
+        self.transport.write(b"paid")
+        self.assertEqual(self.received(4), b"paid")
+        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.reactor.ends, {})
+
+    def test_restHalfClosed(self) -> None:
+        """So does one that was not sent all that it is owed."""
+        self.transport.write(b"x" * MUCH)
+        self.client.shutdown(socket.SHUT_WR)
+        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.assertIsNone(self.protocol.lost)
+
+    def test_noHalves(self) -> None:
+        """A protocol that knows no half-closed connections has lost it."""
+        other = self.transport.protocol = Silent()
+        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.assertIsInstance(other.lost, ConnectionDone)
+
+    def test_unacknowledged(self) -> None:
+        """What does not fit the other end's system has not arrived, then or ever."""
+        self.transport.keepLittle()
+        self.transport.write(b"x" * MUCH)
+        before = self.transport.unacknowledged()
+        self.assertGreater(before, MUCH // 2)
+        self.client.recv(MUCH)
+        self.transport.abortConnection()
+        self.transport.write(b"dropped")
+        after = self.transport.unacknowledged()
+        self.assertLessEqual(after, before + len(b"dropped"))
+        self.reactor.advance(0)
+        self.assertLessEqual(self.transport.unacknowledged(), after)
+        self.assertGreater(self.transport.unacknowledged(), MUCH // 2)
+        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.assertGreater(self.transport.unacknowledged(), MUCH // 2)
+
+    def test_finishWriting(self) -> None:
+        """The end comes behind all that was written, and is told when that arrived."""
+        self.client.shutdown(socket.SHUT_WR)
+        self.transport.write(b"bye")
+        self.transport.finishWriting()
+        self.finished()
+        self.assertEqual(self.received(3), b"bye")
+        self.assertEqual(self.client.recv(1), b"")
+        self.assertEqual(self.transport.unacknowledged(), 0)
+        self.assertFalse(self.transport.isArriving())
+
+    def finished(self) -> None:
+        """Check how a TCP connection is finished."""
+        self.assertEqual(self.reactor.ends, {self.transport: "arrival"})
+        self.assertEqual(self.protocol.ended, ["write"])
 
     def test_atOnce(self) -> None:
         """What is written is sent before write returns, and nothing is registered."""
@@ -282,6 +399,97 @@ class EagerUNIXTests(EagerTests):
     def reset(self) -> None:
         """Let the peer be gone."""
         self.client.close()
+
+    def finished(self) -> None:
+        """Check how a UNIX socket's connection is finished: what is written arrived."""
+        self.assertEqual(self.reactor.ends, {})
+        self.assertIsInstance(self.transport.doWrite(), ConnectionDone)
+        self.transport.connectionLost(Failure(ConnectionDone()))
+
+
+class Described:
+    """A socket of which the system says what a test says."""
+
+    def __init__(self, info: bytes) -> None:
+        """Take what TCP_INFO is."""
+        self._info = info
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """Return the beginning."""
+        return self._info[:size]
+
+
+class LastBytesTests(EagerTests):
+    """What becomes of the last bytes that are sent over TCP."""
+
+    def closed(self) -> None:
+        """Let the client ask, and be closed with the question."""
+        self.client.send(b"get q\r\n", socket.MSG_MORE)
+        self.client.close()
+        self.transport.doRead()
+
+    def gone(self) -> None:
+        """Wait for what the other end's system answers to what it was sent."""
+        looking = select.poll()
+        looking.register(self.transport.socket, 0)
+        self.assertTrue(looking.poll(PATIENCE * 1000))
+
+    def test_reset(self) -> None:
+        """What meets a client that has closed has not arrived, to the byte."""
+        self.closed()
+        self.assertEqual(self.transport.unacknowledged(), 0)
+        self.transport.write(b"x" * 1000)
+        self.gone()
+        self.assertEqual(self.transport.unacknowledged(), 1000)
+        self.assertFalse(self.transport.isArriving())
+        self.transport.finishWriting()
+        self.assertEqual(self.reactor.writers, {self.transport})
+        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.transport.unacknowledged(), 1000)
+
+    def test_unread(self) -> None:
+        """What has arrived counts, though the client closes and has not read it."""
+        self.client.shutdown(socket.SHUT_WR)
+        self.transport.write(b"x" * 1000)
+        self.received(1)
+        self.client.close()
+        self.gone()
+        self.assertEqual(self.transport.unacknowledged(), 0)
+
+    def test_arriving(self) -> None:
+        """It is not over as long as the client has no room for what was written."""
+        self.client.shutdown(socket.SHUT_WR)
+        self.transport.write(b"x" * (1 << 20))
+        self.transport.finishWriting()
+        self.assertEqual(self.protocol.ended, ["write"])
+        self.assertTrue(self.transport.isArriving())
+        self.received(1 << 20)
+        self.assertEqual(self.client.recv(1), b"")
+        self.assertFalse(self.transport.isArriving())
+
+    def test_machine(self) -> None:
+        """The machine is asked as it is said; one that is there is not silent."""
+        ours = self.transport.socket
+        self.transport.askMachine(30, 10, 3)
+        asked = [
+            self.transport.socket.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (
+                socket.TCP_KEEPIDLE,
+                socket.TCP_KEEPINTVL,
+                socket.TCP_KEEPCNT,
+            )
+        ]
+        self.assertEqual(asked, [30, 10, 3])
+        self.transport.write(b"hello")
+        self.received(5)
+        self.assertIsNone(self.transport.silence())
+        for asked in ([1, 0], [0, 1]):
+            info = bytes([0, 0, *asked]) + bytes(48) + struct.pack("II", 5000, 4000)
+            self.transport.socket = Described(info)
+            self.assertEqual(self.transport.silence(), 4.0)
+        self.transport.socket = ours
+        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.assertIsNone(self.transport.silence())
 
 
 class Talker(Protocol):
