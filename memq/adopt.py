@@ -32,7 +32,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.errors import HomeError, StoreError
+from memq.errors import HomeError, HomeGone, StoreError, UnusableHome
 from memq.memcacheqcopy import Copy
 from memq.memcacheqdir import LIST, OldDirectory, findOld
 from memq.memcacheqfile import NUMBERS, Damage, DamagedQueue, OldMessage, QueueFile
@@ -225,7 +225,7 @@ class Adoption:
         self._volume = min(volume, VOLUME)
         self._seconds = seconds
         self._stop = threading.Event()
-        self._copyPath = os.path.join(home.directory, COPY)
+        self._copyPath = os.path.join(home.way, COPY)
         #: Record numbers that were read, how many there are, and when that was told.
         self._done = 0
         self._total = 0
@@ -247,12 +247,16 @@ class Adoption:
         except Interrupted:
             self._say("Taking over is interrupted; the next start goes on with it")
             return False
+        except HomeError as error:
+            raise type(error)(self._home.named(str(error))) from error
+        except HomeGone as error:
+            raise UnusableHome(str(error)) from error
         except (StoreError, DamagedRow) as error:
             raise HomeError(f"{self._home.directory}: {error}") from error
         except OSError as error:
             where = self._home.path
             if error.filename is not None:
-                where = os.fsdecode(error.filename)
+                where = self._home.named(os.fsdecode(error.filename))
             raise HomeError(f"{where}: {error.strerror}") from error
         return True
 
@@ -480,7 +484,7 @@ class Adoption:
         self._store.checkpoint()
         aside = None
         if state.isKept:
-            aside = os.path.join(self._home.directory, ASIDE)
+            aside = os.path.join(self._home.way, ASIDE)
             os.makedirs(aside, 0o700, exist_ok=True)
         old = OldDirectory(os.fsencode(self._home.path))
         old.remove(state.files, aside)
@@ -488,4 +492,4 @@ class Adoption:
         self._store.endAdoption()
         self._store.flush()
         done = "removed" if aside is None else f"kept in {aside}: some were damaged"
-        self._say(f"MemcacheQ's files are {done}")
+        self._say(self._home.named(f"MemcacheQ's files are {done}"))

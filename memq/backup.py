@@ -45,12 +45,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memq.bdb import BDBStore
 from memq.binding import StoreSettings
-from memq.errors import HomeError, StoreError
+from memq.errors import HomeError, HomeGone, StoreError
 from memq.files import syncDirectory
 from memq.holding import held
 from memq.home import Home
 from memq.logread import lastCheckpoint, readRecord
 from memq.marker import logName, readMarker, writeMarker
+from memq.place import Place
 from memq.progress import megabytes
 from memq.rotation import isFileName
 
@@ -100,8 +101,7 @@ def makeBackup(home: Home, target: str, progress: Progress) -> None:
     try:
         unfinished = mkdtemp(prefix=f"{name}.unfinished-", dir=parent)
         try:
-            with held(home.directory):
-                _copyHome(home, os.path.join(unfinished, "memq"), progress)
+            _copyPlace(home, os.path.join(unfinished, "memq"), progress)
             progress.tell("all is copied; recovering the copy")
             _recover(unfinished)
             os.chmod(unfinished, 0o750)
@@ -112,6 +112,26 @@ def makeBackup(home: Home, target: str, progress: Progress) -> None:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise HomeError(f"backup to {target}: {error}") from error
+
+
+def _copyPlace(home: Home, copy: str, progress: Progress) -> None:
+    """Copy what the name of a home leads to now, and see that it did all the time.
+
+    :param copy: the directory to make.
+    :raise memq.errors.HomeError: when it did not, or the home cannot be copied.
+    """
+    place = Place(home.directory)
+    try:
+        with held(place.way):
+            _copyHome(place.way, copy, progress)
+        place.check()
+    except HomeGone:
+        why = f"{home.directory} was moved or exchanged meanwhile: try again"
+        raise HomeError(why) from None
+    except HomeError as error:
+        raise type(error)(place.named(str(error))) from error
+    finally:
+        place.close()
 
 
 def _refuseTarget(home: Home, target: str) -> None:
@@ -132,14 +152,15 @@ def _isEmpty(path: str) -> bool:
         return next(entries, None) is None
 
 
-def _copyHome(home: Home, copy: str, progress: Progress) -> None:
+def _copyHome(directory: str, copy: str, progress: Progress) -> None:
     """Copy all that a home needs, synced; its files stay while this goes on.
 
+    :param directory: HOME/memq.
     :param copy: the directory to make.
     :raise memq.errors.HomeError: when the home is not complete, or too large.
     """
-    parts = _findParts(home.directory)
-    total = _sizeOf(home, parts)
+    parts = _findParts(directory)
+    total = _sizeOf(directory, parts)
     _refuseSize(copy, total, progress)
     done = 0
 
@@ -150,14 +171,14 @@ def _copyHome(home: Home, copy: str, progress: Progress) -> None:
 
     os.mkdir(copy, 0o700)
     for name in parts.tables:
-        for size in _copyTable(home.directory, copy, name):
+        for size in _copyTable(directory, copy, name):
             count(size)
-    last = _lastLog(home.directory)
+    last = _lastLog(directory)
     for number in range(parts.firstLog, last + 1):
-        for size in _copyFile(home.directory, copy, logName(number)):
+        for size in _copyFile(directory, copy, logName(number)):
             count(size)
     writeMarker(copy, parts.marker)
-    for size in _copyFile(home.directory, copy, "VERSION"):
+    for size in _copyFile(directory, copy, "VERSION"):
         count(size)
     syncDirectory(copy)
 
@@ -175,13 +196,13 @@ def _findParts(directory: str) -> Parts:
     return Parts(marker, ["queues", *tables], firstLog)
 
 
-def _sizeOf(home: Home, parts: Parts) -> int:
+def _sizeOf(directory: str, parts: Parts) -> int:
     """Return about how many bytes a copy has."""
     size = 0
-    for name in os.listdir(home.directory):
+    for name in os.listdir(directory):
         isNeededLog = _LOG.fullmatch(name) and name >= logName(parts.firstLog)
         if name in parts.tables or isNeededLog:
-            size += os.stat(os.path.join(home.directory, name)).st_size
+            size += os.stat(os.path.join(directory, name)).st_size
     return size
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 try:
     from berkeleydb import db
@@ -25,6 +25,9 @@ except ImportError as error:
 
 from memq.damage import damageIn
 from memq.errors import DamagedStore, OutOfSpace, StoreError, StoreFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ENVIRONMENT_FLAGS",
@@ -89,10 +92,15 @@ class StoreSettings(NamedTuple):
     wholeLog: bool = False
 
 
-def storeError(error: Exception) -> StoreError:
-    """Return what a Berkeley DB error means for the caller."""
+def storeError(
+    error: Exception, named: Callable[[str], str] = lambda text: text
+) -> StoreError:
+    """Return what a Berkeley DB error means for the caller.
+
+    :param named: puts the names that people know into its words.
+    """
     code, *words = error.args or (None,)
-    text = " ".join(str(word) for word in words) or type(error).__name__
+    text = named(" ".join(str(word) for word in words)) or type(error).__name__
     if code in FULL:
         return OutOfSpace()
     damage = None if code == errno.EIO else damageIn(text)

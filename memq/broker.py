@@ -45,7 +45,7 @@ from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.logger import Logger
 
 from memq.budget import ALLOWANCE, Budget
@@ -82,6 +82,8 @@ SWEEP_MESSAGES = 100
 SWEEP_AGAIN = 60.0
 #: Seconds until a flush is tried again on a full disk.
 FULL_AGAIN = 1.0
+#: Seconds that a flush under way is given when nothing is to be stored more.
+ENDING = 0.5
 
 _log = Logger()
 
@@ -145,6 +147,8 @@ class Broker:
         self._committed: list[Operation] = []
         self._flushing: list[Operation] = []
         self._failure: StoreFailed | None = None
+        #: Whether only the flush under way is still to be told.
+        self._isEnding = False
         #: When sweeping may go on, by the clock.
         self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
@@ -324,6 +328,19 @@ class Broker:
         self._parking.release()
         self._schedule()
         self.onFailure(error)
+
+    def end(self, error: StoreFailed) -> None:
+        """Fail when the flush under way is over, or after ENDING at the latest.
+
+        The store itself works: so what that flush makes durable is told as it is.
+        Those whose turn comes meanwhile are told the error.
+        """
+        if not self._flushing:
+            self.fail(error)
+        elif not self._isEnding:
+            self._isEnding = True
+            self.persist = lambda: fail(error)
+            self._clock.callLater(ENDING, self.fail, error)
 
     def _schedule(self) -> None:
         if not self._scheduled:

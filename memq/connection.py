@@ -29,7 +29,7 @@ from zope.interface import implementer
 
 from memq import wire
 from memq.arrivals import Arrivals
-from memq.budget import ALLOWANCE, Room
+from memq.budget import ALLOWANCE, Room, Share
 from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
 from memq.framing import CommandReceiver
 from memq.gate import ITransport, WriteGate, isTCP, nameOf
@@ -216,6 +216,13 @@ class Connection(CommandReceiver):
     def _cbRoom(self) -> None:
         # Not at once: somebody else is in the middle of giving it back.
         self.session.later(self.deliver)
+
+    def hold(self) -> None:
+        """Carry out nothing that comes behind, until ``release`` and ``deliver``."""
+        # Room that there never is.
+        self._room = Room(Share(0), 1, lambda: None)
+        if not self.paused:
+            self.pauseProducing()
 
     def release(self) -> None:
         """Give that room back, or wait for it no longer."""

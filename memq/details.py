@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from memq.figures import QueueFigures
 from memq.operations import MESSAGE_COST, Ask
-from memq.rules import matcher
+from memq.patterns import Pattern
 from memq.slices import Slice
 from memq.wire import END
 
@@ -117,7 +117,7 @@ class Listing:
         names = [count.name for count in store.counts()]
         if not self._pattern:
             return names
-        return list(filter(matcher(self._pattern), names))
+        return list(filter(Pattern(self._pattern).matches, names))
 
 
 class TellQueues(Slice, Ask):

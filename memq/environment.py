@@ -29,6 +29,7 @@ from memq.errors import (
     DamagedHome,
     DamagedStore,
     HomeError,
+    HomeGone,
     OutOfSpace,
     StoreError,
     StoreFailed,
@@ -37,6 +38,7 @@ from memq.files import syncFile
 from memq.holding import removing
 from memq.logproof import proveLog
 from memq.marker import Marker, logName, writeMarker
+from memq.place import KnownFiles
 from memq.reserve import Reserve
 
 if TYPE_CHECKING:
@@ -86,13 +88,15 @@ class Environment:
         #: The number of the log file that the marker points into.
         self._markedIn = 0
         self._ahead = LogsAhead(
-            home.directory, self._position, self._bytesLeft, settings.noSync
+            home.way, self._position, self._bytesLeft, settings.noSync
         )
         self._reserve = Reserve()
         #: Whether log files are made ahead of need; a sync a second need not be quick.
         self._makesAhead = not settings.noSync
         #: The tables that are open, and their files.
         self._tables: dict[Any, str] = {}
+        #: Which files these are, and which is the log's.
+        self._known = KnownFiles()
         #: What the store cannot come back from, once it has happened.
         self._failure: StoreFailed | None = None
 
@@ -106,7 +110,7 @@ class Environment:
         self.isNew = self._home.isNew and marker is None
         if marker is not None:
             self._markedIn = marker.file
-        ballast = setBallastAside(self._home.directory)
+        ballast = setBallastAside(self._home.way)
         try:
             self._recover()
         except ERRORS:
@@ -130,7 +134,7 @@ class Environment:
             raise HomeError(
                 f"--home {self._home.path}: Berkeley DB cannot recover it, and the "
                 f"disk is full: make at least {_RECOVERY_ROOM // 2**20} MB of room, "
-                f"and start again ({storeError(error)})"
+                f"and start again ({self._meaning(error)})"
             ) from error
 
     def _recover(self) -> None:
@@ -142,7 +146,7 @@ class Environment:
         flags = ENVIRONMENT_FLAGS
         if settings.wholeLog:
             flags = flags & ~db.DB_RECOVER | db.DB_RECOVER_FATAL
-        environment.open(self._home.directory, flags, FILE_MODE)
+        environment.open(self._home.way, flags, FILE_MODE)
 
     def openTable(self, name: str, flags: int, pageSize: int = 0) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
@@ -155,18 +159,21 @@ class Environment:
         table = db.DB(self._handle)
         table.set_pagesize(pageSize or self._settings.pageSize)
         table.set_flags(db.DB_CHKSUM)
-        path = os.path.join(self._home.directory, name)
+        path = os.path.join(self._home.way, name)
         if not flags & db.DB_CREATE and not os.path.exists(path):
-            raise DamagedHome(f"{path} is missing: {ADVICE}")
+            raise DamagedHome(f"{self._home.named(path)} is missing: {ADVICE}")
         flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
         with self._ahead.logging:
             table.open(name, None, db.DB_BTREE, flags, FILE_MODE)
         table.set_get_returns_none(2)
         self._tables[table] = path
+        self._known.add(path)
         return table
 
     def closeTable(self, table: Any) -> None:
         """Close a table, whose pages a checkpoint has written."""
+        # Before its file may go.
+        self._known.forget(self._tables[table])
         with self._ahead.logging:
             table.close(db.DB_NOSYNC)
         del self._tables[table]
@@ -181,8 +188,27 @@ class Environment:
 
     def error(self, error: Exception) -> StoreError:
         """Return what to raise for an error, which may be the store's end."""
-        meaning = storeError(error)
+        meaning = self._meaning(error)
         return self.fail(meaning) if isinstance(meaning, StoreFailed) else meaning
+
+    def _meaning(self, error: Exception) -> StoreError:
+        return storeError(error, self._home.named)
+
+    def _refusal(self, what: str, error: Exception) -> StoreError:
+        """Return what to raise where the store itself can go on."""
+        return StoreError(self._home.named(f"{what}: {error}"))
+
+    def checkHome(self) -> OSError | None:
+        """See that the home is the one that the next start would find.
+
+        :return: why that cannot be told just now; None when all is well.
+        :raise memq.errors.HomeGone: when it is not; nothing more is to be told stored.
+        """
+        doubt = self._home.check()
+        path = self._known.findGone(lambda: self._logPath(self._position().file))
+        if path is not None:
+            raise self._home.gone(path)
+        return doubt
 
     def fail(self, failure: StoreFailed) -> StoreFailed:
         """Return the failure that was the store's end, the first one.
@@ -191,6 +217,11 @@ class Environment:
         collected as garbage, it would write the log that clients were told is lost.
         """
         if self._failure is None:
+            try:
+                self._home.check()
+            except HomeGone as gone:
+                # That is why.
+                failure = gone
             if isinstance(failure, DamagedStore):
                 failure = self._noted(failure)
             self._failure = failure
@@ -202,7 +233,7 @@ class Environment:
         """Write a failure down for the next start, and return it with advice."""
         words = f"{failure}; restore HOME/memq from a backup, or use --skip-damaged"
         try:
-            noteDamage(self._home.directory, failure)
+            noteDamage(self._home.way, failure)
         except OSError as error:
             words += f" (and it cannot be written down: {error})"
         noted = DamagedStore(words)
@@ -219,6 +250,11 @@ class Environment:
         if self._failure is not None:
             raise self._failure
 
+    def _refuseAfterEnd(self) -> None:
+        """Refuse that, and to mark or remove anything in a home that is another one."""
+        self.refuseAfterFailure()
+        self.checkHome()
+
     def close(self) -> None:
         """Make everything durable and close the environment.
 
@@ -228,7 +264,10 @@ class Environment:
             return
         try:
             if self._failure is None:
+                self.checkHome()
                 self._checkpoint(self._handle)
+        except HomeGone as gone:
+            raise self.fail(gone) from None
         except ERRORS as error:
             raise self.error(error) from error
         finally:
@@ -237,6 +276,7 @@ class Environment:
     def letGo(self) -> None:
         """Close the environment, and with it the tables; the log has it all."""
         environment, self._handle = self._handle, None
+        self._known = KnownFiles()
         if environment is not None:
             closeEnvironment(environment)
 
@@ -251,15 +291,15 @@ class Environment:
             self._handle.log_flush()
             self._ahead.syncNames()
         except (*ERRORS, OSError) as error:
-            meaning = storeError(error)
+            meaning = self._meaning(error)
             if isinstance(meaning, OutOfSpace):
                 raise meaning from error
             why = f"the log cannot be synced: {error.args[-1]}"
-            raise self.fail(StoreFailed(why)) from error
+            raise self.fail(StoreFailed(self._home.named(why))) from error
 
     def checkpoint(self) -> None:
         """Write all changed pages, and move the marker."""
-        self.refuseAfterFailure()
+        self._refuseAfterEnd()
         try:
             with self._ahead.logging:
                 self._checkpoint(self._handle)
@@ -278,7 +318,7 @@ class Environment:
 
         :raise StoreError: when that failed; a later call tries again.
         """
-        self.refuseAfterFailure()
+        self._refuseAfterEnd()
         try:
             if self._position().file != self._markedIn:
                 with self._ahead.logging:
@@ -294,9 +334,9 @@ class Environment:
         # It may have come after a checkpoint.
         environment.log_flush()
         try:
-            writeMarker(self._home.directory, Marker.of(file, offset, record))
+            writeMarker(self._home.way, Marker.of(file, offset, record))
         except OSError as error:
-            raise StoreError(f"the marker cannot be written: {error}") from error
+            raise self._refusal("the marker cannot be written", error) from error
         self._markedIn = file
         return file, offset
 
@@ -321,12 +361,13 @@ class Environment:
 
         None while a backup copies them.
         """
+        self._refuseAfterEnd()
         try:
             unused = map(os.fsdecode, self._handle.log_archive())
             # The marker stays behind when it could not be written.
             marked = logName(self._checkpointAt[0])
             names = [name for name in unused if name < marked]
-            with removing(self._home.directory) as allowed:
+            with removing(self._home.way) as allowed:
                 if not allowed:
                     return 0
                 if names and not self._ahead.hasNext():
@@ -334,11 +375,11 @@ class Environment:
                     self._ahead.useAgain(names[-1])
                 for name in names:
                     with suppress(FileNotFoundError):
-                        os.remove(os.path.join(self._home.directory, name))
+                        os.remove(os.path.join(self._home.way, name))
         except ERRORS as error:
             raise self.error(error) from error
         except OSError as error:
-            raise StoreError(f"a log file cannot be removed: {error}") from error
+            raise self._refusal("a log file cannot be removed", error) from error
         return len(names)
 
     def makeLogsAhead(self) -> None:
@@ -353,8 +394,8 @@ class Environment:
         except OSError as error:
             if error.errno in _NO_LINKS:
                 self._makesAhead = False
-                why = f"log files are not made ahead of need here: {error}"
-                raise StoreError(why) from error
+                why = "log files are not made ahead of need here"
+                raise self._refusal(why, error) from error
             raise self.error(error) from error
 
     @property
@@ -388,7 +429,7 @@ class Environment:
     def bytesOnDisk(self) -> int:
         """Return the size of all files in the directory."""
         size = 0
-        with os.scandir(self._home.directory) as entries:
+        with os.scandir(self._home.way) as entries:
             for entry in entries:
                 # Log files, and the next marker, go while this looks at them.
                 with suppress(FileNotFoundError):
@@ -406,7 +447,7 @@ class Environment:
         except ERRORS as error:
             raise self.error(error) from error
         except OSError as error:
-            raise StoreError(f"no room can be taken ahead of need: {error}") from error
+            raise self._refusal("no room can be taken ahead of need", error) from error
         return self._bytesLeft() if isHeld else 0
 
     def _holdRoom(self) -> bool:
@@ -436,10 +477,10 @@ class Environment:
         return self._reserve.hold(path, size + ahead + ahead // 2)
 
     def _logPath(self, number: int) -> str:
-        return os.path.join(self._home.directory, logName(number))
+        return os.path.join(self._home.way, logName(number))
 
     def _bytesLeft(self) -> int:
-        room = os.statvfs(self._home.directory)
+        room = os.statvfs(self._home.way)
         left = room.f_bavail * room.f_frsize
         longest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         if longest == resource.RLIM_INFINITY:

@@ -238,6 +238,24 @@ class DamagedStore(StoreFailed):
     status = NEEDS_A_PERSON
 
 
+class HomeGone(StoreFailed):
+    """The name of the home does not lead any more to what the server has open."""
+
+    status = NEEDS_A_PERSON
+
+    def __init__(self, path: str, where: str) -> None:
+        """Name the ``path`` that leads elsewhere.
+
+        :param where: what was stored is there, in words.
+        """
+        super().__init__(
+            f"{path} was moved, exchanged or removed under this process, which stores "
+            f"nothing more; what it stored is {where}"
+        )
+        # Where files are is no client's business.
+        self.reply = b"SERVER_ERROR the home was moved, exchanged or removed"
+
+
 class StartError(Exception):
     """A start that cannot be: the message is one line that says what to do.
 

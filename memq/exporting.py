@@ -77,7 +77,7 @@ class Reader:
         :param home: locked and settled.
         :raise memq.errors.HomeError: when a table cannot be opened.
         """
-        self._directory = home.directory
+        self._directory, self._way = home.directory, home.way
         self._opened: list[Any] = []
         self._messages: Any = None
         #: How often messages were given back, by queue and number; see ``queues``.
@@ -88,12 +88,12 @@ class Reader:
             self._openMessages()
         except (*ERRORS, DamagedRow) as error:
             self.close()
-            raise HomeError(f"{self._directory}: {error}") from error
+            raise HomeError(f"{self._directory}: {home.named(str(error))}") from error
 
     def _openTable(self, name: str) -> Any:
         table = db.DB()
         table.set_cachesize(0, _CACHE)
-        path = os.path.join(self._directory, name)
+        path = os.path.join(self._way, name)
         table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
         table.set_get_returns_none(2)
         self._opened.append(table)

@@ -62,7 +62,7 @@ class QueueFactory(ServerFactory):
         flushAllEnabled: bool = False,
         verbosity: int = 0,
         hasRoom: Callable[[], bool] = lambda: True,
-        reload: Callable[[], None] = lambda: None,
+        reload: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         """Remember what the protocols need.
 
@@ -73,7 +73,8 @@ class QueueFactory(ServerFactory):
         :param flushAllEnabled: whether clients may empty all queues.
         :param verbosity: 1 logs errors that are told to clients, 2 commands too.
         :param hasRoom: tells whether the process may have one more connection.
-        :param reload: reads the rules again; may raise memq.errors.ConfigError.
+        :param reload: reads the rules again; fires when they hold, or fails with
+            memq.errors.ConfigError.
         """
         self.broker = broker
         self.upkeep = upkeep

@@ -16,6 +16,10 @@ A second server in one home would run recovery under the first one and destroy
 it, so nobody opens a store without :meth:`Home.prepare`.  The lock belongs to
 the open file, not to the process: it is kept through the forks of a daemon,
 and goes when the last of them ends, however it ends.
+
+A lock in a directory that was moved away keeps nobody out.  So a store works in the
+directory that was held, by :attr:`Home.way`, and asks :meth:`Home.check` whether that
+is still the one that the name leads to.
 """
 
 from __future__ import annotations
@@ -27,9 +31,10 @@ import pwd
 import re
 from contextlib import suppress
 
-from memq.errors import DamagedHome, HomeError, HomeHeld, UnusableHome
+from memq.errors import DamagedHome, HomeError, HomeGone, HomeHeld, UnusableHome
 from memq.files import replaceFile, syncDirectory
 from memq.memcacheqdir import findOld
+from memq.place import Place
 from memq.swap import finishSwap
 
 #: The format of the files in HOME/memq that this memq writes; it reads older ones.
@@ -57,6 +62,37 @@ class Home:
         self.format = FORMAT
         self.damage: DamagedHome | None = None
         self._lock: int | None = None
+        self._place: Place | None = None
+
+    @property
+    def way(self) -> str:
+        """The path by which a store reaches what is in HOME/memq.
+
+        While the home is held, it leads to the directory that was found then, whatever
+        name that has by now.
+        """
+        return self.directory if self._place is None else self._place.way
+
+    def named(self, text: str) -> str:
+        """Return a text for a person, with names of files that came by ``way``."""
+        return text if self._place is None else self._place.named(text)
+
+    def check(self) -> OSError | None:
+        """See that HOME/memq and its lock are those that are held.
+
+        :return: why that cannot be told just now; None when all is well, and when the
+            home is not held.
+        :raise memq.errors.HomeGone: when they are not.
+        """
+        return None if self._place is None else self._place.check()
+
+    def gone(self, path: str) -> HomeGone:
+        """Return the error that says that a file of the home's is gone.
+
+        :param path: the file, by ``way``; the home is held.
+        """
+        assert self._place is not None
+        return self._place.gone(self._place.named(path))
 
     def prepare(self, skipDamaged: bool = False) -> None:
         """Make what is missing, take the lock, and see whose files these are.
@@ -72,7 +108,8 @@ class Home:
             self._lookForMemcacheQ()
             _makeDirectory(self.path, 0o750)
             _makeDirectory(self.directory, 0o700)
-            self._takeLock()
+            self._place = Place(self.directory)
+            self._takeLock(self._place)
             finishSwap(self.directory)
             self._see(skipDamaged)
         except OSError as error:
@@ -96,7 +133,7 @@ class Home:
 
         :raise OSError: when that cannot be; the home is as new as it was.
         """
-        replaceFile(os.path.join(self.directory, "VERSION"), b"%d\n" % FORMAT)
+        replaceFile(os.path.join(self.way, "VERSION"), b"%d\n" % FORMAT)
         self.isNew = False
         self.format = FORMAT
 
@@ -105,6 +142,9 @@ class Home:
         lock, self._lock = self._lock, None
         if lock is not None:
             os.close(lock)
+        place, self._place = self._place, None
+        if place is not None:
+            place.close()
 
     def _lookForMemcacheQ(self) -> None:
         """See whether MemcacheQ's messages can be taken over, if it wrote any here.
@@ -121,7 +161,7 @@ class Home:
         except HomeError as error:
             raise self._error(str(error)) from error
 
-    def _takeLock(self) -> None:
+    def _takeLock(self, place: Place) -> None:
         """Hold HOME/memq/lock.
 
         :raise HomeHeld: when another server does.
@@ -136,6 +176,7 @@ class Home:
             raise HomeHeld(
                 f"--home {self.path}: held by another server (pid {pid})"
             ) from None
+        place.keep("lock", self._lock)
         self.writePid()
 
     def _see(self, skipDamaged: bool) -> None:

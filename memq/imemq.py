@@ -427,6 +427,14 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreFailed: nobody may be told that it is stored.
         """
 
+    def checkHome() -> OSError | None:
+        """See that the store is where the next start will look for it.
+
+        :return: why that cannot be told just now; None when all is well.
+        :raise memq.errors.StoreFailed: when it is not: nobody may be told any more
+            that something is stored.
+        """
+
     def checkpoint() -> None:
         """Bound the time that a recovery takes.
 

@@ -400,6 +400,10 @@ class MemoryStore(Catalogued):
     def flush(self) -> None:
         """Do nothing: memory has nowhere to flush to."""
 
+    def checkHome(self) -> OSError | None:
+        """Find nothing wrong: memory stays where it is."""
+        return None
+
     def checkpoint(self) -> None:
         """Do nothing: there is no log."""
 

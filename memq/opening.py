@@ -20,7 +20,7 @@ from memq.binding import (
     storeError,
 )
 from memq.damage import ADVICE
-from memq.errors import DamagedHome, HomeError, UnusableHome
+from memq.errors import DamagedHome, HomeError, HomeGone, UnusableHome
 from memq.home import RIGHTS
 from memq.logcheck import endOf, headlessFrom, logNumbers
 from memq.marker import logName
@@ -37,12 +37,14 @@ _PASSING = (*FULL, errno.EIO)
 
 def whyNotOpened(home: Home, error: Exception) -> HomeError:
     """Return what to raise for an error that ended the opening of a store."""
+    if isinstance(error, HomeGone):
+        return UnusableHome(str(error))
     root = error.__cause__ or error
     code = root.args[0] if root.args else None
     words = str(error)
     if isinstance(root, ERRORS):
         words = f"Berkeley DB cannot open it: {storeError(root)}"
-    words = f"--home {home.path}: {words}"
+    words = f"--home {home.path}: {home.named(words)}"
     if code in _PASSING:
         return HomeError(words)
     if code in RIGHTS:

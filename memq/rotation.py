@@ -180,13 +180,13 @@ class Rotation:
         :raise OSError: when that cannot be.
         """
         named = (fileName(self._number), fileName(self._oldNumber))
-        for name in os.listdir(self._home.directory):
+        for name in os.listdir(self._home.way):
             found = _FILE.fullmatch(name)
             if found:
                 self._highest = max(self._highest, int(found[1] or 0))
                 if remove and name not in named:
-                    os.unlink(os.path.join(self._home.directory, name))
-        syncDirectory(self._home.directory)
+                    os.unlink(os.path.join(self._home.way, name))
+        syncDirectory(self._home.way)
 
     def _join(self) -> None:
         self.table = JoinedTable(self._current, self._old)
@@ -208,7 +208,8 @@ class Rotation:
         except ERRORS as error:
             raise self._environment.error(error) from error
         except OSError as error:
-            raise StoreError(f"a file of messages: {error}") from error
+            why = self._home.named(f"a file of messages: {error}")
+            raise StoreError(why) from error
 
     def _look(self) -> int:
         """Let steps see how much is left in the file, if it is large."""
@@ -217,7 +218,7 @@ class Rotation:
         return 0
 
     def _path(self, number: int) -> str:
-        return os.path.join(self._home.directory, fileName(number))
+        return os.path.join(self._home.way, fileName(number))
 
     def _make(self) -> int:
         """Make the next file, if there is room for what will be in it."""
@@ -230,13 +231,13 @@ class Rotation:
         pageSize = self._current.get_pagesize()
         name = fileName(self._highest)
         self._made = self._environment.openTable(name, flags, pageSize)
-        syncDirectory(self._home.directory)
+        syncDirectory(self._home.way)
         self.step = self._name
         return 0
 
     def _retire(self) -> int:
         """Remove the file that all messages have left, unless a backup copies it."""
-        with removing(self._home.directory) as allowed:
+        with removing(self._home.way) as allowed:
             return self._remove() if allowed else 0
 
     def _remove(self) -> int:
@@ -250,7 +251,7 @@ class Rotation:
         with suppress(FileNotFoundError):
             size = os.stat(self._path(self._oldNumber)).st_blocks * 512
             os.unlink(self._path(self._oldNumber))
-        syncDirectory(self._home.directory)
+        syncDirectory(self._home.way)
         self._oldNumber = self._number
         self._work = self._look
         return size

@@ -2,19 +2,25 @@
 
 Whoever needs a rule asks ``Rulebook.rules`` each time and keeps nothing of it: reading
 the file again puts others in its place.  A file with a mistake changes nothing.
+To read takes long where there are many tables, to let them hold does not.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from memq.config import findConfig
+from memq.config import Config, findConfig
 from memq.rules import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.config import Config
+
+class Reading(NamedTuple):
+    """What a file said when it was read again, and the rules that are in it."""
+
+    config: Config
+    rules: Rules
 
 
 class Rulebook:
@@ -39,20 +45,27 @@ class Rulebook:
         self._say = say
         self._isRead = isRead
 
-    def reload(self) -> None:
-        """Read the file again, or the one that is at config.DEFAULT by now.
+    def read(self) -> Reading | None:
+        """Read the file, or the one that is at config.DEFAULT by now; in any thread.
+
+        :return: what :meth:`take` takes; None when there is none to be read.
+        :raise memq.errors.ConfigError: when it cannot be.  A file that was there once
+            must be there still.
+        """
+        config = findConfig(self._path) if self._isRead else Config()
+        if config.path is None:
+            return None
+        return Reading(config, Rules(config.queues))
+
+    def take(self, reading: Reading | None) -> None:
+        """Let the rules hold that were read.
 
         Options of [server] that differ from those at the start are named in the log
-        and change nothing.  A file that was there once must be there still.
-
-        :raise memq.errors.ConfigError: when it cannot be; the rules stay as they are.
+        and change nothing.
         """
-        if not self._isRead:
+        if reading is None:
             return
-        config = findConfig(self._path)
-        if config.path is None:
-            return
-        self.rules = Rules(config.queues)
+        config, self.rules = reading
         self._path = config.path
         self._say(f"{config.path} is read again: {len(config.queues)} [queue] tables")
         names = sorted({*self._server, *config.server})

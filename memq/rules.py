@@ -15,16 +15,15 @@ look at those names when the file is read, and ``Rules.check`` does.
 
 from __future__ import annotations
 
-import re
 from bisect import insort
-from fnmatch import translate
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memq.patterns import Patterns
 from memq.rule import KEYS, READS, WRITES, Rule, isPattern, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["READS", "WRITES", "Rule", "RuleError", "Rules", "Table"]
 
@@ -62,13 +61,6 @@ class RuleError(ValueError):
         self.key = key
 
 
-def matcher(pattern: bytes) -> Callable[[bytes], object]:
-    """Return what tells whether a name matches a pattern, or is the same."""
-    # As fnmatch does it: each byte is one letter.
-    expression = translate(pattern.decode("latin-1")).encode("latin-1")
-    return re.compile(expression).match
-
-
 class Rules:
     """The rules of all queues, which do not change.
 
@@ -80,13 +72,14 @@ class Rules:
         self.isEmpty = not tables
         self._tables = tables
         self._exact: dict[bytes, int] = {}
-        self._patterns: dict[int, Callable[[bytes], object]] = {}
+        patterns: dict[int, bytes] = {}
         self._known: dict[bytes, Rule | None] = {}
         for index, table in enumerate(tables):
             if isPattern(table.name):
-                self._patterns[index] = matcher(table.name)
+                patterns[index] = table.name
             else:
                 self._exact[table.name] = index
+        self._patterns = Patterns(patterns.items())
 
     def of(self, queue: bytes) -> Rule | None:
         """Return what holds for a queue; None when nothing does."""
@@ -106,18 +99,20 @@ class Rules:
 
         :raise RuleError: when they do not.
         """
+        limited = self._whereSet("max_items", "max_bytes")
+        fanned = self._whereSet("fanout")
         for index, (name, values) in enumerate(self._tables):
-            if "overflow" in values and not self._has(index, "max_items", "max_bytes"):
+            if "overflow" in values and index not in limited:
                 why = "there is no max_items and no max_bytes for it"
                 raise RuleError(name, "overflow", why)
-            if values.get("fanout_only") and not self._has(index, "fanout"):
+            if values.get("fanout_only") and index not in fanned:
                 raise RuleError(name, "fanout_only", "there is no fanout for it")
         for key in ("fanout", "dead_letter", "expired_to"):
             self._checkCircles(key)
 
     def _matching(self, queue: bytes) -> list[int]:
         """Return which tables match a queue, in their order."""
-        found = [index for index, matches in self._patterns.items() if matches(queue)]
+        found = self._patterns.matching(queue)
         if queue in self._exact:
             insort(found, self._exact[queue])
         return found
@@ -146,22 +141,24 @@ class Rules:
             names += new
         return tuple(found)
 
-    def _has(self, index: int, *keys: str) -> bool:
-        """Tell whether a queue that a table matches can have one of some keys.
+    def _whereSet(self, *keys: str) -> set[int]:
+        """Return which tables are of queues of which some can have one of some keys.
 
         Two patterns are taken to have queues in common.
         """
-        name = self._tables[index].name
-        matches = self._patterns.get(index)
-        if matches is None:
-            tables = [self._tables[each] for each in self._matching(name)]
-        else:
-            tables = [
-                each
-                for each in self._tables
-                if isPattern(each.name) or matches(each.name)
-            ]
-        return any(table.values.get(key) for table in tables for key in keys)
+        isSet = [any(map(table.values.get, keys)) for table in self._tables]
+        found: set[int] = set()
+        patterns: set[int] = set()
+        for index, (name, _) in enumerate(self._tables):
+            if isPattern(name):
+                patterns.add(index)
+                continue
+            matching = self._matching(name)
+            if isSet[index]:
+                found.update(matching)
+            elif any(isSet[each] for each in matching):
+                found.add(index)
+        return found | patterns if any(isSet[each] for each in patterns) else found
 
     def _checkCircles(self, key: str) -> None:
         """See that no queue hands on to itself, nor by way of others.
@@ -186,9 +183,8 @@ class Rules:
             for each in self._matching(name)
             if key in self._tables[each].values
         )
-        raise RuleError(
-            self._tables[last].name, key, _told(circle, last in self._patterns)
-        )
+        name = self._tables[last].name
+        raise RuleError(name, key, _told(circle, isPattern(name)))
 
 
 def _queues(value: Any) -> tuple[bytes, ...]:

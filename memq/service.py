@@ -9,7 +9,8 @@ The order is the point, and this class alone knows it:
   store; end the threads.
 
 Flushes have a thread of their own, since a checkpoint of a second must not stand
-in front of them.  A store that has failed for good ends the process.
+in front of them; so has the reading of rules.  A store that has failed for good ends
+the process.
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ class QueueService(Service):
         *,
         flushPool: ThreadPool,
         workPool: ThreadPool,
+        rulePool: ThreadPool,
         watch: Watch,
         chores: Chores,
         seconds: Callable[[], float] = monotonic,
@@ -129,6 +131,7 @@ class QueueService(Service):
         :param exitStatus: is told of what the service cannot come back from.
         :param flushPool: one thread, for the flushes of the log.
         :param workPool: one thread, the same that the upkeep runs in.
+        :param rulePool: one thread, in which rules are read again.
         :param watch: looks after silent clients while there are any.
         :param chores: what the rules ask for while the server listens.
         :param seconds: a clock that never goes back, in seconds.
@@ -144,11 +147,14 @@ class QueueService(Service):
         self._exitStatus = exitStatus
         self._flushPool = flushPool
         self._workPool = workPool
+        self._rulePool = rulePool
         self._watch = watch
         self._seconds = seconds
         self._settled = settled
         self._takeover = takeover
         self._chores = chores
+        #: What the process ends for already.
+        self._failure: str | None = None
         #: How many flushes were quick since one was not.
         self._quickFlushes = 0
         self._ports: list[IListeningPort] = []
@@ -160,6 +166,7 @@ class QueueService(Service):
         super().startService()
         self._flushPool.start()
         self._workPool.start()
+        self._rulePool.start()
         self._broker.persist = self.persist
         self._broker.onFailure = self._failed
         _log.info("memq {version} opens its store", version=__version__)
@@ -221,13 +228,14 @@ class QueueService(Service):
     def _ebNotStarted(self, failure: Failure) -> None:
         failure = _cause(failure)
         status = 1
-        if isinstance(failure.value, StartError):
+        if isinstance(failure.value, StartError | StoreFailed):
             status = failure.value.status
         else:
             _log.failure("The start failed in a way that nobody foresaw", failure)
         self._exitStatus.fail(failure.getErrorMessage(), status)
 
     def _failed(self, error: StoreFailed) -> None:
+        self._failure = str(error)
         self._exitStatus.fail(str(error), error.status)
 
     def stopService(self) -> Deferred[None]:
@@ -250,7 +258,7 @@ class QueueService(Service):
         done.addCallback(lambda _: self._upkeep.stop())
         done.addErrback(self._ebStopping)
         done.addCallback(lambda _: self._inWorkPool(self._store.close))
-        done.addErrback(self._ebStopping)
+        done.addErrback(self._ebNotClosed)
         done.addCallback(self._cbStopped)
         return done
 
@@ -268,13 +276,20 @@ class QueueService(Service):
         return self._factory.finish().addCallback(_cbGone)
 
     def _ebStopping(self, failure: Failure) -> None:
-        failure = _cause(failure)
-        if failure.check(QueueError):
-            _log.error("{error}", error=failure.value)
-        else:
-            _log.failure("The stop goes on after an error", failure)
+        _log.failure("The stop goes on after an error", _cause(failure))
+
+    def _ebNotClosed(self, failure: Failure) -> None:
+        """End with a status that says that the store did not end well."""
+        error = failure.value
+        if str(error) == self._failure:
+            return
+        if not isinstance(error, QueueError):
+            _log.failure("The store could not be closed", failure)
+        status = error.status if isinstance(error, StoreFailed) else 1
+        self._exitStatus.fail(f"the store could not be closed: {error}", status)
 
     def _cbStopped(self, _: object) -> None:
         self._flushPool.stop()
         self._workPool.stop()
+        self._rulePool.stop()
         _log.info("Stopped")

@@ -53,7 +53,8 @@ class Statistics:
         self._broker = broker
         self._settings = settings
         self._started = clock.seconds()
-        #: When the disk was full last, from and until, 0 for never.
+        #: When the disk was full last, from and until, in seconds since 1970; 0 for
+        #: never.
         self._fullFrom = self._fullUntil = 0
         self.details = Details(
             broker.plans, broker.waiters, broker.refusals.of, timeOfDay
@@ -78,7 +79,7 @@ class Statistics:
 
     def diskFull(self, isFull: bool) -> None:
         """Note when it begins, or ends, that sets are refused."""
-        now = int(self._clock.seconds())
+        now = int(self._timeOfDay())
         if isFull:
             self._fullFrom, self._fullUntil = now, 0
         else:

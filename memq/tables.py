@@ -197,6 +197,10 @@ class Tables(Catalogued):
         """Write and sync the log."""
         self._environment.flush()
 
+    def checkHome(self) -> OSError | None:
+        """See that the home is the one that the next start would find."""
+        return self._environment.checkHome()
+
     def checkpoint(self) -> None:
         """Write all changed pages, and move the marker."""
         self._environment.checkpoint()

@@ -47,6 +47,7 @@ from memq.process import (
     sparePermanent,
     useSteadyClock,
 )
+from memq.reloading import Reloads
 from memq.rulebook import Rulebook
 from memq.salvage import Salvage
 from memq.service import QueueService
@@ -59,6 +60,8 @@ from memq.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from twisted.python.failure import Failure
 
     from memq.imemq import IQueueStore
     from memq.service import Listener as AnyListener
@@ -118,14 +121,16 @@ def _makeService(
     useSteadyClock(reactor)
     ending = Ending(reactor, failed=notifier.fail)
     rulebook = Rulebook(options.config, _inform, not options["no-config"])
+    rulePool = ThreadPool(1, 1, "memq-rules")
+    reloads = Reloads(rulebook, partial(deferToThreadPool, reactor, rulePool))
     process = ProcessService(
         reactor,
-        _signals(reactor, ending, log, rulebook),
+        _signals(reactor, ending, log, reloads),
         home,
         None if log is None else LineObserver(log, options["verbose"]),
     )
     queues = _queueService(
-        options, reactor, home, listeners, ending, notifier, rulebook
+        options, reactor, home, listeners, ending, notifier, rulebook, reloads, rulePool
     )
     queues.setServiceParent(process)
     # What is last in is the first to stop, so the manager knows before the stop begins.
@@ -175,14 +180,14 @@ def _listeners(
 
 
 def _signals(
-    reactor: Any, ending: Ending, log: LogFile | None, rulebook: Rulebook
+    reactor: Any, ending: Ending, log: LogFile | None, reloads: Reloads
 ) -> Signals:
     """Return what the process does on which signal."""
     reopen = _keepLog if log is None else log.reopen
 
     def reload(why: str) -> None:
         reopen(why)
-        _reload(why, rulebook)
+        _reload(why, reloads)
 
     return Signals(
         reactor,
@@ -190,14 +195,19 @@ def _signals(
     )
 
 
-def _reload(why: str, rulebook: Rulebook) -> None:
+def _reload(why: str, reloads: Reloads) -> None:
     """Read the rules again; a file with a mistake is logged, and changes nothing."""
-    try:
-        rulebook.reload()
-    except ConfigError as error:
+
+    def _ebRefused(failure: Failure) -> None:
+        failure.trap(ConfigError)
         _log.error(
-            "{why}: {error}; the rules stay as they were", why=why, error=str(error)
+            "{why}: {error}; the rules stay as they were",
+            why=why,
+            error=failure.getErrorMessage(),
         )
+
+    done = reloads.reload().addErrback(_ebRefused)
+    done.addErrback(lambda failure: _log.failure("Rules could not be read", failure))
 
 
 def _keepLog(why: str) -> None:
@@ -213,6 +223,8 @@ def _queueService(
     ending: Ending,
     notifier: Notifier,
     rulebook: Rulebook,
+    reloads: Reloads,
+    rulePool: ThreadPool,
 ) -> QueueService:
     """Return the service of the queues."""
     sizes = _sizes(options, home)
@@ -242,7 +254,7 @@ def _queueService(
         flushAllEnabled=bool(options["enable-flush-all"]),
         verbosity=options["verbose"],
         hasRoom=isRoomForClient,
-        reload=rulebook.reload,
+        reload=reloads.reload,
     )
     return QueueService(
         reactor,
@@ -254,6 +266,7 @@ def _queueService(
         ending,
         flushPool=ThreadPool(1, 1, "memq-flush"),
         workPool=workPool,
+        rulePool=rulePool,
         watch=Watch(
             reactor,
             factory,

@@ -1,7 +1,7 @@
 """A TOML file: read, and a mistake in it told with its line.
 
 tomllib does not tell on which line something stands.  When there is a mistake, that is
-found by reading the file's beginnings.
+found by reading the statements one by one.
 """
 
 from __future__ import annotations
@@ -10,15 +10,23 @@ import codecs
 import json
 import re
 import tomllib
-from bisect import bisect_left
-from contextlib import suppress
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from memq.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Bytes that a file may have.
 LARGEST = 1024 * 1024
 
+#: What tells where a statement ends: strings and comments as a whole, ends of lines,
+#: and the brackets in which those mean nothing.
+_TOKEN = re.compile(
+    r'''"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|"(?:[^"\\]|\\.)*+"|'''
+    r"""'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'[^']*'|#[^\n]*|[\n[\]{}]""",
+    re.DOTALL,
+)
 #: Letters of a value that are shown.
 _SHOWN = 60
 
@@ -65,25 +73,56 @@ class TOMLFile(NamedTuple):
     def _lineOf(self, keys: tuple[str, ...]) -> int:
         """Return the line on which the first statement begins that sets a key.
 
-        What the first statements say is what TOML makes of them, so values of several
-        lines, dotted keys and quoted ones are no matter.
+        What a statement says is what TOML makes of it, so values of several lines,
+        dotted keys and quoted ones are no matter.
         """
-        lines = self.text.split("\n")
-        ends = [0]
-        for count in range(1, len(lines) + 1):
-            with suppress(ValueError):
-                tomllib.loads("\n".join(lines[ends[-1] : count]))
-                ends.append(count)
+        lines = [line for line, isSet in _look(self.text, keys) if isSet]
+        return lines[0]
 
-        def isSet(end: int) -> bool:
-            value: Any = tomllib.loads("\n".join(lines[:end]))
-            for each in keys:
-                if each not in value:
-                    return False
-                value = value[each]
-            return True
 
-        return ends[bisect_left(ends, True, key=isSet) - 1] + 1
+def _look(text: str, keys: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
+    """Yield for each statement its first line, and whether it sets a key."""
+    table: tuple[str, ...] = ()
+    for line, statement in _statements(text):
+        value = tomllib.loads(statement)
+        if statement.lstrip().startswith("["):
+            table = _tableNamed(value)
+            yield line, table[: len(keys)] == keys
+        else:
+            isHere = keys[: len(table)] == table
+            yield line, isHere and _has(value, keys[len(table) :])
+
+
+def _statements(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the statements of what is TOML, each with the line on which it begins."""
+    line = 1
+    start = depth = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] == "\n" and depth == 0:
+            statement = text[start : token.start()]
+            yield line, statement
+            line += statement.count("\n") + 1
+            start = token.end()
+        depth += (token[0] in "[{") - (token[0] in "]}")
+    yield line, text[start:]
+
+
+def _tableNamed(value: Any) -> tuple[str, ...]:
+    """Return the name of a table, of what TOML makes of its [line]."""
+    names = []
+    while isinstance(value, dict) and value:
+        ((name, value),) = value.items()
+        names.append(name)
+    return tuple(names)
+
+
+def _has(value: Any, keys: tuple[str, ...]) -> bool:
+    """Return whether there is something under the last key."""
+    for each in keys:
+        if not isinstance(value, dict) or each not in value:
+            return False
+        value = value[each]
+    return True
 
 
 def _read(path: str) -> str:

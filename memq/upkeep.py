@@ -8,21 +8,23 @@
 - watch the room on the file system: below --min-free, pushes are refused, and there is
   a checkpoint after every little of log, so that taking messages out gives room back;
 - let the store tidy: what it has to do for that in transactions, it sweeps in the
-  broker, between turns.
+  broker, between turns;
+- see, in the reactor's thread, that the home is still the one that was opened: a
+  checkpoint in the pool must not hold that up.
 
 A failure is logged with its cause and tried again at the next round; one that
-the store cannot come back from ends the broker.
+the store cannot come back from ends the broker, and so does a home that is gone.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from memq.errors import OutOfSpace, StoreFailed
+from memq.errors import HomeGone, OutOfSpace, StoreFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the disk, and between two flushes with no-sync.
 WATCH_INTERVAL = 1.0
+#: Seconds between two looks at the home, which take 50 us.
+HOME_INTERVAL = 0.5
 #: Bytes of log between checkpoints while there is little room, at most.
 NEAR_LIMIT_VOLUME = 1024 * 1024
 #: Bytes of log for which a quiet second is used: the log files of a burst go when it is
@@ -104,6 +108,8 @@ class Upkeep:
         self._room.onHold = self._lookNow
         #: Whether the disk is being looked at, and is to be looked at again.
         self._looking = self._lookAgain = False
+        #: Why it cannot be told whether the home is there, as it was said last.
+        self._doubt: str | None = None
         self._calls: list[LoopingCall] = []
         self._ended: list[Deferred[LoopingCall]] = []
 
@@ -115,6 +121,7 @@ class Upkeep:
             # is not needed, and would add up when one run after the other is killed.
             self.removeLogs().addErrback(self._ebFailed)
         first = self._look(settings.checkpointVolume)
+        self._every(HOME_INTERVAL, self._checkHome)
         self._every(WATCH_INTERVAL, self._watch)
         self._every(settings.trickle, self._trickle)
         self._every(settings.checkpoint, self.checkpoint)
@@ -165,8 +172,42 @@ class Upkeep:
     def _ebWork(self, failure: Failure) -> Failure:
         """End the broker, whoever asked for the work, when the store has failed."""
         if isinstance(failure.value, StoreFailed):
-            self._broker.fail(failure.value)
+            self._end(failure.value)
+        else:
+            # Perhaps that is why, and then there is no next time.
+            self._seeHome()
         return failure
+
+    def _end(self, error: StoreFailed) -> None:
+        if isinstance(error, HomeGone):
+            self._broker.end(error)
+        else:
+            self._broker.fail(error)
+
+    def _checkHome(self) -> Deferred[None]:
+        self._seeHome()
+        return succeed(None)
+
+    def _seeHome(self) -> None:
+        """End the broker when the home is not the one that was opened.
+
+        What a file system cannot tell for a while is no reason to: the store has its
+        files open, and a disk that fails fails a sync.
+        """
+        try:
+            error = self._store.checkHome()
+        except StoreFailed as failed:
+            self._end(failed)
+            return
+        doubt = None if error is None else str(error)
+        if doubt != self._doubt:
+            self._doubt = doubt
+            if doubt is None:
+                _log.info("The home is where it was")
+            else:
+                _log.warn(
+                    "It cannot be told whether the home is there: {why}", why=doubt
+                )
 
     def _watch(self) -> Deferred[None]:
         logged = self._store.logged()

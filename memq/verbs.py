@@ -180,12 +180,28 @@ def _verbosity(protocol: QueueProtocol, command: wire.Verbosity) -> None:
 
 
 def _reload(protocol: QueueProtocol, command: dialect.Reload) -> None:
-    try:
-        protocol.factory.reload()
-    except ConfigError as error:
-        protocol.refuse(RulesRefused(str(error)))
-    else:
-        protocol.answer(wire.OK)
+    operation = Operation(protocol.session)
+    protocol.expect(operation, protocol.renderBytes)
+    # What comes behind it is to find the new rules.
+    protocol.hold()
+
+    def answer(reply: bytes | QueueError) -> None:
+        operation.result = reply
+        operation.done = True
+        protocol.release()
+        protocol.deliver()
+
+    def _ebRefused(failure: Failure) -> RulesRefused:
+        failure.trap(ConfigError)
+        return RulesRefused(str(failure.value))
+
+    def _ebFailed(failure: Failure) -> QueueError:
+        _log.failure("The rules could not be read again", failure)
+        return QueueError()
+
+    done: Deferred[Any] = protocol.factory.reload()
+    done.addCallbacks(lambda _: wire.OK, _ebRefused)
+    done.addErrback(_ebFailed).addCallback(answer)
 
 
 def _checkpoint(protocol: QueueProtocol, command: wire.Checkpoint) -> None:

@@ -19,6 +19,7 @@ is new has its name on the disk as well.  That is the disk that is not ``strict`
 from __future__ import annotations
 
 import os
+import re
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
     from memq.test.diskfile import Change
     from memq.test.systemcalls import Call
+
+
+#: The way to a directory that the process has open.
+_DESCRIPTOR = re.compile("/proc/self/fd/([0-9]+)")
 
 
 class _Rename:
@@ -105,10 +110,17 @@ class Disk:
         if call in self._changes:
             self._changes.pop(call).over = True
 
+    def _leadsHere(self, path: str) -> bool:
+        """Return whether a path leads to the directory, by name or by descriptor."""
+        found = _DESCRIPTOR.fullmatch(path)
+        if found:
+            return self._open.get(int(found[1]), self) is None
+        return os.path.realpath(path) == self._path
+
     def _name(self, path: bytes) -> str | None:
         """Return the name in the directory that a path leads to."""
         folder, name = os.path.split(os.fsdecode(path))
-        return name if os.path.realpath(folder) == self._path else None
+        return name if self._leadsHere(folder) else None
 
     def _rename(self, call: Call, files: dict[str, DiskFile | None]) -> None:
         change = _Rename(files)
@@ -118,7 +130,7 @@ class Disk:
 
     def _cbOpen(self, call: Call) -> None:
         (path,) = call.strings
-        if os.path.realpath(os.fsdecode(path)) == self._path:
+        if self._leadsHere(os.fsdecode(path)):
             self._opening[call] = None
             return
         name = self._name(path)

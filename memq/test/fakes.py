@@ -48,6 +48,7 @@ class FakeStore(MemoryStore):
     :ivar free: what ``freeBytes`` says.
     :ivar log: what ``logged`` says.
     :ivar tidied: what the next calls of ``tidy`` return; noted as long as there is any.
+    :ivar doubt: what ``checkHome`` says.
     :ivar unswept: how many more slices there are to sweep, beside what was deleted.
     """
 
@@ -63,6 +64,7 @@ class FakeStore(MemoryStore):
         self.log = 0
         self.tidied: list[int] = []
         self.unswept = 0
+        self.doubt: OSError | None = None
         self._refusals: list[_Refusal] = []
 
     def refuse(
@@ -202,6 +204,11 @@ class FakeStore(MemoryStore):
     def flush(self) -> None:
         """Note it."""
         self._noted("flush")
+
+    def checkHome(self) -> OSError | None:
+        """Return what the test says."""
+        self._called("checkHome")
+        return self.doubt
 
     def checkpoint(self) -> None:
         """Note it."""

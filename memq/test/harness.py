@@ -83,6 +83,7 @@ class Harness:
         self.broker = Broker(self.store, self.reactor, budget, self.plans)
         self.flushPool = SteppedPool("flushPool", journal.append)
         self.workPool = SteppedPool("workPool", journal.append)
+        self.rulePool = SteppedPool("rulePool", journal.append)
         self.broker.persist = lambda: deferToThreadPool(
             self.reactor, self.flushPool, self.store.flush
         )

@@ -796,6 +796,10 @@ class StoreContract:
         self.assertEqual(self.store.status()["queues"], 10_000)
         self.assertEqual(self.pop(b"q7777").body, b"7777")
 
+    def test_home(self: Any) -> None:
+        """A store that nothing was done to is where it was."""
+        self.assertIsNone(self.store.checkHome())
+
     def test_maintenance(self: Any) -> None:
         """Flush, checkpoint, trickle, log removal and tidying change nothing."""
         self.push(b"q", b"1")

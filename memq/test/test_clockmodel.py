@@ -403,7 +403,7 @@ class ClockMachine(RuleBasedStateMachine):
         before = written(self.model.rules)
         self.write({**rules, b"w": {"max_items": -1}} if isMistaken else rules)
         try:
-            self.rulebook.reload()
+            self.rulebook.take(self.rulebook.read())
         except ConfigError:
             assert isMistaken
             with open(self.config, "w", encoding="utf-8") as file:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
 from memq.errors import ConfigError, DamagedMessage, StoreError
 from memq.message import PART_SIZE
-from memq.rules import READS
+from memq.rules import READS, WRITES
 from memq.test.ruledreaders import rules
 from memq.test.sessions import SessionTestCase, sessions
-from memq.test.test_protocol import END, ProtocolTestCase, put, value
+from memq.test.test_protocol import END, STORED, ProtocolTestCase, put, value
 
 if TYPE_CHECKING:
     from memq.rules import Rules
@@ -122,10 +123,18 @@ class ReloadTests(ProtocolTestCase):
         self.rules: Rules = rules()
         super().setUp()
         self.harness.factory.reload = self.reload
-        self.error: ConfigError | None = None
+        self.error: Exception | None = None
+        self.takes = 0
 
-    def reload(self) -> None:
-        """Replace them, or say what is wrong."""
+    def reload(self) -> Deferred[None]:
+        """Replace them, or say what is wrong, as soon as there is time for that."""
+        done: Deferred[None] = Deferred()
+        done.addCallback(lambda _: self.read())
+        self.harness.reactor.callLater(self.takes, done.callback, None)
+        return done
+
+    def read(self) -> None:
+        """Do it."""
         if self.error is not None:
             raise self.error
         self.harness.broker.plans.replace(self.rules)
@@ -162,6 +171,58 @@ class ReloadTests(ProtocolTestCase):
         self.rules = rules()
         self.client.talk(b"reload\r\n")
         self.assertEqual(other.read(), value(b"q/t=9000", b"a") + END)
+
+    def test_others(self) -> None:
+        """Others are served meanwhile; what comes behind it waits, in any packets."""
+        self.takes = 5
+        self.rules = rules(q={"paused": WRITES})
+        self.assertEqual(self.client.talk(b"reload\r\n" + put(b"q", b"a")), b"")
+        self.assertEqual(self.client.talk(put(b"q", b"b")), b"")
+        other = self.harness.connect()
+        self.assertEqual(other.talk(put(b"q", b"c")), STORED)
+        self.harness.pass_(5)
+        self.assertEqual(self.client.read(), OK + b"NOT_STORED\r\n" * 2)
+        self.assertEqual(self.client.talk(b"get q\r\n"), value(b"q", b"c") + END)
+
+    def test_gone(self) -> None:
+        """The rules hold although the client that asked has gone."""
+        self.takes = 5
+        self.rules = rules(q={"paused": WRITES})
+        self.client.send(b"reload\r\n" + put(b"q", b"a"))
+        self.client.leave()
+        self.harness.pass_(5)
+        self.assertEqual(self.harness.factory.lingering, 0)
+        other = self.harness.connect()
+        self.assertEqual(other.talk(put(b"q", b"c")), b"NOT_STORED\r\n")
+
+    def test_full(self) -> None:
+        """It holds a client back as well that did not read and reads again."""
+        self.takes = 5
+        self.client.send(b"reload\r\nget q\r\n")
+        self.client.stopReading()
+        self.client.startReading()
+        self.harness.settle()
+        self.assertEqual(self.client.read(), b"")
+        self.harness.pass_(5)
+        self.assertEqual(self.client.read(), OK + END)
+
+    def test_stop(self) -> None:
+        """At a stop it is answered, and what comes behind it is not carried out."""
+        self.takes = 5
+        self.client.send(b"reload\r\n" + put(b"q", b"a"))
+        self.client.protocol.finish()
+        self.assertFalse(self.client.isClosed)
+        self.harness.pass_(5)
+        self.assertEqual(self.client.read(), OK)
+        self.assertTrue(self.client.isClosed)
+        self.assertEqual(self.store.dump(), "")
+
+    def test_unforeseen(self) -> None:
+        """What nobody foresaw is answered, and logged."""
+        self.error = ZeroDivisionError()
+        told = self.client.talk(b"reload\r\nget q\r\n")
+        self.assertEqual(told, b"SERVER_ERROR internal error\r\n" + END)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
 class OrderTests(ProtocolTestCase):

@@ -76,8 +76,10 @@ class ScatteredStoreTests(WholeContract, BDBTestCase):
 
     def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
         """Return a store that stays in the middle of a move."""
-        plain = super().makeStore(settings)
-        return ScatteredStore(plain._home, settings)
+        store = ScatteredStore(super().makeStore(settings)._home, settings)
+        # Before the home is released.
+        self.addCleanup(store.close)
+        return store
 
     def test_scattered(self) -> None:
         """Each file has every other record."""
@@ -561,7 +563,10 @@ class RefusalTests(RotationTestCase):
         """A file that cannot be closed is removed all the same, the next time."""
         self.move(self.store)
         moving = self.store._rotation
-        moving._old = Failing(moving._old, NO_SPACE, "close")
+        failing = Failing(moving._old, NO_SPACE, "close")
+        tables = self.store._environment._tables
+        tables[failing] = tables.pop(moving._old)
+        moving._old = failing
         self.assertRaises(StoreError, self.store.tidy)
         self.assertGreater(self.store.tidy(), 0)
         self.assertSame(self.store, "messages.1")

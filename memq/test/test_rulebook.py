@@ -40,12 +40,12 @@ class RulebookTests(SynchronousTestCase):
         before = book.rules
         self.write(LIMIT.format(2))
         self.assertEqual(book.rules.of(b"q"), Rule(maxItems=1))
-        book.reload()
+        book.take(book.read())
         self.assertEqual(book.rules.of(b"q"), Rule(maxItems=2))
         self.assertEqual(before.of(b"q"), Rule(maxItems=1))
         told: list[Rules] = []
         book.onChange = told.append
-        book.reload()
+        book.take(book.read())
         self.assertIs(told.pop(), book.rules)
         said = f"{self.path} is read again: 1 [queue] tables"
         self.assertEqual(self.said, [said] * 2)
@@ -57,30 +57,30 @@ class RulebookTests(SynchronousTestCase):
         before = book.rules
         for text in ("[", LIMIT.format(-1), LIMIT.format(2) + "[server]\nport = -1\n"):
             self.write(text)
-            error = self.assertRaises(ConfigError, book.reload)
+            error = self.assertRaises(ConfigError, book.read)
             self.assertIn(self.path, str(error))
         os.remove(self.path)
-        self.assertRaises(ConfigError, book.reload)
+        self.assertRaises(ConfigError, book.read)
         self.assertIs(book.rules, before)
         self.assertEqual(self.said, [])
 
     def test_appeared(self) -> None:
         """A file that is at the default place by now is read, and has to stay."""
         book = self.opened()
-        book.reload()
+        book.take(book.read())
         self.assertTrue(book.rules.isEmpty)
         self.assertEqual(self.said, [])
         self.write(LIMIT.format(1))
-        book.reload()
+        book.take(book.read())
         self.assertFalse(book.rules.isEmpty)
         os.remove(self.path)
-        self.assertRaises(ConfigError, book.reload)
+        self.assertRaises(ConfigError, book.read)
 
     def test_notRead(self) -> None:
         """With --no-config none is read."""
         self.write(LIMIT.format(1))
         book = Rulebook(Config(), self.said.append, isRead=False)
-        book.reload()
+        book.take(book.read())
         self.assertTrue(book.rules.isEmpty)
 
     def test_server(self) -> None:
@@ -89,7 +89,7 @@ class RulebookTests(SynchronousTestCase):
         book = self.opened()
         self.write("[server]\nport = 2\nhome = '/h'\nverbose = 1\n")
         for _ in range(2):
-            book.reload()
+            book.take(book.read())
         expected = (
             f"{self.path}: changed in [server], and takes effect when memq is started "
             "again: no-sync, port, verbose"

@@ -10,6 +10,7 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import rules
+from memq.patterns import Pattern
 from memq.rule import KEYS
 from memq.rules import READS, Rule, RuleError, Rules, Table
 
@@ -72,6 +73,29 @@ def isCircle(tables: list[Table], field: str, queue: bytes) -> bool:
 def table(name: bytes, **values: Any) -> Table:
     """Return a table."""
     return Table(name, values)
+
+
+class ManyTests(SynchronousTestCase):
+    """Thousands of tables."""
+
+    def test_linear(self) -> None:
+        """To check them takes as many tries as there are tables, not their square."""
+        tried = [0]
+        matches = Pattern.matches
+
+        def counted(pattern: Pattern, name: bytes) -> bool:
+            tried[0] += 1
+            return matches(pattern, name)
+
+        self.patch(Pattern, "matches", counted)
+        many = [table(b"*", max_items=1)]
+        for number in range(1000):
+            dead, values = b"dead%d" % number, {"overflow": True}
+            many.append(table(b"team%d.*" % number, dead_letter=dead, **values))
+            many.append(table(b"queue%d" % number, fanout=(dead,), fanout_only=True))
+        Rules(many).check()
+        # For each key that may lead in a circle, those of each name that there is.
+        self.assertLess(tried[0], 20 * len(many))
 
 
 class OfTests(SynchronousTestCase):

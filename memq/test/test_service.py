@@ -13,6 +13,7 @@ from memq.chores import Chores
 from memq.errors import (
     DamagedHome,
     DamagedStore,
+    HomeGone,
     OptionError,
     StartError,
     StoreError,
@@ -108,6 +109,7 @@ class ServiceTestCase(SteppedTestCase):
             self.exitStatus,
             flushPool=self.harness.flushPool,
             workPool=self.harness.workPool,
+            rulePool=self.harness.rulePool,
             watch=self.harness.watch,
             chores=Chores(self.harness.broker),
             seconds=lambda: self.now,
@@ -226,16 +228,17 @@ class StartTests(ServiceTestCase):
         """The store is open, and the disk looked at, before anything listens."""
         self.store.free = 0
         self.service.startService()
-        self.assertEqual(self.journal, ["start flushPool", "start workPool"])
+        pools = ["start flushPool", "start workPool", "start rulePool"]
+        self.assertEqual(self.journal, pools)
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[2:], ["open"])
+        self.assertEqual(self.journal[3:], ["open"])
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[2:], ["open", "removeLogs"])
+        self.assertEqual(self.journal[3:], ["open", "removeLogs"])
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[3:], ["removeLogs", "listen", "settled"])
+        self.assertEqual(self.journal[4:], ["removeLogs", "listen", "settled"])
         self.assertTrue(self.harness.broker.room.isFull)
 
     def test_log(self) -> None:
@@ -367,6 +370,7 @@ class StopTests(ServiceTestCase):
                 "close",
                 "stop flushPool",
                 "stop workPool",
+                "stop rulePool",
             ],
         )
         self.assertEqual(self.store.dump(), "q 1/0: x")
@@ -426,7 +430,7 @@ class StopTests(ServiceTestCase):
         self.harness.settle()
         self.successResultOf(done)
         self.assertEqual(self.store.dump(), "q 1/0: a")
-        self.assertEqual(self.journal[-5:-3], ["commit", "flush"])
+        self.assertEqual(self.journal[-6:-4], ["commit", "flush"])
 
     def test_checkpointUnderWay(self) -> None:
         """Work that is under way ends before the store is closed."""
@@ -445,10 +449,8 @@ class StopTests(ServiceTestCase):
         self.assertNoResult(done)
         self.harness.settle()
         self.successResultOf(done)
-        self.assertEqual(
-            self.journal[2:],
-            ["open", "removeLogs", "close", "stop flushPool", "stop workPool"],
-        )
+        pools = ["stop flushPool", "stop workPool", "stop rulePool"]
+        self.assertEqual(self.journal[3:], ["open", "removeLogs", "close", *pools])
 
     def test_afterFailedStart(self) -> None:
         """A service that could not start can be stopped."""
@@ -515,8 +517,41 @@ class StopTests(ServiceTestCase):
         self.assertIn("close", self.journal)
         self.flushLoggedErrors(ZeroDivisionError)
 
+    def test_closeFails(self) -> None:
+        """So does one that has failed for good, with its own status."""
+        self.start().leave()
+        self.store.refuse("close", HomeGone("/h/memq", "in /h/old"))
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.exitStatus.status, 78)
+
+    def test_closeUnforeseen(self) -> None:
+        """So does what nobody foresaw, with a traceback in the log."""
+        self.start().leave()
+        self.store.refuse("close", ZeroDivisionError("what"))
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.exitStatus.status, 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_homeGone(self) -> None:
+        """A home that is gone is told once, though the store cannot be closed."""
+        self.start().leave()
+        for verb in ("checkHome", "close"):
+            self.store.refuse(verb, HomeGone("/h/memq", "in /h/old"))
+        self.harness.pass_(1)
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        (reason,) = self.exitStatus.reasons
+        self.assertTrue(reason.startswith("/h/memq was moved"), reason)
+        self.assertTrue(reason.endswith("in /h/old"), reason)
+        self.assertEqual(self.exitStatus.status, 78)
+
     def test_closeError(self) -> None:
-        """A store that cannot be closed is logged in a line, and the stop ends."""
+        """A store that cannot be closed ends the stop, with a line and a status."""
         self.start().leave()
         self.store.refuse("close", StoreError("no room"))
         done: list[Deferred[None]] = []
@@ -525,6 +560,9 @@ class StopTests(ServiceTestCase):
             done.append(self.stop())
             self.harness.settle()
 
-        self.assertEqual(self.logged(stop)[1:-1], [("error", "no room")])
+        stop()
         self.successResultOf(done[0])
-        self.assertEqual(self.journal[-1], "stop workPool")
+        reasons = ["the store could not be closed: no room"]
+        self.assertEqual(self.exitStatus.reasons, reasons)
+        self.assertEqual(self.exitStatus.status, 1)
+        self.assertEqual(self.journal[-1], "stop rulePool")

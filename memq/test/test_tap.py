@@ -12,6 +12,7 @@ from signal import SIGHUP, SIGUSR1
 from typing import Any
 
 from twisted.application.service import IServiceMaker
+from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
@@ -22,6 +23,7 @@ from memq.home import Home
 from memq.logs import LogFile
 from memq.notify import Notifier
 from memq.process import Ending
+from memq.reloading import Reloads
 from memq.rulebook import Rulebook
 from memq.rules import Rule
 from memq.tap import Options, _keepLog, _say, _signals, makeService
@@ -144,6 +146,7 @@ class SignalTests(SynchronousTestCase):
         self.log = LogFile.open(self.mktemp(), (os.geteuid(), os.getegid()))
         self.addCleanup(self.log.close)
         self.rulebook = Rulebook(readConfig(self.path), lambda line: None)
+        self.reloads = Reloads(self.rulebook, execute)
 
     def write(self, limit: int) -> None:
         """Write rules into the file."""
@@ -153,7 +156,7 @@ class SignalTests(SynchronousTestCase):
     def send(self, number: int) -> list[tuple[str, str]]:
         """Do what is done on a signal; return level and text of what is logged."""
         reactor: Any = FakeReactor()
-        signals = _signals(reactor, Ending(reactor), self.log, self.rulebook)
+        signals = _signals(reactor, Ending(reactor), self.log, self.reloads)
         signals._handle(number, None)
         with capturedLogs() as events:
             reactor.call()
@@ -174,6 +177,12 @@ class SignalTests(SynchronousTestCase):
         self.assertIn(f"SIGHUP: {self.path} line 2: max_items = -1: must be a wh", line)
         self.assertTrue(line.endswith("; the rules stay as they were"), line)
         self.assertEqual(self.rulebook.rules.of(b"q"), Rule(maxItems=1))
+
+    def test_unforeseen(self) -> None:
+        """What nobody foresaw is logged as that, and the server goes on."""
+        self.patch(self.rulebook, "read", None)
+        self.assertEqual(self.send(SIGHUP)[-1][0], "critical")
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_sigusr1(self) -> None:
         """SIGUSR1 only opens the log again."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import builtins
 import os
 import re
+import tomllib
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -119,6 +121,40 @@ class LineTests(TOMLTestCase):
     def test_severalLines(self) -> None:
         """Of a value of several lines it is the first."""
         self.assertEqual(self.line("[server]\n#\n\nport = [\n1,\n2,\n]\n#\n"), 4)
+
+    def test_large(self) -> None:
+        """Each statement is read once, however large the file is."""
+        value = "[\n" + "'a', # ]\n" * 1000 + "]"
+        tables = "".join(f"[queue.q{number}]\nx = 1\n" for number in range(1000))
+        text = f"[server]\nz = {value}\n{tables}port = -1\n[server.port]\n"
+        read: list[str] = []
+        loads = tomllib.loads
+
+        def counted(part: str) -> Any:
+            read.append(part)
+            return loads(part)
+
+        self.patch(tomllib, "loads", counted)
+        self.assertEqual(self.line(text), text.count("\n"))
+        self.assertLess(sum(map(len, read)), len(text))
+
+    def test_strings(self) -> None:
+        """What strings and comments have in them ends no statement."""
+        for value in (
+            '"""\n[x]\n"" \\""" { """""',
+            "'''\n# [\n'' \\'''''",
+            '"# [ \\" {"',
+            "'{ # \\'",
+            "{ a = [1, 2], b = '}' } # ]",
+            '""',
+            "[[1], # [\n[2]]",
+        ):
+            text = f"[server]\nz = {value}\nport = -1\n"
+            self.assertEqual(self.line(text), text.count("\n"), value)
+
+    def test_lists(self) -> None:
+        """A table in a list is another one."""
+        self.assertEqual(self.line("[[a]]\nport = 1\n[server]\nport = 1"), 4)
 
     def test_tables(self) -> None:
         """A key is found in a table of a table, and so is the table itself."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from errno import EIO
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
-from memq.broker import SWEEP_MESSAGES
-from memq.errors import StoreError, StoreFailed
+from memq.broker import ENDING, SWEEP_MESSAGES
+from memq.errors import HomeGone, StoreError, StoreFailed
 from memq.test.harness import Harness
 from memq.test.stepped import SteppedTestCase
+from memq.test.test_protocol import put
 from memq.upkeep import (
+    HOME_INTERVAL,
     NEAR_LIMIT_VOLUME,
     QUIET_GROWTH,
     QUIET_VOLUME,
@@ -348,3 +352,111 @@ class StopTests(UpkeepTestCase):
         self.start(UpkeepSettings())
         self.successResultOf(self.harness.upkeep.stop())
         self.successResultOf(self.harness.upkeep.stop())
+
+
+class HomeTests(UpkeepTestCase):
+    """A home that may be another one by now."""
+
+    gone = HomeGone("/h/memq", "in /h/old")
+
+    def setUp(self) -> None:
+        """Note how the broker ends."""
+        self.failures: list[StoreFailed] = []
+
+    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+        """Start."""
+        super().begin(settings, durable)
+        self.harness.broker.onFailure = self.failures.append
+
+    def test_gone(self) -> None:
+        """Within a second everybody who waits is told, and nothing is stored more."""
+        self.start()
+        self.store.refuse("checkHome", self.gone)
+        client = self.harness.connect()
+        self.harness.broker.persist = Deferred
+        client.send(put(b"q", b"a"))
+        self.harness.reactor.advance(0)
+        self.wait(1)
+        self.assertEqual(self.failures, [self.gone])
+        self.assertEqual(client.read(), self.gone.reply + b"\r\n")
+        self.assertTrue(client.isClosed)
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+
+    def test_flushUnderWay(self) -> None:
+        """What the flush under way makes durable is told so, and nothing behind it."""
+        self.start()
+        client, other = self.harness.connect(), self.harness.connect()
+        flushes: list[Deferred[None]] = []
+
+        def persist() -> Deferred[None]:
+            flushes.append(Deferred())
+            return flushes[-1]
+
+        self.harness.broker.persist = persist
+        client.send(put(b"q", b"a"))
+        self.harness.reactor.advance(0)
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(HOME_INTERVAL)
+        other.send(put(b"q", b"b"))
+        self.harness.reactor.advance(0)
+        flushes[0].callback(None)
+        self.harness.settle()
+        self.assertEqual(client.read(), b"STORED\r\n")
+        self.assertEqual(other.read(), self.gone.reply + b"\r\n")
+        self.assertEqual((self.failures, len(flushes)), ([self.gone], 1))
+
+    def test_flushHangs(self) -> None:
+        """A flush that does not end is waited for no longer than half a second."""
+        self.start()
+        client = self.harness.connect()
+        self.harness.broker.persist = Deferred
+        client.send(put(b"q", b"a"))
+        self.harness.reactor.advance(0)
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(HOME_INTERVAL)
+        # Others find it out as well meanwhile.
+        self.harness.upkeep.checkpoint().addErrback(lambda failure: None)
+        self.store.refuse("checkpoint", self.gone)
+        self.harness.settle()
+        self.assertEqual(self.failures, [])
+        self.harness.reactor.advance(ENDING)
+        self.assertEqual(client.read(), self.gone.reply + b"\r\n")
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_busyPool(self) -> None:
+        """A checkpoint that takes long does not hold that up."""
+        self.start(NEVER._replace(checkpoint=0.25))
+        self.harness.reactor.advance(0.25)
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(HOME_INTERVAL)
+        self.assertEqual(self.harness.workPool.pending, 1)
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_upkeepFails(self) -> None:
+        """Upkeep that fails because of it is not tried again."""
+        self.start(NEVER._replace(checkpoint=0.25))
+        self.store.refuse("checkpoint", StoreError("No such file or directory"))
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(0.25)
+        self.harness.settle()
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_upkeepFinds(self) -> None:
+        """So it is when the upkeep itself finds out."""
+        self.start(NEVER._replace(checkpoint=0.25))
+        self.store.refuse("checkpoint", self.gone)
+        self.harness.reactor.advance(0.25)
+        self.harness.settle()
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_doubt(self) -> None:
+        """A file system that cannot tell is said once, and ends nothing."""
+        self.start()
+        self.store.doubt = OSError(EIO, "Input/output error", "/h/memq")
+        words = "It cannot be told whether the home is there: "
+        why = "[Errno 5] Input/output error: '/h/memq'"
+        self.assertEqual(self.events(5), [("warn", words + why)])
+        self.store.doubt = None
+        self.assertEqual(self.events(5), [("info", "The home is where it was")])
+        self.assertEqual(self.failures, [])
+        self.assertEqual(self.harness.connect().talk(put(b"q", b"a")), b"STORED\r\n")
