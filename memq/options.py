@@ -8,7 +8,9 @@ its whole help and, before Twisted 23, ends with status 0.
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from twisted.python import usage
@@ -35,9 +37,11 @@ class Options(usage.Options):
     :ivar given: the names of the options that take a value and were given, on the
         command line or in the configuration file.
     :ivar config: what the configuration file says, nothing if there is none.
+    :ivar pidFile: the path of the pid file, empty for none.
     """
 
-    synopsis = "Usage: twistd [options] memq [options]"
+    #: What twistd says before it is its own usage.
+    synopsis = "[options]"
     longdesc = "A persistent message queue behind the memcached protocol."
     optParameters = [  # noqa: RUF012 - this is how usage.Options wants it
         [option.name, option.short, None, _described(option)] for option in OPTIONS
@@ -49,6 +53,7 @@ class Options(usage.Options):
         usage.Options.__init__(self)
         self.given: frozenset[str] = frozenset()
         self.config = Config()
+        self.pidFile = ""
         self["verbose"] = 0
         self["endpoint"] = []
 
@@ -88,6 +93,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check the values, read the file, and put defaults where nothing is said."""
+        self.pidFile = self._takePidFile()
         typed = {
             option.name: _parse(option, self[option.name])
             for option in OPTIONS
@@ -107,6 +113,20 @@ class Options(usage.Options):
         self["config"] = self.config.path
         self["auto-remove-logs"] = not self["keep-logs"]
         self.given = frozenset(each.name for each in OPTIONS) & {*typed, *read}
+
+    def _takePidFile(self) -> str:
+        """Return the path of the pid file, which is twistd's option no more.
+
+        twistd refuses to start when another process has the number in it, or when there
+        is none, and at the end removes it, whoever wrote it.
+        """
+        path: str = (self.parent or {}).get("pidfile") or ""
+        if path:
+            self.parent["pidfile"] = ""
+            # Without a current directory it cannot be had, as will be said later.
+            with suppress(OSError):
+                path = os.path.abspath(path)
+        return path
 
     def _read(self, typed: dict[str, Any]) -> dict[str, Any]:
         """Return what the file says, as far as the command line leaves it a say.

@@ -36,6 +36,7 @@ from memq.logs import LineObserver, LogFile, chooseLog
 from memq.memory import MemoryStore
 from memq.notify import Notifier
 from memq.options import Options
+from memq.pidfile import PidFile
 from memq.plans import Plans
 from memq.process import (
     Ending,
@@ -123,6 +124,7 @@ def _makeService(
         _signals(reactor, ending, log, rulebook),
         home,
         None if log is None else LineObserver(log, options["verbose"]),
+        PidFile(options.pidFile),
     )
     queues = _queueService(
         options, reactor, home, listeners, ending, notifier, rulebook
