@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from memq import __version__
 from memq.early import holdRequests
 from memq.errors import OptionError, StartError
+from memq.shown import shownText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,9 +111,11 @@ def main(
         given = dict(options)
         line = [*_twistdOptions(given), "memq", *_memqOptions(options)]
     except getopt.error as error:
-        raise SystemExit(f"memcacheq: {error} (see memcacheq -h)") from None
+        raise SystemExit(
+            f"memcacheq: {shownText(str(error))} (see memcacheq -h)"
+        ) from None
     except StartError as error:
-        raise SystemExit(f"memcacheq: {error}") from None
+        raise SystemExit(f"memcacheq: {shownText(str(error))}") from None
     _explain(given, rest)
     if "-r" in given:
         raiseCoreLimit()

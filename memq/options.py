@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from time import time
 from typing import Any, NoReturn
 
 from twisted.python import usage
 
-from memq import __version__
+from memq import __version__, config
 from memq.config import Config, findConfig
 from memq.errors import OptionError, StartError
 from memq.settings import FLAGS, OPTIONS, Option, permissions
+from memq.shown import shownText
 
 #: Where to listen.  When the command line says so, the file has no word in it.
 _PLACES = ("port", "listen", "socket", "endpoint")
@@ -54,6 +56,7 @@ class Options(usage.Options):
         self.given: frozenset[str] = frozenset()
         self.config = Config()
         self.pidFile = ""
+        self._begun = time()
         self["verbose"] = 0
         self["endpoint"] = []
 
@@ -82,9 +85,11 @@ class Options(usage.Options):
         try:
             usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
-            raise SystemExit(f"memq: {error} (see twistd memq --help)") from None
+            raise SystemExit(
+                f"memq: {shownText(str(error))} (see twistd memq --help)"
+            ) from None
         except StartError as error:
-            raise SystemExit(f"memq: {error}") from None
+            raise SystemExit(f"memq: {shownText(str(error))}") from None
 
     def parseArgs(self, *words: str) -> None:
         """Refuse words that belong to no option."""
@@ -120,9 +125,10 @@ class Options(usage.Options):
         twistd refuses to start when another process has the number in it, or when there
         is none, and at the end removes it, whoever wrote it.
         """
-        path: str = (self.parent or {}).get("pidfile") or ""
+        twistd: Any = {} if self.parent is None else self.parent
+        path: str = twistd.get("pidfile") or ""
         if path:
-            self.parent["pidfile"] = ""
+            twistd["pidfile"] = ""
             # Without a current directory it cannot be had, as will be said later.
             with suppress(OSError):
                 path = os.path.abspath(path)
@@ -138,6 +144,17 @@ class Options(usage.Options):
             for name in _PLACES:
                 read.pop(name, None)
         return read
+
+    def isOutdated(self) -> bool:
+        """Tell whether the file may have changed, or come, since it was read."""
+        if self["no-config"]:
+            return False
+        try:
+            changed = os.stat(self.config.path or config.DEFAULT).st_ctime
+        except OSError:
+            return False
+        # Times of files are a few milliseconds behind.
+        return changed > self._begun - 0.02
 
     def settings(self) -> list[tuple[str, str]]:
         """Return every option with its value, for ``stats settings``."""

@@ -181,7 +181,7 @@ class ProcessService(MultiService):
         MultiService.setServiceParent(self, parent)
 
     def privilegedStartService(self) -> None:
-        """Write the pid file, after a daemon's forks and as the user that started it."""
+        """Write the pid file: the forks are over, and root is root still."""
         try:
             self._pidFile.write()
         except OSError as error:

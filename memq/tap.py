@@ -14,7 +14,7 @@ import os
 import sys
 from contextlib import ExitStack
 from functools import partial
-from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1, raise_signal
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.threads import deferToThreadPool
@@ -52,6 +52,7 @@ from memq.rulebook import Rulebook
 from memq.salvage import Salvage
 from memq.service import QueueService
 from memq.settings import MEGABYTE
+from memq.shown import shownText
 from memq.sizes import Sizes, sizesFor
 from memq.staging import StagingStore
 from memq.statistics import Statistics
@@ -87,10 +88,11 @@ def makeService(options: Options) -> ProcessService:
     try:
         return _makeService(options, cast("Any", reactor), twistd, notifier)
     except StartError as error:
-        notifier.fail(str(error))
+        why = shownText(str(error))
+        notifier.fail(why)
         if error.status == 1:
-            raise SystemExit(f"memq: {error}") from None
-        print(f"memq: {error}", file=sys.stderr)
+            raise SystemExit(f"memq: {why}") from None
+        print(f"memq: {why}", file=sys.stderr)
         raise SystemExit(error.status) from None
 
 
@@ -127,7 +129,7 @@ def _makeService(
         PidFile(options.pidFile),
     )
     queues = _queueService(
-        options, reactor, home, listeners, ending, notifier, rulebook
+        options, reactor, home, listeners, ending, notifier, rulebook, log
     )
     queues.setServiceParent(process)
     # What is last in is the first to stop, so the manager knows before the stop begins.
@@ -215,6 +217,7 @@ def _queueService(
     ending: Ending,
     notifier: Notifier,
     rulebook: Rulebook,
+    log: LogFile | None,
 ) -> QueueService:
     """Return the service of the queues."""
     sizes = _sizes(options, home)
@@ -261,15 +264,20 @@ def _queueService(
             bodyTimeout=options["body-timeout"],
             idleTimeout=options["idle-timeout"],
         ),
-        settled=partial(_settled, store, notifier),
+        settled=partial(_settled, store, notifier, options, log),
         takeover=_takeover(options, reactor, home, store, sizes, notifier),
         chores=Chores(broker, factory.holds),
     )
 
 
-def _settled(store: IQueueStore, notifier: Notifier) -> None:
+def _settled(
+    store: IQueueStore, notifier: Notifier, options: Options, log: LogFile | None
+) -> None:
     """Do what is done once when the server listens."""
     sparePermanent()
+    if options.isOutdated() or (log is not None and log.isMoved()):
+        # systemd drops a reload that it is asked for while a service starts.
+        raise_signal(SIGHUP)
     words = "Listening; at the start {queues} queues with {messages} messages"
     notifier.ready(words.format(**store.status()))
 

@@ -115,7 +115,7 @@ class ValueTests(ConfigTestCase):
         for value in ("99999999", "-1"):
             self.assertEqual(self.wrong(f"port = {value}"), f"port = {value}: {PORT}")
         self.assertIn("from 0 (off) to 86400", self.wrong("trickle = nan"))
-        self.assertIn("must be seconds", self.wrong("trickle = 0.0000001"))
+        self.assertIn("must be seconds", self.wrong("trickle = -0.0000001"))
         self.assertIn('max-body = "1G": must be bytes', self.wrong('max-body = "1G"'))
         self.assertIn('home = "": must be a path', self.wrong('home = ""'))
         self.assertIn("from 0 to 2", self.wrong("verbose = 3"))
@@ -276,7 +276,7 @@ class QueueTests(ConfigTestCase):
             ("max_items = -1", "max_items = -1: must be a whole number from 0 to"),
             ("max_items = true", "must be a whole number from 0 to 9999999999"),
             ('max_items = "1"', "must be a whole number from 0 to 9999999999, without"),
-            ('max_bytes = "1G"', 'max_bytes = "1G": must be bytes, from 0 to'),
+            ('max_bytes = "2T"', 'max_bytes = "2T": must be bytes, from 0 to'),
             ("max_age = 31536001", "must be seconds, from 0 (off) to 31536000"),
             ("open_timeout = -1", "must be seconds"),
             ("remove_when_idle = inf", "must be seconds"),

@@ -167,7 +167,7 @@ class AgainTests(ImportTestCase):
         self.fill(store, b"r", b"old")
         self.assertEqual(
             self.refused(store, packed(*TWO)),
-            "line 6: queue b'r' is there and has messages; "
+            "line 6: queue r is there and has messages; "
             "with --append these are appended",
         )
         self.assertEqual(dump(self.asServer(store)), f"{Q}\nr 1/0\n  0 0 b'old'")
@@ -177,7 +177,7 @@ class AgainTests(ImportTestCase):
         store = self.restoring()
         self.bring(store, packed(*TWO))
         before = dump(store)
-        self.assertIn("line 2: queue b'q' is there", self.refused(store, packed(*TWO)))
+        self.assertIn("line 2: queue q is there", self.refused(store, packed(*TWO)))
         self.assertEqual(dump(self.asServer(store)), before)
 
     def test_append(self) -> None:
@@ -352,7 +352,7 @@ class RefusalTests(ImportTestCase):
             text = packed(
                 Begin(), QueueBegin(b"q", pushed, 0), Body(0, 1, b""), end, End(1)
             )
-            self.assertIn("line 4: queue b'q' had", self.refused(store, text))
+            self.assertIn("line 4: queue q had", self.refused(store, text))
             self.assertEqual(dump(self.asServer(store)), "")
 
 

@@ -124,7 +124,7 @@ class ValueTests(SynchronousTestCase):
     def test_seconds(self) -> None:
         """Seconds may have a fraction."""
         self.assertEqual(parsed("--trickle", "0.25")["trickle"], 0.25)
-        for text in ("-1", "86401", "1e3", "nan", "x"):
+        for text in ("-1", "86401", "1e9", "1e999", "nan", "x", ".", "e3"):
             self.assertIn("must be seconds, from 0", self.refused(f"--trickle={text}"))
 
     def test_permissions(self) -> None:
