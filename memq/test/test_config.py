@@ -121,6 +121,23 @@ class ValueTests(ConfigTestCase):
         self.assertIn("from 0 to 2", self.wrong("verbose = 3"))
         self.assertIn("a huge number: ", self.wrong("port = 0x" + "f" * 9999))
 
+    def test_sizes(self) -> None:
+        """A size is a number, or a text with a letter; its borders are allowed."""
+        for text, name, value in (
+            ("max-buffered = 1099511627776", "max-buffered", 1 << 40),
+            ('min-free = "1t"', "min-free", 1 << 40),
+            ('cache-size = "1G"', "cache-size", 1024),
+            ("cache-size = 1000000", "cache-size", 1_000_000),
+            ('log-buffer = "16M"', "log-buffer", 16384),
+            ('page-size = "64k"', "page-size", 65536),
+            ("trickle = 1e-7", "trickle", 1e-7),
+            ("trickle = 0.30000000000000004", "trickle", 0.30000000000000004),
+        ):
+            self.assertEqual(self.read(f"[server]\n{text}\n").server, {name: value})
+        for text in ("1099511627776", '"1T"', '"1024G"'):
+            [table] = self.read(f"[queue.q]\nmax_bytes = {text}\n").queues
+            self.assertEqual(table.values, {"max_bytes": 1 << 40})
+
     def test_types(self) -> None:
         """A value of a wrong type is told what is right."""
         for text, why in (
