@@ -28,7 +28,7 @@ from memq.binding import StoreSettings
 from memq.broker import Broker
 from memq.budget import Budget
 from memq.chores import Chores
-from memq.errors import ConfigError, StartError
+from memq.errors import ConfigError, OptionError, StartError
 from memq.factory import QueueFactory
 from memq.home import Home
 from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
@@ -108,6 +108,7 @@ def _makeService(
         owner = findOwner(twistd)
         home = None
         if options["store"] == "bdb":
+            _checkCache(options["cache-size"])
             home = Home(options["home"])
             undo.callback(home.release)
             skipDamaged = bool(options["skip-damaged"])
@@ -135,6 +136,19 @@ def _makeService(
     # What is last in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
     return process
+
+
+def _checkCache(size: int) -> None:
+    """See that there can be a cache of ``size`` megabytes.
+
+    Berkeley DB takes for damage that there is no memory for it.
+
+    :raise memq.errors.OptionError: when it is more than the machine has.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEGABYTE
+    if size > memory:
+        why = f"this machine has no more than {memory} megabytes of memory"
+        raise OptionError("--cache-size (-m)", size, why)
 
 
 def _givenListeners(options: Options, undo: ExitStack) -> list[GivenListener]:

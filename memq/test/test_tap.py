@@ -102,6 +102,17 @@ class MakeServiceTests(SynchronousTestCase):
         home.prepare()
         home.release()
 
+    def test_cacheSize(self) -> None:
+        """A cache for which the machine has no memory is no damage of the home."""
+        sizes = {"SC_PHYS_PAGES": 25_600, "SC_PAGE_SIZE": 4096}
+        self.patch(os, "sysconf", sizes.__getitem__)
+        self.assertEqual(
+            self.refused("--cache-size", "101"),
+            "memq: --cache-size (-m) 101: this machine has no more than 100 megabytes "
+            "of memory",
+        )
+        self.assertIn("--home /proc/none", self.refused("-m100", "-H", "/proc/none"))
+
     def test_homeHeld(self) -> None:
         """A home that another server holds is named, and the server too."""
         home = Home(self.home)
