@@ -468,9 +468,8 @@ class DaemonTests(SynchronousTestCase):
             ).returncode
         self.assertEqual(status, 0)
         pid, _ = self.started()
-        if not user:
-            os.chmod(private, 0o555)
-            self.addCleanup(os.chmod, private, 0o755)
+        os.chmod(private, 0o555)
+        self.addCleanup(os.chmod, private, 0o755)
         os.kill(pid, SIGTERM)
         waitForEnd(pid)
         self.log.waitFor("Stopped")
