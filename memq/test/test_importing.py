@@ -172,6 +172,19 @@ class AgainTests(ImportTestCase):
         )
         self.assertEqual(dump(self.asServer(store)), f"{Q}\nr 1/0\n  0 0 b'old'")
 
+    def test_names(self) -> None:
+        """A refusal shows a name as it is written, and escapes for what is no text."""
+        store = self.restoring()
+        for name, shown in (("队列".encode(), "队列"), (b"\xff\xc2\x9b", r"\xff\x9b")):
+            self.fill(store, name, b"old")
+            text = packed(Begin(), QueueBegin(name, 1, 0), Body(0, None, b"x"))
+            self.assertIn(f"line 2: queue {shown} is", self.refused(store, text))
+        text = packed(Begin(), QueueBegin(b"a b\n\x1b", 0, 0))
+        self.assertEqual(
+            self.refused(store, text),
+            r'line 2: "a b\n\x1b" is no name of a queue',
+        )
+
     def test_twice(self) -> None:
         """So is a second import of the same."""
         store = self.restoring()
