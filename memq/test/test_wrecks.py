@@ -187,8 +187,8 @@ class WreckTests(BDBTestCase):
                 self.assertIn("queue", text)
                 continue
             lost = len(set(messages) - set(left))
-            name = re.escape(shownName(queue))
-            told = re.search(rf"queue {name}: (\d+) of \d+ messages are mis", text)
+            shown = re.escape(shownName(queue))
+            told = re.search(rf"queue {shown}: (\d+) of \d+ messages are mis", text)
             if lost and not name.startswith("log."):
                 self.assertTrue(told or "may be wrong" in text, (queue, lost, text))
 
