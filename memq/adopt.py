@@ -38,6 +38,7 @@ from memq.memcacheqdir import LIST, OldDirectory, findOld
 from memq.memcacheqfile import NUMBERS, Damage, DamagedQueue, OldMessage, QueueFile
 from memq.message import HEADER_SIZE
 from memq.row import DamagedRow
+from memq.shown import shownName
 from memq.sizes import MEGABYTE
 from memq.staging import AdoptionState, Counts, Staged, StagingStore
 
@@ -157,12 +158,6 @@ def roomNeeded(messages: int, copied: int, volume: int = VOLUME) -> int:
 def megabytes(size: int) -> str:
     """Return a size in words, rounded up."""
     return f"{-(-size // MEGABYTE)} MB"
-
-
-def words(name: bytes) -> str:
-    """Return the name of a queue, for a person."""
-    text = name.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def unspeakable(name: bytes) -> bool:
@@ -312,7 +307,9 @@ class Adoption:
             counts[name] = found.counts(row.messages)
             if row.damaged:
                 isDamaged = True
-                self._say(f"{row.damaged} records of queue {words(name)} are damaged")
+                self._say(
+                    f"{row.damaged} records of queue {shownName(name)} are damaged"
+                )
         self._refuseChanged(fingerprint)
         files = old.look(old.logs + old.regions + old.data)
         self._store.finishAdoption(counts, files, isDamaged)
@@ -380,7 +377,7 @@ class Adoption:
         self._needRoom(need)
         for found in queues:
             if unspeakable(found.file.name):
-                name = words(found.file.name)
+                name = shownName(found.file.name)
                 self._say(f"No client can name the queue {name}")
 
     def _needRoom(self, need: int) -> None:
@@ -413,8 +410,8 @@ class Adoption:
         staged = self._stage(file, staged, first, batch, file.span)
         if file.unused:
             self._say(
-                f"{file.unused} record numbers of queue {words(file.name)} were never "
-                "used"
+                f"{file.unused} record numbers of queue {shownName(file.name)} were "
+                "never used"
             )
         return staged
 
@@ -478,7 +475,9 @@ class Adoption:
         for name, staged in self._store.staged().items():
             while self._store.mergeSome(name, staged, BATCH):
                 self._checkpointIfDue()
-                self._tick(f"Messages of queue {words(name)} move behind those it had")
+                self._tick(
+                    f"Messages of queue {shownName(name)} move behind those it had"
+                )
         self._store.flush()
         # Nothing of the old files is to be needed again, not even by a recovery.
         self._store.checkpoint()

@@ -23,7 +23,6 @@ from memq.adopt import (
     roomNeeded,
     storedBytes,
     strays,
-    words,
 )
 from memq.binding import StoreSettings
 from memq.errors import HomeError, StartError
@@ -31,6 +30,7 @@ from memq.home import Home
 from memq.memcacheqcopy import Copy
 from memq.memcacheqdir import OldDirectory, findOld
 from memq.memcacheqfile import Damage, DamagedQueue
+from memq.shown import shownName, shownText
 from memq.sizes import sizesFor
 from memq.staging import StagingStore
 
@@ -82,13 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             isRefused = not _adopt(options["directory"], bool(options["skip-damaged"]))
     except usage.UsageError as error:
-        raise SystemExit(f"memq-adopt: {error} (see memq-adopt --help)") from None
+        raise SystemExit(
+            f"memq-adopt: {shownText(str(error))} (see memq-adopt --help)"
+        ) from None
     except StartError as error:
         why = str(error).removeprefix("--home ")
-        raise SystemExit(f"memq-adopt: {why}") from None
+        raise SystemExit(f"memq-adopt: {shownText(why)}") from None
     except OSError as error:
         why = f"{error.filename}: {error.strerror}"
-        raise SystemExit(f"memq-adopt: {why}") from None
+        raise SystemExit(f"memq-adopt: {shownText(why)}") from None
     if isRefused:
         sys.exit(1)
 
@@ -110,7 +112,7 @@ def _find(path: str) -> OldDirectory:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)
+    print(shownText(line), flush=True)
 
 
 def _adopt(path: str, skipDamaged: bool) -> bool:
@@ -191,5 +193,5 @@ def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
         stored += storedBytes(len(item.body))
     pushed, taken = Found(listed, file).counts(messages)
     counts = f"{pushed} set, {taken} taken, {messages} waiting, {size} bytes"
-    _say(f"{words(listed.name)}: {counts}")
+    _say(f"{shownName(listed.name)}: {counts}")
     return messages, stored, damage

@@ -20,6 +20,7 @@ from memq.errors import QueueError, StoreFailed
 from memq.moving import LOOK_COST, expire, mayExpire
 from memq.operations import MESSAGE_COST, Operation
 from memq.row import USED
+from memq.shown import shownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -185,7 +186,8 @@ class Chores:
         self._look = None
         self._names, self._next = look.names, look.next
         for queue in look.removed:
-            _log.info("Queue {queue!r} is removed: nobody uses it", queue=queue)
+            name = shownName(queue)
+            _log.info("Queue {queue} is removed: nobody uses it", queue=name)
         error = look.result
         if isinstance(error, QueueError):
             # Nothing of it is done.  Without this queue it may go better.

@@ -35,6 +35,7 @@ from memq.home import Home
 from memq.importing import Import
 from memq.progress import Progress
 from memq.restoring import RestoringStore
+from memq.shown import shownText
 from memq.sizes import sizesFor
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prefix = f"memq {options.command}: "
 
     def tell(line: str) -> None:
-        print(prefix + line, file=sys.stderr, flush=True)
+        print(prefix + shownText(line), file=sys.stderr, flush=True)
 
     progress = Progress(tell)
     commands = {"export": _export, "import": _import, "backup": _backup}

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+from memq.shown import shownName
+
 #: The exit status that says: a restart does not mend this, a person has to look
 #: (EX_CONFIG of sysexits.h).
 NEEDS_A_PERSON = 78
@@ -26,11 +28,6 @@ class QueueError(Exception):
     def __str__(self) -> str:
         """Return the reply as text, for the log."""
         return self.reply.decode("utf-8", "backslashreplace")
-
-
-def _shown(queue: bytes) -> str:
-    """Return the name of a queue as text."""
-    return repr(queue.decode("utf-8", "backslashreplace"))
 
 
 class UnknownCommand(QueueError):
@@ -121,9 +118,9 @@ class NotStored(QueueError):
     @property
     def why(self) -> str:
         """Return the same in words."""
-        words = f"queue {_shown(self.queue)} is {self.cause.value}"
+        words = f"queue {shownName(self.queue)} is {self.cause.value}"
         if self.queue != self.asked:
-            words += f", and sets of {_shown(self.asked)} go there as well"
+            words += f", and sets of {shownName(self.asked)} go there as well"
         return words
 
     def __str__(self) -> str:

@@ -43,6 +43,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 from zlib import crc32
 
+from memq.shown import shownName
 from memq.wire import Get, parse
 from memq.words import MAX_FLAGS
 
@@ -205,7 +206,7 @@ def _parseQueue(fields: dict[str, Any]) -> QueueBegin:
     queue = _bytes(fields, "queue")
     # What no client can ask for is in no home.
     if parse(b"get " + queue) != Get((queue,), False):
-        raise BadExport(f"{queue!r} is no name of a queue")
+        raise BadExport(f"{shownName(queue)} is no name of a queue")
     pushed, taken = _count(fields, "set"), _count(fields, "taken")
     if taken > pushed:
         raise BadExport(f"{taken} messages are taken, of {pushed}")

@@ -29,6 +29,7 @@ from memq.message import DamagedRecord, unpackPart, unpackRecord
 from memq.progress import megabytes
 from memq.rotation import ROW, fileName, unpackRow
 from memq.row import DamagedRow, Queue, unpackQueue
+from memq.shown import shownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -252,16 +253,13 @@ def exportHome(
         there = {queue.name for queue in queues}
         for name in names:
             if name not in there:
-                raise HomeError(f"--home {home.path}: there is no queue {shown(name)}")
+                raise HomeError(
+                    f"--home {home.path}: there is no queue {shownName(name)}"
+                )
         wanted = [queue for queue in queues if queue.name in names or not names]
         return _Export(reader, output, progress).run(wanted)
     finally:
         reader.close()
-
-
-def shown(name: bytes) -> str:
-    """Return the name of a queue as a person reads it."""
-    return name.decode("utf-8", "backslashreplace")
 
 
 def _begin(queue: Queue) -> QueueBegin:
@@ -322,5 +320,5 @@ class _Export:
         if what.last != what.first:
             which = f"messages from {what.first} to {what.last}"
         self._progress.tell(
-            f"queue {shown(queue.name)}: {which} cannot be read: {what.why}"
+            f"queue {shownName(queue.name)}: {which} cannot be read: {what.why}"
         )

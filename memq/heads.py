@@ -22,6 +22,7 @@ from memq.keys import KEY as _KEY
 from memq.keys import TRIES as _TRIES
 from memq.keys import TRIES_ROW as _TRIES_ROW
 from memq.message import DamagedRecord, bodySize, packMessage, unpackRecord
+from memq.shown import shownName
 from memq.tables import Tables
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _NOTHING = _packKey(0, 0), b""
 
 def _lost(queue: Queue) -> StoreError:
     return StoreError(
-        f"queue {queue.name!r} has lost messages: its counts say "
+        f"queue {shownName(queue.name)} has lost messages: its counts say "
         f"{queue.pushed} set and {queue.taken} taken, but none is there"
     )
 

@@ -25,6 +25,7 @@ from memq.exported import (
 )
 from memq.message import PART_SIZE
 from memq.restoring import Item
+from memq.shown import shownName
 from memq.sizes import CHECKPOINT_VOLUME
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class Import:
         isEmpty = there is None or not (there.pushed - there.taken + there.rest.delayed)
         if not isEmpty and not self._append:
             raise BadExport(
-                f"queue {line.queue!r} is there and has messages; "
+                f"queue {shownName(line.queue)} is there and has messages; "
                 "with --append these are appended"
             )
         self._line = line
@@ -178,8 +179,9 @@ class Import:
             waiting != end.messages + end.delayed + end.damaged
         ):
             raise BadExport(
-                f"queue {begin.queue!r} had {end.messages + end.delayed} messages and "
-                f"{end.damaged} damaged ones, by its counts {waiting}, "
+                f"queue {shownName(begin.queue)} had "
+                f"{end.messages + end.delayed} messages and {end.damaged} damaged "
+                f"ones, by its counts {waiting}, "
                 f"and here are {self._count + self._delayed}"
             )
         self._writeBatch()

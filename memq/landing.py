@@ -16,6 +16,7 @@ from memq.errors import NotStored, Refusing
 from memq.message import LargeBody, Message
 from memq.operations import MESSAGE_COST, roomFor
 from memq.plans import PLAIN
+from memq.shown import shownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -156,7 +157,9 @@ def _makeRoom(store: IQueueStore, target: _Target, effects: Effects) -> None:
         cost += MESSAGE_COST
         if not isinstance(found, Message):
             _log.error(
-                "In queue {queue!r}, to make room: {why}", queue=queue, why=found
+                "In queue {queue}, to make room: {why}",
+                queue=shownName(queue),
+                why=found,
             )
             continue
         count += 1

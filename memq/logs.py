@@ -25,13 +25,10 @@ from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText
 from zope.interface import implementer
 
 from memq.errors import StartError
+from memq.shown import shownText
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-#: Characters that would break a line, or drive a terminal.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
-_CONTROLS |= {ord("\t"): "\\t", ord("\n"): "\\n", ord("\r"): "\\r"}
 
 #: The levels as syslog numbers them.
 _PRIORITIES = {
@@ -107,6 +104,16 @@ class LogFile:
         os.close(new)
         _log.info("{why}: opened the log file again", why=why)
 
+    def isMoved(self) -> bool:
+        """Tell whether its path, if it has one, leads to another file by now."""
+        if self._path is None:
+            return False
+        try:
+            there = os.stat(self._path)
+        except OSError:
+            return True
+        return not os.path.samestat(there, os.fstat(self._descriptor))
+
     def close(self) -> None:
         """Let go of the descriptor."""
         os.close(self._descriptor)
@@ -145,12 +152,12 @@ def formatLine(event: LogEvent, tracebacks: bool, timestamp: bool = True) -> str
     line = eventAsText(event, includeTraceback=False, includeTimestamp=timestamp)
     failure = event.get("log_failure")
     if failure is None:
-        return line.translate(_CONTROLS)
+        return shownText(line)
     line = f"{line} {failure.type.__name__}: {failure.getErrorMessage()}"
-    line = line.translate(_CONTROLS)
+    line = shownText(line)
     if tracebacks or event.get("log_level") is LogLevel.critical:
         for row in failure.getTraceback().splitlines():
-            line += "\n\t" + row.translate(_CONTROLS)
+            line += "\n\t" + shownText(row)
     return line
 
 

@@ -15,12 +15,10 @@ import pwd
 import sys
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
-from twisted.scripts import twistd
-
 from memq import __version__
+from memq.early import holdRequests
 from memq.errors import OptionError, StartError
-from memq.process import raiseCoreLimit
+from memq.shown import shownText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +60,7 @@ queue for memcached clients.  `twistd memq --help` shows all that it can do.
 -c <num>      most connections at once (default: 1024)
 -v            log errors and warnings
 -vv           log every command as well
--h            print this help and exit
+-h, --help    print this help and exit
 -i            print the licence and exit
 -H <dir>      home of the data (default: /data1/memcacheq)
 -m <num>      page cache in megabytes (default: 64)
@@ -87,36 +85,42 @@ under the MIT licence, which comes with it in the file LICENSE.  No code of
 MemcacheQ is in it.
 """
 
-_log = Logger()
-
 
 def main(
-    arguments: Sequence[str] | None = None, run: Callable[[], None] = twistd.run
+    arguments: Sequence[str] | None = None, run: Callable[[], None] | None = None
 ) -> None:
     """Start a server as MemcacheQ's command line asks for it.
 
     :param arguments: the words after the command; None for this process's.
-    :param run: what runs twistd on ``sys.argv``.
+    :param run: what runs twistd on ``sys.argv``; None for twistd itself.
     :raise SystemExit: when the line cannot be carried out; it says why.
     """
+    holdRequests()
+    # Twisted is slow to import, so it comes behind that.
+    from twisted.scripts import twistd
+
+    from memq.process import raiseCoreLimit
+
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        options, rest = getopt.gnu_getopt(words, _LETTERS)
+        options, rest = getopt.gnu_getopt(words, _LETTERS, ["help"])
         for letter, _ in options:
-            if letter in ("-h", "-i"):
-                print(_HELP if letter == "-h" else _LICENCE, end="")
+            if letter in ("-h", "--help", "-i"):
+                print(_LICENCE if letter == "-i" else _HELP, end="")
                 return
         given = dict(options)
         line = [*_twistdOptions(given), "memq", *_memqOptions(options)]
     except getopt.error as error:
-        raise SystemExit(f"memcacheq: {error} (see memcacheq -h)") from None
+        raise SystemExit(
+            f"memcacheq: {shownText(str(error))} (see memcacheq -h)"
+        ) from None
     except StartError as error:
-        raise SystemExit(f"memcacheq: {error}") from None
+        raise SystemExit(f"memcacheq: {shownText(str(error))}") from None
     _explain(given, rest)
     if "-r" in given:
         raiseCoreLimit()
     sys.argv = ["memcacheq", *line]
-    run()
+    (run or twistd.run)()
 
 
 def _twistdOptions(given: dict[str, str]) -> list[str]:
@@ -191,24 +195,27 @@ def _absolute(path: str) -> str:
 
 def _explain(given: dict[str, str], rest: Sequence[str]) -> None:
     """Log what a reader of the command line might not expect, a line each."""
+    from twisted.logger import Logger
+
+    log = Logger()
     for letter, why in _MEANINGLESS.items():
         if letter in given:
-            _log.info(
+            log.info(
                 "{letter} {value} means nothing any more: {why}",
                 letter=letter,
                 value=given[letter],
                 why=why,
             )
     if "-u" in given and os.getuid() != 0 and os.geteuid() != 0:
-        _log.info("-u {user}: only root can change users", user=given["-u"])
+        log.info("-u {user}: only root can change users", user=given["-u"])
     if "-P" in given and "-d" not in given:
-        _log.info("-P {path}: only used with -d", path=given["-P"])
+        log.info("-P {path}: only used with -d", path=given["-P"])
     if "-s" in given and ("-p" in given or "-l" in given):
-        _log.info("-s {path}: only there, so -p and -l are not used", path=given["-s"])
+        log.info("-s {path}: only there, so -p and -l are not used", path=given["-s"])
     if "-s" not in given and "-l" not in given:
-        _log.info(
+        log.info(
             "listening on all addresses of this machine, as MemcacheQ does; "
             "-l 127.0.0.1 keeps it private"
         )
     for word in rest:
-        _log.info("{word}: not an option, ignored", word=word)
+        log.info("{word}: not an option, ignored", word=word)

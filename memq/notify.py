@@ -20,6 +20,8 @@ from twisted.application.service import Service
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from memq.shown import shownText
+
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
@@ -138,7 +140,7 @@ class Notifier(Service):
         """Send this, and what could not be sent before."""
         self._untold |= fields
         if status is not None and not self._failed:
-            self._untold["STATUS"] = " ".join(status.split())[:LONGEST]
+            self._untold["STATUS"] = shownText(" ".join(status.split()))[:LONGEST]
         if self._address is None or not self._untold:
             return
         lines = [f"{name}={value}" for name, value in self._untold.items()]

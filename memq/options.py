@@ -8,15 +8,19 @@ its whole help and, before Twisted 23, ends with status 0.
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
+from time import time
 from typing import Any, NoReturn
 
 from twisted.python import usage
 
-from memq import __version__
+from memq import __version__, config
 from memq.config import Config, findConfig
 from memq.errors import OptionError, StartError
 from memq.settings import FLAGS, OPTIONS, Option, permissions
+from memq.shown import shownText
 
 #: Where to listen.  When the command line says so, the file has no word in it.
 _PLACES = ("port", "listen", "socket", "endpoint")
@@ -35,9 +39,11 @@ class Options(usage.Options):
     :ivar given: the names of the options that take a value and were given, on the
         command line or in the configuration file.
     :ivar config: what the configuration file says, nothing if there is none.
+    :ivar pidFile: the path of the pid file, empty for none.
     """
 
-    synopsis = "Usage: twistd [options] memq [options]"
+    #: What twistd says before it is its own usage.
+    synopsis = "[options]"
     longdesc = "A persistent message queue behind the memcached protocol."
     optParameters = [  # noqa: RUF012 - this is how usage.Options wants it
         [option.name, option.short, None, _described(option)] for option in OPTIONS
@@ -49,6 +55,8 @@ class Options(usage.Options):
         usage.Options.__init__(self)
         self.given: frozenset[str] = frozenset()
         self.config = Config()
+        self.pidFile = ""
+        self._begun = time()
         self["verbose"] = 0
         self["endpoint"] = []
 
@@ -77,9 +85,11 @@ class Options(usage.Options):
         try:
             usage.Options.parseOptions(self, options)
         except usage.UsageError as error:
-            raise SystemExit(f"memq: {error} (see twistd memq --help)") from None
+            raise SystemExit(
+                f"memq: {shownText(str(error))} (see twistd memq --help)"
+            ) from None
         except StartError as error:
-            raise SystemExit(f"memq: {error}") from None
+            raise SystemExit(f"memq: {shownText(str(error))}") from None
 
     def parseArgs(self, *words: str) -> None:
         """Refuse words that belong to no option."""
@@ -88,6 +98,7 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Check the values, read the file, and put defaults where nothing is said."""
+        self.pidFile = self._takePidFile()
         typed = {
             option.name: _parse(option, self[option.name])
             for option in OPTIONS
@@ -108,6 +119,21 @@ class Options(usage.Options):
         self["auto-remove-logs"] = not self["keep-logs"]
         self.given = frozenset(each.name for each in OPTIONS) & {*typed, *read}
 
+    def _takePidFile(self) -> str:
+        """Return the path of the pid file, which is twistd's option no more.
+
+        twistd refuses to start when another process has the number in it, or when there
+        is none, and at the end removes it, whoever wrote it.
+        """
+        twistd: Any = {} if self.parent is None else self.parent
+        path: str = twistd.get("pidfile") or ""
+        if path:
+            twistd["pidfile"] = ""
+            # Without a current directory it cannot be had, as will be said later.
+            with suppress(OSError):
+                path = os.path.abspath(path)
+        return path
+
     def _read(self, typed: dict[str, Any]) -> dict[str, Any]:
         """Return what the file says, as far as the command line leaves it a say.
 
@@ -118,6 +144,17 @@ class Options(usage.Options):
             for name in _PLACES:
                 read.pop(name, None)
         return read
+
+    def isOutdated(self) -> bool:
+        """Tell whether the file may have changed, or come, since it was read."""
+        if self["no-config"]:
+            return False
+        try:
+            changed = os.stat(self.config.path or config.DEFAULT).st_ctime
+        except OSError:
+            return False
+        # Times of files are a few milliseconds behind.
+        return changed > self._begun - 0.02
 
     def settings(self) -> list[tuple[str, str]]:
         """Return every option with its value, for ``stats settings``."""

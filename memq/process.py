@@ -1,7 +1,8 @@
 """What belongs to the process: how it ends, its signals, its limits.
 
 twistd by itself ends with status 0 whatever stopped the reactor, dies of its
-own SIGTERM after a clean stop, and dies of SIGHUP at once.  Here
+own SIGTERM after a clean stop, and dies of SIGHUP at once.  It takes its pid file for a
+lock.  Here
 
 - :class:`Ending` alone stops the reactor and owns the exit status;
 - :class:`Signals` takes the place of Twisted's handlers;
@@ -27,6 +28,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from memq.errors import StartError
+from memq.pidfile import PidFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -157,23 +159,34 @@ class ProcessService(MultiService):
         signals: Signals,
         home: Home | None = None,
         observer: ILogObserver | None = None,
+        pidFile: PidFile | None = None,
     ) -> None:
         """Take what the process holds.
 
         :param home: the home that is released when everything has stopped.
         :param observer: what twistd shall log to, instead of its own.
+        :param pidFile: where the process is told; None for nowhere.
         """
         MultiService.__init__(self)
         self._reactor = reactor
         self._signals = signals
         self._home = home
         self._observer = observer
+        self._pidFile = pidFile or PidFile("")
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """Join an application, which twistd asks for its log just after this."""
         if self._observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self._observer)
         MultiService.setServiceParent(self, parent)
+
+    def privilegedStartService(self) -> None:
+        """Write the pid file: the forks are over, and root is root still."""
+        try:
+            self._pidFile.write()
+        except OSError as error:
+            self._warn("the server goes without", error)
+        MultiService.privilegedStartService(self)
 
     def startService(self) -> None:
         """Start the services inside; signals are acted on once the reactor runs."""
@@ -189,10 +202,22 @@ class ProcessService(MultiService):
         return stopped.addCallback(self._cbRelease)
 
     def _cbRelease(self, result: object) -> object:
-        """Let another server have the home."""
+        """Remove the pid file, and let another server have the home."""
+        try:
+            self._pidFile.remove()
+        except OSError as error:
+            self._warn("it stays", error)
         if self._home is not None:
             self._home.release()
         return result
+
+    def _warn(self, then: str, error: OSError) -> None:
+        _log.warn(
+            "--pidfile {path}: {error}; {then}",
+            path=self._pidFile.path,
+            error=error.strerror,
+            then=then,
+        )
 
 
 def findOwner(twistd: Mapping[str, Any]) -> tuple[int, int]:

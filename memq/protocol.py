@@ -22,6 +22,7 @@ from memq.operations import JOINED, AddPart, Pop, Push, PushLarge, Upload
 from memq.plans import ActivePlans, Plans
 from memq.reader import Reader
 from memq.reading import Taken
+from memq.shown import shownCommand
 from memq.values import LargeValue, MultiGet
 from memq.verbs import VERBS
 from memq.writer import Writer
@@ -147,7 +148,7 @@ class QueueProtocol(Connection):
             VERBS[type(command)](self, command)
 
     def _trace(self, command: wire.Command) -> None:
-        _log.info("{peer} {command}", peer=self._peer(), command=command)
+        _log.info("{peer} {command}", peer=self._peer(), command=shownCommand(command))
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues

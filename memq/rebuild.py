@@ -25,6 +25,7 @@ from memq.message import (
 )
 from memq.rotation import ROW
 from memq.row import DamagedRow, Queue, unpackQueue
+from memq.shown import shownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -90,7 +91,9 @@ class Rebuild:
     def addRow(self, record: Record, isSound: bool) -> None:
         """Take a row."""
         if record.value is None:
-            self.lost.append(f"the row {record.key!r} of the queues cannot be read")
+            self.lost.append(
+                f"the row {shownName(record.key)} of the queues cannot be read"
+            )
             return
         row = _Row(isSound, record.lsn, record.value)
         self._rows[record.key] = max(row, self._rows.get(record.key, row))
@@ -111,7 +114,7 @@ class Rebuild:
             elif key[:1] > b"\0":
                 self._addQueue(key, row)
             elif key != ROW:
-                self.lost.append(f"the row {key!r} of the queues says nothing")
+                self.lost.append(f"the row {shownName(key)} of the queues says nothing")
 
     def _addQueue(self, name: bytes, row: _Row) -> None:
         try:
@@ -119,14 +122,15 @@ class Rebuild:
         except DamagedRow as error:
             self.lost.append(str(error))
             return
+        shown = shownName(name)
         delayId = queue.rest.delayId
         known = {*self._byId, *self._byDelayId}
         if queue.id == 0 or queue.id in known or delayId in {*known, queue.id}:
-            self.lost.append(f"the row of queue {name!r} has an id that is not its own")
+            self.lost.append(f"the row of queue {shown} has an id that is not its own")
             return
         if not row.isSound:
             self.lost.append(
-                f"the row of queue {name!r} stood on a damaged page; its name and "
+                f"the row of queue {shown} stood on a damaged page; its name and "
                 "counts may be wrong"
             )
         self._byId[queue.id] = queue
@@ -168,7 +172,7 @@ class Rebuild:
             if value is None or self._messages.exists(key, transaction):
                 continue
             if len(key) not in (KEY.size, PART.size):
-                self.lost.append(f"the key {key!r} of a message says nothing")
+                self.lost.append(f"the key {key.hex()} of a message says nothing")
                 continue
             self._messages.put(key, value, transaction)
             self._note(key, value)
@@ -249,7 +253,9 @@ class Rebuild:
     def _name(self, id: int) -> str:
         queue = self._byId.get(id) or self._byDelayId.get(id)
         return (
-            f"the queue with the id {id}" if queue is None else f"queue {queue.name!r}"
+            f"the queue with the id {id}"
+            if queue is None
+            else f"queue {shownName(queue.name)}"
         )
 
     def _buried(self) -> set[int]:
@@ -271,7 +277,7 @@ class Rebuild:
                 self._byId[id] = Queue(name, id, self._next[id], count, 0)
                 self.lost.append(
                     f"the row of the queue with the id {id} is gone: its {count} "
-                    f"messages are in queue {name!r}"
+                    f"messages are in queue {shownName(name)}"
                 )
 
     def _fit(self, queue: Queue) -> None:
@@ -290,14 +296,15 @@ class Rebuild:
 
     def _compare(self, queue: Queue, what: str, told: int, there: int) -> None:
         """Tell what a row says that is not so."""
+        name = shownName(queue.name)
         if there < told:
             self.missing += told - there
             self.lost.append(
-                f"queue {queue.name!r}: {told - there} of {told} {what} are missing"
+                f"queue {name}: {told - there} of {told} {what} are missing"
             )
         elif there > told:
             self.lost.append(
-                f"queue {queue.name!r} has {there - told} {what} more than its "
+                f"queue {name} has {there - told} {what} more than its "
                 "row says: they may have been taken before"
             )
 

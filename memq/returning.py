@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from memq.errors import OutOfSpace, QueueError
 from memq.opened import AbortRead
 from memq.operations import PutBack
+from memq.shown import shownName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,8 +62,8 @@ class Returns:
                 self._later.append(operation)
             elif isinstance(operation.result, QueueError):
                 _log.critical(
-                    "A message of queue {queue!r} was taken and never delivered: {why}",
-                    queue=operation.queue,
+                    "A message of queue {queue} was taken and never delivered: {why}",
+                    queue=shownName(operation.queue),
                     why=operation.result,
                 )
 

@@ -32,6 +32,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.imemq import Kept, QueueDetail
+from memq.shown import shownName
 
 if TYPE_CHECKING:
     from memq.reads import Reads
@@ -238,7 +239,8 @@ def unpackQueue(name: bytes, row: bytes) -> Queue:
         size = UNCOUNTED if pushed != taken else 0
         return Queue(name, id, nextSequence, pushed, taken, size)
     if len(row) != _SIZE or row[0] != VERSION:
-        raise DamagedRow(f"the row of queue {name!r} cannot be read: {row[:40].hex()}")
+        shown = shownName(name)
+        raise DamagedRow(f"the row of queue {shown} cannot be read: {row[:40].hex()}")
     _, id, nextSequence, pushed, taken, size, closed = _HEAD.unpack_from(row)
     *rest, lastUsed = _REST.unpack_from(row, _HEAD.size)
     queue = Queue(name, id, nextSequence, pushed, taken, size, Rest(*rest))

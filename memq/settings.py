@@ -18,6 +18,11 @@ MEGABYTE = 1024 * 1024
 
 Parser = Callable[[str], Any]
 
+#: What the letters behind a size stand for.
+_LETTERS = {"K": 1024, "M": MEGABYTE, "G": 1024 * MEGABYTE, "T": MEGABYTE * MEGABYTE}
+#: A number that need not be a whole one, also as Python writes what TOML has.
+_DECIMAL = r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?"
+
 #: What an option may be in a configuration file.
 TEXT = (str,)
 WHOLE = (int,)
@@ -58,25 +63,30 @@ def number(low: int, high: int) -> Parser:
     """Return a parser of whole numbers from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
-        if re.fullmatch("[0-9]{1,10}", text) and low <= int(text) <= high:
-            return int(text)
+        if re.fullmatch("0*[0-9]{1,10}", text) and low <= int(text[-10:]) <= high:
+            return int(text[-10:])
         raise ValueError(f"must be a whole number from {low} to {high}")
 
     return parse
 
 
-def size(low: int, high: int) -> Parser:
-    """Return a parser of bytes, from ``low`` to ``high``, with K or M for 1024s."""
+def size(low: int, high: int, unit: int = 1) -> Parser:
+    """Return a parser of sizes in bytes, KB or MB, and with a letter in any unit.
+
+    :param low: the least in units, as the value is; ``high`` is the most.
+    :param unit: 1, 1024 or MEGABYTE.  What is less than one is left out.
+    """
+    name = {1: "bytes", 1024: "kilobytes", MEGABYTE: "megabytes"}[unit]
 
     def parse(text: str) -> int:
-        match = re.fullmatch("([0-9]{1,12})([KkMm]?)", text)
+        match = re.fullmatch("0*([0-9]{1,20})([KMGT]?)", text.upper())
         if match:
-            value = int(match[1]) * {"": 1, "K": 1024, "M": MEGABYTE}[match[2].upper()]
+            value = int(match[1]) * _LETTERS.get(match[2], unit) // unit
             if low <= value <= high:
                 return value
         raise ValueError(
-            f"must be bytes, from {low} to {high}; K and M after the digits stand "
-            "for 1024 and 1024 * 1024"
+            f"must be {name}, from {low} to {high}, or as much with K, M, G or T after "
+            "the digits (1024K is 1M)"
         )
 
     return parse
@@ -86,7 +96,7 @@ def secondsUpTo(high: int) -> Parser:
     """Return a parser of seconds from 0 to ``high``, perhaps with a fraction."""
 
     def parse(text: str) -> float:
-        if re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,6})?", text) and float(text) <= high:
+        if re.fullmatch(_DECIMAL, text) and float(text) <= high:
             return float(text)
         raise ValueError(f"must be seconds, from 0 (off) to {high}, such as 30 or 0.5")
 
@@ -98,7 +108,7 @@ seconds = secondsUpTo(86400)
 
 def powerOfTwo(low: int, high: int) -> Parser:
     """Return a parser of powers of two from ``low`` to ``high``."""
-    allowed = number(low, high)
+    allowed = size(low, high)
 
     def parse(text: str) -> int:
         try:
@@ -114,7 +124,7 @@ def powerOfTwo(low: int, high: int) -> Parser:
 
 def permissions(text: str) -> int:
     """Return permissions, given in octal."""
-    if re.fullmatch("0?[0-7]{1,3}", text):
+    if re.fullmatch("0*[0-7]{1,3}", text):
         return int(text, 8)
     raise ValueError("must be permissions in octal, from 0 to 0777")
 
@@ -178,15 +188,20 @@ OPTIONS = (
     Option("home", "H", "/var/lib/memq", something("a path"), "directory of the data"),
     Option("store", None, "bdb", oneOf("bdb", "memory"), "memory keeps nothing"),
     Option(
-        "cache-size", "m", "64", number(1, 1_000_000), "page cache, in megabytes", WHOLE
+        "cache-size",
+        "m",
+        "64",
+        size(1, 1_000_000, MEGABYTE),
+        "page cache, in megabytes (or with K, M, G, T)",
+        BYTES,
     ),
     Option(
         "log-buffer",
         "L",
         "1024",
-        number(1, 16384),
-        "transaction log buffer, in KB",
-        WHOLE,
+        size(1, 16384, 1024),
+        "transaction log buffer, in KB (or with K, M, G, T)",
+        BYTES,
     ),
     Option(
         "page-size",
@@ -194,14 +209,14 @@ OPTIONS = (
         "4096",
         powerOfTwo(512, 65536),
         "bytes of a page, for a new home; above 4096 a power cut can tear them",
-        WHOLE,
+        BYTES,
     ),
     Option(
         "max-body",
         "B",
         "1M",
         size(1, 64 * MEGABYTE),
-        "largest message, in bytes (K, M), up to 64M",
+        "largest message, in bytes (K, M, G, T), up to 64M",
         BYTES,
     ),
     Option(
@@ -209,7 +224,8 @@ OPTIONS = (
         None,
         "256M",
         size(LEAST_LIMIT, 1 << 40),
-        "memory for bodies and replies under way, of all clients, in bytes (K, M)",
+        "memory for bodies and replies under way, of all clients, in bytes "
+        "(K, M, G, T)",
         BYTES,
     ),
     Option(
@@ -242,8 +258,8 @@ OPTIONS = (
         None,
         None,
         size(0, 1 << 40),
-        "free disk space in bytes (K, M) below which sets are refused, 0 = never; "
-        "when not given, it fits the file system",
+        "free disk space in bytes (K, M, G, T) below which sets are refused, "
+        "0 = never; when not given, it fits the file system",
         BYTES,
     ),
     Option(

@@ -43,6 +43,7 @@ from memq.binding import ERRORS
 from memq.memcacheqdir import OldFile
 from memq.message import bodySize, packRecord
 from memq.row import DamagedRow, Queue
+from memq.shown import shownName
 from memq.upgrade import countBytes
 
 if TYPE_CHECKING:
@@ -162,7 +163,9 @@ class StagingStore(BDBStore):
             while found and found[0].startswith(_STAGED):
                 key, row = found
                 if len(row) != _ROW.size or row[0] != VERSION:
-                    raise DamagedRow(f"the row {key!r} cannot be read: {row.hex()}")
+                    raise DamagedRow(
+                        f"the row {shownName(key)} cannot be read: {row.hex()}"
+                    )
                 rows[key[len(_STAGED) :]] = Staged(*_ROW.unpack(row)[1:])
                 found = cursor.next()
         return rows

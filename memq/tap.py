@@ -14,7 +14,7 @@ import os
 import sys
 from contextlib import ExitStack
 from functools import partial
-from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1, raise_signal
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.threads import deferToThreadPool
@@ -28,7 +28,7 @@ from memq.binding import StoreSettings
 from memq.broker import Broker
 from memq.budget import Budget
 from memq.chores import Chores
-from memq.errors import ConfigError, StartError
+from memq.errors import ConfigError, OptionError, StartError
 from memq.factory import QueueFactory
 from memq.home import Home
 from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
@@ -36,6 +36,7 @@ from memq.logs import LineObserver, LogFile, chooseLog
 from memq.memory import MemoryStore
 from memq.notify import Notifier
 from memq.options import Options
+from memq.pidfile import PidFile
 from memq.plans import Plans
 from memq.process import (
     Ending,
@@ -52,6 +53,7 @@ from memq.rulebook import Rulebook
 from memq.salvage import Salvage
 from memq.service import QueueService
 from memq.settings import MEGABYTE
+from memq.shown import shownText
 from memq.sizes import Sizes, sizesFor
 from memq.staging import StagingStore
 from memq.statistics import Statistics
@@ -89,10 +91,11 @@ def makeService(options: Options) -> ProcessService:
     try:
         return _makeService(options, cast("Any", reactor), twistd, notifier)
     except StartError as error:
-        notifier.fail(str(error))
+        why = shownText(str(error))
+        notifier.fail(why)
         if error.status == 1:
-            raise SystemExit(f"memq: {error}") from None
-        print(f"memq: {error}", file=sys.stderr)
+            raise SystemExit(f"memq: {why}") from None
+        print(f"memq: {why}", file=sys.stderr)
         raise SystemExit(error.status) from None
 
 
@@ -108,6 +111,7 @@ def _makeService(
         owner = findOwner(twistd)
         home = None
         if options["store"] == "bdb":
+            _checkCache(options["cache-size"])
             home = Home(options["home"])
             undo.callback(home.release)
             skipDamaged = bool(options["skip-damaged"])
@@ -128,14 +132,37 @@ def _makeService(
         _signals(reactor, ending, log, reloads),
         home,
         None if log is None else LineObserver(log, options["verbose"]),
+        PidFile(options.pidFile),
     )
     queues = _queueService(
-        options, reactor, home, listeners, ending, notifier, rulebook, reloads, rulePool
+        options,
+        reactor,
+        home,
+        listeners,
+        ending,
+        notifier,
+        rulebook,
+        reloads,
+        rulePool,
+        log,
     )
     queues.setServiceParent(process)
     # What is last in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
     return process
+
+
+def _checkCache(size: int) -> None:
+    """See that there can be a cache of ``size`` megabytes.
+
+    Berkeley DB takes for damage that there is no memory for it.
+
+    :raise memq.errors.OptionError: when it is more than the machine has.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // MEGABYTE
+    if size > memory:
+        why = f"this machine has no more than {memory} megabytes of memory"
+        raise OptionError("--cache-size (-m)", size, why)
 
 
 def _givenListeners(options: Options, undo: ExitStack) -> list[GivenListener]:
@@ -225,6 +252,7 @@ def _queueService(
     rulebook: Rulebook,
     reloads: Reloads,
     rulePool: ThreadPool,
+    log: LogFile | None,
 ) -> QueueService:
     """Return the service of the queues."""
     sizes = _sizes(options, home)
@@ -273,15 +301,20 @@ def _queueService(
             bodyTimeout=options["body-timeout"],
             idleTimeout=options["idle-timeout"],
         ),
-        settled=partial(_settled, store, notifier),
+        settled=partial(_settled, store, notifier, options, log),
         takeover=_takeover(options, reactor, home, store, sizes, notifier),
         chores=Chores(broker, factory.holds),
     )
 
 
-def _settled(store: IQueueStore, notifier: Notifier) -> None:
+def _settled(
+    store: IQueueStore, notifier: Notifier, options: Options, log: LogFile | None
+) -> None:
     """Do what is done once when the server listens."""
     sparePermanent()
+    if options.isOutdated() or (log is not None and log.isMoved()):
+        # systemd drops a reload that it is asked for while a service starts.
+        raise_signal(SIGHUP)
     words = "Listening; at the start {queues} queues with {messages} messages"
     notifier.ready(words.format(**store.status()))
 

@@ -10,6 +10,7 @@ from memq import wire
 from memq.errors import DamagedMessage, QueueError
 from memq.message import PART_SIZE
 from memq.reading import Take
+from memq.shown import shownName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -200,9 +201,9 @@ class LargeValue:
         """Cut the connection: there is no other way to tell that no more will come."""
         protocol = self._protocol
         _log.error(
-            "A message of {size} bytes of queue {queue!r} breaks off: {error}",
+            "A message of {size} bytes of queue {queue} breaks off: {error}",
             size=self._message.size,
-            queue=self.key,
+            queue=shownName(self.key),
             error=error,
         )
         # Nothing of the next replies may follow: they would pass for the rest.

@@ -125,7 +125,7 @@ class AdoptTests(AdoptionTestCase):
         old.push(b"a\tb", b"x")
         old.stop()
         self.assertEqual(self.adopt(), {b"a\tb": (1, 0, [(0, b"x")])})
-        self.assertTrue(self.said("No client can name the queue a\\x09b"))
+        self.assertTrue(self.said("No client can name the queue a\\tb"))
 
     def test_checkpoints(self) -> None:
         """There are checkpoints meanwhile, and log files go, unless they are kept."""

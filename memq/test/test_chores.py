@@ -220,7 +220,7 @@ class IdleTests(ChoresTestCase):
         """An empty one is removed, with a line in the log."""
         self.wait(USED + 10.0 - INTERVAL)
         self.assertEqual(self.store.names(), [b"q"])
-        self.assertEqual(self.round(), ["Queue b'q' is removed: nobody uses it"])
+        self.assertEqual(self.round(), ["Queue q is removed: nobody uses it"])
         self.assertEqual(self.store.names(), [])
         self.assertEqual(self.round(), [])
 

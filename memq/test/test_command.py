@@ -111,7 +111,7 @@ class CommandTests(CommandTestCase):
         self.assertEqual(
             said,
             "memq import: only 0 queues, 0 messages are imported\n"
-            "memq import: line 2: queue b'q' is there and has messages; "
+            "memq import: line 2: queue q is there and has messages; "
             "with --append these are appended\n",
         )
         status, _ = self.command("import", "--home", home, "--append", file)

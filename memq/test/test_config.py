@@ -115,11 +115,28 @@ class ValueTests(ConfigTestCase):
         for value in ("99999999", "-1"):
             self.assertEqual(self.wrong(f"port = {value}"), f"port = {value}: {PORT}")
         self.assertIn("from 0 (off) to 86400", self.wrong("trickle = nan"))
-        self.assertIn("must be seconds", self.wrong("trickle = 0.0000001"))
+        self.assertIn("must be seconds", self.wrong("trickle = -0.0000001"))
         self.assertIn('max-body = "1G": must be bytes', self.wrong('max-body = "1G"'))
         self.assertIn('home = "": must be a path', self.wrong('home = ""'))
         self.assertIn("from 0 to 2", self.wrong("verbose = 3"))
         self.assertIn("a huge number: ", self.wrong("port = 0x" + "f" * 9999))
+
+    def test_sizes(self) -> None:
+        """A size is a number, or a text with a letter; its borders are allowed."""
+        for text, name, value in (
+            ("max-buffered = 1099511627776", "max-buffered", 1 << 40),
+            ('min-free = "1t"', "min-free", 1 << 40),
+            ('cache-size = "1G"', "cache-size", 1024),
+            ("cache-size = 1000000", "cache-size", 1_000_000),
+            ('log-buffer = "16M"', "log-buffer", 16384),
+            ('page-size = "64k"', "page-size", 65536),
+            ("trickle = 1e-7", "trickle", 1e-7),
+            ("trickle = 0.30000000000000004", "trickle", 0.30000000000000004),
+        ):
+            self.assertEqual(self.read(f"[server]\n{text}\n").server, {name: value})
+        for text in ("1099511627776", '"1T"', '"1024G"'):
+            [table] = self.read(f"[queue.q]\nmax_bytes = {text}\n").queues
+            self.assertEqual(table.values, {"max_bytes": 1 << 40})
 
     def test_types(self) -> None:
         """A value of a wrong type is told what is right."""
@@ -276,7 +293,7 @@ class QueueTests(ConfigTestCase):
             ("max_items = -1", "max_items = -1: must be a whole number from 0 to"),
             ("max_items = true", "must be a whole number from 0 to 9999999999"),
             ('max_items = "1"', "must be a whole number from 0 to 9999999999, without"),
-            ('max_bytes = "1G"', 'max_bytes = "1G": must be bytes, from 0 to'),
+            ('max_bytes = "2T"', 'max_bytes = "2T": must be bytes, from 0 to'),
             ("max_age = 31536001", "must be seconds, from 0 (off) to 31536000"),
             ("open_timeout = -1", "must be seconds"),
             ("remove_when_idle = inf", "must be seconds"),

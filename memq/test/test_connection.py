@@ -313,9 +313,9 @@ class LogTests(SteppedTestCase):
             *self.logged(2, put(b"q", b"a") + b"get q\r\nfoo\r\n"), strict=True
         )
         self.assertEqual(levels, ("info", "info", "info", "warn"))
-        self.assertIn("192.168.1.1:54321 Set(queue=b'q'", lines[0])
-        self.assertIn("Get(queues=(b'q',)", lines[1])
-        self.assertIn("Refused(", lines[2])
+        self.assertIn("192.168.1.1:54321 set q flags=", lines[0])
+        self.assertIn(" get q", lines[1])
+        self.assertIn(" refused error=ERROR", lines[2])
 
     def test_ipv6(self) -> None:
         """A peer over IPv6 is named by its address and port."""

@@ -183,7 +183,7 @@ class RottenPageTests(ServerTestCase):
             self.assertIn(what, line)
             self.assertIn("--skip-damaged", line)
         server = self.server("--skip-damaged")
-        server.waitForLine("queue b'long': 1 of 12 messages are missing")
+        server.waitForLine("queue long: 1 of 12 messages are missing")
         server.waitForLine(f"are in {self.home}/memq.damaged; UNREADABLE there")
         self.assertIn(b"VALUE b 1 ", server.talk(b"get b\r\nquit\r\n"))
         self.assertEqual(server.stop(), 0)

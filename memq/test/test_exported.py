@@ -21,6 +21,7 @@ from memq.exported import (
     packLine,
     parseLine,
 )
+from memq.shown import shownName
 
 BODY = b'{"flags": 7, "time": 5, "crc": 907060870, "body": "aGVsbG8="}\n'
 
@@ -181,6 +182,8 @@ class RefusalTests(SynchronousTestCase):
         """So is a name that no queue has, and more taken than was set."""
         for name in (b"", b"a b", b"\0next-id", b"a/b", b"x" * 251, b"a\n"):
             line = b'{"queue": "%b", "set": 0, "taken": 0}\n' % b64encode(name)
-            self.assertEqual(self.refused(line), f"{name!r} is no name of a queue")
+            self.assertEqual(
+                self.refused(line), f"{shownName(name)} is no name of a queue"
+            )
         why = self.refused(b'{"queue": "cQ==", "set": 1, "taken": 2}\n')
         self.assertEqual(why, "2 messages are taken, of 1")

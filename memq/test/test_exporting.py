@@ -395,7 +395,7 @@ class DamageTests(ExportTestCase):
         self.fill(store, b"q", b"x")
         store._queues.put(b"r", b"rotten")
         error = self.assertRaises(HomeError, self.export, self.letGo(store))
-        self.assertIn("the row of queue b'r' cannot be read", str(error))
+        self.assertIn("the row of queue r cannot be read", str(error))
 
     def test_marker(self) -> None:
         """Without a marker the home is not read."""

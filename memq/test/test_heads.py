@@ -95,7 +95,7 @@ class DamageTests(BDBTestCase):
         read: Any = self.store.openRead(b"q")
         self.store._messages.delete(b"\0\0\0\1" + b"\0" * 8)
         error = self.assertRaises(StoreError, self.store.popRead, b"q", read)
-        self.assertIn("queue b'q' has lost messages", str(error))
+        self.assertIn("queue q has lost messages", str(error))
         self.store.abort()
 
     def test_readOfDamaged(self) -> None:
@@ -129,7 +129,7 @@ class DamageTests(BDBTestCase):
         self.store.begin()
         for look in (self.store.peek, self.store.pop, self.store.openRead):
             error = self.assertRaises(StoreError, look, b"r")
-            self.assertIn("queue b'r' has lost messages", str(error))
+            self.assertIn("queue r has lost messages", str(error))
         self.store.abort()
         self.assertEqual(self.pop().body, b"1")
 
@@ -141,5 +141,5 @@ class DamageTests(BDBTestCase):
         self.store.abortRead(b"r", reads[0], False)
         self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
         error = self.assertRaises(StoreError, self.store.pop, b"r")
-        self.assertIn("queue b'r' has lost messages", str(error))
+        self.assertIn("queue r has lost messages", str(error))
         self.store.abort()

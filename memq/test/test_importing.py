@@ -167,17 +167,30 @@ class AgainTests(ImportTestCase):
         self.fill(store, b"r", b"old")
         self.assertEqual(
             self.refused(store, packed(*TWO)),
-            "line 6: queue b'r' is there and has messages; "
+            "line 6: queue r is there and has messages; "
             "with --append these are appended",
         )
         self.assertEqual(dump(self.asServer(store)), f"{Q}\nr 1/0\n  0 0 b'old'")
+
+    def test_names(self) -> None:
+        """A refusal shows a name as it is written, and escapes for what is no text."""
+        store = self.restoring()
+        for name, shown in (("队列".encode(), "队列"), (b"\xff\xc2\x9b", r"\xff\x9b")):
+            self.fill(store, name, b"old")
+            text = packed(Begin(), QueueBegin(name, 1, 0), Body(0, None, b"x"))
+            self.assertIn(f"line 2: queue {shown} is", self.refused(store, text))
+        text = packed(Begin(), QueueBegin(b"a b\n\x1b", 0, 0))
+        self.assertEqual(
+            self.refused(store, text),
+            r'line 2: "a b\n\x1b" is no name of a queue',
+        )
 
     def test_twice(self) -> None:
         """So is a second import of the same."""
         store = self.restoring()
         self.bring(store, packed(*TWO))
         before = dump(store)
-        self.assertIn("line 2: queue b'q' is there", self.refused(store, packed(*TWO)))
+        self.assertIn("line 2: queue q is there", self.refused(store, packed(*TWO)))
         self.assertEqual(dump(self.asServer(store)), before)
 
     def test_append(self) -> None:
@@ -352,7 +365,7 @@ class RefusalTests(ImportTestCase):
             text = packed(
                 Begin(), QueueBegin(b"q", pushed, 0), Body(0, 1, b""), end, End(1)
             )
-            self.assertIn("line 4: queue b'q' had", self.refused(store, text))
+            self.assertIn("line 4: queue q had", self.refused(store, text))
             self.assertEqual(dump(self.asServer(store)), "")
 
 

@@ -38,7 +38,7 @@ class LoadingTests(BDBTestCase):
         """A row that cannot be read is no queue."""
         self.store._queues.put(b"q", b"garbage")
         error = self.assertRaises(DamagedRow, readRows, self.store._queues)
-        self.assertIn("queue b'q'", str(error))
+        self.assertIn("queue q", str(error))
 
     def test_refuseOld(self) -> None:
         """A home that seems new has no queues, and never had one."""

@@ -115,6 +115,20 @@ class LogFileTests(LogTestCase):
         with open(reader) as file:
             self.assertEqual(file.read(), "line\n")
 
+    def test_moved(self) -> None:
+        """It is known when the path leads elsewhere, or nowhere."""
+        log = self.opened()
+        self.assertFalse(log.isMoved())
+        os.rename(self.path, self.path + ".1")
+        self.assertTrue(log.isMoved())
+        log.reopen("SIGHUP")
+        self.assertFalse(log.isMoved())
+        os.rename(self.path + ".1", self.path)
+        self.assertTrue(log.isMoved())
+        log = LogFile(os.dup(2))
+        self.addCleanup(log.close)
+        self.assertFalse(log.isMoved())
+
     def test_reopenIsLogged(self) -> None:
         """Whatever comes of it is in the log, with what asked for it."""
         log = self.opened()

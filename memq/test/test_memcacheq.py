@@ -11,7 +11,7 @@ from typing import Any
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq import __version__
+from memq import __version__, memcacheq
 from memq.memcacheq import main
 
 #: The command line of old, for a user that every Debian has.
@@ -24,6 +24,7 @@ class CommandTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Be a common user, whose standard error is a file."""
         self.patch(sys, "argv", ["memcacheq"])
+        self.patch(memcacheq, "holdRequests", lambda: None)
         self.terminal = False
         self.patch(os, "isatty", lambda descriptor: self.terminal)
         self.user = 1000

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import Any
 
+from twisted.scripts import twistd as script
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq import __version__, config
+from memq import __version__, config, early
 from memq.options import Options
 from memq.settings import FLAGS, MEGABYTE, OPTIONS
 
@@ -18,6 +20,9 @@ LONG = (
     "--port 1 --listen ::1 --max-connections 2 --home /h --cache-size 3 "
     "--log-buffer 4 --page-size 512 --max-body 5 --checkpoint 6"
 )
+#: What is a size, and what their units are.
+SIZES = ("cache-size", "log-buffer", "max-body", "max-buffered", "min-free")
+UNITS = {"kilobytes": 1024, "megabytes": MEGABYTE}
 #: What a file says, typed.
 TYPED = "-p 7 -B 2K -N -vv --endpoint tcp:1 --keep-logs"
 
@@ -92,14 +97,48 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(parsed("-N", "-R", "-v"), parsed("--no-sync", "-R", "-v"))
 
     def test_bytes(self) -> None:
-        """Bytes may have K or M behind them."""
+        """Bytes may have K, M, G or T behind them."""
         for text, value in (("7", 7), ("3k", 3072), ("64M", 64 * MEGABYTE)):
             self.assertEqual(parsed("--max-body", text)["max-body"], value)
+        for text, value in (("1g", 1 << 30), ("1T", 1 << 40), ("0T", 0)):
+            self.assertEqual(parsed("--min-free", text)["min-free"], value)
         for text in ("0", "65M", "-1", "1G", "1.5M", "M", "1_0"):
             self.assertIn(
                 f"--max-body (-B) {text}: must be bytes, from 1 to 67108864",
                 self.refused(f"--max-body={text}"),
             )
+
+    def test_borders(self) -> None:
+        """The borders that a refusal names are allowed, in every unit they can have."""
+        for name in SIZES:
+            refusal = self.refused(f"--{name}=x")
+            low, high = map(int, re.findall("from ([0-9]+) to ([0-9]+)", refusal)[0])
+            unit = next((u for w, u in UNITS.items() if w in refusal), 1)
+            for border, beyond in ((low, low - 1), (high, high + 1)):
+                texts = [f"{border}", f"000{border}"]
+                for power, letter in enumerate("KMGT", 1):
+                    count, rest = divmod(border * unit, 1024**power)
+                    if not rest:
+                        texts += [f"{count}{letter}", f"{count}{letter.lower()}"]
+                for text in texts:
+                    self.assertEqual(parsed(f"--{name}={text}")[name], border, text)
+                self.assertIn(f" {beyond}: must", self.refused(f"--{name}={beyond}"))
+
+    def test_otherUnits(self) -> None:
+        """With a letter it is no matter in what unit an option is; the rest is cut."""
+        for name, text, value in (
+            ("cache-size", "1g", 1024),
+            ("cache-size", "1536K", 1),
+            ("cache-size", "2097152k", 2048),
+            ("log-buffer", "16M", 16384),
+            ("page-size", "4K", 4096),
+        ):
+            self.assertEqual(parsed(f"--{name}", text)[name], value)
+        self.assertIn(
+            "--cache-size (-m) 1000K: must be megabytes, from 1 to 1000000, or as much "
+            "with K, M, G or T after the digits (1024K is 1M)",
+            self.refused("-m", "1000K"),
+        )
 
     def test_minFree(self) -> None:
         """The room to keep free may be none at all."""
@@ -121,16 +160,28 @@ class ValueTests(SynchronousTestCase):
             self.assertIn(
                 "must be a whole number from 0 to 65535", self.refused("-p", text)
             )
+        for text in ("65535", "00000065535"):
+            self.assertEqual(parsed("-p", text)["port"], 65535)
 
     def test_seconds(self) -> None:
-        """Seconds may have a fraction."""
-        self.assertEqual(parsed("--trickle", "0.25")["trickle"], 0.25)
-        for text in ("-1", "86401", "1e3", "nan", "x"):
+        """Seconds may have a fraction, in any form and of any length."""
+        for text, value in (
+            ("0.25", 0.25),
+            ("0.30000000000000004", 0.30000000000000004),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e-7", 1e-7),
+            ("8.64E4", 86400.0),
+            ("0086400.0", 86400.0),
+        ):
+            self.assertEqual(parsed("--trickle", text)["trickle"], value)
+        for text in ("-1", "86401", "1e9", "1e999", "nan", "x", ".", "e3"):
             self.assertIn("must be seconds, from 0", self.refused(f"--trickle={text}"))
 
     def test_permissions(self) -> None:
         """Permissions are octal."""
-        self.assertEqual(parsed("-a", "666")["socket-mode"], 0o666)
+        for text in ("666", "0666", "0000666"):
+            self.assertEqual(parsed("-a", text)["socket-mode"], 0o666)
         self.assertIn("in octal", self.refused("-a", "999"))
 
     def test_store(self) -> None:
@@ -150,6 +201,12 @@ class ValueTests(SynchronousTestCase):
         self.assertIn("--bogus", self.refused("--bogus"))
         self.assertIn("extra is not an option", self.refused("extra"))
 
+    def test_oneLine(self) -> None:
+        """A mistake is one line that does nothing to a terminal, whatever was typed."""
+        for words in (("--port", "1\n2"), ("--a\nb",), ("a\x1b[2J\n",)):
+            line = self.refused(*words)
+            self.assertTrue(line.isprintable(), line)
+
     def test_keepLogs(self) -> None:
         """Logs are removed unless they are to be kept."""
         self.assertTrue(parsed("-R")["auto-remove-logs"])
@@ -167,6 +224,53 @@ class ValueTests(SynchronousTestCase):
         self.patch(sys.stdout, "write", lines.append)
         self.assertRaises(SystemExit, parsed, "--version")
         self.assertEqual("".join(lines), f"memq {__version__}\n")
+
+
+class TwistdTests(SynchronousTestCase):
+    """What is between twistd and memq."""
+
+    def parsed(self, *words: str) -> tuple[Options, Any]:
+        """Return the options of a command line, and those of twistd."""
+        twistd: Any = script.ServerOptions()  # type: ignore[attr-defined]
+        twistd.parseOptions([*words, "memq", "--no-config"])
+        return twistd.subOptions, twistd
+
+    def setUp(self) -> None:
+        """Leave signals alone, which the plugin holds."""
+        self.patch(early, "holdRequests", lambda: None)
+
+    def test_pidFile(self) -> None:
+        """The pid file is taken out of twistd's hands, which would stop at it."""
+        for words, path in (
+            ((), os.path.abspath("twistd.pid")),
+            (("--pidfile", "/run/pid"), "/run/pid"),
+            (("--pidfile=",), ""),
+        ):
+            options, twistd = self.parsed(*words)
+            self.assertEqual((options.pidFile, twistd["pidfile"]), (path, ""))
+        self.assertEqual(parsed().pidFile, "")
+
+    def test_noDirectory(self) -> None:
+        """Without a current directory the start goes on."""
+
+        def gone() -> str:
+            raise FileNotFoundError(2, "No such file or directory")
+
+        twistd: Any = {"pidfile": "twistd.pid"}
+        options = Options()
+        options.parent = twistd
+        self.patch(os, "getcwd", gone)
+        options.parseOptions(["--no-config"])
+        self.assertEqual(options.pidFile, "twistd.pid")
+
+    def test_usage(self) -> None:
+        """The help says its usage once."""
+        options, _ = self.parsed()
+        usage = str(options).strip().splitlines()[0]
+        self.assertTrue(usage.startswith("Usage: "), usage)
+        self.assertTrue(usage.endswith(" memq [options]"), usage)
+        self.assertEqual(usage.count("memq"), 1, usage)
+        self.assertEqual(usage.count("Usage"), 1, usage)
 
 
 class FileTests(SynchronousTestCase):
@@ -233,6 +337,22 @@ class FileTests(SynchronousTestCase):
             self.assertEqual(options["port"], port)
             shown = dict(options.settings())["config"]
             self.assertEqual(shown, words[1] if len(words) == 2 else "none")
+
+    def test_outdated(self) -> None:
+        """It is known whether the file changed, or came, since it was read."""
+        options = self.options("port = 7\n")
+        self.assertTrue(options.isOutdated())
+        options._begun += 3600
+        self.assertFalse(options.isOutdated())
+        os.unlink(self.path)
+        options._begun = 0
+        self.assertFalse(options.isOutdated())
+        options = Options()
+        options.parseOptions([])
+        self.assertFalse(options.isOutdated())
+        self.options("port = 7\n")
+        self.assertTrue(options.isOutdated())
+        self.assertFalse(parsed().isOutdated())
 
     def test_refused(self) -> None:
         """A mistake in the file is one line, and so are two wills about it."""

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import StartError
 from memq.home import Home
+from memq.pidfile import PidFile
 from memq.process import (
     SPARE_FILES,
     Ending,
@@ -271,6 +272,46 @@ class ProcessServiceTests(SynchronousTestCase):
         self.successResultOf(done)
         other.prepare()
         other.release()
+
+    def test_pidFile(self) -> None:
+        """The pid file is there from before the user changes until all has stopped."""
+        path = os.path.abspath(self.mktemp())
+        service = ProcessService(
+            self.reactor, self.signals, self.home, pidFile=PidFile(path)
+        )
+        slow = SlowService()
+        slow.setServiceParent(service)
+        service.privilegedStartService()
+        with open(path, encoding="ascii") as file:
+            self.assertEqual(file.read(), f"{os.getpid()}\n")
+        service.startService()
+        done = service.stopService()
+        self.assertTrue(os.path.exists(path))
+        slow.stopped.callback(None)
+        self.successResultOf(done)
+        self.assertFalse(os.path.exists(path))
+
+    def test_noPidFile(self) -> None:
+        """One that cannot be written, or removed, is a line, and no more than that."""
+        path = os.path.abspath(self.mktemp()) + "/none/pid"
+        file = PidFile(path)
+        service = ProcessService(self.reactor, self.signals, pidFile=file)
+
+        def readOnly() -> None:
+            raise OSError(30, "Read-only file system")
+
+        with capturedLogs() as events:
+            service.privilegedStartService()
+            service.startService()
+            self.patch(file, "remove", readOnly)
+            self.successResultOf(service.stopService())
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                f"--pidfile {path}: No such file or directory; the server goes without",
+                f"--pidfile {path}: Read-only file system; it stays",
+            ],
+        )
 
     def test_noHome(self) -> None:
         """A store in memory has none."""

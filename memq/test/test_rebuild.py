@@ -72,7 +72,7 @@ class RebuildTests(BDBTestCase):
         store = self.finished()
         lines = ["q 7/4", "  2 3 b'2'", "  4 3 b'4'", "  6 3 b'6'"]
         self.assertEqual(dump(store), "\n".join(lines))
-        self.assertLost("queue b'q': 2 of 5 messages are missing")
+        self.assertLost("queue q: 2 of 5 messages are missing")
         self.fill(store, b"q", b"next")
         self.assertIn("7 0 b'next'", dump(store))
         self.assertEqual(store._catalog.nextId, 9)
@@ -83,7 +83,7 @@ class RebuildTests(BDBTestCase):
         self.rebuild.closeRows()
         self.messages(*[(KEY.pack(1, n), packRecord(0, 0, b"x")) for n in (0, 5)])
         self.assertTrue(dump(self.finished()).startswith("q 2/0\n  0 0"))
-        self.assertLost("queue b'q' has 2 messages more than its row says")
+        self.assertLost("queue q has 2 messages more than its row says")
 
     def test_rows(self) -> None:
         """Of a row that was found twice the better one counts."""
@@ -99,12 +99,12 @@ class RebuildTests(BDBTestCase):
         self.assertEqual(dump(self.finished()), "q 5/5\nr 5/5")
         self.assertEqual(len(self.rebuild.lost), 6, self.rebuild.lost)
         for words in (
-            "the row b't' of the queues cannot be read",
-            r"the row b'\x00next-id' of the queues says nothing",
-            r"the row b'\x00what' of the queues says nothing",
-            "the row of queue b'other' has an id that is not its own",
-            "the row of queue b'r' stood on a damaged page",
-            "the row of queue b's' cannot be read",
+            "the row t of the queues cannot be read",
+            r"the row \x00next-id of the queues says nothing",
+            r"the row \x00what of the queues says nothing",
+            "the row of queue other has an id that is not its own",
+            "the row of queue r stood on a damaged page",
+            "the row of queue s cannot be read",
         ):
             self.assertIn(words, "\n".join(self.rebuild.lost))
 
@@ -122,7 +122,7 @@ class RebuildTests(BDBTestCase):
         self.assertEqual(
             dump(self.finished()), "unknown.7 0/0\nunknown.7x 1/0\n  3 0 b'x'"
         )
-        self.assertLost("its 1 messages are in queue b'unknown.7x'")
+        self.assertLost("its 1 messages are in queue unknown.7x")
 
     def test_deleted(self) -> None:
         """A queue that is deleted stays so, and its id is not used again."""
@@ -151,9 +151,9 @@ class RebuildTests(BDBTestCase):
         self.messages((PART.pack(0, 6, 0), None), (b"strange key", b"x"))
         store = self.finished()
         self.assertLost(
-            "the key b'strange key' of a message says nothing",
-            "message 1 of queue b'q' lacks 1 of its 2 parts",
-            "queue b'q': 1 of 2 messages are missing",
+            "the key 737472616e6765206b6579 of a message says nothing",
+            "message 1 of queue q lacks 1 of its 2 parts",
+            "queue q: 1 of 2 messages are missing",
         )
         self.assertIsNotNone(store._queues.get(DAMAGED + KEY.pack(1, 1)))
         # One was a tombstone before; the other body belongs to nothing.
@@ -176,8 +176,8 @@ class RebuildTests(BDBTestCase):
             self.messages((key, packExpiring(due, 0, b"x", 1)))
         store = self.finished()
         self.assertLost(
-            "queue b'r' has 1 delayed messages more than its row says",
-            "queue b'q': 1 of 3 delayed messages are missing",
+            "queue r has 1 delayed messages more than its row says",
+            "queue q: 1 of 3 delayed messages are missing",
         )
         later = ["  later q 10 b'x'", "  later q 20 b'x'", "  later r 30 b'x'"]
         lines = ["q 2/1", "  1 0 b'four'", "r 0/0", *later]
@@ -216,7 +216,7 @@ class RebuildTests(BDBTestCase):
         self.rebuild.closeRows()
         self.messages((KEY.pack(2, 5), packLarge(0, 0, LargeBody(5, 3, 1))))
         self.assertEqual(dump(self.finished()), "q 0/0")
-        self.assertLost("message 5 of queue b'q' lacks 1", "1 of 1 delayed messages")
+        self.assertLost("message 5 of queue q lacks 1", "1 of 1 delayed messages")
 
     def test_setAside(self) -> None:
         """What was set aside before stays, whatever it is."""

@@ -63,5 +63,5 @@ class PutBackTests(BrokerTestCase):
                 for event in events
                 if event["log_level"] == LogLevel.critical
             ],
-            ["A message of queue b'q' was taken and never delivered: no room"],
+            ["A message of queue q was taken and never delivered: no room"],
         )

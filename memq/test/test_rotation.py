@@ -247,7 +247,7 @@ class MoveTests(RotationTestCase):
             self.store._rotation._old.delete(key)
         self.store.begin()
         error = self.assertRaises(StoreError, self.store.pop, b"q")
-        self.assertIn("queue b'q' has lost messages", str(error))
+        self.assertIn("queue q has lost messages", str(error))
         self.store.abort()
 
     def test_sweptFirst(self) -> None:

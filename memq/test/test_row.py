@@ -52,5 +52,5 @@ class RowTests(SynchronousTestCase):
         for row in (VERSION_1, VERSION_2):
             for bad in (row[:-1], row + b"x", b"\x03" + row[1:]):
                 error = self.assertRaises(DamagedRow, unpackQueue, b"q", bad)
-                self.assertIn("b'q'", str(error))
+                self.assertIn("queue q ", str(error))
         self.assertRaises(DamagedRow, unpackQueue, b"q", b"")

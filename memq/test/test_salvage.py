@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memq import salvage as module
 from memq.errors import DamagedHome, HomeError, UnusableHome
+from memq.shown import shownName
 from memq.test.test_bdb import PANIC, BDBTestCase
 from memq.test.wrecks import (
     INTERNAL,
@@ -129,7 +130,7 @@ class PageTests(SalvageTestCase):
         self.assertEqual(self.salvaged(), self.was)
         text = self.report()
         self.assertIn(f"page {page} of the file messages is damaged: its chec", text)
-        self.assertIn("queue b'a': 1 of 290 messages are missing", text)
+        self.assertIn("queue a: 1 of 290 messages are missing", text)
         self.assertIn("records on damaged pages of the file messages could be", text)
         self.assertIn(f"page {page} of the file messages is", "".join(self.lines))
 
@@ -167,7 +168,7 @@ class PageTests(SalvageTestCase):
         renamed = [name for name in found if name not in self.was]
         self.assertEqual(found[renamed[0]], self.was[b"long"])
         self.assertEqual([len(renamed), len(found)], [1, 4])
-        self.assertIn(f"queue {renamed[0]!r}", self.report())
+        self.assertIn(f"queue {shownName(renamed[0])}", self.report())
 
     def test_wrongPage(self) -> None:
         """A page that a disk wrote into another one's place is not believed."""
@@ -315,14 +316,14 @@ class FileTests(SalvageTestCase):
             sorted(found.values()), sorted([[(0, 0, b"d")], *self.was.values()])
         )
         self.assertIn("the file queues is missing or no table", self.report())
-        self.assertIn("messages are in queue b'unknown.1'", self.report())
+        self.assertIn("messages are in queue unknown.1", self.report())
 
     def test_messages(self) -> None:
         """Without the messages, their number is listed."""
         os.unlink(self.file("messages"))
         self.assertIn(f"{self.file('messages')} is missing", self.refused())
         self.assertEqual(self.salvaged(), {name: [] for name in self.was})
-        self.assertIn("queue b'b': 300 of 300 messages are missing", self.report())
+        self.assertIn("queue b: 300 of 300 messages are missing", self.report())
 
     def test_noTable(self) -> None:
         """What is no table at all is named."""

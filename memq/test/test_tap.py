@@ -18,15 +18,17 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq import early, tap
 from memq.config import readConfig
 from memq.home import Home
 from memq.logs import LogFile
+from memq.memory import MemoryStore
 from memq.notify import Notifier
 from memq.process import Ending
 from memq.reloading import Reloads
 from memq.rulebook import Rulebook
 from memq.rules import Rule
-from memq.tap import Options, _keepLog, _say, _signals, makeService
+from memq.tap import Options, _keepLog, _say, _settled, _signals, makeService
 
 
 class FakeReactor:
@@ -58,9 +60,40 @@ class MakeServiceTests(SynchronousTestCase):
         return line
 
     def test_plugin(self) -> None:
-        """Twistd finds memq among its plugins."""
-        names = [plugin.tapname for plugin in getPlugins(IServiceMaker)]
-        self.assertIn("memq", names)
+        """Twistd finds memq among its plugins; what it is asked first is to hold on."""
+        [plugin] = [
+            each for each in getPlugins(IServiceMaker) if each.tapname == "memq"
+        ]
+        done: list[str] = []
+        self.patch(early, "holdRequests", lambda: done.append("held"))
+        self.assertEqual(done, [])
+        self.assertIs(plugin.options, Options)
+        self.assertEqual(done, ["held"])
+        self.assertIs(plugin.makeService, makeService)
+
+    def test_outdated(self) -> None:
+        """What was rotated or changed during the start is looked at when it is over."""
+        path = os.path.abspath(self.mktemp())
+        log = LogFile.open(path, (os.geteuid(), os.getegid()))
+        self.addCleanup(log.close)
+        sent: list[int] = []
+        self.patch(tap, "raise_signal", sent.append)
+        self.patch(tap, "sparePermanent", lambda: None)
+        options = Options()
+        notifier = Notifier(Clock(), None)
+        for isChanged, isMoved, given, signals in (
+            (False, False, log, []),
+            (True, False, log, [SIGHUP]),
+            (True, False, None, [SIGHUP]),
+            (False, False, None, []),
+            (False, True, log, [SIGHUP]),
+        ):
+            self.patch(options, "isOutdated", partial(bool, isChanged))
+            if isMoved:
+                os.unlink(path)
+            _settled(MemoryStore(), notifier, options, given)
+            self.assertEqual(sent, signals)
+            sent.clear()
 
     def test_portInUse(self) -> None:
         """A port in use is named, and the home is let go."""
@@ -70,6 +103,17 @@ class MakeServiceTests(SynchronousTestCase):
         home = Home(self.home)
         home.prepare()
         home.release()
+
+    def test_cacheSize(self) -> None:
+        """A cache for which the machine has no memory is no damage of the home."""
+        sizes = {"SC_PHYS_PAGES": 25_600, "SC_PAGE_SIZE": 4096}
+        self.patch(os, "sysconf", sizes.__getitem__)
+        self.assertEqual(
+            self.refused("--cache-size", "101"),
+            "memq: --cache-size (-m) 101: this machine has no more than 100 megabytes "
+            "of memory",
+        )
+        self.assertIn("--home /proc/none", self.refused("-m100", "-H", "/proc/none"))
 
     def test_homeHeld(self) -> None:
         """A home that another server holds is named, and the server too."""

@@ -187,6 +187,54 @@ class ForegroundTests(SynchronousTestCase):
                 self.assertEqual(file.read(), f"{server.pid}\n")
         self.assertIn(b"STAT q 1/0", server.talk(b"stats queue\r\nquit\r\n"))
 
+    def test_sameDirectory(self) -> None:
+        """Servers share a directory and its pid file, which goes with the last one."""
+        directory = os.path.abspath(self.mktemp())
+        os.mkdir(directory)
+        path = os.path.join(directory, "twistd.pid")
+        with open(path, "w", encoding="ascii") as file:
+            # A process that lives, as in a container where each server is process 1.
+            file.write(f"{os.getpid()}\n")
+        here = f"import os; os.chdir({directory!r})\n"
+        # What a test's server says on the matter is that it wants none.
+        default = here + "import sys; sys.argv.remove('--pidfile=')\n"
+        first = self.start(before=default)
+        second = Server(self.home + ".2", before=default).start()
+        self.addCleanup(second.stop)
+
+        def written() -> str:
+            with open(path, encoding="ascii") as file:
+                return file.read()
+
+        self.assertEqual(written(), f"{second.pid}\n")
+        self.assertEqual(first.stop(), 0)
+        self.assertEqual(written(), f"{second.pid}\n")
+        self.assertEqual(second.stop(), 0)
+        self.assertEqual(os.listdir(directory), [])
+
+    def test_noPidFile(self) -> None:
+        """Where a pid file cannot be written it is one line, and the server starts."""
+        for path, why in (
+            ("/proc/none/pid", "No such file or directory"),
+            (os.getcwd(), "there is something that is no file"),
+        ):
+            named = f"import sys; sys.argv[sys.argv.index('--pidfile=')] += {path!r}\n"
+            server = self.start(before=named)
+            server.waitForLine(f"--pidfile {path}: {why}; the server goes without")
+            self.assertIn(b"END", server.talk(b"get q\r\nquit\r\n"))
+            self.assertEqual(server.stop(), 0)
+            self.assertNotIn("Traceback", "\n".join(server.log))
+
+    def test_names(self) -> None:
+        """Names are in the log as they are written, and bodies are not."""
+        server = self.start("-vv")
+        name = "队列\x9b[2J".encode()
+        server.talk(b"set %b 0 0 6\r\nsecret\r\nget %b \xff\r\nquit\r\n" % (name, name))
+        server.waitForLine(r" set 队列\x9b[2J flags=0 size=6")
+        server.waitForLine(r" get 队列\x9b[2J \xff")
+        self.assertEqual(server.stop(), 0)
+        self.assertNotIn("secret", "\n".join(server.log))
+
     def test_settings(self) -> None:
         """Options reach the server, and ``stats settings`` shows them."""
         server = self.start("-N", "--max-body", "100", "--page-size", "8192")
@@ -398,6 +446,52 @@ class DaemonTests(SynchronousTestCase):
         os.kill(pid, SIGTERM)
         waitForEnd(pid)
         self.log.waitFor("Stopped")
+
+    def test_pidFileOfRoot(self) -> None:
+        """A pid file that the daemon's user may not remove is emptied in the end."""
+        private = os.path.join(self.directory, "private")
+        os.mkdir(private, 0o755)
+        self.pidFile = os.path.join(private, "pid")
+        with open(self.pidFile, "w", encoding="ascii") as file:
+            file.write(str(os.getpid()))
+        user = ["-u", "nobody"] if os.getuid() == 0 else []
+        line = f"-d -v -N -H {self.home} -p 0"
+        with open(self.logPath, "w", encoding="utf-8") as log:
+            status = subprocess.run(
+                [*MEMCACHEQ, *line.split(), "-P", self.pidFile, *user],
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=PATIENCE,
+                check=False,
+            ).returncode
+        self.assertEqual(status, 0)
+        pid, _ = self.started()
+        os.chmod(private, 0o555)
+        self.addCleanup(os.chmod, private, 0o755)
+        os.kill(pid, SIGTERM)
+        waitForEnd(pid)
+        self.log.waitFor("Stopped")
+        with open(self.pidFile, encoding="ascii") as file:
+            self.assertEqual(file.read(), "")
+        self.assertNotIn("pidfile", self.log.text())
+
+    def test_usage(self) -> None:
+        """Each command says its usage once, and on one line."""
+        run_ = "from memq.{} import main; main()"
+        for command in (
+            (*TWISTD, "memq"),
+            MEMCACHEQ,
+            (sys.executable, "-c", run_.format("command")),
+            (sys.executable, "-c", run_.format("adoptcommand")),
+        ):
+            ended = run(*command, "--help")
+            self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+            first = ended.stdout.lstrip().splitlines()[0]
+            self.assertLessEqual(ended.stdout.lower().count("usage: "), 1, ended.stdout)
+            self.assertLessEqual(first.count("[options]"), 2, first)
+            self.assertLessEqual(first.count("memq"), 1, first)
 
     def test_memcacheqHelp(self) -> None:
         """``memcacheq -h`` begins as MemcacheQ's did."""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import DamagedHome, StoreFailed
+from memq.shown import shownName
 from memq.test.test_bdb import BDBTestCase, storeAt
 from memq.test.torture import report, rounds, told
 from memq.test.wrecks import (
@@ -186,7 +187,8 @@ class WreckTests(BDBTestCase):
                 self.assertIn("queue", text)
                 continue
             lost = len(set(messages) - set(left))
-            told = re.search(rf"queue {queue!r}: (\d+) of \d+ messages are mis", text)
+            shown = re.escape(shownName(queue))
+            told = re.search(rf"queue {shown}: (\d+) of \d+ messages are mis", text)
             if lost and not name.startswith("log."):
                 self.assertTrue(told or "may be wrong" in text, (queue, lost, text))
 

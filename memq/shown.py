@@ -1,0 +1,52 @@
+"""What others sent, as a person reads it: in one line, in the letters it came in.
+
+What is no UTF-8 is in escapes, and so is what cannot be printed, for that would break a
+line or drive a terminal.  No I/O, no state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def shownText(text: str) -> str:
+    """Return a text with escapes for what cannot be printed, line ends included."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def shownName(name: bytes) -> str:
+    """Return the name of a queue, or other bytes that a client may have sent.
+
+    It stands in quotes if it is empty or has a blank, which no name has.
+    """
+    text = shownText(name.decode("utf-8", "backslashreplace"))
+    return text if text and " " not in text else f'"{text}"'
+
+
+def shownCommand(command: Any) -> str:
+    """Return a command: its word, its names, and what else it has under its name.
+
+    :param command: a NamedTuple; none of them has a body in it.
+    """
+    words = [type(command).__name__.lower()]
+    for field, value in zip(command._fields, command, strict=True):
+        if isinstance(value, bytes):
+            words.append(shownName(value))
+        elif isinstance(value, tuple):
+            words += map(_shownPart, value)
+        elif value is True:
+            words.append(field)
+        elif value is not False and value is not None:
+            words.append(f"{field}={shownText(str(value))}")
+    return " ".join(words)
+
+
+def _shownPart(part: Any) -> str:
+    """Return a name, or a command that stands in another one."""
+    return shownName(part) if isinstance(part, bytes) else shownCommand(part)
+
+
+def _escaped(letter: str) -> str:
+    return letter.encode("unicode_escape").decode()
