@@ -76,7 +76,7 @@ class QueueFactory(ServerFactory):
         self.upkeep = upkeep
         self.statistics = statistics
         self.maxBody = maxBody
-        self.maxConnections = maxConnections
+        self.maxConnections = statistics.maxConnections = maxConnections
         self.flushAllEnabled = flushAllEnabled
         self.verbose = verbosity >= 1
         self.traces = verbosity >= 2
@@ -102,6 +102,7 @@ class QueueFactory(ServerFactory):
     def _noteRefused(self, why: str) -> None:
         """Log that clients are refused: the first one, then a line a minute."""
         self._refused += 1
+        self.statistics.rejected += 1
         now = self.statistics.seconds()
         if now - self._loggedAt >= LOG_INTERVAL:
             _log.warn(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memq import dialect
 from memq.errors import BadLine, QueueError, UnknownCommand
+from memq.likememcached import EMPTY_TOPICS
 from memq.words import MAX_FLAGS, MAX_NUMBER, MAX_SIZE, alone, isName, number
 from memq.words import Refused as Refused
 
@@ -80,6 +81,7 @@ class FlushAll(NamedTuple):
 class Stats(NamedTuple):
     """Tell figures: all the server's, or those of a topic.
 
+    :ivar topic: b"items" stands for all that memcached alone has.
     :ivar pattern: whose details; b"" for all queues'.
     """
 
@@ -233,6 +235,15 @@ def _parseStats(words: list[bytes]) -> Command:
     if words[1] == b"detail" and len(words) <= 3:
         # A pattern has the same bytes as what it matches.
         return Stats(*words[1:]) if all(map(isName, words[2:])) else Refused(BadLine())
+    if words[1] in EMPTY_TOPICS:
+        return Stats(b"items")
+    return Refused(UnknownCommand())
+
+
+def _parseCrawler(words: list[bytes]) -> Command:
+    """Parse what memcached's own tool asks for to list all items."""
+    if len(words) == 3 and words[1] == b"metadump":
+        return Stats(b"items")
     return Refused(UnknownCommand())
 
 
@@ -253,6 +264,7 @@ _PARSERS: dict[bytes, _Parser] = {
     b"delete": _parseDelete,
     b"flush_all": _parseFlushAll,
     b"stats": _parseStats,
+    b"lru_crawler": _parseCrawler,
     b"version": alone(Version()),
     b"verbosity": _parseVerbosity,
     b"quit": alone(Quit()),
@@ -308,8 +320,18 @@ def formatVersion(version: str) -> bytes:
 
 def formatStats(figures: Iterable[tuple[str, object]]) -> bytes:
     """Return the reply to stats: a line a figure, then END."""
-    lines = [f"STAT {name} {figure}\r\n" for name, figure in figures]
-    return "".join(lines).encode("utf-8", "surrogateescape") + END
+    return formatFigures(figures) + END
+
+
+def formatFigures(figures: Iterable[tuple[str, object]]) -> bytes:
+    """Return the lines of a reply to stats; _ stands for each blank of a value.
+
+    Some tools give up at a line that has more than three words.
+    """
+    lines = [
+        f"STAT {name} {str(figure).replace(' ', '_')}\r\n" for name, figure in figures
+    ]
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def formatCounts(counts: Iterable[QueueCount]) -> bytes:
