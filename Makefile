@@ -18,6 +18,8 @@ TOOL_PACKAGES := libmemcached-dev zlib1g-dev
 TEST_PACKAGES := lowdown strace
 CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 	php-cli php-memcache php-memcached
+# Of these only a program is needed, and no server that starts by itself: 2 MB.
+CLIENT_PROGRAMS := collectd-core memcached munin-plugins-extra
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
@@ -51,10 +53,12 @@ venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
 
 test: .venv/tools.stamp ## the whole suite, other people's clients included
 	@tools/need $(CLIENT_PACKAGES)
+	@tools/unpack var/clients $(CLIENT_PROGRAMS)
 	$(BIN)/trial memq
 
 clients: .venv/tools.stamp ## of that, what drives other people's clients
 	@tools/need $(CLIENT_PACKAGES)
+	@tools/unpack var/clients $(CLIENT_PROGRAMS)
 	$(BIN)/trial memq.test.clients
 
 check: lint types imports coverage ## all that a change has to pass

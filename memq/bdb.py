@@ -296,6 +296,11 @@ class BDBStore(Heads):
 
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""
-        status = super().status()
-        status["queues_being_removed"] = self._tombstones.queues
-        return status
+        return super().status() | self._removals()
+
+    def figures(self) -> dict[str, int]:
+        """Return the same but the messages."""
+        return super().figures() | self._removals()
+
+    def _removals(self) -> dict[str, int]:
+        return {"queues_being_removed": self._tombstones.queues}

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.imemq import NOTHING_KEPT, QueueCount
+from memq.imemq import NOTHING_KEPT, QueueCount, Sums
 from memq.message import Message
 from memq.reads import AllReads
-from memq.row import USED, Queue, Rest
+from memq.row import NO_REST, USED, Queue, Rest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from memq.imemq import Kept, QueueDetail
     from memq.reads import Reads
@@ -339,6 +339,18 @@ class Catalog:
     def status(self) -> dict[str, int]:
         """Return how many queues there are, and how many messages wait in them."""
         return {"queues": len(self.queues), "messages": self.waiting()}
+
+    def sums(self, names: Iterable[bytes]) -> Sums:
+        """Return what some queues have together, of those that there are."""
+        messages = size = expired = discarded = 0
+        for queue in filter(None, map(self.queues.get, names)):
+            messages += queue.pushed - queue.taken
+            size += queue.bytes
+            rest = queue.rest
+            if rest is not NO_REST:
+                expired += rest.expired
+                discarded += rest.discarded
+        return Sums(messages, size, expired, discarded)
 
     def waiting(self) -> int:
         """Return how many messages wait in all queues."""

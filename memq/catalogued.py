@@ -13,7 +13,7 @@ from memq.catalog import Catalog
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from memq.imemq import Kept, QueueCount
+    from memq.imemq import Kept, QueueCount, Sums
     from memq.message import Message
 
 
@@ -71,3 +71,11 @@ class Catalogued:
     def status(self) -> dict[str, int]:
         """Return how many queues and messages there are."""
         return self._catalog.status()
+
+    def figures(self) -> dict[str, int]:
+        """Return how many queues there are."""
+        return {"queues": len(self._catalog.queues)}
+
+    def sums(self, queues: Iterable[bytes]) -> Sums:
+        """Return what some queues have together."""
+        return self._catalog.sums(queues)

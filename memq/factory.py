@@ -80,7 +80,7 @@ class QueueFactory(ServerFactory):
         self.upkeep = upkeep
         self.statistics = statistics
         self.maxBody = maxBody
-        self.maxConnections = maxConnections
+        self.maxConnections = statistics.maxConnections = maxConnections
         self.keepalive = Keepalive(keepalive)
         self.flushAllEnabled = flushAllEnabled
         self.verbose = verbosity >= 1
@@ -118,6 +118,7 @@ class QueueFactory(ServerFactory):
 
     def _noteRefused(self, why: str) -> None:
         """Log that clients are refused: the first one, then a line a minute."""
+        self.statistics.rejected += 1
         count = self._rarely.count(why)
         if count:
             _log.warn(

@@ -29,6 +29,18 @@ FIGURES = (
     "refused_fanout",
 )
 
+#: Of these, what Kestrel's clients read in ``stats``, and by which names.
+KESTREL = {
+    "items": b"items",
+    "bytes": b"bytes",
+    "total_items": b"total_items",
+    "expired": b"expired_items",
+    "age": b"age",
+    "discarded": b"discarded",
+    "waiters": b"waiters",
+    "open_transactions": b"open_transactions",
+}
+
 
 class QueueFigures(NamedTuple):
     """What is told of a queue.
@@ -57,6 +69,17 @@ def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
         b"STAT queue_%b_%b %b\r\n" % (row.name, name, value)
         for row in rows
         for name, value in row.named()
+    ]
+    return b"".join(lines)
+
+
+def formatKestrel(rows: Iterable[QueueFigures]) -> bytes:
+    """Return what stats tells of each queue."""
+    lines = [
+        b"STAT queue_%b_%b %d\r\n" % (row.name, KESTREL[name], value)
+        for row in rows
+        for name, value in zip(FIGURES, row.figures, strict=True)
+        if name in KESTREL
     ]
     return b"".join(lines)
 

@@ -60,6 +60,21 @@ class Kept(NamedTuple):
 NOTHING_KEPT = Kept(0, 0, 0, 0)
 
 
+class Sums(NamedTuple):
+    """What some queues have together.
+
+    :ivar messages: that wait in them; they are told by ``stats queue`` as well.
+    :ivar bytes: of the bodies of these.
+    :ivar expired: messages that were too old, ever.
+    :ivar discarded: messages that were discarded, ever.
+    """
+
+    messages: int
+    bytes: int
+    expired: int
+    discarded: int
+
+
 class QueueDetail(NamedTuple):
     """What ``stats detail`` shows of a queue.
 
@@ -419,7 +434,13 @@ class IQueueStore(Interface):
         """
 
     def status() -> dict[str, int]:
-        """Return figures for ``stats``: queues, messages, and the store's own."""
+        """Return queues, messages, and the store's own figures; looks at each queue."""
+
+    def figures() -> dict[str, int]:
+        """Return the same but the messages; it takes no time."""
+
+    def sums(queues: Iterable[bytes]) -> Sums:
+        """Return what some queues have together, of those that there are."""
 
     def flush() -> None:
         """Make durable whatever was committed before this call.

@@ -80,8 +80,9 @@ class Rest(NamedTuple):
     delayedBytes: int = 0
 
 
-_NO_REST = Rest()
-_NO_REST_PACKED = _REST.pack(*_NO_REST, 0)
+#: What most queues have.
+NO_REST = Rest()
+_NO_REST_PACKED = _REST.pack(*NO_REST, 0)
 
 
 class Queue:
@@ -119,7 +120,7 @@ class Queue:
         pushed: int = 0,
         taken: int = 0,
         size: int = 0,
-        rest: Rest = _NO_REST,
+        rest: Rest = NO_REST,
     ) -> None:
         """Make the queue of a row, or a new one.
 
@@ -133,9 +134,9 @@ class Queue:
         self.bytes = size
         self.closed = 0
         self.lastUsed = 0
-        self.rest = _NO_REST
+        self.rest = NO_REST
         self._packedRest = _NO_REST_PACKED
-        if rest is not _NO_REST:
+        if rest is not NO_REST:
             self.setRest(rest)
         self.head = 0
         self.reads: Reads | None = None

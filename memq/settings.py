@@ -294,6 +294,7 @@ FLAGS = (
     Flag("auto-remove-logs", "R", "remove log files that are done with (the default)"),
     Flag("keep-logs", None, "keep them, whatever else is said"),
     Flag("enable-flush-all", None, "let clients empty all queues with flush_all"),
+    Flag("no-queue-stats", None, "tell nothing of each queue in stats"),
     Flag(
         "skip-damaged",
         None,

@@ -1,7 +1,7 @@
 """What ``stats`` tells: counters, and the figures made of them.
 
 The first 17 figures are MemcacheQ's, by name and in its order, since monitoring
-scripts read them; memq's own follow.
+scripts read them; memq's own follow, then memcached's, then Kestrel's of each queue.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from resource import RUSAGE_SELF, getrusage
 from time import time
 from typing import TYPE_CHECKING
 
-from memq import __version__, wire
-from memq.details import Details
+from memq import __version__, likememcached, wire
+from memq.details import Details, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.broker import Broker
-    from memq.imemq import IQueueStore
+    from memq.imemq import IQueueStore, Sums
 
 
 class Statistics:
@@ -31,8 +31,13 @@ class Statistics:
     :ivar totalConnections: connections ever taken.
     :ivar getCommands: queues asked for a message; ``getHits`` had one.
     :ivar setCommands: messages sent; ``setHits`` were stored.
+    :ivar deletes: commands that deleted a queue; ``deleteMisses`` found none.
+    :ivar flushes: commands that emptied a queue, or all of them.
+    :ivar rejected: connections that were refused.
+    :ivar maxConnections: how many may be open at a time.
     :ivar details: what is told of each queue.
     :ivar bytesOnDisk: bytes that the store occupied when last looked at.
+    :ivar ofEach: whether ``stats`` tells of each queue, too, if there are not too many.
     """
 
     def __init__(
@@ -61,6 +66,8 @@ class Statistics:
         )
         self.connections = 0
         self.bytesOnDisk = 0
+        self.maxConnections = 0
+        self.ofEach = True
         self._zero()
 
     def seconds(self) -> float:
@@ -75,6 +82,10 @@ class Statistics:
         self.setHits = 0
         self.bytesRead = 0
         self.bytesWritten = 0
+        self.deletes = 0
+        self.deleteMisses = 0
+        self.flushes = 0
+        self.rejected = 0
         self._broker.refusals.reset()
 
     def diskFull(self, isFull: bool) -> None:
@@ -88,26 +99,36 @@ class Statistics:
     def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
         """Return the function that answers ``stats <topic>`` from a store."""
         return {
-            b"": self._general,
             b"queue": self._queues,
+            b"items": self._nothing,
             b"settings": self._options,
             b"reset": self._reset,
         }[topic]
 
-    def _general(self, store: IQueueStore) -> bytes:
-        return wire.formatStats(self._figures(store))
+    def summary(self) -> Summary:
+        """Return the answer to ``stats``."""
+        return Summary(self.details, self._general, self.ofEach)
+
+    def _general(self, store: IQueueStore, sums: Sums, leftOut: int) -> bytes:
+        lines = [*self._figures(store, sums), *self._likeMemcached(sums)]
+        if leftOut:
+            lines.append(("queues_left_out", leftOut))
+        return wire.formatFigures(lines)
+
+    def _nothing(self, store: IQueueStore) -> bytes:
+        return wire.END
 
     def _queues(self, store: IQueueStore) -> bytes:
         return wire.formatCounts(store.counts())
 
     def _options(self, store: IQueueStore) -> bytes:
-        return wire.formatStats(self._settings)
+        return wire.formatStats([*self._settings, ("maxbytes", self._limit)])
 
     def _reset(self, store: IQueueStore) -> bytes:
         self._zero()
         return wire.RESET
 
-    def _figures(self, store: IQueueStore) -> Iterator[tuple[str, object]]:
+    def _figures(self, store: IQueueStore, sums: Sums) -> Iterator[tuple[str, object]]:
         usage = getrusage(RUSAGE_SELF)
         yield "pid", os.getpid()
         yield "uptime", int(self._clock.seconds() - self._started)
@@ -135,7 +156,10 @@ class Statistics:
         for reason, count in refusals.sums.items():
             yield f"refused_{reason.value}", count
         yield "refused_disk_full", refusals.diskFull
-        yield from store.status().items()
+        queues = store.figures()
+        yield "queues", queues.pop("queues")
+        yield "messages", sums.messages
+        yield from queues.items()
         yield "bytes_on_disk", self.bytesOnDisk
         yield "turns", broker.turns
         yield "flushes", broker.flushes
@@ -145,3 +169,31 @@ class Statistics:
         yield "bytes_reserved", budget.reserved
         yield "limit_buffered", budget.limit
         yield "waiting_for_room", budget.waiting
+
+    @property
+    def _limit(self) -> int:
+        """Return how many bytes the store can take, or the machine's memory."""
+        free = self._broker.room.free
+        if free is None:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return max(1, self.bytesOnDisk + free)
+
+    def _likeMemcached(self, sums: Sums) -> Iterator[tuple[str, object]]:
+        return likememcached.figures(
+            {
+                "curr_items": sums.messages,
+                "total_items": self.setHits,
+                "bytes": sums.bytes,
+                "limit_maxbytes": self._limit,
+                "cmd_get": self.getCommands,
+                "cmd_set": self.setCommands,
+                "cmd_flush": self.flushes,
+                "get_misses": self.getCommands - self.getHits,
+                "get_expired": sums.expired,
+                "delete_hits": self.deletes,
+                "delete_misses": self.deleteMisses,
+                "evictions": sums.discarded,
+                "max_connections": self.maxConnections,
+                "rejected_connections": self.rejected,
+            }
+        )

@@ -22,6 +22,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.python.util import runAsEffectiveUser
 
+from memq import likememcached
 from memq.activation import GivenListener, firstEnvironment, takeListeners
 from memq.adopt import Adoption
 from memq.binding import StoreSettings
@@ -262,7 +263,9 @@ def _queueService(
     rulebook.onChange = plans.replace
     broker = Broker(store, reactor, Budget(options["max-buffered"]), plans)
     broker.durable = not options["no-sync"]
-    statistics = Statistics(reactor, broker, options.settings())
+    settings = [*options.settings(), *likememcached.settings(options)]
+    statistics = Statistics(reactor, broker, settings)
+    statistics.ofEach = not options["no-queue-stats"]
     workPool = ThreadPool(1, 1, "memq-work")
     upkeep = Upkeep(
         reactor,

@@ -56,13 +56,26 @@ def _ask(
 
 def _delete(protocol: QueueProtocol, command: wire.Delete) -> None:
     operation = Delete(protocol.session, command.queue)
-    _ask(protocol, operation, _renderDelete, command.noreply)
+    render = _renderQuietDelete if command.noreply else _renderDelete
+    _ask(protocol, operation, render)
 
 
 def _renderDelete(protocol: QueueProtocol, operation: Operation) -> bytes:
     if isinstance(operation.result, QueueError):
         return protocol.renderError(operation.result)
+    _countDelete(protocol, operation)
     return wire.DELETED if operation.result else wire.NOT_FOUND
+
+
+def _renderQuietDelete(protocol: QueueProtocol, operation: Operation) -> bytes:
+    _countDelete(protocol, operation)
+    return protocol.renderNothing(operation)
+
+
+def _countDelete(protocol: QueueProtocol, operation: Operation) -> None:
+    statistics = protocol.factory.statistics
+    statistics.deletes += operation.result is True
+    statistics.deleteMisses += operation.result is False
 
 
 def _flushAll(protocol: QueueProtocol, command: wire.FlushAll) -> None:
@@ -71,6 +84,7 @@ def _flushAll(protocol: QueueProtocol, command: wire.FlushAll) -> None:
     elif command.delay:
         protocol.refuse(BadLine(), command.noreply)
     else:
+        protocol.factory.statistics.flushes += 1
         _ask(protocol, EmptyAll(protocol.session), _renderOK, command.noreply)
 
 
@@ -81,6 +95,7 @@ def _renderOK(protocol: QueueProtocol, operation: Operation) -> bytes:
 
 
 def _flush(protocol: QueueProtocol, command: dialect.Flush) -> None:
+    protocol.factory.statistics.flushes += 1
     _ask(protocol, Empty(protocol.session, command.queue), _renderFlush)
 
 
@@ -136,6 +151,9 @@ def _stats(protocol: QueueProtocol, command: wire.Stats) -> None:
     if command.topic == b"detail":
         _tell(protocol, formatDetails, command.pattern)
         return
+    if not command.topic:
+        _list(protocol, protocol.factory.statistics.summary())
+        return
     # In its place among the others, so that it sees what was sent before.
     question = protocol.factory.statistics.asked(command.topic)
     _ask(protocol, Ask(protocol.session, question), _renderAnswer)
@@ -156,7 +174,10 @@ def _tell(
     pattern: bytes = b"",
 ) -> None:
     """Tell the details of queues, some at a time."""
-    listing = Listing(protocol.factory.statistics.details, form, pattern)
+    _list(protocol, Listing(protocol.factory.statistics.details, form, pattern))
+
+
+def _list(protocol: QueueProtocol, listing: Listing) -> None:
     _ask(protocol, TellQueues(protocol.session, listing), _renderTold)
 
 

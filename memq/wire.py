@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memq import dialect, foreign
 from memq.errors import BadLine, QueueError, UnknownCommand
+from memq.likememcached import EMPTY_TOPICS
 from memq.words import MAX_FLAGS, MAX_NUMBER, MAX_SIZE, alone, isName, number, unsized
 from memq.words import NOREPLY as _NOREPLY
 from memq.words import Refused as Refused
@@ -79,6 +80,7 @@ class FlushAll(NamedTuple):
 class Stats(NamedTuple):
     """Tell figures: all the server's, or those of a topic.
 
+    :ivar topic: b"items" stands for all that memcached alone has.
     :ivar pattern: whose details; b"" for all queues'.
     """
 
@@ -241,6 +243,15 @@ def _parseStats(words: list[bytes]) -> Command:
     if words[1] == b"detail" and len(words) <= 3:
         # A pattern has the same bytes as what it matches.
         return Stats(*words[1:]) if all(map(isName, words[2:])) else Refused(BadLine())
+    if words[1] in EMPTY_TOPICS:
+        return Stats(b"items")
+    return Refused(UnknownCommand())
+
+
+def _parseCrawler(words: list[bytes]) -> Command:
+    """Parse what memcached's own tool asks for to list all items."""
+    if len(words) == 3 and words[1] == b"metadump":
+        return Stats(b"items")
     return Refused(UnknownCommand())
 
 
@@ -271,6 +282,7 @@ _PARSERS: dict[bytes, _Parser] = {
     b"prepend": partial(_parseOtherStorage, 5),
     b"cas": partial(_parseOtherStorage, 6),
     **foreign.PARSERS,
+    b"lru_crawler": _parseCrawler,
     **dialect.PARSERS,
 }
 
@@ -317,8 +329,18 @@ def formatVersion(version: str) -> bytes:
 
 def formatStats(figures: Iterable[tuple[str, object]]) -> bytes:
     """Return the reply to stats: a line a figure, then END."""
-    lines = [f"STAT {name} {figure}\r\n" for name, figure in figures]
-    return "".join(lines).encode("utf-8", "surrogateescape") + END
+    return formatFigures(figures) + END
+
+
+def formatFigures(figures: Iterable[tuple[str, object]]) -> bytes:
+    """Return the lines of a reply to stats; _ stands for each blank of a value.
+
+    Some tools give up at a line that has more than three words.
+    """
+    lines = [
+        f"STAT {name} {str(figure).replace(' ', '_')}\r\n" for name, figure in figures
+    ]
+    return "".join(lines).encode("utf-8", "surrogateescape")
 
 
 def formatCounts(counts: Iterable[QueueCount]) -> bytes:

@@ -292,6 +292,19 @@ class StoreContract:
         self.assertEqual(list(self.store.counts()), [(b"a", 1, 0), (b"b", 3, 1)])
         status = self.store.status()
         self.assertEqual((status["queues"], status["messages"]), (2, 3))
+        del status["messages"]
+        self.assertEqual(self.store.figures(), status)
+
+    def test_sums(self: Any) -> None:
+        """What queues have together is that of those that there are."""
+        self.push(b"a", b"1", b"22")
+        self.push(b"b", b"333", b"4444")
+        self.pop(b"b")
+        self.transact(lambda: self.store.countExpired(b"a", 5))
+        self.transact(lambda: self.store.countDiscarded(b"b", 6))
+        self.assertEqual(self.store.sums([b"a", b"none"]), (2, 3, 5, 0))
+        self.assertEqual(self.store.sums([b"a", b"b"]), (3, 7, 5, 6))
+        self.assertEqual(self.store.sums([]), (0, 0, 0, 0))
 
     def test_peek(self: Any) -> None:
         """A peek shows the head and leaves it there."""

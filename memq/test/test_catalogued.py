@@ -44,4 +44,4 @@ class CataloguedTests(SynchronousTestCase):
         """No store answers by itself what the catalog knows."""
         told = {name for name in vars(Catalogued) if not name.startswith("_")}
         self.assertEqual(told & set(vars(MemoryStore)), set())
-        self.assertEqual(told & set(vars(BDBStore)), {"status"})
+        self.assertEqual(told & set(vars(BDBStore)), {"figures", "status"})

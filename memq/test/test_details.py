@@ -278,3 +278,66 @@ class ManyTests(ProtocolTestCase):
         two: Any = one.rest
         two.run(self.store)
         self.assertEqual((two.result, two.size, two.rest), (None, 0, None))
+
+
+class SummaryTests(ProtocolTestCase):
+    """Figures of very many queues together."""
+
+    def setUp(self) -> None:
+        """Make more than are added up at once, which are few here."""
+        super().setUp()
+        self.patch(module, "SUMMED", 3)
+        self.patch(module, "TOLD", 0)
+        self.patch(module, "SUM_COST", 1 << 20)
+        for number in range(10):
+            self.store.fill(b"%d" % number, b"x")
+        self.other = self.harness.connect()
+
+    def found(self, answer: bytes) -> list[bytes]:
+        """Return what an answer says of all of them."""
+        self.assertEqual((answer.count(END), answer.count(b"STAT pid ")), (1, 1))
+        lines = answer.splitlines()
+        names = (b"queues", b"messages", b"bytes", b"queues_left_out")
+        figures = dict(line.split()[1:] for line in lines if line.startswith(b"STAT"))
+        return [figures[name] for name in names]
+
+    def test_all(self) -> None:
+        """All are added up, and what the client sent behind has its turn after that."""
+        answer = self.client.talk(b"stats\r\nversion\r\n")
+        self.assertEqual(self.found(answer), [b"10", b"10", b"10", b"10"])
+        self.assertTrue(answer.endswith(END + VERSION))
+        self.assertEqual(self.client.protocol._load, 0)
+
+    def test_exactly(self) -> None:
+        """The last slice may be full."""
+        self.store.delete(b"0")
+        answer = self.client.talk(b"stats\r\n")
+        self.assertEqual(self.found(answer), [b"9"] * 4)
+
+    def test_others(self) -> None:
+        """Others have their turns meanwhile; a queue that goes is no more counted."""
+        self.client.send(b"stats\r\n")
+        self.harness.reactor.iterate()
+        self.other.send(b"delete 9\r\n")
+        for _ in range(2):
+            self.harness.reactor.iterate()
+        self.assertEqual(self.client.read(), b"")
+        self.harness.settle()
+        self.assertEqual(self.other.read(), b"DELETED\r\n")
+        self.assertEqual(self.found(self.client.read()), [b"9", b"9", b"9", b"10"])
+
+    def test_undone(self) -> None:
+        """A turn that is undone adds up everything once all the same."""
+        self.patch(module, "SUM_COST", 1)
+        self.store.refuse("commit", StoreError("no room"), times=1)
+        answer = self.client.talk(put(b"0", b"y") + b"stats\r\n")
+        self.assertEqual(self.found(answer)[0], b"10")
+
+    def test_told(self) -> None:
+        """Each is told once where they are few, in slices as well."""
+        self.patch(module, "TOLD", 10)
+        self.patch(module, "AT_ONCE", 4)
+        answer = self.client.talk(b"stats\r\n")
+        self.assertEqual((answer.count(b"STAT pid "), answer.count(END)), (1, 1))
+        self.assertEqual(answer.count(b"_waiters 0\r\n"), 10)
+        self.assertNotIn(b"queues_left_out", answer)

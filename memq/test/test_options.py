@@ -64,6 +64,7 @@ class DefaultTests(SynchronousTestCase):
             "auto-remove-logs": True,
             "keep-logs": 0,
             "enable-flush-all": 0,
+            "no-queue-stats": 0,
             "endpoint": [],
             "verbose": 0,
         }

@@ -30,7 +30,7 @@ from memq.adoptcommand import Options as AdoptOptions
 from memq.config import readConfig
 from memq.dialect import Add
 from memq.errors import QueueError
-from memq.figures import FIGURES
+from memq.figures import FIGURES, KESTREL
 from memq.options import Options
 from memq.test.memcacheqdirs import MemcacheQ
 from memq.test.pages import (
@@ -418,7 +418,10 @@ class ProtocolTests(PageTestCase):
         server = self.start()
         server.talk(b"set q 0 0 2\r\nhi\r\nget q\r\nquit\r\n")
         text = server.talk(b"stats reset\r\nstats\r\nquit\r\n").decode()
-        figures = [line.split(" ", 2)[1:] for line in text.splitlines()[1:-1]]
+        lines = text.splitlines()[1:-1]
+        told = [line.split()[1] for line in lines[-len(KESTREL) :]]
+        self.assertEqual({name.rpartition("q_")[0] for name in told}, {"queue_"})
+        figures = [line.split(" ", 2)[1:] for line in lines[: -len(KESTREL)]]
         rows = self.table(self.PATH, "name", "value", "zeroed").rows
         self.assertEqual(
             [name for name, _ in figures], [row[0].strip("`") for row in rows]

@@ -810,11 +810,6 @@ class FlushAllEnabledSessions(SessionTestCase):
             > stats queue and more
             < END
         """,
-        "Stats settings lists every option.": """
-            > stats settings
-            < STAT port 22201
-            < END
-        """,
         "Stats reset zeroes.": """
             > set q 0 0 1
             > a
@@ -825,8 +820,21 @@ class FlushAllEnabledSessions(SessionTestCase):
             < STAT q 1/0
             < END
         """,
-        "Anything else after stats is an ERROR.": """
+        "There is nothing of what memcached tells of items in memory.": """
+            > set q 0 0 1
+            > a
+            < STORED
             > stats items
+            < END
+            > stats cachedump 1 100
+            < END
+            > lru_crawler metadump all
+            < END
+        """,
+        "Anything else after stats is an ERROR.": """
+            > stats everything
+            < ERROR
+            > lru_crawler enable
             < ERROR
             > stats settings now
             < ERROR

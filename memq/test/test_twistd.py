@@ -244,6 +244,14 @@ class ForegroundTests(SynchronousTestCase):
         self.assertNotIn(b"min-free none", settings)
         server.waitForLine("--page-size 8192: a power cut can tear pages")
 
+    def test_queueStats(self) -> None:
+        """What stats tells of each queue can be left out."""
+        request = b"set q 0 0 1\r\nx\r\nstats\r\nstats settings\r\nquit\r\n"
+        told = self.start("--no-queue-stats").talk(request)
+        self.assertIn(b"STAT curr_items 1\r\n", told)
+        self.assertIn(b"STAT maxconns 1024\r\n", told)
+        self.assertNotIn(b"queue_q", told)
+
     def test_memory(self) -> None:
         """With --store=memory there is no home at all."""
         server = self.start("--store=memory", "--min-free", "5", "--max-body", "2")

@@ -22,6 +22,7 @@ from memq.wire import (
     Version,
     formatCounts,
     formatError,
+    formatFigures,
     formatStats,
     formatValue,
     formatVersion,
@@ -356,10 +357,38 @@ class OtherCommandTests(GrammarTestCase):
         self.assertEqual(parse(b"stats detail"), Stats(b"detail", b""))
         self.assertEqual(parse(b"stats detail work*"), Stats(b"detail", b"work*"))
 
+    def test_nothingOfMemcached(self) -> None:
+        """What memcached tells of items in memory is known, whatever follows."""
+        for words in (
+            b"stats items",
+            b"stats slabs",
+            b"stats sizes",
+            b"stats conns",
+            b"stats sizes_enable",
+            b"stats sizes_disable",
+            b"stats cachedump 3 0",
+            b"stats malloc",
+            b"stats maps",
+            b"stats proxy",
+            b"stats extstore",
+            b"stats items more",
+            b"lru_crawler metadump all",
+        ):
+            self.assertEqual(parse(words), Stats(b"items"), words)
+        for rest in (b"", b" metadump", b" crawl all", b" metadump all x"):
+            self.refused(b"lru_crawler" + rest, UnknownCommand)
+
+    def test_formatFigures(self) -> None:
+        """A value is one word, for some tools give up at a fourth one."""
+        self.assertEqual(
+            formatFigures([("home", "/srv/a b  c"), ("n", 5)]),
+            b"STAT home /srv/a_b__c\r\nSTAT n 5\r\n",
+        )
+
     def test_statsRefused(self) -> None:
         """Anything else after stats is an ERROR."""
         for line in (
-            b"stats slabs",
+            b"stats slab",
             b"stats reset now",
             b"stats settings x",
             b"stats detail a b",
