@@ -45,6 +45,14 @@ class _Queue:
         self.unlogged = 0
 
 
+def _counted(error: NotStored) -> list[tuple[bytes, Refusing]]:
+    """Return the queues that count a refused set, the one it named first."""
+    counted = [(error.asked, error.reason)]
+    if error.queue != error.asked:
+        counted.append((error.queue, error.cause))
+    return counted
+
+
 class Refusals:
     """Count refused sets.
 
@@ -77,9 +85,17 @@ class Refusals:
             self.diskFull += 1
         elif isinstance(error, NotStored):
             self.sums[error.reason] += 1
-            self._say(self._count(error.asked, error.reason), error)
-            if error.reason is Refusing.FANOUT:
-                self._count(error.queue, error.cause)
+            asked, *_ = [self._count(*each) for each in _counted(error)]
+            self._say(asked, error)
+
+    def forget(self, error: NotStored) -> None:
+        """Take a set back that was noted, for its turn is undone and runs again."""
+        self.sums[error.reason] -= 1
+        for queue, reason in _counted(error):
+            found = self._queues.get(queue)
+            if found is not None:
+                found.counts[reason] -= 1
+                found.unlogged -= found.unlogged > 0
 
     def of(self, queue: bytes) -> list[int]:
         """Return how many sets a queue refused, for each reason in its order."""

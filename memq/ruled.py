@@ -56,8 +56,13 @@ class RuledPush(Push):
             )
             for flags, body in self.messages
         ]
+        for refusal in self._refusals():
+            self.session.refused(refusal)
         self.gain = effects.gain
         return effects.cost
+
+    def _refusals(self) -> list[NotStored]:
+        return [each for each in self.results if isinstance(each, NotStored)]
 
     def apart(self) -> Iterator[Operation]:
         """Yield a push for each message, and take over what came of it."""
@@ -74,6 +79,8 @@ class RuledPush(Push):
 
     def undo(self) -> None:
         """Forget what it did."""
+        for refusal in self._refusals():
+            self.session.unrefused(refusal)
         super().undo()
         self._effects = None
 
@@ -83,13 +90,7 @@ class RuledPush(Push):
         return super().shown() if effects is None else effects.shown.items()
 
     def release(self) -> None:
-        """Count what was refused, and let the parts go of what was dropped.
-
-        That is told for good now.
-        """
-        for result in self.results:
-            if isinstance(result, NotStored):
-                self.session.refused(result)
+        """Let the parts go of what was dropped: that is told for good now."""
         effects, self._effects = self._effects, None
         if effects is not None:
             for large in effects.dropped:
@@ -119,14 +120,17 @@ class RuledPushLarge(PushLarge):
             return 0
         queues = upload.queues or (self.queue,)
         places = zip(queues, upload.bodies(), strict=True)
-        self.result = land(
-            store, self.session, self._asked, self.flags, places, effects
-        )
+        session = self.session
+        self.result = land(store, session, self._asked, self.flags, places, effects)
+        if isinstance(self.result, NotStored):
+            session.refused(self.result)
         self.gain = effects.gain
         return effects.cost
 
     def undo(self) -> None:
         """Forget what it did."""
+        if isinstance(self.result, NotStored):
+            self.session.unrefused(self.result)
         super().undo()
         self._effects = Effects()
 
@@ -138,8 +142,6 @@ class RuledPushLarge(PushLarge):
         """Let the parts go of what was dropped, and those that no message has."""
         session, effects = self.session, self._effects
         if isinstance(self.result, QueueError):
-            if isinstance(self.result, NotStored):
-                session.refused(self.result)
             session.release(self.upload)
         else:
             effects.dropped += [

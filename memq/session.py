@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
 
     from memq.broker import Broker
-    from memq.errors import QueueError
+    from memq.errors import NotStored, QueueError
     from memq.message import LargeBody, Message
     from memq.opened import Opened
     from memq.plans import Plans
@@ -171,8 +171,12 @@ class Session:
         return refused
 
     def refused(self, error: QueueError) -> None:
-        """Note that a set was refused, for good."""
+        """Note that a set is refused."""
         self._broker.refusals.note(error)
+
+    def unrefused(self, error: NotStored) -> None:
+        """Forget that: its turn is undone."""
+        self._broker.refusals.forget(error)
 
     def release(self, body: Upload | LargeBody) -> None:
         """Ask to forget the parts of a body that no message has."""

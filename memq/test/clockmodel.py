@@ -177,6 +177,7 @@ class Server:
     :ivar now: seconds since 1970.
     :ivar rules: what is in the file for each queue, by its full name.
     :ivar lines: who waits for a queue, in order.
+    :ivar refused: sets refused since the start, by queue and reason.
     """
 
     def __init__(self, now: float) -> None:
@@ -186,6 +187,7 @@ class Server:
         self.queues: dict[bytes, Queue] = {}
         self.clients: dict[int, Client] = {}
         self.lines: dict[bytes, list[Client]] = {}
+        self.refused: Counter[tuple[bytes, str]] = Counter()
         self._tickets = 0
         self._round: list[Client] = []
 
@@ -238,11 +240,11 @@ class Server:
         """Store a message wherever it goes, or refuse it."""
         name, body = what.queue, what.body
         if self.isPaused(name, WRITES):
-            return False
+            return self.refuse(name, name, "paused")
         targets = []
         for each in self.reached(name) if reached is None else reached:
             if self.isPaused(each, WRITES):
-                return False
+                return self.refuse(name, each, "paused")
             honors = self.rule(each).get("honor_exptime")
             expires = expiry(what.exptime, self.ms) if honors else 0
             if expires is None:
@@ -252,11 +254,17 @@ class Server:
             ready = queue.ready if drops else []
             stays = [item for item in queue.kept() if item not in ready]
             if not self.hasRoom(each, stays, len(body)):
-                return False
+                return self.refuse(name, each, "full")
             targets.append((each, Item(what.flags, body, self.ms, expires)))
         for each, item in targets:
             self._put(each, item, what.delay)
         return True
+
+    def refuse(self, name: bytes, by: bytes, why: str) -> bool:
+        """Count a set that is refused because of a queue that it would go to."""
+        for each, reason in {name: "fanout", by: why}.items():
+            self.refused[each, reason] += 1
+        return False
 
     def _put(self, name: bytes, item: Item, delay: int) -> None:
         queue = self.queue(name)
@@ -481,6 +489,7 @@ class Server:
         """End; what is open is there again, and nobody is connected."""
         self.clients.clear()
         self.lines.clear()
+        self.refused.clear()
         for queue in self.queues.values():
             for item in queue.open:
                 insort(queue.ready, item, key=_number)
@@ -857,6 +866,10 @@ class StatsDetail:
             "waiters": len(server.lines.get(name, [])),
             "delayed": detail["delayed"],
             "deliveries": detail["returns"],
+            **{
+                f"refused_{why}": server.refused[name, why]
+                for why in ("full", "paused", "fanout")
+            },
         }
 
 

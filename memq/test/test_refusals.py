@@ -59,6 +59,21 @@ class RefusalsTests(SynchronousTestCase):
         self.assertEqual(self.refusals.sums, {FULL: 0, PAUSED: 0, FANOUT: 1})
         self.assertIn("queue w is paused, and sets of in go there as well", said[0])
 
+    def test_forget(self) -> None:
+        """A set whose turn is undone is taken back, wherever it is still counted."""
+        error = NotStored(b"in", b"w", FULL)
+        self.refusals.note(error)
+        self.refusals.note(error)
+        self.refusals.forget(error)
+        self.assertEqual(self.refusals.sums, {FULL: 0, PAUSED: 0, FANOUT: 1})
+        self.assertEqual(self.refusals.of(b"in"), [0, 0, 1])
+        self.assertEqual(self.refusals.of(b"w"), [1, 0, 0])
+        self.patch(module, "MOST_QUEUES", 1)
+        for _ in range(2):
+            self.refuse(b"other")
+        self.refusals.forget(error)
+        self.assertEqual(self.refusals.of(b"in"), [0, 0, 0])
+
     def test_disk(self) -> None:
         """A full disk is no queue's; other errors count nothing."""
         self.assertEqual(self.said(self.refusals.note, OutOfSpace()), [])
@@ -148,6 +163,13 @@ class ServerTests(SteppedTestCase):
         self.begin()
         self.client.talk(put(b"q", b"x") + b"pause q writes\r\n" + put(b"q", b"y"))
         self.assertEqual(self.figures(b"stats detail"), {"queue_q_refused_paused": "1"})
+
+    def test_place(self) -> None:
+        """Figures have what was refused before them in the conversation, no more."""
+        self.begin(Table(b"w", {"max_items": 1}))
+        sets = put(b"w", b"x") * 2
+        told = self.client.talk(sets + b"stats detail w\r\n" + put(b"w", b"y"))
+        self.assertIn(b"STAT queue_w_refused_full 1\r\n", told)
 
     def test_undone(self) -> None:
         """A turn that is undone and run again counts a refused set once."""
