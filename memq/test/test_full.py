@@ -202,7 +202,7 @@ class FullTests(SynchronousTestCase):
         else:
             # A start removes log files, which may be room enough.
             figures = run.stats()
-            self.assertEqual(figures[b"sets_refused"], b"disk full")
+            self.assertEqual(figures[b"sets_refused"], b"disk_full")
             self.assertNotEqual(figures[b"disk_full_from"], b"0")
             self.assertEqual(figures[b"disk_full_until"], b"0")
         run.drain()
