@@ -21,9 +21,10 @@ class RuledServerTestCase(SynchronousTestCase):
         self.addCleanup(self.server.stop)
 
     def write(self, text: str) -> None:
-        """Change the file."""
-        with open(self.path, "w", encoding="utf-8") as file:
+        """Put another file in its place, whole: it may be read at any moment."""
+        with open(self.path + ".new", "w", encoding="utf-8") as file:
             file.write(text)
+        os.replace(file.name, self.path)
 
     def talk(self, *lines: bytes) -> list[bytes]:
         """Send lines on a connection of their own; return those that are answered."""
