@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 
-from memq.errors import OutOfSpace, QueueError
+from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.opened import AbortRead
 from memq.operations import PutBack
 from memq.shown import shownName
@@ -61,7 +61,10 @@ class Returns:
                     self._broker.after(AGAIN, self._again)
                 self._later.append(operation)
             elif isinstance(operation.result, QueueError):
-                _log.critical(
+                # Why the process ends stays the last critical line.
+                ends = isinstance(operation.result, StoreFailed)
+                _log.emit(
+                    LogLevel.error if ends else LogLevel.critical,
                     "A message of queue {queue} was taken and never delivered: {why}",
                     queue=shownName(operation.queue),
                     why=operation.result,

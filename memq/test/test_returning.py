@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from memq.errors import StoreError
+from memq.errors import StoreError, StoreFailed
 from memq.memory import MemoryStore
 from memq.message import Message
 from memq.test.test_broker import BrokerTestCase
@@ -64,4 +64,23 @@ class PutBackTests(BrokerTestCase):
                 if event["log_level"] == LogLevel.critical
             ],
             ["A message of queue q was taken and never delivered: no room"],
+        )
+
+    def test_failed(self) -> None:
+        """When the store has failed, why is the last critical line all the same."""
+        self.store.fill(b"q", b"a")
+        message = self.taken()
+        self.broker.fail(StoreFailed("the disk is gone"))
+        self.broker.putBack(b"q", message)
+        with capturedLogs() as events:
+            self.settle()
+        self.assertEqual(
+            [(str(formatEvent(event)), event["log_level"]) for event in events],
+            [
+                (
+                    "A message of queue q was taken and never delivered: "
+                    "the disk is gone",
+                    LogLevel.error,
+                )
+            ],
         )
