@@ -9,7 +9,8 @@ ARGS ?=
 
 BIN := .venv/bin
 # All of memq's tests but those of memq/test/clients.
-SUITE = $(patsubst memq/test/%.py,memq.test.%,$(wildcard memq/test/test_*.py))
+SUITE = $(filter-out memq.test.clients.%,$(subst /,.,$(patsubst %.py,%,\
+	$(shell find memq/test -name 'test_*.py' | sort))))
 
 # Debian packages: to build memq; its test tools; what tests run; to test it with other
 # people's clients; and to test it on Debian's own Twisted.
@@ -33,10 +34,10 @@ RUNS ?= 12000
 REPORT ?= $(CURDIR)/var/torture.jsonl
 # How long `make soak` goes on.
 HOURS ?= 1
-# The tests that take their rounds from memq/test/torture.py.
-TORTURES = $(patsubst memq/test/%.py,memq.test.%,\
-	$(shell grep -l 'memq.test.torture import' memq/test/test_*.py \
-	| grep -v test_torture))
+# The tests that take their rounds from memq/test/support/torture.py.
+TORTURES = $(subst /,.,$(patsubst %.py,%,\
+	$(shell grep -rl 'memq.test.support.torture import' memq/test --include='test_*.py' \
+	| grep -v test_torture)))
 
 .PHONY: help run venv test clients check lint types imports coverage test-debian fuzz torture \
 	soak test-packaging deb man test-deb bench bench-quick profile format clean
@@ -81,8 +82,8 @@ coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
 	$(BIN)/coverage report
 
 # What breaks what lies below Twisted has run on both bindings already.
-BELOW_TWISTED = $(patsubst %,memq.test.test_%,adopt backup_load full kills powercut \
-	salvage wrecks)
+BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
+	backup_load full kills powercut wrecks) memcacheq.test_adoption admin.test_salvage)
 
 test-debian: ## the suite on Debian's own Twisted and bsddb3
 	@tools/need $(DEBIAN_PACKAGES) $(TEST_PACKAGES)
@@ -102,7 +103,7 @@ man: ## the manual pages, into build/man
 test-deb: .venv/tools.stamp ## the packages in a fresh Debian of each of SUITES
 	tools/test-deb $(SUITES)
 
-fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/fuzzing.py
+fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/support/fuzzing.py
 	$(BIN)/python tools/fuzz.py --runs $(RUNS)
 
 torture: .venv/tools.stamp ## faults, SECONDS for each test that injects some

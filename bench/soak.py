@@ -27,9 +27,9 @@ from bench.run import ROOT, workspace
 from bench.samples import Sampler, Stretch
 from bench.soaking import Clients
 from bench.verdicts import table, verdicts
-from memq.test.killing import drain, newSeed
-from memq.test.ledger import Ledger
-from memq.test.servers import Server
+from memq.test.support.killing import drain, newSeed
+from memq.test.support.ledger import Ledger
+from memq.test.support.servers import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

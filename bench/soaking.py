@@ -2,7 +2,8 @@
 
 The mix of the kill tests at an even pace, and beside it a backlog that grows and
 drains, a client that reads slowly, and visitors: connections that are cut, that bring
-rubbish, or that are short.  All but rubbish is in a ledger, see memq.test.ledger.
+rubbish, or that are short.  All but rubbish is in a ledger, see
+memq.test.support.ledger.
 """
 
 from __future__ import annotations
@@ -16,15 +17,23 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING
 
-from memq.test.mix import PIPELINE, plans
-from memq.test.workers import DeleteOne, GetSome, Load, SetOne, Wire, exchange, gets
+from memq.test.support.mix import PIPELINE, plans
+from memq.test.support.workers import (
+    DeleteOne,
+    GetSome,
+    Load,
+    SetOne,
+    Wire,
+    exchange,
+    gets,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from memq.test.ledger import Ledger
-    from memq.test.workers import Command
+    from memq.test.support.ledger import Ledger
+    from memq.test.support.workers import Command
 
     Plan = Callable[[], list[Command]]
     Connect = Callable[[], socket.socket]

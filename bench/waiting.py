@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from bench.measure import Fact, progress
 from bench.servers import Server, memq
-from memq.test.hostile import openFiles
-from memq.test.waiters import Waiters, percentile
+from memq.test.support.hostile import openFiles
+from memq.test.support.waiters import Waiters, percentile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from memq.shown import shownName
+from memq.display import shownName
 
 #: The exit status that says: a restart does not mend this, a person has to look
 #: (EX_CONFIG of sysexits.h).

@@ -22,24 +22,18 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.python.util import runAsEffectiveUser
 
-from memq import likememcached
-from memq.activation import GivenListener, firstEnvironment, takeListeners
-from memq.adopt import Adoption
-from memq.binding import StoreSettings
-from memq.broker import Broker
-from memq.budget import Budget
-from memq.chores import Chores
-from memq.errors import ConfigError, OptionError, StartError
-from memq.factory import QueueFactory
-from memq.home import Home
-from memq.listen import Listener, bindTCP, checkUNIX, parseEndpoint
-from memq.logs import LineObserver, LogFile, chooseLog
-from memq.memory import MemoryStore
-from memq.notify import Notifier
-from memq.options import Options
-from memq.pidfile import PidFile
-from memq.plans import Plans
-from memq.process import (
+from memq.admin.salvage import Salvage
+from memq.broker.broker import Broker
+from memq.broker.memorybudget import Budget
+from memq.broker.sweeper import Chores
+from memq.config.commandline import Options
+from memq.config.options import MEGABYTE
+from memq.config.reloader import Rulebook
+from memq.config.reloads import Reloads
+from memq.daemon.logfile import LineObserver, LogFile, chooseLog
+from memq.daemon.maintenance import Upkeep, UpkeepSettings
+from memq.daemon.pidfile import PidFile
+from memq.daemon.process import (
     Ending,
     ProcessService,
     Signals,
@@ -49,25 +43,31 @@ from memq.process import (
     sparePermanent,
     useSteadyClock,
 )
-from memq.reloading import Reloads
-from memq.rulebook import Rulebook
-from memq.salvage import Salvage
-from memq.service import QueueService
-from memq.settings import MEGABYTE
-from memq.shown import shownText
-from memq.sizes import Sizes, sizesFor
-from memq.staging import StagingStore
-from memq.statistics import Statistics
-from memq.upkeep import Upkeep, UpkeepSettings
-from memq.watch import Watch
+from memq.daemon.sdnotify import Notifier
+from memq.daemon.service import QueueService
+from memq.display import shownText
+from memq.errors import ConfigError, OptionError, StartError
+from memq.memcacheq.adoption import Adoption
+from memq.memcacheq.staging import StagingStore
+from memq.net.activation import GivenListener, firstEnvironment, takeListeners
+from memq.net.listeners import Listener, bindTCP, checkUNIX, parseEndpoint
+from memq.policy.effective import Plans
+from memq.server.factory import QueueFactory
+from memq.server.stats import Statistics
+from memq.server.timeouts import Watch
+from memq.storage.datadir.home import Home
+from memq.storage.datadir.sizing import Sizes, sizesFor
+from memq.storage.engine.binding import StoreSettings
+from memq.storage.memory import MemoryStore
+from memq.wire import memcachedstats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from twisted.python.failure import Failure
 
-    from memq.imemq import IQueueStore
-    from memq.service import Listener as AnyListener
+    from memq.daemon.service import Listener as AnyListener
+    from memq.interfaces import IQueueStore
 
 __all__ = ["Options", "makeService"]
 
@@ -263,7 +263,7 @@ def _queueService(
     rulebook.onChange = plans.replace
     broker = Broker(store, reactor, Budget(options["max-buffered"]), plans)
     broker.durable = not options["no-sync"]
-    settings = [*options.settings(), *likememcached.settings(options)]
+    settings = [*options.settings(), *memcachedstats.settings(options)]
     statistics = Statistics(reactor, broker, settings)
     statistics.ofEach = not options["no-queue-stats"]
     workPool = ThreadPool(1, 1, "memq-work")

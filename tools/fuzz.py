@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Let atheris search for bytes that break memq: tools/fuzz.py --help.
 
-Each target of memq/test/fuzzing.py runs in a process of its own.  What breaks
+Each target of memq/test/support/fuzzing.py runs in a process of its own.  What breaks
 something is left in a file and shown; it belongs into CORPUS there.
 """
 
@@ -28,7 +28,7 @@ def fuzz(target: str, *arguments: str) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["memq"]):
-        from memq.test import fuzzing
+        from memq.test.support import fuzzing
 
     atheris.Setup([sys.argv[0], *arguments], fuzzing.TARGETS[target])
     atheris.Fuzz()
@@ -40,8 +40,8 @@ def run(target: str, limit: str, seed: int, *kept: str) -> bool:
     :param limit: the option of libFuzzer that says how long.
     :param kept: a directory for what reaches new branches, if it is to be kept.
     """
-    from memq.test import fuzzing
-    from memq.test.torture import report
+    from memq.test.support import fuzzing
+    from memq.test.support.torture import report
 
     for directory in (KEPT, *kept):
         os.makedirs(directory, exist_ok=True)
@@ -89,7 +89,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.target:
         fuzz(options.target, *options.rest)
-    from memq.test.fuzzing import TARGETS
+    from memq.test.support.fuzzing import TARGETS
 
     if options.seconds:
         # Others each time, from where the last time ended.

@@ -18,16 +18,17 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq import early, tap
-from memq.config import readConfig
-from memq.home import Home
-from memq.logs import LogFile
-from memq.memory import MemoryStore
-from memq.notify import Notifier
-from memq.process import Ending
-from memq.reloading import Reloads
-from memq.rulebook import Rulebook
-from memq.rules import Rule
+from memq import tap
+from memq.config.file import readConfig
+from memq.config.reloader import Rulebook
+from memq.config.reloads import Reloads
+from memq.daemon import early
+from memq.daemon.logfile import LogFile
+from memq.daemon.process import Ending
+from memq.daemon.sdnotify import Notifier
+from memq.policy.rules import Rule
+from memq.storage.datadir.home import Home
+from memq.storage.memory import MemoryStore
 from memq.tap import Options, _keepLog, _say, _settled, _signals, makeService
 
 

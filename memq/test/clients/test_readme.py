@@ -1,4 +1,4 @@
-"""README.md's blocks in PHP; memq.test.test_readme runs the others."""
+"""README.md's blocks in PHP; memq.test.pages.test_readme runs the others."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import shlex
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.clients.test_programs import run
-from memq.test.pages import SKIP, blocks, readPage
-from memq.test.servers import Server
+from memq.test.support.pages import SKIP, blocks, readPage
+from memq.test.support.servers import Server
 
 
 class PHPTests(SynchronousTestCase):

@@ -1,0 +1,309 @@
+"""Backup: a copy of a home that a server may be using, which starts as a home.
+
+Theory of operation
+===================
+
+Berkeley DB's environment is private to the server, so the files are copied from
+outside, while they change, and the log then makes one state of them:
+
+1. The directory is held (:mod:`memq.storage.datadir.backuplock`): from now on no log
+   file goes, and no file of messages.
+2. The marker is read.  It stands behind a checkpoint: all that was logged before a
+   certain place was in the tables by then.  The log file of that place is the first
+   one that the copy needs (:mod:`memq.storage.engine.logfile`).
+3. The tables are copied.  Each of their pages is some state since that checkpoint.  A
+   table that is made meanwhile is in the log as a whole.
+4. The log files are copied, to the last one that has begun by now.  Berkeley DB writes
+   the log before a page, and before it begins the next file; so these have all that is
+   in the pages, and all that was acknowledged before.  With no-sync that is in the
+   system's hands, which is where the copy is read from.  What is written to the last
+   file meanwhile is there or cut off, as after a crash.  Files that the server made
+   ahead are zeros and are left out.
+5. The format is read last: a server writes it down before there is anything of it.
+6. Berkeley DB recovers the copy, from its first log file on.  A usual recovery begins
+   at the last checkpoint in the log, and there may have been one since 2, which the
+   pages copied before do not have.  The copy then gets a checkpoint and a marker.
+7. The copy, complete and on the disk, gets its name.
+
+Torn pages: Linux can read a page while it is half written.  So each piece is read until
+it is twice the same.  A writer that stands still within a page for so long would
+outwit that, and the page's checksum then does not fit.  No such page is missed: what
+is written while we copy has changed since the checkpoint, so its changes are in the
+log, and the recovery reads the page for them.  It fails, and so does the backup.
+
+Pages that did not change since are the same bytes as in the home.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from struct import Struct
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.admin.progress import megabytes
+from memq.errors import HomeError, HomeGone, StoreError
+from memq.storage.bdb.compaction import isFileName
+from memq.storage.bdb.store import BDBStore
+from memq.storage.datadir.backuplock import held
+from memq.storage.datadir.directory import Place
+from memq.storage.datadir.files import syncDirectory
+from memq.storage.datadir.home import Home
+from memq.storage.engine.binding import StoreSettings
+from memq.storage.engine.logfile import lastCheckpoint, readRecord
+from memq.storage.engine.marker import logName, readMarker, writeMarker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memq.admin.progress import Progress
+    from memq.storage.engine.marker import Marker
+
+#: Bytes that are read at a time.
+PIECE = 128 * 1024
+#: Bytes that are synced at a time: a server that syncs its log waits for no more.
+SLICE = 1024 * 1024
+#: How often a piece is read again that changes all the time.
+READS = 100
+
+_LOG = re.compile(r"log\.[0-9]{10}")
+#: Where a table says how large its pages are, in the machine's byte order.
+_PAGE_SIZE_AT = 20
+_PAGE_SIZE = Struct("=I")
+
+
+class Parts(NamedTuple):
+    """The files that a copy needs.
+
+    :ivar marker: the home's marker.
+    :ivar tables: names of tables.
+    :ivar firstLog: number of the first log file.
+    """
+
+    marker: Marker
+    tables: list[str]
+    firstLog: int
+
+
+def makeBackup(home: Home, target: str, progress: Progress) -> None:
+    """Copy a home to a directory, which is a home then.
+
+    :param home: not held by us; a server may hold it.
+    :param target: a path where there is nothing, or an empty directory.
+    :param progress: is told how far it is.
+    :raise memq.errors.HomeError: when it cannot be; then there is no copy.
+    """
+    target = os.path.abspath(target)
+    _refuseTarget(home, target)
+    parent, name = os.path.split(target)
+    try:
+        unfinished = mkdtemp(prefix=f"{name}.unfinished-", dir=parent)
+        try:
+            _copyPlace(home, os.path.join(unfinished, "memq"), progress)
+            progress.tell("all is copied; recovering the copy")
+            _recover(unfinished)
+            os.chmod(unfinished, 0o750)
+            _giveAway(unfinished, home.directory)
+            os.rename(unfinished, target)
+            syncDirectory(parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise HomeError(f"backup to {target}: {error}") from error
+
+
+def _copyPlace(home: Home, copy: str, progress: Progress) -> None:
+    """Copy what the name of a home leads to now, and see that it did all the time.
+
+    :param copy: the directory to make.
+    :raise memq.errors.HomeError: when it did not, or the home cannot be copied.
+    """
+    place = Place(home.directory)
+    try:
+        with held(place.way):
+            _copyHome(place.way, copy, progress)
+        place.check()
+    except HomeGone:
+        why = f"{home.directory} was moved or exchanged meanwhile: try again"
+        raise HomeError(why) from None
+    except HomeError as error:
+        raise type(error)(place.named(str(error))) from error
+    finally:
+        place.close()
+
+
+def _refuseTarget(home: Home, target: str) -> None:
+    """Refuse a place where something is, or into which nothing can be put.
+
+    :raise memq.errors.HomeError: which says why.
+    """
+    if os.path.lexists(target) and not (os.path.isdir(target) and _isEmpty(target)):
+        raise HomeError(f"backup to {target}: something is there already")
+    if not os.path.isdir(os.path.dirname(target)):
+        raise HomeError(f"backup to {target}: there is no {os.path.dirname(target)}")
+    if os.path.realpath(target).startswith(os.path.realpath(home.directory) + os.sep):
+        raise HomeError(f"backup to {target}: that is within the home")
+
+
+def _isEmpty(path: str) -> bool:
+    with os.scandir(path) as entries:
+        return next(entries, None) is None
+
+
+def _copyHome(directory: str, copy: str, progress: Progress) -> None:
+    """Copy all that a home needs, synced; its files stay while this goes on.
+
+    :param directory: HOME/memq.
+    :param copy: the directory to make.
+    :raise memq.errors.HomeError: when the home is not complete, or too large.
+    """
+    parts = _findParts(directory)
+    total = _sizeOf(directory, parts)
+    _refuseSize(copy, total, progress)
+    done = 0
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
+        progress.reach(lambda: f"{megabytes(done)} of about {megabytes(total)}")
+
+    os.mkdir(copy, 0o700)
+    for name in parts.tables:
+        for size in _copyTable(directory, copy, name):
+            count(size)
+    last = _lastLog(directory)
+    for number in range(parts.firstLog, last + 1):
+        for size in _copyFile(directory, copy, logName(number)):
+            count(size)
+    writeMarker(copy, parts.marker)
+    for size in _copyFile(directory, copy, "VERSION"):
+        count(size)
+    syncDirectory(copy)
+
+
+def _findParts(directory: str) -> Parts:
+    """Return what a copy needs.
+
+    :raise memq.errors.HomeError: when the home is not complete.
+    """
+    marker = readMarker(directory)
+    if marker is None:
+        raise HomeError(f"{directory} is not in use yet: there is nothing to copy")
+    firstLog, _ = lastCheckpoint(directory, marker)
+    tables = sorted(filter(isFileName, os.listdir(directory)))
+    return Parts(marker, ["queues", *tables], firstLog)
+
+
+def _sizeOf(directory: str, parts: Parts) -> int:
+    """Return about how many bytes a copy has."""
+    size = 0
+    for name in os.listdir(directory):
+        isNeededLog = _LOG.fullmatch(name) and name >= logName(parts.firstLog)
+        if name in parts.tables or isNeededLog:
+            size += os.stat(os.path.join(directory, name)).st_size
+    return size
+
+
+def _refuseSize(copy: str, size: int, progress: Progress) -> None:
+    """Say how much room a copy needs.
+
+    :raise memq.errors.HomeError: when there is less.
+    """
+    room = os.statvfs(os.path.dirname(copy))
+    free = room.f_bavail * room.f_frsize
+    progress.tell(f"needs about {megabytes(size)}; {megabytes(free)} are free")
+    if free < size:
+        raise HomeError(
+            f"a copy needs about {megabytes(size)}, and {megabytes(free)} are free"
+        )
+
+
+def _lastLog(directory: str) -> int:
+    """Return the number of the last log file that has begun."""
+    names = filter(_LOG.fullmatch, os.listdir(directory))
+    numbers = (int(name[4:]) for name in names)
+    return max(number for number in numbers if readRecord(directory, number, 0))
+
+
+def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
+    """Copy a table, to its last whole page.
+
+    One that is gone was left by all messages, and went when a server started.
+    """
+    if not os.path.exists(os.path.join(source, name)):
+        return
+    yield from _copyFile(source, copy, name)
+    with open(os.path.join(copy, name), "r+b") as file:
+        size = os.fstat(file.fileno()).st_size
+        head = os.pread(file.fileno(), _PAGE_SIZE.size, _PAGE_SIZE_AT)
+        if len(head) == _PAGE_SIZE.size and any(head):
+            (pageSize,) = _PAGE_SIZE.unpack(head)
+            os.truncate(file.fileno(), size - size % pageSize)
+
+
+def _copyFile(source: str, copy: str, name: str) -> Iterator[int]:
+    """Copy a file and sync it; yield the bytes of each piece."""
+    offset = 0
+    with (
+        open(os.path.join(source, name), "rb") as old,
+        open(os.path.join(copy, name), "xb") as new,
+    ):
+        os.fchmod(new.fileno(), 0o600)
+        # What comes behind a short piece was written while we copied.
+        size = PIECE
+        while size == PIECE:
+            piece = readTwice(old.fileno(), offset)
+            new.write(piece)
+            size = len(piece)
+            offset += size
+            if offset % SLICE < size:
+                new.flush()
+                os.fdatasync(new.fileno())
+            yield size
+        new.flush()
+        os.fsync(new.fileno())
+
+
+def readTwice(file: int, offset: int) -> bytes:
+    """Return a piece of a file, as it was read twice in a row."""
+    piece = os.pread(file, PIECE, offset)
+    for _ in range(READS):
+        again = os.pread(file, PIECE, offset)
+        if again == piece:
+            break
+        piece = again
+    return piece
+
+
+def _recover(path: str) -> None:
+    """Make one state of what was copied, with a checkpoint and a marker.
+
+    :raise memq.errors.HomeError: when Berkeley DB cannot.
+    """
+    home = Home(path)
+    home.prepare()
+    try:
+        store = BDBStore(home, StoreSettings(wholeLog=True))
+        store.open()
+        try:
+            store.removeLogs()
+        finally:
+            store.close()
+    except (HomeError, StoreError) as error:
+        raise HomeError(f"the copy cannot be recovered, try again: {error}") from error
+    finally:
+        home.release()
+    syncDirectory(home.directory)
+    syncDirectory(path)
+
+
+def _giveAway(path: str, model: str) -> None:
+    """Give a tree to the owner of a directory, as far as we may."""
+    if os.geteuid() != 0:
+        return
+    owner = os.stat(model)
+    for directory, _, names in os.walk(path):
+        for name in ("", *names):
+            os.chown(os.path.join(directory, name), owner.st_uid, owner.st_gid)

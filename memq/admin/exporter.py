@@ -1,0 +1,324 @@
+"""Export: what is in a home, queue by queue, from tables that nobody changes.
+
+The home is locked as a server would, so none can start.  If the last process in it was
+killed, a store opens it first and closes it, which recovers it; in a home that was
+closed in order, nothing changes.  Then the tables are read without an environment:
+what a damaged page does to that ends a table that is opened again at once, and is not
+written into a log.
+
+A message that cannot be read is told, and left out.  A page has up to a hundred; so
+behind one that cannot be read, the next one that can be read is looked for.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
+from memq.admin.progress import megabytes
+from memq.display import shownName
+from memq.errors import HomeError
+from memq.message import DamagedRecord, unpackPart, unpackRecord
+from memq.storage.bdb.compaction import ROW, fileName, unpackRow
+from memq.storage.bdb.store import BDBStore
+from memq.storage.bdb.union import JoinedTable
+from memq.storage.delays import NEVER, dueOf
+from memq.storage.engine.binding import ERRORS, StoreSettings, db
+from memq.storage.engine.logfile import isSettled
+from memq.storage.engine.marker import readMarker
+from memq.storage.keys import KEY, PART, TRIES, TRIES_ROW
+from memq.storage.row import DamagedRow, Queue, unpackQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import BinaryIO
+
+    from memq.admin.progress import Progress
+    from memq.message import LargeBody
+    from memq.storage.datadir.home import Home
+
+#: Bytes of pages of a table that are kept in memory.
+_CACHE = 16 * 1024 * 1024
+
+
+class Unreadable(NamedTuple):
+    """Messages that cannot be read.
+
+    :ivar first: number of the first one.
+    :ivar last: that of the last one; not all between need be there.
+    :ivar why: what is wrong with them.
+    """
+
+    first: int
+    last: int
+    why: str
+
+
+def settle(home: Home) -> None:
+    """Recover a home if the last process in it did not end in order.
+
+    :param home: prepared and locked.
+    :raise memq.errors.StartError: when that cannot be.
+    """
+    marker = readMarker(home.directory)
+    if marker is None or not isSettled(home.directory, marker):
+        store = BDBStore(home, StoreSettings())
+        store.open()
+        store.close()
+
+
+class Reader:
+    """The tables of a home that nobody changes."""
+
+    def __init__(self, home: Home) -> None:
+        """Open the tables.
+
+        :param home: locked and settled.
+        :raise memq.errors.HomeError: when a table cannot be opened.
+        """
+        self._directory, self._way = home.directory, home.way
+        self._opened: list[Any] = []
+        self._messages: Any = None
+        #: How often messages were given back, by queue and number; see ``queues``.
+        self._tries: dict[tuple[int, int], int] = {}
+        try:
+            self._queues = self._openTable("queues")
+            self._files = unpackRow(self._queues.get(ROW))
+            self._openMessages()
+        except (*ERRORS, DamagedRow) as error:
+            self.close()
+            raise HomeError(f"{self._directory}: {home.named(str(error))}") from error
+
+    def _openTable(self, name: str) -> Any:
+        table = db.DB()
+        table.set_cachesize(0, _CACHE)
+        path = os.path.join(self._way, name)
+        table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
+        table.set_get_returns_none(2)
+        self._opened.append(table)
+        return table
+
+    def _openMessages(self) -> None:
+        new, old = self._files
+        self._messages = self._openTable(fileName(new))
+        if old != new:
+            self._messages = JoinedTable(self._messages, self._openTable(fileName(old)))
+
+    def close(self) -> None:
+        """Close the tables, however damaged they are."""
+        while self._opened:
+            with suppress(*ERRORS):
+                self._opened.pop().close()
+
+    def queues(self) -> list[Queue]:
+        """Return the queues, sorted by name.
+
+        :raise memq.errors.HomeError: when one cannot be read.
+        """
+        found = []
+        try:
+            cursor = self._queues.cursor()
+            row = cursor.first()
+            while row:
+                # A zero byte is the first one of what is the store's own.
+                if row[0][0]:
+                    found.append(unpackQueue(*row))
+                elif row[0].startswith(TRIES):
+                    id, sequence = KEY.unpack(row[0][len(TRIES) :])
+                    (self._tries[id, sequence],) = TRIES_ROW.unpack(row[1])
+                row = cursor.next()
+            cursor.close()
+        except (*ERRORS, DamagedRow) as error:
+            raise HomeError(f"{self._directory}: queues: {error}") from error
+        return found
+
+    def messages(self, queue: Queue) -> Iterator[Body | Unreadable]:
+        """Yield the messages of a queue in their order, and what cannot be read.
+
+        Those that are delayed come last.
+        """
+        for _, found in self._under(queue.id, queue.nextSequence):
+            yield found
+        if queue.rest.delayId:
+            for number, found in self._under(queue.rest.delayId, NEVER):
+                if isinstance(found, Body):
+                    yield found._replace(due=dueOf(number))
+                else:
+                    yield found
+
+    def _under(self, id: int, end: int) -> Iterator[tuple[int, Body | Unreadable]]:
+        """Yield what is under an id, with its numbers.
+
+        :param end: no number is as high.
+        """
+        sequence = 0
+        while sequence < end:
+            try:
+                for number, record in self._records(id, sequence):
+                    sequence = number
+                    yield number, self._message(id, number, record)
+                    sequence += 1
+                return
+            except ERRORS as error:
+                self._reopen()
+                readable = self._behind(id, sequence, end)
+                why = str(error.args[-1]).rpartition(" -- ")[2]
+                yield sequence, Unreadable(sequence, readable - 1, why)
+                sequence = readable
+
+    def _records(self, id: int, sequence: int) -> Iterator[tuple[int, bytes]]:
+        """Yield numbers and records of a queue from a number on."""
+        cursor = self._messages.cursor(None)
+        found = cursor.set_range(KEY.pack(id, sequence))
+        while found:
+            foundId, sequence = KEY.unpack(found[0])
+            if foundId != id:
+                break
+            yield sequence, found[1]
+            found = cursor.next()
+        cursor.close()
+
+    def _message(self, id: int, sequence: int, record: bytes) -> Body | Unreadable:
+        try:
+            message = unpackRecord(id, sequence, record)
+            body = message.body
+            if message.large is not None:
+                body = self._largeBody(message.large)
+            tries = self._tries.get((id, sequence), 0)
+            return Body(message.flags, message.time, body, message.expires, tries)
+        except DamagedRecord as error:
+            return Unreadable(sequence, sequence, str(error))
+
+    def _largeBody(self, large: LargeBody) -> bytes:
+        parts = []
+        for number in range(large.parts):
+            record = self._messages.get(PART.pack(0, large.id, number))
+            if record is None:
+                raise DamagedRecord(f"part {number} of its body is not there")
+            parts.append(unpackPart(record))
+        return b"".join(parts)
+
+    def _reopen(self) -> None:
+        """Open the messages again, which an error has made useless."""
+        self.close()
+        self._queues = self._openTable("queues")
+        self._openMessages()
+
+    def _behind(self, id: int, sequence: int, end: int) -> int:
+        """Return a number from which on messages can be read again.
+
+        What is damaged is a page, mostly, so no message between can be read.
+
+        :param sequence: one that cannot be read.
+        """
+        low, step = sequence, 1
+        while low + step < end and not self._isReadable(id, low + step):
+            low += step
+            step *= 2
+        high = min(low + step, end)
+        while high - low > 1:
+            middle = (low + high) // 2
+            if self._isReadable(id, middle):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _isReadable(self, id: int, sequence: int) -> bool:
+        try:
+            next(self._records(id, sequence), None)
+        except ERRORS:
+            self._reopen()
+            return False
+        return True
+
+
+def exportHome(
+    home: Home, names: Sequence[bytes], output: BinaryIO, progress: Progress
+) -> bool:
+    """Write what is in a home.
+
+    :param home: prepared and locked.
+    :param names: which queues, all if there are none.
+    :return: whether all could be read; what could not was told.
+    :raise memq.errors.StartError: when the home cannot be opened, or has no such queue.
+    :raise OSError: when it cannot be written.
+    """
+    settle(home)
+    reader = Reader(home)
+    try:
+        queues = reader.queues()
+        there = {queue.name for queue in queues}
+        for name in names:
+            if name not in there:
+                raise HomeError(
+                    f"--home {home.path}: there is no queue {shownName(name)}"
+                )
+        wanted = [queue for queue in queues if queue.name in names or not names]
+        return _Export(reader, output, progress).run(wanted)
+    finally:
+        reader.close()
+
+
+def _begin(queue: Queue) -> QueueBegin:
+    rest = queue.rest
+    return QueueBegin(
+        queue.name, queue.pushed, queue.taken, rest.delayed, rest.limit, rest.paused
+    )
+
+
+class _Export:
+    """Write queues, and count."""
+
+    def __init__(self, reader: Reader, output: BinaryIO, progress: Progress) -> None:
+        """Begin with nothing written."""
+        self._reader = reader
+        self._output = output
+        self._progress = progress
+        self._messages = self._bytes = self._damaged = 0
+
+    def run(self, queues: Sequence[Queue]) -> bool:
+        """Write queues; return whether all of their messages could be read."""
+        self._output.write(packLine(Begin()))
+        for queue in queues:
+            self._writeQueue(queue)
+        self._output.write(packLine(End(len(queues))))
+        self._output.flush()
+        self._progress.tell(f"exported {len(queues)} queues, {self._figures()}")
+        if self._damaged:
+            self._progress.tell(f"{self._damaged} messages could not be read")
+        return not self._damaged
+
+    def _figures(self) -> str:
+        return f"{self._messages} messages, {megabytes(self._bytes)}"
+
+    def _writeQueue(self, queue: Queue) -> None:
+        write = self._output.write
+        write(packLine(_begin(queue)))
+        count = delayed = 0
+        for found in self._reader.messages(queue):
+            if isinstance(found, Unreadable):
+                self._tellUnreadable(queue, found)
+                continue
+            write(packLine(found))
+            if found.due is None:
+                count += 1
+            else:
+                delayed += 1
+            self._messages += 1
+            self._bytes += len(found.body)
+            self._progress.reach(self._figures)
+        # What its counts say and what is there differ by what is damaged.
+        damaged = queue.pushed - queue.taken + queue.rest.delayed - count - delayed
+        write(packLine(QueueEnd(count, damaged, delayed)))
+        self._damaged += damaged
+
+    def _tellUnreadable(self, queue: Queue, what: Unreadable) -> None:
+        which = f"message {what.first}"
+        if what.last != what.first:
+            which = f"messages from {what.first} to {what.last}"
+        self._progress.tell(
+            f"queue {shownName(queue.name)}: {which} cannot be read: {what.why}"
+        )

@@ -1,0 +1,202 @@
+"""Import: what an export has, brought into a home.
+
+A queue that the home does not have, or has empty, is filled unseen, and shown when its
+last line was read and its counts fit: a cut or damaged file, or a kill, leaves whole
+queues and nothing of the others (:mod:`memq.admin.importstore`).  A queue that has
+messages is refused, unless it is to be appended to; then messages become visible in
+batches.  Each batch is on the disk before more is read.
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING
+
+from memq.admin.exportformat import (
+    MAX_LINE,
+    BadExport,
+    Begin,
+    Body,
+    End,
+    QueueBegin,
+    QueueEnd,
+    parseLine,
+)
+from memq.admin.importstore import Item
+from memq.display import shownName
+from memq.errors import StartError
+from memq.message import PART_SIZE
+from memq.storage.datadir.sizing import CHECKPOINT_VOLUME
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from memq.admin.exportformat import Line
+    from memq.admin.importstore import RestoringStore
+    from memq.admin.progress import Progress
+    from memq.storage.row import Queue
+
+#: What a batch has at most, but for its last message.
+BATCH_MESSAGES = 1000
+BATCH_BYTES = 1024 * 1024
+
+
+class ImportRefused(StartError):
+    """A line that cannot be imported."""
+
+
+class Import:
+    """Read an export into a store.
+
+    :ivar queues: how many queues were imported as a whole.
+    :ivar messages: how many messages can be seen in the home.
+    """
+
+    def __init__(
+        self,
+        store: RestoringStore,
+        append: bool,
+        progress: Progress,
+        volume: int = CHECKPOINT_VOLUME,
+    ) -> None:
+        """Begin.
+
+        :param store: open; nobody else uses it.
+        :param append: whether queues that have messages are appended to.
+        :param volume: bytes of log after which there is a checkpoint.
+        """
+        self._store = store
+        self._append = append
+        self._progress = progress
+        self._volume = volume
+        self.queues = self.messages = 0
+        #: The queue that is being read: its line, and itself if nobody sees it.
+        self._line: QueueBegin | None = None
+        self._unseen: Queue | None = None
+        #: How many of its messages were read, and how many that are delayed.
+        self._count = self._delayed = 0
+        self._batch: list[Item] = []
+        self._batchBytes = 0
+
+    @property
+    def figures(self) -> str:
+        """What was imported so far, for a person."""
+        return f"{self.queues} queues, {self.messages} messages"
+
+    def run(self, lines: BinaryIO) -> None:
+        """Import all lines.
+
+        :raise ImportRefused: when one cannot be; it is named.
+        :raise memq.errors.StoreError: when the store fails.
+        :raise OSError: when the lines cannot be read.
+        """
+        number = 0
+        ended = False
+        while text := lines.readline(MAX_LINE + 1):
+            number += 1
+            try:
+                line = parseLine(text)
+                if (number == 1) != isinstance(line, Begin) or ended:
+                    raise BadExport("not a line that memq export writes here")
+                self._take(line)
+            except BadExport as error:
+                raise ImportRefused(f"line {number}: {error}") from None
+            ended = isinstance(line, End)
+        if not ended:
+            raise ImportRefused(
+                f"line {number + 1}: the file is cut, its last line is missing"
+            )
+
+    def _take(self, line: Line) -> None:
+        """Carry out a line.
+
+        :raise BadExport: when it does not fit here.
+        """
+        match line:
+            case QueueBegin() if self._line is None:
+                self._begin(line)
+            case Body() if self._line is not None:
+                self._add(line)
+            case QueueEnd() if self._line is not None:
+                self._end(self._line, line)
+            case End() if self._line is None:
+                self._finish(line)
+            case Begin():
+                pass
+            case _:
+                raise BadExport("not a line that memq export writes here")
+
+    def _finish(self, line: End) -> None:
+        if line.queues != self.queues:
+            raise BadExport(f"{line.queues} queues, and here are {self.queues}")
+
+    def _begin(self, line: QueueBegin) -> None:
+        there = self._store.find(line.queue)
+        isEmpty = there is None or not (there.pushed - there.taken + there.rest.delayed)
+        if not isEmpty and not self._append:
+            raise BadExport(
+                f"queue {shownName(line.queue)} is there and has messages; "
+                "with --append these are appended"
+            )
+        self._line = line
+        self._count = self._delayed = 0
+        self._unseen = self._store.newQueue(line.queue) if isEmpty else None
+
+    def _add(self, line: Body) -> None:
+        now = int(time() * 1000) if line.time is None else line.time
+        body = line.body
+        large = self._store.addBody(body) if len(body) > PART_SIZE else body
+        self._batch.append(
+            Item(line.flags, now, large, line.expires, line.tries, line.due)
+        )
+        self._batchBytes += len(body)
+        if line.due is None:
+            self._count += 1
+        else:
+            self._delayed += 1
+        if len(self._batch) >= BATCH_MESSAGES or self._batchBytes >= BATCH_BYTES:
+            self._writeBatch()
+
+    def _writeBatch(self) -> None:
+        assert self._line is not None
+        if self._unseen is not None:
+            self._store.fill(self._unseen, self._batch)
+        else:
+            self._store.extend(self._line.queue, self._batch)
+        self._store.flush()
+        if self._unseen is None:
+            self.messages += len(self._batch)
+        self._batch.clear()
+        self._batchBytes = 0
+        if self._store.logged() >= self._volume:
+            self._store.checkpoint()
+            self._store.removeLogs()
+        self._progress.reach(lambda: f"{self.figures}, {self._count} of the next")
+
+    def _end(self, begin: QueueBegin, end: QueueEnd) -> None:
+        waiting = begin.pushed - begin.taken + begin.delayed
+        if (end.messages, end.delayed) != (self._count, self._delayed) or (
+            waiting != end.messages + end.delayed + end.damaged
+        ):
+            raise BadExport(
+                f"queue {shownName(begin.queue)} had "
+                f"{end.messages + end.delayed} messages and {end.damaged} damaged "
+                f"ones, by its counts {waiting}, "
+                f"and here are {self._count + self._delayed}"
+            )
+        self._writeBatch()
+        if self._unseen is not None:
+            self._show(self._unseen, begin)
+            self.messages += self._count + self._delayed
+        self.queues += 1
+        self._line = self._unseen = None
+
+    def _show(self, queue: Queue, begin: QueueBegin) -> None:
+        there = self._store.find(begin.queue)
+        if there is None:
+            # What was damaged counts as taken.
+            taken = begin.pushed - self._count
+            self._store.show(queue, begin.pushed, taken, begin.limit, begin.paused)
+        else:
+            self._store.show(queue, there.pushed + self._count, there.taken)
+        self._store.flush()

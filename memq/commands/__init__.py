@@ -1,0 +1,6 @@
+"""What each command asks of the store, and what that is answered.
+
+Imports: memq.connection, memq.broker, memq.operations, memq.policy, memq.wire.
+A command becomes operations; it renders what these found.
+It never touches a store but through operations.
+"""

@@ -1,0 +1,231 @@
+"""Details: what is told of each queue, as ``stats detail`` and ``dump_stats`` have it.
+
+There may be very many queues.  Which ones are told is decided once; each is then looked
+at when its turn has come, some in each slice, and left out when it is gone by then.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from memq.interfaces import Sums
+from memq.operations.base import MESSAGE_COST, Ask
+from memq.operations.slices import Slice
+from memq.policy.patterns import Pattern
+from memq.wire.figures import QueueFigures, formatKestrel
+from memq.wire.text import END
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from memq.broker.session import Session
+    from memq.interfaces import IQueueStore, QueueDetail
+    from memq.policy.effective import Plans
+
+    _Format = Callable[[Iterable[QueueFigures]], bytes]
+
+#: Queues that are told in one go.
+AT_ONCE = 64
+#: How many ``stats`` tells one by one: 200 are 50 KB, told in 10 ms.
+TOLD = 200
+#: Queues that are added up in one go, in less than a millisecond.
+SUMMED = 4096
+#: What one of them counts in a turn.
+SUM_COST = 10
+#: What one of them counts in a turn.
+QUEUE_COST = 3 * MESSAGE_COST
+
+
+class Details:
+    """Look at queues."""
+
+    def __init__(
+        self,
+        plans: Plans,
+        waiters: Callable[[bytes], int],
+        refused: Callable[[bytes], list[int]],
+        timeOfDay: Callable[[], float],
+    ) -> None:
+        """Take what is known of queues beside the store.
+
+        :param plans: what holds for them.
+        :param waiters: returns how many reads wait for a message of one.
+        :param refused: returns how many sets one refused, for each reason.
+        :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
+        """
+        self._plans = plans
+        self._waiters = waiters
+        self._refused = refused
+        self._timeOfDay = timeOfDay
+
+    def rows(
+        self, store: IQueueStore, queues: Iterable[bytes]
+    ) -> Iterator[QueueFigures]:
+        """Yield what is to be told of some queues, of those that there are."""
+        now = int(self._timeOfDay() * 1000)
+        for queue in queues:
+            detail = store.detail(queue)
+            if detail is not None:
+                yield QueueFigures(queue, self._figures(detail, now), self._rule(queue))
+
+    def _figures(self, detail: QueueDetail, now: int) -> list[int]:
+        return [
+            detail.items,
+            detail.bytes,
+            max(0, now - detail.headTime) if detail.headTime else 0,
+            detail.pushed,
+            detail.taken,
+            detail.closed,
+            detail.expired,
+            detail.discarded,
+            detail.open,
+            self._waiters(detail.name),
+            detail.delayed,
+            detail.returns,
+            *self._refused(detail.name),
+        ]
+
+    def _rule(self, queue: bytes) -> list[tuple[str, str]]:
+        """Return what is in force, by the file or by the store."""
+        plan = self._plans.of(queue)
+        if plan is None:
+            return []
+        rule = plan.rule._replace(maxItems=plan.maxItems, paused=plan.paused)
+        return rule.settings()
+
+
+class Listing:
+    """One answer.
+
+    :ivar queues: the names of those that are told; known after the first ``tell``.
+    """
+
+    def __init__(self, details: Details, form: _Format, pattern: bytes = b"") -> None:
+        """Begin.
+
+        :param form: makes bytes of what is told.
+        :param pattern: what the names of the queues match; b"" for any.
+        """
+        self._details = details
+        self._form = form
+        self._pattern = pattern
+        self.queues: list[bytes] = []
+
+    @property
+    def atOnce(self) -> int:
+        """Return how many queues one ``tell`` is for."""
+        return AT_ONCE
+
+    @property
+    def effort(self) -> int:
+        """Return what one counts in a turn."""
+        return QUEUE_COST * AT_ONCE
+
+    def tell(self, start: int, store: IQueueStore) -> bytes:
+        """Return the answer from one queue on, as far as AT_ONCE goes, or its end."""
+        if start == 0:
+            self.queues = self._names(store)
+        return self._part(start, store)
+
+    def _part(self, start: int, store: IQueueStore) -> bytes:
+        stop = start + AT_ONCE
+        told = self._form(self._details.rows(store, self.queues[start:stop]))
+        return told + END if stop >= len(self.queues) else told
+
+    def _names(self, store: IQueueStore) -> list[bytes]:
+        names = [count.name for count in store.counts()]
+        if not self._pattern:
+            return names
+        return list(filter(Pattern(self._pattern).matches, names))
+
+
+class Summary(Listing):
+    """The answer to ``stats``: figures of them all, and of each if they are few."""
+
+    def __init__(
+        self,
+        details: Details,
+        form: Callable[[IQueueStore, Sums, int], bytes],
+        ofEach: bool,
+    ) -> None:
+        """Begin.
+
+        :param form: makes bytes of what the queues have together, and of how many are
+            left out.
+        :param ofEach: whether to tell each, if there are no more than TOLD.
+        """
+        super().__init__(details, formatKestrel)
+        self._all = form
+        self._ofEach = ofEach
+        #: What was added up, by the place of the first queue: a turn may be undone.
+        self._sums: dict[int, Sums] = {}
+
+    @property
+    def atOnce(self) -> int:
+        """Return how many queues one ``tell`` is for."""
+        return AT_ONCE if self._tellsEach else SUMMED
+
+    @property
+    def effort(self) -> int:
+        """Return what one counts in a turn."""
+        if self._tellsEach:
+            return MESSAGE_COST + QUEUE_COST * min(AT_ONCE, len(self.queues))
+        return MESSAGE_COST + SUM_COST * SUMMED
+
+    @property
+    def _tellsEach(self) -> bool:
+        return self._ofEach and len(self.queues) <= TOLD
+
+    def tell(self, start: int, store: IQueueStore) -> bytes:
+        """Add queues up, or tell some."""
+        if start == 0:
+            self.queues = store.names()
+        if self._tellsEach:
+            return self._tellEach(start, store)
+        stop = start + SUMMED
+        self._sums[start] = store.sums(self.queues[start:stop])
+        if stop < len(self.queues):
+            return b""
+        sums = Sums(*map(sum, zip(*self._sums.values(), strict=True)))
+        return self._all(store, sums, len(self.queues) * self._ofEach) + END
+
+    def _tellEach(self, start: int, store: IQueueStore) -> bytes:
+        if start:
+            return super().tell(start, store)
+        self.queues.sort()
+        head = self._all(store, store.sums(self.queues), 0)
+        return head + self._part(0, store)
+
+
+class TellQueues(Slice, Ask):
+    """Tell some of the queues of a listing; the result is a part of the answer."""
+
+    def __init__(self, session: Session, listing: Listing, start: int = 0) -> None:
+        """Remember which.
+
+        :param start: the first one's place in the listing.
+        """
+        super().__init__(session, partial(listing.tell, start))
+        self._listing = listing
+        self._start = start
+
+    @property
+    def effort(self) -> int:
+        """Return what it counts."""
+        return self._listing.effort
+
+    @property
+    def goesOn(self) -> bool:
+        """Whether it could be told."""
+        return isinstance(self.result, bytes)
+
+    def run(self, store: IQueueStore) -> int:
+        """Tell them."""
+        if self.isOver:
+            return 0
+        super().run(store)
+        stop = self._start + self._listing.atOnce
+        if self.rest is None and stop < len(self._listing.queues):
+            self.divide(TellQueues(self.session, self._listing, stop))
+        return 0

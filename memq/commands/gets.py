@@ -1,0 +1,176 @@
+"""Gets with options: a command becomes operations, what they find a reply.
+
+The key stands in the reply as it was asked for, options included, since that is where
+clients look for their answer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memq.errors import QueueError
+from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.reads import Peek, Read, Take, Waits
+from memq.wire import text as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from memq.commands.protocol import QueueProtocol
+    from memq.operations.base import Operation
+    from memq.wire.extensions import Read as Command
+
+
+class Reader:
+    """The reply to one command."""
+
+    __slots__ = ("_command", "_protocol")
+
+    #: What stands behind the message, or in its place.
+    end = wire.END
+
+    def __init__(self, protocol: QueueProtocol, command: Command) -> None:
+        """Take a command of a connection."""
+        self._protocol = protocol
+        self._command = command
+
+    def run(self) -> None:
+        """Ask for what the command says."""
+        command = self._command
+        session, queue = self._protocol.session, command.queue
+        wait = (command.wait or 0) / 1000
+        if command.abort:
+            self._ask(AbortRead(session, queue))
+            return
+        closing = CloseRead(session, queue) if command.close else None
+        if closing is not None:
+            self._ask(closing)
+            if not command.open:
+                return
+        self._protocol.factory.statistics.getCommands += 1
+        if command.open:
+            self._ask(OpenRead(session, queue, wait, after=closing))
+        elif command.peek:
+            self._ask(Peek(session, queue, wait))
+        else:
+            self._ask(Take(session, queue, wait))
+
+    def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
+        render = self._renderFound if isinstance(operation, Read) else self._renderEnded
+        self._protocol.session.submit(operation)
+        self._protocol.expect(operation, render)
+
+    def _renderFound(self, read: Read) -> bytes:
+        """Return the block of a message, or how a large one begins."""
+        found = read.result
+        if isinstance(found, QueueError):
+            return self._renderError(found)
+        if found is None:
+            return self.end
+        key, withSequence = self._command.key, self._command.withSequence
+        reply = self._protocol.renderValue(key, found, self.end, withSequence, read)
+        read.seen()
+        return reply
+
+    def _renderError(self, error: QueueError) -> bytes:
+        return self._protocol.renderError(error)
+
+    def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
+        """Return what closing or aborting is answered; nothing if an open follows."""
+        if self._command.open:
+            assert isinstance(operation, CloseRead)
+            operation.release()
+            return b""
+        return renderEnded(self._protocol, operation, self._renderEnded)
+
+
+class Line:
+    """The reply to several commands of one line: VALUE blocks, then END or an error.
+
+    They are carried out one behind the other, and none behind the first error.
+    """
+
+    __slots__ = ("_commands", "_error", "_last", "_protocol", "_waits")
+
+    def __init__(self, protocol: QueueProtocol, commands: Iterable[Command]) -> None:
+        """Take the commands of a connection."""
+        self._protocol = protocol
+        self._commands = commands
+        self._waits = Waits()
+        self._last: Read | CloseRead | AbortRead | None = None
+        self._error: QueueError | None = None
+
+    def run(self) -> None:
+        """Ask for what they say."""
+        protocol = self._protocol
+        for command in self._commands:
+            _Word(protocol, command, self).run()
+        protocol.expect(protocol.session.answered(b""), self._renderEnd)
+
+    def chain(self, operation: Read | CloseRead | AbortRead) -> None:
+        """Let an operation run only if that before it does not fail."""
+        operation.after = self._last
+        self._last = operation
+        if isinstance(operation, Read):
+            operation.waits = self._waits
+
+    def fail(self, error: QueueError) -> None:
+        """Note an error; those behind it fail with the same one."""
+        self._error = error
+
+    def _renderEnd(self, operation: Operation) -> bytes:
+        if self._error is None:
+            return wire.END
+        return self._protocol.renderError(self._error)
+
+
+class _Word(Reader):
+    """One of the commands of a line."""
+
+    __slots__ = ("_line",)
+
+    #: Another word of the line may follow.
+    end = b""
+
+    def __init__(self, protocol: QueueProtocol, command: Command, line: Line) -> None:
+        """Take it."""
+        super().__init__(protocol, command)
+        self._line = line
+
+    def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
+        self._line.chain(operation)
+        super()._ask(operation)
+
+    def _renderError(self, error: QueueError) -> bytes:
+        self._line.fail(error)
+        return b""
+
+    def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
+        if isinstance(operation, CloseRead):
+            operation.release()
+        if isinstance(operation.result, QueueError):
+            return self._renderError(operation.result)
+        rest = operation.follow()
+        if rest is not None:
+            self._protocol.goOn(rest, self._renderEnded)
+        return b""
+
+
+def renderEnded(
+    protocol: QueueProtocol,
+    operation: CloseRead | AbortRead,
+    render: Callable[[Any], bytes],
+) -> bytes:
+    """Return what the end of open reads is answered; nothing if a rest follows.
+
+    :param render: renders that.
+    """
+    if isinstance(operation, CloseRead):
+        operation.release()
+    if isinstance(operation.result, QueueError):
+        return protocol.renderError(operation.result)
+    rest = operation.follow()
+    if rest is None:
+        return wire.END
+    protocol.goOn(rest, render)
+    return b""

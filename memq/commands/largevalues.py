@@ -1,0 +1,220 @@
+"""Replies of more than one piece: a get of many names, and a body in parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.logger import Logger
+
+from memq.display import shownName
+from memq.errors import DamagedMessage, QueueError
+from memq.message import PART_SIZE
+from memq.operations.reads import Take
+from memq.wire import text as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from memq.commands.protocol import QueueProtocol
+    from memq.connection.arrivals import Held
+    from memq.message import Message
+    from memq.operations.base import Operation, Pop
+    from memq.operations.reads import Read, Taken
+
+#: Parts of a body that are sent before others have their turn.
+PARTS_AT_ONCE = 16
+
+_log = Logger()
+
+
+class MultiGet:
+    """A get of several names: VALUE blocks, then END or the first error.
+
+    :ivar isOver: whether all was asked for, the end too.
+    """
+
+    __slots__ = ("_error", "_names", "_next", "_protocol", "_withSequence", "isOver")
+
+    def __init__(
+        self, protocol: QueueProtocol, queues: Iterable[bytes], withSequence: bool
+    ) -> None:
+        """Begin to get a message from each of these queues."""
+        self._protocol = protocol
+        # A name by itself takes 35 bytes more, and a line may have 32,000 names.
+        self._names = b" ".join(queues)
+        #: Where the next name begins.
+        self._next = 0
+        self._withSequence = withSequence
+        self._error: QueueError | None = None
+        self.isOver = False
+
+    def ask(self) -> tuple[Operation, Callable[[Any], bytes]]:
+        """Ask for the next message, or the end; return that, and what renders it."""
+        protocol, queue = self._protocol, self._nextName()
+        session = protocol.session
+        if queue is None:
+            self.isOver = True
+            return session.answered(b""), self._renderEnd
+        if protocol.isRuled(queue):
+            take = Take(session, queue)
+            session.submit(take)
+            return take, self._render
+        return session.pop(queue), self._render
+
+    def _nextName(self) -> bytes | None:
+        start = self._next
+        if self._error is not None or start > len(self._names):
+            return None
+        end = self._names.find(b" ", start)
+        if end < 0:
+            end = len(self._names)
+        self._next = end + 1
+        return self._names[start:end]
+
+    def _render(self, operation: Pop | Take) -> bytes:
+        """Return the block of one message, which may be none."""
+        found = operation.results[0]
+        if found is None:
+            return b""
+        if isinstance(found, QueueError):
+            self._error = self._error or found
+            return b""
+        if self._error is not None:
+            # The reply has ended in an error: this message must not be lost.
+            self._protocol.session.giveBack(operation.queue, found)
+            return b""
+        return self._protocol.renderValue(
+            operation.queue, found, withSequence=self._withSequence
+        )
+
+    def _renderEnd(self, operation: Operation) -> bytes:
+        """Return what ends the reply."""
+        if self._error is None:
+            return wire.END
+        return self._protocol.renderError(self._error)
+
+
+class LargeValue:
+    """A message that is being sent in parts.
+
+    Its head leaves with the first part, and what ends it with the last one.
+
+    :ivar key: the name of its queue, as it was asked for.
+    :ivar source: is told whether the message was sent.
+    """
+
+    __slots__ = (
+        "_end",
+        "_head",
+        "_isSending",
+        "_message",
+        "_next",
+        "_protocol",
+        "_setAside",
+        "_waits",
+        "key",
+        "source",
+    )
+
+    def __init__(
+        self,
+        protocol: QueueProtocol,
+        key: bytes,
+        message: Message,
+        head: bytes,
+        end: bytes,
+        source: Read | Taken,
+    ) -> None:
+        """Begin with the first part.
+
+        :param head: what comes before the body.
+        :param end: what comes after the block.
+        """
+        self.source: Read | Taken | Held = source
+        self._protocol = protocol
+        self.key = key
+        self._message = message
+        self._head = head
+        self._end = b"\r\n" + end
+        self._next = 0
+        #: Whether the message has turned out to be damaged.
+        self._setAside = False
+        #: Whether others have their turn before it goes on.
+        self._waits = False
+        self._isSending = False
+
+    @property
+    def left(self) -> int:
+        """Return how many bytes are to be sent, but for the last part and the end."""
+        large = self._message.large
+        assert large is not None
+        parts = large.parts - 1 - self._next
+        return len(self._head) + PART_SIZE * parts if parts > 0 else 0
+
+    def send(self) -> bool:
+        """Send as many parts as the client takes; return whether that was all."""
+        if self._isSending:
+            # A write that filled the transport's buffer and sent all of it at once says
+            # in the end, from within, that the client reads again.
+            return False
+        self._isSending = True
+        try:
+            return self._send()
+        finally:
+            self._isSending = False
+
+    def _send(self) -> bool:
+        protocol, large = self._protocol, self._message.large
+        assert large is not None
+        most = self._next + PARTS_AT_ONCE
+        while not protocol.session.blocked and not self._waits:
+            if self._next == most:
+                self._waits = True
+                protocol.session.later(self._goOn)
+                break
+            try:
+                part = protocol.session.part(large, self._next)
+            except QueueError as error:
+                self._giveUp(error)
+                break
+            self._next += 1
+            data, self._head = self._head + part, b""
+            if self._next == large.parts:
+                protocol.sent()
+                # It leaves in one write with all that is ready behind it.
+                last = protocol.session.answered(data + self._end)
+                protocol.goOn(last, self._renderLast)
+                return True
+            protocol.send(data)
+        return False
+
+    def _renderLast(self, operation: Operation) -> bytes:
+        self.source.sent()
+        last: bytes = operation.result
+        return last
+
+    def _goOn(self) -> None:
+        self._waits = False
+        self._protocol.deliver()
+
+    def _giveUp(self, error: QueueError) -> None:
+        """Cut the connection: there is no other way to tell that no more will come."""
+        protocol = self._protocol
+        _log.error(
+            "A message of {size} bytes of queue {queue} breaks off: {error}",
+            size=self._message.size,
+            queue=shownName(self.key),
+            error=error,
+        )
+        # Nothing of the next replies may follow: they would pass for the rest.
+        self._waits = True
+        if isinstance(error, DamagedMessage):
+            self._setAside = True
+            self.source.damaged()
+        protocol.transport.abortConnection()
+
+    def giveBack(self) -> None:
+        """Put the message back, unless it is damaged: its reader is gone."""
+        self._protocol.sent()
+        if not self._setAside:
+            self.source.unsent()

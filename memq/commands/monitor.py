@@ -1,0 +1,128 @@
+"""Monitors: many open reads with one command, each answered as soon as it is there.
+
+Each message is an open read of its own, and has the next one as its rest.  So a monitor
+waits in the line of its queue like any other read, and stands at its end again once it
+has got something; what its client sent behind it is not run before the monitor is over.
+A client that does not read what is sent to it gets no more for now.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memq.commands.gets import renderEnded
+from memq.errors import QueueError
+from memq.operations.openreads import CloseRead, OpenRead
+from memq.operations.slices import Slice
+from memq.wire import text as wire
+from memq.wire.extensions import MOST
+
+if TYPE_CHECKING:
+    from memq.broker.session import Session
+    from memq.commands.protocol import QueueProtocol
+    from memq.interfaces import IQueueStore
+    from memq.wire.extensions import Confirm
+    from memq.wire.extensions import Monitor as Command
+
+
+class MonitorRead(Slice, OpenRead):
+    """Open the next message of a monitor; the result is None when the monitor is over.
+
+    It is over, as well, when the connection has MOST open reads.
+    """
+
+    rest: MonitorRead | None
+
+    def __init__(
+        self,
+        session: Session,
+        queue: bytes,
+        seconds: float,
+        most: int,
+        until: float | None = None,
+    ) -> None:
+        """Remember where from.
+
+        :param seconds: how long the monitor goes on; 0 as long as there is something.
+        :param most: how many messages it opens at most, this one included.
+        :param until: when the seconds are over; None for the first message, from whose
+            first run they count.
+        """
+        super().__init__(session, queue, seconds, several=True)
+        self._seconds = seconds
+        self._most = most
+        self._until = until
+
+    @property
+    def goesOn(self) -> bool:
+        """Whether it found a message."""
+        return self.message is not None
+
+    def run(self, store: IQueueStore) -> int:
+        """Open it, unless the monitor is over."""
+        session = self.session
+        if self.isOver or session.openReads >= MOST or self._isLate():
+            # Whatever an earlier run has left: it is not to go on.
+            self.undo()
+            session.parked = None
+            return 0
+        if self._most > 1 and self.rest is None:
+            self.divide(
+                MonitorRead(
+                    session, self.queue, self._seconds, self._most - 1, self._until
+                )
+            )
+        return super().run(store)
+
+    def _isLate(self) -> bool:
+        """Return whether the time is over, or the client was told not to wait."""
+        if not self._seconds:
+            return False
+        now = self.session.seconds()
+        if self._until is None:
+            self._until = now + self._seconds
+        if self.wait:
+            self.wait = max(0.0, self._until - now)
+        return not self.wait
+
+
+class Monitor:
+    """The reply to a monitor."""
+
+    __slots__ = ("_protocol", "_queue")
+
+    def __init__(self, protocol: QueueProtocol, command: Command) -> None:
+        """Ask for the first message."""
+        self._protocol = protocol
+        self._queue = command.queue
+        session = protocol.session
+        read = MonitorRead(session, command.queue, command.seconds, command.most)
+        session.submit(read)
+        protocol.expect(read, self._render)
+
+    def _render(self, read: MonitorRead) -> bytes:
+        """Return the block of a message, or how a large one begins, or the end."""
+        protocol, found = self._protocol, read.result
+        protocol.factory.statistics.getCommands += 1
+        if isinstance(found, QueueError):
+            return protocol.renderError(found)
+        if found is None:
+            return wire.END
+        rest = read.follow()
+        end = wire.END if rest is None else b""
+        reply = protocol.renderValue(self._queue, found, end, read=read)
+        read.seen()
+        if rest is not None:
+            protocol.goOn(rest, self._render)
+        return reply
+
+
+def confirm(protocol: QueueProtocol, command: Confirm) -> None:
+    """Close what a monitor has opened, the oldest first."""
+
+    def render(closing: CloseRead) -> bytes:
+        return renderEnded(protocol, closing, render)
+
+    closing = CloseRead(protocol.session, command.queue, command.most)
+    protocol.session.submit(closing)
+    protocol.expect(closing, render)

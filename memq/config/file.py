@@ -1,0 +1,213 @@
+"""The configuration file: what the server is told, and what rules its queues have.
+
+It is TOML.  [server] has the options of the command line under their long names:
+those that take a value, flags as true or false, ``verbose`` as a number, ``endpoint``
+as a list.  Values go through the parsers that the command line uses (settings.py), so
+there is one set of rules; what the command line says goes before, see options.py.
+[queue."NAME"] has the keys of rule.py, for a queue or for all that a pattern matches.
+
+A file is taken as a whole or not at all; each mistake is one line that has the file's
+line (tomlfile.py).
+"""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.config.options import FLAGS, LIST, OPTIONS, TEXT, WHOLE, Option, number
+from memq.config.toml import TOMLFile, key, shown
+from memq.policy.rule import KEYS, tableName
+from memq.policy.rules import RuleError, Rules, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from memq.policy.rule import Key
+
+#: What is read when nothing is said, if it is there.
+DEFAULT = "/etc/memq/memq.toml"
+
+#: What can be said on the command line only.
+_ELSEWHERE = {"config", "no-config", "help", "version"}
+_VERBOSE = Option("verbose", "v", "0", number(0, 2), "what is logged", WHOLE)
+_OPTIONS = {each.name: each for each in (*OPTIONS, _VERBOSE)}
+_FLAGS = {flag.name for flag in FLAGS}
+#: Every name that [server] may have.
+SERVER = sorted({*_OPTIONS, *_FLAGS, "endpoint"} - _ELSEWHERE)
+
+
+class Config(NamedTuple):
+    """What a configuration file says.
+
+    :ivar path: where it is, absolute; None when none was read.
+    :ivar server: the options that stand in [server], under their long names, with the
+        values that the command line would give them.
+    :ivar queues: the [queue] tables in their order; they go together.
+    """
+
+    path: str | None = None
+    server: Mapping[str, Any] = MappingProxyType({})
+    queues: tuple[Table, ...] = ()
+
+
+def findConfig(path: str | None) -> Config:
+    """Return what the file at ``path`` says, or the one at DEFAULT, if it is there.
+
+    :param path: None for the latter; an empty Config is returned if it is not there.
+    :raise memq.errors.ConfigError: when the file cannot be read, or be taken as it is.
+    """
+    if path is None:
+        path = DEFAULT
+        try:
+            os.lstat(path)
+        except FileNotFoundError:
+            return Config()
+        except OSError:
+            pass  # Perhaps it is there: reading it tells why it cannot be read.
+    return readConfig(path)
+
+
+def readConfig(path: str) -> Config:
+    """Return what a file says.
+
+    :raise memq.errors.ConfigError: when it cannot be read, or be taken as it is.
+    """
+    file = TOMLFile.read(path)
+    tables = file.parse()
+    for name, value in tables.items():
+        if name not in ("server", "queue"):
+            why = "is not known here; "
+            if isinstance(value, dict):
+                why += 'there are [server] and [queue."NAME"]'
+                file.refuse(f"[{key(name)}]", why, name)
+            why += "options stand below [server]"
+            file.refuse(f"{key(name)} = {shown(value)}", why, name)
+    server = tables.get("server", {})
+    if not isinstance(server, dict):
+        file.refuse(f"server = {shown(server)}", "must be one table", "server")
+    values = _values(file, server, _value, "server")
+    return Config(os.path.abspath(path), values, _queues(file, tables.get("queue", {})))
+
+
+def _values(
+    file: TOMLFile,
+    table: dict[str, Any],
+    parse: Callable[[str, Any], Any],
+    *keys: str,
+) -> Mapping[str, Any]:
+    """Return what the keys of a table say.
+
+    :param parse: what makes the value of a key's name and what TOML has made of it.
+    :param keys: where the table is.
+    :raise memq.errors.ConfigError: when one cannot be.
+    """
+    values = {}
+    for name, value in table.items():
+        try:
+            values[name] = parse(name, value)
+        except ValueError as error:
+            what = f"{key(name)} = {shown(value)}"
+            file.refuse(what, str(error), *keys, name)
+    return MappingProxyType(values)
+
+
+def _queues(file: TOMLFile, tables: Any) -> tuple[Table, ...]:
+    """Return the [queue] tables.
+
+    :raise memq.errors.ConfigError: when one cannot be, or they do not go together.
+    """
+    if not isinstance(tables, dict):
+        why = 'must be tables, [queue."NAME"]'
+        file.refuse(f"queue = {shown(tables)}", why, "queue")
+    found = []
+    for name, table in tables.items():
+        if not isinstance(table, dict):
+            why = 'must stand below [queue."NAME"]'
+            file.refuse(f"{key(name)} = {shown(table)}", why, "queue", name)
+        try:
+            named = tableName(name)
+        except ValueError as error:
+            file.refuse(f"[queue.{key(name)}]", str(error), "queue", name)
+        found.append(Table(named, _values(file, table, _ruleValue, "queue", name)))
+    try:
+        Rules(found).check()
+    except RuleError as error:
+        name = error.table.decode()
+        what = f"{error.key} = {shown(tables[name][error.key])}"
+        file.refuse(what, str(error), "queue", name, error.key)
+    return tuple(found)
+
+
+def _value(name: str, value: Any) -> Any:
+    """Return the value of an option, of what TOML has made of it.
+
+    :raise ValueError: with what is allowed, when it is not.
+    """
+    if name in _ELSEWHERE:
+        raise ValueError("can be given on the command line only")
+    if name in _FLAGS:
+        if type(value) is bool:
+            return value
+        raise ValueError("must be true or false")
+    if name == "endpoint":
+        return _texts(value)
+    if name in _OPTIONS:
+        return _parse(_OPTIONS[name], value)
+    raise ValueError(f"is no option; {_nearest(name, SERVER)}")
+
+
+def _ruleValue(name: str, value: Any) -> Any:
+    """Return the value of a key of a [queue] table, of what TOML has made of it.
+
+    :raise ValueError: with what is allowed, when it is not.
+    """
+    if name in KEYS:
+        return _parse(KEYS[name], value)
+    underscored = name.replace("-", "_")
+    if underscored in KEYS:
+        raise ValueError(f"is written {underscored} here")
+    if isinstance(value, dict):
+        why = 'a name with a dot stands in quotes, as in [queue."a.b"]'
+        raise ValueError(f"is no key; {why}")
+    raise ValueError(f"is no key; {_nearest(name, KEYS)}")
+
+
+def _nearest(name: str, names: Iterable[str]) -> str:
+    """Return what there is in the place of a name that there is not."""
+    names = list(names)
+    near = get_close_matches(name, names, 1)
+    return f"the nearest is {near[0]}" if near else f"there are {', '.join(names)}"
+
+
+def _parse(option: Option | Key, value: Any) -> Any:
+    """Return the value of an option or a key that takes one, or a list of them.
+
+    :raise ValueError: with what is allowed, when it is not.
+    """
+    if option.kinds == LIST:
+        return tuple(map(option.parse, _texts(value)))
+    if type(value) in option.kinds:
+        return option.parse(value if isinstance(value, str) else shown(value))
+    hint = ""
+    if option.kinds == TEXT:
+        hint = ", in quotes"
+    elif isinstance(value, str):
+        hint = ", without quotes"
+    try:
+        # No option allows this, so its words are had.
+        return option.parse("\0")
+    except ValueError as error:
+        raise ValueError(f"{error}{hint}") from None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Return a list of texts.
+
+    :raise ValueError: with what is allowed, when it is none.
+    """
+    if type(value) is list and all(type(each) is str for each in value):
+        return tuple(value)
+    raise ValueError("must be a list of texts in quotes, [...]")

@@ -1,0 +1,312 @@
+"""CommandReceiver: bytes of a connection become commands, bodies included.
+
+A LineReceiver that changes into raw mode for a body that arrives in pieces.
+Commands that are whole in the data at hand are taken from it directly, which is
+what makes it fast; only what is left over, a line or a body in pieces, goes
+through LineReceiver's buffers.  Both ways lead through the same grammar and end
+in the same methods, ``execute``, ``executeWithBody`` and ``executeAdd``.
+
+A body of more than PART_SIZE is never in memory as a whole: it is handed over in
+parts, as they come, by ``beginBody``, ``addPart`` and ``executeInParts``, or
+``abandonBody`` when its end does not come.
+
+A body that comes in pieces is announced by ``reserve`` before its first byte, and its
+room given back by ``release``; in between, ``reserve`` may have paused the receiver.
+
+A receiver that is paused keeps what it got, unread; one that is closing drops it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from twisted.internet.protocol import connectionDone
+from twisted.protocols.basic import LineReceiver
+
+from memq.errors import BodyTooLarge, LineTooLong, OutOfMemory, QueueError
+from memq.message import PART_SIZE
+from memq.wire.extensions import Add
+from memq.wire.foreign import begins
+from memq.wire.text import KEPT_LINE, MAX_LINE, Get, Refused, Set, parse, parseShort
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+    from memq.wire.text import Command
+
+_CRLF = b"\r\n"
+
+
+def _isTooLong(line: bytes) -> bool:
+    return len(line) - line.endswith(b"\r") > MAX_LINE
+
+
+def _bodySize(command: Command) -> int | None:
+    """Return the bytes of the body that follows a command's line, None if none does."""
+    return command.size if isinstance(command, Set | Add | Refused) else None
+
+
+class ByteCounter(Protocol):
+    """Something that counts what comes in."""
+
+    bytesRead: int
+
+
+class CommandReceiver(LineReceiver):
+    """Call a method for each command that a client sends."""
+
+    delimiter = b"\n"
+    #: LineReceiver counts a CR at the end of the line.
+    MAX_LENGTH = MAX_LINE + 1
+
+    def __init__(self, maxBody: int, counter: ByteCounter) -> None:
+        """Begin with nothing received.
+
+        :param maxBody: bytes of the largest body; a larger one is thrown away.
+        :param counter: is told how many bytes came.
+        """
+        self._counter = counter
+        self._maxBody = maxBody
+        #: Bytes of the largest body that is taken straight from the data.
+        self._largestWhole = min(maxBody, PART_SIZE)
+        #: The command whose body is being received, and what there is of that.
+        self.command: Set | Add | Refused | None = None
+        self._collected = bytearray()
+        self._missing = 0
+        #: Whether no more commands are taken, for good.
+        self.closing = False
+        #: Whether anything came since somebody set it to False.
+        self.heard = True
+
+    def execute(self, command: Command) -> None:
+        """Carry out a command that has no body, or one that was thrown away."""
+        raise NotImplementedError
+
+    def executeWithBody(self, command: Set, body: bytes, complete: bool) -> None:
+        """Carry out a set.
+
+        :param complete: whether CR LF came after the body.
+        """
+        raise NotImplementedError
+
+    def executeAdd(self, command: Add, body: bytes, complete: bool) -> None:
+        """Carry out an add.
+
+        :param complete: whether CR LF came after the body.
+        """
+        raise NotImplementedError
+
+    @property
+    def missing(self) -> int:
+        """Return how many bytes of a body are still to come."""
+        return self._missing if self.command is not None else 0
+
+    def reserve(self, size: int) -> bool:
+        """Find room for a body that comes in pieces, or pause until there is.
+
+        :return: False when the body is to be refused.
+        """
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Give that room back, or wait for it no longer."""
+        raise NotImplementedError
+
+    def beginBody(self, command: Set) -> None:
+        """Make ready for a body in parts."""
+        raise NotImplementedError
+
+    def addPart(self, data: bytes) -> None:
+        """Take the next part of a body, 1 to PART_SIZE bytes."""
+        raise NotImplementedError
+
+    def executeInParts(self, command: Set, complete: bool) -> None:
+        """Carry out a set whose body came in parts."""
+        raise NotImplementedError
+
+    def abandonBody(self) -> None:
+        """Forget the parts that came."""
+        raise NotImplementedError
+
+    def refuse(self, error: QueueError) -> None:
+        """Answer an error that is no command's."""
+        raise NotImplementedError
+
+    def allReceived(self) -> None:
+        """Do what is to be done once after all commands of a packet."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Take no more commands, and forget what came of the next one."""
+        self._forget()
+        if not self.paused:
+            self.pauseProducing()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Forget what came of the next command."""
+        self._forget()
+
+    def _forget(self) -> None:
+        self.closing = True
+        self._collected = bytearray()
+        self.clearLineBuffer()
+        command, self.command = self.command, None
+        if type(command) is Set:
+            self.release()
+            if command.size > PART_SIZE:
+                self.abandonBody()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take whole commands from the data; leave pieces to LineReceiver."""
+        self._counter.bytesRead += len(data)
+        self.heard = True
+        if self.line_mode and not self.paused:
+            self._takeCommands(self.clearLineBuffer() + data)
+        elif not self.closing:
+            super().dataReceived(data)
+
+    def _takeCommands(self, data: bytes) -> None:
+        find = data.find
+        length = len(data)
+        largest = self._largestWhole
+        start = 0
+        while not self.paused:
+            newline = find(b"\n", start)
+            if newline < 0:
+                break
+            line = data[start:newline]
+            if newline - start <= KEPT_LINE:
+                command = parseShort(line)
+            elif _isTooLong(line):
+                break
+            else:
+                command = parse(line)
+            if type(command) is Set:
+                body = newline + 1
+                after = body + command.size
+                if after + 2 > length or command.size > largest:
+                    break
+                start = after + 2
+                complete = data[after:start] == _CRLF
+                self.executeWithBody(command, data[body:after], complete)
+            elif type(command) is Get:
+                start = newline + 1
+                self.execute(command)
+            else:
+                body = newline + 1
+                size = _bodySize(command)
+                after = body if size is None else body + size + 2
+                if after > length:
+                    break
+                start = after
+                self._take(command, data[body:after])
+        if start < length and not self.closing:
+            self._keep(data[start:])
+        self.allReceived()
+
+    def _take(self, command: Command, rest: bytes) -> None:
+        """Carry out a command other than a set, with what came behind its line.
+
+        :param rest: of a body that is thrown away, at least the end.
+        """
+        complete = rest.endswith(_CRLF)
+        if type(command) is Add:
+            self.executeAdd(command, rest[:-2], complete)
+            return
+        if rest and type(command) is Refused and not complete:
+            command = command._replace(closes=True)
+        self.execute(command)
+
+    def _keep(self, data: bytes) -> None:
+        """Leave a line or a body in pieces, or what is behind a pause, to LineReceiver.
+
+        A line that begins as none of ours does is not waited for.
+        """
+        other = None if self.paused else begins(data)
+        if other is None:
+            super().dataReceived(data)
+        else:
+            self.execute(other)
+
+    def lineReceived(self, line: bytes) -> None:
+        """Carry out a line that came in pieces, or whose body does."""
+        if _isTooLong(line):
+            self.lineLengthExceeded(line)
+            return
+        command = self._parse(line)
+        if not isinstance(command, Set | Add | Refused) or command.size is None:
+            self.execute(command)
+            return
+        self._missing = command.size + 2
+        if type(command) is Set:
+            if not self.reserve(command.size):
+                command = Refused(OutOfMemory(), command.size, command.noreply)
+            elif command.size > PART_SIZE:
+                self.beginBody(command)
+        self.command = command
+        self.setRawMode()
+
+    def rawDataReceived(self, data: bytes) -> None:
+        """Collect a body, or throw it away; execute its command at its end."""
+        command = self.command
+        assert command is not None
+        piece = data[: self._missing]
+        self._missing -= len(piece)
+        # A list of pieces of a byte or two would take many times their size.
+        self._collected += piece
+        if type(command) is Refused:
+            del self._collected[:-2]
+        if type(command) is Set and command.size > PART_SIZE:
+            self._takeParts()
+        if self._missing:
+            return
+        self.command = None
+        self.setLineMode()
+        if type(command) is Set:
+            self._executeCollected(command)
+        else:
+            rest, self._collected = bytes(self._collected), bytearray()
+            self._take(command, rest)
+        self._takeCommands(data[len(piece) :])
+
+    def _executeCollected(self, command: Set) -> None:
+        """Carry out a set whose body came in pieces."""
+        rest = bytes(self._collected)
+        self._collected = bytearray()
+        self.release()
+        complete = rest.endswith(_CRLF)
+        if command.size > PART_SIZE:
+            self._addParts(rest[:-2])
+            self.executeInParts(command, complete)
+        else:
+            self.executeWithBody(command, rest[:-2], complete)
+
+    def _takeParts(self) -> None:
+        """Hand over what was collected of a body, once that is a part."""
+        # The last two bytes that are missing are not the body's.
+        if len(self._collected) < PART_SIZE or self._missing < 2:
+            return
+        whole = len(self._collected) // PART_SIZE * PART_SIZE
+        data = bytes(self._collected[:whole])
+        self._collected = self._collected[whole:]
+        self._addParts(data)
+
+    def _addParts(self, data: bytes) -> None:
+        for start in range(0, len(data), PART_SIZE):
+            self.addPart(data[start : start + PART_SIZE])
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Refuse a line that is too long."""
+        other = begins(line)
+        if other is None:
+            self.refuse(LineTooLong())
+        else:
+            self.execute(other)
+        # It may stand behind a body, where no other end of the packet is seen.
+        self.allReceived()
+
+    def _parse(self, line: bytes) -> Command:
+        command = parse(line)
+        if type(command) is Set and command.size > self._maxBody:
+            return Refused(BodyTooLarge(), command.size, command.noreply)
+        return command

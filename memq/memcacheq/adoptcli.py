@@ -1,0 +1,197 @@
+"""The command ``memq-adopt``: take over a directory of MemcacheQ's, or look at it.
+
+``memq-adopt DIR`` does what the first start of memq on DIR would do, and serves nobody.
+``memq-adopt --dry-run DIR`` reads all of it and tells what is there, and what would be
+refused; it writes to a directory of its own, below $TMPDIR, and removes that.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from signal import SIGINT, SIGTERM, signal
+from typing import TYPE_CHECKING, NoReturn
+
+from twisted.python import usage
+
+from memq import __version__
+from memq.display import shownName, shownText
+from memq.errors import HomeError, StartError
+from memq.memcacheq.adoption import (
+    Adoption,
+    Found,
+    megabytes,
+    roomNeeded,
+    storedBytes,
+    strays,
+)
+from memq.memcacheq.copy import Copy
+from memq.memcacheq.directory import OldDirectory, findOld
+from memq.memcacheq.queuefile import Damage, DamagedQueue
+from memq.memcacheq.staging import StagingStore
+from memq.storage.datadir.home import Home
+from memq.storage.datadir.sizing import sizesFor
+from memq.storage.engine.binding import StoreSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memq.memcacheq.copy import OldCount
+
+
+class Options(usage.Options):
+    """The command line of ``memq-adopt``."""
+
+    synopsis = "Usage: memq-adopt [--dry-run] [--skip-damaged] DIR"
+    longdesc = (
+        "Take over the queues of a directory that MemcacheQ wrote.  A first start of "
+        "memq on it does the same."
+    )
+    optFlags = [  # noqa: RUF012 - this is how usage.Options wants it
+        ["dry-run", "n", "show what is there, and change nothing"],
+        ["skip-damaged", None, "take what can be read, and list what could not"],
+    ]
+
+    def opt_version(self) -> NoReturn:
+        """Display memq's version and exit."""
+        print(f"memq {__version__}")
+        sys.exit(0)
+
+    opt_h = usage.Options.opt_help
+
+    def parseArgs(self, *words: str) -> None:
+        """Take the directory."""
+        if len(words) != 1:
+            raise usage.UsageError("name one directory")
+        self["directory"] = os.path.abspath(words[0])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Take over a directory, or show what is in it.
+
+    :param arguments: the words after the command; None for this process's.
+    :raise SystemExit: with status 1, when something is refused.
+    """
+    options = Options()
+    try:
+        options.parseOptions(sys.argv[1:] if arguments is None else list(arguments))
+        old = _find(options["directory"])
+        if options["dry-run"]:
+            isRefused = _show(old)
+        else:
+            isRefused = not _adopt(options["directory"], bool(options["skip-damaged"]))
+    except usage.UsageError as error:
+        raise SystemExit(
+            f"memq-adopt: {shownText(str(error))} (see memq-adopt --help)"
+        ) from None
+    except StartError as error:
+        why = str(error).removeprefix("--home ")
+        raise SystemExit(f"memq-adopt: {shownText(why)}") from None
+    except OSError as error:
+        why = f"{error.filename}: {error.strerror}"
+        raise SystemExit(f"memq-adopt: {shownText(why)}") from None
+    if isRefused:
+        sys.exit(1)
+
+
+def _find(path: str) -> OldDirectory:
+    """Return what MemcacheQ left.
+
+    :raise memq.errors.HomeError: when it left nothing, or nothing that can be taken.
+    """
+    old = findOld(path)
+    if old is None:
+        raise HomeError(
+            f"{path} is no directory of MemcacheQ's: there is no queue.list in it"
+        )
+    owner = os.stat(path).st_uid
+    if os.geteuid() == 0 != owner:
+        raise HomeError(f"{path} belongs to user {owner}: run this as that user")
+    return old
+
+
+def _say(line: str) -> None:
+    print(shownText(line), flush=True)
+
+
+def _adopt(path: str, skipDamaged: bool) -> bool:
+    """Take it over; return whether that is done."""
+    home = Home(path)
+    home.prepare()
+    try:
+        room = os.statvfs(home.directory)
+        sizes = sizesFor(room.f_frsize * room.f_blocks, noSync=False)
+        store = StagingStore(home, StoreSettings(logFile=sizes.logFile))
+        adoption = Adoption(
+            home,
+            store,
+            _say,
+            skipDamaged=skipDamaged,
+            volume=sizes.checkpointVolume,
+        )
+        for number in (SIGINT, SIGTERM):
+            signal(number, lambda *_: adoption.interrupt())
+        store.open()
+        try:
+            return adoption.run()
+        finally:
+            store.close()
+    finally:
+        home.release()
+
+
+def _show(old: OldDirectory) -> bool:
+    """Print what is there; return whether something would be refused."""
+    with tempfile.TemporaryDirectory(prefix="memq-adopt-") as directory:
+        copy = Copy(old, os.path.join(directory, "copy"))
+        copy.begin()
+        free = _free(directory)
+        if free < copy.bytes:
+            raise HomeError(
+                f"{directory}: MemcacheQ was killed, and to look at a recovered copy "
+                f"needs {megabytes(copy.bytes)}, but there are {megabytes(free)}; set "
+                "TMPDIR to a directory with more room"
+            )
+        copy.finish(lambda size: None)
+        listed = copy.queues()
+        shown = [_showQueue(copy, count) for count in listed]
+        messages = sum(messages for messages, _, _ in shown)
+        size = sum(size for _, size, _ in shown)
+        damage = copy.damage + strays(old, copy, listed)
+        damage += [line for _, _, lines in shown for line in lines]
+        need = roomNeeded(size, copy.bytes)
+    _say(f"{len(shown)} queues with {messages} messages")
+    _say(
+        f"room needed: about {megabytes(need)}, there are "
+        f"{megabytes(_free(os.fsdecode(old.path)))}"
+    )
+    for line in damage:
+        _say(f"refused without --skip-damaged: {line}")
+    return bool(damage)
+
+
+def _free(directory: str) -> int:
+    room = os.statvfs(directory)
+    return room.f_bavail * room.f_frsize
+
+
+def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
+    """Print a queue; return its messages, the bytes they take, and what is damaged."""
+    messages = size = stored = 0
+    damage = []
+    try:
+        file = copy.queueFile(listed.name)
+    except DamagedQueue as error:
+        return 0, 0, [str(error)]
+    for item in file.read():
+        if isinstance(item, Damage):
+            damage.append(f"{item.why}: {item.records} records")
+            continue
+        messages += 1
+        size += len(item.body)
+        stored += storedBytes(len(item.body))
+    pushed, taken = Found(listed, file).counts(messages)
+    counts = f"{pushed} set, {taken} taken, {messages} waiting, {size} bytes"
+    _say(f"{shownName(listed.name)}: {counts}")
+    return messages, stored, damage

@@ -1,0 +1,501 @@
+"""Adoption: the queues of a directory that MemcacheQ wrote become memq's.
+
+The two cannot be in one transaction of Berkeley DB, for each has a log of its own.  So
+nothing is taken out of MemcacheQ's files.  How far each queue was read stands in the
+store, in the same transaction as the messages that were read
+(:mod:`memq.memcacheq.staging`), and that is the taking.  Up to the last transaction,
+MemcacheQ could go on with its directory; with it, all queues are memq's at once.  Only
+then its files are removed.
+
+In order:
+
+1. What MemcacheQ has in the log only is recovered, in a copy
+   (:mod:`memq.memcacheq.copy`).
+2. Messages are staged, a batch each transaction, with a sync a second: nobody was told
+   anything, and what a crash takes away is staged again.
+3. If the old files are as they were, the queues get their rows and counts.  That is
+   synced.
+4. Messages of queues that memq had already move behind those.
+5. The old files are removed, or kept in HOME/memq if some were damaged.
+
+Killed or interrupted before 3, the next start goes on with the next batch, unless a
+MemcacheQ has worked on the directory meanwhile: then it begins again.  After 3, the
+next start goes on with 4 and 5, and never looks into the old files again.
+
+All of it happens in one thread, before anything else is done with the store.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.display import shownName
+from memq.errors import HomeError, HomeGone, StoreError, UnusableHome
+from memq.memcacheq.copy import Copy
+from memq.memcacheq.directory import LIST, OldDirectory, findOld
+from memq.memcacheq.queuefile import (
+    NUMBERS,
+    Damage,
+    DamagedQueue,
+    OldMessage,
+    QueueFile,
+)
+from memq.memcacheq.staging import AdoptionState, Counts, Staged, StagingStore
+from memq.message import HEADER_SIZE
+from memq.storage.datadir.sizing import MEGABYTE
+from memq.storage.row import DamagedRow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.memcacheq.copy import OldCount
+    from memq.storage.datadir.home import Home
+
+#: The most messages and bytes of a transaction.
+BATCH = 1000
+BATCH_BYTES = 256 * 1024
+#: The most log between two checkpoints, and how often that has to fit the disk.
+VOLUME = 32 * MEGABYTE
+_VOLUMES = 2
+#: How many messages are looked at to tell how large all of them are.
+SAMPLES = 4096
+#: Seconds between two lines of progress.
+PROGRESS = 1.0
+#: How many damaged files, or records of a queue, are told one by one.
+_TOLD = 10
+
+#: Where the copy is, and what is left of damaged queues, in HOME/memq.
+COPY = "memcacheq"
+ASIDE = "memcacheq-damaged"
+
+#: What a record takes in a page beside itself: its key, and where both are.
+_ENTRY = 12 + 16
+_PAGE_HEAD = 26
+_PAGE = 4096
+
+_UNSPEAKABLE = re.compile(rb"[\x00-\x20\x7f/]")
+
+
+class Interrupted(Exception):
+    """Somebody asked to stop."""
+
+
+class Found(NamedTuple):
+    """A queue of MemcacheQ's.
+
+    :ivar listed: what the list says of it.
+    :ivar file: its file.
+    """
+
+    listed: OldCount
+    file: QueueFile
+
+    @property
+    def pushed(self) -> int:
+        """Messages ever set, by record numbers, unless the list knows of more.
+
+        Record numbers begin again; the list, seconds behind, tells how often they did.
+        """
+        last, behind = int(self.file.next) - 1, self.listed.pushed
+        last += max(0, round((behind - last) / NUMBERS)) * NUMBERS
+        if last < self.file.span:
+            last += NUMBERS
+        return max(last, behind)
+
+    def counts(self, messages: int) -> Counts:
+        """Return what its row is to say.
+
+        :param messages: how many it has.
+        """
+        taken = max(self.pushed - messages, self.listed.taken)
+        return Counts(taken + messages, taken)
+
+
+def storedBytes(body: int) -> int:
+    """Return how many bytes a message takes in the store.
+
+    :param body: bytes of its body.
+    """
+    record = HEADER_SIZE + body
+    room = _PAGE - _PAGE_HEAD
+    if record < room // 4 - 8:
+        # Measured: 147 bytes for a body of 100, 275 for 200, 1375 for 900, which is one
+        # record less in a page than would fit.
+        return _PAGE // max(1, room // (record + _ENTRY) - 1) + 1
+    return -(-record // room) * _PAGE + _ENTRY
+
+
+def estimate(files: list[QueueFile], offsets: dict[bytes, int]) -> int:
+    """Return about how many bytes messages will take, from some of them.
+
+    :param files: the queues.
+    :param offsets: how many records of each are staged already.
+    :raise OSError: when a file cannot be read.
+    """
+    total = 0.0
+    each = max(4, SAMPLES // max(1, len(files)))
+    for file in files:
+        begin = offsets.get(file.name, 0)
+        left = file.span - begin
+        sizes = [
+            storedBytes(len(message.body))
+            for offset in range(begin, file.span, max(1, left // each))
+            for message in file.read(offset, offset + 1)
+            if isinstance(message, OldMessage)
+        ]
+        mean = sum(sizes) / len(sizes) if sizes else storedBytes(file.recordBytes)
+        total += mean * left
+    return int(total)
+
+
+def roomNeeded(messages: int, copied: int, volume: int = VOLUME) -> int:
+    """Return how many bytes it takes to take over.
+
+    :param messages: bytes that the messages will take.
+    :param copied: bytes that are copied to be recovered.
+    :param volume: bytes of log between two checkpoints.
+    """
+    return copied + messages + min(_VOLUMES * volume, 2 * messages) + MEGABYTE
+
+
+def megabytes(size: int) -> str:
+    """Return a size in words, rounded up."""
+    return f"{-(-size // MEGABYTE)} MB"
+
+
+def unspeakable(name: bytes) -> bool:
+    """Return whether no client can name a queue."""
+    return _UNSPEAKABLE.search(name) is not None
+
+
+def strays(old: OldDirectory, copy: Copy, listed: list[OldCount]) -> list[str]:
+    """Return what to say of queues that are not in the list.
+
+    MemcacheQ lists a queue when it makes the file.  So what the list has is older than
+    what the files have: perhaps the log, in which it was, was lost.
+    """
+    names = old.strays([count.name for count in listed])
+    files = {old.queueOf(name): name for name in names if not copy.hasRemoved(name)}
+    return [
+        f"{old.words(name)} is of a queue that is not in {os.fsdecode(LIST)}"
+        for name in files.values()
+    ]
+
+
+def _refusal(*why: str) -> HomeError:
+    told = "; ".join(why[:_TOLD])
+    if len(why) > _TOLD:
+        told += f"; and {len(why) - _TOLD} more"
+    return HomeError(
+        f"{told}; put that right, or start with --skip-damaged to take over what can "
+        "be read"
+    )
+
+
+class Adoption:
+    """What a start does about MemcacheQ's files."""
+
+    def __init__(
+        self,
+        home: Home,
+        store: StagingStore,
+        say: Callable[[str], None],
+        *,
+        skipDamaged: bool = False,
+        keepLogs: bool = False,
+        volume: int = VOLUME,
+        seconds: Callable[[], float] = monotonic,
+    ) -> None:
+        """Take the parts; :meth:`run` does the work.
+
+        :param store: open, when it comes to that.
+        :param say: is told each line for the log.
+        :param skipDamaged: whether to take what can be read and leave the rest.
+        :param keepLogs: whether the store's log files are all kept.
+        :param volume: bytes of log after which there is a checkpoint at the latest.
+        :param seconds: a clock that never goes back.
+        """
+        self._home = home
+        self._store = store
+        self._say = say
+        self._skipDamaged = skipDamaged
+        self._keepLogs = keepLogs
+        self._volume = min(volume, VOLUME)
+        self._seconds = seconds
+        self._stop = threading.Event()
+        self._copyPath = os.path.join(home.way, COPY)
+        #: Record numbers that were read, how many there are, and when that was told.
+        self._done = 0
+        self._total = 0
+        self._told = 0.0
+
+    def interrupt(self) -> None:
+        """Make ``run`` return soon, from any thread; the next one goes on."""
+        self._stop.set()
+
+    def run(self) -> bool:
+        """Take over what there is to take over.
+
+        :return: False when it was interrupted.
+        :raise memq.errors.HomeError: when it cannot be; one line says why.
+        """
+        self._told = self._seconds()
+        try:
+            self._run()
+        except Interrupted:
+            self._say("Taking over is interrupted; the next start goes on with it")
+            return False
+        except HomeError as error:
+            raise type(error)(self._home.named(str(error))) from error
+        except HomeGone as error:
+            raise UnusableHome(str(error)) from error
+        except (StoreError, DamagedRow) as error:
+            raise HomeError(f"{self._home.directory}: {error}") from error
+        except OSError as error:
+            where = self._home.path
+            if error.filename is not None:
+                where = self._home.named(os.fsdecode(error.filename))
+            raise HomeError(f"{where}: {error.strerror}") from error
+        return True
+
+    def _run(self) -> None:
+        state = self._store.adoption()
+        if state is not None and state.isTaken:
+            self._finish(state)
+            state = None
+        old = findOld(self._home.path)
+        if old is not None:
+            copy = Copy(old, self._copyPath)
+            try:
+                state = self._take(old, copy, state)
+            except BaseException:
+                copy.remove()
+                raise
+            self._finish(state)
+        elif state is not None:
+            self._finish(self._takeRemains())
+
+    def _takeRemains(self) -> AdoptionState:
+        """Take what was staged of files that are gone, if that is wanted."""
+        if not self._skipDamaged:
+            raise HomeError(
+                f"{self._home.path}: MemcacheQ's files are gone, and only a part was "
+                "taken over; bring them back, or start with --skip-damaged to keep "
+                "that part"
+            )
+        self._store.finishAdoption({}, [], isKept=False)
+        return self._taken()
+
+    def _taken(self) -> AdoptionState:
+        """Return the state that the store has now, once that is on disk."""
+        self._store.flush()
+        state = self._store.adoption()
+        assert state is not None
+        return state
+
+    def _take(
+        self, old: OldDirectory, copy: Copy, state: AdoptionState | None
+    ) -> AdoptionState:
+        """Stage everything, and make it memq's."""
+        fingerprint = old.fingerprint()
+        self._recover(copy)
+        queues, isDamaged = self._open(old, copy)
+        self._begin(state, fingerprint)
+        staged = self._store.staged()
+        self._announce(queues, staged)
+        counts = {}
+        for found in queues:
+            name = found.file.name
+            row = self._takeQueue(found, staged.get(name))
+            counts[name] = found.counts(row.messages)
+            if row.damaged:
+                isDamaged = True
+                self._say(
+                    f"{row.damaged} records of queue {shownName(name)} are damaged"
+                )
+        self._refuseChanged(fingerprint)
+        files = old.look(old.logs + old.regions + old.data)
+        self._store.finishAdoption(counts, files, isDamaged)
+        messages = sum(pushed - taken for pushed, taken in counts.values())
+        self._say(f"{len(counts)} queues with {messages} messages are taken over")
+        return self._taken()
+
+    def _recover(self, copy: Copy) -> None:
+        """Make the copy, and recover it."""
+        copy.begin()
+        if copy.isWhole:
+            self._say(
+                "MemcacheQ was killed, or its log is an older one: a copy of its files "
+                f"is recovered first; that needs about {megabytes(copy.bytes)}"
+            )
+            self._needRoom(copy.bytes)
+        copied = 0
+
+        def tick(size: int) -> None:
+            nonlocal copied
+            copied += size
+            self._tick(f"{megabytes(copied)} of {megabytes(copy.bytes)} are copied")
+
+        copy.finish(tick)
+
+    def _begin(self, state: AdoptionState | None, fingerprint: bytes) -> None:
+        if state is None:
+            self._store.beginAdoption(fingerprint)
+        elif state.fingerprint != fingerprint:
+            self._say("MemcacheQ's files were changed meanwhile: it all begins again")
+            self._store.beginAdoption(fingerprint)
+
+    def _open(self, old: OldDirectory, copy: Copy) -> tuple[list[Found], bool]:
+        """Return the queues, and whether there are some that cannot be opened.
+
+        :raise memq.errors.HomeError: when there are, and that is not to be skipped.
+        """
+        queues = []
+        listed = copy.queues()
+        why = copy.damage + strays(old, copy, listed)
+        for count in listed:
+            try:
+                queues.append(Found(count, copy.queueFile(count.name)))
+            except DamagedQueue as error:
+                why.append(str(error))
+        if why and not self._skipDamaged:
+            raise _refusal(*why)
+        for line in why:
+            self._say(f"Left out: {line}")
+        return queues, bool(why)
+
+    def _announce(self, queues: list[Found], staged: dict[bytes, Staged]) -> None:
+        """Say what is to be done, and refuse it if there is no room for that."""
+        offsets = {name: row.offset for name, row in staged.items()}
+        messages = estimate([found.file for found in queues], offsets)
+        self._volume = min(self._volume, max(MEGABYTE, messages))
+        self._total = sum(found.file.span for found in queues)
+        self._done = sum(offsets.values())
+        need = roomNeeded(messages, 0, self._volume)
+        self._say(
+            f"Taking over {len(queues)} queues of MemcacheQ's with about {self._total} "
+            f"messages, {self._done} of them are here; that needs about "
+            f"{megabytes(need)}"
+        )
+        self._needRoom(need)
+        for found in queues:
+            if unspeakable(found.file.name):
+                name = shownName(found.file.name)
+                self._say(f"No client can name the queue {name}")
+
+    def _needRoom(self, need: int) -> None:
+        """Refuse to go on without room for some bytes."""
+        free = self._store.freeBytes()
+        if need and free is not None and free < need:
+            raise HomeError(
+                f"{self._home.directory}: taking over MemcacheQ's queues needs about "
+                f"{megabytes(need)}, and there are {megabytes(free)}; make room, "
+                "nothing is lost"
+            )
+
+    def _takeQueue(self, found: Found, staged: Staged | None) -> Staged:
+        """Stage what is left of a queue."""
+        file = found.file
+        if staged is None:
+            staged = self._store.stageQueue(file.name)
+        first = found.pushed - file.span
+        batch: list[OldMessage] = []
+        size = 0
+        for item in file.read(staged.offset):
+            if isinstance(item, Damage):
+                staged = self._damage(file, item, staged)
+                continue
+            batch.append(item)
+            size += len(item.body)
+            if len(batch) >= BATCH or size >= BATCH_BYTES:
+                staged = self._stage(file, staged, first, batch, item.offset + 1)
+                batch, size = [], 0
+        staged = self._stage(file, staged, first, batch, file.span)
+        if file.unused:
+            self._say(
+                f"{file.unused} record numbers of queue {shownName(file.name)} were "
+                "never used"
+            )
+        return staged
+
+    def _stage(
+        self,
+        file: QueueFile,
+        staged: Staged,
+        first: int,
+        batch: list[OldMessage],
+        offset: int,
+    ) -> Staged:
+        """Stage a batch, and see what else is due."""
+        self._done += offset - staged.offset
+        messages = staged.messages + len(batch)
+        staged = staged._replace(offset=offset, messages=messages)
+        self._store.stage(file.name, staged, first, batch)
+        self._checkpointIfDue()
+        percent = 100 * self._done // self._total if self._total else 100
+        self._tick(
+            f"{self._done} of {self._total} messages are taken over, {percent} %"
+        )
+        return staged
+
+    def _checkpointIfDue(self) -> None:
+        if self._store.logged() < self._volume:
+            return
+        self._store.checkpoint()
+        if not self._keepLogs:
+            self._store.removeLogs()
+        self._needRoom(_VOLUMES * self._volume)
+
+    def _damage(self, file: QueueFile, damage: Damage, staged: Staged) -> Staged:
+        if not self._skipDamaged:
+            raise _refusal(damage.why)
+        if staged.damaged < _TOLD:
+            self._say(f"Left out: {damage.why}: {damage.records} records")
+        return staged._replace(damaged=staged.damaged + damage.records)
+
+    def _tick(self, progress: str) -> None:
+        """Say once a second how far it is, and stop if that was asked for."""
+        if self._stop.is_set():
+            raise Interrupted
+        now = self._seconds()
+        if now - self._told >= PROGRESS:
+            self._told = now
+            self._say(progress)
+            # So a kill costs the work of a second.
+            self._store.flush()
+
+    def _refuseChanged(self, fingerprint: bytes) -> None:
+        """Refuse files that are not any more what was read."""
+        now = findOld(self._home.path)
+        if now is None or now.fingerprint() != fingerprint:
+            raise HomeError(
+                f"{self._home.path}: MemcacheQ's files were changed while they were "
+                "taken over: stop whatever works on them, and start again"
+            )
+
+    def _finish(self, state: AdoptionState) -> None:
+        """Do what is left when the queues are here."""
+        for name, staged in self._store.staged().items():
+            while self._store.mergeSome(name, staged, BATCH):
+                self._checkpointIfDue()
+                self._tick(
+                    f"Messages of queue {shownName(name)} move behind those it had"
+                )
+        self._store.flush()
+        # Nothing of the old files is to be needed again, not even by a recovery.
+        self._store.checkpoint()
+        aside = None
+        if state.isKept:
+            aside = os.path.join(self._home.way, ASIDE)
+            os.makedirs(aside, 0o700, exist_ok=True)
+        old = OldDirectory(os.fsencode(self._home.path))
+        old.remove(state.files, aside)
+        Copy(old, self._copyPath).remove()
+        self._store.endAdoption()
+        self._store.flush()
+        done = "removed" if aside is None else f"kept in {aside}: some were damaged"
+        self._say(self._home.named(f"MemcacheQ's files are {done}"))

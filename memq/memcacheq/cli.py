@@ -1,0 +1,221 @@
+"""The command ``memcacheq``: MemcacheQ's own command line, served by memq.
+
+Whoever starts MemcacheQ from a script need not change it.  The letters are the
+same in ``twistd memq``, so most are handed on as they come; the rest is about
+the process (-d -P -u -r), which is twistd's part, or has lost its meaning, which
+the log then says.  What MemcacheQ refused, root without -u, is refused.  No
+configuration file is read.
+"""
+
+from __future__ import annotations
+
+import getopt
+import os
+import pwd
+import sys
+from typing import TYPE_CHECKING
+
+from memq import __version__
+from memq.daemon.early import holdRequests
+from memq.display import shownText
+from memq.errors import OptionError, StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: The version of MemcacheQ whose command line this is.
+VERSION = "0.2.1"
+
+_LETTERS = "a:b:c:de:hil:m:p:rs:t:u:vA:B:C:D:E:H:L:NP:RS:T:U:"
+
+#: Letters that are handed on, for they mean the same in ``twistd memq``.
+_SAME = ("-a", "-c", "-e", "-m", "-A", "-B", "-C", "-L", "-T")
+
+#: The same, for those without a value.
+_SAME_FLAGS = ("-v", "-N", "-R")
+
+#: Letters that have lost their meaning, and why.
+_MEANINGLESS = {
+    "-b": "memory for messages is Python's own",
+    "-t": "one thread runs every command, and syncing has its own",
+    "-D": "one thread runs every transaction, so there are no deadlocks to look for",
+    "-E": "all messages are in one file, so there are no extents",
+    "-S": "the counts are written together with the messages",
+    "-U": "UDP is off, and nothing else is built",
+}
+
+_HELP = f"""\
+memcacheq {VERSION}
+This is memq {__version__}, which takes MemcacheQ's place: a persistent message
+queue for memcached clients.  `twistd memq --help` shows all that it can do.
+
+-p <num>      TCP port to listen on (default: 22201)
+-l <addr>     address to listen on (default: 0.0.0.0, all of this machine's)
+-s <file>     UNIX socket to listen on, instead of TCP
+-a <mask>     access mask of the UNIX socket, in octal (default: 0700)
+-d            run as a daemon
+-P <file>     save the process id in <file>, with -d
+-u <username> become this user (needed as root)
+-r            maximize the core file limit
+-c <num>      most connections at once (default: 1024)
+-v            log errors and warnings
+-vv           log every command as well
+-h, --help    print this help and exit
+-i            print the licence and exit
+-H <dir>      home of the data (default: /data1/memcacheq)
+-m <num>      page cache in megabytes (default: 64)
+-A <num>      page size in bytes, for a new home (default: 4096)
+-L <num>      log buffer in kilobytes (default: 1024)
+-B <num>      largest message in bytes (default: 1M)
+-C <num>      checkpoint every <num> seconds, 0 = off (default: 300)
+-T <num>      write changed pages every <num> seconds, 0 = off (default: 0.5)
+-e <num>      percent of the cache that is kept clean (default: 60)
+-N            do not wait for the disk; a power cut may cost the last second
+-R            remove log files that are done with (always on)
+-b -t -D -E -S and -U 0 are accepted, and mean nothing any more.
+No configuration file is read: what is not said here is by default.
+The log goes to standard error, as a daemon as well; without -v, a daemon that
+was started from a terminal keeps silent.
+"""
+
+_LICENCE = f"""\
+memcacheq {VERSION}
+This is memq {__version__}, Copyright (c) the memq authors.  It is free software
+under the MIT licence, which comes with it in the file LICENSE.  No code of
+MemcacheQ is in it.
+"""
+
+
+def main(
+    arguments: Sequence[str] | None = None, run: Callable[[], None] | None = None
+) -> None:
+    """Start a server as MemcacheQ's command line asks for it.
+
+    :param arguments: the words after the command; None for this process's.
+    :param run: what runs twistd on ``sys.argv``; None for twistd itself.
+    :raise SystemExit: when the line cannot be carried out; it says why.
+    """
+    holdRequests()
+    # Twisted is slow to import, so it comes behind that.
+    from twisted.scripts import twistd
+
+    from memq.daemon.process import raiseCoreLimit
+
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        options, rest = getopt.gnu_getopt(words, _LETTERS, ["help"])
+        for letter, _ in options:
+            if letter in ("-h", "--help", "-i"):
+                print(_LICENCE if letter == "-i" else _HELP, end="")
+                return
+        given = dict(options)
+        line = [*_twistdOptions(given), "memq", *_memqOptions(options)]
+    except getopt.error as error:
+        raise SystemExit(
+            f"memcacheq: {shownText(str(error))} (see memcacheq -h)"
+        ) from None
+    except StartError as error:
+        raise SystemExit(f"memcacheq: {shownText(str(error))}") from None
+    _explain(given, rest)
+    if "-r" in given:
+        raiseCoreLimit()
+    sys.argv = ["memcacheq", *line]
+    (run or twistd.run)()
+
+
+def _twistdOptions(given: dict[str, str]) -> list[str]:
+    """Return the options for twistd: how the process runs, and as whom.
+
+    :raise memq.errors.StartError: when it may not run so.
+    """
+    line = ["--pidfile=", *_user(given)]
+    if "-d" not in given:
+        return ["--nodaemon", *line]
+    if "-P" in given:
+        line[0] = "--pidfile=" + _absolute(given["-P"])
+    if "-r" not in given:
+        # With -r it stays where it is, for that is where core files go.
+        line.append("--rundir=/")
+    if not _logsToStandardError(given):
+        line.append("--logfile=/dev/null")
+    return line
+
+
+def _user(given: dict[str, str]) -> list[str]:
+    """Return the options for the user to become.
+
+    :raise memq.errors.StartError: when there is no such user, or one is needed.
+    """
+    if os.getuid() != 0 and os.geteuid() != 0:
+        return []
+    if not given.get("-u"):
+        raise StartError("can't run as root without the -u switch")
+    try:
+        user = pwd.getpwnam(given["-u"])
+    except KeyError:
+        raise StartError(f"can't find the user {given['-u']} to switch to") from None
+    if user.pw_uid == 0:
+        return []
+    return [f"--uid={user.pw_uid}", f"--gid={user.pw_gid}"]
+
+
+def _logsToStandardError(given: dict[str, str]) -> bool:
+    """Return whether there is a log; a quiet daemon leaves a terminal alone."""
+    return "-d" not in given or "-v" in given or not os.isatty(2)
+
+
+def _memqOptions(options: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the options for memq, defaults that are MemcacheQ's own included.
+
+    :raise memq.errors.OptionError: when a value is refused here.
+    """
+    given = dict(options)
+    if given.get("-U", "0") != "0":
+        raise OptionError("-U", given["-U"], "must be 0, for UDP is not built")
+    line = ["--no-config", "--home=" + _absolute(given.get("-H", "/data1/memcacheq"))]
+    if "-s" in given:
+        line.append("--socket=" + _absolute(given["-s"]))
+    else:
+        line.append("--listen=" + given.get("-l", "0.0.0.0"))
+        line.append("--port=" + given.get("-p", "22201"))
+    for letter, value in options:
+        if letter in _SAME:
+            line += [letter, value]
+        elif letter in _SAME_FLAGS:
+            line.append(letter)
+    if _logsToStandardError(given):
+        line.append("--log-stderr")
+    return line
+
+
+def _absolute(path: str) -> str:
+    """Return a path that holds wherever the process goes; none stays none."""
+    return os.path.abspath(path) if path else path
+
+
+def _explain(given: dict[str, str], rest: Sequence[str]) -> None:
+    """Log what a reader of the command line might not expect, a line each."""
+    from twisted.logger import Logger
+
+    log = Logger()
+    for letter, why in _MEANINGLESS.items():
+        if letter in given:
+            log.info(
+                "{letter} {value} means nothing any more: {why}",
+                letter=letter,
+                value=given[letter],
+                why=why,
+            )
+    if "-u" in given and os.getuid() != 0 and os.geteuid() != 0:
+        log.info("-u {user}: only root can change users", user=given["-u"])
+    if "-P" in given and "-d" not in given:
+        log.info("-P {path}: only used with -d", path=given["-P"])
+    if "-s" in given and ("-p" in given or "-l" in given):
+        log.info("-s {path}: only there, so -p and -l are not used", path=given["-s"])
+    if "-s" not in given and "-l" not in given:
+        log.info(
+            "listening on all addresses of this machine, as MemcacheQ does; "
+            "-l 127.0.0.1 keeps it private"
+        )
+    for word in rest:
+        log.info("{word}: not an option, ignored", word=word)

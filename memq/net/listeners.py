@@ -1,0 +1,220 @@
+"""Where clients come in: TCP ports, UNIX sockets and Twisted's endpoints.
+
+An address that cannot be had is a mistake of whoever started the server, and is
+to be told before the server goes into the background; but nobody may connect
+before the store is open.  So there are two steps: everything here is checked,
+and TCP ports are bound, when it is made; ``listen`` comes later, and then from
+the user that the server runs as.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+
+from memq.errors import OptionError
+from memq.net.transport import sendAtOnce
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+    from twisted.python.failure import Failure
+
+#: Connections that may wait to be accepted, as in MemcacheQ.
+BACKLOG = 1024
+
+
+class TCPListener:
+    """A bound TCP socket."""
+
+    def __init__(self, bound: socket.socket) -> None:
+        """Take over a socket that does not listen yet."""
+        bound.setblocking(False)
+        self._socket = bound
+
+    def listen(
+        self, reactor: Any, factory: IProtocolFactory
+    ) -> Deferred[IListeningPort]:
+        """Let clients in.
+
+        It fails with OptionError when somebody else bound the port as well, and
+        listened first.
+        """
+        try:
+            self._socket.listen(BACKLOG)
+        except OSError as error:
+            host, port = self._socket.getsockname()[:2]
+            return fail(_cannotBind(host, port, error))
+        adopted = reactor.adoptStreamPort(
+            self._socket.fileno(), self._socket.family, factory
+        )
+        # The reactor has a descriptor of its own.
+        self.close()
+        return succeed(sendAtOnce(adopted))
+
+    def close(self) -> None:
+        """Give up the port."""
+        self._socket.close()
+
+
+class UNIXListener:
+    """The path of a UNIX socket that could be bound a moment ago."""
+
+    def __init__(self, path: str, mode: int) -> None:
+        """Take a path, absolute, and the permissions of the socket there."""
+        self._path = path
+        self._mode = mode
+
+    def listen(
+        self, reactor: Any, factory: IProtocolFactory
+    ) -> Deferred[IListeningPort]:
+        """Let clients in; it fails with OptionError."""
+        listening: Deferred[IListeningPort] = maybeDeferred(
+            reactor.listenUNIX, self._path, factory, backlog=BACKLOG, mode=self._mode
+        )
+        listening.addCallback(sendAtOnce)
+        return listening.addErrback(_ebCannotListen, "--socket", self._path)
+
+    def close(self) -> None:
+        """Do nothing: nothing is held."""
+
+
+class EndpointListener:
+    """One of Twisted's server endpoints."""
+
+    def __init__(self, endpoint: Any, description: str) -> None:
+        """Take an endpoint that does not listen yet, and its string."""
+        self._endpoint = endpoint
+        self._description = description
+
+    def listen(
+        self, reactor: Any, factory: IProtocolFactory
+    ) -> Deferred[IListeningPort]:
+        """Let clients in; it fails with OptionError."""
+        listening: Deferred[IListeningPort] = self._endpoint.listen(factory)
+        listening.addCallback(sendAtOnce)
+        return listening.addErrback(_ebCannotListen, "--endpoint", self._description)
+
+    def close(self) -> None:
+        """Do nothing: endpoints bind when they listen."""
+
+
+#: Something that clients can come in by.
+Listener = TCPListener | UNIXListener | EndpointListener
+
+
+def bindTCP(host: str, port: int) -> list[TCPListener]:
+    """Bind a port on an address, or on each address of a name.
+
+    :param host: an IPv4 or IPv6 address, or a name.
+    :param port: 0 to 65535; 0 takes a free one.
+    :raise memq.errors.OptionError: when one of them cannot be had.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not a name"
+        raise OptionError("--listen", host, f"no such address: {reason}") from error
+    bound: list[TCPListener] = []
+    for family, _, _, _, address in found:
+        try:
+            bound.append(_bind(family, address))
+        except OSError as error:
+            for listener in bound:
+                listener.close()
+            raise _cannotBind(host, port, error) from error
+    return bound
+
+
+def checkUNIX(path: str, mode: int) -> UNIXListener:
+    """Check that a UNIX socket can be made, and remove one that nobody serves.
+
+    :param path: the path; a relative one starts where the process is now.
+    :param mode: the permissions of the socket, 0 to 0o777.
+    :raise memq.errors.OptionError: when it cannot be made.
+    """
+    path = os.path.abspath(path)
+    try:
+        _removeStale(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
+            trial.bind(path)
+        os.unlink(path)
+    except OSError as error:
+        # "AF_UNIX path too long" comes without an error number.
+        reason = error.strerror or str(error)
+        raise OptionError("--socket", path, f"cannot listen: {reason}") from error
+    return UNIXListener(path, mode)
+
+
+def parseEndpoint(reactor: Any, description: str) -> EndpointListener:
+    """Return a listener for a Twisted endpoint string.
+
+    :param description: such as ``tcp:22201:interface=::``.
+    :raise memq.errors.OptionError: when it is not such a string.
+    """
+    try:
+        endpoint = serverFromString(reactor, description)
+    except Exception as error:
+        # The parsers are plugins, anybody's, and each has errors of its own.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        allowed = f"must be a Twisted server endpoint string ({reason})"
+        raise OptionError("--endpoint", description, allowed) from error
+    return EndpointListener(endpoint, description)
+
+
+def _bind(family: int, address: Any) -> TCPListener:
+    """Return a bound socket."""
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except OSError:
+        bound.close()
+        raise
+    return TCPListener(bound)
+
+
+def _cannotBind(host: str, port: int, error: OSError) -> OptionError:
+    """Say which option is at fault, and what to do."""
+    if error.errno == errno.EADDRINUSE:
+        return OptionError(
+            "--port",
+            port,
+            f"in use by another program on {host}; stop that, or give another port",
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return OptionError("--listen", host, "must be an address of this machine")
+    return OptionError("--port", port, f"cannot listen on {host}: {error.strerror}")
+
+
+def _ebCannotListen(failure: Failure, option: str, value: str) -> NoReturn:
+    """Say which option is at fault."""
+    failure.trap(CannotListenError, OSError)
+    raise OptionError(option, value, f"cannot listen: {failure.getErrorMessage()}")
+
+
+def _removeStale(path: str) -> None:
+    """Remove a socket that nobody listens on.
+
+    :raise OSError: when what is there is not such a socket.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise FileExistsError(errno.EEXIST, "it exists and is not a socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as visitor:
+        visitor.setblocking(False)
+        try:
+            visitor.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+    raise OSError(errno.EADDRINUSE, "in use by another server")

@@ -1,0 +1,123 @@
+"""Messages that nobody asked for and that leave their queue all the same.
+
+One that is too old *expires*: that is found out when its turn comes, for a look at the
+head of a queue is all that it takes.  One that was given back too often is *buried*.
+Either moves to another queue, to whose end it is pushed, or is let go; in the same
+transaction as what led to that, so that it is always in one place.
+
+A queue may have a million messages that have expired.  So a look stops after a while
+and says so, and the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.message import Message
+from memq.operations.base import MESSAGE_COST
+
+if TYPE_CHECKING:
+    from memq.errors import QueueError
+    from memq.interfaces import IQueueStore
+    from memq.policy.rule import Rule
+
+#: What one look may cost before it stops: 100 messages of 10 bytes took 0.7 ms when
+#: they were dropped, and of 1000 bytes 3 ms when they moved.
+LOOK_COST = 100 * MESSAGE_COST
+
+
+class Expired(NamedTuple):
+    """What came of a look at the head of a queue.
+
+    :ivar messages: how many messages have expired.
+    :ivar cost: what that counts in a turn.
+    :ivar freed: bytes of bodies that it let go.
+    :ivar isMore: whether the message that is the head now may have expired, too.
+    """
+
+    messages: int = 0
+    cost: int = 0
+    freed: int = 0
+    isMore: bool = False
+
+
+_NOTHING = Expired()
+
+
+def mayExpire(rule: Rule) -> bool:
+    """Return whether messages of a queue with this rule can expire."""
+    return bool(rule.maxAgeMs) or rule.honorExptime
+
+
+def hasExpired(message: Message, rule: Rule, now: int) -> bool:
+    """Return whether a message is too old.
+
+    :param now: milliseconds since 1970-01-01 UTC.
+    """
+    if rule.honorExptime and 0 < message.expires <= now:
+        return True
+    return 0 < rule.maxAgeMs <= now - message.time
+
+
+def expire(store: IQueueStore, queue: bytes, rule: Rule, now: int) -> Expired:
+    """Let messages at the head of a queue go that have expired, inside a transaction.
+
+    :param now: milliseconds since 1970-01-01 UTC.
+    """
+    if not mayExpire(rule):
+        return _NOTHING
+    count = cost = freed = 0
+    while cost < LOOK_COST:
+        head = store.peek(queue)
+        # One that is damaged is left to whoever takes it.
+        if not isinstance(head, Message) or not hasExpired(head, rule, now):
+            break
+        message = store.pop(queue)
+        assert isinstance(message, Message)
+        cost += move(store, message, rule.expiredTo)
+        count += 1
+        if rule.expiredTo is None:
+            freed += message.size
+    if count:
+        store.countExpired(queue, count)
+    return Expired(count, cost, freed, cost >= LOOK_COST)
+
+
+def isWornOut(store: IQueueStore, message: Message, rule: Rule) -> bool:
+    """Return whether a message was given back too often if it is now."""
+    most = rule.maxDeliveries
+    return 0 < most <= store.deliveries(message) + 1
+
+
+def bury(
+    store: IQueueStore, queue: bytes, message: Message, rule: Rule
+) -> Message | QueueError | None:
+    """Take a message that is open out of its queue, which is worn out.
+
+    :return: the message, an error when it was damaged and is set aside, None when it is
+        not there any more.
+    """
+    found = store.popRead(queue, message)
+    if isinstance(found, Message):
+        move(store, found, rule.deadLetter)
+        if rule.deadLetter is None:
+            store.countDiscarded(queue, 1)
+    return found
+
+
+def move(store: IQueueStore, message: Message, target: bytes | None) -> int:
+    """Push a message that was popped to another queue, or let it go.
+
+    What the queue's rules say of sets does not hold for it: nothing is lost.
+
+    :param target: the queue; None to let it go.
+    :return: what it counts in a turn.
+    """
+    if target is None:
+        store.discard(message)
+        return MESSAGE_COST
+    if message.large is None:
+        store.push(target, message.flags, message.body)
+    else:
+        store.pushLarge(target, message.flags, message.large)
+    return MESSAGE_COST + len(message.body)

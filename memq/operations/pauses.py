@@ -1,0 +1,56 @@
+"""Commands that stop what a queue does, and let it go on."""
+
+from __future__ import annotations
+
+from sys import maxsize
+from typing import TYPE_CHECKING
+
+from memq.operations.base import MESSAGE_COST, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from memq.broker.session import Session
+    from memq.interfaces import IQueueStore
+
+
+class Pause(Operation):
+    """Stop reads from a queue, writes to it, or both, besides what is stopped."""
+
+    __slots__ = ("_bits", "queue")
+
+    def __init__(self, session: Session, queue: bytes, bits: int) -> None:
+        """Remember what.
+
+        :param bits: of READS and WRITES.
+        """
+        super().__init__(session)
+        self.queue = queue
+        self._bits = bits
+
+    def run(self, store: IQueueStore) -> int:
+        """Stop it; the queue is made if there is none."""
+        _, paused = store.settings(self.queue)
+        store.setPaused(self.queue, paused | self._bits)
+        return MESSAGE_COST
+
+
+class Resume(Operation):
+    """Stop nothing of a queue any more; the result is whether there is one."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, session: Session, queue: bytes) -> None:
+        """Remember which."""
+        super().__init__(session)
+        self.queue = queue
+
+    def run(self, store: IQueueStore) -> int:
+        """Let it go on."""
+        self.result = store.setPaused(self.queue, 0)
+        return MESSAGE_COST if self.result else 0
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Let everybody try who waits: nobody knows how many messages there are."""
+        if self.result is True:
+            yield self.queue, maxsize

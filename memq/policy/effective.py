@@ -1,0 +1,126 @@
+"""Plans: what holds for a queue now, by the rules and by what the store keeps of it.
+
+The rules come from a file and may be read again at any time; a limit (``add``) and a
+pause are kept by the store.  Whoever carries out an operation asks for the plan of its
+queue when it runs, and keeps nothing of it.
+
+Most servers have nothing of all that.  ``isActive`` tells, so that plain commands pay
+for one look at it and no more.
+
+No I/O, no Twisted.
+"""
+
+from __future__ import annotations
+
+from time import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.policy.rule import READS, WRITES, Rule
+from memq.policy.rules import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.interfaces import IQueueStore
+
+_NO_RULE = Rule()
+
+
+class Plan(NamedTuple):
+    """What holds for a queue that is not plain.
+
+    :ivar rule: that of the file.
+    :ivar limit: the most messages, as the store has it; 0 for any number.
+    :ivar paused: READS, WRITES, both or 0, by the rule or the store.
+    """
+
+    rule: Rule = _NO_RULE
+    limit: int = 0
+    paused: int = 0
+
+    @property
+    def maxItems(self) -> int:
+        """Return the most messages by either, 0 for any number."""
+        most, limit = self.rule.maxItems, self.limit
+        return min(most, limit) if most and limit else most or limit
+
+    @property
+    def readsArePaused(self) -> bool:
+        """Whether nothing is to be read."""
+        return bool(self.paused & READS)
+
+    @property
+    def writesArePaused(self) -> bool:
+        """Whether nothing is to be set."""
+        return bool(self.paused & WRITES)
+
+
+#: That of a queue that has none.
+PLAIN = Plan()
+
+
+class Plans:
+    """The plans of all queues.
+
+    :ivar isActive: False as long as no queue has a plan.  Once there may be one it
+        stays True, also when the rules are gone: what was asked for meanwhile goes the
+        longer way then, which comes to the same.
+    :ivar onChange: called when the rules have become others.
+    """
+
+    def __init__(
+        self,
+        store: IQueueStore,
+        rules: Rules | None = None,
+        seconds: Callable[[], float] = time,
+    ) -> None:
+        """Begin with some rules.
+
+        :param store: it is only looked at, and not before :meth:`look`.
+        :param rules: those of the file; None for none.
+        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
+        """
+        self._store = store
+        self._seconds = seconds
+        self.rules = Rules() if rules is None else rules
+        self.isActive = not self.rules.isEmpty
+        self.onChange: Callable[[], None] = lambda: None
+
+    def look(self) -> None:
+        """See what a store that was just opened keeps of queues."""
+        self.isActive |= self._store.hasSettings()
+
+    def activate(self) -> None:
+        """Note that a queue is about to get something that the store keeps.
+
+        From the next command on, so that one behind it finds it.
+        """
+        self.isActive = True
+
+    def replace(self, rules: Rules) -> None:
+        """Let other rules hold from now on."""
+        self.rules = rules
+        self.isActive |= not rules.isEmpty
+        self.onChange()
+
+    def of(self, queue: bytes) -> Plan | None:
+        """Return what holds for a queue, None for a plain one."""
+        rule = self.rules.of(queue)
+        limit, paused = self._store.settings(queue)
+        if rule is None:
+            return Plan(_NO_RULE, limit, paused) if limit or paused else None
+        return Plan(rule, limit, paused | rule.paused)
+
+    def now(self) -> int:
+        """Return the time, in milliseconds since 1970-01-01 UTC."""
+        return int(self._seconds() * 1000)
+
+
+class ActivePlans:
+    """The same for a client that is never to be taken for a plain one."""
+
+    isActive = True
+
+    def __init__(self, plans: Plans) -> None:
+        """Stand before the plans of all queues."""
+        self.of = plans.of

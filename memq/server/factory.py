@@ -1,0 +1,187 @@
+"""QueueFactory: what the connections of a server share, and how many there may be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.logger import Logger
+
+from memq.commands.protocol import QueueProtocol
+from memq.errors import TooManyConnections
+from memq.ratelimit import Rarely
+from memq.server.keepalive import Keepalive
+from memq.wire.foreign import ADVICE
+from memq.wire.text import formatError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IAddress
+
+    from memq.broker.broker import Broker
+    from memq.connection.connection import Connection
+    from memq.daemon.maintenance import Upkeep
+    from memq.server.stats import Statistics
+
+
+_log = Logger()
+
+
+class _Refusal(Protocol):
+    """Tell a client that there are too many, and close."""
+
+    def connectionMade(self) -> None:
+        """Say so."""
+        assert self.transport is not None
+        self.transport.write(formatError(TooManyConnections()))
+        self.transport.loseConnection()
+
+
+class QueueFactory(ServerFactory):
+    """Make a QueueProtocol for each connection.
+
+    :ivar connections: the connections that are open.
+    :ivar last: those of them that receive no more, the oldest first.
+    :ivar lingering: those that are gone, and whose commands are still under way.  They
+        count as open, or many that come and go at once could pile up any number.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        broker: Broker,
+        upkeep: Upkeep,
+        statistics: Statistics,
+        *,
+        maxBody: int = 1024 * 1024,
+        maxConnections: int = 1024,
+        keepalive: int = 0,
+        flushAllEnabled: bool = False,
+        verbosity: int = 0,
+        hasRoom: Callable[[], bool] = lambda: True,
+        reload: Callable[[], Deferred[None]] = lambda: succeed(None),
+    ) -> None:
+        """Remember what the protocols need.
+
+        :param maxBody: bytes of the largest body, up to 64 MiB.
+        :param maxConnections: how many may be open at a time.
+        :param keepalive: seconds that a client's machine may say nothing, 0 for as long
+            as the system lets it.
+        :param flushAllEnabled: whether clients may empty all queues.
+        :param verbosity: 1 logs errors that are told to clients, 2 commands too.
+        :param hasRoom: tells whether the process may have one more connection.
+        :param reload: reads the rules again; fires when they hold, or fails with
+            memq.errors.ConfigError.
+        """
+        self.broker = broker
+        self.upkeep = upkeep
+        self.statistics = statistics
+        self.maxBody = maxBody
+        self.maxConnections = statistics.maxConnections = maxConnections
+        self.keepalive = Keepalive(keepalive)
+        self.flushAllEnabled = flushAllEnabled
+        self.verbose = verbosity >= 1
+        self.traces = verbosity >= 2
+        self.connections: set[Connection] = set()
+        self.last: dict[Connection, None] = {}
+        self.lingering = 0
+        self._hasRoom = hasRoom
+        self.reload = reload
+        self._rarely = Rarely(statistics.seconds)
+        self._empty: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """Return the protocol of a connection, or one that refuses it."""
+        isFull = len(self.connections) + self.lingering >= self.maxConnections
+        if isFull and not self._makeRoom():
+            self._noteRefused("--max-connections are open")
+            return _Refusal()
+        if not self._hasRoom():
+            self._noteRefused("this process may open no more files (ulimit -n)")
+            return _Refusal()
+        return QueueProtocol(self)
+
+    def _makeRoom(self) -> bool:
+        """End the wait of a client that sends no more, and so may be gone.
+
+        :return: whether there was one; its connection is about to end.
+        """
+        for connection in self.last:
+            if connection.session.parked is not None:
+                del self.last[connection]
+                connection.finish()
+                return True
+        return False
+
+    def _noteRefused(self, why: str) -> None:
+        """Log that clients are refused: the first one, then a line a minute."""
+        self.statistics.rejected += 1
+        count = self._rarely.count(why)
+        if count:
+            _log.warn(
+                "{count} clients more than allowed are told so and closed: {why}",
+                count=count,
+                why=why,
+            )
+
+    def noteForeign(self, name: str, peer: str) -> None:
+        """Log that clients speak another protocol: the first one, then a line a minute.
+
+        :param name: which one, a key of ADVICE.
+        """
+        count = self._rarely.count(name)
+        if count:
+            _log.warn(
+                "{peer} is closed ({count} such): it speaks {name}, and memq speaks "
+                "memcached's text protocol; {advice}",
+                peer=peer,
+                count=count,
+                name=name,
+                advice=ADVICE[name],
+            )
+
+    def connected(self, connection: Connection) -> None:
+        """Count a connection in."""
+        self.connections.add(connection)
+        self.statistics.totalConnections += 1
+        self.statistics.connections = len(self.connections)
+
+    def receivesNoMore(self, connection: Connection) -> None:
+        """Note that all was received that its client sends."""
+        self.last[connection] = None
+
+    def disconnected(self, connection: Connection) -> None:
+        """Count it out."""
+        self.connections.discard(connection)
+        self.last.pop(connection, None)
+        self.statistics.connections = len(self.connections)
+        if self._empty is not None and not self.connections:
+            empty, self._empty = self._empty, None
+            empty.callback(None)
+
+    def holds(self, queue: bytes) -> bool:
+        """Return whether a message that was taken from a queue may go back to it."""
+        if self.lingering:
+            return True
+        return any(connection.holds(queue) for connection in self.connections)
+
+    def finish(self) -> Deferred[None]:
+        """End every connection once its commands are answered; fires after the last.
+
+        Nothing is waited for any more, and what they have open is forgotten.
+        """
+        self.broker.stop()
+        for connection in list(self.connections):
+            connection.finish()
+        if not self.connections:
+            return succeed(None)
+        self._empty = Deferred()
+        return self._empty
+
+    def abort(self) -> None:
+        """Cut off the connections that are left."""
+        for connection in list(self.connections):
+            connection.transport.abortConnection()

@@ -1,0 +1,201 @@
+"""What ``stats`` tells: counters, and the figures made of them.
+
+The first 17 figures are MemcacheQ's, by name and in its order, since monitoring
+scripts read them; memq's own follow, then memcached's, then Kestrel's of each queue.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from resource import RUSAGE_SELF, getrusage
+from time import time
+from typing import TYPE_CHECKING
+
+from memq import __version__
+from memq.commands.details import Details, Summary
+from memq.wire import memcachedstats
+from memq.wire import text as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.broker.broker import Broker
+    from memq.interfaces import IQueueStore, Sums
+
+
+class Statistics:
+    """Count what happens, and tell it.
+
+    :ivar connections: connections that are open.
+    :ivar totalConnections: connections ever taken.
+    :ivar getCommands: queues asked for a message; ``getHits`` had one.
+    :ivar setCommands: messages sent; ``setHits`` were stored.
+    :ivar deletes: commands that deleted a queue; ``deleteMisses`` found none.
+    :ivar flushes: commands that emptied a queue, or all of them.
+    :ivar rejected: connections that were refused.
+    :ivar maxConnections: how many may be open at a time.
+    :ivar details: what is told of each queue.
+    :ivar bytesOnDisk: bytes that the store occupied when last looked at.
+    :ivar ofEach: whether ``stats`` tells of each queue, too, if there are not too many.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        broker: Broker,
+        settings: Sequence[tuple[str, str]] = (),
+        timeOfDay: Callable[[], float] = time,
+    ) -> None:
+        """Start to count.
+
+        :param clock: counts seconds, and is never set.
+        :param settings: every option of the server with its value.
+        :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
+        """
+        self._timeOfDay = timeOfDay
+        self._clock = clock
+        self._broker = broker
+        self._settings = settings
+        self._started = clock.seconds()
+        #: When the disk was full last, from and until, in seconds since 1970; 0 for
+        #: never.
+        self._fullFrom = self._fullUntil = 0
+        self.details = Details(
+            broker.plans, broker.waiters, broker.refusals.of, timeOfDay
+        )
+        self.connections = 0
+        self.bytesOnDisk = 0
+        self.maxConnections = 0
+        self.ofEach = True
+        self._zero()
+
+    def seconds(self) -> float:
+        """Return the time."""
+        return self._clock.seconds()
+
+    def _zero(self) -> None:
+        self.totalConnections = 0
+        self.getCommands = 0
+        self.getHits = 0
+        self.setCommands = 0
+        self.setHits = 0
+        self.bytesRead = 0
+        self.bytesWritten = 0
+        self.deletes = 0
+        self.deleteMisses = 0
+        self.flushes = 0
+        self.rejected = 0
+        self._broker.refusals.reset()
+
+    def diskFull(self, isFull: bool) -> None:
+        """Note when it begins, or ends, that sets are refused."""
+        now = int(self._timeOfDay())
+        if isFull:
+            self._fullFrom, self._fullUntil = now, 0
+        else:
+            self._fullUntil = now
+
+    def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
+        """Return the function that answers ``stats <topic>`` from a store."""
+        return {
+            b"queue": self._queues,
+            b"items": self._nothing,
+            b"settings": self._options,
+            b"reset": self._reset,
+        }[topic]
+
+    def summary(self) -> Summary:
+        """Return the answer to ``stats``."""
+        return Summary(self.details, self._general, self.ofEach)
+
+    def _general(self, store: IQueueStore, sums: Sums, leftOut: int) -> bytes:
+        lines = [*self._figures(store, sums), *self._likeMemcached(sums)]
+        if leftOut:
+            lines.append(("queues_left_out", leftOut))
+        return wire.formatFigures(lines)
+
+    def _nothing(self, store: IQueueStore) -> bytes:
+        return wire.END
+
+    def _queues(self, store: IQueueStore) -> bytes:
+        return wire.formatCounts(store.counts())
+
+    def _options(self, store: IQueueStore) -> bytes:
+        return wire.formatStats([*self._settings, ("maxbytes", self._limit)])
+
+    def _reset(self, store: IQueueStore) -> bytes:
+        self._zero()
+        return wire.RESET
+
+    def _figures(self, store: IQueueStore, sums: Sums) -> Iterator[tuple[str, object]]:
+        usage = getrusage(RUSAGE_SELF)
+        yield "pid", os.getpid()
+        yield "uptime", int(self._clock.seconds() - self._started)
+        yield "time", int(self._timeOfDay())
+        yield "version", __version__
+        yield "pointer_size", 64
+        yield "rusage_user", f"{usage.ru_utime:.6f}"
+        yield "rusage_system", f"{usage.ru_stime:.6f}"
+        yield "curr_connections", self.connections
+        yield "total_connections", self.totalConnections
+        yield "connection_structures", self.connections
+        yield "get_cmds", self.getCommands
+        yield "get_hits", self.getHits
+        yield "set_cmds", self.setCommands
+        yield "set_hits", self.setHits
+        yield "bytes_read", self.bytesRead
+        yield "bytes_written", self.bytesWritten
+        yield "threads", threading.active_count()
+        broker = self._broker
+        yield "durability", "synced" if broker.durable else "no-sync"
+        yield "sets_refused", "disk full" if broker.room.isFull else "no"
+        yield "disk_full_from", self._fullFrom
+        yield "disk_full_until", self._fullUntil
+        refusals = broker.refusals
+        for reason, count in refusals.sums.items():
+            yield f"refused_{reason.value}", count
+        yield "refused_disk_full", refusals.diskFull
+        queues = store.figures()
+        yield "queues", queues.pop("queues")
+        yield "messages", sums.messages
+        yield from queues.items()
+        yield "bytes_on_disk", self.bytesOnDisk
+        yield "turns", broker.turns
+        yield "flushes", broker.flushes
+        yield "waiting", broker.waiting
+        budget = broker.budget
+        yield "bytes_buffered", budget.held + budget.reserved
+        yield "bytes_reserved", budget.reserved
+        yield "limit_buffered", budget.limit
+        yield "waiting_for_room", budget.waiting
+
+    @property
+    def _limit(self) -> int:
+        """Return how many bytes the store can take, or the machine's memory."""
+        free = self._broker.room.free
+        if free is None:
+            return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return max(1, self.bytesOnDisk + free)
+
+    def _likeMemcached(self, sums: Sums) -> Iterator[tuple[str, object]]:
+        return memcachedstats.figures(
+            {
+                "curr_items": sums.messages,
+                "total_items": self.setHits,
+                "bytes": sums.bytes,
+                "limit_maxbytes": self._limit,
+                "cmd_get": self.getCommands,
+                "cmd_set": self.setCommands,
+                "cmd_flush": self.flushes,
+                "get_misses": self.getCommands - self.getHits,
+                "get_expired": sums.expired,
+                "delete_hits": self.deletes,
+                "delete_misses": self.deleteMisses,
+                "evictions": sums.discarded,
+                "max_connections": self.maxConnections,
+                "rejected_connections": self.rejected,
+            }
+        )

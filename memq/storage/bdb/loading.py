@@ -1,0 +1,88 @@
+"""What a store reads when it is opened: the rows of its queues, and its own."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.errors import DamagedHome
+from memq.storage.bdb.delayed import firstDelayed
+from memq.storage.keys import ID, KEY, NEXT_ID, TOMBSTONE, TRIES, TRIES_ROW
+from memq.storage.row import unpackQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from memq.storage.delays import Delays
+    from memq.storage.index import Catalog
+    from memq.storage.row import Queue
+
+
+class Rows(NamedTuple):
+    """What stands in the table of queues.
+
+    :ivar queues: one for each row.
+    :ivar nextId: the id that the next new queue gets.
+    :ivar tries: how often messages were given back, by id of their queue and sequence
+        number.
+    :ivar tombstones: what the keys of messages begin with that are to be removed.
+    """
+
+    queues: list[Queue]
+    nextId: int
+    tries: dict[int, dict[int, int]]
+    tombstones: list[bytes]
+
+
+def readRows(table: Any) -> Rows:
+    """Return what stands in the table of queues.
+
+    :raise memq.storage.row.DamagedRow: when a row cannot be read.
+    :raise: Berkeley DB's errors (ERRORS).
+    """
+    queues: list[Queue] = []
+    nextId = 1
+    tries: dict[int, dict[int, int]] = {}
+    tombstones: list[bytes] = []
+    cursor = table.cursor()
+    found = cursor.first()
+    while found:
+        key, value = found
+        if key[0]:
+            queues.append(unpackQueue(key, value))
+        elif key == NEXT_ID:
+            (nextId,) = ID.unpack(value)
+        elif key.startswith(TOMBSTONE):
+            tombstones.append(key[len(TOMBSTONE) :])
+        elif key.startswith(TRIES):
+            id, sequence = KEY.unpack(key[len(TRIES) :])
+            (tries.setdefault(id, {})[sequence],) = TRIES_ROW.unpack(value)
+        found = cursor.next()
+    cursor.close()
+    return Rows(queues, nextId, tries, tombstones)
+
+
+def findDelayed(messages: Any, queues: Iterable[Queue], delays: Delays) -> None:
+    """Note which of the queues have delayed messages.
+
+    :param messages: the table.
+    :raise: Berkeley DB's errors (ERRORS).
+    """
+    delays.clear()
+    for queue in queues:
+        if queue.rest.delayed:
+            delays.add(queue, firstDelayed(messages, queue.rest.delayId))
+
+
+def refuseOld(directory: str, catalog: Catalog) -> None:
+    """Refuse a home whose VERSION is gone.
+
+    :param directory: where that should be.
+    :raise memq.errors.DamagedHome: when there are queues, as in no new home.
+    """
+    if catalog.queues or catalog.nextId > 1:
+        raise DamagedHome(
+            f"{os.path.join(directory, 'VERSION')} is missing, and "
+            "there are queues: bring that file back from a backup, or start with "
+            "--skip-damaged"
+        )

@@ -1,0 +1,141 @@
+"""Tombstones: what nobody can read any more, and how it is removed, some at a time.
+
+A tombstone is what the keys of messages begin with that nobody can read any more: the
+id of a queue that was deleted, or that of a body in parts.  It stands in the table of
+queues until the last of the messages is removed, so that the next start goes on with
+what a crash cut short.  An id with a tombstone is never given to another queue.
+
+The parts of a body have one as long as no queue has their message: while they come in,
+so that a crash leaves nothing behind, and from the pop on.  They stay until the body
+is released.  So what may be removed now is noted in memory, too, in order.
+
+All that touches a table raises what the binding raises.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from memq.message import DamagedRecord, unpackRecord
+from memq.storage.keys import ID, KEY, TOMBSTONE, TRIES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+#: The most bytes of messages that one slice removes.
+_BYTES = 512 * 1024
+
+
+def putTombstone(queues: Any, transaction: Any, prefix: bytes) -> None:
+    """Write a tombstone.
+
+    :param queues: the table.
+    :param prefix: what the keys begin with.
+    """
+    queues.put(TOMBSTONE + prefix, b"", transaction)
+
+
+def removeTombstone(queues: Any, transaction: Any, prefix: bytes) -> None:
+    """Remove a tombstone that is there, because something can be read again."""
+    queues.delete(TOMBSTONE + prefix, transaction)
+
+
+class Tombstones:
+    """What is to be removed.
+
+    Both of these are always the same objects, so that a store may look at them often.
+
+    :ivar left: what keys begin with that are to be removed, in order.
+    :ivar new: the same of what is to be removed once the transaction under way is
+        committed.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.left: dict[bytes, None] = {}
+        self.new: list[bytes] = []
+
+    @property
+    def queues(self) -> int:
+        """How many ids of queues are among that."""
+        return sum(len(prefix) == ID.size for prefix in self.left)
+
+    def load(self, prefixes: Iterable[bytes]) -> None:
+        """Start with what a store found; nothing can be read of it any more."""
+        self.left.clear()
+        self.left.update(dict.fromkeys(prefixes))
+
+    def release(self, prefix: bytes) -> None:
+        """Let something be removed, whatever becomes of the transaction under way."""
+        self.left[prefix] = None
+
+    def settle(self) -> None:
+        """Let be removed what is new: the transaction is committed."""
+        self.left.update(dict.fromkeys(self.new))
+        self.new.clear()
+
+    def rollBack(self) -> None:
+        """Forget what is new."""
+        self.new.clear()
+
+    def removeSome(
+        self, messages: Any, queues: Any, transaction: Any, limit: int
+    ) -> Callable[[], object]:
+        """Remove some of what is to be removed first; there has to be something.
+
+        :param messages: the table.
+        :param queues: the table.
+        :param limit: the most records that are removed.
+        :return: what to do after the commit.
+        """
+        prefix = next(iter(self.left))
+        if not self._remove(messages, queues, transaction, prefix, limit):
+            return _nothing
+        if len(prefix) == ID.size:
+            tries = TRIES + prefix
+            if not self._remove(queues, queues, transaction, tries, limit):
+                return _nothing
+        # A body whose first part could not be kept has none.
+        if queues.exists(TOMBSTONE + prefix, transaction):
+            removeTombstone(queues, transaction, prefix)
+        return lambda: self.left.pop(prefix)
+
+    def _remove(
+        self, table: Any, queues: Any, transaction: Any, prefix: bytes, limit: int
+    ) -> bool:
+        """Remove records whose keys begin so; return whether none is left."""
+        cursor = table.cursor(transaction)
+        try:
+            room = _BYTES
+            found = cursor.set_range(prefix)
+            while found and found[0].startswith(prefix):
+                if limit == 0 or room <= 0:
+                    return False
+                key, record = found
+                if len(key) == KEY.size:
+                    self._discardParts(queues, transaction, key, record)
+                cursor.delete()
+                limit -= 1
+                room -= len(record)
+                found = cursor.next()
+        finally:
+            cursor.close()
+        return True
+
+    def _discardParts(
+        self, queues: Any, transaction: Any, key: bytes, record: bytes
+    ) -> None:
+        """Leave the parts of a message that is removed, if it has any, for later."""
+        # What is damaged does not say what parts it has.
+        with suppress(DamagedRecord):
+            id, sequence = KEY.unpack(key)
+            large = unpackRecord(id, sequence, record).large
+            if large is not None:
+                prefix = KEY.pack(0, large.id)
+                putTombstone(queues, transaction, prefix)
+                self.new.append(prefix)
+
+
+def _nothing() -> None:
+    """Do nothing after a commit."""

@@ -1,0 +1,111 @@
+"""The swap: files that were built beside them take the place of those in HOME/memq.
+
+The old ones stay, in ``HOME/memq.damaged`` (or ``.damaged.2`` and so on).  The lock
+stays where it is, held: nobody can make a new home in between.
+
+``HOME/memq/swap`` holds one line while that is under way: ``out NAME`` while the old
+files move to HOME/NAME, ``in NAME`` while the new ones take their places.  Until it is
+written nothing has moved; from then on the swap goes on after a crash, whatever
+options the next start has.  VERSION stays until the new one replaces it, so that a
+memq that does not know of swaps does not take this for a new home.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+
+from memq.errors import DamagedHome, UnusableHome
+from memq.storage.datadir.files import replaceFile, syncDirectory
+
+#: Where the new files are built, below HOME/memq: a home of its own.
+WORK = "salvaging"
+#: A file in it that goes with the old files, and tells of them.
+REPORT = "UNREADABLE"
+_NAME = "swap"
+_STAYS = ("lock", _NAME, f"{_NAME}.new", WORK, "VERSION")
+#: What holds zeros only.
+_WORTHLESS = ("ahead", "ballast")
+_LINE = re.compile(r"(in|out) (memq\.damaged(?:\.[0-9]+)?)")
+
+
+def beginSwap(directory: str) -> str:
+    """Swap what is in ``directory`` for what was built below it.
+
+    :param directory: HOME/memq, held.
+    :return: where the old files are then.
+    :raise UnusableHome: when HOME is on another file system; nothing is changed.
+    :raise OSError: when the disk fails; a later start goes on.
+    """
+    home = os.path.dirname(directory)
+    if os.stat(home).st_dev != os.stat(directory).st_dev:
+        raise UnusableHome(
+            f"{directory} is a file system of its own, and the damaged files cannot "
+            f"be moved out of it to {home}; move all of it by hand first"
+        )
+    number, name = 1, "memq.damaged"
+    while os.path.lexists(os.path.join(home, name)):
+        number += 1
+        name = f"memq.damaged.{number}"
+    replaceFile(os.path.join(directory, _NAME), f"out {name}\n".encode())
+    finishSwap(directory)
+    return os.path.join(home, name)
+
+
+def finishSwap(directory: str) -> None:
+    """Go on with a swap that was begun; no-op when there is none.
+
+    :raise DamagedHome: when it cannot be told how far it was.
+    :raise OSError: when the disk fails; a later start goes on.
+    """
+    path = os.path.join(directory, _NAME)
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            text = file.read(100).strip()
+    except FileNotFoundError:
+        return
+    found = _LINE.fullmatch(text)
+    if not found:
+        raise DamagedHome(
+            f"{path} is damaged: it should say 'out' or 'in', and the name of the "
+            "directory beside this one that the old files went to; see which files "
+            "are where, and write it again"
+        )
+    if found[1] == "out":
+        _moveOut(directory, os.path.join(os.path.dirname(directory), found[2]))
+        replaceFile(path, f"in {found[2]}\n".encode())
+    _moveIn(directory)
+    work = os.path.join(directory, WORK)
+    if os.path.exists(work):
+        shutil.rmtree(work)
+    os.unlink(path)
+    syncDirectory(directory)
+
+
+def _moveOut(directory: str, aside: str) -> None:
+    os.makedirs(aside, 0o700, exist_ok=True)
+    for name in os.listdir(directory):
+        if name in _WORTHLESS:
+            os.unlink(os.path.join(directory, name))
+        elif name not in _STAYS:
+            os.rename(os.path.join(directory, name), os.path.join(aside, name))
+    version = os.path.join(directory, "VERSION")
+    if os.path.exists(version):
+        shutil.copyfile(version, os.path.join(aside, "VERSION"))
+    report = os.path.join(directory, WORK, REPORT)
+    if os.path.exists(report):
+        os.rename(report, os.path.join(aside, REPORT))
+    for changed in (aside, os.path.dirname(aside), directory):
+        syncDirectory(changed)
+
+
+def _moveIn(directory: str) -> None:
+    built = os.path.join(directory, WORK, "memq")
+    if not os.path.exists(built):
+        # It was all moved, and only the end of the swap is left.
+        return
+    for name in os.listdir(built):
+        if name != "lock":
+            os.replace(os.path.join(built, name), os.path.join(directory, name))
+    syncDirectory(directory)

@@ -1,0 +1,123 @@
+"""Berkeley DB's binding: whichever of the two there is, and what its errors mean.
+
+The only module that imports it.  berkeleydb is the newer name of bsddb3; they are one
+author's, and alike in all that is used here.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+try:
+    from berkeleydb import db
+except ImportError as error:
+    try:
+        from bsddb3 import db
+    except ImportError:
+        # Whoever gets here started one of memq's programs, and reads one line.
+        raise SystemExit(
+            f"memq: no binding of Berkeley DB ({error}): install Debian's "
+            "python3-bsddb3, or the headers of Berkeley DB 5.3 (libdb5.3-dev) and with "
+            "pip berkeleydb"
+        ) from None
+
+from memq.errors import DamagedStore, OutOfSpace, StoreError, StoreFailed
+from memq.storage.datadir.damage import damageIn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "ENVIRONMENT_FLAGS",
+    "ERRORS",
+    "FILE_MODE",
+    "FULL",
+    "LOG_ERRORS",
+    "LOG_FLAGS",
+    "StoreSettings",
+    "closeEnvironment",
+    "db",
+    "setCache",
+    "storeError",
+]
+
+ENVIRONMENT_FLAGS = (
+    db.DB_CREATE
+    | db.DB_RECOVER
+    | db.DB_INIT_LOG
+    | db.DB_INIT_MPOOL
+    | db.DB_INIT_TXN
+    | db.DB_THREAD
+    # Regions in files turn a full disk into SIGBUS.
+    | db.DB_PRIVATE
+)
+#: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
+ERRORS = (db.DBError, MemoryError)
+#: What it raises when a log cannot be read; the last one where an error is not told.
+LOG_ERRORS = (*ERRORS, SystemError)
+#: What it takes to read the log and leave it as it is.
+LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
+FILE_MODE = 0o600
+#: What a disk says that is full, or a limit that is reached.  ENOMEM is another face of
+#: it: all pages in memory are changed, and none can be written.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+
+
+class StoreSettings(NamedTuple):
+    """What the command line says about Berkeley DB.
+
+    :ivar cacheSize: bytes of pages kept in memory.
+    :ivar logBuffer: bytes of log kept in memory between two flushes.
+    :ivar pageSize: bytes of a page; only a new home takes it.  Pages larger
+        than the 4096 bytes that disks write as one can tear in a power cut.
+    :ivar noSync: commits go to the operating system at once, and ``flush`` is
+        only needed against power cuts.
+    :ivar logFile: bytes of a log file.  Each change of file syncs in the thread
+        that commits, 26 to 42 ms on a slow disk, so few large ones are better.
+    :ivar tableAhead: bytes that the table of messages is given ahead of need.
+    :ivar leastFile: bytes of a file of messages below which what is left in it stays.
+    :ivar wholeLog: recover from the first log file on, not from the last checkpoint,
+        as a copy needs that was made while checkpoints were.
+    """
+
+    cacheSize: int = 64 * 1024 * 1024
+    logBuffer: int = 1024 * 1024
+    pageSize: int = 4096
+    noSync: bool = False
+    logFile: int = 32 * 1024 * 1024
+    tableAhead: int = 16 * 1024 * 1024
+    leastFile: int = 16 * 1024 * 1024
+    wholeLog: bool = False
+
+
+def storeError(
+    error: Exception, named: Callable[[str], str] = lambda text: text
+) -> StoreError:
+    """Return what a Berkeley DB error means for the caller.
+
+    :param named: puts the names that people know into its words.
+    """
+    code, *words = error.args or (None,)
+    text = named(" ".join(str(word) for word in words)) or type(error).__name__
+    if code in FULL:
+        return OutOfSpace()
+    damage = None if code == errno.EIO else damageIn(text)
+    if damage is not None:
+        return DamagedStore(f"the store cannot go on: {damage}")
+    if code == errno.EIO or isinstance(error, db.DBRunRecoveryError):
+        return StoreFailed(f"the store cannot go on: {text}")
+    return StoreError(text)
+
+
+def setCache(environment: Any, settings: StoreSettings) -> None:
+    """Give an environment that is not open yet its cache."""
+    gigabytes, rest = divmod(settings.cacheSize, 1024**3)
+    environment.set_cachesize(gigabytes, rest, 1)
+
+
+def closeEnvironment(environment: Any) -> None:
+    """Close an environment and all that is open in it, however damaged it is."""
+    with suppress(*ERRORS):
+        environment.close()

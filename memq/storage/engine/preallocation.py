@@ -1,0 +1,316 @@
+"""Log files that are there before they are needed, filled with zeros.
+
+The next one is always there, so that the log has room on a full disk: what overwrites
+zeros takes none.  (Blocks behind the end of a file would do as well, until a write
+fails: ext4 takes them back then.)  It is the store's ballast too: nothing is in it,
+so it can be given up where a recovery has no room.  A recovery would remove it, so it
+has another name meanwhile.
+
+To sync what was appended to a file, the file system writes more than that: the file
+has become longer, and takes new blocks.  What overwrites zeros that are on the disk
+changes neither.  With 50 clients, that won 12 % of the synced sets and gets.
+
+Berkeley DB takes a file that is there as it is, and at a recovery, zeros are the end
+of the log, a whole file of them too.  (It can fill files by itself, but does so where
+it changes to them, in the thread that commits.)
+
+A file may be lost, whatever is synced in it, when its name is not on the disk.  POSIX
+wants the directory synced for that, which Berkeley DB does not do where it changes to
+another file.  (Linux's file systems do it by themselves for a file that is new, but
+nothing promises that; and then a page could be on the disk whose log is lost.)  So
+what a transaction may log goes into files whose names were synced before it began.
+
+So another one is made while much is logged, and goes when little is.  Nobody may remove
+a file that Berkeley DB changes to at that moment: so that is done in the thread of the
+transactions, and not while another thread may write to the log, which ``logging``
+tells.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from threading import RLock
+from typing import IO, TYPE_CHECKING, NamedTuple
+
+from memq.storage.datadir.files import syncDirectory
+from memq.storage.engine.marker import logName
+from memq.storage.engine.reservation import allocate, hasRoom
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: How many log files are made ahead of need: what is logged in a second at most.
+FILES = 2
+#: Bytes that a transaction logs at most: a turn is 1 MiB, and what comes on top of it.
+TRANSACTION = 4 * 1024 * 1024
+#: How many log files have to fit into the room that is left before that.
+ROOM = 4
+#: Bytes of log between two looks, from which on it is much: a client alone, that waits
+#: for each reply, logs less and gains nothing.
+BUSY = 2 * 1024 * 1024
+#: Looks in a row that find little, after which the other one goes.
+IDLE = 5
+
+#: What a file is called while it is being filled, and while a recovery runs; no log
+#: file has such a name.
+_UNFINISHED = "ahead"
+_BALLAST = "ballast"
+#: Bytes that are written and synced at a time: a flush of the log waits for no more.
+_SLICE = 1024 * 1024
+#: Bytes of a log file that is not worth the trouble of anything but zeros.
+_SMALL = 4 * 1024 * 1024
+_NEW = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+
+
+class LogPosition(NamedTuple):
+    """Where the log ends.
+
+    :ivar file: number of the log file that is written.
+    :ivar offset: bytes in it.
+    :ivar size: bytes of a log file.
+    """
+
+    file: int
+    offset: int
+    size: int
+
+
+class LogsAhead:
+    """The log files that no log is in yet.
+
+    :ivar logging: held by whoever may write to the log in another thread than that of
+        the transactions.
+    :ivar areSuperfluous: whether there are such files, and little is logged.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        position: Callable[[], LogPosition],
+        freeBytes: Callable[[], int],
+        noSync: bool,
+    ) -> None:
+        """Know of none.
+
+        :param directory: where log files are.
+        :param position: tells where the log ends.
+        :param freeBytes: tells the room that is left.
+        :param noSync: whether the log is synced once a second only.
+        """
+        self._directory = directory
+        self._position = position
+        self._freeBytes = freeBytes
+        self._noSync = noSync
+        self.logging = RLock()
+        self.areSuperfluous = False
+        self._loggedBefore: int | None = None
+        self._idle = 0
+        #: The last log file whose name is on the disk for certain.
+        self._named = 0
+
+    def makeNext(self) -> None:
+        """Make the next file, if it is not there; in another thread.
+
+        :raise OSError: when there is no room, or the disk fails.
+        """
+        with self.logging:
+            at = self._position()
+            self._make(at.file + 1, at.size)
+            if not self.hasNext():
+                # Berkeley DB made it, and may have it open.
+                allocate(self._path(at.file + 1), at.size, isLonger=True)
+            last = at.file + 1
+            if at.size <= _SMALL and self._freeBytes() >= ROOM * at.size:
+                # A small one is soon full, and then another one is needed at once.
+                for last in self._next(at.file):
+                    self._make(last, at.size)
+            self._syncNames(last)
+
+    def hasNext(self) -> bool:
+        """Return whether the next file is there, with all of its room."""
+        at = self._position()
+        path = self._path(at.file + 1)
+        return os.path.exists(path) and hasRoom(path, at.size)
+
+    def prepare(self) -> None:
+        """Make the name that the next transaction may need, if there was no look yet.
+
+        :raise OSError: when the disk fails.
+        """
+        at = self._position()
+        last = at.file + (at.offset + min(TRANSACTION, at.size)) // at.size
+        # With less room, one that is done with is to take its place.
+        if last > self._named and self._freeBytes() >= ROOM * at.size:
+            # Berkeley DB may have been quicker.
+            with suppress(FileExistsError):
+                os.close(os.open(self._path(last), _NEW, 0o600))
+            self._syncNames(last)
+
+    def syncNames(self) -> None:
+        """Make durable the name of the file that the log is in, if it is not yet.
+
+        :raise OSError: when that failed.
+        """
+        file = self._position().file
+        # Berkeley DB makes a file only when it writes to it.
+        if file > self._named and os.path.exists(self._path(file)):
+            self._syncNames(file)
+
+    def _syncNames(self, last: int) -> None:
+        if last > self._named:
+            syncDirectory(self._directory)
+            self._named = last
+
+    def useAgain(self, name: str) -> None:
+        """Make a file that is done with the next one; no room is needed for that.
+
+        :param name: that of the file, which goes whatever happens.
+        :raise OSError: when the disk fails, or has no room after all.
+        """
+        with self.logging:
+            at = self._position()
+            unfinished = os.path.join(self._directory, _UNFINISHED)
+            os.rename(os.path.join(self._directory, name), unfinished)
+            path = self._path(at.file + 1)
+            _make(unfinished, path, lambda file: _fill(file, at.size), "r+b")
+
+    def _make(self, number: int, size: int) -> None:
+        # With no-sync a sync need not be quick, and zeros would be half of what is
+        # written.
+        path = self._path(number)
+        ballast = os.path.join(self._directory, _BALLAST)
+        if os.path.exists(ballast):
+            if hasRoom(ballast, size):
+                _name(ballast, path)
+            else:
+                os.unlink(ballast)
+        isCheap = self._noSync and size > _SMALL
+        fillAhead(path, size, _allocate if isCheap else _fill)
+
+    def tidy(self) -> None:
+        """Make files if much is logged; called about once a second, in another thread.
+
+        :raise OSError: when that failed; they are made when they are needed, then.
+        """
+        at = self._position()
+        logged = at.file * at.size + at.offset
+        before, self._loggedBefore = self._loggedBefore, logged
+        if before is None or logged - before < BUSY:
+            self._idle += 1
+            there = os.path.exists(self._path(at.file + 2))
+            isLarge = at.size > _SMALL
+            self.areSuperfluous = isLarge and there and self._idle >= IDLE
+            return
+        self._idle = 0
+        self.areSuperfluous = False
+        with self.logging:
+            for number in self._next(at.file):
+                if self._freeBytes() < ROOM * at.size:
+                    break
+                self._make(number, at.size)
+
+    def _next(self, file: int) -> range:
+        """Return the numbers of the files that are made ahead of one."""
+        return range(file + 1, file + 1 + FILES)
+
+    def _path(self, number: int) -> str:
+        return os.path.join(self._directory, logName(number))
+
+    def remove(self) -> None:
+        """Remove the files but for the next one; in the thread of the transactions.
+
+        :raise OSError: when that failed.
+        """
+        self.areSuperfluous = False
+        if not self.logging.acquire(blocking=False):
+            # There is another look in a second.
+            return
+        try:
+            file = self._position().file
+            # The last one first, so that a crash leaves no gap.
+            self._named = min(self._named, file + 1)
+            for number in range(file + FILES, file + 1, -1):
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path(number))
+        finally:
+            self.logging.release()
+
+
+def setBallastAside(directory: str) -> str | None:
+    """Give a log file that no log is in another name, until the log is open.
+
+    :return: the path that it has now, None when there is no such file.
+    """
+    ballast = os.path.join(directory, _BALLAST)
+    for name in sorted(os.listdir(directory)):
+        path = os.path.join(directory, name)
+        if name.startswith("log.") and _isZero(path):
+            os.replace(path, ballast)
+    return ballast if os.path.exists(ballast) else None
+
+
+def _isZero(path: str) -> bool:
+    with open(path, "rb", buffering=0) as file:
+        return not any(
+            part.strip(b"\0") for part in iter(lambda: file.read(_SLICE), b"")
+        )
+
+
+def fillAhead(
+    path: str, size: int, fill: Callable[[IO[bytes], int], None] | None = None
+) -> None:
+    """Make a file of zeros, on the disk; no-op when there is a file of that name.
+
+    :param path: its name, which it gets when it is complete.
+    :param size: its bytes.
+    :param fill: what makes it so large; None writes the zeros.
+    :raise OSError: when there is no room, or the disk fails; nothing is left then.
+    """
+    if not os.path.exists(path):
+        unfinished = os.path.join(os.path.dirname(path), _UNFINISHED)
+        _make(unfinished, path, lambda file: (fill or _fill)(file, size), "wb")
+
+
+def _make(
+    unfinished: str, path: str, fill: Callable[[IO[bytes]], None], mode: str
+) -> None:
+    """Fill a file, and give it its name unless there is one of that name."""
+    try:
+        with open(unfinished, mode, buffering=0, opener=_openPrivate) as file:
+            fill(file)
+    except OSError:
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        raise
+    _name(unfinished, path)
+
+
+def _name(file: str, path: str) -> None:
+    """Give a file its name, unless there is one of that name; it goes then."""
+    try:
+        # Berkeley DB may have made one meanwhile: a rename would replace that.
+        with suppress(FileExistsError):
+            os.link(file, path)
+    finally:
+        os.unlink(file)
+    syncDirectory(os.path.dirname(path))
+
+
+def _openPrivate(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _fill(file: IO[bytes], size: int) -> None:
+    """Write zeros over all of a file."""
+    left = size
+    while left:
+        # On a disk that becomes full, less is written than was asked for.
+        left -= file.write(bytes(min(_SLICE, left)))
+        os.fdatasync(file.fileno())
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
+    """Give a file its blocks, which read as zeros."""
+    os.posix_fallocate(file.fileno(), 0, size)
+    os.fsync(file.fileno())

@@ -1,0 +1,364 @@
+"""The queues that there are, and their counts, in memory.
+
+A store keeps one row a queue; the catalog is those rows, loaded at start, and
+the only place where counts, ids and heads change.  What changes inside a
+transaction is remembered as it was before, so that an abort puts everything
+back: :meth:`Catalog.rollBack`.  A commit asks :meth:`Catalog.changes` for the
+rows to write, once a queue and transaction, and ends with
+:meth:`Catalog.settle`.
+
+This module does no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memq.interfaces import NOTHING_KEPT, QueueCount, Sums
+from memq.message import Message
+from memq.storage.openreads import AllReads
+from memq.storage.row import NO_REST, USED, Queue, Rest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from memq.interfaces import Kept, QueueDetail
+    from memq.storage.openreads import Reads
+
+#: What a queue was before the transaction: None when there was no such queue.
+_Before = tuple[Queue, int, int, int, int, int, int, Rest] | None
+
+
+def _time(head: object) -> int:
+    """Return when a head was set, 0 if it is none."""
+    return head.time if isinstance(head, Message) else 0
+
+
+class Catalog:
+    """All queues by name, with what the transaction under way has changed."""
+
+    def __init__(self) -> None:
+        """Make a catalog without queues."""
+        self.queues: dict[bytes, Queue] = {}
+        #: The id that the next new queue gets; never one that was in use.
+        self.nextId = 1
+        self._nextIdBefore = 1
+        self._before: dict[bytes, _Before] = {}
+        #: The step of USED that it is, in seconds, and from when until when, in ms.
+        self._used = 0
+        self._step = self._nextStep = 0
+        self._reads = AllReads()
+
+    def load(
+        self,
+        queues: list[Queue],
+        nextId: int,
+        tries: dict[int, dict[int, int]] | None = None,
+    ) -> None:
+        """Start with the rows of a store and its persisted id counter.
+
+        :param tries: how often messages were given back, by id of their queue and
+            sequence number.
+        """
+        self.queues = {queue.name: queue for queue in queues}
+        self.nextId = self._nextIdBefore = nextId
+        self._before.clear()
+        self._reads.load(queues, tries or {})
+
+    def forPush(self, name: bytes) -> Queue:
+        """Return a queue that is about to change, made if there is none."""
+        queue = self.queues.get(name)
+        if queue is None:
+            self._before.setdefault(name, None)
+            queue = self.queues[name] = Queue(name, self.nextId)
+            self.nextId += 1
+        elif name not in self._before:
+            self._remember(queue)
+        return queue
+
+    def forDelay(self, name: bytes) -> Queue:
+        """Return a queue that is about to get a delayed message, made if need be."""
+        queue = self.forPush(name)
+        if not queue.rest.delayId:
+            queue.change(delayId=self.newId())
+        return queue
+
+    def forChange(self, name: bytes) -> Queue | None:
+        """Return a queue that is about to change, None if there is none."""
+        queue = self.queues.get(name)
+        if queue is not None and name not in self._before:
+            self._remember(queue)
+        return queue
+
+    def newQueue(self, name: bytes) -> Queue:
+        """Return a queue that nobody sees before :meth:`show`.
+
+        Its numbers go on where those of a queue of that name are.
+        """
+        there = self.queues.get(name)
+        return Queue(name, self.newId(), there.nextSequence if there else 0)
+
+    def newId(self) -> int:
+        """Return an id that nothing has yet."""
+        id = self.nextId
+        self.nextId += 1
+        return id
+
+    def show(self, queue: Queue) -> None:
+        """Let a new queue be the one of its name, instead of an empty one, if any."""
+        there = self.queues.get(queue.name)
+        if there is None:
+            self._before.setdefault(queue.name, None)
+        elif queue.name not in self._before:
+            self._remember(there)
+        self.queues[queue.name] = queue
+
+    def forPop(self, name: bytes) -> Queue | None:
+        """Return a queue that is about to change, None if it has nothing to take."""
+        queue = self.queues.get(name)
+        if queue is None or queue.pushed == queue.taken:
+            return None
+        if queue.reads is not None and not queue.ready:
+            return None
+        if name not in self._before:
+            self._remember(queue)
+        return queue
+
+    def forRead(self, name: bytes) -> Queue | None:
+        """Return a queue whose head and reads are about to change, None as above.
+
+        Its row is not: who changes that as well asks for it by :meth:`forReturn`.
+        """
+        queue = self.queues.get(name)
+        if queue is None or not queue.ready:
+            return None
+        self.readsOf(queue)
+        return queue
+
+    def readBy(self, name: bytes, message: Message) -> Queue | None:
+        """Return the queue in which a message is read openly, None if it is not."""
+        queue = self.queues.get(name)
+        if queue is None or queue.id != message.queueId or queue.reads is None:
+            return None
+        return queue if message.sequence in queue.reads.hidden else None
+
+    def readsOf(self, queue: Queue) -> Reads:
+        """Return the reads of a queue, which may change, as may its head."""
+        return self._reads.touch(queue, queue.name in self._before)
+
+    def tries(self, message: Message) -> int:
+        """Return how often a message was given back, and that was counted."""
+        return self._reads.tries(message)
+
+    def giveBack(self, queue: Queue, sequence: int) -> None:
+        """Let a store find a message that was behind the head before."""
+        if queue.reads is None:
+            queue.head = min(queue.head, sequence)
+        elif sequence < queue.head:
+            self.readsOf(queue).giveBack(sequence)
+
+    def forReturn(self, name: bytes, id: int) -> Queue | None:
+        """Return the queue that a message came from, None if that is gone."""
+        queue = self.queues.get(name)
+        if queue is None or queue.id != id:
+            return None
+        if name not in self._before:
+            self._remember(queue)
+        return queue
+
+    def remove(self, name: bytes) -> Queue | None:
+        """Take a queue out and return it, None if there is none."""
+        queue = self.queues.get(name)
+        if queue is not None:
+            if name not in self._before:
+                self._remember(queue)
+            if queue.reads is not None:
+                self.readsOf(queue)
+            del self.queues[name]
+        return queue
+
+    def empty(self, name: bytes) -> Queue | None:
+        """Give a queue a new id, and return it as it was, None if there is none.
+
+        Its messages stay under the old ids, for the store to remove.  What was taken
+        and is not delivered cannot come back, even if it was all that there was.
+        """
+        queue = self.queues.get(name)
+        if queue is None:
+            return None
+        if name not in self._before:
+            self._remember(queue)
+        if queue.reads is not None:
+            self.readsOf(queue)
+        heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
+        heir.lastUsed = queue.lastUsed
+        heir.setRest(queue.rest._replace(delayId=0, delayed=0, delayedBytes=0))
+        heir.closed = queue.closed
+        self.queues[name] = heir
+        return queue
+
+    def _remember(self, queue: Queue) -> None:
+        self._before[queue.name] = (
+            queue,
+            queue.nextSequence,
+            queue.pushed,
+            queue.taken,
+            queue.head,
+            queue.bytes,
+            queue.closed,
+            queue.rest,
+        )
+
+    @property
+    def newIds(self) -> bool:
+        """Whether the transaction has used up ids."""
+        return self.nextId != self._nextIdBefore
+
+    def changes(self, now: int) -> Iterator[tuple[bytes, Queue | None]]:
+        """Yield each name that was touched, and its queue, None if deleted.
+
+        :param now: milliseconds since 1970-01-01 UTC.
+        """
+        get = self.queues.get
+        if not self._step <= now < self._nextStep:
+            self._step = now - now % (USED * 1000)
+            self._nextStep = self._step + USED * 1000
+            self._used = self._step // 1000
+        used = self._used
+        for name in self._before:
+            queue = get(name)
+            if queue is not None and queue.lastUsed != used:
+                queue.use(used)
+            yield name, queue
+
+    def settle(self) -> None:
+        """Forget what was before: the transaction is committed."""
+        self._before.clear()
+        self._nextIdBefore = self.nextId
+        if self._reads.touched:
+            self._reads.settle(self.queues)
+
+    def rollBack(self) -> None:
+        """Put every queue back as it was before the transaction."""
+        for name, before in self._before.items():
+            if before is None:
+                self.queues.pop(name, None)
+                continue
+            queue, *_ = before
+            (
+                _,
+                queue.nextSequence,
+                queue.pushed,
+                queue.taken,
+                queue.head,
+                queue.bytes,
+                queue.closed,
+                rest,
+            ) = before
+            queue.setRest(rest)
+            self.queues[name] = queue
+        self.nextId = self._nextIdBefore
+        self._before.clear()
+        self._reads.rollBack(self.queues)
+
+    def counts(self) -> list[QueueCount]:
+        """Return every queue's counts, sorted by name."""
+        return [
+            QueueCount(queue.name, queue.pushed, queue.taken)
+            for _, queue in sorted(self.queues.items())
+        ]
+
+    def setLimit(self, name: bytes, limit: int) -> bool:
+        """Make a queue with a limit; return False if there is one of that name."""
+        if name in self.queues:
+            return False
+        self.forPush(name).change(limit=limit)
+        return True
+
+    def setPaused(self, name: bytes, bits: int) -> bool:
+        """Note what is paused; return False if there is no such queue in the end."""
+        if not bits and name not in self.queues:
+            return False
+        self.forPush(name).change(paused=bits)
+        return True
+
+    def settings(self, name: bytes) -> tuple[int, int]:
+        """Return limit and paused bits of a queue, 0 and 0 if there is none."""
+        queue = self.queues.get(name)
+        return (0, 0) if queue is None else (queue.rest.limit, queue.rest.paused)
+
+    def idleSince(self, name: bytes) -> int | None:
+        """Return when an empty queue was used last, None if it is not empty."""
+        queue = self.queues.get(name)
+        return None if queue is None or queue.kept.items else queue.lastUsed
+
+    def kept(self, name: bytes) -> Kept:
+        """Return what limits of a queue are about."""
+        queue = self.queues.get(name)
+        return NOTHING_KEPT if queue is None else queue.kept
+
+    def hasSettings(self) -> bool:
+        """Return whether any queue has a limit, or is paused."""
+        return any(
+            queue.rest.limit or queue.rest.paused for queue in self.queues.values()
+        )
+
+    def countExpired(self, name: bytes, number: int) -> None:
+        """Count messages of a queue that expired, if there is such a queue."""
+        queue = self.forChange(name)
+        if queue is not None:
+            queue.change(expired=queue.rest.expired + number)
+
+    def countDiscarded(self, name: bytes, number: int) -> None:
+        """Count messages of a queue that were discarded, if there is such a queue."""
+        queue = self.forChange(name)
+        if queue is not None:
+            queue.change(discarded=queue.rest.discarded + number)
+
+    def details(
+        self,
+        peek: Callable[[bytes], object],
+        wanted: Callable[[bytes], bool] | None,
+    ) -> Iterator[QueueDetail]:
+        """Yield queues' details, sorted by name.
+
+        :param peek: returns the head of a queue, if there is one that can be read.
+        :param wanted: tells whether a queue is; all are if it is None.
+        """
+        for name, queue in sorted(self.queues.items()):
+            if wanted is None or wanted(name):
+                yield queue.detail(_time(peek(name)))
+
+    def detail(
+        self, peek: Callable[[bytes], object], name: bytes
+    ) -> QueueDetail | None:
+        """Return a queue's details, None if there is no such queue."""
+        queue = self.queues.get(name)
+        return None if queue is None else queue.detail(_time(peek(name)))
+
+    def status(self) -> dict[str, int]:
+        """Return how many queues there are, and how many messages wait in them."""
+        return {"queues": len(self.queues), "messages": self.waiting()}
+
+    def sums(self, names: Iterable[bytes]) -> Sums:
+        """Return what some queues have together, of those that there are."""
+        messages = size = expired = discarded = 0
+        for queue in filter(None, map(self.queues.get, names)):
+            messages += queue.pushed - queue.taken
+            size += queue.bytes
+            rest = queue.rest
+            if rest is not NO_REST:
+                expired += rest.expired
+                discarded += rest.discarded
+        return Sums(messages, size, expired, discarded)
+
+    def waiting(self) -> int:
+        """Return how many messages wait in all queues."""
+        return sum(queue.pushed - queue.taken for queue in self.queues.values())
+
+    def stored(self) -> int:
+        """Return how many messages there are, those that are delayed as well."""
+        return sum(
+            queue.pushed - queue.taken + queue.rest.delayed
+            for queue in self.queues.values()
+        )

@@ -1,0 +1,432 @@
+"""MemoryStore: the queues in memory, for ``--store=memory`` and for tests.
+
+It keeps the store's contract word for word, transactions included, and forgets
+everything when the process ends.  It stands in wherever a test is not about
+Berkeley DB; storetests.py holds it to the same promises.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import deque
+from functools import partial
+from operator import attrgetter
+from time import time
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from memq.errors import DamagedMessage
+from memq.interfaces import IQueueStore
+from memq.message import Message
+from memq.storage.delays import Delays, freeNumber, lastAt
+from memq.storage.indexed import Catalogued
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from memq.errors import QueueError
+    from memq.interfaces import QueueDetail
+    from memq.message import LargeBody
+    from memq.storage.row import Queue
+
+_sequence = attrgetter("sequence")
+
+
+@implementer(IQueueStore)
+class MemoryStore(Catalogued):
+    """Keep every queue in a deque."""
+
+    def __init__(self, seconds: Callable[[], float] = time) -> None:
+        """Make an empty store.
+
+        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
+        """
+        super().__init__()
+        self._seconds = seconds
+        #: When the transaction began, as messages tell it.
+        self._now = 0
+        self._delays = Delays(self._catalog)
+        #: By id of a queue, and by the id of its delayed messages.
+        self._messages: dict[int, deque[Message]] = {}
+        #: What is read openly, by id of its queue and sequence number.
+        self._hidden: dict[tuple[int, int], Message] = {}
+        self._deleted: list[deque[Message]] = []
+        self._deletedInTransaction: list[deque[Message]] = []
+        #: What the transaction under way lets go.
+        self._discarded: list[Message] = []
+        self._bodies: dict[int, list[bytes]] = {}
+        self._lastBody = 0
+        #: What undoes the transaction under way, last thing first.
+        self._undo: list[Callable[[], object]] = []
+
+    def open(self) -> None:
+        """Do nothing: there is nothing to recover."""
+
+    def close(self) -> None:
+        """Do nothing: nothing outlives the process."""
+
+    def begin(self) -> None:
+        """Begin a transaction."""
+        self._now = int(self._seconds() * 1000)
+
+    def commit(self) -> None:
+        """Keep what was done since ``begin``."""
+        for _ in self._catalog.changes(self._now):
+            pass
+        self._undo.clear()
+        self._delays.settle()
+        self._deleted += self._deletedInTransaction
+        self._deletedInTransaction.clear()
+        while self._discarded:
+            self._forget(self._discarded.pop())
+        self._catalog.settle()
+
+    def abort(self) -> None:
+        """Undo what was done since ``begin``."""
+        while self._undo:
+            self._undo.pop()()
+        self._deletedInTransaction.clear()
+        self._discarded.clear()
+        self._catalog.rollBack()
+        self._delays.rollBack()
+
+    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+        """Append a message."""
+        return self._append(queue, flags, body, None, self._now, expires)
+
+    def pushAll(
+        self,
+        queue: bytes,
+        messages: list[tuple[int, bytes]],
+        size: int | None = None,
+        expires: int = 0,
+    ) -> int:
+        """Append messages."""
+        first, *_ = [
+            self.push(queue, flags, body, expires=expires) for flags, body in messages
+        ]
+        return first
+
+    def newBody(self) -> int:
+        """Return the next id."""
+        self._lastBody += 1
+        return self._lastBody
+
+    def addPart(self, body: int, number: int, data: bytes) -> None:
+        """Keep a part."""
+        parts = self._bodies.setdefault(body, [])
+        parts[number:] = [data]
+        self._undo.append(parts.pop)
+
+    def pushLarge(
+        self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+    ) -> int:
+        """Append a message."""
+        return self._append(queue, flags, b"", large, self._now, expires)
+
+    def pushDelayed(
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes | LargeBody,
+        due: int,
+        *,
+        expires: int = 0,
+    ) -> None:
+        """Keep a message among those that are delayed."""
+        entry = self._catalog.forDelay(queue)
+        id = entry.rest.delayId
+        messages = self._of(id)
+
+        def highest(number: int) -> int:
+            place = bisect_right(messages, number, key=_sequence)
+            return messages[place - 1].sequence if place else -1
+
+        sequence = freeNumber(due, highest)
+        small, large = (body, None) if isinstance(body, bytes) else (b"", body)
+        message = Message(id, sequence, flags, self._now, small, large, expires)
+        self._insert(message)
+        entry.delay(1, message.size)
+        self._delays.add(entry, sequence)
+
+    def nextDue(self) -> int | None:
+        """Return when the next delayed message is due."""
+        return self._delays.next()
+
+    def ripen(self, now: int, limit: int) -> list[bytes]:
+        """Move messages that are due."""
+        ripe: list[bytes] = []
+        while len(ripe) < limit and (next := self._delays.take(lastAt(now))):
+            ripe += self._ripen(next[0], lastAt(now), limit - len(ripe))
+        return ripe
+
+    def _ripen(self, entry: Queue, last: int, most: int) -> list[bytes]:
+        """Move messages of a queue that are due, and before those of other queues."""
+        self._catalog.forChange(entry.name)
+        last = min(last, self._delays.first())
+        messages = self._of(entry.rest.delayId)
+        count = size = 0
+        while messages and messages[0].sequence <= last and count < most:
+            message = messages.popleft()
+            self._undo.append(partial(messages.appendleft, message))
+            _, _, flags, time, body, large, expires = message
+            self._append(entry.name, flags, body, large, time, expires)
+            count += 1
+            size += message.size
+        if messages:
+            self._delays.add(entry, messages[0].sequence)
+        entry.delay(-count, -size)
+        return [entry.name] * count
+
+    def part(self, body: int, number: int) -> bytes:
+        """Return a part."""
+        parts = self._bodies.get(body, [])
+        if number >= len(parts):
+            raise DamagedMessage(f"part {number} of a large body is not there")
+        return parts[number]
+
+    def release(self, body: int) -> None:
+        """Forget the parts."""
+        self._bodies.pop(body, None)
+
+    def _append(
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes,
+        large: LargeBody | None,
+        time: int,
+        expires: int,
+    ) -> int:
+        entry = self._catalog.forPush(queue)
+        sequence = entry.nextSequence
+        entry.nextSequence = sequence + 1
+        messages = self._of(entry.id)
+        message = Message(entry.id, sequence, flags, time, body, large, expires)
+        messages.append(message)
+        entry.pushed += 1
+        entry.bytes += message.size
+        self._undo.append(messages.pop)
+        return sequence
+
+    def _of(self, id: int) -> deque[Message]:
+        messages = self._messages.get(id)
+        if messages is None:
+            messages = self._messages[id] = deque()
+        return messages
+
+    def pop(self, queue: bytes) -> Message | QueueError | None:
+        """Take the head."""
+        entry = self._catalog.forPop(queue)
+        if entry is None:
+            return None
+        messages = self._messages[entry.id]
+        message = messages.popleft()
+        entry.taken += 1
+        entry.bytes -= message.size
+        self._undo.append(lambda: messages.appendleft(message))
+        if entry.reads is not None:
+            self._catalog.readsOf(entry).forgetTries(message.sequence)
+        return message
+
+    def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
+        """Take messages from the head."""
+        found: list[Message | QueueError | None] = []
+        while len(found) < most and (one := self.pop(queue)) is not None:
+            found.append(one)
+        return found
+
+    def peek(self, queue: bytes) -> Message | QueueError | None:
+        """Look at the head."""
+        entry = self._catalog.queues.get(queue)
+        if entry is None or not entry.ready:
+            return None
+        return self._messages[entry.id][0]
+
+    def putBack(self, queue: bytes, message: Message) -> bool:
+        """Return a message to its old place."""
+        entry = self._catalog.forReturn(queue, message.queueId)
+        if entry is None:
+            self._forget(message)
+            return False
+        self._insert(message)
+        entry.taken -= 1
+        entry.bytes += message.size
+        return True
+
+    def _insert(self, message: Message) -> None:
+        messages = self._of(message.queueId)
+        place = bisect_left(messages, message.sequence, key=_sequence)
+        messages.insert(place, message)
+        self._undo.append(lambda: messages.remove(message))
+
+    def openRead(self, queue: bytes) -> Message | QueueError | None:
+        """Hide the head."""
+        entry = self._catalog.forRead(queue)
+        if entry is None:
+            return None
+        messages = self._messages[entry.id]
+        message = messages.popleft()
+        self._undo.append(lambda: messages.appendleft(message))
+        self._catalog.readsOf(entry).hide(message.sequence, message.size)
+        self._hide(message)
+        self._undo.append(lambda: self._show(message))
+        return message
+
+    def _hide(self, message: Message) -> None:
+        self._hidden[message.queueId, message.sequence] = message
+
+    def _show(self, message: Message) -> None:
+        del self._hidden[message.queueId, message.sequence]
+
+    def closeRead(self, queue: bytes, message: Message) -> bool:
+        """Take what is hidden."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return False
+        self._takeHidden(entry, message)
+        entry.closed += 1
+        return True
+
+    def _takeHidden(self, entry: Queue, message: Message) -> Message:
+        """Take what is hidden; the caller's may have no body any more."""
+        message = self._hidden[message.queueId, message.sequence]
+        self._catalog.forReturn(entry.name, entry.id)
+        reads = self._catalog.readsOf(entry)
+        reads.show(message.sequence)
+        reads.forgetTries(message.sequence)
+        self._show(message)
+        self._undo.append(lambda: self._hide(message))
+        entry.taken += 1
+        entry.bytes -= message.size
+        return message
+
+    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take what is hidden and return it."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return None
+        message = self._takeHidden(entry, message)
+        entry.change(returns=entry.returns + 1)
+        return message
+
+    def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
+        """Insert what is hidden in its old place."""
+        entry = self._catalog.readBy(queue, message)
+        if entry is None:
+            return False
+        # The caller's may have no body any more.
+        message = self._hidden[message.queueId, message.sequence]
+        if count:
+            self._catalog.forReturn(queue, entry.id)
+            self._catalog.readsOf(entry).countTry(message.sequence)
+            entry.change(returns=entry.returns + 1)
+        self._catalog.readsOf(entry).show(message.sequence)
+        self._show(message)
+        self._undo.append(lambda: self._hide(message))
+        self._insert(message)
+        return True
+
+    def discard(self, message: Message) -> None:
+        """Forget the parts, once that is committed."""
+        self._discarded.append(message)
+
+    def setAside(self, message: Message) -> None:
+        """Forget it: nothing in memory is damaged."""
+        self._forget(message)
+
+    def _forget(self, message: Message) -> None:
+        if message.large is not None:
+            self.release(message.large.id)
+
+    def delete(self, queue: bytes) -> bool:
+        """Delete a queue; ``sweep`` frees its messages."""
+        entry = self._catalog.remove(queue)
+        if entry is None:
+            return False
+        self._discard(entry)
+        return True
+
+    def empty(self, queue: bytes) -> int:
+        """Discard a queue's messages; ``sweep`` frees them."""
+        entry = self._catalog.empty(queue)
+        if entry is None:
+            return 0
+        self._discard(entry)
+        return entry.pushed - entry.taken + entry.rest.delayed
+
+    def _discard(self, entry: Queue) -> None:
+        self._discardId(entry.id)
+        if entry.rest.delayId:
+            self._discardId(entry.rest.delayId)
+            self._delays.forget(entry)
+        if entry.reads is not None:
+            keys = [(entry.id, sequence) for sequence in entry.reads.hidden]
+            hidden = {key: self._hidden.pop(key) for key in keys}
+            self._deletedInTransaction.append(deque(hidden.values()))
+            self._undo.append(lambda: self._hidden.update(hidden))
+
+    def _discardId(self, id: int) -> None:
+        messages = self._messages.pop(id, deque[Message]())
+        self._deletedInTransaction.append(messages)
+        self._undo.append(lambda: self._messages.update({id: messages}))
+
+    def isUnswept(self) -> bool:
+        """Return whether messages of deleted queues are left."""
+        return bool(self._deleted)
+
+    def sweep(self, limit: int) -> bool:
+        """Free some messages of deleted queues."""
+        while self._deleted and limit > 0:
+            messages = self._deleted[0]
+            while messages and limit > 0:
+                self._forget(messages.popleft())
+                limit -= 1
+            if not messages:
+                del self._deleted[0]
+        return bool(self._deleted)
+
+    def details(
+        self, wanted: Callable[[bytes], bool] | None = None
+    ) -> Iterator[QueueDetail]:
+        """Yield every queue's details, sorted by name."""
+        return self._catalog.details(self.peek, wanted)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        return self._catalog.detail(self.peek, queue)
+
+    def flush(self) -> None:
+        """Do nothing: memory has nowhere to flush to."""
+
+    def checkHome(self) -> OSError | None:
+        """Find nothing wrong: memory stays where it is."""
+        return None
+
+    def checkpoint(self) -> None:
+        """Do nothing: there is no log."""
+
+    def trickle(self, percent: int) -> int:
+        """Write nothing."""
+        return 0
+
+    def removeLogs(self) -> int:
+        """Remove nothing."""
+        return 0
+
+    def tidy(self) -> int:
+        """Give nothing back: Python does that."""
+        return 0
+
+    def logged(self) -> int:
+        """Return 0: there is no log."""
+        return 0
+
+    def bytesOnDisk(self) -> int:
+        """Return 0."""
+        return 0
+
+    def freeBytes(self) -> int | None:
+        """Return None: only the memory of the machine bounds it."""
+        return None

@@ -1,0 +1,204 @@
+"""Open reads: which messages are hidden, and which were given back, in memory.
+
+A message that is read openly stays in its table, so that a server that dies gives all
+of them back.  Until then its sequence number stands here, and nobody else finds it.
+
+Theory of operation
+===================
+
+A store looks for the head of a queue from a number on, below which there is nothing;
+behind that it knows nothing of open reads.  So each number that is hidden is below it.
+What is given back is below it, too, while others there are hidden, and stands in a list
+of its own, from which it is taken first.  When nothing is hidden any more, the store
+looks from the lowest number of that list on, and the list is dropped.
+
+How often a message was given back stands here as long as it is in its queue; the store
+keeps that on disk as well.
+
+A queue without all that has no :class:`Reads`, so that it costs nothing.  What changes
+inside a transaction is undone by functions, the last one first.
+
+This module does no I/O.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from functools import partial
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.message import Message
+    from memq.storage.row import Queue
+
+
+class Reads:
+    """The open reads of one queue, and what came of earlier ones.
+
+    :ivar hidden: sequence numbers of messages that are read openly, each with the
+        bytes of its body.
+    :ivar bytes: of all these.
+    :ivar tries: how often messages that are in the queue were given back, by their
+        sequence numbers; only those that were.
+    """
+
+    __slots__ = ("_returned", "_undo", "bytes", "hidden", "tries")
+
+    def __init__(self, undo: list[Callable[[], object]]) -> None:
+        """Begin with nothing.
+
+        :param undo: gets what undoes each change.
+        """
+        self.hidden: dict[int, int] = {}
+        self.bytes = 0
+        self.tries: dict[int, int] = {}
+        #: Numbers that were given back, each negated, so that the lowest is the last.
+        self._returned: list[int] = []
+        self._undo = undo
+
+    def hide(self, sequence: int, size: int) -> None:
+        """Hide a message.
+
+        :param size: bytes of its body.
+        """
+        self._hide(sequence, size)
+        self._undo.append(partial(self._show, sequence))
+
+    def show(self, sequence: int) -> None:
+        """Hide a message no longer, whether it is gone or given back."""
+        size = self._show(sequence)
+        self._undo.append(partial(self._hide, sequence, size))
+
+    def _hide(self, sequence: int, size: int) -> None:
+        self.hidden[sequence] = size
+        self.bytes += size
+
+    def _show(self, sequence: int) -> int:
+        size = self.hidden.pop(sequence)
+        self.bytes -= size
+        return size
+
+    def giveBack(self, sequence: int) -> None:
+        """Let a message be found below where the store looks."""
+        insort(self._returned, -sequence)
+        self._undo.append(partial(self._remove, sequence))
+
+    def _remove(self, sequence: int) -> None:
+        del self._returned[bisect_left(self._returned, -sequence)]
+
+    def takeReturned(self) -> int | None:
+        """Return the first one of those, which is found no longer, None without any."""
+        if not self._returned:
+            return None
+        sequence = -self._returned.pop()
+        self._undo.append(partial(insort, self._returned, -sequence))
+        return sequence
+
+    def returned(self) -> int | None:
+        """Return the first one of those, None without any."""
+        return -self._returned[-1] if self._returned else None
+
+    def countTry(self, sequence: int) -> int:
+        """Count that a message was given back; return how often it was now."""
+        before = self.tries.get(sequence)
+        if before is None:
+            self.tries[sequence] = 1
+            self._undo.append(partial(self.tries.pop, sequence))
+            return 1
+        self._set(sequence, before + 1)
+        self._undo.append(partial(self._set, sequence, before))
+        return before + 1
+
+    def _set(self, sequence: int, tries: int) -> None:
+        self.tries[sequence] = tries
+
+    def forgetTries(self, sequence: int) -> bool:
+        """Forget how often a message was given back; return whether it ever was."""
+        tries = self.tries.pop(sequence, None)
+        if tries is None:
+            return False
+        self._undo.append(partial(self._set, sequence, tries))
+        return True
+
+    def settle(self, head: int) -> int:
+        """Drop the list of what was given back, if nothing is hidden any more.
+
+        :param head: from where on the store looks.
+        :return: from where on it has to look now.
+        """
+        if self.hidden or not self._returned:
+            return head
+        head = min(head, -self._returned[-1])
+        self._returned.clear()
+        return head
+
+
+class AllReads:
+    """The open reads of all queues, with what the transaction under way has changed.
+
+    :ivar touched: by id, the queues that may have changed, and where their heads were
+        before, None if the catalog knows; empty when there is nothing to settle.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.touched: dict[int, tuple[Queue, int | None]] = {}
+        self._byId: dict[int, Reads] = {}
+        self._undo: list[Callable[[], object]] = []
+
+    def load(self, queues: list[Queue], tries: dict[int, dict[int, int]]) -> None:
+        """Start with how often messages were given back, by ids of their queues."""
+        self._byId.clear()
+        for queue in queues:
+            if queue.id in tries:
+                queue.reads = self._byId[queue.id] = Reads(self._undo)
+                queue.reads.tries = tries[queue.id]
+
+    def touch(self, queue: Queue, isRemembered: bool) -> Reads:
+        """Return the reads of a queue that are about to change, made if there are none.
+
+        :param isRemembered: whether the catalog puts the head back when that is undone.
+        """
+        if queue.id not in self.touched:
+            self.touched[queue.id] = queue, None if isRemembered else queue.head
+        if queue.reads is None:
+            queue.reads = self._byId[queue.id] = Reads(self._undo)
+        return queue.reads
+
+    def tries(self, message: Message) -> int:
+        """Return how often a message was given back."""
+        reads = self._byId.get(message.queueId)
+        return 0 if reads is None else reads.tries.get(message.sequence, 0)
+
+    def settle(self, queues: dict[bytes, Queue]) -> None:
+        """Keep what was changed.
+
+        :param queues: those that there are.
+        """
+        self._undo.clear()
+        self._tidy(queues)
+
+    def rollBack(self, queues: dict[bytes, Queue]) -> None:
+        """Put back what was changed, once the catalog has put the rest back.
+
+        :param queues: those that there are.
+        """
+        while self._undo:
+            self._undo.pop()()
+        for queue, head in self.touched.values():
+            if head is not None:
+                queue.head = head
+        self._tidy(queues)
+
+    def _tidy(self, queues: dict[bytes, Queue]) -> None:
+        """Drop what says nothing any more."""
+        for id, (queue, _) in self.touched.items():
+            reads = self._byId[id]
+            queue.head = reads.settle(queue.head)
+            isGone = queues.get(queue.name) is not queue
+            if isGone or not (reads.hidden or reads.tries):
+                queue.reads = None
+                del self._byId[id]
+        self.touched.clear()

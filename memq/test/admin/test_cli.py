@@ -1,0 +1,403 @@
+"""The command memq."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import memq.admin.cli
+import memq.config.file
+from memq import __version__
+from memq.admin.cli import main
+from memq.admin.importstore import RestoringStore
+from memq.test.admin.test_exporter import ExportTestCase
+from memq.test.admin.test_importer import TWO, Q, packed
+from memq.test.storage.bdb.test_store import NO_SPACE, Failing
+from memq.test.support.servers import PATIENCE, Server, environment
+from memq.test.support.storetests import dump
+
+RUN = "import sys; from memq.admin.cli import run; sys.exit(run())"
+
+
+class CommandTestCase(ExportTestCase):
+    """Runs the command in this process."""
+
+    def setUp(self) -> None:
+        """Keep what is said."""
+        super().setUp()
+        self.said: list[str] = []
+        self.patch(sys.stderr, "write", self.said.append)
+
+    def path(self) -> str:
+        """Return a place where nothing is."""
+        path: str = self.mktemp()
+        return os.path.abspath(path)
+
+    def command(self, *words: str) -> tuple[int, str]:
+        """Return the exit status of a command, and its lines on standard error."""
+        self.said.clear()
+        status = main(words)
+        return status, "".join(self.said)
+
+    def home(self) -> str:
+        """Return a home with something in it."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        self.fill(store, b"\xff", b"3")
+        store.close()
+        store._home.release()
+        return store._home.path
+
+    def dumpOf(self, path: str) -> str:
+        """Return what is in a home."""
+        store = self.storeAt(path)
+        store.open()
+        text = dump(store)
+        store.close()
+        store._home.release()
+        return text
+
+    def written(self, text: bytes) -> str:
+        """Return a file with something in it."""
+        path = self.path()
+        with open(path, "wb") as file:
+            file.write(text)
+        return path
+
+
+class CommandTests(CommandTestCase):
+    """What the three commands do."""
+
+    def test_thereAndBack(self) -> None:
+        """What is exported from one home is imported into another one."""
+        home, file, other = self.home(), self.path(), self.path()
+        self.assertEqual(
+            self.command("export", "--home", home, "--output", file),
+            (0, "memq export: exported 2 queues, 3 messages, 0.0 MB\n"),
+        )
+        self.assertEqual(
+            self.command("import", "--home", other, file),
+            (0, "memq import: imported 2 queues, 3 messages\n"),
+        )
+        self.assertEqual(self.dumpOf(other), self.dumpOf(home))
+
+    def test_backup(self) -> None:
+        """A backup is a home with the same in it."""
+        home, target = self.home(), self.path()
+        status, said = self.command("backup", "--home", home, target)
+        self.assertEqual(status, 0)
+        self.assertIn(f"memq backup: {target} is a copy of {home}, ready", said)
+        self.assertEqual(self.dumpOf(target), self.dumpOf(home))
+
+    def test_oneQueue(self) -> None:
+        """A queue is named as its bytes are."""
+        home, file = self.home(), self.path()
+        name = os.fsdecode(b"\xff")
+        status, said = self.command("export", "--home", home, "--output", file, name)
+        self.assertEqual((status, "1 queues" in said), (0, True))
+        status, said = self.command("export", "--home", home, "--output", file, "nope")
+        self.assertEqual(status, 1)
+        self.assertEqual(said, f"memq export: --home {home}: there is no queue nope\n")
+
+    def test_append(self) -> None:
+        """A queue that has messages is appended to when that is asked for."""
+        home, file = self.home(), self.written(packed(*TWO))
+        status, said = self.command("import", "--home", home, file)
+        self.assertEqual(status, 1)
+        self.assertEqual(
+            said,
+            "memq import: only 0 queues, 0 messages are imported\n"
+            "memq import: line 2: queue q is there and has messages; "
+            "with --append these are appended\n",
+        )
+        status, _ = self.command("import", "--home", home, "--append", file)
+        self.assertEqual(status, 0)
+        self.assertIn("q 4/0", self.dumpOf(home))
+
+    def test_damaged(self) -> None:
+        """When something could not be read, the status says so."""
+        store: Any = self.openStore()
+        self.fill(store, b"q", b"1")
+        store._messages.put(b"\0\0\0\1" + bytes(8), b"rotten")
+        home = self.letGo(store)
+        home.release()
+        status, said = self.command(
+            "export", "--home", home.path, "--output", self.path()
+        )
+        self.assertEqual(status, 1)
+        self.assertIn("queue q: message 0 cannot be read", said)
+
+    def test_cut(self) -> None:
+        """What was imported before the file ended too early is told."""
+        other = self.path()
+        file = self.written(packed(*TWO)[:-60_000])
+        status, said = self.command("import", "--home", other, file)
+        self.assertEqual(status, 1)
+        self.assertEqual(
+            said,
+            "memq import: only 1 queues, 2 messages are imported\n"
+            "memq import: line 8: it is cut\n",
+        )
+        self.assertIn(Q, self.dumpOf(other))
+
+    def test_owner(self) -> None:
+        """Root becomes the owner of the home, if it is there."""
+        became: list[Any] = []
+        self.patch(os, "seteuid", became.append)
+        self.patch(os, "setegid", became.append)
+        home = self.home()
+        owner = os.stat(home)
+        other, file = self.path(), self.path()
+        for user, expected in ((0, [owner.st_gid, owner.st_uid]), (1000, [])):
+            self.patch(os, "geteuid", lambda user=user: user)
+            self.command("export", "--home", home, "--output", file)
+            self.assertEqual(became, expected)
+            became.clear()
+        self.patch(os, "geteuid", lambda: 0)
+        self.command("import", "--home", other, file)
+        self.assertEqual(became, [])
+
+    def test_storeCannotClose(self) -> None:
+        """Why an import ends is told, not what else goes wrong then."""
+
+        class Full(RestoringStore):
+            """A store on a disk that is full."""
+
+            def open(self) -> None:
+                """Open, and fail from now on."""
+                super().open()
+                self._messages: Any = Failing(self._messages, NO_SPACE, "put")
+                environment: Any = self._environment
+                environment._handle = Failing(
+                    environment._handle, NO_SPACE, "txn_checkpoint"
+                )
+
+        self.patch(memq.admin.cli, "RestoringStore", Full)
+        file = self.written(packed(*TWO))
+        status, said = self.command("import", "--home", self.path(), file)
+        self.assertEqual(status, 1)
+        self.assertEqual(said.splitlines()[-1], "memq import: out of disk space")
+
+
+class ConfigTests(CommandTestCase):
+    """The home that a configuration file names."""
+
+    def ended(self, *words: str) -> tuple[int, str]:
+        """Return how an export ends."""
+        return self.command("export", "--output", self.path(), *words)
+
+    def missing(self, path: str) -> tuple[int, str]:
+        """Return how it ends when no home is at a path."""
+        return 1, f"memq export: --home {path}: there is no home of memq's\n"
+
+    def test_home(self) -> None:
+        """Without --home it is the file's, or else the default."""
+        default = self.path()
+        self.patch(memq.config.file, "DEFAULT", default)
+        self.patch(memq.admin.cli, "DEFAULT_HOME", "/none/default")
+        self.assertEqual(self.ended(), self.missing("/none/default"))
+        with open(default, "w") as file:
+            file.write('[server]\nhome = "/none/file"\n')
+        self.assertEqual(self.ended(), self.missing("/none/file"))
+        named = self.written(b"[server]\nport = 1\n")
+        self.assertEqual(self.ended("--config", named), self.missing("/none/default"))
+        self.assertEqual(
+            self.ended("--config", named, "--home", "/none/line"),
+            self.missing("/none/line"),
+        )
+
+    def test_mistake(self) -> None:
+        """A mistake in the file is one line, unless nobody has to read it."""
+        path = self.written(b"[server]\nhome = 1\n")
+        refused = f"memq export: {path} line 2: home = 1: must be a path, in quotes\n"
+        self.assertEqual(self.ended("--config", path), (1, refused))
+        self.assertEqual(self.ended("--config", path, "--home=/h"), (1, refused))
+        self.patch(memq.config.file, "DEFAULT", path)
+        self.assertEqual(self.ended(), (1, refused))
+        self.assertEqual(self.ended("--home=/none"), self.missing("/none"))
+
+
+class MistakeTests(CommandTestCase):
+    """What cannot be done is said in one line."""
+
+    def test_usage(self) -> None:
+        """A mistake on the command line is one line, and status 2."""
+        for words in (
+            (),
+            ("foo",),
+            ("backup",),
+            ("export", "--foo"),
+            ("import", "1", "2"),
+        ):
+            self.said.clear()
+            error = self.assertRaises(SystemExit, main, words)
+            self.assertEqual(error.code, 2)
+            said = "".join(self.said)
+            self.assertRegex(said, r"^memq( \w+)?: .* \(see memq( \w+)? --help\)\n$")
+
+    def test_help(self) -> None:
+        """Help and version are printed, with status 0."""
+        shown: list[str] = []
+        self.patch(sys.stdout, "write", shown.append)
+        for words in (["--help"], ["export", "--help"], ["--version"]):
+            error = self.assertRaises(SystemExit, main, words)
+            self.assertEqual(error.code, 0)
+        self.assertIn("/var/lib/memq", "".join(shown))
+        self.assertEqual(shown[-1], f"memq {__version__}\n")
+
+    def test_noHome(self) -> None:
+        """Nothing is exported or copied where no home is, and none is made."""
+        path, target = self.path(), self.path()
+        for words in (("export",), ("backup", target)):
+            status, said = self.command(*words, "--home", path)
+            self.assertEqual(status, 1)
+            self.assertIn(f"--home {path}: there is no home of memq's\n", said)
+        self.assertFalse(os.path.exists(path))
+
+    def test_files(self) -> None:
+        """A file that cannot be opened is named."""
+        missing = os.path.join(self.path(), "file")
+        home = self.home()
+        for words in (("import", missing), ("export", "--output", missing)):
+            status, said = self.command(*words, "--home", home)
+            self.assertEqual(status, 1)
+            self.assertEqual(
+                said, f"memq {words[0]}: {missing}: No such file or directory\n"
+            )
+
+    def test_notWritten(self) -> None:
+        """An export for which there is no room fails, and is no whole one."""
+        status, said = self.command(
+            "export", "--home", self.home(), "--output", "/dev/full"
+        )
+        self.assertEqual(
+            (status, said.splitlines()[-1]), (1, "memq export: No space left on device")
+        )
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C ends it without a word of its own."""
+
+        def interrupt(*arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(memq.admin.cli, "makeBackup", interrupt)
+        self.assertEqual(
+            self.command("backup", "--home", self.home(), self.path()), (130, "")
+        )
+
+
+class ProcessTests(CommandTestCase):
+    """The real command, beside a real server."""
+
+    def process(self, *words: str, data: bytes = b"") -> tuple[int, bytes, str]:
+        """Run it; return its status and what it wrote."""
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, *words],
+            input=data,
+            capture_output=True,
+            env=environment(),
+            timeout=PATIENCE,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr.decode()
+
+    def test_pipe(self) -> None:
+        """It writes to standard output and reads from standard input, as filters do."""
+        other = self.path()
+        status, text, _ = self.process("export", "--home", self.home())
+        self.assertEqual(status, 0)
+        status, _, said = self.process("import", "--home", other, data=text)
+        self.assertEqual(
+            (status, said), (0, "memq import: imported 2 queues, 3 messages\n")
+        )
+        self.assertEqual(self.process("export", "--home", other)[1], text)
+
+    def test_brokenPipe(self) -> None:
+        """When nobody reads what it writes, it says so in one line."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(
+            [sys.executable, "-c", RUN, "export", "--home", self.home()],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=environment(),
+            timeout=PATIENCE,
+            check=False,
+        )
+        os.close(writer)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(done.stderr.splitlines()[-1], b"memq export: Broken pipe")
+
+    def test_serverRuns(self) -> None:
+        """A server's home is not exported; it is copied, and the copy is."""
+        server = Server(self.path()).start()
+        self.addCleanup(server.stop)
+        server.talk(b"set q 0 0 2\r\nhi\r\nquit\r\n")
+        for words, instead in (
+            (("export",), "`memq backup` copies it, and the copy can be exported"),
+            (("import",), "stop it first"),
+        ):
+            status, _, said = self.process(*words, "--home", server.home)
+            self.assertEqual(status, 1)
+            self.assertEqual(
+                said,
+                f"memq {words[0]}: --home {server.home}: "
+                f"held by another server (pid {server.pid}); {instead}\n",
+            )
+        target = self.path()
+        self.assertEqual(self.process("backup", "--home", server.home, target)[0], 0)
+        status, text, _ = self.process("export", "--home", target)
+        self.assertEqual(status, 0)
+        self.assertIn(b'"set": 1, "taken": 0', text)
+
+    def interrupted(self, number: signal.Signals) -> int:
+        """Return the status of an import that a signal ends in its middle."""
+        other = self.path()
+        # A signal within what measures coverage may hold its lock for ever.
+        variables = {
+            name: value
+            for name, value in environment().items()
+            if not name.startswith("COVERAGE_")
+        }
+        with subprocess.Popen(
+            [sys.executable, "-c", RUN, "import", "--home", other],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=variables,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            # More than a pipe and the buffer hold: so it has begun.
+            line = packed(*TWO[2:3]) * 1000
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(packed(*TWO[:2]) + line * 50)
+                process.stdin.flush()
+                process.send_signal(number)
+                process.stdin.write(line)
+            said = process.stderr.read()
+            status = process.wait(PATIENCE)
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+        self.assertEqual(
+            said.splitlines()[-1],
+            b"memq import: only 0 queues, 0 messages are imported",
+        )
+        self.assertNotIn(b"Traceback", said)
+        self.assertEqual(self.dumpOf(other), "")
+        return status
+
+    def test_ctrlC(self) -> None:
+        """Ctrl-C in the middle of an import leaves whole queues, and no traceback."""
+        self.assertEqual(self.interrupted(signal.SIGINT), 130)
+
+    def test_sigterm(self) -> None:
+        """So does SIGTERM."""
+        self.assertEqual(self.interrupted(signal.SIGTERM), 143)
+        ended = self.assertRaises(
+            SystemExit, memq.admin.cli._stop, signal.SIGTERM, None
+        )
+        self.assertEqual(ended.code, 143)

@@ -1,0 +1,189 @@
+"""The lines of an export."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+
+from hypothesis import given
+from hypothesis import strategies as some
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.admin.exportformat import (
+    MAX_BODY,
+    MAX_LINE,
+    BadExport,
+    Begin,
+    Body,
+    End,
+    QueueBegin,
+    QueueEnd,
+    packLine,
+    parseLine,
+)
+from memq.display import shownName
+
+BODY = b'{"flags": 7, "time": 5, "crc": 907060870, "body": "aGVsbG8="}\n'
+
+counts = some.integers(0, (1 << 64) - 1)
+#: Any name that a client can give to a queue.
+names = some.binary(min_size=1, max_size=250).filter(
+    lambda name: not any(byte < 0x21 or byte in b"\x7f/" for byte in name)
+)
+lines = some.one_of(
+    some.builds(Begin),
+    some.builds(
+        lambda name, one, two, *more: QueueBegin(
+            name, max(one, two), min(one, two), *more
+        ),
+        names,
+        counts,
+        counts,
+        counts,
+        counts,
+        some.integers(0, 3),
+    ),
+    some.builds(
+        Body,
+        some.integers(0, (1 << 32) - 1),
+        some.none() | counts,
+        some.binary(),
+        counts,
+        some.integers(0, (1 << 32) - 1),
+        some.none() | some.integers(0, (1 << 47) - 1),
+    ),
+    some.builds(QueueEnd, counts, counts, counts),
+    some.builds(End, counts),
+)
+
+
+class LineTests(SynchronousTestCase):
+    """What is packed is parsed again."""
+
+    @given(lines)
+    def test_roundTrip(self, line: Begin | QueueBegin | Body | QueueEnd | End) -> None:
+        """Whatever a line says comes back, of the same kind."""
+        packed = packLine(line)
+        self.assertEqual(
+            (type(parseLine(packed)), parseLine(packed)), (type(line), line)
+        )
+        self.assertTrue(packed.isascii())
+        self.assertEqual(packed.index(b"\n"), len(packed) - 1)
+
+    def test_version1(self) -> None:
+        """Lines of version 1 are read as they were written."""
+        self.assertEqual(
+            [
+                parseLine(b'{"format": "memq export", "version": 1}\n'),
+                parseLine(b'{"queue": "cTQ=", "name": "q4", "set": 2, "taken": 1}\n'),
+                parseLine(BODY),
+                parseLine(b'{"messages": 1, "damaged": 0}\n'),
+                parseLine(b'{"queues": 1}\n'),
+            ],
+            [
+                Begin(),
+                QueueBegin(b"q4", 2, 1),
+                Body(7, 5, b"hello"),
+                QueueEnd(1, 0),
+                End(1),
+            ],
+        )
+
+    def test_written(self) -> None:
+        """They are written so, too; what is not UTF-8 has no readable name."""
+        self.assertEqual(packLine(Body(7, 5, b"hello")), BODY)
+        name = json.loads(packLine(QueueBegin("käse".encode(), 0, 0)))["name"]
+        self.assertEqual(name, "käse")
+        self.assertNotIn(b"name", packLine(QueueBegin(b"\xff", 0, 0)))
+
+    def test_more(self) -> None:
+        """What came later is written only where it says something."""
+        self.assertEqual(
+            packLine(QueueBegin(b"q4", 2, 1, 3, 4, 2)),
+            b'{"queue": "cTQ=", "name": "q4", "set": 2, "taken": 1, "delayed": 3, '
+            b'"limit": 4, "paused": 2}\n',
+        )
+        self.assertEqual(
+            packLine(Body(7, 5, b"hello", 6, 2, 0)),
+            b'{"flags": 7, "time": 5, "expires": 6, "tries": 2, "due": 0, '
+            b'"crc": 907060870, "body": "aGVsbG8="}\n',
+        )
+        self.assertEqual(
+            packLine(QueueEnd(1, 0, 3)),
+            b'{"messages": 1, "damaged": 0, "delayed": 3}\n',
+        )
+
+    def test_missing(self) -> None:
+        """Time and CRC may be missing."""
+        line = parseLine(b'{"flags": 0, "body": ""}\n')
+        self.assertEqual(line, Body(0, None, b""))
+
+
+class RefusalTests(SynchronousTestCase):
+    """What is not a line of an export."""
+
+    def refused(self, text: bytes) -> str:
+        """Return why a line is refused."""
+        return str(self.assertRaises(BadExport, parseLine, text))
+
+    def test_cut(self) -> None:
+        """A line that is cut anywhere is refused."""
+        for end in range(len(BODY)):
+            self.assertEqual(self.refused(BODY[:end]), "it is cut")
+        self.assertIn("not JSON", self.refused(BODY[:40] + b"\n"))
+
+    def test_tooLong(self) -> None:
+        """So is one that goes on and on, and a body that is too large."""
+        self.assertEqual(self.refused(b"x" * (MAX_LINE + 1)), "the line is too long")
+        body = b64encode(bytes(MAX_BODY + 1))
+        why = self.refused(b'{"flags": 0, "body": "%b"}\n' % body)
+        self.assertEqual(why, f"a body of {MAX_BODY + 1} bytes is too large")
+
+    def test_noLine(self) -> None:
+        """So is what is no JSON, or JSON of another kind."""
+        self.assertIn("not JSON", self.refused(b"hello\n"))
+        self.assertIn("not JSON", self.refused(b"\xff\n"))
+        self.assertIn("not JSON", self.refused(b"[" * 100_000 + b"\n"))
+        self.assertEqual(self.refused(b"[]\n"), "not an object")
+        why = "not a line that memq export writes"
+        self.assertEqual(self.refused(b"{}\n"), why)
+        self.assertEqual(self.refused(b'{"format": "other", "version": 1}\n'), why)
+
+    def test_newer(self) -> None:
+        """An export of a newer memq is refused in clear words."""
+        why = self.refused(b'{"format": "memq export", "version": 2}\n')
+        self.assertEqual(why, "version 2, and this memq reads version 1")
+
+    def test_damaged(self) -> None:
+        """A body whose CRC is wrong is refused, and what is no base64."""
+        why = self.refused(BODY.replace(b"aGVs", b"bGVs"))
+        self.assertEqual(why, "the CRC of the body is wrong")
+        for body in (b'"aGVsbG8"', b'"aG VsbG8="', b"5", b"null", '"ä"'.encode()):
+            why = self.refused(b'{"flags": 0, "body": %b}\n' % body)
+            self.assertEqual(why, '"body" is not base64')
+
+    def test_numbers(self) -> None:
+        """So is a number that is none, or out of its range."""
+        for flags in (b"-1", b"4294967296", b"1.0", b"true", b'"1"', b"null"):
+            why = self.refused(b'{"flags": %b, "body": ""}\n' % flags)
+            self.assertIn('"flags" is not a whole number from 0 to', why)
+        for field, bad in (
+            (b"tries", b"4294967296"),
+            (b"due", b"140737488355328"),
+            (b"expires", b"-1"),
+        ):
+            text = b'{"flags": 0, "body": "", "%b": %b}\n' % (field, bad)
+            self.assertIn(f'"{field.decode()}" is not', self.refused(text))
+        text = b'{"queue": "cQ==", "set": 0, "taken": 0, "paused": 4}\n'
+        self.assertIn('"paused" is not a whole number from 0 to 3', self.refused(text))
+        self.assertIn('"damaged" is not', self.refused(b'{"messages": 1}\n'))
+
+    def test_queues(self) -> None:
+        """So is a name that no queue has, and more taken than was set."""
+        for name in (b"", b"a b", b"\0next-id", b"a/b", b"x" * 251, b"a\n"):
+            line = b'{"queue": "%b", "set": 0, "taken": 0}\n' % b64encode(name)
+            self.assertEqual(
+                self.refused(line), f"{shownName(name)} is no name of a queue"
+            )
+        why = self.refused(b'{"queue": "cQ==", "set": 1, "taken": 2}\n')
+        self.assertEqual(why, "2 messages are taken, of 1")

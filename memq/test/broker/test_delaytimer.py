@@ -1,0 +1,159 @@
+"""Delayed messages ripen when the clock on the wall says so."""
+
+from __future__ import annotations
+
+from twisted.logger import capturedLogs
+
+from memq.broker.delaytimer import AGAIN, LONGEST, MOST
+from memq.errors import OutOfSpace, StoreError, StoreFailed
+from memq.test.commands.test_protocol import END, STORED, put, value
+from memq.test.support.harness import Harness
+from memq.test.support.stepped import SteppedTestCase
+
+
+class RipeningTests(SteppedTestCase):
+    """A server with delayed messages."""
+
+    def setUp(self) -> None:
+        """Delay a message for 5 s."""
+        self.harness = Harness()
+        self.store = self.harness.store
+        self.client = self.harness.connect()
+        self.assertEqual(self.client.talk(put(b"q/delay=5", b"a")), STORED)
+
+    def timers(self) -> int:
+        """Return how many calls are to come."""
+        return len(self.harness.reactor.getDelayedCalls())
+
+    def ready(self) -> int:
+        """Return how many messages can be taken."""
+        return self.store.kept(b"q").ready
+
+    def test_nothing(self) -> None:
+        """When nothing is delayed, no clock runs."""
+        self.assertEqual(self.timers(), 1)
+        self.harness.pass_(5)
+        self.assertEqual((self.ready(), self.timers()), (1, 0))
+
+    def test_deleted(self) -> None:
+        """Nor does it when all that was delayed is gone."""
+        self.client.talk(b"delete q\r\n")
+        self.harness.pass_(5)
+        self.assertEqual(self.timers(), 0)
+
+    def test_durable(self) -> None:
+        """A restart finds it ripe, or delayed still; nobody is told before that."""
+        self.client.send(b"get q/t=9999\r\n")
+        self.harness.timeOfDay = 5.0
+        self.harness.reactor.advance(5)
+        self.assertEqual((self.client.read(), self.harness.flushPool.pending), (b"", 1))
+        self.harness.settle()
+        self.assertEqual(self.client.read(), value(b"q/t=9999", b"a") + END)
+
+    def test_earlier(self) -> None:
+        """One that is due before the others is not kept waiting by them."""
+        self.client.talk(put(b"q/delay=3600", b"b"))
+        self.client.talk(put(b"q/delay=1", b"c"))
+        self.client.talk(put(b"q/delay=1", b"d"))
+        self.harness.pass_(1)
+        self.assertEqual((self.ready(), self.timers()), (2, 1))
+
+    def test_clockSet(self) -> None:
+        """When the clock is set, that counts within a second, on or back."""
+        self.client.talk(put(b"q/delay=60", b"b"))
+        self.harness.timeOfDay = 6.0
+        self.harness.reactor.advance(LONGEST)
+        self.harness.settle()
+        self.assertEqual(self.ready(), 1)
+        self.harness.timeOfDay = 0.0
+        self.harness.pass_(59)
+        self.assertEqual(self.ready(), 1)
+        self.harness.pass_(1)
+        self.assertEqual(self.ready(), 2)
+
+    def test_many(self) -> None:
+        """Many that are due at once come some at a time, and all of them."""
+        self.client.talk(put(b"q/delay=5", b"b") * (3 * MOST))
+        self.harness.timeOfDay = 5.0
+        self.harness.reactor.advance(LONGEST)
+        self.assertIn(self.ready(), range(1, MOST + 1))
+        self.harness.settle()
+        self.assertEqual(self.ready(), 3 * MOST + 1)
+
+    def test_meanwhile(self) -> None:
+        """One that is delayed while others ripen is seen to."""
+        self.harness.timeOfDay = 5.0
+        self.harness.reactor.advance(LONGEST)
+        self.client.talk(put(b"q/delay=2", b"b"))
+        self.assertEqual(self.ready(), 1)
+        self.harness.pass_(2)
+        self.assertEqual(self.ready(), 2)
+
+    def test_undone(self) -> None:
+        """A set that was undone leaves nothing to ripen."""
+        self.store.refuse("commit", StoreError("no"))
+        self.client.talk(put(b"r/delay=1", b"b"))
+        self.store.forgive()
+        self.harness.pass_(3)
+        self.assertEqual([count.name for count in self.store.counts()], [b"q"])
+
+    def test_full(self) -> None:
+        """On a full disk they stay until there is room, which is tried soon."""
+        self.patch(self.store, "ripen", self.raising(OutOfSpace()))
+        self.harness.pass_(7)
+        self.assertEqual(self.ready(), 0)
+        del self.store.ripen
+        self.harness.pass_(LONGEST)
+        self.assertEqual(self.ready(), 1)
+
+    def test_error(self) -> None:
+        """When that fails it is logged, and tried again a minute later."""
+        self.patch(self.store, "ripen", self.raising(StoreError("bad page")))
+        with capturedLogs() as events:
+            self.harness.pass_(AGAIN)
+        said = [event for event in events if event["log_level"].name == "error"]
+        self.assertEqual([str(event["why"]) for event in said], ["bad page"])
+        del self.store.ripen
+        self.harness.pass_(5)
+        self.assertEqual(self.ready(), 1)
+
+    def test_failed(self) -> None:
+        """When the store fails for good it is not tried again."""
+        self.patch(self.store, "ripen", self.raising(StoreFailed("bad disk")))
+        self.harness.pass_(5)
+        self.assertEqual(self.timers(), 0)
+
+    def raising(self, error: Exception) -> object:
+        """Return a method that fails."""
+
+        def ripen(now: int, limit: int) -> list[bytes]:
+            raise error
+
+        return ripen
+
+    def test_stop(self) -> None:
+        """A server that stops moves nothing any more, and leaves no call behind."""
+        self.harness.pass_(4.5)
+        drained = self.harness.broker.drain()
+        self.harness.settle()
+        self.assertTrue(drained.called)
+        self.assertEqual(self.timers(), 0)
+
+    def test_stopMeanwhile(self) -> None:
+        """Neither does one that stops while messages ripen."""
+        self.client.talk(put(b"q/delay=5", b"b") * MOST)
+        self.harness.timeOfDay = 5.0
+        self.harness.reactor.advance(LONGEST)
+        drained = self.harness.broker.drain()
+        self.harness.settle()
+        self.assertTrue(drained.called)
+        self.assertEqual((self.timers(), self.store.kept(b"q").items), (0, MOST + 1))
+
+    def test_start(self) -> None:
+        """A server that starts with delayed messages sees to them."""
+        again = Harness(store=self.store)
+        again.timeOfDay = 9.0
+        again.broker.start()
+        again.settle()
+        self.assertEqual(self.ready(), 1)
+        self.assertEqual(again.connect().talk(b"get q\r\n"), value(b"q", b"a") + END)

@@ -1,0 +1,502 @@
+"""Sessions that wait for messages: who is served, in which order, and when not."""
+
+from __future__ import annotations
+
+from memq.broker import broker as module
+from memq.broker.session import UNDELIVERED_BYTES
+from memq.errors import DamagedMessage, StoreError, StoreFailed
+from memq.message import LargeBody, Message
+from memq.operations.base import MESSAGE_COST, AddPart, PushLarge, Upload
+from memq.storage.memory import MemoryStore
+from memq.test.support.readers import Reader, ReaderTestCase
+
+
+class WaitTests(ReaderTestCase):
+    """One that waits."""
+
+    def test_there(self) -> None:
+        """What is there already is had at once."""
+        self.push(b"a")
+        reader = self.reader()
+        reader.take(5.0)
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
+        self.assertEqual(self.reactor.calls, [])
+
+    def test_comes(self) -> None:
+        """What comes is had in the turn after it, and told when that is durable."""
+        reader = self.reader()
+        reader.take(5.0)
+        self.turn()
+        self.assertEqual((reader.told, self.broker.waiters(b"q")), ([], 1))
+        self.asker.push(b"a")
+        self.turn()
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+        self.turn()
+        self.assertEqual((self.store.dump(), reader.told), ("q 1/1:", []))
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
+        self.assertEqual((self.reactor.calls, self.broker.waiters(b"q")), ([], 0))
+
+    def test_late(self) -> None:
+        """When its time is over it has nothing, and no turn is run for that."""
+        reader = self.reader()
+        reader.take(5.0)
+        self.settle()
+        turns = self.broker.turns
+        self.reactor.advance(4.9)
+        self.assertEqual(reader.told, [])
+        self.reactor.advance(0.2)
+        self.assertEqual(reader.told, ["None"])
+        self.assertEqual((self.broker.turns, self.reactor.calls), (turns, []))
+
+    def test_idle(self) -> None:
+        """As long as it waits nothing is done."""
+        self.reader().take(5.0)
+        self.settle()
+        self.assertEqual(self.broker.turns, 1)
+        self.assertEqual(len(self.reactor.calls), 1)
+        self.push(b"of another queue")
+        turns = self.broker.turns
+        other = self.reader()
+        other.take(5.0, b"r")
+        self.settle()
+        self.assertEqual(self.broker.turns, turns + 1)
+
+    def test_behind(self) -> None:
+        """What its client sent behind it is not run before, and after it in order."""
+        reader = self.reader()
+        reader.take(5.0)
+        reader.push(b"own")
+        reader.pop()
+        self.settle()
+        self.assertEqual((reader.told, self.store.dump()), ([], ""))
+        self.push(b"a")
+        self.assertEqual(reader.told, ["a", "1", "own"])
+
+    def test_behindLate(self) -> None:
+        """So when it had nothing."""
+        reader = self.reader()
+        reader.take(5.0)
+        reader.push(b"own")
+        reader.take(5.0)
+        reader.take(5.0)
+        self.settle()
+        self.reactor.advance(5.0)
+        self.settle()
+        self.assertEqual(reader.told, ["None", "0", "own"])
+        self.reactor.advance(4.9)
+        self.assertEqual(len(reader.told), 3)
+        self.reactor.advance(0.2)
+        self.assertEqual(reader.told[3:], ["None"])
+
+    def test_before(self) -> None:
+        """What was before it is told while it waits."""
+        reader = self.reader()
+        reader.push(b"a")
+        reader.pop()
+        reader.take(5.0)
+        self.settle()
+        self.assertEqual(reader.told, ["0", "a"])
+
+    def test_noPlaceInTurn(self) -> None:
+        """One that waits counts in a turn, like what finds nothing."""
+        self.patch(module, "TURN_COST", 2 * MESSAGE_COST)
+        self.patch(module, "SHARE", MESSAGE_COST)
+        readers = [self.reader() for _ in range(3)]
+        for reader in readers:
+            reader.take(5.0)
+        self.turn()
+        self.assertEqual(self.broker.waiters(b"q"), 2)
+        self.settle()
+        self.assertEqual(self.broker.waiters(b"q"), 3)
+
+    def test_damaged(self) -> None:
+        """A damaged message ends the waiting with its error."""
+        reader = self.reader()
+        reader.take(5.0)
+        self.settle()
+        self.store.damaged[b"q"] = DamagedMessage("number 0")
+        self.push(b"a")
+        self.assertEqual(reader.told, ["damaged message set aside: number 0"])
+
+    def test_large(self) -> None:
+        """A large message is waited for as well."""
+        reader = self.reader()
+        read = reader.take(5.0)
+        self.settle()
+        upload = Upload()
+        session = self.asker.session
+        self.asker.submit(AddPart(session, upload, b"x" * 100))
+        self.asker.submit(PushLarge(session, b"q", 0, upload))
+        self.settle()
+        message = read.result
+        self.assertEqual(message.large, LargeBody(1, 100, 1))
+        self.assertEqual((reader.session.onDisk, reader.session.undelivered), (0, 0))
+
+    def test_putBack(self) -> None:
+        """A message that goes back is one."""
+        self.store.fill(b"q", b"a")
+        message = MemoryStore.pop(self.store, b"q")
+        assert isinstance(message, Message)
+        reader = self.reader()
+        reader.take(5.0)
+        self.settle()
+        self.broker.putBack(b"q", message)
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
+
+
+class OrderTests(ReaderTestCase):
+    """Several that wait."""
+
+    def waiting(self, count: int) -> list[Reader]:
+        """Return clients that wait."""
+        readers = [self.reader() for _ in range(count)]
+        for reader in readers:
+            reader.take(5.0)
+            self.settle()
+        return readers
+
+    def told(self, readers: list[Reader]) -> str:
+        """Return what each was told, in a word."""
+        return " ".join("".join(reader.told) or "-" for reader in readers)
+
+    def test_firstCome(self) -> None:
+        """Whoever came first is served first, however the messages come."""
+        readers = self.waiting(5)
+        self.push(b"a")
+        self.assertEqual(self.told(readers), "a - - - -")
+        self.push(b"b", b"c")
+        self.assertEqual(self.told(readers), "a b c - -")
+        self.push(b"d", b"e", b"f")
+        self.assertEqual(self.told(readers), "a b c d e")
+        self.assertEqual(self.store.dump(), "q 6/5: f")
+
+    def test_newcomer(self) -> None:
+        """Who comes in the turn of the message does not get before who waits."""
+        readers = self.waiting(1)
+        self.asker.push(b"a")
+        newcomer = self.reader()
+        newcomer.take(5.0)
+        self.settle()
+        self.assertEqual(self.told([*readers, newcomer]), "a -")
+        self.push(b"b")
+        self.assertEqual(self.told([*readers, newcomer]), "a b")
+
+    def test_enough(self) -> None:
+        """Who comes when there is more than those that wait can take gets of it."""
+        readers = self.waiting(2)
+        self.asker.push(b"a", b"b", b"c")
+        self.turn()
+        newcomer = self.reader()
+        newcomer.take(5.0)
+        self.settle()
+        self.assertEqual(self.told([*readers, newcomer]), "a b c")
+
+    def test_oldPlace(self) -> None:
+        """One that was to have a message and found it taken keeps its place."""
+        readers = self.waiting(3)
+        self.asker.push(b"a", b"b")
+        self.asker.pop()
+        self.settle()
+        self.assertEqual(self.told(readers), "b - -")
+        self.push(b"c")
+        self.assertEqual(self.told(readers), "b c -")
+
+    def test_stolen(self) -> None:
+        """So one that would have been the only one."""
+        readers = self.waiting(2)
+        self.asker.push(b"a")
+        self.asker.pop()
+        self.settle()
+        self.assertEqual(self.told(readers), "- -")
+        self.push(b"b")
+        self.assertEqual(self.told(readers), "b -")
+
+    def test_plain(self) -> None:
+        """A get that does not wait takes what is there, whoever waits."""
+        readers = self.waiting(1)
+        self.asker.push(b"a")
+        self.asker.pop()
+        self.settle()
+        self.assertEqual(self.asker.told, ["0", "a"])
+        self.assertEqual(self.told(readers), "-")
+
+    def test_queues(self) -> None:
+        """Those of other queues do not hear of it."""
+        readers = self.waiting(2)
+        other = self.reader()
+        other.take(5.0, b"r")
+        self.settle()
+        self.push(b"a", b"b", b"c")
+        self.assertEqual(self.told([*readers, other]), "a b -")
+
+    def test_peek(self) -> None:
+        """Who only looks lets the next one have it."""
+        first, second = self.reader(), self.reader()
+        first.peek(5.0)
+        self.settle()
+        second.take(5.0)
+        self.settle()
+        self.push(b"a")
+        self.assertEqual(self.told([first, second]), "a a")
+
+    def test_peekDoesNotQueue(self) -> None:
+        """Nor does it queue for what is there."""
+        readers = self.waiting(1)
+        self.asker.push(b"a")
+        looker = self.reader()
+        looker.peek(5.0)
+        self.settle()
+        self.assertEqual(self.told([*readers, looker]), "a a")
+
+    def test_gone(self) -> None:
+        """One that is gone leaves the line, and costs nothing."""
+        readers = self.waiting(3)
+        readers[0].leave()
+        readers[1].leave()
+        self.assertEqual(self.broker.waiters(b"q"), 1)
+        self.push(b"a")
+        self.assertEqual(self.told(readers), "- - a")
+        self.assertEqual(self.reactor.calls, [])
+
+    def test_goneNext(self) -> None:
+        """One that is gone when it is next hands that on."""
+        readers = self.waiting(3)
+        self.asker.push(b"a")
+        self.turn()
+        readers[0].leave()
+        self.settle()
+        self.assertEqual(self.told(readers), "- a -")
+
+    def test_goneBehind(self) -> None:
+        """What it sent behind the read counts."""
+        readers = self.waiting(1)
+        readers[0].push(b"own")
+        readers[0].leave()
+        self.settle()
+        self.assertEqual(self.store.dump(), "q 1/0: own")
+
+    def test_blocked(self) -> None:
+        """One that does not read is passed over, and stands at the end afterwards."""
+        readers = self.waiting(3)
+        readers[0].session.block()
+        self.push(b"a")
+        self.assertEqual(self.told(readers), "- a -")
+        readers[0].session.unblock()
+        self.settle()
+        self.push(b"b")
+        self.assertEqual(self.told(readers), "- a b")
+        self.push(b"c")
+        self.assertEqual(self.told(readers), "c a b")
+
+    def test_blockedNext(self) -> None:
+        """So when it is next."""
+        readers = self.waiting(2)
+        self.asker.push(b"a")
+        self.turn()
+        readers[0].session.block()
+        self.settle()
+        self.assertEqual(self.told(readers), "- a")
+        readers[0].session.unblock()
+        self.push(b"b")
+        self.assertEqual(self.told(readers), "b a")
+
+    def test_undelivered(self) -> None:
+        """One that has not got what was taken before gets no more until it has."""
+        reader = self.waiting(1)[0]
+        reader.session.undelivered = UNDELIVERED_BYTES
+        self.push(b"a")
+        self.assertEqual(reader.told, [])
+        reader.session.undelivered = 0
+        reader.session.catchUp()
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
+
+    def test_many(self) -> None:
+        """Of a thousand on ten queues each is served in its turn."""
+        readers = [self.reader() for _ in range(1000)]
+        for number, reader in enumerate(readers):
+            reader.take(5.0, b"q%d" % (number % 10))
+        self.settle()
+        self.assertEqual(self.broker.waiters(b"q3"), 100)
+        for number in range(100):
+            for queue in range(10):
+                self.asker.session.push(b"q%d" % queue, 0, b"%d" % number, False)
+        self.settle()
+        for number, reader in enumerate(readers):
+            self.assertEqual(reader.told, [str(number // 10)])
+        self.assertEqual(self.broker._lines, {})
+
+
+class ErrorTests(ReaderTestCase):
+    """Turns that are undone while somebody waits."""
+
+    def test_undone(self) -> None:
+        """Who found nothing in a turn that was undone waits all the same."""
+        self.store.refuse("push", StoreError("bad page"), b"q", b"bad")
+        reader = self.reader()
+        reader.take(5.0)
+        reader.push(b"own")
+        self.asker.push(b"bad")
+        self.settle()
+        self.assertEqual(self.asker.told, ["bad page"])
+        self.assertEqual((reader.told, self.broker.waiters(b"q")), ([], 1))
+        self.push(b"a")
+        self.assertEqual(reader.told, ["a", "1"])
+
+    def test_foundNoMore(self) -> None:
+        """Who found something in it, and nothing then, waits; what is behind, too."""
+        reader = self.reader()
+        self.asker.push(b"a")
+        reader.take(5.0)
+        reader.push(b"own")
+        reader.pop()
+        self.store.refuse("commit", StoreError("no room"), times=1)
+        self.store.refuse("push", StoreError("bad page"), b"q", b"a", after=1, times=1)
+        self.settle()
+        self.assertEqual(self.asker.told, ["bad page"])
+        self.assertEqual((reader.told, self.broker.waiters(b"q")), ([], 1))
+        self.push(b"b")
+        self.assertEqual(reader.told, ["b", "1", "own"])
+
+    def test_foundAgain(self) -> None:
+        """Who finds it then has it, once."""
+        reader = self.reader()
+        self.asker.push(b"a")
+        reader.take(5.0)
+        self.store.refuse("commit", StoreError("no room"), times=1)
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
+        self.assertEqual(reader.session.undelivered, 0)
+
+    def test_nextUndone(self) -> None:
+        """Who is next in a turn that is undone finds it when run again."""
+        reader = self.reader()
+        reader.take(5.0)
+        self.settle()
+        self.asker.push(b"a")
+        self.turn()
+        self.store.refuse("commit", StoreError("no room"), times=1)
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
+        self.assertIsNone(reader.session.parked)
+
+    def test_commit(self) -> None:
+        """If no turn can be committed, it is told instead of waiting."""
+        self.store.refuse("commit", StoreError("no room"))
+        reader = self.reader()
+        reader.take(5.0)
+        self.settle()
+        self.assertEqual(reader.told, ["no room"])
+        self.assertEqual(self.reactor.calls, [])
+
+    def test_begin(self) -> None:
+        """So if no transaction begins when it is next."""
+        readers = [self.reader(), self.reader()]
+        for reader in readers:
+            reader.take(5.0)
+        self.settle()
+        self.asker.push(b"a")
+        self.turn()
+        self.store.refuse("begin", StoreError("no memory"), times=2)
+        self.settle()
+        self.assertEqual([reader.told for reader in readers], [["no memory"], ["a"]])
+
+    def test_pop(self) -> None:
+        """One that fails hands on what it was to have."""
+        readers = [self.reader(), self.reader()]
+        for reader in readers:
+            reader.take(5.0)
+        self.settle()
+        self.store.refuse("pop", StoreError("bad page"), times=2)
+        self.push(b"a")
+        self.assertEqual([reader.told for reader in readers], [["bad page"], ["a"]])
+
+    def test_abort(self) -> None:
+        """A message that could not go back is nobody's, until it can."""
+        self.push(b"a")
+        one, other = self.reader(), self.reader()
+        one.open()
+        other.take(5.0)
+        self.settle()
+        self.store.refuse("abortRead", StoreError("bad page"), times=3)
+        one.abort()
+        self.settle()
+        self.assertEqual((one.told, other.told), (["a", "bad page"], []))
+        one.abort()
+        self.settle()
+        self.assertEqual((one.told[2:], other.told), (["1"], ["a"]))
+
+    def test_failed(self) -> None:
+        """When the store fails for good everybody who waits is told so."""
+        reader = self.reader()
+        reader.take(5.0)
+        reader.push(b"own")
+        self.settle()
+        self.broker.fail(StoreFailed("gone"))
+        self.settle()
+        self.assertEqual(reader.told, ["gone", "gone"])
+        self.assertEqual(self.reactor.calls, [])
+
+    def test_failedInTurn(self) -> None:
+        """So who is run alone then, and who stands in line."""
+        waiting = self.reader()
+        waiting.take(5.0, b"r")
+        self.settle()
+        reader = self.reader()
+        reader.take(5.0)
+        self.store.refuse("push", StoreFailed("gone"), b"q", b"bad")
+        self.asker.push(b"bad")
+        self.settle()
+        self.assertEqual(self.asker.told, ["gone"])
+        self.assertEqual(reader.told, ["gone"])
+        self.assertEqual(waiting.told, ["gone"])
+
+
+class EndTests(ReaderTestCase):
+    """How waiting ends early."""
+
+    def test_hurry(self) -> None:
+        """A client that is to end waits no more: neither this read nor the next."""
+        reader = self.reader()
+        reader.take(5.0)
+        reader.push(b"a")
+        reader.take(5.0)
+        reader.take(5.0)
+        self.settle()
+        reader.session.hurry()
+        self.settle()
+        self.assertEqual(reader.told, ["None", "0", "a", "None"])
+        self.assertEqual(self.reactor.calls, [])
+
+    def test_hurryNext(self) -> None:
+        """One that is next has its try."""
+        reader = self.reader()
+        reader.take(5.0)
+        self.settle()
+        self.asker.push(b"a")
+        self.turn()
+        reader.session.hurry()
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
+
+    def test_hurryNobody(self) -> None:
+        """One that does not wait can be hurried."""
+        reader = self.reader()
+        reader.push(b"a")
+        reader.session.hurry()
+        self.settle()
+        self.assertEqual(reader.told, ["0"])
+
+    def test_drain(self) -> None:
+        """The end of the broker answers all."""
+        readers = [self.reader() for _ in range(3)]
+        for reader in readers:
+            reader.take(5.0)
+        self.settle()
+        done = self.broker.drain()
+        self.settle()
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual([reader.told for reader in readers], [["None"]] * 3)

@@ -1,0 +1,393 @@
+"""Every option is checked, and a mistake is one line."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import Any
+
+from twisted.scripts import twistd as script
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq import __version__
+from memq.config import file
+from memq.config.commandline import Options
+from memq.config.options import FLAGS, MEGABYTE, OPTIONS
+from memq.daemon import early
+
+SHORT = "-p 1 -l ::1 -c 2 -H /h -m 3 -L 4 -A 512 -B 5 -C 6"
+#: The same in long names.
+LONG = (
+    "--port 1 --listen ::1 --max-connections 2 --home /h --cache-size 3 "
+    "--log-buffer 4 --page-size 512 --max-body 5 --checkpoint 6"
+)
+#: What is a size, and what their units are.
+SIZES = ("cache-size", "log-buffer", "max-body", "max-buffered", "min-free")
+UNITS = {"kilobytes": 1024, "megabytes": MEGABYTE}
+#: What a file says, typed.
+TYPED = "-p 7 -B 2K -N -vv --endpoint tcp:1 --keep-logs"
+
+
+def parsed(*words: str) -> Options:
+    """Return the options of a command line, whatever this machine's file says."""
+    options = Options()
+    options.parseOptions(["--no-config", *words])
+    return options
+
+
+class DefaultTests(SynchronousTestCase):
+    """What holds when nothing is said."""
+
+    def test_defaults(self) -> None:
+        """Each option has the default that is documented."""
+        options = parsed()
+        expected: dict[str, Any] = {
+            "port": 22201,
+            "listen": "127.0.0.1",
+            "socket": None,
+            "socket-mode": 0o700,
+            "max-connections": 1024,
+            "home": "/var/lib/memq",
+            "store": "bdb",
+            "cache-size": 64,
+            "log-buffer": 1024,
+            "page-size": 4096,
+            "max-body": MEGABYTE,
+            "max-buffered": 256 * MEGABYTE,
+            "body-timeout": 60.0,
+            "idle-timeout": 0.0,
+            "keepalive": 60,
+            "min-free": None,
+            "checkpoint": 300.0,
+            "trickle": 0.5,
+            "trickle-percent": 60,
+            "no-sync": 0,
+            "auto-remove-logs": True,
+            "keep-logs": 0,
+            "enable-flush-all": 0,
+            "no-queue-stats": 0,
+            "endpoint": [],
+            "verbose": 0,
+        }
+        self.assertEqual({name: options[name] for name in expected}, expected)
+
+    def test_letters(self) -> None:
+        """Letters are MemcacheQ's."""
+        letters = [each.short for each in (*OPTIONS, *FLAGS) if each.short]
+        self.assertEqual("".join(sorted(letters)), "ABCHLNRTacelmps")
+
+    def test_given(self) -> None:
+        """It is known which options were given."""
+        self.assertEqual(parsed("-p", "22201").given, {"port"})
+
+
+class ValueTests(SynchronousTestCase):
+    """What values are allowed."""
+
+    def refused(self, *words: str) -> str:
+        """Return the line that refuses a command line."""
+        line = str(self.assertRaises(SystemExit, parsed, *words))
+        self.assertNotIn("\n", line)
+        self.assertTrue(line.startswith("memq: "), line)
+        return line
+
+    def test_longAndShort(self) -> None:
+        """Long and short names do the same."""
+        short = parsed(*SHORT.split())
+        long = parsed(*LONG.split())
+        self.assertEqual(short, long)
+        self.assertEqual(parsed("-N", "-R", "-v"), parsed("--no-sync", "-R", "-v"))
+
+    def test_bytes(self) -> None:
+        """Bytes may have K, M, G or T behind them."""
+        for text, value in (("7", 7), ("3k", 3072), ("64M", 64 * MEGABYTE)):
+            self.assertEqual(parsed("--max-body", text)["max-body"], value)
+        for text, value in (("1g", 1 << 30), ("1T", 1 << 40), ("0T", 0)):
+            self.assertEqual(parsed("--min-free", text)["min-free"], value)
+        for text in ("0", "65M", "-1", "1G", "1.5M", "M", "1_0"):
+            self.assertIn(
+                f"--max-body (-B) {text}: must be bytes, from 1 to 67108864",
+                self.refused(f"--max-body={text}"),
+            )
+
+    def test_borders(self) -> None:
+        """The borders that a refusal names are allowed, in every unit they can have."""
+        for name in SIZES:
+            refusal = self.refused(f"--{name}=x")
+            low, high = map(int, re.findall("from ([0-9]+) to ([0-9]+)", refusal)[0])
+            unit = next((u for w, u in UNITS.items() if w in refusal), 1)
+            for border, beyond in ((low, low - 1), (high, high + 1)):
+                texts = [f"{border}", f"000{border}"]
+                for power, letter in enumerate("KMGT", 1):
+                    count, rest = divmod(border * unit, 1024**power)
+                    if not rest:
+                        texts += [f"{count}{letter}", f"{count}{letter.lower()}"]
+                for text in texts:
+                    self.assertEqual(parsed(f"--{name}={text}")[name], border, text)
+                self.assertIn(f" {beyond}: must", self.refused(f"--{name}={beyond}"))
+
+    def test_otherUnits(self) -> None:
+        """With a letter it is no matter in what unit an option is; the rest is cut."""
+        for name, text, value in (
+            ("cache-size", "1g", 1024),
+            ("cache-size", "1536K", 1),
+            ("cache-size", "2097152k", 2048),
+            ("log-buffer", "16M", 16384),
+            ("page-size", "4K", 4096),
+        ):
+            self.assertEqual(parsed(f"--{name}", text)[name], value)
+        self.assertIn(
+            "--cache-size (-m) 1000K: must be megabytes, from 1 to 1000000, or as much "
+            "with K, M, G or T after the digits (1024K is 1M)",
+            self.refused("-m", "1000K"),
+        )
+
+    def test_minFree(self) -> None:
+        """The room to keep free may be none at all."""
+        self.assertEqual(parsed("--min-free", "0")["min-free"], 0)
+        self.assertIn("--min-free x: must be bytes", self.refused("--min-free", "x"))
+
+    def test_pageSize(self) -> None:
+        """A page is a power of two from 512 to 65536."""
+        self.assertEqual(parsed("--page-size", "65536")["page-size"], 65536)
+        for text in ("256", "1000", "131072", "x", ""):
+            self.assertIn(
+                f"--page-size (-A) {text or repr('')}: must be a power of two",
+                self.refused(f"--page-size={text}"),
+            )
+
+    def test_numbers(self) -> None:
+        """A number has a range."""
+        for text in ("-1", "65536", "x", "1" * 5000):
+            self.assertIn(
+                "must be a whole number from 0 to 65535", self.refused("-p", text)
+            )
+        for text in ("65535", "00000065535"):
+            self.assertEqual(parsed("-p", text)["port"], 65535)
+
+    def test_seconds(self) -> None:
+        """Seconds may have a fraction, in any form and of any length."""
+        for text, value in (
+            ("0.25", 0.25),
+            ("0.30000000000000004", 0.30000000000000004),
+            (".5", 0.5),
+            ("5.", 5.0),
+            ("1e-7", 1e-7),
+            ("8.64E4", 86400.0),
+            ("0086400.0", 86400.0),
+        ):
+            self.assertEqual(parsed("--trickle", text)["trickle"], value)
+        for text in ("-1", "86401", "1e9", "1e999", "nan", "x", ".", "e3"):
+            self.assertIn("must be seconds, from 0", self.refused(f"--trickle={text}"))
+
+    def test_permissions(self) -> None:
+        """Permissions are octal."""
+        for text in ("666", "0666", "0000666"):
+            self.assertEqual(parsed("-a", text)["socket-mode"], 0o666)
+        self.assertIn("in octal", self.refused("-a", "999"))
+
+    def test_store(self) -> None:
+        """There are two stores."""
+        self.assertEqual(parsed("--store=memory")["store"], "memory")
+        self.assertIn(
+            "--store redis: must be bdb or memory", self.refused("--store=redis")
+        )
+
+    def test_paths(self) -> None:
+        """A path is not empty."""
+        self.assertIn("--home (-H) '': must be a path", self.refused("--home="))
+        self.assertIn("must be a path", self.refused("--socket=a\0b"))
+
+    def test_unknown(self) -> None:
+        """An unknown option is named, and so is a word too many."""
+        self.assertIn("--bogus", self.refused("--bogus"))
+        self.assertIn("extra is not an option", self.refused("extra"))
+
+    def test_oneLine(self) -> None:
+        """A mistake is one line that does nothing to a terminal, whatever was typed."""
+        for words in (("--port", "1\n2"), ("--a\nb",), ("a\x1b[2J\n",)):
+            line = self.refused(*words)
+            self.assertTrue(line.isprintable(), line)
+
+    def test_keepLogs(self) -> None:
+        """Logs are removed unless they are to be kept."""
+        self.assertTrue(parsed("-R")["auto-remove-logs"])
+        self.assertFalse(parsed("-R", "--keep-logs")["auto-remove-logs"])
+
+    def test_repeated(self) -> None:
+        """Verbose and endpoint may be repeated."""
+        options = parsed("-v", "-v", "--endpoint", "tcp:1", "--endpoint", "tcp:2")
+        self.assertEqual(options["verbose"], 2)
+        self.assertEqual(options["endpoint"], ["tcp:1", "tcp:2"])
+
+    def test_version(self) -> None:
+        """--version tells memq's."""
+        lines: list[str] = []
+        self.patch(sys.stdout, "write", lines.append)
+        self.assertRaises(SystemExit, parsed, "--version")
+        self.assertEqual("".join(lines), f"memq {__version__}\n")
+
+
+class TwistdTests(SynchronousTestCase):
+    """What is between twistd and memq."""
+
+    def parsed(self, *words: str) -> tuple[Options, Any]:
+        """Return the options of a command line, and those of twistd."""
+        twistd: Any = script.ServerOptions()  # type: ignore[attr-defined]
+        twistd.parseOptions([*words, "memq", "--no-config"])
+        return twistd.subOptions, twistd
+
+    def setUp(self) -> None:
+        """Leave signals alone, which the plugin holds."""
+        self.patch(early, "holdRequests", lambda: None)
+
+    def test_pidFile(self) -> None:
+        """The pid file is taken out of twistd's hands, which would stop at it."""
+        for words, path in (
+            ((), os.path.abspath("twistd.pid")),
+            (("--pidfile", "/run/pid"), "/run/pid"),
+            (("--pidfile=",), ""),
+        ):
+            options, twistd = self.parsed(*words)
+            self.assertEqual((options.pidFile, twistd["pidfile"]), (path, ""))
+        self.assertEqual(parsed().pidFile, "")
+
+    def test_noDirectory(self) -> None:
+        """Without a current directory the start goes on."""
+
+        def gone() -> str:
+            raise FileNotFoundError(2, "No such file or directory")
+
+        twistd: Any = {"pidfile": "twistd.pid"}
+        options = Options()
+        options.parent = twistd
+        self.patch(os, "getcwd", gone)
+        options.parseOptions(["--no-config"])
+        self.assertEqual(options.pidFile, "twistd.pid")
+
+    def test_usage(self) -> None:
+        """The help says its usage once."""
+        options, _ = self.parsed()
+        usage = str(options).strip().splitlines()[0]
+        self.assertTrue(usage.startswith("Usage: "), usage)
+        self.assertTrue(usage.endswith(" memq [options]"), usage)
+        self.assertEqual(usage.count("memq"), 1, usage)
+        self.assertEqual(usage.count("Usage"), 1, usage)
+
+
+class FileTests(SynchronousTestCase):
+    """The configuration file and the command line."""
+
+    def setUp(self) -> None:
+        """Have no file but the test's."""
+        self.path = os.path.abspath(self.mktemp())
+        self.patch(file, "DEFAULT", self.path)
+
+    def options(self, text: str, *words: str) -> Options:
+        """Return the options of a file and a command line."""
+        with open(self.path, "w") as file:
+            file.write("[server]\n" + text)
+        options = Options()
+        options.parseOptions(list(words))
+        return options
+
+    def places(self, *words: str) -> list[Any]:
+        """Return where to listen, when a file names every place."""
+        text = 'port = 1\nlisten = "::1"\nsocket = "/f"\nendpoint = ["tcp:1"]\n'
+        options = self.options(text, *words)
+        port = options["port"] if "port" in options.given else None
+        return [port, *(options[name] for name in ("listen", "socket", "endpoint"))]
+
+    def test_values(self) -> None:
+        """What stands in the file is as if it were typed."""
+        text = 'port = 7\nmax-body = "2K"\nno-sync = true\nverbose = 2\n'
+        options = self.options(text + 'endpoint = ["tcp:1"]\nkeep-logs = true\n')
+        expected = parsed(*TYPED.split())
+        self.assertEqual(options.given, expected.given)
+        expected["config"], expected["no-config"] = self.path, 0
+        self.assertEqual(options, expected)
+
+    def test_commandLineWins(self) -> None:
+        """What is typed goes before what stands in the file."""
+        text = 'cache-size = 7\nverbose = 2\nno-sync = false\nhome = "/f"\n'
+        options = self.options(text, "-m", "8", "-v", "-N")
+        names = ("cache-size", "verbose", "no-sync", "home")
+        self.assertEqual([options[name] for name in names], [8, 1, 1, "/f"])
+        self.assertEqual(options.given, {"cache-size", "home"})
+
+    def test_places(self) -> None:
+        """A socket or endpoint that is typed stands for every place in the file."""
+        self.assertEqual(self.places(), [1, "::1", "/f", ["tcp:1"]])
+        self.assertEqual(self.places("-s", "/c"), [None, "127.0.0.1", "/c", []])
+        line = ("--endpoint", "tcp:2", "--endpoint", "tcp:3")
+        expected: list[Any] = [None, "127.0.0.1", None, ["tcp:2", "tcp:3"]]
+        self.assertEqual(self.places(*line), expected)
+        self.assertEqual(self.places("-p", "2"), [2, "::1", "/f", ["tcp:1"]])
+        expected = [2, "::1", "/f", ["tcp:2"]]
+        self.assertEqual(self.places("-p", "2", "--endpoint", "tcp:2"), expected)
+
+    def test_named(self) -> None:
+        """--config names another file, and --no-config reads none."""
+        self.options("port = 7\n")
+        for words, port in (
+            (["--config", self.path], 7),
+            (["--config", "/dev/null"], 22201),
+            (["--no-config"], 22201),
+        ):
+            options = Options()
+            options.parseOptions(words)
+            self.assertEqual(options["port"], port)
+            shown = dict(options.settings())["config"]
+            self.assertEqual(shown, words[1] if len(words) == 2 else "none")
+
+    def test_outdated(self) -> None:
+        """It is known whether the file changed, or came, since it was read."""
+        options = self.options("port = 7\n")
+        self.assertTrue(options.isOutdated())
+        options._begun += 3600
+        self.assertFalse(options.isOutdated())
+        os.unlink(self.path)
+        options._begun = 0
+        self.assertFalse(options.isOutdated())
+        options = Options()
+        options.parseOptions([])
+        self.assertFalse(options.isOutdated())
+        self.options("port = 7\n")
+        self.assertTrue(options.isOutdated())
+        self.assertFalse(parsed().isOutdated())
+
+    def test_refused(self) -> None:
+        """A mistake in the file is one line, and so are two wills about it."""
+        error = self.assertRaises(SystemExit, self.options, "\nport = 99999\n")
+        self.assertEqual(
+            str(error),
+            f"memq: {self.path} line 3: port = 99999: "
+            "must be a whole number from 0 to 65535",
+        )
+        error = self.assertRaises(SystemExit, parsed, "--config", "/dev/null")
+        self.assertIn("--config and --no-config exclude each other", str(error))
+
+
+class SettingsTests(SynchronousTestCase):
+    """What ``stats settings`` shows."""
+
+    def test_all(self) -> None:
+        """Every option is there with its value, one word each."""
+        rows = parsed("-a", "666", "--endpoint", "tcp:1", "-N").settings()
+        found = dict(rows)
+        self.assertEqual(
+            set(found),
+            {option.name for option in OPTIONS}
+            | {flag.name for flag in FLAGS}
+            | {"verbose", "endpoint"},
+        )
+        self.assertEqual(
+            [found[name] for name in ("port", "socket", "socket-mode", "trickle")],
+            ["22201", "none", "0666", "0.5"],
+        )
+        self.assertEqual(
+            [found[name] for name in ("no-sync", "keep-logs", "endpoint")],
+            ["yes", "no", "tcp:1"],
+        )
+        self.assertEqual(dict(parsed().settings())["endpoint"], "none")

@@ -1,0 +1,361 @@
+"""Bytes become the same commands however they come."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as some
+
+from memq.connection import receiver
+from memq.connection.receiver import CommandReceiver
+from memq.errors import LineTooLong, QueueError
+from memq.test.support.harness import Harness, Transport
+from memq.test.support.sessions import VERSION, GeneralPath
+from memq.test.support.stepped import SteppedTestCase
+from memq.wire import text as wire
+from memq.wire.extensions import Add
+
+TOO_LONG = b"CLIENT_ERROR line too long\r\n"
+
+#: What clients send, whole and broken; random bytes come between.
+_FRAGMENTS = [
+    b"set q 0 0 5\r\nhello\r\n",
+    b"set q 1 0 3 noreply\r\nget\r\n",
+    b"set q 0 0 0\n\r\n",
+    b"set q 0 0 5\r\nhelloXX",
+    b"set q x 0 5\r\nhello\r\n",
+    b"set q 0 0 60\r\n" + b"set r 0 0 1\r\n" * 4 + b"\r\n",
+    b"add q 0 0 9 9\r\n",
+    b"get q\r\n",
+    b"get  q r q\n",
+    b"gets q\r\n",
+    b"delete q\r\n",
+    b"delete r noreply\r\n",
+    b"stats queue\r\n",
+    b"db_checkpoint\r\n",
+    b"verbosity 1\r",
+    b"flush_all\r\n",
+    b"noreply",
+    b"quit\r\n",
+    b"GET / HTTP/1.1\r\n",
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b" ",
+]
+_streams = some.lists(
+    some.sampled_from(_FRAGMENTS) | some.binary(max_size=8), max_size=14
+).map(b"".join)
+
+
+@some.composite
+def _cutStreams(draw: some.DrawFn) -> list[bytes]:
+    """Return a stream in pieces."""
+    stream = draw(_streams)
+    places = draw(some.lists(some.integers(0, len(stream)), max_size=10))
+    cuts = [0, *sorted(places), len(stream)]
+    return [stream[start:end] for start, end in pairwise(cuts)]
+
+
+def _told(pieces: list[bytes], general: bool = False) -> tuple[bytes, bool, str]:
+    """Return the output, whether it was closed, and what is stored then."""
+    harness = Harness(maxBody=50)
+    if general:
+        harness = Harness(protocol=GeneralPath, maxBody=50)
+    client = harness.connect()
+    output = b"".join([client.talk(piece) for piece in pieces])
+    # Figures of "stats" tell of bytes and turns, which may differ.
+    output = re.sub(rb"(STAT \w+) [^/\r]+\r", rb"\1\r", output)
+    return output, client.isClosed, harness.store.dump()
+
+
+class CutTests(SteppedTestCase):
+    """Where bytes are cut makes no difference."""
+
+    def test_anyBytes(self) -> None:
+        """Any bytes, cut anywhere, are answered as if they came whole."""
+
+        @settings(max_examples=300, deadline=None)
+        @given(_cutStreams())
+        def check(pieces: list[bytes]) -> None:
+            whole = _told([b"".join(pieces)])
+            self.assertEqual(_told(pieces), whole)
+            self.assertEqual(_told(pieces, general=True), whole)
+
+        check()
+
+    def test_longLines(self) -> None:
+        """So where lines, or bodies, are too long."""
+        self.patch(receiver, "MAX_LINE", 12)
+        self.patch(receiver, "KEPT_LINE", 12)
+        self.patch(CommandReceiver, "MAX_LENGTH", 13)
+        self.test_anyBytes()
+
+    def test_parts(self) -> None:
+        """So where bodies come in parts."""
+        self.patch(receiver, "PART_SIZE", 2)
+        self.test_anyBytes()
+
+    def test_allAtOnce(self) -> None:
+        """Pieces that come before any of them is answered make none either."""
+
+        @settings(max_examples=100, deadline=None)
+        @given(_cutStreams())
+        def check(pieces: list[bytes]) -> None:
+            harness = Harness(maxBody=50)
+            client = harness.connect()
+            for piece in pieces:
+                client.send(piece)
+            harness.settle()
+            output = re.sub(rb"(STAT \w+) [^/\r]+\r", rb"\1\r", client.read())
+            self.assertEqual(
+                (output, client.isClosed, harness.store.dump()),
+                _told([b"".join(pieces)]),
+            )
+
+        check()
+
+
+class LongLineTests(SteppedTestCase):
+    """The longest line has 65,536 bytes."""
+
+    longest = b"get" + b" q" * 32_766 + b"q"
+
+    def setUp(self) -> None:
+        """Connect."""
+        self.client = Harness().connect()
+
+    def inPieces(self, data: bytes) -> bytes:
+        """Send a few bytes at a time, and single ones at the end."""
+        early, late = data[:-5], data[-5:]
+        for start in range(0, len(early), 4999):
+            self.client.send(early[start : start + 4999])
+        return b"".join([self.client.talk(bytes([byte])) for byte in late])
+
+    def test_longest(self) -> None:
+        """A line of that many bytes is taken, whatever ends it."""
+        self.assertEqual(len(self.longest), 65_536)
+        for end in (b"\n", b"\r\n"):
+            self.assertEqual(self.client.talk(self.longest + end), b"END\r\n")
+            self.assertEqual(self.inPieces(self.longest + end), b"END\r\n")
+        self.assertFalse(self.client.isClosed)
+
+    def test_tooLong(self) -> None:
+        """One more is answered an error, after all that came before, and closed."""
+        for end in (b"\n", b"\r\n"):
+            self.client = Harness().connect()
+            data = b"version\r\n" + self.longest + b"x" + end + b"version\r\n"
+            self.assertEqual(self.client.talk(data), VERSION + TOO_LONG)
+            self.assertTrue(self.client.isClosed)
+
+    def test_tooLongInPieces(self) -> None:
+        """So when it comes in pieces."""
+        for end in (b"\n", b"\r\n"):
+            self.client = Harness().connect()
+            answer = self.inPieces(self.longest + b"x" + end)
+            self.assertEqual(answer, TOO_LONG)
+            self.assertTrue(self.client.isClosed)
+
+    def test_noEnd(self) -> None:
+        """A line that does not end is not waited for."""
+        self.assertEqual(self.inPieces(b"x" * 65_537), b"")
+        self.assertEqual(self.client.talk(b"x"), TOO_LONG)
+        self.assertTrue(self.client.isClosed)
+
+    def test_pending(self) -> None:
+        """Nothing is taken behind it, though replies before it are still to come."""
+        self.client.send(b"set q 0 0 1\r\nx\r\n")
+        self.client.send(b"x" * 70_000)
+        self.client.send(b"version\r\n")
+        self.assertEqual(self.client.talk(b""), b"STORED\r\n" + TOO_LONG)
+
+    def test_behindBody(self) -> None:
+        """One that stands behind a body in pieces is answered at once as well."""
+        for request, answer in (
+            (b"set q 0 0 5\r\nhel", b"STORED\r\n"),
+            (b"replace q 0 0 5\r\nhel", b"ERROR\r\n"),
+        ):
+            self.client = Harness().connect()
+            self.client.send(request)
+            told = self.client.talk(b"lo\r\n" + b"x" * 70_000)
+            self.assertEqual(told, answer + TOO_LONG)
+            self.assertTrue(self.client.isClosed)
+
+
+class Recorder(CommandReceiver):
+    """Note what is received."""
+
+    def __init__(self) -> None:
+        """Take bodies of up to 100 bytes."""
+        super().__init__(100, Harness().statistics)
+        self.noted: list[object] = []
+
+    def execute(self, command: wire.Command) -> None:
+        """Note it."""
+        self.noted.append(type(command).__name__)
+
+    def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
+        """Note it."""
+        self.noted.append(body)
+        if body == b"close":
+            self.close()
+        elif body == b"pause":
+            self.pauseProducing()
+
+    def executeAdd(self, command: Add, body: bytes, complete: bool) -> None:
+        """Note it."""
+        self.noted.append((command.queue, body, complete))
+
+    def refuse(self, error: QueueError) -> None:
+        """Note it."""
+        self.noted.append(error)
+
+    def reserve(self, size: int) -> bool:
+        """Find room."""
+        return True
+
+    def release(self) -> None:
+        """Do nothing."""
+
+    def allReceived(self) -> None:
+        """Note it."""
+        self.noted.append("all")
+
+
+class ReceiverTests(SteppedTestCase):
+    """What a CommandReceiver does with its buffers."""
+
+    def setUp(self) -> None:
+        """Connect a receiver."""
+        self.receiver = Recorder()
+        self.transport = Transport()
+        self.receiver.makeConnection(self.transport)
+
+    def receive(self, data: bytes) -> list[object]:
+        """Receive something, and return what came of it."""
+        self.receiver.noted = []
+        self.receiver.dataReceived(data)
+        return self.receiver.noted
+
+    def test_all(self) -> None:
+        """The end of a packet is told once, after its commands."""
+        self.assertEqual(
+            self.receive(b"version\r\nset q 0 0 1\r\nx\r\nget q\r\n"),
+            ["Version", b"x", "Get", "all"],
+        )
+
+    def test_paused(self) -> None:
+        """What comes while it is paused waits for its turn."""
+        data = b"set q 0 0 5\r\npause\r\nversion\r\nset q 0 0 2\r\nh"
+        self.assertEqual(self.receive(data), [b"pause", "all"])
+        self.assertEqual(self.receive(b"i\r\n"), [])
+        self.receiver.resumeProducing()
+        self.assertEqual(self.receiver.noted, ["Version", b"hi", "all"])
+
+    def test_longestLineBehindBody(self) -> None:
+        """The longest line is told to be over, behind a body in pieces, too."""
+        self.receive(b"set q 0 0 2\r\nh")
+        noted = self.receive(b"i\r\n" + b"x" * wire.MAX_LINE + b"\r\n")
+        self.assertEqual(noted, [b"hi", "Refused", "all"])
+
+    def test_pausedByBodyInPieces(self) -> None:
+        """So what comes behind a body in pieces that made it pause."""
+        self.assertEqual(self.receive(b"set q 0 0 5\r\npau"), ["all"])
+        self.assertEqual(self.receive(b"se\r\nversion\r\nget"), [b"pause", "all"])
+        self.receiver.resumeProducing()
+        self.assertEqual(self.receive(b" q\r\n"), ["Get", "all"])
+
+    def test_closed(self) -> None:
+        """What comes behind the command that closed it is dropped."""
+        data = b"set q 0 0 5\r\nclose\r\nversion\r\n"
+        self.assertEqual(self.receive(data), [b"close", "all"])
+        self.assertEqual(self.transport.producerState, "paused")
+        self.assertEqual(self.receiver.clearLineBuffer(), b"")
+
+    def test_closedInBody(self) -> None:
+        """A body that was under way is forgotten."""
+        self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
+        self.receiver.close()
+        self.assertEqual(self.receiver._collected, b"")
+
+    def test_closedInLine(self) -> None:
+        """So is a line."""
+        self.receive(b"vers")
+        self.receiver.close()
+        self.assertEqual(self.receiver.clearLineBuffer(), b"")
+
+    def test_lostInLine(self) -> None:
+        """So is one when the connection is lost."""
+        self.receive(b"vers")
+        self.receiver.connectionLost()
+        self.assertEqual(self.receiver.clearLineBuffer(), b"")
+
+    def test_lost(self) -> None:
+        """So when the connection is lost."""
+        self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
+        self.receiver.connectionLost()
+        self.assertEqual(self.receiver._collected, b"")
+        self.assertTrue(self.receiver.closing)
+
+    def test_tooLong(self) -> None:
+        """A line that is too long is refused."""
+        noted = self.receive(b"x" * 70_000)
+        self.assertIsInstance(noted[0], LineTooLong)
+
+    def test_thrownAway(self) -> None:
+        """Of a body that is thrown away nothing is kept."""
+        self.assertEqual(self.receive(b"set q 0 0 999\r\n"), ["all"])
+        for _ in range(10):
+            self.assertEqual(self.receive(b"x" * 100), [])
+            self.assertLessEqual(len(self.receiver._collected), 2)
+        self.assertEqual(self.receive(b"\n"), ["Refused", "all"])
+        self.assertEqual(self.receiver._collected, b"")
+
+    def test_add(self) -> None:
+        """The body of an add is collected: whole, in pieces, with bytes to spare."""
+        for line, body, expected in (
+            (b"add q 0 0 3", b"100\r\n", (b"q", b"100", True)),
+            (b"add q 0 0 0", b"\r\n", (b"q", b"", True)),
+            (b"add q 0 0 20", b"1" * 20 + b"\r\n", (b"q", b"1" * 20, True)),
+            (b"add q 0 0 3", b"10000", (b"q", b"100", False)),
+            (b"add q 0 0 21", b"1" * 21 + b"\r\n", "Refused"),
+        ):
+            data = line + b"\r\n" + body
+            self.assertEqual(
+                self.receive(data * 2 + b"version\r\nget"),
+                [expected, expected, "Version", "all"],
+            )
+            self.receive(b" q\r\n")
+            noted: list[object] = []
+            for byte in data:
+                noted += self.receive(bytes([byte]))
+            self.assertEqual([each for each in noted if each != "all"], [expected])
+            self.assertEqual(self.receiver._collected, b"")
+
+    def test_addForgotten(self) -> None:
+        """An add whose body does not come is forgotten, without room to give back."""
+        self.receive(b"add q 0 0 5\r\n12")
+        self.assertEqual(self.receiver.missing, 5)
+        self.receiver.close()
+        self.assertEqual(self.receiver._collected, b"")
+
+    def test_abstract(self) -> None:
+        """What is done with commands is for others to say."""
+        receiver = CommandReceiver(100, Harness().statistics)
+        command = wire.Set(b"q", 0, 0, False)
+        for call in (
+            lambda: receiver.execute(command),
+            lambda: receiver.executeWithBody(command, b"", True),
+            lambda: receiver.executeAdd(Add(b"q", 0), b"", True),
+            lambda: receiver.reserve(1),
+            receiver.release,
+            lambda: receiver.beginBody(command),
+            lambda: receiver.addPart(b"x"),
+            lambda: receiver.executeInParts(command, True),
+            receiver.abandonBody,
+            lambda: receiver.refuse(QueueError()),
+            receiver.allReceived,
+        ):
+            self.assertRaises(NotImplementedError, call)

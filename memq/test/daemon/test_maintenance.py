@@ -1,0 +1,462 @@
+"""The periodic work on the store."""
+
+from __future__ import annotations
+
+from errno import EIO
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
+
+from memq.broker.broker import ENDING, SWEEP_MESSAGES
+from memq.daemon.maintenance import (
+    HOME_INTERVAL,
+    NEAR_LIMIT_VOLUME,
+    QUIET_GROWTH,
+    QUIET_VOLUME,
+    UpkeepSettings,
+)
+from memq.errors import HomeGone, StoreError, StoreFailed
+from memq.test.commands.test_protocol import put
+from memq.test.support.harness import Harness
+from memq.test.support.stepped import SteppedTestCase
+
+NEVER = UpkeepSettings(checkpoint=0, trickle=0)
+
+
+class UpkeepTestCase(SteppedTestCase):
+    """An upkeep over a store that notes what is asked of it."""
+
+    def start(
+        self, settings: UpkeepSettings = NEVER, durable: bool = True
+    ) -> list[str]:
+        """Start, and return the store's journal."""
+        self.begin(settings, durable)
+        # What the start itself asks for is another matter.
+        self.store.journal.clear()
+        return self.store.journal
+
+    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+        """Start."""
+        self.harness = Harness(settings)
+        self.harness.broker.durable = durable
+        self.store = self.harness.store
+        started = self.harness.upkeep.start()
+        self.harness.settle()
+        self.successResultOf(started)
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, in steps small enough for everything to have its turn."""
+        end = self.harness.reactor.seconds() + seconds
+        while self.harness.reactor.seconds() < end:
+            self.harness.reactor.advance(0.125)
+            self.harness.settle()
+
+    def events(self, seconds: float) -> list[tuple[str, str]]:
+        """Let time pass, and return what is logged meanwhile."""
+        with capturedLogs() as events:
+            self.wait(seconds)
+        return [(event["log_level"].name, str(formatEvent(event))) for event in events]
+
+
+class PeriodTests(UpkeepTestCase):
+    """What is done how often."""
+
+    def test_start(self) -> None:
+        """Logs that the last run left are removed at the start, or kept if asked."""
+        for removeLogs, expected in ((True, ["removeLogs"]), (False, [])):
+            self.begin(NEVER._replace(removeLogs=removeLogs))
+            self.assertEqual(self.store.journal, expected)
+
+    def test_startAllTheSame(self) -> None:
+        """When they cannot be removed, that is said, and it starts all the same."""
+        harness = Harness(NEVER)
+        harness.store.refuse("removeLogs", StoreError("not mine"))
+        with capturedLogs() as events:
+            started = harness.upkeep.start()
+            harness.settle()
+        self.successResultOf(started)
+        self.assertIn("not mine", str(formatEvent(events[-1])))
+
+    def test_trickle(self) -> None:
+        """Changed pages are written early, as many as the settings say."""
+        journal = self.start(NEVER._replace(trickle=0.5, tricklePercent=70))
+        self.wait(2)
+        self.assertEqual(journal, ["trickle 70"] * 4)
+
+    def test_checkpoint(self) -> None:
+        """A checkpoint is made in time, and then logs are removed."""
+        journal = self.start(NEVER._replace(checkpoint=30))
+        self.wait(29)
+        self.assertEqual(journal, [])
+        self.wait(31)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"] * 2)
+
+    def test_keepLogs(self) -> None:
+        """Logs that are to be kept are not removed."""
+        journal = self.start(NEVER._replace(checkpoint=30, removeLogs=False))
+        self.wait(60)
+        self.assertEqual(journal, ["checkpoint"] * 2)
+
+    def test_volume(self) -> None:
+        """So much log makes a checkpoint at once, whatever the time."""
+        journal = self.start(NEVER._replace(checkpointVolume=1000))
+        self.store.log = 999
+        self.wait(5)
+        self.assertEqual(journal, [])
+        self.store.log = 1000
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"])
+        self.store.log = 0
+        self.wait(5)
+        self.assertEqual(len(journal), 2)
+
+    def test_nearTheLimit(self) -> None:
+        """While the disk is full, a megabyte of log makes a checkpoint."""
+        journal = self.start(NEVER._replace(minFree=1000))
+        self.store.log = NEAR_LIMIT_VOLUME
+        self.wait(1)
+        self.assertEqual(journal, [])
+        self.store.free = 999
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"])
+
+    def test_quiet(self) -> None:
+        """What a burst left in the log is dealt with once it is over."""
+        journal = self.start()
+        for _ in range(3):
+            self.store.log += QUIET_VOLUME
+            self.wait(1)
+        self.store.log += QUIET_GROWTH
+        self.wait(1)
+        self.assertEqual(journal, [])
+        self.store.log += QUIET_GROWTH - 1
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs"])
+
+    def test_quietAfterACheckpoint(self) -> None:
+        """A log that shrank is not quiet, and a little log is left alone."""
+        journal = self.start()
+        self.store.log = 2 * QUIET_VOLUME
+        self.wait(1)
+        self.store.log = QUIET_VOLUME
+        self.wait(1)
+        self.store.log = QUIET_VOLUME - 1
+        self.wait(10)
+        self.assertEqual(journal, [])
+
+    def test_never(self) -> None:
+        """An interval of 0 means never."""
+        journal = self.start()
+        self.wait(1000)
+        self.assertEqual(journal, [])
+
+    def test_flush(self) -> None:
+        """With no-sync there is a flush a second."""
+        journal = self.start(durable=False)
+        self.wait(3)
+        self.assertEqual(journal, ["flush"] * 3)
+
+    def test_slow(self) -> None:
+        """Work that takes longer than its interval is not piled up."""
+        self.start(NEVER._replace(trickle=0.5))
+        for _ in range(20):
+            self.harness.reactor.advance(0.5)
+        self.assertEqual(self.harness.workPool.pending, 2)
+
+    def test_asked(self) -> None:
+        """A checkpoint and a removal may be asked for at any time."""
+        journal = self.start()
+        done = self.harness.upkeep.checkpoint()
+        self.assertNoResult(done)
+        self.harness.settle()
+        self.assertIsNone(self.successResultOf(done))
+        done = self.harness.upkeep.removeLogs()
+        self.harness.settle()
+        self.assertIsNone(self.successResultOf(done))
+        self.assertEqual(journal, ["checkpoint", "removeLogs", "removeLogs"])
+
+
+class RoomTests(UpkeepTestCase):
+    """The room on the disk."""
+
+    def setUp(self) -> None:
+        """Have enough of it."""
+        self.start(NEVER._replace(minFree=1000))
+        self.store.free = 1000
+
+    def test_full(self) -> None:
+        """Below --min-free pushes are refused, and above taken, a log line each."""
+        self.assertEqual(self.events(3), [])
+        self.assertFalse(self.harness.broker.room.isFull)
+        self.store.free = 999
+        self.assertEqual(
+            self.events(3),
+            [
+                (
+                    "error",
+                    "Sets are refused, the disk is full: 999 bytes were free when it "
+                    "was looked at, --min-free is 1000",
+                )
+            ],
+        )
+        self.assertTrue(self.harness.broker.room.isFull)
+        self.store.free = 1124
+        self.assertEqual(self.events(3), [])
+        self.store.free = 1125
+        self.assertEqual(
+            self.events(3),
+            [
+                (
+                    "info",
+                    "Sets are taken again: 1125 bytes are free, and 0 inside the files",
+                )
+            ],
+        )
+        self.assertFalse(self.harness.broker.room.isFull)
+
+    def test_unbounded(self) -> None:
+        """Where nothing bounds the room, there is always enough."""
+        self.store.free = None
+        self.assertEqual(self.events(3), [])
+        self.assertFalse(self.harness.broker.room.isFull)
+
+    def test_size(self) -> None:
+        """What the store occupies is told in the statistics."""
+        self.assertEqual(self.harness.statistics.bytesOnDisk, 4096)
+
+    def test_atStart(self) -> None:
+        """A disk that is full at the start is known before the start is over."""
+        harness = Harness(NEVER)
+        harness.store.free = 5
+        started = harness.upkeep.start()
+        self.assertNoResult(started)
+        harness.settle()
+        self.successResultOf(started)
+        self.assertTrue(harness.broker.room.isFull)
+
+
+class TidyTests(UpkeepTestCase):
+    """Room that is given back."""
+
+    def test_tidy(self) -> None:
+        """The store tidies once a second, and then it is swept between turns."""
+        journal = self.start()
+        self.store.tidied = [0, 0]
+        self.wait(1)
+        self.assertEqual(journal, ["tidy"])
+        self.store.unswept = 2
+        self.wait(1)
+        self.assertEqual(journal, ["tidy"] * 2 + [f"sweep {SWEEP_MESSAGES}"] * 2)
+
+    def test_givenBack(self) -> None:
+        """What a file gave back is logged, and its old logs are given back, too."""
+        journal = self.start()
+        self.store.tidied = [4096]
+        told = ("info", "4096 bytes of a drained file are given back")
+        self.assertEqual(self.events(3), [told])
+        self.assertEqual(journal, ["tidy", "removeLogs"])
+
+    def test_keepLogs(self) -> None:
+        """Logs that are to be kept are not removed."""
+        journal = self.start(NEVER._replace(removeLogs=False))
+        self.store.tidied = [4096]
+        self.wait(1)
+        self.assertEqual(journal, ["tidy"])
+
+    def test_behindTheCheckpoint(self) -> None:
+        """A checkpoint that is due comes first."""
+        journal = self.start(NEVER._replace(checkpointVolume=1000))
+        self.store.log = 1000
+        self.store.tidied = [0]
+        self.wait(1)
+        self.assertEqual(journal, ["checkpoint", "removeLogs", "tidy"])
+
+
+class ErrorTests(UpkeepTestCase):
+    """What goes wrong."""
+
+    settings: Any = NEVER._replace(trickle=0.5, checkpoint=1.0)
+
+    def test_again(self) -> None:
+        """It is logged with its cause, and tried again the next time."""
+        for verb in (
+            "trickle",
+            "checkpoint",
+            "removeLogs",
+            "flush",
+            "freeBytes",
+            "tidy",
+        ):
+            journal = self.start(self.settings, durable=False)
+            self.store.refuse(verb, StoreError(f"no {verb}"), times=1)
+            self.assertEqual(
+                self.events(3),
+                [("error", f"Upkeep failed, and is tried again: no {verb}")],
+            )
+            for word in ("trickle 60", "checkpoint", "removeLogs", "flush"):
+                self.assertGreaterEqual(journal.count(word), 2, (verb, word))
+
+    def test_failed(self) -> None:
+        """A store that cannot go on ends the broker, whatever finds it out."""
+        for verb in ("trickle", "checkpoint", "removeLogs", "flush", "tidy"):
+            self.start(self.settings, durable=False)
+            failures: list[StoreFailed] = []
+            self.harness.broker.onFailure = failures.append
+            self.store.refuse(verb, StoreFailed(f"{verb}: panic"))
+            self.assertEqual(self.events(3), [])
+            self.assertEqual(list(map(str, failures)), [f"{verb}: panic"])
+
+    def test_start(self) -> None:
+        """A first look at the disk that fails is the start's failure."""
+        harness = Harness(NEVER)
+        harness.store.refuse("freeBytes", OSError("no such directory"), times=1)
+        started = harness.upkeep.start()
+        harness.settle()
+        self.failureResultOf(started, OSError)
+
+
+class StopTests(UpkeepTestCase):
+    """The end."""
+
+    def test_nothingMore(self) -> None:
+        """Nothing is begun any more."""
+        journal = self.start(UpkeepSettings(), durable=False)
+        self.wait(1)
+        self.successResultOf(self.harness.upkeep.stop())
+        del journal[:]
+        self.assertEqual(self.harness.reactor.calls, [])
+        self.wait(1000)
+        self.assertEqual(journal, [])
+
+    def test_underWay(self) -> None:
+        """What is under way is waited for, whatever comes of it."""
+        for error in ({}, {"checkpoint": StoreError("no room")}):
+            self.start(NEVER._replace(checkpoint=0.5))
+            for verb, why in error.items():
+                self.store.refuse(verb, why)
+            self.harness.reactor.advance(0.5)
+            self.assertEqual(self.harness.workPool.pending, 1)
+            done = self.harness.upkeep.stop()
+            self.assertNoResult(done)
+            self.harness.settle()
+            self.successResultOf(done)
+            self.assertIn("checkpoint", self.store.journal)
+
+    def test_notStarted(self) -> None:
+        """One that never began has ended."""
+        self.successResultOf(Harness().upkeep.stop())
+
+    def test_twice(self) -> None:
+        """To stop it twice is to stop it."""
+        self.start(UpkeepSettings())
+        self.successResultOf(self.harness.upkeep.stop())
+        self.successResultOf(self.harness.upkeep.stop())
+
+
+class HomeTests(UpkeepTestCase):
+    """A home that may be another one by now."""
+
+    gone = HomeGone("/h/memq", "in /h/old")
+
+    def setUp(self) -> None:
+        """Note how the broker ends."""
+        self.failures: list[StoreFailed] = []
+
+    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+        """Start."""
+        super().begin(settings, durable)
+        self.harness.broker.onFailure = self.failures.append
+
+    def test_gone(self) -> None:
+        """Within a second everybody who waits is told, and nothing is stored more."""
+        self.start()
+        self.store.refuse("checkHome", self.gone)
+        client = self.harness.connect()
+        self.harness.broker.persist = Deferred
+        client.send(put(b"q", b"a"))
+        self.harness.reactor.advance(0)
+        self.wait(1)
+        self.assertEqual(self.failures, [self.gone])
+        self.assertEqual(client.read(), self.gone.reply + b"\r\n")
+        self.assertTrue(client.isClosed)
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+
+    def test_flushUnderWay(self) -> None:
+        """What the flush under way makes durable is told so, and nothing behind it."""
+        self.start()
+        client, other = self.harness.connect(), self.harness.connect()
+        flushes: list[Deferred[None]] = []
+
+        def persist() -> Deferred[None]:
+            flushes.append(Deferred())
+            return flushes[-1]
+
+        self.harness.broker.persist = persist
+        client.send(put(b"q", b"a"))
+        self.harness.reactor.advance(0)
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(HOME_INTERVAL)
+        other.send(put(b"q", b"b"))
+        self.harness.reactor.advance(0)
+        flushes[0].callback(None)
+        self.harness.settle()
+        self.assertEqual(client.read(), b"STORED\r\n")
+        self.assertEqual(other.read(), self.gone.reply + b"\r\n")
+        self.assertEqual((self.failures, len(flushes)), ([self.gone], 1))
+
+    def test_flushHangs(self) -> None:
+        """A flush that does not end is waited for no longer than half a second."""
+        self.start()
+        client = self.harness.connect()
+        self.harness.broker.persist = Deferred
+        client.send(put(b"q", b"a"))
+        self.harness.reactor.advance(0)
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(HOME_INTERVAL)
+        # Others find it out as well meanwhile.
+        self.harness.upkeep.checkpoint().addErrback(lambda failure: None)
+        self.store.refuse("checkpoint", self.gone)
+        self.harness.settle()
+        self.assertEqual(self.failures, [])
+        self.harness.reactor.advance(ENDING)
+        self.assertEqual(client.read(), self.gone.reply + b"\r\n")
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_busyPool(self) -> None:
+        """A checkpoint that takes long does not hold that up."""
+        self.start(NEVER._replace(checkpoint=0.25))
+        self.harness.reactor.advance(0.25)
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(HOME_INTERVAL)
+        self.assertEqual(self.harness.workPool.pending, 1)
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_upkeepFails(self) -> None:
+        """Upkeep that fails because of it is not tried again."""
+        self.start(NEVER._replace(checkpoint=0.25))
+        self.store.refuse("checkpoint", StoreError("No such file or directory"))
+        self.store.refuse("checkHome", self.gone)
+        self.harness.reactor.advance(0.25)
+        self.harness.settle()
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_upkeepFinds(self) -> None:
+        """So it is when the upkeep itself finds out."""
+        self.start(NEVER._replace(checkpoint=0.25))
+        self.store.refuse("checkpoint", self.gone)
+        self.harness.reactor.advance(0.25)
+        self.harness.settle()
+        self.assertEqual(self.failures, [self.gone])
+
+    def test_doubt(self) -> None:
+        """A file system that cannot tell is said once, and ends nothing."""
+        self.start()
+        self.store.doubt = OSError(EIO, "Input/output error", "/h/memq")
+        words = "It cannot be told whether the home is there: "
+        why = "[Errno 5] Input/output error: '/h/memq'"
+        self.assertEqual(self.events(5), [("warn", words + why)])
+        self.store.doubt = None
+        self.assertEqual(self.events(5), [("info", "The home is where it was")])
+        self.assertEqual(self.failures, [])
+        self.assertEqual(self.harness.connect().talk(put(b"q", b"a")), b"STORED\r\n")

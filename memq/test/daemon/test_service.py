@@ -1,0 +1,568 @@
+"""The service: in which order a server starts and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import capturedLogs, formatEvent
+
+from memq import __version__
+from memq.broker.sweeper import Chores
+from memq.daemon.maintenance import UpkeepSettings
+from memq.daemon.service import (
+    DRAIN_SECONDS,
+    QUICK_FLUSH,
+    QUICK_IN_A_ROW,
+    QueueService,
+)
+from memq.errors import (
+    DamagedHome,
+    DamagedStore,
+    HomeGone,
+    OptionError,
+    StartError,
+    StoreError,
+    StoreFailed,
+)
+from memq.test.support.harness import Client, Harness
+from memq.test.support.stepped import SteppedTestCase
+
+LOCALHOST = IPv4Address("TCP", "127.0.0.1", 22201)
+
+
+class FakePort:
+    """A port that notes when it is closed.
+
+    :ivar closed: what ``stopListening`` returns.
+    """
+
+    def __init__(self, journal: list[str], address: Any) -> None:
+        """Listen on an address."""
+        self._journal = journal
+        self._address = address
+        self.closed: Deferred[None] = succeed(None)
+
+    def getHost(self) -> Any:
+        """Return the address."""
+        return self._address
+
+    def stopListening(self) -> Deferred[None]:
+        """Note it."""
+        self._journal.append("stop listening")
+        return self.closed
+
+
+class FakeListener:
+    """A listener that notes when it is opened.
+
+    :ivar error: why it cannot be.
+    """
+
+    def __init__(self, journal: list[str], address: Any = LOCALHOST) -> None:
+        """Be ready to listen on an address."""
+        self._journal = journal
+        self.port = FakePort(journal, address)
+        self.error: Exception | None = None
+
+    def listen(self, reactor: Any, factory: Any) -> Deferred[Any]:
+        """Note it."""
+        self._journal.append("listen")
+        return succeed(self.port) if self.error is None else fail(self.error)
+
+
+class FakeExitStatus:
+    """An exit status that notes why the process fails."""
+
+    def __init__(self) -> None:
+        """Have none yet."""
+        self.reasons: list[str] = []
+        self.status = 0
+
+    def fail(self, reason: str, status: int) -> None:
+        """Note it."""
+        self.reasons.append(reason)
+        self.status = status
+
+
+class ServiceTestCase(SteppedTestCase):
+    """A service whose parts note, in one journal, what is done with them."""
+
+    def setUp(self) -> None:
+        """Put it together; it is not started."""
+        self.harness = Harness(UpkeepSettings(checkpoint=0, trickle=0))
+        self.store = self.harness.store
+        self.journal = self.store.journal
+        self.listeners = [FakeListener(self.journal)]
+        self.exitStatus = FakeExitStatus()
+        # The service has to say how to flush.
+        self.harness.broker.persist = lambda: Deferred()
+        self.now = 0.0
+        self.service = QueueService(
+            self.harness.reactor,
+            self.store,
+            self.harness.broker,
+            self.harness.factory,
+            self.harness.upkeep,
+            self.listeners,
+            self.exitStatus,
+            flushPool=self.harness.flushPool,
+            workPool=self.harness.workPool,
+            rulePool=self.harness.rulePool,
+            watch=self.harness.watch,
+            chores=Chores(self.harness.broker),
+            seconds=lambda: self.now,
+            settled=lambda: self.journal.append("settled"),
+        )
+
+    def start(self) -> Client:
+        """Start it to the end, and return a client."""
+        self.service.startService()
+        self.harness.settle()
+        del self.journal[:]
+        return self.harness.connect()
+
+    def logged(self, call: Any) -> list[tuple[str, str]]:
+        """Return level and text of what is logged when something happens."""
+        with capturedLogs() as events:
+            call()
+        return [(event["log_level"].name, str(formatEvent(event))) for event in events]
+
+
+class FakeTakeover:
+    """Something to take over that notes what is done.
+
+    :ivar error: why it cannot be.
+    """
+
+    def __init__(self, journal: list[str]) -> None:
+        """Have a journal to note it in."""
+        self._journal = journal
+        self.error: Exception | None = None
+
+    def run(self) -> None:
+        """Note it."""
+        self._journal.append("take over")
+        if self.error is not None:
+            raise self.error
+
+    def interrupt(self) -> None:
+        """Note it."""
+        self._journal.append("interrupt")
+
+
+class TakeoverTests(ServiceTestCase):
+    """What is taken over before anything listens."""
+
+    def setUp(self) -> None:
+        """Have something to take over."""
+        ServiceTestCase.setUp(self)
+        self.takeover = self.service._takeover = FakeTakeover(self.journal)
+
+    def test_order(self) -> None:
+        """That is done with the open store, and before anything listens."""
+        self.service.startService()
+        self.harness.settle()
+        order = ["open", "take over", "listen"]
+        self.assertEqual([word for word in self.journal if word in order], order)
+
+    def test_refused(self) -> None:
+        """When it cannot be, the process ends, and nothing listens."""
+        self.takeover.error = StartError("no")
+        self.service.startService()
+        self.harness.settle()
+        self.assertEqual(self.exitStatus.reasons, ["no"])
+        self.assertNotIn("listen", self.journal)
+
+    def test_interrupted(self) -> None:
+        """A stop interrupts it, and closes the store when it is over."""
+        self.service.startService()
+        stopped = self.service.stopService()
+        self.assertEqual(self.journal[-1], "interrupt")
+        self.harness.settle()
+        self.successResultOf(stopped)
+        self.assertNotIn("listen", self.journal)
+        order = ["interrupt", "take over", "close"]
+        self.assertEqual([word for word in self.journal if word in order], order)
+
+
+class FlushTests(ServiceTestCase):
+    """Where flushes run."""
+
+    def flushesInThread(self, client: Client) -> bool:
+        """Let a client set a message; return whether its flush is the pool's."""
+        client.send(b"set q 0 0 1\r\nx\r\n")
+        self.harness.reactor.advance(0)
+        inThread = bool(self.harness.flushPool.pending)
+        self.harness.settle()
+        self.assertEqual(client.read(), b"STORED\r\n")
+        return inThread
+
+    def test_quick(self) -> None:
+        """Flushes stay in the reactor once the last ones were quick."""
+        client = self.start()
+        ran = [self.flushesInThread(client) for _ in range(QUICK_IN_A_ROW + 2)]
+        self.assertEqual(ran, [True] * QUICK_IN_A_ROW + [False] * 2)
+
+    def test_slow(self) -> None:
+        """After a slow one they leave it again, so that nobody waits for the disk."""
+        client = self.start()
+        flush = self.store.flush
+
+        def slowly() -> None:
+            self.now += QUICK_FLUSH
+            flush()
+
+        for _ in range(QUICK_IN_A_ROW):
+            self.flushesInThread(client)
+        self.patch(self.store, "flush", slowly)
+        ran = [self.flushesInThread(client) for _ in range(3)]
+        self.assertEqual(ran, [False, True, True])
+
+
+class StartTests(ServiceTestCase):
+    """The start."""
+
+    def test_order(self) -> None:
+        """The store is open, and the disk looked at, before anything listens."""
+        self.store.free = 0
+        self.service.startService()
+        pools = ["start flushPool", "start workPool", "start rulePool"]
+        self.assertEqual(self.journal, pools)
+        self.harness.workPool.step()
+        self.harness.reactor.advance(0)
+        self.assertEqual(self.journal[3:], ["open"])
+        self.harness.workPool.step()
+        self.harness.reactor.advance(0)
+        self.assertEqual(self.journal[3:], ["open", "removeLogs"])
+        self.harness.workPool.step()
+        self.harness.reactor.advance(0)
+        self.assertEqual(self.journal[4:], ["removeLogs", "listen", "settled"])
+        self.assertTrue(self.harness.broker.room.isFull)
+
+    def test_log(self) -> None:
+        """The log says what is there, and where the server listens."""
+        self.store.fill(b"q", b"a", b"b")
+        self.listeners += [
+            FakeListener(self.journal, IPv6Address("TCP", "::1", 22202)),
+            FakeListener(self.journal, UNIXAddress(b"/run/memq")),
+            FakeListener(self.journal, UNIXAddress(None)),
+        ]
+
+        def start() -> None:
+            self.service.startService()
+            self.harness.settle()
+
+        self.assertEqual(
+            self.logged(start),
+            [
+                ("info", f"memq {__version__} opens its store"),
+                ("info", "1 queues with 2 messages are there"),
+                ("info", "Listening on 127.0.0.1:22201"),
+                ("info", "Listening on [::1]:22202"),
+                ("info", "Listening on /run/memq"),
+                ("info", "Listening on UNIXAddress(None)"),
+            ],
+        )
+
+    def test_flushes(self) -> None:
+        """What clients send is flushed in the pool that is for that alone."""
+        client = self.start()
+        client.send(b"set q 0 0 1\r\nx\r\n")
+        self.harness.workPool.callInThreadWithCallback(lambda *_: None, self.fail)
+        self.harness.reactor.advance(0)
+        self.assertTrue(self.harness.flushPool.step())
+        self.harness.reactor.advance(0)
+        self.assertEqual(client.read(), b"STORED\r\n")
+
+    def test_sweep(self) -> None:
+        """Queues whose removal was not finished are removed."""
+        self.store.fill(b"q", b"a")
+        self.store.delete(b"q")
+        self.store.commit()
+        self.start()
+        self.assertFalse(self.store.isUnswept())
+
+    def test_storeRefuses(self) -> None:
+        """A store that cannot be opened ends the process with its one line."""
+        self.store.refuse("open", StartError("--home /x: held by process 5"))
+        self.assertEqual(
+            self.logged(self.start), [("info", f"memq {__version__} opens its store")]
+        )
+        self.assertEqual(self.exitStatus.reasons, ["--home /x: held by process 5"])
+        self.assertNotIn("listen", self.journal)
+
+    def test_portRefuses(self) -> None:
+        """So does a port that cannot be had after all."""
+        self.listeners.append(FakeListener(self.journal))
+        self.listeners[0].error = OptionError("--port", 80, "in use")
+        self.start()
+        self.assertEqual(self.exitStatus.reasons, ["--port 80: in use"])
+
+    def test_portRefusesAmongOthers(self) -> None:
+        """The ports that could be had are closed then."""
+        self.listeners.append(FakeListener(self.journal))
+        self.listeners[1].error = OptionError("--port", 80, "in use")
+        self.start()
+        self.service.stopService()
+        self.harness.settle()
+        self.assertEqual(self.journal[0], "stop listening")
+
+    def test_unforeseen(self) -> None:
+        """What nobody foresaw is logged in full as well."""
+        self.store.refuse("open", ZeroDivisionError("what"))
+        self.start()
+        self.assertEqual(self.exitStatus.reasons, ["what"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_failure(self) -> None:
+        """A store that fails later ends the process, with the reason."""
+        client = self.start()
+        self.store.refuse("flush", StoreFailed("the disk is gone"))
+        self.assertEqual(
+            client.talk(b"set q 0 0 1\r\nx\r\n"), b"SERVER_ERROR the disk is gone\r\n"
+        )
+        self.assertEqual(self.exitStatus.reasons, ["the disk is gone"])
+        self.assertEqual(self.exitStatus.status, 1)
+
+    def test_damage(self) -> None:
+        """One that met something damaged ends it with a status that says so."""
+        client = self.start()
+        self.store.refuse("flush", DamagedStore("page 5"))
+        client.talk(b"set q 0 0 1\r\nx\r\n")
+        self.assertEqual(self.exitStatus.status, 78)
+
+    def test_damagedHome(self) -> None:
+        """So does a home that cannot be opened for that."""
+        self.store.refuse("open", DamagedHome("page 5"))
+        self.start()
+        self.assertEqual(self.exitStatus.reasons, ["page 5"])
+        self.assertEqual(self.exitStatus.status, 78)
+
+
+class StopTests(ServiceTestCase):
+    """The stop."""
+
+    def stop(self) -> Deferred[None]:
+        """Begin to stop."""
+        return self.service.stopService()
+
+    def test_order(self) -> None:
+        """It stops listening, answers, closes the store, and ends the threads."""
+        client = self.start()
+        client.send(b"set q 0 0 1\r\nx\r\n")
+        done = self.stop()
+        self.assertEqual(client.talk(b"version\r\n"), b"STORED\r\n")
+        self.assertTrue(client.isClosed)
+        self.assertNoResult(done)
+        self.assertNotIn("close", self.journal)
+        client.leave()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(
+            self.journal,
+            [
+                "stop listening",
+                "begin",
+                "commit",
+                "flush",
+                "close",
+                "stop flushPool",
+                "stop workPool",
+                "stop rulePool",
+            ],
+        )
+        self.assertEqual(self.store.dump(), "q 1/0: x")
+        self.assertEqual(self.harness.reactor.calls, [])
+
+    def test_log(self) -> None:
+        """It logs its beginning and its end."""
+        self.start().leave()
+
+        def stop() -> None:
+            self.stop()
+            self.harness.settle()
+
+        self.assertEqual(
+            self.logged(stop),
+            [("info", "Stopping: answering what was taken"), ("info", "Stopped")],
+        )
+
+    def test_listening(self) -> None:
+        """Clients are not sent away while somebody may still come."""
+        client = self.start()
+        port = self.listeners[0].port
+        port.closed = Deferred()
+        self.stop()
+        self.assertEqual(client.talk(b"get q\r\n"), b"END\r\n")
+        self.assertFalse(client.isClosed)
+        port.closed.callback(None)
+        self.assertTrue(client.isClosed)
+
+    def test_late(self) -> None:
+        """Clients that do not read their replies are cut off in the end."""
+        client = self.start()
+        self.store.fill(b"q", b"a")
+        client.send(b"get q\r\n")
+        client.stopReading()
+        done = self.stop()
+        self.harness.settle()
+        self.harness.reactor.advance(DRAIN_SECONDS / 2)
+        self.assertFalse(client.isClosed)
+        self.harness.reactor.advance(DRAIN_SECONDS / 2)
+        self.assertTrue(client.transport.disconnected)
+        client.leave()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+
+    def test_givenBack(self) -> None:
+        """A message for one that is cut off is back before the store is closed."""
+        client = self.start()
+        self.store.fill(b"q", b"a")
+        client.send(b"get q\r\n")
+        self.harness.reactor.advance(0)
+        done = self.stop()
+        client.leave()
+        self.harness.reactor.advance(0)
+        self.assertEqual(self.harness.workPool.pending, 0)
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+        self.assertEqual(self.journal[-6:-4], ["commit", "flush"])
+
+    def test_checkpointUnderWay(self) -> None:
+        """Work that is under way ends before the store is closed."""
+        self.start().leave()
+        checkpoint = self.harness.upkeep.checkpoint()
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.successResultOf(checkpoint)
+        self.assertLess(self.journal.index("checkpoint"), self.journal.index("close"))
+
+    def test_duringStart(self) -> None:
+        """A stop during the start waits for the store, and nothing listens."""
+        self.service.startService()
+        done = self.stop()
+        self.assertNoResult(done)
+        self.harness.settle()
+        self.successResultOf(done)
+        pools = ["stop flushPool", "stop workPool", "stop rulePool"]
+        self.assertEqual(self.journal[3:], ["open", "removeLogs", "close", *pools])
+
+    def test_afterFailedStart(self) -> None:
+        """A service that could not start can be stopped."""
+        self.store.refuse("open", StartError("no"))
+        self.service.startService()
+        self.harness.settle()
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+
+    def test_afterFailure(self) -> None:
+        """So can one whose store has failed."""
+        client = self.start()
+        self.store.refuse("flush", StoreFailed("gone"))
+        client.talk(b"set q 0 0 1\r\nx\r\n")
+        done = self.stop()
+        self.assertTrue(client.isClosed)
+        client.leave()
+        self.harness.settle()
+        self.successResultOf(done)
+
+    def test_portError(self) -> None:
+        """A port that cannot be closed does not keep clients from their answers."""
+        client = self.start()
+        client.send(b"set q 0 0 1\r\nx\r\n")
+        self.listeners[0].port.closed = fail(ZeroDivisionError())
+        done = self.stop()
+        self.assertEqual(client.talk(b""), b"STORED\r\n")
+        self.assertTrue(client.isClosed)
+        client.leave()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_drainError(self) -> None:
+        """An error while clients are sent away does not keep the store open."""
+
+        def finish() -> None:
+            raise ZeroDivisionError
+
+        client = self.start()
+        self.patch(client.protocol, "finish", finish)
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertIn("close", self.journal)
+        # It did not even keep the upkeep from its end.
+        self.store.free = 0
+        self.harness.reactor.advance(2)
+        self.assertEqual(self.harness.workPool.pending, 0)
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_upkeepError(self) -> None:
+        """Nor does one of the upkeep."""
+
+        def stop() -> None:
+            raise ZeroDivisionError
+
+        self.start().leave()
+        self.patch(self.harness.upkeep, "stop", stop)
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertIn("close", self.journal)
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_closeFails(self) -> None:
+        """So does one that has failed for good, with its own status."""
+        self.start().leave()
+        self.store.refuse("close", HomeGone("/h/memq", "in /h/old"))
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.exitStatus.status, 78)
+
+    def test_closeUnforeseen(self) -> None:
+        """So does what nobody foresaw, with a traceback in the log."""
+        self.start().leave()
+        self.store.refuse("close", ZeroDivisionError("what"))
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        self.assertEqual(self.exitStatus.status, 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_homeGone(self) -> None:
+        """A home that is gone is told once, though the store cannot be closed."""
+        self.start().leave()
+        for verb in ("checkHome", "close"):
+            self.store.refuse(verb, HomeGone("/h/memq", "in /h/old"))
+        self.harness.pass_(1)
+        done = self.stop()
+        self.harness.settle()
+        self.successResultOf(done)
+        (reason,) = self.exitStatus.reasons
+        self.assertTrue(reason.startswith("/h/memq was moved"), reason)
+        self.assertTrue(reason.endswith("in /h/old"), reason)
+        self.assertEqual(self.exitStatus.status, 78)
+
+    def test_closeError(self) -> None:
+        """A store that cannot be closed ends the stop, with a line and a status."""
+        self.start().leave()
+        self.store.refuse("close", StoreError("no room"))
+        done: list[Deferred[None]] = []
+
+        def stop() -> None:
+            done.append(self.stop())
+            self.harness.settle()
+
+        stop()
+        self.successResultOf(done[0])
+        reasons = ["the store could not be closed: no room"]
+        self.assertEqual(self.exitStatus.reasons, reasons)
+        self.assertEqual(self.exitStatus.status, 1)
+        self.assertEqual(self.journal[-1], "stop rulePool")

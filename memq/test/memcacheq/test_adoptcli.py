@@ -1,0 +1,192 @@
+"""The command memq-adopt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from io import StringIO
+from signal import SIGINT, SIGTERM
+from typing import Any
+
+from memq import __version__
+from memq.memcacheq import adoptcli as module
+from memq.memcacheq.adoptcli import main
+from memq.memcacheq.directory import MOVED
+from memq.memcacheq.staging import StagingStore
+from memq.storage.datadir.home import Home
+from memq.test.memcacheq.test_copy import contents
+from memq.test.support.adopting import AdoptionTestCase
+from memq.test.support.memcacheqdirs import MemcacheQ, scratch
+
+
+class CommandTestCase(AdoptionTestCase):
+    """Runs the command, and reads what it prints."""
+
+    def setUp(self) -> None:
+        """Keep the handlers of signals that the test has."""
+        AdoptionTestCase.setUp(self)
+        for number in (SIGINT, SIGTERM):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+
+    def run_(self, *words: str) -> list[str]:
+        """Run it to its good end; return the lines."""
+        output = StringIO()
+        self.patch(sys, "stdout", output)
+        main(words)
+        return output.getvalue().splitlines()
+
+    def refused(self, *words: str) -> tuple[str | int | None, list[str]]:
+        """Run it; return what it exits with, and the lines before."""
+        output = StringIO()
+        self.patch(sys, "stdout", output)
+        end = self.assertRaises(SystemExit, main, words)
+        return end.code, output.getvalue().splitlines()
+
+
+class AdoptTests(CommandTestCase):
+    """``memq-adopt DIR``."""
+
+    def test_adopts(self) -> None:
+        """It does what the first start would, and lets the home go."""
+        want = self.stopped()
+        lines = self.run_(self.path)
+        self.assertIn("6 queues with 9 messages are taken over", lines)
+        self.checkGone(self.path)
+        self.assertEqual(self.adopt(), want)
+        self.assertEqual(self.lines, [])
+
+    def test_interrupted(self) -> None:
+        """A signal interrupts it, with status 1; the next one goes on."""
+        want = self.stopped()
+        original = StagingStore.beginAdoption
+
+        def begin(store: StagingStore, fingerprint: bytes) -> None:
+            original(store, fingerprint)
+            os.kill(os.getpid(), SIGTERM)
+
+        patched = self.patch(StagingStore, "beginAdoption", begin)
+        status, lines = self.refused(self.path)
+        patched.restore()
+        self.assertEqual(status, 1)
+        self.assertIn("Taking over is interrupted", lines[-1])
+        self.run_(self.path)
+        self.assertEqual(self.adopt(), want)
+
+    def test_damaged(self) -> None:
+        """What is damaged is refused in one line, or skipped."""
+        want = self.stopped()
+        os.remove(os.path.join(self.path, "q"))
+        del want[b"q"]
+        line, _ = self.refused(self.path)
+        self.assertIn(f"memq-adopt: {self.path}/q is missing; put that", str(line))
+        self.run_("--skip-damaged", self.path)
+        self.assertEqual(self.adopt(), want)
+
+    def test_held(self) -> None:
+        """A home that a server holds is left to it."""
+        self.stopped()
+        home = Home(self.path)
+        home.prepare()
+        self.addCleanup(home.release)
+        line, _ = self.refused(self.path)
+        self.assertEqual(
+            line, f"memq-adopt: {self.path}: held by another server (pid {os.getpid()})"
+        )
+
+    def test_nothing(self) -> None:
+        """A directory that is not MemcacheQ's is refused."""
+        line, _ = self.refused(self.path)
+        self.assertEqual(
+            line,
+            f"memq-adopt: {self.path} is no directory of MemcacheQ's: there is no "
+            "queue.list in it",
+        )
+
+    def test_otherUser(self) -> None:
+        """Root would leave files that the server's user cannot use."""
+        self.stopped()
+        self.patch(os, "geteuid", lambda: 0)
+        stat = os.stat
+
+        def foreign(path: str, **named: Any) -> Any:
+            fields = list(stat(path, **named))
+            fields[4] = 12345
+            return os.stat_result(fields)
+
+        patched = self.patch(os, "stat", foreign)
+        line, _ = self.refused(self.path)
+        patched.restore()
+        self.assertEqual(
+            line,
+            f"memq-adopt: {self.path} belongs to user 12345: run this as that user",
+        )
+
+    def test_system(self) -> None:
+        """What the system refuses is one line."""
+
+        def refuse(path: str) -> None:
+            raise PermissionError(13, "Permission denied", path)
+
+        self.patch(module, "findOld", refuse)
+        line, _ = self.refused(self.path)
+        self.assertEqual(line, f"memq-adopt: {self.path}: Permission denied")
+
+    def test_usage(self) -> None:
+        """Anything but one directory is a mistake; the version is told."""
+        for words in ((), ("a", "b"), ("--colour", "a")):
+            line, _ = self.refused(*words)
+            self.assertTrue(str(line).startswith("memq-adopt: "), line)
+            self.assertTrue(str(line).endswith(" (see memq-adopt --help)"), line)
+        status, lines = self.refused("--version")
+        self.assertEqual((status, lines), (0, [f"memq {__version__}"]))
+
+
+class DryRunTests(CommandTestCase):
+    """``memq-adopt --dry-run DIR`` reads everything and writes nothing."""
+
+    def show(self, *words: str) -> list[str]:
+        """Return the lines, and see that the directory is as it was."""
+        before = contents(self.path)
+        lines = self.run_("--dry-run", self.path)
+        self.assertEqual(contents(self.path), before)
+        return lines
+
+    def test_shown(self) -> None:
+        """It shows queues, counts, bytes and room, whether it was stopped or killed."""
+        for end in (self.stopped, self.killed):
+            self.path = os.path.join(scratch(self), "home")
+            end()
+            lines = self.show()
+            self.assertEqual(lines[0], "drained: 1 set, 1 taken, 0 waiting, 0 bytes")
+            self.assertIn("memq: 1 set, 0 taken, 1 waiting, 7 bytes", lines)
+            self.assertIn("q: 46 set, 41 taken, 5 waiting, 8 bytes", lines)
+            self.assertEqual(lines[6], "6 queues with 9 messages")
+            self.assertRegex(lines[7], r"^room needed: about \d+ MB, there are \d+ MB$")
+            self.assertEqual(len(lines), 8)
+            self.assertNotIn(os.fsdecode(MOVED), os.listdir(self.path))
+
+    def test_refused(self) -> None:
+        """It tells all that would be refused, with status 1."""
+        old = MemcacheQ(self.path)
+        old.push(b"gone", b"x")
+        old.push(b"q", b"1")
+        old.append(b"q", b"\xff" * 50)
+        old.stop()
+        os.remove(os.path.join(self.path, "gone"))
+        before = contents(self.path)
+        status, lines = self.refused("-n", self.path)
+        self.assertEqual(contents(self.path), before)
+        self.assertEqual(status, 1)
+        self.assertIn("q: 2 set, 1 taken, 1 waiting, 1 bytes", lines)
+        refused = [line for line in lines if line.startswith("refused without --skip-")]
+        self.assertEqual(len(refused), 2)
+        self.assertIn(f"{self.path}/gone is missing", refused[0])
+        self.assertIn("record 2 is damaged: its lengths", refused[1])
+
+    def test_noRoom(self) -> None:
+        """Without room for a copy to look at, it says where to have one."""
+        self.killed()
+        self.patch(module, "_free", lambda directory: 1000)
+        line, _ = self.refused("--dry-run", self.path)
+        self.assertIn("set TMPDIR to a directory with more room", str(line))

@@ -1,0 +1,242 @@
+"""MemcacheQ's own command line starts memq."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import resource
+import sys
+from typing import Any
+
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq import __version__
+from memq.memcacheq import cli
+from memq.memcacheq.cli import main
+
+#: The command line of old, for a user that every Debian has.
+SEED = "-d -r -H /data1/memcacheq -N -R -v -L 1024 -B 1024"
+
+
+class CommandTests(SynchronousTestCase):
+    """What a command line becomes for twistd."""
+
+    def setUp(self) -> None:
+        """Be a common user, whose standard error is a file."""
+        self.patch(sys, "argv", ["memcacheq"])
+        self.patch(cli, "holdRequests", lambda: None)
+        self.terminal = False
+        self.patch(os, "isatty", lambda descriptor: self.terminal)
+        self.user = 1000
+        self.patch(os, "getuid", lambda: self.user)
+        self.patch(os, "geteuid", lambda: self.user)
+        self.limits: list[Any] = []
+        self.patch(resource, "setrlimit", lambda *limit: self.limits.append(limit))
+        self.started: list[list[str]] = []
+
+    def start(self, line: str) -> list[str]:
+        """Return what twistd is called with."""
+        main(line.split(), run=lambda: self.started.append(sys.argv))
+        return self.started.pop()
+
+    def refused(self, line: str) -> str:
+        """Return the line that refuses a command line."""
+        words = str(self.assertRaises(SystemExit, main, line.split(), self.fail))
+        self.assertEqual(self.started, [])
+        self.assertTrue(words.startswith("memcacheq: "), words)
+        return words
+
+    def printed(self, line: str) -> str:
+        """Return what a command line prints, without starting anything."""
+        words: list[str] = []
+        self.patch(sys.stdout, "write", words.append)
+        main(line.split(), self.fail)
+        return "".join(words)
+
+    def logged(self, line: str) -> list[str]:
+        """Return what starting with a command line logs."""
+        with capturedLogs() as events:
+            self.start(line)
+        return [formatEvent(event) for event in events]
+
+    def test_foreground(self) -> None:
+        """Without options it runs in the foreground, with MemcacheQ's defaults."""
+        self.assertEqual(
+            self.start(""),
+            [
+                "memcacheq",
+                "--nodaemon",
+                "--pidfile=",
+                "memq",
+                "--no-config",
+                "--home=/data1/memcacheq",
+                "--listen=0.0.0.0",
+                "--port=22201",
+                "--log-stderr",
+            ],
+        )
+
+    def test_fromTheProcess(self) -> None:
+        """Without arguments it takes the process's."""
+        self.patch(sys, "argv", ["memcacheq", "-p", "7"])
+        main(run=lambda: self.started.append(sys.argv))
+        self.assertIn("--port=7", self.started[0])
+
+    def test_seed(self) -> None:
+        """The line of old is a daemon that logs to the file it was given."""
+        self.assertEqual(
+            self.start(SEED),
+            [
+                "memcacheq",
+                "--pidfile=",
+                "memq",
+                "--no-config",
+                "--home=/data1/memcacheq",
+                "--listen=0.0.0.0",
+                "--port=22201",
+                "-N",
+                "-R",
+                "-v",
+                "-L",
+                "1024",
+                "-B",
+                "1024",
+                "--log-stderr",
+            ],
+        )
+        self.assertNotEqual(self.limits, [])
+
+    def test_quietDaemon(self) -> None:
+        """A daemon without -v that was started from a terminal keeps silent."""
+        self.terminal = True
+        line = self.start("-d")
+        self.assertIn("--logfile=/dev/null", line)
+        self.assertIn("--rundir=/", line)
+        self.assertNotIn("--log-stderr", line)
+        self.assertIn("--log-stderr", self.start("-d -v"))
+
+    def test_pidFile(self) -> None:
+        """-P is the file for the process id, of a daemon only."""
+        self.assertIn("--pidfile=/run/mq.pid", self.start("-d -P /run/mq.pid"))
+        self.assertIn("--pidfile=", self.start("-P /run/mq.pid"))
+        self.assertIn(
+            "-P /run/mq.pid: only used with -d", self.logged("-P /run/mq.pid")
+        )
+
+    def test_relativePaths(self) -> None:
+        """Paths are made absolute, for a daemon goes elsewhere."""
+        here = os.getcwd()
+        line = self.start("-d -H mq -P pid -s sock")
+        self.assertIn(f"--home={here}/mq", line)
+        self.assertIn(f"--pidfile={here}/pid", line)
+        self.assertIn(f"--socket={here}/sock", line)
+
+    def test_emptyPath(self) -> None:
+        """A path that is empty stays so, to be refused."""
+        main(["-H", ""], run=lambda: self.started.append(sys.argv))
+        self.assertIn("--home=", self.started[0])
+
+    def test_socket(self) -> None:
+        """A UNIX socket takes the place of TCP, as in MemcacheQ."""
+        line = self.start("-s /run/mq -a 770")
+        self.assertEqual(
+            line[-5:],
+            [
+                "--home=/data1/memcacheq",
+                "--socket=/run/mq",
+                "-a",
+                "770",
+                "--log-stderr",
+            ],
+        )
+        (words,) = self.logged("-s /run/mq -p 1")
+        self.assertIn("-s /run/mq: only there", words)
+
+    def test_listen(self) -> None:
+        """Without -l it listens everywhere, and says so."""
+        (words,) = self.logged("")
+        self.assertIn("listening on all addresses", words)
+        self.assertEqual(self.logged("-l 127.0.0.1"), [])
+        self.assertIn("--listen=127.0.0.1", self.start("-l 127.0.0.1 -p 1"))
+
+    def test_handedOn(self) -> None:
+        """Letters that mean the same are handed on, repeated ones too."""
+        line = self.start("-vv -c 9 -m 8 -A 512 -C 1 -T 2 -e 3")
+        self.assertEqual(
+            line[line.index("-v") :],
+            [
+                "-v",
+                "-v",
+                "-c",
+                "9",
+                "-m",
+                "8",
+                "-A",
+                "512",
+                "-C",
+                "1",
+                "-T",
+                "2",
+                "-e",
+                "3",
+                "--log-stderr",
+            ],
+        )
+
+    def test_meaningless(self) -> None:
+        """Letters that mean nothing any more are accepted, and the log says why."""
+        logged = self.logged("-l ::1 -t 4 -D 10 -E 16 -S 30 -b 1024 -U 0")
+        self.assertEqual(len(logged), 6)
+        for letter in ("-t 4", "-D 10", "-E 16", "-S 30", "-b 1024", "-U 0"):
+            self.assertTrue(any(line.startswith(letter) for line in logged), letter)
+
+    def test_udp(self) -> None:
+        """UDP is refused."""
+        self.assertIn("-U 11211: must be 0", self.refused("-U 11211"))
+
+    def test_unknown(self) -> None:
+        """An unknown letter is named; a word too many is logged and ignored."""
+        self.assertIn("-Z", self.refused("-Z"))
+        self.assertIn("word: not an option, ignored", self.logged("-l ::1 word"))
+
+    def test_rootWithoutUser(self) -> None:
+        """Root has to say as whom to run."""
+        self.user = 0
+        self.assertIn("can't run as root without the -u switch", self.refused("-d"))
+
+    def test_rootWithUser(self) -> None:
+        """Root becomes the user that was named, and the user's group."""
+        self.user = 0
+        nobody = pwd.getpwnam("nobody")
+        line = self.start("-u nobody")
+        self.assertIn(f"--uid={nobody.pw_uid}", line)
+        self.assertIn(f"--gid={nobody.pw_gid}", line)
+
+    def test_rootAsRoot(self) -> None:
+        """Root may say that it is to be root."""
+        self.user = 0
+        self.assertNotIn("--uid=0", self.start("-u root"))
+
+    def test_noSuchUser(self) -> None:
+        """A user that is not there is named."""
+        self.user = 0
+        self.assertIn("can't find the user no-such", self.refused("-u no-such"))
+
+    def test_userWithoutRoot(self) -> None:
+        """A common user stays who it is, and the log says so."""
+        self.assertIn(
+            "-u nobody: only root can change users", self.logged("-l ::1 -u nobody")
+        )
+
+    def test_help(self) -> None:
+        """-h begins with MemcacheQ's version, and tells what this is."""
+        text = self.printed("-d -h")
+        self.assertTrue(text.startswith("memcacheq 0.2.1\n"))
+        self.assertIn(f"This is memq {__version__}", text)
+        for letter in "pldPurcvhiHmALBCTeNRsa":
+            self.assertIn(f"\n-{letter}", text)
+
+    def test_licence(self) -> None:
+        """-i tells the licence."""
+        self.assertIn("MIT", self.printed("-i"))

@@ -1,0 +1,1 @@
+"""Tests of the project's pages: README, docs, man pages, translation."""

@@ -1,0 +1,168 @@
+"""docs/man/: each program's options are there, and lowdown makes man pages of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+
+from memq import __version__
+from memq.admin.cli import makeParser
+from memq.config.commandline import Options
+from memq.config.options import FLAGS, OPTIONS
+from memq.memcacheq import cli
+from memq.memcacheq.adoptcli import Options as AdoptOptions
+from memq.test.support.pages import MAN_PAGES, PageTestCase, definitions, readPage
+from memq.test.support.servers import ROOT
+
+#: Man pages of others that are named.
+_OTHERS = {"twistd(1)", "systemctl(1)"}
+
+
+def _options(page: str) -> dict[str, tuple[str, str, str]]:
+    """Return the options that a man page defines.
+
+    :return: for each, by its long name or its only letter: the letter that goes with
+        the long name, "value" if it takes one, and the default that is told; "" for
+        each that there is not.
+    """
+    found = {}
+    for term, text in definitions(readPage(page)):
+        if not term.startswith("`-"):
+            continue
+        told = re.search(r"\(default: `([^`]*)`", text)
+        value, default = "value" if term.endswith("*") else "", told[1] if told else ""
+        names = re.findall("`(-[^`]*)`", term)
+        if names[0].startswith("--"):
+            found[names[0]] = ("".join(names[1:]), value, default)
+        else:
+            found |= dict.fromkeys(names, ("", value, default))
+    return found
+
+
+class OptionsTests(PageTestCase):
+    """Each page has every option of its program, and no other."""
+
+    maxDiff = None
+
+    def test_memq(self) -> None:
+        """The options of ``twistd memq``, with letter and default."""
+        real = Options()
+        letters = {name: word for word, name in real.synonyms.items() if len(word) == 1}
+        defaults = {option.name: option.default or "" for option in OPTIONS}
+        defaults |= {flag.name: "" for flag in FLAGS}
+        defaults |= dict.fromkeys(("endpoint", "verbose", "help", "version"), "")
+        expected = {
+            f"--{word.rstrip('=')}": (
+                f"-{letters[name]}" if (name := word.rstrip("=")) in letters else "",
+                "value" if word.endswith("=") else "",
+                defaults.pop(name),
+            )
+            for word in real.longOpt
+        }
+        self.assertEqual(defaults, {})
+        self.assertEqual(_options("docs/man/memq.8.md"), expected)
+
+    def test_memcacheq(self) -> None:
+        """The letters of ``memcacheq``, with the defaults that ``-h`` tells."""
+        help_ = cli._HELP
+        told = dict(re.findall(r"^(-\w) .*\(default: ([^\s,)]+)", help_, re.M))
+        expected = {
+            f"-{letter}": ("", "value" if colon else "", told.get(f"-{letter}", ""))
+            for letter, colon in re.findall("(.)(:?)", cli._LETTERS)
+        }
+        self.assertEqual(_options("docs/man/memcacheq.1.md"), expected)
+
+    def test_adopt(self) -> None:
+        """The options of ``memq-adopt``."""
+        real = AdoptOptions()
+        letters = {name: word for word, name in real.synonyms.items() if len(word) == 1}
+        expected = {
+            f"--{name}": (f"-{letters[name]}" if name in letters else "", "", "")
+            for name in real.longOpt
+        }
+        self.assertEqual(_options("docs/man/memq-adopt.8.md"), expected)
+
+    def test_commands(self) -> None:
+        """The words of each command of ``memq`` are those that it takes."""
+        found = [
+            term
+            for term, _ in definitions(readPage("docs/man/memq.8.md"))
+            if term.startswith("`memq ")
+        ]
+        synopsis = re.split(r"\n\n|  \n", readPage("docs/man/memq.8.md"))
+        for term in found:
+            self.assertIn(term, synopsis)
+            words = re.sub(r"[]`*[]|\.\.\.", "", term).split()
+            makeParser().parse_args(words[1:])
+        usage = makeParser().format_usage()
+        commands = re.search("{(.*)}", usage)
+        assert commands is not None
+        self.assertEqual(
+            {term.split("`")[1].split()[1] for term in found},
+            set(commands[1].split(",")),
+        )
+
+
+class PagesTests(PageTestCase):
+    """What all of them have."""
+
+    def test_names(self) -> None:
+        """Each begins with its name, and ends with others that are there."""
+        ours = {f"{n}({s})" for n, s in (_nameOf(path) for path in MAN_PAGES)}
+        for path in MAN_PAGES:
+            page = readPage(path)
+            self.assertTrue(page.startswith(f"# NAME\n\n{_nameOf(path)[0]} - "), path)
+            headings = re.findall("^# (.*)$", page, re.MULTILINE)
+            self.assertEqual(headings[1:3], ["SYNOPSIS", "DESCRIPTION"], path)
+            self.assertEqual(headings[-1], "SEE ALSO", path)
+            named = re.findall(r"\*\*([\w.-]+)\*\*(\([1-8]\))", page)
+            self.assertEqual({"".join(n) for n in named} - ours - _OTHERS, set(), path)
+            # All of them are in bold.
+            self.assertEqual(len(named), len(re.findall(r"\([1-8]\)", page)), path)
+
+    def test_links(self) -> None:
+        """No page has a link: in a man page it would lead nowhere."""
+        for path in MAN_PAGES:
+            self.assertNotIn("](", readPage(path), path)
+
+
+def _nameOf(path: str) -> tuple[str, str]:
+    """Return the name and the section of a man page."""
+    name, section, _ = os.path.basename(path).rsplit(".", 2)
+    return name, section
+
+
+class ManTests(PageTestCase):
+    """What tools/manpages makes of them."""
+
+    def make(self) -> dict[str, str]:
+        """Make them, and return their texts."""
+        target = self.mktemp()
+        tool = os.path.join(ROOT, "tools/manpages")
+        environment = {**os.environ, "SOURCE_DATE_EPOCH": "86400"}
+        subprocess.run([tool, target], env=environment, check=True, timeout=60)
+        made = {}
+        for name in os.listdir(target):
+            with open(os.path.join(target, name), encoding="utf-8") as file:
+                made[name] = file.read()
+        return made
+
+    def test_pages(self) -> None:
+        """Each has its title, section, date and version, and its words in bold."""
+        made = self.make()
+        self.assertEqual(set(made), {os.path.basename(path)[:-3] for path in MAN_PAGES})
+        for file, text in made.items():
+            name, section = file.rsplit(".", 1)
+            title = (
+                f'.TH "{name.upper()}" "{section}" "1970-01-02" "memq {__version__}"'
+            )
+            self.assertIn(title, text)
+            self.assertNotRegex(text, r"\\f\(?\[?C")
+            # Man pages are looked up by these lines.
+            self.assertRegex(text, rf'\n\.SH\n?"? ?NAME"?\n(\.[LP]P\n)?{name} ')
+        self.assertIn("\\fB\\-\\-home\\fR", made["memq.8"])
+
+    def test_reproducible(self) -> None:
+        """They are the same bytes each time."""
+        self.assertEqual(self.make(), self.make())

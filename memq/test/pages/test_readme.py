@@ -1,0 +1,467 @@
+"""What the project's pages show is so: README.md, docs/ and the rest.
+
+Every block of README.md, and of the pages that go on where it ends, is run as it
+stands, through a real shell or a real socket; only paths and ports are moved to where
+nothing else is.  Those in PHP are run by memq.test.clients.test_readme, where there is
+a php.  What wants root or another system is looked at by
+memq.test.pages.test_debianpages. The tables of docs/protocol.md are sent to a real
+server, row by row.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from glob import glob
+from signal import SIGTERM
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, TextIO
+
+from twisted.scripts._twistd_unix import ServerOptions
+
+from memq.config.commandline import Options
+from memq.config.file import readConfig
+from memq.errors import QueueError
+from memq.memcacheq.adoptcli import Options as AdoptOptions
+from memq.test.support.memcacheqdirs import MemcacheQ
+from memq.test.support.pages import (
+    PAGES,
+    RUN_PAGES,
+    PageTestCase,
+    blocks,
+    links,
+    readPage,
+    tables,
+)
+from memq.test.support.servers import PATIENCE, ROOT, TWISTD, Server, environment
+from memq.wire import text as wire
+from memq.wire.extensions import Add
+from memq.wire.figures import FIGURES, KESTREL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from socket import socket
+
+_PHP = "memq.test.clients.test_readme"
+_DEBIAN = "memq.test.pages.test_debianpages"
+
+#: Who runs the blocks of a kind.
+RUNNERS = {
+    "telnet": "TelnetTests",
+    "console": "ConsoleTests",
+    "toml": "TOMLTests",
+    "php": _PHP,
+    "console php": _PHP,
+    "console debian": _DEBIAN,
+    "ini": _DEBIAN,
+    "sh": _DEBIAN,
+}
+
+#: What telnet says by itself, first and last.
+GREETING = [
+    "Trying 127.0.0.1...",
+    "Connected to 127.0.0.1.",
+    "Escape character is '^]'.",
+]
+FAREWELL = "Connection closed by foreign host."
+
+LISTENING = "Listening on 127.0.0.1:"
+
+#: What the log of a command shows when it has worked; "" for one that is silent.
+PROOFS = {
+    "make run": LISTENING,
+    "make test": "/trial memq\n",
+    "twistd": LISTENING,
+    "memcacheq": LISTENING,
+    "mv": "",
+    "kill": "",
+    "memq": "",
+}
+
+
+class PagesTests(PageTestCase):
+    """What holds for all pages."""
+
+    def test_kinds(self) -> None:
+        """Each block of the pages that are run is of a kind that a test runs."""
+        pages = [readPage(path) for path in RUN_PAGES]
+        kinds = {block.kind for page in pages for block in blocks(page)}
+        self.assertEqual(kinds, set(RUNNERS))
+
+    def test_options(self) -> None:
+        """Each option that a page names is there, in memq or in twistd."""
+        known = {"help", "version"}
+        for options in (Options(), ServerOptions(), AdoptOptions()):
+            known |= {name.rstrip("=") for name in options.longOpt}
+        known |= set(re.findall(r'"--([a-z-]+)"', readPage("memq/admin/cli.py")))
+        for path in PAGES:
+            # What other programs' options are is looked at where they are.
+            page = re.sub(
+                "^```console debian$.*?^```$", "", readPage(path), flags=re.M | re.S
+            )
+            named = set(re.findall(r"--([a-z][a-z-]*)", page)) - {"include-deps"}
+            self.assertEqual(named - known, set(), path)
+
+    def test_targets(self) -> None:
+        """Each target of make that a page names is in the Makefile."""
+        targets = set(re.findall(r"^([a-z-]+):.*## ", readPage("Makefile"), re.M))
+        for path in PAGES:
+            named = set(re.findall(r"`make ([a-z-]+)`", readPage(path)))
+            self.assertEqual(named - targets, set(), path)
+
+    def test_links(self) -> None:
+        """Each link between pages leads somewhere."""
+        for path in PAGES:
+            for link in links(readPage(path)):
+                target = os.path.join(ROOT, os.path.dirname(path), link)
+                self.assertTrue(os.path.exists(target), f"{path}: {link}")
+
+    def test_modules(self) -> None:
+        """docs/design.md names every module, and none that is not there."""
+        files = os.listdir(os.path.join(ROOT, "memq"))
+        modules = {file for file in files if file.endswith(".py")} - {"__init__.py"}
+        named = re.findall(r"`([a-z]+\.py)`", readPage("docs/design.md"))
+        self.assertEqual(set(named), modules)
+
+    def test_fragments(self) -> None:
+        """Each news fragment is of a kind that the next NEWS.md will have."""
+        kinds = re.findall(r'^directory = "(\w+)"$', readPage("pyproject.toml"), re.M)
+        name = rf"(\d+|\+[a-z-]+)\.({'|'.join(kinds)})\.md"
+        for fragment in os.listdir(os.path.join(ROOT, "newsfragments")):
+            self.assertRegex(fragment, rf"^({name}|\.gitignore)$")
+
+
+def exchanges(session: list[str]) -> list[tuple[bytes, bytes]]:
+    """Return what is typed and what comes back, for each command of a session."""
+    found: list[tuple[list[str], list[str]]] = []
+    hasBody = False
+    for line in session:
+        command = wire.parse(line.encode())
+        if hasBody:
+            found[-1][0].append(line)
+            hasBody = False
+        elif type(command) is wire.Refused:
+            found[-1][1].append(line)
+        else:
+            found.append(([line], []))
+            hasBody = isinstance(command, wire.Set | Add)
+    return [(_lines(typed), _lines(answered)) for typed, answered in found]
+
+
+def _lines(lines: list[str]) -> bytes:
+    return "".join(line + "\r\n" for line in lines).encode()
+
+
+def receive(client: socket, size: int) -> bytes:
+    """Return as many bytes from a connection; fewer when it ends before."""
+    data = b""
+    while len(data) < size and (more := client.recv(size - len(data))):
+        data += more
+    return data
+
+
+class TelnetTests(PageTestCase):
+    """The sessions, through a real socket to a real server."""
+
+    def setUp(self) -> None:
+        """Start a server."""
+        super().setUp()
+        self.server = Server(self.mktemp()).start()
+        self.addCleanup(self.server.stop)
+
+    def play(self, restart: bool) -> None:
+        """Check each session, byte for byte, perhaps with a restart at each command."""
+        for text in self.ofKind("telnet"):
+            command, *greeting = text.splitlines()[:4]
+            *session, last, farewell = text.splitlines()[4:]
+            self.assertRegex(command, r"^\$ telnet 127\.0\.0\.1 [0-9]+$")
+            self.assertEqual([*greeting, last, farewell], [*GREETING, "quit", FAREWELL])
+            client = self.server.connect()
+            for typed, answered in exchanges(session):
+                client.sendall(typed)
+                self.assertEqual(receive(client, len(answered)), answered)
+                if restart:
+                    self.assertEqual(self.server.stop(), 0)
+                    client.close()
+                    client = self.server.start().connect()
+            client.sendall(b"quit\r\n")
+            self.assertEqual(client.recv(1), b"")
+            client.close()
+
+    def test_session(self) -> None:
+        """The server answers as it is written."""
+        self.play(restart=False)
+
+    def test_restarts(self) -> None:
+        """So it does when it is stopped and started after each command."""
+        self.play(restart=True)
+
+
+class Shell:
+    """A shell in which the pages' commands run for real, but out of the way.
+
+    Absolute paths lead into a directory of the test's, servers take a free port
+    of 127.0.0.1, and make only says what it would do, but for `make run`, whose
+    command is run.  MemcacheQ has left a directory where it did by itself.
+    """
+
+    def __init__(self, directory: str) -> None:
+        """Make the directory, with what stands in the commands' way in bin/."""
+        self.path = os.path.abspath(directory)
+        for name in ("bin", "data1", "run", "var/lib", "var/log"):
+            os.makedirs(os.path.join(self.path, name))
+        self._bin = os.path.join(self.path, "bin")
+        python = [sys.executable, "-c", "from memq.memcacheq.cli import main; main()"]
+        words = [sys.executable, "-c", "from memq.admin.cli import run; exit(run())"]
+        self._program("memq", f'exec {shlex.join(words)} "$@"')
+        self._program("twistd", f'exec {shlex.join(TWISTD)} "$@" --port 0')
+        self._program(
+            "memcacheq",
+            f'exec {shlex.join(python)} "$@" -p 0 -l 127.0.0.1 -u {getpass.getuser()}',
+        )
+        adopt = [
+            sys.executable,
+            "-c",
+            "from memq.memcacheq.adoptcli import main; main()",
+        ]
+        self._program("memq-adopt", f'exec {shlex.join(adopt)} "$@"')
+        old = MemcacheQ(os.path.join(self.path, "data1/memcacheq"))
+        old.push(b"q", b"x")
+        old.stop()
+        make = [
+            shutil.which("make") or "make",
+            *("--no-print-directory", "--dry-run", f"--directory={ROOT}"),
+            *("-o", ".venv/memq.stamp", "-o", ".venv/tools.stamp"),
+            *(f"BIN={self._bin}", f"DATA={self.path}/var/memq"),
+        ]
+        self._program(
+            "make",
+            f'line=$({shlex.join(make)} "$@") || exit\n'
+            'if [ "$1" = run ]; then eval "$line"; else echo "$line"; fi',
+        )
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def _program(self, name: str, script: str) -> None:
+        path = os.path.join(self._bin, name)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(f"#!/bin/sh\n{script}\n")
+        os.chmod(path, 0o755)
+
+    def run(self, command: str, proof: str) -> None:
+        """Run a command until its proof is in a log; if it has none, to its end."""
+        command = re.sub(r"(?<![\w./])/(?=(data1|run|var)/)", self.path + "/", command)
+        with open(os.path.join(self.path, "console.log"), "ab") as output:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", command],
+                cwd=self.path,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self._processes.append(process)
+
+        def isOver() -> bool:
+            ended = process.poll() is not None
+            return bool(process.poll()) or (proof in self.logs() if proof else ended)
+
+        self._wait(isOver)
+        assert not process.poll(), f"{command}: {self.logs()}"
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment, without what an outer make has put there."""
+        outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+        inherited = {k: v for k, v in environment().items() if k not in outer}
+        return {**inherited, "PATH": f"{self._bin}:{os.environ['PATH']}"}
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        late = monotonic() + PATIENCE
+        while not condition():
+            assert monotonic() < late, self.logs()
+            sleep(0.02)
+
+    def logs(self) -> str:
+        """Return all that was logged, and printed."""
+        text = ""
+        for path in sorted(glob(f"{self.path}/**/*.log*", recursive=True)):
+            with open(path, encoding="utf-8", errors="replace") as file:
+                text += file.read()
+        return text
+
+    def stop(self) -> list[int]:
+        """Stop the servers; return how the commands have ended."""
+        for path in glob(f"{self.path}/**/memq/lock", recursive=True):
+            with open(path, encoding="ascii") as lock:
+                self._stopHolder(lock)
+        return [process.wait(PATIENCE) for process in self._processes]
+
+    def _stopHolder(self, lock: TextIO) -> None:
+        if _isFree(lock):
+            return
+        # A command may have told it to stop already.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(lock.read()), SIGTERM)
+        self._wait(lambda: _isFree(lock))
+
+
+def _isFree(lock: TextIO) -> bool:
+    """Return whether nobody has locked a file; from now on, the test has."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class ConsoleTests(PageTestCase):
+    """The shell commands, in a real shell."""
+
+    def play(self, text: str) -> str:
+        """Run the commands of a block, and return what was logged."""
+        shell = Shell(self.mktemp())
+        self.addCleanup(shell.stop)
+        for line in text.splitlines():
+            self.assertEqual(line[:2], "$ ")
+            (proof,) = (
+                proof for words, proof in PROOFS.items() if line[2:].startswith(words)
+            )
+            shell.run(line[2:], proof)
+        statuses = shell.stop()
+        self.assertEqual(statuses, [0] * len(statuses), shell.logs())
+        return shell.logs()
+
+    def test_commands(self) -> None:
+        """Each command works: a server listens and stops, a log is opened again."""
+        for text in self.ofKind("console"):
+            logs = self.play(text)
+            self.assertEqual(
+                LISTENING in logs, "[memq.daemon.service#info] Stopped" in logs
+            )
+            self.assertEqual("kill -HUP" in text, "opened the log file again" in logs)
+
+    def test_unknown(self) -> None:
+        """A command that nobody said how to check is not run."""
+        self.assertRaises(ValueError, self.play, "$ rm -rf /data1/memcacheq\n")
+
+    def test_broken(self) -> None:
+        """A command that fails fails the test."""
+        error = self.assertRaises(
+            AssertionError, self.play, "$ twistd -n memq --home /data1/h --colour red\n"
+        )
+        self.assertIn("--colour", str(error))
+
+    def test_original(self) -> None:
+        """One of them is MemcacheQ's own command line, with everything it does."""
+        line = "memcacheq -d -r -H /data1/memcacheq -N -R -v -L 1024 -B 1024 >"
+        self.assertEqual(sum(line in text for text in self.ofKind("console")), 1)
+
+
+class TOMLTests(PageTestCase):
+    """The configuration files."""
+
+    def test_read(self) -> None:
+        """Each is taken as it stands, and says something."""
+        for text in self.ofKind("toml"):
+            path = self.mktemp()
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            config = readConfig(path)
+            self.assertTrue(config.server or config.queues, text)
+
+
+class ProtocolTests(PageTestCase):
+    """docs/protocol.md against a real server."""
+
+    PATH = "docs/protocol.md"
+
+    def start(self, *options: str) -> Server:
+        """Return a server with an empty home."""
+        server = Server(self.mktemp(), *options).start()
+        self.addCleanup(server.stop)
+        return server
+
+    def play(self, header: str, *options: str) -> int:
+        """Send all rows under a header; return how many there are."""
+        server = self.start(*options)
+        count = 0
+        for table in tables(readPage(self.PATH)):
+            if table.header == [header, "answered", ""]:
+                self.clear(server)
+                for row in table.rows:
+                    self.check(server, row)
+                count += len(table.rows)
+        return count
+
+    def clear(self, server: Server) -> None:
+        """Delete all queues."""
+        for line in server.talk(b"stats queue\r\nquit\r\n").splitlines()[:-1]:
+            server.talk(b"delete %b\r\nquit\r\n" % line.split()[1])
+
+    def check(self, server: Server, row: list[str]) -> None:
+        """Send a row's lines, and compare."""
+        sent, answered = row[0], row[1].removesuffix(" *closed*")
+        # What the server is to close by itself need not be told to quit.
+        last = b"" if row[1].endswith("*closed*") else b"quit\r\n"
+        self.assertEqual(server.talk(wireBytes(sent) + last), wireBytes(answered), row)
+
+    def test_rows(self) -> None:
+        """What stands on the left is answered what stands beside it."""
+        self.assertGreater(self.play("sent"), 100)
+
+    def test_rowsWithFlushAll(self) -> None:
+        """So it is with an option that one table is about."""
+        header = "sent, with `--enable-flush-all`"
+        self.assertGreater(self.play(header, "--enable-flush-all"), 5)
+
+    def test_stats(self) -> None:
+        """The figures of stats are listed in their order; those marked are zeroed."""
+        server = self.start()
+        server.talk(b"set q 0 0 2\r\nhi\r\nget q\r\nquit\r\n")
+        text = server.talk(b"stats reset\r\nstats\r\nquit\r\n").decode()
+        lines = text.splitlines()[1:-1]
+        told = [line.split()[1] for line in lines[-len(KESTREL) :]]
+        self.assertEqual({name.rpartition("q_")[0] for name in told}, {"queue_"})
+        figures = [line.split(" ", 2)[1:] for line in lines[: -len(KESTREL)]]
+        rows = self.table(self.PATH, "name", "value", "zeroed").rows
+        self.assertEqual(
+            [name for name, _ in figures], [row[0].strip("`") for row in rows]
+        )
+        for (name, value), (_, _, zeroed) in zip(figures, rows, strict=True):
+            if zeroed:
+                self.assertEqual(value, "0", name)
+
+    def test_figures(self) -> None:
+        """The figures of a queue are listed in their order."""
+        rows = self.table(self.PATH, "figure", "of the queue").rows
+        self.assertEqual([row[0].strip("`") for row in rows], [*FIGURES])
+
+    def test_errors(self) -> None:
+        """Every error that has words of its own is listed with them."""
+        listed = {
+            row[0].strip("`") for row in self.table(self.PATH, "reply", "when").rows
+        }
+        replies = {each.reply.decode() for each in subclasses(QueueError)}
+        self.assertEqual(replies - listed, set())
+
+
+def subclasses(parent: type[QueueError]) -> Iterator[type[QueueError]]:
+    """Yield a class of errors, and every class below it."""
+    yield parent
+    for child in parent.__subclasses__():
+        yield from subclasses(child)
+
+
+def wireBytes(cell: str) -> bytes:
+    """Return the bytes that a cell of docs/protocol.md stands for."""
+    lines = re.findall(r"`([^`]*)`|\*empty line\*", cell)
+    shown = "".join(f"`{line}`" if line else "*empty line*" for line in lines)
+    rest = cell.replace(" ", "") != shown.replace(" ", "")
+    assert not rest or cell in ("*nothing*", "*closed*"), cell
+    return _lines([line.replace("\\t", "\t") for line in lines])

@@ -1,0 +1,761 @@
+"""BDBStore keeps the contract of a store, and survives what a disk survives."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hypothesis.stateful import precondition, rule
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.errors import (
+    OutOfSpace,
+    StoreError,
+    StoreFailed,
+)
+from memq.storage.bdb.store import BDBStore
+from memq.storage.datadir.home import Home
+from memq.storage.engine.binding import StoreSettings, db
+from memq.test.support.delaytests import WholeContract
+from memq.test.support.servers import PATIENCE, environment
+from memq.test.support.storetests import StoreMachine, dump, machineTest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
+
+
+def storeAt(path: str, settings: StoreSettings = SMALL) -> BDBStore:
+    """Return a store on the home at ``path``, held, not open."""
+    home = Home(path)
+    home.prepare()
+    return BDBStore(home, settings)
+
+
+def crashed(store: Any, path: str) -> BDBStore:
+    """Return an open store on a copy of another's files, as a crash leaves them."""
+    shutil.copytree(store._home.path, path)
+    copy = storeAt(path)
+    copy.open()
+    return copy
+
+
+def contents(path: str) -> dict[str, bytes]:
+    """Return what is in the files of the home at ``path``, but for the lock."""
+    found = {}
+    with os.scandir(os.path.join(path, "memq")) as entries:
+        for entry in entries:
+            if entry.name != "lock":
+                with open(entry.path, "rb") as file:
+                    found[entry.name] = file.read()
+    return found
+
+
+@contextmanager
+def withoutRoom() -> Iterator[None]:
+    """Let writes to any file fail, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+class BDBTestCase(SynchronousTestCase):
+    """Has stores on homes of its own."""
+
+    def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return a store on a new home, not open."""
+        return self.storeAt(os.path.abspath(self.mktemp()), settings)
+
+    def storeAt(self, path: str, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return a store on the home at ``path``, closed when the test ends."""
+        store = storeAt(path, settings)
+        self.addCleanup(store._home.release)
+        self.addCleanup(store.close)
+        return store
+
+    def openStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return an open store on a new home."""
+        store = self.makeStore(settings)
+        store.open()
+        return store
+
+    def reopened(self, store: BDBStore) -> BDBStore:
+        """Return a store on the same home, opened after this one was closed."""
+        store.close()
+        store._home.release()
+        again = self.storeAt(store._home.path)
+        again.open()
+        return again
+
+    def crashed(self, store: BDBStore) -> BDBStore:
+        """Return what a restart finds when this store's process is killed now."""
+        copy = crashed(store, os.path.abspath(self.mktemp()))
+        self.addCleanup(copy._home.release)
+        self.addCleanup(copy.close)
+        return copy
+
+    def fill(self, store: BDBStore, queue: bytes, *bodies: bytes) -> None:
+        """Append messages in one transaction."""
+        store.begin()
+        for body in bodies:
+            store.push(queue, 0, body)
+        store.commit()
+
+
+class BDBStoreTests(WholeContract, BDBTestCase):
+    """The contract."""
+
+
+class BDBMachine(StoreMachine):
+    """The machine that also restarts and crashes."""
+
+    @precondition(lambda self: not self.open)
+    @rule()
+    def restart(self) -> None:
+        """Close and open again."""
+        self.committed.restart()
+        path = self.store._home.path
+        self.store.close()
+        self.store._home.release()
+        self.store = storeAt(path)
+        self.store.open()
+
+    @rule()
+    def crash(self) -> None:
+        """Go on with what a kill after a flush leaves."""
+        self.committed.restart()
+        self.store.flush()
+        old, self.store = self.store, crashed(self.store, type(self).mktemp())
+        old.abort()
+        old.close()
+        old._home.release()
+        self.open = False
+
+    def teardown(self) -> None:
+        """Let go of the home, too."""
+        super().teardown()
+        self.store._home.release()
+
+    #: Names a directory.
+    mktemp: Callable[[], str]
+
+
+class BDBStoreModelTests(SynchronousTestCase):
+    """Any sequence of transactions, restarts and crashes."""
+
+    def test_machine(self) -> None:
+        """Any sequence of transactions, restarts and crashes does as the model."""
+        runMachine(self, BDBMachine)
+
+
+def runMachine(case: SynchronousTestCase, machine: type[Any]) -> None:
+    """Run a machine on homes below the test case's directory."""
+
+    class Machine(machine):  # type: ignore[misc]
+        """The machine, in this place."""
+
+    Machine.mktemp = staticmethod(case.mktemp)
+    machineTest(lambda: storeAt(case.mktemp()), Machine)("test_machine").debug()
+
+
+class RecoveryTests(BDBTestCase):
+    """What is there after the end of a process, whatever end it was."""
+
+    def test_restart(self) -> None:
+        """Messages and counts outlive a clean stop."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.begin()
+        store.pop(b"q")
+        store.commit()
+        before = dump(store)
+        self.assertEqual(dump(self.reopened(store)), before)
+        self.assertEqual(before, "q 2/1\n  1 0 b'2'")
+
+    def test_crashAfterFlush(self) -> None:
+        """What was flushed outlives a kill, counts included."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.flush()
+        self.assertEqual(dump(self.crashed(store)), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
+
+    def test_crashBeforeFlush(self) -> None:
+        """What was not flushed is not there, and nothing else is missing."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1")
+        store.flush()
+        self.fill(store, b"q", b"2")
+        self.assertEqual(dump(self.crashed(store)), "q 1/0\n  0 0 b'1'")
+
+    def test_noSyncIsWithTheSystem(self) -> None:
+        """With no-sync a commit alone outlives a kill of the process."""
+        path = os.path.abspath(self.mktemp())
+        script = (
+            "import os, signal\n"
+            "from memq.test.storage.bdb.test_store import *\n"
+            f"store = storeAt({path!r}, SMALL._replace(noSync=True))\n"
+            "store.open()\n"
+            "store.begin(); store.push(b'q', 0, b'x'); store.commit()\n"
+            "os.kill(os.getpid(), signal.SIGKILL)\n"
+        )
+        process = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment(),
+            timeout=PATIENCE,
+            check=False,
+        )
+        self.assertEqual(process.returncode, -signal.SIGKILL)
+        store = self.storeAt(path)
+        store.open()
+        self.assertEqual(dump(store), "q 1/0\n  0 0 b'x'")
+
+    def test_sweepGoesOn(self) -> None:
+        """The removal of a deleted queue goes on after a crash."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x"] * 50)
+        self.fill(store, b"keep", b"k")
+        store.begin()
+        store.delete(b"q")
+        store.commit()
+        store.sweep(20)
+        store.flush()
+        again = self.crashed(store)
+        self.assertTrue(again.isUnswept())
+        while again.isUnswept():
+            again.sweep(20)
+        self.assertEqual(dump(again), "keep 1/0\n  0 0 b'k'")
+        self.assertFalse(self.reopened(again).isUnswept())
+
+    def test_idsAreNotUsedAgain(self) -> None:
+        """A queue that is made again does not see messages of the deleted one."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"old"] * 10)
+        store.begin()
+        store.delete(b"q")
+        store.commit()
+        again = self.reopened(store)
+        self.fill(again, b"q", b"new")
+        self.assertEqual(dump(again), "q 1/0\n  0 0 b'new'")
+
+    def test_putBackOutlivesARestart(self) -> None:
+        """A message that was put back is the head after a restart, too."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.begin()
+        message: Any = store.pop(b"q")
+        store.commit()
+        store.begin()
+        store.putBack(b"q", message)
+        store.commit()
+        self.assertEqual(dump(self.reopened(store)), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
+
+    def readAndGiveBack(self, store: BDBStore, queue: bytes, times: int) -> Any:
+        """Give the head of a queue back some times, and leave it open then."""
+        store.begin()
+        message: Any = store.openRead(queue)
+        for _ in range(times):
+            store.abortRead(queue, message, True)
+            store.openRead(queue)
+        store.commit()
+        return message
+
+    def test_openReadsAreBack(self) -> None:
+        """What is read openly is there again after any end, for all to see."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        store.flush()
+        message = self.readAndGiveBack(store, b"q", 0)
+        self.assertEqual(dump(store), "q 2/0\n  1 0 b'2'")
+        expected = "q 2/0\n  0 0 b'1'\n  1 0 b'2'"
+        for again in (self.crashed(store), self.reopened(store)):
+            self.assertEqual(dump(again), expected)
+            again.begin()
+            self.assertFalse(again.closeRead(b"q", message))
+            again.abort()
+
+    def test_openReadsLogNothing(self) -> None:
+        """To read openly and to give back uncounted writes next to nothing."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x"] * 100)
+        before = store.logged()
+        store.begin()
+        reads: list[Any] = [store.openRead(b"q") for _ in range(100)]
+        store.commit()
+        store.begin()
+        for message in reads:
+            store.abortRead(b"q", message, False)
+        store.commit()
+        self.assertLess(store.logged() - before, 200)
+
+    def test_triesOutliveARestart(self) -> None:
+        """How often a message was given back is known after any end."""
+        store = self.openStore()
+        self.fill(store, b"q", b"1", b"2")
+        message = self.readAndGiveBack(store, b"q", 3)
+        store.flush()
+        for again in (self.crashed(store), self.reopened(store)):
+            self.assertEqual(again.deliveries(message), 3)
+            self.assertEqual(self.readAndGiveBack(again, b"q", 1), message)
+            self.assertEqual(again.deliveries(message), 4)
+
+    def tries(self, store: Any) -> int:
+        """Return of how many messages a home says how often they were given back."""
+        keys: list[bytes] = store._queues.keys()
+        return sum(key.startswith(b"\0tries") for key in keys)
+
+    def test_triesGo(self) -> None:
+        """That is forgotten with the message, by a pop and a close and a sweep."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x"] * 9)
+        message: Any
+        for number in range(8):
+            message = self.readAndGiveBack(store, b"q", 2)
+            self.assertEqual(message.sequence, number)
+        self.assertEqual(self.tries(store), 8)
+        again = self.reopened(store)
+        again.begin()
+        again.pop(b"q")
+        message = again.openRead(b"q")
+        again.closeRead(b"q", message)
+        again.commit()
+        self.assertEqual(self.tries(again), 6)
+        again.begin()
+        again.delete(b"q")
+        again.commit()
+        again.sweep(5)
+        again = self.reopened(again)
+        while again.isUnswept():
+            again.sweep(2)
+        self.assertEqual(self.tries(again), 0)
+        self.assertFalse(self.reopened(again).isUnswept())
+
+    def test_largeSlices(self) -> None:
+        """A slice of a sweep ends early when the messages are large."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x" * 700_000] * 5)
+        store.begin()
+        store.delete(b"q")
+        store.commit()
+        for _ in range(4):
+            self.assertTrue(store.sweep(100))
+        self.assertFalse(store.sweep(100))
+
+
+class Failing:
+    """Stands before an object of the binding, and fails where it is told to."""
+
+    def __init__(self, real: Any, error: Exception, *names: str) -> None:
+        """Raise ``error`` when a method of these ``names`` is called."""
+        self._real = real
+        self._error = error
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the method, or one that fails."""
+        return self._fail if name in self._names else getattr(self._real, name)
+
+    def _fail(self, *arguments: object) -> None:
+        raise self._error
+
+
+NO_SPACE = db.DBError(errno.ENOSPC, "No space left on device")
+NO_MEMORY = MemoryError(errno.ENOMEM, "BDB3017 unable to allocate space")
+BROKEN = db.DBError(errno.EIO, "Input/output error")
+PANIC = db.DBRunRecoveryError(-30973, "BDB0060 PANIC: fatal region error")
+DEADLOCK = db.DBLockDeadlockError(-30993, "Locker killed to resolve a deadlock")
+
+
+class FailureTests(BDBTestCase):
+    """What Berkeley DB's errors become."""
+
+    def setUp(self) -> None:
+        """Make a store with one message."""
+        self.store: Any = self.openStore()
+        self.fill(self.store, b"q", b"1")
+        self.before = dump(self.store)
+
+    def failing(self, part: str, error: Exception, *names: str) -> None:
+        """Let methods of a table or a transaction fail until ``mend``."""
+        self._replace(self.store, part, error, *names)
+
+    def failingEnvironment(self, error: Exception, *names: str) -> None:
+        """Let methods of Berkeley DB's environment fail until ``mend``."""
+        self._replace(self.store._environment, "_handle", error, *names)
+
+    def _replace(self, owner: Any, part: str, error: Exception, *names: str) -> None:
+        real = getattr(owner, part)
+        setattr(owner, part, Failing(real, error, *names))
+        self.mend: Callable[[], None] = lambda: setattr(owner, part, real)
+
+    def assertFails(
+        self, work: Callable[[], object], error: type[StoreError], words: str
+    ) -> None:
+        """Assert that work in a transaction fails so, and leaves no trace."""
+        raised = self.assertRaises(error, self.transact, work)
+        self.assertIs(type(raised), error)
+        self.assertIn(words, str(raised))
+        self.store.abort()
+        self.mend()
+        self.assertEqual(dump(self.store), self.before)
+
+    def transact(self, work: Callable[[], object]) -> None:
+        """Do something in a transaction."""
+        self.store.begin()
+        work()
+        self.store.commit()
+
+    def test_delayWithoutRoom(self) -> None:
+        """So does a delayed message, when it is put and when it is ripe."""
+        for delay in (
+            lambda: self.store.pushDelayed(b"q", 0, b"2", 10),
+            lambda: self.store.ripen(10, 5),
+        ):
+            self.failing("_messages", NO_SPACE, "put")
+            self.assertFails(delay, OutOfSpace, "out of disk space")
+            self.transact(lambda: self.store.pushDelayed(b"q", 0, b"2", 10))
+            self.before = dump(self.store)
+
+    def test_pushWithoutRoom(self) -> None:
+        """A put for which the disk has no room says so."""
+        self.failing("_messages", NO_SPACE, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, OutOfSpace, "out of disk space")
+
+    def test_pushWithoutClean(self) -> None:
+        """So does one that finds no page to use, for none can be written."""
+        self.failing("_messages", NO_MEMORY, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, OutOfSpace, "out of disk space")
+
+    def test_popReadFails(self) -> None:
+        """What cannot be taken out of the table stays hidden."""
+
+        def popRead() -> None:
+            message = self.store.openRead(b"q")
+            self.failing("_messages", DEADLOCK, "delete")
+            self.store.popRead(b"q", message)
+
+        self.assertFails(popRead, StoreError, "deadlock")
+
+    def test_pushIntoDeadlock(self) -> None:
+        """A lock error is one that can be tried again."""
+        self.failing("_messages", DEADLOCK, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, StoreError, "deadlock")
+
+    def test_commitWithoutRoom(self) -> None:
+        """A commit that cannot write its rows is undone."""
+        self.failing("_queues", NO_SPACE, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, OutOfSpace, "out of disk space")
+
+    def test_commitFails(self) -> None:
+        """With no-sync a commit that cannot be written is undone, for good."""
+        store = self.openStore(SMALL._replace(noSync=True))
+        self.fill(store, b"q", b"1", b"2")
+        before = dump(store)
+        store.begin()
+        store.pop(b"q")
+        store.push(b"q", 0, b"3")
+        store.push(b"new", 0, b"4")
+        with withoutRoom():
+            self.assertRaises(StoreError, store.commit)
+        self.assertEqual(dump(store), before)
+        store.abort()
+        self.assertEqual(dump(store), before)
+        self.fill(store, b"new", b"5")
+        self.assertEqual(dump(self.crashed(store)), f"new 1/0\n  0 0 b'5'\n{before}")
+
+    def test_noRoom(self) -> None:
+        """There are three errors that a full disk shows itself by."""
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        for code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
+            error = db.DBError(code, "BDB0001 unable to allocate")
+            self.failing("_messages", error, "put")
+            self.assertFails(push, OutOfSpace, "out of disk space")
+
+    def test_popFails(self) -> None:
+        """A pop whose cursor cannot be had fails alone."""
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: self.store.pop(b"q"), StoreError, "deadlock")
+
+    def test_peekFails(self) -> None:
+        """So does a peek."""
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: self.store.peek(b"q"), StoreError, "deadlock")
+
+    def test_putBackFails(self) -> None:
+        """So does putting back."""
+        self.store.begin()
+        message = self.store.pop(b"q")
+        self.store.abort()
+        self.failing("_messages", DEADLOCK, "put")
+        back = lambda: self.store.putBack(b"q", message)  # noqa: E731
+        self.assertFails(back, StoreError, "deadlock")
+
+    def test_readsFail(self) -> None:
+        """So do open reads, whatever they need."""
+        store = self.store
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: store.openRead(b"q"), StoreError, "deadlock")
+        store.begin()
+        message = store.openRead(b"q")
+        store.commit()
+        self.before = dump(store)
+        self.failing("_messages", DEADLOCK, "delete")
+        close = lambda: store.closeRead(b"q", message)  # noqa: E731
+        self.assertFails(close, StoreError, "deadlock")
+        self.failing("_queues", NO_SPACE, "put")
+        back = lambda: store.abortRead(b"q", message, True)  # noqa: E731
+        self.assertFails(back, OutOfSpace, "out of disk space")
+        self.assertEqual(store.deliveries(message), 0)
+        self.transact(lambda: store.closeRead(b"q", message))
+        self.assertEqual(dump(store), "q 1/1")
+
+    def test_deleteFails(self) -> None:
+        """So does a delete that cannot write its tombstone."""
+        self.failing("_queues", DEADLOCK, "put")
+        self.assertFails(lambda: self.store.delete(b"q"), StoreError, "deadlock")
+
+    def test_sweepFails(self) -> None:
+        """A sweep that fails can be tried again."""
+        self.transact(lambda: self.store.delete(b"q"))
+        self.failing("_messages", DEADLOCK, "cursor")
+        self.assertRaises(StoreError, self.store.sweep, 10)
+        self.mend()
+        self.assertFalse(self.store.sweep(10))
+
+    def test_beginFails(self) -> None:
+        """A transaction that cannot begin says why."""
+        self.failingEnvironment(PANIC, "txn_begin")
+        error = self.assertRaises(StoreFailed, self.store.begin)
+        self.assertIn("PANIC", str(error))
+
+    def test_abortFails(self) -> None:
+        """A transaction that cannot be undone is the store's end."""
+        self.store.begin()
+        self.store.push(b"q", 0, b"x")
+        self.failing("_transaction", PANIC, "abort")
+        self.assertRaises(StoreFailed, self.store.abort)
+        self.assertEqual(list(self.store.counts()), [(b"q", 1, 0)])
+        self.mend()
+        self.assertRaises(StoreFailed, self.store.flush)
+
+    def test_maintenanceFails(self) -> None:
+        """Upkeep that fails once can be tried again."""
+        self.failingEnvironment(
+            NO_SPACE,
+            "txn_checkpoint",
+            "memp_trickle",
+            "log_archive",
+            "log_stat",
+        )
+        self.assertRaises(StoreError, self.store.checkpoint)
+        self.assertRaises(StoreError, self.store.trickle, 50)
+        self.assertRaises(StoreError, self.store.removeLogs)
+        self.assertRaises(StoreError, self.store.logged)
+        self.mend()
+        self.store.checkpoint()
+
+    def test_markerFails(self) -> None:
+        """A checkpoint whose marker cannot be written has failed."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(os, "pwrite", fail)
+        error = self.assertRaises(StoreError, self.store.checkpoint)
+        self.assertIn("the marker cannot be written", str(error))
+        error = self.assertRaises(StoreError, self.store.close)
+        self.assertIn("the marker cannot be written", str(error))
+
+    def test_closeFails(self) -> None:
+        """A close that fails says why, and is over."""
+        self.failingEnvironment(NO_SPACE, "txn_checkpoint")
+        self.assertRaises(StoreError, self.store.close)
+        self.store.close()
+
+    def test_flushAgain(self) -> None:
+        """What a flush had no room for is kept, and the next one writes it."""
+        store = self.store
+        store.flush()
+        self.fill(store, b"q", b"2", b"3")
+        with withoutRoom():
+            self.assertRaises(OutOfSpace, store.flush)
+            self.assertRaises(OutOfSpace, store.flush)
+        self.assertEqual(dump(self.crashed(store)), self.before)
+        self.fill(store, b"q", b"4")
+        store.flush()
+        self.assertEqual(dump(self.crashed(store)), dump(store))
+
+    def test_syncFails(self) -> None:
+        """After a sync that failed nothing is made durable any more."""
+        self.failingEnvironment(BROKEN, "log_flush")
+        error = self.assertRaises(StoreFailed, self.store.flush)
+        self.assertIn("the log cannot be synced: Input/output error", str(error))
+        self.mend()
+        self.assertRaises(StoreFailed, self.store.flush)
+        self.assertRaises(StoreFailed, self.store.checkpoint)
+        self.assertRaises(StoreFailed, self.store.trickle, 50)
+        error = self.assertRaises(StoreFailed, self.store.begin)
+        self.assertIn("the log cannot be synced: Input/output error", str(error))
+
+    def test_whatFailedDoesNotComeBack(self) -> None:
+        """What could not be synced is not there later, whatever ends the store."""
+        for end in ("close", "garbage"):
+            store: Any = self.openStore()
+            self.fill(store, b"q", b"1", b"2")
+            store.flush()
+            before = dump(store)
+            store.begin()
+            store.pop(b"q")
+            store.push(b"q", 0, b"3")
+            store.commit()
+            self._replace(store._environment, "_handle", BROKEN, "log_flush")
+            self.assertRaises(StoreFailed, store.flush)
+            self.mend()
+            if end == "close":
+                store.close()
+            else:
+                store._messages = store._queues = store._environment._handle = None
+                gc.collect()
+            store._home.release()
+            again = self.storeAt(store._home.path)
+            again.open()
+            self.assertEqual(dump(again), before)
+
+    def test_ioErrorIsForGood(self) -> None:
+        """An input/output error anywhere is the store's end."""
+        self.failing("_messages", BROKEN, "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertRaises(StoreFailed, self.transact, push)
+        self.assertRaises(StoreFailed, self.store.flush)
+        self.assertRaises(StoreFailed, self.store.abort)
+
+    def test_errorWithoutWords(self) -> None:
+        """An error that says nothing is named."""
+        self.failing("_messages", db.DBError(), "put")
+        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        self.assertFails(push, StoreError, "DBError")
+
+
+class UpkeepTests(BDBTestCase):
+    """Checkpoints, logs and sizes."""
+
+    def test_logged(self) -> None:
+        """The log grows with what is written, and a checkpoint starts anew."""
+        store = self.openStore()
+        before = store.logged()
+        self.fill(store, b"q", b"x" * 100_000)
+        self.assertGreater(store.logged(), before + 100_000)
+        store.checkpoint()
+        self.assertLess(store.logged(), 10_000)
+
+    def test_checkpointWhileBusy(self) -> None:
+        """The record that a marker points at is on disk, however new it is."""
+        store: Any = self.openStore()
+        environment = store._environment._handle
+
+        def logCursor() -> Any:
+            self.fill(store, b"q", b"committed after the checkpoint")
+            return environment.log_cursor()
+
+        store._environment._handle = Failing(environment, NO_SPACE)
+        store._environment._handle.log_cursor = logCursor
+        store.checkpoint()
+        store._environment._handle = environment
+        self.assertEqual(
+            dump(self.crashed(store)), "q 1/0\n  0 0 b'committed after the checkpoint'"
+        )
+
+    def test_removeLogs(self) -> None:
+        """A checkpoint makes log files superfluous, and they are removed."""
+        store = self.openStore()
+        for _ in range(5):
+            self.fill(store, b"q", *[b"x" * 100_000] * 10)
+        store.checkpoint()
+        size = store.bytesOnDisk()
+        self.assertGreaterEqual(store.removeLogs(), 4)
+        self.assertLess(store.bytesOnDisk(), size)
+        self.assertEqual(store.removeLogs(), 0)
+        self.assertEqual(self.reopened(store).status()["messages"], 50)
+
+    def test_removeLogsBehindTheMarker(self) -> None:
+        """A log file that the marker points into stays, whatever else failed."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        store = self.openStore()
+        for _ in range(5):
+            self.fill(store, b"q", *[b"x" * 100_000] * 10)
+        patch = self.patch(os, "pwrite", fail)
+        self.assertRaises(StoreError, store.checkpoint)
+        self.assertEqual(store.removeLogs(), 0)
+        patch.restore()
+        self.assertEqual(self.crashed(store).status()["messages"], 50)
+        store.checkpoint()
+        self.assertGreaterEqual(store.removeLogs(), 4)
+
+    def test_removeLogsFails(self) -> None:
+        """A log file that cannot be removed is named."""
+
+        def fail(path: str) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+
+        store = self.openStore()
+        for _ in range(2):
+            self.fill(store, b"q", *[b"x" * 100_000] * 10)
+        store.checkpoint()
+        self.patch(os, "remove", fail)
+        error = self.assertRaises(StoreError, store.removeLogs)
+        self.assertIn("log.0000000001", str(error))
+
+    def test_bytesOnDisk(self) -> None:
+        """The size is that of the files; one that is gone meanwhile has none."""
+        store = self.openStore()
+        size = store.bytesOnDisk()
+        self.assertGreater(size, 0)
+        os.symlink("nowhere", os.path.join(store._home.directory, "gone"))
+        self.assertEqual(store.bytesOnDisk(), size)
+
+    def test_trickle(self) -> None:
+        """A trickle writes pages that were changed."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x" * 1000] * 200)
+        self.assertGreater(store.trickle(100), 0)
+
+    def test_trickleSyncs(self) -> None:
+        """They are on the disk then; a disk that fails at it is the store's end."""
+        store = self.openStore()
+        self.fill(store, b"q", *[b"x" * 1000] * 200)
+        error = OSError(errno.EIO, "Input/output error")
+
+        def fail(file: int) -> None:
+            raise error
+
+        self.patch(os, "fdatasync", fail)
+        self.assertRaises(StoreFailed, store.trickle, 100)
+        self.assertRaises(StoreFailed, store.begin)
+
+    def test_pageSize(self) -> None:
+        """A new home gets the page size that was asked for, and keeps it."""
+        store = self.openStore(SMALL._replace(pageSize=8192))
+        self.assertEqual(store._messages.get_pagesize(), 8192)
+        self.assertEqual(self.reopened(store)._messages.get_pagesize(), 8192)
+
+    def test_freeBytes(self) -> None:
+        """The room is the file system's."""
+        self.assertGreater(self.openStore().freeBytes() or 0, 0)

@@ -1,0 +1,100 @@
+"""What nobody can read any more goes in slices, until nothing of it is left."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from memq.message import LargeBody
+from memq.storage.bdb.tombstones import Tombstones, putTombstone, removeTombstone
+from memq.storage.keys import ID, KEY, TOMBSTONE, TRIES
+from memq.test.storage.bdb.test_store import BDBTestCase
+
+
+class TombstonesTests(BDBTestCase):
+    """What is to be removed, in the tables of a store that does not look."""
+
+    def setUp(self) -> None:
+        """Make a queue with some messages, of which one has parts, and another one."""
+        self.store: Any = self.openStore()
+        self.fill(self.store, b"q", b"1", b"2")
+        self.store.begin()
+        self.store.addPart(7, 0, b"part")
+        self.store.pushLarge(b"q", 0, LargeBody(7, 4, 1))
+        read: Any = self.store.openRead(b"q")
+        self.store.abortRead(b"q", read, True)
+        self.store.commit()
+        self.fill(self.store, b"other", b"3")
+        self.tombstones = Tombstones()
+
+    def removeSome(self, limit: int) -> None:
+        """Remove some in a transaction that is kept."""
+        store = self.store
+        store.begin()
+        tables = store._messages, store._queues
+        settle = self.tombstones.removeSome(*tables, store._transaction, limit)
+        store.commit()
+        settle()
+        self.tombstones.settle()
+
+    def keys(self) -> list[bytes]:
+        """Return all keys of messages and parts."""
+        found: list[bytes] = self.store._messages.keys()
+        return found
+
+    def own(self) -> list[bytes]:
+        """Return the tombstones that stand in the table, and what of tries does."""
+        keys: list[bytes] = self.store._queues.keys()
+        return [key for key in keys if key.startswith((TOMBSTONE, TRIES))]
+
+    def test_slices(self) -> None:
+        """No slice touches more than its limit; the tombstone goes with the last."""
+        id, part = ID.pack(1), KEY.pack(0, 7)
+        self.store.begin()
+        putTombstone(self.store._queues, self.store._transaction, id)
+        self.store.commit()
+        self.tombstones.load([id])
+        left = [len(self.keys())]
+        while self.tombstones.left:
+            self.removeSome(1)
+            left.append(len(self.keys()))
+            if part in self.tombstones.left:
+                self.assertIn(TOMBSTONE + part, self.own())
+        self.assertEqual([left[0], left[-1]], [5, 1])
+        self.assertTrue(all(0 <= a - b <= 1 for a, b in pairwise(left)))
+        self.assertEqual(self.own(), [])
+        self.assertEqual(self.keys(), [KEY.pack(2, 0)])
+
+    def test_undone(self) -> None:
+        """What is new is removed after the commit, and not at all after an abort."""
+        self.tombstones.new.append(ID.pack(1))
+        self.assertEqual(list(self.tombstones.left), [])
+        self.tombstones.rollBack()
+        self.tombstones.settle()
+        self.assertEqual(list(self.tombstones.left), [])
+        self.tombstones.new.append(ID.pack(1))
+        self.tombstones.settle()
+        self.assertEqual(list(self.tombstones.left), [ID.pack(1)])
+        self.assertEqual(self.tombstones.new, [])
+
+    def test_inOrder(self) -> None:
+        """What came first goes first; ids of queues are told apart from bodies."""
+        self.tombstones.load([ID.pack(3), ID.pack(1)])
+        self.tombstones.release(KEY.pack(0, 9))
+        self.tombstones.release(ID.pack(3))
+        self.assertEqual(
+            list(self.tombstones.left), [ID.pack(3), ID.pack(1), KEY.pack(0, 9)]
+        )
+        self.assertEqual(self.tombstones.queues, 2)
+
+    def test_taken(self) -> None:
+        """A tombstone can be taken away again."""
+        store = self.store
+        store.begin()
+        putTombstone(store._queues, store._transaction, ID.pack(9))
+        store.commit()
+        self.assertIn(TOMBSTONE + ID.pack(9), self.own())
+        store.begin()
+        removeTombstone(store._queues, store._transaction, ID.pack(9))
+        store.commit()
+        self.assertNotIn(TOMBSTONE + ID.pack(9), self.own())

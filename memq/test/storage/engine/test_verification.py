@@ -1,0 +1,214 @@
+"""The log's files are looked at before they are recovered."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from memq.errors import DamagedHome, StoreError
+from memq.storage.engine.marker import logName, readMarker
+from memq.storage.engine.verification import (
+    checkFiles,
+    headlessFrom,
+    logNumbers,
+    sayWhatFollows,
+)
+from memq.test.storage.bdb.test_store import NO_SPACE, SMALL, BDBTestCase
+from memq.test.support.wrecks import contents, fileIn, flip, push, snapshot
+
+if TYPE_CHECKING:
+    from memq.storage.bdb.store import BDBStore
+
+
+class LogTestCase(BDBTestCase):
+    """Has a home that was killed, with a log of several files behind the marker."""
+
+    def setUp(self) -> None:
+        """Fill five files, but for the last one."""
+        self.lines: list[str] = []
+        store = self.openStore(SMALL)
+        while store._environment._position().file < 5:
+            push(store, b"q", 0, *[b"x" * 900] * 100)
+        push(store, b"last", 0, *[b"y" * 900] * 20)
+        self.count = store.status()["messages"]
+        self.live = store
+        self.path = snapshot(store, os.path.abspath(self.mktemp()))
+        # The next one is there, and there is nothing in it.
+        os.unlink(self.log(6))
+
+    def log(self, number: int) -> str:
+        """Return the path of a log file."""
+        return fileIn(self.path, logName(number))
+
+    def opened(self) -> BDBStore:
+        """Return an open store on the home; ``lines`` gets what it says."""
+        store = self.storeAt(self.path)
+        store._environment._say = self.lines.append
+        store.open()
+        return store
+
+    def refused(self) -> str:
+        """Return why it is refused."""
+        store = self.storeAt(self.path)
+        return str(self.assertRaises(DamagedHome, store.open))
+
+    def assertSaid(self, words: str) -> None:
+        """Assert that one line is said, with these words in it."""
+        self.assertEqual(len(self.lines), 1, self.lines)
+        self.assertIn(words, self.lines[0])
+
+
+class TailTests(LogTestCase):
+    """What stands behind the last record."""
+
+    def test_nothing(self) -> None:
+        """Nothing is said of a log that ends in zeros, or with its file."""
+        self.assertEqual(self.opened().status()["messages"], self.count)
+        self.assertEqual(self.lines, [])
+
+    def test_garbage(self) -> None:
+        """Garbage at the end costs nothing, and is said."""
+        with open(self.log(5), "ab") as file:
+            file.write(b"garbage" * 1000)
+        self.assertEqual(self.opened().status()["messages"], self.count)
+        self.assertSaid(f"{self.log(5)}: no record can be read from byte ")
+
+    def test_damaged(self) -> None:
+        """What is damaged behind the marker ends the log there, and that is said."""
+        with open(self.log(5), "rb") as file:
+            size = len(file.read().rstrip(b"\0"))
+        flip(self.log(5), size - 10_000)
+        store = self.opened()
+        self.assertLess(store.status()["messages"], self.count)
+        self.assertEqual(len(contents(store)[b"q"]), self.count - 20)
+        self.assertSaid("if there was none, the file is damaged")
+        place = int(self.lines[0].split("from byte ")[1].split(" ")[0])
+        self.assertIn(f"but {size - place} bytes follow there", self.lines[0])
+
+    def test_cut(self) -> None:
+        """A last file that is cut behind the marker is one that was torn."""
+        with open(self.log(5), "rb") as file:
+            size = len(file.read().rstrip(b"\0"))
+        os.truncate(self.log(5), size - 10_000)
+        self.assertLess(self.opened().status()["messages"], self.count)
+        self.assertSaid("no record can be read from byte")
+
+    def test_tornHead(self) -> None:
+        """A file whose head was not written as a whole is not read, and that is said.
+
+        Berkeley DB alone would not start.
+        """
+        size = os.path.getsize(self.log(5))
+        with open(self.log(5), "rb") as file:
+            head = file.read(28)
+        for keep in range(5, len(head.rstrip(b"\0"))):
+            self.path = snapshot(self.live, os.path.abspath(self.mktemp()))
+            with open(self.log(5), "wb") as file:
+                file.write(head[:keep].ljust(size, b"\0"))
+            self.lines.clear()
+            store = self.opened()
+            self.assertLess(store.status()["messages"], self.count)
+            store._environment.letGo()
+            store._home.release()
+            self.assertSaid(f"{self.log(5)} begins with ")
+
+    def test_nextFiles(self) -> None:
+        """What stands in files behind the last one counts as well."""
+        directory = self.mktemp()
+        os.mkdir(directory)
+        for number, text in {1: b"x" * 100, 2: b"", 3: b"\0" * 9 + b"z\0"}.items():
+            with open(os.path.join(directory, logName(number)), "wb") as file:
+                file.write(text)
+        sayWhatFollows(directory, 2, 28, 5, self.lines.append)
+        self.assertSaid(f"{logName(3)}: no record can be read from byte 0 on, but 10 ")
+
+
+class MissingTests(LogTestCase):
+    """Files that are not there, or are no files of a log."""
+
+    def test_middle(self) -> None:
+        """A file that is missing before others is named."""
+        os.unlink(self.log(3))
+        self.assertIn(f"{self.log(3)} is missing, and the log goes on", self.refused())
+
+    def test_head(self) -> None:
+        """So is one that does not begin as a log file does."""
+        flip(self.log(3), 13)
+        self.assertIn(f"{self.log(3)} is damaged: it does not begin", self.refused())
+        self.assertEqual(headlessFrom(os.path.dirname(self.log(3))), 3)
+
+    def test_nothingBehind(self) -> None:
+        """One that is missing where nothing goes on is not."""
+        for number in (3, 4, 5):
+            os.unlink(self.log(number))
+        with open(self.log(4), "wb"):
+            self.assertIsNone(headlessFrom(os.path.dirname(self.log(3))))
+
+    def test_markedHead(self) -> None:
+        """So is the one that the marker points into."""
+        flip(self.log(1), 13)
+        self.assertIn(f"{self.log(1)} is damaged: it does not begin", self.refused())
+
+    def test_middleDamaged(self) -> None:
+        """A file that is damaged in the middle is named, with the byte."""
+        flip(self.log(3), 500_000)
+        why = self.refused()
+        self.assertIn(f"of {self.log(3)} on, and goes on later", why)
+        place = int(why.split("read from byte ")[1].split(" ")[0])
+        self.assertTrue(490_000 < place <= 500_000, place)
+
+    def test_middleCut(self) -> None:
+        """So is one that is cut there."""
+        os.truncate(self.log(3), 500_000)
+        self.assertIn(f"of {self.log(3)} on, and goes on later", self.refused())
+
+    def test_allOfIt(self) -> None:
+        """Without any file the one with the marker is named."""
+        for number in logNumbers(os.path.dirname(self.log(1))):
+            os.unlink(self.log(number))
+        self.assertIn(f"{self.log(1)} is missing, but was synced", self.refused())
+
+    def test_zerosAhead(self) -> None:
+        """A gap before files that hold zeros only is none."""
+        with open(self.log(8), "wb") as file:
+            file.write(bytes(1000))
+        checkFiles(os.path.dirname(self.log(8)), 1)
+        self.assertEqual(self.opened().status()["messages"], self.count)
+
+
+class FollowTests(LogTestCase):
+    """The marker follows the log into each of its files."""
+
+    def marked(self) -> int:
+        """Return the number of the file that the marker points into."""
+        marker = readMarker(self.live._home.directory)
+        assert marker is not None
+        return marker.file
+
+    def test_follows(self) -> None:
+        """It does so once a file, without a checkpoint; what is missing is noticed."""
+        self.assertEqual(self.marked(), 1)
+        logged = self.live.logged()
+        self.live.tidy()
+        self.assertEqual(self.marked(), 5)
+        self.assertEqual(self.live.logged(), logged)
+        path = os.path.join(self.live._home.directory, "safe")
+        before = os.stat(path).st_mtime_ns
+        push(self.live, b"q", 0, b"x")
+        self.live.tidy()
+        self.assertEqual(os.stat(path).st_mtime_ns, before)
+        self.path = snapshot(self.live, os.path.abspath(self.mktemp()))
+        os.unlink(self.log(5))
+        self.assertIn(f"{self.log(5)} is missing, but was synced", self.refused())
+
+    def test_fails(self) -> None:
+        """A failure is what it is elsewhere."""
+        environment: Any = self.live._environment
+        environment._markedIn = 0
+
+        def mark(handle: object) -> None:
+            raise NO_SPACE
+
+        environment._mark = mark
+        self.assertRaises(StoreError, self.live.tidy)
+        del environment._mark

@@ -1,0 +1,84 @@
+"""Delayed messages come when they are due, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from hypothesis import given, settings
+from hypothesis import strategies as some
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.storage.delays import NEVER, Delays, dueOf, firstAt, freeNumber, lastAt
+from memq.storage.index import Catalog
+from memq.storage.memory import MemoryStore
+from memq.test.support.delaytests import DelayMachine
+from memq.test.support.storetests import machineTest
+
+
+class NumberTests(SynchronousTestCase):
+    """The numbers of delayed messages."""
+
+    @given(some.integers(0, 2**47 - 1))
+    def test_times(self, due: int) -> None:
+        """A number is of its time, and in a u64."""
+        for number in (firstAt(due), lastAt(due)):
+            self.assertEqual(dueOf(number), due)
+            self.assertLess(number, NEVER)
+
+    @settings(deadline=None, max_examples=30)
+    @given(
+        some.lists(
+            some.tuples(some.integers(0, 3), some.sampled_from([1, 65534, 65536])),
+            max_size=5,
+        ),
+        some.integers(0, 3),
+    )
+    def test_free(self, full: list[tuple[int, int]], due: int) -> None:
+        """A new one is free, behind all of its time, and as near to it as can be."""
+        used = {firstAt(time) + n for time, count in full for n in range(count)}
+        numbers = sorted(used)
+
+        def highest(most: int) -> int:
+            place = bisect_right(numbers, most)
+            return numbers[place - 1] if place else -1
+
+        found = freeNumber(due, highest)
+        self.assertNotIn(found, used)
+        self.assertLessEqual({*range(firstAt(due), found)}, used)
+
+
+class HeapTests(SynchronousTestCase):
+    """Which queue is next."""
+
+    def test_gone(self) -> None:
+        """A queue that is gone, or has a new id, is passed over."""
+        catalog = Catalog()
+        delays = Delays(catalog)
+        for number, name in enumerate((b"gone", b"new", b"kept")):
+            delays.add(catalog.forDelay(name), firstAt(number))
+        catalog.remove(b"gone")
+        catalog.empty(b"new")
+        catalog.forDelay(b"new")
+        self.assertEqual(delays.next(), 0)
+        self.assertEqual(delays.take(lastAt(9)), (catalog.queues[b"kept"], firstAt(2)))
+        self.assertIsNone(delays.take(lastAt(9)))
+        self.assertIsNone(delays.next())
+
+    def test_lower(self) -> None:
+        """The lowest number of a queue counts, and comes once."""
+        catalog = Catalog()
+        delays = Delays(catalog)
+        queue = catalog.forDelay(b"q")
+        for number in (7, 5, 6):
+            delays.add(queue, number)
+        self.assertIsNone(delays.take(4))
+        self.assertEqual(delays.take(5), (queue, 5))
+        self.assertIsNone(delays.take(lastAt(9)))
+        delays.rollBack()
+        self.assertEqual(delays.first(), 5)
+        delays.clear()
+        self.assertIsNone(delays.next())
+
+
+class MemoryModelTests(machineTest(MemoryStore, DelayMachine)):  # type: ignore[misc]
+    """Any sequence of transactions with delayed messages."""

@@ -1,0 +1,1 @@
+"""Harnesses, fakes, models, ledgers, and real servers, for all tests."""

@@ -1,0 +1,247 @@
+"""A store that fails when it is told to, and shows what it holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memq.message import Message
+from memq.storage.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.errors import QueueError
+    from memq.interfaces import QueueDetail
+
+
+class _Refusal:
+    """Calls that are to fail."""
+
+    def __init__(
+        self,
+        verb: str,
+        error: Exception,
+        arguments: tuple[Any, ...],
+        after: int,
+        times: int,
+    ) -> None:
+        """Say which, and how often; see ``FakeStore.refuse``."""
+        self._verb = verb
+        self._error = error
+        self._arguments = arguments
+        self._fails = range(after, after + times)
+        self._calls = 0
+
+    def called(self, verb: str, arguments: tuple[Any, ...]) -> None:
+        """Raise the error, if it is the time for that."""
+        if verb == self._verb and arguments[: len(self._arguments)] == self._arguments:
+            self._calls += 1
+            if self._calls - 1 in self._fails:
+                raise self._error
+
+
+class FakeStore(MemoryStore):
+    """A MemoryStore that keeps a journal and can be made to fail.
+
+    :ivar journal: the calls of maintenance and transactions, in order.
+    :ivar damaged: what ``pop`` returns instead of a queue's head.
+    :ivar free: what ``freeBytes`` says.
+    :ivar log: what ``logged`` says.
+    :ivar tidied: what the next calls of ``tidy`` return; noted as long as there is any.
+    :ivar doubt: what ``checkHome`` says.
+    :ivar unswept: how many more slices there are to sweep, beside what was deleted.
+    """
+
+    def __init__(self, seconds: Callable[[], float] = lambda: 0.0) -> None:
+        """Make an empty store that works.
+
+        :param seconds: tells the time, in seconds since 1970.
+        """
+        super().__init__(seconds)
+        self.journal: list[str] = []
+        self.damaged: dict[bytes, QueueError] = {}
+        self.free: int | None = None
+        self.log = 0
+        self.tidied: list[int] = []
+        self.unswept = 0
+        self.doubt: OSError | None = None
+        self._refusals: list[_Refusal] = []
+
+    def refuse(
+        self,
+        verb: str,
+        error: Exception,
+        *arguments: Any,
+        after: int = 0,
+        times: int = 1 << 30,
+    ) -> None:
+        """Let calls fail from now on.
+
+        :param verb: the name of the method.
+        :param arguments: the first arguments of those calls that fail.
+        :param after: how many of them succeed before.
+        :param times: how many of them fail.
+        """
+        self._refusals.append(_Refusal(verb, error, arguments, after, times))
+
+    def forgive(self) -> None:
+        """Let all calls succeed again."""
+        self._refusals.clear()
+
+    def _called(self, verb: str, *arguments: Any) -> None:
+        for refusal in self._refusals:
+            refusal.called(verb, arguments)
+
+    def _noted(self, verb: str, *arguments: Any) -> None:
+        self.journal.append(verb)
+        self._called(verb, *arguments)
+
+    def fill(self, queue: bytes, *bodies: bytes) -> None:
+        """Put messages into a queue."""
+        for body in bodies:
+            MemoryStore.push(self, queue, 0, body)
+        MemoryStore.commit(self)
+
+    def dump(self) -> str:
+        """Return what is stored: a line a queue, with its counts and bodies."""
+        lines = []
+        for name, pushed, taken in self.counts():
+            words = [name, b"%d/%d:" % (pushed, taken)]
+            while isinstance(message := MemoryStore.pop(self, name), Message):
+                words.append(message.body)
+            lines.append(b" ".join(words).decode("latin-1"))
+        MemoryStore.abort(self)
+        return "\n".join(lines)
+
+    def open(self) -> None:
+        """Note it."""
+        self._noted("open")
+
+    def close(self) -> None:
+        """Note it."""
+        self._noted("close")
+
+    def begin(self) -> None:
+        """Note it."""
+        self._noted("begin")
+        super().begin()
+
+    def commit(self) -> None:
+        """Note it; a commit that fails leaves it to ``abort`` to undo."""
+        self._noted("commit")
+        super().commit()
+
+    def abort(self) -> None:
+        """Note it."""
+        self._noted("abort")
+        super().abort()
+
+    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+        """Append a message, unless that is to fail for this body."""
+        self._called("push", queue, body)
+        return super().push(queue, flags, body, expires=expires)
+
+    def pop(self, queue: bytes) -> Message | QueueError | None:
+        """Take the head, then fail if that is to fail."""
+        message = self.damaged.get(queue) or super().pop(queue)
+        self._called("pop", queue)
+        return message
+
+    def putBack(self, queue: bytes, message: Message) -> bool:
+        """Return a message."""
+        self._called("putBack", queue)
+        return super().putBack(queue, message)
+
+    def openRead(self, queue: bytes) -> Message | QueueError | None:
+        """Hide the head, then fail if that is to fail."""
+        message = self.damaged.get(queue) or super().openRead(queue)
+        self._called("openRead", queue)
+        return message
+
+    def closeRead(self, queue: bytes, message: Message) -> bool:
+        """Take what is hidden."""
+        self._called("closeRead", queue)
+        return super().closeRead(queue, message)
+
+    def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
+        """Return what is hidden."""
+        self._called("abortRead", queue)
+        return super().abortRead(queue, message, count)
+
+    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
+        """Take what is hidden."""
+        self._called("popRead", queue)
+        return super().popRead(queue, message)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details."""
+        self._called("detail", queue)
+        return super().detail(queue)
+
+    def delete(self, queue: bytes) -> bool:
+        """Delete a queue."""
+        self._called("delete", queue)
+        return super().delete(queue)
+
+    def empty(self, queue: bytes) -> int:
+        """Empty a queue."""
+        self._called("empty", queue)
+        return super().empty(queue)
+
+    def sweep(self, limit: int) -> bool:
+        """Note it."""
+        self._noted(f"sweep {limit}")
+        self._called("sweep")
+        if self.unswept:
+            self.unswept -= 1
+            return self.isUnswept()
+        return super().sweep(limit)
+
+    def isUnswept(self) -> bool:
+        """Return what the test says."""
+        return self.unswept > 0 or super().isUnswept()
+
+    def flush(self) -> None:
+        """Note it."""
+        self._noted("flush")
+
+    def checkHome(self) -> OSError | None:
+        """Return what the test says."""
+        self._called("checkHome")
+        return self.doubt
+
+    def checkpoint(self) -> None:
+        """Note it."""
+        self._noted("checkpoint")
+
+    def trickle(self, percent: int) -> int:
+        """Note it."""
+        self.journal.append(f"trickle {percent}")
+        self._called("trickle")
+        return 0
+
+    def removeLogs(self) -> int:
+        """Note it."""
+        self._noted("removeLogs")
+        return 1
+
+    def tidy(self) -> int:
+        """Return what the test says, and note it if it says something."""
+        self._called("tidy")
+        if not self.tidied:
+            return 0
+        self.journal.append("tidy")
+        return self.tidied.pop(0)
+
+    def logged(self) -> int:
+        """Return what the test says."""
+        return self.log
+
+    def freeBytes(self) -> int | None:
+        """Return what the test says."""
+        self._called("freeBytes")
+        return self.free
+
+    def bytesOnDisk(self) -> int:
+        """Return something."""
+        return 4096

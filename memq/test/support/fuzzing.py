@@ -1,0 +1,399 @@
+"""What a fuzzer looks for: two functions that take any bytes and assert what holds.
+
+``tools/fuzz.py`` calls them with whatever reaches new branches, as fast as it can;
+test_fuzzing.py calls them with CORPUS, which is where the fuzzer begins, and what it
+once found is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from contextlib import suppress
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from twisted.logger import LogLevel, capturedLogs
+
+from memq.commands.protocol import QueueProtocol
+from memq.errors import HomeError
+from memq.message import (
+    DamagedRecord,
+    LargeBody,
+    Message,
+    packExpiring,
+    packLarge,
+    packMessage,
+    packPart,
+    packRecord,
+    unpackPart,
+    unpackRecord,
+)
+from memq.policy.rule import WRITES
+from memq.storage.engine.marker import logName, readMarker, writeMarker
+from memq.storage.memory import MemoryStore
+from memq.storage.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
+from memq.storage.row import VERSION as VERSION_OF_ROWS
+from memq.test.support.harness import Harness, QuickTransport, Transport
+from memq.test.support.model import MEMORY
+from memq.test.support.ruledreaders import rules
+from memq.test.support.sessions import VERSION, GeneralPath
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.logger import LogEvent
+
+    from memq.test.support.harness import Client
+
+#: A small server: bodies of up to three parts.
+MAX_BODY = 150_000
+#: Bytes of a body that are made up to come to its end.
+PATIENCE = 400_000
+
+#: Stands for many bytes of a body: what is made up is to be short.
+MANY = b"\xff\xff"
+_MANY = b"x" * 35000
+
+_LINE = re.compile(
+    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
+    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ]+"
+    rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
+    rb"|queue '[^\x00-\x20\x7f]{1,250}' \{|  \w+=[^\r\n]*|\}"
+)
+_VALUE = re.compile(rb"VALUE [^\x00-\x20\x7f]{1,250} \d{1,10} (\d{1,6})( \d+)?")
+#: Figures that tell by which way the same commands came.
+_FIGURE = re.compile(
+    rb"STAT (turns|flushes|waiting|threads|rusage_\w+|bytes_\w+|\w+_hits) [^\r\n]*"
+)
+#: Set in the first byte of an input when queues have rules.
+_RULED = 128
+#: Rules of all kinds; those of q are what a fuzzer is likely to find.
+_RULES = rules(
+    q={
+        "max_items": 3,
+        "overflow": True,
+        "max_age": 5_000_000,
+        "expired_to": b"old",
+        "max_deliveries": 2,
+        "dead_letter": b"dead",
+    },
+    f={"fanout": (b"q", b"r"), "honor_exptime": True, "open_timeout": 10.0},
+    r={"fanout": (b"s",), "fanout_only": True},
+    s={"max_bytes": 100_000, "remove_when_idle": 60.0, "honor_exptime": True},
+    p={"paused": WRITES},
+)
+
+#: Bytes of the longest marker that is looked at: that takes files.
+_MARKER = 120
+
+#: Words that a fuzzer would be long to find.
+WORDS = (
+    *(b"set ", b"get ", b"gets ", b"delete ", b"flush_all", b"stats", b" queue"),
+    *(b" settings", b" reset", b"version", b"verbosity ", b"quit", b"noreply"),
+    *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
+    *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
+    *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
+    *(
+        b"/peek",
+        b"/t=1",
+        b"/delay=1",
+        b" reads",
+        b"\x80",
+        b" 10 5\r\n",
+        b"\r\n",
+        b" 0 0 1\r\n",
+        b" 0 0 70000\r\n",
+    ),
+    *(b" 4294967295 ", b"2147483645"),
+    *(b"SET ", b"ms ", b"put ", b" S5", b"append ", b"touch ", b" HTTP/1.1", b"host:"),
+    *(b"\x16\x03", b"\x80\x0b", b"*2\r\n", b"$5\r\n", b"AMQP", b"PROXY ", b"CONNECT"),
+    *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
+)
+
+_SET = b"set q 0 0 1\r\nx"
+_WAITS = b"get q/t=60000"
+
+
+def _lines(first: int, *lines: bytes) -> bytes:
+    """Return an input of lines."""
+    return bytes([first]) + b"\r\n".join([*lines, b""])
+
+
+def _gets(*options: bytes) -> list[bytes]:
+    """Return gets with options, a line each."""
+    return [b"get q/" + each for each in options]
+
+
+#: Where the fuzzer begins, by target.
+CORPUS: dict[str, tuple[bytes, ...]] = {
+    "protocol": (
+        b"\0set q 0 0 5\r\nhello\r\nget q\r\n",
+        b"\1set q 7 -1 2 noreply\r\nhi\r\ngets q q none\r\nstats queue\r\n",
+        b"\2set q 0 0 2\r\nhiho\r\nversion\r\ndelete q 0\r\nget q\r\n",
+        b"\0stats\r\nstats settings\r\nstats reset\r\nflush_all noreply\r\nflush_all\n",
+        b"\7verbosity 1 noreply\r\ndb_checkpoint\r\ndb_archive\r\nquit\r\nversion\r\n",
+        b"\0add q 0 0 3\r\nabc\r\ncas q 0 0 1 9\r\nx\r\nincr q 1\r\ntouch q 0\r\n",
+        b"\3set q/o 0 0 3\r\nabc\r\nset q x 0 3\r\nabc\r\nset q 0 0 -1\r\n",
+        b"\0set q 0 0 70000\r\n%b\r\nget q\r\n" % (MANY * 2),
+        b"\0set q 0 0 140000\r\n%b\r\nset q 0 0 70001\r\n%b\r\nget q q\r\n"
+        % (MANY * 4, MANY * 2 + b"y"),
+        b"\0set q 0 0 200000\r\nto be swallowed",
+        b"\0set q 0 0 2000000000\r\nset q 0 0 1\r\nx\r\n",
+        b"\0GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"\0get %b\r\n" % (MANY * 2),
+        # More commands than are read at once, in pieces.
+        b"\3" + b"stats queue\r\n" * 1100,
+        b"\5set q 0 0 1\r\nx\r\nset q 0 0 1\r\ny\r\nget q\r\nget q\r\nget q",
+        _lines(0, b"set q 0 0 2", b"hi", *_gets(b"open", b"open", b"close/open")),
+        _lines(2, _SET, *_gets(b"open", b"abort", b"t=9/open"), b"quit"),
+        _lines(0, b"get q/t=60000", _SET, *_gets(b"peek", b"t=5/close/open")),
+        _lines(
+            0, b"SET q 0 0 1", b"x", b"Get q", b"ADD l 0 0 1 noreply", b"5", b"STATS"
+        ),
+        _lines(3, b"ms q 7 T0", b"version", b"put 0 0 60 7", b"version", b"mn"),
+        _lines(
+            0, b"touch q 0 noreply", b"append q 0 0 1 noreply", b"x", b"cas q 0 0 5"
+        ),
+        _lines(2, b"set q x 0 2", b"longer", b"set q 0 0", b"version"),
+        b"\0delete q HTTP/1.1\r\nhost: x\r\n\r\ndelete q\r\n",
+        b"\1\x80\x0b\0\0flush_all\n",
+        b"\0\x16\x03\x01\0\xc8",
+        b"\2*2\r\n$3\r\nGET\r\n$8\r\ndelete q\r\n",
+        _lines(0, _SET, _SET, b"get q/open r/t=9 q/close/open q/t=60000 none"),
+        _lines(2, _SET, b"gets q/open q/open q", b"get r/t=9 q/abort q/peek", b"quit"),
+        _lines(0, b"get q/open r", *_gets(b"t=x", b"open/open", b"", b"peek/abort")),
+        _lines(
+            1, b"get q/t=9/peek", _SET, b"get q/open/t=1", b"flush q", b"get q/close"
+        ),
+        _lines(
+            *(0, b"set q 0 0 140000", MANY * 4),
+            *_gets(b"open", b"abort", b"close/open", b"peek", b"close"),
+        ),
+        # It is gone before it is sent.
+        _lines(0, b"set q 0 0 140000", MANY * 4, b"get q/open", b"flush q", b"get q"),
+        _lines(3, b"add q 0 0 1", b"1", _SET, _SET, b"add q 0 0 1", b"x"),
+        _lines(0, b"set q/delay=9 0 0 1", b"x", b"set q/delay=x 0 0 1", b"x", _WAITS),
+        _lines(
+            4, b"pause q reads", _SET, b"get q/t=1", b"resume q", b"get q", b"reload"
+        ),
+        _lines(0, _SET, b"monitor q 9 3", b"confirm q 2", b"monitor q 0", b"version"),
+        _lines(0, _SET, b"stats detail", b"stats detail q*", b"dump_stats"),
+        _lines(_RULED, b"set f 0 5 1", b"x", b"get f/open", b"get s/t=1", b"get r"),
+        _lines(_RULED + 2, _SET, *_gets(b"open", b"abort") * 2, b"get dead", b"get q"),
+        _lines(_RULED, _SET, b"get none/t=60000", b"get none/t=60000", b"get old"),
+        _lines(
+            *(_RULED, b"set f 0 0 70000", MANY * 2, b"get q", b"get s"),
+            *(b"set p 0 0 1", b"x", b"set s 0 -1 1", b"x"),
+        ),
+        _lines(_RULED + 3, *[_SET] * 5, b"dump_stats", b"get q q q q"),
+    ),
+    "records": (
+        b"",
+        packRecord(7, 1_700_000_000_000, b"body"),
+        packLarge(1, 2, LargeBody(3, 70000, 2)),
+        packExpiring(7, 1_700_000_000_000, b"body", 1_800_000_000_000),
+        packLarge(1, 2, LargeBody(3, 70000, 2), 1_800_000_000_000),
+        Queue(b"q", 5, 9, 8, 3, 100).pack(),
+        b"\1\0\0\0\5" + b"\0" * 7 + b"\x09" + b"\0" * 7 + b"\x08" + b"\0" * 7 + b"\3",
+        packPart(b"part"),
+        packPart(b"a longer part, " * 10),
+        b"\1\0\0\0\7" + b"\0" * 24,
+        b"1 50 4294967295\n",
+        b"1 500 7\n",
+        b"2 50 7\n",
+        b"1 50\n",
+        b"9" * 100,
+    ),
+}
+
+
+def protocol(data: bytes) -> None:
+    """Send bytes to a server, in pieces of as many bytes as the first one says.
+
+    MANY stands for many of them; 0 pieces are all at once.  With _RULED in that byte,
+    queues have rules.  Time passes when somebody waits for it.
+
+    It answers what can be parsed, logs no error, is in step afterwards, and answers
+    the same when the bytes come at once and all go through LineReceiver.
+    """
+    size, data = data[0] if data else 0, data[1:].replace(MANY, _MANY, 8)
+    isRuled, size = divmod(size, _RULED)
+    # Not so many that it takes long.
+    size = max(size, len(data) // 100 - 20, 1) if size else max(len(data), 1)
+    pieces = [data[start : start + size] for start in range(0, len(data), size)]
+    with capturedLogs() as events:
+        answered = _converse(QueueProtocol, pieces, Transport(), isRuled)
+        plainly = _converse(GeneralPath, [data], QuickTransport(), isRuled)
+    assert answered == plainly, (answered, plainly)
+    errors = [
+        event
+        for event in events
+        if event["log_level"] >= LogLevel.error and not _isCut(event)
+    ]
+    assert not errors, errors
+
+
+def _isCut(event: LogEvent) -> bool:
+    """Return whether an event tells of a message that was gone before it was sent."""
+    return "breaks off" in str(event.get("log_format"))
+
+
+def _converse(
+    kind: type[QueueProtocol], pieces: list[bytes], transport: Transport, isRuled: int
+) -> tuple[bytes, bool]:
+    """Return what is answered, but for some figures, and whether that was the end."""
+    store = MemoryStore()
+    harness = Harness(
+        protocol=kind,
+        store=store,
+        maxBody=MAX_BODY,
+        flushAllEnabled=True,
+        rules=_RULES if isRuled else None,
+    )
+    store._seconds = lambda: harness.timeOfDay
+    client = harness.connect(transport)
+    for piece in pieces:
+        client.send(piece)
+    answer = _answer(client)
+    closed = client.isClosed
+    checkReplies(answer, closed)
+    if not closed:
+        checkInStep(client)
+    client.leave()
+    harness.settle()
+    return _FIGURE.sub(rb"STAT \1", answer), closed
+
+
+def _answer(client: Client) -> bytes:
+    """Let everything happen, and time pass as long as the client waits for it."""
+    harness = client._harness
+    harness.settle()
+    reactor = harness.reactor
+    while client.protocol.session.parked is not None:
+        # Not beyond what happens next: something else may be due before the wait ends.
+        passing = min(call.getTime() for call in reactor.calls) - reactor.seconds()
+        harness.timeOfDay += passing
+        reactor.advance(passing)
+        harness.settle()
+    return client.read()
+
+
+def _talk(client: Client, data: bytes) -> bytes:
+    """Send, and return what is answered in the end."""
+    client.send(data)
+    return _answer(client)
+
+
+def checkReplies(answer: bytes, mayBeCut: bool = False) -> None:
+    """Assert that all that is answered are whole replies.
+
+    :param mayBeCut: whether the last one may end in the body of a message: that was
+        flushed, or taken, while it was sent.
+    """
+    at = 0
+    while at < len(answer):
+        end = answer.find(b"\r\n", at)
+        assert end >= 0, answer[at:]
+        line = answer[at:end]
+        value = _VALUE.fullmatch(line)
+        assert value or _LINE.fullmatch(line), line
+        at = end + 2
+        if value:
+            at += int(value[1]) + 2
+            if mayBeCut and at > len(answer):
+                return
+            assert answer[at - 2 : at] == b"\r\n", answer[end:at]
+
+
+def checkInStep(client: Client) -> None:
+    """Assert that the next command is answered, once a line or a body is over."""
+    receiver = client.protocol
+    if receiver.line_mode:
+        _talk(client, b"\n")
+    if receiver._missing > PATIENCE:
+        return
+    if not receiver.line_mode:
+        _talk(client, b"." * receiver._missing)
+    if not client.isClosed:
+        got = _talk(client, b"version\r\n")
+        assert got == VERSION, got
+
+
+def records(data: bytes) -> None:
+    """Read bytes as each kind of record there is.
+
+    Only what is declared is raised, what can be read is written again as it was, and
+    what is written of these bytes can be read.
+    """
+    with suppress(DamagedRecord):
+        message = unpackRecord(1, 2, data)
+        assert (message.queueId, message.sequence) == (1, 2)
+        assert packMessage(message) == data
+    with suppress(DamagedRecord):
+        assert packPart(unpackPart(data)) == data
+    with suppress(DamagedRow):
+        _row(data)
+    if len(data) <= _MARKER:
+        _marker(data)
+    _written(data)
+
+
+def _row(data: bytes) -> None:
+    queue = unpackQueue(b"q", data)
+    if queue.bytes == UNCOUNTED:
+        queue.bytes = 0
+    again = unpackQueue(b"q", queue.pack())
+    assert queue.pack() == again.pack()
+    if data[0] == VERSION_OF_ROWS:
+        assert queue.pack() == data
+
+
+_NUMBERS = Struct(">IIQQI")
+
+
+def _written(data: bytes) -> None:
+    """Pack these bytes, and find them again; and not if one bit is another."""
+    assert unpackPart(packPart(data)) == data
+    numbers = data[: _NUMBERS.size].ljust(_NUMBERS.size, b"\0")
+    flags, time, *where = _NUMBERS.unpack(numbers)
+    small = Message(1, 2, flags, time, data)
+    large = Message(1, 2, flags, time, b"", LargeBody(*where))
+    messages = (small, large, *[m._replace(expires=time + 1) for m in (small, large)])
+    for message in messages:
+        assert unpackRecord(1, 2, packMessage(message)) == message
+    for record, unpack in (
+        (packPart(data), unpackPart),
+        (packMessage(large), lambda record: unpackRecord(1, 2, record)),
+    ):
+        damaged = bytearray(record)
+        damaged[sum(data) % len(record)] ^= 1 << len(data) % 8
+        assert _isRefused(unpack, bytes(damaged))
+
+
+def _isRefused(unpack: Callable[[bytes], object], record: bytes) -> bool:
+    try:
+        unpack(record)
+    except DamagedRecord:
+        return True
+    return False
+
+
+def _marker(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as directory:
+        with open(os.path.join(directory, logName(1)), "wb") as log:
+            log.truncate(100)
+        with open(os.path.join(directory, "safe"), "wb") as file:
+            file.write(data)
+        with suppress(HomeError):
+            marker = readMarker(directory)
+            assert marker is not None
+            writeMarker(directory, marker)
+            assert readMarker(directory) == marker
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "protocol": protocol,
+    "records": records,
+}

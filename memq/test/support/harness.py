@@ -1,0 +1,204 @@
+"""A server without sockets, threads and time: all of it moves when told.
+
+Everything is the real thing but the reactor and the pools, which are stepped,
+the store, which is in memory and can be made to fail, and the transports.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.testing import StringTransport
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+
+from memq.broker.broker import Broker
+from memq.broker.diskspace import LOOKS
+from memq.daemon.maintenance import Upkeep, UpkeepSettings
+from memq.policy.effective import Plans
+from memq.server.factory import QueueFactory
+from memq.server.stats import Statistics
+from memq.server.timeouts import Watch
+from memq.test.support.fakes import FakeStore
+from memq.test.support.stepped import SteppedPool, SteppedReactor
+
+if TYPE_CHECKING:
+    from memq.broker.memorybudget import Budget
+    from memq.commands.protocol import QueueProtocol
+    from memq.policy.rules import Rules
+
+
+class Transport(StringTransport):
+    """A transport that takes nothing more once it is closed."""
+
+    def write(self, data: bytes) -> None:
+        """Take a reply."""
+        assert not self.disconnecting, f"{data!r} comes after the end"
+        super().write(data)
+
+
+class QuickTransport(Transport):
+    """A transport whose buffer is full at each write, and sent by the end of it."""
+
+    def write(self, data: bytes) -> None:
+        """Take a reply; say from within that there is room again."""
+        super().write(data)
+        producer: Any = self.producer
+        producer.pauseProducing()
+        producer.resumeProducing()
+
+
+class Harness:
+    """The parts of a server, put together as they are in a process.
+
+    :ivar timeOfDay: what a clock on the wall would say, in seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        settings: UpkeepSettings | None = None,
+        protocol: type[QueueProtocol] | None = None,
+        budget: Budget | None = None,
+        timeouts: dict[str, float] | None = None,
+        store: Any = None,
+        rules: Rules | None = None,
+        **options: Any,
+    ) -> None:
+        """Put them together.
+
+        :param protocol: what each connection gets instead of what the factory makes.
+        :param budget: how much all connections may hold; None for the usual one.
+        :param timeouts: what Watch takes.
+        :param store: what to keep the queues in instead of a FakeStore, open.
+        :param rules: those that queues have; None for none.
+        :param options: what QueueFactory takes.
+        """
+        self.reactor = SteppedReactor()
+        self.timeOfDay = 0.0
+        self.store: FakeStore = FakeStore() if store is None else store
+        journal: list[str] = getattr(self.store, "journal", [])
+        self.plans = Plans(self.store, rules, lambda: self.timeOfDay)
+        self.broker = Broker(self.store, self.reactor, budget, self.plans)
+        self.flushPool = SteppedPool("flushPool", journal.append)
+        self.workPool = SteppedPool("workPool", journal.append)
+        self.rulePool = SteppedPool("rulePool", journal.append)
+        self.broker.persist = lambda: deferToThreadPool(
+            self.reactor, self.flushPool, self.store.flush
+        )
+        self.statistics = Statistics(
+            self.reactor, self.broker, [("port", "22201")], lambda: self.timeOfDay
+        )
+        self.upkeep = Upkeep(
+            self.reactor,
+            self.store,
+            self.broker,
+            self.statistics,
+            partial(deferToThreadPool, self.reactor, self.workPool),
+            settings or UpkeepSettings(),
+        )
+        self.factory = QueueFactory(
+            self.broker, self.upkeep, self.statistics, **options
+        )
+        self.watch = Watch(self.reactor, self.factory, **(timeouts or {}))
+        self._protocol = protocol
+        self._clients: list[Client] = []
+
+    def fillDisk(self) -> None:
+        """Let the disk be full."""
+        self.broker.room.exhausted()
+
+    def makeRoom(self) -> None:
+        """Let the disk have room again."""
+        for _ in range(LOOKS):
+            self.broker.room.looked(None)
+
+    def connect(self, transport: Any = None) -> Client:
+        """Return a new connection."""
+        make = self._protocol
+        protocol = make(self.factory) if make else self.factory.buildProtocol(None)
+        client = Client(self, protocol, transport or Transport())
+        self._clients.append(client)
+        return client
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass, on the wall as well, a second at most at a time."""
+        while seconds > 0:
+            step = min(1.0, seconds)
+            self.timeOfDay += step
+            self.reactor.advance(step)
+            self.settle()
+            seconds -= step
+
+    def settle(self) -> None:
+        """Let everything happen that can, but for time to pass."""
+        moved = True
+        while moved:
+            # First, since it may be that somebody is read from again then.
+            self.reactor.advance(0)
+            moved = False
+            for client in self._clients:
+                moved |= client.receive()
+            moved |= self.flushPool.step() or self.workPool.step()
+
+
+class Client:
+    """One connection, seen from its other end."""
+
+    def __init__(self, harness: Harness, protocol: Any, transport: Any) -> None:
+        """Connect."""
+        self._harness = harness
+        self.protocol = protocol
+        self.transport = transport
+        self._sent = b""
+        protocol.makeConnection(transport)
+
+    @property
+    def isClosed(self) -> bool:
+        """Whether the server has closed the connection."""
+        return bool(self.transport.disconnecting)
+
+    @property
+    def isPaused(self) -> bool:
+        """Whether the server does not read."""
+        return bool(self.transport.producerState == "paused")
+
+    def send(self, data: bytes) -> None:
+        """Send; the server gets it at once, if it reads."""
+        self._sent += data
+        self.receive()
+
+    def receive(self) -> bool:
+        """Hand to the server what was sent; return whether it took something."""
+        data = self._sent
+        if not data or self.isPaused or self.isClosed:
+            return False
+        self._sent = b""
+        self.protocol.dataReceived(data)
+        return True
+
+    def read(self) -> bytes:
+        """Return what was answered since the last time."""
+        data: bytes = self.transport.value()
+        self.transport.clear()
+        return data
+
+    def talk(self, data: bytes) -> bytes:
+        """Send, let everything happen, and return what was answered."""
+        self.send(data)
+        self._harness.settle()
+        return self.read()
+
+    def stopReading(self) -> None:
+        """Leave the replies in the transport, so that it is full."""
+        self.transport.producer.pauseProducing()
+
+    def startReading(self) -> None:
+        """Read again."""
+        self.transport.producer.resumeProducing()
+
+    def leave(self) -> None:
+        """Disconnect."""
+        self._sent = b""
+        self.protocol.connectionLost(Failure(ConnectionDone()))

@@ -1,0 +1,75 @@
+"""Clients without a wire that wait for messages, and keep them open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from memq.message import Message
+from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.reads import Peek, Take
+from memq.test.broker.test_broker import Asker, BrokerTestCase
+
+if TYPE_CHECKING:
+    from memq.operations.base import Operation
+
+_Asked = TypeVar("_Asked", bound="Operation")
+
+
+class Reader(Asker):
+    """A client that reads with options, from q if nothing else is said."""
+
+    def take(self, wait: float = 0.0, queue: bytes = b"q") -> Take:
+        """Take a message, or wait for one."""
+        return self._ask(Take(self.session, queue, wait))
+
+    def open(self, wait: float = 0.0, **options: Any) -> OpenRead:
+        """Open a message, or wait for one."""
+        return self._ask(OpenRead(self.session, b"q", wait, **options))
+
+    def close(self, most: int = 1) -> CloseRead:
+        """Close the oldest open reads."""
+        return self._ask(CloseRead(self.session, b"q", most))
+
+    def abort(self) -> AbortRead:
+        """Give back what is open."""
+        return self._ask(AbortRead(self.session, b"q"))
+
+    def peek(self, wait: float = 0.0) -> Peek:
+        """Look at the head, or wait for one."""
+        return self._ask(Peek(self.session, b"q", wait))
+
+    def _ask(self, operation: _Asked) -> _Asked:
+        self.submit(operation)
+        return operation
+
+    def leave(self) -> None:
+        """Disconnect; what was not told goes back."""
+        self.session.leave()
+
+    def words(self, operation: Operation) -> str:
+        """Return what came of an operation, as a client sees it."""
+        result = operation.result
+        if isinstance(result, Message):
+            seen: Any = operation
+            seen.seen()
+            self.session.forget(result)
+            return result.body[:10].decode()
+        return str(result)
+
+
+class ReaderTestCase(BrokerTestCase):
+    """A broker with readers."""
+
+    def reader(self) -> Reader:
+        """Return a new client."""
+        return Reader(self.broker)
+
+    def push(self, *bodies: bytes) -> None:
+        """Push to q, and let that be durable."""
+        self.asker.push(*bodies)
+        self.settle()
+
+    def tries(self, sequence: int) -> int:
+        """Return how often a message of q was given back."""
+        queue = self.store._catalog.queues[b"q"]
+        return self.store.deliveries(Message(queue.id, sequence, 0, 0, b""))

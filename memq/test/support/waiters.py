@@ -1,0 +1,148 @@
+"""Waiters: very many connections that wait for a message, and how soon they have one.
+
+All of them live in one thread.  They are answered in the order in which they came, or
+there is an AssertionError.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from selectors import EVENT_READ, DefaultSelector
+from time import perf_counter
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.test.support.servers import PATIENCE
+from memq.test.support.workers import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from socket import socket
+
+#: Milliseconds that they wait, which is longer than anything here takes.
+_LONG = 3_600_000
+
+
+class _Waiter(NamedTuple):
+    """One of them."""
+
+    queue: bytes
+    socket: socket
+
+    def wait(self) -> None:
+        """Ask for a message."""
+        self.socket.sendall(b"get %b/t=%d\r\n" % (self.queue, _LONG))
+
+
+class Waiters:
+    """Connections that wait, and one that sets.
+
+    :ivar queues: the names of their queues.
+    """
+
+    def __init__(self, connect: Callable[[], socket], count: int, queues: int) -> None:
+        """Connect, and let all wait.
+
+        :param count: how many there are, on so many queues in turns.
+        """
+        self.queues = [b"waited%d" % number for number in range(queues)]
+        self._selector = DefaultSelector()
+        self._lines: dict[bytes, deque[_Waiter]] = {q: deque() for q in self.queues}
+        self._wire = Wire(connect())
+        for queue in self.queues:
+            # The server tells of no queue that it never had.
+            self._wire.send(b"set %b 0 0 0\r\n\r\nflush %b\r\n" % (queue, queue))
+            answers = [self._wire.line(), self._wire.line()]
+            assert answers == [b"STORED", b"END"], answers
+        for number in range(count):
+            queue = self.queues[number % queues]
+            if number and queue == self.queues[0]:
+                self._settle(b"waited*")
+            waiter = _Waiter(queue, connect())
+            self._selector.register(waiter.socket, EVENT_READ, waiter)
+            self._wait(waiter)
+        self._settle(b"waited*")
+
+    def _wait(self, waiter: _Waiter) -> None:
+        self._lines[waiter.queue].append(waiter)
+        waiter.wait()
+
+    def _settle(self, pattern: bytes) -> None:
+        """Wait until the server knows of everybody who waits for some queues.
+
+        What different connections have sent may be handed to it in another order.
+        """
+        late = perf_counter() + PATIENCE
+        waiting = self._lines.get(pattern)
+        expected = sum(map(len, self._lines.values() if waiting is None else [waiting]))
+        while self._countWaiters(pattern) != expected:
+            assert perf_counter() < late, f"{pattern!r}: not all of them wait"
+
+    def _countWaiters(self, pattern: bytes) -> int:
+        self._wire.send(b"stats detail %b\r\n" % pattern)
+        count = 0
+        while (line := self._wire.line()) != b"END":
+            _, name, value = line.split(b" ", 2)
+            if name.endswith(b"_waiters"):
+                count += int(value)
+        return count
+
+    def _end(self, line: bytes) -> None:
+        self._wire.send(line + b"\r\n")
+        end = self._wire.line()
+        assert end == b"END", end
+
+    def reach(self, queues: Sequence[bytes]) -> list[float]:
+        """Set a message in each queue, all at once; who has it waits again.
+
+        :return: after how many seconds each was with its waiter.
+        """
+        data = b"".join(b"set %b 0 0 5\r\nhello\r\n" % queue for queue in queues)
+        began = perf_counter()
+        self._wire.send(data)
+        took: list[float] = []
+        while len(took) < len(queues):
+            reached = self._selector.select(PATIENCE)
+            took += [perf_counter() - began] * len(reached)
+            assert reached, f"{len(took)} of {len(queues)} came"
+            for key, _ in reached:
+                self._take(key.data)
+        lines = [self._wire.line() for _ in queues]
+        assert lines == [b"STORED"] * len(queues), lines
+        self._settle(queues[0] if len(queues) == 1 else b"waited*")
+        return took
+
+    def _take(self, waiter: _Waiter) -> None:
+        first = self._lines[waiter.queue].popleft()
+        assert waiter is first, "somebody was served before it was their turn"
+        value = b"VALUE %b/t=%d 0 5\r\nhello\r\nEND\r\n" % (waiter.queue, _LONG)
+        got = waiter.socket.recv(65536)
+        assert got == value, got
+        self._wait(waiter)
+
+    def busy(self, milliseconds: int) -> float:
+        """Return what part of a processor the server takes while nothing happens."""
+        before, began = self._processorSeconds(), perf_counter()
+        self._end(b"get none/t=%d" % milliseconds)
+        seconds = perf_counter() - began
+        return (self._processorSeconds() - before) / seconds
+
+    def _processorSeconds(self) -> float:
+        self._wire.send(b"stats\r\n")
+        seconds = 0.0
+        while (line := self._wire.line()) != b"END":
+            _, name, value = line.split(b" ", 2)
+            if name.startswith(b"rusage_"):
+                seconds += float(value)
+        return seconds
+
+    def close(self) -> None:
+        """Disconnect all."""
+        for key in self._selector.get_map().values():
+            key.data.socket.close()
+        self._selector.close()
+        self._wire.close()
+
+
+def percentile(seconds: Sequence[float], share: float) -> float:
+    """Return what this share of them takes at most, in milliseconds."""
+    return 1000 * sorted(seconds)[int(len(seconds) * share)]

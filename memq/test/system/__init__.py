@@ -1,0 +1,1 @@
+"""Tests that start real servers, kill them, and break what lies below them."""

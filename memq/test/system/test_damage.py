@@ -1,0 +1,310 @@
+"""Disks that fail and files that rot: nothing is acknowledged that is not there.
+
+Each fault is done to a real server's files or system calls.  It is either survived, or
+refused in one line, with a status that tells whether a restart may help.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from typing import TYPE_CHECKING
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.errors import NEEDS_A_PERSON, DamagedHome, DamagedStore
+from memq.storage.datadir.damage import damageIn, noteDamage, refuseDamaged
+from memq.storage.engine import environment
+from memq.test.storage.bdb.test_store import BDBTestCase
+from memq.test.support.faultydisk import FaultyDisk
+from memq.test.support.servers import TWISTD, Server
+from memq.test.support.wrecks import (
+    OVERFLOW,
+    closedHome,
+    contents,
+    fileIn,
+    flip,
+    pagesOf,
+    push,
+)
+from memq.test.system.test_twistd import run
+
+if TYPE_CHECKING:
+    from memq.test.support.wrecks import Contents
+
+
+def message(body: bytes, queue: bytes = b"q") -> bytes:
+    """Return the command that sets a message."""
+    return b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(body), body)
+
+
+class ServerTestCase(BDBTestCase):
+    """Has a server whose disk can fail."""
+
+    def setUp(self) -> None:
+        """Name a home; nothing is started."""
+        self.home = os.path.abspath(self.mktemp())
+
+    def server(self, *options: str) -> Server:
+        """Start a server on a disk that can fail, which is stopped at the end."""
+        directory = self.mktemp()
+        os.mkdir(directory)
+        self.disk = FaultyDisk(directory)
+        server = Server(self.home, *options, before=self.disk.before).start()
+        self.addCleanup(server.stop)
+        return server
+
+    def refused(self, *options: str) -> str:
+        """Return the line that a start is refused with, by status 78."""
+        ended = run(
+            *(*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0"),
+            *options,
+        )
+        self.assertEqual(ended.returncode, NEEDS_A_PERSON, ended.stdout)
+        self.assertNotIn("Traceback", ended.stdout + ended.stderr)
+        lines = (ended.stdout + ended.stderr).splitlines()
+        critical = [n for n in lines if "#critical" in n or n.startswith("memq: ")]
+        self.assertEqual(len(critical), 1, lines)
+        return critical[0]
+
+    def found(self) -> Contents:
+        """Return what is in the home, opened as it is."""
+        store = self.storeAt(self.home)
+        store.open()
+        found = contents(store)
+        store.close()
+        store._home.release()
+        return found
+
+    def assertFailed(self, server: Server, status: int) -> str:
+        """Assert that a server ended with a status, and one line; return that."""
+        self.assertEqual(server.wait(), status, server.log)
+        critical = [line for line in server.log if "#critical" in line]
+        self.assertEqual(len(critical), 1, server.log)
+        self.assertNotIn("Traceback", "\n".join(server.log))
+        return critical[0]
+
+
+class FailingDiskTests(ServerTestCase):
+    """System calls that fail."""
+
+    def sync(self, times: int) -> None:
+        """Let the sync of the log fail so often, 0 for always."""
+        server = self.server()
+        stored = server.talk(message(b"1") + message(b"2") + b"get q\r\nquit\r\n")
+        self.assertEqual(stored, b"STORED\r\n" * 2 + b"VALUE q 0 1\r\n1\r\nEND\r\n")
+        with server.connect() as other:
+            other.sendall(b"get none\r\n")
+            self.assertEqual(other.recv(100), b"END\r\n")
+            self.disk.fail("sync", "log.", errno.EIO, times)
+            told = server.talk(message(b"3") + message(b"4"))
+            self.assertIn(b"SERVER_ERROR the log cannot be synced", told)
+            self.assertNotIn(b"STORED", told)
+            self.assertEqual(other.recv(100), b"")
+        line = self.assertFailed(server, 1)
+        self.assertIn("Input/output error", line)
+        self.disk.mend()
+        # What was refused may be there: the system had it when the sync failed.
+        bodies = [body for _, _, body in self.found()[b"q"]]
+        self.assertIn(bodies, ([b"2"], [b"2", b"3"], [b"2", b"3", b"4"]))
+
+    def test_syncFails(self) -> None:
+        """A sync that fails for good ends the server; what was stored is there."""
+        self.sync(0)
+
+    def test_syncFailsOnce(self) -> None:
+        """So does one that fails once: the next one is not believed."""
+        self.sync(1)
+
+    def test_readOnly(self) -> None:
+        """A file system that becomes read-only is a disk that failed."""
+        server = self.server("--no-sync")
+        self.assertEqual(server.talk(message(b"1") + b"quit\r\n"), b"STORED\r\n")
+        self.disk.fail("write", "log.", errno.EROFS)
+        told = server.talk(message(b"2") + b"quit\r\n")
+        self.assertTrue(told.startswith(b"SERVER_ERROR"), told)
+        self.assertIn("Read-only file system", self.assertFailed(server, 1))
+        self.disk.mend()
+        self.assertEqual(self.found(), {b"q": [(0, 0, b"1")]})
+
+    def test_pageNotWritten(self) -> None:
+        """A page that cannot be written ends the server; what was stored is there."""
+        server = self.server("--trickle", "0.1", "--trickle-percent", "100")
+        stored, told = -1, b"STORED\r\n"
+        while told == b"STORED\r\n":
+            stored += 1
+            told = b""
+            # It may have ended before anybody asks.  (trial has a suppress of its own.)
+            with contextlib.suppress(ConnectionError):
+                told = server.talk(message(b"%d" % stored) + b"quit\r\n")
+            self.disk.fail("write", "messages", errno.EIO)
+        self.assertIn("Input/output error", self.assertFailed(server, 1))
+        self.disk.mend()
+        expected = [(n, 0, b"%d" % n) for n in range(stored)]
+        self.assertEqual(self.found()[b"q"][:stored], expected)
+
+    def test_pageNotRead(self) -> None:
+        """A page that cannot be read ends the server; nothing is told from it."""
+        store = self.storeAt(self.home)
+        store.open()
+        push(store, b"q", 0, *[b"x" * 500] * 500)
+        store.close()
+        store._home.release()
+        server = self.server()
+        self.disk.fail("read", "messages", errno.EIO)
+        told = server.talk(b"get q\r\n")
+        self.assertTrue(told.startswith(b"SERVER_ERROR the store cannot"), told)
+        self.assertIn("Input/output error", self.assertFailed(server, 1))
+        self.disk.mend()
+        self.assertEqual(len(self.found()[b"q"]), 500)
+
+
+class RottenPageTests(ServerTestCase):
+    """A page that is not what was written."""
+
+    def test_page(self) -> None:
+        """It ends the server with status 78, and so does each start without an option.
+
+        With that, what can be read is there; the damaged files are kept.
+        """
+        closedHome(self.home)
+        path = fileIn(self.home, "messages")
+        # That is the first one of the queue called long.
+        page = pagesOf(path, OVERFLOW)[0]
+        flip(path, page * 4096 + 100)
+        server = self.server()
+        self.assertIn(b"VALUE b 1 48", server.talk(b"get b\r\nquit\r\n"))
+        with server.connect() as client:
+            client.sendall(b"get long\r\n")
+            told = client.recv(200)
+        what = f"page {page} of the file messages is damaged"
+        self.assertEqual(
+            told, b"SERVER_ERROR the store cannot go on: %b\r\n" % what.encode()
+        )
+        self.assertIn(what, self.assertFailed(server, NEEDS_A_PERSON))
+        for _ in range(2):
+            line = self.refused()
+            self.assertIn(f"{fileIn(self.home, 'damaged')} says: ", line)
+            self.assertIn(what, line)
+            self.assertIn("--skip-damaged", line)
+        server = self.server("--skip-damaged")
+        server.waitForLine("queue long: 1 of 12 messages are missing")
+        server.waitForLine(f"are in {self.home}/memq.damaged; UNREADABLE there")
+        self.assertIn(b"VALUE b 1 ", server.talk(b"get b\r\nquit\r\n"))
+        self.assertEqual(server.stop(), 0)
+        server = self.server("--skip-damaged")
+        server.waitForLine("--skip-damaged: no page of a table is damaged")
+        self.assertIn(
+            b"STAT skip-damaged yes", server.talk(b"stats settings\r\nquit\r\n")
+        )
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(sorted(os.listdir(self.home)), ["memq", "memq.damaged"])
+
+
+class RefusalTests(ServerTestCase):
+    """A start that a restart does not help: status 78, and what to do."""
+
+    def test_newer(self) -> None:
+        """A home of a newer memq."""
+        closedHome(self.home)
+        with open(fileIn(self.home, "VERSION"), "w") as file:
+            file.write("4\n")
+        for options in ((), ("--skip-damaged",)):
+            line = self.refused(*options)
+            self.assertTrue(line.startswith("memq: --home"), line)
+            self.assertIn("written by a newer memq (format 4", line)
+
+    def test_daemon(self) -> None:
+        """A daemon is refused the same way, before the forks and behind them."""
+        closedHome(self.home)
+        line = [*TWISTD, "--pidfile=p", "--logfile=log", "memq", "-H", self.home, "-p0"]
+        script = (
+            "import ctypes, os, subprocess, sys\n"
+            # What a daemon leaves behind becomes this one's child.
+            "assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n"
+            "first = subprocess.run(sys.argv[1:]).returncode\n"
+            "print(first)\n"
+            "while True:\n"
+            "    try: print(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+            "    except ChildProcessError: break\n"
+        )
+        os.unlink(fileIn(self.home, "safe"))
+        ended = run(TWISTD[0], "-c", script, *line)
+        # Two that forked, and what was left.
+        self.assertEqual(sorted(ended.stdout.split()), ["0", "0", "78"], ended.stderr)
+        with open("log") as file:
+            self.assertIn(f"{fileIn(self.home, 'safe')} is missing", file.read())
+        with open(fileIn(self.home, "VERSION"), "w") as file:
+            file.write("x\n")
+        ended = run(TWISTD[0], "-c", script, *line)
+        self.assertEqual(ended.stdout.split(), ["78"])
+        self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
+
+
+class ReadOnlyHomeTests(SynchronousTestCase):
+    """A home that its user may not write."""
+
+    def test_start(self) -> None:
+        """It is refused with its path, with status 78."""
+        # Another user must get there, and root may write everywhere.
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        os.chmod(directory, 0o755)
+        home = os.path.join(directory, "home")
+        os.makedirs(os.path.join(home, "memq"), 0o555)
+        os.chmod(os.path.join(home, "memq"), 0o555)
+        user = "--uid=nobody" if os.getuid() == 0 else "--umask=022"
+        ended = run(*TWISTD, "-n", "--pidfile=", user, "memq", "-H", home, "-p0")
+        self.assertEqual(ended.returncode, NEEDS_A_PERSON, ended.stdout)
+        self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
+        self.assertIn(f"{home}/memq/lock: Permission denied", ended.stderr)
+
+
+class UnnotedTests(BDBTestCase):
+    """A disk so bad that not even that can be written down."""
+
+    def test_words(self) -> None:
+        """The failure says so, and clients are told the damage only."""
+
+        def fail(*arguments: object) -> None:
+            raise OSError(errno.EIO, "Input/output error")
+
+        store = self.openStore()
+        self.patch(environment, "noteDamage", fail)
+        error = store._environment.fail(DamagedStore("page 5"))
+        self.assertEqual(error.status, NEEDS_A_PERSON)
+        self.assertIn("it cannot be written down: [Errno 5]", str(error))
+        self.assertEqual(error.reply, b"SERVER_ERROR page 5")
+
+
+class NoteTests(SynchronousTestCase):
+    """What is written down for the next start."""
+
+    def setUp(self) -> None:
+        """Make a directory."""
+        self.directory = self.mktemp()
+        os.mkdir(self.directory)
+
+    def test_words(self) -> None:
+        """Berkeley DB's words are told from those of other errors."""
+        for words, meaning in {
+            "BDB3016 messages.2: pgin failed for page 70": (
+                "page 70 of the file messages.2 is damaged"
+            ),
+            "BDB0210 /x/messages: metadata page checksum error": (
+                "a file is damaged: BDB0210 /x/messages: metadata page checksum error"
+            ),
+            "BDB0060 PANIC: fatal region error": None,
+            "Input/output error": None,
+        }.items():
+            self.assertEqual(damageIn(words), meaning)
+
+    def test_noted(self) -> None:
+        """What is noted is refused from then on; without a note nothing is."""
+        refuseDamaged(self.directory)
+        noteDamage(self.directory, DamagedStore("page 5\nis damaged"))
+        error = self.assertRaises(DamagedHome, refuseDamaged, self.directory)
+        self.assertIn("damaged says: page 5 is damaged; restore HOME", str(error))

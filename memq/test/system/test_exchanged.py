@@ -1,0 +1,332 @@
+"""Real servers whose home is exchanged, moved or removed while they run.
+
+Whatever happens to it, a server stores nothing more as soon as it sees that, and ends
+with 78 and a line; what it told STORED before is in the directory that it had open, and
+what has its name by then is left alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.admin import backup
+from memq.admin.backup import makeBackup
+from memq.admin.progress import Progress
+from memq.errors import HomeError, HomeGone, UnusableHome
+from memq.memcacheq.adoption import Adoption
+from memq.storage.bdb.store import BDBStore
+from memq.storage.datadir.home import Home
+from memq.storage.engine.binding import db
+from memq.test.storage.bdb.test_store import SMALL, BDBTestCase, Failing
+from memq.test.support.servers import PATIENCE, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NO_FILE = db.DBError(2, "No such file or directory")
+BODY = b"x" * 3000
+SET = b"set q 0 0 3000\r\n%b\r\n" % BODY
+GONE = b"SERVER_ERROR the home was moved, exchanged or removed\r\n"
+
+
+def state(path: str) -> dict[str, tuple[int, int, int]]:
+    """Return what tells whether the files of a directory were touched."""
+    found = {}
+    for entry in os.scandir(path):
+        status = entry.stat()
+        found[entry.name] = status.st_ino, status.st_size, status.st_mtime_ns
+    return found
+
+
+class ExchangedTests(SynchronousTestCase):
+    """Real servers, and what is done to their homes."""
+
+    def setUp(self) -> None:
+        """Start a server that has a few messages."""
+        self.home = os.path.abspath(self.mktemp())
+        self.memq = os.path.join(self.home, "memq")
+        self.server = self.started(self.home)
+        self.stored = 0
+
+    def started(self, home: str, *options: str) -> Server:
+        """Return a server that runs, and ends with the test."""
+        server = Server(home, *options)
+        server.start()
+        self.addCleanup(server.stop)
+        return server
+
+    def exchange(self, change: Callable[[], None]) -> str:
+        """Change the home while a client sets, and return the line that ends it.
+
+        :param change: done after some sets; they go on until one is refused.
+        """
+        with self.server.connect() as client, client.makefile("rb") as answers:
+            client.settimeout(PATIENCE)
+
+            def set_() -> bytes:
+                client.sendall(SET)
+                return answers.readline()
+
+            for _ in range(20):
+                self.assertEqual(set_(), b"STORED\r\n")
+            change()
+            self.stored = 20
+            while (answer := set_()) == b"STORED\r\n":
+                self.stored += 1
+            # One that comes when the connections are being closed is not answered.
+            self.assertIn(answer, (GONE, b""))
+            self.assertEqual(answers.readline(), b"")
+        self.assertEqual(self.server.wait(), 78)
+        lines = [line for line in self.server.log if " under this process" in line]
+        self.assertEqual(len(lines), 1, "\n".join(self.server.log))
+        return lines[0]
+
+    def assertStored(self, directory: str) -> None:
+        """All that was told to be stored, and no more, is in a directory."""
+        copy = os.path.abspath(self.mktemp())
+        shutil.copytree(directory, os.path.join(copy, "memq"))
+        server = self.started(copy)
+        self.assertEqual(server.counts(), {b"q": (self.stored, 0)})
+
+    def test_restored(self) -> None:
+        """Another home that gets its name is left alone."""
+        self.server.stop()
+        other = os.path.abspath(self.mktemp())
+        shutil.copytree(self.memq, other)
+        self.server = self.started(self.home)
+        before = state(other)
+
+        def change() -> None:
+            os.rename(self.memq, self.memq + ".old")
+            os.rename(other, self.memq)
+
+        line = self.exchange(change)
+        self.assertIn(f"stored is in {self.memq}.old", line)
+        self.assertEqual(state(self.memq), before)
+        self.assertStored(self.memq + ".old")
+
+    def test_moved(self) -> None:
+        """A home that is moved as a whole has it all; no other one is made."""
+        line = self.exchange(lambda: os.rename(self.home, self.home + ".old"))
+        self.assertIn(f"stored is in {self.home}.old/memq", line)
+        self.assertFalse(os.path.lexists(self.home))
+        self.assertStored(self.home + ".old/memq")
+
+    def test_link(self) -> None:
+        """A link to the home that leads to another one counts as well."""
+        self.server.stop()
+        link = os.path.abspath(self.mktemp())
+        os.symlink(self.home, link)
+        other = os.path.abspath(self.mktemp())
+        shutil.copytree(self.home, other)
+        before = state(os.path.join(other, "memq"))
+        self.server = self.started(link)
+
+        def change() -> None:
+            os.symlink(other, link + ".new")
+            os.replace(link + ".new", link)
+
+        self.exchange(change)
+        self.assertEqual(state(os.path.join(other, "memq")), before)
+        self.assertStored(self.memq)
+
+    def test_removed(self) -> None:
+        """One that is removed is not made again, and the line says so."""
+
+        def change() -> None:
+            os.rename(self.memq, self.memq + ".old")
+            shutil.rmtree(self.memq + ".old", ignore_errors=True)
+
+        self.assertIn("lost with the directory that was removed", self.exchange(change))
+        self.assertEqual(os.listdir(self.home), [])
+
+    def test_lock(self) -> None:
+        """So it is when only the lock is gone, which would let another server in."""
+        lock = os.path.join(self.memq, "lock")
+        line = self.exchange(lambda: os.unlink(lock))
+        self.assertIn(f"{lock} was moved", line)
+        self.assertFalse(os.path.lexists(lock))
+        self.assertStored(self.memq)
+
+    def test_lockReplaced(self) -> None:
+        """So it is when the lock is another file."""
+        lock = os.path.join(self.memq, "lock")
+
+        def change() -> None:
+            with open(lock + ".new", "wb"):
+                os.replace(lock + ".new", lock)
+
+        self.exchange(change)
+        self.assertStored(self.memq)
+
+    def test_table(self) -> None:
+        """So it is when a copy is put over a table: what is open has no name then."""
+        table = os.path.join(self.memq, "messages")
+
+        def change() -> None:
+            shutil.copyfile(table, table + ".new")
+            os.replace(table + ".new", table)
+
+        self.assertIn(f"{table} was moved", self.exchange(change))
+
+    def test_log(self) -> None:
+        """So it is when somebody tidies up and removes the log."""
+
+        def change() -> None:
+            for name in os.listdir(self.memq):
+                if name.startswith("log."):
+                    os.unlink(os.path.join(self.memq, name))
+
+        self.assertIn("/log.0000000001 was moved", self.exchange(change))
+
+    def test_noSync(self) -> None:
+        """What --no-sync tells at once is in the old directory as well."""
+        self.server.stop()
+        self.server = self.started(self.home, "--no-sync")
+        self.exchange(lambda: os.rename(self.home, self.home + ".old"))
+        self.assertStored(self.home + ".old/memq")
+
+    def test_byName(self) -> None:
+        """Without /proc the exchange is noticed all the same."""
+        self.server.stop()
+        self.server = Server(self.home, before=NO_PROC)
+        self.server.start()
+        self.addCleanup(self.server.stop)
+        line = self.exchange(lambda: os.rename(self.memq, self.memq + ".old"))
+        self.assertIn("in the directory that was there before", line)
+
+    def test_stop(self) -> None:
+        """A stop before it is noticed ends with 78 too, and marks nothing as whole."""
+        self.server.stop()
+        self.server = Server(self.home, before=NEVER)
+        self.server.start()
+        self.addCleanup(self.server.stop)
+        self.server.talk(SET + b"quit\r\n")
+        self.stored = 1
+        os.rename(self.memq, self.memq + ".old")
+        os.mkdir(self.memq)
+        self.assertEqual(self.server.stop(), 78)
+        self.assertEqual(os.listdir(self.memq), [])
+        self.assertStored(self.memq + ".old")
+
+    def test_blip(self) -> None:
+        """What is moved and moved back within a moment is no matter."""
+        self.server.stop()
+        self.server = Server(self.home, before=NEVER)
+        self.server.start()
+        self.addCleanup(self.server.stop)
+        os.rename(self.memq, self.memq + ".old")
+        stored = self.server.talk(SET + b"quit\r\n")
+        os.rename(self.memq + ".old", self.memq)
+        self.assertEqual(stored, b"STORED\r\n")
+        self.assertEqual(self.server.stop(), 0)
+        self.stored = 1
+        self.assertStored(self.memq)
+
+
+class StoreTests(BDBTestCase):
+    """A store whose home is another one by now."""
+
+    def setUp(self) -> None:
+        """Open one that has a message, and know where it is."""
+        self.store: Any = self.openStore()
+        self.fill(self.store, b"q", b"a")
+        self.memq = self.store._home.directory
+
+    def exchange(self) -> None:
+        """Move the home, and put an empty one in its place."""
+        os.rename(self.memq, self.memq + ".old")
+        os.mkdir(self.memq)
+
+    def test_refused(self) -> None:
+        """Nothing is marked and nothing removed, and the new home stays empty."""
+        safe = os.path.join(self.memq, "safe")
+        with open(safe, "rb") as file:
+            before = file.read()
+        self.exchange()
+        for call in (self.store.checkpoint, self.store.removeLogs, self.store.tidy):
+            self.assertRaises(HomeGone, call)
+        self.assertRaises(HomeGone, self.store.close)
+        self.assertEqual(os.listdir(self.memq), [])
+        with open(os.path.join(self.memq + ".old", "safe"), "rb") as file:
+            self.assertEqual(file.read(), before)
+
+    def test_flush(self) -> None:
+        """What can be synced in the old one is; where it cannot, that is why."""
+        self.exchange()
+        self.store.flush()
+        environment = self.store._environment
+        handle = environment._handle
+        environment._handle = Failing(handle, NO_FILE, "log_flush")
+        error = self.failureOf(self.store.flush)
+        self.assertEqual(error.status, 78)
+        environment._handle = handle
+
+    def test_table(self) -> None:
+        """A table that is another file is named as people know it."""
+        table = os.path.join(self.memq, "queues")
+        os.rename(table, table + ".old")
+        error = self.failureOf(self.store.checkHome)
+        self.assertTrue(str(error).startswith(f"{table} was moved"), str(error))
+        os.rename(table + ".old", table)
+        self.assertIsNone(self.store.checkHome())
+
+    def failureOf(self, call: Callable[[], object]) -> HomeGone:
+        """Return the error that a call fails with."""
+        error = self.assertRaises(HomeGone, call)
+        assert isinstance(error, HomeGone)
+        return error
+
+    def test_start(self) -> None:
+        """A start during which it happens is refused, and needs a person."""
+        self.store.close()
+        home = self.store._home
+        again = BDBStore(home, SMALL)
+        os.unlink(os.path.join(self.memq, "lock"))
+        error = self.assertRaises(UnusableHome, again.open)
+        self.assertIn("was moved", str(error))
+
+    def test_adoption(self) -> None:
+        """So is one that takes over what MemcacheQ left."""
+
+        def gone() -> None:
+            raise HomeGone(self.memq, "in /h/old")
+
+        self.store.adoption = gone
+        adoption = Adoption(self.store._home, self.store, lambda line: None)
+        self.assertRaises(UnusableHome, adoption.run)
+
+    def test_backup(self) -> None:
+        """A backup during which it happens fails, and leaves nothing."""
+        copyHome = backup._copyHome
+
+        def copy(*arguments: Any) -> None:
+            copyHome(*arguments)
+            self.exchange()
+
+        self.patch(backup, "_copyHome", copy)
+        target = os.path.abspath(self.mktemp())
+        home = Home(self.store._home.path)
+        progress = Progress(lambda line: None)
+        error = self.assertRaises(HomeError, makeBackup, home, target, progress)
+        self.assertIn("was moved or exchanged meanwhile: try again", str(error))
+        self.assertFalse(os.path.lexists(target))
+        os.rmdir(self.memq)
+        os.rename(self.memq + ".old", self.memq)
+
+
+#: A system without /proc.
+NO_PROC = """
+from memq.storage.datadir import directory as place
+place.Place.__init__.__defaults__ = ("/none",)
+"""
+#: A server that looks at its home when it stops, and not before.
+NEVER = """
+from memq.daemon import maintenance as upkeep
+upkeep.HOME_INTERVAL = 0
+upkeep.WATCH_INTERVAL = 3600.0
+"""

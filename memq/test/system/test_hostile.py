@@ -1,0 +1,672 @@
+"""Clients that misbehave do not hurt the others, and leave nothing behind."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import resource
+import shutil
+import socket
+import tempfile
+from time import monotonic
+from typing import NamedTuple
+
+from twisted.trial.unittest import TestCase
+
+from memq.test.support.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
+from memq.test.support.hostile import Scene, openFiles, readAll, staged
+from memq.test.support.servers import Server
+from memq.test.support.torture import report, rounds
+
+MEGABYTE = 1024 * 1024
+TIMED_OUT = b"CLIENT_ERROR body timed out\r\n"
+TOO_MANY = b"SERVER_ERROR too many open connections\r\n"
+#: A body that is not taken in parts, nor in one packet.
+BODY = 60 * 1024
+
+
+def processorSeconds(server: Server) -> float:
+    """Return the seconds of processor time that a server has used."""
+    with open(f"/proc/{server.pid}/stat", encoding="ascii") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def bodiesOf(server: Server, queue: bytes) -> list[bytes]:
+    """Take all messages of a queue, and return their bodies."""
+    found: list[bytes] = []
+    with server.connect() as client, client.makefile("rb") as replies:
+        while True:
+            client.sendall(b"get %b\r\n" % queue)
+            line = replies.readline()
+            if line == b"END\r\n":
+                return found
+            found.append(replies.read(int(line.split()[3])))
+            replies.readline()
+            replies.readline()
+
+
+class HostileTestCase(TestCase):
+    """A server, and what is done to it."""
+
+    timeout = 3600
+
+    def start(self, *options: str) -> Server:
+        """Start a server on a home of its own."""
+        home = os.path.abspath(self.mktemp())
+        server = Server(home, *options).start()
+        self.addCleanup(server.stop)
+        return server
+
+    def fill(self, server: Server, queue: bytes, size: int, count: int) -> None:
+        """Put messages into a queue, and wait until they are stored."""
+        one = b"set %b 0 0 %d noreply\r\n%b\r\n" % (queue, size, b"x" * size)
+        with server.connect() as client:
+            for _ in range(count):
+                client.sendall(one)
+            client.sendall(b"version\r\n")
+            client.recv(100)
+
+
+class StallTests(HostileTestCase):
+    """Bodies and lines whose end does not come."""
+
+    def test_lastByteMissing(self) -> None:
+        """1000 bodies of 60 KiB that lack their last byte hold what they announced."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            crowd = scene.crowd(1000)
+            crowd.send(b"set q 0 0 %d\r\n%b" % (BODY, b"x" * BODY))
+            scene.waitFor(
+                lambda: scene.figures()[b"bytes_reserved"] == b"%d" % (1000 * BODY)
+            )
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 1000 * BODY + 40 * MEGABYTE)
+
+    def test_largeBodiesThatDribble(self) -> None:
+        """1000 bodies of 64 MiB, a few bytes at a time, hold a part each at most."""
+        server = self.start("--no-sync", "--max-body", "64M")
+        with staged(self, server) as scene:
+            crowd = scene.crowd(1000)
+            crowd.send(b"set q 0 0 %d\r\n%b" % (64 * MEGABYTE, b"x" * BODY))
+
+            scene.othersAreServed(lambda: crowd.dribble(b"xx", 10))
+            self.assertLess(scene.growth(), 160 * MEGABYTE)
+
+    def test_oneByteAtATime(self) -> None:
+        """A body that dribbles in takes no more than its size, and is stored."""
+        server = self.start("--no-sync")
+        body = b"x" * BODY
+        with staged(self, server) as scene:
+            crowd = scene.crowd(20)
+            crowd.send(b"set q 0 0 %d\r\n" % BODY)
+            sent = iter(range(0, BODY, 20))
+
+            def dribble() -> None:
+                start = next(sent, BODY)
+                crowd.send(body[start : start + 20])
+
+            scene.othersAreServed(dribble)
+            while (start := next(sent, BODY)) < BODY:
+                crowd.send(body[start : start + 20])
+            crowd.send(b"\r\nquit\r\n")
+            self.assertEqual(crowd.replies(), [b"STORED\r\n"] * 20)
+            self.assertLess(scene.growth(), 16 * MEGABYTE)
+
+    def test_moreThanThereIsRoomFor(self) -> None:
+        """Bodies beyond the room wait, those beyond that are refused and swallowed."""
+        server = self.start("--no-sync", "--max-buffered", "4M", "--body-timeout", "1")
+        with staged(self, server) as scene:
+            crowd = scene.crowd(200)
+            crowd.send(b"set q 0 0 65536\r\n" + b"x" * 65536)
+            # 16 have room and 8 wait; the others are told when their body is over.
+            scene.waitFor(lambda: scene.figures()[b"waiting_for_room"] == b"8")
+            scene.othersAreServed()
+            late = server.connect()
+            # The first ones are given up: then others have room, and this one too.
+            replies = crowd.replies()
+            late.sendall(b"set late 0 0 65536\r\n")
+            late.sendall(b"x" * 65536 + b"\r\nquit\r\n")
+            self.assertEqual(readAll(late), b"STORED\r\n")
+            late.close()
+            self.assertEqual(replies, [TIMED_OUT] * 200)
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+
+    def test_linesWithoutEnd(self) -> None:
+        """300 lines that do not end take 64 KiB each, and are told to be too long."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            crowd = scene.crowd(300)
+            crowd.send(b"x" * 65536)
+            scene.othersAreServed()
+            crowd.send(b"xx")
+            self.assertEqual(crowd.replies(), [b"CLIENT_ERROR line too long\r\n"] * 300)
+            self.assertLess(scene.growth(), 300 * 2 * 65536)
+
+    def test_bodyTimeout(self) -> None:
+        """A body that stands still is given up; what was stored of it is removed."""
+        server = self.start("--no-sync", "--body-timeout", "0.5")
+        with staged(self, server) as scene, server.connect() as client:
+            client.sendall(b"set q 0 0 1000000\r\n" + b"x" * 500_000)
+            self.assertEqual(readAll(client), TIMED_OUT)
+            self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
+            scene.othersAreServed()
+        with server.connect() as client:
+            client.sendall(b"set q 0 0 9 noreply\r\n")
+            self.assertEqual(readAll(client), b"")
+
+    def test_idleTimeout(self) -> None:
+        """With --idle-timeout a silent client is closed, and one that speaks is not."""
+        server = self.start("--no-sync", "--idle-timeout", "0.5")
+        with staged(self, server) as scene, server.connect() as client:
+            closed = []
+            client.setblocking(False)
+
+            def look() -> bool:
+                scene.ask(b"version\r\n")
+                try:
+                    closed.append(client.recv(1))
+                except BlockingIOError:
+                    return False
+                return True
+
+            scene.waitFor(look)
+            self.assertEqual(closed, [b""])
+
+
+class ReaderTests(HostileTestCase):
+    """Clients that do not read what they asked for, or slowly."""
+
+    def startLocal(self, *options: str) -> Server:
+        """Start a server with a UNIX socket as well."""
+        # The names of trial's directories are too long for a socket.
+        directory = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, directory)
+        self.path = os.path.join(directory, "socket")
+        return self.start("--no-sync", "--port", "0", "--socket", self.path, *options)
+
+    def test_slowReader(self) -> None:
+        """A slow reader of a big backlog takes no memory, and gets it all."""
+        server = self.startLocal()
+        self.fill(server, b"large", MEGABYTE, 20)
+        self.fill(server, b"small", 1000, 5_000)
+        with staged(self, server) as scene:
+            slow = scene.crowd(1, self.path).sockets[0]
+            slow.sendall(b"get large\r\n" * 20 + b"get small\r\n" * 5_000)
+            slow.sendall(b"quit\r\n")
+            got = []
+            scene.othersAreServed(lambda: got.append(len(slow.recv(4096))))
+            rest = readAll(slow)
+            self.assertLess(scene.growth(), 16 * MEGABYTE)
+        large = len(b"VALUE large 0 1048576\r\n\r\nEND\r\n") + MEGABYTE
+        small = len(b"VALUE small 0 1000\r\n\r\nEND\r\n") + 1000
+        self.assertEqual(sum(got) + len(rest), 20 * large + 5_000 * small)
+
+    def test_messagesNotRead(self) -> None:
+        """100 clients that ask for 100 messages each and do not read get few."""
+        server = self.startLocal("--max-buffered", "8M")
+        self.fill(server, b"q", BODY, 1500)
+        with staged(self, server) as scene:
+            scene.crowd(100, self.path).send(b"get q\r\n" * 100)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+            # None came to its end, and all are still held.
+            self.assertGreater(int(scene.figures()[b"bytes_buffered"]), 4 * MEGABYTE)
+
+    def test_largeMessagesNotRead(self) -> None:
+        """So with messages of 1 MiB, of which each holds two parts at most."""
+        server = self.startLocal("--max-buffered", "8M")
+        self.fill(server, b"q", MEGABYTE, 150)
+        with staged(self, server) as scene:
+            scene.crowd(150, self.path).send(b"get q\r\n" * 5)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 150 * 2 * 65536 + 8 * MEGABYTE)
+        # All went back, in their old place.
+        reply = server.talk(b"stats queue\r\nquit\r\n")
+        self.assertIn(b"STAT q 150/0\r\n", reply)
+
+    def test_openNotRead(self) -> None:
+        """So with messages that are opened, of which each holds one as it is sent."""
+        server = self.startLocal("--max-buffered", "8M")
+        bodies = [b"q", b"large"]
+        self.fill(server, b"q", BODY, 300)
+        self.fill(server, b"large", MEGABYTE, 100)
+        with staged(self, server) as scene:
+            opening = b"get q/open\r\nget large/open\r\n"
+            scene.crowd(100, self.path).send(opening + b"get q/close/open\r\n" * 10)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 100 * 2 * 65536 + 8 * MEGABYTE)
+        # What nobody closed went back.
+        for queue, most in zip(bodies, (300, 100), strict=True):
+            pushed, taken = server.counts()[queue]
+            self.assertEqual(pushed, most)
+            self.assertEqual(len(bodiesOf(server, queue)), most - taken)
+
+    def test_monitorNotRead(self) -> None:
+        """So with monitors, which open no more than is read."""
+        server = self.startLocal("--max-buffered", "8M")
+        self.fill(server, b"q", BODY, 1500)
+        with staged(self, server) as scene:
+            scene.crowd(50, self.path).send(b"monitor q 3600\r\n")
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+        self.assertEqual(len(bodiesOf(server, b"q")), 1500)
+
+    def test_namesNotRead(self) -> None:
+        """A get of 20,000 names costs no more than the line that names them."""
+        server = self.startLocal("--max-buffered", "8M")
+        self.fill(server, b"q", BODY, 400)
+        line = b"get " + b"q " * 200 + b"xx " * 20_000 + b"\r\n"
+        with staged(self, server) as scene:
+            scene.crowd(50, self.path).send(line)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+
+    def test_setsBehindGets(self) -> None:
+        """Sets that wait behind gets that are not read are held to the same measure."""
+        server = self.startLocal("--max-buffered", "8M")
+        self.fill(server, b"q", BODY, 600)
+        pair = b"get q\r\nset r 0 0 %d\r\n%b\r\n" % (BODY, b"x" * BODY)
+        with staged(self, server) as scene:
+            crowd = scene.crowd(50, self.path)
+            scene.othersAreServed(lambda: crowd.dribble(pair * 3, 1))
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+
+    def test_statsNotRead(self) -> None:
+        """Many stats of many queues, not read, take no memory."""
+        server = self.startLocal("--max-buffered", "8M")
+        names = b"".join(b"set q%04d 0 0 1\r\nx\r\n" % n for n in range(2000))
+        server.talk(names + b"quit\r\n")
+        with staged(self, server) as scene:
+            scene.crowd(30, self.path).send(b"stats queue\r\n" * 500)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 16 * MEGABYTE)
+
+
+class FloodTests(HostileTestCase):
+    """Much at once."""
+
+    def test_tenThousandCommandsInAPacket(self) -> None:
+        """10,000 commands sent in one go are answered, in order, others between."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            crowd = scene.crowd(10)
+            request = b"".join(
+                b"set q%d 0 0 1\r\nx\r\n" % (n % 7) for n in range(10000)
+            )
+            crowd.send(request + b"stats settings\r\n")
+            scene.othersAreServed()
+            for client in crowd.sockets:
+                client.sendall(b"quit\r\n")
+            expected = b"STORED\r\n" * 10000 + b"STAT config "
+            for reply in crowd.replies():
+                self.assertTrue(reply.startswith(expected))
+            self.assertLess(scene.growth(), 64 * MEGABYTE)
+
+    def test_tenThousandConnections(self) -> None:
+        """10,000 connections, or as many as this machine allows, are all served."""
+        count = min(10_000, openFiles(10_300) - 300)
+        server = self.start("--no-sync", "--max-connections", str(count))
+        with staged(self, server) as scene:
+            crowd = scene.crowd(count - 1)
+            scene.othersAreServed()
+            crowd.send(b"version\r\n")
+            for client in crowd.sockets:
+                self.assertTrue(client.recv(100).startswith(b"VERSION"))
+            extra = scene.crowd(1)
+            self.assertEqual(extra.replies(), [TOO_MANY])
+            self.assertLess(scene.growth(), count * 32 * 1024)
+
+
+class WaitTests(HostileTestCase):
+    """Clients that wait for what does not come."""
+
+    def test_gone(self) -> None:
+        """1000 that wait and leave, suddenly or not, take nothing that comes later."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            for _ in range(3):
+                crowd = scene.crowd(1000)
+                crowd.send(b"get q/t=3600000/open\r\nget q/t=3600000\r\n")
+                scene.othersAreServed()
+                for client in crowd.sockets[::2]:
+                    client.close()
+                crowd.close()
+            self.assertEqual(scene.ask(b"get q/peek\r\n"), b"END\r\n")
+            self.fill(server, b"q", 5, 10)
+            self.assertEqual(len(bodiesOf(server, b"q")), 10)
+            self.assertLess(scene.growth(), 24 * MEGABYTE)
+
+    def test_muchBehind(self) -> None:
+        """What is sent behind a wait is bounded, and goes with its client.
+
+        They are not read from when they leave, and that is noticed all the same.
+        """
+        server = self.start("--no-sync", "--max-buffered", "8M")
+        behind = b"set r 0 0 %d\r\n%b\r\n" % (BODY, b"x" * BODY)
+        with staged(self, server) as scene:
+            crowd = scene.crowd(50)
+            crowd.send(b"get q/t=3600000\r\n" + behind * 20)
+            other = scene.crowd(50)
+            other.send(b"monitor q 3600\r\n" + b"get q/peek\r\n" * 10_000)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 32 * MEGABYTE)
+
+    def test_flood(self) -> None:
+        """10,000 waits of a millisecond, one behind another, harm nobody."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            crowd = scene.crowd(20)
+            crowd.send(b"get q/t=1\r\n" * 10_000)
+            scene.othersAreServed()
+            crowd.close()
+            self.assertLess(scene.growth(), 64 * MEGABYTE)
+
+
+class DescriptorTests(HostileTestCase):
+    """More clients than the process may have files."""
+
+    def test_moreThanFiles(self) -> None:
+        """Who is too many is told so; others go on, and so does it when some leave."""
+        server = self.start("--no-sync", "--body-timeout", "1")
+        with staged(self, server) as scene:
+            files = len(os.listdir(f"/proc/{server.pid}/fd"))
+            limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+            resource.prlimit(
+                server.pid, resource.RLIMIT_NOFILE, (files + 320, limits[1])
+            )
+            crowd = scene.crowd(300)
+            scene.othersAreServed()
+            crowd.send(b"version\r\n")
+            stalled = crowd.sockets[0]
+            stalled.recv(100)
+            busy = processorSeconds(server)
+            began = monotonic()
+            stalled.sendall(b"set q 0 0 9\r\n")
+            self.assertEqual(readAll(stalled), TIMED_OUT)
+            # Nothing but that happened in this second.
+            self.assertLess(processorSeconds(server) - busy, (monotonic() - began) / 2)
+            crowd.send(b"quit\r\n")
+            told = [reply[:7] for reply in crowd.replies()[1:]]
+            self.assertEqual(set(told), {b"VERSION", b"SERVER_"})
+            self.assertGreater(told.count(b"VERSION"), 90)
+            crowd.close()
+            again = scene.crowd(50)
+            again.send(b"version\r\nquit\r\n")
+            for reply in again.replies():
+                self.assertTrue(reply.startswith(b"VERSION"))
+        lines = [line for line in server.log if "clients more" in line]
+        self.assertEqual(len(lines), 1, server.log)
+        self.assertLess(len(server.log), 20, server.log)
+
+
+class Session(NamedTuple):
+    """What is sent to a queue that nobody else uses.
+
+    :ivar steps: the commands, what each is answered, and then how many messages have
+        come, and how many of those have gone for certain.
+    :ivar bodies: all bodies of it.
+    :ivar isOpen: whether its messages are only gone when they are closed.
+    """
+
+    bodies: list[bytes]
+    steps: tuple[tuple[bytes, bytes, int, int], ...]
+    isOpen: bool = False
+
+
+PLAIN = Session(
+    [b"one", b"two", b"", b"three"],
+    (
+        (b"set NAME 0 0 3\r\none\r\n", b"STORED\r\n", 1, 0),
+        (b"set NAME 7 0 3 noreply\r\ntwo\r\n", b"", 2, 0),
+        (b"replace NAME 0 0 3\r\nbad\r\n", b"ERROR\r\n", 2, 0),
+        (b"get NAME\r\n", b"VALUE NAME 0 3\r\none\r\nEND\r\n", 2, 0),
+        (b"set NAME 0 0 0\r\n\r\n", b"STORED\r\n", 3, 0),
+        (b"gets NAME\r\n", b"VALUE NAME 7 3 1\r\ntwo\r\nEND\r\n", 3, 0),
+        (b"delete NAME\r\n", b"DELETED\r\n", 3, 3),
+        (b"set NAME 0 0 5\r\nthree\r\n", b"STORED\r\n", 4, 3),
+        (b"quit\r\n", b"", 4, 3),
+    ),
+)
+OPEN = Session(
+    [b"one", b"two", b"three"],
+    (
+        (b"set NAME 0 0 3\r\none\r\n", b"STORED\r\n", 1, 0),
+        (b"get NAME/open\r\n", b"VALUE NAME/open 0 3\r\none\r\nEND\r\n", 1, 0),
+        (b"set NAME 0 0 3 noreply\r\ntwo\r\n", b"", 2, 0),
+        (
+            b"gets NAME/close/open\r\n",
+            b"VALUE NAME/close/open 0 3 1\r\ntwo\r\nEND\r\n",
+            *(2, 1),
+        ),
+        (b"get NAME/t=0\r\n", b"END\r\n", 2, 1),
+        (b"get NAME/abort\r\n", b"END\r\n", 2, 1),
+        (b"get NAME/peek\r\n", b"VALUE NAME/peek 0 3\r\ntwo\r\nEND\r\n", 2, 1),
+        (b"monitor NAME 0\r\n", b"VALUE NAME 0 3\r\ntwo\r\nEND\r\n", 2, 1),
+        (b"confirm NAME 2\r\n", b"END\r\n", 2, 2),
+        (b"set NAME 0 0 5\r\nthree\r\n", b"STORED\r\n", 3, 2),
+        (b"monitor NAME 1 1\r\n", b"VALUE NAME 0 5\r\nthree\r\nEND\r\n", 3, 2),
+        (b"flush NAME\r\n", b"END\r\n", 3, 3),
+        (b"get NAME/close\r\n", b"END\r\n", 3, 3),
+        (b"quit\r\n", b"", 3, 3),
+    ),
+    isOpen=True,
+)
+
+
+SEVERAL = Session(
+    [b"one", b"two", b"three"],
+    (
+        (b"SET NAME 0 0 3\r\none\r\n", b"STORED\r\n", 1, 0),
+        (b"set NAME 0 0 3 noreply\r\ntwo\r\n", b"", 2, 0),
+        (b"touch NAME 0 noreply\r\n", b"", 2, 0),
+        (
+            b"get NAME/open none NAME/peek\r\n",
+            b"VALUE NAME/open 0 3\r\none\r\nVALUE NAME/peek 0 3\r\ntwo\r\nEND\r\n",
+            *(2, 0),
+        ),
+        (b"ms NAME 13\r\ndelete NAME\r\n\r\n", b"ERROR\r\n", 2, 0),
+        (
+            b"gets none/t=0 NAME/close NAME/open\r\n",
+            b"VALUE NAME/open 0 3 1\r\ntwo\r\nEND\r\n",
+            *(2, 1),
+        ),
+        (b"append NAME 0 0 13 noreply\r\ndelete NAME\r\n\r\n", b"", 2, 1),
+        (b"get NAME/close/open none/t=0/open\r\n", b"END\r\n", 2, 2),
+        (b"put 0 0 60 13\r\ndelete NAME\r\n\r\n", b"ERROR\r\n", 2, 2),
+        (b"set NAME 0 0 5\r\nthree\r\n", b"STORED\r\n", 3, 2),
+        (b"set NAME 0 0\r\n", b"ERROR\r\n", 3, 2),
+        (b"delete NAME\r\n", b"", 3, 2),
+    ),
+    isOpen=True,
+)
+
+
+class CutTests(HostileTestCase):
+    """Connections that end where they like."""
+
+    def cutAtEveryByte(self, session: Session, *options: str) -> None:
+        """Send each prefix of a session, and see what it left."""
+        server = self.start(*options)
+        whole = b"".join(sent for sent, *_ in session.steps)
+        ends = list(itertools.accumulate(len(sent) for sent, *_ in session.steps))
+        with staged(self, server) as scene:
+            for cut in range(len(whole) + 1):
+                name = b"%04d" % cut
+                with server.connect() as client:
+                    client.sendall(whole[:cut].replace(b"NAME", name))
+                    client.shutdown(socket.SHUT_WR)
+                    told = readAll(client)
+                # What was taken for it, and not sent, is back when nothing waits.
+                scene.waitFor(lambda: scene.figures()[b"waiting"] == b"0")
+                done = session.steps[: sum(end <= cut for end in ends)]
+                replies = b"".join(reply for _, reply, *_ in done)
+                self.assertTrue(replies.replace(b"NAME", name).startswith(told), told)
+                come, gone = done[-1][2:] if done else (0, 0)
+                if not session.isOpen:
+                    # Who left before a message could be sent has not taken it.
+                    gone = max(gone, told.count(b"VALUE"))
+                left = session.bodies[gone:come]
+                self.assertEqual(bodiesOf(server, name), left, (cut, told))
+            scene.othersAreServed()
+
+    def test_atEveryByte(self) -> None:
+        """However much came of a session, exactly its whole commands were done."""
+        self.cutAtEveryByte(PLAIN, "--no-sync")
+
+    def test_atEveryByteSynced(self) -> None:
+        """So when replies wait for the disk, and clients do not wait for them."""
+        self.cutAtEveryByte(PLAIN)
+
+    def test_atEveryByteOpen(self) -> None:
+        """So with open reads: what was not closed is back in its place."""
+        self.cutAtEveryByte(OPEN, "--no-sync")
+
+    def test_atEveryByteOpenSynced(self) -> None:
+        """So when the answers of those wait for the disk."""
+        self.cutAtEveryByte(OPEN)
+
+    def test_atEveryByteSeveral(self) -> None:
+        """So with several reads a line, among bodies that are not to be obeyed."""
+        self.cutAtEveryByte(SEVERAL, "--no-sync")
+
+    def test_withinLargeBody(self) -> None:
+        """A large body that is cut anywhere, gently or not, leaves nothing."""
+        server = self.start("--no-sync")
+        request = b"set q 0 0 200000\r\n" + b"x" * 200_000 + b"\r\n"
+        cuts = [*range(30), *range(30, len(request), 9973), len(request) - 1]
+        with staged(self, server) as scene:
+            for cut in cuts:
+                with server.connect() as client:
+                    client.sendall(request[:cut])
+                    client.shutdown(socket.SHUT_WR)
+                    self.assertEqual(readAll(client), b"")
+                crowd = scene.crowd(1)
+                crowd.send(request[:cut])
+                crowd.close()
+            scene.othersAreServed()
+            self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
+
+
+class LieTests(HostileTestCase):
+    """Lengths that are not those of the bodies."""
+
+    def test_lies(self) -> None:
+        """What does not come as announced, or is announced wrongly, closes."""
+        server = self.start("--no-sync", "--body-timeout", "0.5")
+        error = b"CLIENT_ERROR bad command line format\r\n"
+        lies = {
+            b"set q 0 0 2\r\nlonger\r\n": b"CLIENT_ERROR bad data chunk\r\n",
+            b"set q 0 0 99\r\nshorter\r\n": TIMED_OUT,
+            b"set q 0 0 999999\r\nshorter\r\n": TIMED_OUT,
+            b"set q 0 0 -5\r\nhello\r\n": error,
+            b"set q 0 0 2147483645\r\nhello\r\n": TIMED_OUT,
+            b"set q 0 0 2147483646\r\nhello\r\n": error,
+            b"set q 0 0 99999999999999999999\r\nhello\r\n": error,
+            b"set q 0 0 5e0\r\nhello\r\n": error,
+            b"set q 0 0 0x5\r\nhello\r\n": error,
+        }
+        with staged(self, server) as scene:
+            clients = [server.connect() for _ in lies]
+            for client, request in zip(clients, lies, strict=True):
+                client.sendall(request + b"quit\r\n")
+            scene.othersAreServed()
+            for client, told in zip(clients, lies.values(), strict=True):
+                self.assertEqual(readAll(client), told)
+                client.close()
+            self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
+            self.assertLess(scene.growth(), 8 * MEGABYTE)
+
+
+class ForeignTests(HostileTestCase):
+    """Clients that speak other protocols, and text that looks like commands."""
+
+    def test_otherProtocols(self) -> None:
+        """Who speaks another protocol is closed at once, and a line each says so."""
+        server = self.start("--no-sync")
+        with staged(self, server) as scene:
+            for _, data in FOREIGN:
+                crowd = scene.crowd(3)
+                crowd.send(data)
+                self.assertEqual(crowd.replies(), [b""] * 3, data)
+                crowd.close()
+            scene.othersAreServed()
+            self.assertEqual(scene.ask(b"get pwned\r\n"), b"END\r\n")
+        for name in {name for name, _ in FOREIGN}:
+            lines = [line for line in server.log if f"it speaks {name}," in line]
+            self.assertEqual(len(lines), 1, server.log)
+
+    def test_text(self) -> None:
+        """Behind whatever announces a body, none of its text is carried out."""
+        server = self.start("--no-sync")
+        server.talk(b"set jobs 0 0 2\r\nhi\r\nquit\r\n")
+        with staged(self, server) as scene:
+            for line in (*UNSIZED, *SIZED):
+                for end in (b"\r\n", b"\n"):
+                    server.talk(line + end + ORDERS + b"quit\r\n")
+            scene.othersAreServed()
+            counts = server.talk(b"stats queue\r\nquit\r\n")
+            self.assertIn(b"STAT jobs 1/0\r\n", counts)
+            self.assertNotIn(b"pwned", counts)
+
+    def test_waitsInALine(self) -> None:
+        """Lines of many waits cost no more than so many reads, and end together."""
+        server = self.start("--no-sync")
+        words = b" ".join(b"q%d/t=3600000" % number for number in range(250))
+        with staged(self, server) as scene:
+            crowd = scene.crowd(100)
+            crowd.send(b"get " + words + b"\r\n")
+            scene.othersAreServed()
+            crowd.close()
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), 64 * MEGABYTE)
+
+
+class RoundTests(HostileTestCase):
+    """All of it, again and again, on one server."""
+
+    def test_rounds(self) -> None:
+        """After each round all is as it was before: descriptors, memory, messages."""
+        server = self.start(
+            "--no-sync",
+            *("--max-buffered", "8M", "--cache-size", "8", "--body-timeout", "1"),
+        )
+        resident: list[int] = []
+        for number in rounds(2):
+            with staged(self, server) as scene:
+                self.round(server, scene)
+            resident.append(server.residentNow())
+            # The first one warms up what stays.
+            grown = resident[-1] - resident[0]
+            self.assertLess(grown, 24 * MEGABYTE, f"round {number}: {resident}")
+        report(
+            "hostileRounds", rounds=len(resident), first=resident[0], last=resident[-1]
+        )
+
+    def round(self, server: Server, scene: Scene) -> None:
+        """Do everything once that clients should not."""
+        self.fill(server, b"q", BODY, 200)
+        self.fill(server, b"large", MEGABYTE, 5)
+        bodies = scene.crowd(50)
+        bodies.send(b"set r 0 0 %d\r\n%b" % (BODY, b"x" * BODY))
+        large = scene.crowd(50)
+        large.send(b"set r 0 0 %d\r\n%b" % (MEGABYTE, b"x" * 300_000))
+        lines = scene.crowd(50)
+        lines.send(b"x" * 65_536)
+        readers = scene.crowd(20)
+        readers.send(b"get large\r\n" + b"get q\r\n" * 20)
+        opening = scene.crowd(50)
+        opening.send(b"get q/open\r\nget q/t=3600000\r\nmonitor large 3600 2\r\n")
+        floods = scene.crowd(5)
+        floods.send(b"set s 0 0 1\r\nx\r\nget s\r\n" * 2000)
+        scene.othersAreServed(lambda: large.dribble(b"x", 1))
+        # Those wait until their time is over, or were told that there is no room.
+        for reply in bodies.replies():
+            self.assertEqual(reply, TIMED_OUT)
+        lines.close()
+        readers.close()
+        opening.close()
+        floods.close()
+        scene.waitFor(lambda: scene.figures()[b"bytes_buffered"] == b"0")
+        for queue in (b"q", b"large", b"s"):
+            bodiesOf(server, queue)

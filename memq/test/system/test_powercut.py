@@ -1,0 +1,126 @@
+"""What a power cut leaves, shown from the system calls of real servers.
+
+Nothing is told to a client before the log that covers it is synced.  And on whatever a
+disk may have then of what was not synced (:mod:`memq.test.support.disk`), memq starts
+and has all that it told; with --no-sync, all that it told before the last sync began.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random, SystemRandom
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.storage.engine import preallocation
+from memq.test.support.disk import Disk
+from memq.test.support.powercut import PowerCuts, early, readQueues, writeFiles
+from memq.test.support.systemcalls import moments
+from memq.test.support.torture import report, rounds
+from memq.test.support.tracedrun import TRANSACTION, Run, readFiles
+
+#: A server that tells before it has synced.
+HASTY = """
+from memq.storage.engine.environment import Environment
+Environment.flush = lambda self: None
+"""
+#: How many power cuts a trace is tried with, and one of a start after a power cut.
+CUTS = 60
+LATER_CUTS = 30
+
+
+class PowerCutTests(SynchronousTestCase):
+    """Real servers, whose power goes at any moment."""
+
+    def setUp(self) -> None:
+        """Let stores in this process need no more names than those of the servers."""
+        self.patch(preallocation, "TRANSACTION", TRANSACTION)
+        self.seed = SystemRandom().randrange(1 << 32)
+        self.random = Random(self.seed)
+
+    def run_(self, path: str, *options: str, **more: Any) -> Run:
+        """Return a run that ends with the test."""
+        run = Run(path, self.random, *options, **more)
+        self.addCleanup(run.end)
+        return run
+
+    def loaded(self, *options: str, before: str = "") -> Run:
+        """Return a run with everything in it, from a new home to a stop."""
+        run = self.run_(os.path.abspath(self.mktemp()), *options, before=before)
+        for _ in range(2):
+            run.load(12)
+            run.drain()
+        run.load(6)
+        run.flushAll()
+        run.stop()
+        return run
+
+    def cutPower(self, run: Run, count: int, *, noSync: bool = False) -> None:
+        """Cut the power at many moments of a run."""
+        cuts = PowerCuts(run, os.path.abspath(self.mktemp()), self.seed, noSync=noSync)
+        for number in cuts.choose(self.random, count):
+            self.assertEqual(cuts.try_(number), "")
+
+    def startedAgain(self, run: Run, *options: str) -> Run:
+        """Return a run on what a power cut in another one may leave."""
+        path = os.path.abspath(self.mktemp())
+        cuts = PowerCuts(run, path, self.seed, noSync=False)
+        files = cuts.after(cuts.choose(self.random, 3)[-1])
+        queues = readQueues(writeFiles(path, files), b"later")
+        again = self.run_(writeFiles(path, files), *options, queues=queues, salt=1)
+        again.load(3)
+        again.stop()
+        return again
+
+    def trace(self, name: str, *options: str, noSync: bool = False) -> None:
+        """Cut the power of servers, and of those that start after that."""
+        traces = 0
+        for _ in rounds(1):
+            run = self.loaded(*options)
+            again = self.startedAgain(run, *options)
+            if not noSync:
+                self.assertEqual(early(run) + early(again), [])
+            self.cutPower(run, CUTS, noSync=noSync)
+            self.cutPower(again, LATER_CUTS, noSync=noSync)
+            traces += 2
+        report(name, traces=traces, cuts=traces * (CUTS + LATER_CUTS) // 2)
+
+    def test_synced(self) -> None:
+        """What was answered was synced, and is there whenever the power goes."""
+        self.trace("power cuts, synced")
+
+    def test_noSync(self) -> None:
+        """With --no-sync, what was answered before the last sync is there."""
+        self.trace("power cuts, --no-sync", "--no-sync", noSync=True)
+
+    def test_hasty(self) -> None:
+        """A server that answers without a sync is found out, and loses messages."""
+        run = self.loaded(before=HASTY)
+        self.assertEqual({*early(run)}, {b"set", b"get", b"delete", b"flush_all"})
+        cuts = PowerCuts(run, os.path.abspath(self.mktemp()), self.seed, noSync=False)
+        count = len(run.calls)
+        wrong = list(map(cuts.try_, range(count, 2 * count, count // 20)))
+        self.assertIn("answers: ", max(wrong, key=len))
+
+    def test_refused(self) -> None:
+        """A start that is refused is found out, and what it was on is kept."""
+        run = self.run_(os.path.abspath(self.mktemp()))
+        run.stop()
+        path = os.path.abspath(self.mktemp())
+        cuts = PowerCuts(run, path, self.seed, noSync=False)
+        damaged = {"VERSION": b"1\n", "safe": b"not a marker"}
+        self.patch(cuts, "after", lambda number: damaged)
+        self.assertIn(f"see {path}-9: DamagedHome: ", cuts.try_(9))
+        self.assertEqual(readFiles(f"{path}-9/memq"), damaged)
+
+    def test_disk(self) -> None:
+        """The disk that is told all calls has the files that are there at the end."""
+        run = self.run_(os.path.abspath(self.mktemp()))
+        run.load(6)
+        run.stop()
+        disk = Disk(run.folder, strict=True, files=run.files)
+        for moment, call in moments(run.calls):
+            disk.take(moment, call)
+        files = {name: bytes(file.now) for name, file in disk.names.items()}
+        self.assertEqual(files, readFiles(run.folder))

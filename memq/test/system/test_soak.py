@@ -1,0 +1,115 @@
+"""Tests for bench: what ``make soak`` says of what it has seen.
+
+The soak itself takes its time, so it is not run here.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.test.support.ledger import Ledger
+from memq.test.support.servers import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.samples import Stretch
+
+MEGABYTE = 1 << 20
+
+
+def steady(number: int) -> int:
+    """Return a figure that goes up and down."""
+    return 100 + number % 3
+
+
+def growing(number: int) -> int:
+    """Return one that grows."""
+    return 100 + number
+
+
+class SoakTests(SynchronousTestCase):
+    """The verdicts and the plot."""
+
+    skip = (
+        None
+        if os.path.isdir(os.path.join(ROOT, "bench"))
+        else "this memq is installed without bench"
+    )
+
+    def stretch(
+        self,
+        megabytes: Callable[[int], int] = steady,
+        files: Callable[[int], int] = steady,
+        took: float = 1.0,
+        count: int = 100,
+    ) -> Stretch:
+        """Return a long stretch in which so much was seen."""
+        from bench.samples import Sample, Stretch
+
+        samples = [
+            Sample(n, megabytes(n) * MEGABYTE, files(n), 3, 1, 1, 1, [took] * 10)
+            for n in range(count)
+        ]
+        return Stretch("--no-sync", True, samples)
+
+    def bad(self, stretch: Stretch, ledger: Ledger | None = None) -> list[str]:
+        """Return of what the verdict is bad."""
+        from bench.verdicts import verdicts
+
+        found = verdicts(ledger or Ledger(), [stretch])
+        return [verdict.what for verdict in found if verdict.isGood is False]
+
+    def test_good(self) -> None:
+        """When everything is as it was, everything is good."""
+        self.assertEqual(self.bad(self.stretch()), [])
+
+    def test_messages(self) -> None:
+        """When the ledger complains, the messages are not."""
+        ledger = Ledger()
+        ledger.complain("b'q' has lost 1")
+        self.assertEqual(self.bad(self.stretch(), ledger), ["messages"])
+
+    def test_memory(self) -> None:
+        """When memory grows all the time, that is seen."""
+        found = self.bad(self.stretch(megabytes=growing))
+        self.assertEqual(found, ["resident memory, --no-sync"])
+
+    def test_files(self) -> None:
+        """So is it with files."""
+        found = self.bad(self.stretch(files=growing))
+        self.assertEqual(found, ["open files, --no-sync"])
+
+    def test_slow(self) -> None:
+        """And when a small client waits."""
+        found = self.bad(self.stretch(took=101.0))
+        self.assertEqual(found, ["a small client, --no-sync"])
+
+    def test_tooShort(self) -> None:
+        """Of a short stretch it is not said that something grew, nor that not."""
+        from bench.verdicts import table, verdicts
+
+        found = verdicts(Ledger(), [self.stretch(megabytes=growing, count=10)])
+        self.assertIn("| resident memory, --no-sync | too short to say |", table(found))
+        self.assertEqual({verdict.isGood for verdict in found}, {True, None})
+
+    def test_plot(self) -> None:
+        """The plot is SVG, with a line for each piece of each series, and marks."""
+        from bench import timeline
+
+        path = Path(self.mktemp())
+        lines = {"a": [[(0.0, 1.0), (1.0, 2.0)], [(3.0, 0.0)]], "b": [[(1.0, 5.0)]]}
+        panels = [timeline.Panel("one", lines), timeline.Panel("two", lines, log=True)]
+        marks = timeline.Marks({"kill -9": [2.0, 3.0]}, "--no-sync", [(2.0, 3.0)])
+        timeline.draw(path, panels, marks, 4.0, "a note & more")
+        drawn = ElementTree.parse(path)
+        names = [element.tag.rpartition("}")[2] for element in drawn.iter()]
+        self.assertEqual(names.count("polyline"), 6)
+        words = "\n".join(drawn.getroot().itertext())
+        self.assertIn("kill -9 (2)", words)
+        self.assertIn("a note & more", words)

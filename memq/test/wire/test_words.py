@@ -1,0 +1,44 @@
+"""What lines are made of."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.errors import UnknownCommand
+from memq.wire.words import MAX_NUMBER, Refused, alone, isName, number
+
+
+class WordTests(SynchronousTestCase):
+    """Names, numbers, and commands of one word."""
+
+    def test_names(self) -> None:
+        """A name has 1 to 250 bytes, and neither blank, control byte nor slash."""
+        for name in (b"q", b"n" * 250, b"..", "队列".encode(), b"noreply", b"\xff"):
+            self.assertTrue(isName(name), name)
+        for name in (b"", b"n" * 251, b"a b", b"a\tb", b"a\n", b"\x7f", b"a/b", b"/"):
+            self.assertFalse(isName(name), name)
+
+    def test_numbers(self) -> None:
+        """A number is up to ten digits and no more than it may be."""
+        for word, most, expected in (
+            (b"0", 0, 0),
+            (b"007", 7, 7),
+            (b"8", 7, None),
+            (b"9999999999", MAX_NUMBER, MAX_NUMBER),
+            (b"00000000001", MAX_NUMBER, None),
+            (b"", 5, None),
+            (b"-1", 5, None),
+            (b"+1", 5, None),
+            (b"1.0", 5, None),
+            ("٣".encode(), 5, None),
+        ):
+            self.assertEqual(number(word, most), expected, word)
+
+    def test_alone(self) -> None:
+        """A command that is a word is an ERROR with one behind it."""
+        parse = alone("command")
+        self.assertEqual(parse([b"word"]), "command")
+        refused = parse([b"word", b"noreply"])
+        assert isinstance(refused, Refused)
+        self.assertIsInstance(refused.error, UnknownCommand)
+        self.assertEqual((refused.size, refused.noreply), (None, False))
