@@ -6,7 +6,12 @@ line or drive a terminal.  No I/O, no state.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
+
+#: Letters of a text in quotes.
+SHOWN = 60
 
 
 def shownText(text: str) -> str:
@@ -41,6 +46,17 @@ def shownCommand(command: Any) -> str:
         elif value is not False and value is not None:
             words.append(f"{field}={shownText(str(value))}")
     return " ".join(words)
+
+
+def tomlKey(name: str) -> str:
+    """Return a key as TOML has it."""
+    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else quoted(name)
+
+
+def quoted(text: str) -> str:
+    """Return a text in quotes, in one line, and no more of it than SHOWN letters."""
+    short = text if len(text) <= SHOWN else text[:SHOWN] + "..."
+    return json.dumps(short, ensure_ascii=not short.isprintable())
 
 
 def _shownPart(part: Any) -> str:

@@ -48,6 +48,7 @@ from memq.daemon.service import QueueService
 from memq.display import shownText
 from memq.errors import ConfigError, OptionError, StartError
 from memq.memcacheq.adoption import Adoption
+from memq.memcacheq.directory import makeWay
 from memq.memcacheq.staging import StagingStore
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
 from memq.net.listeners import Listener, bindTCP, checkUNIX, parseEndpoint
@@ -116,7 +117,7 @@ def _makeService(
             home = Home(options["home"])
             undo.callback(home.release)
             skipDamaged = bool(options["skip-damaged"])
-            runAsEffectiveUser(*owner, home.prepare, skipDamaged)
+            runAsEffectiveUser(*owner, home.prepare, skipDamaged, makeWay)
         listeners: Sequence[AnyListener] = _givenListeners(options, undo)
         if not listeners:
             listeners = _listeners(options, reactor, owner, undo)

@@ -25,6 +25,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memq.config.options import LEAST_LIMIT as LEAST_LIMIT
+from memq.config.options import MEGABYTE as MEGABYTE
 from memq.message import PART_SIZE
 
 if TYPE_CHECKING:
@@ -37,10 +39,6 @@ MAX_LOAD = 2 * 1024 * 1024
 ALLOWANCE = 32 * 1024
 #: The part of what is free that a connection may hold is one in so many.
 FRACTION = 16
-
-MEGABYTE = 1024 * 1024
-#: The smallest limit: 16 bodies of either kind can come at once, and 8 can wait.
-LEAST_LIMIT = 4 * MEGABYTE
 
 
 class Room:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from memq.config.queuekeys import inForce
 from memq.interfaces import Sums
 from memq.operations.base import MESSAGE_COST, Ask
 from memq.operations.slices import Slice
@@ -92,7 +93,7 @@ class Details:
         if plan is None:
             return []
         rule = plan.rule._replace(maxItems=plan.maxItems, paused=plan.paused)
-        return rule.settings()
+        return inForce(rule)
 
 
 class Listing:

@@ -2,9 +2,10 @@
 
 It is TOML.  [server] has the options of the command line under their long names:
 those that take a value, flags as true or false, ``verbose`` as a number, ``endpoint``
-as a list.  Values go through the parsers that the command line uses (settings.py), so
+as a list.  Values go through the parsers that the command line uses (options.py), so
 there is one set of rules; what the command line says goes before, see options.py.
-[queue."NAME"] has the keys of rule.py, for a queue or for all that a pattern matches.
+[queue."NAME"] has the keys of queuekeys.py, for a queue or for all that a pattern
+matches.
 
 A file is taken as a whole or not at all; each mistake is one line that has the file's
 line (tomlfile.py).
@@ -18,14 +19,15 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.config.options import FLAGS, LIST, OPTIONS, TEXT, WHOLE, Option, number
-from memq.config.toml import TOMLFile, key, shown
-from memq.policy.rule import KEYS, tableName
+from memq.config.queuekeys import KEYS, tableName
+from memq.config.toml import TOMLFile, shown
+from memq.display import tomlKey
 from memq.policy.rules import RuleError, Rules, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from memq.policy.rule import Key
+    from memq.config.queuekeys import Key
 
 #: What is read when nothing is said, if it is there.
 DEFAULT = "/etc/memq/memq.toml"
@@ -82,9 +84,9 @@ def readConfig(path: str) -> Config:
             why = "is not known here; "
             if isinstance(value, dict):
                 why += 'there are [server] and [queue."NAME"]'
-                file.refuse(f"[{key(name)}]", why, name)
+                file.refuse(f"[{tomlKey(name)}]", why, name)
             why += "options stand below [server]"
-            file.refuse(f"{key(name)} = {shown(value)}", why, name)
+            file.refuse(f"{tomlKey(name)} = {shown(value)}", why, name)
     server = tables.get("server", {})
     if not isinstance(server, dict):
         file.refuse(f"server = {shown(server)}", "must be one table", "server")
@@ -109,7 +111,7 @@ def _values(
         try:
             values[name] = parse(name, value)
         except ValueError as error:
-            what = f"{key(name)} = {shown(value)}"
+            what = f"{tomlKey(name)} = {shown(value)}"
             file.refuse(what, str(error), *keys, name)
     return MappingProxyType(values)
 
@@ -126,11 +128,11 @@ def _queues(file: TOMLFile, tables: Any) -> tuple[Table, ...]:
     for name, table in tables.items():
         if not isinstance(table, dict):
             why = 'must stand below [queue."NAME"]'
-            file.refuse(f"{key(name)} = {shown(table)}", why, "queue", name)
+            file.refuse(f"{tomlKey(name)} = {shown(table)}", why, "queue", name)
         try:
             named = tableName(name)
         except ValueError as error:
-            file.refuse(f"[queue.{key(name)}]", str(error), "queue", name)
+            file.refuse(f"[queue.{tomlKey(name)}]", str(error), "queue", name)
         found.append(Table(named, _values(file, table, _ruleValue, "queue", name)))
     try:
         Rules(found).check()

@@ -12,9 +12,10 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from memq.broker.memorybudget import LEAST_LIMIT
-
 MEGABYTE = 1024 * 1024
+#: The least of --max-buffered: 16 bodies of either kind, whole or in parts, can come at
+#: once, and 8 can wait.
+LEAST_LIMIT = 4 * MEGABYTE
 
 Parser = Callable[[str], Any]
 

@@ -7,11 +7,11 @@ found by reading the statements one by one.
 from __future__ import annotations
 
 import codecs
-import json
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
+from memq.display import quoted
 from memq.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ _TOKEN = re.compile(
     r"""'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'[^']*'|#[^\n]*|[\n[\]{}]""",
     re.DOTALL,
 )
-#: Letters of a value that are shown.
-_SHOWN = 60
 
 
 class TOMLFile(NamedTuple):
@@ -145,15 +143,10 @@ def _read(path: str) -> str:
         raise ConfigError(path, line, "is not UTF-8") from None
 
 
-def key(name: str) -> str:
-    """Return a key as TOML has it."""
-    return name if re.fullmatch("[A-Za-z0-9_-]+", name) else _quoted(name)
-
-
 def shown(value: Any) -> str:
     """Return a value in one line, much as it stands in the file."""
     if isinstance(value, str):
-        return _quoted(value)
+        return quoted(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int):
@@ -162,9 +155,3 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return "[...]"
     return "{...}" if isinstance(value, dict) else str(value)
-
-
-def _quoted(text: str) -> str:
-    """Return a text in quotes, in one line."""
-    short = text if len(text) <= _SHOWN else text[:_SHOWN] + "..."
-    return json.dumps(short, ensure_ascii=not short.isprintable())

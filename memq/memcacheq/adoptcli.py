@@ -27,7 +27,7 @@ from memq.memcacheq.adoption import (
     strays,
 )
 from memq.memcacheq.copy import Copy
-from memq.memcacheq.directory import OldDirectory, findOld
+from memq.memcacheq.directory import OldDirectory, findOld, makeWay
 from memq.memcacheq.queuefile import Damage, DamagedQueue
 from memq.memcacheq.staging import StagingStore
 from memq.storage.datadir.home import Home
@@ -118,7 +118,7 @@ def _say(line: str) -> None:
 def _adopt(path: str, skipDamaged: bool) -> bool:
     """Take it over; return whether that is done."""
     home = Home(path)
-    home.prepare()
+    home.prepare(makeWay=makeWay)
     try:
         room = os.statvfs(home.directory)
         sizes = sizesFor(room.f_frsize * room.f_blocks, noSync=False)

@@ -309,3 +309,17 @@ def mappedBy(paths: list[bytes], processes: bytes = b"/proc") -> int | None:
                 if device and (words[3] == device or words[5:] == [name]):
                     return int(pid)
     return None
+
+
+def makeWay(path: str) -> None:
+    """See whether what MemcacheQ wrote can be taken over, if it wrote anything.
+
+    That is done when the store is open (memq/memcacheq/adoption.py).  MemcacheQ's queue
+    ``memq`` has a file that stands in the way of HOME/memq, and gets another name here.
+
+    :param path: HOME.
+    :raise HomeError: when it cannot; nothing is changed then.
+    """
+    old = findOld(path)
+    if old is not None:
+        old.makeWay()

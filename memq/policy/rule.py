@@ -1,43 +1,15 @@
-"""A rule, that is, what holds for a queue, and the keys that say so in a file.
-
-The parsers are those of settings.py and a few more of their kind: each returns the
-value or raises ValueError with the words that say what is allowed.
-"""
+"""A rule: what holds for a queue."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
-from memq.config.options import (
-    BYTES,
-    DECIMAL,
-    LIST,
-    TEXT,
-    TRUTH,
-    WHOLE,
-    Parser,
-    number,
-    oneOf,
-    secondsUpTo,
-    size,
-)
-from memq.config.toml import key
-from memq.wire.words import isName
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from memq.display import tomlKey
 
 #: Bits of ``Rule.paused``.
 READS, WRITES = 1, 2
-#: Seconds that anything may be set to: a year.
-LONGEST = 31_536_000
 
-#: What names have in common, up to what else they are without.
-_ALLOWED = "1 to 250 bytes without blanks, control bytes"
 _PATTERN = frozenset(b"*?[")
-_PAUSED = {"no": 0, "reads": READS, "writes": WRITES, "both": READS | WRITES}
-_OVERFLOW = {"reject": False, "drop-oldest": True}
-_TRUTH = {"false": False, "true": True}
 
 
 class Rule(NamedTuple):
@@ -77,28 +49,23 @@ class Rule(NamedTuple):
     idleSeconds: float = 0.0
     reaches: tuple[bytes, ...] = ()
 
-    def settings(self) -> list[tuple[str, str]]:
-        """Return the keys that are in force, with their values as the file has them."""
-        return [
-            (name, each.show(getattr(self, each.field)))
-            for name, each in KEYS.items()
-            if getattr(self, each.field) != Rule._field_defaults[each.field]
-        ]
 
-
-class Key(NamedTuple):
-    """A key that a [queue] table can have.
-
-    :ivar field: of Rule.
-    :ivar kinds: what it may be in a configuration file.
-    :ivar parse: what makes the field's value of a text; of each element of a LIST.
-    :ivar show: what makes a text of the value.
-    """
-
-    field: str
-    kinds: tuple[type, ...]
-    parse: Parser
-    show: Callable[[Any], str] = str
+#: The fields of a rule that a table can say, by the keys of the table.
+FIELDS = {
+    "max_items": "maxItems",
+    "max_bytes": "maxBytes",
+    "overflow": "dropOldest",
+    "max_age": "maxAgeMs",
+    "honor_exptime": "honorExptime",
+    "open_timeout": "openSeconds",
+    "max_deliveries": "maxDeliveries",
+    "dead_letter": "deadLetter",
+    "expired_to": "expiredTo",
+    "fanout": "fanout",
+    "fanout_only": "fanoutOnly",
+    "paused": "paused",
+    "remove_when_idle": "idleSeconds",
+}
 
 
 def isPattern(name: bytes) -> bool:
@@ -108,76 +75,4 @@ def isPattern(name: bytes) -> bool:
 
 def quoted(queue: bytes) -> str:
     """Return the name of a queue as text, in one line."""
-    return key(queue.decode("utf-8", "backslashreplace"))
-
-
-def tableName(text: str) -> bytes:
-    """Return the name of a table: that of a queue, or a pattern.
-
-    :raise ValueError: with what is allowed, when it is not.
-    """
-    name = text.encode()
-    if isName(name):
-        return name
-    raise ValueError(f"must be named by a queue or a pattern, {_ALLOWED} and /")
-
-
-def _target(text: str) -> bytes:
-    """Return the name of a queue, given as text."""
-    name = text.encode()
-    if isName(name) and not isPattern(name):
-        return name
-    raise ValueError(f"must be the name of a queue, {_ALLOWED}, /, *, ? and [")
-
-
-def _targetOrNone(text: str) -> bytes | None:
-    """Return the name of a queue, given as text; None for an empty one."""
-    if text == "":
-        return None
-    try:
-        return _target(text)
-    except ValueError as error:
-        raise ValueError(f'{error}; or "" for none') from None
-
-
-def _choice(words: Mapping[str, Any]) -> Parser:
-    """Return a parser of words that stand for values."""
-    allowed = oneOf(*words)
-    return lambda text: words[allowed(text)]
-
-
-def _word(words: Mapping[str, Any]) -> Callable[[Any], str]:
-    """Return what makes the word of a value."""
-    return {value: word for word, value in words.items()}.__getitem__
-
-
-def _milliseconds(text: str) -> int:
-    """Return the milliseconds of some seconds, given as text; not 0 unless they are."""
-    seconds: float = _seconds(text)
-    return max(round(seconds * 1000), int(seconds > 0))
-
-
-def _plain(seconds: float) -> str:
-    """Return seconds as text, without needless digits."""
-    return f"{seconds:.6f}".rstrip("0").rstrip(".")
-
-
-_seconds = secondsUpTo(LONGEST)
-_truth = _choice(_TRUTH)
-
-#: What a [queue] table can have, under its name in the file.
-KEYS = {
-    "max_items": Key("maxItems", WHOLE, number(0, 9_999_999_999)),
-    "max_bytes": Key("maxBytes", BYTES, size(0, 1 << 40)),
-    "overflow": Key("dropOldest", TEXT, _choice(_OVERFLOW), _word(_OVERFLOW)),
-    "max_age": Key("maxAgeMs", DECIMAL, _milliseconds, lambda ms: _plain(ms / 1000)),
-    "honor_exptime": Key("honorExptime", TRUTH, _truth, _word(_TRUTH)),
-    "open_timeout": Key("openSeconds", DECIMAL, _seconds, _plain),
-    "max_deliveries": Key("maxDeliveries", WHOLE, number(0, 1_000_000)),
-    "dead_letter": Key("deadLetter", TEXT, _targetOrNone, bytes.decode),
-    "expired_to": Key("expiredTo", TEXT, _targetOrNone, bytes.decode),
-    "fanout": Key("fanout", LIST, _target, lambda names: b",".join(names).decode()),
-    "fanout_only": Key("fanoutOnly", TRUTH, _truth, _word(_TRUTH)),
-    "paused": Key("paused", TEXT, _choice(_PAUSED), _word(_PAUSED)),
-    "remove_when_idle": Key("idleSeconds", DECIMAL, _seconds, _plain),
-}
+    return tomlKey(queue.decode("utf-8", "backslashreplace"))

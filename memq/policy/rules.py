@@ -20,7 +20,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.policy.patterns import Patterns
-from memq.policy.rule import KEYS, READS, WRITES, Rule, isPattern, quoted
+from memq.policy.rule import FIELDS, READS, WRITES, Rule, isPattern, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -122,7 +122,7 @@ class Rules:
         fields: dict[str, Any] = {}
         for index in self._matching(queue):
             for key, value in self._tables[index].values.items():
-                fields[KEYS[key].field] = value
+                fields[FIELDS[key]] = value
         rule = Rule(**fields)
         return rule if rule.fanout else rule._replace(fanoutOnly=False)
 
@@ -168,7 +168,7 @@ class Rules:
         names = {*self._exact}
         for table in self._tables:
             names.update(_queues(table.values.get(key)))
-        field = KEYS[key].field
+        field = FIELDS[key]
         graph = {name: _queues(getattr(self._made(name), field)) for name in names}
         try:
             TopologicalSorter(graph).prepare()

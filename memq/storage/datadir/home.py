@@ -30,12 +30,15 @@ import os
 import pwd
 import re
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from memq.errors import DamagedHome, HomeError, HomeGone, HomeHeld, UnusableHome
-from memq.memcacheq.directory import findOld
 from memq.storage.datadir.directory import Place
 from memq.storage.datadir.files import replaceFile, syncDirectory
 from memq.storage.datadir.swap import finishSwap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: The format of the files in HOME/memq that this memq writes; it reads older ones.
 FORMAT = 3
@@ -94,7 +97,11 @@ class Home:
         assert self._place is not None
         return self._place.gone(self._place.named(path))
 
-    def prepare(self, skipDamaged: bool = False) -> None:
+    def prepare(
+        self,
+        skipDamaged: bool = False,
+        makeWay: Callable[[str], object] = lambda path: None,
+    ) -> None:
         """Make what is missing, take the lock, and see whose files these are.
 
         Missing parents are made as the umask says, HOME for its user and group
@@ -102,10 +109,11 @@ class Home:
 
         :param skipDamaged: whether to note that VERSION is damaged, in ``damage``,
             instead of raising it.
+        :param makeWay: is called first, with HOME; clears the way for HOME/memq.
         :raise HomeError: when this cannot be a home, or not now.
         """
         try:
-            self._lookForMemcacheQ()
+            self._makeWay(makeWay)
             _makeDirectory(self.path, 0o750)
             _makeDirectory(self.directory, 0o700)
             self._place = Place(self.directory)
@@ -146,18 +154,9 @@ class Home:
         if place is not None:
             place.close()
 
-    def _lookForMemcacheQ(self) -> None:
-        """See whether MemcacheQ's messages can be taken over, if it wrote any here.
-
-        That is done when the store is open (memq/memcacheq/adoption.py).  Its queue
-        ``memq`` has a file that stands in the way.
-
-        :raise HomeError: when they cannot; nothing is changed then.
-        """
+    def _makeWay(self, makeWay: Callable[[str], object]) -> None:
         try:
-            old = findOld(self.path)
-            if old is not None:
-                old.makeWay()
+            makeWay(self.path)
         except HomeError as error:
             raise self._error(str(error)) from error
 

@@ -11,8 +11,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.config import file
 from memq.config.file import SERVER, Config, findConfig, readConfig
 from memq.config.options import FLAGS, OPTIONS
+from memq.config.queuekeys import KEYS
 from memq.errors import ConfigError
-from memq.policy.rule import KEYS, READS, WRITES, Rule
+from memq.policy.rule import FIELDS, READS, WRITES, Rule
 from memq.test.support.pages import SKIP, readPage
 
 PORT = "must be a whole number from 0 to 65535"
@@ -253,7 +254,7 @@ class QueueTests(ConfigTestCase):
         found = self.read(f"[queue.q]\n{nothing}{limit}").queues[0].values
         self.assertEqual(list(found), list(KEYS))
         for name, value in found.items():
-            default = Rule._field_defaults[KEYS[name].field]
+            default = Rule._field_defaults[FIELDS[name]]
             self.assertEqual(value, default, name)
 
     def test_order(self) -> None:

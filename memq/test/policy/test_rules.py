@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.policy import rules
 from memq.policy.patterns import Pattern
-from memq.policy.rule import KEYS
+from memq.policy.rule import FIELDS
 from memq.policy.rules import READS, Rule, RuleError, Rules, Table
 
 #: Names of few bytes, so that many match, with all that is special in a pattern.
@@ -43,7 +43,7 @@ def made(tables: list[Table], queue: bytes) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for table in tables:
         if fnmatchcase(queue, table.name):
-            found |= {KEYS[key].field: table.values[key] for key in table.values}
+            found |= {FIELDS[key]: table.values[key] for key in table.values}
     found["fanoutOnly"] = bool(found.get("fanoutOnly") and found.get("fanout"))
     return found
 

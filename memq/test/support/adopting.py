@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.memcacheq.adoption import COPY, Adoption
 from memq.memcacheq.copy import Copy
+from memq.memcacheq.directory import makeWay
 from memq.memcacheq.staging import StagingStore
 from memq.message import Message
 from memq.storage.datadir.home import Home
@@ -54,7 +55,7 @@ class AdoptionTestCase(SynchronousTestCase):
         Closing both before is no harm.
         """
         home = Home(path)
-        home.prepare()
+        home.prepare(makeWay=makeWay)
         self.addCleanup(home.release)
         store = StagingStore(home, StoreSettings(cacheSize=1 << 20))
         self.addCleanup(store.close)

@@ -1,0 +1,97 @@
+"""The keys of a [queue] table: parsed, and shown as they stand in the file."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.config.options import DECIMAL, LIST
+from memq.config.queuekeys import KEYS, inForce, tableName
+from memq.policy.rule import FIELDS, READS, WRITES, Rule
+
+
+class KeyTests(SynchronousTestCase):
+    """The parsers of the keys; the words they refuse with are in test_file."""
+
+    def test_same(self) -> None:
+        """There is a key for each field that a table can say, in the same order."""
+        self.assertEqual(list(KEYS), list(FIELDS))
+
+    def test_default(self) -> None:
+        """Nothing is shown of a rule that says nothing."""
+        self.assertEqual(inForce(Rule()), [])
+
+    def test_settings(self) -> None:
+        """What is in force is shown as it stands in the file."""
+        rule = Rule(
+            maxItems=9,
+            maxBytes=1024,
+            dropOldest=True,
+            maxAgeMs=1500,
+            honorExptime=True,
+            openSeconds=31_536_000.0,
+            maxDeliveries=3,
+            deadLetter=b"dead",
+            expiredTo="死".encode(),
+            fanout=(b"a", b"b"),
+            fanoutOnly=True,
+            paused=WRITES,
+            idleSeconds=0.000001,
+            reaches=(b"a", b"b"),
+        )
+        expected = [
+            ("max_items", "9"),
+            ("max_bytes", "1024"),
+            ("overflow", "drop-oldest"),
+            ("max_age", "1.5"),
+            ("honor_exptime", "true"),
+            ("open_timeout", "31536000"),
+            ("max_deliveries", "3"),
+            ("dead_letter", "dead"),
+            ("expired_to", "死"),
+            ("fanout", "a,b"),
+            ("fanout_only", "true"),
+            ("paused", "writes"),
+            ("remove_when_idle", "0.000001"),
+        ]
+        self.assertEqual(inForce(rule), expected)
+        self.assertEqual(inForce(Rule(paused=READS | WRITES)), [("paused", "both")])
+
+    def test_nothing(self) -> None:
+        """No key allows a NUL, so that each can say what it allows."""
+        for name, key in KEYS.items():
+            error = self.assertRaises(ValueError, key.parse, "\0")
+            self.assertTrue(str(error).startswith("must be "), name)
+
+    def test_thereAndBack(self) -> None:
+        """What is shown of a value is what makes it."""
+        for name, texts in (
+            ("max_bytes", ("0", "10")),
+            ("overflow", ("reject", "drop-oldest")),
+            ("max_age", ("0", "0.001", "4.1", "31536000")),
+            ("fanout_only", ("false", "true")),
+            ("paused", ("no", "reads", "writes", "both")),
+            ("open_timeout", ("0", "0.5", "86400.25")),
+            ("dead_letter", ("a.b", "é]!")),
+        ):
+            for text in texts:
+                self.assertEqual(KEYS[name].show(KEYS[name].parse(text)), text)
+
+    def test_shortTimes(self) -> None:
+        """No time but 0 becomes none."""
+        self.assertEqual(KEYS["max_age"].parse("0.000001"), 1)
+        for key in KEYS.values():
+            if key.kinds == DECIMAL:
+                self.assertGreater(key.parse("0.000001"), 0)
+
+    def test_lists(self) -> None:
+        """Of a list each text is parsed for itself."""
+        lists = [name for name, key in KEYS.items() if key.kinds == LIST]
+        self.assertEqual(lists, ["fanout"])
+        self.assertEqual(KEYS["fanout"].parse("a"), b"a")
+        self.assertRaises(ValueError, KEYS["fanout"].parse, "")
+
+    def test_tables(self) -> None:
+        """A table can have a name that a queue can have."""
+        self.assertEqual(tableName("é*"), "é*".encode())
+        for text in ("", " ", "a/b", "\x7f", "x" * 251):
+            self.assertRaises(ValueError, tableName, text)
