@@ -53,10 +53,10 @@ from memq.broker.diskspace import Room
 from memq.broker.memorybudget import ALLOWANCE, Budget
 from memq.broker.refusals import Refusals
 from memq.broker.returns import Returns
-from memq.broker.session import UNDELIVERED_BYTES, Session
+from memq.broker.session import UNDELIVERED_BYTES, Session, sessionOf
 from memq.broker.waiters import Parking
 from memq.errors import OutOfSpace, QueueError, StoreFailed
-from memq.operations.base import Operation, Pop
+from memq.operations.base import Client, Operation, Pop
 from memq.operations.reads import NothingYet
 from memq.policy.effective import Plans
 
@@ -482,7 +482,7 @@ class Broker:
             store.abort()
             _undo(operations)
             for operation in operations:
-                session = operation.session
+                session = sessionOf(operation)
                 if session in behind:
                     behind[session].append(operation)
                     continue
@@ -590,7 +590,7 @@ class Broker:
 
     def _finish(self, operations: list[Operation]) -> None:
         """Mark operations as done, and tell their sessions."""
-        sessions: dict[Session, None] = {}
+        sessions: dict[Client, None] = {}
         for operation in operations:
             operation.done = True
             sessions[operation.session] = None

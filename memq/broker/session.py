@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from memq.errors import OutOfSpace
 from memq.operations.base import (
@@ -235,13 +235,13 @@ class Session:
         """Note that open reads could not go back; they have to, some time."""
         self._broker.giveBackLater(opened)
 
-    def isBehind(self, read: Read) -> bool:
-        """Return whether somebody else waits for a message of the same queue."""
-        return self._broker.isAwaited(read.queue)
+    def isBehind(self, queue: bytes) -> bool:
+        """Return whether somebody else waits for a message of a queue."""
+        return self._broker.isAwaited(queue)
 
-    def isHeldUp(self, read: Read) -> bool:
-        """Return whether somebody else is about to get to a message of its queue."""
-        return self._broker.isUnfinished(read.queue)
+    def isHeldUp(self, queue: bytes) -> bool:
+        """Return whether somebody else is about to get to a message of a queue."""
+        return self._broker.isUnfinished(queue)
 
     def seconds(self) -> float:
         """Return the time, by a clock that is never set."""
@@ -340,3 +340,8 @@ class Session:
         for queue in reads:
             self.inbox.append(AbortRead(self, queue))
         self._broker.enqueueFirst(self)
+
+
+def sessionOf(operation: Operation) -> Session:
+    """Return who asked for an operation: to the broker, each client is a session."""
+    return cast("Session", operation.session)

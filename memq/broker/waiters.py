@@ -16,6 +16,7 @@ from __future__ import annotations
 from sys import maxsize
 from typing import TYPE_CHECKING
 
+from memq.broker.session import sessionOf
 from memq.broker.waitqueues import Lines
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Parking:
         unfinished, and goes on in the next turn.
         """
         for read in self.take():
-            session = read.session
+            session = sessionOf(read)
             session.inbox.appendleft(read)
             if read.wait:
                 session.parked = read
@@ -117,7 +118,7 @@ class Parking:
 
     def _end(self, read: Read) -> None:
         """Answer a read that was in line until now."""
-        session = read.session
+        session = sessionOf(read)
         session.parked = None
         session.waits = False
         session.inbox.popleft()
@@ -127,15 +128,16 @@ class Parking:
     def endAll(self) -> None:
         """Answer everybody, and let nobody wait any more."""
         for read in self.lines:
-            read.session.hurry()
+            sessionOf(read).hurry()
 
     def release(self) -> None:
         """Let everybody stand in the rotation."""
         for read in self.lines:
             self.lines.leave(read)
-            read.session.parked = None
-            read.session.waits = False
-            self._enqueue(read.session)
+            session = sessionOf(read)
+            session.parked = None
+            session.waits = False
+            self._enqueue(session)
 
     def wakeFor(self, operations: list[Operation]) -> None:
         """Let as many be next as a turn made messages visible."""
@@ -152,5 +154,6 @@ class Parking:
 
     def _wake(self, reads: list[Read]) -> None:
         for read in reversed(reads):
-            read.session.waits = False
-            self._enqueueFirst(read.session)
+            session = sessionOf(read)
+            session.waits = False
+            self._enqueueFirst(session)

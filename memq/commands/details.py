@@ -20,8 +20,8 @@ from memq.wire.text import END
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from memq.broker.session import Session
     from memq.interfaces import IQueueStore, QueueDetail
+    from memq.operations.base import Client
     from memq.policy.effective import Plans
 
     _Format = Callable[[Iterable[QueueFigures]], bytes]
@@ -202,7 +202,7 @@ class Summary(Listing):
 class TellQueues(Slice, Ask):
     """Tell some of the queues of a listing; the result is a part of the answer."""
 
-    def __init__(self, session: Session, listing: Listing, start: int = 0) -> None:
+    def __init__(self, session: Client, listing: Listing, start: int = 0) -> None:
         """Remember which.
 
         :param start: the first one's place in the listing.

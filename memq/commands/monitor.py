@@ -18,9 +18,9 @@ from memq.wire import text as wire
 from memq.wire.extensions import MOST
 
 if TYPE_CHECKING:
-    from memq.broker.session import Session
     from memq.commands.protocol import QueueProtocol
     from memq.interfaces import IQueueStore
+    from memq.operations.base import Client
     from memq.wire.extensions import Confirm
     from memq.wire.extensions import Monitor as Command
 
@@ -35,7 +35,7 @@ class MonitorRead(Slice, OpenRead):
 
     def __init__(
         self,
-        session: Session,
+        session: Client,
         queue: bytes,
         seconds: float,
         most: int,

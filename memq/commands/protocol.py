@@ -29,10 +29,10 @@ from memq.wire import extensions as dialect
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
+    from memq.commands.host import CommandCounters, CommandHost
     from memq.connection.connection import Render
     from memq.operations.base import Operation
     from memq.operations.reads import Read
-    from memq.server.factory import QueueFactory
 
 _log = Logger()
 
@@ -47,7 +47,10 @@ class QueueProtocol(Connection):
     :ivar pausing: the last pause that was asked for.
     """
 
-    def __init__(self, factory: QueueFactory) -> None:
+    factory: CommandHost
+    _statistics: CommandCounters
+
+    def __init__(self, factory: CommandHost) -> None:
         """Make the protocol of a connection that is about to be made."""
         super().__init__(factory)
         self.plans: Plans | ActivePlans = factory.broker.plans

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
@@ -38,9 +38,10 @@ from memq.wire import text as wire
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from memq.commands.largevalues import LargeValue, MultiGet
+    from memq.connection.arrivals import Held
+    from memq.connection.host import Host
     from memq.operations.base import Operation, Pop, Push
-    from memq.server.factory import QueueFactory
+    from memq.operations.reads import Read, Taken
 
 #: What a command counts that is under way, besides its body.
 COMMAND_LOAD = 2048
@@ -49,6 +50,38 @@ _log = Logger()
 
 #: Makes the reply of what an operation has found.
 Render = Callable[[Any], bytes]
+
+
+class ValueInParts(Protocol):
+    """A message whose body is being sent in parts.
+
+    :ivar key: the name of its queue, as it was asked for.
+    :ivar source: is told whether the message was sent.
+    """
+
+    key: bytes
+    source: Read | Taken | Held
+
+    @property
+    def left(self) -> int:
+        """Return how many bytes are to be sent, but for the last part and the end."""
+
+    def send(self) -> bool:
+        """Send as many parts as the client takes; return whether that was all."""
+
+    def giveBack(self) -> None:
+        """Put the message back: its reader is gone."""
+
+
+class PartialGet(Protocol):
+    """A get of many names, which is asked for a slice at a time."""
+
+    @property
+    def isOver(self) -> bool:
+        """Return whether all was asked for."""
+
+    def ask(self) -> tuple[Operation, Render]:
+        """Ask for the next slice; return its operation, and what renders that."""
 
 
 @implementer(IHalfCloseableProtocol)
@@ -63,10 +96,10 @@ class Connection(CommandReceiver):
 
     transport: ITransport
 
-    def __init__(self, factory: QueueFactory) -> None:
+    def __init__(self, factory: Host) -> None:
         """Make a connection that is about to be made."""
         super().__init__(factory.maxBody, factory.statistics)
-        self.factory: QueueFactory = factory
+        self.factory: Host = factory
         self.session = factory.broker.session(self.deliver, self._count)
         self._budget = factory.broker.budget
         self._statistics = factory.statistics
@@ -86,9 +119,9 @@ class Connection(CommandReceiver):
         #: The same for gets.
         self._pops: Pop | None = None
         #: A get whose names have not all been asked for.
-        self._getting: MultiGet | None = None
+        self._getting: PartialGet | None = None
         #: The message whose body is being sent in parts.
-        self._sending: LargeValue | None = None
+        self._sending: ValueInParts | None = None
 
     def connectionMade(self) -> None:
         """Begin."""
@@ -179,7 +212,7 @@ class Connection(CommandReceiver):
         return self._replies
 
     @property
-    def sending(self) -> LargeValue | None:
+    def sending(self) -> ValueInParts | None:
         """Return the message whose body is being sent in parts."""
         return self._sending
 

@@ -10,16 +10,19 @@ costs besides the store's work is then paid once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from memq.message import LargeBody, Message
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from memq.broker.session import Session
-    from memq.errors import QueueError
+    from twisted.internet.interfaces import IDelayedCall
+
+    from memq.errors import NotStored, QueueError
     from memq.interfaces import IQueueStore
+    from memq.policy.effective import Plans
 
 
 #: What a message counts in a turn, besides the bytes of its body.
@@ -48,6 +51,89 @@ def roomFor(count: int, size: int) -> int:
     return size + _PAGE * count
 
 
+class Client(Protocol):
+    """The client of an operation, as far as operations know it: who asked for them.
+
+    What it has open is of memq.operations.openreads, which builds on this module.
+
+    :ivar deliver: is called when operations of it are done.
+    :ivar gone: whether it is there no more.
+    :ivar sendsNoMore: whether nothing comes from it any more.
+    :ivar undelivered: bytes taken for it and not given to it yet.
+    :ivar onDisk: those among them that are not in memory: large bodies.
+    :ivar open: the open reads of each queue, the oldest first; None before the first.
+    :ivar openReads: how many they are.
+    :ivar parked: the read that waits for a message; None most of the time.
+    """
+
+    deliver: Callable[[], None]
+    gone: bool
+    sendsNoMore: bool
+    undelivered: int
+    onDisk: int
+    open: dict[bytes, deque[Any]] | None
+    openReads: int
+    parked: Any
+
+    @property
+    def plans(self) -> Plans:
+        """Return what holds for which queue."""
+
+    def submit(self, operation: Operation) -> None:
+        """Ask for an operation; it runs after those submitted before it."""
+
+    def goOn(self, rest: Operation) -> None:
+        """Let the rest of an operation run next."""
+
+    def expectDue(self, due: int) -> None:
+        """Note that a message is to be seen at a time, in ms since 1970."""
+
+    def refused(self, error: QueueError) -> None:
+        """Note that a set is refused."""
+
+    def unrefused(self, error: NotStored) -> None:
+        """Forget that: its turn is undone."""
+
+    def release(self, body: Upload | LargeBody) -> None:
+        """Ask to forget the parts of a body that no message has."""
+
+    def delivered(self, large: LargeBody) -> None:
+        """Note that all parts of a message were given out."""
+
+    def forget(self, message: Message) -> None:
+        """Note that a message that was taken will not be delivered."""
+
+    def setAside(self, message: Message) -> None:
+        """Ask to keep a damaged message out of the way."""
+
+    def giveBack(self, queue: bytes, message: Message) -> None:
+        """Return a message to its old place that was taken and is not sent."""
+
+    def putBack(self, queue: bytes, message: Message) -> None:
+        """Return a message to its old place that was sent and has not arrived."""
+
+    def opened(self, queue: bytes) -> Sequence[Any]:
+        """Return what is open on a queue, the oldest first."""
+
+    def overdue(self, opened: Any) -> None:
+        """Note that an open read took too long: it goes back."""
+
+    def giveBackLater(self, opened: Sequence[Any]) -> None:
+        """Note that open reads could not go back; they have to, some time."""
+
+    def isBehind(self, queue: bytes) -> bool:
+        """Return whether somebody else waits for a message of a queue."""
+
+    def isHeldUp(self, queue: bytes) -> bool:
+        """Return whether somebody else is about to get to a message of a queue."""
+
+    def seconds(self) -> float:
+        """Return the time, by a clock that is never set."""
+
+    def after(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
+        """Call something after so many seconds."""
+
+
 class Operation:
     """Something that a session asks of the store, and what came of it.
 
@@ -63,7 +149,7 @@ class Operation:
     #: What was divided from it, and whose reply follows its own.
     rest: Operation | None = None
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Client) -> None:
         """Make an operation that has not run."""
         self.session = session
         self.done = False
@@ -121,7 +207,7 @@ class Push(Operation):
     __slots__ = ("gain", "messages", "noreply", "queue", "results", "size")
 
     def __init__(
-        self, session: Session, queue: bytes, flags: int, body: bytes, noreply: bool
+        self, session: Client, queue: bytes, flags: int, body: bytes, noreply: bool
     ) -> None:
         """Take over a message."""
         self.session = session
@@ -203,7 +289,7 @@ class AddPart(Operation):
 
     __slots__ = ("data", "gain", "number", "upload")
 
-    def __init__(self, session: Session, upload: Upload, data: bytes) -> None:
+    def __init__(self, session: Client, upload: Upload, data: bytes) -> None:
         """Take over the next part."""
         super().__init__(session)
         self.gain = 0
@@ -236,7 +322,7 @@ class PushLarge(Operation):
     __slots__ = ("flags", "queue", "upload")
 
     def __init__(
-        self, session: Session, queue: bytes, flags: int, upload: Upload
+        self, session: Client, queue: bytes, flags: int, upload: Upload
     ) -> None:
         """Take over the message."""
         super().__init__(session)
@@ -263,7 +349,7 @@ class Release(Operation):
 
     __slots__ = ("body",)
 
-    def __init__(self, session: Session, body: Upload | LargeBody) -> None:
+    def __init__(self, session: Client, body: Upload | LargeBody) -> None:
         """Remember which; those of an upload may not be kept yet."""
         super().__init__(session)
         self.body = body
@@ -281,7 +367,7 @@ class SetAside(Operation):
 
     __slots__ = ("message",)
 
-    def __init__(self, session: Session, message: Message) -> None:
+    def __init__(self, session: Client, message: Message) -> None:
         """Take over the message."""
         super().__init__(session)
         self.message = message
@@ -304,7 +390,7 @@ class Pop(Operation):
 
     outlivesSession = False
 
-    def __init__(self, session: Session, queue: bytes, most: int = 1) -> None:
+    def __init__(self, session: Client, queue: bytes, most: int = 1) -> None:
         """Remember where from."""
         self.session = session
         self.done = False
@@ -386,7 +472,7 @@ class PutBack(Operation):
 
     __slots__ = ("message", "queue")
 
-    def __init__(self, session: Session, queue: bytes, message: Message) -> None:
+    def __init__(self, session: Client, queue: bytes, message: Message) -> None:
         """Take over the message."""
         super().__init__(session)
         self.queue = queue
@@ -407,7 +493,7 @@ class Delete(Operation):
 
     __slots__ = ("queue",)
 
-    def __init__(self, session: Session, queue: bytes) -> None:
+    def __init__(self, session: Client, queue: bytes) -> None:
         """Remember which."""
         super().__init__(session)
         self.queue = queue
@@ -423,7 +509,7 @@ class Empty(Operation):
 
     __slots__ = ("queue",)
 
-    def __init__(self, session: Session, queue: bytes) -> None:
+    def __init__(self, session: Client, queue: bytes) -> None:
         """Remember which."""
         super().__init__(session)
         self.queue = queue
@@ -457,7 +543,7 @@ class Ask(Operation):
     outlivesSession = False
 
     def __init__(
-        self, session: Session, question: Callable[[IQueueStore], bytes]
+        self, session: Client, question: Callable[[IQueueStore], bytes]
     ) -> None:
         """Remember the question; the result is its answer."""
         super().__init__(session)

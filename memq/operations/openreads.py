@@ -27,9 +27,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
-    from memq.broker.session import Session
     from memq.interfaces import IQueueStore
-    from memq.operations.base import Operation
+    from memq.operations.base import Client, Operation
     from memq.policy.rule import Rule
 
 #: Open reads that are closed, or go back, in one go: 250 took 1.2 ms.
@@ -58,7 +57,7 @@ class Opened:
     __slots__ = ("_timeout", "_timer", "isSeen", "message", "queue", "reader")
 
     def __init__(
-        self, reader: Session, queue: bytes, message: Message, timeout: float | None
+        self, reader: Client, queue: bytes, message: Message, timeout: float | None
     ) -> None:
         """Begin.
 
@@ -133,7 +132,7 @@ class OpenRead(Read):
 
     def __init__(
         self,
-        session: Session,
+        session: Client,
         queue: bytes,
         wait: float = 0.0,
         timeout: float | None = None,
@@ -212,7 +211,7 @@ class _Ending(Slice):
 
     __slots__ = ("_dropped", "after", "queue")
 
-    def __init__(self, session: Session, queue: bytes) -> None:
+    def __init__(self, session: Client, queue: bytes) -> None:
         """Remember which."""
         super().__init__(session)
         self.queue = queue
@@ -254,7 +253,7 @@ class CloseRead(_Ending):
 
     __slots__ = ("_most", "closed", "gain")
 
-    def __init__(self, session: Session, queue: bytes, most: int = 1) -> None:
+    def __init__(self, session: Client, queue: bytes, most: int = 1) -> None:
         """Remember which, and how many at most."""
         super().__init__(session, queue)
         self.gain = 0
@@ -306,7 +305,7 @@ class AbortRead(_Ending):
     __slots__ = ("_counts", "_only", "_reader", "_shown", "gain")
 
     def __init__(
-        self, session: Session, queue: bytes, only: Opened | None = None
+        self, session: Client, queue: bytes, only: Opened | None = None
     ) -> None:
         """Remember which.
 
@@ -389,7 +388,7 @@ class SetReadAside(_Ending):
 
     __slots__ = ("_opened",)
 
-    def __init__(self, session: Session, opened: Opened) -> None:
+    def __init__(self, session: Client, opened: Opened) -> None:
         """Remember which."""
         super().__init__(session, opened.queue)
         self._opened = opened

@@ -10,8 +10,8 @@ from memq.operations.base import MESSAGE_COST, Operation
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from memq.broker.session import Session
     from memq.interfaces import IQueueStore
+    from memq.operations.base import Client
 
 
 class Pause(Operation):
@@ -19,7 +19,7 @@ class Pause(Operation):
 
     __slots__ = ("_bits", "queue")
 
-    def __init__(self, session: Session, queue: bytes, bits: int) -> None:
+    def __init__(self, session: Client, queue: bytes, bits: int) -> None:
         """Remember what.
 
         :param bits: of READS and WRITES.
@@ -40,7 +40,7 @@ class Resume(Operation):
 
     __slots__ = ("queue",)
 
-    def __init__(self, session: Session, queue: bytes) -> None:
+    def __init__(self, session: Client, queue: bytes) -> None:
         """Remember which."""
         super().__init__(session)
         self.queue = queue

@@ -18,8 +18,8 @@ from memq.operations.routing import Asked, Effects, land, reached
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from memq.broker.session import Session
     from memq.interfaces import IQueueStore
+    from memq.operations.base import Client
 
 
 class RuledPush(Push):
@@ -31,7 +31,7 @@ class RuledPush(Push):
     __slots__ = ("_effects", "asked")
 
     def __init__(
-        self, session: Session, asked: Asked, flags: int, body: bytes, noreply: bool
+        self, session: Client, asked: Asked, flags: int, body: bytes, noreply: bool
     ) -> None:
         """Take over a message."""
         super().__init__(session, asked.queue, flags, body, noreply)
@@ -104,7 +104,7 @@ class RuledPushLarge(PushLarge):
     __slots__ = ("_asked", "_effects", "gain")
 
     def __init__(
-        self, session: Session, asked: Asked, flags: int, upload: Upload
+        self, session: Client, asked: Asked, flags: int, upload: Upload
     ) -> None:
         """Take over the message."""
         super().__init__(session, asked.queue, flags, upload)
@@ -157,7 +157,7 @@ class AddQueue(Operation):
 
     __slots__ = ("_limit", "_queue")
 
-    def __init__(self, session: Session, queue: bytes, limit: int) -> None:
+    def __init__(self, session: Client, queue: bytes, limit: int) -> None:
         """Remember which."""
         super().__init__(session)
         self._queue = queue

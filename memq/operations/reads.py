@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
-    from memq.broker.session import Session
     from memq.interfaces import IQueueStore
+    from memq.operations.base import Client
     from memq.policy.effective import Plan
 
 
@@ -92,7 +92,7 @@ class Read(Operation):
     #: Whether others do not find what it found.
     takes = True
 
-    def __init__(self, session: Session, queue: bytes, wait: float = 0.0) -> None:
+    def __init__(self, session: Client, queue: bytes, wait: float = 0.0) -> None:
         """Remember where from."""
         super().__init__(session)
         self.gain = 0
@@ -132,9 +132,9 @@ class Read(Operation):
         self.isUnfinished = False
         self._moved = found = None
         if self.wait and self.takes:
-            if self.ticket is None and session.isBehind(self):
+            if self.ticket is None and session.isBehind(self.queue):
                 raise NothingYet(self)
-            self.isUnfinished = session.isHeldUp(self)
+            self.isUnfinished = session.isHeldUp(self.queue)
             if self.isUnfinished:
                 raise NothingYet(self)
         plan = self.plan()
@@ -246,7 +246,7 @@ class Taken:
 
     __slots__ = ("_message", "_session", "queue")
 
-    def __init__(self, session: Session, queue: bytes, message: Message) -> None:
+    def __init__(self, session: Client, queue: bytes, message: Message) -> None:
         """Remember for whom."""
         self._session = session
         self.queue = queue

@@ -21,8 +21,8 @@ from memq.policy.effective import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from memq.broker.session import Session
     from memq.interfaces import IQueueStore, Kept
+    from memq.operations.base import Client
     from memq.policy.effective import Plan, Plans
 
 #: What the messages count together that one set drops to make room, about: it would
@@ -195,7 +195,7 @@ def _put(
 
 def land(
     store: IQueueStore,
-    session: Session,
+    session: Client,
     asked: Asked,
     flags: int,
     places: Iterable[_Place],

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
     from memq.broker.broker import Broker
+    from memq.commands.host import Maintenance
     from memq.connection.connection import Connection
-    from memq.daemon.maintenance import Upkeep
     from memq.server.stats import Statistics
 
 
@@ -53,7 +53,7 @@ class QueueFactory(ServerFactory):
     def __init__(
         self,
         broker: Broker,
-        upkeep: Upkeep,
+        upkeep: Maintenance,
         statistics: Statistics,
         *,
         maxBody: int = 1024 * 1024,

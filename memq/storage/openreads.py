@@ -25,13 +25,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from memq.message import Message
-    from memq.storage.row import Queue
 
 
 class Reads:
@@ -135,6 +134,19 @@ class Reads:
         return head
 
 
+class Queue(Protocol):
+    """A queue, as far as open reads know it.
+
+    :ivar head: the number from which on the store looks for its messages.
+    :ivar reads: its open reads; None without any.
+    """
+
+    id: int
+    name: bytes
+    head: int
+    reads: Reads | None
+
+
 class AllReads:
     """The open reads of all queues, with what the transaction under way has changed.
 
@@ -148,7 +160,7 @@ class AllReads:
         self._byId: dict[int, Reads] = {}
         self._undo: list[Callable[[], object]] = []
 
-    def load(self, queues: list[Queue], tries: dict[int, dict[int, int]]) -> None:
+    def load(self, queues: Iterable[Queue], tries: dict[int, dict[int, int]]) -> None:
         """Start with how often messages were given back, by ids of their queues."""
         self._byId.clear()
         for queue in queues:
@@ -172,7 +184,7 @@ class AllReads:
         reads = self._byId.get(message.queueId)
         return 0 if reads is None else reads.tries.get(message.sequence, 0)
 
-    def settle(self, queues: dict[bytes, Queue]) -> None:
+    def settle(self, queues: Mapping[bytes, Queue]) -> None:
         """Keep what was changed.
 
         :param queues: those that there are.
@@ -180,7 +192,7 @@ class AllReads:
         self._undo.clear()
         self._tidy(queues)
 
-    def rollBack(self, queues: dict[bytes, Queue]) -> None:
+    def rollBack(self, queues: Mapping[bytes, Queue]) -> None:
         """Put back what was changed, once the catalog has put the rest back.
 
         :param queues: those that there are.
@@ -192,7 +204,7 @@ class AllReads:
                 queue.head = head
         self._tidy(queues)
 
-    def _tidy(self, queues: dict[bytes, Queue]) -> None:
+    def _tidy(self, queues: Mapping[bytes, Queue]) -> None:
         """Drop what says nothing any more."""
         for id, (queue, _) in self.touched.items():
             reads = self._byId[id]

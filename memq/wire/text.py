@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from memq.errors import BadLine, QueueError, UnknownCommand
 from memq.wire import extensions as dialect
@@ -29,9 +29,6 @@ from memq.wire.words import (
 )
 from memq.wire.words import NOREPLY as _NOREPLY
 from memq.wire.words import Refused as Refused
-
-if TYPE_CHECKING:
-    from memq.interfaces import QueueCount
 
 #: Bytes of the longest line, its line end not counted.
 MAX_LINE = 65_536
@@ -352,7 +349,23 @@ def formatFigures(figures: Iterable[tuple[str, object]]) -> bytes:
     return "".join(lines).encode("utf-8", "surrogateescape")
 
 
-def formatCounts(counts: Iterable[QueueCount]) -> bytes:
+class Count(Protocol):
+    """How many messages a queue had set and taken, ever."""
+
+    @property
+    def name(self) -> bytes:
+        """Return the queue."""
+
+    @property
+    def pushed(self) -> int:
+        """Return how many were set."""
+
+    @property
+    def taken(self) -> int:
+        """Return how many have left."""
+
+
+def formatCounts(counts: Iterable[Count]) -> bytes:
     """Return the reply to stats queue: a line a queue, then END."""
     lines = [
         b"STAT %b %d/%d\r\n" % (count.name, count.pushed, count.taken)

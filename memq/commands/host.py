@@ -1,0 +1,74 @@
+"""What commands need of the server, beside what connections do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from memq.connection.host import Counters, Host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
+    from memq.commands.details import Details, Summary
+    from memq.interfaces import IQueueStore
+
+
+class CommandCounters(Counters, Protocol):
+    """What is counted of commands, and how that is told."""
+
+    getCommands: int
+    getHits: int
+    setCommands: int
+    setHits: int
+    deletes: int
+    deleteMisses: int
+    flushes: int
+
+    @property
+    def details(self) -> Details:
+        """Return what is told of each queue."""
+
+    def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
+        """Return the function that answers ``stats <topic>`` from a store."""
+
+    def summary(self) -> Summary:
+        """Return what ``stats`` tells, a little at a time."""
+
+
+class Maintenance(Protocol):
+    """The maintenance that clients can ask for."""
+
+    def checkpoint(self) -> Deferred[None]:
+        """Make a checkpoint."""
+
+    def removeLogs(self) -> Deferred[None]:
+        """Remove log files that no recovery needs."""
+
+
+class CommandHost(Host, Protocol):
+    """The server."""
+
+    @property
+    def statistics(self) -> CommandCounters:
+        """Return what is counted, of commands as well."""
+
+    @property
+    def upkeep(self) -> Maintenance:
+        """Return the maintenance."""
+
+    @property
+    def flushAllEnabled(self) -> bool:
+        """Return whether clients may empty all queues."""
+
+    @property
+    def traces(self) -> bool:
+        """Return whether each command is logged."""
+
+    @property
+    def reload(self) -> Callable[[], Deferred[Any]]:
+        """Return what reads the rules again."""
+
+    def noteForeign(self, name: str, peer: str) -> None:
+        """Log that a client speaks another protocol."""
