@@ -12,7 +12,7 @@ from typing import Any
 from memq import __version__
 from memq.memcacheq import adoptcli as module
 from memq.memcacheq.adoptcli import main
-from memq.memcacheq.directory import MOVED
+from memq.memcacheq.directory import MOVED, makeWay
 from memq.memcacheq.staging import StagingStore
 from memq.storage.datadir.home import Home
 from memq.test.memcacheq.test_copy import contents
@@ -87,7 +87,7 @@ class AdoptTests(CommandTestCase):
         """A home that a server holds is left to it."""
         self.stopped()
         home = Home(self.path)
-        home.prepare()
+        home.prepare(makeWay=makeWay)
         self.addCleanup(home.release)
         line, _ = self.refused(self.path)
         self.assertEqual(

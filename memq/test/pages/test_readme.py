@@ -123,13 +123,6 @@ class PagesTests(PageTestCase):
                 target = os.path.join(ROOT, os.path.dirname(path), link)
                 self.assertTrue(os.path.exists(target), f"{path}: {link}")
 
-    def test_modules(self) -> None:
-        """docs/design.md names every module, and none that is not there."""
-        files = os.listdir(os.path.join(ROOT, "memq"))
-        modules = {file for file in files if file.endswith(".py")} - {"__init__.py"}
-        named = re.findall(r"`([a-z]+\.py)`", readPage("docs/design.md"))
-        self.assertEqual(set(named), modules)
-
     def test_fragments(self) -> None:
         """Each news fragment is of a kind that the next NEWS.md will have."""
         kinds = re.findall(r'^directory = "(\w+)"$', readPage("pyproject.toml"), re.M)

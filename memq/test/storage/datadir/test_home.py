@@ -11,7 +11,7 @@ from errno import ENOLCK
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import HomeError
-from memq.memcacheq.directory import MOVED
+from memq.memcacheq.directory import MOVED, makeWay
 from memq.storage.datadir import home as module
 from memq.storage.datadir.home import Home
 from memq.test.support.memcacheqdirs import MemcacheQ
@@ -30,17 +30,21 @@ class HomeTestCase(SynchronousTestCase):
         """Name a directory that does not exist, two levels deep."""
         self.path = os.path.abspath(os.path.join(self.mktemp(), "data", "memq"))
 
+    def prepare(self, home: Home) -> None:
+        """Prepare a home as a server does."""
+        home.prepare(makeWay=makeWay)
+
     def prepared(self) -> Home:
         """Return a home that is held until the test is over."""
         home = Home(self.path)
         self.addCleanup(home.release)
-        home.prepare()
+        self.prepare(home)
         return home
 
     def refused(self) -> str:
         """Return why a home cannot be used, without the option's name."""
         home = Home(self.path)
-        error = str(self.assertRaises(HomeError, home.prepare))
+        error = str(self.assertRaises(HomeError, self.prepare, home))
         option = f"--home {self.path}: "
         self.assertTrue(error.startswith(option), error)
         self.assertNotIn("\n", error)
