@@ -56,7 +56,7 @@ from memq.broker.returns import Returns
 from memq.broker.session import UNDELIVERED_BYTES, Session, sessionOf
 from memq.broker.waiters import Parking
 from memq.errors import OutOfSpace, QueueError, StoreFailed
-from memq.operations.base import Client, Operation, Pop
+from memq.operations.pops import Pop
 from memq.operations.reads import NothingYet
 from memq.policy.effective import Plans
 
@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore
     from memq.message import LargeBody, Message
+    from memq.operations.base import Client, Operation
     from memq.operations.openreads import Opened
     from memq.operations.reads import Read
 

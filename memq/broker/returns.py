@@ -14,8 +14,8 @@ from twisted.logger import Logger, LogLevel
 
 from memq.display import shownName
 from memq.errors import OutOfSpace, QueueError, StoreFailed
-from memq.operations.base import PutBack
 from memq.operations.openreads import AbortRead
+from memq.operations.pops import PutBack
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

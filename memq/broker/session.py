@@ -13,17 +13,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, cast
 
 from memq.errors import OutOfSpace
-from memq.operations.base import (
-    AddPart,
-    Operation,
-    Pop,
-    Push,
-    PushLarge,
-    Release,
-    SetAside,
-    Upload,
-)
+from memq.operations.base import Operation, Upload
 from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.pops import Pop, SetAside
+from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.reads import Read
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from memq.errors import (
     RulesRefused,
     UnknownCommand,
 )
-from memq.operations.base import Ask, Delete, Empty, EmptyAll, Operation
-from memq.operations.pauses import Pause, Resume
+from memq.operations.base import Ask, Operation
+from memq.operations.queues import Delete, Empty, EmptyAll, Pause, Resume
 from memq.wire import extensions as dialect
 from memq.wire import foreign
 from memq.wire import text as wire

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from memq.commands.protocol import QueueProtocol
     from memq.connection.arrivals import Held
     from memq.message import Message
-    from memq.operations.base import Operation, Pop
+    from memq.operations.base import Operation
+    from memq.operations.pops import Pop
     from memq.operations.reads import Read, Taken
 
 #: Parts of a body that are sent before others have their turn.

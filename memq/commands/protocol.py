@@ -22,7 +22,7 @@ from memq.connection.connection import COMMAND_LOAD, Connection
 from memq.display import shownCommand
 from memq.errors import BadChunk, OutOfSpace, QueueError
 from memq.message import Message
-from memq.operations.base import JOINED, AddPart, Pop, Push, PushLarge, Upload
+from memq.operations.base import JOINED, Upload
 from memq.operations.reads import Taken
 from memq.policy.effective import ActivePlans, Plans
 from memq.wire import extensions as dialect
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from memq.commands.host import CommandCounters, CommandHost
     from memq.connection.connection import Render
     from memq.operations.base import Operation
+    from memq.operations.pops import Pop
+    from memq.operations.pushes import AddPart, Push, PushLarge
     from memq.operations.reads import Read
 
 _log = Logger()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from memq.errors import BadChunk, NotANumber, OutOfSpace, QueueError
 from memq.operations.base import JOINED, Upload
-from memq.operations.pushes import AddQueue, RuledPush, RuledPushLarge
+from memq.operations.pushes import RuledPush, RuledPushLarge
+from memq.operations.queues import AddQueue
 from memq.operations.routing import Asked, reached
 from memq.wire import text as wire
 from memq.wire.extensions import parseLimit

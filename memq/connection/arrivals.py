@@ -13,7 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.message import Message
-from memq.operations.base import Operation, Pop
+from memq.operations.base import Operation
+from memq.operations.pops import Pop
 from memq.operations.reads import Read, Taken
 
 if TYPE_CHECKING:

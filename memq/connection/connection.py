@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 
     from memq.connection.arrivals import Held
     from memq.connection.host import Host
-    from memq.operations.base import Operation, Pop, Push
+    from memq.operations.base import Operation
+    from memq.operations.pops import Pop
+    from memq.operations.pushes import Push
     from memq.operations.reads import Read, Taken
 
 #: What a command counts that is under way, besides its body.

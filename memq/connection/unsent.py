@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from memq.operations.base import Ask, Operation, Pop
+from memq.operations.base import Ask, Operation
 from memq.operations.openreads import CloseRead
+from memq.operations.pops import Pop
 from memq.operations.pushes import RuledPush, RuledPushLarge
 from memq.operations.reads import Read
 

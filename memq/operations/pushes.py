@@ -12,14 +12,152 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memq.errors import NotStored, QueueError
-from memq.operations.base import MESSAGE_COST, Operation, Push, PushLarge, Upload
+from memq.operations.base import MESSAGE_COST, Operation, Upload, roomFor
 from memq.operations.routing import Asked, Effects, land, reached
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from memq.interfaces import IQueueStore
+    from memq.message import LargeBody
     from memq.operations.base import Client
+
+
+class Push(Operation):
+    """Append messages to a queue.
+
+    :ivar messages: flags and body of each; more may join until it runs.
+    :ivar size: the bytes of all bodies.
+    :ivar noreply: whether the client wants to hear nothing of it.
+    :ivar results: the sequence number of each, or why it was not appended; a range
+        when all were.
+    """
+
+    __slots__ = ("gain", "messages", "noreply", "queue", "results", "size")
+
+    def __init__(
+        self, session: Client, queue: bytes, flags: int, body: bytes, noreply: bool
+    ) -> None:
+        """Take over a message."""
+        self.session = session
+        self.done = False
+        self.queue = queue
+        self.messages = [(flags, body)]
+        self.size = len(body)
+        self.noreply = noreply
+        self.results: range | list[int | QueueError] = []
+
+    @property
+    def count(self) -> int:
+        """Return how many commands it is."""
+        return len(self.messages)
+
+    def run(self, store: IQueueStore) -> int:
+        """Append them."""
+        count = len(self.messages)
+        first = store.pushAll(self.queue, self.messages, self.size)
+        self.results = range(first, first + count)
+        self.gain = -roomFor(count, self.size)
+        return MESSAGE_COST * count + self.size
+
+    def apart(self) -> Iterator[Operation]:
+        """Yield a push for each message, and take over what came of it."""
+        results: list[int | QueueError] = []
+        self.results = results
+        for flags, body in self.messages:
+            one = Push(self.session, self.queue, flags, body, self.noreply)
+            yield one
+            results += one.results
+
+    def undo(self) -> None:
+        """Forget the results."""
+        self.results = []
+
+    def fail(self, error: QueueError) -> None:
+        """Note that none was appended."""
+        self.results = [error] * len(self.messages)
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Tell how many were appended."""
+        yield self.queue, sum(type(result) is int for result in self.results)
+
+
+class AddPart(Operation):
+    """Keep a part of a body."""
+
+    __slots__ = ("data", "gain", "number", "upload")
+
+    def __init__(self, session: Client, upload: Upload, data: bytes) -> None:
+        """Take over the next part."""
+        super().__init__(session)
+        self.gain = 0
+        self.upload = upload
+        self.number = upload.parts
+        self.data = data
+        upload.parts += 1
+        upload.size += len(data)
+
+    def run(self, store: IQueueStore) -> int:
+        """Keep it, unless an earlier part could not be kept."""
+        upload = self.upload
+        if upload.error is not None:
+            return 0
+        if not upload.ids:
+            upload.ids = [store.newBody() for _ in range(upload.copies)]
+        for id in upload.ids:
+            store.addPart(id, self.number, self.data)
+        self.gain = -roomFor(1, len(self.data)) * upload.copies
+        return (MESSAGE_COST + len(self.data)) * upload.copies
+
+    def fail(self, error: QueueError) -> None:
+        """Give up the body."""
+        self.upload.error = error
+
+
+class PushLarge(Operation):
+    """Append a message whose parts are kept; the result is its sequence number."""
+
+    __slots__ = ("flags", "queue", "upload")
+
+    def __init__(
+        self, session: Client, queue: bytes, flags: int, upload: Upload
+    ) -> None:
+        """Take over the message."""
+        super().__init__(session)
+        self.queue = queue
+        self.flags = flags
+        self.upload = upload
+
+    def run(self, store: IQueueStore) -> int:
+        """Append it, if its body could be kept."""
+        if self.upload.error is not None:
+            self.result = self.upload.error
+            return 0
+        [large] = self.upload.bodies()
+        self.result = store.pushLarge(self.queue, self.flags, large)
+        return MESSAGE_COST
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Tell whether it was appended."""
+        yield self.queue, int(type(self.result) is int)
+
+
+class Release(Operation):
+    """Let the parts of a body go that nobody will ask for."""
+
+    __slots__ = ("body",)
+
+    def __init__(self, session: Client, body: Upload | LargeBody) -> None:
+        """Remember which; those of an upload may not be kept yet."""
+        super().__init__(session)
+        self.body = body
+
+    def run(self, store: IQueueStore) -> int:
+        """Let them go."""
+        body = self.body
+        for id in body.ids if isinstance(body, Upload) else [body.id]:
+            store.release(id)
+        return 0
 
 
 class RuledPush(Push):
@@ -150,20 +288,3 @@ class RuledPushLarge(PushLarge):
             ]
         for large in effects.dropped:
             session.release(large)
-
-
-class AddQueue(Operation):
-    """Make a queue with a limit; the result is whether there was none."""
-
-    __slots__ = ("_limit", "_queue")
-
-    def __init__(self, session: Client, queue: bytes, limit: int) -> None:
-        """Remember which."""
-        super().__init__(session)
-        self._queue = queue
-        self._limit = limit
-
-    def run(self, store: IQueueStore) -> int:
-        """Make it."""
-        self.result = store.setLimit(self._queue, self._limit)
-        return MESSAGE_COST if self.result else 0

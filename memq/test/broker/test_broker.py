@@ -19,15 +19,10 @@ from memq.broker.broker import (
 from memq.broker.session import UNDELIVERED_BYTES
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import Message
-from memq.operations.base import (
-    MESSAGE_COST,
-    Ask,
-    Delete,
-    EmptyAll,
-    Operation,
-    Pop,
-    Push,
-)
+from memq.operations.base import MESSAGE_COST, Ask, Operation
+from memq.operations.pops import Pop
+from memq.operations.pushes import Push
+from memq.operations.queues import Delete, EmptyAll
 from memq.storage.memory import MemoryStore
 from memq.test.support.fakes import FakeStore
 from memq.test.support.stepped import SteppedPool, SteppedReactor, SteppedTestCase

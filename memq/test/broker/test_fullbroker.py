@@ -9,7 +9,8 @@ from twisted.logger import capturedLogs, formatEvent
 from memq.broker.broker import FULL_AGAIN
 from memq.broker.diskspace import LOOKS
 from memq.errors import OutOfSpace, StoreError, StoreFailed
-from memq.operations.base import AddPart, Upload
+from memq.operations.base import Upload
+from memq.operations.pushes import AddPart
 from memq.test.broker.test_broker import Asker, BrokerTestCase
 from memq.test.daemon.test_maintenance import NEVER, UpkeepTestCase
 
@@ -150,7 +151,7 @@ class HoldTests(FullTestCase):
         self.assertIn("sweep 100", self.store.journal)
 
     def _delete(self, queue: bytes) -> Any:
-        from memq.operations.base import Delete
+        from memq.operations.queues import Delete
 
         return Delete(self.asker.session, queue)
 

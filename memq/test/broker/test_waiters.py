@@ -6,7 +6,8 @@ from memq.broker import broker as module
 from memq.broker.session import UNDELIVERED_BYTES
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import LargeBody, Message
-from memq.operations.base import MESSAGE_COST, AddPart, PushLarge, Upload
+from memq.operations.base import MESSAGE_COST, Upload
+from memq.operations.pushes import AddPart, PushLarge
 from memq.storage.memory import MemoryStore
 from memq.test.support.readers import Reader, ReaderTestCase
 

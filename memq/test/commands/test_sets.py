@@ -12,7 +12,7 @@ from memq.test.operations.test_pushes import RuledTestCase
 from memq.test.support.sessions import SessionTestCase, sessions
 
 if TYPE_CHECKING:
-    from memq.operations.base import Push
+    from memq.operations.pushes import Push
 
 
 @sessions(

@@ -5,8 +5,10 @@ from __future__ import annotations
 from memq.broker.returns import AGAIN
 from memq.errors import DamagedMessage, OutOfSpace, StoreError, StoreFailed
 from memq.message import PART_SIZE
-from memq.operations.base import AddPart, Empty, PushLarge, Upload
+from memq.operations.base import Upload
 from memq.operations.openreads import Opened, SetReadAside
+from memq.operations.pushes import AddPart, PushLarge
+from memq.operations.queues import Empty
 from memq.test.support.readers import ReaderTestCase
 
 

@@ -8,7 +8,7 @@ from memq.broker.returns import AGAIN
 from memq.errors import OutOfSpace, StoreError
 from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import LOOK_COST
-from memq.operations.pauses import Pause, Resume
+from memq.operations.queues import Pause, Resume
 from memq.policy.rules import READS, WRITES, Rules
 from memq.test.support.ruledreaders import RuledTestCase, rules
 

@@ -1,0 +1,144 @@
+"""Plain reads: messages are taken from the head of a queue, and go back if need be.
+
+Gets that came together are one operation, see :mod:`memq.operations.base`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memq.message import Message
+from memq.operations.base import MESSAGE_COST, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from memq.errors import QueueError
+    from memq.interfaces import IQueueStore
+    from memq.operations.base import Client
+
+
+class Pop(Operation):
+    """Take messages from a queue.
+
+    :ivar most: how many; more may join until it runs.
+    :ivar results: the message of each; None where there is none, or an error.
+    :ivar rest: the pop that was divided from it, whose replies follow.
+    """
+
+    __slots__ = ("gain", "most", "queue", "rest", "results")
+
+    outlivesSession = False
+
+    def __init__(self, session: Client, queue: bytes, most: int = 1) -> None:
+        """Remember where from."""
+        self.session = session
+        self.done = False
+        self.queue = queue
+        self.most = most
+        self.rest: Pop | None = None
+        self.results: list[Message | QueueError | None] = []
+
+    @property
+    def count(self) -> int:
+        """Return how many commands it is."""
+        return self.most
+
+    def run(self, store: IQueueStore) -> int:
+        """Take them."""
+        results = self.results = store.popAll(self.queue, self.most)
+        cost = size = 0
+        for found in results:
+            cost += MESSAGE_COST
+            if type(found) is Message:
+                cost += len(found.body)
+                if found.large is None:
+                    size += len(found.body)
+                else:
+                    size += found.size
+                    self.session.onDisk += found.size
+        self.session.undelivered += size
+        self.gain = size
+        if len(results) < self.most:
+            results += [None] * (self.most - len(results))
+        return cost
+
+    def apart(self) -> Iterator[Operation]:
+        """Yield a pop for each message, and take over what came of it."""
+        for _ in range(self.most):
+            one = Pop(self.session, self.queue)
+            yield one
+            self.results += one.results
+
+    def divide(self) -> Pop:
+        """Take one message only, and return the pop that is to take the others."""
+        self.rest = Pop(self.session, self.queue, self.most - 1)
+        self.most = 1
+        return self.rest
+
+    def after(self, count: int) -> Pop:
+        """Return what is left of a pop that is done, without its first results."""
+        left = Pop(self.session, self.queue, self.most - count)
+        left.results = self.results[count:]
+        left.done = True
+        return left
+
+    def first(self) -> Pop:
+        """Return what ``after(1)`` leaves out."""
+        first = Pop(self.session, self.queue)
+        first.results = self.results[:1]
+        first.done = True
+        return first
+
+    def messages(self) -> Iterator[Message]:
+        """Yield each message that was taken."""
+        for found in self.results:
+            if isinstance(found, Message):
+                yield found
+
+    def undo(self) -> None:
+        """Forget the messages as well."""
+        for message in self.messages():
+            self.session.forget(message)
+        self.results = []
+
+    def fail(self, error: QueueError) -> None:
+        """Note that none could be taken."""
+        self.results = [error] * self.most
+
+
+class PutBack(Operation):
+    """Return a message to its place; the result is whether there was one."""
+
+    __slots__ = ("message", "queue")
+
+    def __init__(self, session: Client, queue: bytes, message: Message) -> None:
+        """Take over the message."""
+        super().__init__(session)
+        self.queue = queue
+        self.message = message
+
+    def run(self, store: IQueueStore) -> int:
+        """Put it back."""
+        self.result = store.putBack(self.queue, self.message)
+        return MESSAGE_COST + len(self.message.body)
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Tell whether it is there again."""
+        yield self.queue, int(self.result is True)
+
+
+class SetAside(Operation):
+    """Keep a message out of the way that has a damaged part."""
+
+    __slots__ = ("message",)
+
+    def __init__(self, session: Client, message: Message) -> None:
+        """Take over the message."""
+        super().__init__(session)
+        self.message = message
+
+    def run(self, store: IQueueStore) -> int:
+        """Keep it."""
+        store.setAside(self.message)
+        return MESSAGE_COST

@@ -1,0 +1,117 @@
+"""Operations on queues as a whole: made, deleted, emptied, paused and resumed."""
+
+from __future__ import annotations
+
+from sys import maxsize
+from typing import TYPE_CHECKING
+
+from memq.operations.base import MESSAGE_COST, Operation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from memq.interfaces import IQueueStore
+    from memq.operations.base import Client
+
+
+class Delete(Operation):
+    """Delete a queue; the result is whether there was one."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, session: Client, queue: bytes) -> None:
+        """Remember which."""
+        super().__init__(session)
+        self.queue = queue
+
+    def run(self, store: IQueueStore) -> int:
+        """Delete it."""
+        self.result = store.delete(self.queue)
+        return MESSAGE_COST if self.result else 0
+
+
+class Empty(Operation):
+    """Discard all messages of a queue; the result is how many."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, session: Client, queue: bytes) -> None:
+        """Remember which."""
+        super().__init__(session)
+        self.queue = queue
+
+    def run(self, store: IQueueStore) -> int:
+        """Empty it."""
+        self.result = store.empty(self.queue)
+        return MESSAGE_COST if self.result else 0
+
+
+class EmptyAll(Operation):
+    """Empty every queue; the result is how many messages that discarded."""
+
+    __slots__ = ()
+
+    def run(self, store: IQueueStore) -> int:
+        """Empty them."""
+        counts = list(store.counts())
+        self.result = sum(store.empty(count.name) for count in counts)
+        return MESSAGE_COST if counts else 0
+
+
+class AddQueue(Operation):
+    """Make a queue with a limit; the result is whether there was none."""
+
+    __slots__ = ("_limit", "_queue")
+
+    def __init__(self, session: Client, queue: bytes, limit: int) -> None:
+        """Remember which."""
+        super().__init__(session)
+        self._queue = queue
+        self._limit = limit
+
+    def run(self, store: IQueueStore) -> int:
+        """Make it."""
+        self.result = store.setLimit(self._queue, self._limit)
+        return MESSAGE_COST if self.result else 0
+
+
+class Pause(Operation):
+    """Stop reads from a queue, writes to it, or both, besides what is stopped."""
+
+    __slots__ = ("_bits", "queue")
+
+    def __init__(self, session: Client, queue: bytes, bits: int) -> None:
+        """Remember what.
+
+        :param bits: of READS and WRITES.
+        """
+        super().__init__(session)
+        self.queue = queue
+        self._bits = bits
+
+    def run(self, store: IQueueStore) -> int:
+        """Stop it; the queue is made if there is none."""
+        _, paused = store.settings(self.queue)
+        store.setPaused(self.queue, paused | self._bits)
+        return MESSAGE_COST
+
+
+class Resume(Operation):
+    """Stop nothing of a queue any more; the result is whether there is one."""
+
+    __slots__ = ("queue",)
+
+    def __init__(self, session: Client, queue: bytes) -> None:
+        """Remember which."""
+        super().__init__(session)
+        self.queue = queue
+
+    def run(self, store: IQueueStore) -> int:
+        """Let it go on."""
+        self.result = store.setPaused(self.queue, 0)
+        return MESSAGE_COST if self.result else 0
+
+    def shown(self) -> Iterable[tuple[bytes, int]]:
+        """Let everybody try who waits: nobody knows how many messages there are."""
+        if self.result is True:
+            yield self.queue, maxsize
