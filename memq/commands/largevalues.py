@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.commands.protocol import QueueProtocol
-    from memq.connection.arrivals import Held
+    from memq.connection.pieces import Held
     from memq.message import Message
     from memq.operations.base import Operation
     from memq.operations.pops import Pop

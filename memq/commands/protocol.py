@@ -30,7 +30,7 @@ from memq.wire import text as wire
 
 if TYPE_CHECKING:
     from memq.commands.host import CommandCounters, CommandHost
-    from memq.connection.connection import Render
+    from memq.connection.pieces import Render
     from memq.operations.base import Operation
     from memq.operations.pops import Pop
     from memq.operations.pushes import AddPart, Push, PushLarge

@@ -10,45 +10,32 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from memq.connection.pieces import Held
 from memq.message import Message
 from memq.operations.base import Operation
 from memq.operations.pops import Pop
 from memq.operations.reads import Read, Taken
 
 if TYPE_CHECKING:
-    from memq.connection.connection import Connection, Render
-
-#: What a message came from, and is told what became of it.
-Source = Read | Taken
+    from memq.connection.pieces import Render, Source, ValueInParts
 
 
-class Held:
-    """The source of a body in parts, all of which are written before they arrive."""
+class Answering(Protocol):
+    """A connection, as far as its arrivals know it."""
 
-    __slots__ = ("_leaving", "_source")
+    @property
+    def transport(self) -> Any:
+        """Return what its replies are written to."""
 
-    def __init__(self, source: Any, leaving: list[Source]) -> None:
-        """Take the place of a source.
+    @property
+    def replies(self) -> deque[tuple[Operation, Render]]:
+        """Return what is to be answered, in order."""
 
-        :param leaving: gets it when the last part is written.
-        """
-        self._source: Source = source
-        self._leaving = leaving
-
-    def sent(self) -> None:
-        """Note that all of it is written."""
-        self._source.leaves()
-        self._leaving.append(self._source)
-
-    def damaged(self) -> None:
-        """Note that a part is damaged."""
-        self._source.damaged()
-
-    def unsent(self) -> None:
-        """Note that not all of it will be written."""
-        self._source.unsent()
+    @property
+    def sending(self) -> ValueInParts | None:
+        """Return the message whose body is being sent in parts."""
 
 
 class Arrivals(deque[tuple[Operation, "Render"]]):
@@ -57,7 +44,7 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
     :ivar isFinishing: whether everything is written.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Answering) -> None:
         """Take the place of a connection's replies.
 
         What was sent before is not waited for.

@@ -19,8 +19,7 @@ builds on what is here, and adds to ``_load`` what bodies count.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import connectionDone
@@ -38,52 +37,16 @@ from memq.wire import text as wire
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from memq.connection.arrivals import Held
     from memq.connection.host import Host
+    from memq.connection.pieces import PartialGet, Render, ValueInParts
     from memq.operations.base import Operation
     from memq.operations.pops import Pop
     from memq.operations.pushes import Push
-    from memq.operations.reads import Read, Taken
 
 #: What a command counts that is under way, besides its body.
 COMMAND_LOAD = 2048
 
 _log = Logger()
-
-#: Makes the reply of what an operation has found.
-Render = Callable[[Any], bytes]
-
-
-class ValueInParts(Protocol):
-    """A message whose body is being sent in parts.
-
-    :ivar key: the name of its queue, as it was asked for.
-    :ivar source: is told whether the message was sent.
-    """
-
-    key: bytes
-    source: Read | Taken | Held
-
-    @property
-    def left(self) -> int:
-        """Return how many bytes are to be sent, but for the last part and the end."""
-
-    def send(self) -> bool:
-        """Send as many parts as the client takes; return whether that was all."""
-
-    def giveBack(self) -> None:
-        """Put the message back: its reader is gone."""
-
-
-class PartialGet(Protocol):
-    """A get of many names, which is asked for a slice at a time."""
-
-    @property
-    def isOver(self) -> bool:
-        """Return whether all was asked for."""
-
-    def ask(self) -> tuple[Operation, Render]:
-        """Ask for the next slice; return its operation, and what renders that."""
 
 
 @implementer(IHalfCloseableProtocol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import (
@@ -13,8 +13,15 @@ from twisted.internet.interfaces import (
 )
 from zope.interface import Attribute, implementer
 
-if TYPE_CHECKING:
-    from memq.connection.connection import Connection
+
+class Sender(Protocol):
+    """What sends to a transport."""
+
+    def block(self) -> None:
+        """Note that the other end does not read."""
+
+    def unblock(self) -> None:
+        """Note that it reads again."""
 
 
 @implementer(IPushProducer)
@@ -23,7 +30,7 @@ class WriteGate:
 
     __slots__ = ("_connection",)
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Sender) -> None:
         """Stand between a transport and this connection."""
         self._connection = connection
 

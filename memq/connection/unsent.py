@@ -17,7 +17,7 @@ from memq.operations.reads import Read
 
 if TYPE_CHECKING:
     from memq.broker.session import Session
-    from memq.connection.connection import Render
+    from memq.connection.pieces import Render
 
 
 def giveBackAll(
