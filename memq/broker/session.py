@@ -190,12 +190,6 @@ class Session:
         """
         return self._broker.part(large, number)
 
-    def delivered(self, large: LargeBody) -> None:
-        """Note that the client has been given all parts of a message."""
-        self.undelivered -= large.size
-        self.onDisk -= large.size
-        self.release(large)
-
     def forget(self, message: Message) -> None:
         """Note that a message that was taken will not be delivered."""
         self.undelivered -= message.size

@@ -219,8 +219,7 @@ class Connection(CommandReceiver):
         """Carry out nothing that comes behind, until ``release`` and ``deliver``."""
         # Room that there never is.
         self._room = Room(Share(0), 1, lambda: None)
-        if not self.paused:
-            self.pauseProducing()
+        self.pauseProducing()
 
     def release(self) -> None:
         """Give that room back, or wait for it no longer."""

@@ -97,9 +97,6 @@ class Client(Protocol):
     def release(self, body: Upload | LargeBody) -> None:
         """Ask to forget the parts of a body that no message has."""
 
-    def delivered(self, large: LargeBody) -> None:
-        """Note that all parts of a message were given out."""
-
     def forget(self, message: Message) -> None:
         """Note that a message that was taken will not be delivered."""
 

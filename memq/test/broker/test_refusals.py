@@ -180,6 +180,15 @@ class ServerTests(SteppedTestCase):
         self.assertEqual(told, NOT_STORED + b"SERVER_ERROR bad page\r\n")
         self.assertEqual(self.figures(b"stats"), {"refused_full": "1"})
 
+    def test_undoneLarge(self) -> None:
+        """So does one whose body comes in parts."""
+        self.begin(Table(b"w", {"max_items": 1}))
+        self.client.talk(put(b"w", b"x"))
+        self.harness.store.refuse("push", StoreError("bad page"), b"q", b"b")
+        told = self.client.talk(put(b"w", bytes(PART_SIZE + 1)) + put(b"q", b"b"))
+        self.assertEqual(told, NOT_STORED + b"SERVER_ERROR bad page\r\n")
+        self.assertEqual(self.figures(b"stats"), {"refused_full": "1"})
+
     def test_gone(self) -> None:
         """A set whose client is gone counts as well."""
         self.begin(Table(b"w", {"max_items": 1}))

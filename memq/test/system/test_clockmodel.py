@@ -565,6 +565,16 @@ class ClockModelTests(SynchronousTestCase):
         machine.go([(0, wait), (0, model.Monitor(w, 1, 1))])
         machine.teardown()
 
+    def test_dropped(self) -> None:
+        """A full queue drops its oldest message for a new one, if it is to."""
+        machine = self.machine(0)()
+        machine.begin(rules={b"w": {"max_items": 1, "overflow": "drop-oldest"}})
+        moves = [
+            (0, model.Set(b"w", 0, 0, 0, 6, False, number)) for number in (1, 2, 3)
+        ]
+        machine.go([*moves, (0, model.Get((b"w", b"w")))])
+        machine.teardown()
+
     def test_anySequence(self) -> None:
         """Any sequence of all that queues can do does what the model says."""
         ran: Counter[str] = Counter()

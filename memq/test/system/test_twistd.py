@@ -491,8 +491,8 @@ class DaemonTests(SynchronousTestCase):
         for command in (
             (*TWISTD, "memq"),
             MEMCACHEQ,
-            (sys.executable, "-c", run_.format("command")),
-            (sys.executable, "-c", run_.format("adoptcommand")),
+            (sys.executable, "-c", run_.format("admin.cli")),
+            (sys.executable, "-c", run_.format("memcacheq.adoptcli")),
         ):
             ended = run(*command, "--help")
             self.assertEqual((ended.returncode, ended.stderr), (0, ""))

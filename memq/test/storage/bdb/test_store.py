@@ -560,11 +560,12 @@ class FailureTests(BDBTestCase):
             "txn_checkpoint",
             "memp_trickle",
             "log_archive",
-            "log_stat",
         )
         self.assertRaises(StoreError, self.store.checkpoint)
         self.assertRaises(StoreError, self.store.trickle, 50)
         self.assertRaises(StoreError, self.store.removeLogs)
+        self.mend()
+        self.failingEnvironment(NO_SPACE, "log_stat")
         self.assertRaises(StoreError, self.store.logged)
         self.mend()
         self.store.checkpoint()
