@@ -1,6 +1,6 @@
 """The options of ``twistd memq``, checked before anything is done.
 
-What there is stands in settings.py.  Each option has its value from the command line,
+What there is stands in options.py.  Each option has its value from the command line,
 or else from the configuration file (config.py), or else by default.  Whatever is wrong
 ends the process with one line on standard error and status 1: twistd by itself prints
 its whole help and, before Twisted 23, ends with status 0.

@@ -3,7 +3,7 @@
 It is TOML.  [server] has the options of the command line under their long names:
 those that take a value, flags as true or false, ``verbose`` as a number, ``endpoint``
 as a list.  Values go through the parsers that the command line uses (options.py), so
-there is one set of rules; what the command line says goes before, see options.py.
+there is one set of rules; what the command line says goes before, see commandline.py.
 [queue."NAME"] has the keys of queuekeys.py, for a queue or for all that a pattern
 matches.
 

@@ -1,7 +1,7 @@
 """What can be set: one table of options, with what makes values of texts.
 
-The command line (options.py) and the configuration file (config.py) have this table in
-common, so that each allows what the other one does, in the same words.  A parser
+The command line (commandline.py) and the configuration file (file.py) have this table
+in common, so that each allows what the other one does, in the same words. A parser
 returns the value or raises ValueError with the words that say what is allowed; which
 option it was, and where, is added by who calls it.
 """
