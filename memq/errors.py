@@ -104,7 +104,6 @@ class NotStored(QueueError):
     reply = b"NOT_STORED"
 
     def __init__(self, asked: bytes, queue: bytes, cause: Refusing) -> None:
-        """Say which queue refuses, and why."""
         super().__init__(asked, queue, cause)
         self.asked = asked
         self.queue = queue

@@ -201,7 +201,7 @@ class IQueueStore(Interface):
         *,
         expires: int = 0,
     ) -> None:
-        """Keep a message that nobody sees before ``ripen`` moves it into its queue.
+        """Keep a message unseen until ``promoteDue`` moves it into its queue.
 
         The queue is made if it does not exist.
 
@@ -213,12 +213,12 @@ class IQueueStore(Interface):
     def nextDue() -> int | None:
         """Return when the next delayed message is due; needs no transaction.
 
-        It may be told too early, but not again after a ``ripen`` at that time.
+        It may be told too early, but not again after a ``promoteDue`` at that time.
 
         :return: milliseconds since 1970-01-01 UTC, None when none is delayed.
         """
 
-    def ripen(now: int, limit: int) -> list[bytes]:
+    def promoteDue(now: int, limit: int) -> list[bytes]:
         """Append delayed messages that are due to their queues, in the order of that.
 
         They count as pushed then; their time stays that of the push.
@@ -398,7 +398,7 @@ class IQueueStore(Interface):
     def countDiscarded(queue: bytes, number: int) -> None:
         """Count messages of a queue that were discarded, if there is such a queue."""
 
-    def isUnswept() -> bool:
+    def hasGarbage() -> bool:
         """Return whether there is anything for ``sweep`` to do.
 
         That is messages of deleted queues and parts of released bodies; those of a

@@ -25,16 +25,16 @@ from twisted.python.util import runAsEffectiveUser
 from memq.admin.salvage import Salvage
 from memq.broker.broker import Broker
 from memq.broker.memorybudget import Budget
-from memq.broker.sweeper import Chores
+from memq.broker.sweeper import PolicySweeper
 from memq.config.commandline import Options
 from memq.config.options import MEGABYTE
-from memq.config.reloader import Rulebook
+from memq.config.reloader import PolicyReloader
 from memq.config.reloads import Reloads
 from memq.daemon.logfile import LineObserver, LogFile, chooseLog
-from memq.daemon.maintenance import Upkeep, UpkeepSettings
+from memq.daemon.maintenance import Maintenance, UpkeepSettings
 from memq.daemon.pidfile import PidFile
 from memq.daemon.process import (
-    Ending,
+    ExitStatus,
     ProcessService,
     Signals,
     findOwner,
@@ -52,10 +52,10 @@ from memq.memcacheq.directory import makeWay
 from memq.memcacheq.staging import StagingStore
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
 from memq.net.listeners import Listener, bindTCP, checkUNIX, parseEndpoint
-from memq.policy.effective import Plans
+from memq.policy.effective import Policies
 from memq.server.factory import QueueFactory
 from memq.server.stats import Statistics
-from memq.server.timeouts import Watch
+from memq.server.timeouts import ConnectionTimeouts
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import Sizes, sizesFor
 from memq.storage.engine.binding import StoreSettings
@@ -125,10 +125,10 @@ def _makeService(
         log = chooseLog(twistd, bool(options["log-stderr"]), owner, journal)
         undo.pop_all()
     useSteadyClock(reactor)
-    ending = Ending(reactor, failed=notifier.fail)
-    rulebook = Rulebook(options.config, _inform, not options["no-config"])
+    ending = ExitStatus(reactor, failed=notifier.fail)
+    policyReloader = PolicyReloader(options.config, _inform, not options["no-config"])
     rulePool = ThreadPool(1, 1, "memq-rules")
-    reloads = Reloads(rulebook, partial(deferToThreadPool, reactor, rulePool))
+    reloads = Reloads(policyReloader, partial(deferToThreadPool, reactor, rulePool))
     process = ProcessService(
         reactor,
         _signals(reactor, ending, log, reloads),
@@ -143,7 +143,7 @@ def _makeService(
         listeners,
         ending,
         notifier,
-        rulebook,
+        policyReloader,
         reloads,
         rulePool,
         log,
@@ -209,7 +209,7 @@ def _listeners(
 
 
 def _signals(
-    reactor: Any, ending: Ending, log: LogFile | None, reloads: Reloads
+    reactor: Any, ending: ExitStatus, log: LogFile | None, reloads: Reloads
 ) -> Signals:
     """Return what the process does on which signal."""
     reopen = _keepLog if log is None else log.reopen
@@ -249,9 +249,9 @@ def _queueService(
     reactor: Any,
     home: Home | None,
     listeners: Sequence[AnyListener],
-    ending: Ending,
+    ending: ExitStatus,
     notifier: Notifier,
-    rulebook: Rulebook,
+    policyReloader: PolicyReloader,
     reloads: Reloads,
     rulePool: ThreadPool,
     log: LogFile | None,
@@ -260,15 +260,15 @@ def _queueService(
     sizes = _sizes(options, home)
     options["min-free"] = sizes.minFree
     store = _store(options, home, sizes)
-    plans = Plans(store, rulebook.rules)
-    rulebook.onChange = plans.replace
-    broker = Broker(store, reactor, Budget(options["max-buffered"]), plans)
+    policies = Policies(store, policyReloader.rules)
+    policyReloader.onChange = policies.replace
+    broker = Broker(store, reactor, Budget(options["max-buffered"]), policies)
     broker.durable = not options["no-sync"]
     settings = [*options.settings(), *memcachedstats.settings(options)]
     statistics = Statistics(reactor, broker, settings)
     statistics.ofEach = not options["no-queue-stats"]
     workPool = ThreadPool(1, 1, "memq-work")
-    upkeep = Upkeep(
+    maintenance = Maintenance(
         reactor,
         store,
         broker,
@@ -278,7 +278,7 @@ def _queueService(
     )
     factory = QueueFactory(
         broker,
-        upkeep,
+        maintenance,
         statistics,
         maxBody=options["max-body"],
         maxConnections=raiseFileLimit(options["max-connections"]),
@@ -293,13 +293,13 @@ def _queueService(
         store,
         broker,
         factory,
-        upkeep,
+        maintenance,
         listeners,
         ending,
         flushPool=ThreadPool(1, 1, "memq-flush"),
         workPool=workPool,
         rulePool=rulePool,
-        watch=Watch(
+        watch=ConnectionTimeouts(
             reactor,
             factory,
             bodyTimeout=options["body-timeout"],
@@ -307,7 +307,7 @@ def _queueService(
         ),
         settled=partial(_settled, store, notifier, options, log),
         takeover=_takeover(options, reactor, home, store, sizes, notifier),
-        chores=Chores(broker, factory.holds),
+        sweeper=PolicySweeper(broker, factory.holds),
     )
 
 

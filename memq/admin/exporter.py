@@ -28,7 +28,7 @@ from memq.storage.delays import NEVER, dueOf
 from memq.storage.engine.binding import ERRORS, StoreSettings, db
 from memq.storage.engine.logfile import isSettled
 from memq.storage.engine.marker import readMarker
-from memq.storage.keys import KEY, PART, TRIES, TRIES_ROW
+from memq.storage.keys import DELIVERIES, DELIVERIES_ROW, KEY, PART
 from memq.storage.row import DamagedRow, Queue, unpackQueue
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def settle(home: Home) -> None:
         store.close()
 
 
-class Reader:
+class OfflineReader:
     """The tables of a home that nobody changes."""
 
     def __init__(self, home: Home) -> None:
@@ -82,7 +82,7 @@ class Reader:
         self._opened: list[Any] = []
         self._messages: Any = None
         #: How often messages were given back, by queue and number; see ``queues``.
-        self._tries: dict[tuple[int, int], int] = {}
+        self._deliveries: dict[tuple[int, int], int] = {}
         try:
             self._queues = self._openTable("queues")
             self._files = unpackRow(self._queues.get(ROW))
@@ -125,9 +125,9 @@ class Reader:
                 # A zero byte is the first one of what is the store's own.
                 if row[0][0]:
                     found.append(unpackQueue(*row))
-                elif row[0].startswith(TRIES):
-                    id, sequence = KEY.unpack(row[0][len(TRIES) :])
-                    (self._tries[id, sequence],) = TRIES_ROW.unpack(row[1])
+                elif row[0].startswith(DELIVERIES):
+                    id, sequence = KEY.unpack(row[0][len(DELIVERIES) :])
+                    (self._deliveries[id, sequence],) = DELIVERIES_ROW.unpack(row[1])
                 row = cursor.next()
             cursor.close()
         except (*ERRORS, DamagedRow) as error:
@@ -186,8 +186,8 @@ class Reader:
             body = message.body
             if message.large is not None:
                 body = self._largeBody(message.large)
-            tries = self._tries.get((id, sequence), 0)
-            return Body(message.flags, message.time, body, message.expires, tries)
+            deliveries = self._deliveries.get((id, sequence), 0)
+            return Body(message.flags, message.time, body, message.expires, deliveries)
         except DamagedRecord as error:
             return Unreadable(sequence, sequence, str(error))
 
@@ -247,7 +247,7 @@ def exportHome(
     :raise OSError: when it cannot be written.
     """
     settle(home)
-    reader = Reader(home)
+    reader = OfflineReader(home)
     try:
         queues = reader.queues()
         there = {queue.name for queue in queues}
@@ -272,8 +272,9 @@ def _begin(queue: Queue) -> QueueBegin:
 class _Export:
     """Write queues, and count."""
 
-    def __init__(self, reader: Reader, output: BinaryIO, progress: Progress) -> None:
-        """Begin with nothing written."""
+    def __init__(
+        self, reader: OfflineReader, output: BinaryIO, progress: Progress
+    ) -> None:
         self._reader = reader
         self._output = output
         self._progress = progress

@@ -56,7 +56,7 @@ MAX_BODY = 64 * 1024 * 1024
 MAX_LINE = MAX_BODY // 3 * 4 + 1024
 
 _MAX_COUNT = (1 << 64) - 1
-_MAX_TRIES = (1 << 32) - 1
+_MAX_DELIVERIES = (1 << 32) - 1
 #: Numbers of delayed messages are made of this and 16 bits more.
 _MAX_DUE = (1 << 47) - 1
 
@@ -95,7 +95,7 @@ class Body(NamedTuple):
     :ivar time: when it was set, milliseconds since 1970-01-01 UTC; None if unknown.
     :ivar body: its body.
     :ivar expires: when it expires, as ``time``; 0 for never.
-    :ivar tries: how often it was given back, a u32.
+    :ivar deliveries: how often it was given back, a u32.
     :ivar due: when a delayed message is to be seen, as ``time``; None for others.
     """
 
@@ -103,7 +103,7 @@ class Body(NamedTuple):
     time: int | None
     body: bytes
     expires: int = 0
-    tries: int = 0
+    deliveries: int = 0
     due: int | None = None
 
 
@@ -143,11 +143,11 @@ def packLine(line: Line) -> bytes:
                 fields["name"] = queue.decode()
             fields |= {"set": pushed, "taken": taken}
             fields |= _present(delayed=delayed, limit=limit, paused=paused)
-        case Body(flags, time, body, expires, tries, due):
+        case Body(flags, time, body, expires, deliveries, due):
             fields = {"flags": flags}
             if time is not None:
                 fields["time"] = time
-            fields |= _present(expires=expires, tries=tries)
+            fields |= _present(expires=expires, tries=deliveries)
             if due is not None:
                 fields["due"] = due
             fields |= {"crc": crc32(body), "body": b64encode(body).decode()}
@@ -232,7 +232,7 @@ def _parseBody(fields: dict[str, Any]) -> Body:
         time,
         body,
         _optional(fields, "expires"),
-        _optional(fields, "tries", _MAX_TRIES),
+        _optional(fields, "tries", _MAX_DELIVERIES),
         _count(fields, "due", _MAX_DUE) if "due" in fields else None,
     )
 

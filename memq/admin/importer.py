@@ -147,7 +147,7 @@ class Import:
         body = line.body
         large = self._store.addBody(body) if len(body) > PART_SIZE else body
         self._batch.append(
-            Item(line.flags, now, large, line.expires, line.tries, line.due)
+            Item(line.flags, now, large, line.expires, line.deliveries, line.due)
         )
         self._batchBytes += len(body)
         if line.due is None:

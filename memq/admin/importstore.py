@@ -14,7 +14,7 @@ from memq.errors import StoreError
 from memq.message import PART_SIZE, LargeBody, bodySize, packAny
 from memq.storage.bdb.store import BDBStore
 from memq.storage.engine.binding import ERRORS
-from memq.storage.keys import ID, KEY, TOMBSTONE, TRIES, TRIES_ROW
+from memq.storage.keys import DELIVERIES, DELIVERIES_ROW, ID, KEY, TOMBSTONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ class Item(NamedTuple):
     :ivar time: when it was set, milliseconds since 1970-01-01 UTC.
     :ivar body: the body, or where it is.
     :ivar expires: milliseconds since 1970-01-01 UTC, 0 for never.
-    :ivar tries: how often it was given back.
+    :ivar deliveries: how often it was given back.
     :ivar due: when a delayed message is to be seen, as ``expires``; None for others.
     """
 
@@ -37,7 +37,7 @@ class Item(NamedTuple):
     time: int
     body: bytes | LargeBody
     expires: int = 0
-    tries: int = 0
+    deliveries: int = 0
     due: int | None = None
 
 
@@ -50,7 +50,7 @@ class RestoringStore(BDBStore):
 
     def find(self, name: bytes) -> Queue | None:
         """Return a queue, None when there is none of that name."""
-        return self._catalog.queues.get(name)
+        return self._index.queues.get(name)
 
     def newQueue(self, name: bytes) -> Queue:
         """Return a queue that nobody sees; durable with the next flush, or gone."""
@@ -58,8 +58,8 @@ class RestoringStore(BDBStore):
         return queue
 
     def _newQueue(self, name: bytes) -> Queue:
-        queue = self._catalog.newQueue(name)
-        self._entomb(ID.pack(queue.id))
+        queue = self._index.newQueue(name)
+        self._addTombstone(ID.pack(queue.id))
         return queue
 
     def addBody(self, body: bytes) -> LargeBody:
@@ -81,9 +81,9 @@ class RestoringStore(BDBStore):
 
     def _fill(self, queue: Queue, items: Sequence[Item]) -> None:
         if not queue.rest.delayId and any(item.due is not None for item in items):
-            id = self._catalog.newId()
+            id = self._index.newId()
             queue.change(delayId=id)
-            self._entomb(ID.pack(id))
+            self._addTombstone(ID.pack(id))
         self._take(queue, items)
 
     def extend(self, name: bytes, items: Sequence[Item]) -> None:
@@ -91,24 +91,24 @@ class RestoringStore(BDBStore):
         self._transact(lambda: self._extend(name, items))
 
     def _extend(self, name: bytes, items: Sequence[Item]) -> None:
-        self._catalog.forPush(name)
+        self._index.forPush(name)
         if any(item.due is not None for item in items):
-            self._catalog.forDelay(name)
-        self._take(self._catalog.queues[name], items)
+            self._index.forDelay(name)
+        self._take(self._index.queues[name], items)
 
     def _take(self, queue: Queue, items: Sequence[Item]) -> None:
         for item in items:
             record = packAny(item.flags, item.time, item.body, item.expires)
             if isinstance(item.body, LargeBody):
-                self._exhume(item.body)
+                self._removeTombstone(item.body)
             if item.due is not None:
                 self._putDelayed(queue, item.due, record)
                 continue
             key = KEY.pack(queue.id, queue.nextSequence)
             self._messages.put(key, record, self._transaction)
-            if item.tries:
-                tries = TRIES_ROW.pack(item.tries)
-                self._queues.put(TRIES + key, tries, self._transaction)
+            if item.deliveries:
+                deliveries = DELIVERIES_ROW.pack(item.deliveries)
+                self._queues.put(DELIVERIES + key, deliveries, self._transaction)
             queue.nextSequence += 1
             queue.pushed += 1
             queue.bytes += bodySize(record)
@@ -149,7 +149,7 @@ class RestoringStore(BDBStore):
         for id in (queue.id, queue.rest.delayId):
             if id:
                 self._queues.delete(TOMBSTONE + ID.pack(id), self._transaction)
-        self._catalog.show(queue)
+        self._index.show(queue)
 
     def _transact(self, work: Callable[[], Any]) -> Any:
         """Do something in a transaction, and return what it returned.

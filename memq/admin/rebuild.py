@@ -26,13 +26,13 @@ from memq.storage.bdb.compaction import ROW
 from memq.storage.engine.binding import db
 from memq.storage.keys import (
     DAMAGED,
+    DELIVERIES,
+    DELIVERIES_ROW,
     ID,
     KEY,
     NEXT_ID,
     PART,
     TOMBSTONE,
-    TRIES,
-    TRIES_ROW,
 )
 from memq.storage.row import DamagedRow, Queue, unpackQueue
 
@@ -118,7 +118,7 @@ class Rebuild:
         for key, row in rows:
             if key == NEXT_ID and len(row.value) == ID.size:
                 (self._nextId,) = ID.unpack(row.value)
-            elif key.startswith((TOMBSTONE, DAMAGED, TRIES)):
+            elif key.startswith((TOMBSTONE, DAMAGED, DELIVERIES)):
                 self._others[key] = row.value
             elif key[:1] > b"\0":
                 self._addQueue(key, row)
@@ -334,7 +334,7 @@ class Rebuild:
 
     def _tidyTries(self, transaction: Any) -> None:
         """Forget how often messages were given back that are not there."""
-        for key in [key for key in self._others if key.startswith(TRIES)]:
-            isThere = self._messages.exists(key.removeprefix(TRIES), transaction)
-            if not isThere or len(self._others[key]) != TRIES_ROW.size:
+        for key in [key for key in self._others if key.startswith(DELIVERIES)]:
+            isThere = self._messages.exists(key.removeprefix(DELIVERIES), transaction)
+            if not isThere or len(self._others[key]) != DELIVERIES_ROW.size:
                 del self._others[key]

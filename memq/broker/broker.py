@@ -48,17 +48,17 @@ from typing import TYPE_CHECKING
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.logger import Logger
 
-from memq.broker.delaytimer import Ripening
-from memq.broker.diskspace import Room
+from memq.broker.delaytimer import DelayTimer
+from memq.broker.diskspace import DiskSpaceGuard
 from memq.broker.memorybudget import ALLOWANCE, Budget
 from memq.broker.refusals import Refusals
 from memq.broker.returns import Returns
 from memq.broker.session import UNDELIVERED_BYTES, Session, sessionOf
-from memq.broker.waiters import Parking
+from memq.broker.waiters import BlockedReaders
 from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations.pops import Pop
-from memq.operations.reads import NothingYet
-from memq.policy.effective import Plans
+from memq.operations.reads import WouldBlock
+from memq.policy.effective import Policies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,16 +111,16 @@ class Broker:
         store: IQueueStore,
         clock: IReactorTime,
         budget: Budget | None = None,
-        plans: Plans | None = None,
+        policies: Policies | None = None,
     ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
         :param clock: calls the turns.
         :param budget: says how much may be undelivered; None for the usual one.
-        :param plans: what holds for which queue; None for no rules.
+        :param policies: what holds for which queue; None for no rules.
         """
         self._store = store
-        self.plans = plans or Plans(store)
+        self.policies = policies or Policies(store)
         self._clock = clock
         self.budget = budget or Budget()
         #: Bytes undelivered at which a session is left out.
@@ -132,7 +132,7 @@ class Broker:
         #: Whether results wait for ``persist`` before they are told.
         self.durable = True
         #: Whether pushes are refused because the disk is too full.
-        self.room = Room()
+        self.room = DiskSpaceGuard()
         self.room.onRelease = self._schedule
         self.turns = 0
         self.flushes = 0
@@ -153,16 +153,18 @@ class Broker:
         #: When sweeping may go on, by the clock.
         self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
-        self._parking = Parking(clock, self.enqueue, self.enqueueFirst, self._finish)
+        self._blocked = BlockedReaders(
+            clock, self.enqueue, self.enqueueFirst, self._finish
+        )
         #: The lines of those that wait for messages; empty most of the time.
-        self._lines = self._parking.lines.queues
+        self._lines = self._blocked.lines.queues
         #: Whether the process is about to end, and open reads with it.
         self.isStopping = False
         self._returns = Returns(self)
         self.refusals = Refusals(clock.seconds)
         # Nobody may be in the middle of something.
-        self.plans.onChange = lambda: self.later(self._parking.wakeAll)
-        self._ripening = Ripening(self, store)
+        self.policies.onChange = lambda: self.later(self._blocked.wakeAll)
+        self._ripening = DelayTimer(self, store)
 
     def session(
         self,
@@ -182,12 +184,12 @@ class Broker:
         Turns notice by themselves; so this is for when there may be none: at the start,
         and after ``tidy``.
         """
-        if self._clock.seconds() >= self._sweepsFrom and self._store.isUnswept():
+        if self._clock.seconds() >= self._sweepsFrom and self._store.hasGarbage():
             self._schedule()
 
     def start(self) -> None:
         """Begin with what needs no client, once the store is open."""
-        self.plans.look()
+        self.policies.look()
         self._ripening.start()
         self.sweep()
 
@@ -232,7 +234,7 @@ class Broker:
 
         It loses its place there: nobody is to wait for a client that does not read.
         """
-        if not self._parking.leave(session):
+        if not self._blocked.leave(session):
             self._leaveRotation(session)
 
     def _leaveRotation(self, session: Session) -> None:
@@ -247,11 +249,11 @@ class Broker:
 
     def isUnfinished(self, queue: bytes) -> bool:
         """Return whether a read of a queue that has run in this turn will go on."""
-        return queue in self._parking.unfinished
+        return queue in self._blocked.unfinished
 
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
-        return self._parking.lines.count(queue)
+        return self._blocked.lines.count(queue)
 
     @property
     def isReturning(self) -> bool:
@@ -260,7 +262,7 @@ class Broker:
 
     def endWait(self, read: Read) -> None:
         """Answer a read that waits, with nothing."""
-        self._parking.end(read)
+        self._blocked.end(read)
 
     def stop(self) -> None:
         """Note that the process is about to end: what is open then is forgotten."""
@@ -310,7 +312,7 @@ class Broker:
         self._sweepsFrom = inf
         self._ripening.stop()
         self._idle = Deferred()
-        self._parking.endAll()
+        self._blocked.endAll()
         self._returns.end()
         self._schedule()
         return self._idle
@@ -326,7 +328,7 @@ class Broker:
         for operation in lost:
             operation.fail(error)
         self._finish(lost)
-        self._parking.release()
+        self._blocked.release()
         self._schedule()
         self.onFailure(error)
 
@@ -388,12 +390,12 @@ class Broker:
             store.commit()
             changed = logged > 0
             if changed:
-                gain = sum([operation.gain for operation in operations])
-                for read in self._parking.reads:
-                    gain += read.gain
-                self.room.changed(gain, logged)
+                bytesFreed = sum([operation.bytesFreed for operation in operations])
+                for read in self._blocked.reads:
+                    bytesFreed += read.bytesFreed
+                self.room.changed(bytesFreed, logged)
         except Exception as error:
-            operations += self._parking.take()
+            operations += self._blocked.take()
             if not operations:
                 # Not even the transaction began; nobody is to wait for that.
                 operations = self._takeAll()
@@ -407,11 +409,11 @@ class Broker:
                     error=error,
                 )
             changed = self._runApart(operations)
-        stuck = self._parking.reads
+        stuck = self._blocked.reads
         if stuck:
-            self._parking.park()
+            self._blocked.park()
         if self._lines:
-            self._parking.wakeFor([*operations, *stuck])
+            self._blocked.wakeFor([*operations, *stuck])
         if self._failure is not None or not changed or not self.durable:
             self._finish(operations)
         # Without anything to be told, the next flush will do.
@@ -451,13 +453,13 @@ class Broker:
                         inbox.appendleft(operation.divide())
                     operations.append(operation)
                     cost = operation.run(store)
-                    left -= cost or operation.effort
+                    left -= cost or operation.idleCost
                     changed += cost
                     if session.undelivered >= undelivered:
                         break
-            except NothingYet as nothing:
-                self._parking.keep(nothing.read)
-                left -= operations.pop().effort + nothing.cost
+            except WouldBlock as nothing:
+                self._blocked.keep(nothing.read)
+                left -= operations.pop().idleCost + nothing.cost
                 changed += nothing.cost
                 # What is behind it waits with it.
                 inbox = deque()
@@ -476,7 +478,7 @@ class Broker:
         """Run operations again, each in its own transaction; some will fail."""
         store = self._store
         changed = False
-        parked = self._parking.reads
+        parked = self._blocked.reads
         #: By session, what does not run because a read before it waits.
         behind: dict[Session, list[Operation]] = {}
         try:
@@ -487,12 +489,12 @@ class Broker:
                 if session in behind:
                     behind[session].append(operation)
                     continue
-                for part in operation.apart():
+                for part in operation.split():
                     changed |= self._runAlone(part)
                 if parked and parked[-1] is operation:
                     behind[session] = [operation]
         except StoreFailed as error:
-            self._parking.take()
+            self._blocked.take()
             _undo(operations)
             for operation in operations:
                 operation.fail(error)
@@ -513,10 +515,10 @@ class Broker:
             store.begin()
             try:
                 cost = operation.run(store)
-            except NothingYet as nothing:
+            except WouldBlock as nothing:
                 cost, waits = nothing.cost, [nothing.read]
             store.commit()
-            self.room.changed(operation.gain, cost)
+            self.room.changed(operation.bytesFreed, cost)
         except StoreFailed:
             operation.undo()
             raise
@@ -528,7 +530,7 @@ class Broker:
             operation.fail(_asQueueError(error))
             return False
         for read in waits:
-            self._parking.keep(read)
+            self._blocked.keep(read)
         return bool(cost)
 
     def _refuseWaiting(self, error: StoreFailed) -> None:
@@ -606,13 +608,13 @@ class Broker:
         store = self._store
         now = self._clock.seconds()
         # A store that was not opened, at the end of a start that failed, is not asked.
-        if now < self._sweepsFrom or not store.isUnswept():
+        if now < self._sweepsFrom or not store.hasGarbage():
             return False
         try:
             before = store.logged()
-            goesOn = store.sweep(SWEEP_MESSAGES)
+            hasMore = store.sweep(SWEEP_MESSAGES)
             self.room.changed(0, max(0, store.logged() - before))
-            return goesOn
+            return hasMore
         except StoreFailed as error:
             self.fail(error)
         except Exception as error:

@@ -43,16 +43,16 @@ class Ripen(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Move some."""
-        self.result = store.ripen(self.session.plans.now(), MOST)
+        self.result = store.promoteDue(self.session.policies.now(), MOST)
         return MESSAGE_COST * len(self.result)
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell which queues have more messages now."""
         found = () if isinstance(self.result, QueueError) else self.result
         return Counter(found).items()
 
 
-class Ripening:
+class DelayTimer:
     """See to it that what is due is moved."""
 
     def __init__(self, broker: Broker, store: IQueueStore) -> None:
@@ -90,7 +90,7 @@ class Ripening:
     def _wait(self, due: int) -> None:
         """Look again at a time, or earlier."""
         self._due = due
-        left = (due - self._broker.plans.now()) / 1000
+        left = (due - self._broker.policies.now()) / 1000
         self._again(min(max(0.0, left), LONGEST))
 
     def _again(self, seconds: float) -> None:
@@ -108,16 +108,16 @@ class Ripening:
         due = self._store.nextDue()
         if due is None:
             return
-        if due > self._broker.plans.now():
+        if due > self._broker.policies.now():
             self._wait(due)
             return
         self._ripen = Ripen(self._session)
         self._session.submit(self._ripen)
 
     def _cbDone(self) -> None:
-        ripen, self._ripen = self._ripen, None
-        assert ripen is not None
-        error = ripen.result
+        promoteDue, self._ripen = self._ripen, None
+        assert promoteDue is not None
+        error = promoteDue.result
         if isinstance(error, StoreFailed):
             self.stop()
         elif isinstance(error, OutOfSpace):

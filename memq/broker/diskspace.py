@@ -29,7 +29,7 @@ LOOKS = 10
 NEAR = 1 << 30
 
 
-class Room:
+class DiskSpaceGuard:
     """Decide whether sets are taken, and when to look again.
 
     :ivar isFull: whether sets are refused.
@@ -42,7 +42,6 @@ class Room:
     """
 
     def __init__(self) -> None:
-        """Begin with room."""
         self.isFull = False
         self.isHeld = False
         self.onChange: Callable[[], None] = lambda: None
@@ -100,20 +99,20 @@ class Room:
             if not self.isHeld:
                 self.onRelease()
 
-    def changed(self, gain: int, logged: int) -> None:
+    def changed(self, bytesFreed: int, logged: int) -> None:
         """Count what a turn has changed.
 
-        :param gain: bytes that became free inside the files; less than 0 when more was
-            taken.
+        :param bytesFreed: bytes that became free inside the files, less than 0 for what
+            was taken.
         :param logged: bytes of log.
         """
-        inside = self.inside + gain
+        inside = self.inside + bytesFreed
         self.inside = max(0, inside)
         self._spent += logged + max(0, -inside)
         if self.isFull:
-            if gain > 0:
+            if bytesFreed > 0:
                 self._decide()
-        elif inside <= 0 < inside - gain:
+        elif inside <= 0 < inside - bytesFreed:
             # It was what was free inside that sets were taken for.
             self._decide()
         self._hold()

@@ -41,7 +41,7 @@ ALLOWANCE = 32 * 1024
 FRACTION = 16
 
 
-class Room:
+class BodyReservation:
     """Room for a body, reserved or waited for.
 
     :ivar isWaiting: whether there was no room yet.
@@ -90,10 +90,9 @@ class Share:
     __slots__ = ("limit", "reserved", "waiting")
 
     def __init__(self, limit: int) -> None:
-        """Begin with all of it free."""
         self.limit = limit
         self.reserved = 0
-        self.waiting: dict[Room, None] = {}
+        self.waiting: dict[BodyReservation, None] = {}
 
     def admits(self, size: int) -> bool:
         """Return whether there is room, and nobody waits for it."""
@@ -134,7 +133,9 @@ class Budget:
         self.held = 0
         self.count(0)
 
-    def reserve(self, size: int, proceed: Callable[[], object]) -> Room | None:
+    def reserve(
+        self, size: int, proceed: Callable[[], object]
+    ) -> BodyReservation | None:
         """Return room for a body of ``size`` bytes that comes in pieces.
 
         :param proceed: called once if there is room later and none now.  It must not
@@ -145,7 +146,7 @@ class Budget:
         size = min(size, PART_SIZE)
         if not share.admits(size) and self._bytesWaiting() + size > self._mayWait:
             return None
-        return Room(share, size, proceed)
+        return BodyReservation(share, size, proceed)
 
     def _bytesWaiting(self) -> int:
         return PART_SIZE * self.waiting

@@ -34,7 +34,6 @@ class Returns:
     """Give messages back."""
 
     def __init__(self, broker: Broker) -> None:
-        """Take the broker, as one of its clients."""
         self._broker = broker
         self._session = broker.session(self._cbDone)
         self._puttingBack: deque[PutBack] = deque()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from memq.errors import NotStored, QueueError
     from memq.message import LargeBody, Message
     from memq.operations.openreads import Opened
-    from memq.policy.effective import Plans
+    from memq.policy.effective import Policies
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
 UNDELIVERED_BYTES = 1024 * 1024
@@ -265,9 +265,9 @@ class Session:
         self.catchUp()
 
     @property
-    def plans(self) -> Plans:
+    def policies(self) -> Policies:
         """Return what holds for which queue."""
-        return self._broker.plans
+        return self._broker.policies
 
     @property
     def mayWait(self) -> bool:

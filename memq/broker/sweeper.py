@@ -55,7 +55,7 @@ class Look(Operation):
         "_first",
         "_isHeld",
         "_moved",
-        "gain",
+        "bytesFreed",
         "isMore",
         "names",
         "next",
@@ -83,7 +83,7 @@ class Look(Operation):
         """Begin there again."""
         super().undo()
         self.next = self._first
-        self.gain = 0
+        self.bytesFreed = 0
         self.isMore = False
         self._moved: dict[bytes, int] = {}
         self.removed: list[bytes] = []
@@ -94,17 +94,17 @@ class Look(Operation):
         if self._first >= len(self.names):
             self._first = self.next = 0
             self.names = store.names()
-        of = self.session.plans.of
+        of = self.session.policies.of
         cost = looked = 0
         while looked < NAMES and self.next < len(self.names):
             queue = self.names[self.next]
-            plan = of(queue)
+            policy = of(queue)
             looked += 1
-            if plan is not None:
-                looked += HEAD if mayExpire(plan.rule) else 0
-                cost += self._expire(store, queue, plan.rule)
+            if policy is not None:
+                looked += HEAD if mayExpire(policy.rule) else 0
+                cost += self._expire(store, queue, policy.rule)
                 # Nobody can use what is paused.
-                cost += 0 if plan.paused else self._remove(store, queue, plan.rule)
+                cost += 0 if policy.paused else self._remove(store, queue, policy.rule)
             if cost >= LOOK_COST:
                 self.isMore = True
                 break
@@ -112,8 +112,8 @@ class Look(Operation):
         return cost
 
     def _expire(self, store: IQueueStore, queue: bytes, rule: Rule) -> int:
-        expired = expire(store, queue, rule, self.session.plans.now())
-        self.gain += expired.freed
+        expired = expire(store, queue, rule, self.session.policies.now())
+        self.bytesFreed += expired.freed
         if rule.expiredTo is not None and expired.messages:
             moved = self._moved.get(rule.expiredTo, 0)
             self._moved[rule.expiredTo] = moved + expired.messages
@@ -125,19 +125,19 @@ class Look(Operation):
             return 0
         since = store.idleSince(queue)
         # It may have been used so much later.
-        later = self.session.plans.now() / 1000 - rule.idleSeconds - USED
+        later = self.session.policies.now() / 1000 - rule.idleSeconds - USED
         if since is None or since > later or self._isHeld(queue):
             return 0
         store.delete(queue)
         self.removed.append(queue)
         return 10 * MESSAGE_COST
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell where messages moved to."""
         yield from self._moved.items()
 
 
-class Chores:
+class PolicySweeper:
     """Do rounds, as long as there are rules."""
 
     def __init__(
@@ -166,7 +166,7 @@ class Chores:
             call.cancel()
 
     def _round(self) -> None:
-        if self._broker.plans.rules.isEmpty:
+        if self._broker.policies.rules.isEmpty:
             self.start()
         else:
             self._submit()

@@ -17,7 +17,7 @@ from sys import maxsize
 from typing import TYPE_CHECKING
 
 from memq.broker.session import sessionOf
-from memq.broker.waitqueues import Lines
+from memq.broker.waitqueues import WaitQueues
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from memq.operations.reads import Read
 
 
-class Parking:
+class BlockedReaders:
     """Park sessions, and let them go.
 
     :ivar reads: what found nothing in the turn under way, and is to be parked.
@@ -64,7 +64,7 @@ class Parking:
         self._finish = finish
         self.reads: list[Read] = []
         self.unfinished: set[bytes] = set()
-        self.lines = Lines(clock, self._end)
+        self.lines = WaitQueues(clock, self._end)
 
     def park(self) -> None:
         """Let the reads of a turn that found nothing stand in line.
@@ -143,7 +143,7 @@ class Parking:
         """Let as many be next as a turn made messages visible."""
         reads: list[Read] = []
         for operation in operations:
-            for queue, count in operation.shown():
+            for queue, count in operation.madeVisible():
                 reads += self.lines.next(queue, count)
         self._wake(reads)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ticket = attrgetter("ticket")
 
 
-class Lines:
+class WaitQueues:
     """All reads that wait.
 
     :ivar queues: the queues that somebody waits for, each with its line.

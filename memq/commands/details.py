@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore, QueueDetail
     from memq.operations.base import Client
-    from memq.policy.effective import Plans
+    from memq.policy.effective import Policies
 
     _Format = Callable[[Iterable[QueueFigures]], bytes]
 
@@ -43,19 +43,19 @@ class Details:
 
     def __init__(
         self,
-        plans: Plans,
+        policies: Policies,
         waiters: Callable[[bytes], int],
         refused: Callable[[bytes], list[int]],
         timeOfDay: Callable[[], float],
     ) -> None:
         """Take what is known of queues beside the store.
 
-        :param plans: what holds for them.
+        :param policies: what holds for them.
         :param waiters: returns how many reads wait for a message of one.
         :param refused: returns how many sets one refused, for each reason.
         :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
         """
-        self._plans = plans
+        self._policies = policies
         self._waiters = waiters
         self._refused = refused
         self._timeOfDay = timeOfDay
@@ -89,10 +89,10 @@ class Details:
 
     def _rule(self, queue: bytes) -> list[tuple[str, str]]:
         """Return what is in force, by the file or by the store."""
-        plan = self._plans.of(queue)
-        if plan is None:
+        policy = self._policies.of(queue)
+        if policy is None:
             return []
-        rule = plan.rule._replace(maxItems=plan.maxItems, paused=plan.paused)
+        rule = policy.rule._replace(maxItems=policy.maxItems, paused=policy.paused)
         return inForce(rule)
 
 
@@ -119,7 +119,7 @@ class Listing:
         return AT_ONCE
 
     @property
-    def effort(self) -> int:
+    def idleCost(self) -> int:
         """Return what one counts in a turn."""
         return QUEUE_COST * AT_ONCE
 
@@ -168,7 +168,7 @@ class Summary(Listing):
         return AT_ONCE if self._tellsEach else SUMMED
 
     @property
-    def effort(self) -> int:
+    def idleCost(self) -> int:
         """Return what one counts in a turn."""
         if self._tellsEach:
             return MESSAGE_COST + QUEUE_COST * min(AT_ONCE, len(self.queues))
@@ -212,12 +212,12 @@ class TellQueues(Slice, Ask):
         self._start = start
 
     @property
-    def effort(self) -> int:
+    def idleCost(self) -> int:
         """Return what it counts."""
-        return self._listing.effort
+        return self._listing.idleCost
 
     @property
-    def goesOn(self) -> bool:
+    def hasMore(self) -> bool:
         """Whether it could be told."""
         return isinstance(self.result, bytes)
 

@@ -30,7 +30,6 @@ class Reader:
     end = wire.END
 
     def __init__(self, protocol: QueueProtocol, command: Command) -> None:
-        """Take a command of a connection."""
         self._protocol = protocol
         self._command = command
 
@@ -93,7 +92,6 @@ class Line:
     __slots__ = ("_commands", "_error", "_last", "_protocol", "_waits")
 
     def __init__(self, protocol: QueueProtocol, commands: Iterable[Command]) -> None:
-        """Take the commands of a connection."""
         self._protocol = protocol
         self._commands = commands
         self._waits = Waits()
@@ -133,7 +131,6 @@ class _Word(Reader):
     end = b""
 
     def __init__(self, protocol: QueueProtocol, command: Command, line: Line) -> None:
-        """Take it."""
         super().__init__(protocol, command)
         self._line = line
 

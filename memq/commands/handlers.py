@@ -110,7 +110,7 @@ def _renderFlush(protocol: QueueProtocol, operation: Operation) -> bytes:
 
 def _pause(protocol: QueueProtocol, command: dialect.Pause) -> None:
     session = protocol.session
-    session.plans.activate()
+    session.policies.activate()
     operation = Pause(session, command.queue, command.bits)
     protocol.pausing = operation
     _ask(protocol, operation, _renderOK)
@@ -229,11 +229,11 @@ def _reload(protocol: QueueProtocol, command: dialect.Reload) -> None:
 
 
 def _checkpoint(protocol: QueueProtocol, command: wire.Checkpoint) -> None:
-    _answerLater(protocol, protocol.factory.upkeep.checkpoint())
+    _answerLater(protocol, protocol.factory.maintenance.checkpoint())
 
 
 def _archive(protocol: QueueProtocol, command: wire.Archive) -> None:
-    _answerLater(protocol, protocol.factory.upkeep.removeLogs())
+    _answerLater(protocol, protocol.factory.maintenance.removeLogs())
 
 
 def _answerLater(protocol: QueueProtocol, done: Deferred[None]) -> None:

@@ -37,7 +37,7 @@ class CommandCounters(Counters, Protocol):
         """Return what ``stats`` tells, a little at a time."""
 
 
-class Maintenance(Protocol):
+class MaintenanceActions(Protocol):
     """The maintenance that clients can ask for."""
 
     def checkpoint(self) -> Deferred[None]:
@@ -55,7 +55,7 @@ class CommandHost(Host, Protocol):
         """Return what is counted, of commands as well."""
 
     @property
-    def upkeep(self) -> Maintenance:
+    def maintenance(self) -> MaintenanceActions:
         """Return the maintenance."""
 
     @property

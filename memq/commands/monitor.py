@@ -54,7 +54,7 @@ class MonitorRead(Slice, OpenRead):
         self._until = until
 
     @property
-    def goesOn(self) -> bool:
+    def hasMore(self) -> bool:
         """Whether it found a message."""
         return self.message is not None
 
@@ -92,7 +92,6 @@ class Monitor:
     __slots__ = ("_protocol", "_queue")
 
     def __init__(self, protocol: QueueProtocol, command: Command) -> None:
-        """Ask for the first message."""
         self._protocol = protocol
         self._queue = command.queue
         session = protocol.session

@@ -24,7 +24,7 @@ from memq.errors import BadChunk, OutOfSpace, QueueError
 from memq.message import Message
 from memq.operations.base import JOINED, Upload
 from memq.operations.reads import Taken
-from memq.policy.effective import ActivePlans, Plans
+from memq.policy.effective import ActivePolicies, Policies
 from memq.wire import extensions as dialect
 from memq.wire import text as wire
 
@@ -45,7 +45,7 @@ _NO_UPLOAD = Upload()
 class QueueProtocol(Connection):
     """Carry out the commands of one connection.
 
-    :ivar plans: what holds for which queue.
+    :ivar policies: what holds for which queue.
     :ivar pausing: the last pause that was asked for.
     """
 
@@ -55,7 +55,7 @@ class QueueProtocol(Connection):
     def __init__(self, factory: CommandHost) -> None:
         """Make the protocol of a connection that is about to be made."""
         super().__init__(factory)
-        self.plans: Plans | ActivePlans = factory.broker.plans
+        self.policies: Policies | ActivePolicies = factory.broker.policies
         self.pausing: Operation | None = None
         self._traces = factory.traces
         #: What there is of the body that comes in parts.
@@ -72,7 +72,7 @@ class QueueProtocol(Connection):
             self.refuse(BadChunk(), command.noreply)
             return
         queue, flags, size, noreply, _, delay = command
-        if delay or self.plans.isActive:
+        if delay or self.policies.isActive:
             Writer(self).set(command, body)
             return
         pushes = self.pushes
@@ -107,7 +107,7 @@ class QueueProtocol(Connection):
 
     def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
-        isPlain = not self.plans.isActive
+        isPlain = not self.policies.isActive
         self._upload = Upload() if isPlain else Writer(self).begin(command)
 
     def addPart(self, data: bytes) -> None:
@@ -125,7 +125,7 @@ class QueueProtocol(Connection):
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
             return
-        if command.delay or self.plans.isActive:
+        if command.delay or self.policies.isActive:
             Writer(self).setInParts(command, self._upload)
             return
         operation = self.session.pushLarge(command.queue, command.flags, self._upload)
@@ -158,7 +158,7 @@ class QueueProtocol(Connection):
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
-        if self.plans.isActive and len(queues) == 1 and self.isRuled(queues[0]):
+        if self.policies.isActive and len(queues) == 1 and self.isRuled(queues[0]):
             Reader(self, dialect.plain(queues[0], command.withSequence)).run()
             return
         self._statistics.getCommands += len(queues)
@@ -182,8 +182,8 @@ class QueueProtocol(Connection):
 
         Other rules may hold by the time that something behind it runs.
         """
-        if type(self.plans) is Plans:
-            self.plans = ActivePlans(self.plans)
+        if type(self.policies) is Policies:
+            self.policies = ActivePolicies(self.policies)
 
     def noteForeign(self, name: str) -> None:
         """Log that the client speaks another protocol, whose ``name`` this is."""
@@ -191,11 +191,13 @@ class QueueProtocol(Connection):
 
     def isRuled(self, queue: bytes) -> bool:
         """Return whether a get may have to look at what holds for a queue."""
-        plans, pausing = self.plans, self.pausing
-        if type(plans) is ActivePlans or (pausing is not None and not pausing.done):
+        policies, pausing = self.policies, self.pausing
+        if type(policies) is ActivePolicies or (
+            pausing is not None and not pausing.done
+        ):
             # It may be this queue that is paused by the time that the get runs.
             return True
-        return plans.isActive and plans.of(queue) is not None
+        return policies.isActive and policies.of(queue) is not None
 
     # What goes out.
 

@@ -12,7 +12,7 @@ from memq.errors import BadChunk, NotANumber, OutOfSpace, QueueError
 from memq.operations.base import JOINED, Upload
 from memq.operations.pushes import RuledPush, RuledPushLarge
 from memq.operations.queues import AddQueue
-from memq.operations.routing import Asked, reached
+from memq.operations.routing import SetRequest, destinations
 from memq.wire import text as wire
 from memq.wire.extensions import parseLimit
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from memq.wire.extensions import Add
 
 
-def _asked(command: wire.Set) -> Asked:
-    return Asked(command.queue, command.exptime, command.delay)
+def _asked(command: wire.Set) -> SetRequest:
+    return SetRequest(command.queue, command.exptime, command.delay)
 
 
 class Writer:
@@ -32,7 +32,6 @@ class Writer:
     __slots__ = ("_protocol",)
 
     def __init__(self, protocol: QueueProtocol) -> None:
-        """Stand between a connection and its session."""
         self._protocol = protocol
 
     def set(self, command: wire.Set, body: bytes) -> None:
@@ -56,13 +55,13 @@ class Writer:
         protocol.expectPush(push, self._renderPush)
         # Plain sets join what is there without a look at its kind.  And where rules
         # make one set many, that is enough for an operation.
-        plans = session.plans
-        if plans.isActive and plans.of(command.queue) is None and not push.done:
+        policies = session.policies
+        if policies.isActive and policies.of(command.queue) is None and not push.done:
             protocol.pushes = push
 
     def begin(self, command: wire.Set) -> Upload:
         """Return what is to have a body in parts."""
-        return Upload(reached(self._protocol.session.plans, command.queue))
+        return Upload(destinations(self._protocol.session.policies, command.queue))
 
     def setInParts(self, command: wire.Set, upload: Upload) -> None:
         """Append the message whose parts are kept."""
@@ -85,7 +84,7 @@ class Writer:
             protocol.refuse(OutOfSpace(), command.noreply)
         else:
             if limit:
-                session.plans.activate()
+                session.policies.activate()
             operation = AddQueue(session, command.queue, limit)
             session.submit(operation)
             render = protocol.renderNothing if command.noreply else self._renderAdd

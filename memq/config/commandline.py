@@ -52,7 +52,6 @@ class Options(usage.Options):
     optFlags = [list(flag) for flag in FLAGS]  # noqa: RUF012 - and this
 
     def __init__(self) -> None:
-        """Start with nothing given."""
         usage.Options.__init__(self)
         self.given: frozenset[str] = frozenset()
         self.config = Config()

@@ -1,6 +1,6 @@
 """The rules that hold now, and the file that they are read from again.
 
-Whoever needs a rule asks ``Rulebook.rules`` each time and keeps nothing of it: reading
+``PolicyReloader.rules`` is asked each time that a rule is needed, and not kept: reading
 the file again puts others in its place.  A file with a mistake changes nothing.
 To read takes long where there are many tables, to let them hold does not.
 """
@@ -23,7 +23,7 @@ class Reading(NamedTuple):
     rules: Rules
 
 
-class Rulebook:
+class PolicyReloader:
     """The rules as the configuration file has them.
 
     :ivar rules: those that hold now.

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.config.reloader import Reading, Rulebook
+    from memq.config.reloader import PolicyReloader, Reading
 
 #: Seconds after which Python is handed on while a file is read.  The reactor waits for
 #: it behind each call of Berkeley DB's, several times for a set: with Python's own 5
@@ -27,12 +27,14 @@ SWITCH = 0.0002
 class Reloads:
     """Read a rulebook's file again, as often as that is asked for."""
 
-    def __init__(self, rulebook: Rulebook, run: Callable[..., Deferred[Any]]) -> None:
+    def __init__(
+        self, policyReloader: PolicyReloader, run: Callable[..., Deferred[Any]]
+    ) -> None:
         """Take the rulebook.
 
         :param run: calls a function in a thread, and returns a Deferred of its result.
         """
-        self._rulebook = rulebook
+        self._policyReloader = policyReloader
         self._run = run
         self._isReading = False
         #: Those that are told of the next reading.
@@ -53,7 +55,7 @@ class Reloads:
     def _begin(self) -> None:
         self._isReading = True
         asked, self._waiting = self._waiting, []
-        done = self._run(self._read).addCallback(self._rulebook.take)
+        done = self._run(self._read).addCallback(self._policyReloader.take)
         done.addBoth(self._cbOver, asked)
 
     def _read(self) -> Reading | None:
@@ -63,7 +65,7 @@ class Reloads:
         # meanwhile: others waited up to 19 ms for that, and 8 without it.
         gc.disable()
         try:
-            return self._rulebook.read()
+            return self._policyReloader.read()
         finally:
             sys.setswitchinterval(before)
             if collects:

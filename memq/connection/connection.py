@@ -26,7 +26,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from memq.broker.memorybudget import ALLOWANCE, Room, Share
+from memq.broker.memorybudget import ALLOWANCE, BodyReservation, Share
 from memq.connection.arrivals import Arrivals
 from memq.connection.gate import ITransport, WriteGate, isTCP, nameOf
 from memq.connection.receiver import CommandReceiver
@@ -62,7 +62,6 @@ class Connection(CommandReceiver):
     transport: ITransport
 
     def __init__(self, factory: Host) -> None:
-        """Make a connection that is about to be made."""
         super().__init__(factory.maxBody, factory.statistics)
         self.factory: Host = factory
         self.session = factory.broker.session(self.deliver, self._count)
@@ -77,7 +76,7 @@ class Connection(CommandReceiver):
         #: What the budget knows of that this connection holds.
         self._counted = 0
         #: The room for a body that comes in pieces.
-        self._room: Room | None = None
+        self._room: BodyReservation | None = None
         #: Whether operations are under way though the client is gone.
         self._lingers = False
         self.pushes: Push | None = None
@@ -218,7 +217,7 @@ class Connection(CommandReceiver):
     def hold(self) -> None:
         """Carry out nothing that comes behind, until ``release`` and ``deliver``."""
         # Room that there never is.
-        self._room = Room(Share(0), 1, lambda: None)
+        self._room = BodyReservation(Share(0), 1, lambda: None)
         self.pauseProducing()
 
     def release(self) -> None:

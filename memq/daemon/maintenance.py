@@ -75,7 +75,7 @@ class UpkeepSettings(NamedTuple):
     lookAfter: int = 4 * 1024 * 1024
 
 
-class Upkeep:
+class Maintenance:
     """Do the periodic work of one store."""
 
     def __init__(

@@ -47,7 +47,7 @@ SPARE_FILES = 210
 _log = Logger()
 
 
-class Ending:
+class ExitStatus:
     """Stop the reactor once, and give the process its exit status.
 
     The status is 0 unless something failed.  Any other one is delivered when

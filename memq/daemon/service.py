@@ -42,11 +42,11 @@ if TYPE_CHECKING:
     from twisted.python.threadpool import ThreadPool
 
     from memq.broker.broker import Broker
-    from memq.broker.sweeper import Chores
-    from memq.daemon.maintenance import Upkeep
+    from memq.broker.sweeper import PolicySweeper
+    from memq.daemon.maintenance import Maintenance
     from memq.interfaces import IQueueStore
     from memq.server.factory import QueueFactory
-    from memq.server.timeouts import Watch
+    from memq.server.timeouts import ConnectionTimeouts
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
@@ -111,15 +111,15 @@ class QueueService(Service):
         store: IQueueStore,
         broker: Broker,
         factory: QueueFactory,
-        upkeep: Upkeep,
+        maintenance: Maintenance,
         listeners: Sequence[Listener],
         exitStatus: ExitStatus,
         *,
         flushPool: ThreadPool,
         workPool: ThreadPool,
         rulePool: ThreadPool,
-        watch: Watch,
-        chores: Chores,
+        watch: ConnectionTimeouts,
+        sweeper: PolicySweeper,
         seconds: Callable[[], float] = monotonic,
         settled: Callable[[], object] = lambda: None,
         takeover: Takeover | None = None,
@@ -133,7 +133,7 @@ class QueueService(Service):
         :param workPool: one thread, the same that the upkeep runs in.
         :param rulePool: one thread, in which rules are read again.
         :param watch: looks after silent clients while there are any.
-        :param chores: what the rules ask for while the server listens.
+        :param sweeper: what the rules ask for while the server listens.
         :param seconds: a clock that never goes back, in seconds.
         :param settled: called once the server listens.
         :param takeover: what to do with the store when it is open.
@@ -142,7 +142,7 @@ class QueueService(Service):
         self._store = store
         self._broker = broker
         self._factory = factory
-        self._upkeep = upkeep
+        self._upkeep = maintenance
         self._listeners = listeners
         self._exitStatus = exitStatus
         self._flushPool = flushPool
@@ -152,7 +152,7 @@ class QueueService(Service):
         self._seconds = seconds
         self._settled = settled
         self._takeover = takeover
-        self._chores = chores
+        self._chores = sweeper
         #: What the process ends for already.
         self._failure: str | None = None
         #: How many flushes were quick since one was not.

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.errors import HomeError
 from memq.memcacheq.directory import LIST, MOVED
-from memq.memcacheq.log import End, goesOn, readEnd
+from memq.memcacheq.log import End, hasMore, readEnd
 from memq.memcacheq.queuefile import QueueFile
 from memq.storage.engine.binding import ERRORS, db, storeError
 from memq.storage.engine.marker import logName
@@ -124,7 +124,7 @@ class Copy:
         """See whether the log goes on behind what is taken for its end."""
         # Where it is damaged in an earlier file, recovery fails.
         name = os.fsencode(logName(end.file))
-        if goesOn(self._old.where(name), end.offset):
+        if hasMore(self._old.where(name), end.offset):
             self.damage.append(
                 f"{self._old.words(name)} is damaged at byte {end.offset}, and what "
                 "follows cannot be recovered"

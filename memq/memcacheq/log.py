@@ -109,7 +109,7 @@ def _checksum(data: bytes) -> int:
     return value
 
 
-def goesOn(path: bytes, end: int) -> bool:
+def hasMore(path: bytes, end: int) -> bool:
     """Return whether there is a whole record in a log file behind its end.
 
     :param end: where the last record ends that can be reached.

@@ -183,8 +183,8 @@ class StagingStore(BDBStore):
     def stageQueue(self, queue: bytes) -> Staged:
         """Give a queue an id that its messages can be staged under."""
         with self._transacting():
-            staged = Staged(self._catalog.nextId)
-            self._catalog.nextId += 1
+            staged = Staged(self._index.nextId)
+            self._index.nextId += 1
             self._write(queue, staged)
         return staged
 
@@ -217,7 +217,7 @@ class StagingStore(BDBStore):
         state = self.adoption()
         assert state is not None
         state = AdoptionState(True, isKept, state.fingerprint, files)
-        known = self._catalog.queues
+        known = self._index.queues
         new = {
             name: Queue(name, staged[name].id, pushed, pushed, taken)
             for name, (pushed, taken) in counts.items()
@@ -233,7 +233,7 @@ class StagingStore(BDBStore):
                     self._queues.put(name, new[name].pack(), self._transaction)
                     self._forget(name)
                 else:
-                    entry = self._catalog.forPush(name)
+                    entry = self._index.forPush(name)
                     entry.pushed += taken
                     entry.taken += taken
             self._queues.put(_ADOPTING, packState(state), self._transaction)
@@ -246,7 +246,7 @@ class StagingStore(BDBStore):
         :return: whether there are more.
         """
         with self._transacting():
-            entry = self._catalog.forPush(queue)
+            entry = self._index.forPush(queue)
             cursor = self._cursor = self._messages.cursor(self._transaction)
             found = cursor.set_range(_KEY.pack(staged.id, 0))
             while found and _KEY.unpack(found[0][: _KEY.size])[0] == staged.id:

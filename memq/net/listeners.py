@@ -34,7 +34,6 @@ class TCPListener:
     """A bound TCP socket."""
 
     def __init__(self, bound: socket.socket) -> None:
-        """Take over a socket that does not listen yet."""
         bound.setblocking(False)
         self._socket = bound
 

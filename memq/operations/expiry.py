@@ -89,7 +89,7 @@ def isWornOut(store: IQueueStore, message: Message, rule: Rule) -> bool:
     return 0 < most <= store.deliveries(message) + 1
 
 
-def bury(
+def deadLetter(
     store: IQueueStore, queue: bytes, message: Message, rule: Rule
 ) -> Message | QueueError | None:
     """Take a message that is open out of its queue, which is worn out.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from memq.errors import AlreadyOpen, QueueError, StoreFailed
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST
-from memq.operations.expiry import bury, isWornOut
+from memq.operations.expiry import deadLetter, isWornOut
 from memq.operations.reads import Read
 from memq.operations.slices import Slice
 
@@ -157,9 +157,9 @@ class OpenRead(Read):
         found = store.openRead(self.queue)
         if type(found) is Message:
             timeout = self._timeout
-            plan = self.plan()
-            if timeout is None and plan is not None:
-                timeout = plan.rule.openSeconds or None
+            policy = self.policy()
+            if timeout is None and policy is not None:
+                timeout = policy.rule.openSeconds or None
             self.opened = Opened(self.session, self.queue, found, timeout)
             self.opened.keep()
         return found
@@ -212,7 +212,6 @@ class _Ending(Slice):
     __slots__ = ("_dropped", "after", "queue")
 
     def __init__(self, session: Client, queue: bytes) -> None:
-        """Remember which."""
         super().__init__(session)
         self.queue = queue
         self.after: Operation | None = None
@@ -220,7 +219,7 @@ class _Ending(Slice):
         self._dropped: list[tuple[Opened, int]] = []
 
     @property
-    def goesOn(self) -> bool:
+    def hasMore(self) -> bool:
         """Whether there may be more."""
         return len(self._dropped) >= ENDED_AT_ONCE
 
@@ -247,16 +246,15 @@ class _Ending(Slice):
 class CloseRead(_Ending):
     """Delete what is open, the oldest first; the result is how many that were.
 
-    :ivar gain: the bytes of their bodies.
+    :ivar bytesFreed: the bytes of their bodies.
     :ivar closed: the messages that were deleted.
     """
 
-    __slots__ = ("_most", "closed", "gain")
+    __slots__ = ("_most", "bytesFreed", "closed")
 
     def __init__(self, session: Client, queue: bytes, most: int = 1) -> None:
-        """Remember which, and how many at most."""
         super().__init__(session, queue)
-        self.gain = 0
+        self.bytesFreed = 0
         self._most = most
         self.closed: list[Message] = []
 
@@ -277,7 +275,7 @@ class CloseRead(_Ending):
             if store.closeRead(self.queue, message):
                 self.closed.append(message)
         self.result = len(self.closed)
-        self.gain = sum([message.size for message in self.closed])
+        self.bytesFreed = sum([message.size for message in self.closed])
         return MESSAGE_COST * len(self.closed)
 
     def release(self) -> None:
@@ -302,7 +300,7 @@ class AbortRead(_Ending):
     :ivar session: who asks for it; the reader itself, or the broker.
     """
 
-    __slots__ = ("_counts", "_only", "_reader", "_shown", "gain")
+    __slots__ = ("_counts", "_only", "_reader", "_shown", "bytesFreed")
 
     def __init__(
         self, session: Client, queue: bytes, only: Opened | None = None
@@ -315,7 +313,7 @@ class AbortRead(_Ending):
         self._reader = session if only is None else only.reader
         self._only = only
         self._counts = True
-        self.gain = 0
+        self.bytesFreed = 0
         #: How many messages are to be seen again, by queue.
         self._shown: dict[bytes, int] = {}
 
@@ -323,10 +321,10 @@ class AbortRead(_Ending):
         """Give them back, and count that as deliveries."""
         if self.hasFailed():
             return 0
-        plans = self.session.plans
-        plan = plans.of(self.queue) if plans.isActive else None
-        rule = None if plan is None else plan.rule
-        self.gain = ended = 0
+        policies = self.session.policies
+        policy = policies.of(self.queue) if policies.isActive else None
+        rule = None if policy is None else policy.rule
+        self.bytesFreed = ended = 0
         self._shown = {}
         meant = [] if self.isOver else self._meant(ENDED_AT_ONCE)
         if len(meant) == ENDED_AT_ONCE and self.rest is None:
@@ -337,18 +335,18 @@ class AbortRead(_Ending):
             counts = self._counts and (opened.isSeen or not self._reader.gone)
             message = opened.message
             if rule is not None and counts and isWornOut(store, message, rule):
-                ended += self._bury(store, message, rule)
+                ended += self._deadLetter(store, message, rule)
             elif store.abortRead(self.queue, message, counts):
                 ended += 1
                 self._show(self.queue)
         self.result = ended
         return MESSAGE_COST * ended
 
-    def _bury(self, store: IQueueStore, message: Message, rule: Rule) -> bool:
-        found = bury(store, self.queue, message, rule)
+    def _deadLetter(self, store: IQueueStore, message: Message, rule: Rule) -> bool:
+        found = deadLetter(store, self.queue, message, rule)
         if isinstance(found, Message):
             if rule.deadLetter is None:
-                self.gain += found.size
+                self.bytesFreed += found.size
             else:
                 self._show(rule.deadLetter)
         return found is not None
@@ -362,7 +360,7 @@ class AbortRead(_Ending):
             return [only] if only.isOpen else []
         return list(islice(self._reader.opened(self.queue), most))
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell what can be read again, here or there."""
         if type(self.result) is int:
             yield from self._shown.items()
@@ -374,7 +372,7 @@ class AbortRead(_Ending):
         if (self._only or reader.gone) and not isinstance(error, StoreFailed):
             reader.giveBackLater(self._meant())
 
-    def apart(self) -> Iterator[Operation]:
+    def split(self) -> Iterator[Operation]:
         """Yield itself, and once more to go without being counted."""
         yield self
         failed = isinstance(self.result, QueueError)
@@ -389,7 +387,6 @@ class SetReadAside(_Ending):
     __slots__ = ("_opened",)
 
     def __init__(self, session: Client, opened: Opened) -> None:
-        """Remember which."""
         super().__init__(session, opened.queue)
         self._opened = opened
 

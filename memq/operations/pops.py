@@ -26,12 +26,11 @@ class Pop(Operation):
     :ivar rest: the pop that was divided from it, whose replies follow.
     """
 
-    __slots__ = ("gain", "most", "queue", "rest", "results")
+    __slots__ = ("bytesFreed", "most", "queue", "rest", "results")
 
     outlivesSession = False
 
     def __init__(self, session: Client, queue: bytes, most: int = 1) -> None:
-        """Remember where from."""
         self.session = session
         self.done = False
         self.queue = queue
@@ -58,12 +57,12 @@ class Pop(Operation):
                     size += found.size
                     self.session.onDisk += found.size
         self.session.undelivered += size
-        self.gain = size
+        self.bytesFreed = size
         if len(results) < self.most:
             results += [None] * (self.most - len(results))
         return cost
 
-    def apart(self) -> Iterator[Operation]:
+    def split(self) -> Iterator[Operation]:
         """Yield a pop for each message, and take over what came of it."""
         for _ in range(self.most):
             one = Pop(self.session, self.queue)
@@ -113,7 +112,6 @@ class PutBack(Operation):
     __slots__ = ("message", "queue")
 
     def __init__(self, session: Client, queue: bytes, message: Message) -> None:
-        """Take over the message."""
         super().__init__(session)
         self.queue = queue
         self.message = message
@@ -123,7 +121,7 @@ class PutBack(Operation):
         self.result = store.putBack(self.queue, self.message)
         return MESSAGE_COST + len(self.message.body)
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell whether it is there again."""
         yield self.queue, int(self.result is True)
 
@@ -134,7 +132,6 @@ class SetAside(Operation):
     __slots__ = ("message",)
 
     def __init__(self, session: Client, message: Message) -> None:
-        """Take over the message."""
         super().__init__(session)
         self.message = message
 

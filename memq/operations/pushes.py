@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from memq.errors import NotStored, QueueError
 from memq.operations.base import MESSAGE_COST, Operation, Upload, roomFor
-from memq.operations.routing import Asked, Effects, land, reached
+from memq.operations.routing import Effects, SetRequest, destinations, route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,12 +33,11 @@ class Push(Operation):
         when all were.
     """
 
-    __slots__ = ("gain", "messages", "noreply", "queue", "results", "size")
+    __slots__ = ("bytesFreed", "messages", "noreply", "queue", "results", "size")
 
     def __init__(
         self, session: Client, queue: bytes, flags: int, body: bytes, noreply: bool
     ) -> None:
-        """Take over a message."""
         self.session = session
         self.done = False
         self.queue = queue
@@ -57,10 +56,10 @@ class Push(Operation):
         count = len(self.messages)
         first = store.pushAll(self.queue, self.messages, self.size)
         self.results = range(first, first + count)
-        self.gain = -roomFor(count, self.size)
+        self.bytesFreed = -roomFor(count, self.size)
         return MESSAGE_COST * count + self.size
 
-    def apart(self) -> Iterator[Operation]:
+    def split(self) -> Iterator[Operation]:
         """Yield a push for each message, and take over what came of it."""
         results: list[int | QueueError] = []
         self.results = results
@@ -77,7 +76,7 @@ class Push(Operation):
         """Note that none was appended."""
         self.results = [error] * len(self.messages)
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell how many were appended."""
         yield self.queue, sum(type(result) is int for result in self.results)
 
@@ -85,12 +84,11 @@ class Push(Operation):
 class AddPart(Operation):
     """Keep a part of a body."""
 
-    __slots__ = ("data", "gain", "number", "upload")
+    __slots__ = ("bytesFreed", "data", "number", "upload")
 
     def __init__(self, session: Client, upload: Upload, data: bytes) -> None:
-        """Take over the next part."""
         super().__init__(session)
-        self.gain = 0
+        self.bytesFreed = 0
         self.upload = upload
         self.number = upload.parts
         self.data = data
@@ -106,7 +104,7 @@ class AddPart(Operation):
             upload.ids = [store.newBody() for _ in range(upload.copies)]
         for id in upload.ids:
             store.addPart(id, self.number, self.data)
-        self.gain = -roomFor(1, len(self.data)) * upload.copies
+        self.bytesFreed = -roomFor(1, len(self.data)) * upload.copies
         return (MESSAGE_COST + len(self.data)) * upload.copies
 
     def fail(self, error: QueueError) -> None:
@@ -122,7 +120,6 @@ class PushLarge(Operation):
     def __init__(
         self, session: Client, queue: bytes, flags: int, upload: Upload
     ) -> None:
-        """Take over the message."""
         super().__init__(session)
         self.queue = queue
         self.flags = flags
@@ -137,7 +134,7 @@ class PushLarge(Operation):
         self.result = store.pushLarge(self.queue, self.flags, large)
         return MESSAGE_COST
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell whether it was appended."""
         yield self.queue, int(type(self.result) is int)
 
@@ -169,9 +166,8 @@ class RuledPush(Push):
     __slots__ = ("_effects", "asked")
 
     def __init__(
-        self, session: Client, asked: Asked, flags: int, body: bytes, noreply: bool
+        self, session: Client, asked: SetRequest, flags: int, body: bytes, noreply: bool
     ) -> None:
-        """Take over a message."""
         super().__init__(session, asked.queue, flags, body, noreply)
         self.asked = asked
         #: None when they were appended as to any queue.
@@ -179,13 +175,13 @@ class RuledPush(Push):
 
     def run(self, store: IQueueStore) -> int:
         """Append them, or some; refuse the others."""
-        plans, asked = self.session.plans, self.asked
-        if not asked.delay and plans.of(asked.queue) is None:
+        policies, asked = self.session.policies, self.asked
+        if not asked.delay and policies.of(asked.queue) is None:
             return super().run(store)
         effects = self._effects = Effects()
-        queues = reached(plans, asked.queue)
+        queues = destinations(policies, asked.queue)
         self.results = [
-            land(
+            route(
                 store,
                 self.session,
                 asked,
@@ -197,13 +193,13 @@ class RuledPush(Push):
         ]
         for refusal in self._refusals():
             self.session.refused(refusal)
-        self.gain = effects.gain
+        self.bytesFreed = effects.bytesFreed
         return effects.cost
 
     def _refusals(self) -> list[NotStored]:
         return [each for each in self.results if isinstance(each, NotStored)]
 
-    def apart(self) -> Iterator[Operation]:
+    def split(self) -> Iterator[Operation]:
         """Yield a push for each message, and take over what came of it."""
         results: list[int | QueueError] = []
         effects = Effects()
@@ -212,7 +208,7 @@ class RuledPush(Push):
             one = RuledPush(self.session, self.asked, flags, body, self.noreply)
             yield one
             results += one.results
-            effects.shown.update(dict(one.shown()))
+            effects.shown.update(dict(one.madeVisible()))
             if one._effects is not None:
                 effects.dropped += one._effects.dropped
 
@@ -223,10 +219,10 @@ class RuledPush(Push):
         super().undo()
         self._effects = None
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell how many were appended where."""
         effects = self._effects
-        return super().shown() if effects is None else effects.shown.items()
+        return super().madeVisible() if effects is None else effects.shown.items()
 
     def release(self) -> None:
         """Let the parts go of what was dropped: that is told for good now."""
@@ -239,14 +235,13 @@ class RuledPush(Push):
 class RuledPushLarge(PushLarge):
     """Append a message whose parts are kept, as plans have it."""
 
-    __slots__ = ("_asked", "_effects", "gain")
+    __slots__ = ("_asked", "_effects", "bytesFreed")
 
     def __init__(
-        self, session: Client, asked: Asked, flags: int, upload: Upload
+        self, session: Client, asked: SetRequest, flags: int, upload: Upload
     ) -> None:
-        """Take over the message."""
         super().__init__(session, asked.queue, flags, upload)
-        self.gain = 0
+        self.bytesFreed = 0
         self._asked = asked
         self._effects = Effects()
 
@@ -260,10 +255,10 @@ class RuledPushLarge(PushLarge):
         queues = upload.queues or (self.queue,)
         places = zip(queues, upload.bodies(), strict=True)
         session = self.session
-        self.result = land(store, session, self._asked, self.flags, places, effects)
+        self.result = route(store, session, self._asked, self.flags, places, effects)
         if isinstance(self.result, NotStored):
             session.refused(self.result)
-        self.gain = effects.gain
+        self.bytesFreed = effects.bytesFreed
         return effects.cost
 
     def undo(self) -> None:
@@ -273,7 +268,7 @@ class RuledPushLarge(PushLarge):
         super().undo()
         self._effects = Effects()
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell where it was appended."""
         return self._effects.shown.items()
 

@@ -20,7 +20,6 @@ class Delete(Operation):
     __slots__ = ("queue",)
 
     def __init__(self, session: Client, queue: bytes) -> None:
-        """Remember which."""
         super().__init__(session)
         self.queue = queue
 
@@ -36,7 +35,6 @@ class Empty(Operation):
     __slots__ = ("queue",)
 
     def __init__(self, session: Client, queue: bytes) -> None:
-        """Remember which."""
         super().__init__(session)
         self.queue = queue
 
@@ -64,7 +62,6 @@ class AddQueue(Operation):
     __slots__ = ("_limit", "_queue")
 
     def __init__(self, session: Client, queue: bytes, limit: int) -> None:
-        """Remember which."""
         super().__init__(session)
         self._queue = queue
         self._limit = limit
@@ -102,7 +99,6 @@ class Resume(Operation):
     __slots__ = ("queue",)
 
     def __init__(self, session: Client, queue: bytes) -> None:
-        """Remember which."""
         super().__init__(session)
         self.queue = queue
 
@@ -111,7 +107,7 @@ class Resume(Operation):
         self.result = store.setPaused(self.queue, 0)
         return MESSAGE_COST if self.result else 0
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Let everybody try who waits: nobody knows how many messages there are."""
         if self.result is True:
             yield self.queue, maxsize

@@ -3,7 +3,7 @@
 What is read is taken or only looked at; or it is kept open, see
 :mod:`memq.operations.openreads`.
 
-A read that may wait and finds nothing raises :class:`NothingYet`.  The broker then lets
+A read that may wait and finds nothing raises :class:`WouldBlock`.  The broker then lets
 it stand in a line, see :mod:`memq.broker.waitqueues`, and runs it again when there is
 something; what its client sent behind it is not run before.
 
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
-    from memq.policy.effective import Plan
+    from memq.policy.effective import EffectivePolicy
 
 
-class NothingYet(Exception):
+class WouldBlock(Exception):
     """There is no message for a read yet, and it has time, or is unfinished."""
 
     def __init__(self, read: Read, cost: int = 0) -> None:
@@ -48,7 +48,6 @@ class Waits:
     __slots__ = ("_began",)
 
     def __init__(self) -> None:
-        """Begin when the first of them runs."""
         self._began: float | None = None
 
     def left(self, seconds: float, now: float) -> float:
@@ -77,7 +76,7 @@ class Read(Operation):
     __slots__ = (
         "_moved",
         "after",
-        "gain",
+        "bytesFreed",
         "isNext",
         "isUnfinished",
         "queue",
@@ -93,9 +92,8 @@ class Read(Operation):
     takes = True
 
     def __init__(self, session: Client, queue: bytes, wait: float = 0.0) -> None:
-        """Remember where from."""
         super().__init__(session)
-        self.gain = 0
+        self.bytesFreed = 0
         self.queue = queue
         self.wait = wait
         self.until = 0.0
@@ -113,7 +111,7 @@ class Read(Operation):
         return self.result if type(self.result) is Message else None
 
     @property
-    def effort(self) -> int:
+    def idleCost(self) -> int:
         """Return what it counts: its message is to be sent."""
         message = self.message
         return MESSAGE_COST + (0 if message is None else len(message.body))
@@ -128,22 +126,22 @@ class Read(Operation):
         if waits is not None:
             self.wait = waits.left(self.wait, session.seconds())
             self.waits = None
-        self.gain = cost = 0
+        self.bytesFreed = cost = 0
         self.isUnfinished = False
         self._moved = found = None
         if self.wait and self.takes:
             if self.ticket is None and session.isBehind(self.queue):
-                raise NothingYet(self)
+                raise WouldBlock(self)
             self.isUnfinished = session.isHeldUp(self.queue)
             if self.isUnfinished:
-                raise NothingYet(self)
-        plan = self.plan()
-        if plan is not None:
-            cost = self._expire(store, plan)
-        if plan is None or not (self.isUnfinished or plan.readsArePaused):
+                raise WouldBlock(self)
+        policy = self.policy()
+        if policy is not None:
+            cost = self._expire(store, policy)
+        if policy is None or not (self.isUnfinished or policy.readsArePaused):
             found = self.find(store)
         if found is None and (self.wait or self.isUnfinished):
-            raise NothingYet(self, cost)
+            raise WouldBlock(self, cost)
         session.parked = None
         self.result = found
         if type(found) is Message:
@@ -152,17 +150,17 @@ class Read(Operation):
                 session.onDisk += found.size
         return cost + self.cost()
 
-    def plan(self) -> Plan | None:
+    def policy(self) -> EffectivePolicy | None:
         """Return what holds for the queue."""
-        plans = self.session.plans
-        return plans.of(self.queue) if plans.isActive else None
+        policies = self.session.policies
+        return policies.of(self.queue) if policies.isActive else None
 
-    def _expire(self, store: IQueueStore, plan: Plan) -> int:
+    def _expire(self, store: IQueueStore, policy: EffectivePolicy) -> int:
         """Let go what has expired; return what that changed."""
-        expired = expire(store, self.queue, plan.rule, self.session.plans.now())
-        self.gain = expired.freed
+        expired = expire(store, self.queue, policy.rule, self.session.policies.now())
+        self.bytesFreed = expired.freed
         self.isUnfinished = expired.isMore
-        target = plan.rule.expiredTo
+        target = policy.rule.expiredTo
         self._moved = None if target is None else (target, expired.messages)
         return expired.cost
 
@@ -188,7 +186,7 @@ class Read(Operation):
         self.session.parked = None
         super().fail(error)
 
-    def shown(self) -> Iterable[tuple[bytes, int]]:
+    def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Let the next one try, if it was to have a message and left it."""
         if self._moved is not None:
             yield self._moved
@@ -247,7 +245,6 @@ class Taken:
     __slots__ = ("_message", "_session", "queue")
 
     def __init__(self, session: Client, queue: bytes, message: Message) -> None:
-        """Remember for whom."""
         self._session = session
         self.queue = queue
         self._message = message
@@ -296,8 +293,8 @@ class Take(Read):
     def cost(self) -> int:
         """Return what it changed."""
         message = self.message
-        self.gain += 0 if message is None else message.size
-        return 0 if self.result is None else self.effort
+        self.bytesFreed += 0 if message is None else message.size
+        return 0 if self.result is None else self.idleCost
 
     def sent(self) -> None:
         """Let the parts go."""

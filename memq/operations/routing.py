@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore, Kept
     from memq.operations.base import Client
-    from memq.policy.effective import Plan, Plans
+    from memq.policy.effective import EffectivePolicy, Policies
 
 #: What the messages count together that one set drops to make room, about: it would
 #: hold up everybody if a queue whose limit was lowered came down to that at once.
@@ -38,7 +38,7 @@ _log = Logger()
 _Place = tuple[bytes, bytes | LargeBody]
 
 
-class Asked(NamedTuple):
+class SetRequest(NamedTuple):
     """What a set says of its message.
 
     :ivar exptime: as it was sent.
@@ -57,7 +57,7 @@ class _Target(NamedTuple):
     """
 
     queue: bytes
-    plan: Plan
+    policy: EffectivePolicy
     body: bytes | LargeBody
     expires: int
 
@@ -71,36 +71,36 @@ class Effects:
     """What sets have done.
 
     :ivar cost: what that counts in a turn.
-    :ivar gain: bytes that it made free inside the files, less than 0 for what it took.
+    :ivar bytesFreed: bytes that it made free inside the files, less than 0 for
+        what it took.
     :ivar shown: how many messages each queue has now for those that wait.
     :ivar used: the bodies in parts that are messages now.
     :ivar dropped: those that were, and of which the parts are still there.
     """
 
-    __slots__ = ("cost", "dropped", "gain", "shown", "used")
+    __slots__ = ("bytesFreed", "cost", "dropped", "shown", "used")
 
     def __init__(self) -> None:
-        """Begin with nothing done."""
-        self.cost = self.gain = 0
+        self.cost = self.bytesFreed = 0
         self.shown: Counter[bytes] = Counter()
         self.used: list[LargeBody] = []
         self.dropped: list[LargeBody] = []
 
 
-def reached(plans: Plans, queue: bytes) -> Sequence[bytes]:
+def destinations(policies: Policies, queue: bytes) -> Sequence[bytes]:
     """Return the queues that a set to one goes to."""
-    rule = plans.rules.of(queue)
+    rule = policies.rules.of(queue)
     return (queue,) if rule is None else rule.reaches or (queue,)
 
 
-def expiry(plan: Plan, exptime: int, now: int) -> int | None:
+def expiry(policy: EffectivePolicy, exptime: int, now: int) -> int | None:
     """Return when a message expires that is set now, by memcached's rule.
 
     :param exptime: as it was sent; it says nothing unless the queue honors it.
     :param now: milliseconds since 1970-01-01 UTC.
     :return: the same, 0 for never, None when it has expired already.
     """
-    if not exptime or not plan.rule.honorExptime:
+    if not exptime or not policy.rule.honorExptime:
         return 0
     at = exptime * 1000 + (now if exptime <= RELATIVE else 0)
     return at if exptime > 0 and at > now else None
@@ -110,48 +110,52 @@ def _size(body: bytes | LargeBody) -> int:
     return len(body) if isinstance(body, bytes) else body.size
 
 
-def _isRoom(plan: Plan, items: int, size: int) -> bool:
+def _isRoom(policy: EffectivePolicy, items: int, size: int) -> bool:
     """Return whether a queue may have so many messages, of so many bytes in all."""
-    maxItems, maxBytes = plan.maxItems, plan.rule.maxBytes
+    maxItems, maxBytes = policy.maxItems, policy.rule.maxBytes
     return (not maxItems or items <= maxItems) and (not maxBytes or size <= maxBytes)
 
 
-def _takes(plan: Plan, kept: Kept, size: int) -> bool:
+def _takes(policy: EffectivePolicy, kept: Kept, size: int) -> bool:
     """Return whether a queue has room for one more message, or can have.
 
     :param size: the bytes of its body.
     """
     items, bytes, ready, readyBytes = kept
-    if plan.rule.dropOldest:
-        return _isRoom(plan, items - ready + 1, bytes - readyBytes + size)
-    return _isRoom(plan, items + 1, bytes + size)
+    if policy.rule.dropOldest:
+        return _isRoom(policy, items - ready + 1, bytes - readyBytes + size)
+    return _isRoom(policy, items + 1, bytes + size)
 
 
 def _targets(
-    store: IQueueStore, plans: Plans, asked: Asked, places: Iterable[_Place], now: int
+    store: IQueueStore,
+    policies: Policies,
+    asked: SetRequest,
+    places: Iterable[_Place],
+    now: int,
 ) -> list[_Target] | NotStored:
     """Return where a message goes to, or which of the queues refuses it."""
     targets: list[_Target] = []
     for queue, body in places:
-        plan = plans.of(queue) or PLAIN
-        if plan.writesArePaused:
+        policy = policies.of(queue) or PLAIN
+        if policy.writesArePaused:
             return NotStored(asked.queue, queue, Refusing.PAUSED)
-        expires = expiry(plan, asked.exptime, now)
+        expires = expiry(policy, asked.exptime, now)
         if expires is None:
             continue
-        if not _takes(plan, store.kept(queue), _size(body)):
+        if not _takes(policy, store.kept(queue), _size(body)):
             return NotStored(asked.queue, queue, Refusing.FULL)
-        targets.append(_Target(queue, plan, body, expires))
+        targets.append(_Target(queue, policy, body, expires))
     return targets
 
 
 def _makeRoom(store: IQueueStore, target: _Target, effects: Effects) -> None:
     """Drop the oldest messages of a queue until there is room, or enough for once."""
-    queue, plan, _, _ = target
+    queue, policy, _, _ = target
     count = cost = 0
     while cost < DROP_COST:
         kept = store.kept(queue)
-        if not kept.ready or _isRoom(plan, kept.items + 1, kept.bytes + target.size):
+        if not kept.ready or _isRoom(policy, kept.items + 1, kept.bytes + target.size):
             break
         found = store.pop(queue)
         cost += MESSAGE_COST
@@ -164,7 +168,7 @@ def _makeRoom(store: IQueueStore, target: _Target, effects: Effects) -> None:
             continue
         count += 1
         cost += len(found.body)
-        effects.gain += found.size
+        effects.bytesFreed += found.size
         if found.large is not None:
             effects.dropped.append(found.large)
     effects.cost += cost
@@ -180,7 +184,7 @@ def _put(
     effects.cost += MESSAGE_COST
     if isinstance(body, bytes):
         effects.cost += len(body)
-        effects.gain -= roomFor(1, len(body))
+        effects.bytesFreed -= roomFor(1, len(body))
     else:
         effects.used.append(body)
     if due:
@@ -193,10 +197,10 @@ def _put(
         store.pushLarge(queue, flags, body, expires=expires)
 
 
-def land(
+def route(
     store: IQueueStore,
     session: Client,
-    asked: Asked,
+    asked: SetRequest,
     flags: int,
     places: Iterable[_Place],
     effects: Effects,
@@ -209,17 +213,17 @@ def land(
 
     :return: a number when it was not refused.
     """
-    plans = session.plans
-    now = plans.now()
-    own = plans.of(asked.queue)
+    policies = session.policies
+    now = policies.now()
+    own = policies.of(asked.queue)
     if own is not None and own.writesArePaused:
         return NotStored(asked.queue, asked.queue, Refusing.PAUSED)
-    targets = _targets(store, plans, asked, places, now)
+    targets = _targets(store, policies, asked, places, now)
     if isinstance(targets, NotStored):
         return targets
     due = now + asked.delay * 1000 if asked.delay else 0
     for target in targets:
-        if target.plan.rule.dropOldest:
+        if target.policy.rule.dropOldest:
             _makeRoom(store, target, effects)
         _put(store, target, flags, due, effects)
     if due:

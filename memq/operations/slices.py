@@ -24,14 +24,14 @@ class Slice(Operation):
     before: Slice | None = None
 
     @property
-    def goesOn(self) -> bool:
+    def hasMore(self) -> bool:
         """Whether something may be left; asked after it ran."""
         raise NotImplementedError
 
     @property
     def isOver(self) -> bool:
         """Whether the one before it was the last."""
-        return self.before is not None and not self.before.goesOn
+        return self.before is not None and not self.before.hasMore
 
     def divide(self, rest: Slice) -> None:
         """Let the rest run next."""
@@ -48,7 +48,7 @@ class Slice(Operation):
         if rest is None:
             return None
         self.rest = None
-        if not self.goesOn:
+        if not self.hasMore:
             return None
         rest.before = None
         return rest

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _NO_RULE = Rule()
 
 
-class Plan(NamedTuple):
+class EffectivePolicy(NamedTuple):
     """What holds for a queue that is not plain.
 
     :ivar rule: that of the file.
@@ -56,10 +56,10 @@ class Plan(NamedTuple):
 
 
 #: That of a queue that has none.
-PLAIN = Plan()
+PLAIN = EffectivePolicy()
 
 
-class Plans:
+class Policies:
     """The plans of all queues.
 
     :ivar isActive: False as long as no queue has a plan.  Once there may be one it
@@ -103,24 +103,23 @@ class Plans:
         self.isActive |= not rules.isEmpty
         self.onChange()
 
-    def of(self, queue: bytes) -> Plan | None:
+    def of(self, queue: bytes) -> EffectivePolicy | None:
         """Return what holds for a queue, None for a plain one."""
         rule = self.rules.of(queue)
         limit, paused = self._store.settings(queue)
         if rule is None:
-            return Plan(_NO_RULE, limit, paused) if limit or paused else None
-        return Plan(rule, limit, paused | rule.paused)
+            return EffectivePolicy(_NO_RULE, limit, paused) if limit or paused else None
+        return EffectivePolicy(rule, limit, paused | rule.paused)
 
     def now(self) -> int:
         """Return the time, in milliseconds since 1970-01-01 UTC."""
         return int(self._seconds() * 1000)
 
 
-class ActivePlans:
+class ActivePolicies:
     """The same for a client that is never to be taken for a plain one."""
 
     isActive = True
 
-    def __init__(self, plans: Plans) -> None:
-        """Stand before the plans of all queues."""
-        self.of = plans.of
+    def __init__(self, policies: Policies) -> None:
+        self.of = policies.of

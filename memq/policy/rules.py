@@ -55,7 +55,6 @@ class RuleError(ValueError):
     """
 
     def __init__(self, table: bytes, key: str, why: str) -> None:
-        """Say where, and ``why``."""
         super().__init__(why)
         self.table = table
         self.key = key

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IAddress
 
     from memq.broker.broker import Broker
-    from memq.commands.host import Maintenance
+    from memq.commands.host import MaintenanceActions
     from memq.connection.connection import Connection
     from memq.server.stats import Statistics
 
@@ -53,7 +53,7 @@ class QueueFactory(ServerFactory):
     def __init__(
         self,
         broker: Broker,
-        upkeep: Maintenance,
+        maintenance: MaintenanceActions,
         statistics: Statistics,
         *,
         maxBody: int = 1024 * 1024,
@@ -77,7 +77,7 @@ class QueueFactory(ServerFactory):
             memq.errors.ConfigError.
         """
         self.broker = broker
-        self.upkeep = upkeep
+        self.maintenance = maintenance
         self.statistics = statistics
         self.maxBody = maxBody
         self.maxConnections = statistics.maxConnections = maxConnections

@@ -33,7 +33,6 @@ class Keepalive:
     """
 
     def __init__(self, seconds: int = 0) -> None:
-        """Take how long, 0 to 32767 seconds."""
         self.seconds = seconds
         self._lookedAt = -inf
         #: Those that owe an answer, and since when that was seen.

@@ -64,7 +64,7 @@ class Statistics:
         #: never.
         self._fullFrom = self._fullUntil = 0
         self.details = Details(
-            broker.plans, broker.waiters, broker.refusals.of, timeOfDay
+            broker.policies, broker.waiters, broker.refusals.of, timeOfDay
         )
         self.connections = 0
         self.bytesOnDisk = 0

@@ -42,7 +42,7 @@ INTERVAL = 1.0
 _log = Logger()
 
 
-class Patience:
+class Silence:
     """How long a connection has kept others waiting.
 
     :ivar since: when something last came or went.
@@ -52,7 +52,6 @@ class Patience:
     __slots__ = ("_command", "_missing", "progress", "since")
 
     def __init__(self, now: float) -> None:
-        """Begin to wait."""
         self.since = self.progress = now
         self._command: object = None
         self._missing = 0
@@ -74,7 +73,7 @@ def _isStuck(connection: Connection) -> bool:
     )
 
 
-class Watch:
+class ConnectionTimeouts:
     """Close connections whose clients are silent for too long."""
 
     def __init__(
@@ -94,7 +93,7 @@ class Watch:
         self._bodyTimeout = bodyTimeout or float("inf")
         self._idleTimeout = idleTimeout or float("inf")
         self._clock = clock
-        self._patience: dict[Connection, Patience] = {}
+        self._patience: dict[Connection, Silence] = {}
         self._call = LoopingCall(self.look)
         self._call.clock = clock
 
@@ -131,12 +130,12 @@ class Watch:
                 continue
             patience = before.get(connection)
             if patience is None:
-                patience = Patience(now)
+                patience = Silence(now)
             after[connection] = patience
             self._lookAt(connection, patience, now)
         self._patience = after
 
-    def _lookAt(self, connection: Connection, patience: Patience, now: float) -> None:
+    def _lookAt(self, connection: Connection, patience: Silence, now: float) -> None:
         stuck = _isStuck(connection)
         if connection.paused and not stuck:
             # It is the server that lets the client wait.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.storage.index import Catalog
+    from memq.storage.index import QueueIndex
     from memq.storage.row import Queue
 
 #: Bits of a delayed message's number that tell those of one millisecond apart.
@@ -74,12 +74,12 @@ _Entry = tuple[int, _Whose]
 class Delays:
     """Which queue has the message that is due first."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, index: QueueIndex) -> None:
         """Know of no delayed message.
 
-        :param catalog: the queues; it is only looked at.
+        :param index: the queues; it is only looked at.
         """
-        self._catalog = catalog
+        self._index = index
         self._heap: list[_Entry] = []
         #: The entries of the heap that count.
         self._entries: dict[_Whose, _Entry] = {}
@@ -137,7 +137,7 @@ class Delays:
             del self._entries[whose]
             self.taken.append(entry)
             id, name = whose
-            queue = self._catalog.queues.get(name)
+            queue = self._index.queues.get(name)
             if queue is not None and queue.rest.delayId == id:
                 return queue, number
         return None

@@ -3,9 +3,9 @@
 A store keeps one row a queue; the catalog is those rows, loaded at start, and
 the only place where counts, ids and heads change.  What changes inside a
 transaction is remembered as it was before, so that an abort puts everything
-back: :meth:`Catalog.rollBack`.  A commit asks :meth:`Catalog.changes` for the
+back: :meth:`QueueIndex.rollBack`.  A commit asks :meth:`QueueIndex.changes` for the
 rows to write, once a queue and transaction, and ends with
-:meth:`Catalog.settle`.
+:meth:`QueueIndex.settle`.
 
 This module does no I/O.
 """
@@ -34,11 +34,10 @@ def _time(head: object) -> int:
     return head.time if isinstance(head, Message) else 0
 
 
-class Catalog:
+class QueueIndex:
     """All queues by name, with what the transaction under way has changed."""
 
     def __init__(self) -> None:
-        """Make a catalog without queues."""
         self.queues: dict[bytes, Queue] = {}
         #: The id that the next new queue gets; never one that was in use.
         self.nextId = 1
@@ -53,17 +52,17 @@ class Catalog:
         self,
         queues: list[Queue],
         nextId: int,
-        tries: dict[int, dict[int, int]] | None = None,
+        deliveries: dict[int, dict[int, int]] | None = None,
     ) -> None:
         """Start with the rows of a store and its persisted id counter.
 
-        :param tries: how often messages were given back, by id of their queue and
+        :param deliveries: how often messages were given back, by id of their queue and
             sequence number.
         """
         self.queues = {queue.name: queue for queue in queues}
         self.nextId = self._nextIdBefore = nextId
         self._before.clear()
-        self._reads.load(queues, tries or {})
+        self._reads.load(queues, deliveries or {})
 
     def forPush(self, name: bytes) -> Queue:
         """Return a queue that is about to change, made if there is none."""
@@ -146,9 +145,9 @@ class Catalog:
         """Return the reads of a queue, which may change, as may its head."""
         return self._reads.touch(queue, queue.name in self._before)
 
-    def tries(self, message: Message) -> int:
+    def deliveries(self, message: Message) -> int:
         """Return how often a message was given back, and that was counted."""
-        return self._reads.tries(message)
+        return self._reads.deliveries(message)
 
     def giveBack(self, queue: Queue, sequence: int) -> None:
         """Let a store find a message that was behind the head before."""

@@ -18,6 +18,6 @@ PART = Struct(">IQI")
 NEXT_ID = b"\0next-id"
 TOMBSTONE = b"\0deleted"
 DAMAGED = b"\0damaged"
-TRIES = b"\0tries"
+DELIVERIES = b"\0tries"
 #: How often it was.
-TRIES_ROW = Struct(">I")
+DELIVERIES_ROW = Struct(">I")

@@ -46,7 +46,7 @@ class MemoryStore(Catalogued):
         self._seconds = seconds
         #: When the transaction began, as messages tell it.
         self._now = 0
-        self._delays = Delays(self._catalog)
+        self._delays = Delays(self._index)
         #: By id of a queue, and by the id of its delayed messages.
         self._messages: dict[int, deque[Message]] = {}
         #: What is read openly, by id of its queue and sequence number.
@@ -72,7 +72,7 @@ class MemoryStore(Catalogued):
 
     def commit(self) -> None:
         """Keep what was done since ``begin``."""
-        for _ in self._catalog.changes(self._now):
+        for _ in self._index.changes(self._now):
             pass
         self._undo.clear()
         self._delays.settle()
@@ -80,7 +80,7 @@ class MemoryStore(Catalogued):
         self._deletedInTransaction.clear()
         while self._discarded:
             self._forget(self._discarded.pop())
-        self._catalog.settle()
+        self._index.settle()
 
     def abort(self) -> None:
         """Undo what was done since ``begin``."""
@@ -88,7 +88,7 @@ class MemoryStore(Catalogued):
             self._undo.pop()()
         self._deletedInTransaction.clear()
         self._discarded.clear()
-        self._catalog.rollBack()
+        self._index.rollBack()
         self._delays.rollBack()
 
     def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
@@ -135,7 +135,7 @@ class MemoryStore(Catalogued):
         expires: int = 0,
     ) -> None:
         """Keep a message among those that are delayed."""
-        entry = self._catalog.forDelay(queue)
+        entry = self._index.forDelay(queue)
         id = entry.rest.delayId
         messages = self._of(id)
 
@@ -154,7 +154,7 @@ class MemoryStore(Catalogued):
         """Return when the next delayed message is due."""
         return self._delays.next()
 
-    def ripen(self, now: int, limit: int) -> list[bytes]:
+    def promoteDue(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due."""
         ripe: list[bytes] = []
         while len(ripe) < limit and (next := self._delays.take(lastAt(now))):
@@ -163,7 +163,7 @@ class MemoryStore(Catalogued):
 
     def _ripen(self, entry: Queue, last: int, most: int) -> list[bytes]:
         """Move messages of a queue that are due, and before those of other queues."""
-        self._catalog.forChange(entry.name)
+        self._index.forChange(entry.name)
         last = min(last, self._delays.first())
         messages = self._of(entry.rest.delayId)
         count = size = 0
@@ -199,7 +199,7 @@ class MemoryStore(Catalogued):
         time: int,
         expires: int,
     ) -> int:
-        entry = self._catalog.forPush(queue)
+        entry = self._index.forPush(queue)
         sequence = entry.nextSequence
         entry.nextSequence = sequence + 1
         messages = self._of(entry.id)
@@ -218,7 +218,7 @@ class MemoryStore(Catalogued):
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head."""
-        entry = self._catalog.forPop(queue)
+        entry = self._index.forPop(queue)
         if entry is None:
             return None
         messages = self._messages[entry.id]
@@ -227,7 +227,7 @@ class MemoryStore(Catalogued):
         entry.bytes -= message.size
         self._undo.append(lambda: messages.appendleft(message))
         if entry.reads is not None:
-            self._catalog.readsOf(entry).forgetTries(message.sequence)
+            self._index.readsOf(entry).forgetDeliveries(message.sequence)
         return message
 
     def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
@@ -239,14 +239,14 @@ class MemoryStore(Catalogued):
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
-        entry = self._catalog.queues.get(queue)
+        entry = self._index.queues.get(queue)
         if entry is None or not entry.ready:
             return None
         return self._messages[entry.id][0]
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""
-        entry = self._catalog.forReturn(queue, message.queueId)
+        entry = self._index.forReturn(queue, message.queueId)
         if entry is None:
             self._forget(message)
             return False
@@ -263,13 +263,13 @@ class MemoryStore(Catalogued):
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head."""
-        entry = self._catalog.forRead(queue)
+        entry = self._index.forRead(queue)
         if entry is None:
             return None
         messages = self._messages[entry.id]
         message = messages.popleft()
         self._undo.append(lambda: messages.appendleft(message))
-        self._catalog.readsOf(entry).hide(message.sequence, message.size)
+        self._index.readsOf(entry).hide(message.sequence, message.size)
         self._hide(message)
         self._undo.append(lambda: self._show(message))
         return message
@@ -282,7 +282,7 @@ class MemoryStore(Catalogued):
 
     def closeRead(self, queue: bytes, message: Message) -> bool:
         """Take what is hidden."""
-        entry = self._catalog.readBy(queue, message)
+        entry = self._index.readBy(queue, message)
         if entry is None:
             return False
         self._takeHidden(entry, message)
@@ -292,10 +292,10 @@ class MemoryStore(Catalogued):
     def _takeHidden(self, entry: Queue, message: Message) -> Message:
         """Take what is hidden; the caller's may have no body any more."""
         message = self._hidden[message.queueId, message.sequence]
-        self._catalog.forReturn(entry.name, entry.id)
-        reads = self._catalog.readsOf(entry)
+        self._index.forReturn(entry.name, entry.id)
+        reads = self._index.readsOf(entry)
         reads.show(message.sequence)
-        reads.forgetTries(message.sequence)
+        reads.forgetDeliveries(message.sequence)
         self._show(message)
         self._undo.append(lambda: self._hide(message))
         entry.taken += 1
@@ -304,7 +304,7 @@ class MemoryStore(Catalogued):
 
     def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
         """Take what is hidden and return it."""
-        entry = self._catalog.readBy(queue, message)
+        entry = self._index.readBy(queue, message)
         if entry is None:
             return None
         message = self._takeHidden(entry, message)
@@ -313,16 +313,16 @@ class MemoryStore(Catalogued):
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
         """Insert what is hidden in its old place."""
-        entry = self._catalog.readBy(queue, message)
+        entry = self._index.readBy(queue, message)
         if entry is None:
             return False
         # The caller's may have no body any more.
         message = self._hidden[message.queueId, message.sequence]
         if count:
-            self._catalog.forReturn(queue, entry.id)
-            self._catalog.readsOf(entry).countTry(message.sequence)
+            self._index.forReturn(queue, entry.id)
+            self._index.readsOf(entry).countDelivery(message.sequence)
             entry.change(returns=entry.returns + 1)
-        self._catalog.readsOf(entry).show(message.sequence)
+        self._index.readsOf(entry).show(message.sequence)
         self._show(message)
         self._undo.append(lambda: self._hide(message))
         self._insert(message)
@@ -342,7 +342,7 @@ class MemoryStore(Catalogued):
 
     def delete(self, queue: bytes) -> bool:
         """Delete a queue; ``sweep`` frees its messages."""
-        entry = self._catalog.remove(queue)
+        entry = self._index.remove(queue)
         if entry is None:
             return False
         self._discard(entry)
@@ -350,7 +350,7 @@ class MemoryStore(Catalogued):
 
     def empty(self, queue: bytes) -> int:
         """Discard a queue's messages; ``sweep`` frees them."""
-        entry = self._catalog.empty(queue)
+        entry = self._index.empty(queue)
         if entry is None:
             return 0
         self._discard(entry)
@@ -372,7 +372,7 @@ class MemoryStore(Catalogued):
         self._deletedInTransaction.append(messages)
         self._undo.append(lambda: self._messages.update({id: messages}))
 
-    def isUnswept(self) -> bool:
+    def hasGarbage(self) -> bool:
         """Return whether messages of deleted queues are left."""
         return bool(self._deleted)
 
@@ -391,11 +391,11 @@ class MemoryStore(Catalogued):
         self, wanted: Callable[[bytes], bool] | None = None
     ) -> Iterator[QueueDetail]:
         """Yield every queue's details, sorted by name."""
-        return self._catalog.details(self.peek, wanted)
+        return self._index.details(self.peek, wanted)
 
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details."""
-        return self._catalog.detail(self.peek, queue)
+        return self._index.detail(self.peek, queue)
 
     def flush(self) -> None:
         """Do nothing: memory has nowhere to flush to."""

@@ -39,11 +39,11 @@ class Reads:
     :ivar hidden: sequence numbers of messages that are read openly, each with the
         bytes of its body.
     :ivar bytes: of all these.
-    :ivar tries: how often messages that are in the queue were given back, by their
+    :ivar deliveries: how often messages that are in the queue were given back, by their
         sequence numbers; only those that were.
     """
 
-    __slots__ = ("_returned", "_undo", "bytes", "hidden", "tries")
+    __slots__ = ("_returned", "_undo", "bytes", "deliveries", "hidden")
 
     def __init__(self, undo: list[Callable[[], object]]) -> None:
         """Begin with nothing.
@@ -52,7 +52,7 @@ class Reads:
         """
         self.hidden: dict[int, int] = {}
         self.bytes = 0
-        self.tries: dict[int, int] = {}
+        self.deliveries: dict[int, int] = {}
         #: Numbers that were given back, each negated, so that the lowest is the last.
         self._returned: list[int] = []
         self._undo = undo
@@ -99,26 +99,26 @@ class Reads:
         """Return the first one of those, None without any."""
         return -self._returned[-1] if self._returned else None
 
-    def countTry(self, sequence: int) -> int:
+    def countDelivery(self, sequence: int) -> int:
         """Count that a message was given back; return how often it was now."""
-        before = self.tries.get(sequence)
+        before = self.deliveries.get(sequence)
         if before is None:
-            self.tries[sequence] = 1
-            self._undo.append(partial(self.tries.pop, sequence))
+            self.deliveries[sequence] = 1
+            self._undo.append(partial(self.deliveries.pop, sequence))
             return 1
         self._set(sequence, before + 1)
         self._undo.append(partial(self._set, sequence, before))
         return before + 1
 
-    def _set(self, sequence: int, tries: int) -> None:
-        self.tries[sequence] = tries
+    def _set(self, sequence: int, deliveries: int) -> None:
+        self.deliveries[sequence] = deliveries
 
-    def forgetTries(self, sequence: int) -> bool:
+    def forgetDeliveries(self, sequence: int) -> bool:
         """Forget how often a message was given back; return whether it ever was."""
-        tries = self.tries.pop(sequence, None)
-        if tries is None:
+        deliveries = self.deliveries.pop(sequence, None)
+        if deliveries is None:
             return False
-        self._undo.append(partial(self._set, sequence, tries))
+        self._undo.append(partial(self._set, sequence, deliveries))
         return True
 
     def settle(self, head: int) -> int:
@@ -155,18 +155,19 @@ class AllReads:
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
         self.touched: dict[int, tuple[Queue, int | None]] = {}
         self._byId: dict[int, Reads] = {}
         self._undo: list[Callable[[], object]] = []
 
-    def load(self, queues: Iterable[Queue], tries: dict[int, dict[int, int]]) -> None:
+    def load(
+        self, queues: Iterable[Queue], deliveries: dict[int, dict[int, int]]
+    ) -> None:
         """Start with how often messages were given back, by ids of their queues."""
         self._byId.clear()
         for queue in queues:
-            if queue.id in tries:
+            if queue.id in deliveries:
                 queue.reads = self._byId[queue.id] = Reads(self._undo)
-                queue.reads.tries = tries[queue.id]
+                queue.reads.deliveries = deliveries[queue.id]
 
     def touch(self, queue: Queue, isRemembered: bool) -> Reads:
         """Return the reads of a queue that are about to change, made if there are none.
@@ -179,10 +180,10 @@ class AllReads:
             queue.reads = self._byId[queue.id] = Reads(self._undo)
         return queue.reads
 
-    def tries(self, message: Message) -> int:
+    def deliveries(self, message: Message) -> int:
         """Return how often a message was given back."""
         reads = self._byId.get(message.queueId)
-        return 0 if reads is None else reads.tries.get(message.sequence, 0)
+        return 0 if reads is None else reads.deliveries.get(message.sequence, 0)
 
     def settle(self, queues: Mapping[bytes, Queue]) -> None:
         """Keep what was changed.
@@ -210,7 +211,7 @@ class AllReads:
             reads = self._byId[id]
             queue.head = reads.settle(queue.head)
             isGone = queues.get(queue.name) is not queue
-            if isGone or not (reads.hidden or reads.tries):
+            if isGone or not (reads.hidden or reads.deliveries):
                 queue.reads = None
                 del self._byId[id]
         self.touched.clear()

@@ -20,11 +20,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq import tap
 from memq.config.file import readConfig
-from memq.config.reloader import Rulebook
+from memq.config.reloader import PolicyReloader
 from memq.config.reloads import Reloads
 from memq.daemon import early
 from memq.daemon.logfile import LogFile
-from memq.daemon.process import Ending
+from memq.daemon.process import ExitStatus
 from memq.daemon.sdnotify import Notifier
 from memq.policy.rules import Rule
 from memq.storage.datadir.home import Home
@@ -190,8 +190,8 @@ class SignalTests(SynchronousTestCase):
         self.write(1)
         self.log = LogFile.open(self.mktemp(), (os.geteuid(), os.getegid()))
         self.addCleanup(self.log.close)
-        self.rulebook = Rulebook(readConfig(self.path), lambda line: None)
-        self.reloads = Reloads(self.rulebook, execute)
+        self.policyReloader = PolicyReloader(readConfig(self.path), lambda line: None)
+        self.reloads = Reloads(self.policyReloader, execute)
 
     def write(self, limit: int) -> None:
         """Write rules into the file."""
@@ -201,7 +201,7 @@ class SignalTests(SynchronousTestCase):
     def send(self, number: int) -> list[tuple[str, str]]:
         """Do what is done on a signal; return level and text of what is logged."""
         reactor: Any = FakeReactor()
-        signals = _signals(reactor, Ending(reactor), self.log, self.reloads)
+        signals = _signals(reactor, ExitStatus(reactor), self.log, self.reloads)
         signals._handle(number, None)
         with capturedLogs() as events:
             reactor.call()
@@ -212,7 +212,7 @@ class SignalTests(SynchronousTestCase):
         self.write(2)
         logged = self.send(SIGHUP)
         self.assertEqual(logged, [("info", "SIGHUP: opened the log file again")])
-        self.assertEqual(self.rulebook.rules.of(b"q"), Rule(maxItems=2))
+        self.assertEqual(self.policyReloader.rules.of(b"q"), Rule(maxItems=2))
 
     def test_mistake(self) -> None:
         """A mistake is one line with the file's line, and the old rules stay."""
@@ -221,11 +221,11 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual(level, "error")
         self.assertIn(f"SIGHUP: {self.path} line 2: max_items = -1: must be a wh", line)
         self.assertTrue(line.endswith("; the rules stay as they were"), line)
-        self.assertEqual(self.rulebook.rules.of(b"q"), Rule(maxItems=1))
+        self.assertEqual(self.policyReloader.rules.of(b"q"), Rule(maxItems=1))
 
     def test_unforeseen(self) -> None:
         """What nobody foresaw is logged as that, and the server goes on."""
-        self.patch(self.rulebook, "read", None)
+        self.patch(self.policyReloader, "read", None)
         self.assertEqual(self.send(SIGHUP)[-1][0], "critical")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 

@@ -268,10 +268,10 @@ class Rotation:
         """See some more of what is left."""
         cursor = self._current.cursor(transaction)
         try:
-            goesOn = self._survey.walk(cursor, limit)
+            hasMore = self._survey.walk(cursor, limit)
         finally:
             cursor.close()
-        if not goesOn:
+        if not hasMore:
             if self._survey.isWorthIt:
                 self._work = self._make
             self.step = None

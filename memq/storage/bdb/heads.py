@@ -22,9 +22,9 @@ from memq.message import DamagedRecord, bodySize, packMessage, unpackRecord
 from memq.storage.bdb.transaction import Tables
 from memq.storage.engine.binding import ERRORS
 from memq.storage.keys import DAMAGED as _DAMAGED
+from memq.storage.keys import DELIVERIES as _DELIVERIES
+from memq.storage.keys import DELIVERIES_ROW as _DELIVERIES_ROW
 from memq.storage.keys import KEY as _KEY
-from memq.storage.keys import TRIES as _TRIES
-from memq.storage.keys import TRIES_ROW as _TRIES_ROW
 
 if TYPE_CHECKING:
     from memq.errors import QueueError
@@ -60,7 +60,7 @@ class Heads(Tables):
     def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
         """Take messages from the head, or set aside those that are damaged."""
         messages: list[Message | QueueError | None] = []
-        entry = self._catalog.forPop(queue)
+        entry = self._index.forPop(queue)
         if entry is None:
             return messages
         if entry.reads is not None:
@@ -90,7 +90,7 @@ class Heads(Tables):
                         size += len(message.body)
                     else:
                         size += message.large.size
-                        self._entomb(_packKey(0, message.large.id))
+                        self._addTombstone(_packKey(0, message.large.id))
                     messages.append(message)
                 except DamagedRecord as error:
                     size += bodySize(record)
@@ -122,18 +122,18 @@ class Heads(Tables):
             try:
                 found = unpackRecord(id, sequence, record)
                 if isKept:
-                    self._catalog.readsOf(entry).hide(sequence, found.size)
+                    self._index.readsOf(entry).hide(sequence, found.size)
                     return found
                 if found.large is not None:
-                    self._entomb(_packKey(0, found.large.id))
+                    self._addTombstone(_packKey(0, found.large.id))
                 entry.bytes -= found.size
             except DamagedRecord as error:
-                self._catalog.forReturn(entry.name, id)
+                self._index.forReturn(entry.name, id)
                 entry.bytes -= bodySize(record)
                 self._queues.put(_DAMAGED + key, record, self._transaction)
                 found = _damaged(sequence, error)
             self._cursor.delete()
-            self._forgetTries(entry, sequence)
+            self._forgetDeliveries(entry, sequence)
         except ERRORS as error:
             raise self._environment.error(error) from error
         entry.taken += 1
@@ -143,7 +143,7 @@ class Heads(Tables):
         """Move the cursor to the head, and what comes next behind it."""
         if self._cursor is None:
             self._cursor = self._messages.cursor(self._transaction)
-        returned = self._catalog.readsOf(entry).takeReturned()
+        returned = self._index.readsOf(entry).takeReturned()
         if returned is not None:
             self._cursorIn = 0
             key = _packKey(entry.id, returned)
@@ -163,14 +163,14 @@ class Heads(Tables):
         entry.head = sequence + 1
         return key, record
 
-    def _forgetTries(self, entry: Queue, sequence: int) -> None:
-        if self._catalog.readsOf(entry).forgetTries(sequence):
-            key = _TRIES + _packKey(entry.id, sequence)
+    def _forgetDeliveries(self, entry: Queue, sequence: int) -> None:
+        if self._index.readsOf(entry).forgetDeliveries(sequence):
+            key = _DELIVERIES + _packKey(entry.id, sequence)
             self._queues.delete(key, self._transaction)
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
-        entry = self._catalog.queues.get(queue)
+        entry = self._index.queues.get(queue)
         if entry is None or not entry.ready:
             return None
         returned = None if entry.reads is None else entry.reads.returned()
@@ -194,14 +194,14 @@ class Heads(Tables):
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""
-        entry = self._catalog.forReturn(queue, message.queueId)
+        entry = self._index.forReturn(queue, message.queueId)
         if entry is None:
             if message.large is not None:
                 self._tombstones.release(_packKey(0, message.large.id))
             return False
         record = packMessage(message)
         if message.large is not None:
-            self._exhume(message.large)
+            self._removeTombstone(message.large)
         key = _packKey(message.queueId, message.sequence)
         try:
             self._messages.put(key, record, self._transaction)
@@ -209,30 +209,30 @@ class Heads(Tables):
             raise self._environment.error(error) from error
         entry.taken -= 1
         entry.bytes += message.size
-        self._catalog.giveBack(entry, message.sequence)
+        self._index.giveBack(entry, message.sequence)
         self._cursorIn = 0
         return True
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head, or set it aside when it is damaged."""
-        entry = self._catalog.forRead(queue)
+        entry = self._index.forRead(queue)
         return None if entry is None else self._takeHead(entry, isKept=True)
 
     def closeRead(self, queue: bytes, message: Message) -> bool:
         """Take what is hidden."""
-        entry = self._catalog.readBy(queue, message)
+        entry = self._index.readBy(queue, message)
         if entry is None:
             return False
-        self._catalog.forReturn(queue, entry.id)
+        self._index.forReturn(queue, entry.id)
         sequence = message.sequence
         try:
             if message.large is not None:
-                self._entomb(_packKey(0, message.large.id))
+                self._addTombstone(_packKey(0, message.large.id))
             self._messages.delete(_packKey(entry.id, sequence), self._transaction)
-            self._forgetTries(entry, sequence)
+            self._forgetDeliveries(entry, sequence)
         except ERRORS as error:
             raise self._environment.error(error) from error
-        self._catalog.readsOf(entry).show(sequence)
+        self._index.readsOf(entry).show(sequence)
         entry.taken += 1
         entry.bytes -= message.size
         entry.closed += 1
@@ -240,31 +240,31 @@ class Heads(Tables):
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
         """Show what is hidden."""
-        entry = self._catalog.readBy(queue, message)
+        entry = self._index.readBy(queue, message)
         if entry is None:
             return False
         if count:
             self._countTry(entry, message.sequence)
-        self._catalog.readsOf(entry).show(message.sequence)
-        self._catalog.giveBack(entry, message.sequence)
+        self._index.readsOf(entry).show(message.sequence)
+        self._index.giveBack(entry, message.sequence)
         return True
 
     def _countTry(self, entry: Queue, sequence: int) -> None:
-        self._catalog.forReturn(entry.name, entry.id)
-        tries = self._catalog.readsOf(entry).countTry(sequence)
-        key = _TRIES + _packKey(entry.id, sequence)
+        self._index.forReturn(entry.name, entry.id)
+        deliveries = self._index.readsOf(entry).countDelivery(sequence)
+        key = _DELIVERIES + _packKey(entry.id, sequence)
         try:
-            self._queues.put(key, _TRIES_ROW.pack(tries), self._transaction)
+            self._queues.put(key, _DELIVERIES_ROW.pack(deliveries), self._transaction)
         except ERRORS as error:
             raise self._environment.error(error) from error
         entry.change(returns=entry.returns + 1)
 
     def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
         """Take what is hidden and return it, or set it aside when it is damaged."""
-        entry = self._catalog.readBy(queue, message)
+        entry = self._index.readBy(queue, message)
         if entry is None:
             return None
-        self._catalog.forReturn(queue, entry.id)
+        self._index.forReturn(queue, entry.id)
         sequence = message.sequence
         key = _packKey(entry.id, sequence)
         found: Message | QueueError
@@ -275,15 +275,15 @@ class Heads(Tables):
             try:
                 found = unpackRecord(entry.id, sequence, record)
                 if found.large is not None:
-                    self._entomb(_packKey(0, found.large.id))
+                    self._addTombstone(_packKey(0, found.large.id))
             except DamagedRecord as error:
                 self._queues.put(_DAMAGED + key, record, self._transaction)
                 found = _damaged(sequence, error)
             self._messages.delete(key, self._transaction)
-            self._forgetTries(entry, sequence)
+            self._forgetDeliveries(entry, sequence)
         except ERRORS as error:
             raise self._environment.error(error) from error
-        self._catalog.readsOf(entry).show(sequence)
+        self._index.readsOf(entry).show(sequence)
         entry.taken += 1
         entry.bytes -= bodySize(record)
         entry.change(returns=entry.returns + 1)

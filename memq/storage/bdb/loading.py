@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.errors import DamagedHome
 from memq.storage.bdb.delayed import firstDelayed
-from memq.storage.keys import ID, KEY, NEXT_ID, TOMBSTONE, TRIES, TRIES_ROW
+from memq.storage.keys import DELIVERIES, DELIVERIES_ROW, ID, KEY, NEXT_ID, TOMBSTONE
 from memq.storage.row import unpackQueue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memq.storage.delays import Delays
-    from memq.storage.index import Catalog
+    from memq.storage.index import QueueIndex
     from memq.storage.row import Queue
 
 
@@ -23,14 +23,14 @@ class Rows(NamedTuple):
 
     :ivar queues: one for each row.
     :ivar nextId: the id that the next new queue gets.
-    :ivar tries: how often messages were given back, by id of their queue and sequence
-        number.
+    :ivar deliveries: how often messages were given back, by id of their queue and
+        sequence number.
     :ivar tombstones: what the keys of messages begin with that are to be removed.
     """
 
     queues: list[Queue]
     nextId: int
-    tries: dict[int, dict[int, int]]
+    deliveries: dict[int, dict[int, int]]
     tombstones: list[bytes]
 
 
@@ -42,7 +42,7 @@ def readRows(table: Any) -> Rows:
     """
     queues: list[Queue] = []
     nextId = 1
-    tries: dict[int, dict[int, int]] = {}
+    deliveries: dict[int, dict[int, int]] = {}
     tombstones: list[bytes] = []
     cursor = table.cursor()
     found = cursor.first()
@@ -54,12 +54,12 @@ def readRows(table: Any) -> Rows:
             (nextId,) = ID.unpack(value)
         elif key.startswith(TOMBSTONE):
             tombstones.append(key[len(TOMBSTONE) :])
-        elif key.startswith(TRIES):
-            id, sequence = KEY.unpack(key[len(TRIES) :])
-            (tries.setdefault(id, {})[sequence],) = TRIES_ROW.unpack(value)
+        elif key.startswith(DELIVERIES):
+            id, sequence = KEY.unpack(key[len(DELIVERIES) :])
+            (deliveries.setdefault(id, {})[sequence],) = DELIVERIES_ROW.unpack(value)
         found = cursor.next()
     cursor.close()
-    return Rows(queues, nextId, tries, tombstones)
+    return Rows(queues, nextId, deliveries, tombstones)
 
 
 def findDelayed(messages: Any, queues: Iterable[Queue], delays: Delays) -> None:
@@ -74,13 +74,13 @@ def findDelayed(messages: Any, queues: Iterable[Queue], delays: Delays) -> None:
             delays.add(queue, firstDelayed(messages, queue.rest.delayId))
 
 
-def refuseOld(directory: str, catalog: Catalog) -> None:
+def refuseOld(directory: str, index: QueueIndex) -> None:
     """Refuse a home whose VERSION is gone.
 
     :param directory: where that should be.
     :raise memq.errors.DamagedHome: when there are queues, as in no new home.
     """
-    if catalog.queues or catalog.nextId > 1:
+    if index.queues or index.nextId > 1:
         raise DamagedHome(
             f"{os.path.join(directory, 'VERSION')} is missing, and "
             "there are queues: bring that file back from a backup, or start with "

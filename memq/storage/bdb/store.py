@@ -31,7 +31,7 @@ in :mod:`memq.storage.bdb.heads`, what a transaction changes in
 :mod:`memq.storage.bdb.transaction`.
 
 Delayed messages stand in the table of messages under an id of their own for each queue,
-by the time when they are due (:mod:`memq.storage.delays`), until ``ripen`` moves them.
+by the time when they are due (:mod:`memq.storage.delays`); ``promoteDue`` moves them.
 
 Deleting a queue removes its row and writes a tombstone; ``sweep`` removes the messages
 in small transactions, see :mod:`memq.storage.bdb.tombstones`.
@@ -103,7 +103,7 @@ class BDBStore(Heads):
             size = sum(len(body) for _, body in messages)
         if expires:
             pack = partial(packExpiring, expires=expires)
-        entry = self._catalog.forPush(queue)
+        entry = self._index.forPush(queue)
         id, first = entry.id, entry.nextSequence
         put, transaction, now = self._messages.put, self._transaction, self._now
         sequence = first
@@ -127,7 +127,7 @@ class BDBStore(Heads):
         """Keep a part, the first one with a tombstone."""
         try:
             if number == 0:
-                self._entomb(_packKey(0, body))
+                self._addTombstone(_packKey(0, body))
             key = _PART.pack(0, body, number)
             self._messages.put(key, packPart(data), self._transaction)
         except ERRORS as error:
@@ -139,7 +139,7 @@ class BDBStore(Heads):
         """Append a message, and remove the tombstone of its body."""
         pack = partial(packLarge, expires=expires)
         sequence = self.pushAll(queue, [(flags, large)], size=large.size, pack=pack)
-        self._exhume(large)
+        self._removeTombstone(large)
         return sequence
 
     def part(self, body: int, number: int) -> bytes:
@@ -168,7 +168,7 @@ class BDBStore(Heads):
         """Keep the record by itself, and its parts for good."""
         assert message.large is not None
         key = _DAMAGED + _packKey(message.queueId, message.sequence)
-        self._exhume(message.large)
+        self._removeTombstone(message.large)
         try:
             self._queues.put(key, packMessage(message), self._transaction)
         except ERRORS as error:
@@ -184,10 +184,10 @@ class BDBStore(Heads):
         expires: int = 0,
     ) -> None:
         """Keep a message under the id of those that are delayed."""
-        entry = self._catalog.forDelay(queue)
+        entry = self._index.forDelay(queue)
         self._putDelayed(entry, due, packAny(flags, self._now, body, expires))
         if not isinstance(body, bytes):
-            self._exhume(body)
+            self._removeTombstone(body)
 
     def _putDelayed(self, entry: Queue, due: int, record: bytes) -> None:
         id, transaction = entry.rest.delayId, self._transaction
@@ -202,14 +202,14 @@ class BDBStore(Heads):
         """Return when the next delayed message is due."""
         return self._delays.next()
 
-    def ripen(self, now: int, limit: int) -> list[bytes]:
+    def promoteDue(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due."""
         ripe: list[bytes] = []
         last = lastAt(now)
         try:
             while len(ripe) < limit and (next := self._delays.take(last)) is not None:
                 entry, first = next
-                self._catalog.forChange(entry.name)
+                self._index.forChange(entry.name)
                 before = min(last, self._delays.first())
                 most = limit - len(ripe)
                 count, left = moveRipe(
@@ -224,7 +224,7 @@ class BDBStore(Heads):
 
     def delete(self, queue: bytes) -> bool:
         """Write tombstones; the commit removes the row."""
-        entry = self._catalog.remove(queue)
+        entry = self._index.remove(queue)
         if entry is None:
             return False
         self._discardAll(entry)
@@ -232,7 +232,7 @@ class BDBStore(Heads):
 
     def empty(self, queue: bytes) -> int:
         """Write tombstones for the ids that the queue had."""
-        entry = self._catalog.empty(queue)
+        entry = self._index.empty(queue)
         if entry is None:
             return 0
         self._discardAll(entry)
@@ -247,12 +247,12 @@ class BDBStore(Heads):
     def _discard(self, id: int) -> None:
         prefix = _ID.pack(id)
         try:
-            self._entomb(prefix)
+            self._addTombstone(prefix)
         except ERRORS as error:
             raise self._environment.error(error) from error
         self._deletedInTransaction.append(prefix)
 
-    def isUnswept(self) -> bool:
+    def hasGarbage(self) -> bool:
         """Return whether something is to be removed, or to be moved."""
         assert self._rotation is not None
         return (
@@ -278,7 +278,7 @@ class BDBStore(Heads):
         self.commit()
         settle()
         self._messages = self._rotation.table
-        return self.isUnswept()
+        return self.hasGarbage()
 
     def _removeSome(self, transaction: Any, limit: int) -> Callable[[], object]:
         return self._tombstones.removeSome(
@@ -289,11 +289,11 @@ class BDBStore(Heads):
         self, wanted: Callable[[bytes], bool] | None = None
     ) -> Iterator[QueueDetail]:
         """Yield every queue's details, sorted by name."""
-        return self._catalog.details(self.peek, wanted)
+        return self._index.details(self.peek, wanted)
 
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details."""
-        return self._catalog.detail(self.peek, queue)
+        return self._index.detail(self.peek, queue)
 
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""

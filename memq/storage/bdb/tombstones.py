@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from memq.message import DamagedRecord, unpackRecord
-from memq.storage.keys import ID, KEY, TOMBSTONE, TRIES
+from memq.storage.keys import DELIVERIES, ID, KEY, TOMBSTONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -52,7 +52,6 @@ class Tombstones:
     """
 
     def __init__(self) -> None:
-        """Begin with nothing."""
         self.left: dict[bytes, None] = {}
         self.new: list[bytes] = []
 
@@ -93,8 +92,8 @@ class Tombstones:
         if not self._remove(messages, queues, transaction, prefix, limit):
             return _nothing
         if len(prefix) == ID.size:
-            tries = TRIES + prefix
-            if not self._remove(queues, queues, transaction, tries, limit):
+            deliveries = DELIVERIES + prefix
+            if not self._remove(queues, queues, transaction, deliveries, limit):
                 return _nothing
         # A body whose first part could not be kept has none.
         if queues.exists(TOMBSTONE + prefix, transaction):

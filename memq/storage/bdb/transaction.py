@@ -89,7 +89,7 @@ class Tables(Catalogued):
         self._environment = Environment(home, settings, say)
         self._leastFile = settings.leastFile
         self._salvage = salvage
-        self._delays = Delays(self._catalog)
+        self._delays = Delays(self._index)
         self._tombstones = Tombstones()
         #: Its own, for those who look often.
         self._deleted = self._tombstones.left
@@ -134,14 +134,14 @@ class Tables(Catalogued):
                 self._environment,
                 self._home,
                 self._queues,
-                self._catalog.stored,
+                self._index.stored,
                 self._leastFile,
             )
             self._rotation.open(create)
             self._messages = self._rotation.table
             self._load()
             if self._home.isNew:
-                refuseOld(self._home.directory, self._catalog)
+                refuseOld(self._home.directory, self._index)
             self._upgrade()
             self._rotation.findStrays(self._checkpointAtOpen())
             if self._home.isNew:
@@ -155,7 +155,7 @@ class Tables(Catalogued):
 
     def _upgrade(self) -> None:
         """Bring what an older memq wrote up to this one's format."""
-        queues = self._catalog.queues
+        queues = self._index.queues
         old = [name for name, queue in queues.items() if not queue.lastUsed]
         countUncounted(self._messages, queues.values(), self._say)
         for name in old:
@@ -167,7 +167,7 @@ class Tables(Catalogued):
             for first in range(0, len(old), _ROWS):
                 self.begin()
                 for name in old[first : first + _ROWS]:
-                    self._catalog.forPush(name)
+                    self._index.forPush(name)
                 self.commit()
 
     def _checkpointAtOpen(self) -> bool:
@@ -185,7 +185,7 @@ class Tables(Catalogued):
 
     def _load(self) -> None:
         rows = readRows(self._queues)
-        self._catalog.load(rows.queues, rows.nextId, rows.tries)
+        self._index.load(rows.queues, rows.nextId, rows.deliveries)
         self._tombstones.load(rows.tombstones)
         findDelayed(self._messages, rows.queues, self._delays)
 
@@ -254,22 +254,22 @@ class Tables(Catalogued):
             self._tombstones.settle()
         if self._delays.taken:
             self._delays.settle()
-        self._catalog.settle()
+        self._index.settle()
 
     def _writeRows(self) -> None:
-        catalog, transaction = self._catalog, self._transaction
-        for name, queue in catalog.changes(self._now):
+        index, transaction = self._index, self._transaction
+        for name, queue in index.changes(self._now):
             if queue is not None:
                 self._queues.put(name, queue.pack(), transaction)
             elif self._queues.exists(name, transaction):
                 self._queues.delete(name, transaction)
-        if catalog.newIds:
-            self._queues.put(NEXT_ID, ID.pack(catalog.nextId), transaction)
+        if index.newIds:
+            self._queues.put(NEXT_ID, ID.pack(index.nextId), transaction)
 
     def abort(self) -> None:
         """Undo what was done since ``begin``."""
         self._tombstones.rollBack()
-        self._catalog.rollBack()
+        self._index.rollBack()
         self._delays.rollBack()
         transaction, self._transaction = self._transaction, None
         try:
@@ -287,11 +287,11 @@ class Tables(Catalogued):
         if cursor is not None:
             cursor.close()
 
-    def _entomb(self, prefix: bytes) -> None:
+    def _addTombstone(self, prefix: bytes) -> None:
         """Write a tombstone; it raises what the binding raises."""
         putTombstone(self._queues, self._transaction, prefix)
 
-    def _exhume(self, large: LargeBody) -> None:
+    def _removeTombstone(self, large: LargeBody) -> None:
         """Remove the tombstone of a body, which a message has from now on."""
         try:
             prefix = KEY.pack(0, large.id)

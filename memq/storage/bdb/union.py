@@ -24,7 +24,6 @@ class JoinedCursor:
     """A cursor over two tables."""
 
     def __init__(self, new: Any, old: Any) -> None:
-        """Take a cursor over each of them."""
         self._new = new
         self._old = old
         #: The cursor that stands on the record that was found last, and its key.
@@ -82,7 +81,6 @@ class JoinedTable:
     """Two tables, as far as the store asks them."""
 
     def __init__(self, new: Any, old: Any) -> None:
-        """Take the tables."""
         self._new = new
         self._old = old
 

@@ -120,7 +120,6 @@ class KnownFiles:
     """
 
     def __init__(self) -> None:
-        """Know of none."""
         #: Device and inode, by path.
         self._files: dict[str, tuple[int, int]] = {}
         self._log = ""

@@ -53,7 +53,6 @@ class Reserve:
     """
 
     def __init__(self) -> None:
-        """Begin with what files have by themselves."""
         self.isPossible = True
 
     def has(self, path: str, size: int) -> bool:

@@ -119,7 +119,7 @@ class BackupTests(BackupTestCase):
         self.backUp()
         self.assertCopied()
         make(self.store)
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(4)
             self.store.flush()
             self.backUp()

@@ -9,7 +9,7 @@ from contextlib import closing
 from io import BytesIO
 from typing import Any
 
-from memq.admin.exporter import Reader, Unreadable, exportHome, settle
+from memq.admin.exporter import OfflineReader, Unreadable, exportHome, settle
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, parseLine
 from memq.admin.progress import Progress
 from memq.errors import HomeError
@@ -172,7 +172,7 @@ class ExportTests(ExportTestCase):
             [
                 Begin(),
                 QueueBegin(b"q", 1, 0, delayed=2, limit=9, paused=1),
-                Body(3, 0, b"now", expires=50, tries=1),
+                Body(3, 0, b"now", expires=50, deliveries=1),
                 Body(1, 0, b"earlier", expires=40, due=20),
                 Body(2, 0, b"later", due=30),
                 QueueEnd(1, 0, delayed=2),
@@ -285,7 +285,7 @@ class DamageTests(ExportTestCase):
         for due in (10, 20, 30):
             store.pushDelayed(b"q", 0, b"%d" % due, due)
         store.commit()
-        id = store._catalog.queues[b"q"].rest.delayId
+        id = store._index.queues[b"q"].rest.delayId
         store._messages.put(KEY.pack(id, firstAt(20)), b"rotten")
         complete, text = self.export(self.letGo(store))
         self.assertFalse(complete)
@@ -350,7 +350,7 @@ class DamageTests(ExportTestCase):
         ranges = [line for line in self.told if "cannot be read" in line]
         self.assertGreaterEqual(len(ranges), 3)
         self.assertIn("queue q: messages from 0 to ", ranges[0])
-        with closing(Reader(home)) as reader:
+        with closing(OfflineReader(home)) as reader:
             (queue,) = reader.queues()
             for what in reader.messages(queue):
                 if isinstance(what, Unreadable) and what.last < 1999:

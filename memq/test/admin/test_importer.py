@@ -14,7 +14,7 @@ from memq.admin.importstore import RestoringStore
 from memq.errors import StoreError
 from memq.message import PART_SIZE
 from memq.storage.datadir.home import Home
-from memq.storage.keys import NEXT_ID, TRIES
+from memq.storage.keys import DELIVERIES, NEXT_ID
 from memq.test.admin.test_exporter import ExportTestCase
 from memq.test.storage.bdb.test_store import NO_SPACE, SMALL, Failing
 from memq.test.support.storetests import dump
@@ -65,7 +65,7 @@ class ImportTestCase(ExportTestCase):
         store._home.release()
         server = self.storeAt(store._home.path)
         server.open()
-        while server.isUnswept():
+        while server.hasGarbage():
             server.sweep(100)
         return server
 
@@ -84,11 +84,11 @@ class RoundTripTests(ImportTestCase):
             other = self.restoring()
             work = self.bring(other, text)
             self.assertEqual(work.queues, len(before))
-            self.assertEqual(work.messages, other._catalog.stored())
+            self.assertEqual(work.messages, other._index.stored())
             server = self.asServer(other)
             self.assertEqual(sorted(server.counts()), before)
             keys = server._queues.keys()
-            rows = [key for key in keys if not key.startswith(TRIES)]
+            rows = [key for key in keys if not key.startswith(DELIVERIES)]
             self.assertEqual(len(rows), len(before) + 1)
             self.assertEqual(details(server), was)
             self.assertEqual(self.export(self.letGo(server)), (True, text))
@@ -233,7 +233,7 @@ class AgainTests(ImportTestCase):
 ALL = (
     Begin(),
     QueueBegin(b"q", 1, 0, delayed=2, limit=9, paused=1),
-    Body(5, 1, b"1", expires=7, tries=2),
+    Body(5, 1, b"1", expires=7, deliveries=2),
     Body(6, 1, b"y" * (PART_SIZE + 1), expires=8, due=20),
     Body(6, 1, b"3", due=30),
     QueueEnd(1, 0, delayed=2),
@@ -256,7 +256,7 @@ class DelayedTests(ImportTestCase):
         server.begin()
         message = server.openRead(b"q")
         self.assertEqual((message.expires, server.deliveries(message)), (7, 2))
-        self.assertEqual(server.ripen(40, 9), [b"q", b"q"])
+        self.assertEqual(server.promoteDue(40, 9), [b"q", b"q"])
         large = server.pop(b"q").large
         server.abort()
         self.assertEqual(server.part(large.id, 1), b"y")
@@ -411,7 +411,7 @@ class FailureTests(ImportTestCase):
         for path in copies:
             server = self.storeAt(path)
             server.open()
-            while server.isUnswept():
+            while server.hasGarbage():
                 server.sweep(100)
             seen.add(dump(server))
             server.close()

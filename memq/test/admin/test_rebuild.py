@@ -14,13 +14,13 @@ from memq.storage.engine.btreefile import Record
 from memq.storage.engine.environment import Environment
 from memq.storage.keys import (
     DAMAGED,
+    DELIVERIES,
+    DELIVERIES_ROW,
     ID,
     KEY,
     NEXT_ID,
     PART,
     TOMBSTONE,
-    TRIES,
-    TRIES_ROW,
 )
 from memq.storage.row import Queue, Rest
 from memq.test.storage.bdb.test_store import SMALL, BDBTestCase, storeAt
@@ -84,7 +84,7 @@ class RebuildTests(BDBTestCase):
         self.assertLost("queue q: 2 of 5 messages are missing")
         self.fill(store, b"q", b"next")
         self.assertIn("7 0 b'next'", dump(store))
-        self.assertEqual(store._catalog.nextId, 9)
+        self.assertEqual(store._index.nextId, 9)
 
     def test_more(self) -> None:
         """More messages than a row counts are there all the same."""
@@ -143,7 +143,7 @@ class RebuildTests(BDBTestCase):
         store = self.finished()
         self.assertEqual(dump(store), "q 1/0\n  0 0 b'x'")
         self.assertEqual(store.status()["queues_being_removed"], 1)
-        self.assertEqual(store._catalog.nextId, 8)
+        self.assertEqual(store._index.nextId, 8)
         self.assertLost()
 
     def test_large(self) -> None:
@@ -167,7 +167,7 @@ class RebuildTests(BDBTestCase):
         self.assertIsNotNone(store._queues.get(DAMAGED + KEY.pack(1, 1)))
         # One was a tombstone before; the other body belongs to nothing.
         self.assertEqual(set(store._deleted), {KEY.pack(0, 8), KEY.pack(0, 9)})
-        while store.isUnswept():
+        while store.hasGarbage():
             store.sweep(10)
         self.assertEqual([store.part(5, n) for n in (0, 1)], [b"one", b"one"])
         self.assertEqual(store.part(6, 1), b"one")
@@ -194,8 +194,8 @@ class RebuildTests(BDBTestCase):
         q, _ = store.details()
         self.assertEqual((q.bytes, q.expired, q.limit, q.delayed), (4, 4, 9, 2))
         self.assertEqual(store.kept(b"q"), (3, 6, 1, 4))
-        self.assertFalse(store.isUnswept())
-        self.assertEqual(store._catalog.nextId, 5)
+        self.assertFalse(store.hasGarbage())
+        self.assertEqual(store._index.nextId, 5)
 
     def test_delayIds(self) -> None:
         """No id is a queue's and another one's."""
@@ -237,7 +237,7 @@ class RebuildTests(BDBTestCase):
         store = self.finished()
         for key, value in rows.items():
             self.assertEqual(store._queues.get(DAMAGED + key), value)
-        self.assertFalse(store.isUnswept())
+        self.assertFalse(store.hasGarbage())
 
     def test_lackingInNoQueue(self) -> None:
         """A large message without its parts and without a row is listed, too."""
@@ -283,8 +283,8 @@ class RebuildTests(BDBTestCase):
     def test_tries(self) -> None:
         """How often a message was given back is kept, if it is there."""
         key = KEY.pack(1, 0)
-        rows = {TRIES + KEY.pack(1, n): TRIES_ROW.pack(3) for n in (0, 1)}
-        cut = {TRIES + KEY.pack(1, 2): b"x"}
+        rows = {DELIVERIES + KEY.pack(1, n): DELIVERIES_ROW.pack(3) for n in (0, 1)}
+        cut = {DELIVERIES + KEY.pack(1, 2): b"x"}
         self.rows({b"q": Queue(b"q", 1, 3, 2, 0), NEXT_ID: ID.pack(2), **rows, **cut})
         self.rebuild.closeRows()
         records = [(KEY.pack(1, n), packRecord(0, 0, b"x")) for n in (0, 2)]
@@ -292,10 +292,10 @@ class RebuildTests(BDBTestCase):
         store = self.finished()
         self.assertLost()
         store.begin()
-        tries = []
+        deliveries = []
         while (message := store.openRead(b"q")) is not None:
-            tries.append((message.sequence, store.deliveries(message)))
+            deliveries.append((message.sequence, store.deliveries(message)))
         store.abort()
-        self.assertEqual(tries, [(0, 3), (2, 0)])
-        self.assertIsNotNone(store._queues.get(TRIES + key))
-        self.assertIsNone(store._queues.get(TRIES + KEY.pack(1, 1)))
+        self.assertEqual(deliveries, [(0, 3), (2, 0)])
+        self.assertIsNotNone(store._queues.get(DELIVERIES + key))
+        self.assertIsNone(store._queues.get(DELIVERIES + KEY.pack(1, 1)))

@@ -117,7 +117,7 @@ class PageTests(SalvageTestCase):
         detail = next(d for d in found.details() if d.name == b"later")
         self.assertEqual((detail.delayed, detail.paused), (300, 1))
         found.begin()
-        self.assertEqual(found.ripen(400, 999), [b"later"] * 300)
+        self.assertEqual(found.promoteDue(400, 999), [b"later"] * 300)
         bodies = [message.body for message in found.popAll(b"later", 300)]
         found.abort()
         self.assertEqual(bodies, [b"%03d" % due for due in range(300)])

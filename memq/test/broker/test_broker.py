@@ -44,7 +44,6 @@ class Asker:
     """
 
     def __init__(self, broker: Broker) -> None:
-        """Make its session."""
         self.session = broker.session(self._deliver)
         self.told: list[str] = []
         self._asked: deque[Operation] = deque()
@@ -839,7 +838,7 @@ class SweepTests(BrokerTestCase):
             self.asker.push(b"a")
             self.turn()
             self.assertEqual((self.broker.turns, self.swept()), (number + 1,) * 2)
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
 
     def test_nothing(self) -> None:
         """Where there is nothing to sweep, nothing is begun."""

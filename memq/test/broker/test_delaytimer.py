@@ -99,37 +99,37 @@ class RipeningTests(SteppedTestCase):
 
     def test_full(self) -> None:
         """On a full disk they stay until there is room, which is tried soon."""
-        self.patch(self.store, "ripen", self.raising(OutOfSpace()))
+        self.patch(self.store, "promoteDue", self.raising(OutOfSpace()))
         self.harness.pass_(7)
         self.assertEqual(self.ready(), 0)
-        del self.store.ripen
+        del self.store.promoteDue
         self.harness.pass_(LONGEST)
         self.assertEqual(self.ready(), 1)
 
     def test_error(self) -> None:
         """When that fails it is logged, and tried again a minute later."""
-        self.patch(self.store, "ripen", self.raising(StoreError("bad page")))
+        self.patch(self.store, "promoteDue", self.raising(StoreError("bad page")))
         with capturedLogs() as events:
             self.harness.pass_(AGAIN)
         said = [event for event in events if event["log_level"].name == "error"]
         self.assertEqual([str(event["why"]) for event in said], ["bad page"])
-        del self.store.ripen
+        del self.store.promoteDue
         self.harness.pass_(5)
         self.assertEqual(self.ready(), 1)
 
     def test_failed(self) -> None:
         """When the store fails for good it is not tried again."""
-        self.patch(self.store, "ripen", self.raising(StoreFailed("bad disk")))
+        self.patch(self.store, "promoteDue", self.raising(StoreFailed("bad disk")))
         self.harness.pass_(5)
         self.assertEqual(self.timers(), 0)
 
     def raising(self, error: Exception) -> object:
         """Return a method that fails."""
 
-        def ripen(now: int, limit: int) -> list[bytes]:
+        def promoteDue(now: int, limit: int) -> list[bytes]:
             raise error
 
-        return ripen
+        return promoteDue
 
     def test_stop(self) -> None:
         """A server that stops moves nothing any more, and leaves no call behind."""

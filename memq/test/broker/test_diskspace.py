@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.broker.diskspace import LOOKS, NEAR, Room
+from memq.broker.diskspace import LOOKS, NEAR, DiskSpaceGuard
 
 LEAST = 8000
 
@@ -14,7 +14,7 @@ class RoomTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Have a room that notes what it says."""
-        self.room = Room()
+        self.room = DiskSpaceGuard()
         self.room.bound(LEAST, 100, 500)
         self.said: list[str] = []
         self.room.onChange = lambda: self.said.append("change")

@@ -104,8 +104,8 @@ class TurnTests(FullTestCase):
         """What a turn stores, takes and sweeps is counted."""
         room = self.broker.room
         changes: list[tuple[int, int]] = []
-        room.changed = lambda gain, logged: changes.append(  # type: ignore[method-assign]
-            (gain, logged)
+        room.changed = lambda bytesFreed, logged: changes.append(  # type: ignore[method-assign]
+            (bytesFreed, logged)
         )
         self.asker.push(bytes(100))
         self.turn()

@@ -9,8 +9,8 @@ from memq.broker.memorybudget import (
     LEAST_LIMIT,
     MAX_LOAD,
     MEGABYTE,
+    BodyReservation,
     Budget,
-    Room,
 )
 from memq.message import PART_SIZE
 
@@ -23,7 +23,7 @@ class RoomTests(SynchronousTestCase):
         self.budget = Budget(LEAST_LIMIT)
         self.admitted: list[str] = []
 
-    def reserve(self, size: int, name: str = "") -> Room:
+    def reserve(self, size: int, name: str = "") -> BodyReservation:
         """Reserve room, or wait for it."""
         room = self.budget.reserve(size, lambda: self.admitted.append(name))
         assert room is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.logger import capturedLogs, formatEvent
 
 from memq.broker import sweeper as module
-from memq.broker.sweeper import INTERVAL, NAMES, Chores
+from memq.broker.sweeper import INTERVAL, NAMES, PolicySweeper
 from memq.errors import OutOfSpace, StoreFailed
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST
@@ -26,8 +26,8 @@ class ChoresTestCase(RuledTestCase):
         super().setUp()
         #: Queues to which a message may still go back.
         self.held: set[bytes] = set()
-        self.chores = Chores(self.broker, self.held.__contains__)
-        self.chores.start()
+        self.sweeper = PolicySweeper(self.broker, self.held.__contains__)
+        self.sweeper.start()
 
     def round(self) -> list[str]:
         """Let a round pass; return what is logged."""
@@ -64,7 +64,7 @@ class ExpiryTests(ChoresTestCase):
         tables = {
             name: {"max_age": 500, "expired_to": b"old"} for name in ("q", "r", "s")
         }
-        self.broker.plans.replace(rules(**tables))
+        self.broker.policies.replace(rules(**tables))
         self.store.fill(b"q", b"a")
         self.store.fill(b"r", b"b")
         self.store.fill(b"s")
@@ -80,7 +80,9 @@ class ExpiryTests(ChoresTestCase):
         gains: list[int] = []
         self.rule(max_age=500)
         self.push(b"abc")
-        self.patch(self.broker.room, "changed", lambda gain, _: gains.append(gain))
+        self.patch(
+            self.broker.room, "changed", lambda bytesFreed, _: gains.append(bytesFreed)
+        )
         self.round()
         self.assertEqual(gains, [3])
 
@@ -106,7 +108,7 @@ class ExpiryTests(ChoresTestCase):
         self.assertEqual(self.broker.turns, turns + 1)
         self.rule(max_age=500)
         self.round()
-        self.broker.plans.replace(Rules())
+        self.broker.policies.replace(Rules())
         turns = self.broker.turns
         self.round()
         self.assertEqual(self.broker.turns, turns)
@@ -118,7 +120,7 @@ class ExpiryTests(ChoresTestCase):
         self.rule()
         names = [b"%d" % number for number in range(5)]
         tables = {name.decode(): {"max_age": 500} for name in names}
-        self.broker.plans.replace(rules(**tables))
+        self.broker.policies.replace(rules(**tables))
         for name in names:
             self.store.fill(name, b"a")
         gone = []
@@ -148,7 +150,7 @@ class ExpiryTests(ChoresTestCase):
     def test_error(self) -> None:
         """What fails is left, with a line in the log, and others have their turn."""
         q = {"max_age": 500, "expired_to": b"old"}
-        self.broker.plans.replace(rules(q=q, r={"max_age": 500}))
+        self.broker.policies.replace(rules(q=q, r={"max_age": 500}))
         self.store.fill(b"q", b"a")
         self.store.fill(b"r", b"b")
         self.store.refuse("push", OutOfSpace(), b"old", times=2)
@@ -181,11 +183,11 @@ class StopTests(ChoresTestCase):
         """Nothing is done any more, and no call is left."""
         self.rule(max_age=500)
         self.push(b"a")
-        self.chores.stop()
+        self.sweeper.stop()
         self.round()
         self.assertEqual(self.detail().expired, 0)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-        self.chores.stop()
+        self.sweeper.stop()
 
     def test_meanwhile(self) -> None:
         """What is under way then is the last."""
@@ -194,7 +196,7 @@ class StopTests(ChoresTestCase):
         self.reactor.rightNow += INTERVAL
         self.turn()
         self.turn()
-        self.chores.stop()
+        self.sweeper.stop()
         self.settle()
         self.assertEqual(self.detail().expired, MANY)
         self.assertEqual(self.reactor.getDelayedCalls(), [])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.broker.waitqueues import Lines
+from memq.broker.waitqueues import WaitQueues
 from memq.operations.reads import Read
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class LinesTests(SynchronousTestCase):
         """Let three stand in one line, each for ten seconds."""
         self.clock = Clock()
         self.late: list[Read] = []
-        self.lines = Lines(self.clock, self.late.append)
+        self.lines = WaitQueues(self.clock, self.late.append)
         self.reads = [self.read(b"q", 10.0) for _ in range(3)]
 
     def read(self, queue: bytes, wait: float) -> Read:

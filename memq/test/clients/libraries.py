@@ -188,7 +188,6 @@ class _Connection(MemCacheProtocol):
     """Twisted's protocol, and its end as a Deferred."""
 
     def __init__(self) -> None:
-        """Wait as long as the other clients do."""
         super().__init__(PATIENCE)
         self.ended: Deferred[None] = Deferred()
 

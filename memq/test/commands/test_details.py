@@ -10,7 +10,7 @@ from memq.commands import details as module
 from memq.commands.details import AT_ONCE, Details, Listing, TellQueues
 from memq.errors import StoreError
 from memq.interfaces import QueueDetail
-from memq.policy.effective import Plans
+from memq.policy.effective import Policies
 from memq.policy.rules import Rules, Table
 from memq.storage.memory import MemoryStore
 from memq.test.commands.test_protocol import END, STORED, ProtocolTestCase, put, value
@@ -52,9 +52,9 @@ class DetailsTests(SynchronousTestCase):
     def row(self, store: MemoryStore | None = None, **rule: Any) -> QueueFigures:
         """Return what is told of q, 1.5 s after its head was set."""
         store = store or _OneQueue()
-        plans = Plans(store, Rules([Table(b"q", rule)] if rule else []))
+        policies = Policies(store, Rules([Table(b"q", rule)] if rule else []))
         details = Details(
-            plans,
+            policies,
             {b"q": 11}.__getitem__,
             {b"q": [12, 13, 14]}.__getitem__,
             lambda: 1_600_000_001.5,

@@ -318,7 +318,7 @@ class WaitTests(ProtocolTestCase):
 
         An open one is on its way no longer: it waits for no flush.
         """
-        for option, tries in ((b"", 0), (b"/open", 1)):
+        for option, deliveries in ((b"", 0), (b"/open", 1)):
             client = self.harness.connect()
             client.talk(b"get q%b/t=1000\r\n" % option)
             self.other.send(put(b"q", b"a"))
@@ -328,7 +328,7 @@ class WaitTests(ProtocolTestCase):
             self.assertEqual(self.other.talk(b"get q/peek\r\n")[-8:-5], b"a\r\n")
             message = self.store.peek(b"q")
             assert isinstance(message, Message)
-            self.assertEqual(self.store.deliveries(message), tries)
+            self.assertEqual(self.store.deliveries(message), deliveries)
             self.other.talk(b"flush q\r\n")
 
     def test_quit(self) -> None:
@@ -410,7 +410,7 @@ class IdleTests(ProtocolTestCase):
 class GoneTests(ProtocolTestCase):
     """A client that is gone with something open."""
 
-    def tries(self, queue: bytes = b"q") -> int:
+    def deliveries(self, queue: bytes = b"q") -> int:
         """Return how often the head of q was given back."""
         message = self.store.peek(queue)
         assert isinstance(message, Message)
@@ -422,7 +422,7 @@ class GoneTests(ProtocolTestCase):
         self.client.talk(b"get q/open\r\n")
         self.client.leave()
         self.harness.settle()
-        self.assertEqual((self.store.dump(), self.tries()), ("q 2/0: a b", 1))
+        self.assertEqual((self.store.dump(), self.deliveries()), ("q 2/0: a b", 1))
 
     def test_notCounted(self) -> None:
         """What waited for its place among the replies was never sent."""
@@ -432,7 +432,7 @@ class GoneTests(ProtocolTestCase):
         self.assertEqual(self.store.dump(), "q 1/0:")
         self.client.leave()
         self.harness.settle()
-        self.assertEqual((self.store.dump(), self.tries()), ("q 1/0: a", 0))
+        self.assertEqual((self.store.dump(), self.deliveries()), ("q 1/0: a", 0))
         self.assertEqual(self.client.protocol.session.undelivered, 0)
 
     def test_nothing(self) -> None:
@@ -460,7 +460,7 @@ class GoneTests(ProtocolTestCase):
         self.runTurns()
         self.client.leave()
         self.harness.settle()
-        self.assertEqual((self.store.dump(), self.tries()), ("q 2/1: b", 0))
+        self.assertEqual((self.store.dump(), self.deliveries()), ("q 2/1: b", 0))
 
     def test_several(self) -> None:
         """What it has open on several queues all goes back."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.commands.host import CommandCounters, CommandHost, Maintenance
+from memq.commands.host import CommandCounters, CommandHost, MaintenanceActions
 from memq.test.support.harness import Harness
 
 
@@ -26,7 +26,7 @@ class HostTests(SynchronousTestCase):
         for protocol, provider in (
             (CommandHost, factory),
             (CommandCounters, factory.statistics),
-            (Maintenance, factory.upkeep),
+            (MaintenanceActions, factory.maintenance),
         ):
             names = needed(protocol)
             self.assertGreater(len(names), 1)

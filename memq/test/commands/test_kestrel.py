@@ -242,10 +242,10 @@ class OptionTests(KestrelTestCase):
     def test_apart(self) -> None:
         """What does not go together is refused, and changes nothing."""
         together = {frozenset(words.split()) for words, _ in rows(TABLE)}
-        apart = [each for each in sets() if frozenset(each) not in together]
+        split = [each for each in sets() if frozenset(each) not in together]
         situations = [each for _, outcomes in rows(TABLE) for each in outcomes]
-        self.assertEqual((len(apart), len(set(situations))), (22, 12))
-        for options in apart:
+        self.assertEqual((len(split), len(set(situations))), (22, 12))
+        for options in split:
             for situation in set(situations):
                 outcome = f"APART: {situation}".rstrip()
                 self.assertEqual(self.asked(situation, options), outcome, options)

@@ -75,7 +75,6 @@ class PartsReceiver(CommandReceiver):
     """Note what is received; nothing but sets of large bodies is expected."""
 
     def __init__(self) -> None:
-        """Take bodies of up to a megabyte."""
         super().__init__(1 << 20, Harness().statistics)
         self.noted: list[object] = []
 
@@ -445,14 +444,14 @@ class LargeBDBTests(BDBTestCase):
         store: Any = self.reopened(self.store)
         self.store = store
         self.assertEqual(store.part(lost, 0), b"lost")
-        while store.isUnswept():
+        while store.hasGarbage():
             store.sweep(1)
         self.assertRaises(DamagedMessage, store.part, lost, 0)
         self.assertEqual(self.pop().large, self.large)
         self.assertEqual(store.part(self.large.id, 1), b"two")
         # Taken, and never released.
         store = self.reopened(store)
-        self.assertTrue(store.isUnswept())
+        self.assertTrue(store.hasGarbage())
         self.assertEqual(store.status()["queues_being_removed"], 0)
         store.sweep(9)
         self.assertRaises(DamagedMessage, store.part, self.large.id, 1)
@@ -489,7 +488,7 @@ class LargeBDBTests(BDBTestCase):
         self.store.begin()
         self.store.delete(b"q")
         self.store.commit()
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(1)
         self.assertEqual(dump(self.store), "")
 

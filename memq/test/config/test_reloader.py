@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.config import file
 from memq.config.file import Config, findConfig
-from memq.config.reloader import Rulebook
+from memq.config.reloader import PolicyReloader
 from memq.errors import ConfigError
 from memq.policy.rules import Rule, Rules
 
@@ -29,9 +29,9 @@ class RulebookTests(SynchronousTestCase):
         with open(self.path, "w", encoding="utf-8") as file:
             file.write(text)
 
-    def opened(self) -> Rulebook:
+    def opened(self) -> PolicyReloader:
         """Return the book as a server begins with it."""
-        return Rulebook(findConfig(None), self.said.append)
+        return PolicyReloader(findConfig(None), self.said.append)
 
     def test_replaced(self) -> None:
         """Rules are replaced as a whole; those of before do not change."""
@@ -79,7 +79,7 @@ class RulebookTests(SynchronousTestCase):
     def test_notRead(self) -> None:
         """With --no-config none is read."""
         self.write(LIMIT.format(1))
-        book = Rulebook(Config(), self.said.append, isRead=False)
+        book = PolicyReloader(Config(), self.said.append, isRead=False)
         book.take(book.read())
         self.assertTrue(book.rules.isEmpty)
 

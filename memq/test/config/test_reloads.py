@@ -19,7 +19,6 @@ class FakeRulebook:
     """A rulebook whose file has a number."""
 
     def __init__(self) -> None:
-        """Begin with none taken."""
         self.file = 0
         self.rules = 0
         self.switch = 0.0

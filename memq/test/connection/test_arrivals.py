@@ -33,7 +33,6 @@ class LastTransport(Transport):
     """
 
     def __init__(self) -> None:
-        """Begin."""
         super().__init__()
         self.written = self.arrived = 0
         self.isFinished = False

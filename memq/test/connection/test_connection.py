@@ -334,7 +334,6 @@ class SocketTransport(Transport):
     """A transport that notes the options of its socket."""
 
     def __init__(self, *interfaces: Any) -> None:
-        """Claim to provide these interfaces."""
         super().__init__()
         directlyProvides(self, *interfaces)
         self.socketOptions: dict[str, bool] = {}

@@ -188,7 +188,6 @@ class Recorder(CommandReceiver):
     """Note what is received."""
 
     def __init__(self) -> None:
-        """Take bodies of up to 100 bytes."""
         super().__init__(100, Harness().statistics)
         self.noted: list[object] = []
 

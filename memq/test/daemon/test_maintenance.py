@@ -41,7 +41,7 @@ class UpkeepTestCase(SteppedTestCase):
         self.harness = Harness(settings)
         self.harness.broker.durable = durable
         self.store = self.harness.store
-        started = self.harness.upkeep.start()
+        started = self.harness.maintenance.start()
         self.harness.settle()
         self.successResultOf(started)
 
@@ -73,7 +73,7 @@ class PeriodTests(UpkeepTestCase):
         harness = Harness(NEVER)
         harness.store.refuse("removeLogs", StoreError("not mine"))
         with capturedLogs() as events:
-            started = harness.upkeep.start()
+            started = harness.maintenance.start()
             harness.settle()
         self.successResultOf(started)
         self.assertIn("not mine", str(formatEvent(events[-1])))
@@ -167,11 +167,11 @@ class PeriodTests(UpkeepTestCase):
     def test_asked(self) -> None:
         """A checkpoint and a removal may be asked for at any time."""
         journal = self.start()
-        done = self.harness.upkeep.checkpoint()
+        done = self.harness.maintenance.checkpoint()
         self.assertNoResult(done)
         self.harness.settle()
         self.assertIsNone(self.successResultOf(done))
-        done = self.harness.upkeep.removeLogs()
+        done = self.harness.maintenance.removeLogs()
         self.harness.settle()
         self.assertIsNone(self.successResultOf(done))
         self.assertEqual(journal, ["checkpoint", "removeLogs", "removeLogs"])
@@ -229,7 +229,7 @@ class RoomTests(UpkeepTestCase):
         """A disk that is full at the start is known before the start is over."""
         harness = Harness(NEVER)
         harness.store.free = 5
-        started = harness.upkeep.start()
+        started = harness.maintenance.start()
         self.assertNoResult(started)
         harness.settle()
         self.successResultOf(started)
@@ -311,7 +311,7 @@ class ErrorTests(UpkeepTestCase):
         """A first look at the disk that fails is the start's failure."""
         harness = Harness(NEVER)
         harness.store.refuse("freeBytes", OSError("no such directory"), times=1)
-        started = harness.upkeep.start()
+        started = harness.maintenance.start()
         harness.settle()
         self.failureResultOf(started, OSError)
 
@@ -323,7 +323,7 @@ class StopTests(UpkeepTestCase):
         """Nothing is begun any more."""
         journal = self.start(UpkeepSettings(), durable=False)
         self.wait(1)
-        self.successResultOf(self.harness.upkeep.stop())
+        self.successResultOf(self.harness.maintenance.stop())
         del journal[:]
         self.assertEqual(self.harness.reactor.calls, [])
         self.wait(1000)
@@ -337,7 +337,7 @@ class StopTests(UpkeepTestCase):
                 self.store.refuse(verb, why)
             self.harness.reactor.advance(0.5)
             self.assertEqual(self.harness.workPool.pending, 1)
-            done = self.harness.upkeep.stop()
+            done = self.harness.maintenance.stop()
             self.assertNoResult(done)
             self.harness.settle()
             self.successResultOf(done)
@@ -345,13 +345,13 @@ class StopTests(UpkeepTestCase):
 
     def test_notStarted(self) -> None:
         """One that never began has ended."""
-        self.successResultOf(Harness().upkeep.stop())
+        self.successResultOf(Harness().maintenance.stop())
 
     def test_twice(self) -> None:
         """To stop it twice is to stop it."""
         self.start(UpkeepSettings())
-        self.successResultOf(self.harness.upkeep.stop())
-        self.successResultOf(self.harness.upkeep.stop())
+        self.successResultOf(self.harness.maintenance.stop())
+        self.successResultOf(self.harness.maintenance.stop())
 
 
 class HomeTests(UpkeepTestCase):
@@ -415,7 +415,7 @@ class HomeTests(UpkeepTestCase):
         self.store.refuse("checkHome", self.gone)
         self.harness.reactor.advance(HOME_INTERVAL)
         # Others find it out as well meanwhile.
-        self.harness.upkeep.checkpoint().addErrback(lambda failure: None)
+        self.harness.maintenance.checkpoint().addErrback(lambda failure: None)
         self.store.refuse("checkpoint", self.gone)
         self.harness.settle()
         self.assertEqual(self.failures, [])

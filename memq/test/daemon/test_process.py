@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.daemon.pidfile import PidFile
 from memq.daemon.process import (
     SPARE_FILES,
-    Ending,
+    ExitStatus,
     ProcessService,
     Signals,
     findOwner,
@@ -79,9 +79,9 @@ class EndingTests(SynchronousTestCase):
         self.statuses: list[int] = []
         self.ending = self.made(self.reactor)
 
-    def made(self, reactor: FakeReactor) -> Ending:
+    def made(self, reactor: FakeReactor) -> ExitStatus:
         """Return an ending that ends nothing."""
-        return Ending(reactor, self.atExit.append, self.statuses.append)
+        return ExitStatus(reactor, self.atExit.append, self.statuses.append)
 
     def exit(self) -> None:
         """Exit as the interpreter does."""
@@ -134,7 +134,7 @@ class EndingTests(SynchronousTestCase):
     def test_failTold(self) -> None:
         """Whoever is to know why it ends is told."""
         reasons: list[str] = []
-        ending = Ending(
+        ending = ExitStatus(
             self.reactor, self.atExit.append, self.statuses.append, reasons.append
         )
         ending.stop("SIGTERM")

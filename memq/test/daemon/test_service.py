@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
-from memq.broker.sweeper import Chores
+from memq.broker.sweeper import PolicySweeper
 from memq.daemon.maintenance import UpkeepSettings
 from memq.daemon.service import (
     DRAIN_SECONDS,
@@ -39,7 +39,6 @@ class FakePort:
     """
 
     def __init__(self, journal: list[str], address: Any) -> None:
-        """Listen on an address."""
         self._journal = journal
         self._address = address
         self.closed: Deferred[None] = succeed(None)
@@ -61,7 +60,6 @@ class FakeListener:
     """
 
     def __init__(self, journal: list[str], address: Any = LOCALHOST) -> None:
-        """Be ready to listen on an address."""
         self._journal = journal
         self.port = FakePort(journal, address)
         self.error: Exception | None = None
@@ -76,7 +74,6 @@ class FakeExitStatus:
     """An exit status that notes why the process fails."""
 
     def __init__(self) -> None:
-        """Have none yet."""
         self.reasons: list[str] = []
         self.status = 0
 
@@ -104,14 +101,14 @@ class ServiceTestCase(SteppedTestCase):
             self.store,
             self.harness.broker,
             self.harness.factory,
-            self.harness.upkeep,
+            self.harness.maintenance,
             self.listeners,
             self.exitStatus,
             flushPool=self.harness.flushPool,
             workPool=self.harness.workPool,
             rulePool=self.harness.rulePool,
             watch=self.harness.watch,
-            chores=Chores(self.harness.broker),
+            sweeper=PolicySweeper(self.harness.broker),
             seconds=lambda: self.now,
             settled=lambda: self.journal.append("settled"),
         )
@@ -137,7 +134,6 @@ class FakeTakeover:
     """
 
     def __init__(self, journal: list[str]) -> None:
-        """Have a journal to note it in."""
         self._journal = journal
         self.error: Exception | None = None
 
@@ -282,7 +278,7 @@ class StartTests(ServiceTestCase):
         self.store.delete(b"q")
         self.store.commit()
         self.start()
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
 
     def test_storeRefuses(self) -> None:
         """A store that cannot be opened ends the process with its one line."""
@@ -435,7 +431,7 @@ class StopTests(ServiceTestCase):
     def test_checkpointUnderWay(self) -> None:
         """Work that is under way ends before the store is closed."""
         self.start().leave()
-        checkpoint = self.harness.upkeep.checkpoint()
+        checkpoint = self.harness.maintenance.checkpoint()
         done = self.stop()
         self.harness.settle()
         self.successResultOf(done)
@@ -510,7 +506,7 @@ class StopTests(ServiceTestCase):
             raise ZeroDivisionError
 
         self.start().leave()
-        self.patch(self.harness.upkeep, "stop", stop)
+        self.patch(self.harness.maintenance, "stop", stop)
         done = self.stop()
         self.harness.settle()
         self.successResultOf(done)

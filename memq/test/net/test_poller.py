@@ -26,7 +26,6 @@ class Connection:
     """
 
     def __init__(self, ours: socket.socket, poller: Poller) -> None:
-        """Take one end."""
         ours.setblocking(False)
         self.socket = ours
         self.poller = poller

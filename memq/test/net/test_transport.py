@@ -43,7 +43,6 @@ class Descriptors(SteppedReactor):
     """
 
     def __init__(self) -> None:
-        """Know nobody."""
         super().__init__()
         self.readers: set[Any] = set()
         self.writers: set[Any] = set()
@@ -87,7 +86,6 @@ class Gate:
     """A producer that notes when it is to stop and to go on."""
 
     def __init__(self) -> None:
-        """Have heard nothing."""
         self.heard: list[str] = []
 
     def pauseProducing(self) -> None:
@@ -125,7 +123,6 @@ class Quiet(Silent):
     foreseen = 0
 
     def __init__(self) -> None:
-        """Have heard nothing."""
         self.ended: list[str] = []
 
     def foreseeEnd(self) -> None:
@@ -411,7 +408,6 @@ class Described:
     """A socket of which the system says what a test says."""
 
     def __init__(self, info: bytes) -> None:
-        """Take what TCP_INFO is."""
         self._info = info
 
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
@@ -496,7 +492,6 @@ class Talker(Protocol):
     """Send a request, and gather all that is answered until the server closes."""
 
     def __init__(self, request: bytes) -> None:
-        """Remember what to send."""
         self._request = request
         self._answer: list[bytes] = []
         self.answered: Deferred[bytes] = Deferred()

@@ -12,7 +12,7 @@ from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import (
     LOOK_COST,
     Expired,
-    bury,
+    deadLetter,
     expire,
     hasExpired,
     isWornOut,
@@ -183,17 +183,17 @@ class BuryTests(MovingTestCase):
             ],
         )
 
-    def bury(self, rule: Rule) -> Message | QueueError | None:
+    def deadLetter(self, rule: Rule) -> Message | QueueError | None:
         """Bury the head of q, of which the reader has no body any more."""
         message = self.opened()._replace(body=b"")
-        found = bury(self.store, b"q", message, rule)
+        found = deadLetter(self.store, b"q", message, rule)
         self.store.commit()
         return found
 
     def test_moved(self) -> None:
         """It moves to dead_letter, whole."""
         self.store.fill(b"q", b"a", b"b")
-        found = self.bury(Rule(deadLetter=b"dead"))
+        found = self.deadLetter(Rule(deadLetter=b"dead"))
         assert isinstance(found, Message)
         self.assertEqual(found.body, b"a")
         self.assertEqual(self.store.dump(), "dead 1/0: a\nq 2/1: b")
@@ -202,13 +202,13 @@ class BuryTests(MovingTestCase):
     def test_movedLarge(self) -> None:
         """A body in parts goes with it."""
         large = self.pushLarge()
-        self.bury(Rule(deadLetter=b"dead"))
+        self.deadLetter(Rule(deadLetter=b"dead"))
         self.assertEqual(self.store.part(large.id, 0), b"abc")
 
     def test_dropped(self) -> None:
         """Without dead_letter it is dropped, and counted."""
         large = self.pushLarge()
-        self.assertIsNotNone(self.bury(Rule()))
+        self.assertIsNotNone(self.deadLetter(Rule()))
         self.assertEqual(self.store.dump(), "q 1/1:")
         self.assertEqual(self.figures(), (0, 1))
         self.assertRaises(DamagedMessage, self.store.part, large.id, 0)
@@ -218,5 +218,5 @@ class BuryTests(MovingTestCase):
         for refusal in (None, DamagedMessage("number 0")):
             self.store.fill(b"q", b"a")
             self.patch(self.store, "popRead", lambda *_, refusal=refusal: refusal)
-            self.assertIs(self.bury(Rule(deadLetter=b"dead")), refusal)
+            self.assertIs(self.deadLetter(Rule(deadLetter=b"dead")), refusal)
         self.assertEqual(self.store.names(), [b"q"])

@@ -56,7 +56,7 @@ class OpenTests(ReaderTestCase):
         self.assertEqual(self.one.told, [])
         self.settle()
         self.assertEqual(self.one.told, ["a", "1"])
-        self.assertEqual((self.store.dump(), self.tries(0)), ("q 3/0: a b c", 1))
+        self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 3/0: a b c", 1))
 
     def test_nothing(self) -> None:
         """Where nothing is open there is nothing to close or abort."""
@@ -147,7 +147,7 @@ class OpenTests(ReaderTestCase):
         self.one.abort()
         self.settle()
         self.assertEqual(third.told, ["a"])
-        self.assertEqual(self.tries(0), 2)
+        self.assertEqual(self.deliveries(0), 2)
 
     def test_damaged(self) -> None:
         """A damaged message is told, after a flush, and not opened."""
@@ -173,7 +173,7 @@ class OpenTests(ReaderTestCase):
         self.settle()
         close = self.one.close()
         self.settle()
-        self.assertEqual(close.gain, 1)
+        self.assertEqual(close.bytesFreed, 1)
 
     def test_effort(self) -> None:
         """An open read counts in a turn as what it moves."""
@@ -181,9 +181,9 @@ class OpenTests(ReaderTestCase):
         self.asker.pop(3)
         self.settle()
         read = self.one.open()
-        self.assertEqual(read.effort, 1024)
+        self.assertEqual(read.idleCost, 1024)
         self.settle()
-        self.assertEqual(read.effort, 6024)
+        self.assertEqual(read.idleCost, 6024)
 
     def test_flush(self) -> None:
         """Emptying a queue takes what is open as well; closing it is too late."""
@@ -285,7 +285,7 @@ class LeaveTests(ReaderTestCase):
         """What it has open goes back, is counted, and is durable."""
         self.one.leave()
         self.turn()
-        self.assertEqual((self.store.dump(), self.tries(0)), ("q 2/0: a b", 1))
+        self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 2/0: a b", 1))
         self.assertEqual(self.pool.pending, 1)
         self.settle()
 
@@ -329,7 +329,7 @@ class LeaveTests(ReaderTestCase):
         self.assertEqual((self.store.dump(), other.told), ("q 3/0: c", []))
         other.leave()
         self.turn()
-        self.assertEqual((self.store.dump(), self.tries(1)), ("q 3/0: b c", 0))
+        self.assertEqual((self.store.dump(), self.deliveries(1)), ("q 3/0: b c", 0))
         self.settle()
 
     def test_stopping(self) -> None:
@@ -338,14 +338,14 @@ class LeaveTests(ReaderTestCase):
         self.one.leave()
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/0: b")
-        self.assertEqual(self.tries(0), 0)
+        self.assertEqual(self.deliveries(0), 0)
 
     def test_uncounted(self) -> None:
         """Where that cannot be counted it goes back all the same."""
         self.store.refuse("abortRead", OutOfSpace(), times=2)
         self.one.leave()
         self.settle()
-        self.assertEqual((self.store.dump(), self.tries(0)), ("q 2/0: a b", 0))
+        self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 2/0: a b", 0))
         self.reactor.advance(AGAIN)
         self.settle()
         self.assertEqual(self.reactor.calls, [])
@@ -395,7 +395,7 @@ class TimeoutTests(ReaderTestCase):
         self.assertEqual(self.store.dump(), "q 2/0: b")
         self.reactor.advance(0.2)
         self.settle()
-        self.assertEqual((self.store.dump(), self.tries(0)), ("q 2/0: a b", 1))
+        self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 2/0: a b", 1))
         self.one.close()
         self.settle()
         self.assertEqual((self.one.told, self.store.dump()), (["a", "0"], "q 2/0: a b"))
@@ -444,7 +444,7 @@ class TimeoutTests(ReaderTestCase):
         """One whose reader is gone does not go back twice."""
         self.one.leave()
         self.settle()
-        self.assertEqual((self.tries(0), self.reactor.calls), (1, []))
+        self.assertEqual((self.deliveries(0), self.reactor.calls), (1, []))
 
     def test_stopping(self) -> None:
         """When the server stops nothing is left to be called."""

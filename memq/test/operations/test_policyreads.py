@@ -142,7 +142,9 @@ class ExpiryTests(RuledTestCase):
     def test_room(self) -> None:
         """The room of what is dropped is known to be free."""
         gains: list[int] = []
-        self.patch(self.broker.room, "changed", lambda gain, _: gains.append(gain))
+        self.patch(
+            self.broker.room, "changed", lambda bytesFreed, _: gains.append(bytesFreed)
+        )
         self.one.take()
         self.settle()
         self.wait(5.0)
@@ -324,7 +326,9 @@ class DeadLetterTests(RuledTestCase):
         """Without dead_letter it is dropped, and counted."""
         self.rule(max_deliveries=1)
         gains: list[int] = []
-        self.patch(self.broker.room, "changed", lambda gain, _: gains.append(gain))
+        self.patch(
+            self.broker.room, "changed", lambda bytesFreed, _: gains.append(bytesFreed)
+        )
         self.abort()
         self.assertEqual(self.store.dump(), "q 2/1: b")
         self.assertEqual((self.detail().discarded, gains), (1, [1]))
@@ -359,7 +363,7 @@ class DeadLetterTests(RuledTestCase):
         self.store.refuse("push", OutOfSpace(), b"dead")
         self.abort()
         self.assertEqual(self.one.told, ["a", "1"])
-        self.assertEqual((self.store.dump(), self.tries(0)), ("q 2/0: a b", 0))
+        self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 2/0: a b", 0))
 
     def test_deleted(self) -> None:
         """One whose queue is gone goes nowhere."""
@@ -448,7 +452,7 @@ class PauseTests(RuledTestCase):
 
     def pause(self, bits: int = READS) -> None:
         """Pause q."""
-        self.broker.plans.activate()
+        self.broker.policies.activate()
         self.asker.submit(Pause(self.asker.session, b"q", bits))
         self.settle()
 
@@ -539,7 +543,7 @@ class PauseTests(RuledTestCase):
 
     def test_durable(self) -> None:
         """Either is told when it is durable."""
-        self.broker.plans.activate()
+        self.broker.policies.activate()
         self.asker.submit(Pause(self.asker.session, b"q", READS))
         self.turn()
         self.assertEqual(self.asker.told, ["0"])
@@ -570,7 +574,7 @@ class PauseTests(RuledTestCase):
             self.settle()
         self.resume()
         self.assertEqual(self.told(), [])
-        self.broker.plans.replace(Rules())
+        self.broker.policies.replace(Rules())
         self.settle()
         self.assertEqual(self.told(), ["a"])
 
@@ -580,6 +584,6 @@ class PauseTests(RuledTestCase):
         self.settle()
         changes: list[dict[str, Any]] = [{"paused": READS}, {}]
         for values in changes:
-            self.broker.plans.replace(rules(s=values))
+            self.broker.policies.replace(rules(s=values))
             self.settle()
         self.assertEqual((self.told(), self.broker.waiters(b"r")), ([], 1))

@@ -15,7 +15,7 @@ from memq.message import PART_SIZE
 from memq.operations import routing
 from memq.operations.base import Upload
 from memq.operations.pushes import RuledPush, RuledPushLarge
-from memq.operations.routing import Asked
+from memq.operations.routing import SetRequest
 from memq.policy.rules import WRITES, Rules, Table
 from memq.test.commands.test_protocol import END, NO_SPACE, STORED, put, value
 from memq.test.storage.bdb.test_store import BDBTestCase
@@ -292,7 +292,7 @@ class LimitTests(RuledTestCase):
     def test_addThenSet(self) -> None:
         """A limit holds from the command on that comes behind it in one packet."""
         self.begin()
-        self.harness.plans.isActive = False
+        self.harness.policies.isActive = False
         request = b"add q 0 0 1\r\n1\r\n"
         answer = self.talk(put(b"q2", b"x"), request, put(b"q", b"x") * 2)
         self.assertEqual(answer, STORED * 3 + NOT_STORED)
@@ -301,7 +301,7 @@ class LimitTests(RuledTestCase):
         """A queue that has too many takes none, and loses none."""
         self.begin()
         self.talk(put(b"q", b"x") * 5)
-        self.harness.plans.replace(rules(q={"maxItems": 2}))
+        self.harness.policies.replace(rules(q={"maxItems": 2}))
         self.assertEqual(self.talk(put(b"q", b"y")), NOT_STORED)
         self.assertEqual(self.detail().items, 5)
 
@@ -310,7 +310,7 @@ class LimitTests(RuledTestCase):
         self.patch(routing, "DROP_COST", 3 * 1025)
         self.begin()
         self.talk(put(b"q", b"x") * 10)
-        self.harness.plans.replace(rules(q={"maxItems": 2, "dropOldest": True}))
+        self.harness.policies.replace(rules(q={"maxItems": 2, "dropOldest": True}))
         items = []
         for _ in range(5):
             self.talk(put(b"q", b"y"))
@@ -477,7 +477,7 @@ class FanOutTests(RuledTestCase):
         self.begin(q={"fanout": (b"a",)})
         request = put(b"q", LARGE)
         self.client.send(request[:-9])
-        self.harness.plans.replace(rules(q={"fanout": (b"b", b"c")}))
+        self.harness.policies.replace(rules(q={"fanout": (b"b", b"c")}))
         self.assertEqual(self.client.talk(request[-9:]), STORED)
         self.assertEqual(self.talk(b"get q b c a\r\n").count(b"VALUE"), 2)
 
@@ -486,7 +486,7 @@ class FanOutTests(RuledTestCase):
         self.begin()
         request = put(b"q", LARGE)
         self.client.send(request[:-9])
-        self.harness.plans.replace(rules(q={"fanout": (b"b",)}))
+        self.harness.policies.replace(rules(q={"fanout": (b"b",)}))
         self.assertEqual(self.client.talk(request[-9:]), STORED)
         self.assertEqual(self.talk(b"get q b\r\n"), value(b"q", LARGE) + END)
 
@@ -593,7 +593,7 @@ class DelayTests(RuledTestCase):
         self.assertEqual(self.talk(request), b"")
         self.harness.pass_(2)
         self.assertEqual(self.talk(b"get q\r\n"), value(b"q", LARGE) + END)
-        self.assertFalse(self.harness.plans.isActive)
+        self.assertFalse(self.harness.policies.isActive)
 
     def test_limits(self) -> None:
         """Limits count what is not due; what is due comes in any case."""
@@ -603,7 +603,7 @@ class DelayTests(RuledTestCase):
             self.assertEqual(self.talk(*request), STORED * 2)
         answer = self.talk(put(b"q", b"c"), put(b"r", b"c"))
         self.assertEqual(answer, NOT_STORED + STORED)
-        self.harness.plans.replace(rules(q={"maxItems": 1}))
+        self.harness.policies.replace(rules(q={"maxItems": 1}))
         self.harness.pass_(5)
         found = self.talk(b"get q q r r r\r\n")
         bodies = [line for line in found.split(b"\r\n") if len(line) == 1]
@@ -631,7 +631,7 @@ class DelayTests(RuledTestCase):
         self.begin(other={"maxItems": 1})
         self.talk(put(b"q", LARGE))
         self.client.send(put(b"q", b"a") + put(b"q", b"b"))
-        self.harness.plans.replace(rules(q={"maxItems": 1, "dropOldest": True}))
+        self.harness.policies.replace(rules(q={"maxItems": 1, "dropOldest": True}))
         self.store.refuse("push", StoreError("bad page"), b"q", b"b")
         self.harness.settle()
         answer = STORED + b"SERVER_ERROR bad page\r\n"
@@ -657,7 +657,7 @@ class DiskTests(BDBTestCase):
         again = self.start(self.crashed(store))
         again.timeOfDay = 1030.0
         again.broker.start()
-        self.assertTrue(again.plans.isActive)
+        self.assertTrue(again.policies.isActive)
         client = again.connect()
         answer = client.talk(put(b"q", b"b") * 2 + b"get q\r\n")
         self.assertEqual(answer, STORED + NOT_STORED + value(b"q", b"a") + END)
@@ -791,12 +791,12 @@ class OperationTests(SteppedTestCase):
         store = harness.store
         assert isinstance(store, FakeStore)
         store.fill(b"q", b"a")
-        push = RuledPush(session, Asked(b"q"), 0, b"b", False)
+        push = RuledPush(session, SetRequest(b"q"), 0, b"b", False)
         push.run(store)
-        self.assertEqual(list(push.shown()), [(b"q", 1)])
+        self.assertEqual(list(push.madeVisible()), [(b"q", 1)])
         store.abort()
         push.undo()
-        self.assertEqual(list(push.shown()), [(b"q", 0)])
+        self.assertEqual(list(push.madeVisible()), [(b"q", 0)])
         push.release()
         self.assertEqual(len(session.inbox), 0)
 
@@ -806,9 +806,9 @@ class OperationTests(SteppedTestCase):
         session = harness.broker.session(lambda: None)
         upload = Upload()
         session.addPart(upload, b"x")
-        push = RuledPushLarge(session, Asked(b"q"), 0, upload)
+        push = RuledPushLarge(session, SetRequest(b"q"), 0, upload)
         session.inbox[0].run(harness.store)
         push.run(harness.store)
-        self.assertEqual(list(push.shown()), [(b"q", 1)])
+        self.assertEqual(list(push.madeVisible()), [(b"q", 1)])
         push.undo()
-        self.assertEqual(list(push.shown()), [])
+        self.assertEqual(list(push.madeVisible()), [])

@@ -137,7 +137,7 @@ class ReloadTests(ProtocolTestCase):
         """Do it."""
         if self.error is not None:
             raise self.error
-        self.harness.broker.plans.replace(self.rules)
+        self.harness.broker.policies.replace(self.rules)
 
     def test_replaced(self) -> None:
         """What comes behind it finds the new ones."""
@@ -255,7 +255,7 @@ class OrderTests(ProtocolTestCase):
 
     def test_joined(self) -> None:
         """Gets of queues without rules are joined, whatever others have."""
-        self.harness.broker.plans.replace(rules(other={"max_age": 1000}))
+        self.harness.broker.policies.replace(rules(other={"max_age": 1000}))
         self.client.talk(put(b"q", b"a") * 3)
         self.client.send(b"get q\r\n" * 3)
         self.assertEqual(len(self.client.protocol.session.inbox), 1)
@@ -308,7 +308,7 @@ class RuledGetTests(ProtocolTestCase):
     def setUp(self) -> None:
         """Have rules, and messages."""
         super().setUp()
-        self.harness.broker.plans.replace(rules(q={"open_timeout": 5.0}))
+        self.harness.broker.policies.replace(rules(q={"open_timeout": 5.0}))
         self.other = self.harness.connect()
         self.client.talk(put(b"q", b"a") + put(b"r", b"b") + put(b"q", b"c"))
 

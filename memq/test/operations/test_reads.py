@@ -49,4 +49,4 @@ class OperationTests(SynchronousTestCase):
         """Most make no message visible."""
         session: Reader = None  # type: ignore[assignment]
         operation = Operation(session)  # type: ignore[arg-type]
-        self.assertEqual(list(operation.shown()), [])
+        self.assertEqual(list(operation.madeVisible()), [])

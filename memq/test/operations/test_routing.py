@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.operations.routing import RELATIVE, expiry
-from memq.policy.effective import PLAIN, Plan
+from memq.policy.effective import PLAIN, EffectivePolicy
 from memq.policy.rules import Rule
 from memq.storage.memory import MemoryStore
 from memq.test.commands.test_protocol import END, STORED, put, value
@@ -23,7 +23,7 @@ class ExpiryTests(SynchronousTestCase):
 
     def test_rule(self) -> None:
         """0 is never, up to 30 days are from now on, and more is a time of day."""
-        plan = Plan(Rule(honorExptime=True))
+        policy = EffectivePolicy(Rule(honorExptime=True))
         now = 1_700_000_000_500
         for exptime, expected in (
             (0, 0),
@@ -35,7 +35,7 @@ class ExpiryTests(SynchronousTestCase):
             (1_700_000_001, 1_700_000_001_000),
             (9_999_999_999, 9_999_999_999_000),
         ):
-            self.assertEqual(expiry(plan, exptime, now), expected, exptime)
+            self.assertEqual(expiry(policy, exptime, now), expected, exptime)
             self.assertEqual(expiry(PLAIN, exptime, now), 0)
 
 

@@ -15,7 +15,7 @@ class _Count(Slice):
     number = 0
 
     @property
-    def goesOn(self) -> bool:
+    def hasMore(self) -> bool:
         """Whether there are more."""
         return self.number > 0
 
@@ -62,4 +62,4 @@ class SlicesTests(SteppedTestCase):
 
     def test_abstract(self) -> None:
         """A slice has to say whether it goes on."""
-        self.assertRaises(NotImplementedError, lambda: Slice(self.session).goesOn)
+        self.assertRaises(NotImplementedError, lambda: Slice(self.session).hasMore)

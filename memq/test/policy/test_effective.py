@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.policy.effective import Plan, Plans
+from memq.policy.effective import EffectivePolicy, Policies
 from memq.policy.rules import READS, WRITES, Rule, Rules, Table
 from memq.storage.memory import MemoryStore
 
@@ -24,64 +24,66 @@ class PlansTests(SynchronousTestCase):
 
     def test_plain(self) -> None:
         """Without rules, limits and pauses nothing is active, and no queue has any."""
-        plans = Plans(self.store)
+        policies = Policies(self.store)
         self.store.push(b"q", 0, b"x")
-        plans.look()
-        self.assertFalse(plans.isActive)
-        self.assertIsNone(plans.of(b"q"))
-        self.assertIsNone(plans.of(b"none"))
+        policies.look()
+        self.assertFalse(policies.isActive)
+        self.assertIsNone(policies.of(b"q"))
+        self.assertIsNone(policies.of(b"none"))
 
     def test_rules(self) -> None:
         """A rule is a plan for those queues that it is for."""
-        plans = Plans(self.store, self.rules(max_items=3))
-        self.assertTrue(plans.isActive)
-        self.assertEqual(plans.of(b"q"), Plan(Rule(maxItems=3)))
-        self.assertIsNone(plans.of(b"other"))
+        policies = Policies(self.store, self.rules(max_items=3))
+        self.assertTrue(policies.isActive)
+        self.assertEqual(policies.of(b"q"), EffectivePolicy(Rule(maxItems=3)))
+        self.assertIsNone(policies.of(b"other"))
 
     def test_store(self) -> None:
         """A limit or a pause that the store keeps is one as well."""
         for set_ in (self.store.setLimit, self.store.setPaused):
             self.store.delete(b"q")
             set_(b"q", 2)
-            plans = Plans(self.store)
-            plans.look()
-            self.assertTrue(plans.isActive)
-        self.assertEqual(plans.of(b"q"), Plan(paused=2))
+            policies = Policies(self.store)
+            policies.look()
+            self.assertTrue(policies.isActive)
+        self.assertEqual(policies.of(b"q"), EffectivePolicy(paused=2))
 
     def test_both(self) -> None:
         """Pauses of both go together; of both limits the smaller one counts."""
         self.store.setLimit(b"q", 5)
         self.store.setPaused(b"q", WRITES)
-        plans = Plans(self.store, self.rules(max_items=3, paused=READS))
-        plan = plans.of(b"q")
-        assert plan is not None
-        self.assertEqual((plan.maxItems, plan.paused), (3, READS | WRITES))
-        self.assertTrue(plan.readsArePaused and plan.writesArePaused)
-        self.assertEqual(Plan(limit=5).maxItems, 5)
-        self.assertEqual(Plan(Rule(maxItems=3)).maxItems, 3)
-        self.assertEqual(Plan().maxItems, 0)
-        self.assertFalse(Plan().readsArePaused or Plan().writesArePaused)
+        policies = Policies(self.store, self.rules(max_items=3, paused=READS))
+        policy = policies.of(b"q")
+        assert policy is not None
+        self.assertEqual((policy.maxItems, policy.paused), (3, READS | WRITES))
+        self.assertTrue(policy.readsArePaused and policy.writesArePaused)
+        self.assertEqual(EffectivePolicy(limit=5).maxItems, 5)
+        self.assertEqual(EffectivePolicy(Rule(maxItems=3)).maxItems, 3)
+        self.assertEqual(EffectivePolicy().maxItems, 0)
+        self.assertFalse(
+            EffectivePolicy().readsArePaused or EffectivePolicy().writesArePaused
+        )
 
     def test_activate(self) -> None:
         """Who is about to keep a limit says so first."""
-        plans = Plans(self.store)
-        plans.activate()
-        plans.look()
-        self.assertTrue(plans.isActive)
+        policies = Policies(self.store)
+        policies.activate()
+        policies.look()
+        self.assertTrue(policies.isActive)
 
     def test_replaced(self) -> None:
         """Other rules hold at once; who wants to know is told."""
         told: list[bool] = []
-        plans = Plans(self.store)
-        plans.replace(Rules())
-        self.assertFalse(plans.isActive)
-        plans.onChange = lambda: told.append(plans.isActive)
-        plans.replace(self.rules(max_items=3))
-        self.assertEqual(plans.of(b"q"), Plan(Rule(maxItems=3)))
-        plans.replace(Rules())
-        self.assertIsNone(plans.of(b"q"))
+        policies = Policies(self.store)
+        policies.replace(Rules())
+        self.assertFalse(policies.isActive)
+        policies.onChange = lambda: told.append(policies.isActive)
+        policies.replace(self.rules(max_items=3))
+        self.assertEqual(policies.of(b"q"), EffectivePolicy(Rule(maxItems=3)))
+        policies.replace(Rules())
+        self.assertIsNone(policies.of(b"q"))
         self.assertEqual(told, [True, True])
 
     def test_now(self) -> None:
         """The time is that of the wall, in milliseconds."""
-        self.assertEqual(Plans(self.store, seconds=lambda: 12.3456).now(), 12345)
+        self.assertEqual(Policies(self.store, seconds=lambda: 12.3456).now(), 12345)

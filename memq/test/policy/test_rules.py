@@ -48,26 +48,29 @@ def made(tables: list[Table], queue: bytes) -> dict[str, Any]:
     return found
 
 
-def reached(tables: list[Table], queue: bytes, before: set[bytes]) -> list[bytes]:
+def destinations(tables: list[Table], queue: bytes, before: set[bytes]) -> list[bytes]:
     """Return where a set to a queue goes in the end, found the long way."""
     rule = Rule(**made(tables, queue))
     found = [] if rule.fanoutOnly else [queue]
     new = [each for each in rule.fanout if each not in before]
     for each in dict.fromkeys(new):
-        found += reached(tables, each, before | {each})
+        found += destinations(tables, each, before | {each})
     return found
 
 
 def isCircle(tables: list[Table], field: str, queue: bytes) -> bool:
     """Tell whether a queue hands on to itself, found the long way."""
-    reached: set[bytes] = set()
+    destinations: set[bytes] = set()
     todo = [queue]
     while todo:
         value = getattr(Rule(**made(tables, todo.pop())), field)
-        new = {*(value if isinstance(value, tuple) else [value])} - {None, *reached}
-        reached |= new
+        new = {*(value if isinstance(value, tuple) else [value])} - {
+            None,
+            *destinations,
+        }
+        destinations |= new
         todo += new
-    return queue in reached
+    return queue in destinations
 
 
 def table(name: bytes, **values: Any) -> Table:
@@ -216,7 +219,9 @@ class FanoutTests(SynchronousTestCase):
         rules = Rules(tables)
         for queue in (b"a", b"b", b"cc"):
             rule = rules.of(queue) or Rule()
-            expected = set(reached(tables, queue, {queue})) if rule.fanout else set()
+            expected = (
+                set(destinations(tables, queue, {queue})) if rule.fanout else set()
+            )
             self.assertEqual(set(rule.reaches), expected)
             self.assertEqual(len(rule.reaches), len(expected))
 

@@ -18,7 +18,6 @@ class RemoteTransport(Transport):
     """
 
     def __init__(self) -> None:
-        """Begin with a machine that owes nothing."""
         super().__init__()
         self.asked: tuple[int, int, int] | None = None
         self.heard: float | None = None

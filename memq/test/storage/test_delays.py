@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.delays import NEVER, Delays, dueOf, firstAt, freeNumber, lastAt
-from memq.storage.index import Catalog
+from memq.storage.index import QueueIndex
 from memq.storage.memory import MemoryStore
 from memq.test.support.delaytests import DelayMachine
 from memq.test.support.storetests import machineTest
@@ -52,23 +52,23 @@ class HeapTests(SynchronousTestCase):
 
     def test_gone(self) -> None:
         """A queue that is gone, or has a new id, is passed over."""
-        catalog = Catalog()
-        delays = Delays(catalog)
+        index = QueueIndex()
+        delays = Delays(index)
         for number, name in enumerate((b"gone", b"new", b"kept")):
-            delays.add(catalog.forDelay(name), firstAt(number))
-        catalog.remove(b"gone")
-        catalog.empty(b"new")
-        catalog.forDelay(b"new")
+            delays.add(index.forDelay(name), firstAt(number))
+        index.remove(b"gone")
+        index.empty(b"new")
+        index.forDelay(b"new")
         self.assertEqual(delays.next(), 0)
-        self.assertEqual(delays.take(lastAt(9)), (catalog.queues[b"kept"], firstAt(2)))
+        self.assertEqual(delays.take(lastAt(9)), (index.queues[b"kept"], firstAt(2)))
         self.assertIsNone(delays.take(lastAt(9)))
         self.assertIsNone(delays.next())
 
     def test_lower(self) -> None:
         """The lowest number of a queue counts, and comes once."""
-        catalog = Catalog()
-        delays = Delays(catalog)
-        queue = catalog.forDelay(b"q")
+        index = QueueIndex()
+        delays = Delays(index)
+        queue = index.forDelay(b"q")
         for number in (7, 5, 6):
             delays.add(queue, number)
         self.assertIsNone(delays.take(4))

@@ -25,7 +25,7 @@ class ReadsTests(SynchronousTestCase):
         reads = self.reads
         return (
             f"{sorted(reads.hidden.items())} {reads.bytes} {reads.returned()} "
-            f"{sorted(reads.tries.items())}"
+            f"{sorted(reads.deliveries.items())}"
         )
 
     def test_returned(self) -> None:
@@ -41,9 +41,11 @@ class ReadsTests(SynchronousTestCase):
 
     def test_tries(self) -> None:
         """A message is counted until it is forgotten."""
-        self.assertEqual([self.reads.countTry(4), self.reads.countTry(4)], [1, 2])
-        self.assertTrue(self.reads.forgetTries(4))
-        self.assertFalse(self.reads.forgetTries(4))
+        self.assertEqual(
+            [self.reads.countDelivery(4), self.reads.countDelivery(4)], [1, 2]
+        )
+        self.assertTrue(self.reads.forgetDeliveries(4))
+        self.assertFalse(self.reads.forgetDeliveries(4))
 
     def test_settle(self) -> None:
         """When nothing is hidden any more, the head is the first that came back."""
@@ -62,16 +64,16 @@ class ReadsTests(SynchronousTestCase):
         reads.hide(1, 10)
         reads.giveBack(2)
         reads.giveBack(5)
-        reads.countTry(1)
+        reads.countDelivery(1)
         self.undo.clear()
         before = self.dump()
         reads.hide(3, 30)
         reads.takeReturned()
         reads.giveBack(4)
         reads.show(1)
-        reads.countTry(1)
-        reads.countTry(4)
-        reads.forgetTries(1)
+        reads.countDelivery(1)
+        reads.countDelivery(4)
+        reads.forgetDeliveries(1)
         reads.takeReturned()
         self.assertEqual(reads.bytes, 30)
         while self.undo:

@@ -53,7 +53,7 @@ class Item:
     :ivar number: its place in the queue; -1 as long as it is not due.
     :ivar time: when it was set, in milliseconds.
     :ivar expires: when it expires, 0 for never.
-    :ivar tries: how often it was given back.
+    :ivar deliveries: how often it was given back.
     :ivar since: when it could be read last after it could not, in milliseconds.
     """
 
@@ -62,7 +62,7 @@ class Item:
     time: int
     expires: int = 0
     number: int = -1
-    tries: int = 0
+    deliveries: int = 0
     since: int = 0
 
 
@@ -181,7 +181,6 @@ class Server:
     """
 
     def __init__(self, now: float) -> None:
-        """Begin with nothing."""
         self.now = now
         self.rules: Rules = {}
         self.queues: dict[bytes, Queue] = {}
@@ -219,7 +218,7 @@ class Server:
         age = rule.get("max_age", 0) * 1000
         return bool(honored or (age and self.ms - item.time >= age))
 
-    def reached(self, name: bytes) -> list[bytes]:
+    def destinations(self, name: bytes) -> list[bytes]:
         """Return the queues that a set goes to."""
         seen = [name]
         for each in seen:
@@ -236,13 +235,13 @@ class Server:
 
     # Writing.
 
-    def set(self, what: Set, reached: list[bytes] | None) -> bool:
+    def set(self, what: Set, destinations: list[bytes] | None) -> bool:
         """Store a message wherever it goes, or refuse it."""
         name, body = what.queue, what.body
         if self.isPaused(name, WRITES):
             return self.refuse(name, name, "paused")
         targets = []
-        for each in self.reached(name) if reached is None else reached:
+        for each in self.destinations(name) if destinations is None else destinations:
             if self.isPaused(each, WRITES):
                 return self.refuse(name, each, "paused")
             honors = self.rule(each).get("honor_exptime")
@@ -349,9 +348,9 @@ class Server:
             return
         queue.open.remove(item)
         rule = self.rule(name)
-        item.tries += 1
+        item.deliveries += 1
         queue.counts["returns"] += 1
-        if 0 < rule.get("max_deliveries", 0) <= item.tries:
+        if 0 < rule.get("max_deliveries", 0) <= item.deliveries:
             target = rule.get("dead_letter")
             self.move(item, target)
             queue.counts["discarded"] += target is None
@@ -535,23 +534,23 @@ class Set:
     def operations(self, server: Server) -> list[Operation]:
         """Return a set whose queues are known: of a body in parts, already now."""
         isInParts = len(self.body) > PART
-        return [Setting(self, server.reached(self.queue) if isInParts else None)]
+        return [Setting(self, server.destinations(self.queue) if isInParts else None)]
 
 
 @dataclass(frozen=True)
 class Setting:
     """A set that is carried out.
 
-    :ivar reached: the queues that it goes to, None to decide that later.
+    :ivar destinations: the queues that it goes to, None to decide that later.
     """
 
     what: Set
-    reached: list[bytes] | None
+    destinations: list[bytes] | None
     outlives = True
 
     def run(self, server: Server, client: Client) -> bytes:
         """Store it."""
-        fits = server.set(self.what, self.reached)
+        fits = server.set(self.what, self.destinations)
         if self.what.noreply:
             return b""
         return b"STORED\r\n" if fits else b"NOT_STORED\r\n"

@@ -111,7 +111,6 @@ class Client:
     """
 
     def __init__(self, server: Server) -> None:
-        """Connect."""
         self.socket = server.connect()
         self.data = b""
         self.isDead = False

@@ -37,14 +37,14 @@ class WholeContract(StoreContract):
         push = partial(self.store.pushDelayed, queue, 7)
         self.transact(lambda: [push(body, due) for body in bodies])
 
-    def ripen(self, now: int, limit: int = 100) -> Any:
+    def promoteDue(self, now: int, limit: int = 100) -> Any:
         """Append what is due, in a transaction."""
-        return self.transact(lambda: self.store.ripen(now, limit))
+        return self.transact(lambda: self.store.promoteDue(now, limit))
 
     def settle(self) -> int | None:
         """Return when the next message is due, once nothing is told too early."""
         due: int | None = self.store.nextDue()
-        while due is not None and not self.ripen(due):
+        while due is not None and not self.promoteDue(due):
             later = self.store.nextDue()
             assert later is None or later > due
             due = later
@@ -116,10 +116,10 @@ class WholeContract(StoreContract):
         self.assertEqual(dump(self.store), "q 0/0\n  later q 7 b'later'")
         self.assertEqual(self.detail(), NOTHING._replace(delayed=1))
         self.assertEqual(self.store.nextDue(), 50)
-        self.assertEqual(self.ripen(49), [])
+        self.assertEqual(self.promoteDue(49), [])
         self.assertEqual(self.store.nextDue(), 50)
         self.push(b"q", b"now")
-        self.assertEqual(self.ripen(50), [b"q"])
+        self.assertEqual(self.promoteDue(50), [b"q"])
         self.assertIsNone(self.store.nextDue())
         self.assertEqual(dump(self.store), "q 2/0\n  0 0 b'now'\n  1 7 b'later'")
         self.assertEqual(self.detail(), NOTHING._replace(items=2, bytes=8, pushed=2))
@@ -135,7 +135,7 @@ class WholeContract(StoreContract):
         store.commit()
         now = self.pop(b"q").time
         self.sweepAll()
-        self.assertEqual(self.ripen(60), [b"q", b"q"])
+        self.assertEqual(self.promoteDue(60), [b"q", b"q"])
         found = [self.pop(b"q") for _ in range(2)]
         self.assertEqual(
             [(m.flags, m.body, m.large, m.time, m.expires) for m in found],
@@ -150,22 +150,22 @@ class WholeContract(StoreContract):
         self.delay(b"a", 10, b"1")
         self.delay(b"b", 40, b"6")
         self.delay(b"a", 20, b"3")
-        self.assertEqual(self.ripen(35, 2), [b"a", b"b"])
+        self.assertEqual(self.promoteDue(35, 2), [b"a", b"b"])
         self.assertEqual(self.store.nextDue(), 20)
-        self.assertEqual(self.ripen(35), [b"a", b"a", b"a"])
+        self.assertEqual(self.promoteDue(35), [b"a", b"a", b"a"])
         self.assertEqual(self.store.nextDue(), 40)
-        self.assertEqual(self.ripen(40), [b"b"])
+        self.assertEqual(self.promoteDue(40), [b"b"])
         self.assertEqual(self.bodies(b"a"), [b"1", b"3", b"4", b"5"])
         self.assertEqual(self.bodies(b"b"), [b"2", b"6"])
 
     def test_sameTime(self: Any) -> None:
         """Those of one time keep their order, even when some of them are ripe."""
         self.delay(b"q", 10, b"1", b"2", b"3")
-        self.assertEqual(self.ripen(10, 2), [b"q", b"q"])
+        self.assertEqual(self.promoteDue(10, 2), [b"q", b"q"])
         self.delay(b"q", 10, b"4")
         self.delay(b"q", 11, b"5")
         self.delay(b"q", 10, b"6")
-        self.ripen(11)
+        self.promoteDue(11)
         self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3", b"4", b"6", b"5"])
 
     def test_ripenUndone(self: Any) -> None:
@@ -175,7 +175,7 @@ class WholeContract(StoreContract):
         for _ in range(2):
             self.store.begin()
             self.store.pushDelayed(b"new", 0, b"x", 5)
-            self.assertEqual(self.store.ripen(10, 2), [b"new", b"q"])
+            self.assertEqual(self.store.promoteDue(10, 2), [b"new", b"q"])
             self.store.delete(b"q")
             self.store.abort()
             self.assertEqual(self.detail(), NOTHING._replace(delayed=2))
@@ -203,7 +203,7 @@ class WholeContract(StoreContract):
         self.assertIsNone(self.settle())
         self.assertEqual(dump(self.store), "r 1/1")
         self.delay(b"r", 10, b"4")
-        self.assertEqual(self.ripen(10), [b"r"])
+        self.assertEqual(self.promoteDue(10), [b"r"])
         self.assertEqual(self.bodies(b"r"), [b"4"])
 
     def test_discardOften(self: Any) -> None:
@@ -267,7 +267,7 @@ class WholeContract(StoreContract):
         first = self.transact(lambda: store.openRead(b"q"))
         second = self.transact(lambda: store.openRead(b"q"))
         self.assertEqual(store.kept(b"q"), Kept(6, 26, 1, 1))
-        self.ripen(50, 2)
+        self.promoteDue(50, 2)
         self.assertEqual(store.kept(b"q"), Kept(6, 26, 3, 14))
         self.transact(lambda: store.closeRead(b"q", first))
         self.transact(lambda: store.abortRead(b"q", second, False))
@@ -341,7 +341,6 @@ class DelayMachine(RuleBasedStateMachine):
     make: Callable[[], Any]
 
     def __init__(self) -> None:
-        """Begin with a new store, and nothing in it."""
         super().__init__()
         self.store = type(self).make()
         self.store.open()
@@ -396,13 +395,13 @@ class DelayMachine(RuleBasedStateMachine):
         bed.count(items=-1, taken=1, bytes=-len(message.body))
 
     @rule(now=times, limit=some.integers(1, 4))
-    def ripen(self, now: int, limit: int) -> None:
+    def promoteDue(self, now: int, limit: int) -> None:
         """Append what is due."""
         self.begin()
         due = sorted(
             due for bed in self.now.values() for due, _ in bed.delayed if due <= now
         )
-        ripe = self.store.ripen(now, limit)
+        ripe = self.store.promoteDue(now, limit)
         assert [self.take(name) for name in ripe] == due[:limit]
 
     def take(self, queue: bytes) -> int:
@@ -495,7 +494,7 @@ class DelayMachine(RuleBasedStateMachine):
             told[due] += 1
             assert told[due] == 1
             self.store.begin()
-            assert self.store.ripen(due, 1) == []
+            assert self.store.promoteDue(due, 1) == []
             self.store.commit()
         assert due == first
 
@@ -505,12 +504,12 @@ class DelayMachine(RuleBasedStateMachine):
         self.open = False
         self.compare()
         self.next()
-        self.ripen(4, 1000)
+        self.promoteDue(4, 1000)
         for queue, bed in self.now.items():
             while bed.bodies:
                 self.pop(queue)
         self.commit()
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(2)
         self.compare()
         self.store.close()

@@ -194,12 +194,12 @@ class FakeStore(MemoryStore):
         self._called("sweep")
         if self.unswept:
             self.unswept -= 1
-            return self.isUnswept()
+            return self.hasGarbage()
         return super().sweep(limit)
 
-    def isUnswept(self) -> bool:
+    def hasGarbage(self) -> bool:
         """Return what the test says."""
-        return self.unswept > 0 or super().isUnswept()
+        return self.unswept > 0 or super().hasGarbage()
 
     def flush(self) -> None:
         """Note it."""

@@ -16,11 +16,11 @@ from twisted.python.failure import Failure
 
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
-from memq.daemon.maintenance import Upkeep, UpkeepSettings
-from memq.policy.effective import Plans
+from memq.daemon.maintenance import Maintenance, UpkeepSettings
+from memq.policy.effective import Policies
 from memq.server.factory import QueueFactory
 from memq.server.stats import Statistics
-from memq.server.timeouts import Watch
+from memq.server.timeouts import ConnectionTimeouts
 from memq.test.support.fakes import FakeStore
 from memq.test.support.stepped import SteppedPool, SteppedReactor
 
@@ -79,8 +79,8 @@ class Harness:
         self.timeOfDay = 0.0
         self.store: FakeStore = FakeStore() if store is None else store
         journal: list[str] = getattr(self.store, "journal", [])
-        self.plans = Plans(self.store, rules, lambda: self.timeOfDay)
-        self.broker = Broker(self.store, self.reactor, budget, self.plans)
+        self.policies = Policies(self.store, rules, lambda: self.timeOfDay)
+        self.broker = Broker(self.store, self.reactor, budget, self.policies)
         self.flushPool = SteppedPool("flushPool", journal.append)
         self.workPool = SteppedPool("workPool", journal.append)
         self.rulePool = SteppedPool("rulePool", journal.append)
@@ -90,7 +90,7 @@ class Harness:
         self.statistics = Statistics(
             self.reactor, self.broker, [("port", "22201")], lambda: self.timeOfDay
         )
-        self.upkeep = Upkeep(
+        self.maintenance = Maintenance(
             self.reactor,
             self.store,
             self.broker,
@@ -99,9 +99,9 @@ class Harness:
             settings or UpkeepSettings(),
         )
         self.factory = QueueFactory(
-            self.broker, self.upkeep, self.statistics, **options
+            self.broker, self.maintenance, self.statistics, **options
         )
-        self.watch = Watch(self.reactor, self.factory, **(timeouts or {}))
+        self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
         self._protocol = protocol
         self._clients: list[Client] = []
 
@@ -147,7 +147,6 @@ class Client:
     """One connection, seen from its other end."""
 
     def __init__(self, harness: Harness, protocol: Any, transport: Any) -> None:
-        """Connect."""
         self._harness = harness
         self.protocol = protocol
         self.transport = transport

@@ -102,7 +102,6 @@ class Scene:
     """A server, those who attack it, and another client who must not notice."""
 
     def __init__(self, case: TestCase, server: Server) -> None:
-        """Look at the server as it is before."""
         self._case = case
         self.server = server
         self._polite = server.connect()

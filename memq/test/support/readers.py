@@ -69,7 +69,7 @@ class ReaderTestCase(BrokerTestCase):
         self.asker.push(*bodies)
         self.settle()
 
-    def tries(self, sequence: int) -> int:
+    def deliveries(self, sequence: int) -> int:
         """Return how often a message of q was given back."""
-        queue = self.store._catalog.queues[b"q"]
+        queue = self.store._index.queues[b"q"]
         return self.store.deliveries(Message(queue.id, sequence, 0, 0, b""))

@@ -22,11 +22,11 @@ class RuledTestCase(ReaderTestCase):
     def setUp(self) -> None:
         """Let them."""
         super().setUp()
-        self.store._seconds = self.broker.plans._seconds = self.reactor.seconds
+        self.store._seconds = self.broker.policies._seconds = self.reactor.seconds
 
     def rule(self, **values: Any) -> None:
         """Let q have a rule, and no other queue."""
-        self.broker.plans.replace(rules(q=values))
+        self.broker.policies.replace(rules(q=values))
 
     def wait(self, seconds: float) -> None:
         """Let time pass, and everything happen."""

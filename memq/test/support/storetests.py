@@ -39,7 +39,7 @@ def dump(store: Any) -> str:
         while (message := store.pop(name)) is not None:
             lines.append(f"  {message.sequence} {message.flags} {message.body!r}")
     # What is delayed comes in the order of its times.
-    for name in store.ripen((1 << 47) - 1, 1 << 30):
+    for name in store.promoteDue((1 << 47) - 1, 1 << 30):
         message = store.pop(name)
         lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")
     store.abort()
@@ -91,7 +91,7 @@ class StoreContract:
         """A new store has no queues, and nothing to sweep."""
         self.assertEqual(dump(self.store), "")
         self.assertEqual(self.store.status()["queues"], 0)
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         self.assertFalse(self.store.sweep(10))
 
     def test_order(self: Any) -> None:
@@ -184,7 +184,7 @@ class StoreContract:
 
     def sweepAll(self) -> None:
         """Remove all that nobody can read."""
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(1)
 
     def test_parts(self: Any) -> None:
@@ -194,7 +194,7 @@ class StoreContract:
         message = self.pop(b"q")
         self.assertEqual((message.large, message.body, message.flags), (large, b"", 3))
         self.assertEqual(message.size, 11)
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         parts = [self.store.part(large.id, number) for number in range(3)]
         self.assertEqual(parts, [b"one", b"two", b"three"])
         self.store.release(large.id)
@@ -507,7 +507,7 @@ class StoreContract:
             delete(b"q")
             store.abort()
             self.assertEqual(dump(store), before)
-            self.assertFalse(store.isUnswept())
+            self.assertFalse(store.hasGarbage())
             self.assertEqual([store.deliveries(m) for m in reads], [0, 1, 0])
         self.assertTrue(self.closeRead(b"q", reads[0]))
         self.assertTrue(self.abortRead(b"q", reads[2]))
@@ -729,7 +729,7 @@ class StoreContract:
         self.push(b"r", b"y")
         self.transact(lambda: (self.store.delete(b"q"), self.store.delete(b"r")))
         slices = 0
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(10)
             slices += 1
         self.assertGreaterEqual(slices, 3)
@@ -743,7 +743,7 @@ class StoreContract:
         self.push(b"q", *[b"x"] * 6)
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.sweep(3))
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(3)
         self.assertFalse(self.store.sweep(3))
 
@@ -752,7 +752,7 @@ class StoreContract:
         self.push(b"q", b"x")
         self.pop(b"q")
         self.transact(lambda: self.store.delete(b"q"))
-        self.assertTrue(self.store.isUnswept())
+        self.assertTrue(self.store.hasGarbage())
         self.assertFalse(self.store.sweep(1))
 
     def test_sweepOfWhatWasEmptied(self: Any) -> None:
@@ -760,7 +760,7 @@ class StoreContract:
         self.push(b"q", b"1", b"2")
         self.transact(lambda: self.store.empty(b"q"))
         self.push(b"q", b"3")
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(1)
         self.assertEqual(dump(self.store), "q 3/2\n  2 0 b'3'")
 
@@ -769,17 +769,17 @@ class StoreContract:
         self.push(b"q", b"1")
         self.store.begin()
         self.store.delete(b"q")
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         self.store.abort()
         self.push(b"q", b"2")
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         self.assertFalse(self.store.sweep(10))
         self.assertEqual(dump(self.store), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
         self.transact(lambda: self.store.delete(b"q"))
-        self.assertTrue(self.store.isUnswept())
+        self.assertTrue(self.store.hasGarbage())
         self.assertFalse(self.store.sweep(10))
         self.push(b"q", b"3")
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
 
     def test_abort(self: Any) -> None:
         """An abort leaves everything as it was, and can be repeated."""
@@ -799,7 +799,7 @@ class StoreContract:
             self.store.abort()
             self.store.abort()
             self.assertEqual(dump(self.store), before)
-            self.assertFalse(self.store.isUnswept())
+            self.assertFalse(self.store.hasGarbage())
 
     def test_manyQueues(self: Any) -> None:
         """There may be ten thousand queues."""
@@ -822,7 +822,7 @@ class StoreContract:
         self.assertGreaterEqual(self.store.trickle(100), 0)
         self.assertGreaterEqual(self.store.removeLogs(), 0)
         self.assertEqual(self.store.tidy(), 0)
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         self.assertGreaterEqual(self.store.logged(), 0)
         self.assertGreaterEqual(self.store.bytesOnDisk(), 0)
         self.assertNotEqual(self.store.freeBytes(), 0)
@@ -838,7 +838,7 @@ class Shelf:
     taken: int = 0
     messages: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     hidden: dict[int, tuple[int, bytes]] = field(default_factory=dict)
-    tries: dict[int, int] = field(default_factory=dict)
+    deliveries: dict[int, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -875,7 +875,6 @@ class StoreMachine(RuleBasedStateMachine):
     make: Callable[[], Any]
 
     def __init__(self) -> None:
-        """Begin with a new store, and nothing in it."""
         super().__init__()
         self.store = type(self).make()
         self.store.open()
@@ -921,7 +920,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert message.sequence == head
         assert (message.flags, message.body) == shelf.messages.pop(head)
         shelf.taken += 1
-        shelf.tries.pop(head, None)
+        shelf.deliveries.pop(head, None)
         self.now.taken.append((queue, shelf.epoch, message))
 
     @rule(queue=queues)
@@ -939,7 +938,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert message.sequence == head
         shelf.hidden[head] = shelf.messages.pop(head)
         assert (message.flags, message.body) == shelf.hidden[head]
-        assert self.store.deliveries(message) == shelf.tries.get(head, 0)
+        assert self.store.deliveries(message) == shelf.deliveries.get(head, 0)
         self.now.read.append((queue, shelf.epoch, message))
 
     def ended(self, number: int) -> tuple[bytes, Message, Shelf | None]:
@@ -959,7 +958,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.closeRead(queue, message) == (shelf is not None)
         if shelf:
             del shelf.hidden[message.sequence]
-            shelf.tries.pop(message.sequence, None)
+            shelf.deliveries.pop(message.sequence, None)
             shelf.taken += 1
             assert not self.store.closeRead(queue, message)
 
@@ -972,7 +971,7 @@ class StoreMachine(RuleBasedStateMachine):
         if shelf:
             sequence = message.sequence
             shelf.messages[sequence] = shelf.hidden.pop(sequence)
-            shelf.tries[sequence] = shelf.tries.get(sequence, 0) + isCounted
+            shelf.deliveries[sequence] = shelf.deliveries.get(sequence, 0) + isCounted
             assert not self.store.abortRead(queue, message, isCounted)
 
     @precondition(lambda self: (self.now if self.open else self.committed).taken)
@@ -1027,7 +1026,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(limit=some.integers(1, 3))
     def sweep(self, limit: int) -> None:
         """Remove some of what was deleted."""
-        assert self.store.sweep(limit) == self.store.isUnswept()
+        assert self.store.sweep(limit) == self.store.hasGarbage()
 
     @precondition(lambda self: not self.open)
     @rule()
@@ -1039,7 +1038,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Undo what is open, remove all that was deleted, and close."""
         self.store.abort()
         self.compare()
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(1)
         self.compare()
         self.store.close()

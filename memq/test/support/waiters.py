@@ -101,10 +101,10 @@ class Waiters:
         self._wire.send(data)
         took: list[float] = []
         while len(took) < len(queues):
-            reached = self._selector.select(PATIENCE)
-            took += [perf_counter() - began] * len(reached)
-            assert reached, f"{len(took)} of {len(queues)} came"
-            for key, _ in reached:
+            destinations = self._selector.select(PATIENCE)
+            took += [perf_counter() - began] * len(destinations)
+            assert destinations, f"{len(took)} of {len(queues)} came"
+            for key, _ in destinations:
                 self._take(key.data)
         lines = [self._wire.line() for _ in queues]
         assert lines == [b"STORED"] * len(queues), lines

@@ -235,14 +235,14 @@ class Load:
         self._isEnding = False
         self._futures: list[Future[None]] = []
 
-    def start(self, plans: Sequence[Callable[[], list[Command]]], goal: int) -> None:
+    def start(self, policies: Sequence[Callable[[], list[Command]]], goal: int) -> None:
         """Start a worker for each plan.
 
         :param goal: how many answers are enough.
         """
         self._left = goal
-        self._pool = ThreadPoolExecutor(len(plans))
-        self._futures = [self._pool.submit(self._work, plan) for plan in plans]
+        self._pool = ThreadPoolExecutor(len(policies))
+        self._futures = [self._pool.submit(self._work, policy) for policy in policies]
 
     def ends(self) -> None:
         """Expect connections to end from now on."""
@@ -254,11 +254,11 @@ class Load:
             future.result()
         self._pool.shutdown()
 
-    def _work(self, plan: Callable[[], list[Command]]) -> None:
+    def _work(self, policy: Callable[[], list[Command]]) -> None:
         try:
             with closing(self._wire(self._connect())) as wire:
                 while True:
-                    commands = plan()
+                    commands = policy()
                     exchange(wire, commands)
                     self._answered(len(commands))
         except Exception as error:

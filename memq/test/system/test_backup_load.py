@@ -57,7 +57,6 @@ class Load:
     """A producer and a consumer for each queue, until they are stopped."""
 
     def __init__(self, server: Server, seed: int) -> None:
-        """Connect them."""
         self._server = server
         self._seed = seed
         self._stop = threading.Event()

@@ -28,9 +28,9 @@ from hypothesis.stateful import (
 )
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.broker.sweeper import Chores
+from memq.broker.sweeper import PolicySweeper
 from memq.config.file import readConfig
-from memq.config.reloader import Rulebook
+from memq.config.reloader import PolicyReloader
 from memq.errors import ConfigError
 from memq.message import Message
 from memq.storage.bdb.store import BDBStore
@@ -240,18 +240,18 @@ class ClockMachine(RuleBasedStateMachine):
         """Start a server on a home."""
         self.home = Home(path)
         self.home.prepare()
-        self.rulebook = Rulebook(readConfig(self.config), lambda line: None)
+        self.policyReloader = PolicyReloader(readConfig(self.config), lambda line: None)
         self.began = self.time = self.model.now
         self.store = BDBStore(self.home, STORE, seconds=lambda: self.time)
         self.store.open()
         #: Whether anybody waited: what expired then is flushed with something else.
         self.anyWaited = False
-        self.harness = Harness(store=self.store, rules=self.rulebook.rules)
+        self.harness = Harness(store=self.store, rules=self.policyReloader.rules)
         self.harness.timeOfDay = self.time
-        self.rulebook.onChange = self.harness.plans.replace
-        self.chores = Chores(self.harness.broker, self.harness.factory.holds)
+        self.policyReloader.onChange = self.harness.policies.replace
+        self.sweeper = PolicySweeper(self.harness.broker, self.harness.factory.holds)
         self.harness.broker.start()
-        self.chores.start()
+        self.sweeper.start()
         self.clients: dict[int, Client] = {}
         self.harness.settle()
         self.reconcile()
@@ -309,7 +309,7 @@ class ClockMachine(RuleBasedStateMachine):
     def readable(self, server: model.Server) -> Contents:
         """Return what can be read, as the model has it."""
         return {
-            name: [(item.flags, item.body, item.tries) for item in queue.ready]
+            name: [(item.flags, item.body, item.deliveries) for item in queue.ready]
             for name, queue in server.queues.items()
         }
 
@@ -403,7 +403,7 @@ class ClockMachine(RuleBasedStateMachine):
         before = written(self.model.rules)
         self.write({**rules, b"w": {"max_items": -1}} if isMistaken else rules)
         try:
-            self.rulebook.take(self.rulebook.read())
+            self.policyReloader.take(self.policyReloader.read())
         except ConfigError:
             assert isMistaken
             with open(self.config, "w", encoding="utf-8") as file:
@@ -440,7 +440,7 @@ class ClockMachine(RuleBasedStateMachine):
         busy = [who for who, each in self.model.clients.items() if len(each.inbox) > 1]
         for who in busy[1:]:
             self.leave(who)
-        self.chores.stop()
+        self.sweeper.stop()
         drained = self.harness.broker.drain()
         self.harness.settle()
         assert drained.called

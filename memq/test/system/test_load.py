@@ -49,7 +49,6 @@ class Client:
     """A connection that reads replies line by line."""
 
     def __init__(self, server: Server) -> None:
-        """Connect."""
         self._socket: socket = server.connect()
         self._file = self._socket.makefile("rb")
 

@@ -32,7 +32,6 @@ class Consumer:
     """
 
     def __init__(self, server: Server) -> None:
-        """Connect."""
         self._socket: socket = server.connect()
         self._file = self._socket.makefile("rb")
         self.body: bytes | None = None

@@ -104,7 +104,7 @@ class RotatingMachine(BDBMachine):
     @rule()
     def finish(self) -> None:
         """End it."""
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(2)
         self.store.tidy()
 
@@ -151,7 +151,7 @@ class RotationTestCase(BDBTestCase):
     def sweepAll(self, store: Any) -> int:
         """Move all there is to move; return in how many slices."""
         slices = 0
-        while store.isUnswept():
+        while store.hasGarbage():
             store.sweep(10)
             slices += 1
         return slices
@@ -174,7 +174,7 @@ class MoveTests(RotationTestCase):
     def test_move(self) -> None:
         """A move goes on in slices, and then the old file is removed."""
         make(self.store)
-        self.assertTrue(self.store.isUnswept())
+        self.assertTrue(self.store.hasGarbage())
         # One for the row, then 29, 2, 1 and 2 records.
         self.assertEqual(self.sweepAll(self.store), 5)
         self.assertSame(self.store, "messages", "messages.1")
@@ -203,7 +203,7 @@ class MoveTests(RotationTestCase):
         self.store.sweep(10)
         self.store.sweep(10)
         self.store = self.reopened(self.store)
-        self.assertTrue(self.store.isUnswept())
+        self.assertTrue(self.store.hasGarbage())
         self.assertSame(self.store, "messages", "messages.1")
         self.sweepAll(self.store)
         self.store.tidy()
@@ -354,7 +354,7 @@ class WhenTests(RotationTestCase):
         """A small file stays."""
         self.store._rotation._survey._leastSize = 1 << 20
         self.store.tidy()
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
 
     def test_noRoom(self) -> None:
         """A move does not begin when there is no room for it."""
@@ -364,7 +364,7 @@ class WhenTests(RotationTestCase):
         environment = self.store._environment
         self.patch(environment, "freeBytes", lambda: 1000)
         self.store.tidy()
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         self.assertSame(self.store, "messages")
 
 
@@ -403,7 +403,7 @@ class KillTests(RotationTestCase):
             store.open()
             self.assertEqual(dump(store), self.before, (number, files(store)))
             self.assertEqual(store.part(self.large.id, 1), b"two")
-            self.assertEqual(len(files(store)), 2 if store.isUnswept() else 1)
+            self.assertEqual(len(files(store)), 2 if store.hasGarbage() else 1)
             self.sweepAll(store)
             store.tidy()
             self.move(store)
@@ -427,7 +427,7 @@ class KillTests(RotationTestCase):
         make(self.store)
         flush()
         self.copy()
-        while self.store.isUnswept():
+        while self.store.hasGarbage():
             self.store.sweep(4)
             flush()
             self.copy()
@@ -488,7 +488,7 @@ class RefusalTests(RotationTestCase):
             with withoutRoom():
                 self.assertRaises(StoreError, store.sweep, 10)
             self.assertEqual(dump(store), before)
-            self.assertTrue(store.isUnswept())
+            self.assertTrue(store.hasGarbage())
         self.assertEqual(dump(self.crashed(store)), before)
         self.sweepAll(store)
         store.tidy()
@@ -534,7 +534,7 @@ class RefusalTests(RotationTestCase):
         with withoutRoom():
             self.store._rotation._work = self.store._rotation._make
             self.assertRaises(StoreError, self.store.tidy)
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         self.assertSame(self.store, "messages")
         self.move(self.store)
         self.store.tidy()

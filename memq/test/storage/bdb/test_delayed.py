@@ -90,7 +90,7 @@ class DiskTests(BDBTestCase):
         self.assertEqual(list(store.details()), before)
         self.assertEqual(store.nextDue(), 10)
         store.begin()
-        self.assertEqual(store.ripen(25, 9), [b"q", b"q"])
+        self.assertEqual(store.promoteDue(25, 9), [b"q", b"q"])
         store.commit()
         self.assertEqual(dump(store), WAITING)
         store.flush()
@@ -102,12 +102,12 @@ class DiskTests(BDBTestCase):
         store.begin()
         store.pushDelayed(b"q", 0, b"x", 10)
         store.commit()
-        id = store._catalog.queues[b"q"].rest.delayId
+        id = store._index.queues[b"q"].rest.delayId
         store._messages.delete(KEY.pack(id, firstAt(10)))
         store = self.reopened(store)
         self.assertEqual(store.nextDue(), 0)
         store.begin()
-        self.assertEqual(store.ripen(20, 5), [])
+        self.assertEqual(store.promoteDue(20, 5), [])
         store.commit()
         self.assertIsNone(store.nextDue())
         (detail,) = store.details()

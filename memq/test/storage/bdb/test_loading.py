@@ -6,7 +6,7 @@ from typing import Any
 
 from memq.errors import DamagedHome
 from memq.storage.bdb.loading import readRows, refuseOld
-from memq.storage.index import Catalog
+from memq.storage.index import QueueIndex
 from memq.storage.keys import ID
 from memq.storage.row import DamagedRow
 from memq.test.storage.bdb.test_store import BDBTestCase
@@ -28,10 +28,10 @@ class LoadingTests(BDBTestCase):
 
     def test_rows(self) -> None:
         """Each row is told as what it is."""
-        queues, nextId, tries, tombstones = readRows(self.store._queues)
+        queues, nextId, deliveries, tombstones = readRows(self.store._queues)
         (queue,) = queues
         self.assertEqual((queue.name, queue.pushed, queue.taken), (b"q", 2, 0))
-        self.assertEqual((nextId, tries), (3, {2: {0: 1}}))
+        self.assertEqual((nextId, deliveries), (3, {2: {0: 1}}))
         self.assertEqual(tombstones, [ID.pack(1)])
 
     def test_damaged(self) -> None:
@@ -42,8 +42,8 @@ class LoadingTests(BDBTestCase):
 
     def test_refuseOld(self) -> None:
         """A home that seems new has no queues, and never had one."""
-        catalog = Catalog()
-        refuseOld("/home", catalog)
-        catalog.load([], 2)
-        error = self.assertRaises(DamagedHome, refuseOld, "/home", catalog)
+        index = QueueIndex()
+        refuseOld("/home", index)
+        index.load([], 2)
+        error = self.assertRaises(DamagedHome, refuseOld, "/home", index)
         self.assertIn("/home/VERSION is missing", str(error))

@@ -232,11 +232,11 @@ class RecoveryTests(BDBTestCase):
         store.sweep(20)
         store.flush()
         again = self.crashed(store)
-        self.assertTrue(again.isUnswept())
-        while again.isUnswept():
+        self.assertTrue(again.hasGarbage())
+        while again.hasGarbage():
             again.sweep(20)
         self.assertEqual(dump(again), "keep 1/0\n  0 0 b'k'")
-        self.assertFalse(self.reopened(again).isUnswept())
+        self.assertFalse(self.reopened(again).hasGarbage())
 
     def test_idsAreNotUsedAgain(self) -> None:
         """A queue that is made again does not see messages of the deleted one."""
@@ -310,7 +310,7 @@ class RecoveryTests(BDBTestCase):
             self.assertEqual(self.readAndGiveBack(again, b"q", 1), message)
             self.assertEqual(again.deliveries(message), 4)
 
-    def tries(self, store: Any) -> int:
+    def deliveries(self, store: Any) -> int:
         """Return of how many messages a home says how often they were given back."""
         keys: list[bytes] = store._queues.keys()
         return sum(key.startswith(b"\0tries") for key in keys)
@@ -323,23 +323,23 @@ class RecoveryTests(BDBTestCase):
         for number in range(8):
             message = self.readAndGiveBack(store, b"q", 2)
             self.assertEqual(message.sequence, number)
-        self.assertEqual(self.tries(store), 8)
+        self.assertEqual(self.deliveries(store), 8)
         again = self.reopened(store)
         again.begin()
         again.pop(b"q")
         message = again.openRead(b"q")
         again.closeRead(b"q", message)
         again.commit()
-        self.assertEqual(self.tries(again), 6)
+        self.assertEqual(self.deliveries(again), 6)
         again.begin()
         again.delete(b"q")
         again.commit()
         again.sweep(5)
         again = self.reopened(again)
-        while again.isUnswept():
+        while again.hasGarbage():
             again.sweep(2)
-        self.assertEqual(self.tries(again), 0)
-        self.assertFalse(self.reopened(again).isUnswept())
+        self.assertEqual(self.deliveries(again), 0)
+        self.assertFalse(self.reopened(again).hasGarbage())
 
     def test_largeSlices(self) -> None:
         """A slice of a sweep ends early when the messages are large."""
@@ -420,7 +420,7 @@ class FailureTests(BDBTestCase):
         """So does a delayed message, when it is put and when it is ripe."""
         for delay in (
             lambda: self.store.pushDelayed(b"q", 0, b"2", 10),
-            lambda: self.store.ripen(10, 5),
+            lambda: self.store.promoteDue(10, 5),
         ):
             self.failing("_messages", NO_SPACE, "put")
             self.assertFails(delay, OutOfSpace, "out of disk space")

@@ -7,7 +7,7 @@ from typing import Any
 
 from memq.message import LargeBody
 from memq.storage.bdb.tombstones import Tombstones, putTombstone, removeTombstone
-from memq.storage.keys import ID, KEY, TOMBSTONE, TRIES
+from memq.storage.keys import DELIVERIES, ID, KEY, TOMBSTONE
 from memq.test.storage.bdb.test_store import BDBTestCase
 
 
@@ -45,7 +45,7 @@ class TombstonesTests(BDBTestCase):
     def own(self) -> list[bytes]:
         """Return the tombstones that stand in the table, and what of tries does."""
         keys: list[bytes] = self.store._queues.keys()
-        return [key for key in keys if key.startswith((TOMBSTONE, TRIES))]
+        return [key for key in keys if key.startswith((TOMBSTONE, DELIVERIES))]
 
     def test_slices(self) -> None:
         """No slice touches more than its limit; the tombstone goes with the last."""

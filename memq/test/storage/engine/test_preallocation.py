@@ -215,13 +215,13 @@ class StoreTests(AheadTestCase):
         self.busy()
         for _ in range(IDLE - 1):
             self.store.tidy()
-            self.assertFalse(self.store.isUnswept())
+            self.assertFalse(self.store.hasGarbage())
         self.store.tidy()
-        self.assertTrue(self.store.isUnswept())
+        self.assertTrue(self.store.hasGarbage())
         self.assertFalse(self.store.sweep(1))
         self.assertEqual(self.there(), [1, 2])
         self.store.tidy()
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
         self.push(1)
         self.store.flush()
         self.assertEqual(self.there(), [1, 2])
@@ -241,7 +241,7 @@ class StoreTests(AheadTestCase):
         self.busy()
         self.idle()
         self.busy(0.3)
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
 
     def test_loggedMeanwhile(self) -> None:
         """They do not go while another thread may write to the log, but later."""
@@ -337,7 +337,7 @@ class NameTests(AheadTestCase):
         self.store.freeBytes()
         self.assertEqual(self.there(), [1, 2, 3])
         self.idle()
-        self.assertFalse(self.store.isUnswept())
+        self.assertFalse(self.store.hasGarbage())
 
     def test_flush(self) -> None:
         """A flush syncs the directory when the log is in a file whose name is not."""
