@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memq.test.support.servers import Server
+    from testkit.servers import Server
 
 
 class Sample(NamedTuple):

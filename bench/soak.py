@@ -27,9 +27,9 @@ from bench.run import ROOT, workspace
 from bench.samples import Sampler, Stretch
 from bench.soaking import Clients
 from bench.verdicts import table, verdicts
-from memq.test.support.killing import drain, newSeed
-from memq.test.support.ledger import Ledger
-from memq.test.support.servers import Server
+from testkit.ledger import Ledger
+from testkit.mix import drain, newSeed
+from testkit.servers import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

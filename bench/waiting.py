@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.measure import Fact, progress
 from bench.servers import Server, memq
-from memq.test.support.hostile import openFiles
-from memq.test.support.waiters import Waiters, percentile
+from testkit.waiters import Waiters, openFiles, percentile
 
 if TYPE_CHECKING:
     from pathlib import Path

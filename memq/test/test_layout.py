@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import ROOT
+from testkit.servers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

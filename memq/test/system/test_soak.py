@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.ledger import Ledger
-from memq.test.support.servers import ROOT
+from testkit.ledger import Ledger
+from testkit.servers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
