@@ -2,8 +2,7 @@
 
 The mix of the kill tests at an even pace, and beside it a backlog that grows and
 drains, a client that reads slowly, and visitors: connections that are cut, that bring
-rubbish, or that are short.  All but rubbish is in a ledger, see
-testkit.ledger.
+rubbish, or that are short.  All but rubbish is in a ledger, see testkit.ledger.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.measure import Fact, progress
 from bench.servers import Server, memq
+from bench.workspace import ROOT, workspace
 from testkit.waiters import Waiters, openFiles, percentile
 
 if TYPE_CHECKING:
@@ -76,8 +77,6 @@ def _percentiles(seconds: list[float]) -> str:
 
 def main() -> None:
     """Measure memq both durable and not synced, and print what is found."""
-    from bench.run import ROOT, workspace
-
     with workspace(ROOT / "var") as root:
         for kind in memq():
             progress(f"waiting, {kind.title}")

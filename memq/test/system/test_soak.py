@@ -36,12 +36,6 @@ def growing(number: int) -> int:
 class SoakTests(SynchronousTestCase):
     """The verdicts and the plot."""
 
-    skip = (
-        None
-        if os.path.isdir(os.path.join(ROOT, "bench"))
-        else "this memq is installed without bench"
-    )
-
     def stretch(
         self,
         megabytes: Callable[[int], int] = steady,
