@@ -5,7 +5,6 @@ The soak itself takes its time, so it is not run here.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
@@ -13,7 +12,6 @@ from xml.etree import ElementTree
 from twisted.trial.unittest import SynchronousTestCase
 
 from testkit.ledger import Ledger
-from testkit.servers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
