@@ -103,14 +103,14 @@ man: ## the manual pages, into build/man
 test-deb: .venv/tools.stamp ## the packages in a fresh Debian of each of SUITES
 	tools/test-deb $(SUITES)
 
-fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/support/fuzzing.py
-	$(BIN)/python tools/fuzz.py --runs $(RUNS)
+fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/support/fuzztargets.py
+	$(BIN)/python -m memq.test.support.fuzz --runs $(RUNS)
 
 torture: .venv/tools.stamp ## faults, SECONDS for each test that injects some
 	@mkdir -p $(dir $(REPORT))
 	MEMQ_TORTURE_SECONDS=$(SECONDS) MEMQ_TORTURE_REPORT=$(REPORT) \
 		$(BIN)/trial $(TORTURES)
-	MEMQ_TORTURE_REPORT=$(REPORT) $(BIN)/python tools/fuzz.py --seconds $(SECONDS)
+	MEMQ_TORTURE_REPORT=$(REPORT) $(BIN)/python -m memq.test.support.fuzz --seconds $(SECONDS)
 
 soak: .venv/memq.stamp ## mixed load and kills for HOURS, into docs/reliability-soak.svg
 	@$(BIN)/python -m bench.soak --hours $(HOURS)
@@ -131,7 +131,7 @@ format: .venv/tools.stamp ## let ruff put right what it can
 clean: ## remove all that was made, but for the data in var/
 	rm -rf .venv build dist memq.egg-info .coverage* .hypothesis _trial_temp*
 	rm -rf .mypy_cache .ruff_cache .import_linter_cache
-	find bench memq twisted tools -name __pycache__ -prune -exec rm -rf {} +
+	find bench memq testkit tools twisted -name __pycache__ -prune -exec rm -rf {} +
 	rm -f twisted/plugins/dropin.cache
 
 # A stamp is newer than what it was made from, or is made again.  The plugin

@@ -1,4 +1,6 @@
-"""How fast memq is, beside its peers: `make bench` and its like.
+"""Measurements: memq beside its peers, where its time goes, and long soaks.
 
-Nothing here is part of memq, and nothing but Python's own library is needed.
+`make bench`, `make profile` and `make soak` run them.  Imports testkit and the standard
+library; memq itself runs in processes of its own, and only its version is looked up.
+It never imports memq.test, and is never installed.
 """

@@ -2,8 +2,7 @@
 
 Rounds go over all workloads, and a workload over all servers, each round beginning
 with another one, so that what the machine does meanwhile meets everybody alike.  A
-ratio compares results of the same
-round, and the median of those ratios is taken.
+ratio compares results of the same round, and the median of those ratios is taken.
 """
 
 from __future__ import annotations
@@ -74,6 +73,14 @@ class Fact(NamedTuple):
     what: str
     figure: str
     goal: str
+
+
+class Row(NamedTuple):
+    """A function: its share of the time in percent, calls an operation, its name."""
+
+    share: float
+    calls: float
+    name: str
 
 
 class Result(NamedTuple):

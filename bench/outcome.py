@@ -12,18 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bench.samples import Sample
-    from bench.soak import Soak
+    from bench.samples import Sample, SoakRecord
     from bench.verdicts import Verdict
 
 
-def plot(soak: Soak, path: Path, note: str) -> None:
+def plot(record: SoakRecord, path: Path, note: str) -> None:
     """Draw all samples."""
 
     def lines(value: Callable[[Sample], float]) -> list[list[timeline.Point]]:
         return [
             [(sample.at, value(sample)) for sample in stretch.samples]
-            for stretch in soak.stretches
+            for stretch in record.stretches
         ]
 
     panels = [
@@ -47,20 +46,20 @@ def plot(soak: Soak, path: Path, note: str) -> None:
     ]
     spans = [
         (stretch.samples[0].at, stretch.samples[-1].at)
-        for stretch in soak.stretches
+        for stretch in record.stretches
         if stretch.setting and stretch.samples
     ]
-    marks = timeline.Marks(soak.moments, "--no-sync", spans)
-    timeline.draw(path, panels, marks, soak.lasted, note)
+    marks = timeline.Marks(record.moments, "--no-sync", spans)
+    timeline.draw(path, panels, marks, record.lasted, note)
 
 
-def summary(soak: Soak, found: Sequence[Verdict]) -> str:
+def summary(record: SoakRecord, found: Sequence[Verdict]) -> str:
     """Return everything that was seen, as JSON."""
-    ledger = soak.ledger
+    ledger = record.ledger
     figures = {
-        "seed": soak.seed,
-        "seconds": round(soak.lasted),
-        "moments": soak.moments,
+        "seed": record.seed,
+        "seconds": round(record.lasted),
+        "moments": record.moments,
         "stored": ledger.stored,
         "given": ledger.given,
         "gone": ledger.gone,
@@ -72,7 +71,7 @@ def summary(soak: Soak, found: Sequence[Verdict]) -> str:
                 "long": stretch.isLong,
                 "samples": [_figures(sample) for sample in stretch.samples],
             }
-            for stretch in soak.stretches
+            for stretch in record.stretches
         ],
     }
     return json.dumps(figures, indent=1) + "\n"

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bench.measure import Fact, Results
-    from bench.profiles import Row
+    from bench.measure import Fact, Results, Row
     from bench.servers import Kind
 
 

@@ -13,7 +13,7 @@ import time
 from contextlib import closing, suppress
 from socket import create_connection
 
-from memq.test.support.workers import Wire
+from testkit.workers import Wire
 
 #: The queue that it uses.
 QUEUE = b"probe"

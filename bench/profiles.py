@@ -13,23 +13,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
-from bench.measure import VERBS, Load, progress
+from bench.measure import VERBS, Load, Row, progress
 from bench.servers import Kind, Server, memqCommand
+from bench.workspace import ROOT, build, workspace
 
 #: Operations of each verb under cProfile, and under callgrind.
 PROFILED, COUNTED = 60000, 2000
-
-ROOT = Path(__file__).resolve().parent.parent
-
-
-class Row(NamedTuple):
-    """A function: its share of the time in percent, calls an operation, its name."""
-
-    share: float
-    calls: float
-    name: str
 
 
 def profile(load: Load, root: Path, words: tuple[str, ...], path: Path) -> list[Row]:
@@ -130,8 +120,6 @@ def _label(file: str, name: str) -> str:
 
 def main() -> None:
     """Profile memq both durable and not synced, and print what is found."""
-    from bench.run import build, workspace
-
     kept = ROOT / "var" / "profile"
     kept.mkdir(parents=True, exist_ok=True)
     with workspace(ROOT / "var") as root:

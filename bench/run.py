@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,43 +17,19 @@ from bench.memory import memory
 from bench.profiles import profile
 from bench.servers import Fleet, kinds, memq, versions
 from bench.waiting import waiting
+from bench.workspace import ROOT, build, workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from bench.measure import Fact
-    from bench.profiles import Row
+    from bench.measure import Fact, Row
     from bench.servers import Kind
-
-ROOT = Path(__file__).resolve().parent.parent
 
 #: Most rounds of big and small clients: they take long, and are steady.
 FAIR_ROUNDS = 3
 
 #: Seconds after which a run is given up, its servers stopped.
 QUICK_LIMIT, FULL_LIMIT = 300, 2400
-
-
-def build(root: Path) -> str:
-    """Build the load generator; return its path.
-
-    :raise SystemExit: there is no C compiler, or it failed.
-    """
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
-    if not compiler:
-        raise SystemExit("bench/load.c needs a C compiler")
-    path = str(root / "load")
-    source = str(ROOT / "bench" / "load.c")
-    subprocess.run([compiler, "-O2", "-o", path, source], check=True, timeout=120)
-    return path
-
-
-@contextlib.contextmanager
-def workspace(parent: Path) -> Iterator[Path]:
-    """Give a directory for homes, on the disk of a directory; it goes at the end."""
-    parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as path:
-        yield Path(path)
 
 
 def main(words: Sequence[str]) -> None:

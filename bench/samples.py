@@ -13,12 +13,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memq.test.support.servers import Server
+    from testkit.ledger import Ledger
+    from testkit.servers import Server
 
 
 class Sample(NamedTuple):
@@ -54,6 +56,22 @@ class Stretch(NamedTuple):
     setting: str
     isLong: bool
     samples: list[Sample]
+
+
+@dataclass
+class SoakRecord:
+    """All that was seen of a soak.
+
+    :ivar stretches: the lives of the servers.
+    :ivar moments: for each thing that happened to them, when, in seconds.
+    :ivar lasted: seconds that all of it took.
+    """
+
+    seed: int
+    ledger: Ledger
+    stretches: list[Stretch]
+    moments: dict[str, list[float]]
+    lasted: float
 
 
 class Sampler:

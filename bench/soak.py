@@ -23,13 +23,13 @@ from bench import machine
 from bench.measure import progress
 from bench.outcome import plot, summary
 from bench.probe import QUEUE
-from bench.run import ROOT, workspace
-from bench.samples import Sampler, Stretch
+from bench.samples import Sampler, SoakRecord, Stretch
 from bench.soaking import Clients
 from bench.verdicts import table, verdicts
-from memq.test.support.killing import drain, newSeed
-from memq.test.support.ledger import Ledger
-from memq.test.support.servers import Server
+from bench.workspace import ROOT, workspace
+from testkit.ledger import Ledger
+from testkit.mix import drain, newSeed
+from testkit.servers import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,11 +46,9 @@ KILLED, ENDED, HUNG_UP = "kill -9", "SIGTERM", "SIGHUP"
 
 
 class Soak:
-    """One home, its servers one after the other, and all that was seen.
+    """One home and its servers, one after the other.
 
-    :ivar stretches: the lives of the servers.
-    :ivar moments: for each thing that happened to them, when, in seconds.
-    :ivar lasted: seconds that all of it took.
+    :ivar record: what was seen; the time that it lasted comes at the end.
     """
 
     def __init__(self, home: str, seconds: float, seed: int) -> None:
@@ -59,17 +57,15 @@ class Soak:
         :param seed: what it does at random is by that.
         """
         self._seconds = seconds
-        self.seed = seed
         self._home = home
         self._rng = Random(seed)
-        self.ledger = Ledger()
-        self._clients = Clients(self.ledger, seed)
-        self.stretches: list[Stretch] = []
-        self.moments: dict[str, list[float]] = {KILLED: [], ENDED: [], HUNG_UP: []}
-        self.lasted = seconds
+        self._ledger = Ledger()
+        self._clients = Clients(self._ledger, seed)
+        moments: dict[str, list[float]] = {KILLED: [], ENDED: [], HUNG_UP: []}
+        self.record = SoakRecord(seed, self._ledger, [], moments, seconds)
         self._began = time.monotonic()
         interval = max(0.5, min(INTERVAL, seconds / SAMPLES))
-        self._sampler = Sampler(self._began, interval, self.ledger.complain)
+        self._sampler = Sampler(self._began, interval, self._ledger.complain)
 
     def run(self) -> None:
         """Go on until the time is over, or something is wrong."""
@@ -79,17 +75,17 @@ class Soak:
             for number, (length, isLong) in enumerate(lengths):
                 setting = ("", "--no-sync")[number % 2]
                 stretch = Stretch(setting, isLong, [])
-                self.stretches.append(stretch)
+                self.record.stretches.append(stretch)
                 self._live(server, stretch, length)
                 following = ("--no-sync", "")[number % 2]
                 server = self._server(following).start()
                 self._compare(server, number + 1 == len(lengths))
                 self._say(number + 1, len(lengths))
-                if self.ledger.complaints:
+                if self._ledger.complaints:
                     break
         finally:
             server.stop(signal.SIGKILL)
-            self.lasted = time.monotonic() - self._began
+            self.record.lasted = time.monotonic() - self._began
 
     def _lengths(self) -> list[tuple[float, bool]]:
         """Return how many seconds each stretch takes, and whether it is a long one.
@@ -131,23 +127,23 @@ class Soak:
                 status = server.wait()
                 self._clients.join()
         if status != (-signal.SIGKILL if isKilled else 0):
-            self.ledger.complain(f"status {status} after {kind}: {server.log[-5:]}")
+            self._ledger.complain(f"status {status} after {kind}: {server.log[-5:]}")
 
     def _signal(self, server: Server, kind: str, number: signal.Signals) -> None:
-        self.moments[kind].append(time.monotonic() - self._began)
+        self.record.moments[kind].append(time.monotonic() - self._began)
         os.kill(server.pid, number)
 
     def _compare(self, server: Server, everything: bool) -> None:
         """Compare all counts, and all that is in most queues."""
         counts = server.counts()
         counts.pop(QUEUE, None)
-        self.ledger.check(counts)
-        queues = self.ledger.queues
+        self._ledger.check(counts)
+        queues = self._ledger.queues
         some = len(queues) if everything else len(queues) * 3 // 4
-        drain(self.ledger, server, self._rng.sample(queues, some))
+        drain(self._ledger, server, self._rng.sample(queues, some))
 
     def _say(self, number: int, count: int) -> None:
-        ledger = self.ledger
+        ledger = self._ledger
         progress(
             f"stretch {number} of {count}, {time.monotonic() - self._began:.0f} s: "
             f"{ledger.stored:,} stored, {ledger.given:,} given out, "
@@ -167,23 +163,24 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGTERM, _end)
     with workspace(options.home) as root:
         soak = Soak(str(root / "home"), options.hours * 3600, newSeed())
-        progress(f"seed {soak.seed} (MEMQ_TORTURE_SEED), {options.hours:g} hours")
+        record = soak.record
+        progress(f"seed {record.seed} (MEMQ_TORTURE_SEED), {options.hours:g} hours")
         facts = dict(machine.describe(root))
         soak.run()
-        if soak.ledger.complaints:
+        if record.ledger.complaints:
             # For whoever wants to find out what is wrong with it.
             kept = options.home / "soak-home"
             shutil.rmtree(kept, ignore_errors=True)
             shutil.move(root / "home", kept)
             progress(f"the home is kept: {kept}")
-    found = verdicts(soak.ledger, soak.stretches)
+    found = verdicts(record.ledger, record.stretches)
     note = f"{facts['date']}; {facts['processor']}; {facts['file system']}"
-    plot(soak, options.docs / "reliability-soak.svg", note)
-    (options.home / "soak.json").write_text(summary(soak, found), encoding="utf-8")
-    counts = ", ".join(f"{len(at)} {kind}" for kind, at in soak.moments.items())
-    print(f"{soak.lasted / 60:.1f} minutes, seed {soak.seed}: {counts}\n")
+    plot(record, options.docs / "reliability-soak.svg", note)
+    (options.home / "soak.json").write_text(summary(record, found), encoding="utf-8")
+    counts = ", ".join(f"{len(at)} {kind}" for kind, at in record.moments.items())
+    print(f"{record.lasted / 60:.1f} minutes, seed {record.seed}: {counts}\n")
     print(table(found))
-    for complaint in soak.ledger.complaints[:20]:
+    for complaint in record.ledger.complaints[:20]:
         print(complaint)
     if any(verdict.isGood is False for verdict in found):
         raise SystemExit(1)

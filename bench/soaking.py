@@ -2,8 +2,7 @@
 
 The mix of the kill tests at an even pace, and beside it a backlog that grows and
 drains, a client that reads slowly, and visitors: connections that are cut, that bring
-rubbish, or that are short.  All but rubbish is in a ledger, see
-memq.test.support.ledger.
+rubbish, or that are short.  All but rubbish is in a ledger, see testkit.ledger.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import TYPE_CHECKING
 
-from memq.test.support.mix import PIPELINE, plans
-from memq.test.support.workers import (
+from testkit.mix import PIPELINE, plans
+from testkit.workers import (
     DeleteOne,
     GetSome,
     Load,
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from memq.test.support.ledger import Ledger
-    from memq.test.support.workers import Command
+    from testkit.ledger import Ledger
+    from testkit.workers import Command
 
     Plan = Callable[[], list[Command]]
     Connect = Callable[[], socket.socket]

@@ -12,8 +12,7 @@ from bench.plan import GOALS, LARGE, LARGE_GOALS, TABLE
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from bench.measure import Ratio, Results, Summary
-    from bench.profiles import Row
+    from bench.measure import Ratio, Results, Row, Summary
     from bench.servers import Kind
 
 #: How much faster than the slowest round the fastest may be, without being listed.

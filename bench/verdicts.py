@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bench.samples import Sample, Stretch
-    from memq.test.support.ledger import Ledger
+    from testkit.ledger import Ledger
 
 #: The part of a stretch in which caches fill, and the least samples behind it that
 #: say something about growth.

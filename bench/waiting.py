@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from bench.measure import Fact, progress
 from bench.servers import Server, memq
-from memq.test.support.hostile import openFiles
-from memq.test.support.waiters import Waiters, percentile
+from bench.workspace import ROOT, workspace
+from testkit.waiters import Waiters, openFiles, percentile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,8 +77,6 @@ def _percentiles(seconds: list[float]) -> str:
 
 def main() -> None:
     """Measure memq both durable and not synced, and print what is found."""
-    from bench.run import ROOT, workspace
-
     with workspace(ROOT / "var") as root:
         for kind in memq():
             progress(f"waiting, {kind.title}")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from memq.test.support.systemcalls import TracedServer
+from testkit.systemcalls import TracedServer
 
 #: The highest exposure, in tenths, as ``systemd-analyze security`` counts it.
 EXPOSURE = 20

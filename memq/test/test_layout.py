@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import ROOT
+from testkit.servers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +73,14 @@ class LayoutTests(SynchronousTestCase):
             assert words is not None
             self.assertLessEqual(len(words.splitlines()), 6, folder)
             self.assertIn("It never", words.replace("\n", " "), folder)
+
+    def test_tools(self) -> None:
+        """Tools import nothing of the tests, as bench does not: see pyproject.toml."""
+        for folder, _, files in os.walk(os.path.join(ROOT, "tools")):
+            for name in files:
+                path = os.path.join(folder, name)
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    self.assertNotRegex(file.read(), r"(from|import) memq\.test", path)
 
     def test_tree(self) -> None:
         """docs/design.md draws each package, and names each module in it."""

@@ -17,8 +17,8 @@ from memq.admin.importstore import RestoringStore
 from memq.test.admin.test_exporter import ExportTestCase
 from memq.test.admin.test_importer import TWO, Q, packed
 from memq.test.storage.bdb.test_store import NO_SPACE, Failing
-from memq.test.support.servers import PATIENCE, Server, environment
 from memq.test.support.storetests import dump
+from testkit.servers import PATIENCE, Server, environment
 
 RUN = "import sys; from memq.admin.cli import run; sys.exit(run())"
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 from twisted.trial.unittest import TestCase
 
 from memq.test.clients.client import Client, Message
-from memq.test.support.servers import Server
+from testkit.servers import Server
 
 MEGABYTE = 1024 * 1024
 

@@ -17,7 +17,7 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.clients.client import PATIENCE
-from memq.test.support.servers import ROOT, Server
+from testkit.servers import ROOT, Server
 
 UNPACKED = os.path.join(ROOT, "var", "clients")
 TOOL = os.path.join(UNPACKED, "usr/share/memcached/scripts/memcached-tool")

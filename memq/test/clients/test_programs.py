@@ -13,7 +13,7 @@ from twisted.trial.unittest import TestCase
 from memq.test.clients import cases
 from memq.test.clients.client import PATIENCE
 from memq.test.clients.drivers import PHP, SCRIPTS
-from memq.test.support.servers import Server, environment
+from testkit.servers import Server, environment
 
 
 def run(*command: str) -> str:

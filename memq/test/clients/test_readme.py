@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.clients.test_programs import run
 from memq.test.support.pages import SKIP, blocks, readPage
-from memq.test.support.servers import Server
+from testkit.servers import Server
 
 
 class PHPTests(SynchronousTestCase):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import TestCase
 
 from memq.test.clients import cases, drivers, libraries, tools
-from memq.test.support.servers import Server
+from testkit.servers import Server
 
 if TYPE_CHECKING:
     from memq.test.clients.client import Client

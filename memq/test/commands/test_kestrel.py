@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.servers import Server
-from memq.test.support.workers import Wire
+from testkit.servers import Server
+from testkit.workers import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

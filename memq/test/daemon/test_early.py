@@ -11,7 +11,7 @@ from signal import SIGHUP, SIGINT, SIGUSR1
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.daemon.early import REQUESTS, holdRequests
-from memq.test.support.servers import PATIENCE, ROOT, Server, environment
+from testkit.servers import PATIENCE, ROOT, Server, environment
 
 
 class HoldTests(SynchronousTestCase):

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.daemon.sdnotify import EXTENSION, LONGEST, TICK, Notifier
-from memq.test.support.servers import PATIENCE, Server
+from testkit.servers import PATIENCE, Server
 
 OPENING = "STATUS=Opening the store; after a crash, this recovers it"
 STOPPING = "STATUS=Stopping: answering what was taken, then closing the store"

@@ -32,8 +32,8 @@ from memq.memcacheq.queuefile import NUMBERS, QueueFile
 from memq.memcacheq.staging import StagingStore
 from memq.test.support.adopting import AdoptionTestCase, Queues, dump
 from memq.test.support.memcacheqdirs import MemcacheQ, setNumber
-from memq.test.support.servers import ROOT
 from memq.test.support.torture import report, rounds
+from testkit.servers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from memq.errors import StartError
 from memq.net import activation as module
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
 from memq.test.net.test_listeners import Greeter
-from memq.test.support.servers import PATIENCE, Server
+from testkit.servers import PATIENCE, Server
 
 if TYPE_CHECKING:
     from collections.abc import Generator

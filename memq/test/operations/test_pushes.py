@@ -21,10 +21,10 @@ from memq.test.commands.test_protocol import END, NO_SPACE, STORED, put, value
 from memq.test.storage.bdb.test_store import BDBTestCase
 from memq.test.support.fakes import FakeStore
 from memq.test.support.harness import Harness
-from memq.test.support.servers import Server
 from memq.test.support.sessions import SessionTestCase, sessions
 from memq.test.support.stepped import SteppedTestCase
 from memq.test.support.storetests import dump
+from testkit.servers import Server
 
 if TYPE_CHECKING:
     from socket import socket

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from memq.admin.cli import makeParser
 from memq.memcacheq.adoptcli import Options as AdoptOptions
 from memq.test.support.pages import PAGES, PageTestCase, readPage, words
-from memq.test.support.servers import ROOT
+from testkit.servers import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

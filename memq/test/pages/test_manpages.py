@@ -13,7 +13,7 @@ from memq.config.options import FLAGS, OPTIONS
 from memq.memcacheq import cli
 from memq.memcacheq.adoptcli import Options as AdoptOptions
 from memq.test.support.pages import MAN_PAGES, PageTestCase, definitions, readPage
-from memq.test.support.servers import ROOT
+from testkit.servers import ROOT
 
 #: Man pages of others that are named.
 _OTHERS = {"twistd(1)", "systemctl(1)"}

@@ -40,10 +40,10 @@ from memq.test.support.pages import (
     readPage,
     tables,
 )
-from memq.test.support.servers import PATIENCE, ROOT, TWISTD, Server, environment
 from memq.wire import text as wire
 from memq.wire.extensions import Add
 from memq.wire.figures import FIGURES, KESTREL
+from testkit.servers import PATIENCE, ROOT, TWISTD, Server, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,13 +19,13 @@ from socket import SO_LINGER, SOL_SOCKET
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from memq.test.support.servers import PATIENCE
-from memq.test.support.workers import Wire
+from testkit.servers import PATIENCE
+from testkit.workers import Wire
 
 if TYPE_CHECKING:
     from random import Random
 
-    from memq.test.support.servers import Server
+    from testkit.servers import Server
 
 CONSUMERS = 100
 #: Every so many-th one is killed, before this part of its commands, or within that

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from random import Random
 
     from memq.test.support.diskfile import Change
-    from memq.test.support.systemcalls import Call
+    from testkit.systemcalls import Call
 
 
 #: The way to a directory that the process has open.

@@ -7,7 +7,6 @@ of its clients runs when.
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import struct
 from contextlib import contextmanager, suppress
@@ -15,15 +14,15 @@ from itertools import cycle
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING
 
-from memq.test.support.servers import PATIENCE
 from memq.test.support.torture import report
+from testkit.servers import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from twisted.trial.unittest import TestCase
 
-    from memq.test.support.servers import Server
+    from testkit.servers import Server
 
 #: What 99 of 100 commands of another client take at most, in seconds.
 PROMISE = 0.1
@@ -33,14 +32,6 @@ TRIES = 5
 PAIRS = 150
 
 _AT_ONCE = struct.pack("ii", 1, 0)
-
-
-def openFiles(wanted: int) -> int:
-    """Let this process open so many files, or as many as it may; return how many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    allowed = min(wanted, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
-    return allowed
 
 
 class Crowd:

@@ -13,18 +13,13 @@ says when is lowered.
 from __future__ import annotations
 
 import os
-from contextlib import closing
-from random import Random, SystemRandom
+from random import Random
 from signal import SIGALRM, SIGKILL
-from typing import TYPE_CHECKING
 
-from memq.test.support.ledger import Ledger
-from memq.test.support.mix import PIPELINE, plans
-from memq.test.support.servers import Server
-from memq.test.support.workers import Load, Wire, exchange, gets
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from testkit.ledger import Ledger
+from testkit.mix import drain, plans
+from testkit.servers import Server
+from testkit.workers import Load
 
 #: What a server is started with: pages go to the disk early, log files are small.
 OPTIONS = ("--max-body", "4M", "--cache-size", "2", "--log-buffer", "64")
@@ -57,21 +52,6 @@ BDBStore.open = openAndDie
 _RECOVERY = 0.05
 #: The most seconds that the load goes on, on a machine that has other things to do.
 _LOAD = 2.0
-
-
-def newSeed() -> int:
-    """Return a new seed, or MEMQ_TORTURE_SEED."""
-    return int(os.environ.get("MEMQ_TORTURE_SEED") or SystemRandom().getrandbits(32))
-
-
-def drain(ledger: Ledger, server: Server, queues: Iterable[bytes]) -> None:
-    """Take all out of some queues, as the only client, after the counts are known."""
-    with closing(Wire(server.connect())) as wire:
-        for queue in queues:
-            # One more than there are has to give nothing.
-            for left in range(ledger.waiting(queue) + 1, 0, -PIPELINE):
-                exchange(wire, gets(ledger, [queue] * min(left, PIPELINE)))
-            ledger.emptied(queue)
 
 
 class Killing:

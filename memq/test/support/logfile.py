@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memq.test.support.systemcalls import Call
+    from testkit.systemcalls import Call
 
 _NAME = re.compile(r"/log\.(\d{10})$")
 _HEAD = Struct("=IIIII")

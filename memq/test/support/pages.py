@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import ROOT
+from testkit.servers import ROOT
 
 #: Those that are read as man pages, too.
 MAN_PAGES = tuple(

@@ -16,8 +16,8 @@ from memq.storage.engine.binding import StoreSettings
 from memq.test.support.disk import Disk
 from memq.test.support.logfile import Log, TracedLog
 from memq.test.support.powerload import mismatch
-from memq.test.support.systemcalls import moments
 from memq.test.support.tracedrun import KILOBYTE, LOG_FILE
+from testkit.systemcalls import moments
 
 if TYPE_CHECKING:
     from memq.message import Message

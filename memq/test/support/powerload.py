@@ -12,8 +12,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from memq.test.support.servers import Server
-    from memq.test.support.systemcalls import Call
+    from testkit.servers import Server
+    from testkit.systemcalls import Call
 
 #: A queue: messages ever set, ever taken, and the flags and bodies of what is in it.
 State = tuple[int, int, tuple[tuple[int, bytes], ...]]

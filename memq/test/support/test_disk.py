@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.support.disk import Disk
 from memq.test.support.diskfile import PAGE
-from memq.test.support.systemcalls import moments, readCalls
+from testkit.systemcalls import moments, readCalls
 
 #: As strace writes paths: of the directory, and of what is not in it.
 HOME = "/h/memq"

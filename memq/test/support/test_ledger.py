@@ -1,4 +1,4 @@
-"""Tests for memq.test.support.ledger: it complains when it must, and only then."""
+"""Tests for testkit.ledger: it complains when it must, and only then."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.account import Name
-from memq.test.support.ledger import Ledger, makeBody, readBody
+from testkit.account import Name
+from testkit.ledger import Ledger, makeBody, readBody
 
 if TYPE_CHECKING:
-    from memq.test.support.account import Get, Set
+    from testkit.account import Get, Set
 
 Q = b"q"
 

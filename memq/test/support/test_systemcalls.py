@@ -1,4 +1,4 @@
-"""Tests for memq.test.support.systemcalls."""
+"""Tests for testkit.systemcalls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from math import inf
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.systemcalls import moments, readCalls, requireStrace
+from testkit.systemcalls import moments, readCalls, requireStrace
 
 #: What strace writes: /log is a file, "ab" is written to it, and "cd" is sent.
 TRACE = r"""

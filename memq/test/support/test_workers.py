@@ -1,4 +1,4 @@
-"""Tests for memq.test.support.workers: the ledger hears of every answer."""
+"""Tests for testkit.workers: the ledger hears of every answer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from socket import socketpair
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.ledger import Ledger
-from memq.test.support.servers import PATIENCE
-from memq.test.support.workers import (
+from testkit.ledger import Ledger
+from testkit.servers import PATIENCE
+from testkit.workers import (
     Command,
     DeleteOne,
     GetSome,

@@ -10,13 +10,13 @@ import os
 from typing import TYPE_CHECKING
 
 from memq.test.support.powerload import Client, Command
-from memq.test.support.systemcalls import TracedServer
+from testkit.systemcalls import TracedServer
 
 if TYPE_CHECKING:
     from random import Random
 
     from memq.test.support.powerload import State
-    from memq.test.support.systemcalls import Call
+    from testkit.systemcalls import Call
 
 KILOBYTE = 1024
 #: Bytes of log files in these tests, and what a turn logs at most.

@@ -11,8 +11,8 @@ from signal import SIGKILL
 
 from memq.test.support.adopting import AdoptionTestCase
 from memq.test.support.memcacheqdirs import MemcacheQ
-from memq.test.support.servers import PATIENCE, RUN_TWISTD, Server, environment
 from memq.test.support.torture import report, rounds
+from testkit.servers import PATIENCE, RUN_TWISTD, Server, environment
 
 #: Small batches, so that there are many moments to be killed at.
 SLOW = "from memq.memcacheq import adoption as adopt; adopt.BATCH = 3"

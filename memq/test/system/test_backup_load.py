@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import PATIENCE, Server, environment
 from memq.test.support.torture import report, rounds
 from memq.test.system.test_load import Client
+from testkit.servers import PATIENCE, Server, environment
 
 #: What a server does first, so that all that it does rarely it does all the time:
 #: checkpoints, other log files, moves to another file of messages.

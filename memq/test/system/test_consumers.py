@@ -13,10 +13,10 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from memq.test.support.consumers import Custody, Work, makeBody
-from memq.test.support.killing import newSeed
-from memq.test.support.servers import Server
 from memq.test.support.torture import report, rounds, whole
 from memq.test.system.test_kills import FORGETFUL, LARGE_BUFFERS
+from testkit.mix import newSeed
+from testkit.servers import Server
 
 #: Gives out what is open.
 SHARED = """

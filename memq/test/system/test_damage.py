@@ -20,7 +20,6 @@ from memq.storage.datadir.damage import damageIn, noteDamage, refuseDamaged
 from memq.storage.engine import environment
 from memq.test.storage.bdb.test_store import BDBTestCase
 from memq.test.support.faultydisk import FaultyDisk
-from memq.test.support.servers import TWISTD, Server
 from memq.test.support.wrecks import (
     OVERFLOW,
     closedHome,
@@ -31,6 +30,7 @@ from memq.test.support.wrecks import (
     push,
 )
 from memq.test.system.test_twistd import run
+from testkit.servers import TWISTD, Server
 
 if TYPE_CHECKING:
     from memq.test.support.wrecks import Contents

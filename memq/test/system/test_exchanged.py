@@ -22,7 +22,7 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
 from memq.test.storage.bdb.test_store import SMALL, BDBTestCase, Failing
-from memq.test.support.servers import PATIENCE, Server
+from testkit.servers import PATIENCE, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,10 +22,10 @@ from time import monotonic
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import PATIENCE, Server
 from memq.test.support.smalldisks import Eater, SmallDisk, limitedDisk, mountDisk
 from memq.test.support.torture import report, rounds, told
 from memq.test.system.test_load import Client
+from testkit.servers import PATIENCE, Server
 
 FULL = b"SERVER_ERROR out of disk space"
 QUEUES = [b"q%d" % number for number in range(4)]

@@ -8,8 +8,14 @@ from memq.commands.protocol import QueueProtocol
 from memq.errors import QueueError
 from memq.message import packPart
 from memq.storage.memory import MemoryStore
-from memq.test.support import fuzzing
-from memq.test.support.fuzzing import CORPUS, TARGETS, checkReplies, protocol, records
+from memq.test.support import fuzztargets
+from memq.test.support.fuzztargets import (
+    CORPUS,
+    TARGETS,
+    checkReplies,
+    protocol,
+    records,
+)
 from memq.test.support.stepped import SteppedTestCase
 
 
@@ -56,7 +62,7 @@ class FuzzingTests(SteppedTestCase):
                 self._missing += 1
                 super().setRawMode()
 
-        self.patch(fuzzing, "QueueProtocol", Greedy)
+        self.patch(fuzztargets, "QueueProtocol", Greedy)
         self.assertRaises(
             AssertionError, protocol, b"\1set q 0 0 1\r\nx\r\nversion\r\n"
         )
@@ -73,6 +79,6 @@ class FuzzingTests(SteppedTestCase):
 
     def test_unreadable(self) -> None:
         """A record that passes for another one is noticed."""
-        self.patch(fuzzing, "unpackPart", lambda record: record[5:])
+        self.patch(fuzztargets, "unpackPart", lambda record: record[5:])
         for data in (b"", packPart(b"")):
             self.assertRaises(AssertionError, records, data)

@@ -14,7 +14,7 @@ from socket import MSG_MORE, SHUT_WR
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.servers import PATIENCE, Server
+from testkit.servers import PATIENCE, Server
 
 END = b"END\r\n"
 VALUE = b"VALUE %b 0 %d\r\n%b\r\nEND\r\n"

@@ -14,9 +14,10 @@ from typing import NamedTuple
 from twisted.trial.unittest import TestCase
 
 from memq.test.support.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
-from memq.test.support.hostile import Scene, openFiles, readAll, staged
-from memq.test.support.servers import Server
+from memq.test.support.hostile import Scene, readAll, staged
 from memq.test.support.torture import report, rounds
+from testkit.servers import Server
+from testkit.waiters import openFiles
 
 MEGABYTE = 1024 * 1024
 TIMED_OUT = b"CLIENT_ERROR body timed out\r\n"

@@ -21,8 +21,9 @@ from signal import SIGKILL
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.killing import Killing, newSeed
+from memq.test.support.killing import Killing
 from memq.test.support.torture import report, rounds
+from testkit.mix import newSeed
 
 #: Replies leave, but nothing is written until a buffer is full; and those are large.
 FORGETFUL = """

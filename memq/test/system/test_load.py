@@ -16,8 +16,8 @@ from time import monotonic
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.servers import PATIENCE, TWISTD, Server
 from memq.test.system.test_twistd import Follower, run, waitForEnd
+from testkit.servers import PATIENCE, TWISTD, Server
 
 MESSAGES = int(os.environ.get("MEMQ_TEST_MESSAGES", "20000"))
 PRODUCERS = 8

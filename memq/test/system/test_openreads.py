@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.killing import newSeed
-from memq.test.support.servers import Server
+from testkit.mix import newSeed
+from testkit.servers import Server
 
 if TYPE_CHECKING:
     from socket import socket

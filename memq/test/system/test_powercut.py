@@ -16,9 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.storage.engine import preallocation
 from memq.test.support.disk import Disk
 from memq.test.support.powercut import PowerCuts, early, readQueues, writeFiles
-from memq.test.support.systemcalls import moments
 from memq.test.support.torture import report, rounds
 from memq.test.support.tracedrun import TRANSACTION, Run, readFiles
+from testkit.systemcalls import moments
 
 #: A server that tells before it has synced.
 HASTY = """

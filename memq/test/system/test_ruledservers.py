@@ -7,7 +7,7 @@ from signal import SIGHUP, SIGKILL
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import Server
+from testkit.servers import Server
 
 
 class RuledServerTestCase(SynchronousTestCase):

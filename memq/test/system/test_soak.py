@@ -5,15 +5,13 @@ The soak itself takes its time, so it is not run here.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.ledger import Ledger
-from memq.test.support.servers import ROOT
+from testkit.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,12 +33,6 @@ def growing(number: int) -> int:
 
 class SoakTests(SynchronousTestCase):
     """The verdicts and the plot."""
-
-    skip = (
-        None
-        if os.path.isdir(os.path.join(ROOT, "bench"))
-        else "this memq is installed without bench"
-    )
 
     def stretch(
         self,

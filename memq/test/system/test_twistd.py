@@ -16,7 +16,7 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import PATIENCE, TWISTD, Server, environment
+from testkit.servers import PATIENCE, TWISTD, Server, environment
 
 #: Runs memcacheq with the Python that runs the tests.
 MEMCACHEQ = (sys.executable, "-c", "from memq.memcacheq.cli import main; main()")

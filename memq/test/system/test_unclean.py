@@ -19,9 +19,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
-from memq.test.support.servers import PATIENCE, Server, environment
 from memq.test.support.storetests import dump
 from memq.test.support.torture import report, rounds
+from testkit.servers import PATIENCE, Server, environment
 
 #: A year in seconds, about.
 YEAR = 365.25 * 86400

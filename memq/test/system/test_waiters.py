@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.hostile import openFiles
-from memq.test.support.killing import newSeed
-from memq.test.support.servers import Server
 from memq.test.support.torture import report, rounds, whole
-from memq.test.support.waiters import Waiters, percentile
+from testkit.mix import newSeed
+from testkit.servers import Server
+from testkit.waiters import Waiters, openFiles, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Callable

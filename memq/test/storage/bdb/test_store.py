@@ -25,8 +25,8 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings, db
 from memq.test.support.delaytests import WholeContract
-from memq.test.support.servers import PATIENCE, environment
 from memq.test.support.storetests import StoreMachine, dump, machineTest
+from testkit.servers import PATIENCE, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.storage.datadir.backuplock import held, removing
 from memq.test.storage.bdb.test_compaction import RotationTestCase, files
 from memq.test.storage.bdb.test_store import SMALL, BDBTestCase
-from memq.test.support.servers import PATIENCE, environment
+from testkit.servers import PATIENCE, environment
 
 
 class HoldingTests(SynchronousTestCase):

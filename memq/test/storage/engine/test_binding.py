@@ -7,7 +7,7 @@ import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import environment
+from testkit.servers import environment
 
 _HIDE = "import sys; sys.modules['berkeleydb'] = sys.modules['bsddb3'] = None; "
 

@@ -6,13 +6,14 @@ there is an AssertionError.
 
 from __future__ import annotations
 
+import resource
 from collections import deque
 from selectors import EVENT_READ, DefaultSelector
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.test.support.servers import PATIENCE
-from memq.test.support.workers import Wire
+from testkit.servers import PATIENCE
+from testkit.workers import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 #: Milliseconds that they wait, which is longer than anything here takes.
 _LONG = 3_600_000
+
+
+def openFiles(wanted: int) -> int:
+    """Let this process open so many files, or as many as it may; return how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, allowed), hard))
+    return allowed
 
 
 class _Waiter(NamedTuple):

@@ -11,15 +11,15 @@ from contextlib import closing
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol
 
-from memq.test.support.ledger import makeBody
+from testkit.ledger import makeBody
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
     from socket import socket
 
-    from memq.test.support.account import Get
-    from memq.test.support.ledger import Ledger
+    from testkit.account import Get
+    from testkit.ledger import Ledger
 
 
 class Wire:

@@ -7,16 +7,20 @@ up to forty behind one another; one name and many; gets that wait.
 
 from __future__ import annotations
 
+import os
+from contextlib import closing
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from memq.test.support.workers import DeleteOne, GetSome, OpenSome, SetOne, gets
+from testkit.workers import DeleteOne, GetSome, OpenSome, SetOne, Wire, exchange, gets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from random import Random
 
-    from memq.test.support.ledger import Ledger
-    from memq.test.support.workers import Command
+    from testkit.ledger import Ledger
+    from testkit.servers import Server
+    from testkit.workers import Command
 
 DELETED = [b"deleted%d" % number for number in range(5)]
 #: Those that are read openly; the last one has large messages, too.
@@ -25,6 +29,11 @@ SMALL = [b"q%d" % number for number in range(100)] + DELETED + OPENED
 LARGE = [b"large%d" % number for number in range(3)]
 #: The most commands that are sent at once.
 PIPELINE = 40
+
+
+def newSeed() -> int:
+    """Return a new seed, or MEMQ_TORTURE_SEED."""
+    return int(os.environ.get("MEMQ_TORTURE_SEED") or SystemRandom().getrandbits(32))
 
 
 class Mix:
@@ -122,3 +131,13 @@ def plans(
         Mix(ledger, rng("openOther")).openSome,
         Mix(ledger, rng("delete")).delete,
     ]
+
+
+def drain(ledger: Ledger, server: Server, queues: Iterable[bytes]) -> None:
+    """Take all out of some queues, as the only client, after the counts are known."""
+    with closing(Wire(server.connect())) as wire:
+        for queue in queues:
+            # One more than there are has to give nothing.
+            for left in range(ledger.waiting(queue) + 1, 0, -PIPELINE):
+                exchange(wire, gets(ledger, [queue] * min(left, PIPELINE)))
+            ledger.emptied(queue)

@@ -1,6 +1,6 @@
 """The account of one queue: what was sent, given out and deleted, and what may be.
 
-See :mod:`memq.test.support.ledger`, which has one for each queue.
+See :mod:`testkit.ledger`, which has one for each queue.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-#!/usr/bin/env python3
-"""Let atheris search for bytes that break memq: tools/fuzz.py --help.
+"""Coverage-guided fuzzing: atheris searches for bytes that break memq.
 
-Each target of memq/test/support/fuzzing.py runs in a process of its own.  What breaks
-something is left in a file and shown; it belongs into CORPUS there.
+``python -m memq.test.support.fuzz --help``; ``make fuzz`` runs it.  Each target of
+fuzztargets.py runs in a process of its own.  Input that breaks something is left in a
+file and shown; it belongs into CORPUS there.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-sys.path.insert(0, ROOT)
+from testkit.servers import ROOT
 
-#: Where is kept what reaches new branches in a long run, and what breaks.
+#: Inputs that reach new branches in a long run, and those that break something.
 KEPT = os.path.join(ROOT, "var", "fuzz")
 #: Bytes of the longest input.
 LENGTH = 2048
@@ -28,9 +27,9 @@ def fuzz(target: str, *arguments: str) -> None:
     import atheris
 
     with atheris.instrument_imports(include=["memq"]):
-        from memq.test.support import fuzzing
+        from memq.test.support import fuzztargets
 
-    atheris.Setup([sys.argv[0], *arguments], fuzzing.TARGETS[target])
+    atheris.Setup([sys.argv[0], *arguments], fuzztargets.TARGETS[target])
     atheris.Fuzz()
 
 
@@ -40,7 +39,7 @@ def run(target: str, limit: str, seed: int, *kept: str) -> bool:
     :param limit: the option of libFuzzer that says how long.
     :param kept: a directory for what reaches new branches, if it is to be kept.
     """
-    from memq.test.support import fuzzing
+    from memq.test.support import fuzztargets
     from memq.test.support.torture import report
 
     for directory in (KEPT, *kept):
@@ -48,21 +47,22 @@ def run(target: str, limit: str, seed: int, *kept: str) -> bool:
     with tempfile.TemporaryDirectory() as scratch:
         words = os.path.join(scratch, "words")
         with open(words, "w", encoding="ascii") as file:
-            for word in fuzzing.WORDS:
+            for word in fuzztargets.WORDS:
                 quoted = "".join(f"\\x{byte:02x}" for byte in word)
                 file.write(f'"{quoted}"\n')
         corpus = os.path.join(scratch, "corpus")
         os.mkdir(corpus)
-        for number, data in enumerate(fuzzing.CORPUS[target]):
+        for number, data in enumerate(fuzztargets.CORPUS[target]):
             with open(os.path.join(corpus, str(number)), "wb") as one:
                 one.write(data)
         process = subprocess.run(
             [
-                *(sys.executable, os.path.abspath(__file__), "--target", target),
+                *(sys.executable, "-m", "memq.test.support.fuzz", "--target", target),
                 *("--", f"-dict={words}", f"-artifact_prefix={KEPT}/{target}-", limit),
                 *(f"-seed={seed}", f"-max_len={LENGTH}", "-timeout=60"),
                 *("-rss_limit_mb=2048", *kept, corpus),
             ],
+            cwd=ROOT,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
@@ -89,7 +89,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.target:
         fuzz(options.target, *options.rest)
-    from memq.test.support.fuzzing import TARGETS
+    from memq.test.support.fuzztargets import TARGETS
 
     if options.seconds:
         # Others each time, from where the last time ended.

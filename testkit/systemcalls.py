@@ -14,7 +14,7 @@ import subprocess
 from math import inf
 from typing import TYPE_CHECKING
 
-from memq.test.support.servers import PATIENCE, Server
+from testkit.servers import PATIENCE, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

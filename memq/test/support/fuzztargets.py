@@ -1,6 +1,6 @@
 """What a fuzzer looks for: two functions that take any bytes and assert what holds.
 
-``tools/fuzz.py`` calls them with whatever reaches new branches, as fast as it can;
+``fuzz.py`` calls them with whatever reaches new branches, as fast as it can;
 test_fuzzing.py calls them with CORPUS, which is where the fuzzer begins, and what it
 once found is kept.
 """

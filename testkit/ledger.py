@@ -25,7 +25,7 @@ from itertools import count
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from memq.test.support.account import Account, Delete, Get, Name, Set
+from testkit.account import Account, Delete, Get, Name, Set
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

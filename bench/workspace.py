@@ -1,0 +1,38 @@
+"""Working directories of a measurement, on a real disk, and the load generator."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def build(root: Path) -> str:
+    """Build the load generator; return its path.
+
+    :raise SystemExit: there is no C compiler, or it failed.
+    """
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
+    if not compiler:
+        raise SystemExit("bench/load.c needs a C compiler")
+    path = str(root / "load")
+    source = str(ROOT / "bench" / "load.c")
+    subprocess.run([compiler, "-O2", "-o", path, source], check=True, timeout=120)
+    return path
+
+
+@contextlib.contextmanager
+def workspace(parent: Path) -> Iterator[Path]:
+    """Give a directory for homes, on the disk of a directory; it goes at the end."""
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as path:
+        yield Path(path)
