@@ -60,7 +60,7 @@ test: .venv/tools.stamp ## the whole suite, other people's clients included
 clients: .venv/tools.stamp ## of that, what drives other people's clients
 	@tools/need $(CLIENT_PACKAGES)
 	@tools/unpack var/clients $(CLIENT_PROGRAMS)
-	$(BIN)/trial memq.test.clients
+	$(BIN)/python $(SUITE) memq.test.clients $(SUITE_ARGS)
 
 check: lint types imports coverage ## all that a change has to pass
 
