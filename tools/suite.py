@@ -43,6 +43,8 @@ LOADED = [
 ]
 #: A file system in memory, and the bytes that have to be free there.
 MEMORY, ROOM = "/dev/shm", 3 << 30
+#: Seconds after which a process hangs: the longest takes a tenth of that.
+PATIENCE = 1800
 #: How many tests are named in the end.
 LONGEST = 10
 
@@ -163,7 +165,11 @@ class Suite:
             errors="replace",
         )
         self._processes.append(process)
-        said, _ = process.communicate()
+        try:
+            said, _ = process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said, _ = process.communicate()
         took = time.monotonic() - began
         shutil.rmtree(scratch, ignore_errors=True)
         tests = {name: float(seconds) for name, seconds in _TEST.findall(said)}
