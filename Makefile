@@ -8,9 +8,9 @@ DATA ?= ./var/memq
 ARGS ?=
 
 BIN := .venv/bin
-# All of memq's tests but those of memq/test/clients.
-SUITE = $(filter-out memq.test.clients.%,$(subst /,.,$(patsubst %.py,%,\
-	$(shell find memq/test -name 'test_*.py' | sort))))
+# Runs tests on all processors; for example SUITE_ARGS='--jobs 1 --temp /var/tmp'.
+SUITE = tools/suite.py
+SUITE_ARGS ?=
 
 # Debian packages: to build memq; its test tools; what tests run; to test it with other
 # people's clients; and to test it on Debian's own Twisted.
@@ -55,12 +55,12 @@ venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
 test: .venv/tools.stamp ## the whole suite, other people's clients included
 	@tools/need $(CLIENT_PACKAGES)
 	@tools/unpack var/clients $(CLIENT_PROGRAMS)
-	$(BIN)/trial memq
+	$(BIN)/python $(SUITE) $(SUITE_ARGS)
 
 clients: .venv/tools.stamp ## of that, what drives other people's clients
 	@tools/need $(CLIENT_PACKAGES)
 	@tools/unpack var/clients $(CLIENT_PROGRAMS)
-	$(BIN)/trial memq.test.clients
+	$(BIN)/python $(SUITE) memq.test.clients $(SUITE_ARGS)
 
 check: lint types imports coverage ## all that a change has to pass
 
@@ -76,8 +76,7 @@ imports: .venv/tools.stamp ## import-linter: the layers
 
 coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m twisted.trial $(SUITE)
-	PYTHONPATH=$(CURDIR)/tools/bsddb3-only $(BIN)/coverage run -m twisted.trial $(SUITE)
+	$(BIN)/python $(SUITE) --coverage --bsddb3 --without memq.test.clients $(SUITE_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -87,8 +86,8 @@ BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
 
 test-debian: ## the suite on Debian's own Twisted and bsddb3
 	@tools/need $(DEBIAN_PACKAGES) $(TEST_PACKAGES)
-	PYTHONPATH=$(CURDIR) /usr/bin/python3 -m twisted.trial \
-		$(filter-out $(BELOW_TWISTED),$(SUITE))
+	/usr/bin/python3 $(SUITE) --without memq.test.clients $(BELOW_TWISTED) \
+		$(SUITE_ARGS)
 
 test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 	tools/test-packaging $(BIN)/python

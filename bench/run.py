@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bench import depth, fairness, page, plan, space, tables
 from bench.disturb import deletion, largest
@@ -22,7 +22,7 @@ from bench.workspace import ROOT, build, workspace
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.measure import Fact, Row
+    from bench.measure import Fact, Row, Workload
     from bench.servers import Kind
 
 #: Most rounds of big and small clients: they take long, and are steady.
@@ -55,120 +55,116 @@ def main(words: Sequence[str]) -> None:
     signal.signal(signal.SIGALRM, _end)
     signal.alarm(QUICK_LIMIT if quick and not options.beside else FULL_LIMIT)
     with workspace(options.home) as root:
-        load = Load(build(root))
-        found = kinds()
-        machine = describe(root)
+        bench = Bench(
+            Load(build(root)), root, kinds(), describe(root), options.rounds, Results()
+        )
         if os.getloadavg()[0] > 0.5:
             progress("the machine is busy with other things, which the figures show")
-        progress("measuring " + ", ".join(kind.title for kind in found))
+        progress("measuring " + ", ".join(kind.title for kind in bench.kinds))
         if options.beside:
-            _beside(load, root, found, machine, options)
+            bench.beside()
         elif quick:
-            _quick(load, root, found, machine, options)
+            bench.quick(options.only)
         else:
-            _full(load, root, found, machine, options)
+            bench.full(options.docs)
 
 
-def _quick(
-    load: Load,
-    root: Path,
-    found: list[Kind],
-    machine: list[tuple[str, str]],
-    options: argparse.Namespace,
-) -> None:
-    listed = plan.FULL if options.only else plan.QUICK
-    workloads = [
-        one._replace(milliseconds=one.milliseconds * 6 // 10)
-        for one in listed
-        if options.only in one.key
-    ]
-    results = Results()
-    with Fleet(root) as fleet:
-        runRounds(load, fleet, found, workloads, options.rounds, results)
-    _head(machine)
-    print(tables.mainTable(results, found))
-    print(tables.ratioTable(results))
-    if options.only:
-        print(tables.largeTable(results, found))
-    print(tables.varied(results, found, options.rounds))
-    print(tables.discarded(results))
+class Bench(NamedTuple):
+    """A run: what is measured, where, and what is found.
 
+    :ivar root: an empty directory, on the disk that is measured.
+    :ivar rounds: how many there are after the warm-up.
+    """
 
-def _beside(
-    load: Load,
-    root: Path,
-    found: list[Kind],
-    machine: list[tuple[str, str]],
-    options: argparse.Namespace,
-) -> None:
-    results = Results()
-    facts = _besides(load, root, found, options.rounds, results)
-    _head(machine)
-    print(tables.fairnessTable(results, found))
-    print(tables.table(["what", "measured", "goal, at most"], facts))
-    print(tables.discarded(results))
+    load: Load
+    root: Path
+    kinds: list[Kind]
+    machine: list[tuple[str, str]]
+    rounds: int
+    results: Results
 
+    def quick(self, only: str) -> None:
+        """Measure the main table, or workloads with ``only`` in their keys."""
+        workloads = [
+            one._replace(milliseconds=one.milliseconds * 6 // 10)
+            for one in (plan.FULL if only else plan.QUICK)
+            if only in one.key
+        ]
+        self._throughput(workloads)
+        self._head()
+        print(tables.mainTable(self.results, self.kinds))
+        print(tables.ratioTable(self.results))
+        if only:
+            print(tables.largeTable(self.results, self.kinds))
+        print(tables.varied(self.results, self.kinds, self.rounds))
+        print(tables.discarded(self.results))
 
-def _head(machine: list[tuple[str, str]]) -> None:
-    print(tables.table(["machine", ""], machine))
-    print("Measured: " + "; ".join(versions()) + ".\n")
+    def beside(self) -> None:
+        """Measure what goes on beside something else, and memory."""
+        facts = self._besides()
+        self._head()
+        print(tables.fairnessTable(self.results, self.kinds))
+        print(tables.table(["what", "measured", "goal, at most"], facts))
+        print(tables.discarded(self.results))
 
+    def full(self, docs: Path) -> None:
+        """Measure everything, and write the page."""
+        self._throughput(plan.FULL)
+        facts = [*self._deep(), *self._besides()]
+        profiles: dict[str, list[Row]] = {}
+        for setting, kind in zip(("Durable", "Not synced"), memq(), strict=True):
+            progress(f"profile of {kind.title}")
+            words = tuple(kind.setting.split())
+            path = self.root / "profile"
+            profiles[setting] = profile(self.load, self.root, words, path)
+        text = page.page(
+            self.machine,
+            versions(),
+            self.results,
+            self.kinds,
+            self.rounds,
+            facts,
+            profiles,
+        )
+        docs.mkdir(parents=True, exist_ok=True)
+        machine = dict(self.machine)
+        note = "; ".join([machine["date"], machine["processor"], *versions()])
+        names = list(dict.fromkeys(kind.name for kind in self.kinds))
+        page.plots(self.results, names, note, docs)
+        (docs / "performance.md").write_text(text, encoding="utf-8")
+        progress(f"written: {os.path.relpath(docs / 'performance.md')}")
 
-def _full(
-    load: Load,
-    root: Path,
-    found: list[Kind],
-    machine: list[tuple[str, str]],
-    options: argparse.Namespace,
-) -> None:
-    results = Results()
-    with Fleet(root) as fleet:
-        runRounds(load, fleet, found, plan.FULL, options.rounds, results)
-    facts = _deep(load, root, found, options.rounds, results)
-    facts += _besides(load, root, found, options.rounds, results)
-    profiles: dict[str, list[Row]] = {}
-    for setting, kind in zip(("Durable", "Not synced"), memq(), strict=True):
-        progress(f"profile of {kind.title}")
-        words = tuple(kind.setting.split())
-        profiles[setting] = profile(load, root, words, root / "profile")
-    names = list(dict.fromkeys(kind.name for kind in found))
-    text = page.page(
-        machine, versions(), results, found, options.rounds, facts, profiles
-    )
-    options.docs.mkdir(parents=True, exist_ok=True)
-    note = f"{dict(machine)['date']}; {dict(machine)['processor']}; "
-    page.plots(results, names, note + "; ".join(versions()), options.docs)
-    (options.docs / "performance.md").write_text(text, encoding="utf-8")
-    progress(f"written: {os.path.relpath(options.docs / 'performance.md')}")
+    def _head(self) -> None:
+        print(tables.table(["machine", ""], self.machine))
+        print("Measured: " + "; ".join(versions()) + ".\n")
 
+    def _throughput(self, workloads: Sequence[Workload]) -> None:
+        with Fleet(self.root) as fleet:
+            runRounds(
+                self.load, fleet, self.kinds, workloads, self.rounds, self.results
+            )
 
-def _deep(
-    load: Load, root: Path, found: list[Kind], rounds: int, results: Results
-) -> list[Fact]:
-    """Measure with a backlog, and delete it."""
-    fast = [kind for kind in found if not kind.durable]
-    with Fleet(root) as fleet:
-        servers = [(kind.name, fleet.server(kind)) for kind in fast]
-        servers.append((depth.EMPTY, fleet.server(fast[0], "empty")))
-        depth.runDepths(load, servers, rounds, results)
-        return deletion(load, servers[0][1])
+    def _deep(self) -> list[Fact]:
+        """Measure with a backlog, and delete it."""
+        fast = [kind for kind in self.kinds if not kind.durable]
+        with Fleet(self.root) as fleet:
+            servers = [(kind.name, fleet.server(kind)) for kind in fast]
+            servers.append((depth.EMPTY, fleet.server(fast[0], "empty")))
+            depth.runDepths(self.load, servers, self.rounds, self.results)
+            return deletion(self.load, servers[0][1])
 
-
-def _besides(
-    load: Load, root: Path, found: list[Kind], rounds: int, results: Results
-) -> list[Fact]:
-    """Measure what goes on beside something else, and memory."""
-    with Fleet(root) as fleet:
-        turns = min(rounds, FAIR_ROUNDS)
-        fairness.runFairness(load, fleet, found, turns, results)
-    facts = []
-    for kind in memq():
-        facts += largest(load, kind, root)
-        facts += space.givenBack(load, kind, root)
-        progress(f"waiting, {kind.title}")
-        facts += waiting(kind, root)
-    progress("memory")
-    return [*facts, *memory(load, memq()[1], root)]
+    def _besides(self) -> list[Fact]:
+        with Fleet(self.root) as fleet:
+            turns = min(self.rounds, FAIR_ROUNDS)
+            fairness.runFairness(self.load, fleet, self.kinds, turns, self.results)
+        facts = []
+        for kind in memq():
+            facts += largest(self.load, kind, self.root)
+            facts += space.givenBack(self.load, kind, self.root)
+            progress(f"waiting, {kind.title}")
+            facts += waiting(kind, self.root)
+        progress("memory")
+        return [*facts, *memory(self.load, memq()[1], self.root)]
 
 
 def _end(number: int, frame: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +17,7 @@ from zope.interface.verify import verifyObject
 from memq.errors import DamagedMessage
 from memq.interfaces import IQueueStore
 from memq.message import LargeBody
+from memq.test.support.stepped import collect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ class StoreContract:
     def tearDown(self) -> None:
         """Close it, and let lost failures blame their own test."""
         self.store.close()
-        gc.collect()
+        collect()
 
     def transact(self, work: Callable[[], Any]) -> Any:
         """Do something in a transaction, and return what it returned."""
