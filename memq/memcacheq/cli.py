@@ -16,7 +16,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from memq import __version__
-from memq.daemon.early import holdRequests
+from memq.daemon.signals import holdRequests
 from memq.display import shownText
 from memq.errors import OptionError, StartError
 

@@ -19,14 +19,14 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import tap
+from memq.config import file
 from memq.config.file import readConfig
-from memq.config.reloader import PolicyReloader
-from memq.config.reloads import Reloads
-from memq.daemon import early
+from memq.config.reload import PolicyReloader
+from memq.daemon import signals as held
 from memq.daemon.logfile import LogFile
 from memq.daemon.process import ExitStatus
 from memq.daemon.sdnotify import Notifier
-from memq.policy.rules import Rule
+from memq.policy.rules import Rule, Rules
 from memq.storage.datadir.home import Home
 from memq.storage.memory import MemoryStore
 from memq.tap import Options, _keepLog, _say, _settled, _signals, makeService
@@ -66,7 +66,7 @@ class MakeServiceTests(SynchronousTestCase):
             each for each in getPlugins(IServiceMaker) if each.tapname == "memq"
         ]
         done: list[str] = []
-        self.patch(early, "holdRequests", lambda: done.append("held"))
+        self.patch(held, "holdRequests", lambda: done.append("held"))
         self.assertEqual(done, [])
         self.assertIs(plugin.options, Options)
         self.assertEqual(done, ["held"])
@@ -190,8 +190,10 @@ class SignalTests(SynchronousTestCase):
         self.write(1)
         self.log = LogFile.open(self.mktemp(), (os.geteuid(), os.getegid()))
         self.addCleanup(self.log.close)
-        self.policyReloader = PolicyReloader(readConfig(self.path), lambda line: None)
-        self.reloads = Reloads(self.policyReloader, execute)
+        #: The rules that were let hold, one behind the other.
+        self.held: list[Rules] = []
+        config = readConfig(self.path)
+        self.reloader = PolicyReloader(config, execute, self.held.append)
 
     def write(self, limit: int) -> None:
         """Write rules into the file."""
@@ -201,7 +203,7 @@ class SignalTests(SynchronousTestCase):
     def send(self, number: int) -> list[tuple[str, str]]:
         """Do what is done on a signal; return level and text of what is logged."""
         reactor: Any = FakeReactor()
-        signals = _signals(reactor, ExitStatus(reactor), self.log, self.reloads)
+        signals = _signals(reactor, ExitStatus(reactor), self.log, self.reloader)
         signals._handle(number, None)
         with capturedLogs() as events:
             reactor.call()
@@ -211,8 +213,10 @@ class SignalTests(SynchronousTestCase):
         """SIGHUP opens the log again and reads the rules again."""
         self.write(2)
         logged = self.send(SIGHUP)
-        self.assertEqual(logged, [("info", "SIGHUP: opened the log file again")])
-        self.assertEqual(self.policyReloader.rules.of(b"q"), Rule(maxItems=2))
+        self.assertEqual(logged[0], ("info", "SIGHUP: opened the log file again"))
+        self.assertIn("is read again", logged[1][1])
+        [rules] = self.held
+        self.assertEqual(rules.of(b"q"), Rule(maxItems=2))
 
     def test_mistake(self) -> None:
         """A mistake is one line with the file's line, and the old rules stay."""
@@ -221,11 +225,11 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual(level, "error")
         self.assertIn(f"SIGHUP: {self.path} line 2: max_items = -1: must be a wh", line)
         self.assertTrue(line.endswith("; the rules stay as they were"), line)
-        self.assertEqual(self.policyReloader.rules.of(b"q"), Rule(maxItems=1))
+        self.assertEqual(self.held, [])
 
     def test_unforeseen(self) -> None:
         """What nobody foresaw is logged as that, and the server goes on."""
-        self.patch(self.policyReloader, "read", None)
+        self.patch(file, "readConfig", None)
         self.assertEqual(self.send(SIGHUP)[-1][0], "critical")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 

@@ -13,8 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq import __version__
 from memq.config import file
 from memq.config.commandline import Options
-from memq.config.options import FLAGS, MEGABYTE, OPTIONS
-from memq.daemon import early
+from memq.config.settings import SERVER
+from memq.config.values import MEGABYTE
+from memq.daemon import signals
 
 SHORT = "-p 1 -l ::1 -c 2 -H /h -m 3 -L 4 -A 512 -B 5 -C 6"
 #: The same in long names.
@@ -74,12 +75,12 @@ class DefaultTests(SynchronousTestCase):
 
     def test_letters(self) -> None:
         """Letters are MemcacheQ's."""
-        letters = [each.short for each in (*OPTIONS, *FLAGS) if each.short]
-        self.assertEqual("".join(sorted(letters)), "ABCHLNRTacelmps")
+        letters = [each.letter for each in SERVER if each.letter]
+        self.assertEqual("".join(sorted(letters)), "ABCHLNRTacelmpsv")
 
     def test_given(self) -> None:
         """It is known which options were given."""
-        self.assertEqual(parsed("-p", "22201").given, {"port"})
+        self.assertEqual(parsed("-p", "22201").given, {"no-config", "port"})
 
 
 class ValueTests(SynchronousTestCase):
@@ -240,7 +241,7 @@ class TwistdTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Leave signals alone, which the plugin holds."""
-        self.patch(early, "holdRequests", lambda: None)
+        self.patch(signals, "holdRequests", lambda: None)
 
     def test_pidFile(self) -> None:
         """The pid file is taken out of twistd's hands, which would stop at it."""
@@ -304,7 +305,7 @@ class FileTests(SynchronousTestCase):
         text = 'port = 7\nmax-body = "2K"\nno-sync = true\nverbose = 2\n'
         options = self.options(text + 'endpoint = ["tcp:1"]\nkeep-logs = true\n')
         expected = parsed(*TYPED.split())
-        self.assertEqual(options.given, expected.given)
+        self.assertEqual(options.given | {"no-config"}, expected.given)
         expected["config"], expected["no-config"] = self.path, 0
         self.assertEqual(options, expected)
 
@@ -314,7 +315,7 @@ class FileTests(SynchronousTestCase):
         options = self.options(text, "-m", "8", "-v", "-N")
         names = ("cache-size", "verbose", "no-sync", "home")
         self.assertEqual([options[name] for name in names], [8, 1, 1, "/f"])
-        self.assertEqual(options.given, {"cache-size", "home"})
+        self.assertEqual(options.given, set(names))
 
     def test_places(self) -> None:
         """A socket or endpoint that is typed stands for every place in the file."""
@@ -376,12 +377,7 @@ class SettingsTests(SynchronousTestCase):
         """Every option is there with its value, one word each."""
         rows = parsed("-a", "666", "--endpoint", "tcp:1", "-N").settings()
         found = dict(rows)
-        self.assertEqual(
-            set(found),
-            {option.name for option in OPTIONS}
-            | {flag.name for flag in FLAGS}
-            | {"verbose", "endpoint"},
-        )
+        self.assertEqual(list(found), [setting.name for setting in SERVER])
         self.assertEqual(
             [found[name] for name in ("port", "socket", "socket-mode", "trickle")],
             ["22201", "none", "0666", "0.5"],

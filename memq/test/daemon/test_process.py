@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import resource
-import signal
 from errno import EMFILE
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from memq.daemon.process import (
     SPARE_FILES,
     ExitStatus,
     ProcessService,
-    Signals,
     findOwner,
     isRoomForClient,
     raiseCoreLimit,
@@ -29,6 +27,7 @@ from memq.daemon.process import (
     sparePermanent,
     useSteadyClock,
 )
+from memq.daemon.signals import Signals
 from memq.errors import StartError
 from memq.storage.datadir.home import Home
 
@@ -154,32 +153,6 @@ class EndingTests(SynchronousTestCase):
         self.ending.fail("the last flush")
         self.exit()
         self.assertEqual((self.reactor.stops, self.statuses), (1, [1]))
-
-
-class SignalTests(SynchronousTestCase):
-    """What the process does on a signal."""
-
-    def setUp(self) -> None:
-        """Take a signal that nobody else uses."""
-        self.number = signal.SIGUSR2
-        self.addCleanup(signal.signal, self.number, signal.getsignal(self.number))
-        self.reactor, self.action = FakeReactor(), object()
-        actions: Any = {self.number: self.action}
-        self.signals = Signals(self.reactor, actions)
-
-    def test_handled(self) -> None:
-        """A signal is carried out by the reactor, which is told its name."""
-        self.signals.install()
-        signal.raise_signal(self.number)
-        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
-
-    def test_held(self) -> None:
-        """A signal that comes before the handlers stand is handled by them."""
-        self.signals.hold()
-        signal.raise_signal(self.number)
-        self.assertEqual(self.reactor.calls, [])
-        self.signals.install()
-        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
 
 
 class FakeSignals(Signals):

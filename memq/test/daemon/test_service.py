@@ -15,7 +15,10 @@ from memq.daemon.service import (
     DRAIN_SECONDS,
     QUICK_FLUSH,
     QUICK_IN_A_ROW,
+    Parts,
+    Pools,
     QueueService,
+    Takeover,
 )
 from memq.errors import (
     DamagedHome,
@@ -96,21 +99,25 @@ class ServiceTestCase(SteppedTestCase):
         # The service has to say how to flush.
         self.harness.broker.persist = lambda: Deferred()
         self.now = 0.0
-        self.service = QueueService(
-            self.harness.reactor,
+        self.service = self.made()
+
+    def made(self, takeover: Takeover | None = None) -> QueueService:
+        """Return a service."""
+        harness = self.harness
+        parts = Parts(
             self.store,
-            self.harness.broker,
-            self.harness.factory,
-            self.harness.maintenance,
+            harness.broker,
+            harness.factory,
+            harness.maintenance,
+            harness.watch,
+            PolicySweeper(harness.broker),
             self.listeners,
-            self.exitStatus,
-            flushPool=self.harness.flushPool,
-            workPool=self.harness.workPool,
-            rulePool=self.harness.rulePool,
-            watch=self.harness.watch,
-            sweeper=PolicySweeper(self.harness.broker),
-            seconds=lambda: self.now,
+            takeover,
             settled=lambda: self.journal.append("settled"),
+        )
+        pools: Any = Pools(harness.flushPool, harness.workPool, harness.rulePool)
+        return QueueService(
+            harness.reactor, parts, pools, self.exitStatus, lambda: self.now
         )
 
     def start(self) -> Client:
@@ -154,7 +161,8 @@ class TakeoverTests(ServiceTestCase):
     def setUp(self) -> None:
         """Have something to take over."""
         ServiceTestCase.setUp(self)
-        self.takeover = self.service._takeover = FakeTakeover(self.journal)
+        self.takeover = FakeTakeover(self.journal)
+        self.service = self.made(self.takeover)
 
     def test_order(self) -> None:
         """That is done with the open store, and before anything listens."""

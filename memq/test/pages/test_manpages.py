@@ -9,7 +9,7 @@ import subprocess
 from memq import __version__
 from memq.admin.cli import makeParser
 from memq.config.commandline import Options
-from memq.config.options import FLAGS, OPTIONS
+from memq.config.settings import SERVER
 from memq.memcacheq import cli
 from memq.memcacheq.adoptcli import Options as AdoptOptions
 from memq.test.support.pages import MAN_PAGES, PageTestCase, definitions, readPage
@@ -49,9 +49,11 @@ class OptionsTests(PageTestCase):
         """The options of ``twistd memq``, with letter and default."""
         real = Options()
         letters = {name: word for word, name in real.synonyms.items() if len(word) == 1}
-        defaults = {option.name: option.default or "" for option in OPTIONS}
-        defaults |= {flag.name: "" for flag in FLAGS}
-        defaults |= dict.fromkeys(("endpoint", "verbose", "help", "version"), "")
+        defaults = {
+            setting.name: setting.default or "" if setting.kind.takesValue else ""
+            for setting in SERVER
+        }
+        defaults |= dict.fromkeys(("help", "version"), "")
         expected = {
             f"--{word.rstrip('=')}": (
                 f"-{letters[name]}" if (name := word.rstrip("=")) in letters else "",

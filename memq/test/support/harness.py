@@ -18,7 +18,7 @@ from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
 from memq.daemon.maintenance import Maintenance, UpkeepSettings
 from memq.policy.effective import Policies
-from memq.server.factory import QueueFactory
+from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
 from memq.test.support.fakes import FakeStore
@@ -73,7 +73,7 @@ class Harness:
         :param timeouts: what Watch takes.
         :param store: what to keep the queues in instead of a FakeStore, open.
         :param rules: those that queues have; None for none.
-        :param options: what QueueFactory takes.
+        :param options: what FactorySettings has.
         """
         self.reactor = SteppedReactor()
         self.timeOfDay = 0.0
@@ -99,7 +99,10 @@ class Harness:
             settings or UpkeepSettings(),
         )
         self.factory = QueueFactory(
-            self.broker, self.maintenance, self.statistics, **options
+            self.broker,
+            self.maintenance,
+            self.statistics,
+            FactorySettings(**options),
         )
         self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
         self._protocol = protocol

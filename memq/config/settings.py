@@ -1,0 +1,279 @@
+"""Settings: one table for the server, and one for the rules of queues.
+
+SERVER is what can be said to a server.  From it come the options of ``twistd memq``
+(commandline.py), the keys of [server] in the configuration file (file.py) and most
+letters of ``memcacheq`` (memcacheq/cli.py), so each allows what the others do, in the
+same words.  QUEUE is what can be said of a queue: the keys of a [queue] table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.config.values import (
+    MEGABYTE,
+    Parser,
+    milliseconds,
+    number,
+    oneOf,
+    permissions,
+    powerOfTwo,
+    queueName,
+    queueOrNone,
+    seconds,
+    shownSeconds,
+    shownWord,
+    size,
+    something,
+)
+from memq.policy.rule import FIELDS, READS, WRITES, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: The least of --max-buffered: 16 bodies of either kind, whole or in parts, can come at
+#: once, and 8 can wait.
+LEAST_LIMIT = 4 * MEGABYTE
+#: Seconds that an option may be set to, a day, and a key of a queue, a year.
+_DAY, _YEAR = 86_400, 31_536_000
+
+
+class Kind(NamedTuple):
+    """How a setting is given.
+
+    :ivar types: what TOML may make of it.
+    :ivar hint: what a person is told who left out the quotes, or put some.
+    :ivar takesValue: whether a value follows it on the command line.
+    """
+
+    types: tuple[type, ...]
+    hint: str = ""
+    takesValue: bool = True
+
+
+TEXT = Kind((str,), ", in quotes")
+WHOLE = Kind((int,), ", without quotes")
+DECIMAL = Kind((int, float), ", without quotes")
+TRUTH = Kind((bool,), ", without quotes")
+BYTES = Kind((int, str))
+#: Each of the texts is parsed for itself; on the command line it may be repeated.
+LIST = Kind((list,))
+#: On the command line it is there or not; or it counts how often it is there.
+FLAG = Kind((bool,), takesValue=False)
+COUNT = Kind((int,), ", without quotes", takesValue=False)
+
+
+class Setting(NamedTuple):
+    """Something that can be set.
+
+    :ivar name: its key in the file; behind two dashes, its option.
+    :ivar kind: how it is given.
+    :ivar parse: what makes the value of a text.
+    :ivar letter: of its option, MemcacheQ's where it had one; None for none.
+    :ivar default: its value when it is not given, as text; None for none.
+    :ivar help: what it is, for --help; the default is added.
+    :ivar show: what makes a text of a value.
+    """
+
+    name: str
+    kind: Kind
+    parse: Parser
+    letter: str | None = None
+    default: str | None = None
+    help: str = ""
+    show: Callable[[Any], str] = str
+
+
+_TRUTH = {"false": False, "true": True}
+_PAUSED = {"no": 0, "reads": READS, "writes": WRITES, "both": READS | WRITES}
+_OVERFLOW = {"reject": False, "drop-oldest": True}
+_STORES = {"bdb": "bdb", "memory": "memory"}
+_PATH = something("a path")
+
+
+def _flag(name: str, letter: str | None, help: str) -> Setting:
+    parse = oneOf({"true": True, "false": False})
+    show = {True: "yes", False: "no"}.__getitem__
+    return Setting(name, FLAG, parse, letter, "false", help, show)
+
+
+def _time(name: str, letter: str | None, default: str, help: str) -> Setting:
+    return Setting(name, DECIMAL, seconds(_DAY), letter, default, help, "{:g}".format)
+
+
+#: What a server can be told, in the order of --help and of ``stats settings``.
+SERVER = (
+    Setting(
+        "config",
+        TEXT,
+        _PATH,
+        help="configuration file [default: /etc/memq/memq.toml when it is there]",
+    ),
+    Setting(
+        "port", WHOLE, number(0, 65535), "p", "22201", "TCP port; 0 takes a free one"
+    ),
+    Setting(
+        "listen",
+        TEXT,
+        something("an address or the name of one"),
+        "l",
+        "127.0.0.1",
+        "address to listen on; 0.0.0.0 or :: for all of this machine's",
+    ),
+    Setting(
+        "socket",
+        TEXT,
+        _PATH,
+        "s",
+        help="path of a UNIX socket, instead of TCP unless --port is given as well",
+    ),
+    Setting(
+        "socket-mode",
+        TEXT,
+        permissions,
+        "a",
+        "0700",
+        "its permissions, in octal",
+        "{:04o}".format,
+    ),
+    Setting(
+        "max-connections",
+        WHOLE,
+        number(1, 1_000_000),
+        "c",
+        "1024",
+        "most clients at once; the next one is told so and closed",
+    ),
+    Setting("home", TEXT, _PATH, "H", "/var/lib/memq", "directory of the data"),
+    Setting("store", TEXT, oneOf(_STORES), None, "bdb", "memory keeps nothing"),
+    Setting(
+        "cache-size",
+        BYTES,
+        size(1, 1_000_000, MEGABYTE),
+        "m",
+        "64",
+        "page cache, in megabytes (or with K, M, G, T)",
+    ),
+    Setting(
+        "log-buffer",
+        BYTES,
+        size(1, 16384, 1024),
+        "L",
+        "1024",
+        "transaction log buffer, in KB (or with K, M, G, T)",
+    ),
+    Setting(
+        "page-size",
+        BYTES,
+        powerOfTwo(512, 65536),
+        "A",
+        "4096",
+        "bytes of a page, for a new home; above 4096 a power cut can tear them",
+    ),
+    Setting(
+        "max-body",
+        BYTES,
+        size(1, 64 * MEGABYTE),
+        "B",
+        "1M",
+        "largest message, in bytes (K, M, G, T), up to 64M",
+    ),
+    Setting(
+        "max-buffered",
+        BYTES,
+        size(LEAST_LIMIT, 1 << 40),
+        None,
+        "256M",
+        "memory for bodies and replies under way, of all clients, in bytes "
+        "(K, M, G, T)",
+    ),
+    _time(
+        "body-timeout",
+        None,
+        "60",
+        "seconds without a byte after which a body is given up; 0 = off",
+    ),
+    _time(
+        "idle-timeout",
+        None,
+        "0",
+        "seconds of silence after which a client is closed; 0 = off",
+    ),
+    Setting(
+        "keepalive",
+        WHOLE,
+        number(0, 32767),
+        None,
+        "60",
+        "seconds after which a client whose machine vanished is cut off; 0 = the "
+        "system's",
+    ),
+    Setting(
+        "min-free",
+        BYTES,
+        size(0, 1 << 40),
+        help="free disk space in bytes (K, M, G, T) below which sets are refused, "
+        "0 = never; when not given, it fits the file system",
+    ),
+    _time("checkpoint", "C", "300", "seconds between checkpoints; 0 = off"),
+    _time(
+        "trickle", "T", "0.5", "seconds between writing changed pages ahead; 0 = off"
+    ),
+    Setting(
+        "trickle-percent",
+        WHOLE,
+        number(0, 100),
+        "e",
+        "60",
+        "percent of the cache kept clean",
+    ),
+    _flag("no-config", None, "read no configuration file"),
+    _flag("no-sync", "N", "faster: a power cut may cost the last second"),
+    _flag("auto-remove-logs", "R", "remove log files that are done with (the default)"),
+    _flag("keep-logs", None, "keep them, whatever else is said"),
+    _flag("enable-flush-all", None, "let clients empty all queues with flush_all"),
+    _flag("no-queue-stats", None, "tell nothing of each queue in stats"),
+    _flag(
+        "skip-damaged",
+        None,
+        "start with what can be read of a damaged home, and list what could not",
+    ),
+    _flag("log-stderr", None, "log to standard error, as a daemon too"),
+    Setting("verbose", COUNT, number(0, 2), "v", "0"),
+    Setting("endpoint", LIST, str),
+)
+
+#: What can be said of a queue, in the order of FIELDS.
+QUEUE = (
+    Setting("max_items", WHOLE, number(0, 9_999_999_999)),
+    Setting("max_bytes", BYTES, size(0, 1 << 40)),
+    Setting("overflow", TEXT, oneOf(_OVERFLOW), show=shownWord(_OVERFLOW)),
+    Setting(
+        "max_age",
+        DECIMAL,
+        milliseconds(_YEAR),
+        show=lambda value: shownSeconds(value / 1000),
+    ),
+    Setting("honor_exptime", TRUTH, oneOf(_TRUTH), show=shownWord(_TRUTH)),
+    Setting("open_timeout", DECIMAL, seconds(_YEAR), show=shownSeconds),
+    Setting("max_deliveries", WHOLE, number(0, 1_000_000)),
+    Setting("dead_letter", TEXT, queueOrNone, show=bytes.decode),
+    Setting("expired_to", TEXT, queueOrNone, show=bytes.decode),
+    Setting("fanout", LIST, queueName, show=lambda names: b",".join(names).decode()),
+    Setting("fanout_only", TRUTH, oneOf(_TRUTH), show=shownWord(_TRUTH)),
+    Setting("paused", TEXT, oneOf(_PAUSED), show=shownWord(_PAUSED)),
+    Setting("remove_when_idle", DECIMAL, seconds(_YEAR), show=shownSeconds),
+)
+
+OPTIONS = {setting.name: setting for setting in SERVER}
+KEYS = {setting.name: setting for setting in QUEUE}
+
+
+def inForce(rule: Rule) -> list[tuple[str, str]]:
+    """Return the keys that say what a rule has, with their values as text."""
+    values = {name: getattr(rule, field) for name, field in FIELDS.items()}
+    return [
+        (name, KEYS[name].show(value))
+        for name, value in values.items()
+        if value != Rule._field_defaults[FIELDS[name]]
+    ]
