@@ -10,17 +10,18 @@ import sys
 from typing import Any
 
 import memq.admin.cli
+import memq.cli
 import memq.config.file
 from memq import __version__
-from memq.admin.cli import main
 from memq.admin.importstore import RestoringStore
+from memq.cli import main
 from memq.test.admin.test_exporter import ExportTestCase
 from memq.test.admin.test_importer import TWO, Q, packed
 from memq.test.storage.bdb.test_store import NO_SPACE, Failing
 from memq.test.support.servers import PATIENCE, Server, environment
 from memq.test.support.storetests import dump
 
-RUN = "import sys; from memq.admin.cli import run; sys.exit(run())"
+RUN = "import sys; from memq.cli import run; sys.exit(run())"
 
 
 class CommandTestCase(ExportTestCase):
@@ -397,7 +398,5 @@ class ProcessTests(CommandTestCase):
     def test_sigterm(self) -> None:
         """So does SIGTERM."""
         self.assertEqual(self.interrupted(signal.SIGTERM), 143)
-        ended = self.assertRaises(
-            SystemExit, memq.admin.cli._stop, signal.SIGTERM, None
-        )
+        ended = self.assertRaises(SystemExit, memq.cli._stop, signal.SIGTERM, None)
         self.assertEqual(ended.code, 143)

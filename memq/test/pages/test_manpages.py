@@ -7,11 +7,10 @@ import re
 import subprocess
 
 from memq import __version__
-from memq.admin.cli import makeParser
+from memq.cli import makeAdoptParser, makeParser
 from memq.config.commandline import Options
 from memq.config.settings import SERVER
 from memq.memcacheq import cli
-from memq.memcacheq.adoptcli import Options as AdoptOptions
 from memq.test.support.pages import MAN_PAGES, PageTestCase, definitions, readPage
 from memq.test.support.servers import ROOT
 
@@ -77,12 +76,9 @@ class OptionsTests(PageTestCase):
 
     def test_adopt(self) -> None:
         """The options of ``memq-adopt``."""
-        real = AdoptOptions()
-        letters = {name: word for word, name in real.synonyms.items() if len(word) == 1}
-        expected = {
-            f"--{name}": (f"-{letters[name]}" if name in letters else "", "", "")
-            for name in real.longOpt
-        }
+        words = makeAdoptParser().format_help()
+        found = re.findall(r"^  (?:(-\w), )?(--[\w-]+)(?:, (-\w))?", words, re.M)
+        expected = {name: (before or after, "", "") for before, name, after in found}
         self.assertEqual(_options("docs/man/memq-adopt.8.md"), expected)
 
     def test_commands(self) -> None:
