@@ -66,11 +66,11 @@ class OptionsTests(PageTestCase):
 
     def test_memcacheq(self) -> None:
         """The letters of ``memcacheq``, with the defaults that ``-h`` tells."""
-        help_ = cli._HELP
+        help_ = cli.HELP
         told = dict(re.findall(r"^(-\w) .*\(default: ([^\s,)]+)", help_, re.M))
         expected = {
             f"-{letter}": ("", "value" if colon else "", told.get(f"-{letter}", ""))
-            for letter, colon in re.findall("(.)(:?)", cli._LETTERS)
+            for letter, colon in re.findall("(.)(:?)", cli.LETTERS)
         }
         self.assertEqual(_options("docs/man/memcacheq.1.md"), expected)
 
