@@ -23,7 +23,7 @@ from twisted.python import usage
 from memq import __version__
 from memq.config import file
 from memq.config.file import Config, findConfig
-from memq.config.settings import COUNT, FLAG, LIST, SERVER, Setting
+from memq.config.settings import COUNT, FLAG, HELP, LIST, SERVER, Setting
 from memq.display import shownText
 from memq.errors import OptionError, StartError
 
@@ -34,8 +34,8 @@ _PLACES = ("port", "listen", "socket", "endpoint")
 def _described(setting: Setting) -> str:
     """Return the help of an option with its default."""
     if setting.default is None:
-        return setting.help
-    return f"{setting.help} [default: {setting.default}]"
+        return HELP[setting.name]
+    return f"{HELP[setting.name]} [default: {setting.default}]"
 
 
 class Options(usage.Options):
@@ -56,7 +56,7 @@ class Options(usage.Options):
         if setting.kind.takesValue and setting.kind is not LIST
     ]
     optFlags = [  # noqa: RUF012 - and this
-        [setting.name, setting.letter, setting.help]
+        [setting.name, setting.letter, HELP[setting.name]]
         for setting in SERVER
         if setting.kind is FLAG
     ]

@@ -71,7 +71,6 @@ class Setting(NamedTuple):
     :ivar parse: what makes the value of a text.
     :ivar letter: of its option, MemcacheQ's where it had one; None for none.
     :ivar default: its value when it is not given, as text; None for none.
-    :ivar help: what it is, for --help; the default is added.
     :ivar show: what makes a text of a value.
     """
 
@@ -80,7 +79,6 @@ class Setting(NamedTuple):
     parse: Parser
     letter: str | None = None
     default: str | None = None
-    help: str = ""
     show: Callable[[Any], str] = str
 
 
@@ -89,177 +87,111 @@ _PAUSED = {"no": 0, "reads": READS, "writes": WRITES, "both": READS | WRITES}
 _OVERFLOW = {"reject": False, "drop-oldest": True}
 _STORES = {"bdb": "bdb", "memory": "memory"}
 _PATH = something("a path")
+_ADDRESS = something("an address or the name of one")
 
 
-def _flag(name: str, letter: str | None, help: str) -> Setting:
+def _flag(name: str, letter: str | None = None) -> Setting:
     parse = oneOf({"true": True, "false": False})
     show = {True: "yes", False: "no"}.__getitem__
-    return Setting(name, FLAG, parse, letter, "false", help, show)
+    return Setting(name, FLAG, parse, letter, "false", show)
 
 
-def _time(name: str, letter: str | None, default: str, help: str) -> Setting:
-    return Setting(name, DECIMAL, seconds(_DAY), letter, default, help, "{:g}".format)
+def _time(name: str, letter: str | None, default: str) -> Setting:
+    return Setting(name, DECIMAL, seconds(_DAY), letter, default, "{:g}".format)
 
 
 #: What a server can be told, in the order of --help and of ``stats settings``.
 SERVER = (
-    Setting(
-        "config",
-        TEXT,
-        _PATH,
-        help="configuration file [default: /etc/memq/memq.toml when it is there]",
-    ),
-    Setting(
-        "port", WHOLE, number(0, 65535), "p", "22201", "TCP port; 0 takes a free one"
-    ),
-    Setting(
-        "listen",
-        TEXT,
-        something("an address or the name of one"),
-        "l",
-        "127.0.0.1",
-        "address to listen on; 0.0.0.0 or :: for all of this machine's",
-    ),
-    Setting(
-        "socket",
-        TEXT,
-        _PATH,
-        "s",
-        help="path of a UNIX socket, instead of TCP unless --port is given as well",
-    ),
-    Setting(
-        "socket-mode",
-        TEXT,
-        permissions,
-        "a",
-        "0700",
-        "its permissions, in octal",
-        "{:04o}".format,
-    ),
-    Setting(
-        "max-connections",
-        WHOLE,
-        number(1, 1_000_000),
-        "c",
-        "1024",
-        "most clients at once; the next one is told so and closed",
-    ),
-    Setting("home", TEXT, _PATH, "H", "/var/lib/memq", "directory of the data"),
-    Setting("store", TEXT, oneOf(_STORES), None, "bdb", "memory keeps nothing"),
-    Setting(
-        "cache-size",
-        BYTES,
-        size(1, 1_000_000, MEGABYTE),
-        "m",
-        "64",
-        "page cache, in megabytes (or with K, M, G, T)",
-    ),
-    Setting(
-        "log-buffer",
-        BYTES,
-        size(1, 16384, 1024),
-        "L",
-        "1024",
-        "transaction log buffer, in KB (or with K, M, G, T)",
-    ),
-    Setting(
-        "page-size",
-        BYTES,
-        powerOfTwo(512, 65536),
-        "A",
-        "4096",
-        "bytes of a page, for a new home; above 4096 a power cut can tear them",
-    ),
-    Setting(
-        "max-body",
-        BYTES,
-        size(1, 64 * MEGABYTE),
-        "B",
-        "1M",
-        "largest message, in bytes (K, M, G, T), up to 64M",
-    ),
-    Setting(
-        "max-buffered",
-        BYTES,
-        size(LEAST_LIMIT, 1 << 40),
-        None,
-        "256M",
-        "memory for bodies and replies under way, of all clients, in bytes "
-        "(K, M, G, T)",
-    ),
-    _time(
-        "body-timeout",
-        None,
-        "60",
-        "seconds without a byte after which a body is given up; 0 = off",
-    ),
-    _time(
-        "idle-timeout",
-        None,
-        "0",
-        "seconds of silence after which a client is closed; 0 = off",
-    ),
-    Setting(
-        "keepalive",
-        WHOLE,
-        number(0, 32767),
-        None,
-        "60",
-        "seconds after which a client whose machine vanished is cut off; 0 = the "
-        "system's",
-    ),
-    Setting(
-        "min-free",
-        BYTES,
-        size(0, 1 << 40),
-        help="free disk space in bytes (K, M, G, T) below which sets are refused, "
-        "0 = never; when not given, it fits the file system",
-    ),
-    _time("checkpoint", "C", "300", "seconds between checkpoints; 0 = off"),
-    _time(
-        "trickle", "T", "0.5", "seconds between writing changed pages ahead; 0 = off"
-    ),
-    Setting(
-        "trickle-percent",
-        WHOLE,
-        number(0, 100),
-        "e",
-        "60",
-        "percent of the cache kept clean",
-    ),
-    _flag("no-config", None, "read no configuration file"),
-    _flag("no-sync", "N", "faster: a power cut may cost the last second"),
-    _flag("auto-remove-logs", "R", "remove log files that are done with (the default)"),
-    _flag("keep-logs", None, "keep them, whatever else is said"),
-    _flag("enable-flush-all", None, "let clients empty all queues with flush_all"),
-    _flag("no-queue-stats", None, "tell nothing of each queue in stats"),
-    _flag(
-        "skip-damaged",
-        None,
-        "start with what can be read of a damaged home, and list what could not",
-    ),
-    _flag("log-stderr", None, "log to standard error, as a daemon too"),
+    Setting("config", TEXT, _PATH),
+    Setting("port", WHOLE, number(0, 65535), "p", "22201"),
+    Setting("listen", TEXT, _ADDRESS, "l", "127.0.0.1"),
+    Setting("socket", TEXT, _PATH, "s"),
+    Setting("socket-mode", TEXT, permissions, "a", "0700", "{:04o}".format),
+    Setting("max-connections", WHOLE, number(1, 1_000_000), "c", "1024"),
+    Setting("home", TEXT, _PATH, "H", "/var/lib/memq"),
+    Setting("store", TEXT, oneOf(_STORES), None, "bdb"),
+    Setting("cache-size", BYTES, size(1, 1_000_000, MEGABYTE), "m", "64"),
+    Setting("log-buffer", BYTES, size(1, 16384, 1024), "L", "1024"),
+    Setting("page-size", BYTES, powerOfTwo(512, 65536), "A", "4096"),
+    Setting("max-body", BYTES, size(1, 64 * MEGABYTE), "B", "1M"),
+    Setting("max-buffered", BYTES, size(LEAST_LIMIT, 1 << 40), None, "256M"),
+    _time("body-timeout", None, "60"),
+    _time("idle-timeout", None, "0"),
+    Setting("keepalive", WHOLE, number(0, 32767), None, "60"),
+    Setting("min-free", BYTES, size(0, 1 << 40)),
+    _time("checkpoint", "C", "300"),
+    _time("trickle", "T", "0.5"),
+    Setting("trickle-percent", WHOLE, number(0, 100), "e", "60"),
+    _flag("no-config"),
+    _flag("no-sync", "N"),
+    _flag("auto-remove-logs", "R"),
+    _flag("keep-logs"),
+    _flag("enable-flush-all"),
+    _flag("no-queue-stats"),
+    _flag("skip-damaged"),
+    _flag("log-stderr"),
     Setting("verbose", COUNT, number(0, 2), "v", "0"),
     Setting("endpoint", LIST, str),
 )
+
+#: What --help tells of them; the default is added.
+HELP = {
+    "config": "configuration file [default: /etc/memq/memq.toml when it is there]",
+    "port": "TCP port; 0 takes a free one",
+    "listen": "address to listen on; 0.0.0.0 or :: for all of this machine's",
+    "socket": "path of a UNIX socket, instead of TCP unless --port is given as well",
+    "socket-mode": "its permissions, in octal",
+    "max-connections": "most clients at once; the next one is told so and closed",
+    "home": "directory of the data",
+    "store": "memory keeps nothing",
+    "cache-size": "page cache, in megabytes (or with K, M, G, T)",
+    "log-buffer": "transaction log buffer, in KB (or with K, M, G, T)",
+    "page-size": "bytes of a page, for a new home; above 4096 a power cut can tear "
+    "them",
+    "max-body": "largest message, in bytes (K, M, G, T), up to 64M",
+    "max-buffered": "memory for bodies and replies under way, of all clients, in bytes "
+    "(K, M, G, T)",
+    "body-timeout": "seconds without a byte after which a body is given up; 0 = off",
+    "idle-timeout": "seconds of silence after which a client is closed; 0 = off",
+    "keepalive": "seconds after which a client whose machine vanished is cut off; 0 = "
+    "the system's",
+    "min-free": "free disk space in bytes (K, M, G, T) below which sets are refused, "
+    "0 = never; when not given, it fits the file system",
+    "checkpoint": "seconds between checkpoints; 0 = off",
+    "trickle": "seconds between writing changed pages ahead; 0 = off",
+    "trickle-percent": "percent of the cache kept clean",
+    "no-config": "read no configuration file",
+    "no-sync": "faster: a power cut may cost the last second",
+    "auto-remove-logs": "remove log files that are done with (the default)",
+    "keep-logs": "keep them, whatever else is said",
+    "enable-flush-all": "let clients empty all queues with flush_all",
+    "no-queue-stats": "tell nothing of each queue in stats",
+    "skip-damaged": "start with what can be read of a damaged home, and list what "
+    "could not",
+    "log-stderr": "log to standard error, as a daemon too",
+}
+
+
+def _shownMilliseconds(value: int) -> str:
+    return shownSeconds(value / 1000)
+
+
+def _shownNames(names: tuple[bytes, ...]) -> str:
+    return b",".join(names).decode()
+
 
 #: What can be said of a queue, in the order of FIELDS.
 QUEUE = (
     Setting("max_items", WHOLE, number(0, 9_999_999_999)),
     Setting("max_bytes", BYTES, size(0, 1 << 40)),
     Setting("overflow", TEXT, oneOf(_OVERFLOW), show=shownWord(_OVERFLOW)),
-    Setting(
-        "max_age",
-        DECIMAL,
-        milliseconds(_YEAR),
-        show=lambda value: shownSeconds(value / 1000),
-    ),
+    Setting("max_age", DECIMAL, milliseconds(_YEAR), show=_shownMilliseconds),
     Setting("honor_exptime", TRUTH, oneOf(_TRUTH), show=shownWord(_TRUTH)),
     Setting("open_timeout", DECIMAL, seconds(_YEAR), show=shownSeconds),
     Setting("max_deliveries", WHOLE, number(0, 1_000_000)),
     Setting("dead_letter", TEXT, queueOrNone, show=bytes.decode),
     Setting("expired_to", TEXT, queueOrNone, show=bytes.decode),
-    Setting("fanout", LIST, queueName, show=lambda names: b",".join(names).decode()),
+    Setting("fanout", LIST, queueName, show=_shownNames),
     Setting("fanout_only", TRUTH, oneOf(_TRUTH), show=shownWord(_TRUTH)),
     Setting("paused", TEXT, oneOf(_PAUSED), show=shownWord(_PAUSED)),
     Setting("remove_when_idle", DECIMAL, seconds(_YEAR), show=shownSeconds),
