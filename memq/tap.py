@@ -30,7 +30,7 @@ from memq.config.commandline import Options
 from memq.config.reload import PolicyReloader
 from memq.config.values import MEGABYTE
 from memq.daemon.logfile import LineObserver, LogFile, chooseLog
-from memq.daemon.maintenance import Maintenance, UpkeepSettings
+from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.daemon.pidfile import PidFile
 from memq.daemon.process import (
     ExitStatus,
@@ -50,7 +50,7 @@ from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
 from memq.memcacheq.staging import StagingStore
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
-from memq.net.listeners import Listener, bindTCP, checkUNIX, parseEndpoint
+from memq.net.listeners import bindTCP, checkUNIX, parseEndpoint
 from memq.policy.effective import Policies
 from memq.policy.rules import Rules
 from memq.server.factory import FactorySettings, QueueFactory
@@ -65,8 +65,8 @@ from memq.wire import memcachedstats
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from memq.daemon.service import Listener as AnyListener
     from memq.interfaces import IQueueStore
+    from memq.net.listeners import Listener
 
 __all__ = ["Options", "makeService"]
 
@@ -106,7 +106,7 @@ class _Held(NamedTuple):
     """
 
     home: Home | None
-    listeners: Sequence[AnyListener]
+    listeners: Sequence[Listener]
     log: LogFile | None
 
 
@@ -163,7 +163,7 @@ def _take(options: Options, reactor: Any, twistd: Mapping[str, Any]) -> _Held:
             home = Home(options["home"])
             undo.callback(home.release)
             runAsEffectiveUser(*owner, home.prepare, options["skip-damaged"], makeWay)
-        listeners: Sequence[AnyListener] = _givenListeners(options, undo)
+        listeners: Sequence[Listener] = _givenListeners(options, undo)
         if not listeners:
             listeners = _listeners(options, reactor, owner, undo)
         journal = os.environ.get("JOURNAL_STREAM")
@@ -219,9 +219,8 @@ def _listeners(
         for listener in listeners:
             undo.callback(listener.close)
     if options["socket"]:
-        mode = options["socket-mode"]
-        checked = runAsEffectiveUser(*owner, checkUNIX, options["socket"], mode)
-        listeners.append(checked)
+        address = options["socket"], options["socket-mode"]
+        listeners.append(runAsEffectiveUser(*owner, checkUNIX, *address))
     listeners += [parseEndpoint(reactor, text) for text in options["endpoint"]]
     return listeners
 
@@ -268,7 +267,7 @@ def _parts(
         broker,
         statistics,
         partial(deferToThreadPool, reactor, pools.work),
-        _upkeepSettings(options, sizes),
+        _maintenanceSettings(options, sizes),
     )
     factory = QueueFactory(
         broker, maintenance, statistics, _factorySettings(options, reloader)
@@ -378,10 +377,10 @@ def _warn(line: str) -> None:
     _log.warn("{line}", line=line)
 
 
-def _upkeepSettings(options: Options, sizes: Sizes) -> UpkeepSettings:
-    """Return how often the upkeep does what."""
+def _maintenanceSettings(options: Options, sizes: Sizes) -> MaintenanceSettings:
+    """Return how often the maintenance does what."""
     percent = options["trickle-percent"]
-    return UpkeepSettings(
+    return MaintenanceSettings(
         checkpoint=options["checkpoint"],
         checkpointVolume=sizes.checkpointVolume,
         trickle=options["trickle"] if percent else 0,

@@ -5,7 +5,7 @@ The order is the point, and this class alone knows it:
 - start: open the store (recovery included), take over what MemcacheQ left, look at
   the disk, then listen;
 - stop: stop listening; take no more commands; answer what was taken, which
-  includes the flush that covers it; close connections; end the upkeep; close the
+  includes the flush that covers it; close connections; end the maintenance; close the
   store; end the threads.
 
 Flushes have a thread of their own, since a checkpoint of a second must not stand
@@ -37,7 +37,7 @@ from memq.errors import QueueError, StartError, StoreFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+    from twisted.internet.interfaces import IListeningPort
     from twisted.python.failure import Failure
     from twisted.python.threadpool import ThreadPool
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from memq.broker.sweeper import PolicySweeper
     from memq.daemon.maintenance import Maintenance
     from memq.interfaces import IQueueStore
+    from memq.net.listeners import Listener
     from memq.server.factory import QueueFactory
     from memq.server.timeouts import ConnectionTimeouts
 
@@ -57,15 +58,6 @@ QUICK_FLUSH = 0.001
 QUICK_IN_A_ROW = 8
 
 _log = Logger()
-
-
-class Listener(Protocol):
-    """Something that a server can listen on."""
-
-    def listen(
-        self, reactor: Any, factory: IProtocolFactory
-    ) -> Deferred[IListeningPort]:
-        """Begin to take connections."""
 
 
 class Takeover(Protocol):

@@ -14,21 +14,21 @@ from memq.daemon.maintenance import (
     NEAR_LIMIT_VOLUME,
     QUIET_GROWTH,
     QUIET_VOLUME,
-    UpkeepSettings,
+    MaintenanceSettings,
 )
 from memq.errors import HomeGone, StoreError, StoreFailed
 from memq.test.commands.test_protocol import put
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
 
-NEVER = UpkeepSettings(checkpoint=0, trickle=0)
+NEVER = MaintenanceSettings(checkpoint=0, trickle=0)
 
 
-class UpkeepTestCase(SteppedTestCase):
-    """An upkeep over a store that notes what is asked of it."""
+class MaintenanceTestCase(SteppedTestCase):
+    """Maintenance of a store that notes what is asked of it."""
 
     def start(
-        self, settings: UpkeepSettings = NEVER, durable: bool = True
+        self, settings: MaintenanceSettings = NEVER, durable: bool = True
     ) -> list[str]:
         """Start, and return the store's journal."""
         self.begin(settings, durable)
@@ -36,7 +36,7 @@ class UpkeepTestCase(SteppedTestCase):
         self.store.journal.clear()
         return self.store.journal
 
-    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+    def begin(self, settings: MaintenanceSettings, durable: bool = True) -> None:
         """Start."""
         self.harness = Harness(settings)
         self.harness.broker.durable = durable
@@ -59,7 +59,7 @@ class UpkeepTestCase(SteppedTestCase):
         return [(event["log_level"].name, str(formatEvent(event))) for event in events]
 
 
-class PeriodTests(UpkeepTestCase):
+class PeriodTests(MaintenanceTestCase):
     """What is done how often."""
 
     def test_start(self) -> None:
@@ -177,7 +177,7 @@ class PeriodTests(UpkeepTestCase):
         self.assertEqual(journal, ["checkpoint", "removeLogs", "removeLogs"])
 
 
-class RoomTests(UpkeepTestCase):
+class RoomTests(MaintenanceTestCase):
     """The room on the disk."""
 
     def setUp(self) -> None:
@@ -236,7 +236,7 @@ class RoomTests(UpkeepTestCase):
         self.assertTrue(harness.broker.room.isFull)
 
 
-class TidyTests(UpkeepTestCase):
+class TidyTests(MaintenanceTestCase):
     """Room that is given back."""
 
     def test_tidy(self) -> None:
@@ -273,7 +273,7 @@ class TidyTests(UpkeepTestCase):
         self.assertEqual(journal, ["checkpoint", "removeLogs", "tidy"])
 
 
-class ErrorTests(UpkeepTestCase):
+class ErrorTests(MaintenanceTestCase):
     """What goes wrong."""
 
     settings: Any = NEVER._replace(trickle=0.5, checkpoint=1.0)
@@ -292,7 +292,7 @@ class ErrorTests(UpkeepTestCase):
             self.store.refuse(verb, StoreError(f"no {verb}"), times=1)
             self.assertEqual(
                 self.events(3),
-                [("error", f"Upkeep failed, and is tried again: no {verb}")],
+                [("error", f"Maintenance failed, and is tried again: no {verb}")],
             )
             for word in ("trickle 60", "checkpoint", "removeLogs", "flush"):
                 self.assertGreaterEqual(journal.count(word), 2, (verb, word))
@@ -316,12 +316,12 @@ class ErrorTests(UpkeepTestCase):
         self.failureResultOf(started, OSError)
 
 
-class StopTests(UpkeepTestCase):
+class StopTests(MaintenanceTestCase):
     """The end."""
 
     def test_nothingMore(self) -> None:
         """Nothing is begun any more."""
-        journal = self.start(UpkeepSettings(), durable=False)
+        journal = self.start(MaintenanceSettings(), durable=False)
         self.wait(1)
         self.successResultOf(self.harness.maintenance.stop())
         del journal[:]
@@ -349,12 +349,12 @@ class StopTests(UpkeepTestCase):
 
     def test_twice(self) -> None:
         """To stop it twice is to stop it."""
-        self.start(UpkeepSettings())
+        self.start(MaintenanceSettings())
         self.successResultOf(self.harness.maintenance.stop())
         self.successResultOf(self.harness.maintenance.stop())
 
 
-class HomeTests(UpkeepTestCase):
+class HomeTests(MaintenanceTestCase):
     """A home that may be another one by now."""
 
     gone = HomeGone("/h/memq", "in /h/old")
@@ -363,7 +363,7 @@ class HomeTests(UpkeepTestCase):
         """Note how the broker ends."""
         self.failures: list[StoreFailed] = []
 
-    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+    def begin(self, settings: MaintenanceSettings, durable: bool = True) -> None:
         """Start."""
         super().begin(settings, durable)
         self.harness.broker.onFailure = self.failures.append
@@ -432,8 +432,8 @@ class HomeTests(UpkeepTestCase):
         self.assertEqual(self.harness.workPool.pending, 1)
         self.assertEqual(self.failures, [self.gone])
 
-    def test_upkeepFails(self) -> None:
-        """Upkeep that fails because of it is not tried again."""
+    def test_maintenanceFails(self) -> None:
+        """Maintenance that fails because of it is not tried again."""
         self.start(NEVER._replace(checkpoint=0.25))
         self.store.refuse("checkpoint", StoreError("No such file or directory"))
         self.store.refuse("checkHome", self.gone)
@@ -441,8 +441,8 @@ class HomeTests(UpkeepTestCase):
         self.harness.settle()
         self.assertEqual(self.failures, [self.gone])
 
-    def test_upkeepFinds(self) -> None:
-        """So it is when the upkeep itself finds out."""
+    def test_maintenanceFinds(self) -> None:
+        """So it is when the maintenance itself finds out."""
         self.start(NEVER._replace(checkpoint=0.25))
         self.store.refuse("checkpoint", self.gone)
         self.harness.reactor.advance(0.25)

@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
 from memq.broker.sweeper import PolicySweeper
-from memq.daemon.maintenance import UpkeepSettings
+from memq.daemon.maintenance import MaintenanceSettings
 from memq.daemon.service import (
     DRAIN_SECONDS,
     QUICK_FLUSH,
@@ -72,6 +72,9 @@ class FakeListener:
         self._journal.append("listen")
         return succeed(self.port) if self.error is None else fail(self.error)
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class FakeExitStatus:
     """An exit status that notes why the process fails."""
@@ -91,7 +94,7 @@ class ServiceTestCase(SteppedTestCase):
 
     def setUp(self) -> None:
         """Put it together; it is not started."""
-        self.harness = Harness(UpkeepSettings(checkpoint=0, trickle=0))
+        self.harness = Harness(MaintenanceSettings(checkpoint=0, trickle=0))
         self.store = self.harness.store
         self.journal = self.store.journal
         self.listeners = [FakeListener(self.journal)]
@@ -501,14 +504,14 @@ class StopTests(ServiceTestCase):
         self.harness.settle()
         self.successResultOf(done)
         self.assertIn("close", self.journal)
-        # It did not even keep the upkeep from its end.
+        # It did not even keep the maintenance from its end.
         self.store.free = 0
         self.harness.reactor.advance(2)
         self.assertEqual(self.harness.workPool.pending, 0)
         self.flushLoggedErrors(ZeroDivisionError)
 
-    def test_upkeepError(self) -> None:
-        """Nor does one of the upkeep."""
+    def test_maintenanceError(self) -> None:
+        """Nor does one of the maintenance."""
 
         def stop() -> None:
             raise ZeroDivisionError

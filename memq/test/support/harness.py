@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
-from memq.daemon.maintenance import Maintenance, UpkeepSettings
+from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.policy.effective import Policies
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
@@ -58,7 +58,7 @@ class Harness:
 
     def __init__(
         self,
-        settings: UpkeepSettings | None = None,
+        settings: MaintenanceSettings | None = None,
         protocol: type[QueueProtocol] | None = None,
         budget: Budget | None = None,
         timeouts: dict[str, float] | None = None,
@@ -96,7 +96,7 @@ class Harness:
             self.broker,
             self.statistics,
             partial(deferToThreadPool, self.reactor, self.workPool),
-            settings or UpkeepSettings(),
+            settings or MaintenanceSettings(),
         )
         self.factory = QueueFactory(
             self.broker,
