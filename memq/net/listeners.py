@@ -44,11 +44,15 @@ class Listener(Protocol):
 
 
 class TCPListener:
-    """A bound TCP socket."""
+    """A bound TCP socket.
+
+    :ivar address: the host and the port that it is bound to.
+    """
 
     def __init__(self, bound: socket.socket) -> None:
         bound.setblocking(False)
         self._socket = bound
+        self.address: tuple[str, int] = bound.getsockname()[:2]
 
     def listen(
         self, reactor: Any, factory: IProtocolFactory
@@ -61,8 +65,7 @@ class TCPListener:
         try:
             self._socket.listen(BACKLOG)
         except OSError as error:
-            host, port = self._socket.getsockname()[:2]
-            return fail(_cannotBind(host, port, error))
+            return fail(_cannotBind(*self.address, error))
         adopted = reactor.adoptStreamPort(
             self._socket.fileno(), self._socket.family, factory
         )
