@@ -100,7 +100,7 @@ def makeService(options: Options) -> ProcessService:
 
 
 class _Held(NamedTuple):
-    """What can be refused to the server, and is taken.
+    """All that could have been refused to the server.
 
     :ivar log: None when the log is not memq's.
     """

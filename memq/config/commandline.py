@@ -39,7 +39,7 @@ def _described(setting: Setting) -> str:
 
 
 class Options(usage.Options):
-    """What was asked for, checked; each value under its option's name.
+    """The options as they were given, checked; each value under its option's name.
 
     :ivar given: the names of those that were given, on the command line or in the
         configuration file.
@@ -47,7 +47,7 @@ class Options(usage.Options):
     :ivar pidFile: the path of the pid file, empty for none.
     """
 
-    #: What twistd says before it is its own usage.
+    #: twistd puts its own usage before it.
     synopsis = "[options]"
     longdesc = "A persistent message queue behind the memcached protocol."
     optParameters = [  # noqa: RUF012 - this is how usage.Options wants it

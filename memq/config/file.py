@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 #: The file that is read when none is named, if it is there.
 DEFAULT = "/etc/memq/memq.toml"
 
-#: What can be said on the command line only.
+#: Names that stand on the command line only.
 _ELSEWHERE = {"config", "no-config", "help", "version"}
 #: Every name that [server] may have.
 NAMES = sorted(set(OPTIONS) - _ELSEWHERE)
 
 
 class Config(NamedTuple):
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     :ivar path: where it is, absolute; None when none was read.
     :ivar server: the options that stand in [server], under their long names, with the

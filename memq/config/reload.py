@@ -1,9 +1,9 @@
-"""Policy reload: the configuration file is read again while everybody is served.
+"""Policy reload: reads the configuration file again while the server runs.
 
 A file of a megabyte takes half a second to read, so that is done in a thread, one
-reading at a time; to let its rules hold takes no time.  Whoever asks while one is under
-way is told of the next one, which all that asked meanwhile share: the file may have
-changed since the first began.  A file with a mistake changes nothing.
+reading at a time; to put its rules in place takes no time.  Requests that come while
+one is under way share the next one, since the file may have changed after the first
+began.  A file with a mistake changes nothing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Settings: one table for the server, and one for the rules of queues.
 
-SERVER is what can be said to a server.  From it come the options of ``twistd memq``
+SERVER has those of a server.  From it come the options of ``twistd memq``
 (commandline.py), the keys of [server] in the configuration file (file.py) and most
 letters of ``memcacheq`` (memcacheq/cli.py), so each allows what the others do, in the
-same words.  QUEUE is what can be said of a queue: the keys of a [queue] table.
+same words.  QUEUE has those of a queue: the keys of a [queue] table.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def _time(name: str, letter: str | None, default: str) -> Setting:
     return Setting(name, DECIMAL, seconds(_DAY), letter, default, "{:g}".format)
 
 
-#: What a server can be told, in the order of --help and of ``stats settings``.
+#: Settings of a server, in the order of --help and of ``stats settings``.
 SERVER = (
     Setting("config", TEXT, _PATH),
     Setting("port", WHOLE, number(0, 65535), "p", "22201"),
@@ -134,7 +134,7 @@ SERVER = (
     Setting("endpoint", LIST, str),
 )
 
-#: What --help tells of them; the default is added.
+#: Their --help; the default is added.
 HELP = {
     "config": "configuration file [default: /etc/memq/memq.toml when it is there]",
     "port": "TCP port; 0 takes a free one",
@@ -180,7 +180,7 @@ def _shownNames(names: tuple[bytes, ...]) -> str:
     return b",".join(names).decode()
 
 
-#: What can be said of a queue, in the order of FIELDS.
+#: Settings of a queue, in the order of FIELDS.
 QUEUE = (
     Setting("max_items", WHOLE, number(0, 9_999_999_999)),
     Setting("max_bytes", BYTES, size(0, 1 << 40)),

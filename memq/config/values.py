@@ -18,11 +18,11 @@ MEGABYTE = 1024 * 1024
 
 Parser = Callable[[str], Any]
 
-#: What the letters behind a size stand for.
+#: Units of the letters behind a size.
 _LETTERS = {"K": 1024, "M": MEGABYTE, "G": 1024 * MEGABYTE, "T": MEGABYTE * MEGABYTE}
 #: A number that need not be a whole one, also as Python writes what TOML has.
 _DECIMAL = r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?"
-#: What names have in common, up to what else they are without.
+#: Allowed in any name; each has further exceptions.
 _ALLOWED = "1 to 250 bytes without blanks, control bytes"
 
 
@@ -41,7 +41,7 @@ def size(low: int, high: int, unit: int = 1) -> Parser:
     """Return a parser of sizes in bytes, KB or MB, and with a letter in any unit.
 
     :param low: the least in units, as the value is; ``high`` is the most.
-    :param unit: 1, 1024 or MEGABYTE.  What is less than one is left out.
+    :param unit: 1, 1024 or MEGABYTE.  A remainder is cut.
     """
     name = {1: "bytes", 1024: "kilobytes", MEGABYTE: "megabytes"}[unit]
 

@@ -1,4 +1,4 @@
-"""QueueService: opens the store, listens, and ends in order.
+"""The service: opens the store, listens, and ends in order.
 
 The order is the point, and this class alone knows it:
 
@@ -61,7 +61,7 @@ _log = Logger()
 
 
 class Takeover(Protocol):
-    """What is done with an open store before anything listens."""
+    """Work on an open store before anything listens."""
 
     def run(self) -> object:
         """Do it; blocks for long."""
@@ -108,7 +108,7 @@ class Pools(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What the service starts and stops.
+    """The parts that the service starts and stops.
 
     :ivar watch: looks after silent clients while there are any.
     :ivar sweeper: carries out the rules while the server listens.
@@ -153,7 +153,7 @@ class QueueService(Service):
         self._pools = pools
         self._exitStatus = exitStatus
         self._seconds = seconds
-        #: What the process ends for already.
+        #: Why the process ends already.
         self._failure: str | None = None
         #: How many flushes were quick since one was not.
         self._quickFlushes = 0
@@ -182,8 +182,8 @@ class QueueService(Service):
         """Return a Deferred that fires when all that is committed is durable.
 
         A flush goes to its thread, so that a slow disk holds up nobody who need
-        not wait for it.  One that takes less than the way there and back, which
-        the last ones tell, stays here.
+        not wait for it.  When the last ones took less time than the way there and
+        back, it stays here.
         """
         if self._quickFlushes >= QUICK_IN_A_ROW:
             return execute(self._flush)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import FrameType
 
-#: What asks a running server for something, and is no reason to end one that starts.
+#: Requests to a running server, which are no reason to end one that starts.
 REQUESTS = (signal.SIGHUP, signal.SIGUSR1)
 
 
