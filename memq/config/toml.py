@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: Bytes that a file may have.
 LARGEST = 1024 * 1024
 
-#: Tokens that tell where a statement ends: strings and comments as a whole, ends of lines,
-#: and the brackets in which those mean nothing.
+#: Tokens that tell where a statement ends: strings and comments as a whole, ends of
+#: lines, and the brackets in which those mean nothing.
 _TOKEN = re.compile(
     r'''"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|"(?:[^"\\]|\\.)*+"|'''
     r"""'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'[^']*'|#[^\n]*|[\n[\]{}]""",
