@@ -123,10 +123,16 @@ class MakeServiceTests(SynchronousTestCase):
         self.addCleanup(home.release)
         self.assertIn(f"held by another server (pid {os.getpid()})", self.refused())
 
-    def test_homeCannotBeMade(self) -> None:
-        """A home that cannot be made is named."""
-        self.home = "/proc/none"
-        self.assertIn("--home /proc/none", self.refused())
+    def test_named(self) -> None:
+        """What cannot be had is named: a home, an endpoint, a socket, a log file."""
+        foreground = {"nodaemon": True, "syslog": False, "logger": None}
+        for words, twistd, why in (
+            (["-H", "/proc/none"], {}, "--home /proc/none"),
+            (["--endpoint", "tcpp:1"], {}, "--endpoint tcpp:1"),
+            (["--socket=/proc/none"], {}, "--socket /proc/none: cannot listen"),
+            ([], {**foreground, "logfile": "/proc/none/log"}, "--logfile /proc/none/l"),
+        ):
+            self.assertIn(why, self.refused(*words, **twistd))
 
     def test_homeOfMemcacheQ(self) -> None:
         """A home with what MemcacheQ's list has lost is refused, and left as it is."""
@@ -135,22 +141,6 @@ class MakeServiceTests(SynchronousTestCase):
             pass
         self.assertIn(f"{self.home}/queue.list is missing, but", self.refused())
         self.assertEqual(os.listdir(self.home), ["__db.001"])
-
-    def test_endpoint(self) -> None:
-        """An endpoint that is none is named."""
-        self.assertIn("--endpoint tcpp:1", self.refused("--endpoint", "tcpp:1"))
-
-    def test_socket(self) -> None:
-        """A UNIX socket that cannot be made is named."""
-        self.assertIn(
-            "--socket /proc/none: cannot listen", self.refused("--socket=/proc/none")
-        )
-
-    def test_logFile(self) -> None:
-        """A log file that cannot be opened is named."""
-        twistd = {"nodaemon": True, "syslog": False, "logger": None}
-        line = self.refused(logfile="/proc/none/log", **twistd)
-        self.assertIn("--logfile /proc/none/log", line)
 
     def test_foreignLog(self) -> None:
         """SIGHUP is no harm where the log is twistd's own."""
