@@ -35,16 +35,23 @@ from memq.test.support.stepped import SteppedTestCase
 LOCALHOST = IPv4Address("TCP", "127.0.0.1", 22201)
 
 
-class FakePort:
-    """A port that notes when it is closed.
+class FakeListener:
+    """A listener, and its port, that notes when it is opened and closed.
 
+    :ivar error: why it cannot be opened.
     :ivar closed: what ``stopListening`` returns.
     """
 
-    def __init__(self, journal: list[str], address: Any) -> None:
+    def __init__(self, journal: list[str], address: Any = LOCALHOST) -> None:
         self._journal = journal
         self._address = address
+        self.error: Exception | None = None
         self.closed: Deferred[None] = succeed(None)
+
+    def listen(self, reactor: Any, factory: Any) -> Deferred[Any]:
+        """Note it."""
+        self._journal.append("listen")
+        return succeed(self) if self.error is None else fail(self.error)
 
     def getHost(self) -> Any:
         """Return the address."""
@@ -54,23 +61,6 @@ class FakePort:
         """Note it."""
         self._journal.append("stop listening")
         return self.closed
-
-
-class FakeListener:
-    """A listener that notes when it is opened.
-
-    :ivar error: why it cannot be.
-    """
-
-    def __init__(self, journal: list[str], address: Any = LOCALHOST) -> None:
-        self._journal = journal
-        self.port = FakePort(journal, address)
-        self.error: Exception | None = None
-
-    def listen(self, reactor: Any, factory: Any) -> Deferred[Any]:
-        """Note it."""
-        self._journal.append("listen")
-        return succeed(self.port) if self.error is None else fail(self.error)
 
     def close(self) -> None:
         """Do nothing."""
@@ -390,7 +380,7 @@ class StopTests(ServiceTestCase):
     def test_listening(self) -> None:
         """Clients are not sent away while somebody may still come."""
         client = self.start()
-        port = self.listeners[0].port
+        port = self.listeners[0]
         port.closed = Deferred()
         self.service.stopService()
         self.assertEqual(client.talk(b"get q\r\n"), b"END\r\n")
@@ -470,7 +460,7 @@ class StopTests(ServiceTestCase):
         """A port that cannot be closed does not keep clients from their answers."""
         client = self.start()
         client.send(b"set q 0 0 1\r\nx\r\n")
-        self.listeners[0].port.closed = fail(ZeroDivisionError())
+        self.listeners[0].closed = fail(ZeroDivisionError())
         done = self.service.stopService()
         self.assertEqual(client.talk(b""), b"STORED\r\n")
         self.assertTrue(client.isClosed)
