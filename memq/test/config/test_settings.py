@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.config.settings import DECIMAL, KEYS, LIST, OPTIONS, QUEUE, SERVER, inForce
+from memq.config.settings import (
+    DECIMAL,
+    HELP,
+    KEYS,
+    LIST,
+    OPTIONS,
+    QUEUE,
+    SERVER,
+    inForce,
+)
 from memq.config.values import tableName
 from memq.policy.rule import FIELDS, READS, WRITES, Rule
 
@@ -23,6 +32,11 @@ class TableTests(SynchronousTestCase):
         letters = [each.letter for each in SERVER if each.letter]
         self.assertEqual(len(letters), len(set(letters)))
         self.assertEqual((len(OPTIONS), len(KEYS)), (len(SERVER), len(QUEUE)))
+
+    def test_help(self) -> None:
+        """Each option that usage.Options does not describe by itself has its help."""
+        described = set(OPTIONS) - {"verbose", "endpoint"}
+        self.assertEqual(set(HELP), described)
 
     def test_nothing(self) -> None:
         """None allows a NUL, so that each can say what it allows."""
