@@ -82,11 +82,25 @@ class EndingTests(SynchronousTestCase):
         for call in self.atExit:
             call()
 
-    def test_stop(self) -> None:
-        """A stop stops the reactor, and leaves the status to be 0."""
-        self.ending.stop("SIGTERM")
-        self.exit()
-        self.assertEqual((self.reactor.stops, self.statuses), (1, []))
+    def test_status(self) -> None:
+        """Whatever ends it stops the reactor once; the first failure gives the status.
+
+        Without one it is 0; one on the way out counts, too.
+        """
+        stop = partial(ExitStatus.stop, why="SIGTERM")
+        first = partial(ExitStatus.fail, reason="first", status=3)
+        second = partial(ExitStatus.fail, reason="second", status=4)
+        last = partial(ExitStatus.fail, reason="the last flush")
+        for calls, statuses in (
+            ([stop], []),
+            ([first, second], [3]),
+            ([stop, last], [1]),
+        ):
+            self.setUp()
+            for call in calls:
+                call(self.ending)
+            self.exit()
+            self.assertEqual((self.reactor.stops, self.statuses), (1, statuses))
 
     def test_stopTwice(self) -> None:
         """A second signal changes nothing, and the log says so."""
@@ -134,20 +148,6 @@ class EndingTests(SynchronousTestCase):
         ending.stop("SIGTERM")
         ending.fail("the disk {is} gone")
         self.assertEqual(reasons, ["the disk {is} gone"])
-
-    def test_failTwice(self) -> None:
-        """The first failure gives the status."""
-        self.ending.fail("first", 3)
-        self.ending.fail("second", 4)
-        self.exit()
-        self.assertEqual((self.reactor.stops, self.statuses), (1, [3]))
-
-    def test_failWhileStopping(self) -> None:
-        """A failure on the way out counts, too."""
-        self.ending.stop("SIGTERM")
-        self.ending.fail("the last flush")
-        self.exit()
-        self.assertEqual((self.reactor.stops, self.statuses), (1, [1]))
 
 
 class FakeSignals:
