@@ -1,7 +1,7 @@
-"""What others sent, as a person reads it: in one line, in the letters it came in.
+"""Display of foreign text: one line, in the letters it came in.
 
-What is no UTF-8 is in escapes, and so is what cannot be printed, for that would break a
-line or drive a terminal.  No I/O, no state.
+Bytes that are no UTF-8 are in escapes, and so are letters that cannot be printed, for
+those would break a line or drive a terminal.  No I/O, no state.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What happens often and is to be logged rarely: at first, and then once a minute.
+"""Rate limit of log lines: the first of a kind, and then one a minute.
 
 No I/O, no state, no Twisted.
 """

@@ -15,7 +15,7 @@ import sys
 from contextlib import ExitStack
 from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1, raise_signal
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -27,16 +27,14 @@ from memq.broker.broker import Broker
 from memq.broker.memorybudget import Budget
 from memq.broker.sweeper import PolicySweeper
 from memq.config.commandline import Options
-from memq.config.options import MEGABYTE
-from memq.config.reloader import PolicyReloader
-from memq.config.reloads import Reloads
+from memq.config.reload import PolicyReloader
+from memq.config.values import MEGABYTE
 from memq.daemon.logfile import LineObserver, LogFile, chooseLog
-from memq.daemon.maintenance import Maintenance, UpkeepSettings
+from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.daemon.pidfile import PidFile
 from memq.daemon.process import (
     ExitStatus,
     ProcessService,
-    Signals,
     findOwner,
     isRoomForClient,
     raiseFileLimit,
@@ -44,16 +42,18 @@ from memq.daemon.process import (
     useSteadyClock,
 )
 from memq.daemon.sdnotify import Notifier
-from memq.daemon.service import QueueService
+from memq.daemon.service import Parts, Pools, QueueService
+from memq.daemon.signals import Signals
 from memq.display import shownText
-from memq.errors import ConfigError, OptionError, StartError
+from memq.errors import OptionError, StartError
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
 from memq.memcacheq.staging import StagingStore
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
-from memq.net.listeners import Listener, bindTCP, checkUNIX, parseEndpoint
+from memq.net.listeners import bindTCP, checkUNIX, parseEndpoint
 from memq.policy.effective import Policies
-from memq.server.factory import QueueFactory
+from memq.policy.rules import Rules
+from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
 from memq.storage.datadir.home import Home
@@ -65,10 +65,8 @@ from memq.wire import memcachedstats
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from twisted.python.failure import Failure
-
-    from memq.daemon.service import Listener as AnyListener
     from memq.interfaces import IQueueStore
+    from memq.net.listeners import Listener
 
 __all__ = ["Options", "makeService"]
 
@@ -101,6 +99,17 @@ def makeService(options: Options) -> ProcessService:
         raise SystemExit(error.status) from None
 
 
+class _Held(NamedTuple):
+    """All that could have been refused to the server.
+
+    :ivar log: None when the log is not memq's.
+    """
+
+    home: Home | None
+    listeners: Sequence[Listener]
+    log: LogFile | None
+
+
 def _makeService(
     options: Options, reactor: Any, twistd: Mapping[str, Any], notifier: Notifier
 ) -> ProcessService:
@@ -109,6 +118,43 @@ def _makeService(
     :param twistd: the options of twistd itself.
     :raise memq.errors.StartError: when something is refused; nothing is held.
     """
+    held = _take(options, reactor, twistd)
+    useSteadyClock(reactor)
+    ending = ExitStatus(reactor, failed=notifier.fail)
+    sizes = _sizes(options, held.home)
+    options["min-free"] = sizes.minFree
+    store = _store(options, held.home, sizes)
+    policies = Policies(store, Rules(options.config.queues))
+    pools = Pools(*(ThreadPool(1, 1, f"memq-{name}") for name in Pools._fields))
+    reloader = PolicyReloader(
+        options.config,
+        partial(deferToThreadPool, reactor, pools.rules),
+        policies.replace,
+        not options["no-config"],
+    )
+    parts = _parts(options, reactor, store, policies, sizes, pools, reloader)._replace(
+        listeners=held.listeners,
+        takeover=_takeover(options, reactor, held.home, store, sizes, notifier),
+        settled=partial(_settled, store, notifier, options, held.log),
+    )
+    process = ProcessService(
+        reactor,
+        _signals(reactor, ending, held.log, reloader),
+        held.home,
+        None if held.log is None else LineObserver(held.log, options["verbose"]),
+        PidFile(options.pidFile),
+    )
+    QueueService(reactor, parts, pools, ending).setServiceParent(process)
+    # What is last in is the first to stop, so the manager knows before the stop begins.
+    notifier.setServiceParent(process)
+    return process
+
+
+def _take(options: Options, reactor: Any, twistd: Mapping[str, Any]) -> _Held:
+    """Take the home, the addresses and the log.
+
+    :raise memq.errors.StartError: when one is refused; nothing is held.
+    """
     with ExitStack() as undo:
         owner = findOwner(twistd)
         home = None
@@ -116,42 +162,14 @@ def _makeService(
             _checkCache(options["cache-size"])
             home = Home(options["home"])
             undo.callback(home.release)
-            skipDamaged = bool(options["skip-damaged"])
-            runAsEffectiveUser(*owner, home.prepare, skipDamaged, makeWay)
-        listeners: Sequence[AnyListener] = _givenListeners(options, undo)
+            runAsEffectiveUser(*owner, home.prepare, options["skip-damaged"], makeWay)
+        listeners: Sequence[Listener] = _givenListeners(options, undo)
         if not listeners:
             listeners = _listeners(options, reactor, owner, undo)
         journal = os.environ.get("JOURNAL_STREAM")
-        log = chooseLog(twistd, bool(options["log-stderr"]), owner, journal)
+        log = chooseLog(twistd, options["log-stderr"], owner, journal)
         undo.pop_all()
-    useSteadyClock(reactor)
-    ending = ExitStatus(reactor, failed=notifier.fail)
-    policyReloader = PolicyReloader(options.config, _inform, not options["no-config"])
-    rulePool = ThreadPool(1, 1, "memq-rules")
-    reloads = Reloads(policyReloader, partial(deferToThreadPool, reactor, rulePool))
-    process = ProcessService(
-        reactor,
-        _signals(reactor, ending, log, reloads),
-        home,
-        None if log is None else LineObserver(log, options["verbose"]),
-        PidFile(options.pidFile),
-    )
-    queues = _queueService(
-        options,
-        reactor,
-        home,
-        listeners,
-        ending,
-        notifier,
-        policyReloader,
-        reloads,
-        rulePool,
-        log,
-    )
-    queues.setServiceParent(process)
-    # What is last in is the first to stop, so the manager knows before the stop begins.
-    notifier.setServiceParent(process)
-    return process
+    return _Held(home, listeners, log)
 
 
 def _checkCache(size: int) -> None:
@@ -201,22 +219,21 @@ def _listeners(
         for listener in listeners:
             undo.callback(listener.close)
     if options["socket"]:
-        mode = options["socket-mode"]
-        checked = runAsEffectiveUser(*owner, checkUNIX, options["socket"], mode)
-        listeners.append(checked)
+        address = options["socket"], options["socket-mode"]
+        listeners.append(runAsEffectiveUser(*owner, checkUNIX, *address))
     listeners += [parseEndpoint(reactor, text) for text in options["endpoint"]]
     return listeners
 
 
 def _signals(
-    reactor: Any, ending: ExitStatus, log: LogFile | None, reloads: Reloads
+    reactor: Any, ending: ExitStatus, log: LogFile | None, reloader: PolicyReloader
 ) -> Signals:
     """Return what the process does on which signal."""
     reopen = _keepLog if log is None else log.reopen
 
     def reload(why: str) -> None:
         reopen(why)
-        _reload(why, reloads)
+        reloader.reloadFor(why)
 
     return Signals(
         reactor,
@@ -224,90 +241,57 @@ def _signals(
     )
 
 
-def _reload(why: str, reloads: Reloads) -> None:
-    """Read the rules again; a file with a mistake is logged, and changes nothing."""
-
-    def _ebRefused(failure: Failure) -> None:
-        failure.trap(ConfigError)
-        _log.error(
-            "{why}: {error}; the rules stay as they were",
-            why=why,
-            error=failure.getErrorMessage(),
-        )
-
-    done = reloads.reload().addErrback(_ebRefused)
-    done.addErrback(lambda failure: _log.failure("Rules could not be read", failure))
-
-
 def _keepLog(why: str) -> None:
     """Say that the log is not memq's."""
     _log.info("{why}: the log is twistd's, there is nothing to open again", why=why)
 
 
-def _queueService(
+def _parts(
     options: Options,
     reactor: Any,
-    home: Home | None,
-    listeners: Sequence[AnyListener],
-    ending: ExitStatus,
-    notifier: Notifier,
-    policyReloader: PolicyReloader,
-    reloads: Reloads,
-    rulePool: ThreadPool,
-    log: LogFile | None,
-) -> QueueService:
-    """Return the service of the queues."""
-    sizes = _sizes(options, home)
-    options["min-free"] = sizes.minFree
-    store = _store(options, home, sizes)
-    policies = Policies(store, policyReloader.rules)
-    policyReloader.onChange = policies.replace
+    store: IQueueStore,
+    policies: Policies,
+    sizes: Sizes,
+    pools: Pools,
+    reloader: PolicyReloader,
+) -> Parts:
+    """Return what serves the queues; nothing listens yet."""
     broker = Broker(store, reactor, Budget(options["max-buffered"]), policies)
     broker.durable = not options["no-sync"]
     settings = [*options.settings(), *memcachedstats.settings(options)]
     statistics = Statistics(reactor, broker, settings)
     statistics.ofEach = not options["no-queue-stats"]
-    workPool = ThreadPool(1, 1, "memq-work")
     maintenance = Maintenance(
         reactor,
         store,
         broker,
         statistics,
-        partial(deferToThreadPool, reactor, workPool),
-        _upkeepSettings(options, sizes),
+        partial(deferToThreadPool, reactor, pools.work),
+        _maintenanceSettings(options, sizes),
     )
     factory = QueueFactory(
-        broker,
-        maintenance,
-        statistics,
+        broker, maintenance, statistics, _factorySettings(options, reloader)
+    )
+    watch = ConnectionTimeouts(
+        reactor,
+        factory,
+        bodyTimeout=options["body-timeout"],
+        idleTimeout=options["idle-timeout"],
+    )
+    sweeper = PolicySweeper(broker, factory.holds)
+    return Parts(store, broker, factory, maintenance, watch, sweeper, ())
+
+
+def _factorySettings(options: Options, reloader: PolicyReloader) -> FactorySettings:
+    """Return what connections get, and how many there may be."""
+    return FactorySettings(
         maxBody=options["max-body"],
         maxConnections=raiseFileLimit(options["max-connections"]),
         keepalive=options["keepalive"],
-        flushAllEnabled=bool(options["enable-flush-all"]),
+        flushAllEnabled=options["enable-flush-all"],
         verbosity=options["verbose"],
         hasRoom=isRoomForClient,
-        reload=reloads.reload,
-    )
-    return QueueService(
-        reactor,
-        store,
-        broker,
-        factory,
-        maintenance,
-        listeners,
-        ending,
-        flushPool=ThreadPool(1, 1, "memq-flush"),
-        workPool=workPool,
-        rulePool=rulePool,
-        watch=ConnectionTimeouts(
-            reactor,
-            factory,
-            bodyTimeout=options["body-timeout"],
-            idleTimeout=options["idle-timeout"],
-        ),
-        settled=partial(_settled, store, notifier, options, log),
-        takeover=_takeover(options, reactor, home, store, sizes, notifier),
-        sweeper=PolicySweeper(broker, factory.holds),
+        reload=reloader.reload,
     )
 
 
@@ -338,20 +322,15 @@ def _takeover(
         home,
         store,
         partial(reactor.callFromThread, _say, notifier),
-        skipDamaged=bool(options["skip-damaged"]),
-        keepLogs=bool(options["keep-logs"]),
+        skipDamaged=options["skip-damaged"],
+        keepLogs=options["keep-logs"],
         volume=sizes.checkpointVolume,
     )
 
 
-def _inform(line: str) -> None:
-    """Log a line."""
-    _log.info("{line}", line=line)
-
-
 def _say(notifier: Notifier, line: str) -> None:
     """Log a line, and make it the status."""
-    _inform(line)
+    _log.info("{line}", line=line)
     notifier.status(line)
 
 
@@ -361,7 +340,7 @@ def _sizes(options: Options, home: Home | None) -> Sizes:
     if home is not None:
         room = os.statvfs(home.directory)
         total = room.f_frsize * room.f_blocks
-    sizes = sizesFor(total, bool(options["no-sync"]))
+    sizes = sizesFor(total, options["no-sync"])
     if options["min-free"] is not None:
         sizes = sizes._replace(minFree=options["min-free"])
     return sizes
@@ -382,7 +361,7 @@ def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
         cacheSize=options["cache-size"] * MEGABYTE,
         logBuffer=min(logBuffer, sizes.logBuffer),
         pageSize=options["page-size"],
-        noSync=bool(options["no-sync"]),
+        noSync=options["no-sync"],
         logFile=sizes.logFile,
         tableAhead=sizes.tableAhead,
         leastFile=sizes.leastFile,
@@ -398,10 +377,10 @@ def _warn(line: str) -> None:
     _log.warn("{line}", line=line)
 
 
-def _upkeepSettings(options: Options, sizes: Sizes) -> UpkeepSettings:
-    """Return how often the upkeep does what."""
+def _maintenanceSettings(options: Options, sizes: Sizes) -> MaintenanceSettings:
+    """Return how often the maintenance does what."""
     percent = options["trickle-percent"]
-    return UpkeepSettings(
+    return MaintenanceSettings(
         checkpoint=options["checkpoint"],
         checkpointVolume=sizes.checkpointVolume,
         trickle=options["trickle"] if percent else 0,

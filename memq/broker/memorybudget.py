@@ -25,8 +25,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.config.options import LEAST_LIMIT as LEAST_LIMIT
-from memq.config.options import MEGABYTE as MEGABYTE
+from memq.config.settings import LEAST_LIMIT as LEAST_LIMIT
+from memq.config.values import MEGABYTE as MEGABYTE
 from memq.message import PART_SIZE
 
 if TYPE_CHECKING:

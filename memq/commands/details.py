@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from memq.config.queuekeys import inForce
+from memq.config.settings import inForce
 from memq.interfaces import Sums
 from memq.operations.base import MESSAGE_COST, Ask
 from memq.operations.slices import Slice

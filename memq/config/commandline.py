@@ -1,9 +1,13 @@
 """The options of ``twistd memq``, checked before anything is done.
 
-What there is stands in options.py.  Each option has its value from the command line,
-or else from the configuration file (config.py), or else by default.  Whatever is wrong
-ends the process with one line on standard error and status 1: twistd by itself prints
-its whole help and, before Twisted 23, ends with status 0.
+The table is in settings.py.  Each option has its value from the command line, or else
+from the configuration file (file.py), or else by default.  Each mistake ends the
+process with one line on standard error and status 1: twistd by itself prints its whole
+help and, before Twisted 23, ends with status 0.
+
+Of the three programs each has another library: twistd takes usage.Options and nothing
+else; ``memcacheq`` needs getopt, which takes MemcacheQ's lines as MemcacheQ did; and
+``memq`` has subcommands with words between their options, which is argparse's.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from twisted.python import usage
 from memq import __version__
 from memq.config import file
 from memq.config.file import Config, findConfig
-from memq.config.options import FLAGS, OPTIONS, Option, permissions
+from memq.config.settings import COUNT, FLAG, HELP, LIST, SERVER, Setting
 from memq.display import shownText
 from memq.errors import OptionError, StartError
 
@@ -27,29 +31,35 @@ from memq.errors import OptionError, StartError
 _PLACES = ("port", "listen", "socket", "endpoint")
 
 
-def _described(option: Option) -> str:
+def _described(setting: Setting) -> str:
     """Return the help of an option with its default."""
-    if option.default is None:
-        return option.help
-    return f"{option.help} [default: {option.default}]"
+    if setting.default is None:
+        return HELP[setting.name]
+    return f"{HELP[setting.name]} [default: {setting.default}]"
 
 
 class Options(usage.Options):
-    """What was asked for, checked; each value under its option's name.
+    """The options as they were given, checked; each value under its option's name.
 
-    :ivar given: the names of the options that take a value and were given, on the
-        command line or in the configuration file.
+    :ivar given: the names of those that were given, on the command line or in the
+        configuration file.
     :ivar config: what the configuration file says, nothing if there is none.
     :ivar pidFile: the path of the pid file, empty for none.
     """
 
-    #: What twistd says before it is its own usage.
+    #: twistd puts its own usage before it.
     synopsis = "[options]"
     longdesc = "A persistent message queue behind the memcached protocol."
     optParameters = [  # noqa: RUF012 - this is how usage.Options wants it
-        [option.name, option.short, None, _described(option)] for option in OPTIONS
+        [setting.name, setting.letter, None, _described(setting)]
+        for setting in SERVER
+        if setting.kind.takesValue and setting.kind is not LIST
     ]
-    optFlags = [list(flag) for flag in FLAGS]  # noqa: RUF012 - and this
+    optFlags = [  # noqa: RUF012 - and this
+        [setting.name, setting.letter, HELP[setting.name]]
+        for setting in SERVER
+        if setting.kind is FLAG
+    ]
 
     def __init__(self) -> None:
         usage.Options.__init__(self)
@@ -100,24 +110,21 @@ class Options(usage.Options):
         """Check the values, read the file, and put defaults where nothing is said."""
         self.pidFile = self._takePidFile()
         typed = {
-            option.name: _parse(option, self[option.name])
-            for option in OPTIONS
-            if self[option.name] is not None
+            setting.name: _typed(setting, self[setting.name])
+            for setting in SERVER
+            if self[setting.name] not in (None, 0, [])
         }
         if not self["no-config"]:
             self.config = findConfig(typed.get("config"))
         elif "config" in typed:
             raise usage.UsageError("--config and --no-config exclude each other")
-        read = self._read(typed)
-        for option in OPTIONS:
-            self[option.name] = _value(option, typed, read)
-        for flag in FLAGS:
-            self[flag.name] = self[flag.name] or int(read.get(flag.name, 0))
-        self["verbose"] = self["verbose"] or read.get("verbose", 0)
-        self["endpoint"] = self["endpoint"] or list(read.get("endpoint", ()))
+        given = {**self._read(typed), **typed}
+        for setting in SERVER:
+            self[setting.name] = given.get(setting.name, _default(setting))
+        self["endpoint"] = list(self["endpoint"] or ())
         self["config"] = self.config.path
         self["auto-remove-logs"] = not self["keep-logs"]
-        self.given = frozenset(each.name for each in OPTIONS) & {*typed, *read}
+        self.given = frozenset(given)
 
     def _takePidFile(self) -> str:
         """Return the path of the pid file, which is twistd's option no more.
@@ -158,39 +165,35 @@ class Options(usage.Options):
 
     def settings(self) -> list[tuple[str, str]]:
         """Return every option with its value, for ``stats settings``."""
-        rows = [(option.name, _shown(option, self[option.name])) for option in OPTIONS]
-        rows += [(flag.name, "yes" if self[flag.name] else "no") for flag in FLAGS]
-        rows += [("verbose", str(self["verbose"]))]
-        rows += [("endpoint", text) for text in self["endpoint"] or ["none"]]
+        rows = []
+        for setting in SERVER:
+            value = self[setting.name]
+            values = value or [None] if setting.kind is LIST else [value]
+            rows += [(setting.name, _shown(setting, each)) for each in values]
         return rows
 
 
-def _parse(option: Option, text: str) -> Any:
-    """Return the value of an option.
+def _typed(setting: Setting, typed: Any) -> Any:
+    """Return the value of an option, of what stands on the command line.
 
     :raise memq.errors.OptionError: when it is not allowed.
     """
+    if setting.kind is FLAG:
+        return True
+    if setting.kind in (LIST, COUNT):
+        return typed
     try:
-        return option.parse(text)
+        return setting.parse(typed)
     except ValueError as error:
-        name = f"--{option.name}"
-        if option.short is not None:
-            name += f" (-{option.short})"
-        raise OptionError(name, text or "''", str(error)) from None
+        name = f"--{setting.name}"
+        if setting.letter is not None:
+            name += f" (-{setting.letter})"
+        raise OptionError(name, typed or "''", str(error)) from None
 
 
-def _value(option: Option, typed: dict[str, Any], read: dict[str, Any]) -> Any:
-    """Return the value of an option: as typed, or else as read, or else by default."""
-    for values in (typed, read):
-        if option.name in values:
-            return values[option.name]
-    return None if option.default is None else _parse(option, option.default)
+def _default(setting: Setting) -> Any:
+    return None if setting.default is None else setting.parse(setting.default)
 
 
-def _shown(option: Option, value: Any) -> str:
-    """Return a value as one word."""
-    if value is None:
-        return "none"
-    if option.parse is permissions:
-        return f"{value:04o}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _shown(setting: Setting, value: Any) -> str:
+    return "none" if value is None else setting.show(value)

@@ -1,14 +1,13 @@
-"""The configuration file: what the server is told, and what rules its queues have.
+"""The configuration file: options of the server, and rules of its queues.
 
 It is TOML.  [server] has the options of the command line under their long names:
 those that take a value, flags as true or false, ``verbose`` as a number, ``endpoint``
-as a list.  Values go through the parsers that the command line uses (options.py), so
-there is one set of rules; what the command line says goes before, see commandline.py.
-[queue."NAME"] has the keys of queuekeys.py, for a queue or for all that a pattern
-matches.
+as a list.  [queue."NAME"] has the keys of a rule, for a queue or for all that a pattern
+matches.  Both are tables of settings.py; the command line goes before the file, see
+commandline.py.
 
 A file is taken as a whole or not at all; each mistake is one line that has the file's
-line (tomlfile.py).
+line (toml.py).
 """
 
 from __future__ import annotations
@@ -18,31 +17,26 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.config.options import FLAGS, LIST, OPTIONS, TEXT, WHOLE, Option, number
-from memq.config.queuekeys import KEYS, tableName
+from memq.config.settings import KEYS, LIST, OPTIONS, Setting
 from memq.config.toml import TOMLFile, shown
+from memq.config.values import tableName
 from memq.display import tomlKey
 from memq.policy.rules import RuleError, Rules, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from memq.config.queuekeys import Key
-
-#: What is read when nothing is said, if it is there.
+#: The file that is read when none is named, if it is there.
 DEFAULT = "/etc/memq/memq.toml"
 
-#: What can be said on the command line only.
+#: Names that stand on the command line only.
 _ELSEWHERE = {"config", "no-config", "help", "version"}
-_VERBOSE = Option("verbose", "v", "0", number(0, 2), "what is logged", WHOLE)
-_OPTIONS = {each.name: each for each in (*OPTIONS, _VERBOSE)}
-_FLAGS = {flag.name for flag in FLAGS}
 #: Every name that [server] may have.
-SERVER = sorted({*_OPTIONS, *_FLAGS, "endpoint"} - _ELSEWHERE)
+NAMES = sorted(set(OPTIONS) - _ELSEWHERE)
 
 
 class Config(NamedTuple):
-    """What a configuration file says.
+    """The contents of a configuration file.
 
     :ivar path: where it is, absolute; None when none was read.
     :ivar server: the options that stand in [server], under their long names, with the
@@ -150,15 +144,9 @@ def _value(name: str, value: Any) -> Any:
     """
     if name in _ELSEWHERE:
         raise ValueError("can be given on the command line only")
-    if name in _FLAGS:
-        if type(value) is bool:
-            return value
-        raise ValueError("must be true or false")
-    if name == "endpoint":
-        return _texts(value)
-    if name in _OPTIONS:
-        return _parse(_OPTIONS[name], value)
-    raise ValueError(f"is no option; {_nearest(name, SERVER)}")
+    if name in OPTIONS:
+        return _parse(OPTIONS[name], value)
+    raise ValueError(f"is no option; {_nearest(name, NAMES)}")
 
 
 def _ruleValue(name: str, value: Any) -> Any:
@@ -184,32 +172,22 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f"the nearest is {near[0]}" if near else f"there are {', '.join(names)}"
 
 
-def _parse(option: Option | Key, value: Any) -> Any:
-    """Return the value of an option or a key that takes one, or a list of them.
+def _parse(setting: Setting, value: Any) -> Any:
+    """Return the value of a setting, of what TOML has made of it.
 
     :raise ValueError: with what is allowed, when it is not.
     """
-    if option.kinds == LIST:
-        return tuple(map(option.parse, _texts(value)))
-    if type(value) in option.kinds:
-        return option.parse(value if isinstance(value, str) else shown(value))
-    hint = ""
-    if option.kinds == TEXT:
-        hint = ", in quotes"
-    elif isinstance(value, str):
-        hint = ", without quotes"
+    isText = isinstance(value, str)
+    if setting.kind is LIST:
+        if type(value) is list and all(type(each) is str for each in value):
+            return tuple(map(setting.parse, value))
+        raise ValueError("must be a list of texts in quotes, [...]")
+    if type(value) in setting.kind.types:
+        return setting.parse(value if isText else shown(value))
+    isQuoted = str in setting.kind.types
+    hint = "" if isText == isQuoted else setting.kind.hint
     try:
-        # No option allows this, so its words are had.
-        return option.parse("\0")
+        # No setting allows this, so its words are had.
+        return setting.parse("\0")
     except ValueError as error:
         raise ValueError(f"{error}{hint}") from None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    """Return a list of texts.
-
-    :raise ValueError: with what is allowed, when it is none.
-    """
-    if type(value) is list and all(type(each) is str for each in value):
-        return tuple(value)
-    raise ValueError("must be a list of texts in quotes, [...]")

@@ -1,4 +1,4 @@
-"""A TOML file: read, and a mistake in it told with its line.
+"""TOML files: reads them, and finds the line of a mistake.
 
 tomllib does not tell on which line something stands.  When there is a mistake, that is
 found by reading the statements one by one.
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 #: Bytes that a file may have.
 LARGEST = 1024 * 1024
 
-#: What tells where a statement ends: strings and comments as a whole, ends of lines,
-#: and the brackets in which those mean nothing.
+#: Tokens that tell where a statement ends: strings and comments as a whole, ends of
+#: lines, and the brackets in which those mean nothing.
 _TOKEN = re.compile(
     r'''"""(?:[^"\\]|\\.|"{1,2}(?!"))*+"{3,5}|"(?:[^"\\]|\\.)*+"|'''
     r"""'''(?:[^']|'{1,2}(?!'))*+'{3,5}|'[^']*'|#[^\n]*|[\n[\]{}]""",

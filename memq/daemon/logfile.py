@@ -45,6 +45,7 @@ _log = Logger()
 class LogFile:
     """Where log lines go: a file known by its path, or an open descriptor.
 
+    :ivar descriptor: of the open file.
     :ivar isJournal: whether systemd's journal is what reads it.
     """
 
@@ -57,7 +58,7 @@ class LogFile:
         """
         status = os.fstat(descriptor)
         self.isJournal = journal == f"{status.st_dev}:{status.st_ino}"
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._path = path
 
     @classmethod
@@ -79,7 +80,7 @@ class LogFile:
         # A full disk must not stop the queues: they tell their clients of it.
         with suppress(OSError):
             while data:
-                data = data[os.write(self._descriptor, data) :]
+                data = data[os.write(self.descriptor, data) :]
 
     def reopen(self, why: str) -> None:
         """Go on in the file that has the path now; stay with the old on error.
@@ -100,7 +101,7 @@ class LogFile:
                 error=error.strerror,
             )
             return
-        os.dup2(new, self._descriptor, inheritable=False)
+        os.dup2(new, self.descriptor, inheritable=False)
         os.close(new)
         _log.info("{why}: opened the log file again", why=why)
 
@@ -112,11 +113,11 @@ class LogFile:
             there = os.stat(self._path)
         except OSError:
             return True
-        return not os.path.samestat(there, os.fstat(self._descriptor))
+        return not os.path.samestat(there, os.fstat(self.descriptor))
 
     def close(self) -> None:
         """Let go of the descriptor."""
-        os.close(self._descriptor)
+        os.close(self.descriptor)
 
 
 @implementer(ILogObserver)

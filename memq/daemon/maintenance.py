@@ -1,4 +1,4 @@
-"""Upkeep: the periodic work on the store, in the thread pool.
+"""Maintenance: the periodic work on the store, in the thread pool.
 
 - trickle: write changed pages early, so that a put always finds a clean one;
 - checkpoint: bound the time of a recovery, by time and by volume of log, and
@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
@@ -51,7 +51,7 @@ QUIET_GROWTH = 64 * 1024
 _log = Logger()
 
 
-class UpkeepSettings(NamedTuple):
+class MaintenanceSettings(NamedTuple):
     """How often, and how much.
 
     :ivar checkpoint: seconds between checkpoints, 0 for those by volume only.
@@ -85,7 +85,7 @@ class Maintenance:
         broker: Broker,
         statistics: Statistics,
         run: Callable[..., Deferred[Any]],
-        settings: UpkeepSettings,
+        settings: MaintenanceSettings,
     ) -> None:
         """Remember what to work on.
 
@@ -129,10 +129,10 @@ class Maintenance:
             self._every(WATCH_INTERVAL, self._flush)
         return first
 
-    def _every(self, interval: float, work: Callable[[], Deferred[None]]) -> None:
+    def _every(self, interval: float, work: Callable[[], object]) -> None:
         if interval <= 0:
             return
-        call = LoopingCall(lambda: work().addErrback(self._ebFailed))
+        call = LoopingCall(lambda: maybeDeferred(work).addErrback(self._ebFailed))
         call.clock = self._clock
         self._calls.append(call)
         self._ended.append(call.start(interval, now=False))
@@ -175,7 +175,7 @@ class Maintenance:
             self._end(failure.value)
         else:
             # Perhaps that is why, and then there is no next time.
-            self._seeHome()
+            self._checkHome()
         return failure
 
     def _end(self, error: StoreFailed) -> None:
@@ -184,11 +184,7 @@ class Maintenance:
         else:
             self._broker.fail(error)
 
-    def _checkHome(self) -> Deferred[None]:
-        self._seeHome()
-        return succeed(None)
-
-    def _seeHome(self) -> None:
+    def _checkHome(self) -> None:
         """End the broker when the home is not the one that was opened.
 
         What a file system cannot tell for a while is no reason to: the store has its
@@ -309,5 +305,5 @@ class Maintenance:
             self._room.exhausted()
         elif not failure.check(StoreFailed):
             _log.error(
-                "Upkeep failed, and is tried again: {error}", error=failure.value
+                "Maintenance failed, and is tried again: {error}", error=failure.value
             )

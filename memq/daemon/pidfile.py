@@ -1,7 +1,7 @@
-"""The pid file: it says which process the server is, and guards nothing.
+"""The pid file: names the server's process, and guards nothing.
 
-What guards is the home's lock.  So whatever stands in the pid file of an earlier server
-keeps no new one from starting, and where it cannot be written the server goes without.
+The home's lock is the guard.  So an old pid file keeps no server from starting, and
+where it cannot be written the server goes without.
 """
 
 from __future__ import annotations

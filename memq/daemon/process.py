@@ -1,13 +1,11 @@
-"""What belongs to the process: how it ends, its signals, its limits.
+"""The process: its exit status, its outermost service, its limits.
 
-twistd by itself ends with status 0 whatever stopped the reactor, dies of its
-own SIGTERM after a clean stop, and dies of SIGHUP at once.  It takes its pid file for a
-lock.  Here
+twistd by itself ends with status 0 whatever stopped the reactor, and takes its pid file
+for a lock.  Here
 
-- :class:`Ending` alone stops the reactor and owns the exit status;
-- :class:`Signals` takes the place of Twisted's handlers;
-- :class:`ProcessService` is the outermost service, which puts both in place
-  around the queues, in the process that is left after a daemon's forks.
+- :class:`ExitStatus` alone stops the reactor and owns the exit status;
+- :class:`ProcessService` is the outermost service, which has the signals, the pid file
+  and the home around the queues, in the process that is left after a daemon's forks.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import gc
 import os
 import pwd
 import resource
-import signal
 from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -32,10 +29,10 @@ from memq.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import FrameType
 
     from twisted.internet.defer import Deferred
 
+    from memq.daemon.signals import Signals
     from memq.storage.datadir.home import Home
 
 #: Descriptors that are not connections: the store's files, logs, epoll, pipes.
@@ -115,39 +112,6 @@ class ExitStatus:
     def _leave(self) -> None:
         """End the process with the status; nothing of memq's is buffered."""
         self._exit(self.status)
-
-
-class Signals:
-    """What the process does on a signal, carried out by the reactor.
-
-    The reactor puts in handlers of its own when it begins to run, and one of
-    those would decide the exit status.  So the signals are held back until it
-    runs: one that comes before is then acted on, and none is lost.
-    """
-
-    def __init__(
-        self, reactor: Any, actions: Mapping[signal.Signals, Callable[[str], None]]
-    ) -> None:
-        """Take what to do on each signal; it is told the signal's name."""
-        self._reactor = reactor
-        self._actions = dict(actions)
-
-    def hold(self) -> None:
-        """Hold the signals back, here and in threads that are made meanwhile."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._actions)
-
-    def install(self) -> None:
-        """Put the handlers in place of the reactor's, and let the signals come."""
-        for number in self._actions:
-            signal.signal(number, self._handle)
-            # The store's reads and writes are not to be cut short.
-            signal.siginterrupt(number, False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._actions)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        """Leave a signal to the reactor, for it came in the middle of anything."""
-        name = signal.Signals(number)
-        self._reactor.callFromThread(self._actions[name], name.name)
 
 
 class ProcessService(MultiService):

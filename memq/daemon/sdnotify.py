@@ -1,12 +1,12 @@
-"""What the service manager is told, in the words of sd_notify(3).
+"""Notifications to the service manager, as in sd_notify(3).
 
 A service of type ``notify`` counts as started when it says so, which is when its
 clients are answered and not before.  Between that, a person who asks for the status
 reads what goes on.  With a watchdog, the manager ends a process whose reactor stands
 still: so what keeps the watchdog quiet comes from the reactor, never from a thread.
 
-Telling never waits and never fails.  What the manager has no room for is told with
-the next tick, in its latest form.
+Telling never waits and never fails.  The manager may have no room: that is told
+with the next tick, in its latest form.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Notifier(Service):
         self._loop = LoopingCall(self._tick)
         self._loop.clock = clock
         self._interval = TICK if watchdog is None else min(watchdog / 2, TICK)
-        #: What was not told yet, by its name.
+        #: Fields that were not told yet.
         self._untold: dict[str, str] = {}
         #: Whether a start or a stop is under way.
         self._changing = False

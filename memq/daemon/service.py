@@ -1,11 +1,11 @@
-"""QueueService: opens the store, listens, and ends in order.
+"""The service: opens the store, listens, and ends in order.
 
 The order is the point, and this class alone knows it:
 
 - start: open the store (recovery included), take over what MemcacheQ left, look at
   the disk, then listen;
 - stop: stop listening; take no more commands; answer what was taken, which
-  includes the flush that covers it; close connections; end the upkeep; close the
+  includes the flush that covers it; close connections; end the maintenance; close the
   store; end the threads.
 
 Flushes have a thread of their own, since a checkpoint of a second must not stand
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -37,7 +37,7 @@ from memq.errors import QueueError, StartError, StoreFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+    from twisted.internet.interfaces import IListeningPort
     from twisted.python.failure import Failure
     from twisted.python.threadpool import ThreadPool
 
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from memq.broker.sweeper import PolicySweeper
     from memq.daemon.maintenance import Maintenance
     from memq.interfaces import IQueueStore
+    from memq.net.listeners import Listener
     from memq.server.factory import QueueFactory
     from memq.server.timeouts import ConnectionTimeouts
 
@@ -59,17 +60,8 @@ QUICK_IN_A_ROW = 8
 _log = Logger()
 
 
-class Listener(Protocol):
-    """Something that a server can listen on."""
-
-    def listen(
-        self, reactor: Any, factory: IProtocolFactory
-    ) -> Deferred[IListeningPort]:
-        """Begin to take connections."""
-
-
 class Takeover(Protocol):
-    """What is done with an open store before anything listens."""
+    """Work on an open store before anything listens."""
 
     def run(self) -> object:
         """Do it; blocks for long."""
@@ -102,73 +94,79 @@ def _cause(failure: Failure) -> Failure:
     return error.subFailure if isinstance(error, FirstError) else failure
 
 
+class Pools(NamedTuple):
+    """Pools of one thread each.
+
+    :ivar flush: for the flushes of the log.
+    :ivar work: for everything else of the store; the maintenance's as well.
+    :ivar rules: in which rules are read again.
+    """
+
+    flush: ThreadPool
+    work: ThreadPool
+    rules: ThreadPool
+
+
+class Parts(NamedTuple):
+    """The parts that the service starts and stops.
+
+    :ivar watch: looks after silent clients while there are any.
+    :ivar sweeper: carries out the rules while the server listens.
+    :ivar listeners: what to listen on once the store is open.
+    :ivar takeover: what to do with the store when it is open.
+    :ivar settled: called once the server listens.
+    """
+
+    store: IQueueStore
+    broker: Broker
+    factory: QueueFactory
+    maintenance: Maintenance
+    watch: ConnectionTimeouts
+    sweeper: PolicySweeper
+    listeners: Sequence[Listener]
+    takeover: Takeover | None = None
+    settled: Callable[[], object] = lambda: None
+
+
 class QueueService(Service):
-    """Run a store, a broker and their listeners as one service."""
+    """Run a store, a broker and their listeners as one service.
+
+    :ivar started: fires when the start is over, whether it went well or not.
+    """
 
     def __init__(
         self,
         reactor: Any,
-        store: IQueueStore,
-        broker: Broker,
-        factory: QueueFactory,
-        maintenance: Maintenance,
-        listeners: Sequence[Listener],
+        parts: Parts,
+        pools: Pools,
         exitStatus: ExitStatus,
-        *,
-        flushPool: ThreadPool,
-        workPool: ThreadPool,
-        rulePool: ThreadPool,
-        watch: ConnectionTimeouts,
-        sweeper: PolicySweeper,
         seconds: Callable[[], float] = monotonic,
-        settled: Callable[[], object] = lambda: None,
-        takeover: Takeover | None = None,
     ) -> None:
         """Remember the parts; ``startService`` puts them to work.
 
         :param reactor: IReactorTime and IReactorFromThreads.
-        :param listeners: what to listen on once the store is open.
         :param exitStatus: is told of what the service cannot come back from.
-        :param flushPool: one thread, for the flushes of the log.
-        :param workPool: one thread, the same that the upkeep runs in.
-        :param rulePool: one thread, in which rules are read again.
-        :param watch: looks after silent clients while there are any.
-        :param sweeper: what the rules ask for while the server listens.
         :param seconds: a clock that never goes back, in seconds.
-        :param settled: called once the server listens.
-        :param takeover: what to do with the store when it is open.
         """
         self._reactor = reactor
-        self._store = store
-        self._broker = broker
-        self._factory = factory
-        self._upkeep = maintenance
-        self._listeners = listeners
+        self._parts = parts
+        self._pools = pools
         self._exitStatus = exitStatus
-        self._flushPool = flushPool
-        self._workPool = workPool
-        self._rulePool = rulePool
-        self._watch = watch
         self._seconds = seconds
-        self._settled = settled
-        self._takeover = takeover
-        self._chores = sweeper
-        #: What the process ends for already.
+        #: Why the process ends already.
         self._failure: str | None = None
         #: How many flushes were quick since one was not.
         self._quickFlushes = 0
         self._ports: list[IListeningPort] = []
-        #: Fires when the start is over, whether it went well or not.
         self.started: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Open the store in the pool, then listen."""
         super().startService()
-        self._flushPool.start()
-        self._workPool.start()
-        self._rulePool.start()
-        self._broker.persist = self.persist
-        self._broker.onFailure = self._failed
+        for pool in self._pools:
+            pool.start()
+        self._parts.broker.persist = self.persist
+        self._parts.broker.onFailure = self._failed
         _log.info("memq {version} opens its store", version=__version__)
         self.started = self._inWorkPool(self._open)
         self.started.addCallback(self._cbOpened)
@@ -176,50 +174,52 @@ class QueueService(Service):
 
     def _open(self) -> None:
         """Open the store, and take over what there is."""
-        self._store.open()
-        if self._takeover is not None:
-            self._takeover.run()
+        self._parts.store.open()
+        if self._parts.takeover is not None:
+            self._parts.takeover.run()
 
     def persist(self) -> Deferred[None]:
         """Return a Deferred that fires when all that is committed is durable.
 
         A flush goes to its thread, so that a slow disk holds up nobody who need
-        not wait for it.  One that takes less than the way there and back, which
-        the last ones tell, stays here.
+        not wait for it.  When the last ones took less time than the way there and
+        back, it stays here.
         """
         if self._quickFlushes >= QUICK_IN_A_ROW:
             return execute(self._flush)
-        return deferToThreadPool(self._reactor, self._flushPool, self._flush)
+        return deferToThreadPool(self._reactor, self._pools.flush, self._flush)
 
     def _flush(self) -> None:
         """Flush, and note whether that was quick; there is one at a time."""
         began = self._seconds()
-        self._store.flush()
+        self._parts.store.flush()
         quick = self._seconds() - began < QUICK_FLUSH
         self._quickFlushes = self._quickFlushes + 1 if quick else 0
 
     def _inWorkPool(self, call: Callable[[], None]) -> Deferred[None]:
-        return deferToThreadPool(self._reactor, self._workPool, call)
+        return deferToThreadPool(self._reactor, self._pools.work, call)
 
     def _cbOpened(self, _: None) -> Deferred[None]:
-        status = self._store.status()
+        status = self._parts.store.status()
         _log.info("{queues} queues with {messages} messages are there", **status)
-        return self._upkeep.start().addCallback(self._cbListen)
+        return self._parts.maintenance.start().addCallback(self._cbListen)
 
     def _cbListen(self, _: None) -> Deferred[None] | None:
         if not self.running:
             return None
-        self._broker.start()
-        self._watch.start()
-        self._chores.start()
+        parts = self._parts
+        parts.broker.start()
+        parts.watch.start()
+        parts.sweeper.start()
         ports = [
-            listener.listen(self._reactor, self._factory).addCallback(self._cbListening)
-            for listener in self._listeners
+            listener.listen(self._reactor, parts.factory).addCallback(self._cbListening)
+            for listener in parts.listeners
         ]
-        return gatherResults(ports, consumeErrors=True).addCallback(self._cbSettled)
+        listening = gatherResults(ports, consumeErrors=True)
+        return listening.addCallback(self._cbSettled)
 
     def _cbSettled(self, _: object) -> None:
-        self._settled()
+        self._parts.settled()
 
     def _cbListening(self, port: IListeningPort) -> None:
         self._ports.append(port)
@@ -242,8 +242,8 @@ class QueueService(Service):
         """Answer what was taken, then close everything in order."""
         super().stopService()
         _log.info("Stopping: answering what was taken")
-        if self._takeover is not None:
-            self._takeover.interrupt()
+        if self._parts.takeover is not None:
+            self._parts.takeover.interrupt()
         assert self.started is not None
         ended: Deferred[None] = Deferred()
         self.started.addCallback(lambda _: self._stop().chainDeferred(ended))
@@ -255,25 +255,25 @@ class QueueService(Service):
         done.addErrback(self._ebStopping)
         done.addCallback(lambda _: self._drain())
         done.addErrback(self._ebStopping)
-        done.addCallback(lambda _: self._upkeep.stop())
+        done.addCallback(lambda _: self._parts.maintenance.stop())
         done.addErrback(self._ebStopping)
-        done.addCallback(lambda _: self._inWorkPool(self._store.close))
+        done.addCallback(lambda _: self._inWorkPool(self._parts.store.close))
         done.addErrback(self._ebNotClosed)
         done.addCallback(self._cbStopped)
         return done
 
     def _drain(self) -> Deferred[None]:
         """Let the connections end, and the broker after them."""
-        late = self._reactor.callLater(DRAIN_SECONDS, self._factory.abort)
+        late = self._reactor.callLater(DRAIN_SECONDS, self._parts.factory.abort)
 
         def _cbGone(_: None) -> Deferred[None]:
             if late.active():
                 late.cancel()
-            self._watch.stop()
-            self._chores.stop()
-            return self._broker.drain()
+            self._parts.watch.stop()
+            self._parts.sweeper.stop()
+            return self._parts.broker.drain()
 
-        return self._factory.finish().addCallback(_cbGone)
+        return self._parts.factory.finish().addCallback(_cbGone)
 
     def _ebStopping(self, failure: Failure) -> None:
         _log.failure("The stop goes on after an error", _cause(failure))
@@ -289,7 +289,6 @@ class QueueService(Service):
         self._exitStatus.fail(f"the store could not be closed: {error}", status)
 
     def _cbStopped(self, _: object) -> None:
-        self._flushPool.stop()
-        self._workPool.stop()
-        self._rulePool.stop()
+        for pool in self._pools:
+            pool.stop()
         _log.info("Stopped")

@@ -1,21 +1,17 @@
-"""The command ``memq-adopt``: take over a directory of MemcacheQ's, or look at it.
+"""The subcommand adopt of ``memq``: take over a directory of MemcacheQ's.
 
-``memq-adopt DIR`` does what the first start of memq on DIR would do, and serves nobody.
-``memq-adopt --dry-run DIR`` reads all of it and tells what is there, and what would be
+``memq adopt DIR`` does what the first start of memq on DIR would do, and serves nobody.
+``memq adopt --dry-run DIR`` reads all of it and tells what is there, and what would be
 refused; it writes to a directory of its own, below $TMPDIR, and removes that.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from signal import SIGINT, SIGTERM, signal
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from twisted.python import usage
-
-from memq import __version__
 from memq.display import shownName, shownText
 from memq.errors import HomeError, StartError
 from memq.memcacheq.adoption import (
@@ -35,64 +31,56 @@ from memq.storage.datadir.sizing import sizesFor
 from memq.storage.engine.binding import StoreSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import argparse
+    from collections.abc import Callable
 
     from memq.memcacheq.copy import OldCount
 
 
-class Options(usage.Options):
-    """The command line of ``memq-adopt``."""
-
-    synopsis = "Usage: memq-adopt [--dry-run] [--skip-damaged] DIR"
-    longdesc = (
-        "Take over the queues of a directory that MemcacheQ wrote.  A first start of "
-        "memq on it does the same."
-    )
-    optFlags = [  # noqa: RUF012 - this is how usage.Options wants it
-        ["dry-run", "n", "show what is there, and change nothing"],
-        ["skip-damaged", None, "take what can be read, and list what could not"],
-    ]
-
-    def opt_version(self) -> NoReturn:
-        """Display memq's version and exit."""
-        print(f"memq {__version__}")
-        sys.exit(0)
-
-    opt_h = usage.Options.opt_help
-
-    def parseArgs(self, *words: str) -> None:
-        """Take the directory."""
-        if len(words) != 1:
-            raise usage.UsageError("name one directory")
-        self["directory"] = os.path.abspath(words[0])
+DESCRIPTION = (
+    "Take over the queues of a directory that MemcacheQ wrote.  A first start of memq "
+    "on it does the same."
+)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Take over a directory, or show what is in it.
+def addCommand(add: Callable[..., argparse.ArgumentParser]) -> None:
+    """Add the subcommand; ``options.run(options, tell)`` carries it out.
 
-    :param arguments: the words after the command; None for this process's.
-    :raise SystemExit: with status 1, when something is refused.
+    :param add: ``add_parser`` of what add_subparsers returns.
     """
-    options = Options()
+    does = "Take over the queues of MemcacheQ, or look at them."
+    parser = add("adopt", help=does, description=DESCRIPTION, allow_abbrev=False)
+    addArguments(parser)
+
+
+def addArguments(parser: argparse.ArgumentParser) -> None:
+    """Let a parser take what the command takes."""
+    parser.add_argument(
+        "--dry-run",
+        "-n",
+        action="store_true",
+        help="show what is there, and change nothing",
+    )
+    parser.add_argument(
+        "--skip-damaged",
+        action="store_true",
+        help="take what can be read, and list what could not",
+    )
+    parser.add_argument("directory", metavar="DIR", help="what MemcacheQ wrote")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace, tell: object) -> int:
+    """Take over a directory, or show what is in it; return the exit status."""
+    path = os.path.abspath(options.directory)
     try:
-        options.parseOptions(sys.argv[1:] if arguments is None else list(arguments))
-        old = _find(options["directory"])
-        if options["dry-run"]:
-            isRefused = _show(old)
-        else:
-            isRefused = not _adopt(options["directory"], bool(options["skip-damaged"]))
-    except usage.UsageError as error:
-        raise SystemExit(
-            f"memq-adopt: {shownText(str(error))} (see memq-adopt --help)"
-        ) from None
+        old = _find(path)
+        if options.dry_run:
+            return int(_show(old))
+        return int(not _adopt(path, options.skip_damaged))
     except StartError as error:
-        why = str(error).removeprefix("--home ")
-        raise SystemExit(f"memq-adopt: {shownText(why)}") from None
-    except OSError as error:
-        why = f"{error.filename}: {error.strerror}"
-        raise SystemExit(f"memq-adopt: {shownText(why)}") from None
-    if isRefused:
-        sys.exit(1)
+        # There is no --home on this command line.
+        raise StartError(str(error).removeprefix("--home ")) from None
 
 
 def _find(path: str) -> OldDirectory:

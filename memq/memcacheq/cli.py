@@ -1,10 +1,9 @@
 """The command ``memcacheq``: MemcacheQ's own command line, served by memq.
 
-Whoever starts MemcacheQ from a script need not change it.  The letters are the
-same in ``twistd memq``, so most are handed on as they come; the rest is about
-the process (-d -P -u -r), which is twistd's part, or has lost its meaning, which
-the log then says.  What MemcacheQ refused, root without -u, is refused.  No
-configuration file is read.
+A script that starts MemcacheQ need not change.  The letters are those of the settings
+(config/settings.py), so most are handed on to ``twistd memq`` as they come; the rest is
+about the process (-d -P -u -r), which is twistd's part, or has lost its meaning, which
+the log then says.  As in MemcacheQ, root needs -u.  No configuration file is read.
 """
 
 from __future__ import annotations
@@ -16,7 +15,8 @@ import sys
 from typing import TYPE_CHECKING
 
 from memq import __version__
-from memq.daemon.early import holdRequests
+from memq.config.settings import SERVER
+from memq.daemon.signals import holdRequests
 from memq.display import shownText
 from memq.errors import OptionError, StartError
 
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 #: The version of MemcacheQ whose command line this is.
 VERSION = "0.2.1"
 
-_LETTERS = "a:b:c:de:hil:m:p:rs:t:u:vA:B:C:D:E:H:L:NP:RS:T:U:"
-
-#: Letters that are handed on, for they mean the same in ``twistd memq``.
-_SAME = ("-a", "-c", "-e", "-m", "-A", "-B", "-C", "-L", "-T")
-
-#: The same, for those without a value.
-_SAME_FLAGS = ("-v", "-N", "-R")
+#: Letters of settings, and whether a value follows each.
+_SETTINGS = {
+    f"-{setting.letter}": setting.kind.takesValue
+    for setting in SERVER
+    if setting.letter is not None
+}
 
 #: Letters that have lost their meaning, and why.
 _MEANINGLESS = {
@@ -44,7 +43,13 @@ _MEANINGLESS = {
     "-U": "UDP is off, and nothing else is built",
 }
 
-_HELP = f"""\
+#: All letters, as getopt has them; those that no setting has are about the process.
+LETTERS = "dhirP:u:" + "".join(
+    [f"{letter[1]}:" for letter in _MEANINGLESS]
+    + [letter[1] + ":" * takesValue for letter, takesValue in _SETTINGS.items()]
+)
+
+HELP = f"""\
 memcacheq {VERSION}
 This is memq {__version__}, which takes MemcacheQ's place: a persistent message
 queue for memcached clients.  `twistd memq --help` shows all that it can do.
@@ -103,10 +108,10 @@ def main(
 
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        options, rest = getopt.gnu_getopt(words, _LETTERS, ["help"])
+        options, rest = getopt.gnu_getopt(words, LETTERS, ["help"])
         for letter, _ in options:
             if letter in ("-h", "--help", "-i"):
-                print(_LICENCE if letter == "-i" else _HELP, end="")
+                print(_LICENCE if letter == "-i" else HELP, end="")
                 return
         given = dict(options)
         line = [*_twistdOptions(given), "memq", *_memqOptions(options)]
@@ -179,10 +184,9 @@ def _memqOptions(options: Sequence[tuple[str, str]]) -> list[str]:
         line.append("--listen=" + given.get("-l", "0.0.0.0"))
         line.append("--port=" + given.get("-p", "22201"))
     for letter, value in options:
-        if letter in _SAME:
-            line += [letter, value]
-        elif letter in _SAME_FLAGS:
-            line.append(letter)
+        # The others have stood in the line already.
+        if letter in _SETTINGS.keys() - {"-H", "-s", "-l", "-p"}:
+            line += [letter, value] if _SETTINGS[letter] else [letter]
     if _logsToStandardError(given):
         line.append("--log-stderr")
     return line

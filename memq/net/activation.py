@@ -1,4 +1,4 @@
-"""Sockets that the service manager made, as sd_listen_fds(3) hands them over.
+"""Socket activation: sockets of the service manager, as in sd_listen_fds(3).
 
 They are the manager's.  They listen before this process does and after it: clients
 that come meanwhile wait, and nobody is refused.  So the path of such a socket, its

@@ -1,9 +1,8 @@
-"""Where clients come in: TCP ports, UNIX sockets and Twisted's endpoints.
+"""Listeners: TCP ports, UNIX sockets and Twisted's endpoints.
 
-An address that cannot be had is a mistake of whoever started the server, and is
-to be told before the server goes into the background; but nobody may connect
-before the store is open.  So there are two steps: everything here is checked,
-and TCP ports are bound, when it is made; ``listen`` comes later, and then from
+A mistake in an address is to be told before the server goes into the background; but
+nobody may connect before the store is open.  So there are two steps: everything here is
+checked, and TCP ports are bound, when it is made; ``listen`` comes later, and then from
 the user that the server runs as.
 """
 
@@ -13,7 +12,7 @@ import errno
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.endpoints import serverFromString
@@ -23,6 +22,8 @@ from memq.errors import OptionError
 from memq.net.transport import sendAtOnce
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory
     from twisted.python.failure import Failure
 
@@ -30,12 +31,28 @@ if TYPE_CHECKING:
 BACKLOG = 1024
 
 
+class Listener(Protocol):
+    """Something that clients can come in by."""
+
+    def listen(
+        self, reactor: Any, factory: IProtocolFactory
+    ) -> Deferred[IListeningPort]:
+        """Let clients in; it fails with OptionError."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+
 class TCPListener:
-    """A bound TCP socket."""
+    """A bound TCP socket.
+
+    :ivar address: the host and the port that it is bound to.
+    """
 
     def __init__(self, bound: socket.socket) -> None:
         bound.setblocking(False)
         self._socket = bound
+        self.address: tuple[str, int] = bound.getsockname()[:2]
 
     def listen(
         self, reactor: Any, factory: IProtocolFactory
@@ -48,8 +65,7 @@ class TCPListener:
         try:
             self._socket.listen(BACKLOG)
         except OSError as error:
-            host, port = self._socket.getsockname()[:2]
-            return fail(_cannotBind(host, port, error))
+            return fail(_cannotBind(*self.address, error))
         adopted = reactor.adoptStreamPort(
             self._socket.fileno(), self._socket.family, factory
         )
@@ -62,50 +78,34 @@ class TCPListener:
         self._socket.close()
 
 
-class UNIXListener:
-    """The path of a UNIX socket that could be bound a moment ago."""
+class LateListener:
+    """An address that is bound when it listens."""
 
-    def __init__(self, path: str, mode: int) -> None:
-        """Take a path, absolute, and the permissions of the socket there."""
-        self._path = path
-        self._mode = mode
+    def __init__(
+        self,
+        listen: Callable[[Any, IProtocolFactory], Deferred[IListeningPort]],
+        option: str,
+        value: str,
+    ) -> None:
+        """Take what listens, and how the command line says so."""
+        self._listen = listen
+        self._option = option
+        self._value = value
 
     def listen(
         self, reactor: Any, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let clients in; it fails with OptionError."""
-        listening: Deferred[IListeningPort] = maybeDeferred(
-            reactor.listenUNIX, self._path, factory, backlog=BACKLOG, mode=self._mode
-        )
-        listening.addCallback(sendAtOnce)
-        return listening.addErrback(_ebCannotListen, "--socket", self._path)
+        listening = self._listen(reactor, factory).addCallback(sendAtOnce)
+        return listening.addErrback(self._ebCannotListen)
+
+    def _ebCannotListen(self, failure: Failure) -> NoReturn:
+        failure.trap(CannotListenError, OSError)
+        why = f"cannot listen: {failure.getErrorMessage()}"
+        raise OptionError(self._option, self._value, why)
 
     def close(self) -> None:
         """Do nothing: nothing is held."""
-
-
-class EndpointListener:
-    """One of Twisted's server endpoints."""
-
-    def __init__(self, endpoint: Any, description: str) -> None:
-        """Take an endpoint that does not listen yet, and its string."""
-        self._endpoint = endpoint
-        self._description = description
-
-    def listen(
-        self, reactor: Any, factory: IProtocolFactory
-    ) -> Deferred[IListeningPort]:
-        """Let clients in; it fails with OptionError."""
-        listening: Deferred[IListeningPort] = self._endpoint.listen(factory)
-        listening.addCallback(sendAtOnce)
-        return listening.addErrback(_ebCannotListen, "--endpoint", self._description)
-
-    def close(self) -> None:
-        """Do nothing: endpoints bind when they listen."""
-
-
-#: Something that clients can come in by.
-Listener = TCPListener | UNIXListener | EndpointListener
 
 
 def bindTCP(host: str, port: int) -> list[TCPListener]:
@@ -131,7 +131,7 @@ def bindTCP(host: str, port: int) -> list[TCPListener]:
     return bound
 
 
-def checkUNIX(path: str, mode: int) -> UNIXListener:
+def checkUNIX(path: str, mode: int) -> LateListener:
     """Check that a UNIX socket can be made, and remove one that nobody serves.
 
     :param path: the path; a relative one starts where the process is now.
@@ -148,27 +148,34 @@ def checkUNIX(path: str, mode: int) -> UNIXListener:
         # "AF_UNIX path too long" comes without an error number.
         reason = error.strerror or str(error)
         raise OptionError("--socket", path, f"cannot listen: {reason}") from error
-    return UNIXListener(path, mode)
+
+    def listen(reactor: Any, factory: IProtocolFactory) -> Deferred[IListeningPort]:
+        return maybeDeferred(
+            reactor.listenUNIX, path, factory, backlog=BACKLOG, mode=mode
+        )
+
+    return LateListener(listen, "--socket", path)
 
 
-def parseEndpoint(reactor: Any, description: str) -> EndpointListener:
+def parseEndpoint(reactor: Any, description: str) -> LateListener:
     """Return a listener for a Twisted endpoint string.
 
     :param description: such as ``tcp:22201:interface=::``.
     :raise memq.errors.OptionError: when it is not such a string.
     """
     try:
-        endpoint = serverFromString(reactor, description)
+        endpoint: Any = serverFromString(reactor, description)
     except Exception as error:
         # The parsers are plugins, anybody's, and each has errors of its own.
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         allowed = f"must be a Twisted server endpoint string ({reason})"
         raise OptionError("--endpoint", description, allowed) from error
-    return EndpointListener(endpoint, description)
+    return LateListener(
+        lambda _, factory: endpoint.listen(factory), "--endpoint", description
+    )
 
 
 def _bind(family: int, address: Any) -> TCPListener:
-    """Return a bound socket."""
     bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -190,12 +197,6 @@ def _cannotBind(host: str, port: int, error: OSError) -> OptionError:
     if error.errno == errno.EADDRNOTAVAIL:
         return OptionError("--listen", host, "must be an address of this machine")
     return OptionError("--port", port, f"cannot listen on {host}: {error.strerror}")
-
-
-def _ebCannotListen(failure: Failure, option: str, value: str) -> NoReturn:
-    """Say which option is at fault."""
-    failure.trap(CannotListenError, OSError)
-    raise OptionError(option, value, f"cannot listen: {failure.getErrorMessage()}")
 
 
 def _removeStale(path: str) -> None:

@@ -1,4 +1,4 @@
-"""Poller: the sockets of many connections, watched as one.
+"""Poller: watches the sockets of many connections as one.
 
 Twisted's reactor asks epoll which sockets are ready, and wraps what it does for
 each of them in a logging context; for a small command that costs more than
@@ -35,7 +35,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-#: What is reported anyhow; a socket that is to be watched for nothing else has
+#: Events that are reported anyhow; a socket that is to be watched for nothing else has
 #: EPOLLMSG, which never comes.
 _ENDS = EPOLLHUP | EPOLLERR
 #: That the other end sends no more is of interest while something is read.

@@ -1,6 +1,6 @@
-"""Connections that send at once.
+"""Transports that send at once.
 
-Twisted's transports register with the reactor and send on its next round: two
+Twisted's own register with the reactor and send on its next round: two
 system calls to change the registration and a trip through the event loop before
 each reply.  These try to send right away, and register only for what the kernel
 did not take.  That won 20 to 40 % of throughput when it was measured.
@@ -57,7 +57,7 @@ _LAST_HEARD = slice(52, 60)
 class _SendsAtOnce(tcp.Connection):
     """Mix into a stream transport, before it in the order of bases."""
 
-    #: What watches the socket: a Poller.
+    #: The Poller that watches the socket.
     reactor: Any
     #: Whether the last attempt to send left nothing behind.
     _sentAll = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol, ServerFactory
@@ -39,6 +39,29 @@ class _Refusal(Protocol):
         self.transport.loseConnection()
 
 
+class FactorySettings(NamedTuple):
+    """What every connection gets, and how many there may be.
+
+    :ivar maxBody: bytes of the largest body, up to 64 MiB.
+    :ivar maxConnections: how many may be open at a time.
+    :ivar keepalive: seconds that a client's machine may say nothing, 0 for as long as
+        the system lets it.
+    :ivar flushAllEnabled: whether clients may empty all queues.
+    :ivar verbosity: 1 logs errors that are told to clients, 2 commands too.
+    :ivar hasRoom: tells whether the process may have one more connection.
+    :ivar reload: reads the rules again; fires when they hold, or fails with
+        memq.errors.ConfigError.
+    """
+
+    maxBody: int = 1024 * 1024
+    maxConnections: int = 1024
+    keepalive: int = 0
+    flushAllEnabled: bool = False
+    verbosity: int = 0
+    hasRoom: Callable[[], bool] = lambda: True
+    reload: Callable[[], Deferred[None]] = lambda: succeed(None)
+
+
 class QueueFactory(ServerFactory):
     """Make a QueueProtocol for each connection.
 
@@ -55,41 +78,22 @@ class QueueFactory(ServerFactory):
         broker: Broker,
         maintenance: MaintenanceActions,
         statistics: Statistics,
-        *,
-        maxBody: int = 1024 * 1024,
-        maxConnections: int = 1024,
-        keepalive: int = 0,
-        flushAllEnabled: bool = False,
-        verbosity: int = 0,
-        hasRoom: Callable[[], bool] = lambda: True,
-        reload: Callable[[], Deferred[None]] = lambda: succeed(None),
+        settings: FactorySettings,
     ) -> None:
-        """Remember what the protocols need.
-
-        :param maxBody: bytes of the largest body, up to 64 MiB.
-        :param maxConnections: how many may be open at a time.
-        :param keepalive: seconds that a client's machine may say nothing, 0 for as long
-            as the system lets it.
-        :param flushAllEnabled: whether clients may empty all queues.
-        :param verbosity: 1 logs errors that are told to clients, 2 commands too.
-        :param hasRoom: tells whether the process may have one more connection.
-        :param reload: reads the rules again; fires when they hold, or fails with
-            memq.errors.ConfigError.
-        """
         self.broker = broker
         self.maintenance = maintenance
         self.statistics = statistics
-        self.maxBody = maxBody
-        self.maxConnections = statistics.maxConnections = maxConnections
-        self.keepalive = Keepalive(keepalive)
-        self.flushAllEnabled = flushAllEnabled
-        self.verbose = verbosity >= 1
-        self.traces = verbosity >= 2
+        self.maxBody = settings.maxBody
+        self.maxConnections = statistics.maxConnections = settings.maxConnections
+        self.keepalive = Keepalive(settings.keepalive)
+        self.flushAllEnabled = settings.flushAllEnabled
+        self.verbose = settings.verbosity >= 1
+        self.traces = settings.verbosity >= 2
         self.connections: set[Connection] = set()
         self.last: dict[Connection, None] = {}
         self.lingering = 0
-        self._hasRoom = hasRoom
-        self.reload = reload
+        self._hasRoom = settings.hasRoom
+        self.reload = settings.reload
         self._rarely = Rarely(statistics.seconds)
         self._empty: Deferred[None] | None = None
 

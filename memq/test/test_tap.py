@@ -19,14 +19,14 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import tap
+from memq.config import file
 from memq.config.file import readConfig
-from memq.config.reloader import PolicyReloader
-from memq.config.reloads import Reloads
-from memq.daemon import early
+from memq.config.reload import PolicyReloader
+from memq.daemon import signals as held
 from memq.daemon.logfile import LogFile
 from memq.daemon.process import ExitStatus
 from memq.daemon.sdnotify import Notifier
-from memq.policy.rules import Rule
+from memq.policy.rules import Rule, Rules
 from memq.storage.datadir.home import Home
 from memq.storage.memory import MemoryStore
 from memq.tap import Options, _keepLog, _say, _settled, _signals, makeService
@@ -66,7 +66,7 @@ class MakeServiceTests(SynchronousTestCase):
             each for each in getPlugins(IServiceMaker) if each.tapname == "memq"
         ]
         done: list[str] = []
-        self.patch(early, "holdRequests", lambda: done.append("held"))
+        self.patch(held, "holdRequests", lambda: done.append("held"))
         self.assertEqual(done, [])
         self.assertIs(plugin.options, Options)
         self.assertEqual(done, ["held"])
@@ -123,10 +123,16 @@ class MakeServiceTests(SynchronousTestCase):
         self.addCleanup(home.release)
         self.assertIn(f"held by another server (pid {os.getpid()})", self.refused())
 
-    def test_homeCannotBeMade(self) -> None:
-        """A home that cannot be made is named."""
-        self.home = "/proc/none"
-        self.assertIn("--home /proc/none", self.refused())
+    def test_named(self) -> None:
+        """What cannot be had is named: a home, an endpoint, a socket, a log file."""
+        foreground = {"nodaemon": True, "syslog": False, "logger": None}
+        for words, twistd, why in (
+            (["-H", "/proc/none"], {}, "--home /proc/none"),
+            (["--endpoint", "tcpp:1"], {}, "--endpoint tcpp:1"),
+            (["--socket=/proc/none"], {}, "--socket /proc/none: cannot listen"),
+            ([], {**foreground, "logfile": "/proc/none/log"}, "--logfile /proc/none/l"),
+        ):
+            self.assertIn(why, self.refused(*words, **twistd))
 
     def test_homeOfMemcacheQ(self) -> None:
         """A home with what MemcacheQ's list has lost is refused, and left as it is."""
@@ -135,22 +141,6 @@ class MakeServiceTests(SynchronousTestCase):
             pass
         self.assertIn(f"{self.home}/queue.list is missing, but", self.refused())
         self.assertEqual(os.listdir(self.home), ["__db.001"])
-
-    def test_endpoint(self) -> None:
-        """An endpoint that is none is named."""
-        self.assertIn("--endpoint tcpp:1", self.refused("--endpoint", "tcpp:1"))
-
-    def test_socket(self) -> None:
-        """A UNIX socket that cannot be made is named."""
-        self.assertIn(
-            "--socket /proc/none: cannot listen", self.refused("--socket=/proc/none")
-        )
-
-    def test_logFile(self) -> None:
-        """A log file that cannot be opened is named."""
-        twistd = {"nodaemon": True, "syslog": False, "logger": None}
-        line = self.refused(logfile="/proc/none/log", **twistd)
-        self.assertIn("--logfile /proc/none/log", line)
 
     def test_foreignLog(self) -> None:
         """SIGHUP is no harm where the log is twistd's own."""
@@ -190,8 +180,10 @@ class SignalTests(SynchronousTestCase):
         self.write(1)
         self.log = LogFile.open(self.mktemp(), (os.geteuid(), os.getegid()))
         self.addCleanup(self.log.close)
-        self.policyReloader = PolicyReloader(readConfig(self.path), lambda line: None)
-        self.reloads = Reloads(self.policyReloader, execute)
+        #: The rules that were let hold, one behind the other.
+        self.held: list[Rules] = []
+        config = readConfig(self.path)
+        self.reloader = PolicyReloader(config, execute, self.held.append)
 
     def write(self, limit: int) -> None:
         """Write rules into the file."""
@@ -201,7 +193,7 @@ class SignalTests(SynchronousTestCase):
     def send(self, number: int) -> list[tuple[str, str]]:
         """Do what is done on a signal; return level and text of what is logged."""
         reactor: Any = FakeReactor()
-        signals = _signals(reactor, ExitStatus(reactor), self.log, self.reloads)
+        signals = _signals(reactor, ExitStatus(reactor), self.log, self.reloader)
         signals._handle(number, None)
         with capturedLogs() as events:
             reactor.call()
@@ -211,8 +203,10 @@ class SignalTests(SynchronousTestCase):
         """SIGHUP opens the log again and reads the rules again."""
         self.write(2)
         logged = self.send(SIGHUP)
-        self.assertEqual(logged, [("info", "SIGHUP: opened the log file again")])
-        self.assertEqual(self.policyReloader.rules.of(b"q"), Rule(maxItems=2))
+        self.assertEqual(logged[0], ("info", "SIGHUP: opened the log file again"))
+        self.assertIn("is read again", logged[1][1])
+        [rules] = self.held
+        self.assertEqual(rules.of(b"q"), Rule(maxItems=2))
 
     def test_mistake(self) -> None:
         """A mistake is one line with the file's line, and the old rules stay."""
@@ -221,11 +215,11 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual(level, "error")
         self.assertIn(f"SIGHUP: {self.path} line 2: max_items = -1: must be a wh", line)
         self.assertTrue(line.endswith("; the rules stay as they were"), line)
-        self.assertEqual(self.policyReloader.rules.of(b"q"), Rule(maxItems=1))
+        self.assertEqual(self.held, [])
 
     def test_unforeseen(self) -> None:
         """What nobody foresaw is logged as that, and the server goes on."""
-        self.patch(self.policyReloader, "read", None)
+        self.patch(file, "readConfig", None)
         self.assertEqual(self.send(SIGHUP)[-1][0], "critical")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 

@@ -13,7 +13,7 @@ class _ServiceMaker(ServiceMaker):
 
     @property
     def options(self) -> Any:
-        from memq.daemon.early import holdRequests
+        from memq.daemon.signals import holdRequests
 
         holdRequests()
         return super().options

@@ -10,17 +10,18 @@ import sys
 from typing import Any
 
 import memq.admin.cli
+import memq.cli
 import memq.config.file
 from memq import __version__
-from memq.admin.cli import main
 from memq.admin.importstore import RestoringStore
+from memq.cli import main
 from memq.test.admin.test_exporter import ExportTestCase
 from memq.test.admin.test_importer import TWO, Q, packed
 from memq.test.storage.bdb.test_store import NO_SPACE, Failing
 from memq.test.support.storetests import dump
 from testkit.servers import PATIENCE, Server, environment
 
-RUN = "import sys; from memq.admin.cli import run; sys.exit(run())"
+RUN = "import sys; from memq.cli import run; sys.exit(run())"
 
 
 class CommandTestCase(ExportTestCase):
@@ -42,6 +43,12 @@ class CommandTestCase(ExportTestCase):
         self.said.clear()
         status = main(words)
         return status, "".join(self.said)
+
+    def ended(self, expected: int, *words: str) -> str:
+        """Return what a command says that ends with a status."""
+        status, said = self.command(*words)
+        self.assertEqual(status, expected)
+        return said
 
     def home(self) -> str:
         """Return a home with something in it."""
@@ -88,8 +95,7 @@ class CommandTests(CommandTestCase):
     def test_backup(self) -> None:
         """A backup is a home with the same in it."""
         home, target = self.home(), self.path()
-        status, said = self.command("backup", "--home", home, target)
-        self.assertEqual(status, 0)
+        said = self.ended(0, "backup", "--home", home, target)
         self.assertIn(f"memq backup: {target} is a copy of {home}, ready", said)
         self.assertEqual(self.dumpOf(target), self.dumpOf(home))
 
@@ -99,23 +105,20 @@ class CommandTests(CommandTestCase):
         name = os.fsdecode(b"\xff")
         status, said = self.command("export", "--home", home, "--output", file, name)
         self.assertEqual((status, "1 queues" in said), (0, True))
-        status, said = self.command("export", "--home", home, "--output", file, "nope")
-        self.assertEqual(status, 1)
+        said = self.ended(1, "export", "--home", home, "--output", file, "nope")
         self.assertEqual(said, f"memq export: --home {home}: there is no queue nope\n")
 
     def test_append(self) -> None:
         """A queue that has messages is appended to when that is asked for."""
         home, file = self.home(), self.written(packed(*TWO))
-        status, said = self.command("import", "--home", home, file)
-        self.assertEqual(status, 1)
+        said = self.ended(1, "import", "--home", home, file)
         self.assertEqual(
             said,
             "memq import: only 0 queues, 0 messages are imported\n"
             "memq import: line 2: queue q is there and has messages; "
             "with --append these are appended\n",
         )
-        status, _ = self.command("import", "--home", home, "--append", file)
-        self.assertEqual(status, 0)
+        self.ended(0, "import", "--home", home, "--append", file)
         self.assertIn("q 4/0", self.dumpOf(home))
 
     def test_damaged(self) -> None:
@@ -125,18 +128,14 @@ class CommandTests(CommandTestCase):
         store._messages.put(b"\0\0\0\1" + bytes(8), b"rotten")
         home = self.letGo(store)
         home.release()
-        status, said = self.command(
-            "export", "--home", home.path, "--output", self.path()
-        )
-        self.assertEqual(status, 1)
+        said = self.ended(1, "export", "--home", home.path, "--output", self.path())
         self.assertIn("queue q: message 0 cannot be read", said)
 
     def test_cut(self) -> None:
         """What was imported before the file ended too early is told."""
         other = self.path()
         file = self.written(packed(*TWO)[:-60_000])
-        status, said = self.command("import", "--home", other, file)
-        self.assertEqual(status, 1)
+        said = self.ended(1, "import", "--home", other, file)
         self.assertEqual(
             said,
             "memq import: only 1 queues, 2 messages are imported\n"
@@ -178,35 +177,34 @@ class CommandTests(CommandTestCase):
 
         self.patch(memq.admin.cli, "RestoringStore", Full)
         file = self.written(packed(*TWO))
-        status, said = self.command("import", "--home", self.path(), file)
-        self.assertEqual(status, 1)
+        said = self.ended(1, "import", "--home", self.path(), file)
         self.assertEqual(said.splitlines()[-1], "memq import: out of disk space")
 
 
 class ConfigTests(CommandTestCase):
     """The home that a configuration file names."""
 
-    def ended(self, *words: str) -> tuple[int, str]:
-        """Return how an export ends."""
-        return self.command("export", "--output", self.path(), *words)
+    def refused(self, *words: str) -> str:
+        """Return why nothing is exported."""
+        return self.ended(1, "export", "--output", self.path(), *words)
 
-    def missing(self, path: str) -> tuple[int, str]:
-        """Return how it ends when no home is at a path."""
-        return 1, f"memq export: --home {path}: there is no home of memq's\n"
+    def missing(self, path: str) -> str:
+        """Return what is said when no home is at a path."""
+        return f"memq export: --home {path}: there is no home of memq's\n"
 
     def test_home(self) -> None:
         """Without --home it is the file's, or else the default."""
         default = self.path()
         self.patch(memq.config.file, "DEFAULT", default)
         self.patch(memq.admin.cli, "DEFAULT_HOME", "/none/default")
-        self.assertEqual(self.ended(), self.missing("/none/default"))
+        self.assertEqual(self.refused(), self.missing("/none/default"))
         with open(default, "w") as file:
             file.write('[server]\nhome = "/none/file"\n')
-        self.assertEqual(self.ended(), self.missing("/none/file"))
+        self.assertEqual(self.refused(), self.missing("/none/file"))
         named = self.written(b"[server]\nport = 1\n")
-        self.assertEqual(self.ended("--config", named), self.missing("/none/default"))
+        self.assertEqual(self.refused("--config", named), self.missing("/none/default"))
         self.assertEqual(
-            self.ended("--config", named, "--home", "/none/line"),
+            self.refused("--config", named, "--home", "/none/line"),
             self.missing("/none/line"),
         )
 
@@ -214,11 +212,11 @@ class ConfigTests(CommandTestCase):
         """A mistake in the file is one line, unless nobody has to read it."""
         path = self.written(b"[server]\nhome = 1\n")
         refused = f"memq export: {path} line 2: home = 1: must be a path, in quotes\n"
-        self.assertEqual(self.ended("--config", path), (1, refused))
-        self.assertEqual(self.ended("--config", path, "--home=/h"), (1, refused))
+        self.assertEqual(self.refused("--config", path), refused)
+        self.assertEqual(self.refused("--config", path, "--home=/h"), refused)
         self.patch(memq.config.file, "DEFAULT", path)
-        self.assertEqual(self.ended(), (1, refused))
-        self.assertEqual(self.ended("--home=/none"), self.missing("/none"))
+        self.assertEqual(self.refused(), refused)
+        self.assertEqual(self.refused("--home=/none"), self.missing("/none"))
 
 
 class MistakeTests(CommandTestCase):
@@ -253,8 +251,7 @@ class MistakeTests(CommandTestCase):
         """Nothing is exported or copied where no home is, and none is made."""
         path, target = self.path(), self.path()
         for words in (("export",), ("backup", target)):
-            status, said = self.command(*words, "--home", path)
-            self.assertEqual(status, 1)
+            said = self.ended(1, *words, "--home", path)
             self.assertIn(f"--home {path}: there is no home of memq's\n", said)
         self.assertFalse(os.path.exists(path))
 
@@ -263,8 +260,7 @@ class MistakeTests(CommandTestCase):
         missing = os.path.join(self.path(), "file")
         home = self.home()
         for words in (("import", missing), ("export", "--output", missing)):
-            status, said = self.command(*words, "--home", home)
-            self.assertEqual(status, 1)
+            said = self.ended(1, *words, "--home", home)
             self.assertEqual(
                 said, f"memq {words[0]}: {missing}: No such file or directory\n"
             )
@@ -397,7 +393,5 @@ class ProcessTests(CommandTestCase):
     def test_sigterm(self) -> None:
         """So does SIGTERM."""
         self.assertEqual(self.interrupted(signal.SIGTERM), 143)
-        ended = self.assertRaises(
-            SystemExit, memq.admin.cli._stop, signal.SIGTERM, None
-        )
+        ended = self.assertRaises(SystemExit, memq.cli._stop, signal.SIGTERM, None)
         self.assertEqual(ended.code, 143)

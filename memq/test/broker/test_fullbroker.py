@@ -1,4 +1,4 @@
-"""The broker, the session and the upkeep when the disk is full."""
+"""The broker, the session and the maintenance when the disk is full."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from memq.errors import OutOfSpace, StoreError, StoreFailed
 from memq.operations.base import Upload
 from memq.operations.pushes import AddPart
 from memq.test.broker.test_broker import Asker, BrokerTestCase
-from memq.test.daemon.test_maintenance import NEVER, UpkeepTestCase
+from memq.test.daemon.test_maintenance import NEVER, MaintenanceTestCase
 
 FULL = "out of disk space"
 
@@ -259,8 +259,8 @@ class PutBackTests(FullTestCase):
         self.assertIn("was taken and never delivered: out of disk space", texts[0])
 
 
-class UpkeepTests(UpkeepTestCase):
-    """How the upkeep looks at the disk."""
+class MaintenanceTests(MaintenanceTestCase):
+    """How the maintenance looks at the disk."""
 
     settings = NEVER._replace(
         minFree=1000, lookStep=200, lookAfter=400, checkpointVolume=10_000
@@ -346,5 +346,5 @@ class UpkeepTests(UpkeepTestCase):
         self.assertFalse(room.isHeld)
         self.assertEqual(
             [str(formatEvent(event)) for event in events],
-            ["Upkeep failed, and is tried again: no directory"],
+            ["Maintenance failed, and is tried again: no directory"],
         )

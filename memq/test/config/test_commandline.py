@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import re
 import sys
+from time import time
 from typing import Any
 
 from twisted.scripts import twistd as script
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import __version__
-from memq.config import file
+from memq.config import commandline, file
 from memq.config.commandline import Options
-from memq.config.options import FLAGS, MEGABYTE, OPTIONS
-from memq.daemon import early
+from memq.config.settings import SERVER
+from memq.config.values import MEGABYTE
+from memq.daemon import signals
 
 SHORT = "-p 1 -l ::1 -c 2 -H /h -m 3 -L 4 -A 512 -B 5 -C 6"
 #: The same in long names.
@@ -41,8 +43,8 @@ class DefaultTests(SynchronousTestCase):
 
     def test_defaults(self) -> None:
         """Each option has the default that is documented."""
-        options = parsed()
         expected: dict[str, Any] = {
+            "config": None,
             "port": 22201,
             "listen": "127.0.0.1",
             "socket": None,
@@ -62,24 +64,27 @@ class DefaultTests(SynchronousTestCase):
             "checkpoint": 300.0,
             "trickle": 0.5,
             "trickle-percent": 60,
-            "no-sync": 0,
+            "no-config": True,
+            "no-sync": False,
             "auto-remove-logs": True,
-            "keep-logs": 0,
-            "enable-flush-all": 0,
-            "no-queue-stats": 0,
+            "keep-logs": False,
+            "enable-flush-all": False,
+            "no-queue-stats": False,
+            "skip-damaged": False,
+            "log-stderr": False,
             "endpoint": [],
             "verbose": 0,
         }
-        self.assertEqual({name: options[name] for name in expected}, expected)
+        self.assertEqual(dict(parsed()), expected)
 
     def test_letters(self) -> None:
         """Letters are MemcacheQ's."""
-        letters = [each.short for each in (*OPTIONS, *FLAGS) if each.short]
-        self.assertEqual("".join(sorted(letters)), "ABCHLNRTacelmps")
+        letters = [each.letter for each in SERVER if each.letter]
+        self.assertEqual("".join(sorted(letters)), "ABCHLNRTacelmpsv")
 
     def test_given(self) -> None:
         """It is known which options were given."""
-        self.assertEqual(parsed("-p", "22201").given, {"port"})
+        self.assertEqual(parsed("-p", "22201").given, {"no-config", "port"})
 
 
 class ValueTests(SynchronousTestCase):
@@ -94,22 +99,79 @@ class ValueTests(SynchronousTestCase):
 
     def test_longAndShort(self) -> None:
         """Long and short names do the same."""
-        short = parsed(*SHORT.split())
-        long = parsed(*LONG.split())
-        self.assertEqual(short, long)
+        self.assertEqual(parsed(*SHORT.split()), parsed(*LONG.split()))
         self.assertEqual(parsed("-N", "-R", "-v"), parsed("--no-sync", "-R", "-v"))
 
-    def test_bytes(self) -> None:
-        """Bytes may have K, M, G or T behind them."""
-        for text, value in (("7", 7), ("3k", 3072), ("64M", 64 * MEGABYTE)):
-            self.assertEqual(parsed("--max-body", text)["max-body"], value)
-        for text, value in (("1g", 1 << 30), ("1T", 1 << 40), ("0T", 0)):
-            self.assertEqual(parsed("--min-free", text)["min-free"], value)
-        for text in ("0", "65M", "-1", "1G", "1.5M", "M", "1_0"):
-            self.assertIn(
-                f"--max-body (-B) {text}: must be bytes, from 1 to 67108864",
-                self.refused(f"--max-body={text}"),
-            )
+    def test_allowed(self) -> None:
+        """Each kind of value has its forms.
+
+        Bytes may have K, M, G or T behind them, in whatever unit the option is, and the
+        rest is cut; seconds may have a fraction, in any form and of any length.
+        """
+        table: dict[str, dict[str, Any]] = {
+            "max-body": {"7": 7, "3k": 3072, "64M": 64 * MEGABYTE},
+            "min-free": {"0": 0, "1g": 1 << 30, "1T": 1 << 40, "0T": 0},
+            "cache-size": {"1g": 1024, "1536K": 1, "2097152k": 2048},
+            "log-buffer": {"16M": 16384},
+            "page-size": {"4K": 4096, "65536": 65536},
+            "port": {"65535": 65535, "00000065535": 65535},
+            "trickle": {
+                "0.25": 0.25,
+                "0.30000000000000004": 0.30000000000000004,
+                ".5": 0.5,
+                "5.": 5.0,
+                "1e-7": 1e-7,
+                "8.64E4": 86400.0,
+                "0086400.0": 86400.0,
+            },
+            "socket-mode": {"666": 0o666, "0666": 0o666, "0000666": 0o666},
+            "store": {"memory": "memory"},
+        }
+        for name, values in table.items():
+            for text, value in values.items():
+                self.assertEqual(parsed(f"--{name}={text}")[name], value, text)
+
+    def test_refused(self) -> None:
+        """What is not allowed is refused with the option, the value and the reason."""
+        for option, texts, why in (
+            (
+                "--max-body (-B)",
+                ("0", "65M", "-1", "1G", "1.5M", "M", "1_0"),
+                "must be bytes, from 1 to 67108864",
+            ),
+            (
+                "--cache-size (-m)",
+                ("1000K",),
+                "must be megabytes, from 1 to 1000000, or as much with K, M, G or T "
+                "after the digits (1024K is 1M)",
+            ),
+            ("--min-free", ("x",), "must be bytes"),
+            (
+                "--page-size (-A)",
+                ("256", "1000", "131072", "x", ""),
+                "must be a power of two",
+            ),
+            (
+                "--port (-p)",
+                ("-1", "65536", "x", "1" * 5000),
+                "must be a whole number from 0 to 65535",
+            ),
+            (
+                "--trickle (-T)",
+                ("-1", "86401", "1e9", "1e999", "nan", "x", ".", "e3"),
+                "must be seconds, from 0",
+            ),
+            ("--socket-mode (-a)", ("999",), "must be permissions in octal"),
+            ("--store", ("redis",), "must be bdb or memory"),
+            ("--home (-H)", ("",), "must be a path"),
+            ("--socket (-s)", ("a\0b",), "must be a path"),
+        ):
+            for text in texts:
+                shown = text.replace("\0", "\\x00") or "''"
+                self.assertIn(
+                    f"{option} {shown}: {why}",
+                    self.refused(f"{option.split()[0]}={text}"),
+                )
 
     def test_borders(self) -> None:
         """The borders that a refusal names are allowed, in every unit they can have."""
@@ -126,78 +188,6 @@ class ValueTests(SynchronousTestCase):
                 for text in texts:
                     self.assertEqual(parsed(f"--{name}={text}")[name], border, text)
                 self.assertIn(f" {beyond}: must", self.refused(f"--{name}={beyond}"))
-
-    def test_otherUnits(self) -> None:
-        """With a letter it is no matter in what unit an option is; the rest is cut."""
-        for name, text, value in (
-            ("cache-size", "1g", 1024),
-            ("cache-size", "1536K", 1),
-            ("cache-size", "2097152k", 2048),
-            ("log-buffer", "16M", 16384),
-            ("page-size", "4K", 4096),
-        ):
-            self.assertEqual(parsed(f"--{name}", text)[name], value)
-        self.assertIn(
-            "--cache-size (-m) 1000K: must be megabytes, from 1 to 1000000, or as much "
-            "with K, M, G or T after the digits (1024K is 1M)",
-            self.refused("-m", "1000K"),
-        )
-
-    def test_minFree(self) -> None:
-        """The room to keep free may be none at all."""
-        self.assertEqual(parsed("--min-free", "0")["min-free"], 0)
-        self.assertIn("--min-free x: must be bytes", self.refused("--min-free", "x"))
-
-    def test_pageSize(self) -> None:
-        """A page is a power of two from 512 to 65536."""
-        self.assertEqual(parsed("--page-size", "65536")["page-size"], 65536)
-        for text in ("256", "1000", "131072", "x", ""):
-            self.assertIn(
-                f"--page-size (-A) {text or repr('')}: must be a power of two",
-                self.refused(f"--page-size={text}"),
-            )
-
-    def test_numbers(self) -> None:
-        """A number has a range."""
-        for text in ("-1", "65536", "x", "1" * 5000):
-            self.assertIn(
-                "must be a whole number from 0 to 65535", self.refused("-p", text)
-            )
-        for text in ("65535", "00000065535"):
-            self.assertEqual(parsed("-p", text)["port"], 65535)
-
-    def test_seconds(self) -> None:
-        """Seconds may have a fraction, in any form and of any length."""
-        for text, value in (
-            ("0.25", 0.25),
-            ("0.30000000000000004", 0.30000000000000004),
-            (".5", 0.5),
-            ("5.", 5.0),
-            ("1e-7", 1e-7),
-            ("8.64E4", 86400.0),
-            ("0086400.0", 86400.0),
-        ):
-            self.assertEqual(parsed("--trickle", text)["trickle"], value)
-        for text in ("-1", "86401", "1e9", "1e999", "nan", "x", ".", "e3"):
-            self.assertIn("must be seconds, from 0", self.refused(f"--trickle={text}"))
-
-    def test_permissions(self) -> None:
-        """Permissions are octal."""
-        for text in ("666", "0666", "0000666"):
-            self.assertEqual(parsed("-a", text)["socket-mode"], 0o666)
-        self.assertIn("in octal", self.refused("-a", "999"))
-
-    def test_store(self) -> None:
-        """There are two stores."""
-        self.assertEqual(parsed("--store=memory")["store"], "memory")
-        self.assertIn(
-            "--store redis: must be bdb or memory", self.refused("--store=redis")
-        )
-
-    def test_paths(self) -> None:
-        """A path is not empty."""
-        self.assertIn("--home (-H) '': must be a path", self.refused("--home="))
-        self.assertIn("must be a path", self.refused("--socket=a\0b"))
 
     def test_unknown(self) -> None:
         """An unknown option is named, and so is a word too many."""
@@ -240,7 +230,7 @@ class TwistdTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Leave signals alone, which the plugin holds."""
-        self.patch(early, "holdRequests", lambda: None)
+        self.patch(signals, "holdRequests", lambda: None)
 
     def test_pidFile(self) -> None:
         """The pid file is taken out of twistd's hands, which would stop at it."""
@@ -304,8 +294,8 @@ class FileTests(SynchronousTestCase):
         text = 'port = 7\nmax-body = "2K"\nno-sync = true\nverbose = 2\n'
         options = self.options(text + 'endpoint = ["tcp:1"]\nkeep-logs = true\n')
         expected = parsed(*TYPED.split())
-        self.assertEqual(options.given, expected.given)
-        expected["config"], expected["no-config"] = self.path, 0
+        self.assertEqual(options.given | {"no-config"}, expected.given)
+        expected["config"], expected["no-config"] = self.path, False
         self.assertEqual(options, expected)
 
     def test_commandLineWins(self) -> None:
@@ -314,7 +304,7 @@ class FileTests(SynchronousTestCase):
         options = self.options(text, "-m", "8", "-v", "-N")
         names = ("cache-size", "verbose", "no-sync", "home")
         self.assertEqual([options[name] for name in names], [8, 1, 1, "/f"])
-        self.assertEqual(options.given, {"cache-size", "home"})
+        self.assertEqual(options.given, set(names))
 
     def test_places(self) -> None:
         """A socket or endpoint that is typed stands for every place in the file."""
@@ -343,13 +333,13 @@ class FileTests(SynchronousTestCase):
 
     def test_outdated(self) -> None:
         """It is known whether the file changed, or came, since it was read."""
-        options = self.options("port = 7\n")
-        self.assertTrue(options.isOutdated())
-        options._begun += 3600
-        self.assertFalse(options.isOutdated())
+        outdated = self.options("port = 7\n")
+        self.assertTrue(outdated.isOutdated())
+        patched = self.patch(commandline, "time", lambda: time() + 3600)
+        self.assertFalse(self.options("port = 7\n").isOutdated())
+        patched.restore()
         os.unlink(self.path)
-        options._begun = 0
-        self.assertFalse(options.isOutdated())
+        self.assertFalse(outdated.isOutdated())
         options = Options()
         options.parseOptions([])
         self.assertFalse(options.isOutdated())
@@ -376,12 +366,7 @@ class SettingsTests(SynchronousTestCase):
         """Every option is there with its value, one word each."""
         rows = parsed("-a", "666", "--endpoint", "tcp:1", "-N").settings()
         found = dict(rows)
-        self.assertEqual(
-            set(found),
-            {option.name for option in OPTIONS}
-            | {flag.name for flag in FLAGS}
-            | {"verbose", "endpoint"},
-        )
+        self.assertEqual(list(found), [setting.name for setting in SERVER])
         self.assertEqual(
             [found[name] for name in ("port", "socket", "socket-mode", "trickle")],
             ["22201", "none", "0666", "0.5"],

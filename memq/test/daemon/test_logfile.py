@@ -1,4 +1,4 @@
-"""Tests for memq.daemon.logfile."""
+"""The log file: what a line looks like, where it goes, and that it goes on."""
 
 from __future__ import annotations
 
@@ -64,20 +64,15 @@ class LogFileTests(LogTestCase):
         self.assertEqual(os.stat(self.path).st_mode & 0o007, 0)
 
     def test_owner(self) -> None:
-        """A new file belongs to the user that the server will run as."""
+        """A new file is given to the user that the server will run as.
+
+        One that is its owner's already is left alone: a sandbox may refuse that.
+        """
         given: list[tuple[int, int]] = []
         self.patch(os, "fchown", lambda fd, uid, gid: given.append((uid, gid)))
-        for owner in ((5, 6), (7, 8)):
-            self.addCleanup(LogFile.open(self.path, owner).close)
+        for name, owner in (("1", (5, 6)), ("1", (7, 8)), ("2", OWNER)):
+            self.addCleanup(LogFile.open(self.path + name, owner).close)
         self.assertEqual(given, [(5, 6)])
-
-    def test_own(self) -> None:
-        """One that is its owner's already is left alone: a sandbox may refuse that."""
-        given: list[int] = []
-        self.patch(os, "fchown", lambda fd, uid, gid: given.append(fd))
-        owner = os.geteuid(), os.getegid()
-        self.addCleanup(LogFile.open(self.path, owner).close)
-        self.assertEqual(given, [])
 
     def test_cannotOpen(self) -> None:
         """A file that cannot be opened is named."""
@@ -86,24 +81,22 @@ class LogFileTests(LogTestCase):
         self.assertEqual(str(error), f"--logfile {self.path}: Is a directory")
 
     def test_rotated(self) -> None:
-        """After logrotate moved the file away, lines go to a new one."""
+        """After logrotate moved the file away, lines go to a new one.
+
+        When that fails, they go on in the old one.
+        """
         log = self.opened()
         log.write("old")
         os.rename(self.path, self.path + ".1")
         log.write("still old")
-        log.reopen("SIGHUP")
-        log.write("new")
-        self.assertEqual(read(self.path + ".1"), "old\nstill old\n")
-        self.assertEqual(read(self.path), "new\n")
-
-    def test_cannotReopen(self) -> None:
-        """When that fails, they go on in the old one."""
-        log = self.opened()
-        os.rename(self.path, self.path + ".1")
         os.mkdir(self.path)
         log.reopen("SIGHUP")
-        log.write("more")
-        self.assertEqual(read(self.path + ".1"), "more\n")
+        log.write("and still")
+        os.rmdir(self.path)
+        log.reopen("SIGHUP")
+        log.write("new")
+        self.assertEqual(read(self.path + ".1"), "old\nstill old\nand still\n")
+        self.assertEqual(read(self.path), "new\n")
 
     def test_nothingToReopen(self) -> None:
         """A log without a name stays as it is."""
@@ -189,23 +182,20 @@ class LineTests(LogTestCase):
         self.lines(2)[0].debug("shown")
         self.assertEqual(read(self.path).count("\n"), 1)
 
-    def test_critical(self) -> None:
-        """A critical failure is a bug: its traceback follows, indented."""
-        self.lines()[0].failure("It broke", Failure(ValueError("so\nit is")))
-        first, *rest = read(self.path).splitlines()
-        self.assertTrue(first.endswith("It broke ValueError: so\\nit is"), first)
-        self.assertTrue(rest)
-        self.assertEqual([row for row in rest if not row.startswith("\t")], [])
-
     def test_failure(self) -> None:
-        """Another failure shows its traceback with -vv."""
-        for verbosity in (1, 2):
-            log = self.lines(verbosity)[0]
-            log.failure("It broke", Failure(ValueError("so")), level=LogLevel.error)
-        first, second, *rest = read(self.path).splitlines()
-        self.assertTrue(first.endswith("It broke ValueError: so"), first)
-        self.assertTrue(second.endswith("It broke ValueError: so"), second)
-        self.assertTrue(rest)
+        """A failure's traceback follows, indented, with -vv or when it is a bug."""
+        for verbosity, level, hasMore in (
+            (0, LogLevel.critical, True),
+            (1, LogLevel.error, False),
+            (2, LogLevel.error, True),
+        ):
+            failure = Failure(ValueError("so\nit is"))
+            self.lines(verbosity)[0].failure("It broke", failure, level=level)
+            first, *rest = read(self.path).splitlines()
+            self.assertTrue(first.endswith("It broke ValueError: so\\nit is"), first)
+            self.assertEqual(bool(rest), hasMore)
+            self.assertEqual([row for row in rest if not row.startswith("\t")], [])
+            os.unlink(self.path)
 
 
 class JournalTests(LogTestCase):
@@ -257,7 +247,7 @@ class JournalTests(LogTestCase):
     def test_otherStream(self) -> None:
         """It is only for the descriptor that the journal reads."""
         for stream in (None, "", "1:2", self.stream + "0"):
-            log = LogFile(os.dup(self.file._descriptor), journal=stream)
+            log = LogFile(os.dup(self.file.descriptor), journal=stream)
             self.addCleanup(log.close)
             self.assertFalse(log.isJournal)
 
@@ -276,34 +266,34 @@ class ChoiceTests(LogTestCase):
     def target(self, log: LogFile | None) -> str:
         """Return what file a log writes to."""
         assert log is not None
-        return os.readlink(f"/proc/self/fd/{log._descriptor}")
-
-    def test_notTwistd(self) -> None:
-        """Outside of twistd, logging is somebody else's."""
-        self.assertIsNone(chooseLog({}, True, OWNER))
+        return os.readlink(f"/proc/self/fd/{log.descriptor}")
 
     def test_twistds(self) -> None:
-        """--syslog and --logger are twistd's."""
+        """Outside of twistd, and with --syslog or --logger, it is somebody else's.
+
+        A daemon has no standard output, and twistd says so.
+        """
+        self.assertIsNone(chooseLog({}, True, OWNER))
         self.assertIsNone(self.chosen(syslog=1))
         self.assertIsNone(self.chosen(True, logger=print))
+        self.assertIsNone(self.chosen(logfile="-"))
 
-    def test_file(self) -> None:
-        """--logfile is opened, whether in the background or not."""
-        for nodaemon in (0, 1):
-            log = self.chosen(logfile=self.path, nodaemon=nodaemon)
-            self.assertEqual(self.target(log), self.path)
+    def test_target(self) -> None:
+        """A file is opened, with -n or not; a daemon has twistd.log by itself.
 
-    def test_daemon(self) -> None:
-        """A daemon logs to twistd.log by itself."""
+        With -n, the log goes to standard output, by itself and with -.
+        """
         self.addCleanup(os.unlink, "twistd.log")
-        self.assertEqual(self.target(self.chosen()), os.path.abspath("twistd.log"))
-
-    def test_standardOutput(self) -> None:
-        """With -n, the log goes to standard output, by itself and with -."""
         output = os.readlink("/proc/self/fd/1")
-        for logfile in (None, "-"):
-            log = self.chosen(nodaemon=1, logfile=logfile)
-            self.assertEqual(self.target(log), output)
+        for nodaemon, logfile, target in (
+            (0, self.path, self.path),
+            (1, self.path, self.path),
+            (0, None, os.path.abspath("twistd.log")),
+            (1, None, output),
+            (1, "-", output),
+        ):
+            log = self.chosen(nodaemon=nodaemon, logfile=logfile)
+            self.assertEqual(self.target(log), target)
 
     def test_journal(self) -> None:
         """Either output may be the journal's; a file never is."""
@@ -324,13 +314,9 @@ class ChoiceTests(LogTestCase):
             self.addCleanup(log.close)
             self.assertTrue(log.isJournal)
 
-    def test_daemonWithoutOutput(self) -> None:
-        """A daemon has none, and twistd says so."""
-        self.assertIsNone(self.chosen(logfile="-"))
-
     def test_standardError(self) -> None:
         """--log-stderr keeps a copy, for a daemon's own is /dev/null."""
         log = self.chosen(True, logfile=self.path)
         self.assertEqual(self.target(log), os.readlink("/proc/self/fd/2"))
         assert log is not None
-        self.assertGreater(log._descriptor, 2)
+        self.assertGreater(log.descriptor, 2)

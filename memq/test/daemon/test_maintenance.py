@@ -14,21 +14,21 @@ from memq.daemon.maintenance import (
     NEAR_LIMIT_VOLUME,
     QUIET_GROWTH,
     QUIET_VOLUME,
-    UpkeepSettings,
+    MaintenanceSettings,
 )
 from memq.errors import HomeGone, StoreError, StoreFailed
 from memq.test.commands.test_protocol import put
-from memq.test.support.harness import Harness
+from memq.test.support.harness import Client, Harness
 from memq.test.support.stepped import SteppedTestCase
 
-NEVER = UpkeepSettings(checkpoint=0, trickle=0)
+NEVER = MaintenanceSettings(checkpoint=0, trickle=0)
 
 
-class UpkeepTestCase(SteppedTestCase):
-    """An upkeep over a store that notes what is asked of it."""
+class MaintenanceTestCase(SteppedTestCase):
+    """Maintenance of a store that notes what is asked of it."""
 
     def start(
-        self, settings: UpkeepSettings = NEVER, durable: bool = True
+        self, settings: MaintenanceSettings = NEVER, durable: bool = True
     ) -> list[str]:
         """Start, and return the store's journal."""
         self.begin(settings, durable)
@@ -36,7 +36,7 @@ class UpkeepTestCase(SteppedTestCase):
         self.store.journal.clear()
         return self.store.journal
 
-    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+    def begin(self, settings: MaintenanceSettings, durable: bool = True) -> None:
         """Start."""
         self.harness = Harness(settings)
         self.harness.broker.durable = durable
@@ -59,7 +59,7 @@ class UpkeepTestCase(SteppedTestCase):
         return [(event["log_level"].name, str(formatEvent(event))) for event in events]
 
 
-class PeriodTests(UpkeepTestCase):
+class PeriodTests(MaintenanceTestCase):
     """What is done how often."""
 
     def test_start(self) -> None:
@@ -78,25 +78,22 @@ class PeriodTests(UpkeepTestCase):
         self.successResultOf(started)
         self.assertIn("not mine", str(formatEvent(events[-1])))
 
-    def test_trickle(self) -> None:
-        """Changed pages are written early, as many as the settings say."""
-        journal = self.start(NEVER._replace(trickle=0.5, tricklePercent=70))
-        self.wait(2)
-        self.assertEqual(journal, ["trickle 70"] * 4)
+    def test_intervals(self) -> None:
+        """Pages are written early, as many as is said; logs go after a checkpoint.
 
-    def test_checkpoint(self) -> None:
-        """A checkpoint is made in time, and then logs are removed."""
-        journal = self.start(NEVER._replace(checkpoint=30))
-        self.wait(29)
-        self.assertEqual(journal, [])
-        self.wait(31)
-        self.assertEqual(journal, ["checkpoint", "removeLogs"] * 2)
-
-    def test_keepLogs(self) -> None:
-        """Logs that are to be kept are not removed."""
-        journal = self.start(NEVER._replace(checkpoint=30, removeLogs=False))
-        self.wait(60)
-        self.assertEqual(journal, ["checkpoint"] * 2)
+        With no-sync there is a flush a second; an interval of 0 means never.
+        """
+        for settings, durable, seconds, expected in (
+            ({"trickle": 0.5, "tricklePercent": 70}, True, 2, ["trickle 70"] * 4),
+            ({"checkpoint": 30}, True, 29, []),
+            ({"checkpoint": 30}, True, 60, ["checkpoint", "removeLogs"] * 2),
+            ({"checkpoint": 30, "removeLogs": False}, True, 60, ["checkpoint"] * 2),
+            ({}, False, 3, ["flush"] * 3),
+            ({}, True, 1000, []),
+        ):
+            journal = self.start(NEVER._replace(**settings), durable)
+            self.wait(seconds)
+            self.assertEqual(journal, expected)
 
     def test_volume(self) -> None:
         """So much log makes a checkpoint at once, whatever the time."""
@@ -145,18 +142,6 @@ class PeriodTests(UpkeepTestCase):
         self.wait(10)
         self.assertEqual(journal, [])
 
-    def test_never(self) -> None:
-        """An interval of 0 means never."""
-        journal = self.start()
-        self.wait(1000)
-        self.assertEqual(journal, [])
-
-    def test_flush(self) -> None:
-        """With no-sync there is a flush a second."""
-        journal = self.start(durable=False)
-        self.wait(3)
-        self.assertEqual(journal, ["flush"] * 3)
-
     def test_slow(self) -> None:
         """Work that takes longer than its interval is not piled up."""
         self.start(NEVER._replace(trickle=0.5))
@@ -177,7 +162,7 @@ class PeriodTests(UpkeepTestCase):
         self.assertEqual(journal, ["checkpoint", "removeLogs", "removeLogs"])
 
 
-class RoomTests(UpkeepTestCase):
+class RoomTests(MaintenanceTestCase):
     """The room on the disk."""
 
     def setUp(self) -> None:
@@ -190,29 +175,17 @@ class RoomTests(UpkeepTestCase):
         self.assertEqual(self.events(3), [])
         self.assertFalse(self.harness.broker.room.isFull)
         self.store.free = 999
-        self.assertEqual(
-            self.events(3),
-            [
-                (
-                    "error",
-                    "Sets are refused, the disk is full: 999 bytes were free when it "
-                    "was looked at, --min-free is 1000",
-                )
-            ],
+        refused = (
+            "Sets are refused, the disk is full: 999 bytes were free when it was "
+            "looked at, --min-free is 1000"
         )
+        self.assertEqual(self.events(3), [("error", refused)])
         self.assertTrue(self.harness.broker.room.isFull)
         self.store.free = 1124
         self.assertEqual(self.events(3), [])
         self.store.free = 1125
-        self.assertEqual(
-            self.events(3),
-            [
-                (
-                    "info",
-                    "Sets are taken again: 1125 bytes are free, and 0 inside the files",
-                )
-            ],
-        )
+        taken = "Sets are taken again: 1125 bytes are free, and 0 inside the files"
+        self.assertEqual(self.events(3), [("info", taken)])
         self.assertFalse(self.harness.broker.room.isFull)
 
     def test_unbounded(self) -> None:
@@ -236,7 +209,7 @@ class RoomTests(UpkeepTestCase):
         self.assertTrue(harness.broker.room.isFull)
 
 
-class TidyTests(UpkeepTestCase):
+class TidyTests(MaintenanceTestCase):
     """Room that is given back."""
 
     def test_tidy(self) -> None:
@@ -273,33 +246,27 @@ class TidyTests(UpkeepTestCase):
         self.assertEqual(journal, ["checkpoint", "removeLogs", "tidy"])
 
 
-class ErrorTests(UpkeepTestCase):
+class ErrorTests(MaintenanceTestCase):
     """What goes wrong."""
 
     settings: Any = NEVER._replace(trickle=0.5, checkpoint=1.0)
+    verbs = "trickle", "checkpoint", "removeLogs", "flush", "tidy"
 
     def test_again(self) -> None:
         """It is logged with its cause, and tried again the next time."""
-        for verb in (
-            "trickle",
-            "checkpoint",
-            "removeLogs",
-            "flush",
-            "freeBytes",
-            "tidy",
-        ):
+        for verb in (*self.verbs, "freeBytes"):
             journal = self.start(self.settings, durable=False)
             self.store.refuse(verb, StoreError(f"no {verb}"), times=1)
             self.assertEqual(
                 self.events(3),
-                [("error", f"Upkeep failed, and is tried again: no {verb}")],
+                [("error", f"Maintenance failed, and is tried again: no {verb}")],
             )
             for word in ("trickle 60", "checkpoint", "removeLogs", "flush"):
                 self.assertGreaterEqual(journal.count(word), 2, (verb, word))
 
     def test_failed(self) -> None:
         """A store that cannot go on ends the broker, whatever finds it out."""
-        for verb in ("trickle", "checkpoint", "removeLogs", "flush", "tidy"):
+        for verb in self.verbs:
             self.start(self.settings, durable=False)
             failures: list[StoreFailed] = []
             self.harness.broker.onFailure = failures.append
@@ -316,12 +283,12 @@ class ErrorTests(UpkeepTestCase):
         self.failureResultOf(started, OSError)
 
 
-class StopTests(UpkeepTestCase):
+class StopTests(MaintenanceTestCase):
     """The end."""
 
     def test_nothingMore(self) -> None:
         """Nothing is begun any more."""
-        journal = self.start(UpkeepSettings(), durable=False)
+        journal = self.start(MaintenanceSettings(), durable=False)
         self.wait(1)
         self.successResultOf(self.harness.maintenance.stop())
         del journal[:]
@@ -349,12 +316,12 @@ class StopTests(UpkeepTestCase):
 
     def test_twice(self) -> None:
         """To stop it twice is to stop it."""
-        self.start(UpkeepSettings())
+        self.start(MaintenanceSettings())
         self.successResultOf(self.harness.maintenance.stop())
         self.successResultOf(self.harness.maintenance.stop())
 
 
-class HomeTests(UpkeepTestCase):
+class HomeTests(MaintenanceTestCase):
     """A home that may be another one by now."""
 
     gone = HomeGone("/h/memq", "in /h/old")
@@ -363,19 +330,24 @@ class HomeTests(UpkeepTestCase):
         """Note how the broker ends."""
         self.failures: list[StoreFailed] = []
 
-    def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
+    def begin(self, settings: MaintenanceSettings, durable: bool = True) -> None:
         """Start."""
         super().begin(settings, durable)
         self.harness.broker.onFailure = self.failures.append
 
-    def test_gone(self) -> None:
-        """Within a second everybody who waits is told, and nothing is stored more."""
+    def waiting(self, persist: Any = Deferred) -> Client:
+        """Start; return a client that waits for a flush, which is what is given."""
         self.start()
-        self.store.refuse("checkHome", self.gone)
         client = self.harness.connect()
-        self.harness.broker.persist = Deferred
+        self.harness.broker.persist = persist
         client.send(put(b"q", b"a"))
         self.harness.reactor.advance(0)
+        return client
+
+    def test_gone(self) -> None:
+        """Within a second everybody who waits is told, and nothing is stored more."""
+        client = self.waiting()
+        self.store.refuse("checkHome", self.gone)
         self.wait(1)
         self.assertEqual(self.failures, [self.gone])
         self.assertEqual(client.read(), self.gone.reply + b"\r\n")
@@ -384,17 +356,14 @@ class HomeTests(UpkeepTestCase):
 
     def test_flushUnderWay(self) -> None:
         """What the flush under way makes durable is told so, and nothing behind it."""
-        self.start()
-        client, other = self.harness.connect(), self.harness.connect()
         flushes: list[Deferred[None]] = []
 
         def persist() -> Deferred[None]:
             flushes.append(Deferred())
             return flushes[-1]
 
-        self.harness.broker.persist = persist
-        client.send(put(b"q", b"a"))
-        self.harness.reactor.advance(0)
+        client = self.waiting(persist)
+        other = self.harness.connect()
         self.store.refuse("checkHome", self.gone)
         self.harness.reactor.advance(HOME_INTERVAL)
         other.send(put(b"q", b"b"))
@@ -407,11 +376,7 @@ class HomeTests(UpkeepTestCase):
 
     def test_flushHangs(self) -> None:
         """A flush that does not end is waited for no longer than half a second."""
-        self.start()
-        client = self.harness.connect()
-        self.harness.broker.persist = Deferred
-        client.send(put(b"q", b"a"))
-        self.harness.reactor.advance(0)
+        client = self.waiting()
         self.store.refuse("checkHome", self.gone)
         self.harness.reactor.advance(HOME_INTERVAL)
         # Others find it out as well meanwhile.
@@ -432,22 +397,20 @@ class HomeTests(UpkeepTestCase):
         self.assertEqual(self.harness.workPool.pending, 1)
         self.assertEqual(self.failures, [self.gone])
 
-    def test_upkeepFails(self) -> None:
-        """Upkeep that fails because of it is not tried again."""
-        self.start(NEVER._replace(checkpoint=0.25))
-        self.store.refuse("checkpoint", StoreError("No such file or directory"))
-        self.store.refuse("checkHome", self.gone)
-        self.harness.reactor.advance(0.25)
-        self.harness.settle()
-        self.assertEqual(self.failures, [self.gone])
-
-    def test_upkeepFinds(self) -> None:
-        """So it is when the upkeep itself finds out."""
-        self.start(NEVER._replace(checkpoint=0.25))
-        self.store.refuse("checkpoint", self.gone)
-        self.harness.reactor.advance(0.25)
-        self.harness.settle()
-        self.assertEqual(self.failures, [self.gone])
+    def test_maintenanceFails(self) -> None:
+        """Maintenance that fails because of it, or finds it out, is not tried again."""
+        for checkpoint, home in (
+            (StoreError("No such file or directory"), self.gone),
+            (self.gone, None),
+        ):
+            self.failures.clear()
+            self.start(NEVER._replace(checkpoint=0.25))
+            self.store.refuse("checkpoint", checkpoint)
+            if home is not None:
+                self.store.refuse("checkHome", home)
+            self.harness.reactor.advance(0.25)
+            self.harness.settle()
+            self.assertEqual(self.failures, [self.gone])
 
     def test_doubt(self) -> None:
         """A file system that cannot tell is said once, and ends nothing."""

@@ -1,14 +1,14 @@
-"""Tests for memq.daemon.process."""
+"""The process: how it ends, what it holds, who it is, what it may use."""
 
 from __future__ import annotations
 
 import gc
 import os
 import resource
-import signal
 from errno import EMFILE
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.application.service import Application, MultiService, Service
 from twisted.internet.defer import Deferred
@@ -21,7 +21,6 @@ from memq.daemon.process import (
     SPARE_FILES,
     ExitStatus,
     ProcessService,
-    Signals,
     findOwner,
     isRoomForClient,
     raiseCoreLimit,
@@ -43,7 +42,6 @@ class FakeReactor:
         self.running = running
         self.stops = 0
         self.waiting: list[Callable[[], object]] = []
-        self.calls: list[Any] = []
 
     def callWhenRunning(self, call: Callable[[], object]) -> None:
         """Call now, or in ``run``."""
@@ -63,10 +61,6 @@ class FakeReactor:
         self.stops += 1
         if self.stops > 1:
             raise ReactorNotRunning
-
-    def callFromThread(self, *call: Any) -> None:
-        """Keep the call for the test."""
-        self.calls.append(call)
 
 
 class EndingTests(SynchronousTestCase):
@@ -88,11 +82,25 @@ class EndingTests(SynchronousTestCase):
         for call in self.atExit:
             call()
 
-    def test_stop(self) -> None:
-        """A stop stops the reactor, and leaves the status to be 0."""
-        self.ending.stop("SIGTERM")
-        self.exit()
-        self.assertEqual((self.reactor.stops, self.statuses), (1, []))
+    def test_status(self) -> None:
+        """Whatever ends it stops the reactor once; the first failure gives the status.
+
+        Without one it is 0; one on the way out counts, too.
+        """
+        stop = partial(ExitStatus.stop, why="SIGTERM")
+        first = partial(ExitStatus.fail, reason="first", status=3)
+        second = partial(ExitStatus.fail, reason="second", status=4)
+        last = partial(ExitStatus.fail, reason="the last flush")
+        for calls, statuses in (
+            ([stop], []),
+            ([first, second], [3]),
+            ([stop, last], [1]),
+        ):
+            self.setUp()
+            for call in calls:
+                call(self.ending)
+            self.exit()
+            self.assertEqual((self.reactor.stops, self.statuses), (1, statuses))
 
     def test_stopTwice(self) -> None:
         """A second signal changes nothing, and the log says so."""
@@ -141,60 +149,14 @@ class EndingTests(SynchronousTestCase):
         ending.fail("the disk {is} gone")
         self.assertEqual(reasons, ["the disk {is} gone"])
 
-    def test_failTwice(self) -> None:
-        """The first failure gives the status."""
-        self.ending.fail("first", 3)
-        self.ending.fail("second", 4)
-        self.exit()
-        self.assertEqual((self.reactor.stops, self.statuses), (1, [3]))
 
-    def test_failWhileStopping(self) -> None:
-        """A failure on the way out counts, too."""
-        self.ending.stop("SIGTERM")
-        self.ending.fail("the last flush")
-        self.exit()
-        self.assertEqual((self.reactor.stops, self.statuses), (1, [1]))
-
-
-class SignalTests(SynchronousTestCase):
-    """What the process does on a signal."""
-
-    def setUp(self) -> None:
-        """Take a signal that nobody else uses."""
-        self.number = signal.SIGUSR2
-        self.addCleanup(signal.signal, self.number, signal.getsignal(self.number))
-        self.reactor, self.action = FakeReactor(), object()
-        actions: Any = {self.number: self.action}
-        self.signals = Signals(self.reactor, actions)
-
-    def test_handled(self) -> None:
-        """A signal is carried out by the reactor, which is told its name."""
-        self.signals.install()
-        signal.raise_signal(self.number)
-        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
-
-    def test_held(self) -> None:
-        """A signal that comes before the handlers stand is handled by them."""
-        self.signals.hold()
-        signal.raise_signal(self.number)
-        self.assertEqual(self.reactor.calls, [])
-        self.signals.install()
-        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
-
-
-class FakeSignals(Signals):
+class FakeSignals:
     """Signals that remember what was done with them."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
-
-    def hold(self) -> None:
-        """Remember."""
-        self.done.append("held")
-
-    def install(self) -> None:
-        """Remember."""
-        self.done.append("installed")
+        self.hold = partial(self.done.append, "held")
+        self.install = partial(self.done.append, "installed")
 
 
 class SlowService(Service):
@@ -214,31 +176,24 @@ class ProcessServiceTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make one whose reactor does not run yet."""
         self.reactor = FakeReactor(running=False)
-        self.signals = FakeSignals()
+        self.signals = cast("Any", FakeSignals())
         self.home = Home(self.mktemp())
         self.addCleanup(self.home.release)
         self.service = ProcessService(self.reactor, self.signals, self.home)
 
     def test_log(self) -> None:
         """An application that it joins gets its log."""
-        observer = object()
+        observer: Any = object()
         for given in (None, observer):
             application = Application("memq")
-            service = ProcessService(
-                self.reactor,
-                self.signals,
-                observer=given,  # type: ignore[arg-type]
-            )
+            service = ProcessService(self.reactor, self.signals, observer=given)
             service.setServiceParent(application)
             self.assertIs(application.getComponent(ILogObserver), given)
 
     def test_noApplication(self) -> None:
         """It can stand in another service as well."""
-        service = ProcessService(
-            self.reactor,
-            self.signals,
-            observer=print,  # type: ignore[arg-type]
-        )
+        observer: Any = print
+        service = ProcessService(self.reactor, self.signals, observer=observer)
         parent = MultiService()
         service.setServiceParent(parent)
         self.assertEqual(list(parent), [service])
@@ -323,40 +278,36 @@ class ProcessServiceTests(SynchronousTestCase):
 class OwnerTests(SynchronousTestCase):
     """Who the server will run as."""
 
-    def setUp(self) -> None:
-        """Be root, of group 0."""
-        self.be(0)
-
     def be(self, uid: int) -> None:
         """Be some user."""
         self.patch(os, "geteuid", lambda: uid)
         self.patch(os, "getegid", lambda: uid)
 
-    def test_same(self) -> None:
-        """Without --uid and --gid nobody changes."""
-        self.assertEqual(findOwner({}), (0, 0))
-        self.assertEqual(findOwner({"uid": None, "gid": None}), (0, 0))
+    def test_owner(self) -> None:
+        """--uid and --gid are taken as they are; --uid alone brings the user's group.
 
-    def test_named(self) -> None:
-        """--uid and --gid are taken as they are."""
-        self.assertEqual(findOwner({"uid": 5, "gid": 6}), (5, 6))
-        self.assertEqual(findOwner({"uid": None, "gid": 6}), (0, 6))
+        Without them nobody changes, and only root can become somebody else.
+        """
+        for user, twistd, owner in (
+            (0, {}, (0, 0)),
+            (0, {"uid": None, "gid": None}, (0, 0)),
+            (0, {"uid": 5, "gid": 6}, (5, 6)),
+            (0, {"uid": None, "gid": 6}, (0, 6)),
+            (0, {"uid": 0, "gid": None}, (0, 0)),
+            (5, {"uid": 5, "gid": 5}, (5, 5)),
+        ):
+            self.be(user)
+            self.assertEqual(findOwner(twistd), owner)
 
-    def test_usersGroup(self) -> None:
-        """--uid alone brings the user's own group."""
-        self.assertEqual(findOwner({"uid": 0, "gid": None}), (0, 0))
-
-    def test_unknown(self) -> None:
+    def test_refused(self) -> None:
         """A user that does not exist has no group."""
-        error = self.assertRaises(StartError, findOwner, {"uid": 2**31 - 7})
-        self.assertEqual(str(error), "--uid 2147483641: no such user; give --gid too")
-
-    def test_notRoot(self) -> None:
-        """Only root can become somebody else."""
-        self.be(5)
-        self.assertEqual(findOwner({"uid": 5, "gid": 5}), (5, 5))
-        error = self.assertRaises(StartError, findOwner, {"uid": 6, "gid": 5})
-        self.assertEqual(str(error), "--uid 6: only root can change to another user")
+        for user, twistd, why in (
+            (0, {"uid": 2**31 - 7}, "2147483641: no such user; give --gid too"),
+            (5, {"uid": 6, "gid": 5}, "6: only root can change to another user"),
+        ):
+            self.be(user)
+            error = self.assertRaises(StartError, findOwner, twistd)
+            self.assertEqual(str(error), f"--uid {why}")
 
 
 class LimitTests(SynchronousTestCase):
@@ -376,27 +327,23 @@ class LimitTests(SynchronousTestCase):
             raise ValueError("not allowed to raise maximum limit")
         self.limits = limits
 
-    def test_enough(self) -> None:
-        """A limit that is high enough stays."""
-        for soft in (1294, 5000, resource.RLIM_INFINITY):
-            self.limits = (soft, resource.RLIM_INFINITY)
-            self.assertEqual(raiseFileLimit(1024), 1024)
-            self.assertEqual(self.limits, (soft, resource.RLIM_INFINITY))
+    def test_fileLimit(self) -> None:
+        """A limit that is too low is raised to fit; root raises the hard one as well.
 
-    def test_raised(self) -> None:
-        """A limit that is too low is raised to fit."""
-        for hard in (2000, resource.RLIM_INFINITY):
-            self.most = hard
-            self.limits = (1024, hard)
+        One that is high enough stays.
+        """
+        unlimited = resource.RLIM_INFINITY
+        for most, before, after in (
+            (unlimited, (1294, unlimited), (1294, unlimited)),
+            (unlimited, (5000, unlimited), (5000, unlimited)),
+            (unlimited, (unlimited, unlimited), (unlimited, unlimited)),
+            (2000, (1024, 2000), (1294, 2000)),
+            (unlimited, (1024, unlimited), (1294, unlimited)),
+            (1000000, (100, 200), (1294, 1294)),
+        ):
+            self.most, self.limits = most, before
             self.assertEqual(raiseFileLimit(1024), 1024)
-            self.assertEqual(self.limits, (1294, hard))
-
-    def test_raisedByRoot(self) -> None:
-        """Root raises the hard limit as well."""
-        self.most = 1000000
-        self.limits = (100, 200)
-        self.assertEqual(raiseFileLimit(1024), 1024)
-        self.assertEqual(self.limits, (1294, 1294))
+            self.assertEqual(self.limits, after)
 
     def test_tooLow(self) -> None:
         """Where that is not allowed, there is room for fewer, and the log says so."""
@@ -434,17 +381,6 @@ class LimitTests(SynchronousTestCase):
         self.patch(os, "open", refuse)
         self.assertFalse(isRoomForClient())
 
-    def core(self) -> list[str | None]:
-        """Raise the core limit, and return what was logged."""
-        with capturedLogs() as events:
-            raiseCoreLimit()
-        return [formatEvent(event) for event in events]
-
-    def test_core(self) -> None:
-        """Core files may have any size, where that is allowed."""
-        self.assertEqual(self.core(), ["-r: a core file may have any size"])
-        self.assertEqual(self.limits, (resource.RLIM_INFINITY,) * 2)
-
     def test_sparePermanent(self) -> None:
         """What is there now is out of the garbage collector's sight."""
         self.addCleanup(gc.unfreeze)
@@ -458,9 +394,16 @@ class LimitTests(SynchronousTestCase):
         before = monotonic()
         self.assertTrue(before <= reactor.seconds() <= monotonic())
 
-    def test_coreLimited(self) -> None:
-        """Elsewhere they may have the most that is allowed."""
-        self.most = 1000
-        self.limits = (0, 1000)
-        self.assertEqual(self.core(), ["-r: a core file may have 1000 bytes"])
-        self.assertEqual(self.limits, (1000, 1000))
+    def test_core(self) -> None:
+        """Core files may have any size, or else the most that is allowed."""
+        unlimited = resource.RLIM_INFINITY
+        for most, before, size, after in (
+            (unlimited, 0, "any size", unlimited),
+            (1000, 1000, "1000 bytes", 1000),
+        ):
+            self.most, self.limits = most, (0, before)
+            with capturedLogs() as events:
+                raiseCoreLimit()
+            [line] = [formatEvent(event) for event in events]
+            self.assertEqual(line, f"-r: a core file may have {size}")
+            self.assertEqual(self.limits, (after, after))

@@ -1,4 +1,4 @@
-"""Tests for memq.daemon.sdnotify."""
+"""What a service manager hears of the server, when and in which words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import time
 
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.daemon.sdnotify import EXTENSION, LONGEST, TICK, Notifier
@@ -108,11 +107,6 @@ class NotifierTests(ClockTestCase):
         self.assertEqual(self.manager.heard(), ["STATUS=Half of it is done"])
         self.clock.advance(TICK)
         self.assertEqual(self.manager.heard(), [MORE_TIME])
-
-    def test_ready(self) -> None:
-        """When it is ready, it says that, and asks for no more time."""
-        self.notifier.startService()
-        self.manager.heard()
         self.notifier.ready("Listening")
         self.assertEqual(self.manager.heard(), ["READY=1", "STATUS=Listening"])
         self.clock.advance(TICK)
@@ -135,18 +129,15 @@ class NotifierTests(ClockTestCase):
         self.assertEqual(self.manager.heard(), [])
 
     def test_failed(self) -> None:
-        """The reason why it ends stays the status."""
+        """The reason why it ends, or does not even start, is and stays the status."""
+        self.notifier.fail("--port 1: in use")
+        self.assertEqual(self.manager.heard(), ["STATUS=--port 1: in use"])
         notifier = self.started()
         notifier.fail("the log cannot be synced")
         notifier.stopService()
         self.assertEqual(
             self.manager.heard(), ["STATUS=the log cannot be synced", "STOPPING=1"]
         )
-
-    def test_refused(self) -> None:
-        """One that does not even start says why."""
-        self.notifier.fail("--port 1: in use")
-        self.assertEqual(self.manager.heard(), ["STATUS=--port 1: in use"])
 
     def test_oneLine(self) -> None:
         """A status is a line of text that is not too long, whatever is in it."""
@@ -193,17 +184,17 @@ class TroubleTests(ClockTestCase):
     def test_gone(self) -> None:
         """Nothing fails when nobody listens; one line of the log says why."""
         self.manager.close()
-        with capturedLogs() as events:
-            self.notifier.startService()
-            self.notifier.ready("Listening")
-            self.clock.advance(TICK)
-        self.assertEqual(
-            [formatEvent(event) for event in events],
-            [
-                f"NOTIFY_SOCKET {self.manager.path}: the service manager could not "
-                "be told: Connection refused"
-            ],
-        )
+        for path, why in (
+            (self.manager.path, "Connection refused"),
+            ("/" + "x" * 200, "AF_UNIX path too long"),
+        ):
+            notifier = Notifier(self.clock, path)
+            with capturedLogs() as events:
+                notifier.startService()
+                notifier.ready("Listening")
+                self.clock.advance(TICK)
+            words = f"NOTIFY_SOCKET {path}: the service manager could not be told: "
+            self.assertEqual([formatEvent(each) for each in events], [words + why])
 
     def test_back(self) -> None:
         """What it missed is told with the next tick, in its latest form."""
@@ -229,26 +220,17 @@ class TroubleTests(ClockTestCase):
         self.clock.advance(TICK)
         self.assertEqual(self.manager.heard(), ["STATUS=Listening", "READY=1"])
 
-    def test_noSuchAddress(self) -> None:
-        """An address that cannot be one is named."""
-        path = "/" + "x" * 200
-        with capturedLogs() as events:
-            Notifier(self.clock, path).status("so")
-        self.assertIn(
-            f"NOTIFY_SOCKET {path}: the service manager could not be told: "
-            "AF_UNIX path too long",
-            [formatEvent(event) for event in events],
-        )
-
     def test_bug(self) -> None:
         """If the ticks end, the log says so."""
+        self.notifier.startService()
+        self.patch(socket, "socket", None)
         with capturedLogs() as events:
-            self.notifier._ebTick(Failure(ValueError("so")))
+            self.clock.advance(TICK)
         self.assertEqual(
             [formatEvent(event) for event in events],
             ["The service manager is not told any more"],
         )
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
 
 class EnvironmentTests(NotifyTestCase):
@@ -275,19 +257,17 @@ class EnvironmentTests(NotifyTestCase):
         self.assertEqual(self.manager.heard(), [])
 
     def test_watchdog(self) -> None:
-        """WATCHDOG_USEC is its time in microseconds."""
-        for pid in ({}, {"WATCHDOG_PID": str(os.getpid())}):
-            said = self.told(WATCHDOG_USEC="1000000", **pid)
-            self.assertEqual(said.count("WATCHDOG=1"), 2)
-
-    def test_othersWatchdog(self) -> None:
-        """That of another process, or one that is none, is not for this one."""
-        for variables in (
-            {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"},
-            {"WATCHDOG_USEC": "0"},
-            {"WATCHDOG_USEC": "soon"},
+        """WATCHDOG_USEC is its time in microseconds, unless it is another process's."""
+        for count, variables in (
+            (2, {"WATCHDOG_USEC": "1000000"}),
+            (2, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid())}),
+            (0, {"WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}),
+            (0, {"WATCHDOG_USEC": "0"}),
+            (0, {"WATCHDOG_USEC": "soon"}),
         ):
-            self.assertEqual(self.told(**variables), [OPENING, MORE_TIME])
+            said = self.told(**variables)
+            self.assertEqual(said.count("WATCHDOG=1"), count)
+            self.assertEqual(set(said) - {"WATCHDOG=1"}, {OPENING, MORE_TIME})
 
 
 class ServerTests(NotifyTestCase):

@@ -10,12 +10,15 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
 from memq.broker.sweeper import PolicySweeper
-from memq.daemon.maintenance import UpkeepSettings
+from memq.daemon.maintenance import MaintenanceSettings
 from memq.daemon.service import (
     DRAIN_SECONDS,
     QUICK_FLUSH,
     QUICK_IN_A_ROW,
+    Parts,
+    Pools,
     QueueService,
+    Takeover,
 )
 from memq.errors import (
     DamagedHome,
@@ -32,16 +35,23 @@ from memq.test.support.stepped import SteppedTestCase
 LOCALHOST = IPv4Address("TCP", "127.0.0.1", 22201)
 
 
-class FakePort:
-    """A port that notes when it is closed.
+class FakeListener:
+    """A listener, and its port, that notes when it is opened and closed.
 
+    :ivar error: why it cannot be opened.
     :ivar closed: what ``stopListening`` returns.
     """
 
-    def __init__(self, journal: list[str], address: Any) -> None:
+    def __init__(self, journal: list[str], address: Any = LOCALHOST) -> None:
         self._journal = journal
         self._address = address
+        self.error: Exception | None = None
         self.closed: Deferred[None] = succeed(None)
+
+    def listen(self, reactor: Any, factory: Any) -> Deferred[Any]:
+        """Note it."""
+        self._journal.append("listen")
+        return succeed(self) if self.error is None else fail(self.error)
 
     def getHost(self) -> Any:
         """Return the address."""
@@ -52,22 +62,8 @@ class FakePort:
         self._journal.append("stop listening")
         return self.closed
 
-
-class FakeListener:
-    """A listener that notes when it is opened.
-
-    :ivar error: why it cannot be.
-    """
-
-    def __init__(self, journal: list[str], address: Any = LOCALHOST) -> None:
-        self._journal = journal
-        self.port = FakePort(journal, address)
-        self.error: Exception | None = None
-
-    def listen(self, reactor: Any, factory: Any) -> Deferred[Any]:
-        """Note it."""
-        self._journal.append("listen")
-        return succeed(self.port) if self.error is None else fail(self.error)
+    def close(self) -> None:
+        """Do nothing."""
 
 
 class FakeExitStatus:
@@ -88,7 +84,7 @@ class ServiceTestCase(SteppedTestCase):
 
     def setUp(self) -> None:
         """Put it together; it is not started."""
-        self.harness = Harness(UpkeepSettings(checkpoint=0, trickle=0))
+        self.harness = Harness(MaintenanceSettings(checkpoint=0, trickle=0))
         self.store = self.harness.store
         self.journal = self.store.journal
         self.listeners = [FakeListener(self.journal)]
@@ -96,27 +92,41 @@ class ServiceTestCase(SteppedTestCase):
         # The service has to say how to flush.
         self.harness.broker.persist = lambda: Deferred()
         self.now = 0.0
-        self.service = QueueService(
-            self.harness.reactor,
+        self.service = self.made()
+
+    def made(self, takeover: Takeover | None = None) -> QueueService:
+        """Return a service."""
+        harness = self.harness
+        parts = Parts(
             self.store,
-            self.harness.broker,
-            self.harness.factory,
-            self.harness.maintenance,
+            harness.broker,
+            harness.factory,
+            harness.maintenance,
+            harness.watch,
+            PolicySweeper(harness.broker),
             self.listeners,
-            self.exitStatus,
-            flushPool=self.harness.flushPool,
-            workPool=self.harness.workPool,
-            rulePool=self.harness.rulePool,
-            watch=self.harness.watch,
-            sweeper=PolicySweeper(self.harness.broker),
-            seconds=lambda: self.now,
+            takeover,
             settled=lambda: self.journal.append("settled"),
         )
+        pools: Any = Pools(harness.flushPool, harness.workPool, harness.rulePool)
+        return QueueService(
+            harness.reactor, parts, pools, self.exitStatus, lambda: self.now
+        )
+
+    def stop(self) -> None:
+        """Stop it to the end."""
+        done = self.service.stopService()
+        self.harness.settle()
+        self.successResultOf(done)
+
+    def begin(self) -> None:
+        """Start it to the end, whatever that is."""
+        self.service.startService()
+        self.harness.settle()
 
     def start(self) -> Client:
         """Start it to the end, and return a client."""
-        self.service.startService()
-        self.harness.settle()
+        self.begin()
         del self.journal[:]
         return self.harness.connect()
 
@@ -154,20 +164,19 @@ class TakeoverTests(ServiceTestCase):
     def setUp(self) -> None:
         """Have something to take over."""
         ServiceTestCase.setUp(self)
-        self.takeover = self.service._takeover = FakeTakeover(self.journal)
+        self.takeover = FakeTakeover(self.journal)
+        self.service = self.made(self.takeover)
 
     def test_order(self) -> None:
         """That is done with the open store, and before anything listens."""
-        self.service.startService()
-        self.harness.settle()
+        self.begin()
         order = ["open", "take over", "listen"]
         self.assertEqual([word for word in self.journal if word in order], order)
 
     def test_refused(self) -> None:
         """When it cannot be, the process ends, and nothing listens."""
         self.takeover.error = StartError("no")
-        self.service.startService()
-        self.harness.settle()
+        self.begin()
         self.assertEqual(self.exitStatus.reasons, ["no"])
         self.assertNotIn("listen", self.journal)
 
@@ -245,13 +254,8 @@ class StartTests(ServiceTestCase):
             FakeListener(self.journal, UNIXAddress(b"/run/memq")),
             FakeListener(self.journal, UNIXAddress(None)),
         ]
-
-        def start() -> None:
-            self.service.startService()
-            self.harness.settle()
-
         self.assertEqual(
-            self.logged(start),
+            self.logged(self.begin),
             [
                 ("info", f"memq {__version__} opens its store"),
                 ("info", "1 queues with 2 messages are there"),
@@ -282,12 +286,19 @@ class StartTests(ServiceTestCase):
 
     def test_storeRefuses(self) -> None:
         """A store that cannot be opened ends the process with its one line."""
-        self.store.refuse("open", StartError("--home /x: held by process 5"))
-        self.assertEqual(
-            self.logged(self.start), [("info", f"memq {__version__} opens its store")]
-        )
-        self.assertEqual(self.exitStatus.reasons, ["--home /x: held by process 5"])
-        self.assertNotIn("listen", self.journal)
+        for error, status in (
+            (StartError("--home /x: held by process 5"), 1),
+            (DamagedHome("page 5"), 78),
+        ):
+            self.setUp()
+            self.store.refuse("open", error)
+            self.assertEqual(
+                self.logged(self.start),
+                [("info", f"memq {__version__} opens its store")],
+            )
+            self.assertEqual(self.exitStatus.reasons, [str(error)])
+            self.assertEqual(self.exitStatus.status, status)
+            self.assertNotIn("listen", self.journal)
 
     def test_portRefuses(self) -> None:
         """So does a port that cannot be had after all."""
@@ -300,9 +311,8 @@ class StartTests(ServiceTestCase):
         """The ports that could be had are closed then."""
         self.listeners.append(FakeListener(self.journal))
         self.listeners[1].error = OptionError("--port", 80, "in use")
-        self.start()
-        self.service.stopService()
-        self.harness.settle()
+        self.start().leave()
+        self.stop()
         self.assertEqual(self.journal[0], "stop listening")
 
     def test_unforeseen(self) -> None:
@@ -313,42 +323,29 @@ class StartTests(ServiceTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_failure(self) -> None:
-        """A store that fails later ends the process, with the reason."""
-        client = self.start()
-        self.store.refuse("flush", StoreFailed("the disk is gone"))
-        self.assertEqual(
-            client.talk(b"set q 0 0 1\r\nx\r\n"), b"SERVER_ERROR the disk is gone\r\n"
-        )
-        self.assertEqual(self.exitStatus.reasons, ["the disk is gone"])
-        self.assertEqual(self.exitStatus.status, 1)
-
-    def test_damage(self) -> None:
-        """One that met something damaged ends it with a status that says so."""
-        client = self.start()
-        self.store.refuse("flush", DamagedStore("page 5"))
-        client.talk(b"set q 0 0 1\r\nx\r\n")
-        self.assertEqual(self.exitStatus.status, 78)
-
-    def test_damagedHome(self) -> None:
-        """So does a home that cannot be opened for that."""
-        self.store.refuse("open", DamagedHome("page 5"))
-        self.start()
-        self.assertEqual(self.exitStatus.reasons, ["page 5"])
-        self.assertEqual(self.exitStatus.status, 78)
+        """A store that fails later ends the process, with the reason and a status."""
+        for error, status in (
+            (StoreFailed("the disk is gone"), 1),
+            (DamagedStore("page 5"), 78),
+        ):
+            self.setUp()
+            client = self.start()
+            self.store.refuse("flush", error)
+            self.assertEqual(
+                client.talk(b"set q 0 0 1\r\nx\r\n"), error.reply + b"\r\n"
+            )
+            self.assertEqual(self.exitStatus.reasons, [str(error)])
+            self.assertEqual(self.exitStatus.status, status)
 
 
 class StopTests(ServiceTestCase):
     """The stop."""
 
-    def stop(self) -> Deferred[None]:
-        """Begin to stop."""
-        return self.service.stopService()
-
     def test_order(self) -> None:
         """It stops listening, answers, closes the store, and ends the threads."""
         client = self.start()
         client.send(b"set q 0 0 1\r\nx\r\n")
-        done = self.stop()
+        done = self.service.stopService()
         self.assertEqual(client.talk(b"version\r\n"), b"STORED\r\n")
         self.assertTrue(client.isClosed)
         self.assertNoResult(done)
@@ -375,22 +372,17 @@ class StopTests(ServiceTestCase):
     def test_log(self) -> None:
         """It logs its beginning and its end."""
         self.start().leave()
-
-        def stop() -> None:
-            self.stop()
-            self.harness.settle()
-
         self.assertEqual(
-            self.logged(stop),
+            self.logged(self.stop),
             [("info", "Stopping: answering what was taken"), ("info", "Stopped")],
         )
 
     def test_listening(self) -> None:
         """Clients are not sent away while somebody may still come."""
         client = self.start()
-        port = self.listeners[0].port
+        port = self.listeners[0]
         port.closed = Deferred()
-        self.stop()
+        self.service.stopService()
         self.assertEqual(client.talk(b"get q\r\n"), b"END\r\n")
         self.assertFalse(client.isClosed)
         port.closed.callback(None)
@@ -402,7 +394,7 @@ class StopTests(ServiceTestCase):
         self.store.fill(b"q", b"a")
         client.send(b"get q\r\n")
         client.stopReading()
-        done = self.stop()
+        done = self.service.stopService()
         self.harness.settle()
         self.harness.reactor.advance(DRAIN_SECONDS / 2)
         self.assertFalse(client.isClosed)
@@ -419,7 +411,7 @@ class StopTests(ServiceTestCase):
         self.store.fill(b"q", b"a")
         client.send(b"get q\r\n")
         self.harness.reactor.advance(0)
-        done = self.stop()
+        done = self.service.stopService()
         client.leave()
         self.harness.reactor.advance(0)
         self.assertEqual(self.harness.workPool.pending, 0)
@@ -432,16 +424,14 @@ class StopTests(ServiceTestCase):
         """Work that is under way ends before the store is closed."""
         self.start().leave()
         checkpoint = self.harness.maintenance.checkpoint()
-        done = self.stop()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.stop()
         self.successResultOf(checkpoint)
         self.assertLess(self.journal.index("checkpoint"), self.journal.index("close"))
 
     def test_duringStart(self) -> None:
         """A stop during the start waits for the store, and nothing listens."""
         self.service.startService()
-        done = self.stop()
+        done = self.service.stopService()
         self.assertNoResult(done)
         self.harness.settle()
         self.successResultOf(done)
@@ -453,16 +443,14 @@ class StopTests(ServiceTestCase):
         self.store.refuse("open", StartError("no"))
         self.service.startService()
         self.harness.settle()
-        done = self.stop()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.stop()
 
     def test_afterFailure(self) -> None:
         """So can one whose store has failed."""
         client = self.start()
         self.store.refuse("flush", StoreFailed("gone"))
         client.talk(b"set q 0 0 1\r\nx\r\n")
-        done = self.stop()
+        done = self.service.stopService()
         self.assertTrue(client.isClosed)
         client.leave()
         self.harness.settle()
@@ -472,8 +460,8 @@ class StopTests(ServiceTestCase):
         """A port that cannot be closed does not keep clients from their answers."""
         client = self.start()
         client.send(b"set q 0 0 1\r\nx\r\n")
-        self.listeners[0].port.closed = fail(ZeroDivisionError())
-        done = self.stop()
+        self.listeners[0].closed = fail(ZeroDivisionError())
+        done = self.service.stopService()
         self.assertEqual(client.talk(b""), b"STORED\r\n")
         self.assertTrue(client.isClosed)
         client.leave()
@@ -483,54 +471,45 @@ class StopTests(ServiceTestCase):
 
     def test_drainError(self) -> None:
         """An error while clients are sent away does not keep the store open."""
-
-        def finish() -> None:
-            raise ZeroDivisionError
-
         client = self.start()
-        self.patch(client.protocol, "finish", finish)
-        done = self.stop()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.patch(client.protocol, "finish", None)
+        self.stop()
         self.assertIn("close", self.journal)
-        # It did not even keep the upkeep from its end.
+        # It did not even keep the maintenance from its end.
         self.store.free = 0
         self.harness.reactor.advance(2)
         self.assertEqual(self.harness.workPool.pending, 0)
-        self.flushLoggedErrors(ZeroDivisionError)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
-    def test_upkeepError(self) -> None:
-        """Nor does one of the upkeep."""
-
-        def stop() -> None:
-            raise ZeroDivisionError
-
+    def test_maintenanceError(self) -> None:
+        """Nor does one of the maintenance."""
         self.start().leave()
-        self.patch(self.harness.maintenance, "stop", stop)
-        done = self.stop()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.patch(self.harness.maintenance, "stop", None)
+        self.stop()
         self.assertIn("close", self.journal)
-        self.flushLoggedErrors(ZeroDivisionError)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_closeFails(self) -> None:
-        """So does one that has failed for good, with its own status."""
-        self.start().leave()
-        self.store.refuse("close", HomeGone("/h/memq", "in /h/old"))
-        done = self.stop()
-        self.harness.settle()
-        self.successResultOf(done)
-        self.assertEqual(self.exitStatus.status, 78)
+        """A store that cannot be closed ends the stop, with a line and a status.
 
-    def test_closeUnforeseen(self) -> None:
-        """So does what nobody foresaw, with a traceback in the log."""
-        self.start().leave()
-        self.store.refuse("close", ZeroDivisionError("what"))
-        done = self.stop()
-        self.harness.settle()
-        self.successResultOf(done)
-        self.assertEqual(self.exitStatus.status, 1)
-        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        One that has failed for good has its own; of what nobody foresaw the log has a
+        traceback.
+        """
+        for error, status, unforeseen in (
+            (StoreError("no room"), 1, 0),
+            (HomeGone("/h/memq", "in /h/old"), 78, 0),
+            (ZeroDivisionError("what"), 1, 1),
+        ):
+            self.setUp()
+            self.start().leave()
+            self.store.refuse("close", error)
+            self.stop()
+            reasons = [f"the store could not be closed: {error}"]
+            self.assertEqual(self.exitStatus.reasons, reasons)
+            self.assertEqual(self.exitStatus.status, status)
+            self.assertEqual(self.journal[-1], "stop rulePool")
+            logged = self.flushLoggedErrors(ZeroDivisionError)
+            self.assertEqual(len(logged), unforeseen)
 
     def test_homeGone(self) -> None:
         """A home that is gone is told once, though the store cannot be closed."""
@@ -538,27 +517,8 @@ class StopTests(ServiceTestCase):
         for verb in ("checkHome", "close"):
             self.store.refuse(verb, HomeGone("/h/memq", "in /h/old"))
         self.harness.pass_(1)
-        done = self.stop()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.stop()
         (reason,) = self.exitStatus.reasons
         self.assertTrue(reason.startswith("/h/memq was moved"), reason)
         self.assertTrue(reason.endswith("in /h/old"), reason)
         self.assertEqual(self.exitStatus.status, 78)
-
-    def test_closeError(self) -> None:
-        """A store that cannot be closed ends the stop, with a line and a status."""
-        self.start().leave()
-        self.store.refuse("close", StoreError("no room"))
-        done: list[Deferred[None]] = []
-
-        def stop() -> None:
-            done.append(self.stop())
-            self.harness.settle()
-
-        stop()
-        self.successResultOf(done[0])
-        reasons = ["the store could not be closed: no room"]
-        self.assertEqual(self.exitStatus.reasons, reasons)
-        self.assertEqual(self.exitStatus.status, 1)
-        self.assertEqual(self.journal[-1], "stop rulePool")

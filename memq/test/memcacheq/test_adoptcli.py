@@ -1,4 +1,4 @@
-"""The command memq-adopt."""
+"""The command ``memq adopt``, and its old name ``memq-adopt``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from io import StringIO
 from signal import SIGINT, SIGTERM
 from typing import Any
 
-from memq import __version__
+from memq import __version__, cli
+from memq.cli import main, makeAdoptParser
 from memq.memcacheq import adoptcli as module
-from memq.memcacheq.adoptcli import main
 from memq.memcacheq.directory import MOVED, makeWay
 from memq.memcacheq.staging import StagingStore
 from memq.storage.datadir.home import Home
@@ -29,19 +29,26 @@ class CommandTestCase(AdoptionTestCase):
         for number in (SIGINT, SIGTERM):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
 
+    def command(self, *words: str) -> tuple[int, list[str], str]:
+        """Run it; return its status, its lines, and what it complains of."""
+        output, complaint = StringIO(), StringIO()
+        self.patch(sys, "stdout", output)
+        self.patch(sys, "stderr", complaint)
+        status = main(words, makeAdoptParser())
+        return status, output.getvalue().splitlines(), complaint.getvalue()
+
     def run_(self, *words: str) -> list[str]:
         """Run it to its good end; return the lines."""
-        output = StringIO()
-        self.patch(sys, "stdout", output)
-        main(words)
-        return output.getvalue().splitlines()
+        status, lines, complaint = self.command(*words)
+        self.assertEqual((status, complaint), (0, ""))
+        return lines
 
-    def refused(self, *words: str) -> tuple[str | int | None, list[str]]:
-        """Run it; return what it exits with, and the lines before."""
-        output = StringIO()
-        self.patch(sys, "stdout", output)
-        end = self.assertRaises(SystemExit, main, words)
-        return end.code, output.getvalue().splitlines()
+    def refused(self, *words: str) -> str:
+        """Run it; return the line with which it refuses."""
+        status, _, complaint = self.command(*words)
+        self.assertEqual((status, complaint.count("\n")), (1, 1))
+        self.assertTrue(complaint.startswith("memq-adopt: "), complaint)
+        return complaint.removeprefix("memq-adopt: ").rstrip("\n")
 
 
 class AdoptTests(CommandTestCase):
@@ -66,9 +73,9 @@ class AdoptTests(CommandTestCase):
             os.kill(os.getpid(), SIGTERM)
 
         patched = self.patch(StagingStore, "beginAdoption", begin)
-        status, lines = self.refused(self.path)
+        status, lines, complaint = self.command(self.path)
         patched.restore()
-        self.assertEqual(status, 1)
+        self.assertEqual((status, complaint), (1, ""))
         self.assertIn("Taking over is interrupted", lines[-1])
         self.run_(self.path)
         self.assertEqual(self.adopt(), want)
@@ -78,8 +85,7 @@ class AdoptTests(CommandTestCase):
         want = self.stopped()
         os.remove(os.path.join(self.path, "q"))
         del want[b"q"]
-        line, _ = self.refused(self.path)
-        self.assertIn(f"memq-adopt: {self.path}/q is missing; put that", str(line))
+        self.assertIn(f"{self.path}/q is missing; put that", self.refused(self.path))
         self.run_("--skip-damaged", self.path)
         self.assertEqual(self.adopt(), want)
 
@@ -89,18 +95,16 @@ class AdoptTests(CommandTestCase):
         home = Home(self.path)
         home.prepare(makeWay=makeWay)
         self.addCleanup(home.release)
-        line, _ = self.refused(self.path)
         self.assertEqual(
-            line, f"memq-adopt: {self.path}: held by another server (pid {os.getpid()})"
+            self.refused(self.path),
+            f"{self.path}: held by another server (pid {os.getpid()})",
         )
 
     def test_nothing(self) -> None:
         """A directory that is not MemcacheQ's is refused."""
-        line, _ = self.refused(self.path)
         self.assertEqual(
-            line,
-            f"memq-adopt: {self.path} is no directory of MemcacheQ's: there is no "
-            "queue.list in it",
+            self.refused(self.path),
+            f"{self.path} is no directory of MemcacheQ's: there is no queue.list in it",
         )
 
     def test_otherUser(self) -> None:
@@ -115,11 +119,10 @@ class AdoptTests(CommandTestCase):
             return os.stat_result(fields)
 
         patched = self.patch(os, "stat", foreign)
-        line, _ = self.refused(self.path)
+        line = self.refused(self.path)
         patched.restore()
         self.assertEqual(
-            line,
-            f"memq-adopt: {self.path} belongs to user 12345: run this as that user",
+            line, f"{self.path} belongs to user 12345: run this as that user"
         )
 
     def test_system(self) -> None:
@@ -129,17 +132,31 @@ class AdoptTests(CommandTestCase):
             raise PermissionError(13, "Permission denied", path)
 
         self.patch(module, "findOld", refuse)
-        line, _ = self.refused(self.path)
-        self.assertEqual(line, f"memq-adopt: {self.path}: Permission denied")
+        self.assertEqual(self.refused(self.path), f"{self.path}: Permission denied")
 
     def test_usage(self) -> None:
         """Anything but one directory is a mistake; the version is told."""
-        for words in ((), ("a", "b"), ("--colour", "a")):
-            line, _ = self.refused(*words)
-            self.assertTrue(str(line).startswith("memq-adopt: "), line)
-            self.assertTrue(str(line).endswith(" (see memq-adopt --help)"), line)
-        status, lines = self.refused("--version")
-        self.assertEqual((status, lines), (0, [f"memq {__version__}"]))
+        for words, status, line in (
+            ((), 2, r"memq-adopt: .* \(see memq-adopt --help\)"),
+            (("a", "b"), 2, r"memq-adopt: .* b \(see memq-adopt --help\)"),
+            (("--dry", "a"), 2, r"memq-adopt: .* --dry \(see memq-adopt --help\)"),
+            (("--version",), 0, f"memq {__version__}"),
+        ):
+            output = StringIO()
+            self.patch(sys, "stderr" if status else "stdout", output)
+            end = self.assertRaises(SystemExit, main, words, makeAdoptParser())
+            self.assertEqual(end.code, status)
+            self.assertRegex(output.getvalue(), f"^{line}\n$")
+
+    def test_names(self) -> None:
+        """It is a subcommand of memq, and has its old name as well."""
+        complaint = StringIO()
+        self.patch(sys, "stderr", complaint)
+        self.patch(sys, "argv", ["memq-adopt", self.path])
+        self.assertEqual(cli.runAdopt(), 1)
+        self.assertEqual(main(["adopt", self.path]), 1)
+        old, new = complaint.getvalue().splitlines()
+        self.assertEqual(old.replace("memq-adopt: ", "memq adopt: "), new)
 
 
 class DryRunTests(CommandTestCase):
@@ -175,9 +192,9 @@ class DryRunTests(CommandTestCase):
         old.stop()
         os.remove(os.path.join(self.path, "gone"))
         before = contents(self.path)
-        status, lines = self.refused("-n", self.path)
+        status, lines, complaint = self.command("-n", self.path)
         self.assertEqual(contents(self.path), before)
-        self.assertEqual(status, 1)
+        self.assertEqual((status, complaint), (1, ""))
         self.assertIn("q: 2 set, 1 taken, 1 waiting, 1 bytes", lines)
         refused = [line for line in lines if line.startswith("refused without --skip-")]
         self.assertEqual(len(refused), 2)
@@ -188,5 +205,5 @@ class DryRunTests(CommandTestCase):
         """Without room for a copy to look at, it says where to have one."""
         self.killed()
         self.patch(module, "_free", lambda directory: 1000)
-        line, _ = self.refused("--dry-run", self.path)
-        self.assertIn("set TMPDIR to a directory with more room", str(line))
+        line = self.refused("--dry-run", self.path)
+        self.assertIn("set TMPDIR to a directory with more room", line)

@@ -60,52 +60,35 @@ class CommandTests(SynchronousTestCase):
             self.start(line)
         return [formatEvent(event) for event in events]
 
-    def test_foreground(self) -> None:
-        """Without options it runs in the foreground, with MemcacheQ's defaults."""
-        self.assertEqual(
-            self.start(""),
-            [
-                "memcacheq",
-                "--nodaemon",
-                "--pidfile=",
-                "memq",
-                "--no-config",
-                "--home=/data1/memcacheq",
-                "--listen=0.0.0.0",
-                "--port=22201",
-                "--log-stderr",
-            ],
-        )
+    def test_lines(self) -> None:
+        """Letters that mean the same are handed on; the rest is said in other words.
+
+        Without options it runs in the foreground with MemcacheQ's defaults; the line of
+        old is a daemon that logs to the file it was given; a UNIX socket takes the
+        place of TCP.
+        """
+        home = "--no-config --home=/data1/memcacheq"
+        everywhere = f"{home} --listen=0.0.0.0 --port=22201"
+        front = "--nodaemon --pidfile= memq"
+        for line, expected in (
+            ("", f"{front} {everywhere}"),
+            (SEED, f"--pidfile= memq {everywhere} -N -R -v -L 1024 -B 1024"),
+            ("-s /run/mq -a 770", f"{front} {home} --socket=/run/mq -a 770"),
+            ("-l ::1 -p 1", f"{front} {home} --listen=::1 --port=1"),
+            (
+                "-vv -c 9 -m 8 -A 512 -C 1 -T 2 -e 3",
+                f"{front} {everywhere} -v -v -c 9 -m 8 -A 512 -C 1 -T 2 -e 3",
+            ),
+        ):
+            words = ["memcacheq", *expected.split(), "--log-stderr"]
+            self.assertEqual(self.start(line), words)
+        self.assertNotEqual(self.limits, [])
 
     def test_fromTheProcess(self) -> None:
         """Without arguments it takes the process's."""
         self.patch(sys, "argv", ["memcacheq", "-p", "7"])
         main(run=lambda: self.started.append(sys.argv))
         self.assertIn("--port=7", self.started[0])
-
-    def test_seed(self) -> None:
-        """The line of old is a daemon that logs to the file it was given."""
-        self.assertEqual(
-            self.start(SEED),
-            [
-                "memcacheq",
-                "--pidfile=",
-                "memq",
-                "--no-config",
-                "--home=/data1/memcacheq",
-                "--listen=0.0.0.0",
-                "--port=22201",
-                "-N",
-                "-R",
-                "-v",
-                "-L",
-                "1024",
-                "-B",
-                "1024",
-                "--log-stderr",
-            ],
-        )
-        self.assertNotEqual(self.limits, [])
 
     def test_quietDaemon(self) -> None:
         """A daemon without -v that was started from a terminal keeps silent."""
@@ -116,73 +99,32 @@ class CommandTests(SynchronousTestCase):
         self.assertNotIn("--log-stderr", line)
         self.assertIn("--log-stderr", self.start("-d -v"))
 
-    def test_pidFile(self) -> None:
-        """-P is the file for the process id, of a daemon only."""
-        self.assertIn("--pidfile=/run/mq.pid", self.start("-d -P /run/mq.pid"))
-        self.assertIn("--pidfile=", self.start("-P /run/mq.pid"))
-        self.assertIn(
-            "-P /run/mq.pid: only used with -d", self.logged("-P /run/mq.pid")
-        )
-
-    def test_relativePaths(self) -> None:
-        """Paths are made absolute, for a daemon goes elsewhere."""
+    def test_paths(self) -> None:
+        """Paths are made absolute, for a daemon goes elsewhere; -P is for a daemon."""
         here = os.getcwd()
         line = self.start("-d -H mq -P pid -s sock")
         self.assertIn(f"--home={here}/mq", line)
         self.assertIn(f"--pidfile={here}/pid", line)
         self.assertIn(f"--socket={here}/sock", line)
+        self.assertIn("--pidfile=", self.start("-P /run/mq.pid"))
 
     def test_emptyPath(self) -> None:
         """A path that is empty stays so, to be refused."""
         main(["-H", ""], run=lambda: self.started.append(sys.argv))
         self.assertIn("--home=", self.started[0])
 
-    def test_socket(self) -> None:
-        """A UNIX socket takes the place of TCP, as in MemcacheQ."""
-        line = self.start("-s /run/mq -a 770")
-        self.assertEqual(
-            line[-5:],
-            [
-                "--home=/data1/memcacheq",
-                "--socket=/run/mq",
-                "-a",
-                "770",
-                "--log-stderr",
-            ],
-        )
-        (words,) = self.logged("-s /run/mq -p 1")
-        self.assertIn("-s /run/mq: only there", words)
-
-    def test_listen(self) -> None:
-        """Without -l it listens everywhere, and says so."""
-        (words,) = self.logged("")
-        self.assertIn("listening on all addresses", words)
+    def test_log(self) -> None:
+        """The log says what is not used, and where it listens if nobody said so."""
+        for line, logged in (
+            ("", "listening on all addresses"),
+            ("-s /run/mq -p 1", "-s /run/mq: only there"),
+            ("-l ::1 word", "word: not an option, ignored"),
+            ("-l ::1 -u nobody", "-u nobody: only root can change users"),
+            ("-l ::1 -P /run/mq.pid", "-P /run/mq.pid: only used with -d"),
+        ):
+            [words] = self.logged(line)
+            self.assertTrue(words.startswith(logged), words)
         self.assertEqual(self.logged("-l 127.0.0.1"), [])
-        self.assertIn("--listen=127.0.0.1", self.start("-l 127.0.0.1 -p 1"))
-
-    def test_handedOn(self) -> None:
-        """Letters that mean the same are handed on, repeated ones too."""
-        line = self.start("-vv -c 9 -m 8 -A 512 -C 1 -T 2 -e 3")
-        self.assertEqual(
-            line[line.index("-v") :],
-            [
-                "-v",
-                "-v",
-                "-c",
-                "9",
-                "-m",
-                "8",
-                "-A",
-                "512",
-                "-C",
-                "1",
-                "-T",
-                "2",
-                "-e",
-                "3",
-                "--log-stderr",
-            ],
-        )
 
     def test_meaningless(self) -> None:
         """Letters that mean nothing any more are accepted, and the log says why."""
@@ -191,19 +133,16 @@ class CommandTests(SynchronousTestCase):
         for letter in ("-t 4", "-D 10", "-E 16", "-S 30", "-b 1024", "-U 0"):
             self.assertTrue(any(line.startswith(letter) for line in logged), letter)
 
-    def test_udp(self) -> None:
-        """UDP is refused."""
-        self.assertIn("-U 11211: must be 0", self.refused("-U 11211"))
-
-    def test_unknown(self) -> None:
-        """An unknown letter is named; a word too many is logged and ignored."""
-        self.assertIn("-Z", self.refused("-Z"))
-        self.assertIn("word: not an option, ignored", self.logged("-l ::1 word"))
-
-    def test_rootWithoutUser(self) -> None:
-        """Root has to say as whom to run."""
-        self.user = 0
-        self.assertIn("can't run as root without the -u switch", self.refused("-d"))
+    def test_refused(self) -> None:
+        """UDP is refused, and a letter that there is not; root has to say as whom."""
+        for user, line, why in (
+            (1000, "-U 11211", "-U 11211: must be 0"),
+            (1000, "-Z", "-Z"),
+            (0, "-d", "can't run as root without the -u switch"),
+            (0, "-u no-such", "can't find the user no-such"),
+        ):
+            self.user = user
+            self.assertIn(why, self.refused(line))
 
     def test_rootWithUser(self) -> None:
         """Root becomes the user that was named, and the user's group."""
@@ -217,17 +156,6 @@ class CommandTests(SynchronousTestCase):
         """Root may say that it is to be root."""
         self.user = 0
         self.assertNotIn("--uid=0", self.start("-u root"))
-
-    def test_noSuchUser(self) -> None:
-        """A user that is not there is named."""
-        self.user = 0
-        self.assertIn("can't find the user no-such", self.refused("-u no-such"))
-
-    def test_userWithoutRoot(self) -> None:
-        """A common user stays who it is, and the log says so."""
-        self.assertIn(
-            "-u nobody: only root can change users", self.logged("-l ::1 -u nobody")
-        )
 
     def test_help(self) -> None:
         """-h begins with MemcacheQ's version, and tells what this is."""

@@ -1,4 +1,4 @@
-"""Tests for memq.net.activation."""
+"""Sockets that the service manager made."""
 
 from __future__ import annotations
 
@@ -100,18 +100,12 @@ class GivenTests(SocketTestCase):
         early.close()
 
     @inlineCallbacks
-    def test_IPv4(self) -> Generator[Deferred[Any], Any, None]:
-        """It may be one of IPv4, which sends at once."""
-        parent = self.listening(socket.AF_INET, ("127.0.0.1", 0))
-        self.path = f"port={parent.getsockname()[1]}"
-        yield self.assertServed(parent, b"EagerServer")
-
-    @inlineCallbacks
-    def test_IPv6(self) -> Generator[Deferred[Any], Any, None]:
-        """It may be one of IPv6."""
-        parent = self.listening(socket.AF_INET6, ("::1", 0))
-        self.path = f"port={parent.getsockname()[1]}"
-        yield self.assertServed(parent, b"EagerServer")
+    def test_TCP(self) -> Generator[Deferred[Any], Any, None]:
+        """It may be one of IPv4 or of IPv6, which sends at once."""
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            parent = self.listening(family, (host, 0))
+            self.path = f"port={parent.getsockname()[1]}"
+            yield self.assertServed(parent, b"EagerServer")
 
     @inlineCallbacks
     def test_UNIX(self) -> Generator[Deferred[Any], Any, None]:
@@ -148,13 +142,6 @@ class TakeTests(SynchronousTestCase):
         """Have no environment but the test's."""
         self.environment: dict[str, str] = {}
         self.patch(os, "environ", self.environment)
-        self.sockets: list[socket.socket] = []
-
-    def make(self, type: int, family: int = socket.AF_INET) -> socket.socket:
-        """Make a socket that does not listen; the next descriptor is its own."""
-        made = socket.socket(family, type)
-        self.addCleanup(made.close)
-        return made
 
     def take(self, *given: socket.socket, **changed: str) -> list[GivenListener]:
         """Take sockets that stand side by side."""
@@ -192,14 +179,11 @@ class TakeTests(SynchronousTestCase):
             self.assertEqual(listener._socket.fileno(), number)
             self.assertEqual(listener._socket.getsockname(), parent.getsockname())
 
-    def test_others(self) -> None:
-        """What was given to another process, or to none, is not taken."""
+    def test_none(self) -> None:
+        """It may be that none is given, or to another process."""
+        self.assertEqual(self.take(), [])
         self.assertEqual(self.take(LISTEN_PID="1", LISTEN_FDS="1"), [])
         self.assertEqual(takeListeners({}), [])
-
-    def test_none(self) -> None:
-        """It may be that none is given."""
-        self.assertEqual(self.take(), [])
 
     def test_noNumber(self) -> None:
         """How many there are is to be a number."""
@@ -209,29 +193,25 @@ class TakeTests(SynchronousTestCase):
                 str(error), f"LISTEN_FDS {count}: must be how many sockets there are"
             )
 
-    def test_datagrams(self) -> None:
-        """One of datagrams is refused."""
-        made = self.make(socket.SOCK_DGRAM)
-        self.assertEqual(self.refused(made), "it is another one")
-
-    def test_deaf(self) -> None:
-        """So is one that does not listen."""
-        made = self.make(socket.SOCK_STREAM)
-        self.assertEqual(self.refused(made), "it is another one")
-
-    def test_packets(self) -> None:
-        """So is one of another kind that listens."""
-        made = self.make(socket.SOCK_SEQPACKET, socket.AF_UNIX)
-        made.bind("")
-        made.listen()
-        self.assertEqual(self.refused(made), "it is another one")
-
-    def test_noSocket(self) -> None:
-        """So is a file."""
-        made = self.make(socket.SOCK_STREAM)
-        with open("/dev/null") as file:
-            os.dup2(file.fileno(), made.fileno())
-        self.assertIn("Socket operation on non-socket", self.refused(made))
+    def test_others(self) -> None:
+        """Sockets of other kinds are refused, those that do not listen, and files."""
+        inet, unix = socket.AF_INET, socket.AF_UNIX
+        datagrams = socket.socket(inet, socket.SOCK_DGRAM)
+        deaf = socket.socket(inet, socket.SOCK_STREAM)
+        packets = socket.socket(unix, socket.SOCK_SEQPACKET)
+        packets.bind("")
+        packets.listen()
+        file = socket.socket(inet, socket.SOCK_STREAM)
+        with open("/dev/null") as null:
+            os.dup2(null.fileno(), file.fileno())
+        for given, why in (
+            (datagrams, "it is another one"),
+            (deaf, "it is another one"),
+            (packets, "it is another one"),
+            (file, "Socket operation on non-socket"),
+        ):
+            self.addCleanup(given.close)
+            self.assertEqual(self.refused(given), why)
 
     def test_notOpen(self) -> None:
         """So is a descriptor that is not open."""
@@ -240,12 +220,8 @@ class TakeTests(SynchronousTestCase):
         self.assertIn("UNIX: Bad file descriptor", str(error))
 
     def test_firstEnvironment(self) -> None:
-        """It counts what the process began with, whatever was removed since."""
-        variables = firstEnvironment()
-        self.assertIn("PATH", variables)
-
-    def test_noProc(self) -> None:
-        """Without /proc nothing is given."""
+        """It counts what the process began with; without /proc nothing is given."""
+        self.assertIn("PATH", firstEnvironment())
         self.patch(module, "PROC", "/none")
         self.assertEqual(firstEnvironment(), {})
 

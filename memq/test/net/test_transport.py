@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 #: Seconds that a real socket may take; nothing here waits for that long.
 PATIENCE = 20.0
+DONE, LOST = Failure(ConnectionDone()), Failure(ConnectionLost())
 #: More than the kernel takes at once.
 MUCH = 16 * 1024 * 1024
 
@@ -173,6 +174,14 @@ class EagerTests(SteppedTestCase):
             data += self.client.recv(size - len(data))
         return data
 
+    def drained(self, size: int) -> bytes:
+        """Return so many bytes, while what is left is sent, until nothing is."""
+        data = b""
+        while self.reactor.writers:
+            data += self.client.recv(1 << 20)
+            self.assertIsNone(self.transport.doWrite())
+        return data + self.received(size - len(data))
+
     def reset(self) -> None:
         """Let the peer be gone, in a way that the next attempt to send finds out."""
         linger = struct.pack("ii", 1, 0)
@@ -198,7 +207,7 @@ class EagerTests(SteppedTestCase):
 
     def test_owesNothing(self) -> None:
         """A client that sends no more, and is owed nothing, is done."""
-        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.transport.readConnectionLost(DONE)
         self.assertIsInstance(self.protocol.lost, ConnectionDone)
         self.assertEqual(self.protocol.ended, [])
 
@@ -206,25 +215,25 @@ class EagerTests(SteppedTestCase):
         """One that is owed something gets it, and is watched until its end."""
         self.protocol.owes = True
         self.client.shutdown(socket.SHUT_WR)
-        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.transport.readConnectionLost(DONE)
         self.assertEqual((self.protocol.lost, self.protocol.ended), (None, ["read"]))
         self.assertEqual(self.reactor.ends, {self.transport: "end"})
         self.transport.write(b"paid")
         self.assertEqual(self.received(4), b"paid")
-        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.transport.connectionLost(LOST)
         self.assertEqual(self.reactor.ends, {})
 
     def test_restHalfClosed(self) -> None:
         """So does one that was not sent all that it is owed."""
         self.transport.write(b"x" * MUCH)
         self.client.shutdown(socket.SHUT_WR)
-        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.transport.readConnectionLost(DONE)
         self.assertIsNone(self.protocol.lost)
 
     def test_noHalves(self) -> None:
         """A protocol that knows no half-closed connections has lost it."""
         other = self.transport.protocol = Silent()
-        self.transport.readConnectionLost(Failure(ConnectionDone()))
+        self.transport.readConnectionLost(DONE)
         self.assertIsInstance(other.lost, ConnectionDone)
 
     def test_unacknowledged(self) -> None:
@@ -241,7 +250,7 @@ class EagerTests(SteppedTestCase):
         self.reactor.advance(0)
         self.assertLessEqual(self.transport.unacknowledged(), after)
         self.assertGreater(self.transport.unacknowledged(), MUCH // 2)
-        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.transport.connectionLost(LOST)
         self.assertGreater(self.transport.unacknowledged(), MUCH // 2)
 
     def test_finishWriting(self) -> None:
@@ -265,23 +274,16 @@ class EagerTests(SteppedTestCase):
         for data in (b"hello", b"world"):
             self.transport.write(data)
             self.assertEqual(self.received(5), data)
-        self.assertEqual((self.reactor.registrations, self.reactor.removals), (0, 0))
-
-    def test_sequence(self) -> None:
-        """So is a sequence."""
         self.transport.writeSequence([b"hello", b" ", b"world"])
         self.assertEqual(self.received(11), b"hello world")
+        self.assertEqual((self.reactor.registrations, self.reactor.removals), (0, 0))
 
     def test_rest(self) -> None:
         """What the kernel does not take is sent when the reactor says so."""
         data = os.urandom(MUCH // 16) * 16
         self.transport.write(data)
         self.assertEqual(self.reactor.writers, {self.transport})
-        got = b""
-        while self.reactor.writers:
-            got += self.client.recv(1 << 20)
-            self.assertIsNone(self.transport.doWrite())
-        self.assertEqual(got + self.received(len(data) - len(got)), data)
+        self.assertEqual(self.drained(len(data)), data)
         self.transport.write(b"more")
         self.assertEqual(self.received(4), b"more")
         self.assertEqual(self.reactor.writers, set())
@@ -292,12 +294,7 @@ class EagerTests(SteppedTestCase):
         self.transport.write(b"a" * MUCH)
         self.transport.write(b"b")
         self.assertEqual(self.reactor.writers, {self.transport})
-        got = b""
-        while self.reactor.writers:
-            got += self.client.recv(1 << 20)
-            self.transport.doWrite()
-        got += self.received(MUCH + 1 - len(got))
-        self.assertTrue(got.endswith(b"ab"))
+        self.assertTrue(self.drained(MUCH + 1).endswith(b"ab"))
 
     def test_producer(self) -> None:
         """A producer is paused when much is left, and goes on when nothing is."""
@@ -305,12 +302,8 @@ class EagerTests(SteppedTestCase):
         self.transport.registerProducer(gate, True)
         self.transport.write(b"x" * MUCH)
         self.assertEqual(gate.heard, ["pause"])
-        count = 0
-        while self.reactor.writers:
-            count += len(self.client.recv(1 << 20))
-            self.transport.doWrite()
+        self.drained(MUCH)
         self.assertEqual(gate.heard, ["pause", "resume"])
-        self.received(MUCH - count)
 
     def test_lose(self) -> None:
         """A connection is closed by the reactor, after everything is sent."""
@@ -401,7 +394,7 @@ class EagerUNIXTests(EagerTests):
         """Check how a UNIX socket's connection is finished: what is written arrived."""
         self.assertEqual(self.reactor.ends, {})
         self.assertIsInstance(self.transport.doWrite(), ConnectionDone)
-        self.transport.connectionLost(Failure(ConnectionDone()))
+        self.transport.connectionLost(DONE)
 
 
 class Described:
@@ -440,7 +433,7 @@ class LastBytesTests(EagerTests):
         self.assertFalse(self.transport.isArriving())
         self.transport.finishWriting()
         self.assertEqual(self.reactor.writers, {self.transport})
-        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.transport.connectionLost(LOST)
         self.assertEqual(self.transport.unacknowledged(), 1000)
 
     def test_unread(self) -> None:
@@ -467,14 +460,8 @@ class LastBytesTests(EagerTests):
         """The machine is asked as it is said; one that is there is not silent."""
         ours = self.transport.socket
         self.transport.askMachine(30, 10, 3)
-        asked = [
-            self.transport.socket.getsockopt(socket.IPPROTO_TCP, option)
-            for option in (
-                socket.TCP_KEEPIDLE,
-                socket.TCP_KEEPINTVL,
-                socket.TCP_KEEPCNT,
-            )
-        ]
+        options = socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT
+        asked = [ours.getsockopt(socket.IPPROTO_TCP, option) for option in options]
         self.assertEqual(asked, [30, 10, 3])
         self.transport.write(b"hello")
         self.received(5)
@@ -484,7 +471,7 @@ class LastBytesTests(EagerTests):
             self.transport.socket = Described(info)
             self.assertEqual(self.transport.silence(), 4.0)
         self.transport.socket = ours
-        self.transport.connectionLost(Failure(ConnectionLost()))
+        self.transport.connectionLost(LOST)
         self.assertIsNone(self.transport.silence())
 
 
@@ -525,35 +512,26 @@ class WholeTests(TestCase):
         self.harness.broker.durable = False
 
     @inlineCallbacks
-    def converse(
-        self, listener: Any, description: str
-    ) -> Generator[Deferred[Any], Any, None]:
-        """Check that much is answered, in order."""
-        port = yield listener.listen(self.reactor, self.harness.factory)
-        self.addCleanup(port.stopListening)
-        if "%d" in description:
-            description %= port.getHost().port
-        bodies = [bytes([65 + number]) * (1 << 18) for number in range(26)]
-        request = b"".join(b"set q 0 0 %d\r\n%b\r\n" % (1 << 18, b) for b in bodies)
-        talker = Talker(request + b"get" + b" q" * 26 + b"\r\nversion\r\nquit\r\n")
-        endpoint = clientFromString(self.reactor, description)
-        yield connectProtocol(endpoint, talker)
-        answer = yield talker.answered
-        blocks = [b"VALUE q 0 %d\r\n%b\r\n" % (1 << 18, body) for body in bodies]
-        expected = b"STORED\r\n" * 26 + b"".join(blocks) + b"END\r\n" + VERSION
-        self.assertTrue(answer == expected)
-
-    def test_tcp(self) -> Deferred[None]:
-        """Over TCP."""
-        [listener] = bindTCP("127.0.0.1", 0)
-        return self.converse(listener, "tcp:127.0.0.1:%d")
-
-    def test_unix(self) -> Deferred[None]:
-        """Over a UNIX socket."""
+    def test_order(self) -> Generator[Deferred[Any], Any, None]:
+        """Much is answered in order, over TCP and over a UNIX socket."""
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         path = os.path.join(directory.name, "socket")
-        return self.converse(checkUNIX(path, 0o700), f"unix:{path}")
+        [tcp] = bindTCP("127.0.0.1", 0)
+        bodies = [bytes([65 + number]) * (1 << 18) for number in range(26)]
+        request = b"".join(b"set q 0 0 %d\r\n%b\r\n" % (1 << 18, b) for b in bodies)
+        request += b"get" + b" q" * 26 + b"\r\nversion\r\nquit\r\n"
+        blocks = [b"VALUE q 0 %d\r\n%b\r\n" % (1 << 18, body) for body in bodies]
+        expected = b"STORED\r\n" * 26 + b"".join(blocks) + b"END\r\n" + VERSION
+        for listener, client in (
+            (tcp, f"tcp:127.0.0.1:{tcp.address[1]}"),
+            (checkUNIX(path, 0o700), f"unix:{path}"),
+        ):
+            port = yield listener.listen(self.reactor, self.harness.factory)
+            self.addCleanup(port.stopListening)
+            talker = Talker(request)
+            yield connectProtocol(clientFromString(self.reactor, client), talker)
+            self.assertTrue((yield talker.answered) == expected)
 
     @inlineCallbacks
     def test_fewAtATime(self) -> Generator[Deferred[Any], Any, None]:
@@ -570,6 +548,4 @@ class WholeTests(TestCase):
             self.assertEqual(len(self.harness.factory.connections), taken)
         for client in clients:
             client.close()
-        gone = Deferred[None]()
-        self.harness.factory._empty = gone
-        yield gone
+        yield self.harness.factory.finish()

@@ -11,8 +11,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
-from memq.admin.cli import makeParser
-from memq.memcacheq.adoptcli import Options as AdoptOptions
+from memq.cli import makeAdoptParser, makeParser
 from memq.test.support.pages import PAGES, PageTestCase, readPage, words
 from testkit.servers import ROOT
 
@@ -69,7 +68,7 @@ class CommandsTests(PageTestCase):
             "journalctl": self.checkJournalctl,
             "pipx": self.checkPipx,
             "memq": makeParser().parse_args,
-            "memq-adopt": AdoptOptions().parseOptions,
+            "memq-adopt": makeAdoptParser().parse_args,
             "pgrep": self.checkProcess,
             "pkill": self.checkProcess,
             "chown": self.checkOwner,

@@ -7,11 +7,10 @@ import re
 import subprocess
 
 from memq import __version__
-from memq.admin.cli import makeParser
+from memq.cli import makeAdoptParser, makeParser
 from memq.config.commandline import Options
-from memq.config.options import FLAGS, OPTIONS
+from memq.config.settings import SERVER
 from memq.memcacheq import cli
-from memq.memcacheq.adoptcli import Options as AdoptOptions
 from memq.test.support.pages import MAN_PAGES, PageTestCase, definitions, readPage
 from testkit.servers import ROOT
 
@@ -49,9 +48,11 @@ class OptionsTests(PageTestCase):
         """The options of ``twistd memq``, with letter and default."""
         real = Options()
         letters = {name: word for word, name in real.synonyms.items() if len(word) == 1}
-        defaults = {option.name: option.default or "" for option in OPTIONS}
-        defaults |= {flag.name: "" for flag in FLAGS}
-        defaults |= dict.fromkeys(("endpoint", "verbose", "help", "version"), "")
+        defaults = {
+            setting.name: setting.default or "" if setting.kind.takesValue else ""
+            for setting in SERVER
+        }
+        defaults |= dict.fromkeys(("help", "version"), "")
         expected = {
             f"--{word.rstrip('=')}": (
                 f"-{letters[name]}" if (name := word.rstrip("=")) in letters else "",
@@ -65,22 +66,19 @@ class OptionsTests(PageTestCase):
 
     def test_memcacheq(self) -> None:
         """The letters of ``memcacheq``, with the defaults that ``-h`` tells."""
-        help_ = cli._HELP
+        help_ = cli.HELP
         told = dict(re.findall(r"^(-\w) .*\(default: ([^\s,)]+)", help_, re.M))
         expected = {
             f"-{letter}": ("", "value" if colon else "", told.get(f"-{letter}", ""))
-            for letter, colon in re.findall("(.)(:?)", cli._LETTERS)
+            for letter, colon in re.findall("(.)(:?)", cli.LETTERS)
         }
         self.assertEqual(_options("docs/man/memcacheq.1.md"), expected)
 
     def test_adopt(self) -> None:
         """The options of ``memq-adopt``."""
-        real = AdoptOptions()
-        letters = {name: word for word, name in real.synonyms.items() if len(word) == 1}
-        expected = {
-            f"--{name}": (f"-{letters[name]}" if name in letters else "", "", "")
-            for name in real.longOpt
-        }
+        words = makeAdoptParser().format_help()
+        found = re.findall(r"^  (?:(-\w), )?(--[\w-]+)(?:, (-\w))?", words, re.M)
+        expected = {name: (before or after, "", "") for before, name, after in found}
         self.assertEqual(_options("docs/man/memq-adopt.8.md"), expected)
 
     def test_commands(self) -> None:

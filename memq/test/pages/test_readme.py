@@ -29,7 +29,6 @@ from twisted.scripts._twistd_unix import ServerOptions
 from memq.config.commandline import Options
 from memq.config.file import readConfig
 from memq.errors import QueueError
-from memq.memcacheq.adoptcli import Options as AdoptOptions
 from memq.test.support.memcacheqdirs import MemcacheQ
 from memq.test.support.pages import (
     PAGES,
@@ -98,9 +97,10 @@ class PagesTests(PageTestCase):
     def test_options(self) -> None:
         """Each option that a page names is there, in memq or in twistd."""
         known = {"help", "version"}
-        for options in (Options(), ServerOptions(), AdoptOptions()):
+        for options in (Options(), ServerOptions()):
             known |= {name.rstrip("=") for name in options.longOpt}
-        known |= set(re.findall(r'"--([a-z-]+)"', readPage("memq/admin/cli.py")))
+        for module in ("memq/admin/cli.py", "memq/memcacheq/adoptcli.py"):
+            known |= set(re.findall(r'"--([a-z-]+)"', readPage(module)))
         for path in PAGES:
             # What other programs' options are is looked at where they are.
             page = re.sub(
@@ -212,7 +212,7 @@ class Shell:
             os.makedirs(os.path.join(self.path, name))
         self._bin = os.path.join(self.path, "bin")
         python = [sys.executable, "-c", "from memq.memcacheq.cli import main; main()"]
-        words = [sys.executable, "-c", "from memq.admin.cli import run; exit(run())"]
+        words = [sys.executable, "-c", "from memq.cli import run; exit(run())"]
         self._program("memq", f'exec {shlex.join(words)} "$@"')
         self._program("twistd", f'exec {shlex.join(TWISTD)} "$@" --port 0')
         self._program(
@@ -222,7 +222,7 @@ class Shell:
         adopt = [
             sys.executable,
             "-c",
-            "from memq.memcacheq.adoptcli import main; main()",
+            "from memq.cli import runAdopt; exit(runAdopt())",
         ]
         self._program("memq-adopt", f'exec {shlex.join(adopt)} "$@"')
         old = MemcacheQ(os.path.join(self.path, "data1/memcacheq"))

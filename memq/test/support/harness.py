@@ -16,9 +16,9 @@ from twisted.python.failure import Failure
 
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
-from memq.daemon.maintenance import Maintenance, UpkeepSettings
+from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.policy.effective import Policies
-from memq.server.factory import QueueFactory
+from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
 from memq.test.support.fakes import FakeStore
@@ -58,7 +58,7 @@ class Harness:
 
     def __init__(
         self,
-        settings: UpkeepSettings | None = None,
+        settings: MaintenanceSettings | None = None,
         protocol: type[QueueProtocol] | None = None,
         budget: Budget | None = None,
         timeouts: dict[str, float] | None = None,
@@ -73,7 +73,7 @@ class Harness:
         :param timeouts: what Watch takes.
         :param store: what to keep the queues in instead of a FakeStore, open.
         :param rules: those that queues have; None for none.
-        :param options: what QueueFactory takes.
+        :param options: what FactorySettings has.
         """
         self.reactor = SteppedReactor()
         self.timeOfDay = 0.0
@@ -96,10 +96,13 @@ class Harness:
             self.broker,
             self.statistics,
             partial(deferToThreadPool, self.reactor, self.workPool),
-            settings or UpkeepSettings(),
+            settings or MaintenanceSettings(),
         )
         self.factory = QueueFactory(
-            self.broker, self.maintenance, self.statistics, **options
+            self.broker,
+            self.maintenance,
+            self.statistics,
+            FactorySettings(**options),
         )
         self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
         self._protocol = protocol

@@ -37,7 +37,7 @@ PIPELINE = 20
 #: How many messages of a queue wait, about.
 BACKLOG = 400
 
-RUN = "import sys; from memq.admin.cli import run; sys.exit(run())"
+RUN = "import sys; from memq.cli import run; sys.exit(run())"
 
 
 class Batch(NamedTuple):

@@ -26,13 +26,15 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from twisted.internet.defer import execute
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.broker.sweeper import PolicySweeper
 from memq.config.file import readConfig
-from memq.config.reloader import PolicyReloader
+from memq.config.reload import PolicyReloader
 from memq.errors import ConfigError
 from memq.message import Message
+from memq.policy.rules import Rules
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
@@ -240,15 +242,17 @@ class ClockMachine(RuleBasedStateMachine):
         """Start a server on a home."""
         self.home = Home(path)
         self.home.prepare()
-        self.policyReloader = PolicyReloader(readConfig(self.config), lambda line: None)
+        config = readConfig(self.config)
         self.began = self.time = self.model.now
         self.store = BDBStore(self.home, STORE, seconds=lambda: self.time)
         self.store.open()
         #: Whether anybody waited: what expired then is flushed with something else.
         self.anyWaited = False
-        self.harness = Harness(store=self.store, rules=self.policyReloader.rules)
+        self.harness = Harness(store=self.store, rules=Rules(config.queues))
         self.harness.timeOfDay = self.time
-        self.policyReloader.onChange = self.harness.policies.replace
+        self.policyReloader = PolicyReloader(
+            config, execute, self.harness.policies.replace
+        )
         self.sweeper = PolicySweeper(self.harness.broker, self.harness.factory.holds)
         self.harness.broker.start()
         self.sweeper.start()
@@ -402,13 +406,14 @@ class ClockMachine(RuleBasedStateMachine):
         self.passTime(TICK)
         before = written(self.model.rules)
         self.write({**rules, b"w": {"max_items": -1}} if isMistaken else rules)
-        try:
-            self.policyReloader.take(self.policyReloader.read())
-        except ConfigError:
-            assert isMistaken
+        mistakes: list[Any] = []
+        self.policyReloader.reload().addErrback(mistakes.append)
+        if isMistaken:
+            assert mistakes.pop().check(ConfigError)
             with open(self.config, "w", encoding="utf-8") as file:
                 file.write(before)
         else:
+            assert not mistakes
             self.model.rules = rules
         self.harness.settle()
         self.model.settle()

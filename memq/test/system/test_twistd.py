@@ -487,12 +487,12 @@ class DaemonTests(SynchronousTestCase):
 
     def test_usage(self) -> None:
         """Each command says its usage once, and on one line."""
-        run_ = "from memq.{} import main; main()"
+        run_ = "from memq.cli import {0}; {0}()"
         for command in (
             (*TWISTD, "memq"),
             MEMCACHEQ,
-            (sys.executable, "-c", run_.format("admin.cli")),
-            (sys.executable, "-c", run_.format("memcacheq.adoptcli")),
+            (sys.executable, "-c", run_.format("run")),
+            (sys.executable, "-c", run_.format("runAdopt")),
         ):
             ended = run(*command, "--help")
             self.assertEqual((ended.returncode, ended.stderr), (0, ""))

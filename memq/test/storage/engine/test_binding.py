@@ -15,10 +15,10 @@ _HIDE = "import sys; sys.modules['berkeleydb'] = sys.modules['bsddb3'] = None; "
 _PROGRAMS = {
     "twistd": "sys.argv[1:] = ['-n', 'memq']; "
     "from twisted.scripts.twistd import run; run()",
-    "memq": "from memq.admin.cli import run; run()",
+    "memq": "from memq.cli import run; run()",
     "memcacheq": "sys.argv[1:] = ['-u', 'nobody', '-H', '/nowhere']; "
     "from memq.memcacheq.cli import main; main()",
-    "memq-adopt": "from memq.memcacheq.adoptcli import main; main()",
+    "memq-adopt": "from memq.cli import runAdopt; runAdopt()",
 }
 
 

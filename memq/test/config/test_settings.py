@@ -1,16 +1,53 @@
-"""The keys of a [queue] table: parsed, and shown as they stand in the file."""
+"""The tables of settings."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.config.options import DECIMAL, LIST
-from memq.config.queuekeys import KEYS, inForce, tableName
+from memq.config.settings import (
+    DECIMAL,
+    HELP,
+    KEYS,
+    LIST,
+    OPTIONS,
+    QUEUE,
+    SERVER,
+    inForce,
+)
+from memq.config.values import tableName
 from memq.policy.rule import FIELDS, READS, WRITES, Rule
 
 
+class TableTests(SynchronousTestCase):
+    """Promises of every row; test_commandline and test_file have those of one."""
+
+    def test_defaults(self) -> None:
+        """A default is a value that the setting allows."""
+        for setting in SERVER:
+            if setting.default is not None:
+                setting.parse(setting.default)
+
+    def test_names(self) -> None:
+        """No two have a name or a letter in common."""
+        letters = [each.letter for each in SERVER if each.letter]
+        self.assertEqual(len(letters), len(set(letters)))
+        self.assertEqual((len(OPTIONS), len(KEYS)), (len(SERVER), len(QUEUE)))
+
+    def test_help(self) -> None:
+        """Each option that usage.Options does not describe by itself has its help."""
+        described = set(OPTIONS) - {"verbose", "endpoint"}
+        self.assertEqual(set(HELP), described)
+
+    def test_nothing(self) -> None:
+        """None allows a NUL, so that each can say what it allows."""
+        for setting in (*SERVER, *QUEUE):
+            if setting.name != "endpoint":
+                error = self.assertRaises(ValueError, setting.parse, "\0")
+                self.assertTrue(str(error).startswith("must be "), setting.name)
+
+
 class KeyTests(SynchronousTestCase):
-    """The parsers of the keys; the words they refuse with are in test_file."""
+    """The keys of a [queue] table; the words they refuse with are in test_file."""
 
     def test_same(self) -> None:
         """There is a key for each field that a table can say, in the same order."""
@@ -56,12 +93,6 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(inForce(rule), expected)
         self.assertEqual(inForce(Rule(paused=READS | WRITES)), [("paused", "both")])
 
-    def test_nothing(self) -> None:
-        """No key allows a NUL, so that each can say what it allows."""
-        for name, key in KEYS.items():
-            error = self.assertRaises(ValueError, key.parse, "\0")
-            self.assertTrue(str(error).startswith("must be "), name)
-
     def test_thereAndBack(self) -> None:
         """What is shown of a value is what makes it."""
         for name, texts in (
@@ -80,12 +111,12 @@ class KeyTests(SynchronousTestCase):
         """No time but 0 becomes none."""
         self.assertEqual(KEYS["max_age"].parse("0.000001"), 1)
         for key in KEYS.values():
-            if key.kinds == DECIMAL:
+            if key.kind is DECIMAL:
                 self.assertGreater(key.parse("0.000001"), 0)
 
     def test_lists(self) -> None:
         """Of a list each text is parsed for itself."""
-        lists = [name for name, key in KEYS.items() if key.kinds == LIST]
+        lists = [name for name, key in KEYS.items() if key.kind is LIST]
         self.assertEqual(lists, ["fanout"])
         self.assertEqual(KEYS["fanout"].parse("a"), b"a")
         self.assertRaises(ValueError, KEYS["fanout"].parse, "")

@@ -1,4 +1,4 @@
-"""Signals that come before the server can act on them."""
+"""Signals: held until the server can act on them, and carried out then."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 from signal import SIGHUP, SIGINT, SIGUSR1
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.daemon.early import REQUESTS, holdRequests
+from memq.daemon.signals import REQUESTS, Signals, holdRequests
 from testkit.servers import PATIENCE, ROOT, Server, environment
 
 
@@ -60,10 +61,10 @@ class StartTests(SynchronousTestCase):
             server = Server(
                 os.path.abspath(self.mktemp()),
                 before=(
-                    "from memq.daemon import early\n"
-                    "hold = early.holdRequests\n"
+                    "from memq.daemon import signals\n"
+                    "hold = signals.holdRequests\n"
                     f"def holdAndSend(): hold(); {send}\n"
-                    "early.holdRequests = holdAndSend\n"
+                    "signals.holdRequests = holdAndSend\n"
                 ),
             )
             server.start()
@@ -91,7 +92,7 @@ class StartTests(SynchronousTestCase):
     def memcacheq(self, number: int, *words: str) -> subprocess.CompletedProcess[str]:
         """Run memcacheq, to which a signal comes before Twisted is there."""
         send = (
-            "from memq.daemon import early\n"
+            "from memq.daemon import signals\n"
             "from memq.memcacheq import cli as memcacheq\n"
             "hold = memcacheq.holdRequests\n"
             "def holdAndSend():\n"
@@ -125,3 +126,40 @@ class StartTests(SynchronousTestCase):
         self.assertEqual(
             (ended.returncode, ended.stdout, ended.stderr), (-SIGINT, "", "")
         )
+
+
+class FakeReactor:
+    """A reactor that keeps what is called in its thread."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def callFromThread(self, *call: Any) -> None:
+        """Keep it."""
+        self.calls.append(call)
+
+
+class SignalTests(SynchronousTestCase):
+    """What the process does on a signal."""
+
+    def setUp(self) -> None:
+        """Take a signal that nobody else uses."""
+        self.number = signal.SIGUSR2
+        self.addCleanup(signal.signal, self.number, signal.getsignal(self.number))
+        self.reactor, self.action = FakeReactor(), object()
+        actions: Any = {self.number: self.action}
+        self.signals = Signals(self.reactor, actions)
+
+    def test_handled(self) -> None:
+        """A signal is carried out by the reactor, which is told its name."""
+        self.signals.install()
+        signal.raise_signal(self.number)
+        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
+
+    def test_held(self) -> None:
+        """A signal that comes before the handlers stand is handled by them."""
+        self.signals.hold()
+        signal.raise_signal(self.number)
+        self.assertEqual(self.reactor.calls, [])
+        self.signals.install()
+        self.assertEqual(self.reactor.calls, [(self.action, "SIGUSR2")])
