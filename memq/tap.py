@@ -49,13 +49,13 @@ from memq.display import shownText
 from memq.errors import ConfigError, OptionError, StartError
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
-from memq.memcacheq.staging import StagingStore
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
 from memq.net.listeners import Listener, bindTCP, checkUNIX, parseEndpoint
 from memq.policy.effective import Policies
 from memq.server.factory import QueueFactory
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
+from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import Sizes, sizesFor
 from memq.storage.engine.binding import StoreSettings
@@ -259,7 +259,8 @@ def _queueService(
     """Return the service of the queues."""
     sizes = _sizes(options, home)
     options["min-free"] = sizes.minFree
-    store = _store(options, home, sizes)
+    bdb = None if home is None else _bdbStore(options, home, sizes)
+    store = MemoryStore() if bdb is None else bdb
     policies = Policies(store, policyReloader.rules)
     policyReloader.onChange = policies.replace
     broker = Broker(store, reactor, Budget(options["max-buffered"]), policies)
@@ -306,7 +307,7 @@ def _queueService(
             idleTimeout=options["idle-timeout"],
         ),
         settled=partial(_settled, store, notifier, options, log),
-        takeover=_takeover(options, reactor, home, store, sizes, notifier),
+        takeover=_takeover(options, reactor, bdb, sizes, notifier),
         sweeper=PolicySweeper(broker, factory.holds),
     )
 
@@ -326,16 +327,15 @@ def _settled(
 def _takeover(
     options: Options,
     reactor: Any,
-    home: Home | None,
-    store: IQueueStore,
+    store: BDBStore | None,
     sizes: Sizes,
     notifier: Notifier,
 ) -> Adoption | None:
     """Return what takes over the files of a MemcacheQ, where there may be some."""
-    if home is None or not isinstance(store, StagingStore):
+    if store is None:
         return None
     return Adoption(
-        home,
+        store.home,
         store,
         partial(reactor.callFromThread, _say, notifier),
         skipDamaged=bool(options["skip-damaged"]),
@@ -367,10 +367,8 @@ def _sizes(options: Options, home: Home | None) -> Sizes:
     return sizes
 
 
-def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
-    """Return the store, not open yet."""
-    if home is None:
-        return MemoryStore()
+def _bdbStore(options: Options, home: Home, sizes: Sizes) -> BDBStore:
+    """Return the store on a home, not open yet."""
     if options["page-size"] > _SAFE_PAGE:
         _log.warn(
             "--page-size {size}: a power cut can tear pages of more than {safe} bytes",
@@ -390,7 +388,7 @@ def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
     salvage = None
     if options["skip-damaged"]:
         salvage = Salvage(home, settings, _warn)
-    return StagingStore(home, settings, _warn, salvage)
+    return BDBStore(home, settings, _warn, salvage)
 
 
 def _warn(line: str) -> None:

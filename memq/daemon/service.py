@@ -44,9 +44,9 @@ if TYPE_CHECKING:
     from memq.broker.broker import Broker
     from memq.broker.sweeper import PolicySweeper
     from memq.daemon.maintenance import Maintenance
-    from memq.interfaces import IQueueStore
     from memq.server.factory import QueueFactory
     from memq.server.timeouts import ConnectionTimeouts
+    from memq.storage.maintenance import IMaintainedStore
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
@@ -108,7 +108,7 @@ class QueueService(Service):
     def __init__(
         self,
         reactor: Any,
-        store: IQueueStore,
+        store: IMaintainedStore,
         broker: Broker,
         factory: QueueFactory,
         maintenance: Maintenance,

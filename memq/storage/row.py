@@ -21,7 +21,7 @@ A row, as it stands on disk (big-endian):
     98      8     time of its last use, seconds since 1970-01-01 UTC, in steps of USED
 
 One of version 1 ends before the bytes.  It is still read; the store then counts the
-bytes (:mod:`memq.storage.bdb.upgrade`), and its last use is now.
+bytes (:mod:`memq.storage.bdb.loading`), and its last use is now.
 
 This module does no I/O.
 """

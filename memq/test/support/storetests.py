@@ -16,8 +16,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from memq.errors import DamagedMessage
-from memq.interfaces import IQueueStore
 from memq.message import LargeBody
+from memq.storage.maintenance import IMaintainedStore
+from memq.test.support.homes import details, dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,25 +26,6 @@ if TYPE_CHECKING:
     from memq.message import Message
 
 MEGABYTE = 1024 * 1024
-
-
-def dump(store: Any) -> str:
-    """Return what is in a store as text: a line a queue, then its messages.
-
-    It takes the messages out in a transaction that it undoes.
-    """
-    lines = []
-    store.begin()
-    for name, pushed, taken in store.counts():
-        lines.append(f"{name.decode('latin-1')} {pushed}/{taken}")
-        while (message := store.pop(name)) is not None:
-            lines.append(f"  {message.sequence} {message.flags} {message.body!r}")
-    # What is delayed comes in the order of its times.
-    for name in store.promoteDue((1 << 47) - 1, 1 << 30):
-        message = store.pop(name)
-        lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")
-    store.abort()
-    return "\n".join(lines)
 
 
 class StoreContract:
@@ -85,7 +67,7 @@ class StoreContract:
 
     def test_interface(self: Any) -> None:
         """It provides the interface."""
-        self.assertTrue(verifyObject(IQueueStore, self.store))
+        self.assertTrue(verifyObject(IMaintainedStore, self.store))
 
     def test_newStore(self: Any) -> None:
         """A new store has no queues, and nothing to sweep."""
@@ -595,7 +577,7 @@ class StoreContract:
         self.assertEqual(self.store.popRead(b"q", reads[1]), whole[1])
         self.store.abort()
         self.assertEqual(dump(self.store), "q 3/1\n  2 0 b'2'")
-        (detail,) = self.store.details()
+        (detail,) = details(self.store)
         self.assertEqual((detail.open, detail.bytes, detail.items), (1, 2, 1))
         self.assertEqual((detail.taken, detail.closed, detail.returns), (1, 0, 2))
         self.assertTrue(self.abortRead(b"q", reads[1]))
@@ -651,7 +633,7 @@ class StoreContract:
         read = self.openRead(b"q")
         self.assertIsNone(store.idleSince(b"q"))
         self.closeRead(b"q", read)
-        (detail,) = store.details()
+        (detail,) = details(store)
         self.assertEqual(store.idleSince(b"q"), detail.lastUsed)
         self.transact(lambda: store.pushDelayed(b"q", 0, b"x", 5))
         self.assertIsNone(store.idleSince(b"q"))

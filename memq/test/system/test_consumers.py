@@ -20,8 +20,8 @@ from memq.test.system.test_kills import FORGETFUL, LARGE_BUFFERS
 
 #: Gives out what is open.
 SHARED = """
-from memq.storage.bdb.store import BDBStore
-BDBStore.openRead = BDBStore.peek
+from memq.storage.bdb.heads import Heads
+Heads.openRead = Heads.peek
 """
 
 

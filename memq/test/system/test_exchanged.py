@@ -21,7 +21,7 @@ from memq.memcacheq.adoption import Adoption
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase, Failing
+from memq.test.support.homes import SMALL, BDBTestCase, Failing
 from memq.test.support.servers import PATIENCE, Server
 
 if TYPE_CHECKING:
@@ -235,7 +235,7 @@ class StoreTests(BDBTestCase):
         """Open one that has a message, and know where it is."""
         self.store: Any = self.openStore()
         self.fill(self.store, b"q", b"a")
-        self.memq = self.store._home.directory
+        self.memq = self.store.home.directory
 
     def exchange(self) -> None:
         """Move the home, and put an empty one in its place."""
@@ -259,7 +259,7 @@ class StoreTests(BDBTestCase):
         """What can be synced in the old one is; where it cannot, that is why."""
         self.exchange()
         self.store.flush()
-        environment = self.store._environment
+        environment = self.store.environment
         handle = environment._handle
         environment._handle = Failing(handle, NO_FILE, "log_flush")
         error = self.failureOf(self.store.flush)
@@ -284,7 +284,7 @@ class StoreTests(BDBTestCase):
     def test_start(self) -> None:
         """A start during which it happens is refused, and needs a person."""
         self.store.close()
-        home = self.store._home
+        home = self.store.home
         again = BDBStore(home, SMALL)
         os.unlink(os.path.join(self.memq, "lock"))
         error = self.assertRaises(UnusableHome, again.open)
@@ -297,7 +297,7 @@ class StoreTests(BDBTestCase):
             raise HomeGone(self.memq, "in /h/old")
 
         self.store.adoption = gone
-        adoption = Adoption(self.store._home, self.store, lambda line: None)
+        adoption = Adoption(self.store.home, self.store, lambda line: None)
         self.assertRaises(UnusableHome, adoption.run)
 
     def test_backup(self) -> None:
@@ -310,7 +310,7 @@ class StoreTests(BDBTestCase):
 
         self.patch(backup, "_copyHome", copy)
         target = os.path.abspath(self.mktemp())
-        home = Home(self.store._home.path)
+        home = Home(self.store.home.path)
         progress = Progress(lambda line: None)
         error = self.assertRaises(HomeError, makeBackup, home, target, progress)
         self.assertIn("was moved or exchanged meanwhile: try again", str(error))

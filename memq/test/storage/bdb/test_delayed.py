@@ -8,11 +8,11 @@ from hypothesis.stateful import precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.delays import firstAt
-from memq.storage.keys import KEY
+from memq.storage.record import KEY
 from memq.test.storage.bdb.test_compaction import make
-from memq.test.storage.bdb.test_store import BDBTestCase, crashed, runMachine, storeAt
+from memq.test.storage.bdb.test_store import runMachine
 from memq.test.support.delaytests import DelayMachine
-from memq.test.support.storetests import dump
+from memq.test.support.homes import BDBTestCase, crashed, details, dump, storeAt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +28,9 @@ class DiskMachine(DelayMachine):
     @rule()
     def restart(self) -> None:
         """Close and open again."""
-        path = self.store._home.path
+        path = self.store.home.path
         self.store.close()
-        self.store._home.release()
+        self.store.home.release()
         self.store = storeAt(path)
         self.store.open()
 
@@ -41,7 +41,7 @@ class DiskMachine(DelayMachine):
         old, self.store = self.store, crashed(self.store, type(self).mktemp())
         old.abort()
         old.close()
-        old._home.release()
+        old.home.release()
         self.open = False
 
     @precondition(lambda self: not self.open)
@@ -54,7 +54,7 @@ class DiskMachine(DelayMachine):
     def teardown(self) -> None:
         """Let go of the home, too."""
         super().teardown()
-        self.store._home.release()
+        self.store.home.release()
 
 
 class DiskModelTests(SynchronousTestCase):
@@ -85,9 +85,9 @@ class DiskTests(BDBTestCase):
         store.setPaused(b"r", 2)
         store.countExpired(b"q", 3)
         store.commit()
-        before = list(store.details())
+        before = details(store)
         store = self.reopened(store)
-        self.assertEqual(list(store.details()), before)
+        self.assertEqual(details(store), before)
         self.assertEqual(store.nextDue(), 10)
         store.begin()
         self.assertEqual(store.promoteDue(25, 9), [b"q", b"q"])
@@ -102,13 +102,13 @@ class DiskTests(BDBTestCase):
         store.begin()
         store.pushDelayed(b"q", 0, b"x", 10)
         store.commit()
-        id = store._index.queues[b"q"].rest.delayId
-        store._messages.delete(KEY.pack(id, firstAt(10)))
+        id = store.index.queues[b"q"].rest.delayId
+        store.transaction.messages.delete(KEY.pack(id, firstAt(10)))
         store = self.reopened(store)
         self.assertEqual(store.nextDue(), 0)
         store.begin()
         self.assertEqual(store.promoteDue(20, 5), [])
         store.commit()
         self.assertIsNone(store.nextDue())
-        (detail,) = store.details()
+        (detail,) = details(store)
         self.assertEqual(detail.delayed, 0)
