@@ -18,6 +18,7 @@ from memq.admin.backup import makeBackup
 from memq.admin.progress import Progress
 from memq.errors import HomeError, HomeGone, UnusableHome
 from memq.memcacheq.adoption import Adoption
+from memq.memcacheq.staging import Staging
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
@@ -293,10 +294,10 @@ class StoreTests(BDBTestCase):
     def test_adoption(self) -> None:
         """So is one that takes over what MemcacheQ left."""
 
-        def gone() -> None:
+        def gone(staging: Staging) -> None:
             raise HomeGone(self.memq, "in /h/old")
 
-        self.store.adoption = gone
+        self.patch(Staging, "adoption", gone)
         adoption = Adoption(self.store.home, self.store, lambda line: None)
         self.assertRaises(UnusableHome, adoption.run)
 
