@@ -137,7 +137,6 @@ class Staging:
     """
 
     def __init__(self, store: BDBStore) -> None:
-        """Take the store, which is open when it comes to that."""
         self._loader = BulkLoader(store)
 
     def adoption(self) -> AdoptionState | None:

@@ -284,7 +284,7 @@ class MemoryStore(IndexedStore):
         if entry is None:
             return None
         message = self._takeHidden(entry, message)
-        entry.change(returns=entry.returns + 1)
+        entry.change(returns=entry.rest.returns + 1)
         return message
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
@@ -297,7 +297,7 @@ class MemoryStore(IndexedStore):
         if count:
             self.index.forReturn(queue, entry.id)
             self.index.readsOf(entry).countDelivery(message.sequence)
-            entry.change(returns=entry.returns + 1)
+            entry.change(returns=entry.rest.returns + 1)
         self.index.readsOf(entry).show(message.sequence)
         self._show(message)
         self._undo.add((self._hide, message))

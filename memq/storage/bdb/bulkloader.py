@@ -69,7 +69,6 @@ class BulkLoader:
     """
 
     def __init__(self, store: BDBStore) -> None:
-        """Take the store, which is open when it comes to that."""
         self._store = store
         self._index = store.index
         self._transaction = store.transaction

@@ -290,7 +290,7 @@ class Heads:
             self._transaction.queues.put(key, row, self._transaction.handle)
         except ERRORS as error:
             raise self._transaction.error(error) from error
-        entry.change(returns=entry.returns + 1)
+        entry.change(returns=entry.rest.returns + 1)
 
     def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
         """Take what is hidden and return it, or set it aside when it is damaged."""
@@ -306,5 +306,5 @@ class Heads:
             self._takeHidden(entry, message.sequence, bodySize(record))
         except ERRORS as error:
             raise self._transaction.error(error) from error
-        entry.change(returns=entry.returns + 1)
+        entry.change(returns=entry.rest.returns + 1)
         return found

@@ -10,10 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.delays import NEVER, Delays, dueOf, firstAt, freeNumber, lastAt
 from memq.storage.index import QueueIndex
-from memq.storage.memory import MemoryStore
 from memq.storage.undo import UndoLog
-from memq.test.support.delaytests import DelayMachine
-from memq.test.support.storetests import machineTest
 
 
 class NumberTests(SynchronousTestCase):
@@ -81,7 +78,3 @@ class HeapTests(SynchronousTestCase):
         self.assertEqual(delays.first(), 5)
         delays.clear()
         self.assertIsNone(delays.next())
-
-
-class MemoryModelTests(machineTest(MemoryStore, DelayMachine)):  # type: ignore[misc]
-    """Any sequence of transactions with delayed messages."""

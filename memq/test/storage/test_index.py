@@ -31,8 +31,8 @@ def dumpQueue(queue: Queue) -> str:
         f"{queue.name!r} id {queue.id} next {queue.nextSequence}",
         f"{queue.pushed}/{queue.taken} head {head}",
     ]
-    if queue.closed or queue.returns:
-        words.append(f"closed {queue.closed} returns {queue.returns}")
+    if queue.closed or queue.rest.returns:
+        words.append(f"closed {queue.closed} returns {queue.rest.returns}")
     rest = queue.rest._replace(returns=0)
     if queue.bytes or any(rest):
         words.append(f"bytes {queue.bytes} {tuple(rest)}")
@@ -124,7 +124,7 @@ def countRead(index: QueueIndex, name: bytes) -> None:
         queue, sequence = found
         index.forReturn(name, queue.id)
         index.readsOf(queue).countDelivery(sequence)
-        queue.change(returns=queue.returns + 1)
+        queue.change(returns=queue.rest.returns + 1)
         index.giveBack(queue, sequence)
 
 

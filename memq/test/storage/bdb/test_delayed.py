@@ -2,68 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from hypothesis.stateful import precondition, rule
-from twisted.trial.unittest import SynchronousTestCase
+from typing import Any
 
 from memq.storage.delays import firstAt
 from memq.storage.record import KEY
-from memq.test.storage.bdb.test_compaction import make
-from memq.test.storage.bdb.test_store import runMachine
-from memq.test.support.delaytests import DelayMachine
-from memq.test.support.homes import BDBTestCase, crashed, details, dump, storeAt
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-class DiskMachine(DelayMachine):
-    """The machine that also restarts, crashes, and moves from file to file."""
-
-    #: Names a directory.
-    mktemp: Callable[[], str]
-
-    @precondition(lambda self: not self.open)
-    @rule()
-    def restart(self) -> None:
-        """Close and open again."""
-        path = self.store.home.path
-        self.store.close()
-        self.store.home.release()
-        self.store = storeAt(path)
-        self.store.open()
-
-    @rule()
-    def crash(self) -> None:
-        """Go on with what a kill after a flush leaves."""
-        self.store.flush()
-        old, self.store = self.store, crashed(self.store, type(self).mktemp())
-        old.abort()
-        old.close()
-        old.home.release()
-        self.open = False
-
-    @precondition(lambda self: not self.open)
-    @rule()
-    def rotate(self) -> None:
-        """Begin a move, or go on with it."""
-        make(self.store)
-        self.store.sweep(1)
-
-    def teardown(self) -> None:
-        """Let go of the home, too."""
-        super().teardown()
-        self.store.home.release()
-
-
-class DiskModelTests(SynchronousTestCase):
-    """Any sequence of transactions, moves, restarts and crashes."""
-
-    def test_machine(self) -> None:
-        """Messages ripen in their order, whatever happens in between."""
-        runMachine(self, DiskMachine)
-
+from memq.test.support.homes import BDBTestCase, details, dump
 
 WAITING = """q 2/0
   0 0 b'10'

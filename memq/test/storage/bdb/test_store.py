@@ -401,6 +401,14 @@ class FailureTests(BDBTestCase):
         self.failing("messages", DEADLOCK, "cursor")
         self.assertFails(lambda: self.store.peek(b"q"), StoreError, "deadlock")
 
+    def test_popBesideReadsFails(self) -> None:
+        """So does one in a queue that has open reads."""
+        self.transact(lambda: self.store.openRead(b"q"))
+        self.fill(self.store, b"q", b"2")
+        self.before = dump(self.store)
+        self.failing("messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: self.store.pop(b"q"), StoreError, "deadlock")
+
     def test_putBackFails(self) -> None:
         """So does putting back."""
         self.store.begin()
