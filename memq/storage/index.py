@@ -2,8 +2,8 @@
 
 A store keeps one row a queue; the index is those rows, loaded at start, and the only
 place where counts, ids and heads change.  A queue that a transaction is about to change
-is written to the undo log as it is, once: a snapshot of its eight fields costs less
-than an entry for each change (a set changes three of them).  A commit asks
+is written to the undo log as it is, once: one snapshot instead of an entry for each
+change, of which a set makes three.  A commit asks
 :meth:`QueueIndex.changes` for the rows to write.
 
 This module does no I/O.

