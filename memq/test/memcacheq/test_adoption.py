@@ -675,13 +675,12 @@ class FailingTests(AdoptionTestCase):
         """An error of the store's is said with the home."""
         want = self.stopped()
 
-        def fail(adoption: Adoption, store: BDBStore) -> None:
-            def stage(*arguments: object) -> None:
-                raise StoreError("out of disk space")
+        def fail(*arguments: object) -> None:
+            raise StoreError("out of disk space")
 
-            self.patch(store, "stage", stage)
-
-        error = self.assertRaises(HomeError, self.adopt, prepare=fail)
+        patch = self.patch(Staging, "stage", fail)
+        error = self.assertRaises(HomeError, self.adopt)
+        patch.restore()
         self.assertEqual(str(error), f"{self.path}/memq: out of disk space")
         self.assertEqual(self.adopt(), want)
 
