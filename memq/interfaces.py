@@ -3,15 +3,15 @@
 A store is blocking and knows no Twisted.  Its calls fall into two groups, and
 the caller keeps them apart:
 
-- *transactions* (``begin`` to ``commit`` or ``abort``, and what stands between
-  them) come from one thread only, one transaction at a time;
-- *maintenance* (``open``, ``flush``, ``checkpoint``, ``trickle``,
-  ``removeLogs``, ``tidy``, ``close``) may block for long and comes from other threads;
-  it holds no locks that a transaction could wait for.
+- *transactions* (:class:`IQueueStore`) come from one thread only, one at a time;
+- *maintenance* (:mod:`memq.storage.maintenance`) may block for long and comes from
+  other threads; it holds no locks that a transaction could wait for.
 
 A commit makes changes visible; only ``flush`` makes them durable.  Whoever
 tells a client that something is stored or taken waits for the flush that
 began after its commit.
+
+Times are milliseconds since 1970-01-01 UTC unless it says seconds.
 """
 
 from __future__ import annotations
@@ -21,37 +21,30 @@ from typing import TYPE_CHECKING, NamedTuple
 from zope.interface import Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from memq.errors import QueueError
     from memq.message import LargeBody, Message
 
 
 class QueueCount(NamedTuple):
-    """What ``stats queue`` shows of a queue.
-
-    :ivar name: the name, as it was first pushed to.
-    :ivar pushed: messages ever pushed.
-    :ivar taken: messages ever taken; the difference is the depth, with what is read
-        openly.
-    """
+    """The row of a queue in ``stats queue``."""
 
     name: bytes
+    #: Messages ever pushed.
     pushed: int
+    #: Messages ever taken; the difference is the depth, with what is read openly.
     taken: int
 
 
 class Kept(NamedTuple):
-    """What is kept of a queue's messages, which is what limits are about.
+    """What is kept of a queue's messages, which is what limits are about."""
 
-    :ivar items: messages: those that can be taken, are read openly, or are not due.
-    :ivar bytes: of the bodies of all these.
-    :ivar ready: messages that can be taken.
-    :ivar readyBytes: of the bodies of these.
-    """
-
+    #: Messages: those that can be taken, are read openly, or are not due.
     items: int
+    #: Of the bodies of all these.
     bytes: int
+    #: Messages that can be taken, and the bytes of their bodies.
     ready: int
     readyBytes: int
 
@@ -61,69 +54,54 @@ NOTHING_KEPT = Kept(0, 0, 0, 0)
 
 
 class Sums(NamedTuple):
-    """What some queues have together.
+    """What some queues have together."""
 
-    :ivar messages: that wait in them; they are told by ``stats queue`` as well.
-    :ivar bytes: of the bodies of these.
-    :ivar expired: messages that were too old, ever.
-    :ivar discarded: messages that were discarded, ever.
-    """
-
+    #: Messages that wait in them, and the bytes of their bodies.
     messages: int
     bytes: int
+    #: Messages that were too old, and that were discarded, ever.
     expired: int
     discarded: int
 
 
 class QueueDetail(NamedTuple):
-    """What ``stats detail`` shows of a queue.
-
-    :ivar name: the name, as it was first pushed to.
-    :ivar items: messages that can be taken.
-    :ivar bytes: of the bodies of these, and of those with an open read.
-    :ivar open: messages with an open read.
-    :ivar delayed: messages that are not due yet.
-    :ivar pushed: messages ever pushed, or ripe.
-    :ivar taken: messages ever taken.
-    :ivar closed: open reads ever closed.
-    :ivar expired: messages that expired.
-    :ivar discarded: messages that were discarded.
-    :ivar returns: open reads ever given back.
-    :ivar limit: the most messages that may wait, 0 for any number.
-    :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
-    :ivar headTime: when the head was set, milliseconds since 1970-01-01 UTC; 0 when
-        there is none, or it is damaged.
-    :ivar lastUsed: seconds since 1970-01-01 UTC, in steps of a minute.
-    """
+    """The figures of a queue in ``stats detail``."""
 
     name: bytes
+    #: Messages that can be taken.
     items: int
+    #: Of the bodies of these, and of those with an open read.
     bytes: int
+    #: Messages with an open read.
     open: int
+    #: Messages that are not due yet.
     delayed: int
+    #: Messages ever pushed, or due; ever taken.
     pushed: int
     taken: int
+    #: Open reads ever closed.
     closed: int
+    #: Messages that expired, and that were discarded.
     expired: int
     discarded: int
+    #: Open reads ever given back.
     returns: int
+    #: The most messages that may wait, 0 for any number.
     limit: int
+    #: What is paused: 1 reads, 2 writes, 3 both.
     paused: int
+    #: When the head was set; 0 when there is none, or it is damaged.
     headTime: int
+    #: Seconds, in steps of a minute.
     lastUsed: int
 
 
 class IQueueStore(Interface):
-    """Queues of messages that outlive the process."""
+    """Queues of messages that outlive the process.
 
-    def open() -> None:
-        """Open the store and recover what a crash left behind.
-
-        :raise memq.errors.StartError: when that cannot be; one line says why.
-        """
-
-    def close() -> None:
-        """Make everything durable and let go of the store; no-op when closed."""
+    Whatever needs a transaction raises memq.errors.StoreError when that has to be
+    aborted.
+    """
 
     def begin() -> None:
         """Begin a transaction: all that follows is kept or undone as one."""
@@ -148,10 +126,8 @@ class IQueueStore(Interface):
         :param queue: the name, 1 to 250 bytes.
         :param flags: 0 to 4294967295.
         :param body: 0 bytes to PART_SIZE; a larger one comes in parts.
-        :param expires: milliseconds since 1970-01-01 UTC, 0 for never; kept with the
-            message, no store looks at it.
+        :param expires: when, 0 for never; kept with the message, no store looks at it.
         :return: the message's sequence number.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def pushAll(
@@ -166,7 +142,6 @@ class IQueueStore(Interface):
         :param size: bytes of all bodies, if that is known.
         :param expires: when all of them expire.
         :return: the first one's sequence number; those of the others follow.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def newBody() -> int:
@@ -181,17 +156,12 @@ class IQueueStore(Interface):
         :param body: an id from ``newBody``.
         :param number: which part, from 0, without gaps.
         :param data: 1 to PART_SIZE bytes.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def pushLarge(
         queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
     ) -> int:
-        """Append a message whose body was added in parts.
-
-        :return: the message's sequence number.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
-        """
+        """Append a message whose body was added in parts; return its number."""
 
     def pushDelayed(
         queue: bytes,
@@ -206,16 +176,14 @@ class IQueueStore(Interface):
         The queue is made if it does not exist.
 
         :param body: as for ``push``, or where it is, as for ``pushLarge``.
-        :param due: when, milliseconds since 1970-01-01 UTC, less than 2 ** 47.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
+        :param due: when, less than 2 ** 47.
         """
 
     def nextDue() -> int | None:
-        """Return when the next delayed message is due; needs no transaction.
+        """Return when the next delayed message is due, None when none is delayed.
 
         It may be told too early, but not again after a ``promoteDue`` at that time.
-
-        :return: milliseconds since 1970-01-01 UTC, None when none is delayed.
+        Needs no transaction.
         """
 
     def promoteDue(now: int, limit: int) -> list[bytes]:
@@ -223,10 +191,8 @@ class IQueueStore(Interface):
 
         They count as pushed then; their time stays that of the push.
 
-        :param now: milliseconds since 1970-01-01 UTC.
         :param limit: how many at most, 1 or more.
         :return: the queue of each.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def part(body: int, number: int) -> bytes:
@@ -251,7 +217,6 @@ class IQueueStore(Interface):
         :return: the message; None when the queue is empty or does not exist;
             an error when the head was damaged.  A damaged record is set aside
             in the same transaction, so that the next pop goes on behind it.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def popAll(queue: bytes, most: int) -> list[Message | QueueError | None]:
@@ -259,22 +224,16 @@ class IQueueStore(Interface):
 
         :param most: how many, if there are so many; 1 or more.
         :return: what ``pop`` returns for each, but no None; the caller may keep it.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def peek(queue: bytes) -> Message | QueueError | None:
-        """Return the message at the head of a queue and leave it there.
-
-        :return: as for ``pop``, but nothing is set aside.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
-        """
+        """Return what ``pop`` would, and leave it there, even if it is damaged."""
 
     def putBack(queue: bytes, message: Message) -> bool:
         """Return a message that was popped to its old place.
 
         :return: False when the queue was deleted meanwhile; the message then
             shares the fate of the others.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def openRead(queue: bytes) -> Message | QueueError | None:
@@ -285,7 +244,6 @@ class IQueueStore(Interface):
 
         :return: as for ``pop``; a head that was damaged is set aside and not hidden.  A
             body in parts is readable, until the queue is deleted or emptied.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def closeRead(queue: bytes, message: Message) -> bool:
@@ -297,16 +255,13 @@ class IQueueStore(Interface):
         :return: False when it is not hidden, or when the queue was deleted or emptied
             meanwhile; the message then shares the fate of the others, and there is
             nothing to release.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def abortRead(queue: bytes, message: Message, count: bool) -> bool:
         """Return a message that is read openly to its old place, for all to be seen.
 
-        :param message: as for ``closeRead``.
         :param count: whether ``deliveries`` goes up by one, durably.
         :return: as for ``closeRead``.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def popRead(queue: bytes, message: Message) -> Message | QueueError | None:
@@ -314,10 +269,8 @@ class IQueueStore(Interface):
 
         That is the last time that it is given back, and counts as such.
 
-        :param message: as for ``closeRead``.
         :return: the message, whole, or an error when it was damaged and is set aside;
             None where ``closeRead`` returns False.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def deliveries(message: Message) -> int:
@@ -334,10 +287,7 @@ class IQueueStore(Interface):
         """
 
     def setAside(message: Message) -> None:
-        """Keep a message in no queue that was popped or closed, with a damaged part.
-
-        :raise memq.errors.StoreError: the transaction has to be aborted.
-        """
+        """Keep a message in no queue that was popped or closed, with a damaged part."""
 
     def delete(queue: bytes) -> bool:
         """Delete a queue with all its messages, at once however long it is.
@@ -345,7 +295,6 @@ class IQueueStore(Interface):
         The room is given back later, by ``sweep``.
 
         :return: whether there was such a queue.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def empty(queue: bytes) -> int:
@@ -355,7 +304,6 @@ class IQueueStore(Interface):
         taken before cannot be put back any more, nor can what is read openly.
 
         :return: how many there were.
-        :raise memq.errors.StoreError: the transaction has to be aborted.
         """
 
     def setLimit(queue: bytes, limit: int) -> bool:
@@ -376,21 +324,29 @@ class IQueueStore(Interface):
     def settings(queue: bytes) -> tuple[int, int]:
         """Return limit and paused bits of a queue, 0 and 0 if there is none."""
 
-    def idleSince(queue: bytes) -> int | None:
-        """Return when an empty queue was used last, None if it is not empty.
+    def hasSettings() -> bool:
+        """Return whether any queue has a limit, or is paused."""
 
-        :return: seconds since 1970-01-01 UTC, up to a minute early; None as well when
-            there is no such queue.
+    def idleSince(queue: bytes) -> int | None:
+        """Return when an empty queue was used last, in seconds, up to a minute early.
+
+        None when it is not empty, or there is none.
         """
 
     def names() -> list[bytes]:
         """Return the names of all queues, in any order."""
 
+    def counts() -> Iterable[QueueCount]:
+        """Return every queue's counts, sorted by name."""
+
     def kept(queue: bytes) -> Kept:
         """Return what is kept of a queue's messages; it takes no time."""
 
-    def hasSettings() -> bool:
-        """Return whether any queue has a limit, or is paused."""
+    def sums(queues: Iterable[bytes]) -> Sums:
+        """Return what some queues have together, of those that there are."""
+
+    def detail(queue: bytes) -> QueueDetail | None:
+        """Return a queue's details, None when there is none; looks at its head."""
 
     def countExpired(queue: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""
@@ -414,86 +370,11 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreError: when nothing was done.
         """
 
-    def counts() -> Iterable[QueueCount]:
-        """Return every queue's counts, sorted by name."""
-
-    def details(
-        wanted: Callable[[bytes], bool] | None = None,
-    ) -> Iterable[QueueDetail]:
-        """Yield every queue's details, sorted by name; looks at each one's head.
-
-        :param wanted: tells by its name whether a queue is, all are if it is None.
-        :raise memq.errors.StoreError: when one cannot be read.
-        """
-
-    def detail(queue: bytes) -> QueueDetail | None:
-        """Return a queue's details; looks at its head.
-
-        :return: None when there is no such queue.
-        :raise memq.errors.StoreError: when it cannot be read.
-        """
-
     def status() -> dict[str, int]:
         """Return queues, messages, and the store's own figures; looks at each queue."""
 
     def figures() -> dict[str, int]:
         """Return the same but the messages; it takes no time."""
 
-    def sums(queues: Iterable[bytes]) -> Sums:
-        """Return what some queues have together, of those that there are."""
-
-    def flush() -> None:
-        """Make durable whatever was committed before this call.
-
-        :raise memq.errors.StoreFailed: nobody may be told that it is stored.
-        """
-
-    def checkHome() -> OSError | None:
-        """See that the store is where the next start will look for it.
-
-        :return: why that cannot be told just now; None when all is well.
-        :raise memq.errors.StoreFailed: when it is not: nobody may be told any more
-            that something is stored.
-        """
-
-    def checkpoint() -> None:
-        """Bound the time that a recovery takes.
-
-        :raise memq.errors.StoreError: when it failed.
-        """
-
-    def trickle(percent: int) -> int:
-        """Write changed pages ahead of need.
-
-        :param percent: how much of the cache is to be clean, 1 to 100.
-        :return: pages written.
-        :raise memq.errors.StoreError: when it failed.
-        """
-
-    def removeLogs() -> int:
-        """Remove log files that no recovery will need.
-
-        :return: files removed.
-        :raise memq.errors.StoreError: when it failed.
-        """
-
-    def tidy() -> int:
-        """Give room back; called about once a second.
-
-        What takes long is done here, what has to be a transaction by ``sweep``.
-
-        :return: bytes given back.
-        :raise memq.errors.StoreError: when it failed; a later call tries again.
-        """
-
     def logged() -> int:
-        """Return the bytes of log written since the last checkpoint.
-
-        :raise memq.errors.StoreError: when it failed.
-        """
-
-    def bytesOnDisk() -> int:
-        """Return the bytes of disk that the store occupies; 0 in memory."""
-
-    def freeBytes() -> int | None:
-        """Return the bytes free for the store, None where nothing bounds it."""
+        """Return the bytes of log written since the last checkpoint."""

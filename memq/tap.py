@@ -48,7 +48,6 @@ from memq.display import shownText
 from memq.errors import OptionError, StartError
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
-from memq.memcacheq.staging import StagingStore
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
 from memq.net.listeners import bindTCP, checkUNIX, parseEndpoint
 from memq.policy.effective import Policies
@@ -56,6 +55,7 @@ from memq.policy.rules import Rules
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
+from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import Sizes, sizesFor
 from memq.storage.engine.binding import StoreSettings
@@ -65,8 +65,8 @@ from memq.wire import memcachedstats
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from memq.interfaces import IQueueStore
     from memq.net.listeners import Listener
+    from memq.storage.maintenance import IMaintainedStore
 
 __all__ = ["Options", "makeService"]
 
@@ -123,7 +123,9 @@ def _makeService(
     ending = ExitStatus(reactor, failed=notifier.fail)
     sizes = _sizes(options, held.home)
     options["min-free"] = sizes.minFree
-    store = _store(options, held.home, sizes)
+    home = held.home
+    bdb = None if home is None else _bdbStore(options, home, sizes)
+    store = MemoryStore() if bdb is None else bdb
     policies = Policies(store, Rules(options.config.queues))
     pools = Pools(*(ThreadPool(1, 1, f"memq-{name}") for name in Pools._fields))
     reloader = PolicyReloader(
@@ -134,7 +136,7 @@ def _makeService(
     )
     parts = _parts(options, reactor, store, policies, sizes, pools, reloader)._replace(
         listeners=held.listeners,
-        takeover=_takeover(options, reactor, held.home, store, sizes, notifier),
+        takeover=_takeover(options, reactor, bdb, sizes, notifier),
         settled=partial(_settled, store, notifier, options, held.log),
     )
     process = ProcessService(
@@ -249,7 +251,7 @@ def _keepLog(why: str) -> None:
 def _parts(
     options: Options,
     reactor: Any,
-    store: IQueueStore,
+    store: IMaintainedStore,
     policies: Policies,
     sizes: Sizes,
     pools: Pools,
@@ -296,7 +298,7 @@ def _factorySettings(options: Options, reloader: PolicyReloader) -> FactorySetti
 
 
 def _settled(
-    store: IQueueStore, notifier: Notifier, options: Options, log: LogFile | None
+    store: IMaintainedStore, notifier: Notifier, options: Options, log: LogFile | None
 ) -> None:
     """Do what is done once when the server listens."""
     sparePermanent()
@@ -310,16 +312,15 @@ def _settled(
 def _takeover(
     options: Options,
     reactor: Any,
-    home: Home | None,
-    store: IQueueStore,
+    store: BDBStore | None,
     sizes: Sizes,
     notifier: Notifier,
 ) -> Adoption | None:
     """Return what takes over the files of a MemcacheQ, where there may be some."""
-    if home is None or not isinstance(store, StagingStore):
+    if store is None:
         return None
     return Adoption(
-        home,
+        store.home,
         store,
         partial(reactor.callFromThread, _say, notifier),
         skipDamaged=options["skip-damaged"],
@@ -346,10 +347,8 @@ def _sizes(options: Options, home: Home | None) -> Sizes:
     return sizes
 
 
-def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
-    """Return the store, not open yet."""
-    if home is None:
-        return MemoryStore()
+def _bdbStore(options: Options, home: Home, sizes: Sizes) -> BDBStore:
+    """Return the store on a home, not open yet."""
     if options["page-size"] > _SAFE_PAGE:
         _log.warn(
             "--page-size {size}: a power cut can tear pages of more than {safe} bytes",
@@ -369,7 +368,7 @@ def _store(options: Options, home: Home | None, sizes: Sizes) -> IQueueStore:
     salvage = None
     if options["skip-damaged"]:
         salvage = Salvage(home, settings, _warn)
-    return StagingStore(home, settings, _warn, salvage)
+    return BDBStore(home, settings, _warn, salvage)
 
 
 def _warn(line: str) -> None:

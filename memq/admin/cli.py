@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from memq.admin.backup import makeBackup
 from memq.admin.exporter import exportHome
 from memq.admin.importer import Import
-from memq.admin.importstore import RestoringStore
 from memq.admin.progress import Progress
 from memq.config.file import DEFAULT, findConfig
 from memq.config.settings import OPTIONS
 from memq.errors import HomeError, HomeHeld, StoreError
+from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import sizesFor
 from memq.storage.engine.binding import StoreSettings
@@ -105,7 +105,7 @@ def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
         with _locked(home, "stop it first"):
             room = os.statvfs(home.directory)
             sizes = sizesFor(room.f_frsize * room.f_blocks, noSync=False)
-            store = RestoringStore(home, StoreSettings(logFile=sizes.logFile))
+            store = BDBStore(home, StoreSettings(logFile=sizes.logFile))
             store.open()
             work = Import(store, options.append, Progress(tell), sizes.checkpointVolume)
             try:

@@ -20,7 +20,6 @@ from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, pack
 from memq.admin.progress import megabytes
 from memq.display import shownName
 from memq.errors import HomeError
-from memq.message import DamagedRecord, unpackPart, unpackRecord
 from memq.storage.bdb.compaction import ROW, fileName, unpackRow
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
@@ -28,7 +27,15 @@ from memq.storage.delays import NEVER, dueOf
 from memq.storage.engine.binding import ERRORS, StoreSettings, db
 from memq.storage.engine.logfile import isSettled
 from memq.storage.engine.marker import readMarker
-from memq.storage.keys import DELIVERIES, DELIVERIES_ROW, KEY, PART
+from memq.storage.record import (
+    DELIVERIES,
+    DELIVERIES_ROW,
+    KEY,
+    PART,
+    DamagedRecord,
+    unpackPart,
+    unpackRecord,
+)
 from memq.storage.row import DamagedRow, Queue, unpackQueue
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 A queue that the home does not have, or has empty, is filled unseen, and shown when its
 last line was read and its counts fit: a cut or damaged file, or a kill, leaves whole
-queues and nothing of the others (:mod:`memq.admin.importstore`).  A queue that has
+queues and nothing of the others (:mod:`memq.storage.bdb.bulkloader`).  A queue that has
 messages is refused, unless it is to be appended to; then messages become visible in
 batches.  Each batch is on the disk before more is read.
 """
@@ -22,18 +22,18 @@ from memq.admin.exportformat import (
     QueueEnd,
     parseLine,
 )
-from memq.admin.importstore import Item
 from memq.display import shownName
 from memq.errors import StartError
 from memq.message import PART_SIZE
+from memq.storage.bdb.bulkloader import BulkLoader, Item
 from memq.storage.datadir.sizing import CHECKPOINT_VOLUME
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from memq.admin.exportformat import Line
-    from memq.admin.importstore import RestoringStore
     from memq.admin.progress import Progress
+    from memq.storage.bdb.store import BDBStore
     from memq.storage.row import Queue
 
 #: What a batch has at most, but for its last message.
@@ -54,7 +54,7 @@ class Import:
 
     def __init__(
         self,
-        store: RestoringStore,
+        store: BDBStore,
         append: bool,
         progress: Progress,
         volume: int = CHECKPOINT_VOLUME,
@@ -66,6 +66,7 @@ class Import:
         :param volume: bytes of log after which there is a checkpoint.
         """
         self._store = store
+        self._loader = BulkLoader(store)
         self._append = append
         self._progress = progress
         self._volume = volume
@@ -131,7 +132,7 @@ class Import:
             raise BadExport(f"{line.queues} queues, and here are {self.queues}")
 
     def _begin(self, line: QueueBegin) -> None:
-        there = self._store.find(line.queue)
+        there = self._loader.find(line.queue)
         isEmpty = there is None or not (there.pushed - there.taken + there.rest.delayed)
         if not isEmpty and not self._append:
             raise BadExport(
@@ -140,12 +141,12 @@ class Import:
             )
         self._line = line
         self._count = self._delayed = 0
-        self._unseen = self._store.newQueue(line.queue) if isEmpty else None
+        self._unseen = self._loader.newQueue(line.queue) if isEmpty else None
 
     def _add(self, line: Body) -> None:
         now = int(time() * 1000) if line.time is None else line.time
         body = line.body
-        large = self._store.addBody(body) if len(body) > PART_SIZE else body
+        large = self._loader.addBody(body) if len(body) > PART_SIZE else body
         self._batch.append(
             Item(line.flags, now, large, line.expires, line.deliveries, line.due)
         )
@@ -160,9 +161,9 @@ class Import:
     def _writeBatch(self) -> None:
         assert self._line is not None
         if self._unseen is not None:
-            self._store.fill(self._unseen, self._batch)
+            self._loader.fill(self._unseen, self._batch)
         else:
-            self._store.extend(self._line.queue, self._batch)
+            self._loader.extend(self._line.queue, self._batch)
         self._store.flush()
         if self._unseen is None:
             self.messages += len(self._batch)
@@ -192,11 +193,11 @@ class Import:
         self._line = self._unseen = None
 
     def _show(self, queue: Queue, begin: QueueBegin) -> None:
-        there = self._store.find(begin.queue)
+        there = self._loader.find(begin.queue)
         if there is None:
             # What was damaged counts as taken.
             taken = begin.pushed - self._count
-            self._store.show(queue, begin.pushed, taken, begin.limit, begin.paused)
+            self._loader.publish(queue, begin.pushed, taken, begin.limit, begin.paused)
         else:
-            self._store.show(queue, there.pushed + self._count, there.taken)
+            self._loader.publish(queue, there.pushed + self._count, there.taken)
         self._store.flush()

@@ -15,16 +15,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.display import shownName
-from memq.message import (
-    DamagedRecord,
-    LargeBody,
-    bodySize,
-    unpackPart,
-    unpackRecord,
-)
 from memq.storage.bdb.compaction import ROW
 from memq.storage.engine.binding import db
-from memq.storage.keys import (
+from memq.storage.record import (
     DAMAGED,
     DELIVERIES,
     DELIVERIES_ROW,
@@ -33,12 +26,17 @@ from memq.storage.keys import (
     NEXT_ID,
     PART,
     TOMBSTONE,
+    DamagedRecord,
+    bodySize,
+    unpackPart,
+    unpackRecord,
 )
 from memq.storage.row import DamagedRow, Queue, unpackQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from memq.message import LargeBody
     from memq.storage.engine.btreefile import Record
     from memq.storage.engine.environment import Environment
 

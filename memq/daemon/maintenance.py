@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.broker.broker import Broker
-    from memq.interfaces import IQueueStore
     from memq.server.stats import Statistics
+    from memq.storage.maintenance import IMaintainedStore
 
 #: Seconds between two looks at the disk, and between two flushes with no-sync.
 WATCH_INTERVAL = 1.0
@@ -81,7 +81,7 @@ class Maintenance:
     def __init__(
         self,
         clock: IReactorTime,
-        store: IQueueStore,
+        store: IMaintainedStore,
         broker: Broker,
         statistics: Statistics,
         run: Callable[..., Deferred[Any]],

@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from memq.broker.broker import Broker
     from memq.broker.sweeper import PolicySweeper
     from memq.daemon.maintenance import Maintenance
-    from memq.interfaces import IQueueStore
     from memq.net.listeners import Listener
     from memq.server.factory import QueueFactory
     from memq.server.timeouts import ConnectionTimeouts
+    from memq.storage.maintenance import IMaintainedStore
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
@@ -117,7 +117,7 @@ class Parts(NamedTuple):
     :ivar settled: called once the server listens.
     """
 
-    store: IQueueStore
+    store: IMaintainedStore
     broker: Broker
     factory: QueueFactory
     maintenance: Maintenance

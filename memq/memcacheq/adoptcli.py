@@ -25,7 +25,7 @@ from memq.memcacheq.adoption import (
 from memq.memcacheq.copy import Copy
 from memq.memcacheq.directory import OldDirectory, findOld, makeWay
 from memq.memcacheq.queuefile import Damage, DamagedQueue
-from memq.memcacheq.staging import StagingStore
+from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import sizesFor
 from memq.storage.engine.binding import StoreSettings
@@ -110,7 +110,7 @@ def _adopt(path: str, skipDamaged: bool) -> bool:
     try:
         room = os.statvfs(home.directory)
         sizes = sizesFor(room.f_frsize * room.f_blocks, noSync=False)
-        store = StagingStore(home, StoreSettings(logFile=sizes.logFile))
+        store = BDBStore(home, StoreSettings(logFile=sizes.logFile))
         adoption = Adoption(
             home,
             store,

@@ -44,15 +44,16 @@ from memq.memcacheq.queuefile import (
     OldMessage,
     QueueFile,
 )
-from memq.memcacheq.staging import AdoptionState, Counts, Staged, StagingStore
-from memq.message import HEADER_SIZE
+from memq.memcacheq.staging import AdoptionState, Counts, Staged, Staging
 from memq.storage.datadir.sizing import MEGABYTE
+from memq.storage.record import HEADER_SIZE
 from memq.storage.row import DamagedRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.memcacheq.copy import OldCount
+    from memq.storage.bdb.store import BDBStore
     from memq.storage.datadir.home import Home
 
 #: The most messages and bytes of a transaction.
@@ -202,7 +203,7 @@ class Adoption:
     def __init__(
         self,
         home: Home,
-        store: StagingStore,
+        store: BDBStore,
         say: Callable[[str], None],
         *,
         skipDamaged: bool = False,
@@ -221,6 +222,7 @@ class Adoption:
         """
         self._home = home
         self._store = store
+        self._staging = Staging(store)
         self._say = say
         self._skipDamaged = skipDamaged
         self._keepLogs = keepLogs
@@ -263,7 +265,7 @@ class Adoption:
         return True
 
     def _run(self) -> None:
-        state = self._store.adoption()
+        state = self._staging.adoption()
         if state is not None and state.isTaken:
             self._finish(state)
             state = None
@@ -287,13 +289,13 @@ class Adoption:
                 "taken over; bring them back, or start with --skip-damaged to keep "
                 "that part"
             )
-        self._store.finishAdoption({}, [], isKept=False)
+        self._staging.finishAdoption({}, [], isKept=False)
         return self._taken()
 
     def _taken(self) -> AdoptionState:
         """Return the state that the store has now, once that is on disk."""
         self._store.flush()
-        state = self._store.adoption()
+        state = self._staging.adoption()
         assert state is not None
         return state
 
@@ -305,7 +307,7 @@ class Adoption:
         self._recover(copy)
         queues, isDamaged = self._open(old, copy)
         self._begin(state, fingerprint)
-        staged = self._store.staged()
+        staged = self._staging.staged()
         self._announce(queues, staged)
         counts = {}
         for found in queues:
@@ -319,7 +321,7 @@ class Adoption:
                 )
         self._refuseChanged(fingerprint)
         files = old.look(old.logs + old.regions + old.data)
-        self._store.finishAdoption(counts, files, isDamaged)
+        self._staging.finishAdoption(counts, files, isDamaged)
         messages = sum(pushed - taken for pushed, taken in counts.values())
         self._say(f"{len(counts)} queues with {messages} messages are taken over")
         return self._taken()
@@ -344,10 +346,10 @@ class Adoption:
 
     def _begin(self, state: AdoptionState | None, fingerprint: bytes) -> None:
         if state is None:
-            self._store.beginAdoption(fingerprint)
+            self._staging.beginAdoption(fingerprint)
         elif state.fingerprint != fingerprint:
             self._say("MemcacheQ's files were changed meanwhile: it all begins again")
-            self._store.beginAdoption(fingerprint)
+            self._staging.beginAdoption(fingerprint)
 
     def _open(self, old: OldDirectory, copy: Copy) -> tuple[list[Found], bool]:
         """Return the queues, and whether there are some that cannot be opened.
@@ -401,7 +403,7 @@ class Adoption:
         """Stage what is left of a queue."""
         file = found.file
         if staged is None:
-            staged = self._store.stageQueue(file.name)
+            staged = self._staging.stageQueue(file.name)
         first = found.pushed - file.span
         batch: list[OldMessage] = []
         size = 0
@@ -434,7 +436,7 @@ class Adoption:
         self._done += offset - staged.offset
         messages = staged.messages + len(batch)
         staged = staged._replace(offset=offset, messages=messages)
-        self._store.stage(file.name, staged, first, batch)
+        self._staging.stage(file.name, staged, first, batch)
         self._checkpointIfDue()
         percent = 100 * self._done // self._total if self._total else 100
         self._tick(
@@ -479,8 +481,8 @@ class Adoption:
 
     def _finish(self, state: AdoptionState) -> None:
         """Do what is left when the queues are here."""
-        for name, staged in self._store.staged().items():
-            while self._store.mergeSome(name, staged, BATCH):
+        for name, staged in self._staging.staged().items():
+            while self._staging.mergeSome(name, staged, BATCH):
                 self._checkpointIfDue()
                 self._tick(
                     f"Messages of queue {shownName(name)} move behind those it had"
@@ -495,7 +497,7 @@ class Adoption:
         old = OldDirectory(os.fsencode(self._home.path))
         old.remove(state.files, aside)
         Copy(old, self._copyPath).remove()
-        self._store.endAdoption()
+        self._staging.endAdoption()
         self._store.flush()
         done = "removed" if aside is None else f"kept in {aside}: some were damaged"
         self._say(self._home.named(f"MemcacheQ's files are {done}"))

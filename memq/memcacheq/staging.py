@@ -1,11 +1,11 @@
-"""StagingStore: the store, and queues in it that nobody sees until they are complete.
+"""Staging: queues of MemcacheQ's that nobody sees until all of them are complete.
 
 Taking over the queues of another program takes many transactions, and may be killed
 between any two.  So messages are staged first: they are put under the ids of new
-queues that have no row yet, and in the same transaction stands how far each old queue
-was read.  Nothing of the old one is changed.  One last transaction gives all of the
-queues their rows.  Before it, the old program still has everything; from it on, this
-store has.
+queues that have no row yet (:mod:`memq.storage.bdb.bulkloader`), and in the same
+transaction stands how far each old queue was read.  Nothing of the old one is changed.
+One last transaction gives all of the queues their rows.  Before it, the old program
+still has everything; from it on, this store has.
 
 A queue that is here already keeps what it has.  Then what was staged moves behind that,
 in transactions that take from the one place and put into the other.
@@ -33,23 +33,20 @@ Key ``staged`` behind a zero byte, and the name of a queue:
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from struct import Struct
 from struct import error as FormatError
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.display import shownName
 from memq.memcacheq.directory import OldFile
-from memq.message import bodySize, packRecord
-from memq.storage.bdb.store import BDBStore
-from memq.storage.bdb.upgrade import countBytes
-from memq.storage.engine.binding import ERRORS
-from memq.storage.row import DamagedRow, Queue
+from memq.storage.bdb.bulkloader import BulkLoader
+from memq.storage.row import DamagedRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from memq.memcacheq.queuefile import OldMessage
+    from memq.storage.bdb.store import BDBStore
 
 VERSION = 1
 _STAGING, _REMOVING, _KEEPING = 1, 2, 3
@@ -60,7 +57,6 @@ _STAGED = b"\0staged"
 _STATE = Struct(">BB32s")
 _FILE = Struct(">QQH")
 _ROW = Struct(">BIQQQ")
-_KEY = Struct(">IQ")
 
 
 class AdoptionState(NamedTuple):
@@ -134,11 +130,14 @@ def packState(state: AdoptionState) -> bytes:
     )
 
 
-class StagingStore(BDBStore):
-    """A store that queues can be taken into; all by the thread of transactions.
+class Staging:
+    """Takes queues into a store; all by the thread of transactions.
 
     Every method here is a transaction of its own.
     """
+
+    def __init__(self, store: BDBStore) -> None:
+        self._loader = BulkLoader(store)
 
     def adoption(self) -> AdoptionState | None:
         """Return how far something is taken over; None when nothing is.
@@ -146,9 +145,9 @@ class StagingStore(BDBStore):
         :raise memq.errors.StoreError: when it cannot be read.
         :raise memq.storage.row.DamagedRow: when what is read makes no sense.
         """
-        with self._transacting():
-            row = self._queues.get(_ADOPTING, None, self._transaction)
-        return None if row is None else unpackState(row)
+        with self._loader.transacting():
+            rows = [row for _, row in self._loader.rows(_ADOPTING)]
+        return unpackState(rows[0]) if rows else None
 
     def staged(self) -> dict[bytes, Staged]:
         """Return the queues that are staged.
@@ -156,35 +155,23 @@ class StagingStore(BDBStore):
         :raise memq.errors.StoreError: when they cannot be read.
         :raise memq.storage.row.DamagedRow: when what is read makes no sense.
         """
-        rows: dict[bytes, Staged] = {}
-        with self._transacting():
-            cursor = self._cursor = self._queues.cursor(self._transaction)
-            found = cursor.set_range(_STAGED)
-            while found and found[0].startswith(_STAGED):
-                key, row = found
-                if len(row) != _ROW.size or row[0] != VERSION:
-                    raise DamagedRow(
-                        f"the row {shownName(key)} cannot be read: {row.hex()}"
-                    )
-                rows[key[len(_STAGED) :]] = Staged(*_ROW.unpack(row)[1:])
-                found = cursor.next()
-        return rows
+        with self._loader.transacting():
+            rows = dict(self._loader.rows(_STAGED))
+        return {name: _unpack(name, row) for name, row in rows.items()}
 
     def beginAdoption(self, fingerprint: bytes) -> None:
         """Begin to take over, and discard what was staged before."""
         before = self.staged()
-        with self._transacting():
+        with self._loader.transacting():
             for name, staged in before.items():
-                self._discard(staged.id)
+                self._loader.discard(staged.id)
                 self._forget(name)
-            state = AdoptionState(False, False, fingerprint, [])
-            self._queues.put(_ADOPTING, packState(state), self._transaction)
+            self._writeState(AdoptionState(False, False, fingerprint, []))
 
     def stageQueue(self, queue: bytes) -> Staged:
         """Give a queue an id that its messages can be staged under."""
-        with self._transacting():
-            staged = Staged(self._index.nextId)
-            self._index.nextId += 1
+        with self._loader.transacting():
+            staged = Staged(self._loader.newId())
             self._write(queue, staged)
         return staged
 
@@ -196,11 +183,8 @@ class StagingStore(BDBStore):
         :param staged: how far that is when these are put.
         :param first: the number of the message with offset 0.
         """
-        put, id = self._messages.put, staged.id
-        with self._transacting():
-            for offset, flags, body in messages:
-                record = packRecord(flags, self._now, body)
-                put(_KEY.pack(id, first + offset), record, self._transaction)
+        with self._loader.transacting():
+            self._loader.put(staged.id, first, messages)
             self._write(queue, staged)
 
     def finishAdoption(
@@ -216,28 +200,14 @@ class StagingStore(BDBStore):
         staged = self.staged()
         state = self.adoption()
         assert state is not None
-        state = AdoptionState(True, isKept, state.fingerprint, files)
-        known = self._index.queues
-        new = {
-            name: Queue(name, staged[name].id, pushed, pushed, taken)
-            for name, (pushed, taken) in counts.items()
-            if name not in known
-        }
-        with self._transacting():
-            for name, (_, taken) in counts.items():
-                if name in new:
-                    id = new[name].id
-                    size = countBytes(self._messages, id, self._transaction)
-                    new[name].bytes = size
-                    new[name].use(self._now // 1000)
-                    self._queues.put(name, new[name].pack(), self._transaction)
+        with self._loader.transacting():
+            for name, (pushed, taken) in counts.items():
+                if self._loader.find(name) is None:
+                    self._loader.publishUnder(name, staged[name].id, pushed, taken)
                     self._forget(name)
                 else:
-                    entry = self._index.forPush(name)
-                    entry.pushed += taken
-                    entry.taken += taken
-            self._queues.put(_ADOPTING, packState(state), self._transaction)
-        known.update(new)
+                    self._loader.count(name, taken)
+            self._writeState(AdoptionState(True, isKept, state.fingerprint, files))
 
     def mergeSome(self, queue: bytes, staged: Staged, limit: int) -> bool:
         """Move staged messages to the end of their queue.
@@ -245,46 +215,29 @@ class StagingStore(BDBStore):
         :param limit: the most that are moved.
         :return: whether there are more.
         """
-        with self._transacting():
-            entry = self._index.forPush(queue)
-            cursor = self._cursor = self._messages.cursor(self._transaction)
-            found = cursor.set_range(_KEY.pack(staged.id, 0))
-            while found and _KEY.unpack(found[0][: _KEY.size])[0] == staged.id:
-                if limit == 0:
-                    return True
-                cursor.delete()
-                key = _KEY.pack(entry.id, entry.nextSequence)
-                self._messages.put(key, found[1], self._transaction)
-                entry.nextSequence += 1
-                entry.pushed += 1
-                entry.bytes += bodySize(found[1])
-                limit -= 1
-                found = cursor.next()
-            self._forget(queue)
-        return False
+        with self._loader.transacting():
+            hasMore = self._loader.move(staged.id, queue, limit)
+            if not hasMore:
+                self._forget(queue)
+        return hasMore
 
     def endAdoption(self) -> None:
         """Forget what was taken over."""
-        with self._transacting():
-            self._queues.delete(_ADOPTING, self._transaction)
+        with self._loader.transacting():
+            self._loader.deleteRow(_ADOPTING)
+
+    def _writeState(self, state: AdoptionState) -> None:
+        self._loader.putRow(_ADOPTING, packState(state))
 
     def _write(self, queue: bytes, staged: Staged) -> None:
-        row = _ROW.pack(VERSION, *staged)
-        self._queues.put(_STAGED + queue, row, self._transaction)
+        self._loader.putRow(_STAGED + queue, _ROW.pack(VERSION, *staged))
 
     def _forget(self, queue: bytes) -> None:
-        self._queues.delete(_STAGED + queue, self._transaction)
+        self._loader.deleteRow(_STAGED + queue)
 
-    @contextmanager
-    def _transacting(self) -> Iterator[None]:
-        """Begin, and commit what was done, or undo it and raise."""
-        self.begin()
-        try:
-            yield
-        except ERRORS as error:
-            self.abort()
-            raise self._environment.error(error) from error
-        except BaseException:
-            self.abort()
-            raise
-        self.commit()
+
+def _unpack(name: bytes, row: bytes) -> Staged:
+    if len(row) != _ROW.size or row[0] != VERSION:
+        shown = shownName(_STAGED + name)
+        raise DamagedRow(f"the row {shown} cannot be read: {row.hex()}")
+    return Staged(*_ROW.unpack(row)[1:])

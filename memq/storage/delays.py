@@ -18,10 +18,10 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from memq.storage.index import QueueIndex
     from memq.storage.row import Queue
+    from memq.storage.undo import UndoLog
 
 #: Bits of a delayed message's number that tell those of one millisecond apart.
 _BITS = 16
@@ -74,24 +74,25 @@ _Entry = tuple[int, _Whose]
 class Delays:
     """Which queue has the message that is due first."""
 
-    def __init__(self, index: QueueIndex) -> None:
+    def __init__(self, queues: Mapping[bytes, Queue], undo: UndoLog) -> None:
         """Know of no delayed message.
 
-        :param index: the queues; it is only looked at.
+        :param queues: those that there are, always the same object.
         """
-        self._index = index
+        self._queues = queues
+        self._undo = undo
         self._heap: list[_Entry] = []
         #: The entries of the heap that count.
         self._entries: dict[_Whose, _Entry] = {}
-        #: What the transaction under way took out; there is nothing to settle if it is
-        #: empty.
-        self.taken: list[_Entry] = []
+
+    def __len__(self) -> int:
+        """Return how many entries are held, those that do not count any more too."""
+        return len(self._heap)
 
     def clear(self) -> None:
         """Know of none any more."""
         self._heap.clear()
         self._entries.clear()
-        self.taken.clear()
 
     def add(self, queue: Queue, sequence: int) -> None:
         """Note a delayed message of a queue."""
@@ -107,7 +108,7 @@ class Delays:
         """Forget those of a queue, which are discarded."""
         entry = self._entries.pop((queue.rest.delayId, queue.name), None)
         if entry is not None:
-            self.taken.append(entry)
+            self._undo.add((self._add, entry))
         if len(self._heap) > 2 * len(self._entries) + 64:
             self._heap = list(self._entries.values())
             heapify(self._heap)
@@ -135,19 +136,9 @@ class Delays:
             entry = heappop(self._heap)
             number, whose = entry
             del self._entries[whose]
-            self.taken.append(entry)
+            self._undo.add((self._add, entry))
             id, name = whose
-            queue = self._index.queues.get(name)
+            queue = self._queues.get(name)
             if queue is not None and queue.rest.delayId == id:
                 return queue, number
         return None
-
-    def settle(self) -> None:
-        """Forget what was taken out: the transaction is committed."""
-        self.taken.clear()
-
-    def rollBack(self) -> None:
-        """Take everything in again that the transaction took out."""
-        for entry in self.taken:
-            self._add(entry)
-        self.taken.clear()

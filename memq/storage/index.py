@@ -1,11 +1,10 @@
-"""The queues that there are, and their counts, in memory.
+"""The queue index: the queues that there are, and their counts, in memory.
 
-A store keeps one row a queue; the catalog is those rows, loaded at start, and
-the only place where counts, ids and heads change.  What changes inside a
-transaction is remembered as it was before, so that an abort puts everything
-back: :meth:`QueueIndex.rollBack`.  A commit asks :meth:`QueueIndex.changes` for the
-rows to write, once a queue and transaction, and ends with
-:meth:`QueueIndex.settle`.
+A store keeps one row a queue; the index is those rows, loaded at start, and the only
+place where counts, ids and heads change.  A queue that a transaction is about to change
+is written to the undo log as it is, once: one snapshot instead of an entry for each
+change, of which a set makes three.  A commit asks
+:meth:`QueueIndex.changes` for the rows to write.
 
 This module does no I/O.
 """
@@ -17,16 +16,15 @@ from typing import TYPE_CHECKING
 from memq.interfaces import NOTHING_KEPT, QueueCount, Sums
 from memq.message import Message
 from memq.storage.openreads import AllReads
-from memq.storage.row import NO_REST, USED, Queue, Rest
+from memq.storage.row import NO_REST, USED, Queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from memq.interfaces import Kept, QueueDetail
     from memq.storage.openreads import Reads
-
-#: What a queue was before the transaction: None when there was no such queue.
-_Before = tuple[Queue, int, int, int, int, int, int, Rest] | None
+    from memq.storage.row import Rest
+    from memq.storage.undo import UndoLog
 
 
 def _time(head: object) -> int:
@@ -37,16 +35,19 @@ def _time(head: object) -> int:
 class QueueIndex:
     """All queues by name, with what the transaction under way has changed."""
 
-    def __init__(self) -> None:
+    def __init__(self, undo: UndoLog) -> None:
         self.queues: dict[bytes, Queue] = {}
         #: The id that the next new queue gets; never one that was in use.
         self.nextId = 1
-        self._nextIdBefore = 1
-        self._before: dict[bytes, _Before] = {}
+        #: Whether the transaction has used up ids.
+        self.hasNewIds = False
+        self._undo = undo
+        #: Names of the queues whose rows the transaction has changed.
+        self._changed: dict[bytes, None] = {}
         #: The step of USED that it is, in seconds, and from when until when, in ms.
         self._used = 0
         self._step = self._nextStep = 0
-        self._reads = AllReads()
+        self._reads = AllReads(undo, self.queues)
 
     def load(
         self,
@@ -59,19 +60,18 @@ class QueueIndex:
         :param deliveries: how often messages were given back, by id of their queue and
             sequence number.
         """
-        self.queues = {queue.name: queue for queue in queues}
-        self.nextId = self._nextIdBefore = nextId
-        self._before.clear()
+        self.queues.clear()
+        self.queues.update({queue.name: queue for queue in queues})
+        self.nextId = nextId
         self._reads.load(queues, deliveries or {})
 
     def forPush(self, name: bytes) -> Queue:
         """Return a queue that is about to change, made if there is none."""
         queue = self.queues.get(name)
         if queue is None:
-            self._before.setdefault(name, None)
-            queue = self.queues[name] = Queue(name, self.nextId)
-            self.nextId += 1
-        elif name not in self._before:
+            queue = Queue(name, self.newId())
+            self._add(queue)
+        elif name not in self._changed:
             self._remember(queue)
         return queue
 
@@ -85,7 +85,7 @@ class QueueIndex:
     def forChange(self, name: bytes) -> Queue | None:
         """Return a queue that is about to change, None if there is none."""
         queue = self.queues.get(name)
-        if queue is not None and name not in self._before:
+        if queue is not None and name not in self._changed:
             self._remember(queue)
         return queue
 
@@ -100,17 +100,31 @@ class QueueIndex:
     def newId(self) -> int:
         """Return an id that nothing has yet."""
         id = self.nextId
-        self.nextId += 1
+        self._undo.add((self._setNextId, id, self.hasNewIds))
+        self._setNextId(id + 1, True)
         return id
+
+    def _setNextId(self, id: int, isNew: bool) -> None:
+        self.nextId, self.hasNewIds = id, isNew
+
+    def _add(self, queue: Queue) -> None:
+        """Let there be a queue of a name that no other one has."""
+        name = queue.name
+        if name not in self._changed:
+            self._changed[name] = None
+            self._undo.add((self._removeNew, name))
+        self.queues[name] = queue
+
+    def _removeNew(self, name: bytes) -> None:
+        self.queues.pop(name, None)
+        self._changed.pop(name, None)
 
     def show(self, queue: Queue) -> None:
         """Let a new queue be the one of its name, instead of an empty one, if any."""
         there = self.queues.get(queue.name)
-        if there is None:
-            self._before.setdefault(queue.name, None)
-        elif queue.name not in self._before:
+        if there is not None and queue.name not in self._changed:
             self._remember(there)
-        self.queues[queue.name] = queue
+        self._add(queue)
 
     def forPop(self, name: bytes) -> Queue | None:
         """Return a queue that is about to change, None if it has nothing to take."""
@@ -119,7 +133,7 @@ class QueueIndex:
             return None
         if queue.reads is not None and not queue.ready:
             return None
-        if name not in self._before:
+        if name not in self._changed:
             self._remember(queue)
         return queue
 
@@ -143,7 +157,7 @@ class QueueIndex:
 
     def readsOf(self, queue: Queue) -> Reads:
         """Return the reads of a queue, which may change, as may its head."""
-        return self._reads.touch(queue, queue.name in self._before)
+        return self._reads.touch(queue)
 
     def deliveries(self, message: Message) -> int:
         """Return how often a message was given back, and that was counted."""
@@ -161,7 +175,7 @@ class QueueIndex:
         queue = self.queues.get(name)
         if queue is None or queue.id != id:
             return None
-        if name not in self._before:
+        if name not in self._changed:
             self._remember(queue)
         return queue
 
@@ -169,7 +183,7 @@ class QueueIndex:
         """Take a queue out and return it, None if there is none."""
         queue = self.queues.get(name)
         if queue is not None:
-            if name not in self._before:
+            if name not in self._changed:
                 self._remember(queue)
             if queue.reads is not None:
                 self.readsOf(queue)
@@ -185,7 +199,7 @@ class QueueIndex:
         queue = self.queues.get(name)
         if queue is None:
             return None
-        if name not in self._before:
+        if name not in self._changed:
             self._remember(queue)
         if queue.reads is not None:
             self.readsOf(queue)
@@ -197,24 +211,44 @@ class QueueIndex:
         return queue
 
     def _remember(self, queue: Queue) -> None:
-        self._before[queue.name] = (
-            queue,
-            queue.nextSequence,
-            queue.pushed,
-            queue.taken,
-            queue.head,
-            queue.bytes,
-            queue.closed,
-            queue.rest,
+        self._changed[queue.name] = None
+        self._undo.add(
+            (
+                self._restore,
+                queue,
+                queue.nextSequence,
+                queue.pushed,
+                queue.taken,
+                queue.head,
+                queue.bytes,
+                queue.closed,
+                queue.rest,
+            )
         )
 
-    @property
-    def newIds(self) -> bool:
-        """Whether the transaction has used up ids."""
-        return self.nextId != self._nextIdBefore
+    def _restore(
+        self,
+        queue: Queue,
+        nextSequence: int,
+        pushed: int,
+        taken: int,
+        head: int,
+        size: int,
+        closed: int,
+        rest: Rest,
+    ) -> None:
+        queue.nextSequence = nextSequence
+        queue.pushed = pushed
+        queue.taken = taken
+        queue.head = head
+        queue.bytes = size
+        queue.closed = closed
+        queue.setRest(rest)
+        self.queues[queue.name] = queue
+        self._changed.pop(queue.name, None)
 
     def changes(self, now: int) -> Iterator[tuple[bytes, Queue | None]]:
-        """Yield each name that was touched, and its queue, None if deleted.
+        """Yield each name that was touched, and its queue, None if deleted, once.
 
         :param now: milliseconds since 1970-01-01 UTC.
         """
@@ -224,41 +258,17 @@ class QueueIndex:
             self._nextStep = self._step + USED * 1000
             self._used = self._step // 1000
         used = self._used
-        for name in self._before:
+        for name in self._changed:
             queue = get(name)
             if queue is not None and queue.lastUsed != used:
                 queue.use(used)
             yield name, queue
+        self._changed.clear()
+        self.hasNewIds = False
 
-    def settle(self) -> None:
-        """Forget what was before: the transaction is committed."""
-        self._before.clear()
-        self._nextIdBefore = self.nextId
-        if self._reads.touched:
-            self._reads.settle(self.queues)
-
-    def rollBack(self) -> None:
-        """Put every queue back as it was before the transaction."""
-        for name, before in self._before.items():
-            if before is None:
-                self.queues.pop(name, None)
-                continue
-            queue, *_ = before
-            (
-                _,
-                queue.nextSequence,
-                queue.pushed,
-                queue.taken,
-                queue.head,
-                queue.bytes,
-                queue.closed,
-                rest,
-            ) = before
-            queue.setRest(rest)
-            self.queues[name] = queue
-        self.nextId = self._nextIdBefore
-        self._before.clear()
-        self._reads.rollBack(self.queues)
+    def names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return list(self.queues)
 
     def counts(self) -> list[QueueCount]:
         """Return every queue's counts, sorted by name."""
@@ -314,20 +324,6 @@ class QueueIndex:
         if queue is not None:
             queue.change(discarded=queue.rest.discarded + number)
 
-    def details(
-        self,
-        peek: Callable[[bytes], object],
-        wanted: Callable[[bytes], bool] | None,
-    ) -> Iterator[QueueDetail]:
-        """Yield queues' details, sorted by name.
-
-        :param peek: returns the head of a queue, if there is one that can be read.
-        :param wanted: tells whether a queue is; all are if it is None.
-        """
-        for name, queue in sorted(self.queues.items()):
-            if wanted is None or wanted(name):
-                yield queue.detail(_time(peek(name)))
-
     def detail(
         self, peek: Callable[[bytes], object], name: bytes
     ) -> QueueDetail | None:
@@ -361,3 +357,23 @@ class QueueIndex:
             queue.pushed - queue.taken + queue.rest.delayed
             for queue in self.queues.values()
         )
+
+
+class IndexedStore:
+    """What a store answers from its index alone; see IQueueStore."""
+
+    def __init__(self, index: QueueIndex) -> None:
+        """Bind the index's methods, so that to ask a store is to ask its index."""
+        self.index = index
+        self.names = index.names
+        self.counts = index.counts
+        self.sums = index.sums
+        self.kept = index.kept
+        self.idleSince = index.idleSince
+        self.deliveries = index.deliveries
+        self.countExpired = index.countExpired
+        self.countDiscarded = index.countDiscarded
+        self.setLimit = index.setLimit
+        self.setPaused = index.setPaused
+        self.settings = index.settings
+        self.hasSettings = index.hasSettings

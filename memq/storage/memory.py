@@ -1,8 +1,7 @@
 """MemoryStore: the queues in memory, for ``--store=memory`` and for tests.
 
-It keeps the store's contract word for word, transactions included, and forgets
-everything when the process ends.  It stands in wherever a test is not about
-Berkeley DB; storetests.py holds it to the same promises.
+It keeps the store's contract, transactions included (storetests.py), and forgets
+everything when the process ends.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from memq.errors import DamagedMessage
-from memq.interfaces import IQueueStore
 from memq.message import Message
 from memq.storage.delays import Delays, freeNumber, lastAt
-from memq.storage.indexed import Catalogued
+from memq.storage.index import IndexedStore, QueueIndex
+from memq.storage.maintenance import IMaintainedStore
+from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from memq.errors import QueueError
     from memq.interfaces import QueueDetail
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 _sequence = attrgetter("sequence")
 
 
-@implementer(IQueueStore)
-class MemoryStore(Catalogued):
+@implementer(IMaintainedStore)
+class MemoryStore(IndexedStore):
     """Keep every queue in a deque."""
 
     def __init__(self, seconds: Callable[[], float] = time) -> None:
@@ -42,29 +42,22 @@ class MemoryStore(Catalogued):
 
         :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
-        super().__init__()
+        self._undo = UndoLog()
+        super().__init__(QueueIndex(self._undo))
         self._seconds = seconds
         #: When the transaction began, as messages tell it.
         self._now = 0
-        self._delays = Delays(self._index)
+        self.delays = Delays(self.index.queues, self._undo)
         #: By id of a queue, and by the id of its delayed messages.
         self._messages: dict[int, deque[Message]] = {}
         #: What is read openly, by id of its queue and sequence number.
         self._hidden: dict[tuple[int, int], Message] = {}
+        #: For ``sweep`` to free.
         self._deleted: list[deque[Message]] = []
-        self._deletedInTransaction: list[deque[Message]] = []
-        #: What the transaction under way lets go.
-        self._discarded: list[Message] = []
         self._bodies: dict[int, list[bytes]] = {}
         self._lastBody = 0
-        #: What undoes the transaction under way, last thing first.
-        self._undo: list[Callable[[], object]] = []
-
-    def open(self) -> None:
-        """Do nothing: there is nothing to recover."""
-
-    def close(self) -> None:
-        """Do nothing: nothing outlives the process."""
+        self.nextDue = self.delays.next
+        self.status = self.index.status
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -72,24 +65,13 @@ class MemoryStore(Catalogued):
 
     def commit(self) -> None:
         """Keep what was done since ``begin``."""
-        for _ in self._index.changes(self._now):
+        for _ in self.index.changes(self._now):
             pass
-        self._undo.clear()
-        self._delays.settle()
-        self._deleted += self._deletedInTransaction
-        self._deletedInTransaction.clear()
-        while self._discarded:
-            self._forget(self._discarded.pop())
-        self._index.settle()
+        self._undo.commit()
 
     def abort(self) -> None:
         """Undo what was done since ``begin``."""
-        while self._undo:
-            self._undo.pop()()
-        self._deletedInTransaction.clear()
-        self._discarded.clear()
-        self._index.rollBack()
-        self._delays.rollBack()
+        self._undo.rollBack()
 
     def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message."""
@@ -103,10 +85,8 @@ class MemoryStore(Catalogued):
         expires: int = 0,
     ) -> int:
         """Append messages."""
-        first, *_ = [
-            self.push(queue, flags, body, expires=expires) for flags, body in messages
-        ]
-        return first
+        push = partial(self.push, queue, expires=expires)
+        return min(push(flags, body) for flags, body in messages)
 
     def newBody(self) -> int:
         """Return the next id."""
@@ -117,7 +97,7 @@ class MemoryStore(Catalogued):
         """Keep a part."""
         parts = self._bodies.setdefault(body, [])
         parts[number:] = [data]
-        self._undo.append(parts.pop)
+        self._undo.add((parts.pop,))
 
     def pushLarge(
         self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
@@ -135,7 +115,7 @@ class MemoryStore(Catalogued):
         expires: int = 0,
     ) -> None:
         """Keep a message among those that are delayed."""
-        entry = self._index.forDelay(queue)
+        entry = self.index.forDelay(queue)
         id = entry.rest.delayId
         messages = self._of(id)
 
@@ -148,34 +128,30 @@ class MemoryStore(Catalogued):
         message = Message(id, sequence, flags, self._now, small, large, expires)
         self._insert(message)
         entry.delay(1, message.size)
-        self._delays.add(entry, sequence)
-
-    def nextDue(self) -> int | None:
-        """Return when the next delayed message is due."""
-        return self._delays.next()
+        self.delays.add(entry, sequence)
 
     def promoteDue(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due."""
-        ripe: list[bytes] = []
-        while len(ripe) < limit and (next := self._delays.take(lastAt(now))):
-            ripe += self._ripen(next[0], lastAt(now), limit - len(ripe))
-        return ripe
+        promoted: list[bytes] = []
+        while len(promoted) < limit and (found := self.delays.take(lastAt(now))):
+            promoted += self._promote(found[0], lastAt(now), limit - len(promoted))
+        return promoted
 
-    def _ripen(self, entry: Queue, last: int, most: int) -> list[bytes]:
+    def _promote(self, entry: Queue, last: int, most: int) -> list[bytes]:
         """Move messages of a queue that are due, and before those of other queues."""
-        self._index.forChange(entry.name)
-        last = min(last, self._delays.first())
+        self.index.forChange(entry.name)
+        last = min(last, self.delays.first())
         messages = self._of(entry.rest.delayId)
         count = size = 0
         while messages and messages[0].sequence <= last and count < most:
             message = messages.popleft()
-            self._undo.append(partial(messages.appendleft, message))
+            self._undo.add((messages.appendleft, message))
             _, _, flags, time, body, large, expires = message
             self._append(entry.name, flags, body, large, time, expires)
             count += 1
             size += message.size
         if messages:
-            self._delays.add(entry, messages[0].sequence)
+            self.delays.add(entry, messages[0].sequence)
         entry.delay(-count, -size)
         return [entry.name] * count
 
@@ -199,7 +175,7 @@ class MemoryStore(Catalogued):
         time: int,
         expires: int,
     ) -> int:
-        entry = self._index.forPush(queue)
+        entry = self.index.forPush(queue)
         sequence = entry.nextSequence
         entry.nextSequence = sequence + 1
         messages = self._of(entry.id)
@@ -207,7 +183,7 @@ class MemoryStore(Catalogued):
         messages.append(message)
         entry.pushed += 1
         entry.bytes += message.size
-        self._undo.append(messages.pop)
+        self._undo.add((messages.pop,))
         return sequence
 
     def _of(self, id: int) -> deque[Message]:
@@ -218,16 +194,16 @@ class MemoryStore(Catalogued):
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head."""
-        entry = self._index.forPop(queue)
+        entry = self.index.forPop(queue)
         if entry is None:
             return None
         messages = self._messages[entry.id]
         message = messages.popleft()
         entry.taken += 1
         entry.bytes -= message.size
-        self._undo.append(lambda: messages.appendleft(message))
+        self._undo.add((messages.appendleft, message))
         if entry.reads is not None:
-            self._index.readsOf(entry).forgetDeliveries(message.sequence)
+            self.index.readsOf(entry).forgetDeliveries(message.sequence)
         return message
 
     def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
@@ -239,14 +215,14 @@ class MemoryStore(Catalogued):
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
-        entry = self._index.queues.get(queue)
+        entry = self.index.queues.get(queue)
         if entry is None or not entry.ready:
             return None
         return self._messages[entry.id][0]
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""
-        entry = self._index.forReturn(queue, message.queueId)
+        entry = self.index.forReturn(queue, message.queueId)
         if entry is None:
             self._forget(message)
             return False
@@ -259,19 +235,19 @@ class MemoryStore(Catalogued):
         messages = self._of(message.queueId)
         place = bisect_left(messages, message.sequence, key=_sequence)
         messages.insert(place, message)
-        self._undo.append(lambda: messages.remove(message))
+        self._undo.add((messages.remove, message))
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head."""
-        entry = self._index.forRead(queue)
+        entry = self.index.forRead(queue)
         if entry is None:
             return None
         messages = self._messages[entry.id]
         message = messages.popleft()
-        self._undo.append(lambda: messages.appendleft(message))
-        self._index.readsOf(entry).hide(message.sequence, message.size)
+        self._undo.add((messages.appendleft, message))
+        self.index.readsOf(entry).hide(message.sequence, message.size)
         self._hide(message)
-        self._undo.append(lambda: self._show(message))
+        self._undo.add((self._show, message))
         return message
 
     def _hide(self, message: Message) -> None:
@@ -282,7 +258,7 @@ class MemoryStore(Catalogued):
 
     def closeRead(self, queue: bytes, message: Message) -> bool:
         """Take what is hidden."""
-        entry = self._index.readBy(queue, message)
+        entry = self.index.readBy(queue, message)
         if entry is None:
             return False
         self._takeHidden(entry, message)
@@ -292,45 +268,45 @@ class MemoryStore(Catalogued):
     def _takeHidden(self, entry: Queue, message: Message) -> Message:
         """Take what is hidden; the caller's may have no body any more."""
         message = self._hidden[message.queueId, message.sequence]
-        self._index.forReturn(entry.name, entry.id)
-        reads = self._index.readsOf(entry)
+        self.index.forReturn(entry.name, entry.id)
+        reads = self.index.readsOf(entry)
         reads.show(message.sequence)
         reads.forgetDeliveries(message.sequence)
         self._show(message)
-        self._undo.append(lambda: self._hide(message))
+        self._undo.add((self._hide, message))
         entry.taken += 1
         entry.bytes -= message.size
         return message
 
     def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
         """Take what is hidden and return it."""
-        entry = self._index.readBy(queue, message)
+        entry = self.index.readBy(queue, message)
         if entry is None:
             return None
         message = self._takeHidden(entry, message)
-        entry.change(returns=entry.returns + 1)
+        entry.change(returns=entry.rest.returns + 1)
         return message
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
         """Insert what is hidden in its old place."""
-        entry = self._index.readBy(queue, message)
+        entry = self.index.readBy(queue, message)
         if entry is None:
             return False
         # The caller's may have no body any more.
         message = self._hidden[message.queueId, message.sequence]
         if count:
-            self._index.forReturn(queue, entry.id)
-            self._index.readsOf(entry).countDelivery(message.sequence)
-            entry.change(returns=entry.returns + 1)
-        self._index.readsOf(entry).show(message.sequence)
+            self.index.forReturn(queue, entry.id)
+            self.index.readsOf(entry).countDelivery(message.sequence)
+            entry.change(returns=entry.rest.returns + 1)
+        self.index.readsOf(entry).show(message.sequence)
         self._show(message)
-        self._undo.append(lambda: self._hide(message))
+        self._undo.add((self._hide, message))
         self._insert(message)
         return True
 
     def discard(self, message: Message) -> None:
         """Forget the parts, once that is committed."""
-        self._discarded.append(message)
+        self._undo.afterCommit((self._forget, message))
 
     def setAside(self, message: Message) -> None:
         """Forget it: nothing in memory is damaged."""
@@ -342,7 +318,7 @@ class MemoryStore(Catalogued):
 
     def delete(self, queue: bytes) -> bool:
         """Delete a queue; ``sweep`` frees its messages."""
-        entry = self._index.remove(queue)
+        entry = self.index.remove(queue)
         if entry is None:
             return False
         self._discard(entry)
@@ -350,7 +326,7 @@ class MemoryStore(Catalogued):
 
     def empty(self, queue: bytes) -> int:
         """Discard a queue's messages; ``sweep`` frees them."""
-        entry = self._index.empty(queue)
+        entry = self.index.empty(queue)
         if entry is None:
             return 0
         self._discard(entry)
@@ -360,17 +336,21 @@ class MemoryStore(Catalogued):
         self._discardId(entry.id)
         if entry.rest.delayId:
             self._discardId(entry.rest.delayId)
-            self._delays.forget(entry)
+            self.delays.forget(entry)
         if entry.reads is not None:
             keys = [(entry.id, sequence) for sequence in entry.reads.hidden]
             hidden = {key: self._hidden.pop(key) for key in keys}
-            self._deletedInTransaction.append(deque(hidden.values()))
-            self._undo.append(lambda: self._hidden.update(hidden))
+            self._free(deque(hidden.values()))
+            self._undo.add((self._hidden.update, hidden))
+
+    def _free(self, messages: deque[Message]) -> None:
+        """Leave messages to ``sweep``, once that is committed."""
+        self._undo.afterCommit((self._deleted.append, messages))
 
     def _discardId(self, id: int) -> None:
         messages = self._messages.pop(id, deque[Message]())
-        self._deletedInTransaction.append(messages)
-        self._undo.append(lambda: self._messages.update({id: messages}))
+        self._free(messages)
+        self._undo.add((self._messages.update, {id: messages}))
 
     def hasGarbage(self) -> bool:
         """Return whether messages of deleted queues are left."""
@@ -387,44 +367,31 @@ class MemoryStore(Catalogued):
                 del self._deleted[0]
         return bool(self._deleted)
 
-    def details(
-        self, wanted: Callable[[bytes], bool] | None = None
-    ) -> Iterator[QueueDetail]:
-        """Yield every queue's details, sorted by name."""
-        return self._index.details(self.peek, wanted)
-
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details."""
-        return self._index.detail(self.peek, queue)
+        return self.index.detail(self.peek, queue)
 
-    def flush(self) -> None:
-        """Do nothing: memory has nowhere to flush to."""
+    def figures(self) -> dict[str, int]:
+        """Return how many queues there are."""
+        return {"queues": len(self.index.queues)}
+
+    def _nothing(self) -> None:
+        """Do nothing: memory is neither recovered nor made durable."""
+
+    open = close = flush = checkpoint = _nothing
+
+    def _none(self) -> int:
+        """Return 0: there is no log, and no disk."""
+        return 0
+
+    removeLogs = tidy = logged = bytesOnDisk = _none
 
     def checkHome(self) -> OSError | None:
         """Find nothing wrong: memory stays where it is."""
         return None
 
-    def checkpoint(self) -> None:
-        """Do nothing: there is no log."""
-
     def trickle(self, percent: int) -> int:
         """Write nothing."""
-        return 0
-
-    def removeLogs(self) -> int:
-        """Remove nothing."""
-        return 0
-
-    def tidy(self) -> int:
-        """Give nothing back: Python does that."""
-        return 0
-
-    def logged(self) -> int:
-        """Return 0: there is no log."""
-        return 0
-
-    def bytesOnDisk(self) -> int:
-        """Return 0."""
         return 0
 
     def freeBytes(self) -> int | None:

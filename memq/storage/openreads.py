@@ -16,7 +16,7 @@ How often a message was given back stands here as long as it is in its queue; th
 keeps that on disk as well.
 
 A queue without all that has no :class:`Reads`, so that it costs nothing.  What changes
-inside a transaction is undone by functions, the last one first.
+inside a transaction is undone by the undo log.
 
 This module does no I/O.
 """
@@ -24,13 +24,13 @@ This module does no I/O.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     from memq.message import Message
+    from memq.storage.undo import UndoLog
 
 
 class Reads:
@@ -45,11 +45,7 @@ class Reads:
 
     __slots__ = ("_returned", "_undo", "bytes", "deliveries", "hidden")
 
-    def __init__(self, undo: list[Callable[[], object]]) -> None:
-        """Begin with nothing.
-
-        :param undo: gets what undoes each change.
-        """
+    def __init__(self, undo: UndoLog) -> None:
         self.hidden: dict[int, int] = {}
         self.bytes = 0
         self.deliveries: dict[int, int] = {}
@@ -63,12 +59,12 @@ class Reads:
         :param size: bytes of its body.
         """
         self._hide(sequence, size)
-        self._undo.append(partial(self._show, sequence))
+        self._undo.add((self._show, sequence))
 
     def show(self, sequence: int) -> None:
         """Hide a message no longer, whether it is gone or given back."""
         size = self._show(sequence)
-        self._undo.append(partial(self._hide, sequence, size))
+        self._undo.add((self._hide, sequence, size))
 
     def _hide(self, sequence: int, size: int) -> None:
         self.hidden[sequence] = size
@@ -82,7 +78,7 @@ class Reads:
     def giveBack(self, sequence: int) -> None:
         """Let a message be found below where the store looks."""
         insort(self._returned, -sequence)
-        self._undo.append(partial(self._remove, sequence))
+        self._undo.add((self._remove, sequence))
 
     def _remove(self, sequence: int) -> None:
         del self._returned[bisect_left(self._returned, -sequence)]
@@ -92,7 +88,7 @@ class Reads:
         if not self._returned:
             return None
         sequence = -self._returned.pop()
-        self._undo.append(partial(insort, self._returned, -sequence))
+        self._undo.add((insort, self._returned, -sequence))
         return sequence
 
     def returned(self) -> int | None:
@@ -104,10 +100,10 @@ class Reads:
         before = self.deliveries.get(sequence)
         if before is None:
             self.deliveries[sequence] = 1
-            self._undo.append(partial(self.deliveries.pop, sequence))
+            self._undo.add((self.deliveries.pop, sequence))
             return 1
         self._set(sequence, before + 1)
-        self._undo.append(partial(self._set, sequence, before))
+        self._undo.add((self._set, sequence, before))
         return before + 1
 
     def _set(self, sequence: int, deliveries: int) -> None:
@@ -118,7 +114,7 @@ class Reads:
         deliveries = self.deliveries.pop(sequence, None)
         if deliveries is None:
             return False
-        self._undo.append(partial(self._set, sequence, deliveries))
+        self._undo.add((self._set, sequence, deliveries))
         return True
 
     def settle(self, head: int) -> int:
@@ -148,16 +144,18 @@ class Queue(Protocol):
 
 
 class AllReads:
-    """The open reads of all queues, with what the transaction under way has changed.
+    """The open reads of all queues."""
 
-    :ivar touched: by id, the queues that may have changed, and where their heads were
-        before, None if the catalog knows; empty when there is nothing to settle.
-    """
+    def __init__(self, undo: UndoLog, queues: Mapping[bytes, Queue]) -> None:
+        """Begin with none.
 
-    def __init__(self) -> None:
-        self.touched: dict[int, tuple[Queue, int | None]] = {}
+        :param queues: those that there are, always the same object.
+        """
+        self._undo = undo
+        self._queues = queues
         self._byId: dict[int, Reads] = {}
-        self._undo: list[Callable[[], object]] = []
+        #: Ids of the queues that may have changed since the transaction began.
+        self._touched: set[int] = set()
 
     def load(
         self, queues: Iterable[Queue], deliveries: dict[int, dict[int, int]]
@@ -169,13 +167,15 @@ class AllReads:
                 queue.reads = self._byId[queue.id] = Reads(self._undo)
                 queue.reads.deliveries = deliveries[queue.id]
 
-    def touch(self, queue: Queue, isRemembered: bool) -> Reads:
+    def touch(self, queue: Queue) -> Reads:
         """Return the reads of a queue that are about to change, made if there are none.
 
-        :param isRemembered: whether the catalog puts the head back when that is undone.
+        The head may change as well.
         """
-        if queue.id not in self.touched:
-            self.touched[queue.id] = queue, None if isRemembered else queue.head
+        if queue.id not in self._touched:
+            self._touched.add(queue.id)
+            self._undo.add((self._untouch, queue, queue.head))
+            self._undo.afterCommit((self._settle, queue))
         if queue.reads is None:
             queue.reads = self._byId[queue.id] = Reads(self._undo)
         return queue.reads
@@ -185,33 +185,20 @@ class AllReads:
         reads = self._byId.get(message.queueId)
         return 0 if reads is None else reads.deliveries.get(message.sequence, 0)
 
-    def settle(self, queues: Mapping[bytes, Queue]) -> None:
-        """Keep what was changed.
+    def _untouch(self, queue: Queue, head: int) -> None:
+        queue.head = head
+        self._touched.remove(queue.id)
+        self._dropIf(queue, isGone=False)
 
-        :param queues: those that there are.
-        """
-        self._undo.clear()
-        self._tidy(queues)
+    def _settle(self, queue: Queue) -> None:
+        """Let the store look for what was given back, once nothing is hidden."""
+        self._touched.remove(queue.id)
+        queue.head = self._byId[queue.id].settle(queue.head)
+        self._dropIf(queue, isGone=self._queues.get(queue.name) is not queue)
 
-    def rollBack(self, queues: Mapping[bytes, Queue]) -> None:
-        """Put back what was changed, once the catalog has put the rest back.
-
-        :param queues: those that there are.
-        """
-        while self._undo:
-            self._undo.pop()()
-        for queue, head in self.touched.values():
-            if head is not None:
-                queue.head = head
-        self._tidy(queues)
-
-    def _tidy(self, queues: Mapping[bytes, Queue]) -> None:
-        """Drop what says nothing any more."""
-        for id, (queue, _) in self.touched.items():
-            reads = self._byId[id]
-            queue.head = reads.settle(queue.head)
-            isGone = queues.get(queue.name) is not queue
-            if isGone or not (reads.hidden or reads.deliveries):
-                queue.reads = None
-                del self._byId[id]
-        self.touched.clear()
+    def _dropIf(self, queue: Queue, isGone: bool) -> None:
+        """Drop the reads of a queue that say nothing any more."""
+        reads = self._byId[queue.id]
+        if isGone or not (reads.hidden or reads.deliveries):
+            queue.reads = None
+            del self._byId[queue.id]

@@ -1,4 +1,4 @@
-"""A queue, and the row that a store keeps of it.
+"""The row that a store keeps of a queue, and the queue in memory.
 
 A row, as it stands on disk (big-endian):
 
@@ -21,7 +21,7 @@ A row, as it stands on disk (big-endian):
     98      8     time of its last use, seconds since 1970-01-01 UTC, in steps of USED
 
 One of version 1 ends before the bytes.  It is still read; the store then counts the
-bytes (:mod:`memq.storage.bdb.upgrade`), and its last use is now.
+bytes (:mod:`memq.storage.bdb.loading`), and its last use is now.
 
 This module does no I/O.
 """
@@ -122,10 +122,6 @@ class Queue:
         size: int = 0,
         rest: Rest = NO_REST,
     ) -> None:
-        """Make the queue of a row, or a new one.
-
-        :param size: bytes of the bodies.
-        """
         self.name = name
         self.id = id
         self.nextSequence = nextSequence
@@ -162,11 +158,6 @@ class Queue:
             self.ready,
             self.bytes - openBytes,
         )
-
-    @property
-    def returns(self) -> int:
-        """Return how often messages were given back and that was counted."""
-        return self.rest.returns
 
     def setRest(self, rest: Rest) -> None:
         """Give what seldom changes other values."""

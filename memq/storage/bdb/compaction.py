@@ -1,4 +1,4 @@
-"""Rotation: when little is left in a large file of messages, it moves to a new one.
+"""Compaction: when little is left in a large file of messages, it moves to a new one.
 
 Berkeley DB uses free pages again but does not give them back.  Its DB.compact cannot be
 done in slices: each call that frees pages sorts all that are free (270 ms at 30,000),
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
     from memq.storage.datadir.home import Home
     from memq.storage.engine.environment import Environment
+    from memq.storage.undo import UndoLog
 
 #: The key of the row, in the table of queues, and its version byte.
 ROW = b"\0messages"
@@ -110,17 +111,13 @@ def filesOf(row: bytes | None) -> set[str] | None:
         return None
 
 
-def _nothing() -> None:
-    """Do nothing after a commit."""
-
-
-class Rotation:
+class Compaction:
     """The file that messages are in, and how they get into another one.
 
     :ivar table: what messages are put into and looked for in; perhaps another one
         after each step.
-    :ivar step: takes a transaction and the most records to touch; returns what to call
-        after the commit; raises Berkeley DB's errors.
+    :ivar step: takes a transaction and the most records to touch; raises Berkeley DB's
+        errors.
     """
 
     def __init__(
@@ -128,13 +125,15 @@ class Rotation:
         environment: Environment,
         home: Home,
         queues: Any,
+        undo: UndoLog,
         count: Callable[[], int],
         leastSize: int,
         seconds: Callable[[], float] = monotonic,
     ) -> None:
-        """Remember the parts.
+        """Take the parts.
 
         :param queues: the table that the row is in.
+        :param undo: the log of the transactions that steps are taken in.
         :param count: tells how many messages there are.
         :param leastSize: bytes of a file below which it stays.
         :param seconds: a clock that never goes back.
@@ -142,11 +141,12 @@ class Rotation:
         self._environment = environment
         self._home = home
         self._queues = queues
+        self._undo = undo
         self._count = count
         self._leastSize = leastSize
         self._seconds = seconds
         self.table: Any = None
-        self.step: Callable[[Any, int], Callable[[], None]] | None = None
+        self.step: Callable[[Any, int], None] | None = None
         #: What ``tidy`` does next.
         self._work: Callable[[], int] = self._look
         self._number = 0
@@ -259,12 +259,11 @@ class Rotation:
 
     # In the thread of the transactions.
 
-    def _begin(self, transaction: Any, limit: int) -> Callable[[], None]:
+    def _begin(self, transaction: Any, limit: int) -> None:
         """Begin to see how much is left."""
         self.step = self._walk if self._survey.begin() else None
-        return _nothing
 
-    def _walk(self, transaction: Any, limit: int) -> Callable[[], None]:
+    def _walk(self, transaction: Any, limit: int) -> None:
         """See some more of what is left."""
         cursor = self._current.cursor(transaction)
         try:
@@ -275,13 +274,12 @@ class Rotation:
             if self._survey.isWorthIt:
                 self._work = self._make
             self.step = None
-        return _nothing
 
-    def _name(self, transaction: Any, limit: int) -> Callable[[], None]:
+    def _name(self, transaction: Any, limit: int) -> None:
         """Name the new file and the old one."""
         row = _ROW.pack(VERSION, self._highest, self._number)
         self._queues.put(ROW, row, transaction)
-        return self._named
+        self._undo.afterCommit((self._named,))
 
     def _named(self) -> None:
         self._old, self._oldNumber = self._current, self._number
@@ -289,7 +287,7 @@ class Rotation:
         self._made = None
         self._join()
 
-    def _move(self, transaction: Any, limit: int) -> Callable[[], None]:
+    def _move(self, transaction: Any, limit: int) -> None:
         """Move some records; when none is left, name the new file alone."""
         cursor = self._old.cursor(transaction)
         try:
@@ -305,10 +303,10 @@ class Rotation:
         finally:
             cursor.close()
         if found:
-            return _nothing
+            return
         row = _ROW.pack(VERSION, self._number, self._number)
         self._queues.put(ROW, row, transaction)
-        return self._moved
+        self._undo.afterCommit((self._moved,))
 
     def _moved(self) -> None:
         self.table = self._current

@@ -18,21 +18,27 @@ from typing import TYPE_CHECKING
 
 from memq.display import shownName
 from memq.errors import DamagedMessage, StoreError
-from memq.message import DamagedRecord, bodySize, packMessage, unpackRecord
-from memq.storage.bdb.transaction import Tables
 from memq.storage.engine.binding import ERRORS
-from memq.storage.keys import DAMAGED as _DAMAGED
-from memq.storage.keys import DELIVERIES as _DELIVERIES
-from memq.storage.keys import DELIVERIES_ROW as _DELIVERIES_ROW
-from memq.storage.keys import KEY as _KEY
+from memq.storage.record import (
+    DELIVERIES,
+    DELIVERIES_ROW,
+    KEY,
+    DamagedRecord,
+    bodySize,
+    packMessage,
+    unpackRecord,
+)
 
 if TYPE_CHECKING:
     from memq.errors import QueueError
     from memq.message import Message
+    from memq.storage.bdb.tombstones import Tombstones
+    from memq.storage.bdb.transaction import Transaction
+    from memq.storage.index import QueueIndex
     from memq.storage.row import Queue
 
-_packKey = _KEY.pack
-_unpackKey = _KEY.unpack
+_packKey = KEY.pack
+_unpackKey = KEY.unpack
 
 #: What is found behind the last record: a key of no queue's.
 _NOTHING = _packKey(0, 0), b""
@@ -49,8 +55,15 @@ def _damaged(sequence: int, error: DamagedRecord) -> DamagedMessage:
     return DamagedMessage(f"message {sequence} of its queue: {error}")
 
 
-class Heads(Tables):
-    """Tables whose messages are taken from the heads of their queues."""
+class Heads:
+    """The heads of all queues, in the transaction under way; see IQueueStore."""
+
+    def __init__(
+        self, transaction: Transaction, index: QueueIndex, tombstones: Tombstones
+    ) -> None:
+        self._transaction = transaction
+        self._index = index
+        self._tombstones = tombstones
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, or set it aside when it is damaged."""
@@ -68,11 +81,12 @@ class Heads(Tables):
         id = entry.id
         if most > 1:
             most = min(most, entry.pushed - entry.taken)
-        cursorIn = self._cursorIn
+        transaction = self._transaction
+        cursorIn = transaction.cursorIn
         try:
-            cursor = self._cursor
+            cursor = transaction.cursor
             if cursor is None:
-                cursor = self._cursor = self._messages.cursor(self._transaction)
+                cursor = transaction.openCursor()
             size = 0
             for _ in range(most):
                 if cursorIn == id:
@@ -90,16 +104,15 @@ class Heads(Tables):
                         size += len(message.body)
                     else:
                         size += message.large.size
-                        self._addTombstone(_packKey(0, message.large.id))
+                        transaction.addTombstone(_packKey(0, message.large.id))
                     messages.append(message)
                 except DamagedRecord as error:
                     size += bodySize(record)
-                    self._queues.put(_DAMAGED + key, record, self._transaction)
-                    messages.append(_damaged(sequence, error))
+                    messages.append(self._setAside(key, record, error))
                 cursor.delete()
         except ERRORS as error:
-            raise self._environment.error(error) from error
-        self._cursorIn = id
+            raise transaction.error(error) from error
+        transaction.cursorIn = id
         entry.taken += most
         entry.bytes -= size
         entry.head = sequence + 1
@@ -107,66 +120,66 @@ class Heads(Tables):
 
     def _popBeside(self, entry: Queue, most: int) -> list[Message | QueueError | None]:
         """Do what popAll does, in a queue that may have open reads."""
-        most = min(most, entry.ready)
-        return [self._takeHead(entry, isKept=False) for _ in range(most)]
+        return [self._popOne(entry) for _ in range(min(most, entry.ready))]
 
-    def _takeHead(self, entry: Queue, isKept: bool) -> Message | QueueError:
-        """Take the head of a queue that may have open reads, or set it aside.
-
-        :param isKept: hide a message that is not damaged, and leave it where it is.
-        """
-        found: Message | QueueError
+    def _popOne(self, entry: Queue) -> Message | QueueError:
         try:
             key, record = self._findHead(entry)
-            id, sequence = _unpackKey(key)
-            try:
-                found = unpackRecord(id, sequence, record)
-                if isKept:
-                    self._index.readsOf(entry).hide(sequence, found.size)
-                    return found
-                if found.large is not None:
-                    self._addTombstone(_packKey(0, found.large.id))
-                entry.bytes -= found.size
-            except DamagedRecord as error:
-                self._index.forReturn(entry.name, id)
-                entry.bytes -= bodySize(record)
-                self._queues.put(_DAMAGED + key, record, self._transaction)
-                found = _damaged(sequence, error)
-            self._cursor.delete()
-            self._forgetDeliveries(entry, sequence)
+            found = self._unpack(key, record)
+            self._transaction.cursor.delete()
+            self._count(entry, _unpackKey(key)[1], bodySize(record))
         except ERRORS as error:
-            raise self._environment.error(error) from error
-        entry.taken += 1
+            raise self._transaction.error(error) from error
         return found
+
+    def _unpack(self, key: bytes, record: bytes) -> Message | QueueError:
+        """Return a message that leaves its queue, or set it aside."""
+        try:
+            id, sequence = _unpackKey(key)
+            found = unpackRecord(id, sequence, record)
+        except DamagedRecord as error:
+            return self._setAside(key, record, error)
+        if found.large is not None:
+            self._transaction.addTombstone(_packKey(0, found.large.id))
+        return found
+
+    def _setAside(
+        self, key: bytes, record: bytes, error: DamagedRecord
+    ) -> DamagedMessage:
+        self._transaction.setAside(key, record)
+        return _damaged(_unpackKey(key)[1], error)
+
+    def _count(self, entry: Queue, sequence: int, size: int) -> None:
+        """Count a message as taken, and forget how often it was given back."""
+        if self._index.readsOf(entry).forgetDeliveries(sequence):
+            key = DELIVERIES + _packKey(entry.id, sequence)
+            self._transaction.queues.delete(key, self._transaction.handle)
+        entry.taken += 1
+        entry.bytes -= size
 
     def _findHead(self, entry: Queue) -> tuple[bytes, bytes]:
         """Move the cursor to the head, and what comes next behind it."""
-        if self._cursor is None:
-            self._cursor = self._messages.cursor(self._transaction)
+        transaction = self._transaction
+        cursor = transaction.cursor or transaction.openCursor()
         returned = self._index.readsOf(entry).takeReturned()
         if returned is not None:
-            self._cursorIn = 0
+            transaction.cursorIn = 0
             key = _packKey(entry.id, returned)
-            found = self._cursor.set_range(key)
+            found = cursor.set_range(key)
             if not found or found[0] != key:
                 raise _lost(entry)
             return found[0], found[1]
-        if self._cursorIn == entry.id:
-            found = self._cursor.next()
+        if transaction.cursorIn == entry.id:
+            found = cursor.next()
         else:
-            found = self._cursor.set_range(_packKey(entry.id, entry.head))
+            found = cursor.set_range(_packKey(entry.id, entry.head))
         key, record = found or _NOTHING
         id, sequence = _unpackKey(key)
         if id != entry.id:
             raise _lost(entry)
-        self._cursorIn = id
+        transaction.cursorIn = id
         entry.head = sequence + 1
         return key, record
-
-    def _forgetDeliveries(self, entry: Queue, sequence: int) -> None:
-        if self._index.readsOf(entry).forgetDeliveries(sequence):
-            key = _DELIVERIES + _packKey(entry.id, sequence)
-            self._queues.delete(key, self._transaction)
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
@@ -175,14 +188,15 @@ class Heads(Tables):
             return None
         returned = None if entry.reads is None else entry.reads.returned()
         head = entry.head if returned is None else returned
+        transaction = self._transaction
         try:
-            cursor = self._messages.cursor(self._transaction)
+            cursor = transaction.messages.cursor(transaction.handle)
             try:
                 found = cursor.set_range(_packKey(entry.id, head))
             finally:
                 cursor.close()
         except ERRORS as error:
-            raise self._environment.error(error) from error
+            raise transaction.error(error) from error
         key, record = found or _NOTHING
         id, sequence = _unpackKey(key)
         if id != entry.id:
@@ -200,43 +214,61 @@ class Heads(Tables):
                 self._tombstones.release(_packKey(0, message.large.id))
             return False
         record = packMessage(message)
+        transaction = self._transaction
         if message.large is not None:
-            self._removeTombstone(message.large)
-        key = _packKey(message.queueId, message.sequence)
+            transaction.claim(message.large)
         try:
-            self._messages.put(key, record, self._transaction)
+            key = _packKey(message.queueId, message.sequence)
+            transaction.messages.put(key, record, transaction.handle)
         except ERRORS as error:
-            raise self._environment.error(error) from error
+            raise transaction.error(error) from error
         entry.taken -= 1
         entry.bytes += message.size
         self._index.giveBack(entry, message.sequence)
-        self._cursorIn = 0
+        transaction.cursorIn = 0
         return True
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head, or set it aside when it is damaged."""
         entry = self._index.forRead(queue)
-        return None if entry is None else self._takeHead(entry, isKept=True)
+        if entry is None:
+            return None
+        try:
+            key, record = self._findHead(entry)
+            id, sequence = _unpackKey(key)
+            try:
+                found = unpackRecord(id, sequence, record)
+            except DamagedRecord as error:
+                self._index.forReturn(queue, id)
+                damaged = self._setAside(key, record, error)
+                self._transaction.cursor.delete()
+                self._count(entry, sequence, bodySize(record))
+                return damaged
+        except ERRORS as error:
+            raise self._transaction.error(error) from error
+        self._index.readsOf(entry).hide(sequence, found.size)
+        return found
 
     def closeRead(self, queue: bytes, message: Message) -> bool:
         """Take what is hidden."""
         entry = self._index.readBy(queue, message)
         if entry is None:
             return False
-        self._index.forReturn(queue, entry.id)
-        sequence = message.sequence
         try:
             if message.large is not None:
-                self._addTombstone(_packKey(0, message.large.id))
-            self._messages.delete(_packKey(entry.id, sequence), self._transaction)
-            self._forgetDeliveries(entry, sequence)
+                self._transaction.addTombstone(_packKey(0, message.large.id))
+            self._takeHidden(entry, message.sequence, message.size)
         except ERRORS as error:
-            raise self._environment.error(error) from error
-        self._index.readsOf(entry).show(sequence)
-        entry.taken += 1
-        entry.bytes -= message.size
+            raise self._transaction.error(error) from error
         entry.closed += 1
         return True
+
+    def _takeHidden(self, entry: Queue, sequence: int, size: int) -> None:
+        self._index.forReturn(entry.name, entry.id)
+        key = _packKey(entry.id, sequence)
+        self._transaction.messages.delete(key, self._transaction.handle)
+        self._index.readsOf(entry).show(sequence)
+        self._count(entry, sequence, size)
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
         """Show what is hidden."""
@@ -244,47 +276,35 @@ class Heads(Tables):
         if entry is None:
             return False
         if count:
-            self._countTry(entry, message.sequence)
+            self._countDelivery(entry, message.sequence)
         self._index.readsOf(entry).show(message.sequence)
         self._index.giveBack(entry, message.sequence)
         return True
 
-    def _countTry(self, entry: Queue, sequence: int) -> None:
+    def _countDelivery(self, entry: Queue, sequence: int) -> None:
         self._index.forReturn(entry.name, entry.id)
         deliveries = self._index.readsOf(entry).countDelivery(sequence)
-        key = _DELIVERIES + _packKey(entry.id, sequence)
+        key = DELIVERIES + _packKey(entry.id, sequence)
+        row = DELIVERIES_ROW.pack(deliveries)
         try:
-            self._queues.put(key, _DELIVERIES_ROW.pack(deliveries), self._transaction)
+            self._transaction.queues.put(key, row, self._transaction.handle)
         except ERRORS as error:
-            raise self._environment.error(error) from error
-        entry.change(returns=entry.returns + 1)
+            raise self._transaction.error(error) from error
+        entry.change(returns=entry.rest.returns + 1)
 
     def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
         """Take what is hidden and return it, or set it aside when it is damaged."""
         entry = self._index.readBy(queue, message)
         if entry is None:
             return None
-        self._index.forReturn(queue, entry.id)
-        sequence = message.sequence
-        key = _packKey(entry.id, sequence)
-        found: Message | QueueError
+        key = _packKey(entry.id, message.sequence)
         try:
-            record = self._messages.get(key)
+            record = self._transaction.messages.get(key)
             if record is None:
                 raise _lost(entry)
-            try:
-                found = unpackRecord(entry.id, sequence, record)
-                if found.large is not None:
-                    self._addTombstone(_packKey(0, found.large.id))
-            except DamagedRecord as error:
-                self._queues.put(_DAMAGED + key, record, self._transaction)
-                found = _damaged(sequence, error)
-            self._messages.delete(key, self._transaction)
-            self._forgetDeliveries(entry, sequence)
+            found = self._unpack(key, record)
+            self._takeHidden(entry, message.sequence, bodySize(record))
         except ERRORS as error:
-            raise self._environment.error(error) from error
-        self._index.readsOf(entry).show(sequence)
-        entry.taken += 1
-        entry.bytes -= bodySize(record)
-        entry.change(returns=entry.returns + 1)
+            raise self._transaction.error(error) from error
+        entry.change(returns=entry.rest.returns + 1)
         return found

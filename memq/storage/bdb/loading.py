@@ -1,4 +1,8 @@
-"""What a store reads when it is opened: the rows of its queues, and its own."""
+"""Loading: a store that is opened reads its rows, and makes up for what is not in them.
+
+Rows of version 1 do not tell the bytes of the bodies that wait.  They are counted
+once, by reading all of them: 1 s for a million messages of 100 bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,20 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.errors import DamagedHome
-from memq.storage.bdb.delayed import firstDelayed
-from memq.storage.keys import DELIVERIES, DELIVERIES_ROW, ID, KEY, NEXT_ID, TOMBSTONE
-from memq.storage.row import unpackQueue
+from memq.storage.bdb.pushes import firstDelayed
+from memq.storage.record import (
+    DELIVERIES,
+    DELIVERIES_ROW,
+    ID,
+    KEY,
+    NEXT_ID,
+    TOMBSTONE,
+    bodySize,
+)
+from memq.storage.row import UNCOUNTED, unpackQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from memq.storage.delays import Delays
     from memq.storage.index import QueueIndex
@@ -86,3 +98,35 @@ def refuseOld(directory: str, index: QueueIndex) -> None:
             "there are queues: bring that file back from a backup, or start with "
             "--skip-damaged"
         )
+
+
+def countBytes(messages: Any, id: int, transaction: Any = None) -> int:
+    """Return the bytes of all bodies under an id.
+
+    :param messages: the table.
+    """
+    total = 0
+    cursor = messages.cursor(transaction)
+    try:
+        found = cursor.set_range(KEY.pack(id, 0))
+        while found and KEY.unpack(found[0])[0] == id:
+            total += bodySize(found[1])
+            found = cursor.next()
+    finally:
+        cursor.close()
+    return total
+
+
+def countUncounted(
+    messages: Any, queues: Iterable[Queue], say: Callable[[str], None]
+) -> None:
+    """Count the bytes of the queues whose rows do not tell them.
+
+    :param say: is told before it begins, for it may take long.
+    """
+    uncounted = [queue for queue in queues if queue.bytes == UNCOUNTED]
+    if uncounted:
+        waiting = sum(queue.pushed - queue.taken for queue in uncounted)
+        say(f"The bytes of {waiting} messages of an older memq are counted, once")
+    for queue in uncounted:
+        queue.bytes = countBytes(messages, queue.id)

@@ -26,205 +26,288 @@ operating system); ``flush`` writes and syncs the log.  Rows are written by the
 commit, once a queue, so counts are exact after any crash: they are in the same
 transaction as the messages they count.
 
-How the head of a queue is found, with messages that are read openly before it, is told
-in :mod:`memq.storage.bdb.heads`, what a transaction changes in
-:mod:`memq.storage.bdb.transaction`.
-
-Delayed messages stand in the table of messages under an id of their own for each queue,
-by the time when they are due (:mod:`memq.storage.delays`); ``promoteDue`` moves them.
+A store is put together of parts, each of which holds what it needs: the transaction
+under way (:mod:`memq.storage.bdb.transaction`), in which work the ends of the queues,
+large bodies and delayed messages (:mod:`memq.storage.bdb.pushes`) and the heads
+(:mod:`memq.storage.bdb.heads`); the tombstones, which ``sweep`` works off
+(:mod:`memq.storage.bdb.tombstones`); and the compaction.  All of them write to one undo
+log (:mod:`memq.storage.undo`).
 
 Deleting a queue removes its row and writes a tombstone; ``sweep`` removes the messages
-in small transactions, see :mod:`memq.storage.bdb.tombstones`.
+in small transactions.
 """
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from time import time
+from typing import TYPE_CHECKING, Protocol
 
 from zope.interface import implementer
 
-from memq.errors import DamagedMessage
-from memq.interfaces import IQueueStore
-from memq.message import (
-    DamagedRecord,
-    bodySize,
-    packAny,
-    packExpiring,
-    packLarge,
-    packMessage,
-    packPart,
-    packRecord,
-    unpackPart,
-)
-from memq.storage.bdb.delayed import moveRipe, putDelayed
+from memq.errors import DamagedHome, HomeError, OutOfSpace, StoreError
+from memq.storage.bdb.compaction import Compaction
 from memq.storage.bdb.heads import Heads
-from memq.storage.delays import lastAt
-from memq.storage.engine.binding import ERRORS
-from memq.storage.keys import DAMAGED as _DAMAGED
-from memq.storage.keys import ID as _ID
-from memq.storage.keys import KEY as _KEY
-from memq.storage.keys import PART as _PART
+from memq.storage.bdb.loading import countUncounted, findDelayed, readRows, refuseOld
+from memq.storage.bdb.pushes import Bodies, Delayed, Pushes
+from memq.storage.bdb.tombstones import Tombstones
+from memq.storage.bdb.transaction import Transaction
+from memq.storage.datadir.home import FORMAT
+from memq.storage.delays import Delays
+from memq.storage.engine.binding import ERRORS, db
+from memq.storage.engine.environment import Environment
+from memq.storage.engine.recovery import whyNotOpened
+from memq.storage.index import IndexedStore, QueueIndex
+from memq.storage.maintenance import IMaintainedStore
+from memq.storage.record import ID
+from memq.storage.row import DamagedRow
+from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from memq.interfaces import QueueDetail
-    from memq.message import LargeBody, Message
+    from memq.storage.datadir.home import Home
+    from memq.storage.engine.binding import StoreSettings
     from memq.storage.row import Queue
 
-_packKey = _KEY.pack
+#: How many rows one transaction of an upgrade writes.
+_ROWS = 1000
 
 
-@implementer(IQueueStore)
-class BDBStore(Heads):
-    """Keep all queues in one Berkeley DB environment."""
+class Salvage(Protocol):
+    """Makes a home whole of what can be read in a damaged one."""
 
-    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
-        """Append a message."""
-        size = len(body)
-        return self.pushAll(queue, [(flags, body)], size=size, expires=expires)
+    def look(self) -> None:
+        """Look at everything, once a checkpoint has written it.
 
-    def pushAll(
-        self,
-        queue: bytes,
-        messages: list[tuple[int, Any]],
-        size: int | None = None,
-        expires: int = 0,
-        pack: Callable[[int, int, Any], bytes] = packRecord,
-    ) -> int:
-        """Append messages.
-
-        Python calls this fastest when nothing is given by name.
-
-        :param pack: makes a record of flags, time and what stands for the body.
+        :raise memq.errors.DamagedHome: when something is damaged.
         """
-        if size is None:
-            size = sum(len(body) for _, body in messages)
-        if expires:
-            pack = partial(packExpiring, expires=expires)
-        entry = self._index.forPush(queue)
-        id, first = entry.id, entry.nextSequence
-        put, transaction, now = self._messages.put, self._transaction, self._now
-        sequence = first
-        try:
-            for flags, body in messages:
-                put(_packKey(id, sequence), pack(flags, now, body), transaction)
-                sequence += 1
-        except ERRORS as error:
-            raise self._environment.error(error) from error
-        entry.nextSequence = sequence
-        entry.pushed += sequence - first
-        entry.bytes += size
-        return first
 
-    def newBody(self) -> int:
-        """Return the next id."""
-        self._lastBody += 1
-        return self._lastBody
+    def run(self, why: DamagedHome) -> None:
+        """Make the home whole.
 
-    def addPart(self, body: int, number: int, data: bytes) -> None:
-        """Keep a part, the first one with a tombstone."""
-        try:
-            if number == 0:
-                self._addTombstone(_packKey(0, body))
-            key = _PART.pack(0, body, number)
-            self._messages.put(key, packPart(data), self._transaction)
-        except ERRORS as error:
-            raise self._environment.error(error) from error
+        :param why: what is damaged.
+        :raise memq.errors.HomeError: when that cannot be.
+        """
 
-    def pushLarge(
-        self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
-    ) -> int:
-        """Append a message, and remove the tombstone of its body."""
-        pack = partial(packLarge, expires=expires)
-        sequence = self.pushAll(queue, [(flags, large)], size=large.size, pack=pack)
-        self._removeTombstone(large)
-        return sequence
 
-    def part(self, body: int, number: int) -> bytes:
-        """Return a part."""
-        self._environment.refuseAfterFailure()
-        try:
-            record = self._messages.get(_PART.pack(0, body, number))
-            if record is None:
-                raise DamagedMessage(f"part {number} of a large body is not there")
-            return unpackPart(record)
-        except DamagedRecord as error:
-            raise DamagedMessage(f"part {number} of a large body: {error}") from error
-        except ERRORS as error:
-            raise self._environment.error(error) from error
+@implementer(IMaintainedStore)
+class BDBStore(IndexedStore):
+    """Keep all queues in one Berkeley DB environment.
 
-    def release(self, body: int) -> None:
-        """Leave the parts to ``sweep``."""
-        self._tombstones.release(_packKey(0, body))
+    The parts are public for those that are built on a store, as
+    :class:`memq.storage.bdb.bulkloader.BulkLoader` is.
 
-    def discard(self, message: Message) -> None:
-        """Leave the parts to ``sweep``, once that is committed."""
-        if message.large is not None:
-            self._deletedInTransaction.append(_packKey(0, message.large.id))
+    :ivar home: the directory.
+    :ivar compaction: moves the messages to a smaller file; None while closed.
+    """
 
-    def setAside(self, message: Message) -> None:
-        """Keep the record by itself, and its parts for good."""
-        assert message.large is not None
-        key = _DAMAGED + _packKey(message.queueId, message.sequence)
-        self._removeTombstone(message.large)
-        try:
-            self._queues.put(key, packMessage(message), self._transaction)
-        except ERRORS as error:
-            raise self._environment.error(error) from error
-
-    def pushDelayed(
+    def __init__(
         self,
-        queue: bytes,
-        flags: int,
-        body: bytes | LargeBody,
-        due: int,
-        *,
-        expires: int = 0,
+        home: Home,
+        settings: StoreSettings,
+        say: Callable[[str], None] = lambda line: None,
+        salvage: Salvage | None = None,
+        seconds: Callable[[], float] = time,
     ) -> None:
-        """Keep a message under the id of those that are delayed."""
-        entry = self._index.forDelay(queue)
-        self._putDelayed(entry, due, packAny(flags, self._now, body, expires))
-        if not isinstance(body, bytes):
-            self._removeTombstone(body)
+        """Take where and how; :meth:`open` does the work.
 
-    def _putDelayed(self, entry: Queue, due: int, record: bytes) -> None:
-        id, transaction = entry.rest.delayId, self._transaction
+        :param home: the directory, prepared and locked by the caller, who
+            releases it after :meth:`close`.
+        :param say: is told, in a line, what a person should know of a start.
+        :param salvage: what to do with a damaged home; None to refuse it.
+        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
+        """
+        self.undo = UndoLog()
+        super().__init__(QueueIndex(self.undo))
+        self.home = home
+        self._say = say
+        self._salvage = salvage
+        self._seconds = seconds
+        self._leastFile = settings.leastFile
+        self.environment = Environment(home, settings, say)
+        self.tombstones = Tombstones(self.undo)
+        self.delays = Delays(self.index.queues, self.undo)
+        self.transaction = Transaction(self.environment, self.index, self.undo, seconds)
+        self.compaction: Compaction | None = None
+        self._bind()
+
+    def _bind(self) -> None:
+        """Put the parts together, and let their methods be the store's.
+
+        They are bound once, so that no command pays for a call that only forwards.  All
+        of the composition costs a set 300 instructions of 56,600.
+        """
+        transaction, index = self.transaction, self.index
+        self.begin = transaction.begin
+        self.commit = transaction.commit
+        self.abort = transaction.abort
+        pushes = Pushes(transaction, index)
+        self.push = pushes.push
+        self.pushAll = pushes.pushAll
+        self.pushLarge = pushes.pushLarge
+        self.bodies = bodies = Bodies(
+            transaction, self.tombstones, self.environment.refuseAfterFailure
+        )
+        self.newBody = bodies.newBody
+        self.addPart = bodies.addPart
+        self.part = bodies.part
+        self.release = bodies.release
+        self.discard = bodies.discard
+        self.setAside = bodies.setAside
+        self.delayed = delayed = Delayed(transaction, index, self.delays)
+        self.pushDelayed = delayed.pushDelayed
+        self.promoteDue = delayed.promoteDue
+        self.nextDue = self.delays.next
+        heads = Heads(transaction, index, self.tombstones)
+        self.pop = heads.pop
+        self.popAll = heads.popAll
+        self.peek = heads.peek
+        self.putBack = heads.putBack
+        self.openRead = heads.openRead
+        self.closeRead = heads.closeRead
+        self.abortRead = heads.abortRead
+        self.popRead = heads.popRead
+
+    # Maintenance: any thread.
+
+    def open(self) -> None:
+        """Open the environment, recover it, and load the queues."""
+        if self._salvage is None:
+            self._open()
+            return
         try:
-            sequence = putDelayed(self._messages, transaction, id, due, record)
-        except ERRORS as error:
-            raise self._environment.error(error) from error
-        entry.delay(1, bodySize(record))
-        self._delays.add(entry, sequence)
+            self._open()
+            self._salvage.look()
+        except DamagedHome as error:
+            self.environment.letGo()
+            self._salvage.run(error)
+            self._open()
 
-    def nextDue(self) -> int | None:
-        """Return when the next delayed message is due."""
-        return self._delays.next()
-
-    def promoteDue(self, now: int, limit: int) -> list[bytes]:
-        """Move messages that are due."""
-        ripe: list[bytes] = []
-        last = lastAt(now)
+    def _open(self) -> None:
+        home, environment = self.home, self.environment
+        if home.damage is not None:
+            raise home.damage
         try:
-            while len(ripe) < limit and (next := self._delays.take(last)) is not None:
-                entry, first = next
-                self._index.forChange(entry.name)
-                before = min(last, self._delays.first())
-                most = limit - len(ripe)
-                count, left = moveRipe(
-                    self._messages, self._transaction, entry, first, before, most
-                )
-                ripe += [entry.name] * count
-                if left is not None:
-                    self._delays.add(entry, left)
-        except ERRORS as error:
-            raise self._environment.error(error) from error
-        return ripe
+            environment.open()
+            self._openTables()
+            self._load()
+            if home.isNew:
+                refuseOld(home.directory, self.index)
+            self._upgrade()
+            assert self.compaction is not None
+            self.compaction.findStrays(self._checkpointAtOpen())
+            if home.isNew:
+                home.writeVersion()
+        except HomeError:
+            environment.letGo()
+            raise
+        except (*ERRORS, DamagedRow, StoreError, OSError) as error:
+            environment.letGo()
+            raise whyNotOpened(home, error) from error
+
+    def _openTables(self) -> None:
+        # Only a new home gets new tables: a lost one must not become an empty one.
+        create = db.DB_CREATE if self.environment.isNew else 0
+        queues = self.environment.openTable("queues", create)
+        self.compaction = Compaction(
+            self.environment,
+            self.home,
+            queues,
+            self.undo,
+            self.index.stored,
+            self._leastFile,
+        )
+        self.compaction.open(create)
+        self.transaction.queues = queues
+        self.transaction.messages = self.compaction.table
+
+    def _load(self) -> None:
+        rows = readRows(self.transaction.queues)
+        self.index.load(rows.queues, rows.nextId, rows.deliveries)
+        self.tombstones.load(rows.tombstones)
+        findDelayed(self.transaction.messages, rows.queues, self.delays)
+
+    def _upgrade(self) -> None:
+        """Bring what an older memq wrote up to this one's format."""
+        queues = self.index.queues
+        old = [name for name, queue in queues.items() if not queue.lastUsed]
+        countUncounted(self.transaction.messages, queues.values(), self._say)
+        for name in old:
+            queues[name].use(int(self._seconds()))
+        if not self.home.isNew and self.home.format < FORMAT:
+            self.home.writeVersion()
+        # Without room for that, they are counted again at the next start.
+        with suppress(OutOfSpace):
+            for first in range(0, len(old), _ROWS):
+                with self.transaction.run():
+                    for name in old[first : first + _ROWS]:
+                        self.index.forPush(name)
+
+    def _checkpointAtOpen(self) -> bool:
+        """Make a checkpoint; return False when a full disk has no room for that.
+
+        Everything is in the log, which recovery has found room to read.
+        """
+        try:
+            self.checkpoint()
+        except OutOfSpace:
+            if self.home.isNew:
+                raise
+            return False
+        return True
+
+    def close(self) -> None:
+        """Make everything durable and close the environment."""
+        self.compaction = None
+        self.transaction.messages = self.transaction.queues = None
+        self.environment.close()
+
+    def flush(self) -> None:
+        """Write and sync the log."""
+        self.environment.flush()
+
+    def checkHome(self) -> OSError | None:
+        """See that the home is the one that the next start would find."""
+        return self.environment.checkHome()
+
+    def checkpoint(self) -> None:
+        """Write all changed pages, and move the marker."""
+        self.environment.checkpoint()
+
+    def trickle(self, percent: int) -> int:
+        """Write changed pages until this much of the cache is clean."""
+        return self.environment.trickle(percent)
+
+    def removeLogs(self) -> int:
+        """Remove the log files before the last checkpoint and the marker."""
+        return self.environment.removeLogs()
+
+    def tidy(self) -> int:
+        """Make the next log file, and the next one of messages, or remove the last."""
+        assert self.compaction is not None
+        self.environment.followLog()
+        self.environment.makeLogsAhead()
+        return self.compaction.tidy()
+
+    def logged(self) -> int:
+        """Return the bytes of log since the last checkpoint."""
+        return self.environment.logged()
+
+    def bytesOnDisk(self) -> int:
+        """Return the size of all files in the directory."""
+        return self.environment.bytesOnDisk()
+
+    def freeBytes(self) -> int | None:
+        """Return the room on the file system that a common user may fill."""
+        return self.environment.freeBytes()
+
+    # Transactions: one thread only.
 
     def delete(self, queue: bytes) -> bool:
         """Write tombstones; the commit removes the row."""
-        entry = self._index.remove(queue)
+        entry = self.index.remove(queue)
         if entry is None:
             return False
         self._discardAll(entry)
@@ -232,76 +315,64 @@ class BDBStore(Heads):
 
     def empty(self, queue: bytes) -> int:
         """Write tombstones for the ids that the queue had."""
-        entry = self._index.empty(queue)
+        entry = self.index.empty(queue)
         if entry is None:
             return 0
         self._discardAll(entry)
         return entry.pushed - entry.taken + entry.rest.delayed
 
     def _discardAll(self, entry: Queue) -> None:
-        self._discard(entry.id)
+        self.discardId(entry.id)
         if entry.rest.delayId:
-            self._discard(entry.rest.delayId)
-            self._delays.forget(entry)
+            self.discardId(entry.rest.delayId)
+            self.delays.forget(entry)
 
-    def _discard(self, id: int) -> None:
-        prefix = _ID.pack(id)
+    def discardId(self, id: int) -> None:
+        """Let all messages under an id be removed, once that is committed."""
+        prefix = ID.pack(id)
         try:
-            self._addTombstone(prefix)
+            self.transaction.addTombstone(prefix)
         except ERRORS as error:
-            raise self._environment.error(error) from error
-        self._deletedInTransaction.append(prefix)
+            raise self.environment.error(error) from error
+        self.tombstones.discard(prefix)
 
     def hasGarbage(self) -> bool:
         """Return whether something is to be removed, or to be moved."""
-        assert self._rotation is not None
+        assert self.compaction is not None
         return (
-            bool(self._deleted)
-            or self._rotation.step is not None
-            or self._environment.hasLogsToRemove
+            bool(self.tombstones.left)
+            or self.compaction.step is not None
+            or self.environment.hasLogsToRemove
         )
 
     def sweep(self, limit: int) -> bool:
         """Remove some of what was deleted first; move messages when that is gone."""
-        assert self._rotation is not None
-        if self._environment.hasLogsToRemove:
-            self._environment.removeLogsAhead()
-        step = self._removeSome if self._deleted else self._rotation.step
-        if step is None:
-            return False
-        self.begin()
-        try:
-            settle = step(self._transaction, limit)
-        except ERRORS as error:
-            self.abort()
-            raise self._environment.error(error) from error
-        self.commit()
-        settle()
-        self._messages = self._rotation.table
+        assert self.compaction is not None
+        if self.environment.hasLogsToRemove:
+            self.environment.removeLogsAhead()
+        transaction = self.transaction
+        if self.tombstones.left:
+            with transaction.run():
+                self.tombstones.removeSome(
+                    transaction.messages, transaction.queues, transaction.handle, limit
+                )
+        elif (step := self.compaction.step) is not None:
+            with transaction.run():
+                step(transaction.handle, limit)
+            transaction.messages = self.compaction.table
         return self.hasGarbage()
-
-    def _removeSome(self, transaction: Any, limit: int) -> Callable[[], object]:
-        return self._tombstones.removeSome(
-            self._messages, self._queues, transaction, limit
-        )
-
-    def details(
-        self, wanted: Callable[[bytes], bool] | None = None
-    ) -> Iterator[QueueDetail]:
-        """Yield every queue's details, sorted by name."""
-        return self._index.details(self.peek, wanted)
 
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details."""
-        return self._index.detail(self.peek, queue)
+        return self.index.detail(self.peek, queue)
 
     def status(self) -> dict[str, int]:
         """Return the queues, and what is set aside or still to be removed."""
-        return super().status() | self._removals()
+        return self.index.status() | self._removals()
 
     def figures(self) -> dict[str, int]:
         """Return the same but the messages."""
-        return super().figures() | self._removals()
+        return {"queues": len(self.index.queues)} | self._removals()
 
     def _removals(self) -> dict[str, int]:
-        return {"queues_being_removed": self._tombstones.queues}
+        return {"queues_being_removed": self.tombstones.queues}

@@ -1,7 +1,7 @@
-"""Tombstones: what nobody can read any more, and how it is removed, some at a time.
+"""Tombstones: which records nobody can read any more, and their removal in slices.
 
-A tombstone is what the keys of messages begin with that nobody can read any more: the
-id of a queue that was deleted, or that of a body in parts.  It stands in the table of
+A tombstone is the key prefix of records that nobody can read any more: the id of a
+queue that was deleted, or that of a body in parts.  It stands in the table of
 queues until the last of the messages is removed, so that the next start goes on with
 what a crash cut short.  An id with a tombstone is never given to another queue.
 
@@ -17,11 +17,19 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from memq.message import DamagedRecord, unpackRecord
-from memq.storage.keys import DELIVERIES, ID, KEY, TOMBSTONE
+from memq.storage.record import (
+    DELIVERIES,
+    ID,
+    KEY,
+    TOMBSTONE,
+    DamagedRecord,
+    unpackRecord,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from memq.storage.undo import UndoLog
 
 #: The most bytes of messages that one slice removes.
 _BYTES = 512 * 1024
@@ -44,16 +52,13 @@ def removeTombstone(queues: Any, transaction: Any, prefix: bytes) -> None:
 class Tombstones:
     """What is to be removed.
 
-    Both of these are always the same objects, so that a store may look at them often.
-
-    :ivar left: what keys begin with that are to be removed, in order.
-    :ivar new: the same of what is to be removed once the transaction under way is
-        committed.
+    :ivar left: prefixes of keys that are to be removed, in order; always the same
+        object, so that a store may look at it often.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, undo: UndoLog) -> None:
+        self._undo = undo
         self.left: dict[bytes, None] = {}
-        self.new: list[bytes] = []
 
     @property
     def queues(self) -> int:
@@ -69,36 +74,30 @@ class Tombstones:
         """Let something be removed, whatever becomes of the transaction under way."""
         self.left[prefix] = None
 
-    def settle(self) -> None:
-        """Let be removed what is new: the transaction is committed."""
-        self.left.update(dict.fromkeys(self.new))
-        self.new.clear()
-
-    def rollBack(self) -> None:
-        """Forget what is new."""
-        self.new.clear()
+    def discard(self, prefix: bytes) -> None:
+        """Let something be removed once the transaction under way is committed."""
+        self._undo.afterCommit((self.release, prefix))
 
     def removeSome(
         self, messages: Any, queues: Any, transaction: Any, limit: int
-    ) -> Callable[[], object]:
+    ) -> None:
         """Remove some of what is to be removed first; there has to be something.
 
         :param messages: the table.
         :param queues: the table.
         :param limit: the most records that are removed.
-        :return: what to do after the commit.
         """
         prefix = next(iter(self.left))
         if not self._remove(messages, queues, transaction, prefix, limit):
-            return _nothing
+            return
         if len(prefix) == ID.size:
             deliveries = DELIVERIES + prefix
             if not self._remove(queues, queues, transaction, deliveries, limit):
-                return _nothing
+                return
         # A body whose first part could not be kept has none.
         if queues.exists(TOMBSTONE + prefix, transaction):
             removeTombstone(queues, transaction, prefix)
-        return lambda: self.left.pop(prefix)
+        self._undo.afterCommit((self.left.pop, prefix))
 
     def _remove(
         self, table: Any, queues: Any, transaction: Any, prefix: bytes, limit: int
@@ -133,8 +132,4 @@ class Tombstones:
             if large is not None:
                 prefix = KEY.pack(0, large.id)
                 putTombstone(queues, transaction, prefix)
-                self.new.append(prefix)
-
-
-def _nothing() -> None:
-    """Do nothing after a commit."""
+                self.discard(prefix)

@@ -15,8 +15,7 @@ from memq.errors import HomeError
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
 from memq.test.storage.bdb.test_compaction import RotationTestCase, make
-from memq.test.storage.bdb.test_store import SMALL, contents
-from memq.test.support.storetests import dump
+from memq.test.support.homes import SMALL, contents, dump
 
 
 class BackupTestCase(RotationTestCase):
@@ -32,7 +31,7 @@ class BackupTestCase(RotationTestCase):
 
     def backUp(self) -> None:
         """Copy the home of the store, which is open."""
-        home = Home(self.store._home.path)
+        home = Home(self.store.home.path)
         makeBackup(home, self.target, Progress(self.told.append))
 
     def refused(self) -> str:
@@ -55,10 +54,10 @@ class BackupTestCase(RotationTestCase):
         self.assertEqual(dump(store), self.before)
         self.assertEqual(store.part(self.large.id, 1), b"two")
         store.close()
-        store._home.release()
-        for name in os.listdir(store._home.directory):
+        store.home.release()
+        for name in os.listdir(store.home.directory):
             if name.startswith(("messages", "queues")):
-                path = os.path.join(store._home.directory, name)
+                path = os.path.join(store.home.directory, name)
                 self.assertIsNone(db.DB().verify(path))
         shutil.rmtree(self.target)
 
@@ -77,15 +76,15 @@ class BackupTests(BackupTestCase):
     def test_closed(self) -> None:
         """So has the copy of a home that nobody uses, which does not change."""
         self.store.close()
-        before = contents(self.store._home.path)
+        before = contents(self.store.home.path)
         self.backUp()
-        self.assertEqual(contents(self.store._home.path), before)
+        self.assertEqual(contents(self.store.home.path), before)
         self.assertCopied()
 
     def test_killed(self) -> None:
         """So has one of a home that has to be recovered."""
         path = self.mktemp()
-        shutil.copytree(self.store._home.path, path)
+        shutil.copytree(self.store.home.path, path)
         makeBackup(Home(path), self.target, Progress(self.told.append))
         self.assertCopied()
 
@@ -149,7 +148,7 @@ class BackupTests(BackupTestCase):
 
     def test_logsAhead(self) -> None:
         """Log files that have not begun, and files of other names, are left out."""
-        directory = self.store._home.directory
+        directory = self.store.home.directory
         for number in (2, 3):
             with open(f"{directory}/log.{number:010}", "wb") as file:
                 file.write(bytes(SMALL.logFile))
@@ -223,7 +222,7 @@ class MeanwhileTests(BackupTestCase):
         """A log file that begins while the last one is copied is left out."""
 
         def work() -> None:
-            while self.store._environment._position().file == 1:
+            while self.store.environment._position().file == 1:
                 self.fill(self.store, b"u", b"x" * 60_000)
             self.store.flush()
 
@@ -236,7 +235,7 @@ class MeanwhileTests(BackupTestCase):
         """A file that a starting server removes is none that is needed."""
         make(self.store)
         self.store.close()
-        stray = os.path.join(self.store._home.directory, "messages.1")
+        stray = os.path.join(self.store.home.directory, "messages.1")
         self.during("messages", lambda: os.unlink(stray))
         self.backUp()
         self.assertCopied()
@@ -244,7 +243,7 @@ class MeanwhileTests(BackupTestCase):
     def test_halfPage(self) -> None:
         """A table that ends within a page is copied to its last whole one."""
         self.store.close()
-        path = os.path.join(self.store._home.directory, "messages")
+        path = os.path.join(self.store.home.directory, "messages")
         size = os.path.getsize(path)
         os.truncate(path, size + 1000)
         self.backUp()
@@ -255,7 +254,7 @@ class MeanwhileTests(BackupTestCase):
     def test_tableWithoutPages(self) -> None:
         """A table that is just being made is whatever the log says."""
         for content in (b"", bytes(512)):
-            path = os.path.join(self.store._home.directory, "messages.7")
+            path = os.path.join(self.store.home.directory, "messages.7")
             with open(path, "wb") as file:
                 file.write(content)
             self.backUp()
@@ -284,7 +283,7 @@ class RefusalTests(BackupTestCase):
 
     def test_withinHome(self) -> None:
         """A copy within the home's own directory is refused."""
-        self.target = os.path.join(self.store._home.directory, "copy")
+        self.target = os.path.join(self.store.home.directory, "copy")
         self.assertIn("that is within the home", self.refused())
 
     def test_noRoom(self) -> None:
@@ -303,7 +302,7 @@ class RefusalTests(BackupTestCase):
 
     def test_notReady(self) -> None:
         """A home whose server has not made its first checkpoint has no copy yet."""
-        os.unlink(os.path.join(self.store._home.directory, "safe"))
+        os.unlink(os.path.join(self.store.home.directory, "safe"))
         self.assertIn("nothing to copy", self.refused())
 
     def test_diskFails(self) -> None:
@@ -393,7 +392,7 @@ class OwnerTests(BackupTestCase):
 
     def test_root(self) -> None:
         """Root gives all of it to the owner of the home."""
-        owner = os.stat(self.store._home.directory)
+        owner = os.stat(self.store.home.directory)
         given = self.owners(0)
         self.assertEqual({call[1:] for call in given}, {(owner.st_uid, owner.st_gid)})
         names = {os.path.basename(call[0]) for call in given}

@@ -13,12 +13,11 @@ import memq.admin.cli
 import memq.cli
 import memq.config.file
 from memq import __version__
-from memq.admin.importstore import RestoringStore
 from memq.cli import main
+from memq.storage.bdb.store import BDBStore
 from memq.test.admin.test_exporter import ExportTestCase
 from memq.test.admin.test_importer import TWO, Q, packed
-from memq.test.storage.bdb.test_store import NO_SPACE, Failing
-from memq.test.support.storetests import dump
+from memq.test.support.homes import NO_SPACE, Failing, dump
 from testkit.servers import PATIENCE, Server, environment
 
 RUN = "import sys; from memq.cli import run; sys.exit(run())"
@@ -56,8 +55,8 @@ class CommandTestCase(ExportTestCase):
         self.fill(store, b"q", b"1", b"2")
         self.fill(store, b"\xff", b"3")
         store.close()
-        store._home.release()
-        return store._home.path
+        store.home.release()
+        return store.home.path
 
     def dumpOf(self, path: str) -> str:
         """Return what is in a home."""
@@ -65,7 +64,7 @@ class CommandTestCase(ExportTestCase):
         store.open()
         text = dump(store)
         store.close()
-        store._home.release()
+        store.home.release()
         return text
 
     def written(self, text: bytes) -> str:
@@ -125,7 +124,7 @@ class CommandTests(CommandTestCase):
         """When something could not be read, the status says so."""
         store: Any = self.openStore()
         self.fill(store, b"q", b"1")
-        store._messages.put(b"\0\0\0\1" + bytes(8), b"rotten")
+        store.transaction.messages.put(b"\0\0\0\1" + bytes(8), b"rotten")
         home = self.letGo(store)
         home.release()
         said = self.ended(1, "export", "--home", home.path, "--output", self.path())
@@ -163,19 +162,20 @@ class CommandTests(CommandTestCase):
     def test_storeCannotClose(self) -> None:
         """Why an import ends is told, not what else goes wrong then."""
 
-        class Full(RestoringStore):
+        class Full(BDBStore):
             """A store on a disk that is full."""
 
             def open(self) -> None:
                 """Open, and fail from now on."""
                 super().open()
-                self._messages: Any = Failing(self._messages, NO_SPACE, "put")
-                environment: Any = self._environment
+                transaction = self.transaction
+                environment: Any = self.environment
+                transaction.messages = Failing(transaction.messages, NO_SPACE, "put")
                 environment._handle = Failing(
                     environment._handle, NO_SPACE, "txn_checkpoint"
                 )
 
-        self.patch(memq.admin.cli, "RestoringStore", Full)
+        self.patch(memq.admin.cli, "BDBStore", Full)
         file = self.written(packed(*TWO))
         said = self.ended(1, "import", "--home", self.path(), file)
         self.assertEqual(said.splitlines()[-1], "memq import: out of disk space")

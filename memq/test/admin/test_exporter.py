@@ -16,9 +16,9 @@ from memq.errors import HomeError
 from memq.message import PART_SIZE, LargeBody
 from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
-from memq.storage.keys import KEY, PART
+from memq.storage.record import KEY, PART
 from memq.test.storage.bdb.test_compaction import make
-from memq.test.storage.bdb.test_store import BDBTestCase, contents
+from memq.test.support.homes import BDBTestCase, contents
 
 #: Names that queues may have, and that are easily got wrong.
 NAMES = (
@@ -62,8 +62,8 @@ class ExportTestCase(BDBTestCase):
     def letGo(self, store: Any) -> Home:
         """Close a store, and return its home, held for a reader."""
         store.close()
-        store._home.release()
-        home = Home(store._home.path)
+        store.home.release()
+        home = Home(store.home.path)
         home.prepare()
         self.addCleanup(home.release)
         return home
@@ -125,7 +125,7 @@ class ExportTests(ExportTestCase):
         self.transact(store, lambda: (store.pop(b"q"), store.push(b"s", 0, b"x")))
         self.transact(store, lambda: store.pop(b"s"))
         self.transact(store, lambda: (store.push(b"t", 0, b"x"), store.delete(b"t")))
-        last = store._now
+        last = store.transaction.now
         lines = self.lines(self.letGo(store))
         times = [line.time or 0 for line in lines if isinstance(line, Body)]
         self.assertLessEqual(max(times), last)
@@ -214,7 +214,7 @@ class ExportTests(ExportTestCase):
         self.fill(store, b"q", b"1")
         store.flush()
         path = self.mktemp()
-        shutil.copytree(store._home.path, path)
+        shutil.copytree(store.home.path, path)
         home = Home(path)
         home.prepare()
         self.addCleanup(home.release)
@@ -253,7 +253,7 @@ class DamageTests(ExportTestCase):
     def pageOf(self, store: Any, body: bytes) -> int:
         """Return where a body is in the file of the messages."""
         store.checkpoint()
-        with open(os.path.join(store._home.directory, "messages"), "rb") as file:
+        with open(os.path.join(store.home.directory, "messages"), "rb") as file:
             return file.read().index(body)
 
     def test_record(self) -> None:
@@ -261,7 +261,7 @@ class DamageTests(ExportTestCase):
         store: Any = self.openStore()
         self.fill(store, b"q", b"1", b"2", b"3")
         self.fill(store, b"r", b"4")
-        store._messages.put(KEY.pack(1, 1), b"rotten")
+        store.transaction.messages.put(KEY.pack(1, 1), b"rotten")
         complete, text = self.export(self.letGo(store))
         self.assertFalse(complete)
         lines = [parseLine(line) for line in text.splitlines(keepends=True)]
@@ -285,8 +285,8 @@ class DamageTests(ExportTestCase):
         for due in (10, 20, 30):
             store.pushDelayed(b"q", 0, b"%d" % due, due)
         store.commit()
-        id = store._index.queues[b"q"].rest.delayId
-        store._messages.put(KEY.pack(id, firstAt(20)), b"rotten")
+        id = store.index.queues[b"q"].rest.delayId
+        store.transaction.messages.put(KEY.pack(id, firstAt(20)), b"rotten")
         complete, text = self.export(self.letGo(store))
         self.assertFalse(complete)
         lines = [parseLine(line) for line in text.splitlines(keepends=True)]
@@ -315,9 +315,9 @@ class DamageTests(ExportTestCase):
             large = self.pushLarge(store, b"q", 0, b"x" * 3 * PART_SIZE)
             self.fill(store, b"q", b"next")
             key = PART.pack(0, large.id, 1)
-            store._messages.delete(key)
+            store.transaction.messages.delete(key)
             if record is not None:
-                store._messages.put(key, record)
+                store.transaction.messages.put(key, record)
             lines = self.lines(self.letGo(store))
             bodies = [line.body for line in lines if isinstance(line, Body)]
             self.assertEqual(bodies, [b"next"])
@@ -393,7 +393,7 @@ class DamageTests(ExportTestCase):
         """A row that cannot be read is no reason to leave its queue out."""
         store: Any = self.openStore()
         self.fill(store, b"q", b"x")
-        store._queues.put(b"r", b"rotten")
+        store.transaction.queues.put(b"r", b"rotten")
         error = self.assertRaises(HomeError, self.export, self.letGo(store))
         self.assertIn("the row of queue r cannot be read", str(error))
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from memq.admin import importer
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
 from memq.admin.importer import Import, ImportRefused
-from memq.admin.importstore import RestoringStore
 from memq.errors import StoreError
 from memq.message import PART_SIZE
+from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
-from memq.storage.keys import DELIVERIES, NEXT_ID
+from memq.storage.record import DELIVERIES, NEXT_ID
 from memq.test.admin.test_exporter import ExportTestCase
-from memq.test.storage.bdb.test_store import NO_SPACE, SMALL, Failing
-from memq.test.support.storetests import dump
+from memq.test.support.homes import NO_SPACE, SMALL, Failing, dump
+from memq.test.support.homes import details as everyDetail
 
 if TYPE_CHECKING:
     from memq.interfaces import QueueDetail
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 def details(store: Any) -> list[QueueDetail]:
     """Return what an import keeps of the details of all queues."""
     return [
-        detail._replace(returns=0, lastUsed=0, headTime=0) for detail in store.details()
+        detail._replace(returns=0, lastUsed=0, headTime=0)
+        for detail in everyDetail(store)
     ]
 
 
@@ -42,7 +43,7 @@ class ImportTestCase(ExportTestCase):
         """Return an open store on a new home, or on one that is there."""
         home = Home(path or os.path.abspath(self.mktemp()))
         home.prepare()
-        store = RestoringStore(home, SMALL)
+        store = BDBStore(home, SMALL)
         self.addCleanup(home.release)
         self.addCleanup(store.close)
         store.open()
@@ -62,8 +63,8 @@ class ImportTestCase(ExportTestCase):
     def asServer(self, store: Any) -> Any:
         """Return what a server finds in the home, without what it sweeps."""
         store.close()
-        store._home.release()
-        server = self.storeAt(store._home.path)
+        store.home.release()
+        server = self.storeAt(store.home.path)
         server.open()
         while server.hasGarbage():
             server.sweep(100)
@@ -84,10 +85,10 @@ class RoundTripTests(ImportTestCase):
             other = self.restoring()
             work = self.bring(other, text)
             self.assertEqual(work.queues, len(before))
-            self.assertEqual(work.messages, other._index.stored())
+            self.assertEqual(work.messages, other.index.stored())
             server = self.asServer(other)
             self.assertEqual(sorted(server.counts()), before)
-            keys = server._queues.keys()
+            keys = server.transaction.queues.keys()
             rows = [key for key in keys if not key.startswith(DELIVERIES)]
             self.assertEqual(len(rows), len(before) + 1)
             self.assertEqual(details(server), was)
@@ -250,7 +251,7 @@ class DelayedTests(ImportTestCase):
         work = self.bring(store, packed(*ALL))
         self.assertEqual((work.queues, work.messages), (1, 3))
         server = self.asServer(store)
-        (detail,) = server.details()
+        (detail,) = everyDetail(server)
         self.assertEqual((detail.limit, detail.paused, detail.bytes), (9, 1, 1))
         self.assertEqual(server.nextDue(), 20)
         server.begin()
@@ -268,7 +269,7 @@ class DelayedTests(ImportTestCase):
         self.bring(store, packed(*ALL[:2], *ALL[3:5], QueueEnd(0, 1, 2), ALL[-1]))
         self.assertIn("is there and has messages", self.refused(store, packed(*ALL)))
         self.bring(store, packed(*ALL), append=True)
-        (detail,) = self.asServer(store).details()
+        (detail,) = everyDetail(self.asServer(store))
         self.assertEqual((detail.items, detail.delayed), (1, 4))
 
     def test_there(self) -> None:
@@ -279,7 +280,7 @@ class DelayedTests(ImportTestCase):
         store.countExpired(b"q", 3)
         store.commit()
         self.bring(store, packed(*ALL))
-        (detail,) = self.asServer(store).details()
+        (detail,) = everyDetail(self.asServer(store))
         self.assertEqual((detail.limit, detail.paused, detail.expired), (0, 2, 3))
         self.assertEqual((detail.items, detail.delayed), (1, 2))
 
@@ -306,8 +307,8 @@ class DelayedTests(ImportTestCase):
             store = self.restoring()
             self.assertIn("the file is cut", self.refused(store, packed(*ALL[:end])))
             server = self.asServer(store)
-            self.assertEqual((dump(server), len(server._messages)), ("", 0))
-            self.assertEqual(server._queues.keys(), [NEXT_ID])
+            self.assertEqual((dump(server), len(server.transaction.messages)), ("", 0))
+            self.assertEqual(server.transaction.queues.keys(), [NEXT_ID])
 
 
 class RefusalTests(ImportTestCase):
@@ -326,9 +327,9 @@ class RefusalTests(ImportTestCase):
             if number <= 8:
                 self.assertEqual(dump(server), whole, end)
                 # Nothing of the others is left.
-                self.assertEqual(len(server._messages), whole.count("\n"))
+                self.assertEqual(len(server.transaction.messages), whole.count("\n"))
             server.close()
-            server._home.release()
+            server.home.release()
         self.assertEqual(len(lines), 10)
 
     def test_noise(self) -> None:
@@ -376,19 +377,19 @@ class FailureTests(ImportTestCase):
         """What the store could not keep is not there, and whole queues are."""
         large = packed(Begin(), QueueBegin(b"s", 1, 0), TWO[7])
         for table, verb, text in (
-            ("_messages", "put", packed(Begin(), *TWO[5:9], End(1))),
-            ("_messages", "put", packed(Begin(), QueueBegin(b"s", 2, 0), *TWO[2:5])),
-            ("_messages", "put", large),
-            ("_queues", "delete", packed(Begin(), *TWO[5:7], QueueEnd(1, 1), End(1))),
+            ("messages", "put", packed(Begin(), *TWO[5:9], End(1))),
+            ("messages", "put", packed(Begin(), QueueBegin(b"s", 2, 0), *TWO[2:5])),
+            ("messages", "put", large),
+            ("queues", "delete", packed(Begin(), *TWO[5:7], QueueEnd(1, 1), End(1))),
         ):
             store = self.restoring()
             self.bring(store, packed(*TWO[:5], End(1)))
-            real = getattr(store, table)
-            setattr(store, table, Failing(real, NO_SPACE, verb))
+            real = getattr(store.transaction, table)
+            setattr(store.transaction, table, Failing(real, NO_SPACE, verb))
             work = Import(store, False, self.progress)
             error = self.assertRaises(StoreError, work.run, BytesIO(text))
             self.assertEqual(str(error), "out of disk space")
-            setattr(store, table, real)
+            setattr(store.transaction, table, real)
             self.assertEqual(dump(self.asServer(store)), Q)
 
     def test_killed(self) -> None:
@@ -399,10 +400,10 @@ class FailureTests(ImportTestCase):
 
         def flush() -> None:
             copies.append(self.mktemp())
-            shutil.copytree(store._home.path, copies[-1])
+            shutil.copytree(store.home.path, copies[-1])
             real()
             copies.append(self.mktemp())
-            shutil.copytree(store._home.path, copies[-1])
+            shutil.copytree(store.home.path, copies[-1])
 
         store.flush = flush
         self.bring(store, packed(*TWO))
@@ -415,5 +416,5 @@ class FailureTests(ImportTestCase):
                 server.sweep(100)
             seen.add(dump(server))
             server.close()
-            server._home.release()
+            server.home.release()
         self.assertEqual(seen, {"", Q, Q + R})

@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 from memq.admin.rebuild import Rebuild
-from memq.message import LargeBody, packExpiring, packLarge, packPart, packRecord
+from memq.message import LargeBody
 from memq.storage.bdb.compaction import ROW, filesOf
 from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
 from memq.storage.engine.btreefile import Record
 from memq.storage.engine.environment import Environment
-from memq.storage.keys import (
+from memq.storage.record import (
     DAMAGED,
     DELIVERIES,
     DELIVERIES_ROW,
@@ -21,10 +21,13 @@ from memq.storage.keys import (
     NEXT_ID,
     PART,
     TOMBSTONE,
+    packExpiring,
+    packLarge,
+    packPart,
+    packRecord,
 )
 from memq.storage.row import Queue, Rest
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase, storeAt
-from memq.test.support.storetests import dump
+from memq.test.support.homes import SMALL, BDBTestCase, details, dump, storeAt
 
 LSN = (1, 28)
 
@@ -60,7 +63,7 @@ class RebuildTests(BDBTestCase):
         self.home.writeVersion()
         self.home.release()
         store = storeAt(self.home.path)
-        self.addCleanup(store._home.release)
+        self.addCleanup(store.home.release)
         self.addCleanup(store.close)
         store.open()
         return store
@@ -84,7 +87,7 @@ class RebuildTests(BDBTestCase):
         self.assertLost("queue q: 2 of 5 messages are missing")
         self.fill(store, b"q", b"next")
         self.assertIn("7 0 b'next'", dump(store))
-        self.assertEqual(store._index.nextId, 9)
+        self.assertEqual(store.index.nextId, 9)
 
     def test_more(self) -> None:
         """More messages than a row counts are there all the same."""
@@ -143,7 +146,7 @@ class RebuildTests(BDBTestCase):
         store = self.finished()
         self.assertEqual(dump(store), "q 1/0\n  0 0 b'x'")
         self.assertEqual(store.status()["queues_being_removed"], 1)
-        self.assertEqual(store._index.nextId, 8)
+        self.assertEqual(store.index.nextId, 8)
         self.assertLost()
 
     def test_large(self) -> None:
@@ -164,9 +167,9 @@ class RebuildTests(BDBTestCase):
             "message 1 of queue q lacks 1 of its 2 parts",
             "queue q: 1 of 2 messages are missing",
         )
-        self.assertIsNotNone(store._queues.get(DAMAGED + KEY.pack(1, 1)))
+        self.assertIsNotNone(store.transaction.queues.get(DAMAGED + KEY.pack(1, 1)))
         # One was a tombstone before; the other body belongs to nothing.
-        self.assertEqual(set(store._deleted), {KEY.pack(0, 8), KEY.pack(0, 9)})
+        self.assertEqual(set(store.tombstones.left), {KEY.pack(0, 8), KEY.pack(0, 9)})
         while store.hasGarbage():
             store.sweep(10)
         self.assertEqual([store.part(5, n) for n in (0, 1)], [b"one", b"one"])
@@ -191,11 +194,11 @@ class RebuildTests(BDBTestCase):
         later = ["  later q 10 b'x'", "  later q 20 b'x'", "  later r 30 b'x'"]
         lines = ["q 2/1", "  1 0 b'four'", "r 0/0", *later]
         self.assertEqual(dump(store), "\n".join(lines))
-        q, _ = store.details()
+        q, _ = details(store)
         self.assertEqual((q.bytes, q.expired, q.limit, q.delayed), (4, 4, 9, 2))
         self.assertEqual(store.kept(b"q"), (3, 6, 1, 4))
         self.assertFalse(store.hasGarbage())
-        self.assertEqual(store._index.nextId, 5)
+        self.assertEqual(store.index.nextId, 5)
 
     def test_delayIds(self) -> None:
         """No id is a queue's and another one's."""
@@ -236,7 +239,7 @@ class RebuildTests(BDBTestCase):
         self.messages((PART.pack(0, 5, 0), packPart(b"one")))
         store = self.finished()
         for key, value in rows.items():
-            self.assertEqual(store._queues.get(DAMAGED + key), value)
+            self.assertEqual(store.transaction.queues.get(DAMAGED + key), value)
         self.assertFalse(store.hasGarbage())
 
     def test_lackingInNoQueue(self) -> None:
@@ -297,5 +300,5 @@ class RebuildTests(BDBTestCase):
             deliveries.append((message.sequence, store.deliveries(message)))
         store.abort()
         self.assertEqual(deliveries, [(0, 3), (2, 0)])
-        self.assertIsNotNone(store._queues.get(DELIVERIES + key))
-        self.assertIsNone(store._queues.get(DELIVERIES + KEY.pack(1, 1)))
+        self.assertIsNotNone(store.transaction.queues.get(DELIVERIES + key))
+        self.assertIsNone(store.transaction.queues.get(DELIVERIES + KEY.pack(1, 1)))

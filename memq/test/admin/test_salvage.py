@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memq.admin import salvage as module
 from memq.display import shownName
 from memq.errors import DamagedHome, HomeError, UnusableHome
-from memq.test.storage.bdb.test_store import PANIC, BDBTestCase
+from memq.test.support.homes import PANIC, BDBTestCase
 from memq.test.support.wrecks import (
     INTERNAL,
     LEAF,
@@ -46,7 +46,7 @@ class SalvageTestCase(BDBTestCase):
     def skipped(self) -> Any:
         """Return a store that has skipped what is damaged, open."""
         store = skipping(self.path, self.lines)
-        self.addCleanup(store._home.release)
+        self.addCleanup(store.home.release)
         self.addCleanup(store.close)
         store.open()
         return store
@@ -61,7 +61,7 @@ class SalvageTestCase(BDBTestCase):
         again = self.reopened(store)
         self.assertEqual(contents(again), found)
         again.close()
-        again._home.release()
+        again.home.release()
         return found
 
     def report(self, name: str = "memq.damaged") -> str:
@@ -86,7 +86,7 @@ class SalvageTestCase(BDBTestCase):
             error = found
         else:
             error = self.assertRaises(DamagedHome, store.open)
-            store._home.release()
+            store.home.release()
         self.assertEqual(error.status, 78)
         self.assertIn("--skip-damaged", str(error))
         return str(error)
@@ -111,10 +111,10 @@ class PageTests(SalvageTestCase):
         store.setPaused(b"later", 1)
         store.commit()
         store.close()
-        store._home.release()
+        store.home.release()
         spoil(self.file("messages"), b"a 77 ")
         found = self.skipped()
-        detail = next(d for d in found.details() if d.name == b"later")
+        detail = found.detail(b"later")
         self.assertEqual((detail.delayed, detail.paused), (300, 1))
         found.begin()
         self.assertEqual(found.promoteDue(400, 999), [b"later"] * 300)
@@ -287,7 +287,7 @@ class FileTests(SalvageTestCase):
         for number in range(30):
             push(store, b"queue %d" % number, 0, *[b"x"] * 50)
         store.close()
-        store._home.release()
+        store.home.release()
         os.unlink(self.file("queues"))
         self.salvaged()
         self.assertEqual(self.report().count("is gone: its"), 35)
@@ -302,7 +302,7 @@ class FileTests(SalvageTestCase):
         store.open()
         push(store, b"many", 0, *[b"x"] * 1500)
         store.close()
-        store._home.release()
+        store.home.release()
         os.unlink(self.file("queues"))
         self.salvaged()
         self.assertNotIn("records of the file messages", "\n".join(self.lines))
@@ -356,14 +356,14 @@ class FileTests(SalvageTestCase):
         """Only the files are read that the messages are in."""
         store = self.storeAt(self.path)
         store.open()
-        rotation: Any = store._rotation
+        rotation: Any = store.compaction
         rotation._work = rotation._make
         store.tidy()
         while store.sweep(100):
             pass
         was = contents(store)
         store.close()
-        store._home.release()
+        store.home.release()
         self.assertIn("messages.1", os.listdir(os.path.join(self.path, "memq")))
         os.unlink(self.file("safe"))
         self.assertEqual(self.salvaged(), was)
@@ -383,7 +383,7 @@ class FileTests(SalvageTestCase):
         self.assertIn("bytes free on the file system", str(error))
         self.assertIn("and there are 4096", str(error))
         self.patch(os, "statvfs", statvfs)
-        store._home.release()
+        store.home.release()
         self.assertEqual(self.salvaged(), self.was)
 
     def test_disk(self) -> None:
@@ -398,7 +398,7 @@ class FileTests(SalvageTestCase):
         error: Any = self.assertRaises(HomeError, store.open)
         self.assertEqual(error.status, 1)
         self.assertIn("Input/output error", str(error))
-        store._home.release()
+        store.home.release()
         patch.restore()
         self.assertEqual(self.salvaged(), self.was)
 
@@ -470,6 +470,6 @@ class SwapTests(SalvageTestCase):
         finally:
             for patch in patches:
                 patch.restore()
-            store._environment.letGo()
-            store._home.release()
+            store.environment.letGo()
+            store.home.release()
         return False

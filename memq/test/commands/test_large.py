@@ -15,21 +15,18 @@ from memq.errors import (
     StoreError,
     StoreFailed,
 )
-from memq.message import (
-    PART_SIZE,
+from memq.message import PART_SIZE, LargeBody, Message
+from memq.storage.record import (
     DamagedRecord,
-    LargeBody,
-    Message,
     packLarge,
     packPart,
     unpackPart,
     unpackRecord,
 )
-from memq.test.storage.bdb.test_store import DEADLOCK, BDBTestCase, Failing
 from memq.test.support.harness import Client, Harness, Transport
+from memq.test.support.homes import DEADLOCK, BDBTestCase, Failing, dump
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
-from memq.test.support.storetests import dump
 
 if TYPE_CHECKING:
     from memq.wire import text as wire
@@ -418,9 +415,9 @@ class LargeBDBTests(BDBTestCase):
 
     def failing(self, part: str, *names: str) -> None:
         """Let methods of a table fail."""
-        real = getattr(self.store, part)
-        setattr(self.store, part, Failing(real, DEADLOCK, *names))
-        self.addCleanup(setattr, self.store, part, real)
+        real = getattr(self.store.transaction, part)
+        setattr(self.store.transaction, part, Failing(real, DEADLOCK, *names))
+        self.addCleanup(setattr, self.store.transaction, part, real)
 
     def fails(self, work: Any) -> None:
         """Assert that something in a transaction fails."""
@@ -459,32 +456,32 @@ class LargeBDBTests(BDBTestCase):
     def test_damagedPart(self) -> None:
         """A part that is not what was added says so."""
         key = b"\0" * 4 + self.large.id.to_bytes(8, "big") + b"\0" * 4
-        self.store._messages.put(key, packPart(b"one")[:-1] + b"E")
+        self.store.transaction.messages.put(key, packPart(b"one")[:-1] + b"E")
         self.assertRaises(DamagedMessage, self.store.part, self.large.id, 0)
 
     def test_partFails(self) -> None:
         """A part that cannot be kept or read says why."""
-        self.failing("_messages", "put", "get")
+        self.failing("messages", "put", "get")
         self.fails(lambda: self.store.addPart(7, 0, b"x"))
         self.assertRaises(StoreError, self.store.part, self.large.id, 0)
 
     def test_tombstoneFails(self) -> None:
         """So does what cannot change its tombstone."""
         message = self.pop()
-        self.failing("_queues", "put", "delete")
+        self.failing("queues", "put", "delete")
         self.fails(lambda: self.store.putBack(b"q", message))
         self.fails(lambda: self.store.setAside(message))
 
     def test_setAsideFails(self) -> None:
         """So does a message that cannot be set aside."""
         message = self.pop()
-        self.failing("_queues", "put")
+        self.failing("queues", "put")
         self.fails(lambda: self.store.setAside(message))
         self.assertEqual(dump(self.store), "q 1/1")
 
     def test_sweepDamaged(self) -> None:
         """A damaged record of a deleted queue is removed like the others."""
-        self.store._messages.put(b"\0\0\0\1" + b"\0" * 8, b"\2 rubbish")
+        self.store.transaction.messages.put(b"\0\0\0\1" + b"\0" * 8, b"\2 rubbish")
         self.store.begin()
         self.store.delete(b"q")
         self.store.commit()

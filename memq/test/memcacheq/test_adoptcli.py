@@ -13,7 +13,7 @@ from memq import __version__, cli
 from memq.cli import main, makeAdoptParser
 from memq.memcacheq import adoptcli as module
 from memq.memcacheq.directory import MOVED, makeWay
-from memq.memcacheq.staging import StagingStore
+from memq.memcacheq.staging import Staging
 from memq.storage.datadir.home import Home
 from memq.test.memcacheq.test_copy import contents
 from memq.test.support.adopting import AdoptionTestCase
@@ -66,13 +66,13 @@ class AdoptTests(CommandTestCase):
     def test_interrupted(self) -> None:
         """A signal interrupts it, with status 1; the next one goes on."""
         want = self.stopped()
-        original = StagingStore.beginAdoption
+        original = Staging.beginAdoption
 
-        def begin(store: StagingStore, fingerprint: bytes) -> None:
-            original(store, fingerprint)
+        def begin(staging: Staging, fingerprint: bytes) -> None:
+            original(staging, fingerprint)
             os.kill(os.getpid(), SIGTERM)
 
-        patched = self.patch(StagingStore, "beginAdoption", begin)
+        patched = self.patch(Staging, "beginAdoption", begin)
         status, lines, complaint = self.command(self.path)
         patched.restore()
         self.assertEqual((status, complaint), (1, ""))

@@ -29,7 +29,8 @@ from memq.memcacheq.adoption import (
 from memq.memcacheq.copy import Copy, OldCount
 from memq.memcacheq.directory import MOVED
 from memq.memcacheq.queuefile import NUMBERS, QueueFile
-from memq.memcacheq.staging import StagingStore
+from memq.memcacheq.staging import Staging
+from memq.storage.bdb.store import BDBStore
 from memq.test.support.adopting import AdoptionTestCase, Queues, dump
 from memq.test.support.memcacheqdirs import MemcacheQ, setNumber
 from memq.test.support.torture import report, rounds
@@ -138,9 +139,7 @@ class AdoptTests(AdoptionTestCase):
                 calls.append(name)
                 return 0
 
-            def watch(
-                adoption: Adoption, store: StagingStore, note: Any = note
-            ) -> None:
+            def watch(adoption: Adoption, store: BDBStore, note: Any = note) -> None:
                 self.patch(store, "logged", lambda: MEGABYTE)
                 self.patch(store, "checkpoint", lambda: note("checkpoint"))
                 self.patch(store, "removeLogs", lambda: note("removeLogs"))
@@ -344,15 +343,15 @@ class InterruptedTests(AdoptionTestCase):
         want = self.stopped()
         self.patch(module, "BATCH", 2)
 
-        def interrupt(adoption: Adoption, store: StagingStore) -> None:
-            stage = store.stage
+        def interrupt(adoption: Adoption, store: BDBStore) -> None:
+            stage = Staging.stage
 
-            def once(*arguments: object) -> None:
-                stage(*arguments)  # type: ignore[arg-type]
+            def once(*arguments: Any) -> None:
+                stage(*arguments)
                 if adoption._done >= 5:
                     adoption.interrupt()
 
-            self.patch(store, "stage", once)
+            self.patch(Staging, "stage", once)
 
         self.assertIsNone(self.adopt(prepare=interrupt))
         self.assertTrue(self.said("Taking over is interrupted; the next start goes on"))
@@ -403,14 +402,14 @@ class ChangedTests(AdoptionTestCase):
         """Take over a part, and stop."""
         self.patch(module, "BATCH", 2)
 
-        def interrupt(adoption: Adoption, store: StagingStore) -> None:
-            stage = store.stage
+        def interrupt(adoption: Adoption, store: BDBStore) -> None:
+            stage = Staging.stage
 
-            def once(*arguments: object) -> None:
-                stage(*arguments)  # type: ignore[arg-type]
+            def once(*arguments: Any) -> None:
+                stage(*arguments)
                 adoption.interrupt()
 
-            self.patch(store, "stage", once)
+            self.patch(Staging, "stage", once)
 
         self.assertIsNone(self.adopt(prepare=interrupt))
 
@@ -433,14 +432,14 @@ class ChangedTests(AdoptionTestCase):
         self.stopped()
         listed = os.listdir(self.path)
 
-        def work(adoption: Adoption, store: StagingStore) -> None:
-            begin = store.beginAdoption
+        def work(adoption: Adoption, store: BDBStore) -> None:
+            begin = Staging.beginAdoption
 
-            def change(fingerprint: bytes) -> None:
-                begin(fingerprint)
+            def change(staging: Staging, fingerprint: bytes) -> None:
+                begin(staging, fingerprint)
                 os.utime(os.path.join(self.path, "log.0000000001"), (1, 1))
 
-            self.patch(store, "beginAdoption", change)
+            self.patch(Staging, "beginAdoption", change)
 
         error = self.assertRaises(HomeError, self.adopt, prepare=work)
         self.assertIn("MemcacheQ's files were changed while they", str(error))
@@ -470,7 +469,7 @@ class ChangedTests(AdoptionTestCase):
         """A file that was changed when its messages are memq's is not removed."""
         want = self.stopped()
 
-        def fail(adoption: Adoption, store: StagingStore) -> None:
+        def fail(adoption: Adoption, store: BDBStore) -> None:
             self.patch(adoption, "_finish", lambda state: adoption.interrupt())
 
         self.adopt(prepare=fail)
@@ -593,7 +592,7 @@ class RoomTests(AdoptionTestCase):
         """Let there be so much room, each time that somebody looks."""
         left = list(rooms)
         self.patch(
-            StagingStore,
+            BDBStore,
             "freeBytes",
             lambda store: left.pop(0) if len(left) > 1 else left[0],
         )
@@ -626,7 +625,7 @@ class RoomTests(AdoptionTestCase):
         want = self.stopped()
         self.patch(module, "BATCH", 2)
         self.free(100 * MEGABYTE, 1000)
-        logged = self.patch(StagingStore, "logged", lambda store: 1 << 40)
+        logged = self.patch(BDBStore, "logged", lambda store: 1 << 40)
         error = self.assertRaises(HomeError, self.adopt)
         self.assertIn("needs about 2 MB, and there are 1 MB; make room", str(error))
         self.free(100 * MEGABYTE)
@@ -636,7 +635,7 @@ class RoomTests(AdoptionTestCase):
     def test_unbounded(self) -> None:
         """Where nothing bounds it, there is room."""
         want = self.stopped()
-        self.patch(StagingStore, "freeBytes", lambda store: None)
+        self.patch(BDBStore, "freeBytes", lambda store: None)
         self.assertEqual(self.adopt(), want)
 
     def test_storedBytes(self) -> None:
@@ -676,13 +675,12 @@ class FailingTests(AdoptionTestCase):
         """An error of the store's is said with the home."""
         want = self.stopped()
 
-        def fail(adoption: Adoption, store: StagingStore) -> None:
-            def stage(*arguments: object) -> None:
-                raise StoreError("out of disk space")
+        def fail(*arguments: object) -> None:
+            raise StoreError("out of disk space")
 
-            self.patch(store, "stage", stage)
-
-        error = self.assertRaises(HomeError, self.adopt, prepare=fail)
+        patch = self.patch(Staging, "stage", fail)
+        error = self.assertRaises(HomeError, self.adopt)
+        patch.restore()
         self.assertEqual(str(error), f"{self.path}/memq: out of disk space")
         self.assertEqual(self.adopt(), want)
 
@@ -702,15 +700,15 @@ class FailingTests(AdoptionTestCase):
         """Files that go meanwhile are missed before anything is seen."""
         self.stopped()
 
-        def remove(adoption: Adoption, store: StagingStore) -> None:
-            begin = store.beginAdoption
+        def remove(adoption: Adoption, store: BDBStore) -> None:
+            begin = Staging.beginAdoption
 
-            def change(fingerprint: bytes) -> None:
-                begin(fingerprint)
+            def change(staging: Staging, fingerprint: bytes) -> None:
+                begin(staging, fingerprint)
                 for name in ("queue.list", "log.0000000001"):
                     os.remove(os.path.join(self.path, name))
 
-            self.patch(store, "beginAdoption", change)
+            self.patch(Staging, "beginAdoption", change)
 
         error = self.assertRaises(HomeError, self.adopt, prepare=remove)
         self.assertIn("were changed while they were taken over", str(error))

@@ -13,14 +13,16 @@ from memq.memcacheq.staging import (
     AdoptionState,
     Counts,
     Staged,
-    StagingStore,
+    Staging,
     packState,
     unpackState,
 )
 from memq.message import Message
+from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings, db
 from memq.storage.row import DamagedRow
+from memq.test.support.homes import details
 from memq.test.support.memcacheqdirs import scratch
 
 FINGERPRINT = bytes(range(32))
@@ -69,7 +71,8 @@ class StagingTestCase(SynchronousTestCase):
         self.home = Home(os.path.join(scratch(self), "home"))
         self.home.prepare()
         self.addCleanup(self.home.release)
-        self.store = StagingStore(self.home, StoreSettings(cacheSize=1 << 20))
+        self.store = BDBStore(self.home, StoreSettings(cacheSize=1 << 20))
+        self.staging = Staging(self.store)
         self.store.open()
         self.addCleanup(self.store.close)
 
@@ -80,11 +83,11 @@ class StagingTestCase(SynchronousTestCase):
 
     def stage(self, queue: bytes, *bodies: bytes, first: int = 0) -> None:
         """Stage messages, which are all that the queue had."""
-        staged = self.store.stageQueue(queue)
+        staged = self.staging.stageQueue(queue)
         messages = [OldMessage(n, n, body) for n, body in enumerate(bodies)]
         count = len(messages)
         staged = staged._replace(offset=count, messages=count)
-        self.store.stage(queue, staged, first, messages)
+        self.staging.stage(queue, staged, first, messages)
 
     def counts(self) -> list[tuple[bytes, int, int]]:
         """Return the counts of all queues."""
@@ -92,7 +95,7 @@ class StagingTestCase(SynchronousTestCase):
 
     def sizes(self) -> list[int]:
         """Return the bytes of all queues."""
-        return [detail.bytes for detail in self.store.details()]
+        return [detail.bytes for detail in details(self.store)]
 
     def push(self, queue: bytes, *bodies: bytes) -> None:
         """Push messages as clients do."""
@@ -113,7 +116,7 @@ class StagingTestCase(SynchronousTestCase):
     def sweep(self) -> int:
         """Sweep everything; return how many records of messages are left."""
         self.assertFalse(self.store.sweep(100))
-        return int(self.store._messages.stat()["ndata"])
+        return int(self.store.transaction.messages.stat()["ndata"])
 
 
 class StagingTests(StagingTestCase):
@@ -121,60 +124,62 @@ class StagingTests(StagingTestCase):
 
     def test_nothing(self) -> None:
         """At first nothing is taken over."""
-        self.assertIsNone(self.store.adoption())
-        self.assertEqual(self.store.staged(), {})
+        self.assertIsNone(self.staging.adoption())
+        self.assertEqual(self.staging.staged(), {})
 
     def test_unseen(self) -> None:
         """What is staged is not seen, and how far it is outlives the process."""
-        self.store.beginAdoption(FINGERPRINT)
+        self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b")
         self.stage(b"r")
         self.reopen()
         self.assertEqual(
-            self.store.adoption(), AdoptionState(False, False, FINGERPRINT, [])
+            self.staging.adoption(), AdoptionState(False, False, FINGERPRINT, [])
         )
-        self.assertEqual(self.store.staged(), {b"q": Staged(1, 2, 2), b"r": Staged(2)})
+        self.assertEqual(
+            self.staging.staged(), {b"q": Staged(1, 2, 2), b"r": Staged(2)}
+        )
         self.assertEqual(self.counts(), [])
         self.assertEqual(self.drain(b"q"), [])
 
     def test_seen(self) -> None:
         """They are seen all at once, with their counts, and go on from there."""
-        self.store.beginAdoption(FINGERPRINT)
+        self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b", first=7)
         self.stage(b"r")
         counts = {b"q": Counts(9, 7), b"r": Counts(3, 3)}
-        self.store.finishAdoption(counts, FILES, isKept=False)
+        self.staging.finishAdoption(counts, FILES, isKept=False)
         for _ in range(2):
             self.assertEqual(self.counts(), [(b"q", 9, 7), (b"r", 3, 3)])
             self.assertEqual(self.sizes(), [2, 0])
-            self.assertEqual(self.store.staged(), {})
+            self.assertEqual(self.staging.staged(), {})
             self.assertEqual(
-                self.store.adoption(), AdoptionState(True, False, FINGERPRINT, FILES)
+                self.staging.adoption(), AdoptionState(True, False, FINGERPRINT, FILES)
             )
             self.reopen()
-        self.store.endAdoption()
-        self.assertIsNone(self.store.adoption())
+        self.staging.endAdoption()
+        self.assertIsNone(self.staging.adoption())
         self.push(b"q", b"c")
         self.assertEqual(self.drain(b"q"), [(7, 0, b"a"), (8, 1, b"b"), (9, 0, b"c")])
 
     def test_discarded(self) -> None:
         """What was staged before is swept when it begins again."""
-        self.store.beginAdoption(FINGERPRINT)
+        self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b")
-        self.store.beginAdoption(bytes(32))
-        self.assertEqual(self.store.staged(), {})
+        self.staging.beginAdoption(bytes(32))
+        self.assertEqual(self.staging.staged(), {})
         self.stage(b"q", b"c")
         self.assertEqual(self.sweep(), 1)
-        self.store.finishAdoption({b"q": Counts(1, 0)}, [], isKept=True)
+        self.staging.finishAdoption({b"q": Counts(1, 0)}, [], isKept=True)
         self.assertEqual(self.drain(b"q"), [(0, 0, b"c")])
 
     def test_ids(self) -> None:
         """Queues that are made later do not meet what is staged."""
-        self.store.beginAdoption(FINGERPRINT)
+        self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a")
         self.reopen()
         self.push(b"other", b"x")
-        self.store.finishAdoption({b"q": Counts(1, 0)}, [], isKept=False)
+        self.staging.finishAdoption({b"q": Counts(1, 0)}, [], isKept=False)
         self.assertEqual(self.drain(b"other"), [(0, 0, b"x")])
         self.assertEqual(self.drain(b"q"), [(0, 0, b"a")])
 
@@ -185,8 +190,8 @@ class MergeTests(StagingTestCase):
     def merge(self, limit: int) -> int:
         """Move what is to be moved; return how many transactions that took."""
         count = 0
-        for name, staged in self.store.staged().items():
-            while self.store.mergeSome(name, staged, limit):
+        for name, staged in self.staging.staged().items():
+            while self.staging.mergeSome(name, staged, limit):
                 count += 1
                 self.reopen()
             count += 1
@@ -198,12 +203,12 @@ class MergeTests(StagingTestCase):
         self.store.begin()
         self.store.pop(b"q")
         self.store.commit()
-        self.store.beginAdoption(FINGERPRINT)
+        self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b", b"c", first=40)
-        self.store.finishAdoption({b"q": Counts(43, 40)}, FILES, isKept=False)
+        self.staging.finishAdoption({b"q": Counts(43, 40)}, FILES, isKept=False)
         self.assertEqual(self.counts(), [(b"q", 43, 41)])
         self.assertEqual(self.merge(2), 2)
-        self.assertEqual(self.store.staged(), {})
+        self.assertEqual(self.staging.staged(), {})
         self.assertEqual(self.counts(), [(b"q", 46, 41)])
         self.assertEqual(self.sizes(), [5])
         self.assertEqual(
@@ -213,10 +218,10 @@ class MergeTests(StagingTestCase):
 
     def test_newQueue(self) -> None:
         """A queue that has no counts is made of its messages."""
-        self.store.beginAdoption(FINGERPRINT)
+        self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b", first=40)
         self.stage(b"r", b"x")
-        self.store.finishAdoption({}, [], isKept=False)
+        self.staging.finishAdoption({}, [], isKept=False)
         self.assertEqual(self.merge(100), 2)
         self.assertEqual(self.counts(), [(b"q", 2, 0), (b"r", 1, 0)])
         self.assertEqual(self.drain(b"q"), [(0, 0, b"a"), (1, 1, b"b")])
@@ -227,20 +232,23 @@ class FailingTests(StagingTestCase):
 
     def test_store(self) -> None:
         """An error of the store's is raised as one, and nothing was done."""
-        self.store.beginAdoption(FINGERPRINT)
+        self.staging.beginAdoption(FINGERPRINT)
 
         class Broken:
             def put(self, *arguments: object) -> None:
                 raise db.DBError(28, "No space left on device")
 
-        messages, self.store._messages = self.store._messages, Broken()
+        messages, self.store.transaction.messages = (
+            self.store.transaction.messages,
+            Broken(),
+        )
         self.assertRaises(StoreError, self.stage, b"q", b"a")
-        self.store._messages = messages
-        self.assertEqual(self.store.staged()[b"q"].offset, 0)
+        self.store.transaction.messages = messages
+        self.assertEqual(self.staging.staged()[b"q"].offset, 0)
 
     def test_row(self) -> None:
         """A row that makes no sense is refused."""
-        self.store._queues.put(b"\0stagedq", b"x")
-        self.assertRaises(DamagedRow, self.store.staged)
-        self.store._queues.delete(b"\0stagedq")
-        self.assertEqual(self.store.staged(), {})
+        self.store.transaction.queues.put(b"\0stagedq", b"x")
+        self.assertRaises(DamagedRow, self.staging.staged)
+        self.store.transaction.queues.delete(b"\0stagedq")
+        self.assertEqual(self.staging.staged(), {})

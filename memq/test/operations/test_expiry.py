@@ -79,7 +79,8 @@ class MovingTestCase(SynchronousTestCase):
 
     def figures(self) -> tuple[int, int]:
         """Return how many messages of q have expired, and how many were discarded."""
-        (detail,) = self.store.details(lambda name: name == b"q")
+        detail = self.store.detail(b"q")
+        assert detail is not None
         return detail.expired, detail.discarded
 
 

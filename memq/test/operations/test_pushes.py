@@ -18,12 +18,11 @@ from memq.operations.pushes import RuledPush, RuledPushLarge
 from memq.operations.routing import SetRequest
 from memq.policy.rules import WRITES, Rules, Table
 from memq.test.commands.test_protocol import END, NO_SPACE, STORED, put, value
-from memq.test.storage.bdb.test_store import BDBTestCase
 from memq.test.support.fakes import FakeStore
 from memq.test.support.harness import Harness
+from memq.test.support.homes import BDBTestCase, dump
 from memq.test.support.sessions import SessionTestCase, sessions
 from memq.test.support.stepped import SteppedTestCase
-from memq.test.support.storetests import dump
 from testkit.servers import Server
 
 if TYPE_CHECKING:
@@ -266,8 +265,7 @@ class RuledTestCase(SteppedTestCase):
 
     def detail(self, queue: bytes = b"q") -> Any:
         """Return what the store says of a queue."""
-        (found,) = self.store.details(lambda name: name == queue)
-        return found
+        return self.store.detail(queue)
 
     def sweep(self) -> None:
         """Let all be removed that is to be."""
@@ -688,12 +686,12 @@ class DiskTests(BDBTestCase):
         client = harness.connect()
         self.assertEqual(client.talk(put(b"q", LARGE) * 3), STORED * 2 + NOT_STORED)
         harness.settle()
-        self.assertEqual(len(store._messages), 3 + 2 * 3 + 3)
+        self.assertEqual(len(store.transaction.messages), 3 + 2 * 3 + 3)
         self.assertEqual(client.talk(b"get q\r\n"), value(b"q", LARGE) + END)
         self.assertEqual(client.talk(b"get r r\r\n").count(b"VALUE"), 2)
         harness.broker.sweep()
         harness.settle()
-        self.assertEqual(len(store._messages), 0)
+        self.assertEqual(len(store.transaction.messages), 0)
 
 
 CONFIG = """

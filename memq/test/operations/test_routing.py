@@ -15,6 +15,7 @@ from memq.storage.memory import MemoryStore
 from memq.test.commands.test_protocol import END, STORED, put, value
 from memq.test.operations.test_pushes import NOT_STORED, rules
 from memq.test.support.harness import Harness
+from memq.test.support.homes import details
 from memq.test.support.stepped import SteppedTestCase
 
 
@@ -148,10 +149,10 @@ class ModelTests(SteppedTestCase):
         for first in range(0, len(sent), together):
             answered += client.talk(b"".join(sent[first : first + together]))
         self.assertEqual(answered, b"".join(expected))
-        details = list(harness.store.details())
+        told = details(harness.store)
         for name in NAMES:
             bodies = model.queues.get(name, [])
             self.assertEqual(
                 harness.store.kept(name)[:2], (len(bodies), sum(map(len, bodies)))
             )
-        self.assertEqual(sum(each.discarded for each in details), model.discarded)
+        self.assertEqual(sum(each.discarded for each in told), model.discarded)

@@ -10,9 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.delays import NEVER, Delays, dueOf, firstAt, freeNumber, lastAt
 from memq.storage.index import QueueIndex
-from memq.storage.memory import MemoryStore
-from memq.test.support.delaytests import DelayMachine
-from memq.test.support.storetests import machineTest
+from memq.storage.undo import UndoLog
 
 
 class NumberTests(SynchronousTestCase):
@@ -52,8 +50,9 @@ class HeapTests(SynchronousTestCase):
 
     def test_gone(self) -> None:
         """A queue that is gone, or has a new id, is passed over."""
-        index = QueueIndex()
-        delays = Delays(index)
+        undo = UndoLog()
+        index = QueueIndex(undo)
+        delays = Delays(index.queues, undo)
         for number, name in enumerate((b"gone", b"new", b"kept")):
             delays.add(index.forDelay(name), firstAt(number))
         index.remove(b"gone")
@@ -66,19 +65,16 @@ class HeapTests(SynchronousTestCase):
 
     def test_lower(self) -> None:
         """The lowest number of a queue counts, and comes once."""
-        index = QueueIndex()
-        delays = Delays(index)
+        undo = UndoLog()
+        index = QueueIndex(undo)
+        delays = Delays(index.queues, undo)
         queue = index.forDelay(b"q")
         for number in (7, 5, 6):
             delays.add(queue, number)
         self.assertIsNone(delays.take(4))
         self.assertEqual(delays.take(5), (queue, 5))
         self.assertIsNone(delays.take(lastAt(9)))
-        delays.rollBack()
+        undo.rollBack()
         self.assertEqual(delays.first(), 5)
         delays.clear()
         self.assertIsNone(delays.next())
-
-
-class MemoryModelTests(machineTest(MemoryStore, DelayMachine)):  # type: ignore[misc]
-    """Any sequence of transactions with delayed messages."""

@@ -10,6 +10,7 @@ from memq.interfaces import QueueCount
 from memq.message import Message
 from memq.storage.index import QueueIndex
 from memq.storage.row import Queue
+from memq.storage.undo import UndoLog
 
 
 def dump(index: QueueIndex) -> str:
@@ -30,8 +31,8 @@ def dumpQueue(queue: Queue) -> str:
         f"{queue.name!r} id {queue.id} next {queue.nextSequence}",
         f"{queue.pushed}/{queue.taken} head {head}",
     ]
-    if queue.closed or queue.returns:
-        words.append(f"closed {queue.closed} returns {queue.returns}")
+    if queue.closed or queue.rest.returns:
+        words.append(f"closed {queue.closed} returns {queue.rest.returns}")
     rest = queue.rest._replace(returns=0)
     if queue.bytes or any(rest):
         words.append(f"bytes {queue.bytes} {tuple(rest)}")
@@ -123,7 +124,7 @@ def countRead(index: QueueIndex, name: bytes) -> None:
         queue, sequence = found
         index.forReturn(name, queue.id)
         index.readsOf(queue).countDelivery(sequence)
-        queue.change(returns=queue.returns + 1)
+        queue.change(returns=queue.rest.returns + 1)
         index.giveBack(queue, sequence)
 
 
@@ -177,8 +178,14 @@ class CatalogTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Make a catalog with a queue of two messages, one of them taken."""
-        self.index = QueueIndex()
+        self.undo = UndoLog()
+        self.index = QueueIndex(self.undo)
         self.index.load([Queue(b"old", 1, 2, 2, 1)], 2)
+
+    def commit(self) -> None:
+        """Do what a commit does."""
+        list(self.index.changes(0))
+        self.undo.commit()
 
     def test_forPushMakes(self) -> None:
         """A push makes a queue, with an id of its own."""
@@ -215,20 +222,22 @@ class CatalogTests(SynchronousTestCase):
         push(self.index, b"new")
         push(self.index, b"new")
         self.index.remove(b"old")
+        self.assertTrue(self.index.hasNewIds)
         changes = {
             name: queue and queue.pushed for name, queue in self.index.changes(0)
         }
         self.assertEqual(changes, {b"new": 2, b"old": None})
-        self.assertTrue(self.index.newIds)
+        self.assertFalse(self.index.hasNewIds)
+        self.assertEqual(list(self.index.changes(0)), [])
 
     def test_settle(self) -> None:
         """After a commit there is nothing to write, and nothing to undo."""
         push(self.index, b"new")
-        self.index.settle()
+        self.commit()
         after = dump(self.index)
         self.assertEqual(list(self.index.changes(0)), [])
-        self.assertFalse(self.index.newIds)
-        self.index.rollBack()
+        self.assertFalse(self.index.hasNewIds)
+        self.undo.rollBack()
         self.assertEqual(dump(self.index), after)
 
     def test_counts(self) -> None:
@@ -272,10 +281,10 @@ class CatalogTests(SynchronousTestCase):
     def test_nothingIsKept(self) -> None:
         """A queue without open reads and tries is as if there had never been any."""
         openRead(self.index, b"old")
-        self.index.settle()
+        self.commit()
         self.assertIsNotNone(self.index.queues[b"old"].reads)
         abortRead(self.index, b"old")
-        self.index.settle()
+        self.commit()
         self.assertEqual(dump(self.index), "b'old' id 1 next 2 2/1 head 0\nnext id 2")
 
     @settings(deadline=None)
@@ -311,21 +320,20 @@ class CatalogTests(SynchronousTestCase):
                 for action, name in actions:
                     action(self.index, name)  # type: ignore[operator]
                 after = dump(self.index)
-                self.index.rollBack()
+                self.undo.rollBack()
                 self.assertEqual(dump(self.index), before)
             for action, name in actions:
                 action(self.index, name)  # type: ignore[operator]
-            self.index.settle()
+            self.commit()
             self.assertEqual(dump(self.index), after)
 
     def test_use(self) -> None:
         """The last use is noted once a minute, and when the clock was put back."""
-        index = QueueIndex()
+        index = QueueIndex(UndoLog())
         noted = []
         for now in (1020, 1079, 1080, 1081, 1020, 1021):
             queue = index.forPush(b"q")
             list(index.changes(now * 1000 + 999))
-            index.settle()
             noted.append(queue.lastUsed)
         self.assertEqual(noted, [1020, 1020, 1080, 1080, 1020, 1020])
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.openreads import Reads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from memq.storage.undo import UndoLog
 
 
 class ReadsTests(SynchronousTestCase):
@@ -17,7 +13,7 @@ class ReadsTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Begin with none."""
-        self.undo: list[Callable[[], object]] = []
+        self.undo = UndoLog()
         self.reads = Reads(self.undo)
 
     def dump(self) -> str:
@@ -65,7 +61,7 @@ class ReadsTests(SynchronousTestCase):
         reads.giveBack(2)
         reads.giveBack(5)
         reads.countDelivery(1)
-        self.undo.clear()
+        self.undo.commit()
         before = self.dump()
         reads.hide(3, 30)
         reads.takeReturned()
@@ -76,6 +72,5 @@ class ReadsTests(SynchronousTestCase):
         reads.forgetDeliveries(1)
         reads.takeReturned()
         self.assertEqual(reads.bytes, 30)
-        while self.undo:
-            self.undo.pop()()
+        self.undo.rollBack()
         self.assertEqual(self.dump(), before)

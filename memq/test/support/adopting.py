@@ -12,8 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.memcacheq.adoption import COPY, Adoption
 from memq.memcacheq.copy import Copy
 from memq.memcacheq.directory import makeWay
-from memq.memcacheq.staging import StagingStore
 from memq.message import Message
+from memq.storage.bdb.store import BDBStore
+from memq.storage.bdb.transaction import Transaction
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
 from memq.test.support.memcacheqdirs import MemcacheQ, scratch
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 Queues = dict[bytes, tuple[int, int, list[tuple[int, bytes]]]]
 
 
-def dump(store: StagingStore) -> Queues:
+def dump(store: BDBStore) -> Queues:
     """Return everything that clients could get."""
     found: Queues = {}
     store.begin()
@@ -49,7 +50,7 @@ class AdoptionTestCase(SynchronousTestCase):
         self.path = os.path.join(scratch(self), "home")
         self.lines: list[str] = []
 
-    def store(self, path: str) -> tuple[Home, StagingStore]:
+    def store(self, path: str) -> tuple[Home, BDBStore]:
         """Return the home at a path, held, and its store, open; both end by themselves.
 
         Closing both before is no harm.
@@ -57,7 +58,7 @@ class AdoptionTestCase(SynchronousTestCase):
         home = Home(path)
         home.prepare(makeWay=makeWay)
         self.addCleanup(home.release)
-        store = StagingStore(home, StoreSettings(cacheSize=1 << 20))
+        store = BDBStore(home, StoreSettings(cacheSize=1 << 20))
         self.addCleanup(store.close)
         store.open()
         return home, store
@@ -65,7 +66,7 @@ class AdoptionTestCase(SynchronousTestCase):
     def adopt(
         self,
         path: str | None = None,
-        prepare: Callable[[Adoption, StagingStore], object] = lambda adoption, store: 0,
+        prepare: Callable[[Adoption, BDBStore], object] = lambda adoption, store: 0,
         **options: Any,
     ) -> Queues | None:
         """Start memq, and return what it has then; None if it was interrupted.
@@ -148,9 +149,9 @@ class AdoptionTestCase(SynchronousTestCase):
             return self.patch(owner, name, call)
 
         patches = [
-            after(StagingStore, "commit"),
-            after(StagingStore, "flush"),
-            after(StagingStore, "checkpoint"),
+            after(Transaction, "commit"),
+            after(BDBStore, "flush"),
+            after(BDBStore, "checkpoint"),
             after(Copy, "finish"),
             after(os, "unlink"),
             after(os, "rename"),

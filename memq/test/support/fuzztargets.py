@@ -18,10 +18,12 @@ from twisted.logger import LogLevel, capturedLogs
 
 from memq.commands.protocol import QueueProtocol
 from memq.errors import HomeError
-from memq.message import (
+from memq.message import LargeBody, Message
+from memq.policy.rule import WRITES
+from memq.storage.engine.marker import logName, readMarker, writeMarker
+from memq.storage.memory import MemoryStore
+from memq.storage.record import (
     DamagedRecord,
-    LargeBody,
-    Message,
     packExpiring,
     packLarge,
     packMessage,
@@ -30,9 +32,6 @@ from memq.message import (
     unpackPart,
     unpackRecord,
 )
-from memq.policy.rule import WRITES
-from memq.storage.engine.marker import logName, readMarker, writeMarker
-from memq.storage.memory import MemoryStore
 from memq.storage.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
 from memq.storage.row import VERSION as VERSION_OF_ROWS
 from memq.test.support.harness import Harness, QuickTransport, Transport

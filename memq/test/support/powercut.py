@@ -94,7 +94,7 @@ def readQueues(path: str, later: bytes) -> dict[bytes, State]:
         store.commit()
         store.flush()
     finally:
-        store._environment.letGo()
+        store.environment.letGo()
         home.release()
     for name, (pushed, taken, messages) in found.items():
         assert pushed - taken == len(messages), f"{name!r} is not as long as it says"

@@ -71,5 +71,5 @@ class ReaderTestCase(BrokerTestCase):
 
     def deliveries(self, sequence: int) -> int:
         """Return how often a message of q was given back."""
-        queue = self.store._index.queues[b"q"]
+        queue = self.store.index.queues[b"q"]
         return self.store.deliveries(Message(queue.id, sequence, 0, 0, b""))

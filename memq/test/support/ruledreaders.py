@@ -35,5 +35,6 @@ class RuledTestCase(ReaderTestCase):
 
     def detail(self, queue: bytes = b"q") -> QueueDetail:
         """Return what the store tells of a queue."""
-        (found,) = self.store.details(lambda name: name == queue)
+        found = self.store.detail(queue)
+        assert found is not None
         return found

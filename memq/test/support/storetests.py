@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import HealthCheck, settings
@@ -15,8 +17,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from memq.errors import DamagedMessage
-from memq.interfaces import IQueueStore
+from memq.interfaces import Kept, QueueDetail
 from memq.message import LargeBody
+from memq.storage.maintenance import IMaintainedStore
+from memq.test.support.homes import details, dump
 from memq.test.support.stepped import collect
 
 if TYPE_CHECKING:
@@ -25,25 +29,6 @@ if TYPE_CHECKING:
     from memq.message import Message
 
 MEGABYTE = 1024 * 1024
-
-
-def dump(store: Any) -> str:
-    """Return what is in a store as text: a line a queue, then its messages.
-
-    It takes the messages out in a transaction that it undoes.
-    """
-    lines = []
-    store.begin()
-    for name, pushed, taken in store.counts():
-        lines.append(f"{name.decode('latin-1')} {pushed}/{taken}")
-        while (message := store.pop(name)) is not None:
-            lines.append(f"  {message.sequence} {message.flags} {message.body!r}")
-    # What is delayed comes in the order of its times.
-    for name in store.promoteDue((1 << 47) - 1, 1 << 30):
-        message = store.pop(name)
-        lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")
-    store.abort()
-    return "\n".join(lines)
 
 
 class StoreContract:
@@ -85,7 +70,7 @@ class StoreContract:
 
     def test_interface(self: Any) -> None:
         """It provides the interface."""
-        self.assertTrue(verifyObject(IQueueStore, self.store))
+        self.assertTrue(verifyObject(IMaintainedStore, self.store))
 
     def test_newStore(self: Any) -> None:
         """A new store has no queues, and nothing to sweep."""
@@ -595,7 +580,7 @@ class StoreContract:
         self.assertEqual(self.store.popRead(b"q", reads[1]), whole[1])
         self.store.abort()
         self.assertEqual(dump(self.store), "q 3/1\n  2 0 b'2'")
-        (detail,) = self.store.details()
+        (detail,) = details(self.store)
         self.assertEqual((detail.open, detail.bytes, detail.items), (1, 2, 1))
         self.assertEqual((detail.taken, detail.closed, detail.returns), (1, 0, 2))
         self.assertTrue(self.abortRead(b"q", reads[1]))
@@ -651,7 +636,7 @@ class StoreContract:
         read = self.openRead(b"q")
         self.assertIsNone(store.idleSince(b"q"))
         self.closeRead(b"q", read)
-        (detail,) = store.details()
+        (detail,) = details(store)
         self.assertEqual(store.idleSince(b"q"), detail.lastUsed)
         self.transact(lambda: store.pushDelayed(b"q", 0, b"x", 5))
         self.assertIsNone(store.idleSince(b"q"))
@@ -836,9 +821,50 @@ class Shelf:
     epoch: int
     pushed: int = 0
     taken: int = 0
+    closed: int = 0
+    returns: int = 0
+    paused: int = 0
     messages: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     hidden: dict[int, tuple[int, bytes]] = field(default_factory=dict)
     deliveries: dict[int, int] = field(default_factory=dict)
+    #: When each is due, in this order, its flags and its body.
+    delayed: list[tuple[int, int, bytes]] = field(default_factory=list)
+
+    def append(self, flags: int, body: bytes) -> None:
+        """Put a message at the end."""
+        self.messages[self.pushed] = (flags, body)
+        self.pushed += 1
+
+    def detail(self, name: bytes) -> QueueDetail:
+        """Return what the store should tell, without times."""
+        there = [*self.messages.values(), *self.hidden.values()]
+        return QueueDetail(
+            name=name,
+            items=len(self.messages),
+            bytes=sum(len(body) for _, body in there),
+            open=len(self.hidden),
+            delayed=len(self.delayed),
+            pushed=self.pushed,
+            taken=self.taken,
+            closed=self.closed,
+            expired=0,
+            discarded=0,
+            returns=self.returns,
+            limit=0,
+            paused=self.paused,
+            headTime=0,
+            lastUsed=0,
+        )
+
+    def kept(self) -> Kept:
+        """Return what it should keep."""
+        detail = self.detail(b"")
+        return Kept(
+            detail.items + detail.open + detail.delayed,
+            detail.bytes + sum(len(body) for _, _, body in self.delayed),
+            detail.items,
+            sum(len(body) for _, body in self.messages.values()),
+        )
 
 
 @dataclass
@@ -885,6 +911,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.epochs = count()
 
     queues = some.sampled_from([b"a", b"b"])
+    times = some.integers(0, 4)
 
     def begin(self) -> None:
         """Begin a transaction, if none is under way."""
@@ -893,17 +920,57 @@ class StoreMachine(RuleBasedStateMachine):
             self.now = deepcopy(self.committed)
             self.open = True
 
-    @rule(queue=queues, flags=some.integers(0, 2**32 - 1), body=some.binary(max_size=9))
-    def push(self, queue: bytes, flags: int, body: bytes) -> None:
+    def shelf(self, queue: bytes) -> Shelf:
+        """Return a queue, made if need be, in the transaction."""
+        self.begin()
+        if queue not in self.now.shelves:
+            self.now.shelves[queue] = Shelf(next(self.epochs))
+        return self.now.shelves[queue]
+
+    @rule(
+        queue=queues,
+        flags=some.integers(0, 2**32 - 1),
+        body=some.binary(max_size=9),
+        expires=times,
+    )
+    def push(self, queue: bytes, flags: int, body: bytes, expires: int) -> None:
         """Append."""
+        shelf = self.shelf(queue)
+        found = self.store.push(queue, flags, body, expires=expires)
+        assert found == shelf.pushed
+        shelf.append(flags, body)
+
+    @rule(queue=queues, body=some.binary(max_size=3), due=times, expires=times)
+    def pushDelayed(self, queue: bytes, body: bytes, due: int, expires: int) -> None:
+        """Append later."""
+        shelf = self.shelf(queue)
+        self.store.pushDelayed(queue, 5, body, due, expires=expires)
+        shelf.delayed.append((due, 5, body))
+        shelf.delayed.sort(key=itemgetter(0))
+
+    @rule(now=times, limit=some.integers(1, 4))
+    def promoteDue(self, now: int, limit: int) -> None:
+        """Append what is due."""
         self.begin()
         shelves = self.now.shelves
-        if queue not in shelves:
-            shelves[queue] = Shelf(next(self.epochs))
-        shelf = shelves[queue]
-        assert self.store.push(queue, flags, body) == shelf.pushed
-        shelf.messages[shelf.pushed] = (flags, body)
-        shelf.pushed += 1
+        due = sorted(due for shelf in shelves.values() for due, _, _ in shelf.delayed)
+        expected = [each for each in due if each <= now][:limit]
+        found = []
+        for name in self.store.promoteDue(now, limit):
+            time, flags, body = shelves[name].delayed.pop(0)
+            shelves[name].append(flags, body)
+            found.append(time)
+        assert found == expected
+
+    @rule(queue=queues, bits=some.integers(0, 3))
+    def pause(self, queue: bytes, bits: int) -> None:
+        """Pause."""
+        self.begin()
+        if self.store.setPaused(queue, bits):
+            self.shelf(queue).paused = bits
+        else:
+            assert bits == 0
+            assert queue not in self.now.shelves
 
     @rule(queue=queues)
     def pop(self, queue: bytes) -> None:
@@ -960,6 +1027,7 @@ class StoreMachine(RuleBasedStateMachine):
             del shelf.hidden[message.sequence]
             shelf.deliveries.pop(message.sequence, None)
             shelf.taken += 1
+            shelf.closed += 1
             assert not self.store.closeRead(queue, message)
 
     @precondition(lambda self: (self.now if self.open else self.committed).read)
@@ -972,6 +1040,7 @@ class StoreMachine(RuleBasedStateMachine):
             sequence = message.sequence
             shelf.messages[sequence] = shelf.hidden.pop(sequence)
             shelf.deliveries[sequence] = shelf.deliveries.get(sequence, 0) + isCounted
+            shelf.returns += isCounted
             assert not self.store.abortRead(queue, message, isCounted)
 
     @precondition(lambda self: (self.now if self.open else self.committed).taken)
@@ -1000,11 +1069,15 @@ class StoreMachine(RuleBasedStateMachine):
         """Empty a queue; what was taken from it before cannot go back."""
         self.begin()
         shelf = self.now.shelves.get(queue)
-        there = len(shelf.messages) + len(shelf.hidden) if shelf else 0
-        assert self.store.empty(queue) == there
+        assert self.store.empty(queue) == (shelf.kept().items if shelf else 0)
         if shelf:
             self.now.shelves[queue] = Shelf(
-                next(self.epochs), shelf.pushed, shelf.pushed
+                next(self.epochs),
+                shelf.pushed,
+                shelf.pushed,
+                shelf.closed,
+                shelf.returns,
+                shelf.paused,
             )
 
     @precondition(lambda self: self.open)
@@ -1032,11 +1105,39 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def compare(self) -> None:
         """Find what the model says, and nothing else."""
-        assert dump(self.store) == self.committed.dump()
+        found = dump(self.store).partition("\n  later")[0]
+        assert found == self.committed.dump()
+        shelves = sorted(self.committed.shelves.items())
+        told = [each._replace(headTime=0, lastUsed=0) for each in details(self.store)]
+        assert told == [shelf.detail(name) for name, shelf in shelves]
+        kept = [self.store.kept(name) for name, _ in shelves]
+        assert kept == [shelf.kept() for _, shelf in shelves]
+
+    @precondition(lambda self: not self.open)
+    @rule()
+    def next(self) -> None:
+        """Tell when the next one is due, or earlier, but not again."""
+        shelves = self.committed.shelves.values()
+        times = [due for shelf in shelves for due, _, _ in shelf.delayed]
+        first = min(times, default=None)
+        told = Counter[int]()
+        while (due := self.store.nextDue()) is not None and due != first:
+            assert first is None or due < first
+            told[due] += 1
+            assert told[due] == 1
+            self.store.begin()
+            assert self.store.promoteDue(due, 1) == []
+            self.store.commit()
+        assert due == first
 
     def teardown(self) -> None:
-        """Undo what is open, remove all that was deleted, and close."""
+        """Undo what is open, promote and remove all that is to be, and close."""
         self.store.abort()
+        self.open = False
+        self.compare()
+        self.next()
+        self.promoteDue(4, 1000)
+        self.commit()
         self.compare()
         while self.store.hasGarbage():
             self.store.sweep(1)
@@ -1045,8 +1146,8 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 MACHINE_SETTINGS = settings(
-    max_examples=60,
-    stateful_step_count=50,
+    max_examples=100,
+    stateful_step_count=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),

@@ -13,7 +13,7 @@ from memq.message import LargeBody, Message
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.btreefile import TreeFile
-from memq.test.storage.bdb.test_store import SMALL, storeAt
+from memq.test.support.homes import SMALL, storeAt
 
 if TYPE_CHECKING:
     from memq.storage.engine.binding import StoreSettings
@@ -108,7 +108,7 @@ def bodyOf(store: Any, message: Message) -> bytes:
 def snapshot(store: Any, path: str) -> str:
     """Copy an open store's home as a kill would leave it."""
     store.flush()
-    shutil.copytree(store._home.path, path)
+    shutil.copytree(store.home.path, path)
     return path
 
 
@@ -164,5 +164,5 @@ def closedHome(path: str, settings: StoreSettings = SMALL) -> Contents:
     fill(store)
     found = contents(store)
     store.close()
-    store._home.release()
+    store.home.release()
     return found

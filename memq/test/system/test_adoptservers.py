@@ -32,6 +32,7 @@ adopt.Adoption._tick = slowly
 KILLED = f"""{SLOW}
 import itertools, os, signal
 from memq.daemon.service import QueueService
+from memq.storage.bdb.transaction import Transaction
 numbers = itertools.count()
 def killing(owner, name):
     unharmed = getattr(owner, name)
@@ -41,7 +42,7 @@ def killing(owner, name):
             os.kill(os.getpid(), signal.SIGKILL)
         return result
     setattr(owner, name, call)
-killing(adopt.StagingStore, "commit")
+killing(Transaction, "commit")
 killing(os, "unlink")
 QueueService._cbSettled = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 """

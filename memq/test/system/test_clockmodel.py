@@ -40,6 +40,7 @@ from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
 from memq.test.support import clockmodel as model
 from memq.test.support.harness import Client, Harness
+from memq.test.support.homes import details
 from memq.test.support.model import MEMORY
 from memq.test.support.torture import report, rounds
 from memq.test.system.test_model import whole
@@ -193,7 +194,7 @@ def contents(store: BDBStore) -> Contents:
     """Return what can be read of a store, in order, and how often it went back."""
     found: dict[bytes, list[tuple[Message, bytes]]] = {}
     store.begin()
-    for detail in list(store.details()):
+    for detail in details(store):
         items = found[detail.name] = []
         for item in store.popAll(detail.name, detail.items):
             assert isinstance(item, Message), item
@@ -286,10 +287,10 @@ class ClockMachine(RuleBasedStateMachine):
     def reconcile(self) -> None:
         """Let that go from the model which expired, and of which nobody asked."""
         self.anyWaited |= bool(self.model.lines)
-        details = {detail.name: detail for detail in self.store.details()}
+        told = {detail.name: detail for detail in details(self.store)}
         for name, queue in sorted(self.model.queues.items()):
-            if name in details:
-                count = details[name].expired - queue.counts["expired"]
+            if name in told:
+                count = told[name].expired - queue.counts["expired"]
                 assert self.model.expireHeads(name, count) == count, (name, count)
         self.model.settle()
 
@@ -324,7 +325,7 @@ class ClockMachine(RuleBasedStateMachine):
             detail.name: {
                 key: value for key, value in detail._asdict().items() if key not in left
             }
-            for detail in self.store.details()
+            for detail in details(self.store)
         }
 
     def checkStore(self) -> None:

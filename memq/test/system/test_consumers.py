@@ -20,8 +20,8 @@ from testkit.servers import Server
 
 #: Gives out what is open.
 SHARED = """
-from memq.storage.bdb.store import BDBStore
-BDBStore.openRead = BDBStore.peek
+from memq.storage.bdb.heads import Heads
+Heads.openRead = Heads.peek
 """
 
 

@@ -18,8 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.errors import NEEDS_A_PERSON, DamagedHome, DamagedStore
 from memq.storage.datadir.damage import damageIn, noteDamage, refuseDamaged
 from memq.storage.engine import environment
-from memq.test.storage.bdb.test_store import BDBTestCase
 from memq.test.support.faultydisk import FaultyDisk
+from memq.test.support.homes import BDBTestCase
 from memq.test.support.wrecks import (
     OVERFLOW,
     closedHome,
@@ -76,7 +76,7 @@ class ServerTestCase(BDBTestCase):
         store.open()
         found = contents(store)
         store.close()
-        store._home.release()
+        store.home.release()
         return found
 
     def assertFailed(self, server: Server, status: int) -> str:
@@ -152,7 +152,7 @@ class FailingDiskTests(ServerTestCase):
         store.open()
         push(store, b"q", 0, *[b"x" * 500] * 500)
         store.close()
-        store._home.release()
+        store.home.release()
         server = self.server()
         self.disk.fail("read", "messages", errno.EIO)
         told = server.talk(b"get q\r\n")
@@ -274,7 +274,7 @@ class UnnotedTests(BDBTestCase):
 
         store = self.openStore()
         self.patch(environment, "noteDamage", fail)
-        error = store._environment.fail(DamagedStore("page 5"))
+        error = store.environment.fail(DamagedStore("page 5"))
         self.assertEqual(error.status, NEEDS_A_PERSON)
         self.assertIn("it cannot be written down: [Errno 5]", str(error))
         self.assertEqual(error.reply, b"SERVER_ERROR page 5")

@@ -18,10 +18,11 @@ from memq.admin.backup import makeBackup
 from memq.admin.progress import Progress
 from memq.errors import HomeError, HomeGone, UnusableHome
 from memq.memcacheq.adoption import Adoption
+from memq.memcacheq.staging import Staging
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase, Failing
+from memq.test.support.homes import SMALL, BDBTestCase, Failing
 from testkit.servers import PATIENCE, Server
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ class StoreTests(BDBTestCase):
         """Open one that has a message, and know where it is."""
         self.store: Any = self.openStore()
         self.fill(self.store, b"q", b"a")
-        self.memq = self.store._home.directory
+        self.memq = self.store.home.directory
 
     def exchange(self) -> None:
         """Move the home, and put an empty one in its place."""
@@ -259,7 +260,7 @@ class StoreTests(BDBTestCase):
         """What can be synced in the old one is; where it cannot, that is why."""
         self.exchange()
         self.store.flush()
-        environment = self.store._environment
+        environment = self.store.environment
         handle = environment._handle
         environment._handle = Failing(handle, NO_FILE, "log_flush")
         error = self.failureOf(self.store.flush)
@@ -284,7 +285,7 @@ class StoreTests(BDBTestCase):
     def test_start(self) -> None:
         """A start during which it happens is refused, and needs a person."""
         self.store.close()
-        home = self.store._home
+        home = self.store.home
         again = BDBStore(home, SMALL)
         os.unlink(os.path.join(self.memq, "lock"))
         error = self.assertRaises(UnusableHome, again.open)
@@ -293,11 +294,11 @@ class StoreTests(BDBTestCase):
     def test_adoption(self) -> None:
         """So is one that takes over what MemcacheQ left."""
 
-        def gone() -> None:
+        def gone(staging: Staging) -> None:
             raise HomeGone(self.memq, "in /h/old")
 
-        self.store.adoption = gone
-        adoption = Adoption(self.store._home, self.store, lambda line: None)
+        self.patch(Staging, "adoption", gone)
+        adoption = Adoption(self.store.home, self.store, lambda line: None)
         self.assertRaises(UnusableHome, adoption.run)
 
     def test_backup(self) -> None:
@@ -310,7 +311,7 @@ class StoreTests(BDBTestCase):
 
         self.patch(backup, "_copyHome", copy)
         target = os.path.abspath(self.mktemp())
-        home = Home(self.store._home.path)
+        home = Home(self.store.home.path)
         progress = Progress(lambda line: None)
         error = self.assertRaises(HomeError, makeBackup, home, target, progress)
         self.assertIn("was moved or exchanged meanwhile: try again", str(error))

@@ -6,8 +6,8 @@ from twisted.logger import Logger
 
 from memq.commands.protocol import QueueProtocol
 from memq.errors import QueueError
-from memq.message import packPart
 from memq.storage.memory import MemoryStore
+from memq.storage.record import packPart
 from memq.test.support import fuzztargets
 from memq.test.support.fuzztargets import (
     CORPUS,

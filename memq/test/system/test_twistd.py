@@ -321,7 +321,7 @@ class ForegroundTests(SynchronousTestCase):
                 "def loadAndBreak(self):\n"
                 "    load(self)\n"
                 "    self.checkpoint()\n"
-                "    self._environment._handle = Broken(self._environment._handle)\n"
+                "    self.environment._handle = Broken(self.environment._handle)\n"
                 "    self.checkpoint = lambda: None\n"
                 "BDBStore._load = loadAndBreak\n"
             ),

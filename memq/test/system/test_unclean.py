@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
-from memq.test.support.storetests import dump
+from memq.test.support.homes import dump
 from memq.test.support.torture import report, rounds
 from testkit.servers import PATIENCE, Server, environment
 
@@ -95,10 +95,11 @@ class ClockTests(SynchronousTestCase):
 OPEN = """
 import os, sys, threading, time
 from memq.storage.bdb.store import BDBStore
+from memq.storage.bdb.transaction import Transaction
 from memq.storage.engine.binding import StoreSettings
 from memq.storage.engine.environment import Environment
 from memq.storage.datadir.home import Home
-from memq.storage.bdb.compaction import Rotation
+from memq.storage.bdb.compaction import Compaction
 from memq.storage.engine import environment
 from memq.storage.datadir import home
 from memq.storage.engine import proof as logproof
@@ -135,11 +136,11 @@ PLACES = [
     "dieAt(logproof, 'readMarker')",
     "dieAt(Environment, 'openTable', 1)",
     "dieAt(Environment, 'openTable', 2)",
-    "dieAt(Rotation, 'open', after=True)",
+    "dieAt(Compaction, 'open', after=True)",
     "dieAt(BDBStore, '_load', after=True)",
     "dieAt(environment, 'writeMarker')",
     "dieAt(environment, 'writeMarker', after=True)",
-    "dieAt(Rotation, 'findStrays')",
+    "dieAt(Compaction, 'findStrays')",
 ]
 NEW_PLACES = [*PLACES, "dieAt(home, 'replaceFile')", "dieAt(home, 'replaceFile', 1, 1)"]
 
@@ -184,7 +185,7 @@ class DeathCase(SynchronousTestCase):
         store = self.opened()
         found = dump(store)
         store.close()
-        store._home.release()
+        store.home.release()
         return found
 
 
@@ -282,7 +283,7 @@ class SweepTests(DeathCase):
             "store.checkpoint()\n"
             "store.sweep(100)\n"
             "store.flush()\n"
-            "dieAt(BDBStore, 'commit')\n"
+            "dieAt(Transaction, 'commit')\n"
             "store.sweep(100)"
         )
         self.assertTrue(self.die(then=then))
@@ -300,7 +301,7 @@ class SweepTests(DeathCase):
         for call, after in ((1, False), (1, True), (3, False), (2, True)):
             then = (
                 "assert store.status()['queues_being_removed'] == 1\n"
-                f"dieAt(BDBStore, 'commit', {call}, {after})\n"
+                f"dieAt(Transaction, 'commit', {call}, {after})\n"
                 "while store.sweep(100): store.flush()"
             )
             self.assertTrue(self.die(then=then))

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.display import shownName
 from memq.errors import DamagedHome, StoreFailed
-from memq.test.storage.bdb.test_store import BDBTestCase, storeAt
+from memq.test.support.homes import BDBTestCase, storeAt
 from memq.test.support.torture import report, rounds, told
 from memq.test.support.wrecks import (
     Contents,
@@ -94,7 +94,7 @@ class WreckTests(BDBTestCase):
             "killed": snapshot(store, os.path.abspath(self.mktemp())),
         }
         store.close()
-        store._home.release()
+        store.home.release()
         shutil.rmtree(self.closed)
         closedHome(self.homes["closed"])
 
@@ -149,8 +149,8 @@ class WreckTests(BDBTestCase):
             self.assertEqual(error.status, 78, error)
             return "failed"
         finally:
-            store._environment.letGo()
-            store._home.release()
+            store.environment.letGo()
+            store.home.release()
         if found == was:
             return "whole"
         # A log that is cut behind the marker is not told from one that was torn.
@@ -169,8 +169,8 @@ class WreckTests(BDBTestCase):
             store.open()
             found = contents(store)
         finally:
-            store._environment.letGo()
-            store._home.release()
+            store.environment.letGo()
+            store.home.release()
         text = "\n".join(lines)
         if "UNREADABLE" in text:
             with open(os.path.join(path, "memq.damaged", "UNREADABLE")) as file:

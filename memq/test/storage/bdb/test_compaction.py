@@ -17,19 +17,18 @@ from memq.storage.bdb import compaction as rotation
 from memq.storage.bdb import occupancy
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
-from memq.test.storage.bdb.test_store import (
+from memq.test.storage.bdb.test_store import BDBMachine, runMachine
+from memq.test.support.delaytests import WholeContract
+from memq.test.support.homes import (
     BROKEN,
     DEADLOCK,
     NO_SPACE,
     SMALL,
-    BDBMachine,
     BDBTestCase,
     Failing,
-    runMachine,
+    dump,
     withoutRoom,
 )
-from memq.test.support.delaytests import WholeContract
-from memq.test.support.storetests import dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,14 +38,17 @@ if TYPE_CHECKING:
 
 def make(store: Any) -> None:
     """Let the next file be made at once, if nothing is under way."""
-    if store._rotation.step is None and store._rotation._work == store._rotation._look:
-        store._rotation._work = store._rotation._make
+    if (
+        store.compaction.step is None
+        and store.compaction._work == store.compaction._look
+    ):
+        store.compaction._work = store.compaction._make
         store.tidy()
 
 
 def files(store: Any) -> list[str]:
     """Return the files in which messages are or were."""
-    names = os.listdir(store._home.directory)
+    names = os.listdir(store.home.directory)
     return sorted(name for name in names if "mess" in name or "__db" in name)
 
 
@@ -65,10 +67,11 @@ class ScatteredStore(BDBStore):
     def open(self) -> None:
         """Open, begin a move, and go no further."""
         super().open()
-        rotation: Any = self._rotation
+        rotation: Any = self.compaction
         make(self)
         self.sweep(1)
-        rotation.table = self._messages = Scattered(rotation._current, rotation._old)
+        both = Scattered(rotation._current, rotation._old)
+        rotation.table = self.transaction.messages = both
         rotation.step = None
 
 
@@ -77,7 +80,7 @@ class ScatteredStoreTests(WholeContract, BDBTestCase):
 
     def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
         """Return a store that stays in the middle of a move."""
-        store = ScatteredStore(super().makeStore(settings)._home, settings)
+        store = ScatteredStore(super().makeStore(settings).home, settings)
         # Before the home is released.
         self.addCleanup(store.close)
         return store
@@ -85,7 +88,7 @@ class ScatteredStoreTests(WholeContract, BDBTestCase):
     def test_scattered(self) -> None:
         """Each file has every other record."""
         self.push(b"q", b"1", b"2", b"3", b"4")
-        both = self.store._rotation._current, self.store._rotation._old
+        both = self.store.compaction._current, self.store.compaction._old
         self.assertEqual([len(table) for table in both], [2, 2])
         self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3", b"4"])
 
@@ -228,7 +231,7 @@ class MoveTests(RotationTestCase):
     def test_damaged(self) -> None:
         """A damaged message is moved as it is, and set aside when it is met."""
         key = b"\0\0\0\1" + b"\0" * 7 + b"\1"
-        self.store._messages.put(key, b"rotten")
+        self.store.transaction.messages.put(key, b"rotten")
         make(self.store)
         self.store.sweep(1)
         for _ in range(2):
@@ -245,7 +248,7 @@ class MoveTests(RotationTestCase):
         self.store.sweep(1)
         for number in range(1, 30):
             key = b"\0\0\0\1" + b"\0" * 7 + bytes([number])
-            self.store._rotation._old.delete(key)
+            self.store.compaction._old.delete(key)
         self.store.begin()
         error = self.assertRaises(StoreError, self.store.pop, b"q")
         self.assertIn("queue q has lost messages", str(error))
@@ -257,7 +260,7 @@ class MoveTests(RotationTestCase):
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.sweep(1000))
         self.assertTrue(self.store.sweep(1))
-        self.assertEqual(len(self.store._rotation._old), 9)
+        self.assertEqual(len(self.store.compaction._old), 9)
 
     def test_released(self) -> None:
         """The old file is let go of, or its room would not be given back."""
@@ -266,33 +269,33 @@ class MoveTests(RotationTestCase):
         names = os.listdir("/proc/self/fd")
         links = [f"/proc/self/fd/{name}" for name in names]
         opened = [os.readlink(link) for link in links if os.path.islink(link)]
-        inside = [name for name in opened if name.startswith(self.store._home.path)]
+        inside = [name for name in opened if name.startswith(self.store.home.path)]
         self.assertEqual([name for name in inside if "deleted" in name], [])
 
     def test_pageSize(self) -> None:
         """The new file has the pages of the old one, whatever the settings say."""
-        path = self.store._home.path
+        path = self.store.home.path
         self.store.close()
-        self.store._home.release()
+        self.store.home.release()
         self.store = self.storeAt(path, SMALL._replace(pageSize=8192))
         self.store.open()
         self.move(self.store)
-        self.assertEqual(self.store._messages.get_pagesize(), 4096)
+        self.assertEqual(self.store.transaction.messages.get_pagesize(), 4096)
 
     def test_row(self) -> None:
         """The row says in which file the messages are, and in which they were."""
         make(self.store)
         self.store.sweep(1)
-        row = self.store._queues.get(b"\0messages")
+        row = self.store.transaction.queues.get(b"\0messages")
         self.assertEqual(row, b"\1\0\0\0\1\0\0\0\0")
         self.sweepAll(self.store)
-        row = self.store._queues.get(b"\0messages")
+        row = self.store.transaction.queues.get(b"\0messages")
         self.assertEqual(row, b"\1\0\0\0\1\0\0\0\1")
 
     def test_rowDamaged(self) -> None:
         """A row that cannot be read is no reason to begin with an empty file."""
         for row in (b"\1", b"\2\0\0\0\1\0\0\0\1"):
-            self.store._queues.put(b"\0messages", row)
+            self.store.transaction.queues.put(b"\0messages", row)
             self.store.close()
             error = self.assertRaises(HomeError, self.store.open)
             self.assertIn(
@@ -306,7 +309,7 @@ class MoveTests(RotationTestCase):
         self.store.sweep(1)
         self.store.close()
         for name in ("messages", "messages.1"):
-            path = os.path.join(self.store._home.directory, name)
+            path = os.path.join(self.store.home.directory, name)
             os.rename(path, path + ".away")
             error = self.assertRaises(HomeError, self.store.open)
             self.assertIn(f"{path} is missing", str(error))
@@ -319,14 +322,14 @@ class WhenTests(RotationTestCase):
     def setUp(self) -> None:
         """Have files of any size looked at, all the time."""
         super().setUp()
-        self.store._rotation._survey._leastSize = 0
+        self.store.compaction._survey._leastSize = 0
         self.patch(occupancy, "INTERVAL", 0)
 
     def look(self) -> bool:
         """Let the store look, and walk; return whether it wants to move."""
         self.store.tidy()
         self.sweepAll(self.store)
-        return bool(self.store._rotation._work == self.store._rotation._make)
+        return bool(self.store.compaction._work == self.store.compaction._make)
 
     def test_little(self) -> None:
         """When little was found twice, the next file is made."""
@@ -352,7 +355,7 @@ class WhenTests(RotationTestCase):
 
     def test_smallFile(self) -> None:
         """A small file stays."""
-        self.store._rotation._survey._leastSize = 1 << 20
+        self.store.compaction._survey._leastSize = 1 << 20
         self.store.tidy()
         self.assertFalse(self.store.hasGarbage())
 
@@ -361,7 +364,7 @@ class WhenTests(RotationTestCase):
         self.patch(occupancy, "SHARE", 10)
         self.look()
         self.look()
-        environment = self.store._environment
+        environment = self.store.environment
         self.patch(environment, "freeBytes", lambda: 1000)
         self.store.tidy()
         self.assertFalse(self.store.hasGarbage())
@@ -380,7 +383,7 @@ class KillTests(RotationTestCase):
     def copy(self) -> None:
         """Keep what a kill would leave now."""
         self.copies.append(os.path.abspath(self.mktemp()))
-        shutil.copytree(self.store._home.path, self.copies[-1])
+        shutil.copytree(self.store.home.path, self.copies[-1])
 
     def around(self, owner: Any, name: str) -> None:
         """Keep what a kill before and after each call of something would leave."""
@@ -416,7 +419,7 @@ class KillTests(RotationTestCase):
 
     def rotate(self, flush: Callable[[], None]) -> None:
         """Move all messages, and keep copies of each moment."""
-        environment = self.store._environment
+        environment = self.store.environment
         for owner, name in (
             (environment, "openTable"),
             (environment, "checkpoint"),
@@ -510,7 +513,7 @@ class RefusalTests(RotationTestCase):
         make(self.store)
         self.store.sweep(1)
         self.assertEqual(self.store.tidy(), 0)
-        moving = self.store._rotation
+        moving = self.store.compaction
         for part, verb in (("_old", "cursor"), ("_current", "put")):
             real = getattr(moving, part)
             setattr(moving, part, Failing(real, DEADLOCK, verb))
@@ -523,7 +526,7 @@ class RefusalTests(RotationTestCase):
         """A disk that fails is the store's end, as anywhere."""
         make(self.store)
         self.store.sweep(1)
-        moving = self.store._rotation
+        moving = self.store.compaction
         moving._current = Failing(moving._current, BROKEN, "put")
         self.assertRaises(StoreFailed, self.store.sweep, 10)
         moving.step = None
@@ -532,7 +535,7 @@ class RefusalTests(RotationTestCase):
     def test_makeWithoutRoom(self) -> None:
         """A file that cannot be made leaves nothing, and is made later."""
         with withoutRoom():
-            self.store._rotation._work = self.store._rotation._make
+            self.store.compaction._work = self.store.compaction._make
             self.assertRaises(StoreError, self.store.tidy)
         self.assertFalse(self.store.hasGarbage())
         self.assertSame(self.store, "messages")
@@ -543,7 +546,7 @@ class RefusalTests(RotationTestCase):
     def test_removalFails(self) -> None:
         """A removal that fails anywhere is tried again."""
         self.move(self.store)
-        environment = self.store._environment
+        environment = self.store.environment
         checkpoint = environment.checkpoint
         fails = [True, False, True, False, False]
 
@@ -563,9 +566,9 @@ class RefusalTests(RotationTestCase):
     def test_closeFails(self) -> None:
         """A file that cannot be closed is removed all the same, the next time."""
         self.move(self.store)
-        moving = self.store._rotation
+        moving = self.store.compaction
         failing = Failing(moving._old, NO_SPACE, "close")
-        tables = self.store._environment._tables
+        tables = self.store.environment._tables
         tables[failing] = tables.pop(moving._old)
         moving._old = failing
         self.assertRaises(StoreError, self.store.tidy)
@@ -583,7 +586,7 @@ class RefusalTests(RotationTestCase):
         self.assertRaises(StoreError, self.store.tidy)
         patch.restore()
         self.assertEqual(self.store.tidy(), 0)
-        self.assertEqual(self.store._rotation._work, self.store._rotation._look)
+        self.assertEqual(self.store.compaction._work, self.store.compaction._look)
 
     def test_strayStays(self) -> None:
         """A start that cannot remove a stray file is refused, in one line."""
@@ -604,7 +607,7 @@ class RefusalTests(RotationTestCase):
         """A file that merely has such a name is nobody's business."""
         names = ("messages.old", "messages.01", "messages.0", "old.messages")
         for name in names:
-            with open(os.path.join(self.store._home.directory, name), "w"):
+            with open(os.path.join(self.store.home.directory, name), "w"):
                 pass
         self.store = self.reopened(self.store)
         self.assertSame(self.store, "messages", *names)

@@ -14,8 +14,7 @@ from memq.storage.engine.binding import db
 from memq.storage.engine.environment import Environment
 from memq.storage.engine.marker import logName
 from memq.storage.engine.reservation import hasRoom
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase
-from memq.test.support.storetests import dump
+from memq.test.support.homes import SMALL, BDBTestCase, dump
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
 
@@ -31,11 +30,11 @@ class ReserveTests(BDBTestCase):
 
     def path(self, name: str) -> str:
         """Return the path of a file of the store."""
-        return os.path.join(self.store._home.directory, name)
+        return os.path.join(self.store.home.directory, name)
 
     def next(self) -> str:
         """Return the path of the next log file."""
-        return self.path(logName(self.store._environment._position().file + 1))
+        return self.path(logName(self.store.environment._position().file + 1))
 
     def test_taken(self) -> None:
         """A look takes room for the log, for the next file of it, and for tables."""
@@ -67,7 +66,7 @@ class ReserveTests(BDBTestCase):
 
     def test_noRoomForTables(self) -> None:
         """So without room for the tables."""
-        self.patch(self.store._environment._reserve, "hold", lambda *_: False)
+        self.patch(self.store.environment._reserve, "hold", lambda *_: False)
         self.assertEqual(self.store.freeBytes(), 0)
 
     def test_broken(self) -> None:
@@ -109,7 +108,7 @@ class ReserveTests(BDBTestCase):
         for _ in range(5):
             self.fill(self.store, b"q", *[b"x" * 60_000] * 10)
         self.store.checkpoint()
-        done = self.path(logName(self.store._environment._position().file - 1))
+        done = self.path(logName(self.store.environment._position().file - 1))
         before = os.stat(done).st_ino
         self.store.removeLogs()
         self.assertEqual(os.stat(self.next()).st_ino, before)
@@ -142,10 +141,10 @@ class BallastTests(BDBTestCase):
         store.flush()
         store.freeBytes()
         self.whole = dump(store)
-        self.home = store._home.path
-        store._environment.letGo()
-        store._home.release()
-        self.next = os.path.join(store._home.directory, logName(2))
+        self.home = store.home.path
+        store.environment.letGo()
+        store.home.release()
+        self.next = os.path.join(store.home.directory, logName(2))
         self.failures = 0
 
     def start(self, failures: int = 0, left: int = 0, settings: Any = SMALL) -> Any:

@@ -6,9 +6,9 @@ import os
 from typing import Any
 
 from memq.errors import DamagedMessage, StoreError, StoreFailed
-from memq.message import Message, packRecord
-from memq.test.storage.bdb.test_store import BDBTestCase
-from memq.test.support.storetests import dump
+from memq.message import Message
+from memq.storage.record import packRecord
+from memq.test.support.homes import BDBTestCase, dump
 
 
 class DamageTests(BDBTestCase):
@@ -19,8 +19,8 @@ class DamageTests(BDBTestCase):
         self.store = self.openStore()
         self.fill(self.store, b"q", b"1", b"2", b"3")
         self.key = b"\0\0\0\1" + b"\0" * 7 + b"\1"
-        record = self.store._messages.get(self.key)
-        self.store._messages.put(self.key, record[:-1] + b"X")
+        record = self.store.transaction.messages.get(self.key)
+        self.store.transaction.messages.put(self.key, record[:-1] + b"X")
 
     def pop(self) -> Any:
         """Take the head."""
@@ -31,7 +31,7 @@ class DamageTests(BDBTestCase):
 
     def test_setAside(self) -> None:
         """A damaged message is told once, kept aside, and the queue goes on."""
-        damaged = self.store._messages.get(self.key)
+        damaged = self.store.transaction.messages.get(self.key)
         self.assertEqual(self.pop().body, b"1")
         self.store.begin()
         self.assertIsInstance(self.store.peek(b"q"), DamagedMessage)
@@ -42,7 +42,7 @@ class DamageTests(BDBTestCase):
         self.assertEqual(self.pop().body, b"3")
         again = self.reopened(self.store)
         self.assertEqual(dump(again), "q 3/3")
-        self.assertEqual(again._queues.get(b"\0damaged" + self.key), damaged)
+        self.assertEqual(again.transaction.queues.get(b"\0damaged" + self.key), damaged)
 
     def test_withinRun(self) -> None:
         """So in the middle of a run."""
@@ -71,29 +71,29 @@ class DamageTests(BDBTestCase):
         self.store.commit()
         again = self.reopened(self.store)
         self.assertEqual(dump(again), "q 3/3")
-        self.assertIsNotNone(again._queues.get(b"\0damaged" + self.key))
+        self.assertIsNotNone(again.transaction.queues.get(b"\0damaged" + self.key))
 
     def test_popReadOfDamaged(self) -> None:
         """What is damaged while it is open is set aside when it is to be moved."""
         self.pop()
-        self.store._messages.put(self.key, packRecord(0, 0, b"2"))
+        self.store.transaction.messages.put(self.key, packRecord(0, 0, b"2"))
         self.store.begin()
         read: Any = self.store.openRead(b"q")
-        record = self.store._messages.get(self.key)
-        self.store._messages.put(self.key, record[:-1] + b"X")
+        record = self.store.transaction.messages.get(self.key)
+        self.store.transaction.messages.put(self.key, record[:-1] + b"X")
         error = self.store.popRead(b"q", read)
         self.store.commit()
         self.assertIsInstance(error, DamagedMessage)
         self.assertIn("message 1 of its queue", str(error))
         again = self.reopened(self.store)
         self.assertEqual(dump(again), "q 3/2\n  2 0 b'3'")
-        self.assertIsNotNone(again._queues.get(b"\0damaged" + self.key))
+        self.assertIsNotNone(again.transaction.queues.get(b"\0damaged" + self.key))
 
     def test_popReadOfLost(self) -> None:
         """One that is gone altogether is an error, which changes nothing."""
         self.store.begin()
         read: Any = self.store.openRead(b"q")
-        self.store._messages.delete(b"\0\0\0\1" + b"\0" * 8)
+        self.store.transaction.messages.delete(b"\0\0\0\1" + b"\0" * 8)
         error = self.assertRaises(StoreError, self.store.popRead, b"q", read)
         self.assertIn("queue q has lost messages", str(error))
         self.store.abort()
@@ -111,7 +111,7 @@ class DamageTests(BDBTestCase):
         """A page that rots on the disk is noticed, and nothing is told from it."""
         self.fill(self.store, b"r", b"a body that is easy to find")
         self.store.close()
-        path = os.path.join(self.store._home.directory, "messages")
+        path = os.path.join(self.store.home.directory, "messages")
         with open(path, "r+b") as file:
             place = file.read().index(b"easy")
             os.pwrite(file.fileno(), b"hard", place)
@@ -125,7 +125,7 @@ class DamageTests(BDBTestCase):
         """A queue whose counts have no messages behind them says so."""
         self.fill(self.store, b"r", b"1")
         self.fill(self.store, b"s", b"another queue's")
-        self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
+        self.store.transaction.messages.delete(b"\0\0\0\2" + b"\0" * 8)
         self.store.begin()
         for look in (self.store.peek, self.store.pop, self.store.openRead):
             error = self.assertRaises(StoreError, look, b"r")
@@ -139,7 +139,7 @@ class DamageTests(BDBTestCase):
         self.store.begin()
         reads: list[Any] = [self.store.openRead(b"r") for _ in range(2)]
         self.store.abortRead(b"r", reads[0], False)
-        self.store._messages.delete(b"\0\0\0\2" + b"\0" * 8)
+        self.store.transaction.messages.delete(b"\0\0\0\2" + b"\0" * 8)
         error = self.assertRaises(StoreError, self.store.pop, b"r")
         self.assertIn("queue r has lost messages", str(error))
         self.store.abort()

@@ -7,9 +7,10 @@ from typing import Any
 from memq.errors import DamagedHome
 from memq.storage.bdb.loading import readRows, refuseOld
 from memq.storage.index import QueueIndex
-from memq.storage.keys import ID
+from memq.storage.record import ID
 from memq.storage.row import DamagedRow
-from memq.test.storage.bdb.test_store import BDBTestCase
+from memq.storage.undo import UndoLog
+from memq.test.support.homes import BDBTestCase
 
 
 class LoadingTests(BDBTestCase):
@@ -28,7 +29,7 @@ class LoadingTests(BDBTestCase):
 
     def test_rows(self) -> None:
         """Each row is told as what it is."""
-        queues, nextId, deliveries, tombstones = readRows(self.store._queues)
+        queues, nextId, deliveries, tombstones = readRows(self.store.transaction.queues)
         (queue,) = queues
         self.assertEqual((queue.name, queue.pushed, queue.taken), (b"q", 2, 0))
         self.assertEqual((nextId, deliveries), (3, {2: {0: 1}}))
@@ -36,13 +37,13 @@ class LoadingTests(BDBTestCase):
 
     def test_damaged(self) -> None:
         """A row that cannot be read is no queue."""
-        self.store._queues.put(b"q", b"garbage")
-        error = self.assertRaises(DamagedRow, readRows, self.store._queues)
+        self.store.transaction.queues.put(b"q", b"garbage")
+        error = self.assertRaises(DamagedRow, readRows, self.store.transaction.queues)
         self.assertIn("queue q", str(error))
 
     def test_refuseOld(self) -> None:
         """A home that seems new has no queues, and never had one."""
-        index = QueueIndex()
+        index = QueueIndex(UndoLog())
         refuseOld("/home", index)
         index.load([], 2)
         error = self.assertRaises(DamagedHome, refuseOld, "/home", index)

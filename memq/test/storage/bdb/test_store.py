@@ -5,12 +5,9 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import resource
-import shutil
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hypothesis.stateful import precondition, rule
@@ -21,97 +18,29 @@ from memq.errors import (
     StoreError,
     StoreFailed,
 )
-from memq.storage.bdb.store import BDBStore
-from memq.storage.datadir.home import Home
-from memq.storage.engine.binding import StoreSettings, db
+from memq.storage.engine.binding import db
 from memq.test.support.delaytests import WholeContract
-from memq.test.support.storetests import StoreMachine, dump, machineTest
+from memq.test.support.homes import (
+    BROKEN,
+    DEADLOCK,
+    NO_MEMORY,
+    NO_SPACE,
+    PANIC,
+    SMALL,
+    BDBTestCase,
+    Failing,
+    crashed,
+    dump,
+    storeAt,
+    withoutRoom,
+)
+from memq.test.support.storetests import StoreMachine, machineTest
 from testkit.servers import PATIENCE, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
-
-
-def storeAt(path: str, settings: StoreSettings = SMALL) -> BDBStore:
-    """Return a store on the home at ``path``, held, not open."""
-    home = Home(path)
-    home.prepare()
-    return BDBStore(home, settings)
-
-
-def crashed(store: Any, path: str) -> BDBStore:
-    """Return an open store on a copy of another's files, as a crash leaves them."""
-    shutil.copytree(store._home.path, path)
-    copy = storeAt(path)
-    copy.open()
-    return copy
-
-
-def contents(path: str) -> dict[str, bytes]:
-    """Return what is in the files of the home at ``path``, but for the lock."""
-    found = {}
-    with os.scandir(os.path.join(path, "memq")) as entries:
-        for entry in entries:
-            if entry.name != "lock":
-                with open(entry.path, "rb") as file:
-                    found[entry.name] = file.read()
-    return found
-
-
-@contextmanager
-def withoutRoom() -> Iterator[None]:
-    """Let writes to any file fail, as on a disk that is full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-class BDBTestCase(SynchronousTestCase):
-    """Has stores on homes of its own."""
-
-    def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
-        """Return a store on a new home, not open."""
-        return self.storeAt(os.path.abspath(self.mktemp()), settings)
-
-    def storeAt(self, path: str, settings: StoreSettings = SMALL) -> BDBStore:
-        """Return a store on the home at ``path``, closed when the test ends."""
-        store = storeAt(path, settings)
-        self.addCleanup(store._home.release)
-        self.addCleanup(store.close)
-        return store
-
-    def openStore(self, settings: StoreSettings = SMALL) -> BDBStore:
-        """Return an open store on a new home."""
-        store = self.makeStore(settings)
-        store.open()
-        return store
-
-    def reopened(self, store: BDBStore) -> BDBStore:
-        """Return a store on the same home, opened after this one was closed."""
-        store.close()
-        store._home.release()
-        again = self.storeAt(store._home.path)
-        again.open()
-        return again
-
-    def crashed(self, store: BDBStore) -> BDBStore:
-        """Return what a restart finds when this store's process is killed now."""
-        copy = crashed(store, os.path.abspath(self.mktemp()))
-        self.addCleanup(copy._home.release)
-        self.addCleanup(copy.close)
-        return copy
-
-    def fill(self, store: BDBStore, queue: bytes, *bodies: bytes) -> None:
-        """Append messages in one transaction."""
-        store.begin()
-        for body in bodies:
-            store.push(queue, 0, body)
-        store.commit()
+    from memq.storage.bdb.store import BDBStore
 
 
 class BDBStoreTests(WholeContract, BDBTestCase):
@@ -126,9 +55,9 @@ class BDBMachine(StoreMachine):
     def restart(self) -> None:
         """Close and open again."""
         self.committed.restart()
-        path = self.store._home.path
+        path = self.store.home.path
         self.store.close()
-        self.store._home.release()
+        self.store.home.release()
         self.store = storeAt(path)
         self.store.open()
 
@@ -140,13 +69,13 @@ class BDBMachine(StoreMachine):
         old, self.store = self.store, crashed(self.store, type(self).mktemp())
         old.abort()
         old.close()
-        old._home.release()
+        old.home.release()
         self.open = False
 
     def teardown(self) -> None:
         """Let go of the home, too."""
         super().teardown()
-        self.store._home.release()
+        self.store.home.release()
 
     #: Names a directory.
     mktemp: Callable[[], str]
@@ -204,7 +133,7 @@ class RecoveryTests(BDBTestCase):
         path = os.path.abspath(self.mktemp())
         script = (
             "import os, signal\n"
-            "from memq.test.storage.bdb.test_store import *\n"
+            "from memq.test.support.homes import *\n"
             f"store = storeAt({path!r}, SMALL._replace(noSync=True))\n"
             "store.open()\n"
             "store.begin(); store.push(b'q', 0, b'x'); store.commit()\n"
@@ -312,7 +241,7 @@ class RecoveryTests(BDBTestCase):
 
     def deliveries(self, store: Any) -> int:
         """Return of how many messages a home says how often they were given back."""
-        keys: list[bytes] = store._queues.keys()
+        keys: list[bytes] = store.transaction.queues.keys()
         return sum(key.startswith(b"\0tries") for key in keys)
 
     def test_triesGo(self) -> None:
@@ -353,30 +282,6 @@ class RecoveryTests(BDBTestCase):
         self.assertFalse(store.sweep(100))
 
 
-class Failing:
-    """Stands before an object of the binding, and fails where it is told to."""
-
-    def __init__(self, real: Any, error: Exception, *names: str) -> None:
-        """Raise ``error`` when a method of these ``names`` is called."""
-        self._real = real
-        self._error = error
-        self._names = names
-
-    def __getattr__(self, name: str) -> Any:
-        """Return the method, or one that fails."""
-        return self._fail if name in self._names else getattr(self._real, name)
-
-    def _fail(self, *arguments: object) -> None:
-        raise self._error
-
-
-NO_SPACE = db.DBError(errno.ENOSPC, "No space left on device")
-NO_MEMORY = MemoryError(errno.ENOMEM, "BDB3017 unable to allocate space")
-BROKEN = db.DBError(errno.EIO, "Input/output error")
-PANIC = db.DBRunRecoveryError(-30973, "BDB0060 PANIC: fatal region error")
-DEADLOCK = db.DBLockDeadlockError(-30993, "Locker killed to resolve a deadlock")
-
-
 class FailureTests(BDBTestCase):
     """What Berkeley DB's errors become."""
 
@@ -388,11 +293,11 @@ class FailureTests(BDBTestCase):
 
     def failing(self, part: str, error: Exception, *names: str) -> None:
         """Let methods of a table or a transaction fail until ``mend``."""
-        self._replace(self.store, part, error, *names)
+        self._replace(self.store.transaction, part, error, *names)
 
     def failingEnvironment(self, error: Exception, *names: str) -> None:
         """Let methods of Berkeley DB's environment fail until ``mend``."""
-        self._replace(self.store._environment, "_handle", error, *names)
+        self._replace(self.store.environment, "_handle", error, *names)
 
     def _replace(self, owner: Any, part: str, error: Exception, *names: str) -> None:
         real = getattr(owner, part)
@@ -422,20 +327,20 @@ class FailureTests(BDBTestCase):
             lambda: self.store.pushDelayed(b"q", 0, b"2", 10),
             lambda: self.store.promoteDue(10, 5),
         ):
-            self.failing("_messages", NO_SPACE, "put")
+            self.failing("messages", NO_SPACE, "put")
             self.assertFails(delay, OutOfSpace, "out of disk space")
             self.transact(lambda: self.store.pushDelayed(b"q", 0, b"2", 10))
             self.before = dump(self.store)
 
     def test_pushWithoutRoom(self) -> None:
         """A put for which the disk has no room says so."""
-        self.failing("_messages", NO_SPACE, "put")
+        self.failing("messages", NO_SPACE, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, OutOfSpace, "out of disk space")
 
     def test_pushWithoutClean(self) -> None:
         """So does one that finds no page to use, for none can be written."""
-        self.failing("_messages", NO_MEMORY, "put")
+        self.failing("messages", NO_MEMORY, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, OutOfSpace, "out of disk space")
 
@@ -444,20 +349,20 @@ class FailureTests(BDBTestCase):
 
         def popRead() -> None:
             message = self.store.openRead(b"q")
-            self.failing("_messages", DEADLOCK, "delete")
+            self.failing("messages", DEADLOCK, "delete")
             self.store.popRead(b"q", message)
 
         self.assertFails(popRead, StoreError, "deadlock")
 
     def test_pushIntoDeadlock(self) -> None:
         """A lock error is one that can be tried again."""
-        self.failing("_messages", DEADLOCK, "put")
+        self.failing("messages", DEADLOCK, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, StoreError, "deadlock")
 
     def test_commitWithoutRoom(self) -> None:
         """A commit that cannot write its rows is undone."""
-        self.failing("_queues", NO_SPACE, "put")
+        self.failing("queues", NO_SPACE, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, OutOfSpace, "out of disk space")
 
@@ -483,41 +388,49 @@ class FailureTests(BDBTestCase):
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         for code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
             error = db.DBError(code, "BDB0001 unable to allocate")
-            self.failing("_messages", error, "put")
+            self.failing("messages", error, "put")
             self.assertFails(push, OutOfSpace, "out of disk space")
 
     def test_popFails(self) -> None:
         """A pop whose cursor cannot be had fails alone."""
-        self.failing("_messages", DEADLOCK, "cursor")
+        self.failing("messages", DEADLOCK, "cursor")
         self.assertFails(lambda: self.store.pop(b"q"), StoreError, "deadlock")
 
     def test_peekFails(self) -> None:
         """So does a peek."""
-        self.failing("_messages", DEADLOCK, "cursor")
+        self.failing("messages", DEADLOCK, "cursor")
         self.assertFails(lambda: self.store.peek(b"q"), StoreError, "deadlock")
+
+    def test_popBesideReadsFails(self) -> None:
+        """So does one in a queue that has open reads."""
+        self.transact(lambda: self.store.openRead(b"q"))
+        self.fill(self.store, b"q", b"2")
+        self.before = dump(self.store)
+        self.failing("messages", DEADLOCK, "cursor")
+        self.assertFails(lambda: self.store.pop(b"q"), StoreError, "deadlock")
 
     def test_putBackFails(self) -> None:
         """So does putting back."""
         self.store.begin()
         message = self.store.pop(b"q")
         self.store.abort()
-        self.failing("_messages", DEADLOCK, "put")
+        self.failing("messages", DEADLOCK, "put")
         back = lambda: self.store.putBack(b"q", message)  # noqa: E731
         self.assertFails(back, StoreError, "deadlock")
 
     def test_readsFail(self) -> None:
         """So do open reads, whatever they need."""
         store = self.store
-        self.failing("_messages", DEADLOCK, "cursor")
+        self.failing("messages", DEADLOCK, "cursor")
         self.assertFails(lambda: store.openRead(b"q"), StoreError, "deadlock")
         store.begin()
         message = store.openRead(b"q")
         store.commit()
         self.before = dump(store)
-        self.failing("_messages", DEADLOCK, "delete")
+        self.failing("messages", DEADLOCK, "delete")
         close = lambda: store.closeRead(b"q", message)  # noqa: E731
         self.assertFails(close, StoreError, "deadlock")
-        self.failing("_queues", NO_SPACE, "put")
+        self.failing("queues", NO_SPACE, "put")
         back = lambda: store.abortRead(b"q", message, True)  # noqa: E731
         self.assertFails(back, OutOfSpace, "out of disk space")
         self.assertEqual(store.deliveries(message), 0)
@@ -526,13 +439,13 @@ class FailureTests(BDBTestCase):
 
     def test_deleteFails(self) -> None:
         """So does a delete that cannot write its tombstone."""
-        self.failing("_queues", DEADLOCK, "put")
+        self.failing("queues", DEADLOCK, "put")
         self.assertFails(lambda: self.store.delete(b"q"), StoreError, "deadlock")
 
     def test_sweepFails(self) -> None:
         """A sweep that fails can be tried again."""
         self.transact(lambda: self.store.delete(b"q"))
-        self.failing("_messages", DEADLOCK, "cursor")
+        self.failing("messages", DEADLOCK, "cursor")
         self.assertRaises(StoreError, self.store.sweep, 10)
         self.mend()
         self.assertFalse(self.store.sweep(10))
@@ -547,7 +460,7 @@ class FailureTests(BDBTestCase):
         """A transaction that cannot be undone is the store's end."""
         self.store.begin()
         self.store.push(b"q", 0, b"x")
-        self.failing("_transaction", PANIC, "abort")
+        self.failing("handle", PANIC, "abort")
         self.assertRaises(StoreFailed, self.store.abort)
         self.assertEqual(list(self.store.counts()), [(b"q", 1, 0)])
         self.mend()
@@ -624,22 +537,24 @@ class FailureTests(BDBTestCase):
             store.pop(b"q")
             store.push(b"q", 0, b"3")
             store.commit()
-            self._replace(store._environment, "_handle", BROKEN, "log_flush")
+            self._replace(store.environment, "_handle", BROKEN, "log_flush")
             self.assertRaises(StoreFailed, store.flush)
             self.mend()
             if end == "close":
                 store.close()
             else:
-                store._messages = store._queues = store._environment._handle = None
+                store.transaction.messages = store.transaction.queues = (
+                    store.environment._handle
+                ) = None
                 gc.collect()
-            store._home.release()
-            again = self.storeAt(store._home.path)
+            store.home.release()
+            again = self.storeAt(store.home.path)
             again.open()
             self.assertEqual(dump(again), before)
 
     def test_ioErrorIsForGood(self) -> None:
         """An input/output error anywhere is the store's end."""
-        self.failing("_messages", BROKEN, "put")
+        self.failing("messages", BROKEN, "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertRaises(StoreFailed, self.transact, push)
         self.assertRaises(StoreFailed, self.store.flush)
@@ -647,7 +562,7 @@ class FailureTests(BDBTestCase):
 
     def test_errorWithoutWords(self) -> None:
         """An error that says nothing is named."""
-        self.failing("_messages", db.DBError(), "put")
+        self.failing("messages", db.DBError(), "put")
         push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
         self.assertFails(push, StoreError, "DBError")
 
@@ -667,16 +582,16 @@ class UpkeepTests(BDBTestCase):
     def test_checkpointWhileBusy(self) -> None:
         """The record that a marker points at is on disk, however new it is."""
         store: Any = self.openStore()
-        environment = store._environment._handle
+        environment = store.environment._handle
 
         def logCursor() -> Any:
             self.fill(store, b"q", b"committed after the checkpoint")
             return environment.log_cursor()
 
-        store._environment._handle = Failing(environment, NO_SPACE)
-        store._environment._handle.log_cursor = logCursor
+        store.environment._handle = Failing(environment, NO_SPACE)
+        store.environment._handle.log_cursor = logCursor
         store.checkpoint()
-        store._environment._handle = environment
+        store.environment._handle = environment
         self.assertEqual(
             dump(self.crashed(store)), "q 1/0\n  0 0 b'committed after the checkpoint'"
         )
@@ -729,7 +644,7 @@ class UpkeepTests(BDBTestCase):
         store = self.openStore()
         size = store.bytesOnDisk()
         self.assertGreater(size, 0)
-        os.symlink("nowhere", os.path.join(store._home.directory, "gone"))
+        os.symlink("nowhere", os.path.join(store.home.directory, "gone"))
         self.assertEqual(store.bytesOnDisk(), size)
 
     def test_trickle(self) -> None:
@@ -754,8 +669,8 @@ class UpkeepTests(BDBTestCase):
     def test_pageSize(self) -> None:
         """A new home gets the page size that was asked for, and keeps it."""
         store = self.openStore(SMALL._replace(pageSize=8192))
-        self.assertEqual(store._messages.get_pagesize(), 8192)
-        self.assertEqual(self.reopened(store)._messages.get_pagesize(), 8192)
+        self.assertEqual(store.transaction.messages.get_pagesize(), 8192)
+        self.assertEqual(self.reopened(store).transaction.messages.get_pagesize(), 8192)
 
     def test_freeBytes(self) -> None:
         """The room is the file system's."""

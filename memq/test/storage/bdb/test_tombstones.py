@@ -7,8 +7,9 @@ from typing import Any
 
 from memq.message import LargeBody
 from memq.storage.bdb.tombstones import Tombstones, putTombstone, removeTombstone
-from memq.storage.keys import DELIVERIES, ID, KEY, TOMBSTONE
-from memq.test.storage.bdb.test_store import BDBTestCase
+from memq.storage.record import DELIVERIES, ID, KEY, TOMBSTONE
+from memq.storage.undo import UndoLog
+from memq.test.support.homes import BDBTestCase
 
 
 class TombstonesTests(BDBTestCase):
@@ -25,33 +26,33 @@ class TombstonesTests(BDBTestCase):
         self.store.abortRead(b"q", read, True)
         self.store.commit()
         self.fill(self.store, b"other", b"3")
-        self.tombstones = Tombstones()
+        self.undo = UndoLog()
+        self.tombstones = Tombstones(self.undo)
 
     def removeSome(self, limit: int) -> None:
         """Remove some in a transaction that is kept."""
         store = self.store
         store.begin()
-        tables = store._messages, store._queues
-        settle = self.tombstones.removeSome(*tables, store._transaction, limit)
+        tables = store.transaction.messages, store.transaction.queues
+        self.tombstones.removeSome(*tables, store.transaction.handle, limit)
         store.commit()
-        settle()
-        self.tombstones.settle()
+        self.undo.commit()
 
     def keys(self) -> list[bytes]:
         """Return all keys of messages and parts."""
-        found: list[bytes] = self.store._messages.keys()
+        found: list[bytes] = self.store.transaction.messages.keys()
         return found
 
     def own(self) -> list[bytes]:
         """Return the tombstones that stand in the table, and what of tries does."""
-        keys: list[bytes] = self.store._queues.keys()
+        keys: list[bytes] = self.store.transaction.queues.keys()
         return [key for key in keys if key.startswith((TOMBSTONE, DELIVERIES))]
 
     def test_slices(self) -> None:
         """No slice touches more than its limit; the tombstone goes with the last."""
         id, part = ID.pack(1), KEY.pack(0, 7)
         self.store.begin()
-        putTombstone(self.store._queues, self.store._transaction, id)
+        putTombstone(self.store.transaction.queues, self.store.transaction.handle, id)
         self.store.commit()
         self.tombstones.load([id])
         left = [len(self.keys())]
@@ -67,15 +68,11 @@ class TombstonesTests(BDBTestCase):
 
     def test_undone(self) -> None:
         """What is new is removed after the commit, and not at all after an abort."""
-        self.tombstones.new.append(ID.pack(1))
-        self.assertEqual(list(self.tombstones.left), [])
-        self.tombstones.rollBack()
-        self.tombstones.settle()
-        self.assertEqual(list(self.tombstones.left), [])
-        self.tombstones.new.append(ID.pack(1))
-        self.tombstones.settle()
-        self.assertEqual(list(self.tombstones.left), [ID.pack(1)])
-        self.assertEqual(self.tombstones.new, [])
+        for end, left in ((self.undo.rollBack, []), (self.undo.commit, [ID.pack(1)])):
+            self.tombstones.discard(ID.pack(1))
+            self.assertEqual(list(self.tombstones.left), [])
+            end()
+            self.assertEqual(list(self.tombstones.left), left)
 
     def test_inOrder(self) -> None:
         """What came first goes first; ids of queues are told apart from bodies."""
@@ -91,10 +88,10 @@ class TombstonesTests(BDBTestCase):
         """A tombstone can be taken away again."""
         store = self.store
         store.begin()
-        putTombstone(store._queues, store._transaction, ID.pack(9))
+        putTombstone(store.transaction.queues, store.transaction.handle, ID.pack(9))
         store.commit()
         self.assertIn(TOMBSTONE + ID.pack(9), self.own())
         store.begin()
-        removeTombstone(store._queues, store._transaction, ID.pack(9))
+        removeTombstone(store.transaction.queues, store.transaction.handle, ID.pack(9))
         store.commit()
         self.assertNotIn(TOMBSTONE + ID.pack(9), self.own())

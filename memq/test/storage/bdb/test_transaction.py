@@ -9,8 +9,7 @@ from typing import Any
 
 from memq.errors import HomeError
 from memq.storage.engine.marker import Marker, readMarker, writeMarker
-from memq.test.storage.bdb.test_store import BDBTestCase, contents
-from memq.test.support.storetests import dump
+from memq.test.support.homes import BDBTestCase, contents, dump
 
 
 class OpeningTests(BDBTestCase):
@@ -21,15 +20,15 @@ class OpeningTests(BDBTestCase):
         store = self.openStore()
         self.fill(store, b"q", b"1")
         store.close()
-        store._home.release()
-        return store._home.path
+        store.home.release()
+        return store.home.path
 
     def refused(self, path: str) -> str:
         """Return why a store does not open there."""
         store = self.storeAt(path)
         message = str(self.assertRaises(HomeError, store.open))
         store.close()
-        store._home.release()
+        store.home.release()
         self.assertNotIn("\n", message)
         return message
 
@@ -91,7 +90,7 @@ class OpeningTests(BDBTestCase):
             self.fill(other, b"other", b"x" * 10_000)
         other.close()
         (log,) = self.logs(path)
-        shutil.copyfile(self.logs(other._home.path)[0], log)
+        shutil.copyfile(self.logs(other.home.path)[0], log)
         self.assertIn(f"{log} does not have the record", self.refused(path))
 
     def test_tableMissing(self) -> None:
@@ -141,25 +140,25 @@ class OpeningTests(BDBTestCase):
         patch = self.patch(os, "replace", fail)
         error = self.assertRaises(HomeError, store.open)
         self.assertIn("No space left on device", str(error))
-        self.assertTrue(store._home.isNew)
+        self.assertTrue(store.home.isNew)
         patch.restore()
         store.open()
-        self.assertFalse(store._home.isNew)
+        self.assertFalse(store.home.isNew)
 
     def test_refusedLetsGo(self) -> None:
         """A store that did not open has nothing open, but for the home and its lock."""
 
         def damageRow(store: Any) -> None:
-            store._queues.put(b"q", b"\xffgarbage")
+            store.transaction.queues.put(b"q", b"\xffgarbage")
             store.close()
 
         def removeTable(store: Any) -> None:
             store.close()
-            os.unlink(os.path.join(store._home.directory, "queues"))
+            os.unlink(os.path.join(store.home.directory, "queues"))
 
         def replaceTable(store: Any) -> None:
             store.close()
-            with open(os.path.join(store._home.directory, "queues"), "wb") as file:
+            with open(os.path.join(store.home.directory, "queues"), "wb") as file:
                 file.write(b"not a table" * 1000)
 
         for damage in (damageRow, removeTable, replaceTable):
@@ -168,7 +167,7 @@ class OpeningTests(BDBTestCase):
             self.assertRaises(HomeError, store.open)
             links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
             files = [os.readlink(link) for link in links if os.path.islink(link)]
-            directory = store._home.directory
+            directory = store.home.directory
             self.assertEqual(
                 sorted(file for file in files if file.startswith(directory)),
                 [directory, os.path.join(directory, "lock")],
@@ -177,10 +176,10 @@ class OpeningTests(BDBTestCase):
     def test_rowDamaged(self) -> None:
         """A row that cannot be read names its queue."""
         store = self.openStore()
-        store._queues.put(b"q", b"\xffgarbage")
+        store.transaction.queues.put(b"q", b"\xffgarbage")
         store.close()
-        store._home.release()
-        self.assertIn("queue q", self.refused(store._home.path))
+        store.home.release()
+        self.assertIn("queue q", self.refused(store.home.path))
 
     def test_closeUnopened(self) -> None:
         """Closing what was never opened, or twice, is nothing."""
@@ -205,6 +204,6 @@ class OpeningTests(BDBTestCase):
     def test_onlyANewHomeIsMade(self) -> None:
         """Only after all was made is the home no longer new."""
         store = self.makeStore()
-        self.assertTrue(store._home.isNew)
+        self.assertTrue(store.home.isNew)
         store.open()
-        self.assertFalse(store._home.isNew)
+        self.assertFalse(store.home.isNew)

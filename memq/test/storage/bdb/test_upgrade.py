@@ -7,13 +7,13 @@ import os
 from typing import Any
 
 from memq.errors import HomeError, OutOfSpace
-from memq.message import LargeBody, packLarge, packPart, packRecord
+from memq.message import LargeBody
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
 from memq.storage.engine.environment import Environment
-from memq.storage.keys import ID, KEY, NEXT_ID, PART
+from memq.storage.record import ID, KEY, NEXT_ID, PART, packLarge, packPart, packRecord
 from memq.storage.row import unpackQueue
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase
+from memq.test.support.homes import SMALL, BDBTestCase, details
 
 #: Rows of version 1: id 1, next sequence 4, 4 pushed, 1 taken; and an empty queue.
 FULL = bytes.fromhex("01 00000001 0000000000000004 0000000000000004 0000000000000001")
@@ -66,30 +66,30 @@ class UpgradeTests(BDBTestCase):
         self.assertEqual(
             self.said, ["The bytes of 3 messages of an older memq are counted, once"]
         )
-        e, q = store.details()
+        e, q = details(store)
         self.assertEqual((e.bytes, e.pushed, q.bytes, q.items), (0, 9, 604, 3))
         self.assertGreater(min(e.lastUsed, q.lastUsed), 1_700_000_000)
         self.assertEqual(self.version(), "3\n")
-        rows = [store._queues.get(key) for key in (b"e", b"q")]
+        rows = [store.transaction.queues.get(key) for key in (b"e", b"q")]
         found = [unpackQueue(b"", row) for row in rows]
         self.assertEqual([queue.bytes for queue in found], [0, 604])
         store = self.reopened(store)
-        self.assertEqual(list(store.details()), [e, q])
+        self.assertEqual(details(store), [e, q])
         store.begin()
         self.assertEqual(len(store.popAll(b"q", 9)), 3)
         store.commit()
-        self.assertEqual(list(store.details())[1].bytes, 0)
+        self.assertEqual(details(store)[1].bytes, 0)
 
     def test_format1(self) -> None:
         """A home of format 1 is read as well."""
         self.write("1\n")
-        self.assertEqual(list(self.opened().details())[1].bytes, 604)
+        self.assertEqual(details(self.opened())[1].bytes, 604)
         self.assertEqual(self.version(), "3\n")
 
     def test_interrupted(self) -> None:
         """A home of format 3 may have rows of version 1, after a crash."""
         self.write("3\n")
-        self.assertEqual(list(self.opened().details())[1].bytes, 604)
+        self.assertEqual(details(self.opened())[1].bytes, 604)
         self.assertEqual(len(self.said), 1)
 
     def test_versionWithoutRoom(self) -> None:
@@ -103,7 +103,7 @@ class UpgradeTests(BDBTestCase):
         error = self.assertRaises(HomeError, store.open)
         self.assertIn("No space left on device", str(error))
         patch.restore()
-        store._home.release()
+        store.home.release()
         self.assertEqual(self.version(), "2\n")
         self.opened()
         self.assertEqual(len(self.said), 1)
@@ -111,17 +111,18 @@ class UpgradeTests(BDBTestCase):
     def test_rowsWithoutRoom(self) -> None:
         """Without room for the rows it opens, and they are counted again later."""
         store = self.storeAt(self.path)
-        commit = store.commit
+        transaction: Any = store.transaction
+        commit = transaction.commit
 
         def fail() -> None:
             store.abort()
             raise OutOfSpace
 
-        store.commit = fail  # type: ignore[method-assign]
+        transaction.commit = fail
         store.open()
-        store.commit = commit  # type: ignore[method-assign]
-        self.assertEqual(list(store.details())[1].bytes, 604)
+        transaction.commit = commit
+        self.assertEqual(details(store)[1].bytes, 604)
         store.close()
-        store._home.release()
-        self.assertEqual(list(self.opened().details())[1].bytes, 604)
+        store.home.release()
+        self.assertEqual(details(self.opened())[1].bytes, 604)
         self.assertEqual(len(self.said), 1)

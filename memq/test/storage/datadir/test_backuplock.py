@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.datadir.backuplock import held, removing
 from memq.test.storage.bdb.test_compaction import RotationTestCase, files
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase
+from memq.test.support.homes import SMALL, BDBTestCase
 from testkit.servers import PATIENCE, environment
 
 
@@ -93,7 +93,7 @@ class LogTests(BDBTestCase):
         for _ in range(40):
             self.fill(store, b"q", b"x" * 60_000)
         store.checkpoint()
-        with held(store._home.directory):
+        with held(store.home.directory):
             self.assertEqual(store.removeLogs(), 0)
         self.assertGreater(store.removeLogs(), 0)
 
@@ -105,9 +105,9 @@ class RetireTests(RotationTestCase):
         """It stays meanwhile, without a checkpoint, and goes afterwards."""
         self.move(self.store)
         checkpoints: list[None] = []
-        environment = self.store._environment
+        environment = self.store.environment
         patch = self.patch(environment, "checkpoint", lambda: checkpoints.append(None))
-        with held(self.store._home.directory):
+        with held(self.store.home.directory):
             self.assertEqual(self.store.tidy(), 0)
             self.assertSame(self.store, "messages", "messages.1")
         self.assertEqual(checkpoints, [])

@@ -171,7 +171,7 @@ class KnownFilesTests(PlaceTestCase):
         self.assertIsNone(self.found())
 
     def test_log(self) -> None:
-        """So is a log that was removed, whether another one is in use by then or not."""
+        """So is a log that was removed, whether another one is in use or not."""
         self.write(self.first)
         self.log = self.first
         self.assertIsNone(self.found())

@@ -9,7 +9,7 @@ from memq.errors import DamagedHome
 from memq.storage.engine.binding import StoreSettings, db
 from memq.storage.engine.btreefile import DamagedFile, TreeFile, tablesIn
 from memq.storage.engine.verification import refuseNewerPages
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase
+from memq.test.support.homes import SMALL, BDBTestCase
 from memq.test.support.wrecks import LEAF, closedHome, fileIn, flip, pagesOf
 
 

@@ -10,7 +10,7 @@ from memq.errors import HomeError
 from memq.storage.datadir.home import Home
 from memq.storage.engine.logfile import isSettled, lastCheckpoint, readRecord
 from memq.storage.engine.marker import logName, readMarker
-from memq.test.storage.bdb.test_store import BDBTestCase
+from memq.test.support.homes import BDBTestCase
 
 
 class LogTests(BDBTestCase):
@@ -19,7 +19,7 @@ class LogTests(BDBTestCase):
     def setUp(self) -> None:
         """Open a store with something in it."""
         self.store: Any = self.openStore()
-        self.directory = self.store._home.directory
+        self.directory = self.store.home.directory
         self.fill(self.store, b"q", *[b"x" * 60_000] * 40)
 
     def marker(self) -> Any:
@@ -30,7 +30,7 @@ class LogTests(BDBTestCase):
 
     def test_lastCheckpoint(self) -> None:
         """All that was logged before a checkpoint is in the tables."""
-        before = self.store._environment._position()
+        before = self.store.environment._position()
         self.store.checkpoint()
         file, offset = lastCheckpoint(self.directory, self.marker())
         self.assertEqual(file, before.file)
@@ -42,7 +42,7 @@ class LogTests(BDBTestCase):
         """A checkpoint is found in an earlier file than the marker is in."""
         self.store.checkpoint()
         place = lastCheckpoint(self.directory, self.marker())
-        environment = self.store._environment
+        environment = self.store.environment
         file = place[0]
         while environment._position().file == file:
             self.fill(self.store, b"q", b"x" * 60_000)
@@ -83,7 +83,7 @@ class LogTests(BDBTestCase):
     def test_closed(self) -> None:
         """After a close the tables have everything, zeros ahead or not."""
         self.store.close()
-        path = self.store._home.path
+        path = self.store.home.path
         self.assertTrue(self.settled(path))
         with open(os.path.join(self.directory, logName(1000)), "wb") as file:
             file.write(bytes(5000))
@@ -95,7 +95,7 @@ class LogTests(BDBTestCase):
         self.fill(self.store, b"q", b"one more")
         self.store.flush()
         path = self.mktemp()
-        shutil.copytree(self.store._home.path, path)
+        shutil.copytree(self.store.home.path, path)
         self.assertFalse(self.settled(path))
 
     def test_fileBegun(self) -> None:
@@ -104,4 +104,4 @@ class LogTests(BDBTestCase):
         number = self.marker().file
         first = os.path.join(self.directory, logName(number))
         shutil.copy(first, os.path.join(self.directory, logName(number + 1)))
-        self.assertFalse(self.settled(self.store._home.path))
+        self.assertFalse(self.settled(self.store.home.path))

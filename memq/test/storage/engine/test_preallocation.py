@@ -13,8 +13,7 @@ from memq.storage.engine import preallocation
 from memq.storage.engine.binding import db
 from memq.storage.engine.marker import logName
 from memq.storage.engine.preallocation import IDLE, LogPosition, fillAhead
-from memq.test.storage.bdb.test_store import SMALL, BDBTestCase
-from memq.test.support.storetests import dump
+from memq.test.support.homes import SMALL, BDBTestCase, dump
 
 if TYPE_CHECKING:
     from memq.storage.bdb.store import BDBStore
@@ -87,7 +86,7 @@ class AheadTestCase(BDBTestCase):
 
     def logFile(self, number: int) -> str:
         """Return the path of a log file."""
-        return os.path.join(self.store._home.directory, logName(number))
+        return os.path.join(self.store.home.directory, logName(number))
 
     def there(self) -> list[int]:
         """Return the numbers of the log files that are there."""
@@ -101,12 +100,12 @@ class AheadTestCase(BDBTestCase):
 
     def logged(self) -> int:
         """Return the bytes of log, from the first one ever."""
-        at = self.store._environment._position()
+        at = self.store.environment._position()
         return int(at.file * SIZE + at.offset)
 
     def current(self, store: BDBStore | None = None) -> int:
         """Return the number of the log file that is written."""
-        return (store or self.store)._environment._position().file
+        return (store or self.store).environment._position().file
 
     def busy(self, files: float = 0.5) -> None:
         """Log so much, and let it look."""
@@ -147,7 +146,7 @@ class StoreTests(AheadTestCase):
 
     def test_noRoom(self) -> None:
         """With little room on the disk there are none."""
-        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 3 * SIZE)
+        self.patch(self.store.environment._ahead, "_freeBytes", lambda: 3 * SIZE)
         self.busy()
         self.assertEqual(self.there(), [1])
 
@@ -247,20 +246,20 @@ class StoreTests(AheadTestCase):
         """They do not go while another thread may write to the log, but later."""
         self.busy()
         self.idle()
-        lock = self.store._environment._ahead.logging
+        lock = self.store.environment._ahead.logging
         thread = Thread(target=lock.acquire)
         thread.start()
         thread.join()
         self.assertFalse(self.store.sweep(1))
         self.assertEqual(self.there(), [1, 2, 3])
-        self.store._environment._ahead.logging = RLock()
+        self.store.environment._ahead.logging = RLock()
         self.store.tidy()
         self.store.sweep(1)
         self.assertEqual(self.there(), [1, 2])
 
     def test_checkpoint(self) -> None:
         """A checkpoint, and a table that is opened or closed, are such writes."""
-        environment = self.store._environment
+        environment = self.store.environment
         held: list[bool] = []
         lock = environment._ahead.logging
 
@@ -341,7 +340,7 @@ class NameTests(AheadTestCase):
 
     def test_flush(self) -> None:
         """A flush syncs the directory when the log is in a file whose name is not."""
-        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 0)
+        self.patch(self.store.environment._ahead, "_freeBytes", lambda: 0)
         self.push(1)
         self.assertEqual(self.syncs, [])
         self.store.flush()
@@ -351,7 +350,7 @@ class NameTests(AheadTestCase):
 
     def test_notWritten(self) -> None:
         """A file that the log will be in but is not made yet is no such file."""
-        names = self.store._environment._ahead
+        names = self.store.environment._ahead
         self.store.flush()
         self.patch(names, "_position", lambda: LogPosition(2, 30, SIZE))
         del self.syncs[:]
@@ -360,7 +359,7 @@ class NameTests(AheadTestCase):
 
     def test_flushFailed(self) -> None:
         """If that fails, nothing is told to be stored."""
-        self.patch(self.store._environment._ahead, "_freeBytes", lambda: 0)
+        self.patch(self.store.environment._ahead, "_freeBytes", lambda: 0)
         self.push(1)
         self.failSync(errno.EIO)
         error = self.assertRaises(StoreFailed, self.store.flush)

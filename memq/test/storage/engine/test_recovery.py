@@ -9,8 +9,8 @@ from memq.errors import DamagedHome, HomeError, StoreError, UnusableHome
 from memq.storage.engine.binding import db
 from memq.storage.engine.marker import logName
 from memq.storage.engine.recovery import cutLog, whyNotOpened
-from memq.test.storage.bdb.test_store import BROKEN, NO_SPACE, PANIC, BDBTestCase
 from memq.test.storage.engine.test_verification import LogTestCase
+from memq.test.support.homes import BROKEN, NO_SPACE, PANIC, BDBTestCase
 from memq.test.support.wrecks import flip
 
 
@@ -33,7 +33,7 @@ class WhyTests(BDBTestCase):
             (StoreError("a row"), DamagedHome),
             (db.DBError(), DamagedHome),
         ):
-            self.assertIs(type(whyNotOpened(store._home, error)), kind, error)
+            self.assertIs(type(whyNotOpened(store.home, error)), kind, error)
 
 
 class CutTests(LogTestCase):

@@ -13,7 +13,7 @@ from memq.storage.engine.verification import (
     logNumbers,
     sayWhatFollows,
 )
-from memq.test.storage.bdb.test_store import NO_SPACE, SMALL, BDBTestCase
+from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase
 from memq.test.support.wrecks import contents, fileIn, flip, push, snapshot
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class LogTestCase(BDBTestCase):
         """Fill five files, but for the last one."""
         self.lines: list[str] = []
         store = self.openStore(SMALL)
-        while store._environment._position().file < 5:
+        while store.environment._position().file < 5:
             push(store, b"q", 0, *[b"x" * 900] * 100)
         push(store, b"last", 0, *[b"y" * 900] * 20)
         self.count = store.status()["messages"]
@@ -43,7 +43,7 @@ class LogTestCase(BDBTestCase):
     def opened(self) -> BDBStore:
         """Return an open store on the home; ``lines`` gets what it says."""
         store = self.storeAt(self.path)
-        store._environment._say = self.lines.append
+        store.environment._say = self.lines.append
         store.open()
         return store
 
@@ -108,8 +108,8 @@ class TailTests(LogTestCase):
             self.lines.clear()
             store = self.opened()
             self.assertLess(store.status()["messages"], self.count)
-            store._environment.letGo()
-            store._home.release()
+            store.environment.letGo()
+            store.home.release()
             self.assertSaid(f"{self.log(5)} begins with ")
 
     def test_nextFiles(self) -> None:
@@ -181,7 +181,7 @@ class FollowTests(LogTestCase):
 
     def marked(self) -> int:
         """Return the number of the file that the marker points into."""
-        marker = readMarker(self.live._home.directory)
+        marker = readMarker(self.live.home.directory)
         assert marker is not None
         return marker.file
 
@@ -192,7 +192,7 @@ class FollowTests(LogTestCase):
         self.live.tidy()
         self.assertEqual(self.marked(), 5)
         self.assertEqual(self.live.logged(), logged)
-        path = os.path.join(self.live._home.directory, "safe")
+        path = os.path.join(self.live.home.directory, "safe")
         before = os.stat(path).st_mtime_ns
         push(self.live, b"q", 0, b"x")
         self.live.tidy()
@@ -203,7 +203,7 @@ class FollowTests(LogTestCase):
 
     def test_fails(self) -> None:
         """A failure is what it is elsewhere."""
-        environment: Any = self.live._environment
+        environment: Any = self.live.environment
         environment._markedIn = 0
 
         def mark(handle: object) -> None:

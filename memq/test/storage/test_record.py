@@ -6,10 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.message import (
+from memq.message import LargeBody, Message
+from memq.storage.record import (
     DamagedRecord,
-    LargeBody,
-    Message,
     bodySize,
     packAny,
     packExpiring,

@@ -1,0 +1,151 @@
+"""Homes and stores on them for tests: one way to open, crash and reopen a home."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.storage.bdb.store import BDBStore
+from memq.storage.datadir.home import Home
+from memq.storage.engine.binding import StoreSettings, db
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memq.interfaces import QueueDetail
+
+SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
+
+
+def storeAt(path: str, settings: StoreSettings = SMALL) -> BDBStore:
+    """Return a store on the home at ``path``, held, not open."""
+    home = Home(path)
+    home.prepare()
+    return BDBStore(home, settings)
+
+
+def crashed(store: Any, path: str) -> BDBStore:
+    """Return an open store on a copy of another's files, as a crash leaves them."""
+    shutil.copytree(store.home.path, path)
+    copy = storeAt(path)
+    copy.open()
+    return copy
+
+
+def contents(path: str) -> dict[str, bytes]:
+    """Return what is in the files of the home at ``path``, but for the lock."""
+    found = {}
+    with os.scandir(os.path.join(path, "memq")) as entries:
+        for entry in entries:
+            if entry.name != "lock":
+                with open(entry.path, "rb") as file:
+                    found[entry.name] = file.read()
+    return found
+
+
+@contextmanager
+def withoutRoom() -> Iterator[None]:
+    """Let writes to any file fail, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def dump(store: Any) -> str:
+    """Return what is in a store as text: a line a queue, then its messages.
+
+    It takes the messages out in a transaction that it undoes.
+    """
+    lines = []
+    store.begin()
+    for name, pushed, taken in store.counts():
+        lines.append(f"{name.decode('latin-1')} {pushed}/{taken}")
+        while (message := store.pop(name)) is not None:
+            lines.append(f"  {message.sequence} {message.flags} {message.body!r}")
+    # What is delayed comes in the order of its times.
+    for name in store.promoteDue((1 << 47) - 1, 1 << 30):
+        message = store.pop(name)
+        lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")
+    store.abort()
+    return "\n".join(lines)
+
+
+def details(store: Any) -> list[QueueDetail]:
+    """Return the details of all queues, sorted by name."""
+    return [store.detail(name) for name, _, _ in store.counts()]
+
+
+class BDBTestCase(SynchronousTestCase):
+    """Has stores on homes of its own."""
+
+    def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return a store on a new home, not open."""
+        return self.storeAt(os.path.abspath(self.mktemp()), settings)
+
+    def storeAt(self, path: str, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return a store on the home at ``path``, closed when the test ends."""
+        store = storeAt(path, settings)
+        self.addCleanup(store.home.release)
+        self.addCleanup(store.close)
+        return store
+
+    def openStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+        """Return an open store on a new home."""
+        store = self.makeStore(settings)
+        store.open()
+        return store
+
+    def reopened(self, store: BDBStore) -> BDBStore:
+        """Return a store on the same home, opened after this one was closed."""
+        store.close()
+        store.home.release()
+        again = self.storeAt(store.home.path)
+        again.open()
+        return again
+
+    def crashed(self, store: BDBStore) -> BDBStore:
+        """Return what a restart finds when this store's process is killed now."""
+        copy = crashed(store, os.path.abspath(self.mktemp()))
+        self.addCleanup(copy.home.release)
+        self.addCleanup(copy.close)
+        return copy
+
+    def fill(self, store: BDBStore, queue: bytes, *bodies: bytes) -> None:
+        """Append messages in one transaction."""
+        store.begin()
+        for body in bodies:
+            store.push(queue, 0, body)
+        store.commit()
+
+
+class Failing:
+    """Stands before an object of the binding, and fails where it is told to."""
+
+    def __init__(self, real: Any, error: Exception, *names: str) -> None:
+        """Raise ``error`` when a method of these ``names`` is called."""
+        self._real = real
+        self._error = error
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the method, or one that fails."""
+        return self._fail if name in self._names else getattr(self._real, name)
+
+    def _fail(self, *arguments: object) -> None:
+        raise self._error
+
+
+NO_SPACE = db.DBError(errno.ENOSPC, "No space left on device")
+NO_MEMORY = MemoryError(errno.ENOMEM, "BDB3017 unable to allocate space")
+BROKEN = db.DBError(errno.EIO, "Input/output error")
+PANIC = db.DBRunRecoveryError(-30973, "BDB0060 PANIC: fatal region error")
+DEADLOCK = db.DBLockDeadlockError(-30993, "Locker killed to resolve a deadlock")
