@@ -13,7 +13,6 @@ behind one that cannot be read, the next one that can be read is looked for.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
@@ -25,9 +24,13 @@ from memq.storage.bdb.compaction import ROW, fileName, unpackRow
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
 from memq.storage.delays import NEVER, dueOf
-from memq.storage.engine.binding import ERRORS, StoreSettings, db
-from memq.storage.engine.logfile import isSettled
-from memq.storage.engine.marker import readMarker
+from memq.storage.engine.binding import (
+    ERRORS,
+    StoreSettings,
+    closeEnvironment,
+    openReadOnly,
+)
+from memq.storage.engine.marker import isSettled, readMarker
 from memq.storage.keys import DELIVERIES, DELIVERIES_ROW, KEY, PART
 from memq.storage.row import DamagedRow, Queue, unpackQueue
 
@@ -92,11 +95,7 @@ class OfflineReader:
             raise HomeError(f"{self._directory}: {home.named(str(error))}") from error
 
     def _openTable(self, name: str) -> Any:
-        table = db.DB()
-        table.set_cachesize(0, _CACHE)
-        path = os.path.join(self._way, name)
-        table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
-        table.set_get_returns_none(2)
+        table = openReadOnly(os.path.join(self._way, name), _CACHE)
         self._opened.append(table)
         return table
 
@@ -109,8 +108,7 @@ class OfflineReader:
     def close(self) -> None:
         """Close the tables, however damaged they are."""
         while self._opened:
-            with suppress(*ERRORS):
-                self._opened.pop().close()
+            closeEnvironment(self._opened.pop())
 
     def queues(self) -> list[Queue]:
         """Return the queues, sorted by name.

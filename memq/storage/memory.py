@@ -427,6 +427,10 @@ class MemoryStore(Catalogued):
         """Return 0."""
         return 0
 
+    def reserveSpace(self) -> bool:
+        """Return True: nothing is reserved."""
+        return True
+
     def freeBytes(self) -> int | None:
         """Return None: only the memory of the machine bounds it."""
         return None

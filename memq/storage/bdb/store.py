@@ -255,17 +255,11 @@ class BDBStore(Heads):
     def hasGarbage(self) -> bool:
         """Return whether something is to be removed, or to be moved."""
         assert self._rotation is not None
-        return (
-            bool(self._deleted)
-            or self._rotation.step is not None
-            or self._environment.hasLogsToRemove
-        )
+        return bool(self._deleted) or self._rotation.step is not None
 
     def sweep(self, limit: int) -> bool:
         """Remove some of what was deleted first; move messages when that is gone."""
         assert self._rotation is not None
-        if self._environment.hasLogsToRemove:
-            self._environment.removeLogsAhead()
         step = self._removeSome if self._deleted else self._rotation.step
         if step is None:
             return False

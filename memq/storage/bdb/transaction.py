@@ -215,10 +215,9 @@ class Tables(Catalogued):
         return self._environment.removeLogs()
 
     def tidy(self) -> int:
-        """Make the next log file, and the next one of messages, or remove the last."""
+        """Move the marker, and make the next file of messages or remove the last."""
         assert self._rotation is not None
         self._environment.followLog()
-        self._environment.makeLogsAhead()
         return self._rotation.tidy()
 
     def logged(self) -> int:
@@ -228,6 +227,10 @@ class Tables(Catalogued):
     def bytesOnDisk(self) -> int:
         """Return the size of all files in the directory."""
         return self._environment.bytesOnDisk()
+
+    def reserveSpace(self) -> bool:
+        """Take the blocks that log and tables are about to need from the disk."""
+        return self._environment.reserveSpace()
 
     def freeBytes(self) -> int | None:
         """Return the room on the file system that a common user may fill."""

@@ -136,6 +136,11 @@ class KnownFiles:
         """Forget a file, before it may be removed."""
         del self._files[path]
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._files.clear()
+        self._log = ""
+
     def findGone(self, log: Callable[[], str]) -> str | None:
         """Return the path of a file that is another one now, or not there.
 

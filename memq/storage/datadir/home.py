@@ -20,6 +20,11 @@ and goes when the last of them ends, however it ends.
 A lock in a directory that was moved away keeps nobody out.  So a store works in the
 directory that was held, by :attr:`Home.way`, and asks :meth:`Home.check` whether that
 is still the one that the name leads to.
+
+The backup lock is another one, on the directory itself (flock).  A backup is another
+process; it shares that lock as long as it copies.  The server asks for it alone before
+it removes log files or a file of messages, and never waits: what stays now goes later.
+A backup that dies lets go of it.
 """
 
 from __future__ import annotations
@@ -29,16 +34,16 @@ import fcntl
 import os
 import pwd
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from memq.errors import DamagedHome, HomeError, HomeGone, HomeHeld, UnusableHome
+from memq.storage.datadir.damage import finishSwap
 from memq.storage.datadir.directory import Place
 from memq.storage.datadir.files import replaceFile, syncDirectory
-from memq.storage.datadir.swap import finishSwap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: The format of the files in HOME/memq that this memq writes; it reads older ones.
 FORMAT = 3
@@ -253,3 +258,37 @@ def _makeDirectory(path: str, mode: int) -> None:
     # Who may write in a directory need not be allowed to read it.
     with suppress(PermissionError):
         syncDirectory(parent)
+
+
+@contextmanager
+def held(directory: str) -> Iterator[None]:
+    """Keep all files in a directory from being removed; for a backup.
+
+    Waits for a removal that is under way, a checkpoint or two at most.
+
+    :raise OSError: when the directory cannot be read.
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def removing(directory: str) -> Iterator[bool]:
+    """Tell whether files may be removed, and let no backup begin meanwhile.
+
+    :raise OSError: when the directory cannot be read.
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            allowed = True
+        except BlockingIOError:
+            allowed = False
+        yield allowed
+    finally:
+        os.close(handle)

@@ -10,6 +10,7 @@ and as much as both is kept free, or a tenth on the smallest ones.  A table is g
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 MEGABYTE = 1024 * 1024
@@ -35,6 +36,26 @@ TABLE_AHEAD = 16 * MEGABYTE
 LEAST_AHEAD = 3 * MEGABYTE
 #: Bytes of a file below which it stays: one that is not larger is soon needed again.
 LEAST_FILE = 16 * MEGABYTE
+
+
+class DiskSpace(NamedTuple):
+    """The bytes of a file system.
+
+    :ivar total: all of them.
+    :ivar free: those that a common user may fill.
+    """
+
+    total: int
+    free: int
+
+
+def diskSpace(path: str) -> DiskSpace:
+    """Return the space of the file system that a file is on.
+
+    :raise OSError: when there is no such file.
+    """
+    found = os.statvfs(path)
+    return DiskSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 
 
 class Sizes(NamedTuple):

@@ -7,6 +7,8 @@ author's, and alike in all that is used here.
 from __future__ import annotations
 
 import errno
+import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +26,6 @@ except ImportError as error:
         ) from None
 
 from memq.errors import DamagedStore, OutOfSpace, StoreError, StoreFailed
-from memq.storage.datadir.damage import damageIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,9 @@ __all__ = [
     "LOG_FLAGS",
     "StoreSettings",
     "closeEnvironment",
+    "damageIn",
     "db",
+    "openReadOnly",
     "setCache",
     "storeError",
 ]
@@ -63,6 +66,14 @@ FILE_MODE = 0o600
 #: What a disk says that is full, or a limit that is reached.  ENOMEM is another face of
 #: it: all pages in memory are changed, and none can be written.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+
+#: What it says of a page whose checksum is wrong, of one that is not what it should be,
+#: and of one that a file is too short for.
+_DAMAGED_PAGE = re.compile(r"(\S+): pgin failed for page (\d+)")
+_DAMAGED = re.compile(
+    "checksum error|illegal page type|page format|DB_PAGE_NOTFOUND|"
+    "unknown page type|invalid page type"
+)
 
 
 class StoreSettings(NamedTuple):
@@ -92,6 +103,15 @@ class StoreSettings(NamedTuple):
     wholeLog: bool = False
 
 
+def damageIn(words: str) -> str | None:
+    """Return what is damaged by what Berkeley DB says; None when nothing is."""
+    found = _DAMAGED_PAGE.search(words)
+    if found:
+        name = os.path.basename(found[1])
+        return f"page {found[2]} of the file {name} is damaged"
+    return f"a file is damaged: {words}" if _DAMAGED.search(words) else None
+
+
 def storeError(
     error: Exception, named: Callable[[str], str] = lambda text: text
 ) -> StoreError:
@@ -117,7 +137,28 @@ def setCache(environment: Any, settings: StoreSettings) -> None:
     environment.set_cachesize(gigabytes, rest, 1)
 
 
-def closeEnvironment(environment: Any) -> None:
-    """Close an environment and all that is open in it, however damaged it is."""
+def openReadOnly(path: str, cacheSize: int = 0) -> Any:
+    """Return a table that nobody changes, opened without an environment.
+
+    :param cacheSize: bytes of its pages that are kept in memory, 0 for the default.
+    :raise: Berkeley DB's errors (ERRORS); it is closed then.
+    """
+    table = db.DB()
+    if cacheSize:
+        table.set_cachesize(0, cacheSize)
+    try:
+        table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
+    except ERRORS:
+        closeEnvironment(table)
+        raise
+    table.set_get_returns_none(2)
+    return table
+
+
+def closeEnvironment(handle: Any) -> None:
+    """Close an environment and all that is open in it, or a table alone.
+
+    However damaged it is.
+    """
     with suppress(*ERRORS):
-        environment.close()
+        handle.close()

@@ -22,8 +22,8 @@ from memq.storage.engine.binding import (
     setCache,
     storeError,
 )
-from memq.storage.engine.marker import logName
-from memq.storage.engine.verification import endOf, headlessFrom, logNumbers
+from memq.storage.engine.logfile import logName, logNumbers
+from memq.storage.engine.verification import endOf, headlessFrom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -223,7 +223,7 @@ class MeanwhileTests(BackupTestCase):
         """A log file that begins while the last one is copied is left out."""
 
         def work() -> None:
-            while self.store._environment._position().file == 1:
+            while self.store._environment.position().file == 1:
                 self.fill(self.store, b"u", b"x" * 60_000)
             self.store.flush()
 

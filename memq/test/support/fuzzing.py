@@ -31,7 +31,8 @@ from memq.message import (
     unpackRecord,
 )
 from memq.policy.rule import WRITES
-from memq.storage.engine.marker import logName, readMarker, writeMarker
+from memq.storage.engine.logfile import logName
+from memq.storage.engine.marker import readMarker, writeMarker
 from memq.storage.memory import MemoryStore
 from memq.storage.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
 from memq.storage.row import VERSION as VERSION_OF_ROWS
