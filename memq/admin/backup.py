@@ -16,8 +16,8 @@ outside, while they change, and the log then makes one state of them:
 4. The log files are copied, to the last one that has begun by now.  Berkeley DB writes
    the log before a page, and before it begins the next file; so these have all that is
    in the pages, and all that was acknowledged before.  With no-sync that is in the
-   system's hands, which is where the copy is read from.  What is written to the last
-   file meanwhile is there or cut off, as after a crash.  Files that the server made
+   system's hands, which is where the copy is read from.  Writes to the last
+   file meanwhile are there or cut off, as after a crash.  Files that the server made
    ahead are zeros and are left out.
 5. The format is read last: a server writes it down before there is anything of it.
 6. Berkeley DB recovers the copy, from its first log file on.  A usual recovery begins
@@ -224,7 +224,7 @@ def _lastLog(directory: str) -> int:
 def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
     """Copy a table, to its last whole page.
 
-    One that is gone was left by all messages, and went when a server started.
+    A table that is gone was left by all messages, and went when a server started.
     """
     if not os.path.exists(os.path.join(source, name)):
         return
@@ -245,7 +245,7 @@ def _copyFile(source: str, copy: str, name: str) -> Iterator[int]:
         open(os.path.join(copy, name), "xb") as new,
     ):
         os.fchmod(new.fileno(), 0o600)
-        # What comes behind a short piece was written while we copied.
+        # Bytes behind a short piece were written while we copied.
         size = PIECE
         while size == PIECE:
             piece = readTwice(old.fileno(), offset)

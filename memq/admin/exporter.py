@@ -1,4 +1,4 @@
-"""Export: what is in a home, queue by queue, from tables that nobody changes.
+"""Export of a home, queue by queue, from tables that nobody changes.
 
 The home is locked as a server would, so none can start.  If the last process in it was
 killed, a store opens it first and closes it, which recovers it; in a home that was
@@ -207,7 +207,7 @@ class OfflineReader:
     def _behind(self, id: int, sequence: int, end: int) -> int:
         """Return a number from which on messages can be read again.
 
-        What is damaged is a page, mostly, so no message between can be read.
+        Damage is that of a page, mostly, so no message between can be read.
 
         :param sequence: one that cannot be read.
         """
@@ -309,7 +309,7 @@ class _Export:
             self._messages += 1
             self._bytes += len(found.body)
             self._progress.reach(self._figures)
-        # What its counts say and what is there differ by what is damaged.
+        # Its counts differ from the messages that are there by those that are damaged.
         damaged = queue.pushed - queue.taken + queue.rest.delayed - count - delayed
         write(packLine(QueueEnd(count, damaged, delayed)))
         self._damaged += damaged

@@ -1,4 +1,4 @@
-"""--skip-damaged: what can be read of a damaged home, in a home that is whole.
+"""Salvage (--skip-damaged): makes a damaged home whole of what can be read in it.
 
 Theory of operation
 ===================

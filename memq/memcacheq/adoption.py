@@ -9,7 +9,7 @@ then its files are removed.
 
 In order:
 
-1. What MemcacheQ has in the log only is recovered, in a copy
+1. All that MemcacheQ has in the log only is recovered, in a copy
    (:mod:`memq.memcacheq.copy`).
 2. Messages are staged, a batch each transaction, with a sync a second: nobody was told
    anything, and what a crash takes away is staged again.
@@ -59,7 +59,7 @@ _TOLD = 10
 COPY = "memcacheq"
 ASIDE = "memcacheq-damaged"
 
-#: What is in no name that a client can give.
+#: Bytes that are in no name that a client can give.
 _UNSPEAKABLE = re.compile(rb"[\x00-\x20\x7f/]")
 
 
@@ -78,7 +78,7 @@ def _refusal(*why: str) -> HomeError:
 
 
 class Adoption:
-    """What a start does about MemcacheQ's files."""
+    """Takes over MemcacheQ's files at a start."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""What MemcacheQ wrote, recovered in a copy, so that it can be read.
+"""Copy of MemcacheQ's files, recovered so that they can be read.
 
 Berkeley DB recovers a directory in place.  That may fail, and then nobody knows what it
 has changed; so it is never done to the original.  What is copied depends on how
@@ -62,7 +62,7 @@ _COPY_BYTES = 8 * 1024 * 1024
 
 
 class OldCount(NamedTuple):
-    """What MemcacheQ's list says of a queue; it may be behind.
+    """A queue in MemcacheQ's list, which may be behind.
 
     :ivar name: of the queue.
     :ivar pushed: messages ever set.

@@ -1,6 +1,6 @@
 """A directory that MemcacheQ wrote: known by its files, and left as it is.
 
-What MemcacheQ keeps in one directory (its -H):
+MemcacheQ keeps in one directory (its -H):
 
     queue.list          BTREE of Berkeley DB: name of each queue, and its counts
     <name>              DB_QUEUE of Berkeley DB, see memq/memcacheq/queuefile.py
@@ -40,7 +40,7 @@ _REGION = re.compile(rb"__db\.[0-9]{3}")
 _REMOVED = re.compile(rb"__db\.[0-9a-f]+\.[0-9a-f]+")
 _EXTENT = re.compile(rb"__dbq\.(.+)\.([0-9]+)", re.DOTALL)
 
-#: What Berkeley DB writes at byte 12: a magic number, and of a log file its version.
+#: Berkeley DB writes at byte 12 a magic number, and of a log file its version.
 _MAGIC = Struct("<12xII")
 #: The versions of log files that Berkeley DB 5.3 reads.
 _OLDEST_LOG, _NEWEST_LOG = 14, 19
@@ -196,7 +196,7 @@ class OldDirectory:
     def strays(self, queues: list[bytes]) -> list[bytes]:
         """Return the names of data files that belong to none of some queues.
 
-        What was being removed when MemcacheQ was killed is not among them.
+        A file that was being removed when MemcacheQ was killed is not among them.
         """
         known = {LIST, *queues}
         return [

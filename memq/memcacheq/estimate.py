@@ -17,7 +17,7 @@ VOLUMES = 2
 #: How many messages are looked at to tell how large all of them are.
 SAMPLES = 4096
 
-#: What a record takes in a page beside itself: its key, and where both are.
+#: Bytes that a record takes in a page beside itself: its key, and where both are.
 _ENTRY = 12 + 16
 _PAGE_HEAD = 26
 _PAGE = 4096

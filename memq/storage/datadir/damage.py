@@ -24,7 +24,7 @@ import shutil
 from memq.errors import DamagedHome, DamagedStore, UnusableHome
 from memq.storage.datadir.files import replaceFile, syncDirectory
 
-#: What there is to do about damage.
+#: Advice about damage.
 ADVICE = "restore HOME/memq from a backup, or start with --skip-damaged"
 _DAMAGE = "damaged"
 
@@ -34,7 +34,7 @@ WORK = "salvaging"
 REPORT = "UNREADABLE"
 _SWAP = "swap"
 _STAYS = ("lock", _SWAP, f"{_SWAP}.new", WORK, "VERSION")
-#: What holds zeros only.
+#: Files that hold zeros only.
 _WORTHLESS = ("ahead", "ballast")
 _LINE = re.compile(r"(in|out) (memq\.damaged(?:\.[0-9]+)?)")
 

@@ -1,6 +1,6 @@
 """The home directory: made, checked and held before anything is opened in it.
 
-What lies where:
+Its files:
 
     HOME/               --home; also where a MemcacheQ kept its files
     HOME/memq/          all that memq owns, so that no name meets MemcacheQ's
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 #: The format of the files in HOME/memq that this memq writes; it reads older ones.
 FORMAT = 3
 
-#: What the system says where rights are missing, or a file system is read-only.
+#: Errors where rights are missing, or a file system is read-only.
 RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -255,7 +255,7 @@ def _makeDirectory(path: str, mode: int) -> None:
         # Either somebody was quicker, or it is no directory.
         if not os.path.isdir(path):
             raise NotADirectoryError(20, "Not a directory", path) from None
-    # Who may write in a directory need not be allowed to read it.
+    # A user that may write in a directory need not be allowed to read it.
     with suppress(PermissionError):
         syncDirectory(parent)
 

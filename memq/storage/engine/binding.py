@@ -18,7 +18,7 @@ except ImportError as error:
     try:
         from bsddb3 import db
     except ImportError:
-        # Whoever gets here started one of memq's programs, and reads one line.
+        # It is read by a person who has started one of memq's programs.
         raise SystemExit(
             f"memq: no binding of Berkeley DB ({error}): install Debian's "
             "python3-bsddb3, or the headers of Berkeley DB 5.3 (libdb5.3-dev) and with "
@@ -56,18 +56,18 @@ ENVIRONMENT_FLAGS = (
     # Regions in files turn a full disk into SIGBUS.
     | db.DB_PRIVATE
 )
-#: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
+#: Errors that the binding raises: ENOMEM, another face of a full disk, as MemoryError.
 ERRORS = (db.DBError, MemoryError)
-#: What it raises when a log cannot be read; the last one where an error is not told.
+#: Those of a log that cannot be read; the last one where an error is not told.
 LOG_ERRORS = (*ERRORS, SystemError)
-#: What it takes to read the log and leave it as it is.
+#: Flags to read the log and leave it as it is.
 LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 FILE_MODE = 0o600
-#: What a disk says that is full, or a limit that is reached.  ENOMEM is another face of
-#: it: all pages in memory are changed, and none can be written.
+#: Errors of a full disk, or of a limit that is reached.  ENOMEM is another face of it:
+#: all pages in memory are changed, and none can be written.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
 
-#: What it says of a page whose checksum is wrong, of one that is not what it should be,
+#: Its words of a page whose checksum is wrong, of one that is not what it should be,
 #: and of one that a file is too short for.
 _DAMAGED_PAGE = re.compile(r"(\S+): pgin failed for page (\d+)")
 _DAMAGED = re.compile(
@@ -77,7 +77,7 @@ _DAMAGED = re.compile(
 
 
 class StoreSettings(NamedTuple):
-    """What the command line says about Berkeley DB.
+    """Settings of Berkeley DB, as the command line has them.
 
     :ivar cacheSize: bytes of pages kept in memory.
     :ivar logBuffer: bytes of log kept in memory between two flushes.

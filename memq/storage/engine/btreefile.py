@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: What marks the first page of a tree.
+#: Marks the first page of a tree.
 BTREE_MAGIC = 0x053162
 _LEAF = 5
 _OVERFLOW = 7
@@ -68,7 +68,7 @@ _SIZES = [512 << power for power in range(8)]
 _SAMPLE = 64
 #: How many are read at once.
 _BLOCK = 256
-#: What the store's tables are called.
+#: The names of the store's tables.
 _TABLE = re.compile(r"queues|messages(\.[1-9][0-9]*)?")
 
 
@@ -178,7 +178,7 @@ class TreeFile:
     def page(self, number: int) -> bytes:
         """Return a page as it is, with zeros for what is cut off.
 
-        One that the disk does not give is noted as damaged.
+        A page that the disk does not give is noted as damaged.
         """
         try:
             page = os.pread(self._file.fileno(), self.pageSize, number * self.pageSize)

@@ -1,8 +1,8 @@
 """Environment: Berkeley DB's log, cache and recovery in one home.
 
 It opens and closes the environment and its tables, flushes the log, makes checkpoints
-and moves the marker, and removes log files.  What an error means for the store is in
-:mod:`memq.storage.engine.failstop`.  A disk that is full ends nothing: the log keeps
+and moves the marker, and removes log files.  :mod:`memq.storage.engine.failstop` knows
+what an error means for the store.  A disk that is full ends nothing: the log keeps
 what it could not write, and a later flush does.
 """
 
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 #: Bytes of room without which a recovery that fails may have failed for want of it.
 _RECOVERY_ROOM = 64 * 1024 * 1024
-#: What a file system says that knows no links.
+#: Errors of a file system that knows no links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -253,8 +253,8 @@ class Environment:
     def followLog(self) -> None:
         """Move the marker into the file that is logged to, when that is another one.
 
-        What was synced behind the marker has no proof: so it is not behind by more than
-        a file and a second.
+        Nothing proves what was synced behind the marker: so it is not behind by more
+        than a file and a second.
 
         :raise StoreError: when that failed; a later call tries again.
         """

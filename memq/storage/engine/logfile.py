@@ -30,9 +30,9 @@ from memq.errors import HomeError
 
 #: The name of a log file.
 LOG_NAME = re.compile(r"log\.([0-9]{10})")
-#: What stands behind the checksum of a file's first record.
+#: Stands behind the checksum of a file's first record.
 LOG_MAGIC = 0x40988
-#: What Berkeley DB puts before each record.
+#: Stands before each record.
 RECORD_HEAD = Struct("=III")
 #: The first record of a file.
 FIRST_RECORD = Struct("=IIIIIII")
@@ -81,7 +81,7 @@ def isHead(head: bytes) -> bool:
 
 
 class Record(NamedTuple):
-    """What has to be known of a record of the log.
+    """A record of the log, as far as it has to be known.
 
     :ivar before: offset of the record before.
     :ivar size: its bytes.

@@ -46,8 +46,8 @@ TRANSACTION = 4 * 1024 * 1024
 #: name, is made.
 ROOM = 4
 
-#: What a file is called while it is being filled, and while a recovery runs; no log
-#: file has such a name.
+#: Its names while it is being filled, and while a recovery runs; no log file has such
+#: a name.
 _UNFINISHED = "ahead"
 _BALLAST = "ballast"
 #: Bytes that are written and synced at a time: a flush of the log waits for no more.

@@ -1,6 +1,6 @@
 """Reserves disk blocks for the log and the tables before they need them.
 
-What is committed has to be written, whatever else fills the disk meanwhile.  So blocks
+Committed changes have to be written, whatever else fills the disk meanwhile.  So blocks
 are given to files ahead of need, where nobody else can have them: to the log up to the
 end of the file that it is in; to a table for the pages that it has in memory only, and
 some more.  (The next log file is there already, see
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 #: The table of queues is given this part of what that of messages is.
 _QUEUES_SHARE = 16
-#: What a file system says that is full.
+#: Errors of a file system that is full.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Give blocks to a file but leave its size (linux/falloc.h).
 _KEEP_SIZE = 1
-#: What a file system says that cannot.
+#: Errors of a file system that cannot.
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate64

@@ -1,8 +1,8 @@
 """Verification of a log, before Berkeley DB recovers it and changes anything.
 
 Berkeley DB takes the first record that it cannot read for the end of the log, wipes out
-what follows, and says nothing.  What a power cut leaves of writes that were not synced
-looks like that; so does damage.
+what follows, and says nothing.  Writes that were not synced look like that after a
+power cut; so does damage.
 
 Up to the marker (:mod:`memq.storage.engine.marker`), which points at a record that was
 synced, nothing may be missing: a log that does not have that record was cut or
@@ -130,14 +130,19 @@ def checkFiles(
                 f"{path} is damaged: it does not begin as a file of the log does, "
                 f"and the log goes on in the next one; {_RESTORE}"
             )
-        with open(path, "r+b", buffering=0) as file:
-            file.write(bytes(FIRST_RECORD.size))
-        syncFile(path)
-        say(
-            f"{path} begins with {len(heads[number])} bytes that are no head of a log "
-            "file, and is not read. A power cut leaves that; if there was none, it is "
-            "damaged, and what was stored or taken last is missing"
-        )
+        _wipeHead(path, len(heads[number]), say)
+
+
+def _wipeHead(path: str, size: int, say: Callable[[str], None]) -> None:
+    """Wipe out the part of a head that a log file got."""
+    with open(path, "r+b", buffering=0) as file:
+        file.write(bytes(FIRST_RECORD.size))
+    syncFile(path)
+    say(
+        f"{path} begins with {size} bytes that are no head of a log "
+        "file, and is not read. A power cut leaves that; if there was none, it is "
+        "damaged, and what was stored or taken last is missing"
+    )
 
 
 def sayWhatFollows(
