@@ -6,18 +6,18 @@ Theory of operation
 Berkeley DB's environment is private to the server, so the files are copied from
 outside, while they change, and the log then makes one state of them:
 
-1. The directory is held (:mod:`memq.storage.datadir.backuplock`): from now on no log
+1. The directory is held (:mod:`memq.storage.datadir.home`): from now on no log
    file goes, and no file of messages.
 2. The marker is read.  It stands behind a checkpoint: all that was logged before a
    certain place was in the tables by then.  The log file of that place is the first
-   one that the copy needs (:mod:`memq.storage.engine.logfile`).
+   one that the copy needs (:mod:`memq.storage.engine.marker`).
 3. The tables are copied.  Each of their pages is some state since that checkpoint.  A
    table that is made meanwhile is in the log as a whole.
 4. The log files are copied, to the last one that has begun by now.  Berkeley DB writes
    the log before a page, and before it begins the next file; so these have all that is
    in the pages, and all that was acknowledged before.  With no-sync that is in the
-   system's hands, which is where the copy is read from.  What is written to the last
-   file meanwhile is there or cut off, as after a crash.  Files that the server made
+   system's hands, which is where the copy is read from.  Writes to the last
+   file meanwhile are there or cut off, as after a crash.  Files that the server made
    ahead are zeros and are left out.
 5. The format is read last: a server writes it down before there is anything of it.
 6. Berkeley DB recovers the copy, from its first log file on.  A usual recovery begins
@@ -37,7 +37,6 @@ Pages that did not change since are the same bytes as in the home.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from struct import Struct
 from tempfile import mkdtemp
@@ -47,13 +46,13 @@ from memq.admin.progress import megabytes
 from memq.errors import HomeError, HomeGone, StoreError
 from memq.storage.bdb.compaction import isFileName
 from memq.storage.bdb.store import BDBStore
-from memq.storage.datadir.backuplock import held
 from memq.storage.datadir.directory import Place
 from memq.storage.datadir.files import syncDirectory
-from memq.storage.datadir.home import Home
+from memq.storage.datadir.home import Home, held
+from memq.storage.datadir.sizing import diskSpace
 from memq.storage.engine.binding import StoreSettings
-from memq.storage.engine.logfile import lastCheckpoint, readRecord
-from memq.storage.engine.marker import logName, readMarker, writeMarker
+from memq.storage.engine.logfile import logName, logNumbers, readRecord
+from memq.storage.engine.marker import lastCheckpoint, readMarker, writeMarker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +67,6 @@ SLICE = 1024 * 1024
 #: How often a piece is read again that changes all the time.
 READS = 100
 
-_LOG = re.compile(r"log\.[0-9]{10}")
 #: Where a table says how large its pages are, in the machine's byte order.
 _PAGE_SIZE_AT = 20
 _PAGE_SIZE = Struct("=I")
@@ -198,12 +196,10 @@ def _findParts(directory: str) -> Parts:
 
 def _sizeOf(directory: str, parts: Parts) -> int:
     """Return about how many bytes a copy has."""
-    size = 0
-    for name in os.listdir(directory):
-        isNeededLog = _LOG.fullmatch(name) and name >= logName(parts.firstLog)
-        if name in parts.tables or isNeededLog:
-            size += os.stat(os.path.join(directory, name)).st_size
-    return size
+    logs = [number for number in logNumbers(directory) if number >= parts.firstLog]
+    tables = set(parts.tables).intersection(os.listdir(directory))
+    names = [*tables, *map(logName, logs)]
+    return sum(os.stat(os.path.join(directory, name)).st_size for name in names)
 
 
 def _refuseSize(copy: str, size: int, progress: Progress) -> None:
@@ -211,8 +207,7 @@ def _refuseSize(copy: str, size: int, progress: Progress) -> None:
 
     :raise memq.errors.HomeError: when there is less.
     """
-    room = os.statvfs(os.path.dirname(copy))
-    free = room.f_bavail * room.f_frsize
+    free = diskSpace(os.path.dirname(copy)).free
     progress.tell(f"needs about {megabytes(size)}; {megabytes(free)} are free")
     if free < size:
         raise HomeError(
@@ -222,15 +217,14 @@ def _refuseSize(copy: str, size: int, progress: Progress) -> None:
 
 def _lastLog(directory: str) -> int:
     """Return the number of the last log file that has begun."""
-    names = filter(_LOG.fullmatch, os.listdir(directory))
-    numbers = (int(name[4:]) for name in names)
+    numbers = logNumbers(directory)
     return max(number for number in numbers if readRecord(directory, number, 0))
 
 
 def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
     """Copy a table, to its last whole page.
 
-    One that is gone was left by all messages, and went when a server started.
+    A table that is gone was left by all messages, and went when a server started.
     """
     if not os.path.exists(os.path.join(source, name)):
         return
@@ -251,7 +245,7 @@ def _copyFile(source: str, copy: str, name: str) -> Iterator[int]:
         open(os.path.join(copy, name), "xb") as new,
     ):
         os.fchmod(new.fileno(), 0o600)
-        # What comes behind a short piece was written while we copied.
+        # Bytes behind a short piece were written while we copied.
         size = PIECE
         while size == PIECE:
             piece = readTwice(old.fileno(), offset)

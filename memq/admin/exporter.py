@@ -1,4 +1,4 @@
-"""Export: what is in a home, queue by queue, from tables that nobody changes.
+"""Export of a home, queue by queue, from tables that nobody changes.
 
 The home is locked as a server would, so none can start.  If the last process in it was
 killed, a store opens it first and closes it, which recovers it; in a home that was
@@ -13,7 +13,6 @@ behind one that cannot be read, the next one that can be read is looked for.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
@@ -24,9 +23,13 @@ from memq.storage.bdb.compaction import ROW, fileName, unpackRow
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
 from memq.storage.delays import NEVER, dueOf
-from memq.storage.engine.binding import ERRORS, StoreSettings, db
-from memq.storage.engine.logfile import isSettled
-from memq.storage.engine.marker import readMarker
+from memq.storage.engine.binding import (
+    ERRORS,
+    StoreSettings,
+    closeEnvironment,
+    openReadOnly,
+)
+from memq.storage.engine.marker import isSettled, readMarker
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -99,11 +102,7 @@ class OfflineReader:
             raise HomeError(f"{self._directory}: {home.named(str(error))}") from error
 
     def _openTable(self, name: str) -> Any:
-        table = db.DB()
-        table.set_cachesize(0, _CACHE)
-        path = os.path.join(self._way, name)
-        table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
-        table.set_get_returns_none(2)
+        table = openReadOnly(os.path.join(self._way, name), _CACHE)
         self._opened.append(table)
         return table
 
@@ -116,8 +115,7 @@ class OfflineReader:
     def close(self) -> None:
         """Close the tables, however damaged they are."""
         while self._opened:
-            with suppress(*ERRORS):
-                self._opened.pop().close()
+            closeEnvironment(self._opened.pop())
 
     def queues(self) -> list[Queue]:
         """Return the queues, sorted by name.
@@ -216,7 +214,7 @@ class OfflineReader:
     def _behind(self, id: int, sequence: int, end: int) -> int:
         """Return a number from which on messages can be read again.
 
-        What is damaged is a page, mostly, so no message between can be read.
+        Damage is that of a page, mostly, so no message between can be read.
 
         :param sequence: one that cannot be read.
         """
@@ -318,7 +316,7 @@ class _Export:
             self._messages += 1
             self._bytes += len(found.body)
             self._progress.reach(self._figures)
-        # What its counts say and what is there differ by what is damaged.
+        # Its counts differ from the messages that are there by those that are damaged.
         damaged = queue.pushed - queue.taken + queue.rest.delayed - count - delayed
         write(packLine(QueueEnd(count, damaged, delayed)))
         self._damaged += damaged

@@ -1,4 +1,4 @@
-"""What ``memq export`` writes and ``memq import`` reads: lines of JSON.
+"""The format of an export: lines of JSON.
 
 Version 1, in ASCII, each line an object; bytes are in base64, with padding:
 
@@ -204,7 +204,7 @@ def _parseBegin(fields: dict[str, Any]) -> Begin:
 
 def _parseQueue(fields: dict[str, Any]) -> QueueBegin:
     queue = _bytes(fields, "queue")
-    # What no client can ask for is in no home.
+    # No home has a queue that no client can ask for.
     if parse(b"get " + queue) != Get((queue,), False):
         raise BadExport(f"{shownName(queue)} is no name of a queue")
     pushed, taken = _count(fields, "set"), _count(fields, "taken")

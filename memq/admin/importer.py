@@ -1,4 +1,4 @@
-"""Import: what an export has, brought into a home.
+"""Import of an export into a home.
 
 A queue that the home does not have, or has empty, is filled unseen, and shown when its
 last line was read and its counts fit: a cut or damaged file, or a kill, leaves whole
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from memq.storage.bdb.store import BDBStore
     from memq.storage.row import Queue
 
-#: What a batch has at most, but for its last message.
+#: The most of a batch, but for its last message.
 BATCH_MESSAGES = 1000
 BATCH_BYTES = 1024 * 1024
 
@@ -81,7 +81,7 @@ class Import:
 
     @property
     def figures(self) -> str:
-        """What was imported so far, for a person."""
+        """The figures of what was imported so far, for a person."""
         return f"{self.queues} queues, {self.messages} messages"
 
     def run(self, lines: BinaryIO) -> None:
@@ -195,7 +195,7 @@ class Import:
     def _show(self, queue: Queue, begin: QueueBegin) -> None:
         there = self._loader.find(begin.queue)
         if there is None:
-            # What was damaged counts as taken.
+            # Damaged messages count as taken.
             taken = begin.pushed - self._count
             self._loader.publish(queue, begin.pushed, taken, begin.limit, begin.paused)
         else:

@@ -1,10 +1,10 @@
-"""New tables, made of what could be read of damaged ones.
+"""Rebuild of tables from what could be read of damaged ones.
 
 Keys stay as they are, so order, ids and sequence numbers do too, and it does not matter
 in which order records come.  Counts are made to fit what is there: messages that are
 missing count as taken.
 
-What cannot be put where it was is not thrown away: messages of a queue whose row is
+Nothing is thrown away that cannot be put where it was: messages of a queue whose row is
 gone go to a queue called ``unknown.ID``, and a large message with a part missing is set
 aside, as a get would do.
 """

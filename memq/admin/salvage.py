@@ -1,11 +1,11 @@
-"""--skip-damaged: what can be read of a damaged home, in a home that is whole.
+"""Salvage (--skip-damaged): makes a damaged home whole of what can be read in it.
 
 Theory of operation
 ===================
 
 Nothing is destroyed.  All that was in HOME/memq is in ``HOME/memq.damaged`` (or
 ``.damaged.2`` and so on) in the end, with a file UNREADABLE that tells what is missing.
-Until everything is built, nothing has changed; then :mod:`memq.storage.datadir.swap`
+Until everything is built, nothing has changed; then :mod:`memq.storage.datadir.damage`
 changes it at once.  Killed before, it begins again; killed within that, the next start
 goes on.  The lock is held, and stays in its place, all the time.
 
@@ -25,21 +25,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from time import monotonic
+from contextlib import ExitStack, closing, contextmanager
+from itertools import filterfalse
 from typing import TYPE_CHECKING
 
+from memq.admin.progress import Progress
 from memq.admin.rebuild import Rebuild
 from memq.errors import DamagedHome, StoreError, UnusableHome
 from memq.storage.bdb.compaction import ROW, filesOf
+from memq.storage.datadir.damage import REPORT, WORK, beginSwap
 from memq.storage.datadir.files import replaceFile
 from memq.storage.datadir.home import Home
-from memq.storage.datadir.swap import REPORT, WORK, beginSwap
+from memq.storage.datadir.sizing import diskSpace
 from memq.storage.engine.binding import ERRORS
 from memq.storage.engine.btreefile import DamagedFile, TreeFile, tablesIn
 from memq.storage.engine.environment import Environment
-from memq.storage.engine.marker import logName
+from memq.storage.engine.logfile import FIRST_RECORD, logName, logNumbers
 from memq.storage.engine.recovery import cutLog, recoverFiles, whyNotOpened
-from memq.storage.engine.verification import logNumbers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,8 +154,7 @@ class Salvage:
             bytes = os.stat(path).st_size if os.path.isfile(path) else 0
             # Once copied, and once more, twice as large at most, in new tables.
             size += 3 * bytes if name in tables else bytes
-        room = os.statvfs(self._directory)
-        free = room.f_bavail * room.f_frsize
+        free = diskSpace(self._directory).free
         if free < size + _SPARE:
             raise UnusableHome(
                 f"--skip-damaged needs {size + _SPARE} bytes free on the file system "
@@ -172,7 +173,11 @@ class Salvage:
             environment.open()
             sizes = [table.pageSize for table in damaged]
             rebuild = Rebuild(environment, min(sizes, default=0))
-            self._fill(rebuild, damaged, recovered)
+            with self._sources(damaged, recovered) as sources:
+                self._fillRows(rebuild, sources, damaged)
+                wanted = self._filesToRead(rebuild, damaged, recovered)
+                self._fillMessages(rebuild, sources, damaged, wanted, recovered)
+            rebuild.finish()
             environment.close()
             home.writeVersion()
         finally:
@@ -207,7 +212,7 @@ class Salvage:
     def _copyTables(self, tables: list[TreeFile]) -> None:
         """Copy them, with something harmless in the place of damaged pages."""
         numbers = logNumbers(self._directory)
-        last = (numbers[-1], 28) if numbers else (1, 0)
+        last = (numbers[-1], FIRST_RECORD.size) if numbers else (1, 0)
         for table in tables:
             path = os.path.join(self._copy, os.path.basename(table.path))
             with open(path, "wb") as file:
@@ -243,39 +248,54 @@ class Salvage:
             return False
         return True
 
-    def _fill(self, rebuild: Rebuild, damaged: list[TreeFile], recovered: bool) -> None:
-        """Fill the new tables from the recovered ones, then from damaged pages."""
-        sources = damaged
-        if recovered:
-            names = tablesIn(self._copy)
-            sources = [TreeFile(os.path.join(self._copy, name)) for name in names]
-        try:
-            for table in sources:
-                if _isQueues(table):
-                    for record in table.records():
-                        rebuild.addRow(record, isSound=True)
-            for table in damaged:
-                if _isQueues(table):
-                    for _, record in table.salvage(lambda record: True):
-                        rebuild.addRow(record, isSound=False)
-            rebuild.closeRows()
-            wanted = self._filesToRead(rebuild, damaged, recovered)
-            for table in sources:
-                name = os.path.basename(table.path)
-                if not _isQueues(table) and (wanted is None or name in wanted):
-                    self._addMessages(rebuild, name, table.records())
-            for table in sources:
-                # Those of the copy: what is damaged is listed already.
-                table.damaged.clear()
-                rebuild.lost += _damageOf(table, isRecovered=recovered)
-            for table in damaged:
-                if not _isQueues(table):
-                    self._addDamaged(rebuild, table)
-            rebuild.finish()
-        finally:
-            if sources is not damaged:
-                for table in sources:
-                    table.close()
+    @contextmanager
+    def _sources(
+        self, damaged: list[TreeFile], recovered: bool
+    ) -> Iterator[list[TreeFile]]:
+        """Open the recovered tables, or give the damaged ones where there are none."""
+        if not recovered:
+            yield damaged
+            return
+        with ExitStack() as stack:
+            yield [
+                stack.enter_context(closing(TreeFile(os.path.join(self._copy, name))))
+                for name in tablesIn(self._copy)
+            ]
+
+    def _fillRows(
+        self, rebuild: Rebuild, sources: list[TreeFile], damaged: list[TreeFile]
+    ) -> None:
+        """Take the rows of the queues, those on damaged pages last."""
+        for table in filter(_isQueues, sources):
+            for record in table.records():
+                rebuild.addRow(record, isSound=True)
+        for table in filter(_isQueues, damaged):
+            for _, record in table.salvage(lambda record: True):
+                rebuild.addRow(record, isSound=False)
+        rebuild.closeRows()
+
+    def _fillMessages(
+        self,
+        rebuild: Rebuild,
+        sources: list[TreeFile],
+        damaged: list[TreeFile],
+        wanted: set[str] | None,
+        recovered: bool,
+    ) -> None:
+        """Take the messages, those on damaged pages last.
+
+        :param wanted: the files that count, None for all.
+        """
+        for table in filterfalse(_isQueues, sources):
+            name = os.path.basename(table.path)
+            if wanted is None or name in wanted:
+                self._addMessages(rebuild, name, table.records())
+        for table in sources:
+            # Those of the copy: what is damaged is listed already.
+            table.damaged.clear()
+            rebuild.lost += _damageOf(table, isRecovered=recovered)
+        for table in filterfalse(_isQueues, damaged):
+            self._addDamaged(rebuild, table)
 
     def _filesToRead(
         self, rebuild: Rebuild, damaged: list[TreeFile], recovered: bool
@@ -296,13 +316,10 @@ class Salvage:
         self, rebuild: Rebuild, name: str, records: Iterator[Record]
     ) -> int:
         """Put the records of a file into the new tables, and tell how far it is."""
-        toldAt = monotonic()
+        progress = Progress(self._say, interval=_INTERVAL)
 
         def say(count: int) -> None:
-            nonlocal toldAt
-            if monotonic() - toldAt >= _INTERVAL:
-                toldAt = monotonic()
-                self._say(f"{count} records of the file {name} are read")
+            progress.reach(lambda: f"{count} records of the file {name} are read")
 
         return rebuild.addMessages(records, say)
 

@@ -257,13 +257,17 @@ class Maintenance:
         store = self._store
         if store.logged() >= volume:
             self._checkpoint()
-        free = store.freeBytes()
+        free = self._free()
         isLow = free is not None and free < self._room.least
         # Taking messages out writes to the log, and must not fill the rest.
         if isLow and self._nearLimit <= store.logged() < volume:
             self._checkpoint()
-            free = store.freeBytes()
+            free = self._free()
         return free
+
+    def _free(self) -> int | None:
+        """Return what is free beside the reserve, 0 when that cannot be had."""
+        return self._store.freeBytes() if self._store.reserveSpace() else 0
 
     def _cbLooked(self, result: object) -> object:
         self._looking = False

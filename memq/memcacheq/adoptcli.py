@@ -12,18 +12,13 @@ import tempfile
 from signal import SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING
 
+from memq.admin.progress import megabytes
 from memq.display import shownName, shownText
 from memq.errors import HomeError, StartError
-from memq.memcacheq.adoption import (
-    Adoption,
-    Found,
-    megabytes,
-    roomNeeded,
-    storedBytes,
-    strays,
-)
-from memq.memcacheq.copy import Copy
+from memq.memcacheq.adoption import Adoption
+from memq.memcacheq.copy import Copy, Found
 from memq.memcacheq.directory import OldDirectory, findOld, makeWay
+from memq.memcacheq.estimate import roomNeeded, storedBytes
 from memq.memcacheq.queuefile import Damage, DamagedQueue
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
@@ -146,7 +141,7 @@ def _show(old: OldDirectory) -> bool:
         shown = [_showQueue(copy, count) for count in listed]
         messages = sum(messages for messages, _, _ in shown)
         size = sum(size for _, size, _ in shown)
-        damage = copy.damage + strays(old, copy, listed)
+        damage = copy.damage + copy.strays(listed)
         damage += [line for _, _, lines in shown for line in lines]
         need = roomNeeded(size, copy.bytes)
     _say(f"{len(shown)} queues with {messages} messages")

@@ -9,7 +9,7 @@ then its files are removed.
 
 In order:
 
-1. What MemcacheQ has in the log only is recovered, in a copy
+1. All that MemcacheQ has in the log only is recovered, in a copy
    (:mod:`memq.memcacheq.copy`).
 2. Messages are staged, a batch each transaction, with a sync a second: nobody was told
    anything, and what a crash takes away is staged again.
@@ -31,41 +31,28 @@ import os
 import re
 import threading
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from memq.admin.progress import Progress, megabytes
 from memq.display import shownName
 from memq.errors import HomeError, HomeGone, StoreError, UnusableHome
-from memq.memcacheq.copy import Copy
-from memq.memcacheq.directory import LIST, OldDirectory, findOld
-from memq.memcacheq.queuefile import (
-    NUMBERS,
-    Damage,
-    DamagedQueue,
-    OldMessage,
-    QueueFile,
-)
-from memq.memcacheq.staging import AdoptionState, Counts, Staged, Staging
+from memq.memcacheq.copy import Copy, Found
+from memq.memcacheq.directory import OldDirectory, findOld
+from memq.memcacheq.estimate import VOLUME, VOLUMES, estimate, roomNeeded
+from memq.memcacheq.queuefile import Damage, DamagedQueue, OldMessage, QueueFile
+from memq.memcacheq.staging import AdoptionState, Staged, Staging
 from memq.storage.datadir.sizing import MEGABYTE
-from memq.storage.record import HEADER_SIZE
 from memq.storage.row import DamagedRow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.memcacheq.copy import OldCount
     from memq.storage.bdb.store import BDBStore
     from memq.storage.datadir.home import Home
 
 #: The most messages and bytes of a transaction.
 BATCH = 1000
 BATCH_BYTES = 256 * 1024
-#: The most log between two checkpoints, and how often that has to fit the disk.
-VOLUME = 32 * MEGABYTE
-_VOLUMES = 2
-#: How many messages are looked at to tell how large all of them are.
-SAMPLES = 4096
-#: Seconds between two lines of progress.
-PROGRESS = 1.0
 #: How many damaged files, or records of a queue, are told one by one.
 _TOLD = 10
 
@@ -73,118 +60,12 @@ _TOLD = 10
 COPY = "memcacheq"
 ASIDE = "memcacheq-damaged"
 
-#: What a record takes in a page beside itself: its key, and where both are.
-_ENTRY = 12 + 16
-_PAGE_HEAD = 26
-_PAGE = 4096
-
+#: Bytes that are in no name that a client can give.
 _UNSPEAKABLE = re.compile(rb"[\x00-\x20\x7f/]")
 
 
 class Interrupted(Exception):
     """Somebody asked to stop."""
-
-
-class Found(NamedTuple):
-    """A queue of MemcacheQ's.
-
-    :ivar listed: what the list says of it.
-    :ivar file: its file.
-    """
-
-    listed: OldCount
-    file: QueueFile
-
-    @property
-    def pushed(self) -> int:
-        """Messages ever set, by record numbers, unless the list knows of more.
-
-        Record numbers begin again; the list, seconds behind, tells how often they did.
-        """
-        last, behind = int(self.file.next) - 1, self.listed.pushed
-        last += max(0, round((behind - last) / NUMBERS)) * NUMBERS
-        if last < self.file.span:
-            last += NUMBERS
-        return max(last, behind)
-
-    def counts(self, messages: int) -> Counts:
-        """Return what its row is to say.
-
-        :param messages: how many it has.
-        """
-        taken = max(self.pushed - messages, self.listed.taken)
-        return Counts(taken + messages, taken)
-
-
-def storedBytes(body: int) -> int:
-    """Return how many bytes a message takes in the store.
-
-    :param body: bytes of its body.
-    """
-    record = HEADER_SIZE + body
-    room = _PAGE - _PAGE_HEAD
-    if record < room // 4 - 8:
-        # Measured: 147 bytes for a body of 100, 275 for 200, 1375 for 900, which is one
-        # record less in a page than would fit.
-        return _PAGE // max(1, room // (record + _ENTRY) - 1) + 1
-    return -(-record // room) * _PAGE + _ENTRY
-
-
-def estimate(files: list[QueueFile], offsets: dict[bytes, int]) -> int:
-    """Return about how many bytes messages will take, from some of them.
-
-    :param files: the queues.
-    :param offsets: how many records of each are staged already.
-    :raise OSError: when a file cannot be read.
-    """
-    total = 0.0
-    each = max(4, SAMPLES // max(1, len(files)))
-    for file in files:
-        begin = offsets.get(file.name, 0)
-        left = file.span - begin
-        sizes = [
-            storedBytes(len(message.body))
-            for offset in range(begin, file.span, max(1, left // each))
-            for message in file.read(offset, offset + 1)
-            if isinstance(message, OldMessage)
-        ]
-        mean = sum(sizes) / len(sizes) if sizes else storedBytes(file.recordBytes)
-        total += mean * left
-    return int(total)
-
-
-def roomNeeded(messages: int, copied: int, volume: int = VOLUME) -> int:
-    """Return how many bytes it takes to take over.
-
-    :param messages: bytes that the messages will take.
-    :param copied: bytes that are copied to be recovered.
-    :param volume: bytes of log between two checkpoints.
-    """
-    return copied + messages + min(_VOLUMES * volume, 2 * messages) + MEGABYTE
-
-
-def megabytes(size: int) -> str:
-    """Return a size in words, rounded up."""
-    return f"{-(-size // MEGABYTE)} MB"
-
-
-def unspeakable(name: bytes) -> bool:
-    """Return whether no client can name a queue."""
-    return _UNSPEAKABLE.search(name) is not None
-
-
-def strays(old: OldDirectory, copy: Copy, listed: list[OldCount]) -> list[str]:
-    """Return what to say of queues that are not in the list.
-
-    MemcacheQ lists a queue when it makes the file.  So what the list has is older than
-    what the files have: perhaps the log, in which it was, was lost.
-    """
-    names = old.strays([count.name for count in listed])
-    files = {old.queueOf(name): name for name in names if not copy.hasRemoved(name)}
-    return [
-        f"{old.words(name)} is of a queue that is not in {os.fsdecode(LIST)}"
-        for name in files.values()
-    ]
 
 
 def _refusal(*why: str) -> HomeError:
@@ -198,7 +79,7 @@ def _refusal(*why: str) -> HomeError:
 
 
 class Adoption:
-    """What a start does about MemcacheQ's files."""
+    """Takes over MemcacheQ's files at a start."""
 
     def __init__(
         self,
@@ -230,10 +111,8 @@ class Adoption:
         self._seconds = seconds
         self._stop = threading.Event()
         self._copyPath = os.path.join(home.way, COPY)
-        #: Record numbers that were read, how many there are, and when that was told.
-        self._done = 0
-        self._total = 0
-        self._told = 0.0
+        #: Record numbers that were read, and how many there are.
+        self._done = self._total = 0
 
     def interrupt(self) -> None:
         """Make ``run`` return soon, from any thread; the next one goes on."""
@@ -245,7 +124,7 @@ class Adoption:
         :return: False when it was interrupted.
         :raise memq.errors.HomeError: when it cannot be; one line says why.
         """
-        self._told = self._seconds()
+        self._progress = Progress(self._say, self._seconds)
         try:
             self._run()
         except Interrupted:
@@ -305,7 +184,7 @@ class Adoption:
         """Stage everything, and make it memq's."""
         fingerprint = old.fingerprint()
         self._recover(copy)
-        queues, isDamaged = self._open(old, copy)
+        queues, isDamaged = self._open(copy)
         self._begin(state, fingerprint)
         staged = self._staging.staged()
         self._announce(queues, staged)
@@ -351,14 +230,14 @@ class Adoption:
             self._say("MemcacheQ's files were changed meanwhile: it all begins again")
             self._staging.beginAdoption(fingerprint)
 
-    def _open(self, old: OldDirectory, copy: Copy) -> tuple[list[Found], bool]:
+    def _open(self, copy: Copy) -> tuple[list[Found], bool]:
         """Return the queues, and whether there are some that cannot be opened.
 
         :raise memq.errors.HomeError: when there are, and that is not to be skipped.
         """
         queues = []
         listed = copy.queues()
-        why = copy.damage + strays(old, copy, listed)
+        why = copy.damage + copy.strays(listed)
         for count in listed:
             try:
                 queues.append(Found(count, copy.queueFile(count.name)))
@@ -385,13 +264,13 @@ class Adoption:
         )
         self._needRoom(need)
         for found in queues:
-            if unspeakable(found.file.name):
+            if _UNSPEAKABLE.search(found.file.name):
                 name = shownName(found.file.name)
                 self._say(f"No client can name the queue {name}")
 
     def _needRoom(self, need: int) -> None:
         """Refuse to go on without room for some bytes."""
-        free = self._store.freeBytes()
+        free = self._store.freeBytes() if self._store.reserveSpace() else 0
         if need and free is not None and free < need:
             raise HomeError(
                 f"{self._home.directory}: taking over MemcacheQ's queues needs about "
@@ -450,7 +329,7 @@ class Adoption:
         self._store.checkpoint()
         if not self._keepLogs:
             self._store.removeLogs()
-        self._needRoom(_VOLUMES * self._volume)
+        self._needRoom(VOLUMES * self._volume)
 
     def _damage(self, file: QueueFile, damage: Damage, staged: Staged) -> Staged:
         if not self._skipDamaged:
@@ -463,10 +342,7 @@ class Adoption:
         """Say once a second how far it is, and stop if that was asked for."""
         if self._stop.is_set():
             raise Interrupted
-        now = self._seconds()
-        if now - self._told >= PROGRESS:
-            self._told = now
-            self._say(progress)
+        if self._progress.reach(lambda: progress):
             # So a kill costs the work of a second.
             self._store.flush()
 

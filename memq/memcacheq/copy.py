@@ -1,4 +1,4 @@
-"""What MemcacheQ wrote, recovered in a copy, so that it can be read.
+"""Copy of MemcacheQ's files, recovered so that they can be read.
 
 Berkeley DB recovers a directory in place.  That may fail, and then nobody knows what it
 has changed; so it is never done to the original.  What is copied depends on how
@@ -26,22 +26,30 @@ import os
 import shutil
 from contextlib import closing, suppress
 from struct import Struct
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memq.errors import HomeError
 from memq.memcacheq.directory import LIST, MOVED
 from memq.memcacheq.log import End, hasMore, readEnd
-from memq.memcacheq.queuefile import QueueFile
-from memq.storage.engine.binding import ERRORS, db, storeError
-from memq.storage.engine.marker import logName
+from memq.memcacheq.queuefile import NUMBERS, QueueFile
+from memq.memcacheq.staging import Counts
+from memq.storage.engine.binding import (
+    ERRORS,
+    FILE_MODE,
+    LOG_FLAGS,
+    closeEnvironment,
+    db,
+    openReadOnly,
+    storeError,
+)
+from memq.storage.engine.logfile import logName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.memcacheq.directory import OldDirectory
 
-_LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
-_RECOVERY_FLAGS = _LOG_FLAGS | db.DB_RECOVER | db.DB_INIT_MPOOL | db.DB_INIT_TXN
+_RECOVERY_FLAGS = LOG_FLAGS | db.DB_RECOVER | db.DB_INIT_MPOOL | db.DB_INIT_TXN
 
 #: The oldest version of the log that is recovered.
 _OLDEST = 17
@@ -54,7 +62,7 @@ _COPY_BYTES = 8 * 1024 * 1024
 
 
 class OldCount(NamedTuple):
-    """What MemcacheQ's list says of a queue; it may be behind.
+    """A queue in MemcacheQ's list, which may be behind.
 
     :ivar name: of the queue.
     :ivar pushed: messages ever set.
@@ -64,6 +72,37 @@ class OldCount(NamedTuple):
     name: bytes
     pushed: int
     taken: int
+
+
+class Found(NamedTuple):
+    """A queue of MemcacheQ's.
+
+    :ivar listed: what the list says of it.
+    :ivar file: its file.
+    """
+
+    listed: OldCount
+    file: QueueFile
+
+    @property
+    def pushed(self) -> int:
+        """Messages ever set, by record numbers, unless the list knows of more.
+
+        Record numbers begin again; the list, seconds behind, tells how often they did.
+        """
+        last, behind = int(self.file.next) - 1, self.listed.pushed
+        last += max(0, round((behind - last) / NUMBERS)) * NUMBERS
+        if last < self.file.span:
+            last += NUMBERS
+        return max(last, behind)
+
+    def counts(self, messages: int) -> Counts:
+        """Return what its row is to say.
+
+        :param messages: how many it has.
+        """
+        taken = max(self.pushed - messages, self.listed.taken)
+        return Counts(taken + messages, taken)
 
 
 class Copy:
@@ -108,10 +147,10 @@ class Copy:
         environment = db.DBEnv()
         # What is wrong with it is for the recovery to say.
         with suppress(*ERRORS):
-            environment.open(self._path, _LOG_FLAGS, 0o600)
+            environment.open(self._path, LOG_FLAGS, FILE_MODE)
             with closing(environment.log_cursor()) as cursor:
                 end = readEnd(cursor)
-        _close(environment)
+        closeEnvironment(environment)
         self._isRecovered = end.listIsComplete and not end.isKilled
         self.isWhole = end.isKilled
         version = self._old.logVersion
@@ -157,13 +196,13 @@ class Copy:
     def _recover(self) -> None:
         environment = db.DBEnv()
         try:
-            environment.open(self._path, _RECOVERY_FLAGS, 0o600)
+            environment.open(self._path, _RECOVERY_FLAGS, FILE_MODE)
             environment.txn_checkpoint(0, 0, db.DB_FORCE)
         except ERRORS as error:
             why = f"Berkeley DB 5.3 cannot recover a copy of it: {storeError(error)}"
             raise self._refusal(why) from error
         finally:
-            _close(environment)
+            closeEnvironment(environment)
 
     def remove(self) -> None:
         """Remove the copy, if there is one."""
@@ -175,18 +214,17 @@ class Copy:
 
         :raise memq.errors.HomeError: when the list cannot be read.
         """
-        table = db.DB()
         try:
-            path = os.path.join(self._path, os.fsdecode(LIST))
-            table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
-            rows = table.items()
+            table = openReadOnly(os.path.join(self._path, os.fsdecode(LIST)))
+            try:
+                rows = table.items()
+            finally:
+                closeEnvironment(table)
         except ERRORS as error:
             raise HomeError(
                 f"{self._old.words(LIST)} cannot be read: {storeError(error)}; bring "
                 "it back"
             ) from error
-        finally:
-            _close(table)
         counts = []
         for key, row in rows:
             if not key[:-1] or len(row) != _COUNTS.size:
@@ -203,6 +241,20 @@ class Copy:
         if self.isWhole:
             return QueueFile(os.fsencode(self._path), queue)
         return QueueFile(self._old.path, queue, self._old.mainFile(queue))
+
+    def strays(self, listed: list[OldCount]) -> list[str]:
+        """Return what to say of queues that are not in the list.
+
+        MemcacheQ lists a queue when it makes the file.  So what the list has is older
+        than what the files have: perhaps the log, in which it was, was lost.
+        """
+        old = self._old
+        names = old.strays([count.name for count in listed])
+        files = {old.queueOf(name): name for name in names if not self.hasRemoved(name)}
+        return [
+            f"{old.words(name)} is of a queue that is not in {os.fsdecode(LIST)}"
+            for name in files.values()
+        ]
 
     def hasRemoved(self, name: bytes) -> bool:
         """Return whether the recovery has removed a file, which a kill had left."""
@@ -227,9 +279,3 @@ class Copy:
             ):
                 tick(size)
         return False
-
-
-def _close(handle: Any) -> None:
-    """Close a table or an environment, however damaged it is."""
-    with suppress(*ERRORS):
-        handle.close()

@@ -1,6 +1,6 @@
 """A directory that MemcacheQ wrote: known by its files, and left as it is.
 
-What MemcacheQ keeps in one directory (its -H):
+MemcacheQ keeps in one directory (its -H):
 
     queue.list          BTREE of Berkeley DB: name of each queue, and its counts
     <name>              DB_QUEUE of Berkeley DB, see memq/memcacheq/queuefile.py
@@ -29,19 +29,18 @@ from typing import NamedTuple
 from memq.errors import HomeError
 from memq.memcacheq.queuefile import MAGIC
 from memq.storage.datadir.files import syncDirectory
+from memq.storage.engine.btreefile import BTREE_MAGIC
+from memq.storage.engine.logfile import LOG_MAGIC, LOG_NAME
 
 LIST = b"queue.list"
 #: Where the file of the queue ``memq`` is moved to.
 MOVED = b"memq (a queue of MemcacheQ)"
 
-_LOG = re.compile(rb"log\.[0-9]{10}")
 _REGION = re.compile(rb"__db\.[0-9]{3}")
 _REMOVED = re.compile(rb"__db\.[0-9a-f]+\.[0-9a-f]+")
 _EXTENT = re.compile(rb"__dbq\.(.+)\.([0-9]+)", re.DOTALL)
 
-#: What Berkeley DB writes at byte 12: of a BTREE, and of a log file before its version.
-_BTREE = 0x053162
-_LOG_MAGIC = 0x040988
+#: Berkeley DB writes at byte 12 a magic number, and of a log file its version.
 _MAGIC = Struct("<12xII")
 #: The versions of log files that Berkeley DB 5.3 reads.
 _OLDEST_LOG, _NEWEST_LOG = 14, 19
@@ -83,7 +82,7 @@ class OldDirectory:
         for name in sorted(os.listdir(path)):
             if not stat.S_ISREG(os.lstat(self.where(name)).st_mode):
                 continue
-            if _LOG.fullmatch(name):
+            if LOG_NAME.fullmatch(os.fsdecode(name)):
                 self.logs.append(name)
             elif _REGION.fullmatch(name):
                 self.regions.append(name)
@@ -121,7 +120,7 @@ class OldDirectory:
             cannot be taken over as it is; it names the file, and says what to do.
         """
         isBerkeley = bool(self.regions) or any(
-            self._magic(name)[0] == _LOG_MAGIC for name in self.logs
+            self._magic(name)[0] == LOG_MAGIC for name in self.logs
         )
         try:
             magic = self._magic(LIST)[0]
@@ -133,7 +132,7 @@ class OldDirectory:
                 "this is no directory of queues, or its list was lost; bring the list "
                 "back, or take another directory"
             ) from None
-        if magic != _BTREE:
+        if magic != BTREE_MAGIC:
             if not isBerkeley:
                 return False
             raise HomeError(f"{self.words(LIST)} is damaged: bring it back")
@@ -164,7 +163,7 @@ class OldDirectory:
             # The last one may have been made just before the end.
             if magic == 0 and name == self.logs[-1]:
                 continue
-            if magic != _LOG_MAGIC:
+            if magic != LOG_MAGIC:
                 raise HomeError(f"{self.words(name)} is damaged: bring it back")
             self.logVersion = version
             if not _OLDEST_LOG <= version <= _NEWEST_LOG:
@@ -197,7 +196,7 @@ class OldDirectory:
     def strays(self, queues: list[bytes]) -> list[bytes]:
         """Return the names of data files that belong to none of some queues.
 
-        What was being removed when MemcacheQ was killed is not among them.
+        A file that was being removed when MemcacheQ was killed is not among them.
         """
         known = {LIST, *queues}
         return [

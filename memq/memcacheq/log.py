@@ -1,9 +1,7 @@
-"""How the log of a MemcacheQ ends, which tells how MemcacheQ did.
+"""The end of a MemcacheQ's log, which tells how MemcacheQ ended: stopped or killed.
 
-A record of the log begins with 12 bytes that Berkeley DB keeps to itself
-(little-endian): where the record before it begins in the file (u32), its own length
-with these bytes (u32), and a checksum (u32).  The type of the record follows (u32), its
-transaction (u32), and the place of the record before in that (2 u32).
+Records are laid out as in :mod:`memq.storage.engine.logfile`; here they begin at their
+type, behind what Berkeley DB puts before them.
 
 A recovery ends at the first record that is damaged, and takes it for the end of the
 log.  A kill leaves nothing behind the end; so a whole record there is one that lost
@@ -16,6 +14,7 @@ from struct import Struct
 from typing import Any, NamedTuple
 
 from memq.memcacheq.directory import LIST
+from memq.storage.engine.logfile import RECORD_HEAD, recordChecksum
 
 _TYPE = Struct("<I")
 _REGISTER, _COMMIT, _CHECKPOINT, _RECYCLE = 2, 10, 11, 14
@@ -28,7 +27,6 @@ _OPENED = Struct("<16xII")
 _LENGTH = Struct("<I")
 _CLOSED = (2, 5)
 
-_HEADER = Struct("<III")
 #: How far behind the end a record is looked for.
 _SEARCHED = 1024 * 1024
 
@@ -61,7 +59,7 @@ def readEnd(cursor: Any) -> End:
     """
     found = cursor.last()
     (file, offset), record = found
-    end = offset + _HEADER.size + len(record)
+    end = offset + RECORD_HEAD.size + len(record)
     while found and _typeOf(found[1]) != _CHECKPOINT:
         found = cursor.prev()
     found = cursor.set(_BEGIN.unpack_from(found[1])) if found else cursor.first()
@@ -101,14 +99,6 @@ def _registered(record: bytes) -> tuple[bool, bytes, bytes]:
     return what in _CLOSED, name, record[end : end + 4]
 
 
-def _checksum(data: bytes) -> int:
-    """Return the hash that Berkeley DB has in records of the log."""
-    value = 0
-    for byte in data:
-        value = (value * 33 + byte) & 0xFFFFFFFF
-    return value
-
-
 def hasMore(path: bytes, end: int) -> bool:
     """Return whether there is a whole record in a log file behind its end.
 
@@ -118,13 +108,11 @@ def hasMore(path: bytes, end: int) -> bool:
     with open(path, "rb") as file:
         file.seek(end)
         data = file.read(_SEARCHED).rstrip(b"\0")
-    for at in range(len(data) - _HEADER.size):
-        before, size, checksum = _HEADER.unpack_from(data, at)
-        if (
-            _HEADER.size < size <= len(data) - at
-            and before < end + at
-            and _checksum(data[at + _HEADER.size : at + size]) ^ before ^ size
-            == checksum
-        ):
+    for at in range(len(data) - RECORD_HEAD.size):
+        before, size, checksum = RECORD_HEAD.unpack_from(data, at)
+        if not RECORD_HEAD.size < size <= len(data) - at or before >= end + at:
+            continue
+        body = data[at + RECORD_HEAD.size : at + size]
+        if recordChecksum(before, size, body) == checksum:
             return True
     return False

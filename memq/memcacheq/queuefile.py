@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: What stands at byte 12 of a DB_QUEUE file.
+#: Stands at byte 12 of a DB_QUEUE file.
 MAGIC = 0x042253
 VERSION = 4
 

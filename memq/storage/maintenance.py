@@ -60,5 +60,12 @@ class IMaintainedStore(IQueueStore):
     def bytesOnDisk() -> int:
         """Return the bytes of disk that the store occupies; 0 in memory."""
 
+    def reserveSpace() -> bool:
+        """Take from the disk, ahead of need, the blocks that are about to be written.
+
+        :return: whether there were as many.
+        :raise memq.errors.StoreError: when the disk fails.
+        """
+
     def freeBytes() -> int | None:
         """Return the bytes free for the store, None where nothing bounds it."""

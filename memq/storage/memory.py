@@ -394,6 +394,10 @@ class MemoryStore(IndexedStore):
         """Write nothing."""
         return 0
 
+    def reserveSpace(self) -> bool:
+        """Return True: nothing is reserved."""
+        return True
+
     def freeBytes(self) -> int | None:
         """Return None: only the memory of the machine bounds it."""
         return None

@@ -54,8 +54,8 @@ from typing import TYPE_CHECKING, Any
 from memq.errors import StoreError
 from memq.storage.bdb.occupancy import SLICE_BYTES, Survey
 from memq.storage.bdb.union import JoinedTable
-from memq.storage.datadir.backuplock import removing
 from memq.storage.datadir.files import syncDirectory
+from memq.storage.datadir.home import removing
 from memq.storage.engine.binding import ERRORS, db
 from memq.storage.row import DamagedRow
 
@@ -225,7 +225,9 @@ class Compaction:
         """Make the next file, if there is room for what will be in it."""
         self._work = self._look
         self._survey.pause()
-        if self._environment.freeBytes() < ROOM * self._survey.found:
+        environment = self._environment
+        free = environment.freeBytes() if environment.reserveSpace() else 0
+        if free < ROOM * self._survey.found:
             return 0
         self._highest += 1
         flags = db.DB_CREATE | db.DB_EXCL

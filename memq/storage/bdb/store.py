@@ -285,10 +285,9 @@ class BDBStore(IndexedStore):
         return self.environment.removeLogs()
 
     def tidy(self) -> int:
-        """Make the next log file, and the next one of messages, or remove the last."""
+        """Move the marker, and make the next file of messages or remove the last."""
         assert self.compaction is not None
         self.environment.followLog()
-        self.environment.makeLogsAhead()
         return self.compaction.tidy()
 
     def logged(self) -> int:
@@ -298,6 +297,10 @@ class BDBStore(IndexedStore):
     def bytesOnDisk(self) -> int:
         """Return the size of all files in the directory."""
         return self.environment.bytesOnDisk()
+
+    def reserveSpace(self) -> bool:
+        """Take the blocks that log and tables are about to need from the disk."""
+        return self.environment.reserveSpace()
 
     def freeBytes(self) -> int | None:
         """Return the room on the file system that a common user may fill."""
@@ -339,17 +342,11 @@ class BDBStore(IndexedStore):
     def hasGarbage(self) -> bool:
         """Return whether something is to be removed, or to be moved."""
         assert self.compaction is not None
-        return (
-            bool(self.tombstones.left)
-            or self.compaction.step is not None
-            or self.environment.hasLogsToRemove
-        )
+        return bool(self.tombstones.left) or self.compaction.step is not None
 
     def sweep(self, limit: int) -> bool:
         """Remove some of what was deleted first; move messages when that is gone."""
         assert self.compaction is not None
-        if self.environment.hasLogsToRemove:
-            self.environment.removeLogsAhead()
         transaction = self.transaction
         if self.tombstones.left:
             with transaction.run():

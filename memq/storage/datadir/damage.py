@@ -1,38 +1,42 @@
-"""What was found damaged while the store ran, written down for the next start.
+"""A damaged home: the note for the next start, and the swap for what was salvaged.
 
-``HOME/memq/damaged`` holds one line that says what.  As long as it is there no store is
-opened, or every restart would come back to the same damaged page, and each time a
-client would be told an error instead of its message.
+``HOME/memq/damaged`` holds one line that says what was found damaged while the store
+ran.  As long as it is there no store is opened, or every restart would come back to the
+same damaged page, and each time a client would be told an error instead of its message.
+
+A salvage builds new files beside the old ones, and the swap puts them in their place.
+The old ones stay, in ``HOME/memq.damaged`` (or ``.damaged.2`` and so on).  The lock
+stays where it is, held: nobody can make a new home in between.
+
+``HOME/memq/swap`` holds one line while that is under way: ``out NAME`` while the old
+files move to HOME/NAME, ``in NAME`` while the new ones take their places.  Until it is
+written nothing has moved; from then on the swap goes on after a crash, whatever
+options the next start has.  VERSION stays until the new one replaces it, so that a
+memq that does not know of swaps does not take this for a new home.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 
-from memq.errors import DamagedHome, DamagedStore
-from memq.storage.datadir.files import replaceFile
+from memq.errors import DamagedHome, DamagedStore, UnusableHome
+from memq.storage.datadir.files import replaceFile, syncDirectory
 
-_NAME = "damaged"
-
-#: What Berkeley DB says of a page whose checksum is wrong, of one that is not what it
-#: should be, and of one that a file is too short for.
-_PAGE = re.compile(r"(\S+): pgin failed for page (\d+)")
-_OTHERS = re.compile(
-    "checksum error|illegal page type|page format|DB_PAGE_NOTFOUND|"
-    "unknown page type|invalid page type"
-)
-#: What there is to do about it.
+#: Advice about damage.
 ADVICE = "restore HOME/memq from a backup, or start with --skip-damaged"
+_DAMAGE = "damaged"
 
-
-def damageIn(words: str) -> str | None:
-    """Return what is damaged by what Berkeley DB says; None when nothing is."""
-    found = _PAGE.search(words)
-    if found:
-        name = os.path.basename(found[1])
-        return f"page {found[2]} of the file {name} is damaged"
-    return f"a file is damaged: {words}" if _OTHERS.search(words) else None
+#: Where the new files are built, below HOME/memq: a home of its own.
+WORK = "salvaging"
+#: A file in it that goes with the old files, and tells of them.
+REPORT = "UNREADABLE"
+_SWAP = "swap"
+_STAYS = ("lock", _SWAP, f"{_SWAP}.new", WORK, "VERSION")
+#: Files that hold zeros only.
+_WORTHLESS = ("ahead", "ballast")
+_LINE = re.compile(r"(in|out) (memq\.damaged(?:\.[0-9]+)?)")
 
 
 def noteDamage(directory: str, error: DamagedStore) -> None:
@@ -41,7 +45,8 @@ def noteDamage(directory: str, error: DamagedStore) -> None:
     :raise OSError: when that cannot be; the next start finds out by itself.
     """
     line = " ".join(str(error).split())
-    replaceFile(os.path.join(directory, _NAME), line.encode("utf-8", "replace") + b"\n")
+    path = os.path.join(directory, _DAMAGE)
+    replaceFile(path, line.encode("utf-8", "replace") + b"\n")
 
 
 def refuseDamaged(directory: str) -> None:
@@ -49,10 +54,91 @@ def refuseDamaged(directory: str) -> None:
 
     :raise DamagedHome: with what was found.
     """
-    path = os.path.join(directory, _NAME)
+    path = os.path.join(directory, _DAMAGE)
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             text = " ".join(file.read(1000).split())
     except FileNotFoundError:
         return
     raise DamagedHome(f"{path} says: {text}; {ADVICE}")
+
+
+def beginSwap(directory: str) -> str:
+    """Swap what is in ``directory`` for what was built below it.
+
+    :param directory: HOME/memq, held.
+    :return: where the old files are then.
+    :raise UnusableHome: when HOME is on another file system; nothing is changed.
+    :raise OSError: when the disk fails; a later start goes on.
+    """
+    home = os.path.dirname(directory)
+    if os.stat(home).st_dev != os.stat(directory).st_dev:
+        raise UnusableHome(
+            f"{directory} is a file system of its own, and the damaged files cannot "
+            f"be moved out of it to {home}; move all of it by hand first"
+        )
+    number, name = 1, "memq.damaged"
+    while os.path.lexists(os.path.join(home, name)):
+        number += 1
+        name = f"memq.damaged.{number}"
+    replaceFile(os.path.join(directory, _SWAP), f"out {name}\n".encode())
+    finishSwap(directory)
+    return os.path.join(home, name)
+
+
+def finishSwap(directory: str) -> None:
+    """Go on with a swap that was begun; no-op when there is none.
+
+    :raise DamagedHome: when it cannot be told how far it was.
+    :raise OSError: when the disk fails; a later start goes on.
+    """
+    path = os.path.join(directory, _SWAP)
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            text = file.read(100).strip()
+    except FileNotFoundError:
+        return
+    found = _LINE.fullmatch(text)
+    if not found:
+        raise DamagedHome(
+            f"{path} is damaged: it should say 'out' or 'in', and the name of the "
+            "directory beside this one that the old files went to; see which files "
+            "are where, and write it again"
+        )
+    if found[1] == "out":
+        _moveOut(directory, os.path.join(os.path.dirname(directory), found[2]))
+        replaceFile(path, f"in {found[2]}\n".encode())
+    _moveIn(directory)
+    work = os.path.join(directory, WORK)
+    if os.path.exists(work):
+        shutil.rmtree(work)
+    os.unlink(path)
+    syncDirectory(directory)
+
+
+def _moveOut(directory: str, aside: str) -> None:
+    os.makedirs(aside, 0o700, exist_ok=True)
+    for name in os.listdir(directory):
+        if name in _WORTHLESS:
+            os.unlink(os.path.join(directory, name))
+        elif name not in _STAYS:
+            os.rename(os.path.join(directory, name), os.path.join(aside, name))
+    version = os.path.join(directory, "VERSION")
+    if os.path.exists(version):
+        shutil.copyfile(version, os.path.join(aside, "VERSION"))
+    report = os.path.join(directory, WORK, REPORT)
+    if os.path.exists(report):
+        os.rename(report, os.path.join(aside, REPORT))
+    for changed in (aside, os.path.dirname(aside), directory):
+        syncDirectory(changed)
+
+
+def _moveIn(directory: str) -> None:
+    built = os.path.join(directory, WORK, "memq")
+    if not os.path.exists(built):
+        # It was all moved, and only the end of the swap is left.
+        return
+    for name in os.listdir(built):
+        if name != "lock":
+            os.replace(os.path.join(built, name), os.path.join(directory, name))
+    syncDirectory(directory)

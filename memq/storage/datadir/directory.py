@@ -6,8 +6,8 @@ and what is opened by name from then on is in that one: log files with messages 
 were told to be stored, and files that another server works on.
 
 So the directory is kept open, and its files are reached by way of the descriptor
-(``/proc/self/fd/N/log.0000000001``), which follows the directory.  What is stored until
-the exchange is noticed is where all the rest is, and the other directory is left alone.
+(``/proc/self/fd/N/log.0000000001``), which follows the directory.  All that is stored
+until the exchange is noticed is where the rest is; the other directory is left alone.
 ``check`` notices it: it compares what the name leads to with what is open.  Where there
 is no /proc, files are reached by name, and only the check is left.
 """
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 #: Where the system shows a process what it has open.
 DESCRIPTORS = "/proc/self/fd"
 
-#: What the system says of a name that certainly leads nowhere.
+#: Errors of a name that certainly leads nowhere.
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-#: What it adds to the name of a directory that was removed.
+#: The system adds it to the name of a directory that was removed.
 _REMOVED = " (deleted)"
 
 
@@ -135,11 +135,16 @@ class KnownFiles:
         """Forget a file, before it may be removed."""
         del self._files[path]
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._files.clear()
+        self._log = None
+
     def findGone(self, log: Callable[[], str | None]) -> str | None:
         """Return the path of a file that is another one now, or not there.
 
-        Whoever removes log files has to call this before: so nobody looks for one that
-        is done with.
+        Invariant: log files are removed only after a call of this, so it looks for
+        none that is done with.
 
         :param log: returns the path of the log file that was synced last, None before
             the first sync.

@@ -1,6 +1,6 @@
 """The home directory: made, checked and held before anything is opened in it.
 
-What lies where:
+Its files:
 
     HOME/               --home; also where a MemcacheQ kept its files
     HOME/memq/          all that memq owns, so that no name meets MemcacheQ's
@@ -20,6 +20,11 @@ and goes when the last of them ends, however it ends.
 A lock in a directory that was moved away keeps nobody out.  So a store works in the
 directory that was held, by :attr:`Home.way`, and asks :meth:`Home.check` whether that
 is still the one that the name leads to.
+
+The backup lock is another one, on the directory itself (flock).  A backup is another
+process; it shares that lock as long as it copies.  The server asks for it alone before
+it removes log files or a file of messages, and never waits: what stays now goes later.
+A backup that dies lets go of it.
 """
 
 from __future__ import annotations
@@ -29,21 +34,21 @@ import fcntl
 import os
 import pwd
 import re
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from memq.errors import DamagedHome, HomeError, HomeGone, HomeHeld, UnusableHome
+from memq.storage.datadir.damage import finishSwap
 from memq.storage.datadir.directory import Place
 from memq.storage.datadir.files import replaceFile, syncDirectory
-from memq.storage.datadir.swap import finishSwap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: The format of the files in HOME/memq that this memq writes; it reads older ones.
 FORMAT = 3
 
-#: What the system says where rights are missing, or a file system is read-only.
+#: Errors where rights are missing, or a file system is read-only.
 RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -250,6 +255,40 @@ def _makeDirectory(path: str, mode: int) -> None:
         # Either somebody was quicker, or it is no directory.
         if not os.path.isdir(path):
             raise NotADirectoryError(20, "Not a directory", path) from None
-    # Who may write in a directory need not be allowed to read it.
+    # A user that may write in a directory need not be allowed to read it.
     with suppress(PermissionError):
         syncDirectory(parent)
+
+
+@contextmanager
+def held(directory: str) -> Iterator[None]:
+    """Keep all files in a directory from being removed; for a backup.
+
+    Waits for a removal that is under way, a checkpoint or two at most.
+
+    :raise OSError: when the directory cannot be read.
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def removing(directory: str) -> Iterator[bool]:
+    """Tell whether files may be removed, and let no backup begin meanwhile.
+
+    :raise OSError: when the directory cannot be read.
+    """
+    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            allowed = True
+        except BlockingIOError:
+            allowed = False
+        yield allowed
+    finally:
+        os.close(handle)

@@ -1,4 +1,4 @@
-"""How much of a file system memq lets itself use beside the messages.
+"""Sizes that fit a file system: of log files, checkpoints and reserves.
 
 Log files, the log between two checkpoints, and the room that is kept free for
 draining and for a recovery are as large as suits a disk.  On a small file
@@ -10,6 +10,7 @@ and as much as both is kept free, or a tenth on the smallest ones.  A table is g
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 MEGABYTE = 1024 * 1024
@@ -18,7 +19,7 @@ GIGABYTE = 1024 * MEGABYTE
 #: The least that is kept free, but for file systems of less than a gigabyte.
 LEAST_FREE = 64 * MEGABYTE
 
-#: What log files take.  Each change to another one syncs where it must not take long:
+#: All log files.  Each change to another one syncs where it must not take long:
 #: with no-sync that is what was logged in a second, so there are two large ones.
 #: Otherwise little waits for it, and there are four, two of them made ahead of need.
 LOG_FILES = 128 * MEGABYTE
@@ -28,7 +29,7 @@ BLOCK = 65536
 LEAST_LOG = 2 * MEGABYTE
 #: The largest --log-buffer.
 MOST_BUFFERED = 16 * MEGABYTE
-#: What a recovery reads at most, at about 7 ms a MB.
+#: Log that a recovery reads at most, at about 7 ms a MB.
 CHECKPOINT_VOLUME = 256 * MEGABYTE
 #: Bytes that a table is given ahead of need.
 TABLE_AHEAD = 16 * MEGABYTE
@@ -37,8 +38,28 @@ LEAST_AHEAD = 3 * MEGABYTE
 LEAST_FILE = 16 * MEGABYTE
 
 
+class DiskSpace(NamedTuple):
+    """The bytes of a file system.
+
+    :ivar total: all of them.
+    :ivar free: those that a common user may fill.
+    """
+
+    total: int
+    free: int
+
+
+def diskSpace(path: str) -> DiskSpace:
+    """Return the space of the file system that a file is on.
+
+    :raise OSError: when there is no such file.
+    """
+    found = os.statvfs(path)
+    return DiskSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
+
+
 class Sizes(NamedTuple):
-    """What fits a file system, in bytes.
+    """Sizes that fit a file system, in bytes.
 
     :ivar logFile: size of a log file.
     :ivar logBuffer: the most of the log that is kept in memory; files are longer than

@@ -7,6 +7,8 @@ author's, and alike in all that is used here.
 from __future__ import annotations
 
 import errno
+import os
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +18,7 @@ except ImportError as error:
     try:
         from bsddb3 import db
     except ImportError:
-        # Whoever gets here started one of memq's programs, and reads one line.
+        # It is read by a person who has started one of memq's programs.
         raise SystemExit(
             f"memq: no binding of Berkeley DB ({error}): install Debian's "
             "python3-bsddb3, or the headers of Berkeley DB 5.3 (libdb5.3-dev) and with "
@@ -24,7 +26,6 @@ except ImportError as error:
         ) from None
 
 from memq.errors import DamagedStore, OutOfSpace, StoreError, StoreFailed
-from memq.storage.datadir.damage import damageIn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,9 @@ __all__ = [
     "LOG_FLAGS",
     "StoreSettings",
     "closeEnvironment",
+    "damageIn",
     "db",
+    "openReadOnly",
     "setCache",
     "storeError",
 ]
@@ -53,20 +56,28 @@ ENVIRONMENT_FLAGS = (
     # Regions in files turn a full disk into SIGBUS.
     | db.DB_PRIVATE
 )
-#: What the binding raises: ENOMEM, another face of a full disk, as MemoryError.
+#: Errors that the binding raises: ENOMEM, another face of a full disk, as MemoryError.
 ERRORS = (db.DBError, MemoryError)
-#: What it raises when a log cannot be read; the last one where an error is not told.
+#: Those of a log that cannot be read; the last one where an error is not told.
 LOG_ERRORS = (*ERRORS, SystemError)
-#: What it takes to read the log and leave it as it is.
+#: Flags to read the log and leave it as it is.
 LOG_FLAGS = db.DB_CREATE | db.DB_INIT_LOG | db.DB_PRIVATE
 FILE_MODE = 0o600
-#: What a disk says that is full, or a limit that is reached.  ENOMEM is another face of
-#: it: all pages in memory are changed, and none can be written.
+#: Errors of a full disk, or of a limit that is reached.  ENOMEM is another face of it:
+#: all pages in memory are changed, and none can be written.
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOMEM)
+
+#: Its words of a page whose checksum is wrong, of one that is not what it should be,
+#: and of one that a file is too short for.
+_DAMAGED_PAGE = re.compile(r"(\S+): pgin failed for page (\d+)")
+_DAMAGED = re.compile(
+    "checksum error|illegal page type|page format|DB_PAGE_NOTFOUND|"
+    "unknown page type|invalid page type"
+)
 
 
 class StoreSettings(NamedTuple):
-    """What the command line says about Berkeley DB.
+    """Settings of Berkeley DB, as the command line has them.
 
     :ivar cacheSize: bytes of pages kept in memory.
     :ivar logBuffer: bytes of log kept in memory between two flushes.
@@ -90,6 +101,15 @@ class StoreSettings(NamedTuple):
     tableAhead: int = 16 * 1024 * 1024
     leastFile: int = 16 * 1024 * 1024
     wholeLog: bool = False
+
+
+def damageIn(words: str) -> str | None:
+    """Return what is damaged by what Berkeley DB says; None when nothing is."""
+    found = _DAMAGED_PAGE.search(words)
+    if found:
+        name = os.path.basename(found[1])
+        return f"page {found[2]} of the file {name} is damaged"
+    return f"a file is damaged: {words}" if _DAMAGED.search(words) else None
 
 
 def storeError(
@@ -117,7 +137,28 @@ def setCache(environment: Any, settings: StoreSettings) -> None:
     environment.set_cachesize(gigabytes, rest, 1)
 
 
-def closeEnvironment(environment: Any) -> None:
-    """Close an environment and all that is open in it, however damaged it is."""
+def openReadOnly(path: str, cacheSize: int = 0) -> Any:
+    """Return a table that nobody changes, opened without an environment.
+
+    :param cacheSize: bytes of its pages that are kept in memory, 0 for the default.
+    :raise: Berkeley DB's errors (ERRORS); it is closed then.
+    """
+    table = db.DB()
+    if cacheSize:
+        table.set_cachesize(0, cacheSize)
+    try:
+        table.open(path, None, db.DB_BTREE, db.DB_RDONLY)
+    except ERRORS:
+        closeEnvironment(table)
+        raise
+    table.set_get_returns_none(2)
+    return table
+
+
+def closeEnvironment(handle: Any) -> None:
+    """Close an environment and all that is open in it, or a table alone.
+
+    However damaged it is.
+    """
     with suppress(*ERRORS):
-        environment.close()
+        handle.close()

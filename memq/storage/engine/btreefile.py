@@ -4,6 +4,9 @@ A page whose checksum is wrong ends Berkeley DB's environment for good, and what
 on all other pages with it.  Here it is one page of many: every record stands on a leaf
 page, and a leaf is known by itself, so nothing is lost with the pages above it.
 
+DB.verify(DB_SALVAGE) does not do: on a checksummed file with one bad leaf of 112 it
+raised DB_RUNRECOVERY after 195 of 2,000 records, and after 30 with ten bad leaves.
+
 A page (native byte order; offsets in bytes; of 5.3, with DB_CHKSUM):
 
     offset  size  field
@@ -39,7 +42,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_MAGIC = 0x053162
+#: Marks the first page of a tree.
+BTREE_MAGIC = 0x053162
 _LEAF = 5
 _OVERFLOW = 7
 _FIRST = 9
@@ -64,7 +68,7 @@ _SIZES = [512 << power for power in range(8)]
 _SAMPLE = 64
 #: How many are read at once.
 _BLOCK = 256
-#: What the store's tables are called.
+#: The names of the store's tables.
 _TABLE = re.compile(r"queues|messages(\.[1-9][0-9]*)?")
 
 
@@ -152,7 +156,7 @@ class TreeFile:
         if len(start) == _FIRST_SIZE:
             magic, _, size, last = _FIRST_PAGE.unpack_from(start)
             _, says, right = _checksum(start)
-            if magic == _MAGIC and size in _SIZES and says == right:
+            if magic == BTREE_MAGIC and size in _SIZES and says == right:
                 self.lastPage = last
                 return int(size)
         fits = {size: self._fits(size) for size in _SIZES}
@@ -174,7 +178,7 @@ class TreeFile:
     def page(self, number: int) -> bytes:
         """Return a page as it is, with zeros for what is cut off.
 
-        One that the disk does not give is noted as damaged.
+        A page that the disk does not give is noted as damaged.
         """
         try:
             page = os.pread(self._file.fileno(), self.pageSize, number * self.pageSize)

@@ -1,31 +1,29 @@
 """Environment: Berkeley DB's log, cache and recovery in one home.
 
-After an error that nobody can come back from, everything is refused with that error,
-and nothing that clients were told is lost becomes durable after all.  A disk that is
-full is no such error: the log keeps what it could not write, and a later flush does.
+It opens and closes the environment and its tables, flushes the log, makes checkpoints
+and moves the marker, and removes log files.  :mod:`memq.storage.engine.failstop` knows
+what an error means for the store.  A disk that is full ends nothing: the log keeps
+what it could not write, and a later flush does.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import (
     DamagedHome,
-    DamagedStore,
     HomeError,
     HomeGone,
     OutOfSpace,
     StoreError,
     StoreFailed,
 )
-from memq.storage.datadir.backuplock import removing
-from memq.storage.datadir.damage import ADVICE, noteDamage, refuseDamaged
-from memq.storage.datadir.directory import KnownFiles
+from memq.storage.datadir.damage import ADVICE, refuseDamaged
 from memq.storage.datadir.files import syncFile
+from memq.storage.datadir.home import removing
 from memq.storage.engine.binding import (
     ENVIRONMENT_FLAGS,
     ERRORS,
@@ -34,34 +32,35 @@ from memq.storage.engine.binding import (
     closeEnvironment,
     db,
     setCache,
-    storeError,
 )
-from memq.storage.engine.marker import Marker, logName, writeMarker
-from memq.storage.engine.preallocation import LogPosition, LogsAhead, setBallastAside
-from memq.storage.engine.proof import proveLog
-from memq.storage.engine.reservation import Reserve
+from memq.storage.engine.failstop import FailStop
+from memq.storage.engine.logfile import logName
+from memq.storage.engine.marker import Marker, writeMarker
+from memq.storage.engine.preallocation import (
+    LogPosition,
+    LogPreallocator,
+    setBallastAside,
+)
+from memq.storage.engine.reservation import Reservation
+from memq.storage.engine.verification import verifyLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.storage.datadir.home import Home
 
-#: The table of queues is given this part of what that of messages is.
-_QUEUES_SHARE = 16
 #: Bytes of room without which a recovery that fails may have failed for want of it.
 _RECOVERY_ROOM = 64 * 1024 * 1024
-#: What a file system says that knows no links.
+#: Errors of a file system that knows no links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def _pages(table: Any) -> int:
-    """Return how many pages a table has, written or not."""
-    pages: int = table.stat(flags=db.DB_FAST_STAT)["pagecnt"]
-    return pages
-
-
 class Environment:
-    """Berkeley DB's environment in one home."""
+    """Berkeley DB's environment in one home.
+
+    :ivar isNew: whether no store was ever opened here; known after ``open``.
+    :ivar commitFlags: what to commit with; neither syncs, ``flush`` does that for many.
+    """
 
     def __init__(
         self,
@@ -74,31 +73,30 @@ class Environment:
         :param home: the directory, prepared and locked.
         :param say: is told, in a line, what a person should know of the log.
         """
-        self._say = say
-        self._home = home
-        #: Whether no store was ever opened here; known after ``open``.
         self.isNew = True
-        self._settings = settings
-        #: What to commit with; neither syncs, ``flush`` does that for many.
         self.commitFlags = (
             db.DB_TXN_WRITE_NOSYNC if settings.noSync else db.DB_TXN_NOSYNC
         )
+        self._say = say
+        self._home = home
+        self._settings = settings
         self._handle: Any = None
         self._checkpointAt = (1, 0)
         #: The number of the log file that the marker points into.
         self._markedIn = 0
-        self._ahead = LogsAhead(
-            home.way, self._position, self._bytesLeft, settings.noSync
-        )
-        self._reserve = Reserve()
-        #: Whether log files are made ahead of need; a sync a second need not be quick.
-        self._makesAhead = not settings.noSync
         #: The tables that are open, and their files.
         self._tables: dict[Any, str] = {}
-        #: Which files these are, and which is the log's.
-        self._known = KnownFiles()
-        #: What the store cannot come back from, once it has happened.
-        self._failure: StoreFailed | None = None
+        self._reservation = Reservation(home.way, self._tables, settings.tableAhead)
+        self._preallocator = LogPreallocator(
+            home.way, self.position, self.freeBytes, settings.noSync
+        )
+        #: Whether the file system can do that.
+        self._preallocates = True
+        self._failStop = FailStop(home, self._syncedLog, self._panic)
+        self.error = self._failStop.error
+        self.fail = self._failStop.fail
+        self.checkHome = self._failStop.checkHome
+        self.refuseAfterFailure = self._failStop.refuse
 
     def open(self) -> None:
         """Recover what a crash left behind.
@@ -106,7 +104,7 @@ class Environment:
         :raise HomeError: when the log was cut, damaged or replaced.
         """
         refuseDamaged(self._home.directory)
-        marker = proveLog(self._home, self._say)
+        marker = verifyLog(self._home, self._say)
         self.isNew = self._home.isNew and marker is None
         if marker is not None:
             self._markedIn = marker.file
@@ -116,7 +114,7 @@ class Environment:
         except ERRORS:
             self.letGo()
             # Out of room within a recovery, Berkeley DB speaks of anything.
-            if self._bytesLeft() > _RECOVERY_ROOM:
+            if self.freeBytes() > _RECOVERY_ROOM:
                 raise
             self._recoverWithoutRoom(ballast)
 
@@ -131,10 +129,11 @@ class Environment:
             self._recover()
         except ERRORS as error:
             self.letGo()
+            why = self._failStop.meaning(error)
             raise HomeError(
                 f"--home {self._home.path}: Berkeley DB cannot recover it, and the "
                 f"disk is full: make at least {_RECOVERY_ROOM // 2**20} MB of room, "
-                f"and start again ({self._meaning(error)})"
+                f"and start again ({why})"
             ) from error
 
     def _recover(self) -> None:
@@ -163,95 +162,37 @@ class Environment:
         if not flags & db.DB_CREATE and not os.path.exists(path):
             raise DamagedHome(f"{self._home.named(path)} is missing: {ADVICE}")
         flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
-        with self._ahead.logging:
-            table.open(name, None, db.DB_BTREE, flags, FILE_MODE)
+        table.open(name, None, db.DB_BTREE, flags, FILE_MODE)
         table.set_get_returns_none(2)
         self._tables[table] = path
-        self._known.add(path)
+        self._failStop.files.add(path)
         return table
 
     def closeTable(self, table: Any) -> None:
         """Close a table, whose pages a checkpoint has written."""
         # Before its file may go.
-        self._known.forget(self._tables[table])
-        with self._ahead.logging:
-            table.close(db.DB_NOSYNC)
+        self._failStop.files.forget(self._tables[table])
+        table.close(db.DB_NOSYNC)
         del self._tables[table]
 
     def begin(self) -> Any:
         """Return a new transaction."""
         try:
-            self._ahead.prepare()
+            self._preallocator.prepare()
             return self._handle.txn_begin()
         except (*ERRORS, OSError) as error:
             raise self.error(error) from error
 
-    def error(self, error: Exception) -> StoreError:
-        """Return what to raise for an error, which may be the store's end."""
-        meaning = self._meaning(error)
-        return self.fail(meaning) if isinstance(meaning, StoreFailed) else meaning
-
-    def _meaning(self, error: Exception) -> StoreError:
-        return storeError(error, self._home.named)
+    def _panic(self) -> None:
+        with suppress(*ERRORS):
+            self._handle.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
 
     def _refusal(self, what: str, error: Exception) -> StoreError:
         """Return what to raise where the store itself can go on."""
         return StoreError(self._home.named(f"{what}: {error}"))
 
-    def checkHome(self) -> OSError | None:
-        """See that the home is the one that the next start would find.
-
-        :return: why that cannot be told just now; None when all is well.
-        :raise memq.errors.HomeGone: when it is not; nothing more is to be told stored.
-        """
-        doubt = self._home.check()
-        path = self._known.findGone(self._syncedLog)
-        if path is not None:
-            raise self._home.gone(path)
-        return doubt
-
-    def fail(self, failure: StoreFailed) -> StoreFailed:
-        """Return the failure that was the store's end, the first one.
-
-        From then on Berkeley DB refuses everything.  Closed in order, or merely
-        collected as garbage, it would write the log that clients were told is lost.
-        """
-        if self._failure is None:
-            try:
-                self._home.check()
-            except HomeGone as gone:
-                # That is why.
-                failure = gone
-            if isinstance(failure, DamagedStore):
-                failure = self._noted(failure)
-            self._failure = failure
-            with suppress(*ERRORS):
-                self._handle.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
-        return self._failure
-
-    def _noted(self, failure: DamagedStore) -> DamagedStore:
-        """Write a failure down for the next start, and return it with advice."""
-        words = f"{failure}; restore HOME/memq from a backup, or use --skip-damaged"
-        try:
-            noteDamage(self._home.way, failure)
-        except OSError as error:
-            words += f" (and it cannot be written down: {error})"
-        noted = DamagedStore(words)
-        # What there is to be done is no client's business.
-        noted.reply = failure.reply
-        return noted
-
-    def refuseAfterFailure(self) -> None:
-        """Raise the failure that was for good, if there was one.
-
-        After a sync that failed, the next one may report success although the
-        bytes are lost; and what was told to have failed must not be made durable.
-        """
-        if self._failure is not None:
-            raise self._failure
-
     def _refuseAfterEnd(self) -> None:
-        """Refuse that, and to mark or remove anything in a home that is another one."""
+        """Refuse to mark or remove anything after a failure, or in another home."""
         self.refuseAfterFailure()
         self.checkHome()
 
@@ -263,9 +204,9 @@ class Environment:
         if self._handle is None:
             return
         try:
-            if self._failure is None:
+            if self._failStop.failure is None:
                 self.checkHome()
-                self._checkpoint(self._handle)
+                self._checkpoint()
         except HomeGone as gone:
             raise self.fail(gone) from None
         except ERRORS as error:
@@ -276,7 +217,7 @@ class Environment:
     def letGo(self) -> None:
         """Close the environment, and with it the tables; the log has it all."""
         environment, self._handle = self._handle, None
-        self._known = KnownFiles()
+        self._failStop.files.clear()
         if environment is not None:
             closeEnvironment(environment)
 
@@ -289,9 +230,9 @@ class Environment:
         self.refuseAfterFailure()
         try:
             self._handle.log_flush()
-            self._ahead.syncNames()
+            self._preallocator.syncNames()
         except (*ERRORS, OSError) as error:
-            meaning = self._meaning(error)
+            meaning = self._failStop.meaning(error)
             if isinstance(meaning, OutOfSpace):
                 raise meaning from error
             why = f"the log cannot be synced: {error.args[-1]}"
@@ -301,38 +242,36 @@ class Environment:
         """Write all changed pages, and move the marker."""
         self._refuseAfterEnd()
         try:
-            with self._ahead.logging:
-                self._checkpoint(self._handle)
+            self._checkpoint()
         except ERRORS as error:
             raise self.error(error) from error
 
-    def _checkpoint(self, environment: Any) -> None:
-        environment.txn_checkpoint(0)
-        self._checkpointAt = self._mark(environment)
+    def _checkpoint(self) -> None:
+        self._handle.txn_checkpoint(0)
+        self._checkpointAt = self._mark()
 
     def followLog(self) -> None:
         """Move the marker into the file that is logged to, when that is another one.
 
-        What was synced behind the marker has no proof: so it is not behind by more than
-        a file and a second.
+        Nothing proves what was synced behind the marker: so it is not behind by more
+        than a file and a second.
 
         :raise StoreError: when that failed; a later call tries again.
         """
         self._refuseAfterEnd()
         try:
-            if self._position().file != self._markedIn:
-                with self._ahead.logging:
-                    self._mark(self._handle)
+            if self.position().file != self._markedIn:
+                self._mark()
         except ERRORS as error:
             raise self.error(error) from error
 
-    def _mark(self, environment: Any) -> tuple[int, int]:
+    def _mark(self) -> tuple[int, int]:
         """Sync the log, and put the marker on its last record; return where that is."""
-        cursor = environment.log_cursor()
+        cursor = self._handle.log_cursor()
         (file, offset), record = cursor.last()
         cursor.close()
         # It may have come after a checkpoint.
-        environment.log_flush()
+        self._handle.log_flush()
         try:
             writeMarker(self._home.way, Marker.of(file, offset, record))
         except OSError as error:
@@ -344,7 +283,7 @@ class Environment:
         """Write changed pages until this much of the cache is clean.
 
         They are synced as well, or the next checkpoint would find them all at once, and
-        whoever syncs the log would wait behind that.
+        a sync of the log would wait behind that.
         """
         self.refuseAfterFailure()
         try:
@@ -370,9 +309,9 @@ class Environment:
             with removing(self._home.way) as allowed:
                 if not allowed:
                     return 0
-                if names and not self._ahead.hasNext():
+                if names and not self._preallocator.hasNext():
                     # Once it is gone, somebody else may take the room for the next one.
-                    self._ahead.useAgain(names[-1])
+                    self._preallocator.recycle(names[-1])
                 for name in names:
                     with suppress(FileNotFoundError):
                         os.remove(os.path.join(self._home.way, name))
@@ -382,38 +321,8 @@ class Environment:
             raise self._refusal("a log file cannot be removed", error) from error
         return len(names)
 
-    def makeLogsAhead(self) -> None:
-        """Make the next log files ahead of need, while much is logged.
-
-        :raise StoreError: when it failed; files are made when they are needed, then.
-        """
-        if not self._makesAhead:
-            return
-        try:
-            self._ahead.tidy()
-        except OSError as error:
-            if error.errno in _NO_LINKS:
-                self._makesAhead = False
-                why = "log files are not made ahead of need here"
-                raise self._refusal(why, error) from error
-            raise self.error(error) from error
-
-    @property
-    def hasLogsToRemove(self) -> bool:
-        """Whether there are log files that were made ahead and are not needed."""
-        return self._ahead.areSuperfluous
-
-    def removeLogsAhead(self) -> None:
-        """Remove those; in the thread of the transactions.
-
-        :raise StoreError: when it failed.
-        """
-        try:
-            self._ahead.remove()
-        except OSError as error:
-            raise self.error(error) from error
-
-    def _position(self) -> LogPosition:
+    def position(self) -> LogPosition:
+        """Return where the log ends."""
         try:
             at = self._handle.log_stat()
         except ERRORS as error:
@@ -421,16 +330,19 @@ class Environment:
         return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
 
     def _syncedLog(self) -> str | None:
-        # Berkeley DB makes the file that it is in only when it writes to it.
+        """Return the path of the log file that was synced last, None before that.
+
+        Berkeley DB makes the file that it is in only when it writes to it.
+        """
         try:
             file = self._handle.log_stat()["disk_file"]
         except ERRORS as error:
             raise self.error(error) from error
-        return self._logPath(file) if file else None
+        return os.path.join(self._home.way, logName(file)) if file else None
 
     def logged(self) -> int:
         """Return the bytes of log since the last checkpoint."""
-        at = self._position()
+        at = self.position()
         file, offset = self._checkpointAt
         return (at.file - file) * at.size + at.offset - offset
 
@@ -445,54 +357,37 @@ class Environment:
         return size
 
     def freeBytes(self) -> int:
+        """Return the bytes that are left for a common user."""
+        return self._reservation.freeBytes()
+
+    def reserveSpace(self) -> bool:
         """Take the room that the log and the tables are about to need, from the disk.
 
-        :return: the bytes that are left for a common user; 0 when they were too few.
+        :return: whether there was enough.
         :raise memq.errors.StoreError: when the disk fails.
         """
         try:
-            isHeld = self._holdRoom()
+            at = self.position()
+            path = os.path.join(self._home.way, logName(at.file))
+            log = self._reservation.hold(path, at.size)
+            tables = self._reservation.reserveTables()
+            return self._preallocate() and log and tables
         except ERRORS as error:
             raise self.error(error) from error
         except OSError as error:
             raise self._refusal("no room can be taken ahead of need", error) from error
-        return self._bytesLeft() if isHeld else 0
 
-    def _holdRoom(self) -> bool:
-        at = self._position()
-        held = [self._reserve.hold(self._logPath(at.file), at.size)]
-        held += map(self._holdTable, self._tables)
+    def _preallocate(self) -> bool:
+        """Make the next log files; return whether there was room."""
         try:
-            self._ahead.makeNext()
+            if self._preallocates:
+                self._preallocator.makeNext()
         except OSError as error:
-            if isinstance(storeError(error), OutOfSpace):
+            if error.errno in _NO_LINKS:
+                self._preallocates = False
+                self._say(f"log files are not made ahead of need here: {error}")
+            elif isinstance(self._failStop.meaning(error), OutOfSpace):
                 return False
-            raise
-        return all(held)
-
-    def _holdTable(self, table: Any) -> bool:
-        """Take what the pages need that are only in memory, and what the settings say.
-
-        It is half as much more, so that it is not done for every page.
-        """
-        path = self._tables[table]
-        size = _pages(table) * table.get_pagesize()
-        ahead = self._settings.tableAhead
-        if path.endswith("queues"):
-            ahead //= _QUEUES_SHARE
-        if self._reserve.has(path, size + ahead):
-            return True
-        return self._reserve.hold(path, size + ahead + ahead // 2)
-
-    def _logPath(self, number: int) -> str:
-        return os.path.join(self._home.way, logName(number))
-
-    def _bytesLeft(self) -> int:
-        room = os.statvfs(self._home.way)
-        left = room.f_bavail * room.f_frsize
-        longest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-        if longest == resource.RLIM_INFINITY:
-            return left
-        # What is left in a file is as good as what is left on the disk (ulimit -f).
-        sizes = [table.get_pagesize() * _pages(table) for table in self._tables]
-        return min(left, max(0, longest - max(sizes, default=0)))
+            else:
+                raise
+        return True

@@ -6,6 +6,9 @@ LINE_SIZE bytes.  It is written after that record was synced, at each checkpoint
 clean stop, over the one before: that takes no room, which a full disk does not have,
 and a line is on the disk as a whole or not at all, since it is a part of one sector.
 A log in which that record is not found has lost messages that were acknowledged.
+
+The last checkpoint is that record, or stands before it: so it also tells a reader of a
+home that is in use where a recovery would have to begin.
 """
 
 from __future__ import annotations
@@ -14,17 +17,18 @@ import os
 from typing import NamedTuple
 from zlib import crc32
 
-from memq.errors import DamagedHome
+from memq.errors import DamagedHome, HomeError
 from memq.storage.datadir.files import overwriteFile, replaceFile
+from memq.storage.engine.logfile import Record, logName, readRecord
 
 _NAME = "safe"
 #: Bytes of the line: three numbers of up to 20 digits would fit.
 LINE_SIZE = 64
 
-
-def logName(file: int) -> str:
-    """Return the name of a log file, which Berkeley DB makes of its number."""
-    return f"log.{file:010}"
+#: Types of records: a table was opened or closed, or is open at a checkpoint; and a
+#: checkpoint.  Neither changes a table.
+_REGISTER = 2
+_CHECKPOINT = 11
 
 
 class Marker(NamedTuple):
@@ -87,3 +91,48 @@ def readMarker(directory: str) -> Marker | None:
             "messages would be lost; restore the file, or start with --skip-damaged"
         )
     return marker
+
+
+def lastCheckpoint(directory: str, marker: Marker) -> tuple[int, int]:
+    """Return file and offset from which on the tables may lack what is in the log.
+
+    :param marker: the marker, written just behind a checkpoint.
+    :raise memq.errors.HomeError: when the log is not as it was written.
+    """
+    file, offset = marker.file, marker.offset
+    record = _recordAt(directory, file, offset)
+    while record.type != _CHECKPOINT:
+        file, offset = (file if offset else file - 1), record.before
+        record = _recordAt(directory, file, offset)
+    return record.covered
+
+
+def isSettled(directory: str, marker: Marker) -> bool:
+    """Return whether the tables of a home that nobody uses have all that is logged.
+
+    :param marker: the home's marker.
+    """
+    try:
+        file, offset = lastCheckpoint(directory, marker)
+        # What was logged just there may be a change; the tables have it.
+        offset += _recordAt(directory, file, offset).size
+        while (record := readRecord(directory, file, offset)) is not None:
+            if record.type not in (_REGISTER, _CHECKPOINT):
+                return False
+            offset += record.size
+        # A file that has begun is no end.
+        return readRecord(directory, file + 1, 0) is None
+    except HomeError:
+        return False
+
+
+def _recordAt(directory: str, file: int, offset: int) -> Record:
+    """Return the record at a place.
+
+    :raise memq.errors.HomeError: when none is there.
+    """
+    record = readRecord(directory, file, offset)
+    if record is None:
+        path = os.path.join(directory, logName(file))
+        raise HomeError(f"{path} has no record at byte {offset}: restore the file")
+    return record

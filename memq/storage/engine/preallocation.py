@@ -1,59 +1,53 @@
-"""Log files that are there before they are needed, filled with zeros.
+"""Preallocates write-ahead log files, filled with zeros.
 
-The next one is always there, so that the log has room on a full disk: what overwrites
-zeros takes none.  (Blocks behind the end of a file would do as well, until a write
-fails: ext4 takes them back then.)  It is the store's ballast too: nothing is in it,
-so it can be given up where a recovery has no room.  A recovery would remove it, so it
-has another name meanwhile.
+Invariant: the next file is there, but on a full disk; of small files, that are soon
+full, the next two.  Three things come of it:
 
-To sync what was appended to a file, the file system writes more than that: the file
-has become longer, and takes new blocks.  What overwrites zeros that are on the disk
-changes neither.  With 50 clients, that won 12 % of the synced sets and gets.
+Room: what overwrites zeros takes none, so the log has room on a full disk.  (Blocks
+behind the end of a file would do as well, until a write fails: ext4 takes them back
+then.)  The file is the store's ballast too: nothing is in it, so it can be given up
+where a recovery has no room.  A recovery would remove it, so it has another name
+meanwhile.
 
-Berkeley DB takes a file that is there as it is, and at a recovery, zeros are the end
-of the log, a whole file of them too.  (It can fill files by itself, but does so where
-it changes to them, in the thread that commits.)
+Speed: to sync what was appended to a file, the file system writes more than that, since
+the file has become longer and takes new blocks.  With 50 clients, zeros that are there
+won 12 % of the synced sets and gets.  (One file of 32 MB is enough: it was ready each
+time that the log went on to it, up to 30 MB a second.  A second one would add 32 MB to
+the 90 MB of an idle home.)  Berkeley DB takes a file that is there as it is, and at a
+recovery, zeros are the end of the log.  It can fill files by itself, but does so where
+it changes to them, in the thread that commits.
 
-A file may be lost, whatever is synced in it, when its name is not on the disk.  POSIX
-wants the directory synced for that, which Berkeley DB does not do where it changes to
-another file.  (Linux's file systems do it by themselves for a file that is new, but
-nothing promises that; and then a page could be on the disk whose log is lost.)  So
-what a transaction may log goes into files whose names were synced before it began.
-
-So another one is made while much is logged, and goes when little is.  Nobody may remove
-a file that Berkeley DB changes to at that moment: so that is done in the thread of the
-transactions, and not while another thread may write to the log, which ``logging``
-tells.
+Durable names: a file may be lost, whatever is synced in it, when its name is not on the
+disk.  POSIX wants the directory synced for that, which Berkeley DB does not do where it
+changes to another file.  (Linux's file systems do it by themselves for a file that is
+new, but nothing promises that; and then a page could be on the disk whose log is lost.)
+So what a transaction may log goes into files whose names were synced before it began.
 """
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
-from threading import RLock
+from threading import Lock
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from memq.storage.datadir.files import syncDirectory
-from memq.storage.engine.marker import logName
+from memq.storage.engine.logfile import logName
 from memq.storage.engine.reservation import allocate, hasRoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: How many log files are made ahead of need: what is logged in a second at most.
+#: How many files are made ahead of need, of small ones.
 FILES = 2
 #: Bytes that a transaction logs at most: a turn is 1 MiB, and what comes on top of it.
 TRANSACTION = 4 * 1024 * 1024
-#: How many log files have to fit into the room that is left before that.
+#: How many log files have to fit into the room that is left before a second one, or a
+#: name, is made.
 ROOM = 4
-#: Bytes of log between two looks, from which on it is much: a client alone, that waits
-#: for each reply, logs less and gains nothing.
-BUSY = 2 * 1024 * 1024
-#: Looks in a row that find little, after which the other one goes.
-IDLE = 5
 
-#: What a file is called while it is being filled, and while a recovery runs; no log
-#: file has such a name.
+#: Its names while it is being filled, and while a recovery runs; no log file has such
+#: a name.
 _UNFINISHED = "ahead"
 _BALLAST = "ballast"
 #: Bytes that are written and synced at a time: a flush of the log waits for no more.
@@ -76,13 +70,8 @@ class LogPosition(NamedTuple):
     size: int
 
 
-class LogsAhead:
-    """The log files that no log is in yet.
-
-    :ivar logging: held by whoever may write to the log in another thread than that of
-        the transactions.
-    :ivar areSuperfluous: whether there are such files, and little is logged.
-    """
+class LogPreallocator:
+    """Makes the log files that no log is in yet."""
 
     def __init__(
         self,
@@ -91,7 +80,7 @@ class LogsAhead:
         freeBytes: Callable[[], int],
         noSync: bool,
     ) -> None:
-        """Know of none.
+        """Make nothing yet.
 
         :param directory: where log files are.
         :param position: tells where the log ends.
@@ -102,10 +91,8 @@ class LogsAhead:
         self._position = position
         self._freeBytes = freeBytes
         self._noSync = noSync
-        self.logging = RLock()
-        self.areSuperfluous = False
-        self._loggedBefore: int | None = None
-        self._idle = 0
+        #: Held while one is filled: a look and the removal of logs may meet.
+        self._filling = Lock()
         #: The last log file whose name is on the disk for certain.
         self._named = 0
 
@@ -114,7 +101,7 @@ class LogsAhead:
 
         :raise OSError: when there is no room, or the disk fails.
         """
-        with self.logging:
+        with self._filling:
             at = self._position()
             self._make(at.file + 1, at.size)
             if not self.hasNext():
@@ -123,7 +110,7 @@ class LogsAhead:
             last = at.file + 1
             if at.size <= _SMALL and self._freeBytes() >= ROOM * at.size:
                 # A small one is soon full, and then another one is needed at once.
-                for last in self._next(at.file):
+                for last in range(at.file + 1, at.file + 1 + FILES):
                     self._make(last, at.size)
             self._syncNames(last)
 
@@ -162,13 +149,13 @@ class LogsAhead:
             syncDirectory(self._directory)
             self._named = last
 
-    def useAgain(self, name: str) -> None:
+    def recycle(self, name: str) -> None:
         """Make a file that is done with the next one; no room is needed for that.
 
         :param name: that of the file, which goes whatever happens.
         :raise OSError: when the disk fails, or has no room after all.
         """
-        with self.logging:
+        with self._filling:
             at = self._position()
             unfinished = os.path.join(self._directory, _UNFINISHED)
             os.rename(os.path.join(self._directory, name), unfinished)
@@ -188,53 +175,8 @@ class LogsAhead:
         isCheap = self._noSync and size > _SMALL
         fillAhead(path, size, _allocate if isCheap else _fill)
 
-    def tidy(self) -> None:
-        """Make files if much is logged; called about once a second, in another thread.
-
-        :raise OSError: when that failed; they are made when they are needed, then.
-        """
-        at = self._position()
-        logged = at.file * at.size + at.offset
-        before, self._loggedBefore = self._loggedBefore, logged
-        if before is None or logged - before < BUSY:
-            self._idle += 1
-            there = os.path.exists(self._path(at.file + 2))
-            isLarge = at.size > _SMALL
-            self.areSuperfluous = isLarge and there and self._idle >= IDLE
-            return
-        self._idle = 0
-        self.areSuperfluous = False
-        with self.logging:
-            for number in self._next(at.file):
-                if self._freeBytes() < ROOM * at.size:
-                    break
-                self._make(number, at.size)
-
-    def _next(self, file: int) -> range:
-        """Return the numbers of the files that are made ahead of one."""
-        return range(file + 1, file + 1 + FILES)
-
     def _path(self, number: int) -> str:
         return os.path.join(self._directory, logName(number))
-
-    def remove(self) -> None:
-        """Remove the files but for the next one; in the thread of the transactions.
-
-        :raise OSError: when that failed.
-        """
-        self.areSuperfluous = False
-        if not self.logging.acquire(blocking=False):
-            # There is another look in a second.
-            return
-        try:
-            file = self._position().file
-            # The last one first, so that a crash leaves no gap.
-            self._named = min(self._named, file + 1)
-            for number in range(file + FILES, file + 1, -1):
-                with suppress(FileNotFoundError):
-                    os.unlink(self._path(number))
-        finally:
-            self.logging.release()
 
 
 def setBallastAside(directory: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What it means when Berkeley DB does not open a home, and a recovery of a copy."""
+"""Recovery of a copy, and the meaning of one that fails."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from memq.storage.engine.binding import (
     setCache,
     storeError,
 )
-from memq.storage.engine.marker import logName
-from memq.storage.engine.verification import endOf, headlessFrom, logNumbers
+from memq.storage.engine.logfile import logName, logNumbers
+from memq.storage.engine.verification import endOf, headlessFrom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from memq.storage.datadir.home import Home
     from memq.storage.engine.binding import StoreSettings
 
-#: What a restart may help against: no room, a disk that fails.
+#: Errors that a restart may help against: no room, a disk that fails.
 _PASSING = (*FULL, errno.EIO)
 
 

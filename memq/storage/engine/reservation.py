@@ -1,6 +1,6 @@
-"""Room on the disk that is the store's before it needs it.
+"""Reserves disk blocks for the log and the tables before they need them.
 
-What is committed has to be written, whatever else fills the disk meanwhile.  So blocks
+Committed changes have to be written, whatever else fills the disk meanwhile.  So blocks
 are given to files ahead of need, where nobody else can have them: to the log up to the
 end of the file that it is in; to a table for the pages that it has in memory only, and
 some more.  (The next log file is there already, see
@@ -16,10 +16,22 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import resource
+from typing import TYPE_CHECKING, Any
 
+from memq.storage.datadir.sizing import diskSpace
+from memq.storage.engine.binding import db
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The table of queues is given this part of what that of messages is.
+_QUEUES_SHARE = 16
+#: Errors of a file system that is full.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: Give blocks to a file but leave its size (linux/falloc.h).
 _KEEP_SIZE = 1
-#: What a file system says that cannot.
+#: Errors of a file system that cannot.
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 _fallocate = ctypes.CDLL(None, use_errno=True).fallocate64
@@ -46,16 +58,50 @@ def hasRoom(path: str, size: int) -> bool:
     return os.stat(path).st_blocks * 512 >= size
 
 
-class Reserve:
-    """Give files their room ahead of need.
+def _pages(table: Any) -> int:
+    """Return how many pages a table has, written or not."""
+    pages: int = table.stat(flags=db.DB_FAST_STAT)["pagecnt"]
+    return pages
 
-    :ivar isPossible: whether the file system can do it.
+
+class Reservation:
+    """Blocks for the files of one store, and the room beside them.
+
+    :ivar isPossible: whether the file system can give blocks ahead.
     """
 
-    def __init__(self) -> None:
-        self.isPossible = True
+    def __init__(self, directory: str, tables: Mapping[Any, str], ahead: int) -> None:
+        """Reserve nothing yet.
 
-    def has(self, path: str, size: int) -> bool:
+        :param tables: the tables that are open, and their files.
+        :param ahead: bytes that the table of messages is given ahead of need.
+        """
+        self.isPossible = True
+        self._directory = directory
+        self._tables = tables
+        self._tableAhead = ahead
+
+    def reserveTables(self) -> bool:
+        """Give each table blocks for pages that are only in memory, and some more.
+
+        :return: whether there were enough.
+        :raise OSError: when the disk fails.
+        """
+        held = list(map(self._reserveTable, self._tables))
+        return all(held)
+
+    def _reserveTable(self, table: Any) -> bool:
+        path = self._tables[table]
+        size = _pages(table) * table.get_pagesize()
+        ahead = self._tableAhead
+        if path.endswith("queues"):
+            ahead //= _QUEUES_SHARE
+        if self._has(path, size + ahead):
+            return True
+        # It is half as much more, so that it is not done for every page.
+        return self.hold(path, size + ahead + ahead // 2)
+
+    def _has(self, path: str, size: int) -> bool:
         """Return whether a file has the blocks of its first ``size`` bytes.
 
         Berkeley DB cuts off what is free at the end of a file, and with it goes what
@@ -68,14 +114,24 @@ class Reserve:
 
         :raise OSError: when the disk fails.
         """
-        if self.has(path, size):
+        if self._has(path, size):
             return True
         try:
             allocate(path, size)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if error.errno in _FULL:
                 return False
             if error.errno not in _UNSUPPORTED:
                 raise
             self.isPossible = False
         return True
+
+    def freeBytes(self) -> int:
+        """Return the bytes that are left for a common user."""
+        left = diskSpace(self._directory).free
+        longest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+        if longest == resource.RLIM_INFINITY:
+            return left
+        # What is left in a file is as good as what is left on the disk (ulimit -f).
+        sizes = [table.get_pagesize() * _pages(table) for table in self._tables]
+        return min(left, max(0, longest - max(sizes, default=0)))

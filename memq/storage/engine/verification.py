@@ -1,70 +1,94 @@
-"""The files of the log, looked at before Berkeley DB recovers them.
+"""Verification of a log, before Berkeley DB recovers it and changes anything.
 
 Berkeley DB takes the first record that it cannot read for the end of the log, wipes out
-what follows, and says nothing.  What a power cut leaves of writes that were not synced
-looks like that; so does damage.  They cannot be told apart behind the marker
-(:mod:`memq.storage.engine.marker`), so there memq goes on, as it must after a power
-cut, but says how many bytes it leaves behind.
+what follows, and says nothing.  Writes that were not synced look like that after a
+power cut; so does damage.
+
+Up to the marker (:mod:`memq.storage.engine.marker`), which points at a record that was
+synced, nothing may be missing: a log that does not have that record was cut or
+replaced, and the home is refused.  Behind it power cuts and damage cannot be told
+apart, so there memq goes on, but says how many bytes it leaves behind.
 
 What a power cut cannot leave is refused: a file is synced before the next one begins,
 so none is missing, or without its head, while a later one has records; and the log is
 synced before the pages that it tells of are written, so none is newer than the log.
-
-A file begins with a record of 28 bytes (native byte order):
-
-    offset  size  field
-    0       4     place of the record before, in the file before
-    4       4     bytes of this record, 28
-    8       4     checksum of the bytes that follow, xor the two numbers before
-    12      4     magic number
-    16      12    version, bytes of a file, nothing
 """
 
 from __future__ import annotations
 
 import os
-import re
+from contextlib import suppress
 from itertools import pairwise
-from struct import Struct
 from typing import TYPE_CHECKING
 
 from memq.errors import DamagedHome
+from memq.storage.datadir.damage import ADVICE
 from memq.storage.datadir.files import syncFile
+from memq.storage.engine.binding import LOG_ERRORS, LOG_FLAGS, closeEnvironment, db
 from memq.storage.engine.btreefile import DamagedFile, TreeFile, tablesIn
-from memq.storage.engine.marker import logName
+from memq.storage.engine.logfile import (
+    FIRST_RECORD,
+    RECORD_HEAD,
+    isHead,
+    logName,
+    logNumbers,
+    readHead,
+)
+from memq.storage.engine.marker import readMarker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_LOG = re.compile(r"log\.(\d{10})")
-_HEAD = Struct("=IIIIIII")
-_MAGIC = 0x40988
-#: Bytes that Berkeley DB puts before each record.
-_RECORD_HEAD = 12
+    from memq.storage.datadir.home import Home
+    from memq.storage.engine.marker import Marker
+
 _BLOCK = 1024 * 1024
-
-ADVICE = "restore the file, or start with --skip-damaged"
-
-
-def logNumbers(directory: str) -> list[int]:
-    """Return the numbers of the log files that are there, in order."""
-    found = map(_LOG.fullmatch, os.listdir(directory))
-    return sorted(int(match[1]) for match in found if match)
+_RESTORE = "restore the file, or start with --skip-damaged"
 
 
-def _head(directory: str, number: int) -> bytes:
-    """Return the first bytes of a log file, none if there is nothing but zeros."""
-    with open(os.path.join(directory, logName(number)), "rb") as file:
-        return file.read(_HEAD.size).rstrip(b"\0")
+def verifyLog(home: Home, say: Callable[[str], None]) -> Marker | None:
+    """Look whether the log of a home has all that was synced.
+
+    :param say: is told, in a line, what stands behind the end of the log.
+    :return: the marker; None where no store was ever opened.
+    :raise memq.errors.DamagedHome: when the log was cut, damaged or replaced.
+    """
+    directory = home.directory
+    marker = readMarker(directory)
+    if marker is None:
+        if home.isNew:
+            return None
+        raise DamagedHome(
+            f"{os.path.join(directory, 'safe')} is missing, which tells how far the "
+            f"log is safe; {ADVICE}"
+        )
+    checkFiles(directory, marker.file, say)
+    if not _covers(directory, marker, say):
+        raise DamagedHome(
+            f"{os.path.join(directory, logName(marker.file))} does not have the record "
+            f"that was synced at byte {marker.offset}: it is damaged or was replaced; "
+            f"{_RESTORE}"
+        )
+    return marker
 
 
-def _isHead(head: bytes) -> bool:
-    head = head.ljust(_HEAD.size, b"\0")
-    before, size, says, magic, *_ = _HEAD.unpack(head)
-    right = 0
-    for byte in head[_RECORD_HEAD:]:
-        right = right * 33 + byte & 0xFFFFFFFF
-    return bool(magic == _MAGIC and says == right ^ before ^ size)
+def _covers(directory: str, marker: Marker, say: Callable[[str], None]) -> bool:
+    """Return whether the marked record is there; look at what follows it, too."""
+    log = db.DBEnv()
+    covered = False
+    try:
+        log.open(directory, LOG_FLAGS)
+        with suppress(*LOG_ERRORS):
+            found = log.log_cursor().set((marker.file, marker.offset))
+            covered = found is not None and marker.covers(found[1])
+        if covered:
+            (file, offset), record = log.log_cursor().last()
+            sayWhatFollows(directory, file, offset, len(record), say)
+            if (file, offset) != (marker.file, marker.offset):
+                refuseNewerPages(directory, (file, offset))
+    finally:
+        closeEnvironment(log)
+    return covered
 
 
 def checkFiles(
@@ -81,13 +105,13 @@ def checkFiles(
     :raise DamagedHome: with the file that is missing or damaged.
     :raise OSError: when a file cannot be read.
     """
-    if not _isHead(_head(directory, marked)):
+    if not isHead(readHead(directory, marked)):
         raise DamagedHome(
             f"{os.path.join(directory, logName(marked))} is damaged: it does not begin "
-            f"as a log file; {ADVICE}"
+            f"as a log file; {_RESTORE}"
         )
     heads = {
-        number: _head(directory, number)
+        number: readHead(directory, number)
         for number in logNumbers(directory)
         if number > marked
     }
@@ -97,23 +121,28 @@ def checkFiles(
         if number not in heads:
             raise DamagedHome(
                 f"{path} is missing, and the log goes on in the next file: messages "
-                f"would be lost; {ADVICE}"
+                f"would be lost; {_RESTORE}"
             )
-        if _isHead(heads[number]):
+        if isHead(heads[number]):
             continue
         if number < last:
             raise DamagedHome(
                 f"{path} is damaged: it does not begin as a file of the log does, "
-                f"and the log goes on in the next one; {ADVICE}"
+                f"and the log goes on in the next one; {_RESTORE}"
             )
-        with open(path, "r+b", buffering=0) as file:
-            file.write(bytes(_HEAD.size))
-        syncFile(path)
-        say(
-            f"{path} begins with {len(heads[number])} bytes that are no head of a log "
-            "file, and is not read. A power cut leaves that; if there was none, it is "
-            "damaged, and what was stored or taken last is missing"
-        )
+        _wipeHead(path, len(heads[number]), say)
+
+
+def _wipeHead(path: str, size: int, say: Callable[[str], None]) -> None:
+    """Wipe out the part of a head that a log file got."""
+    with open(path, "r+b", buffering=0) as file:
+        file.write(bytes(FIRST_RECORD.size))
+    syncFile(path)
+    say(
+        f"{path} begins with {size} bytes that are no head of a log "
+        "file, and is not read. A power cut leaves that; if there was none, it is "
+        "damaged, and what was stored or taken last is missing"
+    )
 
 
 def sayWhatFollows(
@@ -127,7 +156,7 @@ def sayWhatFollows(
     :param say: is told.
     :raise OSError: when a file cannot be read.
     """
-    end = offset + _RECORD_HEAD + size
+    end = offset + RECORD_HEAD.size + size
     for number in logNumbers(directory):
         if number < file:
             continue
@@ -171,7 +200,7 @@ def refuseNewerPages(directory: str, last: tuple[int, int]) -> None:
             raise DamagedHome(
                 f"page {page} of {path} was changed at byte {newest[1]} of "
                 f"{logName(newest[0])}, but the log ends at byte {last[1]} of {log}: "
-                f"it has lost what was synced, or that page is damaged; {ADVICE}"
+                f"it has lost what was synced, or that page is damaged; {_RESTORE}"
             )
 
 
@@ -194,12 +223,12 @@ def headlessFrom(directory: str) -> int | None:
     The one with the lowest number is not looked at, nor those behind the last one that
     has anything: no log is in them yet.
     """
-    heads = {number: _head(directory, number) for number in logNumbers(directory)}
+    heads = {number: readHead(directory, number) for number in logNumbers(directory)}
     last = max((number for number, head in heads.items() if head), default=0)
     for before, number in pairwise(number for number in heads if number <= last):
         if number != before + 1:
             return before + 1
-        if heads[number] and not _isHead(heads[number]):
+        if heads[number] and not isHead(heads[number]):
             return number
     return None
 
@@ -213,5 +242,5 @@ def endOf(
     """
     place, end = None, 0
     for place, record in records:
-        end = place[1] + _RECORD_HEAD + len(record)
+        end = place[1] + RECORD_HEAD.size + len(record)
     return place, end

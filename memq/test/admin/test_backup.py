@@ -222,7 +222,7 @@ class MeanwhileTests(BackupTestCase):
         """A log file that begins while the last one is copied is left out."""
 
         def work() -> None:
-            while self.store.environment._position().file == 1:
+            while self.store.environment.position().file == 1:
                 self.fill(self.store, b"u", b"x" * 60_000)
             self.store.flush()
 

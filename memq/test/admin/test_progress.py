@@ -28,4 +28,4 @@ class ProgressTests(SynchronousTestCase):
 
     def test_megabytes(self) -> None:
         """Bytes are told as megabytes."""
-        self.assertEqual(megabytes(1_550_000), "1.6 MB")
+        self.assertEqual(megabytes(1_550_000), "1.5 MB")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memq.admin import salvage as module
 from memq.display import shownName
 from memq.errors import DamagedHome, HomeError, UnusableHome
+from memq.storage.datadir.sizing import DiskSpace
 from memq.test.support.homes import PANIC, BDBTestCase
 from memq.test.support.wrecks import (
     INTERNAL,
@@ -372,17 +373,12 @@ class FileTests(SalvageTestCase):
     def test_room(self) -> None:
         """Without room for a copy it is refused, and says how much it takes."""
         os.unlink(self.file("safe"))
-        statvfs = os.statvfs
-
-        class Full:
-            f_bavail, f_frsize = 1, 4096
-
-        self.patch(os, "statvfs", lambda path: Full)
+        patch = self.patch(module, "diskSpace", lambda path: DiskSpace(1 << 30, 4096))
         store = skipping(self.path, self.lines)
         error = self.assertRaises(UnusableHome, store.open)
         self.assertIn("bytes free on the file system", str(error))
         self.assertIn("and there are 4096", str(error))
-        self.patch(os, "statvfs", statvfs)
+        patch.restore()
         store.home.release()
         self.assertEqual(self.salvaged(), self.was)
 

@@ -179,7 +179,8 @@ class DryRunTests(CommandTestCase):
             self.assertIn("memq: 1 set, 0 taken, 1 waiting, 7 bytes", lines)
             self.assertIn("q: 46 set, 41 taken, 5 waiting, 8 bytes", lines)
             self.assertEqual(lines[6], "6 queues with 9 messages")
-            self.assertRegex(lines[7], r"^room needed: about \d+ MB, there are \d+ MB$")
+            room = "^room needed: about [0-9.]+ MB, there are [0-9.]+ MB$"
+            self.assertRegex(lines[7], room)
             self.assertEqual(len(lines), 8)
             self.assertNotIn(os.fsdecode(MOVED), os.listdir(self.path))
 

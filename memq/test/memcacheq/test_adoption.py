@@ -14,20 +14,17 @@ from random import Random, randrange
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
+from memq.admin.progress import INTERVAL
 from memq.errors import HomeError, StoreError
 from memq.memcacheq import adoption as module
 from memq.memcacheq.adoption import (
     ASIDE,
     COPY,
-    PROGRESS,
     Adoption,
-    Found,
-    estimate,
-    roomNeeded,
-    storedBytes,
 )
-from memq.memcacheq.copy import Copy, OldCount
+from memq.memcacheq.copy import Copy, Found, OldCount
 from memq.memcacheq.directory import MOVED
+from memq.memcacheq.estimate import estimate, roomNeeded, storedBytes
 from memq.memcacheq.queuefile import NUMBERS, QueueFile
 from memq.memcacheq.staging import Staging
 from memq.storage.bdb.store import BDBStore
@@ -51,7 +48,7 @@ class AdoptTests(AdoptionTestCase):
         self.assertEqual(self.adopt(), want)
         self.checkGone(self.path)
         self.assertTrue(self.said("Taking over 6 queues of MemcacheQ's with about 9 "))
-        self.assertTrue(self.said("that needs about 2 MB"))
+        self.assertTrue(self.said("that needs about 1.0 MB"))
         self.assertTrue(self.said("6 queues with 9 messages are taken over"))
         self.assertTrue(self.said("MemcacheQ's files are removed"))
 
@@ -376,7 +373,7 @@ class InterruptedTests(AdoptionTestCase):
         self.stopped()
         self.patch(module, "BATCH", 1)
         times = iter(range(1000))
-        self.adopt(seconds=lambda: next(times) * PROGRESS / 2)
+        self.adopt(seconds=lambda: next(times) * INTERVAL / 2)
         progress = [line for line in self.lines if "messages are taken over, " in line]
         self.assertEqual(
             progress[:2],
@@ -390,9 +387,9 @@ class InterruptedTests(AdoptionTestCase):
         """So it is while files are copied."""
         self.killed()
         times = iter(range(1000))
-        self.adopt(seconds=lambda: next(times) * PROGRESS)
+        self.adopt(seconds=lambda: next(times) * INTERVAL)
         lines = [line for line in self.lines if line.endswith(" are copied")]
-        self.assertIn("1 MB of ", lines[0])
+        self.assertRegex(lines[0], "^[0-9.]+ MB of ")
 
 
 class ChangedTests(AdoptionTestCase):
@@ -600,12 +597,12 @@ class RoomTests(AdoptionTestCase):
     def test_refused(self) -> None:
         """It is refused, says how much is needed, and changes nothing."""
         want = self.stopped()
-        self.free(MEGABYTE)
+        self.free(1000)
         error = self.assertRaises(HomeError, self.adopt)
         self.assertEqual(
             str(error),
-            f"{self.path}/memq: taking over MemcacheQ's queues needs about 2 MB, and "
-            "there are 1 MB; make room, nothing is lost",
+            f"{self.path}/memq: taking over MemcacheQ's queues needs about 1.0 MB, and "
+            "there are 0.0 MB; make room, nothing is lost",
         )
         self.free(100 * MEGABYTE)
         self.assertEqual(self.adopt(), want)
@@ -615,7 +612,7 @@ class RoomTests(AdoptionTestCase):
         want = self.killed()
         self.free(1000)
         error = self.assertRaises(HomeError, self.adopt)
-        self.assertIn("and there are 1 MB; make room", str(error))
+        self.assertIn("and there are 0.0 MB; make room", str(error))
         self.assertFalse(self.said("Taking over "))
         self.free(100 * MEGABYTE)
         self.assertEqual(self.adopt(), want)
@@ -627,7 +624,7 @@ class RoomTests(AdoptionTestCase):
         self.free(100 * MEGABYTE, 1000)
         logged = self.patch(BDBStore, "logged", lambda store: 1 << 40)
         error = self.assertRaises(HomeError, self.adopt)
-        self.assertIn("needs about 2 MB, and there are 1 MB; make room", str(error))
+        self.assertIn("needs about 2.0 MB, and there are 0.0 MB; make room", str(error))
         self.free(100 * MEGABYTE)
         logged.restore()
         self.assertEqual(self.adopt(), want)

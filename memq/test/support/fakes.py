@@ -237,6 +237,11 @@ class FakeStore(MemoryStore):
         """Return what the test says."""
         return self.log
 
+    def reserveSpace(self) -> bool:
+        """Return that there is room."""
+        self._called("reserveSpace")
+        return True
+
     def freeBytes(self) -> int | None:
         """Return what the test says."""
         self._called("freeBytes")

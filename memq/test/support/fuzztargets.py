@@ -20,7 +20,8 @@ from memq.commands.protocol import QueueProtocol
 from memq.errors import HomeError
 from memq.message import LargeBody, Message
 from memq.policy.rule import WRITES
-from memq.storage.engine.marker import logName, readMarker, writeMarker
+from memq.storage.engine.logfile import logName
+from memq.storage.engine.marker import readMarker, writeMarker
 from memq.storage.memory import MemoryStore
 from memq.storage.record import (
     DamagedRecord,

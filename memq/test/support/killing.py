@@ -25,7 +25,6 @@ from testkit.workers import Load
 OPTIONS = ("--max-body", "4M", "--cache-size", "2", "--log-buffer", "64")
 #: Makes a server change log files and move its messages as often as it can.
 RESTLESS = """
-from memq.storage.engine import preallocation as ahead
 from memq.broker import broker
 from memq.storage.datadir import sizing as sizes
 from memq.storage.bdb import occupancy as survey
@@ -34,7 +33,6 @@ sizes.LEAST_FILE, survey.SHARE, survey.INTERVAL = 64 * 1024, 1e9, 0.0
 sizes.LEAST_LOG = 1024 * 1024
 survey.Survey.pause.__defaults__ = (0.0,)
 sizes.LOG_FILES = sizes.CHECKPOINT_VOLUME = 4 * 1024 * 1024
-ahead.BUSY, ahead.IDLE = 64 * 1024, 2
 broker.SWEEP_MESSAGES, upkeep.WATCH_INTERVAL = 5, 0.02
 """
 #: Ends the process while it opens the store, or soon after.  Nobody handles the signal:

@@ -810,6 +810,7 @@ class StoreContract:
         self.assertFalse(self.store.hasGarbage())
         self.assertGreaterEqual(self.store.logged(), 0)
         self.assertGreaterEqual(self.store.bytesOnDisk(), 0)
+        self.assertTrue(self.store.reserveSpace())
         self.assertNotEqual(self.store.freeBytes(), 0)
         self.assertEqual(dump(self.store), before)
 

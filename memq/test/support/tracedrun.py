@@ -71,9 +71,7 @@ class Run:
         self.folder = os.path.join(path, "memq")
         #: What was there before.
         self.files = readFiles(self.folder)
-        # Files that are filled have their names synced as well.
-        busy = random.choice((LOG_FILE // 8, 1 << 40))
-        before = f"{SMALL}ahead.BUSY = {busy}\n{before}"
+        before = f"{SMALL}{before}"
         self.server = TracedServer(
             path, path + ".trace", *OPTIONS, *options, before=before
         )

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import NEEDS_A_PERSON, DamagedHome, DamagedStore
-from memq.storage.datadir.damage import damageIn, noteDamage, refuseDamaged
-from memq.storage.engine import environment
+from memq.storage.datadir.damage import noteDamage, refuseDamaged
+from memq.storage.engine import failstop
+from memq.storage.engine.binding import damageIn
 from memq.test.support.faultydisk import FaultyDisk
 from memq.test.support.homes import BDBTestCase
 from memq.test.support.wrecks import (
@@ -273,7 +274,7 @@ class UnnotedTests(BDBTestCase):
             raise OSError(errno.EIO, "Input/output error")
 
         store = self.openStore()
-        self.patch(environment, "noteDamage", fail)
+        self.patch(failstop, "noteDamage", fail)
         error = store.environment.fail(DamagedStore("page 5"))
         self.assertEqual(error.status, NEEDS_A_PERSON)
         self.assertIn("it cannot be written down: [Errno 5]", str(error))

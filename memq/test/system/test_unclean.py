@@ -102,7 +102,7 @@ from memq.storage.datadir.home import Home
 from memq.storage.bdb.compaction import Compaction
 from memq.storage.engine import environment
 from memq.storage.datadir import home
-from memq.storage.engine import proof as logproof
+from memq.storage.engine import verification
 def die():
     os.kill(os.getpid(), 9)
 def dieAt(owner, name, call=1, after=False):
@@ -132,8 +132,8 @@ print("open", flush=True)
 
 #: Where a start can die, from its first step to the last.
 PLACES = [
-    "dieAt(environment, 'proveLog', after=True)",
-    "dieAt(logproof, 'readMarker')",
+    "dieAt(environment, 'verifyLog', after=True)",
+    "dieAt(verification, 'readMarker')",
     "dieAt(Environment, 'openTable', 1)",
     "dieAt(Environment, 'openTable', 2)",
     "dieAt(Compaction, 'open', after=True)",

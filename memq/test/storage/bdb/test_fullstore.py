@@ -12,8 +12,8 @@ from memq.storage.datadir.files import overwriteFile
 from memq.storage.engine import preallocation
 from memq.storage.engine.binding import db
 from memq.storage.engine.environment import Environment
-from memq.storage.engine.marker import logName
-from memq.storage.engine.reservation import hasRoom
+from memq.storage.engine.logfile import logName
+from memq.storage.engine.reservation import Reservation, hasRoom
 from memq.test.support.homes import SMALL, BDBTestCase, dump
 
 NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
@@ -34,11 +34,11 @@ class ReserveTests(BDBTestCase):
 
     def next(self) -> str:
         """Return the path of the next log file."""
-        return self.path(logName(self.store.environment._position().file + 1))
+        return self.path(logName(self.store.environment.position().file + 1))
 
     def test_taken(self) -> None:
         """A look takes room for the log, for the next file of it, and for tables."""
-        self.assertGreater(self.store.freeBytes(), 0)
+        self.assertTrue(self.store.reserveSpace())
         self.assertTrue(hasRoom(self.path(logName(1)), SMALL.logFile))
         self.assertTrue(hasRoom(self.path("messages"), SMALL.tableAhead))
         self.assertTrue(hasRoom(self.path("queues"), SMALL.tableAhead // 16))
@@ -51,7 +51,7 @@ class ReserveTests(BDBTestCase):
         large = 8 * 1024 * 1024
         self.store = self.openStore(SMALL._replace(noSync=True, logFile=large))
         self.patch(os, "fdatasync", None)
-        self.store.freeBytes()
+        self.store.reserveSpace()
         self.assertEqual(os.stat(self.next()).st_size, large)
 
     def test_noRoomForTheLog(self) -> None:
@@ -61,13 +61,13 @@ class ReserveTests(BDBTestCase):
             raise NO_ROOM
 
         self.patch(os, "fdatasync", fail)
-        self.assertEqual(self.store.freeBytes(), 0)
+        self.assertFalse(self.store.reserveSpace())
         self.assertFalse(os.path.exists(self.next()))
 
     def test_noRoomForTables(self) -> None:
         """So without room for the tables."""
-        self.patch(self.store.environment._reserve, "hold", lambda *_: False)
-        self.assertEqual(self.store.freeBytes(), 0)
+        self.patch(Reservation, "hold", lambda *_: False)
+        self.assertFalse(self.store.reserveSpace())
 
     def test_broken(self) -> None:
         """A disk that fails says so."""
@@ -76,10 +76,10 @@ class ReserveTests(BDBTestCase):
             raise OSError(errno.EIO, "Input/output error")
 
         self.patch(os, "fdatasync", fail)
-        error = self.assertRaises(StoreError, self.store.freeBytes)
+        error = self.assertRaises(StoreError, self.store.reserveSpace)
         self.assertIn("no room can be taken ahead of need", str(error))
-        self.patch(Environment, "_holdTable", self.failing)
-        error = self.assertRaises(StoreError, self.store.freeBytes)
+        self.patch(Reservation, "reserveTables", self.failing)
+        error = self.assertRaises(StoreError, self.store.reserveSpace)
         self.assertIn("table", str(error))
 
     def failing(self, *_: object) -> None:
@@ -91,7 +91,7 @@ class ReserveTests(BDBTestCase):
         with open(self.next(), "wb"):
             pass
         before = os.stat(self.next()).st_ino
-        self.store.freeBytes()
+        self.store.reserveSpace()
         self.assertTrue(hasRoom(self.next(), SMALL.logFile))
         self.assertEqual(os.stat(self.next()).st_ino, before)
 
@@ -108,7 +108,7 @@ class ReserveTests(BDBTestCase):
         for _ in range(5):
             self.fill(self.store, b"q", *[b"x" * 60_000] * 10)
         self.store.checkpoint()
-        done = self.path(logName(self.store.environment._position().file - 1))
+        done = self.path(logName(self.store.environment.position().file - 1))
         before = os.stat(done).st_ino
         self.store.removeLogs()
         self.assertEqual(os.stat(self.next()).st_ino, before)
@@ -124,7 +124,7 @@ class ReserveTests(BDBTestCase):
         """Where there is a next one, it goes."""
         for _ in range(5):
             self.fill(self.store, b"q", *[b"x" * 60_000] * 10)
-        self.store.freeBytes()
+        self.store.reserveSpace()
         before = os.stat(self.next()).st_ino
         self.store.checkpoint()
         self.store.removeLogs()
@@ -139,7 +139,7 @@ class BallastTests(BDBTestCase):
         store: Any = self.openStore()
         self.fill(store, b"q", b"1")
         store.flush()
-        store.freeBytes()
+        store.reserveSpace()
         self.whole = dump(store)
         self.home = store.home.path
         store.environment.letGo()
@@ -159,7 +159,7 @@ class BallastTests(BDBTestCase):
 
         self.patch(Environment, "_recover", fail)
         if failures:
-            self.patch(Environment, "_bytesLeft", lambda _: left)
+            self.patch(Environment, "freeBytes", lambda _: left)
         store = self.storeAt(self.home, settings)
         store.open()
         return store
@@ -171,14 +171,14 @@ class BallastTests(BDBTestCase):
         before = [os.stat(path).st_ino for path in (self.next, second)]
         store = self.start()
         # A look comes before any transaction, as in a server.
-        store.freeBytes()
+        store.reserveSpace()
         self.assertIn(os.stat(self.next).st_ino, before)
         self.assertEqual(dump(store), self.whole)
 
     def test_ofAnotherSize(self) -> None:
         """One that is too small for the log as it is now is made anew."""
         settings = SMALL._replace(logFile=2 * SMALL.logFile)
-        self.start(settings=settings).freeBytes()
+        self.start(settings=settings).reserveSpace()
         self.assertEqual(os.stat(self.next).st_size, settings.logFile)
 
     def test_givenUp(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.storage.datadir.backuplock import held, removing
+from memq.storage.datadir.home import held, removing
 from memq.test.storage.bdb.test_compaction import RotationTestCase, files
 from memq.test.support.homes import SMALL, BDBTestCase
 from testkit.servers import PATIENCE, environment
@@ -67,7 +67,7 @@ class HoldingTests(SynchronousTestCase):
     def test_killed(self) -> None:
         """A backup that is killed lets go."""
         script = (
-            "import sys; from memq.storage.datadir.backuplock import held\n"
+            "import sys; from memq.storage.datadir.home import held\n"
             f"with held({self.path!r}): print('held', flush=True); sys.stdin.read()"
         )
         with subprocess.Popen(

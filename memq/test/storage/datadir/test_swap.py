@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import DamagedHome, UnusableHome
-from memq.storage.datadir.swap import REPORT, WORK, beginSwap, finishSwap
+from memq.storage.datadir.damage import REPORT, WORK, beginSwap, finishSwap
 
 
 class SwapTests(SynchronousTestCase):

@@ -8,8 +8,8 @@ from typing import Any
 
 from memq.errors import HomeError
 from memq.storage.datadir.home import Home
-from memq.storage.engine.logfile import isSettled, lastCheckpoint, readRecord
-from memq.storage.engine.marker import logName, readMarker
+from memq.storage.engine.logfile import logName, readRecord
+from memq.storage.engine.marker import isSettled, lastCheckpoint, readMarker
 from memq.test.support.homes import BDBTestCase
 
 
@@ -30,7 +30,7 @@ class LogTests(BDBTestCase):
 
     def test_lastCheckpoint(self) -> None:
         """All that was logged before a checkpoint is in the tables."""
-        before = self.store.environment._position()
+        before = self.store.environment.position()
         self.store.checkpoint()
         file, offset = lastCheckpoint(self.directory, self.marker())
         self.assertEqual(file, before.file)
@@ -44,7 +44,7 @@ class LogTests(BDBTestCase):
         place = lastCheckpoint(self.directory, self.marker())
         environment = self.store.environment
         file = place[0]
-        while environment._position().file == file:
+        while environment.position().file == file:
             self.fill(self.store, b"q", b"x" * 60_000)
         self.store.flush()
         cursor = environment._handle.log_cursor()

@@ -7,7 +7,7 @@ import os
 
 from memq.errors import DamagedHome, HomeError, StoreError, UnusableHome
 from memq.storage.engine.binding import db
-from memq.storage.engine.marker import logName
+from memq.storage.engine.logfile import logName
 from memq.storage.engine.recovery import cutLog, whyNotOpened
 from memq.test.storage.engine.test_verification import LogTestCase
 from memq.test.support.homes import BROKEN, NO_SPACE, PANIC, BDBTestCase

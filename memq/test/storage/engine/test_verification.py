@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memq.errors import DamagedHome, StoreError
-from memq.storage.engine.marker import logName, readMarker
+from memq.storage.engine.environment import Environment
+from memq.storage.engine.logfile import logName, logNumbers
+from memq.storage.engine.marker import readMarker
 from memq.storage.engine.verification import (
     checkFiles,
     headlessFrom,
-    logNumbers,
     sayWhatFollows,
 )
 from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase
@@ -27,7 +28,7 @@ class LogTestCase(BDBTestCase):
         """Fill five files, but for the last one."""
         self.lines: list[str] = []
         store = self.openStore(SMALL)
-        while store.environment._position().file < 5:
+        while store.environment.position().file < 5:
             push(store, b"q", 0, *[b"x" * 900] * 100)
         push(store, b"last", 0, *[b"y" * 900] * 20)
         self.count = store.status()["messages"]
@@ -203,12 +204,10 @@ class FollowTests(LogTestCase):
 
     def test_fails(self) -> None:
         """A failure is what it is elsewhere."""
-        environment: Any = self.live.environment
-        environment._markedIn = 0
 
-        def mark(handle: object) -> None:
+        def mark(_: object) -> None:
             raise NO_SPACE
 
-        environment._mark = mark
+        patch = self.patch(Environment, "_mark", mark)
         self.assertRaises(StoreError, self.live.tidy)
-        del environment._mark
+        patch.restore()
