@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from memq.config.options import LEAST_LIMIT as LEAST_LIMIT
 from memq.config.options import MEGABYTE as MEGABYTE
 from memq.message import PART_SIZE
+from memq.operations.outstanding import ALLOWANCE as ALLOWANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 #: What a connection can have under way before it is not read from any more: a command
 #: counts as its body and COMMAND_LOAD, so that is 1024 commands, or 2 MiB.
 MAX_LOAD = 2 * 1024 * 1024
-#: What a connection may always hold; so much is not even counted.
-ALLOWANCE = 32 * 1024
 #: The part of what is free that a connection may hold is one in so many.
 FRACTION = 16
 

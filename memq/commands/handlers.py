@@ -163,7 +163,7 @@ def _stats(protocol: QueueProtocol, command: wire.Stats) -> None:
 
 
 def _renderAnswer(protocol: QueueProtocol, operation: Ask) -> bytes:
-    protocol.session.undelivered -= operation.size
+    operation.settle()
     return protocol.renderBytes(operation)
 
 

@@ -18,11 +18,12 @@ from memq.commands.gets import Reader
 from memq.commands.handlers import VERBS
 from memq.commands.largevalues import LargeValue, MultiGet
 from memq.commands.sets import Writer
-from memq.connection.connection import COMMAND_LOAD, Connection
+from memq.connection.connection import Connection
 from memq.display import shownCommand
 from memq.errors import BadChunk, OutOfSpace, QueueError
 from memq.message import Message
 from memq.operations.base import JOINED, Upload
+from memq.operations.outstanding import COMMAND_LOAD
 from memq.operations.reads import Taken
 from memq.policy.effective import ActivePolicies, Policies
 from memq.wire import extensions as dialect
@@ -84,25 +85,25 @@ class QueueProtocol(Connection):
         ):
             pushes.messages.append((flags, body))
             pushes.size += size
-            self._load += size + COMMAND_LOAD
-            if self._load >= self._budget.window:
+            self.outstanding.load += size + COMMAND_LOAD
+            if self.outstanding.load >= self._budget.window:
                 self._catchUp()
             return
         operation = self.session.push(queue, flags, body, noreply)
-        self._load += size
+        self.outstanding.load += size
         self.expect(operation, self.renderPush)
         if not operation.done:
             self.pushes = operation
 
     def joined(self, size: int) -> None:
         """Note that one more set joined ``pushes``, with a body of this size."""
-        self._load += size + COMMAND_LOAD
-        if self._load >= self._budget.window:
+        self.outstanding.load += size + COMMAND_LOAD
+        if self.outstanding.load >= self._budget.window:
             self._catchUp()
 
     def expectPush(self, push: Push, render: Render) -> None:
         """Answer what comes of a set, after all replies before it."""
-        self._load += push.size
+        self.outstanding.load += push.size
         self.expect(push, render)
 
     def beginBody(self, command: wire.Set) -> None:
@@ -112,8 +113,8 @@ class QueueProtocol(Connection):
 
     def addPart(self, data: bytes) -> None:
         """Keep a part."""
-        self._load += len(data)
-        self._count()
+        self.outstanding.load += len(data)
+        self.outstanding.report()
         self.expect(self.session.addPart(self._upload, data), self._ignorePart)
 
     def executeInParts(self, command: wire.Set, complete: bool) -> None:
@@ -169,8 +170,8 @@ class QueueProtocol(Connection):
         pops = self._pops
         if pops is not None and pops.queue == queues[0] and pops.most < JOINED:
             pops.most += 1
-            self._load += COMMAND_LOAD
-            if self._load >= self._budget.window:
+            self.outstanding.load += COMMAND_LOAD
+            if self.outstanding.load >= self._budget.window:
                 self._catchUp()
             return
         operation = self.session.pop(queues[0])
@@ -205,7 +206,7 @@ class QueueProtocol(Connection):
         """Return the replies of sets."""
         results = operation.results
         count = len(results)
-        self._load -= operation.size + COMMAND_LOAD * (count - 1)
+        self.outstanding.load -= operation.size + COMMAND_LOAD * (count - 1)
         if type(results) is not range:
             return self._renderRefused(operation)
         self._statistics.setHits += count
@@ -230,7 +231,7 @@ class QueueProtocol(Connection):
         return self.renderError(error)
 
     def _ignorePart(self, operation: AddPart) -> bytes:
-        self._load -= len(operation.data)
+        self.outstanding.load -= len(operation.data)
         return b""
 
     def _renderLargePush(self, operation: PushLarge) -> bytes:
@@ -260,10 +261,10 @@ class QueueProtocol(Connection):
                 append(self._renderOther(queue, found))
                 if self._sending is not None:
                     break
-        self.session.undelivered -= size
+        self.outstanding.undelivered -= size
         self._statistics.getHits += hits
         count = len(ready)
-        self._load -= COMMAND_LOAD * (count - 1)
+        self.outstanding.load -= COMMAND_LOAD * (count - 1)
         if count < operation.most:
             # What is behind a body in parts waits until that is sent.
             self._replies.appendleft((operation.after(count), self._renderPop))
@@ -300,5 +301,5 @@ class QueueProtocol(Connection):
             self._sending = LargeValue(self, queue, message, head, end, source)
             return b""
         body = message.body
-        self.session.undelivered -= len(body)
+        self.outstanding.undelivered -= len(body)
         return wire.formatValue(queue, message.flags, body, end, sequence)

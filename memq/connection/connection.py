@@ -26,12 +26,13 @@ from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from memq.broker.memorybudget import ALLOWANCE, BodyReservation, Share
+from memq.broker.memorybudget import BodyReservation, Share
 from memq.connection.arrivals import Arrivals
 from memq.connection.gate import ITransport, WriteGate, isTCP, nameOf
 from memq.connection.receiver import CommandReceiver
 from memq.connection.unsent import giveBackAll
 from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
+from memq.operations.outstanding import ALLOWANCE, COMMAND_LOAD
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
     from memq.operations.base import Operation
     from memq.operations.pops import Pop
     from memq.operations.pushes import Push
-
-#: What a command counts that is under way, besides its body.
-COMMAND_LOAD = 2048
 
 _log = Logger()
 
@@ -64,17 +62,12 @@ class Connection(CommandReceiver):
     def __init__(self, factory: Host) -> None:
         super().__init__(factory.maxBody, factory.statistics)
         self.factory: Host = factory
-        self.session = factory.broker.session(self.deliver, self._count)
+        self.session = factory.broker.session(self.deliver)
+        self.outstanding = self.session.outstanding
         self._budget = factory.broker.budget
         self._statistics = factory.statistics
         #: What is to be answered, in order.
         self._replies: deque[tuple[Operation, Render]] = deque()
-        #: What that counts as.
-        self._load = 0
-        #: Bytes that the transport keeps for a client that does not read.
-        self._unsent = 0
-        #: What the budget knows of that this connection holds.
-        self._counted = 0
         #: The room for a body that comes in pieces.
         self._room: BodyReservation | None = None
         #: Whether operations are under way though the client is gone.
@@ -102,7 +95,7 @@ class Connection(CommandReceiver):
         if isinstance(self._replies, Arrivals):
             self._replies.settle()
         super().connectionLost(reason)
-        self._unsent = 0
+        self.outstanding.unsent = 0
         self.session.leave()
         self.deliver()
 
@@ -152,7 +145,7 @@ class Connection(CommandReceiver):
     def unblock(self) -> None:
         """Go on: the client reads again."""
         self.heard = True
-        self._unsent = 0
+        self.outstanding.unsent = 0
         self.session.unblock()
         self.deliver()
 
@@ -229,8 +222,8 @@ class Connection(CommandReceiver):
     def allReceived(self) -> None:
         """Send what needed no store."""
         self.pushes = self._pops = None
-        if self._load > ALLOWANCE:
-            self._count()
+        if self.outstanding.load > ALLOWANCE:
+            self.outstanding.report()
         replies = self._replies
         if not replies or replies[0][0].done:
             self.deliver()
@@ -241,14 +234,14 @@ class Connection(CommandReceiver):
         """Answer with what an operation will find, after all replies before it."""
         self.pushes = self._pops = None
         self._replies.append((operation, render))
-        self._load += COMMAND_LOAD
-        if self._load >= self._budget.window:
+        self.outstanding.load += COMMAND_LOAD
+        if self.outstanding.load >= self._budget.window:
             self._catchUp()
 
     def goOn(self, rest: Operation, render: Render) -> None:
         """Answer with what the rest of an operation will find, before all others."""
         self._replies.appendleft((rest, render))
-        self._load += COMMAND_LOAD
+        self.outstanding.load += COMMAND_LOAD
 
     def _catchUp(self) -> None:
         """Send what is ready; read no more when that was too little."""
@@ -258,20 +251,10 @@ class Connection(CommandReceiver):
 
     def _isFull(self) -> bool:
         return (
-            self._load >= self._budget.window
+            self.outstanding.load >= self._budget.window
             or self.session.blocked
             or (self._room is not None and self._room.isWaiting)
         )
-
-    def _count(self) -> None:
-        """Tell the budget what this connection holds, if that is much."""
-        session = self.session
-        held = self._load + self._unsent + session.undelivered - session.onDisk
-        if held <= ALLOWANCE:
-            held = 0
-        if held != self._counted:
-            self._budget.count(held - self._counted)
-            self._counted = held
 
     def answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
@@ -295,9 +278,9 @@ class Connection(CommandReceiver):
         """Ask for the messages of a get of many names, a slice at a time."""
         self.pushes = self._pops = None
         getting = self._getting
-        while getting is not None and self._load < self._budget.window:
+        while getting is not None and self.outstanding.load < self._budget.window:
             self._replies.append(getting.ask())
-            self._load += COMMAND_LOAD
+            self.outstanding.load += COMMAND_LOAD
             if getting.isOver:
                 getting = self._getting = None
         if getting is not None and not self.paused:
@@ -316,7 +299,7 @@ class Connection(CommandReceiver):
             ready: list[bytes] = []
             while replies and replies[0][0].done and self._sending is None:
                 operation, render = replies.popleft()
-                self._load -= COMMAND_LOAD
+                self.outstanding.load -= COMMAND_LOAD
                 ready.append(render(operation))
             data = b"".join(ready)
             # What has no reply leaves nothing to send.
@@ -326,8 +309,8 @@ class Connection(CommandReceiver):
                 session.catchUp()
             if self._sending is None:
                 break
-        if self._counted or self._unsent:
-            self._count()
+        if self.outstanding.counted or self.outstanding.unsent:
+            self.outstanding.report()
         if self._getting is not None:
             self._askForMore()
         if self.closing:
@@ -359,7 +342,7 @@ class Connection(CommandReceiver):
         self.transport.write(data)
         if self.session.blocked:
             # Some of it may have gone out; that is known when all of it has.
-            self._unsent += len(data)
+            self.outstanding.unsent += len(data)
 
     def sent(self) -> None:
         """Note that a body that went in parts is sent."""
@@ -379,8 +362,7 @@ class Connection(CommandReceiver):
             self._lingers = lingers
             self.factory.lingering += 1 if lingers else -1
         if not lingers:
-            self._load = 0
-            self._count()
+            self.outstanding.clear()
 
     def renderBytes(self, operation: Operation) -> bytes:
         """Return a reply, or what tells an error."""

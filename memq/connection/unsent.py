@@ -45,4 +45,4 @@ def _giveBack(session: Session, operation: Operation) -> None:
     elif isinstance(operation, CloseRead | RuledPush | RuledPushLarge):
         operation.release()
     elif isinstance(operation, Ask):
-        session.undelivered -= operation.size
+        operation.settle()

@@ -198,7 +198,7 @@ class OpenRead(Read):
     def damaged(self) -> None:
         """Close it, and keep it out of the way."""
         assert self.opened is not None
-        self.session.forget(self.opened.message)
+        self.session.outstanding.refund(self.opened.message)
         self.session.submit(SetReadAside(self.session, self.opened))
 
 

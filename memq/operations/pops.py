@@ -45,6 +45,7 @@ class Pop(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Take them."""
+        outstanding = self.session.outstanding
         results = self.results = store.popAll(self.queue, self.most)
         cost = size = 0
         for found in results:
@@ -55,8 +56,8 @@ class Pop(Operation):
                     size += len(found.body)
                 else:
                     size += found.size
-                    self.session.onDisk += found.size
-        self.session.undelivered += size
+                    outstanding.onDisk += found.size
+        outstanding.undelivered += size
         self.bytesFreed = size
         if len(results) < self.most:
             results += [None] * (self.most - len(results))
@@ -98,7 +99,7 @@ class Pop(Operation):
     def undo(self) -> None:
         """Forget the messages as well."""
         for message in self.messages():
-            self.session.forget(message)
+            self.session.outstanding.refund(message)
         self.results = []
 
     def fail(self, error: QueueError) -> None:

@@ -201,7 +201,7 @@ class LargeTests(SteppedTestCase):
         expected = value % b"a" + largeValue * 2 + value % b"b" + value % b"c"
         reply = self.client.talk(b"get q\r\n" * 6 + b"version\r\n")
         self.assertTrue(reply.startswith(expected + b"END\r\nVERSION"))
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
         self.assertTrue(self.swept())
 
     def test_leavesAmongOthers(self) -> None:
@@ -352,7 +352,7 @@ class LargeTests(SteppedTestCase):
         self.patch(self.client.transport, "write", write)
         reply = self.client.talk(b"get q q q q\r\nget q\r\n")
         self.assertTrue(reply == expected + b"END\r\nEND\r\n")
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
         self.assertTrue(self.swept())
 
     def test_leavesWithin(self) -> None:

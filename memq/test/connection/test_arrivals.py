@@ -383,7 +383,7 @@ class LargeTests(LastTestCase):
         self.transport.arrived = len(small)
         self.lose()
         self.assertEqual(self.harness.connect().talk(b"get q\r\n"), answer)
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_breaksOff(self) -> None:
         """So does one of which not all was written, and what arrived before stays."""

@@ -141,6 +141,8 @@ class Harness:
             for client in self._clients:
                 moved |= client.receive()
             moved |= self.flushPool.step() or self.workPool.step()
+        for client in self._clients:
+            client.checkSettled()
 
 
 class Client:
@@ -176,6 +178,17 @@ class Client:
         self._sent = b""
         self.protocol.dataReceived(data)
         return True
+
+    def checkSettled(self) -> None:
+        """Check that nothing is outstanding, if everything is answered."""
+        protocol = self.protocol
+        session = getattr(protocol, "session", None)
+        if session is None or session.inbox or session.blocked:
+            return
+        if protocol.replies or protocol.sending is not None:
+            return
+        ledger = session.outstanding
+        assert ledger.isSettled, [getattr(ledger, name) for name in ledger.__slots__]
 
     def read(self) -> bytes:
         """Return what was answered since the last time."""
