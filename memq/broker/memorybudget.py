@@ -16,7 +16,7 @@ One number, --max-buffered, is divided:
   ALLOWANCE, with which it gets on command by command.  So nobody waits for anybody
   here: who is over the measure holds something itself, and goes on when that is done.
   When there is no more than the allowance for anyone, who does not read has to go;
-  watch.py sees to that.
+  memq.server.timeouts sees to that.
 
 Pure bookkeeping: it knows no connections and no clock.
 """

@@ -178,6 +178,9 @@ class Operation:
         """Note that it could not be carried out."""
         self.result = error
 
+    def abandon(self) -> None:
+        """Give back what was found, for the client is gone."""
+
     def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Yield the queues that have messages now for those that wait; and how many.
 
@@ -249,6 +252,10 @@ class Ask(Operation):
     def undo(self) -> None:
         """Forget the answer."""
         super().undo()
+        self.settle()
+
+    def abandon(self) -> None:
+        """Forget the answer, for the client is gone."""
         self.settle()
 
     def settle(self) -> None:

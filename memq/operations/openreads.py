@@ -284,6 +284,8 @@ class CloseRead(_Ending):
             if message.large is not None:
                 self.session.release(message.large)
 
+    abandon = release
+
     def undo(self) -> None:
         """Forget them."""
         super().undo()

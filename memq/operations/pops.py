@@ -96,6 +96,11 @@ class Pop(Operation):
             if isinstance(found, Message):
                 yield found
 
+    def abandon(self) -> None:
+        """Return the messages to their places, for the client is gone."""
+        for message in self.messages():
+            self.session.giveBack(self.queue, message)
+
     def undo(self) -> None:
         """Forget the messages as well."""
         for message in self.messages():

@@ -170,6 +170,10 @@ class Read(Operation):
         """Return what ``run`` returns: an error is that of a message set aside."""
         return MESSAGE_COST if isinstance(self.result, QueueError) else 0
 
+    def abandon(self) -> None:
+        """Give back the message, for the client is gone."""
+        self.unsent()
+
     def undo(self) -> None:
         """Forget the message as well."""
         message = self.message

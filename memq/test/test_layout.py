@@ -18,7 +18,6 @@ MODULES, LINES = 10, 400
 #: Modules that are longer still; none may be added, and none may grow.
 LONGER = {
     "memq/broker/broker.py": 622,
-    "memq/connection/connection.py": 411,
     "memq/interfaces.py": 499,
     "memq/memcacheq/adoption.py": 501,
     "memq/operations/openreads.py": 405,

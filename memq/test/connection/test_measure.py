@@ -93,7 +93,7 @@ class RoomTests(MeasureTestCase):
         self.client.send(b"set q 0 0 100\r\n")
         for _ in range(50):
             self.client.send(b"xy")
-        self.assertEqual(len(self.client.protocol._collected), 100)
+        self.assertEqual(len(self.client.protocol.receiver._collected), 100)
         self.assertEqual(self.client.talk(b"\r\n"), STORED)
 
 
