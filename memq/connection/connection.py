@@ -183,6 +183,11 @@ class Connection(Protocol):
         self.deliver()
 
     @property
+    def owes(self) -> bool:
+        """Whether something is still to be answered, or has to arrive."""
+        return self.replies.owes
+
+    @property
     def isFinishing(self) -> bool:
         """Whether all is answered, and some of that still has to arrive."""
         arrivals = self.replies.arrivals

@@ -161,5 +161,5 @@ class ConnectionTimeouts:
                 silent >= self._bodyTimeout and budget.isShort
             ):
                 connection.transport.abortConnection()
-        elif silent >= self._idleTimeout and not connection.replies.owes:
+        elif silent >= self._idleTimeout and not connection.owes:
             connection.finish()

@@ -216,14 +216,14 @@ class ArrivalTests(LastTestCase):
         self.client.send(b"get q\r\n" * 1500)
         self.harness.settle()
         self.assertEqual(len(self.client.protocol.replies.arrivals._sent), 952)
-        self.assertFalse(self.client.protocol.replies.owes)
+        self.assertFalse(self.client.protocol.owes)
 
     def test_foreseenOnly(self) -> None:
         """One that is known to send no more is owed what has not arrived."""
         self.client.send(b"get q\r\n")
         self.client.protocol.foreseeEnd()
         self.harness.settle()
-        self.assertTrue(self.client.protocol.replies.owes)
+        self.assertTrue(self.client.protocol.owes)
         self.assertFalse(self.transport.isFinished)
         self.lose()
         self.assertEqual(self.store.dump(), "q 4/0: a b c d")
@@ -251,7 +251,7 @@ class ArrivalTests(LastTestCase):
         self.assertEqual((factory.holds(b"q"), factory.holds(b"r")), (True, False))
         self.assertEqual(self.client.protocol.replies.queue, deque())
         self.transport.arrived = self.transport.written
-        self.assertFalse(self.client.protocol.replies.owes)
+        self.assertFalse(self.client.protocol.owes)
         self.assertFalse(factory.holds(b"q"))
 
 
@@ -368,7 +368,7 @@ class LargeTests(LastTestCase):
             self.assertEqual(size, len(answer) + len(get) - len(b"get q\r\n"))
             self.assertEqual(self.parts(), 1)
             client.transport.arrived = client.transport.written - 1
-            self.assertTrue(client.protocol.replies.owes)
+            self.assertTrue(client.protocol.owes)
             client.transport.arrived += 1
             self.lose(client)
             self.assertEqual(self.parts(), 0)

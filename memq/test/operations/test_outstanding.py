@@ -7,8 +7,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.message import LargeBody, Message
 from memq.operations.outstanding import ALLOWANCE, Outstanding
 
-SMALL = Message(1, 0, b"hello")
-LARGE = Message(2, 0, b"", LargeBody(1, 100_000, 2))
+SMALL = Message(1, 1, 0, 0, b"hello")
+LARGE = Message(1, 2, 0, 0, b"", LargeBody(1, 100_000, 2))
 
 
 class OutstandingTests(SynchronousTestCase):
