@@ -309,7 +309,7 @@ def checkReplies(answer: bytes, mayBeCut: bool = False) -> None:
 
 def checkInStep(client: Client) -> None:
     """Assert that the next command is answered, once a line or a body is over."""
-    receiver = client.protocol
+    receiver = client.protocol.receiver
     if receiver.line_mode:
         _talk(client, b"\n")
     if receiver._missing > PATIENCE:
