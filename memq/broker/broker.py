@@ -166,17 +166,12 @@ class Broker:
         self.policies.onChange = lambda: self.later(self._blocked.wakeAll)
         self._ripening = DelayTimer(self, store)
 
-    def session(
-        self,
-        deliver: Callable[[], None],
-        count: Callable[[], None] = lambda: None,
-    ) -> Session:
+    def session(self, deliver: Callable[[], None]) -> Session:
         """Return a session for a new client.
 
         :param deliver: called when operations of the session are done.
-        :param count: called when much is taken for it.
         """
-        return Session(self, deliver, count)
+        return Session(self, deliver)
 
     def sweep(self) -> None:
         """Let the store sweep between turns, if it has something to sweep.
@@ -211,9 +206,9 @@ class Broker:
 
         :param behind: whether it has had its share already.
         """
+        undelivered = session.outstanding.undelivered
         if session.inbox and (
-            session.gone
-            or not (session.blocked or session.undelivered >= self._undelivered)
+            session.gone or not (session.blocked or undelivered >= self._undelivered)
         ):
             session.waits = True
             (self._behind if behind else self._waiting).append(session)
@@ -455,7 +450,7 @@ class Broker:
                     cost = operation.run(store)
                     left -= cost or operation.idleCost
                     changed += cost
-                    if session.undelivered >= undelivered:
+                    if session.outstanding.undelivered >= undelivered:
                         break
             except WouldBlock as nothing:
                 self._blocked.keep(nothing.read)
@@ -465,8 +460,8 @@ class Broker:
                 inbox = deque()
             finally:
                 session.waits = False
-                if session.undelivered > ALLOWANCE:
-                    session.count()
+                if session.outstanding.undelivered > ALLOWANCE:
+                    session.outstanding.report()
                 if inbox:
                     self.enqueue(session, True)
             room -= share - left

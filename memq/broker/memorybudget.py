@@ -16,7 +16,7 @@ One number, --max-buffered, is divided:
   ALLOWANCE, with which it gets on command by command.  So nobody waits for anybody
   here: who is over the measure holds something itself, and goes on when that is done.
   When there is no more than the allowance for anyone, who does not read has to go;
-  watch.py sees to that.
+  memq.server.timeouts sees to that.
 
 Pure bookkeeping: it knows no connections and no clock.
 """
@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from memq.config.settings import LEAST_LIMIT as LEAST_LIMIT
 from memq.config.values import MEGABYTE as MEGABYTE
 from memq.message import PART_SIZE
+from memq.operations.outstanding import ALLOWANCE as ALLOWANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 #: What a connection can have under way before it is not read from any more: a command
 #: counts as its body and COMMAND_LOAD, so that is 1024 commands, or 2 MiB.
 MAX_LOAD = 2 * 1024 * 1024
-#: What a connection may always hold; so much is not even counted.
-ALLOWANCE = 32 * 1024
 #: The part of what is free that a connection may hold is one in so many.
 FRACTION = 16
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 from memq.errors import OutOfSpace
 from memq.operations.base import Operation, Upload
 from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.outstanding import Outstanding
 from memq.operations.pops import Pop, SetAside
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.reads import Read
@@ -38,8 +39,7 @@ class Session:
     """One client, as the broker sees it.
 
     :ivar inbox: operations that did not run yet.
-    :ivar undelivered: bytes taken for the client and not given to it yet.
-    :ivar onDisk: those among them that are not in memory: large bodies.
+    :ivar outstanding: what is charged to the client.
     :ivar open: the open reads of each queue, the oldest first; None before the first.
     :ivar openReads: how many they are.
     :ivar sendsNoMore: whether nothing is to come of the client behind the inbox.
@@ -50,36 +50,26 @@ class Session:
     __slots__ = (
         "_broker",
         "blocked",
-        "count",
         "deliver",
         "gone",
         "inbox",
-        "onDisk",
         "open",
         "openReads",
+        "outstanding",
         "parked",
         "sendsNoMore",
-        "undelivered",
         "waits",
     )
 
-    def __init__(
-        self,
-        broker: Broker,
-        deliver: Callable[[], None],
-        count: Callable[[], None],
-    ) -> None:
+    def __init__(self, broker: Broker, deliver: Callable[[], None]) -> None:
         """Make a session.
 
         :param deliver: called when operations are done.
-        :param count: called when much is undelivered.
         """
         self._broker = broker
         self.deliver = deliver
-        self.count = count
         self.inbox: deque[Operation] = deque()
-        self.undelivered = 0
-        self.onDisk = 0
+        self.outstanding = Outstanding(broker.budget.count)
         #: Whether the client has stopped reading.
         self.blocked = False
         #: Whether the session stands in the broker's rotation, or in a line.
@@ -190,20 +180,14 @@ class Session:
         """
         return self._broker.part(large, number)
 
-    def forget(self, message: Message) -> None:
-        """Note that a message that was taken will not be delivered."""
-        self.undelivered -= message.size
-        if message.large is not None:
-            self.onDisk -= message.size
-
     def setAside(self, message: Message) -> None:
         """Ask to keep a damaged message out of the way."""
-        self.forget(message)
+        self.outstanding.refund(message)
         self.submit(SetAside(self, message))
 
     def giveBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place that was taken and is not sent."""
-        self.forget(message)
+        self.outstanding.refund(message)
         self.putBack(queue, message)
 
     def putBack(self, queue: bytes, message: Message) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
 from memq.operations.openreads import AbortRead, CloseRead, OpenRead
 from memq.operations.reads import Peek, Read, Take, Waits
@@ -16,7 +17,7 @@ from memq.wire import text as wire
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from memq.commands.protocol import QueueProtocol
+    from memq.commands.dialogue import Dialogue
     from memq.operations.base import Operation
     from memq.wire.extensions import Read as Command
 
@@ -24,19 +25,19 @@ if TYPE_CHECKING:
 class Reader:
     """The reply to one command."""
 
-    __slots__ = ("_command", "_protocol")
+    __slots__ = ("_command", "_dialogue")
 
     #: What stands behind the message, or in its place.
     end = wire.END
 
-    def __init__(self, protocol: QueueProtocol, command: Command) -> None:
-        self._protocol = protocol
+    def __init__(self, dialogue: Dialogue, command: Command) -> None:
+        self._dialogue = dialogue
         self._command = command
 
     def run(self) -> None:
         """Ask for what the command says."""
         command = self._command
-        session, queue = self._protocol.session, command.queue
+        session, queue = self._dialogue.session, command.queue
         wait = (command.wait or 0) / 1000
         if command.abort:
             self._ask(AbortRead(session, queue))
@@ -46,7 +47,7 @@ class Reader:
             self._ask(closing)
             if not command.open:
                 return
-        self._protocol.factory.statistics.getCommands += 1
+        self._dialogue.statistics.getCommands += 1
         if command.open:
             self._ask(OpenRead(session, queue, wait, after=closing))
         elif command.peek:
@@ -56,8 +57,8 @@ class Reader:
 
     def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
         render = self._renderFound if isinstance(operation, Read) else self._renderEnded
-        self._protocol.session.submit(operation)
-        self._protocol.expect(operation, render)
+        self._dialogue.session.submit(operation)
+        self._dialogue.expect(operation, render)
 
     def _renderFound(self, read: Read) -> bytes:
         """Return the block of a message, or how a large one begins."""
@@ -67,12 +68,12 @@ class Reader:
         if found is None:
             return self.end
         key, withSequence = self._command.key, self._command.withSequence
-        reply = self._protocol.renderValue(key, found, self.end, withSequence, read)
+        reply = renderValue(self._dialogue, key, found, self.end, withSequence, read)
         read.seen()
         return reply
 
     def _renderError(self, error: QueueError) -> bytes:
-        return self._protocol.renderError(error)
+        return self._dialogue.renderError(error)
 
     def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
         """Return what closing or aborting is answered; nothing if an open follows."""
@@ -80,7 +81,7 @@ class Reader:
             assert isinstance(operation, CloseRead)
             operation.release()
             return b""
-        return renderEnded(self._protocol, operation, self._renderEnded)
+        return renderEnded(self._dialogue, operation, self._renderEnded)
 
 
 class Line:
@@ -89,10 +90,10 @@ class Line:
     They are carried out one behind the other, and none behind the first error.
     """
 
-    __slots__ = ("_commands", "_error", "_last", "_protocol", "_waits")
+    __slots__ = ("_commands", "_dialogue", "_error", "_last", "_waits")
 
-    def __init__(self, protocol: QueueProtocol, commands: Iterable[Command]) -> None:
-        self._protocol = protocol
+    def __init__(self, dialogue: Dialogue, commands: Iterable[Command]) -> None:
+        self._dialogue = dialogue
         self._commands = commands
         self._waits = Waits()
         self._last: Read | CloseRead | AbortRead | None = None
@@ -100,10 +101,10 @@ class Line:
 
     def run(self) -> None:
         """Ask for what they say."""
-        protocol = self._protocol
+        dialogue = self._dialogue
         for command in self._commands:
-            _Word(protocol, command, self).run()
-        protocol.expect(protocol.session.answered(b""), self._renderEnd)
+            _Word(dialogue, command, self).run()
+        dialogue.expect(dialogue.session.answered(b""), self._renderEnd)
 
     def chain(self, operation: Read | CloseRead | AbortRead) -> None:
         """Let an operation run only if that before it does not fail."""
@@ -119,7 +120,7 @@ class Line:
     def _renderEnd(self, operation: Operation) -> bytes:
         if self._error is None:
             return wire.END
-        return self._protocol.renderError(self._error)
+        return self._dialogue.renderError(self._error)
 
 
 class _Word(Reader):
@@ -130,8 +131,8 @@ class _Word(Reader):
     #: Another word of the line may follow.
     end = b""
 
-    def __init__(self, protocol: QueueProtocol, command: Command, line: Line) -> None:
-        super().__init__(protocol, command)
+    def __init__(self, dialogue: Dialogue, command: Command, line: Line) -> None:
+        super().__init__(dialogue, command)
         self._line = line
 
     def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
@@ -149,12 +150,12 @@ class _Word(Reader):
             return self._renderError(operation.result)
         rest = operation.follow()
         if rest is not None:
-            self._protocol.goOn(rest, self._renderEnded)
+            self._dialogue.goOn(rest, self._renderEnded)
         return b""
 
 
 def renderEnded(
-    protocol: QueueProtocol,
+    dialogue: Dialogue,
     operation: CloseRead | AbortRead,
     render: Callable[[Any], bytes],
 ) -> bytes:
@@ -165,9 +166,9 @@ def renderEnded(
     if isinstance(operation, CloseRead):
         operation.release()
     if isinstance(operation.result, QueueError):
-        return protocol.renderError(operation.result)
+        return dialogue.renderError(operation.result)
     rest = operation.follow()
     if rest is None:
         return wire.END
-    protocol.goOn(rest, render)
+    dialogue.goOn(rest, render)
     return b""

@@ -1,7 +1,7 @@
 """Commands without a body, but gets: what they ask for, and what that is answered.
 
 Each is a function of a connection and the command; the table says which.  Gets of names
-alone are the protocol's own, since they have to be fast.
+alone are the dialogue's own, since they have to be fast.
 """
 
 from __future__ import annotations
@@ -36,184 +36,184 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
-    from memq.commands.protocol import QueueProtocol
+    from memq.commands.dialogue import Dialogue
 
 _log = Logger()
 
 
 def _ask(
-    protocol: QueueProtocol,
+    dialogue: Dialogue,
     operation: Operation,
-    render: Callable[[QueueProtocol, Any], bytes],
+    render: Callable[[Dialogue, Any], bytes],
     noreply: bool = False,
 ) -> None:
     """Ask for an operation, and answer what it finds; only log an error if noreply."""
-    protocol.session.submit(operation)
-    protocol.expect(
-        operation, protocol.renderNothing if noreply else partial(render, protocol)
+    dialogue.session.submit(operation)
+    dialogue.expect(
+        operation, dialogue.renderNothing if noreply else partial(render, dialogue)
     )
 
 
 # What changes queues.
 
 
-def _delete(protocol: QueueProtocol, command: wire.Delete) -> None:
-    operation = Delete(protocol.session, command.queue)
+def _delete(dialogue: Dialogue, command: wire.Delete) -> None:
+    operation = Delete(dialogue.session, command.queue)
     render = _renderQuietDelete if command.noreply else _renderDelete
-    _ask(protocol, operation, render)
+    _ask(dialogue, operation, render)
 
 
-def _renderDelete(protocol: QueueProtocol, operation: Operation) -> bytes:
+def _renderDelete(dialogue: Dialogue, operation: Operation) -> bytes:
     if isinstance(operation.result, QueueError):
-        return protocol.renderError(operation.result)
-    _countDelete(protocol, operation)
+        return dialogue.renderError(operation.result)
+    _countDelete(dialogue, operation)
     return wire.DELETED if operation.result else wire.NOT_FOUND
 
 
-def _renderQuietDelete(protocol: QueueProtocol, operation: Operation) -> bytes:
-    _countDelete(protocol, operation)
-    return protocol.renderNothing(operation)
+def _renderQuietDelete(dialogue: Dialogue, operation: Operation) -> bytes:
+    _countDelete(dialogue, operation)
+    return dialogue.renderNothing(operation)
 
 
-def _countDelete(protocol: QueueProtocol, operation: Operation) -> None:
-    statistics = protocol.factory.statistics
+def _countDelete(dialogue: Dialogue, operation: Operation) -> None:
+    statistics = dialogue.statistics
     statistics.deletes += operation.result is True
     statistics.deleteMisses += operation.result is False
 
 
-def _flushAll(protocol: QueueProtocol, command: wire.FlushAll) -> None:
-    if not protocol.factory.flushAllEnabled:
-        protocol.refuse(FlushAllDisabled(), command.noreply)
+def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
+    if not dialogue.host.flushAllEnabled:
+        dialogue.refuse(FlushAllDisabled(), command.noreply)
     elif command.delay:
-        protocol.refuse(BadLine(), command.noreply)
+        dialogue.refuse(BadLine(), command.noreply)
     else:
-        protocol.factory.statistics.flushes += 1
-        _ask(protocol, EmptyAll(protocol.session), _renderOK, command.noreply)
+        dialogue.statistics.flushes += 1
+        _ask(dialogue, EmptyAll(dialogue.session), _renderOK, command.noreply)
 
 
-def _renderOK(protocol: QueueProtocol, operation: Operation) -> bytes:
+def _renderOK(dialogue: Dialogue, operation: Operation) -> bytes:
     if isinstance(operation.result, QueueError):
-        return protocol.renderError(operation.result)
+        return dialogue.renderError(operation.result)
     return wire.OK
 
 
-def _flush(protocol: QueueProtocol, command: dialect.Flush) -> None:
-    protocol.factory.statistics.flushes += 1
-    _ask(protocol, Empty(protocol.session, command.queue), _renderFlush)
+def _flush(dialogue: Dialogue, command: dialect.Flush) -> None:
+    dialogue.statistics.flushes += 1
+    _ask(dialogue, Empty(dialogue.session, command.queue), _renderFlush)
 
 
-def _renderFlush(protocol: QueueProtocol, operation: Operation) -> bytes:
+def _renderFlush(dialogue: Dialogue, operation: Operation) -> bytes:
     if isinstance(operation.result, QueueError):
-        return protocol.renderError(operation.result)
+        return dialogue.renderError(operation.result)
     return wire.END
 
 
-def _pause(protocol: QueueProtocol, command: dialect.Pause) -> None:
-    session = protocol.session
+def _pause(dialogue: Dialogue, command: dialect.Pause) -> None:
+    session = dialogue.session
     session.policies.activate()
     operation = Pause(session, command.queue, command.bits)
-    protocol.pausing = operation
-    _ask(protocol, operation, _renderOK)
+    dialogue.pausing = operation
+    _ask(dialogue, operation, _renderOK)
 
 
-def _resume(protocol: QueueProtocol, command: dialect.Resume) -> None:
-    _ask(protocol, Resume(protocol.session, command.queue), _renderResume)
+def _resume(dialogue: Dialogue, command: dialect.Resume) -> None:
+    _ask(dialogue, Resume(dialogue.session, command.queue), _renderResume)
 
 
-def _renderResume(protocol: QueueProtocol, operation: Operation) -> bytes:
+def _renderResume(dialogue: Dialogue, operation: Operation) -> bytes:
     if operation.result is False:
         return wire.NOT_FOUND
-    return _renderOK(protocol, operation)
+    return _renderOK(dialogue, operation)
 
 
 # What reads from them.
 
 
-def _read(protocol: QueueProtocol, command: dialect.Read) -> None:
+def _read(dialogue: Dialogue, command: dialect.Read) -> None:
     if command.wait:
-        protocol.mayWait()
-    Reader(protocol, command).run()
+        dialogue.mayWait()
+    Reader(dialogue, command).run()
 
 
-def _reads(protocol: QueueProtocol, command: dialect.Reads) -> None:
+def _reads(dialogue: Dialogue, command: dialect.Reads) -> None:
     if any(read.wait for read in command.reads):
-        protocol.mayWait()
-    Line(protocol, command.reads).run()
+        dialogue.mayWait()
+    Line(dialogue, command.reads).run()
 
 
-def _monitor(protocol: QueueProtocol, command: dialect.Monitor) -> None:
+def _monitor(dialogue: Dialogue, command: dialect.Monitor) -> None:
     if command.seconds:
-        protocol.mayWait()
-    Monitor(protocol, command)
+        dialogue.mayWait()
+    Monitor(dialogue, command)
 
 
 # What tells of them.
 
 
-def _stats(protocol: QueueProtocol, command: wire.Stats) -> None:
+def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
     if command.topic == b"detail":
-        _tell(protocol, formatDetails, command.pattern)
+        _tell(dialogue, formatDetails, command.pattern)
         return
     if not command.topic:
-        _list(protocol, protocol.factory.statistics.summary())
+        _list(dialogue, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
-    question = protocol.factory.statistics.asked(command.topic)
-    _ask(protocol, Ask(protocol.session, question), _renderAnswer)
+    question = dialogue.statistics.asked(command.topic)
+    _ask(dialogue, Ask(dialogue.session, question), _renderAnswer)
 
 
-def _renderAnswer(protocol: QueueProtocol, operation: Ask) -> bytes:
-    protocol.session.undelivered -= operation.size
-    return protocol.renderBytes(operation)
+def _renderAnswer(dialogue: Dialogue, operation: Ask) -> bytes:
+    operation.settle()
+    return dialogue.renderBytes(operation)
 
 
-def _dumpStats(protocol: QueueProtocol, command: dialect.DumpStats) -> None:
-    _tell(protocol, formatDump)
+def _dumpStats(dialogue: Dialogue, command: dialect.DumpStats) -> None:
+    _tell(dialogue, formatDump)
 
 
 def _tell(
-    protocol: QueueProtocol,
+    dialogue: Dialogue,
     form: Callable[[Iterable[QueueFigures]], bytes],
     pattern: bytes = b"",
 ) -> None:
     """Tell the details of queues, some at a time."""
-    _list(protocol, Listing(protocol.factory.statistics.details, form, pattern))
+    _list(dialogue, Listing(dialogue.statistics.details, form, pattern))
 
 
-def _list(protocol: QueueProtocol, listing: Listing) -> None:
-    _ask(protocol, TellQueues(protocol.session, listing), _renderTold)
+def _list(dialogue: Dialogue, listing: Listing) -> None:
+    _ask(dialogue, TellQueues(dialogue.session, listing), _renderTold)
 
 
-def _renderTold(protocol: QueueProtocol, operation: TellQueues) -> bytes:
-    reply = _renderAnswer(protocol, operation)
+def _renderTold(dialogue: Dialogue, operation: TellQueues) -> bytes:
+    reply = _renderAnswer(dialogue, operation)
     rest = operation.follow()
     if rest is not None:
-        protocol.goOn(rest, partial(_renderTold, protocol))
+        dialogue.goOn(rest, partial(_renderTold, dialogue))
     return reply
 
 
 # What is about the server, or the connection.
 
 
-def _version(protocol: QueueProtocol, command: wire.Version) -> None:
-    protocol.answer(wire.formatVersion(__version__))
+def _version(dialogue: Dialogue, command: wire.Version) -> None:
+    dialogue.answer(wire.formatVersion(__version__))
 
 
-def _verbosity(protocol: QueueProtocol, command: wire.Verbosity) -> None:
-    protocol.answer(b"" if command.noreply else wire.OK)
+def _verbosity(dialogue: Dialogue, command: wire.Verbosity) -> None:
+    dialogue.answer(b"" if command.noreply else wire.OK)
 
 
-def _reload(protocol: QueueProtocol, command: dialect.Reload) -> None:
-    operation = Operation(protocol.session)
-    protocol.expect(operation, protocol.renderBytes)
+def _reload(dialogue: Dialogue, command: dialect.Reload) -> None:
+    operation = Operation(dialogue.session)
+    dialogue.expect(operation, dialogue.renderBytes)
     # What comes behind it is to find the new rules.
-    protocol.hold()
+    dialogue.connection.hold()
 
     def answer(reply: bytes | QueueError) -> None:
         operation.result = reply
         operation.done = True
-        protocol.release()
-        protocol.deliver()
+        dialogue.connection.release()
+        dialogue.connection.deliver()
 
     def _ebRefused(failure: Failure) -> RulesRefused:
         failure.trap(ConfigError)
@@ -223,27 +223,27 @@ def _reload(protocol: QueueProtocol, command: dialect.Reload) -> None:
         _log.failure("The rules could not be read again", failure)
         return QueueError()
 
-    done: Deferred[Any] = protocol.factory.reload()
+    done: Deferred[Any] = dialogue.host.reload()
     done.addCallbacks(lambda _: wire.OK, _ebRefused)
     done.addErrback(_ebFailed).addCallback(answer)
 
 
-def _checkpoint(protocol: QueueProtocol, command: wire.Checkpoint) -> None:
-    _answerLater(protocol, protocol.factory.maintenance.checkpoint())
+def _checkpoint(dialogue: Dialogue, command: wire.Checkpoint) -> None:
+    _answerLater(dialogue, dialogue.host.maintenance.checkpoint())
 
 
-def _archive(protocol: QueueProtocol, command: wire.Archive) -> None:
-    _answerLater(protocol, protocol.factory.maintenance.removeLogs())
+def _archive(dialogue: Dialogue, command: wire.Archive) -> None:
+    _answerLater(dialogue, dialogue.host.maintenance.removeLogs())
 
 
-def _answerLater(protocol: QueueProtocol, done: Deferred[None]) -> None:
-    operation = Operation(protocol.session)
-    protocol.expect(operation, protocol.renderBytes)
+def _answerLater(dialogue: Dialogue, done: Deferred[None]) -> None:
+    operation = Operation(dialogue.session)
+    dialogue.expect(operation, dialogue.renderBytes)
 
     def answer(reply: bytes | QueueError) -> None:
         operation.result = reply
         operation.done = True
-        protocol.deliver()
+        dialogue.connection.deliver()
 
     def _ebFailed(failure: Failure) -> None:
         _log.failure("Maintenance that a client asked for failed", failure)
@@ -252,23 +252,23 @@ def _answerLater(protocol: QueueProtocol, done: Deferred[None]) -> None:
     done.addCallback(lambda _: answer(wire.OK)).addErrback(_ebFailed)
 
 
-def _quit(protocol: QueueProtocol, command: wire.Quit) -> None:
-    protocol.hangUp()
+def _quit(dialogue: Dialogue, command: wire.Quit) -> None:
+    dialogue.connection.hangUp()
 
 
-def _foreign(protocol: QueueProtocol, command: foreign.Foreign) -> None:
-    protocol.noteForeign(command.name)
-    protocol.hangUp()
+def _foreign(dialogue: Dialogue, command: foreign.Foreign) -> None:
+    dialogue.host.noteForeign(command.name, dialogue.connection.peer)
+    dialogue.connection.hangUp()
 
 
-def _refused(protocol: QueueProtocol, command: wire.Refused) -> None:
-    protocol.refuse(command.error, command.noreply)
+def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
+    dialogue.refuse(command.error, command.noreply)
     if command.closes:
-        protocol.hangUp()
+        dialogue.connection.hangUp()
 
 
 #: What carries a command out; there is one for each that is no get and has no body.
-VERBS: dict[type, Callable[[QueueProtocol, Any], None]] = {
+VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Delete: _delete,
     wire.FlushAll: _flushAll,
     wire.Stats: _stats,

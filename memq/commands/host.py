@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from memq.connection.host import Counters, Host
+from memq.connection.interfaces import Counters, Host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,10 @@ class CommandHost(Host, Protocol):
     @property
     def maintenance(self) -> MaintenanceActions:
         """Return the maintenance."""
+
+    @property
+    def verbose(self) -> bool:
+        """Return whether errors that clients are told are logged."""
 
     @property
     def flushAllEnabled(self) -> bool:

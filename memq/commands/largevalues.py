@@ -9,18 +9,17 @@ from twisted.logger import Logger
 from memq.display import shownName
 from memq.errors import DamagedMessage, QueueError
 from memq.message import PART_SIZE
-from memq.operations.reads import Take
+from memq.operations.reads import Take, Taken
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from memq.commands.protocol import QueueProtocol
-    from memq.connection.pieces import Held
+    from memq.commands.dialogue import Dialogue
     from memq.message import Message
     from memq.operations.base import Operation
     from memq.operations.pops import Pop
-    from memq.operations.reads import Read, Taken
+    from memq.operations.reads import Read
 
 #: Parts of a body that are sent before others have their turn.
 PARTS_AT_ONCE = 16
@@ -34,13 +33,13 @@ class MultiGet:
     :ivar isOver: whether all was asked for, the end too.
     """
 
-    __slots__ = ("_error", "_names", "_next", "_protocol", "_withSequence", "isOver")
+    __slots__ = ("_dialogue", "_error", "_names", "_next", "_withSequence", "isOver")
 
     def __init__(
-        self, protocol: QueueProtocol, queues: Iterable[bytes], withSequence: bool
+        self, dialogue: Dialogue, queues: Iterable[bytes], withSequence: bool
     ) -> None:
         """Begin to get a message from each of these queues."""
-        self._protocol = protocol
+        self._dialogue = dialogue
         # A name by itself takes 35 bytes more, and a line may have 32,000 names.
         self._names = b" ".join(queues)
         #: Where the next name begins.
@@ -51,12 +50,12 @@ class MultiGet:
 
     def ask(self) -> tuple[Operation, Callable[[Any], bytes]]:
         """Ask for the next message, or the end; return that, and what renders it."""
-        protocol, queue = self._protocol, self._nextName()
-        session = protocol.session
+        dialogue, queue = self._dialogue, self._nextName()
+        session = dialogue.session
         if queue is None:
             self.isOver = True
             return session.answered(b""), self._renderEnd
-        if protocol.isRuled(queue):
+        if dialogue.isRuled(queue):
             take = Take(session, queue)
             session.submit(take)
             return take, self._render
@@ -82,17 +81,17 @@ class MultiGet:
             return b""
         if self._error is not None:
             # The reply has ended in an error: this message must not be lost.
-            self._protocol.session.giveBack(operation.queue, found)
+            self._dialogue.session.giveBack(operation.queue, found)
             return b""
-        return self._protocol.renderValue(
-            operation.queue, found, withSequence=self._withSequence
+        return renderValue(
+            self._dialogue, operation.queue, found, withSequence=self._withSequence
         )
 
     def _renderEnd(self, operation: Operation) -> bytes:
         """Return what ends the reply."""
         if self._error is None:
             return wire.END
-        return self._protocol.renderError(self._error)
+        return self._dialogue.renderError(self._error)
 
 
 class LargeValue:
@@ -105,12 +104,12 @@ class LargeValue:
     """
 
     __slots__ = (
+        "_dialogue",
         "_end",
         "_head",
         "_isSending",
         "_message",
         "_next",
-        "_protocol",
         "_setAside",
         "_waits",
         "key",
@@ -119,7 +118,7 @@ class LargeValue:
 
     def __init__(
         self,
-        protocol: QueueProtocol,
+        dialogue: Dialogue,
         key: bytes,
         message: Message,
         head: bytes,
@@ -131,8 +130,8 @@ class LargeValue:
         :param head: what comes before the body.
         :param end: what comes after the block.
         """
-        self.source: Read | Taken | Held = source
-        self._protocol = protocol
+        self.source: Any = source
+        self._dialogue = dialogue
         self.key = key
         self._message = message
         self._head = head
@@ -165,28 +164,28 @@ class LargeValue:
             self._isSending = False
 
     def _send(self) -> bool:
-        protocol, large = self._protocol, self._message.large
+        dialogue, large = self._dialogue, self._message.large
         assert large is not None
         most = self._next + PARTS_AT_ONCE
-        while not protocol.session.blocked and not self._waits:
+        while not dialogue.session.blocked and not self._waits:
             if self._next == most:
                 self._waits = True
-                protocol.session.later(self._goOn)
+                dialogue.session.later(self._goOn)
                 break
             try:
-                part = protocol.session.part(large, self._next)
+                part = dialogue.session.part(large, self._next)
             except QueueError as error:
                 self._giveUp(error)
                 break
             self._next += 1
             data, self._head = self._head + part, b""
             if self._next == large.parts:
-                protocol.sent()
+                dialogue.replies.sending = None
                 # It leaves in one write with all that is ready behind it.
-                last = protocol.session.answered(data + self._end)
-                protocol.goOn(last, self._renderLast)
+                last = dialogue.session.answered(data + self._end)
+                dialogue.goOn(last, self._renderLast)
                 return True
-            protocol.send(data)
+            dialogue.replies.send(data)
         return False
 
     def _renderLast(self, operation: Operation) -> bytes:
@@ -196,11 +195,11 @@ class LargeValue:
 
     def _goOn(self) -> None:
         self._waits = False
-        self._protocol.deliver()
+        self._dialogue.connection.deliver()
 
     def _giveUp(self, error: QueueError) -> None:
         """Cut the connection: there is no other way to tell that no more will come."""
-        protocol = self._protocol
+        dialogue = self._dialogue
         _log.error(
             "A message of {size} bytes of queue {queue} breaks off: {error}",
             size=self._message.size,
@@ -212,10 +211,37 @@ class LargeValue:
         if isinstance(error, DamagedMessage):
             self._setAside = True
             self.source.damaged()
-        protocol.transport.abortConnection()
+        dialogue.connection.transport.abortConnection()
 
     def giveBack(self) -> None:
         """Put the message back, unless it is damaged: its reader is gone."""
-        self._protocol.sent()
+        self._dialogue.replies.sending = None
         if not self._setAside:
             self.source.unsent()
+
+
+def renderValue(
+    dialogue: Dialogue,
+    queue: bytes,
+    message: Message,
+    end: bytes = b"",
+    withSequence: bool = False,
+    read: Read | None = None,
+) -> bytes:
+    """Return the block of a message and its end, or how a large one begins.
+
+    :param queue: the name as it was asked for.
+    :param read: what found it, and is told how it went; None if it was taken.
+    """
+    dialogue.statistics.getHits += 1
+    sequence = message.sequence if withSequence else None
+    if message.large is not None:
+        source = read or Taken(dialogue.session, queue, message)
+        size = message.large.size
+        head = wire.formatHead(queue, message.flags, size, sequence)
+        value = LargeValue(dialogue, queue, message, head, end, source)
+        dialogue.replies.sending = value
+        return b""
+    body = message.body
+    dialogue.outstanding.undelivered -= len(body)
+    return wire.formatValue(queue, message.flags, body, end, sequence)

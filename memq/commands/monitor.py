@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memq.commands.gets import renderEnded
+from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
 from memq.operations.openreads import CloseRead, OpenRead
 from memq.operations.slices import Slice
@@ -18,7 +19,7 @@ from memq.wire import text as wire
 from memq.wire.extensions import MOST
 
 if TYPE_CHECKING:
-    from memq.commands.protocol import QueueProtocol
+    from memq.commands.dialogue import Dialogue
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.wire.extensions import Confirm
@@ -89,39 +90,39 @@ class MonitorRead(Slice, OpenRead):
 class Monitor:
     """The reply to a monitor."""
 
-    __slots__ = ("_protocol", "_queue")
+    __slots__ = ("_dialogue", "_queue")
 
-    def __init__(self, protocol: QueueProtocol, command: Command) -> None:
-        self._protocol = protocol
+    def __init__(self, dialogue: Dialogue, command: Command) -> None:
+        self._dialogue = dialogue
         self._queue = command.queue
-        session = protocol.session
+        session = dialogue.session
         read = MonitorRead(session, command.queue, command.seconds, command.most)
         session.submit(read)
-        protocol.expect(read, self._render)
+        dialogue.expect(read, self._render)
 
     def _render(self, read: MonitorRead) -> bytes:
         """Return the block of a message, or how a large one begins, or the end."""
-        protocol, found = self._protocol, read.result
-        protocol.factory.statistics.getCommands += 1
+        dialogue, found = self._dialogue, read.result
+        dialogue.statistics.getCommands += 1
         if isinstance(found, QueueError):
-            return protocol.renderError(found)
+            return dialogue.renderError(found)
         if found is None:
             return wire.END
         rest = read.follow()
         end = wire.END if rest is None else b""
-        reply = protocol.renderValue(self._queue, found, end, read=read)
+        reply = renderValue(dialogue, self._queue, found, end, read=read)
         read.seen()
         if rest is not None:
-            protocol.goOn(rest, self._render)
+            dialogue.goOn(rest, self._render)
         return reply
 
 
-def confirm(protocol: QueueProtocol, command: Confirm) -> None:
+def confirm(dialogue: Dialogue, command: Confirm) -> None:
     """Close what a monitor has opened, the oldest first."""
 
     def render(closing: CloseRead) -> bytes:
-        return renderEnded(protocol, closing, render)
+        return renderEnded(dialogue, closing, render)
 
-    closing = CloseRead(protocol.session, command.queue, command.most)
-    protocol.session.submit(closing)
-    protocol.expect(closing, render)
+    closing = CloseRead(dialogue.session, command.queue, command.most)
+    dialogue.session.submit(closing)
+    dialogue.expect(closing, render)

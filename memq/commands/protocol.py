@@ -1,4 +1,4 @@
-"""QueueProtocol: one client's connection, in the memcached text protocol.
+"""Commands: carries out what one client asks for, in the memcached text protocol.
 
 A command becomes an operation of the session; what that finds, a reply.  Here are sets
 and gets, which have to be fast; what is more than appending or taking is handed on.
@@ -14,27 +14,24 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from memq.commands.dialogue import Dialogue
 from memq.commands.gets import Reader
 from memq.commands.handlers import VERBS
-from memq.commands.largevalues import LargeValue, MultiGet
+from memq.commands.largevalues import MultiGet, renderValue
 from memq.commands.sets import Writer
-from memq.connection.connection import COMMAND_LOAD, Connection
 from memq.display import shownCommand
-from memq.errors import BadChunk, OutOfSpace, QueueError
+from memq.errors import BadChunk, QueueError
 from memq.message import Message
 from memq.operations.base import JOINED, Upload
-from memq.operations.reads import Taken
-from memq.policy.effective import ActivePolicies, Policies
+from memq.operations.outstanding import ALLOWANCE, COMMAND_LOAD
 from memq.wire import extensions as dialect
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
-    from memq.commands.host import CommandCounters, CommandHost
-    from memq.connection.pieces import Render
-    from memq.operations.base import Operation
+    from memq.commands.host import CommandHost
+    from memq.connection.connection import Connection
     from memq.operations.pops import Pop
-    from memq.operations.pushes import AddPart, Push, PushLarge
-    from memq.operations.reads import Read
+    from memq.operations.pushes import AddPart, PushLarge
 
 _log = Logger()
 
@@ -42,32 +39,41 @@ _log = Logger()
 _NO_UPLOAD = Upload()
 
 
-class QueueProtocol(Connection):
-    """Carry out the commands of one connection.
+class Commands(Dialogue):
+    """Carry out the commands of one connection."""
 
-    :ivar policies: what holds for which queue.
-    :ivar pausing: the last pause that was asked for.
-    """
-
-    factory: CommandHost
-    _statistics: CommandCounters
-
-    def __init__(self, factory: CommandHost) -> None:
-        """Make the protocol of a connection that is about to be made."""
-        super().__init__(factory)
-        self.policies: Policies | ActivePolicies = factory.broker.policies
-        self.pausing: Operation | None = None
-        self._traces = factory.traces
+    def __init__(self, connection: Connection, host: CommandHost) -> None:
+        super().__init__(connection, host)
+        self._traces = host.traces
+        self._budget = host.broker.budget
         #: What there is of the body that comes in parts.
         self._upload = _NO_UPLOAD
 
     # What comes in.
 
+    def reserve(self, size: int) -> bool:
+        """Find room for a body that comes in pieces, or pause until there is."""
+        return self.connection.reserve(size)
+
+    def release(self) -> None:
+        """Give that room back."""
+        self.connection.release()
+
+    def allReceived(self) -> None:
+        """Send what needed no store."""
+        replies = self.replies
+        replies.pushes = replies.pops = None
+        if self.outstanding.load > ALLOWANCE:
+            self.outstanding.report()
+        queue = replies.queue
+        if not queue or queue[0][0].done:
+            self.connection.deliver()
+
     def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
         """Append a message."""
         if self._traces:
             self._trace(command)
-        self._statistics.setCommands += 1
+        self.statistics.setCommands += 1
         if not complete:
             self.refuse(BadChunk(), command.noreply)
             return
@@ -75,7 +81,8 @@ class QueueProtocol(Connection):
         if delay or self.policies.isActive:
             Writer(self).set(command, body)
             return
-        pushes = self.pushes
+        replies = self.replies
+        pushes = replies.pushes
         if (
             pushes is not None
             and pushes.queue == queue
@@ -84,26 +91,16 @@ class QueueProtocol(Connection):
         ):
             pushes.messages.append((flags, body))
             pushes.size += size
-            self._load += size + COMMAND_LOAD
-            if self._load >= self._budget.window:
-                self._catchUp()
+            outstanding = self.outstanding
+            outstanding.load += size + COMMAND_LOAD
+            if outstanding.load >= self._budget.window:
+                self.connection.catchUp()
             return
         operation = self.session.push(queue, flags, body, noreply)
-        self._load += size
-        self.expect(operation, self.renderPush)
+        self.outstanding.load += size
+        replies.expect(operation, self.renderPush)
         if not operation.done:
-            self.pushes = operation
-
-    def joined(self, size: int) -> None:
-        """Note that one more set joined ``pushes``, with a body of this size."""
-        self._load += size + COMMAND_LOAD
-        if self._load >= self._budget.window:
-            self._catchUp()
-
-    def expectPush(self, push: Push, render: Render) -> None:
-        """Answer what comes of a set, after all replies before it."""
-        self._load += push.size
-        self.expect(push, render)
+            replies.pushes = operation
 
     def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
@@ -112,15 +109,15 @@ class QueueProtocol(Connection):
 
     def addPart(self, data: bytes) -> None:
         """Keep a part."""
-        self._load += len(data)
-        self._count()
+        self.outstanding.load += len(data)
+        self.outstanding.report()
         self.expect(self.session.addPart(self._upload, data), self._ignorePart)
 
     def executeInParts(self, command: wire.Set, complete: bool) -> None:
         """Append the message whose parts are kept."""
         if self._traces:
             self._trace(command)
-        self._statistics.setCommands += 1
+        self.statistics.setCommands += 1
         if not complete:
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
@@ -154,91 +151,42 @@ class QueueProtocol(Connection):
             VERBS[type(command)](self, command)
 
     def _trace(self, command: wire.Command) -> None:
-        _log.info("{peer} {command}", peer=self._peer(), command=shownCommand(command))
+        peer = self.connection.peer
+        _log.info("{peer} {command}", peer=peer, command=shownCommand(command))
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
         if self.policies.isActive and len(queues) == 1 and self.isRuled(queues[0]):
             Reader(self, dialect.plain(queues[0], command.withSequence)).run()
             return
-        self._statistics.getCommands += len(queues)
+        self.statistics.getCommands += len(queues)
+        replies = self.replies
         if len(queues) > 1 or command.withSequence:
-            self._getting = MultiGet(self, queues, command.withSequence)
-            self._askForMore()
+            replies.getting = MultiGet(self, queues, command.withSequence)
+            self.connection.askForMore()
             return
-        pops = self._pops
+        pops = replies.pops
         if pops is not None and pops.queue == queues[0] and pops.most < JOINED:
             pops.most += 1
-            self._load += COMMAND_LOAD
-            if self._load >= self._budget.window:
-                self._catchUp()
+            outstanding = self.outstanding
+            outstanding.load += COMMAND_LOAD
+            if outstanding.load >= self._budget.window:
+                self.connection.catchUp()
             return
         operation = self.session.pop(queues[0])
-        self.expect(operation, self._renderPop)
-        self._pops = operation
-
-    def mayWait(self) -> None:
-        """Note that a read of this client is to wait.
-
-        Other rules may hold by the time that something behind it runs.
-        """
-        if type(self.policies) is Policies:
-            self.policies = ActivePolicies(self.policies)
-
-    def noteForeign(self, name: str) -> None:
-        """Log that the client speaks another protocol, whose ``name`` this is."""
-        self.factory.noteForeign(name, self._peer())
-
-    def isRuled(self, queue: bytes) -> bool:
-        """Return whether a get may have to look at what holds for a queue."""
-        policies, pausing = self.policies, self.pausing
-        if type(policies) is ActivePolicies or (
-            pausing is not None and not pausing.done
-        ):
-            # It may be this queue that is paused by the time that the get runs.
-            return True
-        return policies.isActive and policies.of(queue) is not None
+        replies.expect(operation, self._renderPop)
+        replies.pops = operation
 
     # What goes out.
 
-    def renderPush(self, operation: Push) -> bytes:
-        """Return the replies of sets."""
-        results = operation.results
-        count = len(results)
-        self._load -= operation.size + COMMAND_LOAD * (count - 1)
-        if type(results) is not range:
-            return self._renderRefused(operation)
-        self._statistics.setHits += count
-        return b"" if operation.noreply else wire.STORED * count
-
-    def _renderRefused(self, operation: Push) -> bytes:
-        """Return the replies of sets of which some failed."""
-        replies = []
-        for result in operation.results:
-            if isinstance(result, QueueError):
-                replies.append(self.renderRefused(result))
-            else:
-                self._statistics.setHits += 1
-                replies.append(wire.STORED)
-        return b"" if operation.noreply else b"".join(replies)
-
-    def renderRefused(self, error: QueueError) -> bytes:
-        """Return what a set is told that was refused."""
-        if isinstance(error, OutOfSpace):
-            # What queues refuse is counted by their operations.
-            self.session.refused(error)
-        return self.renderError(error)
-
     def _ignorePart(self, operation: AddPart) -> bytes:
-        self._load -= len(operation.data)
+        self.outstanding.load -= len(operation.data)
         return b""
 
     def _renderLargePush(self, operation: PushLarge) -> bytes:
         if isinstance(operation.result, QueueError):
             self.session.release(operation.upload)
-            return self.renderRefused(operation.result)
-        self._statistics.setHits += 1
-        return wire.STORED
+        return self.renderStored(operation)
 
     def _ignoreLargePush(self, operation: PushLarge) -> bytes:
         self._renderLargePush(operation)
@@ -258,17 +206,18 @@ class QueueProtocol(Connection):
                 append(format(queue, found.flags, body, wire.END))
             else:
                 append(self._renderOther(queue, found))
-                if self._sending is not None:
+                if self.replies.sending is not None:
                     break
-        self.session.undelivered -= size
-        self._statistics.getHits += hits
+        outstanding = self.outstanding
+        outstanding.undelivered -= size
+        self.statistics.getHits += hits
         count = len(ready)
-        self._load -= COMMAND_LOAD * (count - 1)
+        outstanding.load -= COMMAND_LOAD * (count - 1)
         if count < operation.most:
             # What is behind a body in parts waits until that is sent.
-            self._replies.appendleft((operation.after(count), self._renderPop))
+            self.replies.queue.appendleft((operation.after(count), self._renderPop))
         elif operation.rest is not None:
-            self._replies.appendleft((operation.rest, self._renderPop))
+            self.replies.queue.appendleft((operation.rest, self._renderPop))
         return b"".join(ready)
 
     def _renderOther(self, queue: bytes, found: Message | QueueError | None) -> bytes:
@@ -276,29 +225,4 @@ class QueueProtocol(Connection):
             return wire.END
         if isinstance(found, QueueError):
             return self.renderError(found)
-        return self.renderValue(queue, found, wire.END)
-
-    def renderValue(
-        self,
-        queue: bytes,
-        message: Message,
-        end: bytes = b"",
-        withSequence: bool = False,
-        read: Read | None = None,
-    ) -> bytes:
-        """Return the block of a message and its end, or how a large one begins.
-
-        :param queue: the name as it was asked for.
-        :param read: what found it, and is told how it went; None if it was taken.
-        """
-        self._statistics.getHits += 1
-        sequence = message.sequence if withSequence else None
-        if message.large is not None:
-            source = read or Taken(self.session, queue, message)
-            size = message.large.size
-            head = wire.formatHead(queue, message.flags, size, sequence)
-            self._sending = LargeValue(self, queue, message, head, end, source)
-            return b""
-        body = message.body
-        self.session.undelivered -= len(body)
-        return wire.formatValue(queue, message.flags, body, end, sequence)
+        return renderValue(self, queue, found, wire.END)

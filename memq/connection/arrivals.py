@@ -12,30 +12,41 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from memq.connection.pieces import Held
 from memq.message import Message
 from memq.operations.base import Operation
 from memq.operations.pops import Pop
 from memq.operations.reads import Read, Taken
 
 if TYPE_CHECKING:
-    from memq.connection.pieces import Render, Source, ValueInParts
+    from memq.connection.interfaces import Render, Source, ValueInParts
 
 
 class Answering(Protocol):
-    """A connection, as far as its arrivals know it."""
+    """The replies of a client, as far as its arrivals know them."""
 
-    @property
-    def transport(self) -> Any:
-        """Return what its replies are written to."""
+    queue: deque[tuple[Operation, Render]]
+    sending: ValueInParts | None
 
-    @property
-    def replies(self) -> deque[tuple[Operation, Render]]:
-        """Return what is to be answered, in order."""
 
-    @property
-    def sending(self) -> ValueInParts | None:
-        """Return the message whose body is being sent in parts."""
+class Held:
+    """The source of a body in parts, all of which are written before they arrive."""
+
+    __slots__ = ("_leaving", "_source", "damaged", "unsent")
+
+    def __init__(self, source: Source, leaving: list[Source]) -> None:
+        """Take the place of a source.
+
+        :param leaving: gets it when the last part is written.
+        """
+        self._source = source
+        self._leaving = leaving
+        self.damaged = source.damaged
+        self.unsent = source.unsent
+
+    def sent(self) -> None:
+        """Note that all of it is written."""
+        self._source.leaves()
+        self._leaving.append(self._source)
 
 
 class Arrivals(deque[tuple[Operation, "Render"]]):
@@ -44,14 +55,14 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
     :ivar isFinishing: whether everything is written.
     """
 
-    def __init__(self, connection: Answering) -> None:
-        """Take the place of a connection's replies.
+    def __init__(self, replies: Answering, transport: Any) -> None:
+        """Take the place of what is to be answered.
 
         What was sent before is not waited for.
         """
-        super().__init__(connection.replies)
-        self._connection = connection
-        self._transport: Any = connection.transport
+        super().__init__(replies.queue)
+        self._replies = replies
+        self._transport = transport
         #: The bytes rendered so far, and of those the messages that may come back, each
         #: with its end.
         self._position = 0
@@ -63,7 +74,7 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
 
     def _hold(self) -> None:
         """Hear of the end of a body that is sent in parts, if there is one."""
-        value = self._connection.sending
+        value = self._replies.sending
         if value is not None:
             self._position += value.left
             value.source = Held(value.source, self._leaving)
@@ -84,7 +95,7 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
         for source in self._leaving:
             self._sent.append((self._position, source))
         self._leaving.clear()
-        if self._connection.sending is not None:
+        if self._replies.sending is not None:
             self._hold()
         elif reply:
             found = _sourceOf(operation)
@@ -97,7 +108,7 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
 
         All that is rendered has to be written.
         """
-        value = self._connection.sending
+        value = self._replies.sending
         left = 0 if value is None else value.left
         arrived = self._position - left - self._transport.unacknowledged()
         sent = self._sent

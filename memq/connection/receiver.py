@@ -4,14 +4,12 @@ A LineReceiver that changes into raw mode for a body that arrives in pieces.
 Commands that are whole in the data at hand are taken from it directly, which is
 what makes it fast; only what is left over, a line or a body in pieces, goes
 through LineReceiver's buffers.  Both ways lead through the same grammar and end
-in the same methods, ``execute``, ``executeWithBody`` and ``executeAdd``.
+in the same methods of a sink.
 
 A body of more than PART_SIZE is never in memory as a whole: it is handed over in
-parts, as they come, by ``beginBody``, ``addPart`` and ``executeInParts``, or
-``abandonBody`` when its end does not come.
-
-A body that comes in pieces is announced by ``reserve`` before its first byte, and its
-room given back by ``release``; in between, ``reserve`` may have paused the receiver.
+parts, as they come.  A body that comes in pieces is announced by ``reserve`` before its
+first byte, and its room given back by ``release``; in between, ``reserve`` may have
+paused the receiver.
 
 A receiver that is paused keeps what it got, unread; one that is closing drops it.
 """
@@ -52,19 +50,72 @@ class ByteCounter(Protocol):
     bytesRead: int
 
 
+class CommandSink(Protocol):
+    """Carries out the commands of a client."""
+
+    def execute(self, command: Command) -> None:
+        """Carry out a command that has no body, or one that was thrown away."""
+
+    def executeWithBody(self, command: Set, body: bytes, complete: bool) -> None:
+        """Carry out a set.
+
+        :param complete: whether CR LF came after the body.
+        """
+
+    def executeAdd(self, command: Add, body: bytes, complete: bool) -> None:
+        """Carry out an add.
+
+        :param complete: whether CR LF came after the body.
+        """
+
+    def reserve(self, size: int) -> bool:
+        """Find room for a body that comes in pieces, or pause until there is.
+
+        :return: False when the body is to be refused.
+        """
+
+    def release(self) -> None:
+        """Give that room back, or wait for it no longer."""
+
+    def beginBody(self, command: Set) -> None:
+        """Make ready for a body in parts."""
+
+    def addPart(self, data: bytes) -> None:
+        """Take the next part of a body, 1 to PART_SIZE bytes."""
+
+    def executeInParts(self, command: Set, complete: bool) -> None:
+        """Carry out a set whose body came in parts."""
+
+    def abandonBody(self) -> None:
+        """Forget the parts that came."""
+
+    def refuse(self, error: QueueError, noreply: bool = False) -> None:
+        """Answer an error that is no command's."""
+
+    def allReceived(self) -> None:
+        """Do what is to be done once after all commands of a packet."""
+
+
 class CommandReceiver(LineReceiver):
-    """Call a method for each command that a client sends."""
+    """Make commands of what a client sends, and hand them to a sink."""
 
     delimiter = b"\n"
     #: LineReceiver counts a CR at the end of the line.
     MAX_LENGTH = MAX_LINE + 1
 
-    def __init__(self, maxBody: int, counter: ByteCounter) -> None:
+    def __init__(self, sink: CommandSink, maxBody: int, counter: ByteCounter) -> None:
         """Begin with nothing received.
 
+        :param sink: carries out what comes.
         :param maxBody: bytes of the largest body; a larger one is thrown away.
         :param counter: is told how many bytes came.
         """
+        # As of the class, but found faster: 700 instructions a packet.
+        self.line_mode = 1
+        self.paused = False
+        self._sink = sink
+        #: Whether LineReceiver may have kept something, in its buffer.
+        self._keeps = False
         self._counter = counter
         self._maxBody = maxBody
         #: Bytes of the largest body that is taken straight from the data.
@@ -78,63 +129,10 @@ class CommandReceiver(LineReceiver):
         #: Whether anything came since somebody set it to False.
         self.heard = True
 
-    def execute(self, command: Command) -> None:
-        """Carry out a command that has no body, or one that was thrown away."""
-        raise NotImplementedError
-
-    def executeWithBody(self, command: Set, body: bytes, complete: bool) -> None:
-        """Carry out a set.
-
-        :param complete: whether CR LF came after the body.
-        """
-        raise NotImplementedError
-
-    def executeAdd(self, command: Add, body: bytes, complete: bool) -> None:
-        """Carry out an add.
-
-        :param complete: whether CR LF came after the body.
-        """
-        raise NotImplementedError
-
     @property
     def missing(self) -> int:
         """Return how many bytes of a body are still to come."""
         return self._missing if self.command is not None else 0
-
-    def reserve(self, size: int) -> bool:
-        """Find room for a body that comes in pieces, or pause until there is.
-
-        :return: False when the body is to be refused.
-        """
-        raise NotImplementedError
-
-    def release(self) -> None:
-        """Give that room back, or wait for it no longer."""
-        raise NotImplementedError
-
-    def beginBody(self, command: Set) -> None:
-        """Make ready for a body in parts."""
-        raise NotImplementedError
-
-    def addPart(self, data: bytes) -> None:
-        """Take the next part of a body, 1 to PART_SIZE bytes."""
-        raise NotImplementedError
-
-    def executeInParts(self, command: Set, complete: bool) -> None:
-        """Carry out a set whose body came in parts."""
-        raise NotImplementedError
-
-    def abandonBody(self) -> None:
-        """Forget the parts that came."""
-        raise NotImplementedError
-
-    def refuse(self, error: QueueError) -> None:
-        """Answer an error that is no command's."""
-        raise NotImplementedError
-
-    def allReceived(self) -> None:
-        """Do what is to be done once after all commands of a packet."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Take no more commands, and forget what came of the next one."""
@@ -152,21 +150,25 @@ class CommandReceiver(LineReceiver):
         self.clearLineBuffer()
         command, self.command = self.command, None
         if type(command) is Set:
-            self.release()
+            self._sink.release()
             if command.size > PART_SIZE:
-                self.abandonBody()
+                self._sink.abandonBody()
 
     def dataReceived(self, data: bytes) -> None:
         """Take whole commands from the data; leave pieces to LineReceiver."""
         self._counter.bytesRead += len(data)
         self.heard = True
         if self.line_mode and not self.paused:
-            self._takeCommands(self.clearLineBuffer() + data)
+            if self._keeps:
+                self._keeps = False
+                data = self.clearLineBuffer() + data
+            self._takeCommands(data)
         elif not self.closing:
+            self._keeps = True
             super().dataReceived(data)
 
     def _takeCommands(self, data: bytes) -> None:
-        find = data.find
+        sink, find = self._sink, data.find
         length = len(data)
         largest = self._largestWhole
         start = 0
@@ -188,10 +190,10 @@ class CommandReceiver(LineReceiver):
                     break
                 start = after + 2
                 complete = data[after:start] == _CRLF
-                self.executeWithBody(command, data[body:after], complete)
+                sink.executeWithBody(command, data[body:after], complete)
             elif type(command) is Get:
                 start = newline + 1
-                self.execute(command)
+                sink.execute(command)
             else:
                 body = newline + 1
                 size = _bodySize(command)
@@ -202,7 +204,7 @@ class CommandReceiver(LineReceiver):
                 self._take(command, data[body:after])
         if start < length and not self.closing:
             self._keep(data[start:])
-        self.allReceived()
+        sink.allReceived()
 
     def _take(self, command: Command, rest: bytes) -> None:
         """Carry out a command other than a set, with what came behind its line.
@@ -211,11 +213,11 @@ class CommandReceiver(LineReceiver):
         """
         complete = rest.endswith(_CRLF)
         if type(command) is Add:
-            self.executeAdd(command, rest[:-2], complete)
+            self._sink.executeAdd(command, rest[:-2], complete)
             return
         if rest and type(command) is Refused and not complete:
             command = command._replace(closes=True)
-        self.execute(command)
+        self._sink.execute(command)
 
     def _keep(self, data: bytes) -> None:
         """Leave a line or a body in pieces, or what is behind a pause, to LineReceiver.
@@ -224,9 +226,10 @@ class CommandReceiver(LineReceiver):
         """
         other = None if self.paused else begins(data)
         if other is None:
+            self._keeps = True
             super().dataReceived(data)
         else:
-            self.execute(other)
+            self._sink.execute(other)
 
     def lineReceived(self, line: bytes) -> None:
         """Carry out a line that came in pieces, or whose body does."""
@@ -235,14 +238,14 @@ class CommandReceiver(LineReceiver):
             return
         command = self._parse(line)
         if not isinstance(command, Set | Add | Refused) or command.size is None:
-            self.execute(command)
+            self._sink.execute(command)
             return
         self._missing = command.size + 2
         if type(command) is Set:
-            if not self.reserve(command.size):
+            if not self._sink.reserve(command.size):
                 command = Refused(OutOfMemory(), command.size, command.noreply)
             elif command.size > PART_SIZE:
-                self.beginBody(command)
+                self._sink.beginBody(command)
         self.command = command
         self.setRawMode()
 
@@ -273,13 +276,13 @@ class CommandReceiver(LineReceiver):
         """Carry out a set whose body came in pieces."""
         rest = bytes(self._collected)
         self._collected = bytearray()
-        self.release()
+        self._sink.release()
         complete = rest.endswith(_CRLF)
         if command.size > PART_SIZE:
             self._addParts(rest[:-2])
-            self.executeInParts(command, complete)
+            self._sink.executeInParts(command, complete)
         else:
-            self.executeWithBody(command, rest[:-2], complete)
+            self._sink.executeWithBody(command, rest[:-2], complete)
 
     def _takeParts(self) -> None:
         """Hand over what was collected of a body, once that is a part."""
@@ -293,17 +296,17 @@ class CommandReceiver(LineReceiver):
 
     def _addParts(self, data: bytes) -> None:
         for start in range(0, len(data), PART_SIZE):
-            self.addPart(data[start : start + PART_SIZE])
+            self._sink.addPart(data[start : start + PART_SIZE])
 
     def lineLengthExceeded(self, line: bytes) -> None:
         """Refuse a line that is too long."""
         other = begins(line)
         if other is None:
-            self.refuse(LineTooLong())
+            self._sink.refuse(LineTooLong())
         else:
-            self.execute(other)
+            self._sink.execute(other)
         # It may stand behind a body, where no other end of the packet is seen.
-        self.allReceived()
+        self._sink.allReceived()
 
     def _parse(self, line: bytes) -> Command:
         command = parse(line)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from memq.errors import NotStored, QueueError
     from memq.interfaces import IQueueStore
+    from memq.operations.outstanding import Outstanding
     from memq.policy.effective import Policies
 
 
@@ -59,8 +60,7 @@ class Client(Protocol):
     :ivar deliver: is called when operations of it are done.
     :ivar gone: whether it is there no more.
     :ivar sendsNoMore: whether nothing comes from it any more.
-    :ivar undelivered: bytes taken for it and not given to it yet.
-    :ivar onDisk: those among them that are not in memory: large bodies.
+    :ivar outstanding: what is charged to it.
     :ivar open: the open reads of each queue, the oldest first; None before the first.
     :ivar openReads: how many they are.
     :ivar parked: the read that waits for a message; None most of the time.
@@ -69,8 +69,7 @@ class Client(Protocol):
     deliver: Callable[[], None]
     gone: bool
     sendsNoMore: bool
-    undelivered: int
-    onDisk: int
+    outstanding: Outstanding
     open: dict[bytes, deque[Any]] | None
     openReads: int
     parked: Any
@@ -96,9 +95,6 @@ class Client(Protocol):
 
     def release(self, body: Upload | LargeBody) -> None:
         """Ask to forget the parts of a body that no message has."""
-
-    def forget(self, message: Message) -> None:
-        """Note that a message that was taken will not be delivered."""
 
     def setAside(self, message: Message) -> None:
         """Ask to keep a damaged message out of the way."""
@@ -182,6 +178,9 @@ class Operation:
         """Note that it could not be carried out."""
         self.result = error
 
+    def abandon(self) -> None:
+        """Give back what was found, for the client is gone."""
+
     def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Yield the queues that have messages now for those that wait; and how many.
 
@@ -247,11 +246,19 @@ class Ask(Operation):
         """Ask."""
         self.result = self.question(store)
         self.size = len(self.result)
-        self.session.undelivered += self.size
+        self.session.outstanding.undelivered += self.size
         return 0
 
     def undo(self) -> None:
         """Forget the answer."""
         super().undo()
-        self.session.undelivered -= self.size
+        self.settle()
+
+    def abandon(self) -> None:
+        """Forget the answer, for the client is gone."""
+        self.settle()
+
+    def settle(self) -> None:
+        """Note that the answer is given, or will not be."""
+        self.session.outstanding.undelivered -= self.size
         self.size = 0

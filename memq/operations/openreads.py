@@ -198,7 +198,7 @@ class OpenRead(Read):
     def damaged(self) -> None:
         """Close it, and keep it out of the way."""
         assert self.opened is not None
-        self.session.forget(self.opened.message)
+        self.session.outstanding.refund(self.opened.message)
         self.session.submit(SetReadAside(self.session, self.opened))
 
 
@@ -283,6 +283,8 @@ class CloseRead(_Ending):
         for message in self.closed:
             if message.large is not None:
                 self.session.release(message.large)
+
+    abandon = release
 
     def undo(self) -> None:
         """Forget them."""

@@ -45,6 +45,7 @@ class Pop(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Take them."""
+        outstanding = self.session.outstanding
         results = self.results = store.popAll(self.queue, self.most)
         cost = size = 0
         for found in results:
@@ -55,8 +56,8 @@ class Pop(Operation):
                     size += len(found.body)
                 else:
                     size += found.size
-                    self.session.onDisk += found.size
-        self.session.undelivered += size
+                    outstanding.onDisk += found.size
+        outstanding.undelivered += size
         self.bytesFreed = size
         if len(results) < self.most:
             results += [None] * (self.most - len(results))
@@ -95,10 +96,15 @@ class Pop(Operation):
             if isinstance(found, Message):
                 yield found
 
+    def abandon(self) -> None:
+        """Return the messages to their places, for the client is gone."""
+        for message in self.messages():
+            self.session.giveBack(self.queue, message)
+
     def undo(self) -> None:
         """Forget the messages as well."""
         for message in self.messages():
-            self.session.forget(message)
+            self.session.outstanding.refund(message)
         self.results = []
 
     def fail(self, error: QueueError) -> None:

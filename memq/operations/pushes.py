@@ -231,6 +231,8 @@ class RuledPush(Push):
             for large in effects.dropped:
                 self.session.release(large)
 
+    abandon = release
+
 
 class RuledPushLarge(PushLarge):
     """Append a message whose parts are kept, as plans have it."""
@@ -283,3 +285,5 @@ class RuledPushLarge(PushLarge):
             ]
         for large in effects.dropped:
             session.release(large)
+
+    abandon = release

@@ -145,9 +145,7 @@ class Read(Operation):
         session.parked = None
         self.result = found
         if type(found) is Message:
-            session.undelivered += found.size
-            if found.large is not None:
-                session.onDisk += found.size
+            session.outstanding.charge(found)
         return cost + self.cost()
 
     def policy(self) -> EffectivePolicy | None:
@@ -172,11 +170,15 @@ class Read(Operation):
         """Return what ``run`` returns: an error is that of a message set aside."""
         return MESSAGE_COST if isinstance(self.result, QueueError) else 0
 
+    def abandon(self) -> None:
+        """Give back the message, for the client is gone."""
+        self.unsent()
+
     def undo(self) -> None:
         """Forget the message as well."""
         message = self.message
         if message is not None:
-            self.session.forget(message)
+            self.session.outstanding.refund(message)
         self._moved = None
         self.isUnfinished = False
         super().undo()
@@ -220,7 +222,7 @@ class Read(Operation):
     def unsent(self) -> None:
         """Note that the message is not sent: its reader is gone."""
         if self.message is not None:
-            self.session.forget(self.message)
+            self.session.outstanding.refund(self.message)
 
 
 class Peek(Read):
@@ -256,7 +258,7 @@ class Taken:
 
     def leaves(self) -> None:
         """Keep the parts of its body, which may not have arrived."""
-        self._session.forget(self._message)
+        self._session.outstanding.refund(self._message)
 
     def arrived(self) -> None:
         """Let the parts of its body go, if it has any."""

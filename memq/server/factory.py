@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
-from memq.commands.protocol import QueueProtocol
+from memq.commands.protocol import Commands
+from memq.connection.connection import Connection
 from memq.errors import TooManyConnections
 from memq.ratelimit import Rarely
 from memq.server.keepalive import Keepalive
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
     from memq.broker.broker import Broker
     from memq.commands.host import MaintenanceActions
-    from memq.connection.connection import Connection
     from memq.server.stats import Statistics
 
 
@@ -63,7 +64,7 @@ class FactorySettings(NamedTuple):
 
 
 class QueueFactory(ServerFactory):
-    """Make a QueueProtocol for each connection.
+    """Make a Connection for each connection.
 
     :ivar connections: the connections that are open.
     :ivar last: those of them that receive no more, the oldest first.
@@ -106,7 +107,7 @@ class QueueFactory(ServerFactory):
         if not self._hasRoom():
             self._noteRefused("this process may open no more files (ulimit -n)")
             return _Refusal()
-        return QueueProtocol(self)
+        return Connection(self, partial(Commands, host=self))
 
     def _makeRoom(self) -> bool:
         """End the wait of a client that sends no more, and so may be gone.
@@ -170,7 +171,7 @@ class QueueFactory(ServerFactory):
         """Return whether a message that was taken from a queue may go back to it."""
         if self.lingering:
             return True
-        return any(connection.holds(queue) for connection in self.connections)
+        return any(connection.replies.holds(queue) for connection in self.connections)
 
     def finish(self) -> Deferred[None]:
         """End every connection once its commands are answered; fires after the last.

@@ -123,8 +123,8 @@ class ConnectionTimeouts:
             # Most of very many connections are silent, and may be.
             if (
                 mayBeSilent
-                and connection.command is None
-                and not connection.paused
+                and connection.receiver.command is None
+                and not connection.receiver.paused
                 and not _isStuck(connection)
             ):
                 continue
@@ -137,18 +137,18 @@ class ConnectionTimeouts:
 
     def _lookAt(self, connection: Connection, patience: Silence, now: float) -> None:
         stuck = _isStuck(connection)
-        if connection.paused and not stuck:
+        if connection.receiver.paused and not stuck:
             # It is the server that lets the client wait.
             patience.since = patience.progress = now
             session = connection.session
             if session.parked is not None and connection.hasLeft:
                 session.hurry()
             return
-        if connection.heard:
-            connection.heard = False
+        if connection.receiver.heard:
+            connection.receiver.heard = False
             patience.since = now
-        missing = connection.missing
-        patience.note(now, connection.command, missing)
+        missing = connection.receiver.missing
+        patience.note(now, connection.receiver.command, missing)
         silent = now - patience.since
         budget = self._factory.broker.budget
         if missing and (

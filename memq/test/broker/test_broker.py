@@ -82,7 +82,7 @@ class Asker:
 
     def _words(self, result: Any) -> str:
         if isinstance(result, Message):
-            self.session.undelivered -= len(result.body)
+            self.session.outstanding.undelivered -= len(result.body)
             return result.body[:10].decode()
         return str(result)
 
@@ -409,7 +409,7 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(self.store.status()["messages"], 1)
         self.settle()
         self.assertEqual(len(self.asker.told), 3)
-        self.assertEqual(self.asker.session.undelivered, 0)
+        self.assertEqual(self.asker.session.outstanding.undelivered, 0)
 
     def test_blocked(self) -> None:
         """One whose client does not read is left out until it does."""
@@ -488,7 +488,7 @@ class ErrorTests(BrokerTestCase):
         self.assertEqual(list(map(str, push.results)), ["0", "bad page", "1"])
         self.assertEqual([each.body for each in pop.messages()], [b"a", b"b"])
         self.assertIsNone(pop.results[2])
-        self.assertEqual(self.asker.session.undelivered, 2)
+        self.assertEqual(self.asker.session.outstanding.undelivered, 2)
         self.assertEqual(self.store.dump(), "q 2/2:")
 
     def test_undone(self) -> None:
@@ -499,7 +499,7 @@ class ErrorTests(BrokerTestCase):
         pop.most = 3
         self.settle()
         self.assertEqual(list(map(str, pop.results)), ["gone"] * 3)
-        self.assertEqual(self.asker.session.undelivered, 0)
+        self.assertEqual(self.asker.session.outstanding.undelivered, 0)
 
     def test_joinedCounted(self) -> None:
         """Each of them waits, and counts in a turn."""
@@ -559,7 +559,7 @@ class ErrorTests(BrokerTestCase):
         self.settle()
         self.assertEqual(self.asker.told, ["no room", "no room"])
         self.assertEqual(self.store.dump(), "q 1/0: 0")
-        self.assertEqual(self.asker.session.undelivered, 0)
+        self.assertEqual(self.asker.session.outstanding.undelivered, 0)
 
     def test_begin(self) -> None:
         """If no transaction begins, everybody is told instead of waiting."""
@@ -584,7 +584,7 @@ class ErrorTests(BrokerTestCase):
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.asker.pop(2)
         self.turn()
-        self.assertEqual(self.asker.session.undelivered, UNDELIVERED_BYTES)
+        self.assertEqual(self.asker.session.outstanding.undelivered, UNDELIVERED_BYTES)
         self.settle()
         self.assertEqual(self.asker.told, ["x" * 10, "small"])
 
@@ -709,7 +709,7 @@ class FailureTests(BrokerTestCase):
         self.assertEqual(self.asker.told, ["panic"] * 3)
         self.assertEqual(other.told, ["panic"])
         self.assertEqual(self.failures, ["panic"])
-        self.assertEqual(other.session.undelivered, 0)
+        self.assertEqual(other.session.outstanding.undelivered, 0)
 
     def test_abort(self) -> None:
         """A turn that cannot be undone is one."""

@@ -133,7 +133,7 @@ class WaitTests(ReaderTestCase):
         self.settle()
         message = read.result
         self.assertEqual(message.large, LargeBody(1, 100, 1))
-        self.assertEqual((reader.session.onDisk, reader.session.undelivered), (0, 0))
+        self.assertTrue(reader.session.outstanding.isSettled)
 
     def test_putBack(self) -> None:
         """A message that goes back is one."""
@@ -307,10 +307,10 @@ class OrderTests(ReaderTestCase):
     def test_undelivered(self) -> None:
         """One that has not got what was taken before gets no more until it has."""
         reader = self.waiting(1)[0]
-        reader.session.undelivered = UNDELIVERED_BYTES
+        reader.session.outstanding.undelivered = UNDELIVERED_BYTES
         self.push(b"a")
         self.assertEqual(reader.told, [])
-        reader.session.undelivered = 0
+        reader.session.outstanding.undelivered = 0
         reader.session.catchUp()
         self.settle()
         self.assertEqual(reader.told, ["a"])
@@ -370,7 +370,7 @@ class ErrorTests(ReaderTestCase):
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.settle()
         self.assertEqual(reader.told, ["a"])
-        self.assertEqual(reader.session.undelivered, 0)
+        self.assertEqual(reader.session.outstanding.undelivered, 0)
 
     def test_nextUndone(self) -> None:
         """Who is next in a turn that is undone finds it when run again."""

@@ -143,8 +143,8 @@ class AnswerTests(ProtocolTestCase):
             + END
             + END,
         )
-        self.assertEqual(self.client.protocol._load, 0)
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_waiters(self) -> None:
         """Those that wait are counted."""
@@ -236,7 +236,7 @@ class ManyTests(ProtocolTestCase):
         self.client.leave()
         self.harness.settle()
         self.assertEqual(self.harness.factory.lingering, 0)
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_notReading(self) -> None:
         """One that does not read is told no more until it does."""
@@ -257,7 +257,7 @@ class ManyTests(ProtocolTestCase):
         self.assertEqual(names(answer), self.queues[:AT_ONCE])
         self.assertTrue(answer.endswith(b"SERVER_ERROR bad page\r\n" + VERSION))
         self.assertNotIn(END, answer)
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_undone(self) -> None:
         """A turn that is undone tells everything once all the same."""
@@ -306,7 +306,7 @@ class SummaryTests(ProtocolTestCase):
         answer = self.client.talk(b"stats\r\nversion\r\n")
         self.assertEqual(self.found(answer), [b"10", b"10", b"10", b"10"])
         self.assertTrue(answer.endswith(END + VERSION))
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_exactly(self) -> None:
         """The last slice may be full."""

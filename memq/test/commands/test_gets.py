@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twisted.logger import capturedLogs
 
-from memq.connection.connection import COMMAND_LOAD
 from memq.errors import BodyTimedOut, DamagedMessage, StoreError, StoreFailed
 from memq.message import PART_SIZE, Message
+from memq.operations.outstanding import COMMAND_LOAD
 from memq.test.commands.test_protocol import (
     END,
     MAX_COMMANDS,
@@ -200,8 +200,8 @@ class OptionTests(ProtocolTestCase):
             + END
             + VERSION,
         )
-        self.assertEqual(self.client.protocol._load, 0)
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_closeIsDurable(self) -> None:
         """A close is not told before it is synced."""
@@ -433,7 +433,7 @@ class GoneTests(ProtocolTestCase):
         self.client.leave()
         self.harness.settle()
         self.assertEqual((self.store.dump(), self.deliveries()), ("q 1/0: a", 0))
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_nothing(self) -> None:
         """Nothing that waited for its place costs nothing."""
@@ -526,7 +526,7 @@ class LargeTests(ProtocolTestCase):
         self.assertEqual(self.client.talk(b"get q/close\r\n"), END)
         self.assertEqual(self.dump(), "q 2/1: b 0")
         session = self.client.protocol.session
-        self.assertEqual((session.undelivered, session.onDisk), (0, 0))
+        self.assertTrue(session.outstanding.isSettled)
 
     def test_pipelined(self) -> None:
         """A close in the same packet lets them go after the last one was sent."""
@@ -547,7 +547,7 @@ class LargeTests(ProtocolTestCase):
             self.assertEqual(self.client.talk(b"get q/peek\r\n"), self.head(b"q/peek"))
         self.assertEqual(self.dump(), "q 2/0:  b 1")
         session = self.client.protocol.session
-        self.assertEqual((session.undelivered, session.onDisk), (0, 0))
+        self.assertTrue(session.outstanding.isSettled)
 
     def test_abort(self) -> None:
         """One that goes back is there as it was."""
@@ -565,7 +565,7 @@ class LargeTests(ProtocolTestCase):
             self.harness.settle()
             self.assertEqual(self.dump(), "q 2/0:  b 1")
             session = client.protocol.session
-            self.assertEqual((session.undelivered, session.onDisk), (0, 0))
+            self.assertTrue(session.outstanding.isSettled)
 
     def test_goneAfterClose(self) -> None:
         """One that was closed is gone, and its parts are."""

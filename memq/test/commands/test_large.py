@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.commands.largevalues import PARTS_AT_ONCE
-from memq.connection.receiver import CommandReceiver
 from memq.errors import (
     DamagedMessage,
     QueueError,
@@ -23,13 +22,10 @@ from memq.storage.record import (
     unpackPart,
     unpackRecord,
 )
-from memq.test.support.harness import Client, Harness, Transport
+from memq.test.support.harness import Client, Harness
 from memq.test.support.homes import DEADLOCK, BDBTestCase, Failing, dump
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
-
-if TYPE_CHECKING:
-    from memq.wire import text as wire
 
 #: A record of version 2, as it was written.
 LARGE_2 = bytes.fromhex(
@@ -66,77 +62,6 @@ class LargeRecordTests(SynchronousTestCase):
         self.assertEqual(unpackPart(record), b"hello")
         for length in range(len(record)):
             self.assertRaises(DamagedRecord, unpackPart, record[:length])
-
-
-class PartsReceiver(CommandReceiver):
-    """Note what is received; nothing but sets of large bodies is expected."""
-
-    def __init__(self) -> None:
-        super().__init__(1 << 20, Harness().statistics)
-        self.noted: list[object] = []
-
-    def beginBody(self, command: wire.Set) -> None:
-        """Note it."""
-        self.noted.append("begin")
-
-    def addPart(self, data: bytes) -> None:
-        """Note it."""
-        self.noted.append(data)
-
-    def executeInParts(self, command: wire.Set, complete: bool) -> None:
-        """Note it."""
-        self.noted.append(complete)
-
-    def abandonBody(self) -> None:
-        """Note it."""
-        self.noted.append("abandon")
-
-    def reserve(self, size: int) -> bool:
-        """Find room."""
-        return True
-
-    def release(self) -> None:
-        """Do nothing."""
-
-    def allReceived(self) -> None:
-        """Do nothing."""
-
-
-class PartsTests(SteppedTestCase):
-    """How a body is divided into parts."""
-
-    def receive(self, data: bytes, step: int) -> list[object]:
-        """Return what comes of data that arrives in pieces."""
-        receiver = PartsReceiver()
-        receiver.makeConnection(Transport())
-        for start in range(0, len(data), step):
-            receiver.dataReceived(data[start : start + step])
-        return receiver.noted
-
-    def test_pieces(self) -> None:
-        """However it arrives, parts have at most PART_SIZE and make up the body."""
-        for size in (PART_SIZE + 1, 2 * PART_SIZE, 3 * PART_SIZE + 5):
-            whole = body(size)
-            data = b"set q 0 0 %d\r\n%b\r\n" % (size, whole)
-            for step in (999, PART_SIZE, PART_SIZE + 1, len(data) - 1, len(data)):
-                first, *parts, last = self.receive(data, step)
-                self.assertEqual((first, last), ("begin", True))
-                self.assertTrue(all(1 <= len(p) <= PART_SIZE for p in parts))  # type: ignore[arg-type]
-                self.assertTrue(b"".join(parts) == whole)  # type: ignore[arg-type]
-
-    def test_noEnd(self) -> None:
-        """A body without its line end is told as incomplete."""
-        data = b"set q 0 0 70000\r\n" + bytes(70000) + b"xx"
-        self.assertIs(self.receive(data, 5000)[-1], False)
-
-    def test_abandoned(self) -> None:
-        """A connection that ends within a body abandons it, once."""
-        receiver = PartsReceiver()
-        receiver.makeConnection(Transport())
-        receiver.dataReceived(b"set q 0 0 70000\r\nhello")
-        receiver.close()
-        receiver.connectionLost()
-        self.assertEqual(receiver.noted, ["begin", "abandon"])
 
 
 class LargeTests(SteppedTestCase):
@@ -198,7 +123,7 @@ class LargeTests(SteppedTestCase):
         expected = value % b"a" + largeValue * 2 + value % b"b" + value % b"c"
         reply = self.client.talk(b"get q\r\n" * 6 + b"version\r\n")
         self.assertTrue(reply.startswith(expected + b"END\r\nVERSION"))
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
         self.assertTrue(self.swept())
 
     def test_leavesAmongOthers(self) -> None:
@@ -349,7 +274,7 @@ class LargeTests(SteppedTestCase):
         self.patch(self.client.transport, "write", write)
         reply = self.client.talk(b"get q q q q\r\nget q\r\n")
         self.assertTrue(reply == expected + b"END\r\nEND\r\n")
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
         self.assertTrue(self.swept())
 
     def test_leavesWithin(self) -> None:

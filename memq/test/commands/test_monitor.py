@@ -166,7 +166,7 @@ class MonitorTests(ProtocolTestCase):
         self.pass_(10.0)
         self.assertEqual(self.client.read(), END + END + STORED + VERSION)
         self.assertEqual(self.store.dump(), "q 4/2: own")
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_inOneTurn(self) -> None:
         """So it is when all is there from the start."""
@@ -220,7 +220,7 @@ class MonitorTests(ProtocolTestCase):
         self.assertLess(self.client.protocol.session.openReads, 20)
         self.harness.settle()
         self.assertEqual(self.client.read(), value(b"q", b"x" * PART_SIZE) * 40)
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_large(self) -> None:
         """A body in parts is sent in parts, and the next one behind it."""
@@ -230,7 +230,7 @@ class MonitorTests(ProtocolTestCase):
         self.assertEqual(self.client.talk(b"monitor q 0 3\r\n"), expected + END)
         self.assertEqual(self.client.talk(b"confirm q 3\r\n"), END)
         self.assertEqual(self.store.dump(), "q 3/3:")
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
         self.assertRaises(DamagedMessage, self.store.part, 1, 0)
 
     def test_leaves(self) -> None:
@@ -251,10 +251,12 @@ class MonitorTests(ProtocolTestCase):
         self.client.send(b"db_checkpoint\r\nmonitor q 10\r\nversion\r\n")
         self.runTurns()
         session = self.client.protocol.session
-        self.assertEqual((session.undelivered, session.openReads), (150_000, 3))
+        self.assertEqual(
+            (session.outstanding.undelivered, session.openReads), (150_000, 3)
+        )
         self.client.leave()
         self.harness.settle()
-        self.assertEqual((session.undelivered, session.openReads), (0, 0))
+        self.assertEqual((session.outstanding.undelivered, session.openReads), (0, 0))
         self.assertEqual(self.store.status()["messages"], 3)
         self.assertEqual(self.harness.broker.budget.held, 0)
         message = self.store.peek(b"q")
@@ -375,7 +377,7 @@ class ManyTests(ProtocolTestCase):
         self.assertEqual(self.client.talk(b"confirm q 10000\r\n"), END)
         self.assertEqual(self.store.dump(), f"q {self.COUNT}/{self.COUNT}:")
         self.assertEqual(self.session.openReads, 0)
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_confirmSome(self) -> None:
         """Or so many of them, the oldest first, before what is behind that."""
@@ -428,7 +430,7 @@ class ManyTests(ProtocolTestCase):
             self.client.talk(b"confirm q 10000\r\nversion\r\n"),
             b"SERVER_ERROR bad page\r\n" + VERSION,
         )
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
 
 class OperationTests(ReaderTestCase):

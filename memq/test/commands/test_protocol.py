@@ -10,9 +10,9 @@ from twisted.test.iosim import FakeTransport, connect
 
 from memq.broker.memorybudget import MAX_LOAD
 from memq.broker.session import UNDELIVERED_BYTES
-from memq.connection.connection import COMMAND_LOAD
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.operations.base import JOINED
+from memq.operations.outstanding import COMMAND_LOAD
 from memq.test.support.harness import Client, Harness
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
@@ -307,7 +307,7 @@ class MultiGetTests(ProtocolTestCase):
             value(b"a", b"1") + b"SERVER_ERROR bad page\r\n" + VERSION,
         )
         self.assertEqual(self.store.dump(), "a 2/1: 2\nb 2/0: 1 2\nc 2/0: 1 2")
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_damaged(self) -> None:
         """So where a message is damaged."""

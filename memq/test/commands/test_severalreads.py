@@ -109,8 +109,8 @@ class SeveralTests(ProtocolTestCase):
             self.client.talk(b"get " + b" ".join(keys) + b"\r\nversion\r\n"),
             b"".join(blocks) + END + VERSION,
         )
-        self.assertEqual(self.client.protocol._load, 0)
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_counted(self) -> None:
         """Each name that is read counts as a get, what only closes does not."""

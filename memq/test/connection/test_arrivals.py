@@ -215,7 +215,7 @@ class ArrivalTests(LastTestCase):
         self.patch(LastTransport, "unacknowledged", lambda _: 0)
         self.client.send(b"get q\r\n" * 1500)
         self.harness.settle()
-        self.assertEqual(len(self.client.protocol.replies._sent), 952)
+        self.assertEqual(len(self.client.protocol.replies.arrivals._sent), 952)
         self.assertFalse(self.client.protocol.owes)
 
     def test_foreseenOnly(self) -> None:
@@ -249,7 +249,7 @@ class ArrivalTests(LastTestCase):
         self.last(b"get q\r\n")
         factory = self.harness.factory
         self.assertEqual((factory.holds(b"q"), factory.holds(b"r")), (True, False))
-        self.assertEqual(self.client.protocol.replies, deque())
+        self.assertEqual(self.client.protocol.replies.queue, deque())
         self.transport.arrived = self.transport.written
         self.assertFalse(self.client.protocol.owes)
         self.assertFalse(factory.holds(b"q"))
@@ -383,7 +383,7 @@ class LargeTests(LastTestCase):
         self.transport.arrived = len(small)
         self.lose()
         self.assertEqual(self.harness.connect().talk(b"get q\r\n"), answer)
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_breaksOff(self) -> None:
         """So does one of which not all was written, and what arrived before stays."""

@@ -10,7 +10,7 @@ from twisted.logger import capturedLogs, formatEvent
 from zope.interface import directlyProvides
 
 from memq.broker.memorybudget import MAX_LOAD
-from memq.connection.connection import COMMAND_LOAD
+from memq.operations.outstanding import COMMAND_LOAD
 from memq.test.commands.test_protocol import (
     END,
     MAX_COMMANDS,
@@ -137,7 +137,7 @@ class PauseTests(ProtocolTestCase):
         self.assertEqual(self.harness.broker.waiting, MAX_COMMANDS)
         self.assertEqual(self.client.talk(b""), END * (MAX_COMMANDS + 10))
         self.assertFalse(self.client.isPaused)
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_refusedBytes(self) -> None:
         """Bodies that were refused do not count for ever."""

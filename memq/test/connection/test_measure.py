@@ -93,7 +93,7 @@ class RoomTests(MeasureTestCase):
         self.client.send(b"set q 0 0 100\r\n")
         for _ in range(50):
             self.client.send(b"xy")
-        self.assertEqual(len(self.client.protocol._collected), 100)
+        self.assertEqual(len(self.client.protocol.receiver._collected), 100)
         self.assertEqual(self.client.talk(b"\r\n"), STORED)
 
 
@@ -176,12 +176,12 @@ class UndeliveredTests(MeasureTestCase):
         """Messages are taken one at a time when little is left, in order."""
         self.client.send(b"get q\r\n" * 6 + b"version\r\n")
         self.harness.reactor.iterate()
-        self.assertEqual(self.client.protocol.session.undelivered, 60_000)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 60_000)
         answer = self.client.talk(b"")
         self.assertTrue(
             answer == self.expected(*self.bodies) + b"END\r\n" * 2 + VERSION
         )
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_singlyAmongOthers(self) -> None:
         """So is what a client asks for that takes little at a time."""
@@ -214,13 +214,13 @@ class UndeliveredTests(MeasureTestCase):
         self.client.send(b"stats\r\nstats queue\r\n")
         self.client.stopReading()
         self.harness.settle()
-        self.assertEqual(session.undelivered, 0)
+        self.assertEqual(session.outstanding.undelivered, 0)
         self.client.startReading()
         self.client.send(b"set q 0 0 1\r\nx\r\nstats\r\n")
         self.harness.reactor.iterate()
-        self.assertGreater(session.undelivered, 500)
+        self.assertGreater(session.outstanding.undelivered, 500)
         self.harness.settle()
-        self.assertEqual(session.undelivered, 0)
+        self.assertEqual(session.outstanding.undelivered, 0)
 
     def test_answersToNobody(self) -> None:
         """Those of a client that has gone are forgotten, however large."""
@@ -230,14 +230,14 @@ class UndeliveredTests(MeasureTestCase):
         other.send(b"set q 0 0 1\r\nx\r\nstats queue\r\nset q 0 0 1\r\nx\r\n")
         self.harness.reactor.iterate()
         session = other.protocol.session
-        self.assertGreater(session.undelivered, ALLOWANCE)
+        self.assertGreater(session.outstanding.undelivered, ALLOWANCE)
         other.leave()
         self.harness.settle()
-        self.assertEqual(session.undelivered, 0)
+        self.assertEqual(session.outstanding.undelivered, 0)
 
     def test_answersOfAnotherTry(self) -> None:
         """A turn that is undone takes its answers with it."""
         self.store.refuse("push", StoreError("no room"), b"bad")
         answer = self.client.talk(b"stats queue\r\nset bad 0 0 1\r\nx\r\n")
         self.assertEqual(answer, b"STAT q 4/0\r\nEND\r\nSERVER_ERROR no room\r\n")
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
@@ -11,11 +12,14 @@ from hypothesis import strategies as some
 from memq.connection import receiver
 from memq.connection.receiver import CommandReceiver
 from memq.errors import LineTooLong, QueueError
+from memq.message import PART_SIZE
 from memq.test.support.harness import Harness, Transport
 from memq.test.support.sessions import VERSION, GeneralPath
 from memq.test.support.stepped import SteppedTestCase
 from memq.wire import text as wire
-from memq.wire.extensions import Add
+
+if TYPE_CHECKING:
+    from memq.wire.extensions import Add
 
 TOO_LONG = b"CLIENT_ERROR line too long\r\n"
 
@@ -63,7 +67,7 @@ def _told(pieces: list[bytes], general: bool = False) -> tuple[bytes, bool, str]
     """Return the output, whether it was closed, and what is stored then."""
     harness = Harness(maxBody=50)
     if general:
-        harness = Harness(protocol=GeneralPath, maxBody=50)
+        harness = Harness(receiver=GeneralPath, maxBody=50)
     client = harness.connect()
     output = b"".join([client.talk(piece) for piece in pieces])
     # Figures of "stats" tell of bytes and turns, which may differ.
@@ -184,11 +188,12 @@ class LongLineTests(SteppedTestCase):
             self.assertTrue(self.client.isClosed)
 
 
-class Recorder(CommandReceiver):
-    """Note what is received."""
+class Recorder:
+    """Note what is received, but for gets of room."""
+
+    receiver: CommandReceiver
 
     def __init__(self) -> None:
-        super().__init__(100, Harness().statistics)
         self.noted: list[object] = []
 
     def execute(self, command: wire.Command) -> None:
@@ -196,20 +201,16 @@ class Recorder(CommandReceiver):
         self.noted.append(type(command).__name__)
 
     def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
-        """Note it."""
+        """Note it; some bodies close or pause."""
         self.noted.append(body)
         if body == b"close":
-            self.close()
+            self.receiver.close()
         elif body == b"pause":
-            self.pauseProducing()
+            self.receiver.pauseProducing()
 
     def executeAdd(self, command: Add, body: bytes, complete: bool) -> None:
         """Note it."""
         self.noted.append((command.queue, body, complete))
-
-    def refuse(self, error: QueueError) -> None:
-        """Note it."""
-        self.noted.append(error)
 
     def reserve(self, size: int) -> bool:
         """Find room."""
@@ -218,9 +219,37 @@ class Recorder(CommandReceiver):
     def release(self) -> None:
         """Do nothing."""
 
+    def beginBody(self, command: wire.Set) -> None:
+        """Note it."""
+        self.noted.append("begin")
+
+    def addPart(self, data: bytes) -> None:
+        """Note it."""
+        self.noted.append(data)
+
+    def executeInParts(self, command: wire.Set, complete: bool) -> None:
+        """Note it."""
+        self.noted.append(complete)
+
+    def abandonBody(self) -> None:
+        """Note it."""
+        self.noted.append("abandon")
+
+    def refuse(self, error: QueueError, noreply: bool = False) -> None:
+        """Note it."""
+        self.noted.append(error)
+
     def allReceived(self) -> None:
         """Note it."""
         self.noted.append("all")
+
+
+def recorded(maxBody: int) -> tuple[CommandReceiver, Recorder]:
+    """Return a receiver that is connected, and what notes what it receives."""
+    sink = Recorder()
+    sink.receiver = CommandReceiver(sink, maxBody, Harness().statistics)
+    sink.receiver.makeConnection(Transport())
+    return sink.receiver, sink
 
 
 class ReceiverTests(SteppedTestCase):
@@ -228,15 +257,14 @@ class ReceiverTests(SteppedTestCase):
 
     def setUp(self) -> None:
         """Connect a receiver."""
-        self.receiver = Recorder()
-        self.transport = Transport()
-        self.receiver.makeConnection(self.transport)
+        self.receiver, self.sink = recorded(100)
+        self.transport: Any = self.receiver.transport
 
     def receive(self, data: bytes) -> list[object]:
         """Receive something, and return what came of it."""
-        self.receiver.noted = []
+        self.sink.noted = []
         self.receiver.dataReceived(data)
-        return self.receiver.noted
+        return self.sink.noted
 
     def test_all(self) -> None:
         """The end of a packet is told once, after its commands."""
@@ -251,7 +279,7 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.receive(data), [b"pause", "all"])
         self.assertEqual(self.receive(b"i\r\n"), [])
         self.receiver.resumeProducing()
-        self.assertEqual(self.receiver.noted, ["Version", b"hi", "all"])
+        self.assertEqual(self.sink.noted, ["Version", b"hi", "all"])
 
     def test_longestLineBehindBody(self) -> None:
         """The longest line is told to be over, behind a body in pieces, too."""
@@ -340,21 +368,37 @@ class ReceiverTests(SteppedTestCase):
         self.receiver.close()
         self.assertEqual(self.receiver._collected, b"")
 
-    def test_abstract(self) -> None:
-        """What is done with commands is for others to say."""
-        receiver = CommandReceiver(100, Harness().statistics)
-        command = wire.Set(b"q", 0, 0, False)
-        for call in (
-            lambda: receiver.execute(command),
-            lambda: receiver.executeWithBody(command, b"", True),
-            lambda: receiver.executeAdd(Add(b"q", 0), b"", True),
-            lambda: receiver.reserve(1),
-            receiver.release,
-            lambda: receiver.beginBody(command),
-            lambda: receiver.addPart(b"x"),
-            lambda: receiver.executeInParts(command, True),
-            receiver.abandonBody,
-            lambda: receiver.refuse(QueueError()),
-            receiver.allReceived,
-        ):
-            self.assertRaises(NotImplementedError, call)
+
+class PartsTests(SteppedTestCase):
+    """How a body is divided into parts."""
+
+    def receive(self, data: bytes, step: int) -> list[object]:
+        """Return what comes of data that arrives in pieces."""
+        receiver, sink = recorded(1 << 20)
+        for start in range(0, len(data), step):
+            receiver.dataReceived(data[start : start + step])
+        return [each for each in sink.noted if each != "all"]
+
+    def test_pieces(self) -> None:
+        """However it arrives, parts have at most PART_SIZE and make up the body."""
+        for size in (PART_SIZE + 1, 2 * PART_SIZE, 3 * PART_SIZE + 5):
+            whole = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+            data = b"set q 0 0 %d\r\n%b\r\n" % (size, whole)
+            for step in (999, PART_SIZE, PART_SIZE + 1, len(data) - 1, len(data)):
+                first, *parts, last = self.receive(data, step)
+                self.assertEqual((first, last), ("begin", True))
+                self.assertTrue(all(1 <= len(p) <= PART_SIZE for p in parts))  # type: ignore[arg-type]
+                self.assertTrue(b"".join(parts) == whole)  # type: ignore[arg-type]
+
+    def test_noEnd(self) -> None:
+        """A body without its line end is told as incomplete."""
+        data = b"set q 0 0 70000\r\n" + bytes(70000) + b"xx"
+        self.assertIs(self.receive(data, 5000)[-1], False)
+
+    def test_abandoned(self) -> None:
+        """A connection that ends within a body abandons it, once."""
+        receiver, sink = recorded(1 << 20)
+        receiver.dataReceived(b"set q 0 0 70000\r\nhello")
+        receiver.close()
+        receiver.connectionLost()
+        self.assertEqual(sink.noted, ["begin", "all", "abandon"])

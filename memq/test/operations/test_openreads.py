@@ -165,7 +165,7 @@ class OpenTests(ReaderTestCase):
         self.settle()
         [opened] = self.one.session.opened(b"q")
         self.assertEqual((opened.message.body, opened.message.size), (b"", 1))
-        self.assertEqual(self.one.session.undelivered, 0)
+        self.assertEqual(self.one.session.outstanding.undelivered, 0)
 
     def test_gain(self) -> None:
         """What closing gives back is counted."""

@@ -282,7 +282,7 @@ class LimitTests(RuledTestCase):
         expected = STORED * 3 + NOT_STORED * 7
         self.assertEqual(self.talk(put(b"q", b"x") * 10), expected)
         self.assertEqual(self.detail().items, 3)
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
         answer = self.talk(b"stats\r\n")
         self.assertIn(b"STAT set_cmds 10\r\n", answer)
         self.assertIn(b"STAT set_hits 3\r\n", answer)
@@ -365,7 +365,7 @@ class LimitTests(RuledTestCase):
         self.assertEqual(self.talk(b"get q\r\n"), value(b"q", LARGE) + END)
         self.assertEqual(self.talk(quiet, put(b"r", OTHER)), STORED)
         self.assertEqual(len(self.store._bodies), 2)
-        self.assertEqual(self.client.protocol._load, 0)
+        self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_largeDropped(self) -> None:
         """The parts of a message that is dropped go, once that is certain."""

@@ -326,7 +326,7 @@ class RuledGetTests(ProtocolTestCase):
         )
         statistics = self.harness.statistics
         self.assertEqual((statistics.getCommands, statistics.getHits), (4, 3))
-        self.assertEqual(self.client.protocol.session.undelivered, 0)
+        self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_gone(self) -> None:
         """What is not sent goes back."""
@@ -356,7 +356,7 @@ class RuledGetTests(ProtocolTestCase):
         told = self.client.talk(b"get q r q\r\n")
         self.assertEqual(told, block + value(b"r", b"b") + END)
         session = self.client.protocol.session
-        self.assertEqual((session.undelivered, session.onDisk), (0, 0))
+        self.assertTrue(session.outstanding.isSettled)
 
     def test_largeGone(self) -> None:
         """A large one that is not sent to its end goes back, and until then may."""

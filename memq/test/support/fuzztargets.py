@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import LogLevel, capturedLogs
 
-from memq.commands.protocol import QueueProtocol
+from memq.connection.receiver import CommandReceiver
 from memq.errors import HomeError
 from memq.message import LargeBody, Message
 from memq.policy.rule import WRITES
@@ -224,7 +224,7 @@ def protocol(data: bytes) -> None:
     size = max(size, len(data) // 100 - 20, 1) if size else max(len(data), 1)
     pieces = [data[start : start + size] for start in range(0, len(data), size)]
     with capturedLogs() as events:
-        answered = _converse(QueueProtocol, pieces, Transport(), isRuled)
+        answered = _converse(CommandReceiver, pieces, Transport(), isRuled)
         plainly = _converse(GeneralPath, [data], QuickTransport(), isRuled)
     assert answered == plainly, (answered, plainly)
     errors = [
@@ -241,12 +241,12 @@ def _isCut(event: LogEvent) -> bool:
 
 
 def _converse(
-    kind: type[QueueProtocol], pieces: list[bytes], transport: Transport, isRuled: int
+    kind: type[CommandReceiver], pieces: list[bytes], transport: Transport, isRuled: int
 ) -> tuple[bytes, bool]:
     """Return what is answered, but for some figures, and whether that was the end."""
     store = MemoryStore()
     harness = Harness(
-        protocol=kind,
+        receiver=kind,
         store=store,
         maxBody=MAX_BODY,
         flushAllEnabled=True,
@@ -309,7 +309,7 @@ def checkReplies(answer: bytes, mayBeCut: bool = False) -> None:
 
 def checkInStep(client: Client) -> None:
     """Assert that the next command is answered, once a line or a body is over."""
-    receiver = client.protocol
+    receiver = client.protocol.receiver
     if receiver.line_mode:
         _talk(client, b"\n")
     if receiver._missing > PATIENCE:

@@ -16,6 +16,9 @@ from twisted.python.failure import Failure
 
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
+from memq.commands.protocol import Commands
+from memq.connection.connection import Connection
+from memq.connection.receiver import CommandReceiver
 from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.policy.effective import Policies
 from memq.server.factory import FactorySettings, QueueFactory
@@ -26,7 +29,6 @@ from memq.test.support.stepped import SteppedPool, SteppedReactor
 
 if TYPE_CHECKING:
     from memq.broker.memorybudget import Budget
-    from memq.commands.protocol import QueueProtocol
     from memq.policy.rules import Rules
 
 
@@ -59,7 +61,7 @@ class Harness:
     def __init__(
         self,
         settings: MaintenanceSettings | None = None,
-        protocol: type[QueueProtocol] | None = None,
+        receiver: type[CommandReceiver] = CommandReceiver,
         budget: Budget | None = None,
         timeouts: dict[str, float] | None = None,
         store: Any = None,
@@ -68,7 +70,7 @@ class Harness:
     ) -> None:
         """Put them together.
 
-        :param protocol: what each connection gets instead of what the factory makes.
+        :param receiver: makes commands of what comes in.
         :param budget: how much all connections may hold; None for the usual one.
         :param timeouts: what Watch takes.
         :param store: what to keep the queues in instead of a FakeStore, open.
@@ -105,7 +107,7 @@ class Harness:
             FactorySettings(**options),
         )
         self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
-        self._protocol = protocol
+        self._receiver = receiver
         self._clients: list[Client] = []
 
     def fillDisk(self) -> None:
@@ -119,8 +121,10 @@ class Harness:
 
     def connect(self, transport: Any = None) -> Client:
         """Return a new connection."""
-        make = self._protocol
-        protocol = make(self.factory) if make else self.factory.buildProtocol(None)
+        protocol = self.factory.buildProtocol(None)
+        if self._receiver is not CommandReceiver:
+            commands = partial(Commands, host=self.factory)
+            protocol = Connection(self.factory, commands, self._receiver)
         client = Client(self, protocol, transport or Transport())
         self._clients.append(client)
         return client
@@ -144,6 +148,8 @@ class Harness:
             for client in self._clients:
                 moved |= client.receive()
             moved |= self.flushPool.step() or self.workPool.step()
+        for client in self._clients:
+            client.checkSettled()
 
 
 class Client:
@@ -179,6 +185,19 @@ class Client:
         self._sent = b""
         self.protocol.dataReceived(data)
         return True
+
+    def checkSettled(self) -> None:
+        """Check that nothing is outstanding, if everything is answered."""
+        protocol = self.protocol
+        if not isinstance(protocol, Connection):
+            return
+        session = protocol.session
+        if session.inbox or session.blocked:
+            return
+        if not protocol.replies.isOver:
+            return
+        ledger = session.outstanding
+        assert ledger.isSettled, [getattr(ledger, name) for name in ledger.__slots__]
 
     def read(self) -> bytes:
         """Return what was answered since the last time."""

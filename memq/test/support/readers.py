@@ -52,7 +52,7 @@ class Reader(Asker):
         if isinstance(result, Message):
             seen: Any = operation
             seen.seen()
-            self.session.forget(result)
+            self.session.outstanding.refund(result)
             return result.body[:10].decode()
         return str(result)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from twisted.protocols.basic import LineReceiver
 
 from memq import __version__
-from memq.commands.protocol import QueueProtocol
+from memq.connection.receiver import CommandReceiver
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
 from memq.wire import text as wire
@@ -69,13 +69,13 @@ def _unescape(text: str) -> bytes:
     return text.encode().decode("unicode_escape").encode("latin-1")
 
 
-class GeneralPath(QueueProtocol):
-    """A protocol that has LineReceiver take every command apart."""
+class GeneralPath(CommandReceiver):
+    """A receiver that has LineReceiver take every command apart."""
 
     def dataReceived(self, data: bytes) -> None:
         """Take commands as they come."""
         super().dataReceived(data)
-        self.allReceived()
+        self._sink.allReceived()
 
     def _takeCommands(self, data: bytes) -> None:
         LineReceiver.dataReceived(self, data)
@@ -107,9 +107,9 @@ class SessionTestCase(SteppedTestCase):
 
     options: ClassVar[dict[str, Any]] = {}
 
-    def harness(self, protocol: type[QueueProtocol] = QueueProtocol) -> Harness:
+    def harness(self, receiver: type[CommandReceiver] = CommandReceiver) -> Harness:
         """Return a new server."""
-        return Harness(protocol=protocol, **self.options)
+        return Harness(receiver=receiver, **self.options)
 
     def runSession(self, text: str) -> None:
         """Check a session, in every way."""
@@ -118,16 +118,16 @@ class SessionTestCase(SteppedTestCase):
         sent = b"".join(step.sent for step in steps)
         answered = b"".join(step.answered for step in steps)
         closed = steps[-1].closed
-        for protocol in (QueueProtocol, GeneralPath):
+        for receiver in (CommandReceiver, GeneralPath):
             for way, pieces in _ways(sent):
-                client = self.harness(protocol).connect()
+                client = self.harness(receiver).connect()
                 got = b"".join([client.talk(piece) for piece in pieces])
                 self.assertEqual(
                     (got, client.isClosed),
                     (answered, closed),
-                    f"{way}, {protocol.__name__}",
+                    f"{way}, {receiver.__name__}",
                 )
-            self.pipeline(protocol, sent, answered, closed)
+            self.pipeline(receiver, sent, answered, closed)
 
     def converse(self, steps: list[Step]) -> None:
         """Check each answer before the next line is sent."""
@@ -137,10 +137,14 @@ class SessionTestCase(SteppedTestCase):
             self.assertEqual((got, client.isClosed), (step.answered, step.closed))
 
     def pipeline(
-        self, protocol: type[QueueProtocol], sent: bytes, answered: bytes, closed: bool
+        self,
+        receiver: type[CommandReceiver],
+        sent: bytes,
+        answered: bytes,
+        closed: bool,
     ) -> None:
         """Check a session between other commands, all sent at once."""
-        client = self.harness(protocol).connect()
+        client = self.harness(receiver).connect()
         client.send(_PROBE * 2 + sent + _PROBE)
         client._harness.settle()
         expected = VERSION * 2 + answered + (b"" if closed else VERSION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from memq.commands.protocol import QueueProtocol
+from memq.connection.receiver import CommandReceiver
 from memq.errors import QueueError
 from memq.storage.memory import MemoryStore
 from memq.storage.record import packPart
@@ -57,12 +57,12 @@ class FuzzingTests(SteppedTestCase):
     def test_outOfStep(self) -> None:
         """A server that takes a byte too much is noticed."""
 
-        class Greedy(QueueProtocol):
+        class Greedy(CommandReceiver):
             def setRawMode(self) -> None:
                 self._missing += 1
                 super().setRawMode()
 
-        self.patch(fuzztargets, "QueueProtocol", Greedy)
+        self.patch(fuzztargets, "CommandReceiver", Greedy)
         self.assertRaises(
             AssertionError, protocol, b"\1set q 0 0 1\r\nx\r\nversion\r\n"
         )

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
+from memq.connection.receiver import CommandReceiver
 from memq.errors import UnknownCommand
 from memq.ratelimit import LOG_INTERVAL
 from memq.test.support.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
@@ -90,7 +91,7 @@ class CarriedOutTests(SteppedTestCase):
 
     def client(self, general: bool = False) -> tuple[Harness, Client]:
         """Return a server with a queue of jobs, and a client."""
-        harness = Harness(protocol=GeneralPath) if general else Harness()
+        harness = Harness(receiver=GeneralPath) if general else Harness()
         harness.store.fill(b"jobs", b"precious")
         return harness, harness.connect()
 
@@ -158,8 +159,8 @@ class CarriedOutTests(SteppedTestCase):
         """A body over --max-body is thrown away as announced, or closes."""
         for body, isClosed in ((b"x" * 60, False), (b"x" * 62, True)):
             for general in (False, True):
-                protocol = GeneralPath if general else None
-                harness = Harness(protocol=protocol, maxBody=50)
+                receiver = GeneralPath if general else CommandReceiver
+                harness = Harness(receiver=receiver, maxBody=50)
                 client = harness.connect()
                 told = client.talk(b"set q 0 0 60\r\n" + body + b"\r\n" + ORDERS)
                 self.assertTrue(told.startswith(b"SERVER_ERROR object too large"))

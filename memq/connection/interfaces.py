@@ -1,0 +1,136 @@
+"""Interfaces: what a connection needs of its server, its transport, and its commands.
+
+These are built on connections, and so above them: here is what connections may know of
+them.  memq.commands asks for more of the server, see its ``host``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
+from zope.interface import Attribute
+
+if TYPE_CHECKING:
+    from memq.broker.broker import Broker
+    from memq.operations.base import Operation
+
+#: Makes the reply of what an operation has found.
+Render = Callable[[Any], bytes]
+
+
+class ITransport(ITCPTransport, IConsumer, IPushProducer):
+    """The transport of a connection."""
+
+    disconnecting = Attribute("Whether loseConnection was called.")
+
+    def keepLittle() -> None:
+        """Let the system keep little that has not arrived."""
+
+
+class Source(Protocol):
+    """Where a message came from that is sent; it is told what became of that."""
+
+    @property
+    def queue(self) -> bytes:
+        """Return the queue that it was taken from."""
+
+    def sent(self) -> None:
+        """Note that all of a body in parts was sent."""
+
+    def leaves(self) -> None:
+        """Note that it was sent to its end, and may not have arrived."""
+
+    def arrived(self) -> None:
+        """Note that the message has arrived."""
+
+    def lost(self) -> None:
+        """Note that the message was sent and has not arrived."""
+
+    def damaged(self) -> None:
+        """Note that a part of the body is damaged."""
+
+    def unsent(self) -> None:
+        """Note that not all of it is sent: its reader is gone."""
+
+
+class ValueInParts(Protocol):
+    """A message whose body is being sent in parts.
+
+    :ivar key: the name of its queue, as it was asked for.
+    :ivar source: is told whether the message was sent.
+    """
+
+    key: bytes
+    source: Any
+
+    @property
+    def left(self) -> int:
+        """Return how many bytes are to be sent, but for the last part and the end."""
+
+    def send(self) -> bool:
+        """Send as many parts as the client takes; return whether that was all."""
+
+    def giveBack(self) -> None:
+        """Put the message back: its reader is gone."""
+
+
+class PartialGet(Protocol):
+    """A get of many names, which is asked for a slice at a time."""
+
+    @property
+    def isOver(self) -> bool:
+        """Return whether all was asked for."""
+
+    def ask(self) -> tuple[Operation, Render]:
+        """Ask for the next slice; return its operation, and what renders that."""
+
+
+class Counters(Protocol):
+    """What is counted of all connections."""
+
+    bytesRead: int
+    bytesWritten: int
+
+
+class Watchdog(Protocol):
+    """Notices that a client's machine has vanished."""
+
+    def begin(self, transport: Any) -> None:
+        """Watch the other end of a connection."""
+
+
+class Host(Protocol):
+    """The server.
+
+    :ivar maxBody: bytes of the largest body.
+    :ivar lingering: connections that are gone, and whose commands are under way.
+    """
+
+    lingering: int
+
+    @property
+    def broker(self) -> Broker:
+        """Return what runs operations."""
+
+    @property
+    def maxBody(self) -> int:
+        """Return the bytes of the largest body."""
+
+    @property
+    def statistics(self) -> Counters:
+        """Return what is counted of all connections."""
+
+    @property
+    def keepalive(self) -> Watchdog:
+        """Return what notices that a client's machine has vanished."""
+
+    def connected(self, connection: Any) -> None:
+        """Count a connection in."""
+
+    def receivesNoMore(self, connection: Any) -> None:
+        """Note that all was received that its client sends."""
+
+    def disconnected(self, connection: Any) -> None:
+        """Count a connection out."""

@@ -1,0 +1,170 @@
+"""Reply order: what a client is answered leaves in the order of its commands.
+
+Each command appends an operation and the function that will render its result;
+whenever operations are done, all that stands ready at the front is sent in one write.
+
+A large body leaves in parts as fast as the client reads them; nothing else is sent in
+between.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from memq.connection.arrivals import Arrivals
+from memq.operations.outstanding import COMMAND_LOAD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.broker.memorybudget import Budget
+    from memq.broker.session import Session
+    from memq.connection.interfaces import PartialGet, Render, ValueInParts
+    from memq.operations.base import Operation
+    from memq.operations.pops import Pop
+    from memq.operations.pushes import Push
+
+
+class Replies:
+    """What one client is to be answered.
+
+    :ivar queue: operations, each with what renders its result, in order.
+    :ivar arrivals: the same, once the client sends no more.
+    :ivar pushes: the last of them, if another set of the same packet may join.
+    :ivar pops: the same for gets.
+    :ivar getting: a get whose names have not all been asked for.
+    :ivar sending: the message whose body is being sent in parts.
+    :ivar send: sends bytes; nothing else may be due before them.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_catchUp",
+        "_outstanding",
+        "_session",
+        "arrivals",
+        "getting",
+        "pops",
+        "pushes",
+        "queue",
+        "send",
+        "sending",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        budget: Budget,
+        send: Callable[[bytes], None],
+        catchUp: Callable[[], None],
+    ) -> None:
+        """Begin with nothing to answer.
+
+        :param catchUp: called when too much is under way.
+        """
+        self._session = session
+        self._outstanding = session.outstanding
+        self._budget = budget
+        self._catchUp = catchUp
+        self.send = send
+        self.queue: deque[tuple[Operation, Render]] = deque()
+        self.arrivals: Arrivals | None = None
+        self.pushes: Push | None = None
+        self.pops: Pop | None = None
+        self.getting: PartialGet | None = None
+        self.sending: ValueInParts | None = None
+
+    def expect(self, operation: Operation, render: Render) -> None:
+        """Answer with what an operation will find, after all replies before it."""
+        self.pushes = self.pops = None
+        self.queue.append((operation, render))
+        outstanding = self._outstanding
+        outstanding.load += COMMAND_LOAD
+        if outstanding.load >= self._budget.window:
+            self._catchUp()
+
+    def joined(self, size: int) -> None:
+        """Note that one more command joined the last, with a body of this size."""
+        outstanding = self._outstanding
+        outstanding.load += size + COMMAND_LOAD
+        if outstanding.load >= self._budget.window:
+            self._catchUp()
+
+    def goOn(self, rest: Operation, render: Render) -> None:
+        """Answer with what the rest of an operation will find, before all others."""
+        self.queue.appendleft((rest, render))
+        self._outstanding.load += COMMAND_LOAD
+
+    def askForMore(self) -> None:
+        """Ask for the messages of a get of many names, a slice at a time."""
+        self.pushes = self.pops = None
+        getting = self.getting
+        while getting is not None and self._outstanding.load < self._budget.window:
+            self.queue.append(getting.ask())
+            self._outstanding.load += COMMAND_LOAD
+            if getting.isOver:
+                getting = self.getting = None
+
+    def drain(self) -> None:
+        """Send all that are ready, in order."""
+        queue, session = self.queue, self._session
+        while self.sending is None or self.sending.send():
+            ready: list[bytes] = []
+            while queue and queue[0][0].done and self.sending is None:
+                operation, render = queue.popleft()
+                self._outstanding.load -= COMMAND_LOAD
+                ready.append(render(operation))
+            data = b"".join(ready)
+            # What has no reply leaves nothing to send.
+            if data:
+                self.send(data)
+            if session.inbox and not session.waits:
+                session.catchUp()
+            if self.sending is None:
+                break
+
+    @property
+    def isOver(self) -> bool:
+        """Whether everything is answered."""
+        return not self.queue and self.sending is None
+
+    @property
+    def owes(self) -> bool:
+        """Whether something is still to be answered, or has to arrive."""
+        arrivals = self.arrivals
+        return not self.isOver or (arrivals is not None and not arrivals.look())
+
+    def foreseeEnd(self, transport: Any) -> None:
+        """Remember what is sent until it has arrived: the client may be gone."""
+        if self.arrivals is None and self.owes:
+            self.queue = self.arrivals = Arrivals(self, transport)
+            transport.keepLittle()
+
+    def giveBack(self) -> bool:
+        """Give back what is done, whatever stands before it: the client is gone.
+
+        :return: whether anything is under way; that is looked at when it is done.
+        """
+        self.arrivals = None
+        if self.sending is not None:
+            self.sending.giveBack()
+        queue, self.queue = self.queue, deque()
+        while queue:
+            operation, render = queue.popleft()
+            if not operation.done:
+                self.queue.append((operation, render))
+                continue
+            operation.abandon()
+            if operation.rest is not None:
+                queue.appendleft((operation.rest, render))
+        return bool(self.queue)
+
+    def holds(self, queue: bytes) -> bool:
+        """Return whether a message that was taken from a queue may go back to it."""
+        sending, arrivals = self.sending, self.arrivals
+        if sending is not None and sending.key.partition(b"/")[0] == queue:
+            return True
+        if arrivals is not None and arrivals.holds(queue):
+            return True
+        return any(getattr(each, "queue", None) == queue for each, _ in self.queue)
