@@ -21,7 +21,7 @@ LEAST_FREE = 64 * MEGABYTE
 
 #: All log files.  Each change to another one syncs where it must not take long:
 #: with no-sync that is what was logged in a second, so there are two large ones.
-#: Otherwise little waits for it, and there are four, two of them made ahead of need.
+#: Otherwise little waits for it, and there are four, one of them made ahead of need.
 LOG_FILES = 128 * MEGABYTE
 #: Log files are a multiple of this, so that Berkeley DB does not round their size up.
 BLOCK = 65536

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from memq.errors import (
     DamagedHome,
@@ -323,21 +323,21 @@ class Environment:
 
     def position(self) -> LogPosition:
         """Return where the log ends."""
+        at = self._logStat()
+        return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
+
+    def _logStat(self) -> dict[str, int]:
         try:
-            at = self._handle.log_stat()
+            return cast("dict[str, int]", self._handle.log_stat())
         except ERRORS as error:
             raise self.error(error) from error
-        return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
 
     def _syncedLog(self) -> str | None:
         """Return the path of the log file that was synced last, None before that.
 
         Berkeley DB makes the file that it is in only when it writes to it.
         """
-        try:
-            file = self._handle.log_stat()["disk_file"]
-        except ERRORS as error:
-            raise self.error(error) from error
+        file = self._logStat()["disk_file"]
         return os.path.join(self._home.way, logName(file)) if file else None
 
     def logged(self) -> int:
