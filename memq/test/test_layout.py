@@ -22,7 +22,7 @@ LONGER = {
     "memq/interfaces.py": 499,
     "memq/memcacheq/adoption.py": 501,
     "memq/operations/openreads.py": 405,
-    "memq/storage/engine/environment.py": 490,
+    "memq/storage/engine/environment.py": 498,
     "memq/storage/memory.py": 432,
 }
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -122,7 +121,7 @@ class KnownFiles:
     def __init__(self) -> None:
         #: Device and inode, by path.
         self._files: dict[str, tuple[int, int]] = {}
-        self._log = ""
+        self._log: str | None = None
         self._looking = Lock()
 
     def add(self, path: str) -> None:
@@ -136,30 +135,42 @@ class KnownFiles:
         """Forget a file, before it may be removed."""
         del self._files[path]
 
-    def findGone(self, log: Callable[[], str]) -> str | None:
+    def findGone(self, log: Callable[[], str | None]) -> str | None:
         """Return the path of a file that is another one now, or not there.
 
         Whoever removes log files has to call this before: so nobody looks for one that
         is done with.
 
-        :param log: returns the path of the file that is logged to.
+        :param log: returns the path of the log file that was synced last, None before
+            the first sync.
         """
         with self._looking:
-            self._logIs(log())
+            path = log()
+            if path != self._log:
+                # It was in use until a moment ago, so nobody has removed it in order.
+                old = self._log
+                if old is not None and _isOther(old, self._files[old]):
+                    return old
+                if not self._logIs(path):
+                    return path
             for path, identity in list(self._files.items()):
                 # One that was forgotten meanwhile may be removed by now.
                 if _isOther(path, identity) and path in self._files:
                     return path
         return None
 
-    def _logIs(self, path: str) -> None:
-        if path != self._log:
+    def _logIs(self, path: str | None) -> bool:
+        """Know the log file that is in use now; return whether it may be there."""
+        if self._log is not None:
             self._files.pop(self._log, None)
-            # Berkeley DB makes it only when it writes to it: there is a next time.
-            self._log = ""
-            with suppress(OSError):
+        self._log = None
+        if path is not None:
+            try:
                 self.add(path)
-                self._log = path
+            except OSError as error:
+                return error.errno not in _NOWHERE
+            self._log = path
+        return True
 
 
 def _identity(path: str) -> tuple[int, int]:

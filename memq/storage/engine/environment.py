@@ -205,7 +205,7 @@ class Environment:
         :raise memq.errors.HomeGone: when it is not; nothing more is to be told stored.
         """
         doubt = self._home.check()
-        path = self._known.findGone(lambda: self._logPath(self._position().file))
+        path = self._known.findGone(self._syncedLog)
         if path is not None:
             raise self._home.gone(path)
         return doubt
@@ -419,6 +419,14 @@ class Environment:
         except ERRORS as error:
             raise self.error(error) from error
         return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
+
+    def _syncedLog(self) -> str | None:
+        # Berkeley DB makes the file that it is in only when it writes to it.
+        try:
+            file = self._handle.log_stat()["disk_file"]
+        except ERRORS as error:
+            raise self.error(error) from error
+        return self._logPath(file) if file else None
 
     def logged(self) -> int:
         """Return the bytes of log since the last checkpoint."""

@@ -137,7 +137,8 @@ class KnownFilesTests(PlaceTestCase):
         self.files = KnownFiles()
         self.table = os.path.join(self.path, "lock")
         self.files.add(self.table)
-        self.log = os.path.join(self.path, "log.1")
+        self.log: str | None = None
+        self.first = os.path.join(self.path, "log.1")
 
     def found(self) -> str | None:
         """Return what is found gone."""
@@ -151,9 +152,16 @@ class KnownFilesTests(PlaceTestCase):
     def test_there(self) -> None:
         """A log that is not made yet, and is made then, is no matter."""
         self.assertIsNone(self.found())
-        self.write(self.log)
+        self.write(self.first)
+        self.log = self.first
         self.assertIsNone(self.found())
         self.assertIsNone(self.found())
+
+    def test_neverSeen(self) -> None:
+        """A log that was synced and is gone before anybody looked for it is found."""
+        self.log = self.first
+        self.assertEqual(self.found(), self.first)
+        self.assertEqual(self.found(), self.first)
 
     def test_replaced(self) -> None:
         """A file that another one took the place of is found."""
@@ -163,21 +171,32 @@ class KnownFilesTests(PlaceTestCase):
         self.assertIsNone(self.found())
 
     def test_log(self) -> None:
-        """So is a log that was removed, unless another one is logged to."""
+        """So is a log that was removed, whether another one is in use or not."""
+        self.write(self.first)
+        self.log = self.first
+        self.assertIsNone(self.found())
+        os.unlink(self.first)
+        self.assertEqual(self.found(), self.first)
+        self.log = os.path.join(self.path, "log.2")
+        self.write(self.log)
+        self.assertEqual(self.found(), self.first)
+
+    def test_done(self) -> None:
+        """A log that is done with may go, once another one was found in use."""
+        self.write(self.first)
+        self.log = self.first
+        self.assertIsNone(self.found())
+        self.log = os.path.join(self.path, "log.2")
         self.write(self.log)
         self.assertIsNone(self.found())
-        first = self.log
-        os.unlink(first)
-        self.assertEqual(self.found(), first)
-        self.log = os.path.join(self.path, "log.2")
+        os.unlink(self.first)
         self.assertIsNone(self.found())
 
     def test_closed(self) -> None:
         """One that is forgotten while it is looked for is not missed."""
 
-        def log() -> str:
+        def log() -> None:
             os.unlink(self.table)
-            return self.log
 
         def isOther(path: str, identity: tuple[int, int]) -> bool:
             self.files.forget(path)
@@ -188,5 +207,6 @@ class KnownFilesTests(PlaceTestCase):
 
     def test_doubt(self) -> None:
         """What the system cannot tell is no reason to take one for gone."""
+        self.log = self.first
         self.refuse(errno.EIO)
         self.assertIsNone(self.found())
