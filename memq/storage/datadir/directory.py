@@ -146,7 +146,7 @@ class KnownFiles:
         """
         with self._looking:
             path = log()
-            if path != self._log:
+            if path is not None and path != self._log:
                 # It was in use until a moment ago, so nobody has removed it in order.
                 old = self._log
                 if old is not None and _isOther(old, self._files[old]):
@@ -159,17 +159,16 @@ class KnownFiles:
                     return path
         return None
 
-    def _logIs(self, path: str | None) -> bool:
+    def _logIs(self, path: str) -> bool:
         """Know the log file that is in use now; return whether it may be there."""
         if self._log is not None:
             self._files.pop(self._log, None)
         self._log = None
-        if path is not None:
-            try:
-                self.add(path)
-            except OSError as error:
-                return error.errno not in _NOWHERE
-            self._log = path
+        try:
+            self.add(path)
+        except OSError as error:
+            return error.errno not in _NOWHERE
+        self._log = path
         return True
 
 

@@ -11,7 +11,7 @@ import errno
 import os
 import resource
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from memq.errors import (
     DamagedHome,
@@ -414,18 +414,18 @@ class Environment:
             raise self.error(error) from error
 
     def _position(self) -> LogPosition:
+        at = self._logStat()
+        return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
+
+    def _logStat(self) -> dict[str, int]:
         try:
-            at = self._handle.log_stat()
+            return cast("dict[str, int]", self._handle.log_stat())
         except ERRORS as error:
             raise self.error(error) from error
-        return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
 
     def _syncedLog(self) -> str | None:
         # Berkeley DB makes the file that it is in only when it writes to it.
-        try:
-            file = self._handle.log_stat()["disk_file"]
-        except ERRORS as error:
-            raise self.error(error) from error
+        file = self._logStat()["disk_file"]
         return self._logPath(file) if file else None
 
     def logged(self) -> int:
