@@ -11,11 +11,11 @@ meanwhile.
 
 Speed: to sync what was appended to a file, the file system writes more than that, since
 the file has become longer and takes new blocks.  With 50 clients, zeros that are there
-won 12 % of the synced sets and gets.  (One file of 32 MB is made ahead: a second one would
-add 32 MB to the 90 MB of an idle home.  With bodies of 4,000 bytes it was ready 11 of
-13 times.)  Berkeley DB takes a file that is there as it is, and at a
-recovery, zeros are the end of the log.  It can fill files by itself, but does so where
-it changes to them, in the thread that commits.
+won 12 % of the synced sets and gets.  (One file of 32 MB is made ahead: a second one
+would add 32 MB to the 90 MB of an idle home.  With bodies of 4,000 bytes it was ready
+11 of 13 times.)  Berkeley DB takes a file that is there as it is, and at a recovery,
+zeros are the end of the log.  It can fill files by itself, but does so where it changes
+to them, in the thread that commits.
 
 Durable names: a file may be lost, whatever is synced in it, when its name is not on the
 disk.  POSIX wants the directory synced for that, which Berkeley DB does not do where it
