@@ -30,6 +30,7 @@ from memq.config.commandline import Options
 from memq.config.options import MEGABYTE
 from memq.config.reloader import PolicyReloader
 from memq.config.reloads import Reloads
+from memq.daemon.flusher import Flusher
 from memq.daemon.logfile import LineObserver, LogFile, chooseLog
 from memq.daemon.maintenance import Maintenance, UpkeepSettings
 from memq.daemon.pidfile import PidFile
@@ -262,8 +263,16 @@ def _queueService(
     store = _store(options, home, sizes)
     policies = Policies(store, policyReloader.rules)
     policyReloader.onChange = policies.replace
-    broker = Broker(store, reactor, Budget(options["max-buffered"]), policies)
-    broker.durable = not options["no-sync"]
+    flushPool = ThreadPool(1, 1, "memq-flush")
+    broker = Broker(
+        store,
+        reactor,
+        Budget(options["max-buffered"]),
+        policies,
+        persist=Flusher(reactor, flushPool, store.flush).persist,
+        durable=not options["no-sync"],
+        onFailure=lambda error: ending.fail(str(error), error.status),
+    )
     settings = [*options.settings(), *memcachedstats.settings(options)]
     statistics = Statistics(reactor, broker, settings)
     statistics.ofEach = not options["no-queue-stats"]
@@ -296,7 +305,7 @@ def _queueService(
         maintenance,
         listeners,
         ending,
-        flushPool=ThreadPool(1, 1, "memq-flush"),
+        flushPool=flushPool,
         workPool=workPool,
         rulePool=rulePool,
         watch=ConnectionTimeouts(

@@ -27,6 +27,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from memq.broker.memorybudget import ALLOWANCE, BodyReservation, Share
+from memq.broker.session import BLOCKED
 from memq.connection.arrivals import Arrivals
 from memq.connection.gate import ITransport, WriteGate, isTCP, nameOf
 from memq.connection.receiver import CommandReceiver
@@ -322,7 +323,7 @@ class Connection(CommandReceiver):
             # What has no reply leaves nothing to send.
             if data:
                 self.send(data)
-            if session.inbox and not session.waits:
+            if session.inbox:
                 session.catchUp()
             if self._sending is None:
                 break
@@ -357,7 +358,7 @@ class Connection(CommandReceiver):
         """Send; nothing else may be due before it."""
         self._statistics.bytesWritten += len(data)
         self.transport.write(data)
-        if self.session.blocked:
+        if self.session.state is BLOCKED:
             # Some of it may have gone out; that is known when all of it has.
             self._unsent += len(data)
 

@@ -16,7 +16,6 @@ the process.
 from __future__ import annotations
 
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.application.service import Service
@@ -24,7 +23,6 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import (
     Deferred,
     FirstError,
-    execute,
     gatherResults,
     maybeDeferred,
 )
@@ -50,11 +48,6 @@ if TYPE_CHECKING:
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
-
-#: Seconds that a flush may take to be quick.
-QUICK_FLUSH = 0.001
-#: How many quick flushes in a row it takes to expect another one.
-QUICK_IN_A_ROW = 8
 
 _log = Logger()
 
@@ -120,7 +113,6 @@ class QueueService(Service):
         rulePool: ThreadPool,
         watch: ConnectionTimeouts,
         sweeper: PolicySweeper,
-        seconds: Callable[[], float] = monotonic,
         settled: Callable[[], object] = lambda: None,
         takeover: Takeover | None = None,
     ) -> None:
@@ -134,7 +126,6 @@ class QueueService(Service):
         :param rulePool: one thread, in which rules are read again.
         :param watch: looks after silent clients while there are any.
         :param sweeper: what the rules ask for while the server listens.
-        :param seconds: a clock that never goes back, in seconds.
         :param settled: called once the server listens.
         :param takeover: what to do with the store when it is open.
         """
@@ -149,14 +140,9 @@ class QueueService(Service):
         self._workPool = workPool
         self._rulePool = rulePool
         self._watch = watch
-        self._seconds = seconds
         self._settled = settled
         self._takeover = takeover
         self._chores = sweeper
-        #: What the process ends for already.
-        self._failure: str | None = None
-        #: How many flushes were quick since one was not.
-        self._quickFlushes = 0
         self._ports: list[IListeningPort] = []
         #: Fires when the start is over, whether it went well or not.
         self.started: Deferred[None] | None = None
@@ -167,8 +153,6 @@ class QueueService(Service):
         self._flushPool.start()
         self._workPool.start()
         self._rulePool.start()
-        self._broker.persist = self.persist
-        self._broker.onFailure = self._failed
         _log.info("memq {version} opens its store", version=__version__)
         self.started = self._inWorkPool(self._open)
         self.started.addCallback(self._cbOpened)
@@ -179,24 +163,6 @@ class QueueService(Service):
         self._store.open()
         if self._takeover is not None:
             self._takeover.run()
-
-    def persist(self) -> Deferred[None]:
-        """Return a Deferred that fires when all that is committed is durable.
-
-        A flush goes to its thread, so that a slow disk holds up nobody who need
-        not wait for it.  One that takes less than the way there and back, which
-        the last ones tell, stays here.
-        """
-        if self._quickFlushes >= QUICK_IN_A_ROW:
-            return execute(self._flush)
-        return deferToThreadPool(self._reactor, self._flushPool, self._flush)
-
-    def _flush(self) -> None:
-        """Flush, and note whether that was quick; there is one at a time."""
-        began = self._seconds()
-        self._store.flush()
-        quick = self._seconds() - began < QUICK_FLUSH
-        self._quickFlushes = self._quickFlushes + 1 if quick else 0
 
     def _inWorkPool(self, call: Callable[[], None]) -> Deferred[None]:
         return deferToThreadPool(self._reactor, self._workPool, call)
@@ -233,10 +199,6 @@ class QueueService(Service):
         else:
             _log.failure("The start failed in a way that nobody foresaw", failure)
         self._exitStatus.fail(failure.getErrorMessage(), status)
-
-    def _failed(self, error: StoreFailed) -> None:
-        self._failure = str(error)
-        self._exitStatus.fail(str(error), error.status)
 
     def stopService(self) -> Deferred[None]:
         """Answer what was taken, then close everything in order."""
@@ -281,7 +243,9 @@ class QueueService(Service):
     def _ebNotClosed(self, failure: Failure) -> None:
         """End with a status that says that the store did not end well."""
         error = failure.value
-        if str(error) == self._failure:
+        known = self._broker.failure
+        if known is not None and str(error) == str(known):
+            # The process ends for that already.
             return
         if not isinstance(error, QueueError):
             _log.failure("The store could not be closed", failure)

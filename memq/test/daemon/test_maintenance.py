@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
-from memq.broker.broker import ENDING, SWEEP_MESSAGES
+from memq.broker.broker import SWEEP_MESSAGES
+from memq.broker.groupcommit import ENDING
 from memq.daemon.maintenance import (
     HOME_INTERVAL,
     NEAR_LIMIT_VOLUME,
@@ -302,7 +303,7 @@ class ErrorTests(UpkeepTestCase):
         for verb in ("trickle", "checkpoint", "removeLogs", "flush", "tidy"):
             self.start(self.settings, durable=False)
             failures: list[StoreFailed] = []
-            self.harness.broker.onFailure = failures.append
+            self.harness.onFailure = failures.append
             self.store.refuse(verb, StoreFailed(f"{verb}: panic"))
             self.assertEqual(self.events(3), [])
             self.assertEqual(list(map(str, failures)), [f"{verb}: panic"])
@@ -366,14 +367,14 @@ class HomeTests(UpkeepTestCase):
     def begin(self, settings: UpkeepSettings, durable: bool = True) -> None:
         """Start."""
         super().begin(settings, durable)
-        self.harness.broker.onFailure = self.failures.append
+        self.harness.onFailure = self.failures.append
 
     def test_gone(self) -> None:
         """Within a second everybody who waits is told, and nothing is stored more."""
         self.start()
         self.store.refuse("checkHome", self.gone)
         client = self.harness.connect()
-        self.harness.broker.persist = Deferred
+        self.harness.persist = Deferred
         client.send(put(b"q", b"a"))
         self.harness.reactor.advance(0)
         self.wait(1)
@@ -392,7 +393,7 @@ class HomeTests(UpkeepTestCase):
             flushes.append(Deferred())
             return flushes[-1]
 
-        self.harness.broker.persist = persist
+        self.harness.persist = persist
         client.send(put(b"q", b"a"))
         self.harness.reactor.advance(0)
         self.store.refuse("checkHome", self.gone)
@@ -409,7 +410,7 @@ class HomeTests(UpkeepTestCase):
         """A flush that does not end is waited for no longer than half a second."""
         self.start()
         client = self.harness.connect()
-        self.harness.broker.persist = Deferred
+        self.harness.persist = Deferred
         client.send(put(b"q", b"a"))
         self.harness.reactor.advance(0)
         self.store.refuse("checkHome", self.gone)

@@ -10,13 +10,9 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
 from memq.broker.sweeper import PolicySweeper
+from memq.daemon.flusher import QUICK_FLUSH, QUICK_IN_A_ROW, Flusher
 from memq.daemon.maintenance import UpkeepSettings
-from memq.daemon.service import (
-    DRAIN_SECONDS,
-    QUICK_FLUSH,
-    QUICK_IN_A_ROW,
-    QueueService,
-)
+from memq.daemon.service import DRAIN_SECONDS, QueueService
 from memq.errors import (
     DamagedHome,
     DamagedStore,
@@ -93,9 +89,16 @@ class ServiceTestCase(SteppedTestCase):
         self.journal = self.store.journal
         self.listeners = [FakeListener(self.journal)]
         self.exitStatus = FakeExitStatus()
-        # The service has to say how to flush.
-        self.harness.broker.persist = lambda: Deferred()
         self.now = 0.0
+        self.harness.persist = Flusher(
+            self.harness.reactor,
+            self.harness.flushPool,
+            lambda: self.store.flush(),
+            lambda: self.now,
+        ).persist
+        self.harness.onFailure = lambda error: self.exitStatus.fail(
+            str(error), error.status
+        )
         self.service = QueueService(
             self.harness.reactor,
             self.store,
@@ -109,7 +112,6 @@ class ServiceTestCase(SteppedTestCase):
             rulePool=self.harness.rulePool,
             watch=self.harness.watch,
             sweeper=PolicySweeper(self.harness.broker),
-            seconds=lambda: self.now,
             settled=lambda: self.journal.append("settled"),
         )
 
