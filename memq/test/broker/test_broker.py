@@ -801,6 +801,14 @@ class LeaveTests(BrokerTestCase):
         self.settle()
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
+    def test_blockedAfterwards(self) -> None:
+        """That it does not read then is no news: it never will."""
+        self.asker.push(b"a")
+        self.asker.session.leave()
+        self.asker.session.block()
+        self.settle()
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+
     def test_nothingLeft(self) -> None:
         """A turn in which nothing is left to do does no harm."""
         self.asker.pop()
