@@ -1,11 +1,9 @@
 """The composition root: from options to a service that twistd can run.
 
-All that a person can have got wrong is looked at here, while there is still a
-terminal to say so on: the options, the user, the home and its lock, the ports,
-the log file.  Each mistake is one line on standard error and an exit status.
-Berkeley DB is opened later, in the process that is left after a daemon's forks.
-
-The reactor is imported in ``makeService`` and nowhere else.
+All that a person can have got wrong is checked here, while there is still a terminal to
+say so on: options, user, home and lock, ports, log file.  Each mistake is one line on
+standard error and an exit status.  Berkeley DB is opened later, in the process that is
+left after a daemon's forks.  The reactor is imported in ``makeService`` alone.
 """
 
 from __future__ import annotations
@@ -29,6 +27,7 @@ from memq.broker.sweeper import PolicySweeper
 from memq.config.commandline import Options
 from memq.config.reload import PolicyReloader
 from memq.config.values import MEGABYTE
+from memq.daemon.flusher import Flusher
 from memq.daemon.logfile import LineObserver, LogFile, chooseLog
 from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.daemon.pidfile import PidFile
@@ -134,7 +133,9 @@ def _makeService(
         policies.replace,
         not options["no-config"],
     )
-    parts = _parts(options, reactor, store, policies, sizes, pools, reloader)._replace(
+    parts = _parts(
+        options, reactor, store, policies, sizes, pools, reloader, ending
+    )._replace(
         listeners=held.listeners,
         takeover=_takeover(options, reactor, bdb, sizes, notifier),
         settled=partial(_settled, store, notifier, options, held.log),
@@ -256,10 +257,18 @@ def _parts(
     sizes: Sizes,
     pools: Pools,
     reloader: PolicyReloader,
+    ending: ExitStatus,
 ) -> Parts:
     """Return what serves the queues; nothing listens yet."""
-    broker = Broker(store, reactor, Budget(options["max-buffered"]), policies)
-    broker.durable = not options["no-sync"]
+    broker = Broker(
+        store,
+        reactor,
+        Budget(options["max-buffered"]),
+        policies,
+        persist=Flusher(reactor, pools.flush, store.flush).persist,
+        durable=not options["no-sync"],
+        onFailure=lambda error: ending.fail(str(error), error.status),
+    )
     settings = [*options.settings(), *memcachedstats.settings(options)]
     statistics = Statistics(reactor, broker, settings)
     statistics.ofEach = not options["no-queue-stats"]
@@ -305,8 +314,8 @@ def _settled(
     if options.isOutdated() or (log is not None and log.isMoved()):
         # systemd drops a reload that it is asked for while a service starts.
         raise_signal(SIGHUP)
-    words = "Listening; at the start {queues} queues with {messages} messages"
-    notifier.ready(words.format(**store.status()))
+    there = "{queues} queues with {messages} messages".format(**store.status())
+    notifier.ready(f"Listening; at the start {there}")
 
 
 def _takeover(

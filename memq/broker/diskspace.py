@@ -13,6 +13,7 @@ It knows no store, and takes no time: the broker tells it what changes in each t
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,14 +30,22 @@ LOOKS = 10
 NEAR = 1 << 30
 
 
+class DiskEvent(Enum):
+    """The events that a guard tells its observers."""
+
+    #: ``isFull`` has changed.
+    CHANGED = auto()
+    #: ``isHeld`` has begun: a look is needed at once.
+    HELD = auto()
+    #: ``isHeld`` has ended.
+    RELEASED = auto()
+
+
 class DiskSpaceGuard:
     """Decide whether sets are taken, and when to look again.
 
     :ivar isFull: whether sets are refused.
     :ivar isHeld: whether nothing more may be stored before the next look.
-    :ivar onChange: called when ``isFull`` has changed.
-    :ivar onHold: called when a look is needed at once.
-    :ivar onRelease: called when ``isHeld`` has ended.
     :ivar free: bytes that were free at the last look; None where nothing bounds them.
     :ivar inside: bytes that are free inside the files, as far as that is known.
     """
@@ -44,9 +53,9 @@ class DiskSpaceGuard:
     def __init__(self) -> None:
         self.isFull = False
         self.isHeld = False
-        self.onChange: Callable[[], None] = lambda: None
-        self.onHold: Callable[[], None] = lambda: None
-        self.onRelease: Callable[[], None] = lambda: None
+        self._observers: dict[DiskEvent, list[Callable[[], None]]] = {
+            event: [] for event in DiskEvent
+        }
         self.free: int | None = None
         self.inside = 0
         self.bound(0, 1 << 20, 1 << 20)
@@ -58,6 +67,14 @@ class DiskSpaceGuard:
         self._allowed: int | None = None
         #: For how many more looks there is no room, whatever they show.
         self._refused = 0
+
+    def subscribe(self, event: DiskEvent, call: Callable[[], None]) -> None:
+        """Let something be called at each event of a kind."""
+        self._observers[event].append(call)
+
+    def _tell(self, event: DiskEvent) -> None:
+        for call in self._observers[event]:
+            call()
 
     def bound(self, least: int, step: int, most: int) -> None:
         """Say what is to be kept.
@@ -97,7 +114,7 @@ class DiskSpaceGuard:
             self.isHeld = False
             self._hold()
             if not self.isHeld:
-                self.onRelease()
+                self._tell(DiskEvent.RELEASED)
 
     def changed(self, bytesFreed: int, logged: int) -> None:
         """Count what a turn has changed.
@@ -130,7 +147,7 @@ class DiskSpaceGuard:
         if self._allowed is None or self.isHeld or self._spent < self._allowed:
             return
         self.isHeld = True
-        self.onHold()
+        self._tell(DiskEvent.HELD)
 
     def exhausted(self) -> None:
         """Note that the disk had no room for something, whatever it shows."""
@@ -154,4 +171,4 @@ class DiskSpaceGuard:
             full = self.free + self.inside < least
         if full != self.isFull:
             self.isFull = full
-            self.onChange()
+            self._tell(DiskEvent.CHANGED)

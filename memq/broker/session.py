@@ -1,21 +1,20 @@
 """Session: one client, as the broker sees it.
 
-What the client asks for waits in the inbox, in order, until the broker takes it
-into a turn.  The session knows when its client cannot be given more: when it
-stopped reading, or when much was taken for it that is not delivered yet.  And it knows
-what the client has open.
+What the client asks for waits in the inbox, in order, until a turn takes it.  Only
+:mod:`memq.broker.rotation` writes ``state``, which tells where the session stands.  The
+session also has what its client has open.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from enum import Enum, auto
 from itertools import chain
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from memq.errors import OutOfSpace
 from memq.operations.base import Operation, Upload
 from memq.operations.openreads import AbortRead, CloseRead, OpenRead
-from memq.operations.outstanding import Outstanding
 from memq.operations.pops import Pop, SetAside
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.reads import Read
@@ -23,68 +22,148 @@ from memq.operations.reads import Read
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IDelayedCall
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-    from memq.broker.broker import Broker
+    from memq.broker.diskspace import DiskSpaceGuard
+    from memq.broker.refusals import Refusals
     from memq.errors import NotStored, QueueError
     from memq.message import LargeBody, Message
     from memq.operations.openreads import Opened
+    from memq.operations.outstanding import Outstanding
     from memq.policy.effective import Policies
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
 UNDELIVERED_BYTES = 1024 * 1024
 
 
+class State(Enum):
+    """Where a session stands; the transitions are drawn in memq.broker.rotation."""
+
+    IDLE = auto()  # its inbox is empty, or too much is undelivered
+    RUNNABLE = auto()  # in the rotation, among those that come anew
+    BEHIND = auto()  # in the rotation, among those that have had a share
+    RUNNING = auto()  # its operations run
+    WAITING = auto()  # the read at the head of its inbox waits for a message
+    WOKEN = auto()  # in the rotation: that read was promised a message
+    HELD = auto()  # that read was, but too much is undelivered
+    BLOCKED = auto()  # its client does not read
+
+
+#: As names of this module, since the way through the class takes longer.
+IDLE, BLOCKED = State.IDLE, State.BLOCKED
+
+
+class Scheduler(Protocol):
+    """The place where sessions stand until a turn takes them.
+
+    :ivar awaited: the queues that have waiters.
+    :ivar unfinished: the queues of which a read has run in this turn and will go on.
+    """
+
+    awaited: dict[bytes, list[Read]]
+    unfinished: set[bytes]
+
+    def enqueue(self, session: Session, behind: bool = False) -> None:
+        """Let a session run, if it may; ``behind`` when it has had a share."""
+
+    def enqueueFirst(self, session: Session) -> None:
+        """Let a session run before all others."""
+
+    def block(self, session: Session) -> None:
+        """Leave a session out."""
+
+    def unblock(self, session: Session) -> None:
+        """Let a session in again."""
+
+    def leave(self, session: Session) -> None:
+        """Let a session wait no longer: its client is gone."""
+
+    def endWait(self, session: Session) -> None:
+        """Answer the read that waits, with nothing."""
+
+
+class Server(Protocol):
+    """The part of the broker that sessions need.
+
+    :ivar isStopping: whether the process is about to end, and open reads with it.
+    """
+
+    clock: IReactorTime
+    isStopping: bool
+    policies: Policies
+    refusals: Refusals
+    room: DiskSpaceGuard
+
+    def expectDue(self, due: int) -> None:
+        """Note that a delayed message is due at a time, in ms since 1970."""
+
+    def part(self, large: LargeBody, number: int) -> bytes:
+        """Return a part of a message that was popped."""
+
+    def putBack(self, queue: bytes, message: Message) -> None:
+        """Return a message to its old place."""
+
+    def giveBack(self, opened: Opened) -> None:
+        """Return an open read to its old place."""
+
+    def giveBackLater(self, opened: Sequence[Opened]) -> None:
+        """Return open reads of which that could not be done now."""
+
+
 class Session:
     """One client, as the broker sees it.
 
     :ivar inbox: operations that did not run yet.
+    :ivar state: where it stands.
+    :ivar gone: whether the client is gone; its pushes run all the same.
     :ivar outstanding: what is charged to the client.
     :ivar open: the open reads of each queue, the oldest first; None before the first.
     :ivar openReads: how many they are.
     :ivar sendsNoMore: whether nothing is to come of the client behind the inbox.
-    :ivar parked: the read that waits for a message, with the inbox behind it, or that
-        is to try again; None most of the time.
     """
 
     __slots__ = (
-        "_broker",
-        "blocked",
+        "_scheduler",
+        "_server",
         "deliver",
         "gone",
         "inbox",
         "open",
         "openReads",
         "outstanding",
-        "parked",
+        "policies",
         "sendsNoMore",
-        "waits",
+        "state",
     )
 
-    def __init__(self, broker: Broker, deliver: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        server: Server,
+        scheduler: Scheduler,
+        deliver: Callable[[], None],
+        outstanding: Outstanding,
+    ) -> None:
         """Make a session.
 
         :param deliver: called when operations are done.
         """
-        self._broker = broker
+        self._server = server
+        self._scheduler = scheduler
+        self.policies = server.policies
         self.deliver = deliver
         self.inbox: deque[Operation] = deque()
-        self.outstanding = Outstanding(broker.budget.count)
-        #: Whether the client has stopped reading.
-        self.blocked = False
-        #: Whether the session stands in the broker's rotation, or in a line.
-        self.waits = False
+        self.outstanding = outstanding
+        self.state = IDLE
         self.gone = False
         self.sendsNoMore = False
         self.open: dict[bytes, deque[Opened]] | None = None
         self.openReads = 0
-        self.parked: Read | None = None
 
     def submit(self, operation: Operation) -> None:
         """Ask for an operation; it runs after those submitted before it."""
         self.inbox.append(operation)
-        if not self.waits:
-            self._broker.enqueue(self)
+        if self.state is IDLE:
+            self._scheduler.enqueue(self)
 
     def goOn(self, rest: Operation) -> None:
         """Let the rest of an operation run next, before what was submitted behind."""
@@ -97,20 +176,15 @@ class Session:
         :param noreply: whether the client wants to hear nothing of it.
         """
         operation = Push(self, queue, flags, body, noreply)
-        if self._broker.room.isFull:
+        if self._server.room.isFull:
             operation.fail(OutOfSpace())
             operation.done = True
         else:
             # As submit does, but for a call: every message comes through here.
             self.inbox.append(operation)
-            if not self.waits:
-                self._broker.enqueue(self)
+            if self.state is IDLE:
+                self._scheduler.enqueue(self)
         return operation
-
-    @property
-    def isFull(self) -> bool:
-        """Whether the disk is too full to store anything."""
-        return self._broker.room.isFull
 
     def submitPush(self, operation: Push) -> None:
         """Ask for a push of any kind, unless the disk is too full."""
@@ -120,13 +194,18 @@ class Session:
         else:
             self.submit(operation)
 
+    @property
+    def isFull(self) -> bool:
+        """Whether the disk is too full to store anything."""
+        return self._server.room.isFull
+
     def expectDue(self, due: int) -> None:
-        """Note that a message is to be seen at a time, in ms since 1970."""
-        self._broker.expectDue(due)
+        """Note that a delayed message is due at a time, in ms since 1970."""
+        self._server.expectDue(due)
 
     def addPart(self, upload: Upload, data: bytes) -> Operation:
         """Ask to keep the next part of a body, and return the operation."""
-        if self._broker.room.isFull:
+        if self.isFull:
             upload.error = OutOfSpace()
         operation = AddPart(self, upload, data)
         self.submit(operation)
@@ -140,26 +219,22 @@ class Session:
 
     def refusePushes(self) -> list[Operation]:
         """Take the pushes out of the inbox, for there is no room, and return them."""
-        refused: list[Operation] = []
         for operation in self.inbox:
-            if isinstance(operation, Push):
-                refused.append(operation)
+            if isinstance(operation, Push | AddPart):
                 operation.fail(OutOfSpace())
-            elif type(operation) is AddPart:
-                operation.fail(OutOfSpace())
-        if refused:
-            self.inbox = deque(
-                each for each in self.inbox if not isinstance(each, Push)
-            )
+        inbox, self.inbox = self.inbox, deque()
+        refused: list[Operation] = []
+        for operation in inbox:
+            (refused if isinstance(operation, Push) else self.inbox).append(operation)
         return refused
 
     def refused(self, error: QueueError) -> None:
         """Note that a set is refused."""
-        self._broker.refusals.note(error)
+        self._server.refusals.note(error)
 
     def unrefused(self, error: NotStored) -> None:
         """Forget that: its turn is undone."""
-        self._broker.refusals.forget(error)
+        self._server.refusals.forget(error)
 
     def release(self, body: Upload | LargeBody) -> None:
         """Ask to forget the parts of a body that no message has."""
@@ -169,8 +244,8 @@ class Session:
         """Ask for a message, and return the operation; more may join it."""
         operation = Pop(self, queue)
         self.inbox.append(operation)
-        if not self.waits:
-            self._broker.enqueue(self)
+        if self.state is IDLE:
+            self._scheduler.enqueue(self)
         return operation
 
     def part(self, large: LargeBody, number: int) -> bytes:
@@ -178,7 +253,7 @@ class Session:
 
         :raise memq.errors.QueueError: when that cannot be had.
         """
-        return self._broker.part(large, number)
+        return self._server.part(large, number)
 
     def setAside(self, message: Message) -> None:
         """Ask to keep a damaged message out of the way."""
@@ -192,7 +267,7 @@ class Session:
 
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place that was sent and has not arrived."""
-        self._broker.putBack(queue, message)
+        self._server.putBack(queue, message)
 
     def opened(self, queue: bytes) -> Sequence[Opened]:
         """Return what is open on a queue, the oldest first."""
@@ -200,31 +275,31 @@ class Session:
 
     def overdue(self, opened: Opened) -> None:
         """Note that an open read took too long: it goes back."""
-        self._broker.giveBack(opened)
+        self._server.giveBack(opened)
 
     def giveBackLater(self, opened: Sequence[Opened]) -> None:
         """Note that open reads could not go back; they have to, some time."""
-        self._broker.giveBackLater(opened)
+        self._server.giveBackLater(opened)
 
     def isBehind(self, queue: bytes) -> bool:
         """Return whether somebody else waits for a message of a queue."""
-        return self._broker.isAwaited(queue)
+        return queue in self._scheduler.awaited
 
     def isHeldUp(self, queue: bytes) -> bool:
         """Return whether somebody else is about to get to a message of a queue."""
-        return self._broker.isUnfinished(queue)
+        return queue in self._scheduler.unfinished
 
     def seconds(self) -> float:
         """Return the time, by a clock that is never set."""
-        return self._broker.seconds()
+        return self._server.clock.seconds()
 
     def later(self, call: Callable[[], None]) -> None:
         """Call something once everybody else had a turn."""
-        self._broker.later(call)
+        self._server.clock.callLater(0, call)
 
     def after(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
         """Call something after so many seconds."""
-        return self._broker.after(seconds, call)
+        return self._server.clock.callLater(seconds, call)
 
     def answered(self, result: object) -> Operation:
         """Return an operation that is done, for what needs no store."""
@@ -235,23 +310,25 @@ class Session:
 
     def catchUp(self) -> None:
         """Note that what was taken has been given to the client."""
-        if not self.waits:
-            self._broker.enqueue(self, True)
+        self._scheduler.enqueue(self, True)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the client has stopped reading."""
+        return self.state is BLOCKED
 
     def block(self) -> None:
         """Note that the client does not read."""
-        self.blocked = True
-        self._broker.withdraw(self)
+        self._scheduler.block(self)
 
     def unblock(self) -> None:
         """Note that the client reads again."""
-        self.blocked = False
-        self.catchUp()
+        self._scheduler.unblock(self)
 
     @property
-    def policies(self) -> Policies:
-        """Return what holds for which queue."""
-        return self._broker.policies
+    def isWaiting(self) -> bool:
+        """Whether a read waits for a message, or is to try again."""
+        return self.state in (State.WAITING, State.WOKEN, State.HELD)
 
     @property
     def mayWait(self) -> bool:
@@ -263,8 +340,7 @@ class Session:
         for operation in self.inbox:
             if isinstance(operation, Read):
                 operation.wait = 0.0
-        if self.parked is not None:
-            self._broker.endWait(self.parked)
+        self._scheduler.endWait(self)
 
     def receiveNoMore(self) -> None:
         """Note that all was received that the client sends; it may be gone.
@@ -273,15 +349,14 @@ class Session:
         goes back before it waits, unless it has sent what closes that.
         """
         self.sendsNoMore = True
-        read = self.parked
-        if isinstance(read, OpenRead):
-            self._broker.endWait(read)
+        if self.inbox and isinstance(self.inbox[0], OpenRead):
+            self._scheduler.endWait(self)
         if not (self.open and self.mayWait):
             return
         closing = {each.queue for each in self.inbox if isinstance(each, CloseRead)}
         for opened in chain.from_iterable(self.open.values()):
             if opened.isSeen and opened.queue not in closing:
-                self._broker.giveBack(opened)
+                self._server.giveBack(opened)
 
     def leave(self) -> None:
         """Note that the client is gone: what it sent counts, what it asks does not.
@@ -289,28 +364,24 @@ class Session:
         What it has open goes back before anybody else gets something.
         """
         self.gone = True
-        if self.parked is not None:
-            self._broker.withdraw(self)
-        inbox, self.inbox = self.inbox, deque()
-        for operation in inbox:
-            if operation.outlivesSession:
-                self.inbox.append(operation)
-            else:
-                # It found nothing, and nobody is to wait for it.
-                operation.done = True
+        self._scheduler.leave(self)
+        for operation in self.inbox:
+            # What it asked for has found nothing, and nobody is to wait for that.
+            operation.done = not operation.outlivesSession
+        self.inbox = deque(each for each in self.inbox if each.outlivesSession)
         if self.open:
             self._leaveOpen(self.open)
         self.catchUp()
 
     def _leaveOpen(self, reads: dict[bytes, deque[Opened]]) -> None:
-        if self._broker.isStopping:
+        if self._server.isStopping:
             # The next start has them all, and nobody was at fault.
             for opened in chain.from_iterable(reads.values()):
                 opened.forget()
             return
         for queue in reads:
             self.inbox.append(AbortRead(self, queue))
-        self._broker.enqueueFirst(self)
+        self._scheduler.enqueueFirst(self)
 
 
 def sessionOf(operation: Operation) -> Session:

@@ -157,7 +157,7 @@ class PolicySweeper:
 
     def start(self) -> None:
         """Begin, once the store is open."""
-        self._call = self._broker.after(INTERVAL, self._round)
+        self._call = self._broker.clock.callLater(INTERVAL, self._round)
 
     def stop(self) -> None:
         """End."""
@@ -176,8 +176,7 @@ class PolicySweeper:
         self._session.submit(self._look)
 
     def _mayNotGo(self, queue: bytes) -> bool:
-        broker = self._broker
-        return broker.isAwaited(queue) or broker.isReturning or self._isHeld(queue)
+        return self._broker.isHeld(queue) or self._isHeld(queue)
 
     def _cbDone(self) -> None:
         look = self._look

@@ -65,7 +65,6 @@ class MonitorRead(Slice, OpenRead):
         if self.isOver or session.openReads >= MOST or self._isLate():
             # Whatever an earlier run has left: it is not to go on.
             self.undo()
-            session.parked = None
             return 0
         if self._most > 1 and self.rest is None:
             self.divide(

@@ -27,6 +27,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
 from memq.broker.memorybudget import BodyReservation, Share
+from memq.broker.session import BLOCKED
 from memq.connection.receiver import CommandReceiver
 from memq.connection.replies import Replies
 
@@ -303,7 +304,7 @@ class Connection(Protocol):
     def _send(self, data: bytes) -> None:
         self._statistics.bytesWritten += len(data)
         self.transport.write(data)
-        if self.session.blocked:
+        if self.session.state is BLOCKED:
             # Some of it may have gone out; that is known when all of it has.
             self.outstanding.unsent += len(data)
 

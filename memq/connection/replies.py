@@ -119,7 +119,7 @@ class Replies:
             # What has no reply leaves nothing to send.
             if data:
                 self.send(data)
-            if session.inbox and not session.waits:
+            if session.inbox:
                 session.catchUp()
             if self.sending is None:
                 break

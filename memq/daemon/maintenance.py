@@ -24,6 +24,7 @@ from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from memq.broker.diskspace import DiskEvent
 from memq.errors import HomeGone, OutOfSpace, StoreFailed
 
 if TYPE_CHECKING:
@@ -104,8 +105,8 @@ class Maintenance:
         self._nearLimit = min(NEAR_LIMIT_VOLUME, settings.lookStep // 2)
         self._room = broker.room
         self._room.bound(settings.minFree, settings.lookStep, settings.lookAfter)
-        self._room.onChange = self._roomChanged
-        self._room.onHold = self._lookNow
+        self._room.subscribe(DiskEvent.CHANGED, self._roomChanged)
+        self._room.subscribe(DiskEvent.HELD, self._lookNow)
         #: Whether the disk is being looked at, and is to be looked at again.
         self._looking = self._lookAgain = False
         #: Why it cannot be told whether the home is there, as it was said last.

@@ -16,7 +16,6 @@ the process.
 from __future__ import annotations
 
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
@@ -24,7 +23,6 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import (
     Deferred,
     FirstError,
-    execute,
     gatherResults,
     maybeDeferred,
 )
@@ -51,11 +49,6 @@ if TYPE_CHECKING:
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
-
-#: Seconds that a flush may take to be quick.
-QUICK_FLUSH = 0.001
-#: How many quick flushes in a row it takes to expect another one.
-QUICK_IN_A_ROW = 8
 
 _log = Logger()
 
@@ -140,23 +133,18 @@ class QueueService(Service):
         parts: Parts,
         pools: Pools,
         exitStatus: ExitStatus,
-        seconds: Callable[[], float] = monotonic,
     ) -> None:
         """Remember the parts; ``startService`` puts them to work.
 
         :param reactor: IReactorTime and IReactorFromThreads.
         :param exitStatus: is told of what the service cannot come back from.
-        :param seconds: a clock that never goes back, in seconds.
         """
         self._reactor = reactor
         self._parts = parts
         self._pools = pools
         self._exitStatus = exitStatus
-        self._seconds = seconds
         #: Why the process ends already.
         self._failure: str | None = None
-        #: How many flushes were quick since one was not.
-        self._quickFlushes = 0
         self._ports: list[IListeningPort] = []
         self.started: Deferred[None] | None = None
 
@@ -165,8 +153,6 @@ class QueueService(Service):
         super().startService()
         for pool in self._pools:
             pool.start()
-        self._parts.broker.persist = self.persist
-        self._parts.broker.onFailure = self._failed
         _log.info("memq {version} opens its store", version=__version__)
         self.started = self._inWorkPool(self._open)
         self.started.addCallback(self._cbOpened)
@@ -177,24 +163,6 @@ class QueueService(Service):
         self._parts.store.open()
         if self._parts.takeover is not None:
             self._parts.takeover.run()
-
-    def persist(self) -> Deferred[None]:
-        """Return a Deferred that fires when all that is committed is durable.
-
-        A flush goes to its thread, so that a slow disk holds up nobody who need
-        not wait for it.  When the last ones took less time than the way there and
-        back, it stays here.
-        """
-        if self._quickFlushes >= QUICK_IN_A_ROW:
-            return execute(self._flush)
-        return deferToThreadPool(self._reactor, self._pools.flush, self._flush)
-
-    def _flush(self) -> None:
-        """Flush, and note whether that was quick; there is one at a time."""
-        began = self._seconds()
-        self._parts.store.flush()
-        quick = self._seconds() - began < QUICK_FLUSH
-        self._quickFlushes = self._quickFlushes + 1 if quick else 0
 
     def _inWorkPool(self, call: Callable[[], None]) -> Deferred[None]:
         return deferToThreadPool(self._reactor, self._pools.work, call)
@@ -233,10 +201,6 @@ class QueueService(Service):
         else:
             _log.failure("The start failed in a way that nobody foresaw", failure)
         self._exitStatus.fail(failure.getErrorMessage(), status)
-
-    def _failed(self, error: StoreFailed) -> None:
-        self._failure = str(error)
-        self._exitStatus.fail(str(error), error.status)
 
     def stopService(self) -> Deferred[None]:
         """Answer what was taken, then close everything in order."""
@@ -281,7 +245,9 @@ class QueueService(Service):
     def _ebNotClosed(self, failure: Failure) -> None:
         """End with a status that says that the store did not end well."""
         error = failure.value
-        if str(error) == self._failure:
+        known = self._parts.broker.failure
+        if known is not None and str(error) == str(known):
+            # The process ends for that already.
             return
         if not isinstance(error, QueueError):
             _log.failure("The store could not be closed", failure)

@@ -63,7 +63,7 @@ class Client(Protocol):
     :ivar outstanding: what is charged to it.
     :ivar open: the open reads of each queue, the oldest first; None before the first.
     :ivar openReads: how many they are.
-    :ivar parked: the read that waits for a message; None most of the time.
+    :ivar policies: what holds for which queue.
     """
 
     deliver: Callable[[], None]
@@ -72,11 +72,7 @@ class Client(Protocol):
     outstanding: Outstanding
     open: dict[bytes, deque[Any]] | None
     openReads: int
-    parked: Any
-
-    @property
-    def policies(self) -> Policies:
-        """Return what holds for which queue."""
+    policies: Policies
 
     def submit(self, operation: Operation) -> None:
         """Ask for an operation; it runs after those submitted before it."""
@@ -85,7 +81,7 @@ class Client(Protocol):
         """Let the rest of an operation run next."""
 
     def expectDue(self, due: int) -> None:
-        """Note that a message is to be seen at a time, in ms since 1970."""
+        """Note that a delayed message is due at a time, in ms since 1970."""
 
     def refused(self, error: QueueError) -> None:
         """Note that a set is refused."""

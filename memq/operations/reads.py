@@ -4,11 +4,11 @@ What is read is taken or only looked at; or it is kept open, see
 :mod:`memq.operations.openreads`.
 
 A read that may wait and finds nothing raises :class:`WouldBlock`.  The broker then lets
-it stand in a line, see :mod:`memq.broker.waitqueues`, and runs it again when there is
+it stand in a line, see :mod:`memq.broker.rotation`, and runs it again when there is
 something; what its client sent behind it is not run before.
 
 What holds for the queue, a read asks when it runs.  Before it looks, messages go that
-have expired; when those are many it is *unfinished*, raises NothingYet as well, whether
+have expired; when those are many it is *unfinished*, raises WouldBlock as well, whether
 it may wait or not, and is run again in the next turn.  So are those that wait for the
 same queue and come behind it, or they could get what it has made its way to.
 """
@@ -68,7 +68,6 @@ class Read(Operation):
     :ivar until: when they are over.
     :ivar ticket: tells who came first; None as long as it did not wait.
     :ivar timer: ends the waiting; None while it does not wait.
-    :ivar isNext: whether it was taken out of its line, to try.
     :ivar isUnfinished: whether it did not get to the end of what has expired; nor did
         one before it.
     """
@@ -77,7 +76,6 @@ class Read(Operation):
         "_moved",
         "after",
         "bytesFreed",
-        "isNext",
         "isUnfinished",
         "queue",
         "ticket",
@@ -99,7 +97,7 @@ class Read(Operation):
         self.until = 0.0
         self.ticket: int | None = None
         self.timer: IDelayedCall | None = None
-        self.isNext = self.isUnfinished = False
+        self.isUnfinished = False
         self.after: Operation | None = None
         self.waits: Waits | None = None
         #: The queue that expired messages moved to, and how many.
@@ -111,13 +109,18 @@ class Read(Operation):
         return self.result if type(self.result) is Message else None
 
     @property
+    def isWoken(self) -> bool:
+        """Whether it has waited, and was promised a message."""
+        return self.ticket is not None and self.timer is None
+
+    @property
     def idleCost(self) -> int:
         """Return what it counts: its message is to be sent."""
         message = self.message
         return MESSAGE_COST + (0 if message is None else len(message.body))
 
     def run(self, store: IQueueStore) -> int:
-        """Look; raise NothingYet when there is nothing and there is time."""
+        """Look; raise WouldBlock when there is nothing and there is time."""
         session = self.session
         after, waits = self.after, self.waits
         if after is not None and isinstance(after.result, QueueError):
@@ -142,7 +145,6 @@ class Read(Operation):
             found = self.find(store)
         if found is None and (self.wait or self.isUnfinished):
             raise WouldBlock(self, cost)
-        session.parked = None
         self.result = found
         if type(found) is Message:
             session.outstanding.charge(found)
@@ -183,11 +185,6 @@ class Read(Operation):
         self.isUnfinished = False
         super().undo()
 
-    def fail(self, error: QueueError) -> None:
-        """Note that nothing could be found."""
-        self.session.parked = None
-        super().fail(error)
-
     def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Let the next one try, if it was to have a message and left it."""
         if self._moved is not None:
@@ -195,7 +192,7 @@ class Read(Operation):
         if self.isUnfinished:
             # Then it is in line, and whoever is first there goes on.
             yield self.queue, 1
-        elif self.isNext and not (self.takes and self.message is not None):
+        elif self.isWoken and not (self.takes and self.message is not None):
             yield self.queue, 1
 
     def seen(self) -> None:

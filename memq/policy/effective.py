@@ -65,7 +65,6 @@ class Policies:
     :ivar isActive: False as long as no queue has a plan.  Once there may be one it
         stays True, also when the rules are gone: what was asked for meanwhile goes the
         longer way then, which comes to the same.
-    :ivar onChange: called when the rules have become others.
     """
 
     def __init__(
@@ -84,7 +83,11 @@ class Policies:
         self._seconds = seconds
         self.rules = Rules() if rules is None else rules
         self.isActive = not self.rules.isEmpty
-        self.onChange: Callable[[], None] = lambda: None
+        self._observers: list[Callable[[], object]] = []
+
+    def subscribe(self, call: Callable[[], object]) -> None:
+        """Let something be called each time that the rules have become others."""
+        self._observers.append(call)
 
     def look(self) -> None:
         """See what a store that was just opened keeps of queues."""
@@ -101,7 +104,8 @@ class Policies:
         """Let other rules hold from now on."""
         self.rules = rules
         self.isActive |= not rules.isEmpty
-        self.onChange()
+        for call in self._observers:
+            call()
 
     def of(self, queue: bytes) -> EffectivePolicy | None:
         """Return what holds for a queue, None for a plain one."""

@@ -115,7 +115,7 @@ class QueueFactory(ServerFactory):
         :return: whether there was one; its connection is about to end.
         """
         for connection in self.last:
-            if connection.session.parked is not None:
+            if connection.session.isWaiting:
                 del self.last[connection]
                 connection.finish()
                 return True

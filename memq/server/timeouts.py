@@ -141,7 +141,7 @@ class ConnectionTimeouts:
             # It is the server that lets the client wait.
             patience.since = patience.progress = now
             session = connection.session
-            if session.parked is not None and connection.hasLeft:
+            if session.isWaiting and connection.hasLeft:
                 session.hurry()
             return
         if connection.receiver.heard:

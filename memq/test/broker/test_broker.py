@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
-from memq.broker import broker as module
-from memq.broker.broker import (
-    SHARE,
-    SWEEP_AGAIN,
-    SWEEP_MESSAGES,
-    TURN_COST,
-    Broker,
-)
+from memq.broker import turns as module
+from memq.broker.broker import SWEEP_AGAIN, SWEEP_MESSAGES, Broker
 from memq.broker.session import UNDELIVERED_BYTES
+from memq.broker.turns import SHARE, TURN_COST
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Ask, Operation
@@ -96,14 +91,21 @@ class BrokerTestCase(SteppedTestCase):
         self.pool = SteppedPool()
         self.store = FakeStore()
         self.failures: list[str] = []
-        self.broker = Broker(self.store, self.reactor)
-        self.broker.persist = self.persist
-        self.broker.onFailure = lambda error: self.failures.append(str(error))
+        self.broker = Broker(
+            self.store,
+            self.reactor,
+            persist=lambda: self.persist(),
+            onFailure=lambda error: self.onFailure(error),
+        )
         self.asker = self.newAsker()
 
     def persist(self) -> Deferred[None]:
         """Flush in a step of the pool."""
         return deferToThreadPool(self.reactor, self.pool, self.store.flush)
+
+    def onFailure(self, error: StoreFailed) -> None:
+        """Note that the store has failed for good."""
+        self.failures.append(str(error))
 
     def newAsker(self) -> Asker:
         """Return a new client."""
@@ -677,7 +679,7 @@ class FailureTests(BrokerTestCase):
         def persist() -> Deferred[None]:
             raise RuntimeError("no threads")
 
-        self.broker.persist = persist
+        self.patch(self, "persist", persist)
         self.asker.push(b"a")
         self.settle()
         self.assertEqual(self.asker.told, ["the log cannot be synced: no threads"])
@@ -689,7 +691,7 @@ class FailureTests(BrokerTestCase):
         def onFailure(error: StoreFailed) -> None:
             raise ZeroDivisionError
 
-        self.broker.onFailure = onFailure
+        self.patch(self, "onFailure", onFailure)
         self.store.refuse("flush", StoreFailed("gone"))
         self.asker.push(b"a")
         self.settle()
@@ -796,6 +798,14 @@ class LeaveTests(BrokerTestCase):
         self.asker.session.block()
         self.asker.push(b"a")
         self.asker.session.leave()
+        self.settle()
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+
+    def test_blockedAfterwards(self) -> None:
+        """That it does not read then is no news: it never will."""
+        self.asker.push(b"a")
+        self.asker.session.leave()
+        self.asker.session.block()
         self.settle()
         self.assertEqual(self.store.dump(), "q 1/0: a")
 

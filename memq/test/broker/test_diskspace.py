@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.broker.diskspace import LOOKS, NEAR, DiskSpaceGuard
+from memq.broker.diskspace import LOOKS, NEAR, DiskEvent, DiskSpaceGuard
 
 LEAST = 8000
+CHANGED, HELD, RELEASED = DiskEvent
 
 
 class RoomTests(SynchronousTestCase):
@@ -16,10 +19,9 @@ class RoomTests(SynchronousTestCase):
         """Have a room that notes what it says."""
         self.room = DiskSpaceGuard()
         self.room.bound(LEAST, 100, 500)
-        self.said: list[str] = []
-        self.room.onChange = lambda: self.said.append("change")
-        self.room.onHold = lambda: self.said.append("hold")
-        self.room.onRelease = lambda: self.said.append("release")
+        self.said: list[DiskEvent] = []
+        for event in DiskEvent:
+            self.room.subscribe(event, partial(self.said.append, event))
 
     def looked(self, free: int | None) -> None:
         """Look at the disk."""
@@ -36,7 +38,7 @@ class RoomTests(SynchronousTestCase):
         self.assertTrue(self.room.isFull)
         self.looked(LEAST + 1000)
         self.assertFalse(self.room.isFull)
-        self.assertEqual(self.said, ["change", "change"])
+        self.assertEqual(self.said, [CHANGED, CHANGED])
 
     def test_unbounded(self) -> None:
         """Where nothing bounds it, it is never full, and nothing is held."""
@@ -74,11 +76,11 @@ class RoomTests(SynchronousTestCase):
         self.room.changed(0, 1)
         self.assertTrue(self.room.isHeld)
         self.room.changed(0, 1)
-        self.assertEqual(self.said, ["hold"])
+        self.assertEqual(self.said, [HELD])
         self.assertEqual(self.room.left(1000), 1)
         self.looked(NEAR - 1)
         self.assertFalse(self.room.isHeld)
-        self.assertEqual(self.said, ["hold", "release"])
+        self.assertEqual(self.said, [HELD, RELEASED])
 
     def test_much(self) -> None:
         """While much is left, only what is to stay free bounds it."""
@@ -110,7 +112,7 @@ class RoomTests(SynchronousTestCase):
         self.room.look()
         self.room.changed(0, 500)
         self.room.looked(NEAR - 1)
-        self.assertEqual(self.said, ["hold", "hold"])
+        self.assertEqual(self.said, [HELD, HELD])
         self.assertTrue(self.room.isHeld)
 
     def test_exhausted(self) -> None:
@@ -124,4 +126,4 @@ class RoomTests(SynchronousTestCase):
         self.assertTrue(self.room.isFull)
         self.looked(1 << 40)
         self.assertFalse(self.room.isFull)
-        self.assertEqual(self.said, ["change", "change"])
+        self.assertEqual(self.said, [CHANGED, CHANGED])

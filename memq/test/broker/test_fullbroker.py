@@ -6,8 +6,8 @@ from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 
-from memq.broker.broker import FULL_AGAIN
 from memq.broker.diskspace import LOOKS
+from memq.broker.groupcommit import FULL_AGAIN
 from memq.errors import OutOfSpace, StoreError, StoreFailed
 from memq.operations.base import Upload
 from memq.operations.pushes import AddPart

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memq.broker import broker as module
+from memq.broker import turns as module
 from memq.broker.session import UNDELIVERED_BYTES
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import LargeBody, Message
@@ -328,7 +328,7 @@ class OrderTests(ReaderTestCase):
         self.settle()
         for number, reader in enumerate(readers):
             self.assertEqual(reader.told, [str(number // 10)])
-        self.assertEqual(self.broker._lines, {})
+        self.assertEqual(self.broker.waiters(b"q3"), 0)
 
 
 class ErrorTests(ReaderTestCase):
@@ -382,7 +382,7 @@ class ErrorTests(ReaderTestCase):
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.settle()
         self.assertEqual(reader.told, ["a"])
-        self.assertIsNone(reader.session.parked)
+        self.assertFalse(reader.session.isWaiting)
 
     def test_commit(self) -> None:
         """If no turn can be committed, it is told instead of waiting."""

@@ -54,7 +54,7 @@ class MaintenanceTests(ProtocolTestCase):
     def test_failed(self) -> None:
         """One that the store cannot come back from ends the broker."""
         failures: list[StoreFailed] = []
-        self.harness.broker.onFailure = failures.append
+        self.harness.onFailure = failures.append
         self.store.refuse("checkpoint", StoreFailed("the disk is gone"))
         self.assertEqual(
             self.client.talk(put(b"q", b"a") + b"db_checkpoint\r\n"),

@@ -315,7 +315,7 @@ class LargeTests(SteppedTestCase):
     def test_storeFails(self) -> None:
         """A store that fails for good while parts are read ends the broker."""
         failures: list[StoreFailed] = []
-        self.harness.broker.onFailure = failures.append
+        self.harness.onFailure = failures.append
         self.set(3 * PART_SIZE)
         self.patch(self.store, "part", self.failing(StoreFailed("gone")))
         self.client.talk(b"get q\r\n")

@@ -8,7 +8,8 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs, formatEvent
 
-from memq.broker.broker import ENDING, SWEEP_MESSAGES
+from memq.broker.broker import SWEEP_MESSAGES
+from memq.broker.groupcommit import ENDING
 from memq.daemon.maintenance import (
     HOME_INTERVAL,
     NEAR_LIMIT_VOLUME,
@@ -269,7 +270,7 @@ class ErrorTests(MaintenanceTestCase):
         for verb in self.verbs:
             self.start(self.settings, durable=False)
             failures: list[StoreFailed] = []
-            self.harness.broker.onFailure = failures.append
+            self.harness.onFailure = failures.append
             self.store.refuse(verb, StoreFailed(f"{verb}: panic"))
             self.assertEqual(self.events(3), [])
             self.assertEqual(list(map(str, failures)), [f"{verb}: panic"])
@@ -333,13 +334,13 @@ class HomeTests(MaintenanceTestCase):
     def begin(self, settings: MaintenanceSettings, durable: bool = True) -> None:
         """Start."""
         super().begin(settings, durable)
-        self.harness.broker.onFailure = self.failures.append
+        self.harness.onFailure = self.failures.append
 
     def waiting(self, persist: Any = Deferred) -> Client:
         """Start; return a client that waits for a flush, which is what is given."""
         self.start()
         client = self.harness.connect()
-        self.harness.broker.persist = persist
+        self.harness.persist = persist
         client.send(put(b"q", b"a"))
         self.harness.reactor.advance(0)
         return client

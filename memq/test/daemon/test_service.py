@@ -10,16 +10,9 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
 from memq.broker.sweeper import PolicySweeper
+from memq.daemon.flusher import QUICK_FLUSH, QUICK_IN_A_ROW, Flusher
 from memq.daemon.maintenance import MaintenanceSettings
-from memq.daemon.service import (
-    DRAIN_SECONDS,
-    QUICK_FLUSH,
-    QUICK_IN_A_ROW,
-    Parts,
-    Pools,
-    QueueService,
-    Takeover,
-)
+from memq.daemon.service import DRAIN_SECONDS, Parts, Pools, QueueService, Takeover
 from memq.errors import (
     DamagedHome,
     DamagedStore,
@@ -89,9 +82,16 @@ class ServiceTestCase(SteppedTestCase):
         self.journal = self.store.journal
         self.listeners = [FakeListener(self.journal)]
         self.exitStatus = FakeExitStatus()
-        # The service has to say how to flush.
-        self.harness.broker.persist = lambda: Deferred()
         self.now = 0.0
+        self.harness.persist = Flusher(
+            self.harness.reactor,
+            self.harness.flushPool,
+            lambda: self.store.flush(),
+            lambda: self.now,
+        ).persist
+        self.harness.onFailure = lambda error: self.exitStatus.fail(
+            str(error), error.status
+        )
         self.service = self.made()
 
     def made(self, takeover: Takeover | None = None) -> QueueService:
@@ -109,9 +109,7 @@ class ServiceTestCase(SteppedTestCase):
             settled=lambda: self.journal.append("settled"),
         )
         pools: Any = Pools(harness.flushPool, harness.workPool, harness.rulePool)
-        return QueueService(
-            harness.reactor, parts, pools, self.exitStatus, lambda: self.now
-        )
+        return QueueService(harness.reactor, parts, pools, self.exitStatus)
 
     def stop(self) -> None:
         """Stop it to the end."""

@@ -507,8 +507,7 @@ class WholeTests(TestCase):
         from twisted.internet import reactor
 
         self.reactor: Any = reactor
-        self.harness = Harness()
-        self.harness.broker._clock = self.reactor
+        self.harness = Harness(clock=self.reactor)
         self.harness.broker.durable = False
 
     @inlineCallbacks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memq.broker.returns import AGAIN
+from memq.broker.background import RETURN_AGAIN
 from memq.errors import DamagedMessage, OutOfSpace, StoreError, StoreFailed
 from memq.message import PART_SIZE
 from memq.operations.base import Upload
@@ -346,7 +346,7 @@ class LeaveTests(ReaderTestCase):
         self.one.leave()
         self.settle()
         self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 2/0: a b", 0))
-        self.reactor.advance(AGAIN)
+        self.reactor.advance(RETURN_AGAIN)
         self.settle()
         self.assertEqual(self.reactor.calls, [])
 
@@ -356,7 +356,7 @@ class LeaveTests(ReaderTestCase):
         self.one.leave()
         for _ in range(3):
             self.settle()
-            self.reactor.advance(AGAIN)
+            self.reactor.advance(RETURN_AGAIN)
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/0: a b")
 
@@ -366,7 +366,7 @@ class LeaveTests(ReaderTestCase):
         self.one.leave()
         self.settle()
         self.broker.drain()
-        self.reactor.advance(AGAIN)
+        self.reactor.advance(RETURN_AGAIN)
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/0: b")
 
@@ -459,7 +459,7 @@ class TimeoutTests(ReaderTestCase):
         self.reactor.advance(10.0)
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/0: b")
-        self.reactor.advance(AGAIN)
+        self.reactor.advance(RETURN_AGAIN)
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/0: a b")
 

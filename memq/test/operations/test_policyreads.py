@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memq.broker.returns import AGAIN
+from memq.broker.background import RETURN_AGAIN
 from memq.errors import OutOfSpace, StoreError
 from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import LOOK_COST
@@ -437,7 +437,7 @@ class TimeoutTests(RuledTestCase):
         self.store.refuse("abortRead", OutOfSpace(), times=1)
         self.wait(5.0)
         self.assertEqual(self.detail().open, 1)
-        self.wait(AGAIN)
+        self.wait(RETURN_AGAIN)
         self.assertEqual(self.store.dump(), "dead 1/0: a\nq 1/1:")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memq.broker.broker import Broker
+from memq.broker.session import State
 from memq.operations.base import Operation
 from memq.operations.slices import Slice
 from memq.storage.memory import MemoryStore
@@ -35,7 +36,7 @@ class SlicesTests(SteppedTestCase):
         self.session.inbox.append(self.behind)
         self.one.divide(self.two)
         self.assertEqual(list(self.session.inbox), [self.two, self.behind])
-        self.assertTrue(self.session.waits)
+        self.assertIs(self.session.state, State.BEHIND)
         self.assertEqual(len(self.reactor.calls), 1)
 
     def test_goesOn(self) -> None:

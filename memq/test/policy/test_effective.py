@@ -77,7 +77,7 @@ class PlansTests(SynchronousTestCase):
         policies = Policies(self.store)
         policies.replace(Rules())
         self.assertFalse(policies.isActive)
-        policies.onChange = lambda: told.append(policies.isActive)
+        policies.subscribe(lambda: told.append(policies.isActive))
         policies.replace(self.rules(max_items=3))
         self.assertEqual(policies.of(b"q"), EffectivePolicy(Rule(maxItems=3)))
         policies.replace(Rules())

@@ -271,7 +271,7 @@ def _answer(client: Client) -> bytes:
     harness = client._harness
     harness.settle()
     reactor = harness.reactor
-    while client.protocol.session.parked is not None:
+    while client.protocol.session.isWaiting:
         # Not beyond what happens next: something else may be due before the wait ends.
         passing = min(call.getTime() for call in reactor.calls) - reactor.seconds()
         harness.timeOfDay += passing

@@ -28,7 +28,12 @@ from memq.test.support.fakes import FakeStore
 from memq.test.support.stepped import SteppedPool, SteppedReactor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
     from memq.broker.memorybudget import Budget
+    from memq.errors import StoreFailed
     from memq.policy.rules import Rules
 
 
@@ -55,6 +60,8 @@ class QuickTransport(Transport):
 class Harness:
     """The parts of a server, put together as they are in a process.
 
+    :ivar persist: flushes the store in a step of a pool, or does what a test says.
+    :ivar onFailure: notes in ``failures`` that the store has failed for good, or so.
     :ivar timeOfDay: what a clock on the wall would say, in seconds since 1970.
     """
 
@@ -66,6 +73,7 @@ class Harness:
         timeouts: dict[str, float] | None = None,
         store: Any = None,
         rules: Rules | None = None,
+        clock: Any = None,
         **options: Any,
     ) -> None:
         """Put them together.
@@ -75,6 +83,7 @@ class Harness:
         :param timeouts: what Watch takes.
         :param store: what to keep the queues in instead of a FakeStore, open.
         :param rules: those that queues have; None for none.
+        :param clock: calls the broker's turns; None for the stepped reactor.
         :param options: what FactorySettings has.
         """
         self.reactor = SteppedReactor()
@@ -82,13 +91,20 @@ class Harness:
         self.store: FakeStore = FakeStore() if store is None else store
         journal: list[str] = getattr(self.store, "journal", [])
         self.policies = Policies(self.store, rules, lambda: self.timeOfDay)
-        self.broker = Broker(self.store, self.reactor, budget, self.policies)
+        self.failures: list[StoreFailed] = []
+        self.onFailure: Callable[[StoreFailed], object] = self.failures.append
+        self.persist: Callable[[], Deferred[None]] = self._flush
+        self.broker = Broker(
+            self.store,
+            clock or self.reactor,
+            budget,
+            self.policies,
+            persist=lambda: self.persist(),
+            onFailure=lambda error: self.onFailure(error),
+        )
         self.flushPool = SteppedPool("flushPool", journal.append)
         self.workPool = SteppedPool("workPool", journal.append)
         self.rulePool = SteppedPool("rulePool", journal.append)
-        self.broker.persist = lambda: deferToThreadPool(
-            self.reactor, self.flushPool, self.store.flush
-        )
         self.statistics = Statistics(
             self.reactor, self.broker, [("port", "22201")], lambda: self.timeOfDay
         )
@@ -109,6 +125,9 @@ class Harness:
         self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
         self._receiver = receiver
         self._clients: list[Client] = []
+
+    def _flush(self) -> Deferred[None]:
+        return deferToThreadPool(self.reactor, self.flushPool, self.store.flush)
 
     def fillDisk(self) -> None:
         """Let the disk be full."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.logger import capturedLogs
 
-from memq.broker.delaytimer import AGAIN, LONGEST, MOST
+from memq.broker.background import LONGEST, MOST, MOVE_AGAIN
 from memq.errors import OutOfSpace, StoreError, StoreFailed
 from memq.test.commands.test_protocol import END, STORED, put, value
 from memq.test.support.harness import Harness
@@ -110,7 +110,7 @@ class RipeningTests(SteppedTestCase):
         """When that fails it is logged, and tried again a minute later."""
         self.patch(self.store, "promoteDue", self.raising(StoreError("bad page")))
         with capturedLogs() as events:
-            self.harness.pass_(AGAIN)
+            self.harness.pass_(MOVE_AGAIN)
         said = [event for event in events if event["log_level"].name == "error"]
         self.assertEqual([str(event["why"]) for event in said], ["bad page"])
         del self.store.promoteDue
