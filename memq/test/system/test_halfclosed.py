@@ -27,8 +27,13 @@ _WORKER = (
 
 def rest(client: socket.socket) -> bytes:
     """Send no more, and return all that is answered."""
+    client.shutdown(SHUT_WR)
+    return answers(client)
+
+
+def answers(client: socket.socket) -> bytes:
+    """Return all that a client is answered that sends no more."""
     with client:
-        client.shutdown(SHUT_WR)
         return b"".join(iter(lambda: client.recv(1 << 18), b""))
 
 
@@ -81,7 +86,7 @@ class AnswerTests(HalfClosedTestCase):
         client.sendall(b"get q/t=50000\r\n")
         client.shutdown(SHUT_WR)
         self.fill(server, 1)
-        self.assertEqual(rest(client), VALUE % (b"q/t=50000", 6, b"000000"))
+        self.assertEqual(answers(client), VALUE % (b"q/t=50000", 6, b"000000"))
 
     def test_pipeline(self) -> None:
         """Of a long pipeline all is answered, in order, and so are large bodies."""
