@@ -60,8 +60,7 @@ def runToEnd(*command: str, **variables: str) -> subprocess.CompletedProcess[str
 def outputOf(*command: str, **variables: str) -> str:
     """Return what a command prints that has to end well; see :func:`runToEnd`."""
     ended = runToEnd(*command, **variables)
-    if ended.returncode != 0:
-        raise AssertionError(f"{command}: {ended.stdout}{ended.stderr}")
+    assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
     return ended.stdout
 
 
