@@ -56,7 +56,7 @@ from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
-from memq.storage.datadir.sizing import Sizes, sizesFor
+from memq.storage.datadir.sizing import Sizes, diskSpace, sizesFor
 from memq.storage.engine.binding import StoreSettings
 from memq.storage.memory import MemoryStore
 from memq.wire import memcachedstats
@@ -348,8 +348,7 @@ def _sizes(options: Options, home: Home | None) -> Sizes:
     """Return the sizes for the file system of ``home``."""
     total = 1 << 62
     if home is not None:
-        room = os.statvfs(home.directory)
-        total = room.f_frsize * room.f_blocks
+        total = diskSpace(home.directory).total
     sizes = sizesFor(total, options["no-sync"])
     if options["min-free"] is not None:
         sizes = sizes._replace(minFree=options["min-free"])

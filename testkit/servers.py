@@ -41,6 +41,29 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path}
 
 
+def runToEnd(*command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that has nothing to read, within PATIENCE seconds.
+
+    :param variables: what its environment has beside :func:`environment`.
+    """
+    return subprocess.run(
+        command,
+        env=environment() | variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+def outputOf(*command: str, **variables: str) -> str:
+    """Return what a command prints that has to end well; see :func:`runToEnd`."""
+    ended = runToEnd(*command, **variables)
+    assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
+    return ended.stdout
+
+
 class Server:
     """A real ``twistd -n memq`` on a home of the test's.
 

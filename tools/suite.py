@@ -29,8 +29,10 @@ TIMES = ROOT / "build" / "suite.json"
 #: Seconds that a module is thought to take before the first run, and one that starts
 #: servers; the seconds of the modules that one process takes.
 GUESS, LONG_GUESS, ENOUGH = 1.0, 8.0, 6.0
-#: The packages whose tests open Berkeley DB, and so run on both bindings.
+#: Tests of these packages open Berkeley DB, and so run on both bindings; so do those
+#: elsewhere that name one of these modules.
 BERKELEY = [f"memq.test.{p}" for p in ("admin", "memcacheq", "storage", "system")]
+OPENERS = ("memq.test.support.homes", "testkit.servers")
 #: Those of them that run with coverage on the second one: what differs is in there.
 DIFFERENT = ["memq.test.storage.engine"]
 #: Those that load their servers, which therefore run without coverage.
@@ -90,6 +92,12 @@ def find(wanted: list[str], without: list[str]) -> list[str]:
     paths = sorted((ROOT / "memq" / "test").rglob("test_*.py"))
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths]
     return [n for n in names if within(n, wanted) and not within(n, without)]
+
+
+def opensBerkeley(module: str) -> bool:
+    """Return whether tests of a module open Berkeley DB, or start servers that do."""
+    text = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
+    return within(module, BERKELEY) or any(opener in text for opener in OPENERS)
 
 
 def divide(modules: list[str], times: dict[str, float]) -> list[Part]:
@@ -254,7 +262,7 @@ def main() -> int:
     modules = find(asked.module, asked.without)
     parts = divide(modules, times)
     if asked.bsddb3:
-        again = [module for module in modules if within(module, BERKELEY)]
+        again = [module for module in modules if opensBerkeley(module)]
         parts += [part._replace(binding="bsddb3") for part in divide(again, times)]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="memq-", dir=asked.temp) as directory:

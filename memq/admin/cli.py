@@ -25,7 +25,7 @@ from memq.config.settings import OPTIONS
 from memq.errors import HomeError, HomeHeld, StoreError
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
-from memq.storage.datadir.sizing import sizesFor
+from memq.storage.datadir.sizing import diskSpace, sizesFor
 from memq.storage.engine.binding import StoreSettings
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     with _input(options.file) as lines:
         _becomeOwner(home)
         with _locked(home, "stop it first"):
-            room = os.statvfs(home.directory)
-            sizes = sizesFor(room.f_frsize * room.f_blocks, noSync=False)
+            sizes = sizesFor(diskSpace(home.directory).total, noSync=False)
             store = BDBStore(home, StoreSettings(logFile=sizes.logFile))
             store.open()
             work = Import(store, options.append, Progress(tell), sizes.checkpointVolume)

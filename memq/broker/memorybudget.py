@@ -26,7 +26,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memq.config.settings import LEAST_LIMIT as LEAST_LIMIT
-from memq.config.values import MEGABYTE as MEGABYTE
+from memq.config.values import MEGABYTE
 from memq.message import PART_SIZE
 from memq.operations.outstanding import ALLOWANCE as ALLOWANCE
 

@@ -1,4 +1,4 @@
-"""Chores: what rules ask for that no client asks for.
+"""Sweeper: background enforcement of policies, where no client asks for it.
 
 Messages that expire do so when their turn comes; in a queue that nobody reads it never
 does.  So once a second there is a *round*: some queues are looked at, each in its turn,
@@ -192,7 +192,7 @@ class PolicySweeper:
             # Nothing of it is done.  Without this queue it may go better.
             self._next += 1
             if not isinstance(error, StoreFailed):
-                _log.error("Chores are left for the next round: {why}", why=error)
+                _log.error("Sweeping stops until the next round: {why}", why=error)
         if look.isMore:
             self._submit()
         else:

@@ -1,9 +1,23 @@
-"""Arrivals: what a client that sends no more is answered, until it has arrived.
+"""Arrivals: the answers to a client that sends no more, until they have arrived.
 
 Such a client waits for its answers, or it is gone: over TCP both look the same until
 something is sent to it.  One that is gone resets the connection then, and what its
 system did not acknowledge was not read.  So each message that is sent from then on is
 remembered until it is acknowledged, or goes back.
+
+Measured on Linux; the client, and what the server sees:
+
+- closed, and is sent something: a reset; TIOCOUTQ still tells how many bytes were not
+  acknowledged, until the socket is closed here;
+- closed with bytes unread: a reset; what it had not read counts as acknowledged;
+- reads to the end: TCP_INFO's state is "closed" once our own FIN is acknowledged;
+- is sent nothing: nothing, until its system forgets the connection (60 s);
+- closed a UNIX socket: EPOLLHUP at once; EPOLLRDHUP alone when it only sends no more.
+
+So when all is written, the writing side is shut down, and the socket is watched until
+its state is "closed".  A client that has read a message, whose system held back the
+acknowledgement (40 ms at most), and that closes before the next one comes, makes the
+message be given out again.
 """
 
 from __future__ import annotations

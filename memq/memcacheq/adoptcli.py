@@ -22,7 +22,7 @@ from memq.memcacheq.estimate import roomNeeded, storedBytes
 from memq.memcacheq.queuefile import Damage, DamagedQueue
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
-from memq.storage.datadir.sizing import sizesFor
+from memq.storage.datadir.sizing import diskSpace, sizesFor
 from memq.storage.engine.binding import StoreSettings
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ def _adopt(path: str, skipDamaged: bool) -> bool:
     home = Home(path)
     home.prepare(makeWay=makeWay)
     try:
-        room = os.statvfs(home.directory)
-        sizes = sizesFor(room.f_frsize * room.f_blocks, noSync=False)
+        sizes = sizesFor(diskSpace(home.directory).total, noSync=False)
         store = BDBStore(home, StoreSettings(logFile=sizes.logFile))
         adoption = Adoption(
             home,
@@ -129,7 +128,7 @@ def _show(old: OldDirectory) -> bool:
     with tempfile.TemporaryDirectory(prefix="memq-adopt-") as directory:
         copy = Copy(old, os.path.join(directory, "copy"))
         copy.begin()
-        free = _free(directory)
+        free = diskSpace(directory).free
         if free < copy.bytes:
             raise HomeError(
                 f"{directory}: MemcacheQ was killed, and to look at a recovered copy "
@@ -147,16 +146,11 @@ def _show(old: OldDirectory) -> bool:
     _say(f"{len(shown)} queues with {messages} messages")
     _say(
         f"room needed: about {megabytes(need)}, there are "
-        f"{megabytes(_free(os.fsdecode(old.path)))}"
+        f"{megabytes(diskSpace(os.fsdecode(old.path)).free)}"
     )
     for line in damage:
         _say(f"refused without --skip-damaged: {line}")
     return bool(damage)
-
-
-def _free(directory: str) -> int:
-    room = os.statvfs(directory)
-    return room.f_bavail * room.f_frsize
 
 
 def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:

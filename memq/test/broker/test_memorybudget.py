@@ -8,10 +8,10 @@ from memq.broker.memorybudget import (
     ALLOWANCE,
     LEAST_LIMIT,
     MAX_LOAD,
-    MEGABYTE,
     BodyReservation,
     Budget,
 )
+from memq.config.values import MEGABYTE
 from memq.message import PART_SIZE
 
 

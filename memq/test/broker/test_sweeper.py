@@ -1,4 +1,4 @@
-"""Chores: expiry where nobody reads, and queues that nobody uses."""
+"""Sweeper: expiry where nobody reads, and queues that nobody uses."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from memq.test.support.ruledreaders import RuledTestCase, rules
 MANY = LOOK_COST // MESSAGE_COST
 
 
-class ChoresTestCase(RuledTestCase):
+class SweeperTestCase(RuledTestCase):
     """A broker with chores."""
 
     def setUp(self) -> None:
@@ -36,7 +36,7 @@ class ChoresTestCase(RuledTestCase):
         return [str(formatEvent(event)) for event in events]
 
 
-class ExpiryTests(ChoresTestCase):
+class ExpiryTests(SweeperTestCase):
     """Messages that nobody reads."""
 
     def test_expire(self) -> None:
@@ -156,7 +156,7 @@ class ExpiryTests(ChoresTestCase):
         self.store.refuse("push", OutOfSpace(), b"old", times=2)
         self.assertEqual(
             self.round()[-1],
-            "Chores are left for the next round: out of disk space",
+            "Sweeping stops until the next round: out of disk space",
         )
         self.assertEqual(self.store.dump(), "q 1/0: a\nr 1/0: b")
         self.round()
@@ -170,13 +170,13 @@ class ExpiryTests(ChoresTestCase):
         self.push(b"a")
         self.store.refuse("begin", StoreFailed("gone"))
         self.assertEqual(
-            [line for line in self.round() if "Chores" in line],
+            [line for line in self.round() if "Sweeping" in line],
             [],
         )
         self.assertEqual(self.failures, ["gone"])
 
 
-class StopTests(ChoresTestCase):
+class StopTests(SweeperTestCase):
     """The end of it."""
 
     def test_stop(self) -> None:
@@ -202,7 +202,7 @@ class StopTests(ChoresTestCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
 
-class IdleTests(ChoresTestCase):
+class IdleTests(SweeperTestCase):
     """Queues that are removed when nobody uses them."""
 
     def setUp(self) -> None:
@@ -285,7 +285,7 @@ class IdleTests(ChoresTestCase):
         self.wait(USED + 10.0 - INTERVAL)
         self.store.refuse("commit", OutOfSpace(), times=2)
         self.assertEqual(
-            self.round()[-1], "Chores are left for the next round: out of disk space"
+            self.round()[-1], "Sweeping stops until the next round: out of disk space"
         )
         self.assertEqual(self.store.names(), [b"q"])
 

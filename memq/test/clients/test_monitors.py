@@ -17,28 +17,12 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.clients.client import PATIENCE
-from testkit.servers import ROOT, Server
+from testkit.servers import ROOT, Server, outputOf
 
 UNPACKED = os.path.join(ROOT, "var", "clients")
 TOOL = os.path.join(UNPACKED, "usr/share/memcached/scripts/memcached-tool")
 PLUGIN = os.path.join(UNPACKED, "usr/share/munin/plugins/memcached_")
 COLLECTD = os.path.join(UNPACKED, "usr/sbin/collectd")
-
-
-def run(*command: str, **variables: str) -> str:
-    """Run a program, and return what it prints; it must end well and in time."""
-    ended = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **variables},
-        timeout=PATIENCE,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise AssertionError(f"{command}: {ended.stdout}{ended.stderr}")
-    return ended.stdout
 
 
 class MonitorTestCase(SynchronousTestCase):
@@ -60,7 +44,7 @@ class MemcachedToolTests(MonitorTestCase):
 
     def tool(self, mode: str) -> str:
         """Return what it prints in a mode."""
-        return run("perl", TOOL, self.place, mode)
+        return outputOf("perl", TOOL, self.place, mode)
 
     def figures(self, mode: str) -> dict[str, str]:
         """Return the lines of two words that it prints."""
@@ -91,7 +75,7 @@ class MemcstatTests(MonitorTestCase):
 
     def test_stats(self) -> None:
         """It shows figures that are right for queues, and those of each."""
-        told = run("memcstat", f"--servers={self.place}")
+        told = outputOf("memcstat", f"--servers={self.place}")
         found = dict(re.findall(r"^\t(\S+): (.*)$", told, re.MULTILINE))
         names = ("curr_items", "bytes", "get_misses", "queue_work_total_items")
         self.assertEqual([found[name] for name in names], ["2", "8", "1", "3"])
@@ -99,7 +83,9 @@ class MemcstatTests(MonitorTestCase):
     def test_topics(self) -> None:
         """It ends well where there is nothing to show."""
         for topic in ("items", "slabs", "sizes"):
-            self.assertNotIn("work", run("memcstat", f"--servers={self.place}", topic))
+            self.assertNotIn(
+                "work", outputOf("memcstat", f"--servers={self.place}", topic)
+            )
 
 
 class MuninTests(MonitorTestCase):
@@ -124,7 +110,7 @@ class MuninTests(MonitorTestCase):
         for graph, known in self.graphs.items():
             path = os.path.join(directory, f"memcached_{graph}")
             os.symlink(PLUGIN, path)
-            told = run("perl", path, host="127.0.0.1", port=str(self.server.port))
+            told = outputOf("perl", path, host="127.0.0.1", port=str(self.server.port))
             found = dict(re.findall(r"^\w*?memcache_(\w+)\.value (.*)$", told, re.M))
             self.assertTrue(found, told)
             for name, value in found.items():

@@ -13,23 +13,7 @@ from twisted.trial.unittest import TestCase
 from memq.test.clients import cases
 from memq.test.clients.client import PATIENCE
 from memq.test.clients.drivers import PHP, SCRIPTS
-from testkit.servers import Server, environment
-
-
-def run(*command: str) -> str:
-    """Run a program, and return what it prints; it must end well."""
-    ended = subprocess.run(
-        command,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=PATIENCE,
-        check=False,
-    )
-    if ended.returncode != 0:
-        raise AssertionError(f"{command}: {ended.stdout}{ended.stderr}")
-    return ended.stdout
+from testkit.servers import Server, outputOf
 
 
 class ProgramTests(TestCase):
@@ -46,7 +30,7 @@ class ProgramTests(TestCase):
 
         def visit(*query: str) -> str:
             page = os.path.join(SCRIPTS, "page.php")
-            return run(*PHP, page, self.port, sessions, *query)
+            return outputOf(*PHP, page, self.port, sessions, *query)
 
         for number in (1, 2, 3):
             self.assertEqual(visit("s"), f"加入消息队列(入栈):{number}")
@@ -57,7 +41,7 @@ class ProgramTests(TestCase):
     def test_pushAndPop(self) -> None:
         """Mqpop pops what mqpush pushed, and the counts say so."""
         printed = [
-            run(sys.executable, os.path.join(SCRIPTS, script), self.port, "1000")
+            outputOf(sys.executable, os.path.join(SCRIPTS, script), self.port, "1000")
             for script in ("mqpush.py", "mqpop.py")
         ]
         self.assertEqual(printed, ["1000/0\n", "1000/1000\n"])

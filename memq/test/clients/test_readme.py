@@ -8,9 +8,8 @@ import shlex
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.clients.test_programs import run
 from memq.test.support.pages import SKIP, blocks, readPage
-from testkit.servers import Server
+from testkit.servers import Server, outputOf
 
 
 class PHPTests(SynchronousTestCase):
@@ -41,4 +40,4 @@ class PHPTests(SynchronousTestCase):
             command, printed = visit.split("\n", 1)
             php, script, *words = shlex.split(command)
             self.assertEqual((php, script), ("php", "queue.php"))
-            self.assertEqual(run(php, program, *words), printed, command)
+            self.assertEqual(outputOf(php, program, *words), printed, command)

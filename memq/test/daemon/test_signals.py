@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from signal import SIGHUP, SIGINT, SIGUSR1
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.daemon.signals import REQUESTS, Signals, holdRequests
-from testkit.servers import PATIENCE, ROOT, Server, environment
+from testkit.servers import ROOT, Server, runToEnd
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 class HoldTests(SynchronousTestCase):
@@ -103,15 +105,7 @@ class StartTests(SynchronousTestCase):
             "memcacheq.holdRequests = holdAndSend\n"
             "memcacheq.main()\n"
         )
-        return subprocess.run(
-            [sys.executable, "-c", send, *words],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return runToEnd(sys.executable, "-c", send, *words)
 
     def test_memcacheq(self) -> None:
         """Memcacheq holds requests before anything that takes time to import."""

@@ -15,6 +15,7 @@ from memq.memcacheq import adoptcli as module
 from memq.memcacheq.directory import MOVED, makeWay
 from memq.memcacheq.staging import Staging
 from memq.storage.datadir.home import Home
+from memq.storage.datadir.sizing import DiskSpace
 from memq.test.memcacheq.test_copy import contents
 from memq.test.support.adopting import AdoptionTestCase
 from memq.test.support.memcacheqdirs import MemcacheQ, scratch
@@ -205,6 +206,6 @@ class DryRunTests(CommandTestCase):
     def test_noRoom(self) -> None:
         """Without room for a copy to look at, it says where to have one."""
         self.killed()
-        self.patch(module, "_free", lambda directory: 1000)
+        self.patch(module, "diskSpace", lambda directory: DiskSpace(1 << 40, 1000))
         line = self.refused("--dry-run", self.path)
         self.assertIn("set TMPDIR to a directory with more room", line)

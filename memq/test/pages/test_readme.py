@@ -123,6 +123,21 @@ class PagesTests(PageTestCase):
                 target = os.path.join(ROOT, os.path.dirname(path), link)
                 self.assertTrue(os.path.exists(target), f"{path}: {link}")
 
+    def test_modules(self) -> None:
+        """Each module and each test module that a page names in code is there."""
+        there = {
+            os.path.relpath(path, ROOT)
+            for folder in ("memq", "testkit", "bench", "tools")
+            for path in glob(f"{ROOT}/{folder}/**/*.py", recursive=True)
+        }
+        tests = {os.path.basename(path).removesuffix(".py") for path in there}
+        for path in PAGES:
+            page = readPage(path)
+            for name in re.findall(r"`([a-z]+/[\w/]+\.py)`", page):
+                self.assertTrue({name, f"memq/{name}"} & there, f"{path}: {name}")
+            named = set(re.findall(r"`(test_\w+)(?:\.py)?`", page))
+            self.assertEqual(named - tests, set(), path)
+
     def test_fragments(self) -> None:
         """Each news fragment is of a kind that the next NEWS.md will have."""
         kinds = re.findall(r'^directory = "(\w+)"$', readPage("pyproject.toml"), re.M)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from random import Random, randrange
 from signal import SIGKILL
+from typing import TYPE_CHECKING
 
 from memq.test.support.adopting import AdoptionTestCase
 from memq.test.support.memcacheqdirs import MemcacheQ
 from memq.test.support.torture import report, rounds
-from testkit.servers import PATIENCE, RUN_TWISTD, Server, environment
+from testkit.servers import PATIENCE, RUN_TWISTD, Server, runToEnd
+
+if TYPE_CHECKING:
+    import subprocess
 
 #: Small batches, so that there are many moments to be killed at.
 SLOW = "from memq.memcacheq import adoption as adopt; adopt.BATCH = 3"
@@ -67,20 +70,10 @@ class ServerTests(AdoptionTestCase):
 
     def run_(self, before: str, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a server that does not come so far as to listen."""
-        return subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                f"{before}\n{RUN_TWISTD}",
-                *("-n", "--pidfile=", "memq", "--port=0", f"--home={self.path}"),
-                *words,
-            ],
-            env=environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
+        return runToEnd(
+            *(sys.executable, "-c", f"{before}\n{RUN_TWISTD}"),
+            *("-n", "--pidfile=", "memq", "--port=0", f"--home={self.path}"),
+            *words,
         )
 
     def check(self, server: Server, why: str = "") -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import random
 import shutil
-import subprocess
 import sys
 import threading
 from time import monotonic
@@ -16,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.support.torture import report, rounds
 from memq.test.system.test_load import Client
-from testkit.servers import PATIENCE, Server, environment
+from testkit.servers import PATIENCE, Server, outputOf
 
 #: What a server does first, so that all that it does rarely it does all the time:
 #: checkpoints, other log files, moves to another file of messages.
@@ -133,15 +132,7 @@ class BackupUnderLoadTests(SynchronousTestCase):
     def backUp(self, server: Server, target: str) -> tuple[float, float]:
         """Back up a server's home; return when that began and ended."""
         began = monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, "backup", "--home", server.home, target],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        self.assertEqual(done.returncode, 0, done.stderr)
+        outputOf(sys.executable, "-c", RUN, "backup", "--home", server.home, target)
         return began, monotonic()
 
     def drain(self, target: str) -> list[list[int]]:

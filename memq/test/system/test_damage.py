@@ -30,8 +30,7 @@ from memq.test.support.wrecks import (
     pagesOf,
     push,
 )
-from memq.test.system.test_twistd import run
-from testkit.servers import TWISTD, Server
+from testkit.servers import TWISTD, Server, runToEnd
 
 if TYPE_CHECKING:
     from memq.test.support.wrecks import Contents
@@ -60,7 +59,7 @@ class ServerTestCase(BDBTestCase):
 
     def refused(self, *options: str) -> str:
         """Return the line that a start is refused with, by status 78."""
-        ended = run(
+        ended = runToEnd(
             *(*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0"),
             *options,
         )
@@ -233,14 +232,14 @@ class RefusalTests(ServerTestCase):
             "    except ChildProcessError: break\n"
         )
         os.unlink(fileIn(self.home, "safe"))
-        ended = run(TWISTD[0], "-c", script, *line)
+        ended = runToEnd(TWISTD[0], "-c", script, *line)
         # Two that forked, and what was left.
         self.assertEqual(sorted(ended.stdout.split()), ["0", "0", "78"], ended.stderr)
         with open("log") as file:
             self.assertIn(f"{fileIn(self.home, 'safe')} is missing", file.read())
         with open(fileIn(self.home, "VERSION"), "w") as file:
             file.write("x\n")
-        ended = run(TWISTD[0], "-c", script, *line)
+        ended = runToEnd(TWISTD[0], "-c", script, *line)
         self.assertEqual(ended.stdout.split(), ["78"])
         self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
 
@@ -258,7 +257,7 @@ class ReadOnlyHomeTests(SynchronousTestCase):
         os.makedirs(os.path.join(home, "memq"), 0o555)
         os.chmod(os.path.join(home, "memq"), 0o555)
         user = "--uid=nobody" if os.getuid() == 0 else "--umask=022"
-        ended = run(*TWISTD, "-n", "--pidfile=", user, "memq", "-H", home, "-p0")
+        ended = runToEnd(*TWISTD, "-n", "--pidfile=", user, "memq", "-H", home, "-p0")
         self.assertEqual(ended.returncode, NEEDS_A_PERSON, ended.stdout)
         self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
         self.assertIn(f"{home}/memq/lock: Permission denied", ended.stderr)

@@ -16,8 +16,8 @@ from time import monotonic
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.system.test_twistd import Follower, run, waitForEnd
-from testkit.servers import PATIENCE, TWISTD, Server
+from memq.test.system.test_twistd import Follower, waitForEnd
+from testkit.servers import PATIENCE, TWISTD, Server, runToEnd
 
 MESSAGES = int(os.environ.get("MEMQ_TEST_MESSAGES", "20000"))
 PRODUCERS = 8
@@ -289,7 +289,7 @@ class ServerTests(TestCase):
         lines = len(server.log)
         command = ("-n", "--pidfile=", "memq", "--home", server.home, "-p0")
         for _ in range(2):
-            second = run(*TWISTD, *command)
+            second = runToEnd(*TWISTD, *command)
             self.assertEqual(second.returncode, 1)
             self.assertIn(f"(pid {server.pid})", second.stderr)
         going.join(PATIENCE)
@@ -301,7 +301,7 @@ class ServerTests(TestCase):
         """The log file can be opened again and again; no client notices."""
         path, log = (os.path.abspath(self.mktemp()) for _ in range(2))
         server = Server(path)
-        started = run(
+        started = runToEnd(
             *TWISTD,
             *("--pidfile", f"{log}.pid", "--logfile", log),
             *("memq", "--port", "0", "--home", path),

@@ -16,23 +16,10 @@ from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from testkit.servers import PATIENCE, TWISTD, Server, environment
+from testkit.servers import PATIENCE, TWISTD, Server, environment, runToEnd
 
 #: Runs memcacheq with the Python that runs the tests.
 MEMCACHEQ = (sys.executable, "-c", "from memq.memcacheq.cli import main; main()")
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end."""
-    return subprocess.run(
-        command,
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 def waitForEnd(pid: int) -> None:
@@ -148,7 +135,7 @@ class ForegroundTests(SynchronousTestCase):
         """A second server in the same home is refused; the first does not notice."""
         server = self.start()
         command = (*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0")
-        second = run(*command)
+        second = runToEnd(*command)
         self.assertEqual(second.returncode, 1)
         self.assertEqual(
             second.stderr,
@@ -158,7 +145,7 @@ class ForegroundTests(SynchronousTestCase):
 
         def took(*words: str) -> float:
             before = time.monotonic()
-            self.assertEqual(run(*command, *words).returncode, 1)
+            self.assertEqual(runToEnd(*command, *words).returncode, 1)
             return time.monotonic() - before
 
         # A machine that is busy may need more than one try to be as quick as it is.
@@ -275,7 +262,7 @@ class ForegroundTests(SynchronousTestCase):
         """An endpoint that is taken ends the start with one line and status 1."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             port = other.getsockname()[1]
-            ended = run(
+            ended = runToEnd(
                 *TWISTD,
                 *("-n", "--pidfile=", "memq", "--home", self.home),
                 *("--endpoint", f"tcp:{port}:interface=127.0.0.1"),
@@ -301,7 +288,9 @@ class ForegroundTests(SynchronousTestCase):
         self.assertEqual(server.stop(), 0)
         log = os.path.join(self.home, "memq", "log.0000000001")
         os.unlink(log)
-        ended = run(*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0")
+        ended = runToEnd(
+            *TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0"
+        )
         self.assertEqual(ended.returncode, 78)
         self.assertIn(f"{log} is missing", ended.stdout)
         self.assertNotIn("Traceback", ended.stdout + ended.stderr)
@@ -345,7 +334,7 @@ class RefusalTests(SynchronousTestCase):
         """Assert that it is refused in one line, with status 1."""
         home = os.path.abspath(self.mktemp())
         for daemon in ([], ["-n"]):
-            ended = run(*TWISTD, *daemon, "--pidfile=", "memq", "-H", home, *words)
+            ended = runToEnd(*TWISTD, *daemon, "--pidfile=", "memq", "-H", home, *words)
             self.assertEqual(ended.returncode, 1, words)
             self.assertEqual(ended.stdout, "")
             self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
@@ -408,7 +397,7 @@ class DaemonTests(SynchronousTestCase):
 
     def test_twistd(self) -> None:
         """``twistd memq`` goes into the background, and reopens its log on SIGHUP."""
-        ended = run(
+        ended = runToEnd(
             *TWISTD,
             *("--pidfile", self.pidFile, "--logfile", self.logPath),
             *("memq", "--port", "0", "--home", self.home),
@@ -494,7 +483,7 @@ class DaemonTests(SynchronousTestCase):
             (sys.executable, "-c", run_.format("run")),
             (sys.executable, "-c", run_.format("runAdopt")),
         ):
-            ended = run(*command, "--help")
+            ended = runToEnd(*command, "--help")
             self.assertEqual((ended.returncode, ended.stderr), (0, ""))
             first = ended.stdout.lstrip().splitlines()[0]
             self.assertLessEqual(ended.stdout.lower().count("usage: "), 1, ended.stdout)
@@ -503,6 +492,6 @@ class DaemonTests(SynchronousTestCase):
 
     def test_memcacheqHelp(self) -> None:
         """``memcacheq -h`` begins as MemcacheQ's did."""
-        ended = run(*MEMCACHEQ, "-h")
+        ended = runToEnd(*MEMCACHEQ, "-h")
         self.assertEqual(ended.returncode, 0)
         self.assertTrue(ended.stdout.startswith("memcacheq 0.2.1\n"))

@@ -7,7 +7,6 @@ after a random time, again and again; then a server is started on it.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from datetime import datetime
 from random import Random
@@ -21,7 +20,7 @@ from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
 from memq.test.support.homes import dump
 from memq.test.support.torture import report, rounds
-from testkit.servers import PATIENCE, Server, environment
+from testkit.servers import PATIENCE, Server, runToEnd
 
 #: A year in seconds, about.
 YEAR = 365.25 * 86400
@@ -159,14 +158,8 @@ class DeathCase(SynchronousTestCase):
         :param then: or afterwards.
         :return: whether it was opened before.
         """
-        ended = subprocess.run(
-            [sys.executable, "-c", OPEN.format(how=how, then=then), self.home],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        program = OPEN.format(how=how, then=then)
+        ended = runToEnd(sys.executable, "-c", program, self.home)
         self.assertEqual(ended.returncode, -SIGKILL, ended.stderr)
         return ended.stdout == "open\n"
 

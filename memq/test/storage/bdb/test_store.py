@@ -6,7 +6,6 @@ import errno
 import gc
 import os
 import signal
-import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from memq.test.support.homes import (
     withoutRoom,
 )
 from memq.test.support.storetests import StoreMachine, machineTest
-from testkit.servers import PATIENCE, environment
+from testkit.servers import runToEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,13 +138,8 @@ class RecoveryTests(BDBTestCase):
             "store.begin(); store.push(b'q', 0, b'x'); store.commit()\n"
             "os.kill(os.getpid(), signal.SIGKILL)\n"
         )
-        process = subprocess.run(
-            [sys.executable, "-c", script],
-            env=environment(),
-            timeout=PATIENCE,
-            check=False,
-        )
-        self.assertEqual(process.returncode, -signal.SIGKILL)
+        process = runToEnd(sys.executable, "-c", script)
+        self.assertEqual(process.returncode, -signal.SIGKILL, process.stderr)
         store = self.storeAt(path)
         store.open()
         self.assertEqual(dump(store), "q 1/0\n  0 0 b'x'")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from testkit.servers import environment
+from testkit.servers import runToEnd
 
 _HIDE = "import sys; sys.modules['berkeleydb'] = sys.modules['bsddb3'] = None; "
 
@@ -28,13 +27,7 @@ class MissingTests(SynchronousTestCase):
     def test_missing(self) -> None:
         """Each program says in one line what is missing, and where to get it."""
         for name, program in _PROGRAMS.items():
-            done = subprocess.run(
-                [sys.executable, "-c", _HIDE + program],
-                env=environment(),
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
+            done = runToEnd(sys.executable, "-c", _HIDE + program)
             last = done.stderr.splitlines()[-1:]
             self.assertEqual(done.returncode, 1, name)
             self.assertIn("memq: no binding of Berkeley DB", "".join(last), name)
