@@ -119,7 +119,7 @@ class PromoteDue(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Move some."""
-        self.result = store.promoteDue(self.session.policies.now(), MOST)
+        self.result = store.promoteDue(self.client.policies.now(), MOST)
         return MESSAGE_COST * len(self.result)
 
     def madeVisible(self) -> Iterable[tuple[bytes, int]]:

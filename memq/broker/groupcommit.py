@@ -40,7 +40,7 @@ def finish(operations: Iterable[Operation]) -> None:
     sessions: dict[Client, None] = {}
     for operation in operations:
         operation.done = True
-        sessions[operation.session] = None
+        sessions[operation.client] = None
     for session in sessions:
         try:
             session.deliver()

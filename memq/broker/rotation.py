@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, cast
 from memq.broker.memorybudget import ALLOWANCE
 from memq.broker.session import BLOCKED, IDLE, UNDELIVERED_BYTES, State, sessionOf
 from memq.operations.pops import Pop
-from memq.operations.reads import WouldBlock
+from memq.operations.reads import Read, WouldBlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from memq.broker.session import Session
     from memq.interfaces import IQueueStore
     from memq.operations.base import Operation
-    from memq.operations.reads import Read
+    from memq.operations.reads import Search
 
 RUNNABLE, BEHIND, RUNNING = State.RUNNABLE, State.BEHIND, State.RUNNING
 WAITING, WOKEN, HELD = State.WAITING, State.WOKEN, State.HELD
@@ -154,7 +154,7 @@ class Rotation:
         self.behind: deque[Session] = deque()
         self.waiters = WaitQueues(clock, self._answer)
         self.awaited = self.waiters.queues
-        self.blocked: list[Read] = []
+        self.blocked: list[Search] = []
         self.unfinished: set[bytes] = set()
         self.refused: list[Operation] = []
         self.undelivered = UNDELIVERED_BYTES
@@ -327,13 +327,13 @@ class Rotation:
 
     # Sessions whose reads wait.
 
-    def keep(self, read: Read) -> None:
+    def keep(self, read: Search) -> None:
         """Note that a read is to wait once the turn is committed."""
         self.blocked.append(read)
         if read.isUnfinished:
             self.unfinished.add(read.queue)
 
-    def takeBlocked(self) -> list[Read]:
+    def takeBlocked(self) -> list[Search]:
         """Return the reads of the turn that are to wait, and forget them."""
         blocked, self.blocked = self.blocked, []
         self.unfinished.clear()
@@ -344,7 +344,7 @@ class Rotation:
         for read in self.takeBlocked():
             session = sessionOf(read)
             session.inbox.appendleft(read)
-            if read.wait:
+            if isinstance(read, Read) and read.wait:
                 self._remove(session)
                 session.state = WAITING
                 self.waiters.join(read)

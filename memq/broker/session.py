@@ -16,7 +16,7 @@ from memq.errors import OutOfSpace
 from memq.operations.base import Operation, Upload
 from memq.operations.openreads import AbortRead, CloseRead, OpenRead
 from memq.operations.pops import Pop, SetAside
-from memq.operations.pushes import AddPart, Push, PushLarge, Release
+from memq.operations.pushes import AddPart, Push, Release
 from memq.operations.reads import Read
 
 if TYPE_CHECKING:
@@ -170,12 +170,22 @@ class Session:
         self.inbox.appendleft(rest)
         self.catchUp()
 
-    def push(self, queue: bytes, flags: int, body: bytes, noreply: bool) -> Push:
+    def push(
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes,
+        noreply: bool,
+        exptime: int = 0,
+        delay: int = 0,
+    ) -> Push:
         """Ask to append a message, and return the operation; more may join it.
 
         :param noreply: whether the client wants to hear nothing of it.
+        :param exptime: as it was sent.
+        :param delay: seconds until the message can be seen.
         """
-        operation = Push(self, queue, flags, body, noreply)
+        operation = Push(self, queue, flags, body, noreply, exptime, delay)
         if self._server.room.isFull:
             operation.fail(OutOfSpace())
             operation.done = True
@@ -185,14 +195,6 @@ class Session:
             if self.state is IDLE:
                 self._scheduler.enqueue(self)
         return operation
-
-    def submitPush(self, operation: Push) -> None:
-        """Ask for a push of any kind, unless the disk is too full."""
-        if self.isFull:
-            operation.fail(OutOfSpace())
-            operation.done = True
-        else:
-            self.submit(operation)
 
     @property
     def isFull(self) -> bool:
@@ -208,12 +210,6 @@ class Session:
         if self.isFull:
             upload.error = OutOfSpace()
         operation = AddPart(self, upload, data)
-        self.submit(operation)
-        return operation
-
-    def pushLarge(self, queue: bytes, flags: int, upload: Upload) -> Operation:
-        """Ask to append a message whose parts were added, and return the operation."""
-        operation = PushLarge(self, queue, flags, upload)
         self.submit(operation)
         return operation
 
@@ -386,4 +382,4 @@ class Session:
 
 def sessionOf(operation: Operation) -> Session:
     """Return who asked for an operation: to the broker, each client is a session."""
-    return cast("Session", operation.session)
+    return cast("Session", operation.client)

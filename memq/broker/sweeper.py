@@ -94,7 +94,7 @@ class Look(Operation):
         if self._first >= len(self.names):
             self._first = self.next = 0
             self.names = store.names()
-        of = self.session.policies.of
+        of = self.client.policies.of
         cost = looked = 0
         while looked < NAMES and self.next < len(self.names):
             queue = self.names[self.next]
@@ -112,7 +112,7 @@ class Look(Operation):
         return cost
 
     def _expire(self, store: IQueueStore, queue: bytes, rule: Rule) -> int:
-        expired = expire(store, queue, rule, self.session.policies.now())
+        expired = expire(store, queue, rule, self.client.policies.now())
         self.bytesFreed += expired.freed
         if rule.expiredTo is not None and expired.messages:
             moved = self._moved.get(rule.expiredTo, 0)
@@ -125,7 +125,7 @@ class Look(Operation):
             return 0
         since = store.idleSince(queue)
         # It may have been used so much later.
-        later = self.session.policies.now() / 1000 - rule.idleSeconds - USED
+        later = self.client.policies.now() / 1000 - rule.idleSeconds - USED
         if since is None or since > later or self._isHeld(queue):
             return 0
         store.delete(queue)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from memq.broker.session import Session
     from memq.interfaces import IQueueStore
     from memq.operations.base import Operation
-    from memq.operations.reads import Read
+    from memq.operations.reads import Search
 
 #: What a turn costs at most, about 10 ms of work: a message counts as its body and
 #: MESSAGE_COST, so that is 1000 messages, or 1 MiB.
@@ -175,7 +175,7 @@ class Turns:
     def _runAlone(self, operation: Operation) -> bool:
         """Run an operation in a transaction; return whether it changed anything."""
         store = self._store
-        waits: list[Read] = []
+        waits: list[Search] = []
         try:
             store.begin()
             try:

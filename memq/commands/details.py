@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from memq.config.settings import inForce
 from memq.interfaces import Sums
-from memq.operations.base import MESSAGE_COST, Ask
-from memq.operations.slices import Slice
+from memq.operations.base import MESSAGE_COST, Ask, Slice
 from memq.policy.patterns import Pattern
 from memq.wire.figures import QueueFigures, formatKestrel
 from memq.wire.text import END
@@ -202,12 +201,12 @@ class Summary(Listing):
 class TellQueues(Slice, Ask):
     """Tell some of the queues of a listing; the result is a part of the answer."""
 
-    def __init__(self, session: Client, listing: Listing, start: int = 0) -> None:
+    def __init__(self, client: Client, listing: Listing, start: int = 0) -> None:
         """Remember which.
 
         :param start: the first one's place in the listing.
         """
-        super().__init__(session, partial(listing.tell, start))
+        super().__init__(client, partial(listing.tell, start))
         self._listing = listing
         self._start = start
 
@@ -228,5 +227,5 @@ class TellQueues(Slice, Ask):
         super().run(store)
         stop = self._start + self._listing.atOnce
         if self.rest is None and stop < len(self._listing.queues):
-            self.divide(TellQueues(self.session, self._listing, stop))
+            self.divide(TellQueues(self.client, self._listing, stop))
         return 0

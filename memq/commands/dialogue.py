@@ -11,7 +11,6 @@ from twisted.logger import Logger
 
 from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
 from memq.operations.outstanding import COMMAND_LOAD
-from memq.policy.effective import ActivePolicies, Policies
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
@@ -28,8 +27,6 @@ class Dialogue:
 
     :ivar expect: answers with what an operation will find, after all before it.
     :ivar goOn: answers with what the rest of one will find, before all others.
-    :ivar policies: what holds for which queue.
-    :ivar pausing: the last pause that was asked for.
     """
 
     def __init__(self, connection: Connection, host: CommandHost) -> None:
@@ -41,26 +38,6 @@ class Dialogue:
         self.expect = connection.replies.expect
         self.goOn = connection.replies.goOn
         self.statistics = host.statistics
-        self.policies: Policies | ActivePolicies = host.broker.policies
-        self.pausing: Operation | None = None
-
-    def mayWait(self) -> None:
-        """Note that a read of this client is to wait.
-
-        Other rules may hold by the time that something behind it runs.
-        """
-        if type(self.policies) is Policies:
-            self.policies = ActivePolicies(self.policies)
-
-    def isRuled(self, queue: bytes) -> bool:
-        """Return whether a get may have to look at what holds for a queue."""
-        policies, pausing = self.policies, self.pausing
-        if type(policies) is ActivePolicies or (
-            pausing is not None and not pausing.done
-        ):
-            # It may be this queue that is paused by the time that the get runs.
-            return True
-        return policies.isActive and policies.of(queue) is not None
 
     def answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
@@ -108,7 +85,8 @@ class Dialogue:
         return b"" if push.noreply else wire.STORED * count
 
     def _renderPushes(self, push: Push) -> bytes:
-        """Return the replies of sets of which some failed."""
+        """Return the replies of sets of which some failed, or went by a policy."""
+        push.release()
         replies = []
         for result in push.results:
             if isinstance(result, QueueError):

@@ -16,15 +16,18 @@ from memq.commands.details import Listing, TellQueues
 from memq.commands.gets import Line, Reader
 from memq.commands.monitor import Monitor, confirm
 from memq.errors import (
+    BadChunk,
     BadLine,
     ConfigError,
     FlushAllDisabled,
+    NotANumber,
+    OutOfSpace,
     QueueError,
     RulesRefused,
     UnknownCommand,
 )
 from memq.operations.base import Ask, Operation
-from memq.operations.queues import Delete, Empty, EmptyAll, Pause, Resume
+from memq.operations.queues import AddQueue, Delete, Empty, EmptyAll, Pause, Resume
 from memq.wire import extensions as dialect
 from memq.wire import foreign
 from memq.wire import text as wire
@@ -55,6 +58,26 @@ def _ask(
 
 
 # What changes queues.
+
+
+def add(dialogue: Dialogue, command: dialect.Add, body: bytes, complete: bool) -> None:
+    """Make a queue with a limit, which is the body."""
+    session, limit = dialogue.session, dialect.parseLimit(body)
+    if not complete:
+        dialogue.refuse(BadChunk(), command.noreply)
+    elif limit is None:
+        dialogue.refuse(NotANumber(), command.noreply)
+    elif session.isFull:
+        dialogue.refuse(OutOfSpace(), command.noreply)
+    else:
+        operation = AddQueue(session, command.queue, limit)
+        _ask(dialogue, operation, _renderAdd, command.noreply)
+
+
+def _renderAdd(dialogue: Dialogue, operation: AddQueue) -> bytes:
+    if isinstance(operation.result, QueueError):
+        return dialogue.renderError(operation.result)
+    return wire.STORED if operation.result else wire.NOT_STORED
 
 
 def _delete(dialogue: Dialogue, command: wire.Delete) -> None:
@@ -109,11 +132,7 @@ def _renderFlush(dialogue: Dialogue, operation: Operation) -> bytes:
 
 
 def _pause(dialogue: Dialogue, command: dialect.Pause) -> None:
-    session = dialogue.session
-    session.policies.activate()
-    operation = Pause(session, command.queue, command.bits)
-    dialogue.pausing = operation
-    _ask(dialogue, operation, _renderOK)
+    _ask(dialogue, Pause(dialogue.session, command.queue, command.bits), _renderOK)
 
 
 def _resume(dialogue: Dialogue, command: dialect.Resume) -> None:
@@ -130,20 +149,14 @@ def _renderResume(dialogue: Dialogue, operation: Operation) -> bytes:
 
 
 def _read(dialogue: Dialogue, command: dialect.Read) -> None:
-    if command.wait:
-        dialogue.mayWait()
     Reader(dialogue, command).run()
 
 
 def _reads(dialogue: Dialogue, command: dialect.Reads) -> None:
-    if any(read.wait for read in command.reads):
-        dialogue.mayWait()
     Line(dialogue, command.reads).run()
 
 
 def _monitor(dialogue: Dialogue, command: dialect.Monitor) -> None:
-    if command.seconds:
-        dialogue.mayWait()
     Monitor(dialogue, command)
 
 

@@ -9,7 +9,7 @@ from twisted.logger import Logger
 from memq.display import shownName
 from memq.errors import DamagedMessage, QueueError
 from memq.message import PART_SIZE
-from memq.operations.reads import Take, Taken
+from memq.operations.reads import Taken
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
@@ -55,10 +55,6 @@ class MultiGet:
         if queue is None:
             self.isOver = True
             return session.answered(b""), self._renderEnd
-        if dialogue.isRuled(queue):
-            take = Take(session, queue)
-            session.submit(take)
-            return take, self._render
         return session.pop(queue), self._render
 
     def _nextName(self) -> bytes | None:
@@ -71,7 +67,7 @@ class MultiGet:
         self._next = end + 1
         return self._names[start:end]
 
-    def _render(self, operation: Pop | Take) -> bytes:
+    def _render(self, operation: Pop) -> bytes:
         """Return the block of one message, which may be none."""
         found = operation.results[0]
         if found is None:
@@ -236,7 +232,7 @@ def renderValue(
     dialogue.statistics.getHits += 1
     sequence = message.sequence if withSequence else None
     if message.large is not None:
-        source = read or Taken(dialogue.session, queue, message)
+        source = read.source if read else Taken(dialogue.session, queue, message)
         size = message.large.size
         head = wire.formatHead(queue, message.flags, size, sequence)
         value = LargeValue(dialogue, queue, message, head, end, source)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from memq.commands.gets import renderEnded
 from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
+from memq.operations.base import Slice
 from memq.operations.openreads import CloseRead, OpenRead
-from memq.operations.slices import Slice
 from memq.wire import text as wire
 from memq.wire.extensions import MOST
 
@@ -36,7 +36,7 @@ class MonitorRead(Slice, OpenRead):
 
     def __init__(
         self,
-        session: Client,
+        client: Client,
         queue: bytes,
         seconds: float,
         most: int,
@@ -49,7 +49,7 @@ class MonitorRead(Slice, OpenRead):
         :param until: when the seconds are over; None for the first message, from whose
             first run they count.
         """
-        super().__init__(session, queue, seconds, several=True)
+        super().__init__(client, queue, seconds, several=True)
         self._seconds = seconds
         self._most = most
         self._until = until
@@ -61,15 +61,15 @@ class MonitorRead(Slice, OpenRead):
 
     def run(self, store: IQueueStore) -> int:
         """Open it, unless the monitor is over."""
-        session = self.session
-        if self.isOver or session.openReads >= MOST or self._isLate():
+        client = self.client
+        if self.isOver or client.openReads >= MOST or self._isLate():
             # Whatever an earlier run has left: it is not to go on.
             self.undo()
             return 0
         if self._most > 1 and self.rest is None:
             self.divide(
                 MonitorRead(
-                    session, self.queue, self._seconds, self._most - 1, self._until
+                    client, self.queue, self._seconds, self._most - 1, self._until
                 )
             )
         return super().run(store)
@@ -78,7 +78,7 @@ class MonitorRead(Slice, OpenRead):
         """Return whether the time is over, or the client was told not to wait."""
         if not self._seconds:
             return False
-        now = self.session.seconds()
+        now = self.client.seconds()
         if self._until is None:
             self._until = now + self._seconds
         if self.wait:

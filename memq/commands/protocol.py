@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from memq.commands.dialogue import Dialogue
-from memq.commands.gets import Reader
-from memq.commands.handlers import VERBS
+from memq.commands.handlers import VERBS, add
 from memq.commands.largevalues import MultiGet, renderValue
-from memq.commands.sets import Writer
 from memq.display import shownCommand
 from memq.errors import BadChunk, QueueError
 from memq.message import Message
 from memq.operations.base import JOINED, Upload
 from memq.operations.outstanding import ALLOWANCE, COMMAND_LOAD
-from memq.wire import extensions as dialect
+from memq.operations.pushes import PushLarge
+from memq.operations.routing import SetRequest, destinations
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
     from memq.commands.host import CommandHost
     from memq.connection.connection import Connection
     from memq.operations.pops import Pop
-    from memq.operations.pushes import AddPart, PushLarge
+    from memq.operations.pushes import AddPart
+    from memq.wire import extensions as dialect
 
 _log = Logger()
 
@@ -46,6 +46,7 @@ class Commands(Dialogue):
         super().__init__(connection, host)
         self._traces = host.traces
         self._budget = host.broker.budget
+        self._policies = host.broker.policies
         #: What there is of the body that comes in parts.
         self._upload = _NO_UPLOAD
 
@@ -77,17 +78,18 @@ class Commands(Dialogue):
         if not complete:
             self.refuse(BadChunk(), command.noreply)
             return
-        queue, flags, size, noreply, _, delay = command
-        if delay or self.policies.isActive:
-            Writer(self).set(command, body)
-            return
-        replies = self.replies
+        queue, flags, size, noreply, exptime, delay = command
+        replies, policies = self.replies, self._policies
         pushes = replies.pushes
+        # Where a policy makes one set many, that is enough for an operation.
         if (
             pushes is not None
             and pushes.queue == queue
             and pushes.noreply is noreply
+            and pushes.exptime == exptime
+            and pushes.delay == delay
             and len(pushes.messages) < JOINED
+            and not (policies.isActive and policies.of(queue) is not None)
         ):
             pushes.messages.append((flags, body))
             pushes.size += size
@@ -96,7 +98,7 @@ class Commands(Dialogue):
             if outstanding.load >= self._budget.window:
                 self.connection.catchUp()
             return
-        operation = self.session.push(queue, flags, body, noreply)
+        operation = self.session.push(queue, flags, body, noreply, exptime, delay)
         self.outstanding.load += size
         replies.expect(operation, self.renderPush)
         if not operation.done:
@@ -104,8 +106,7 @@ class Commands(Dialogue):
 
     def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""
-        isPlain = not self.policies.isActive
-        self._upload = Upload() if isPlain else Writer(self).begin(command)
+        self._upload = Upload(destinations(self._policies, command.queue))
 
     def addPart(self, data: bytes) -> None:
         """Keep a part."""
@@ -122,14 +123,11 @@ class Commands(Dialogue):
             self.abandonBody()
             self.refuse(BadChunk(), command.noreply)
             return
-        if command.delay or self.policies.isActive:
-            Writer(self).setInParts(command, self._upload)
-            return
-        operation = self.session.pushLarge(command.queue, command.flags, self._upload)
-        self.expect(
-            operation,
-            self._ignoreLargePush if command.noreply else self._renderLargePush,
-        )
+        asked = SetRequest(command.queue, command.exptime, command.delay)
+        push = PushLarge(self.session, asked, command.flags, self._upload)
+        self.session.submit(push)
+        render = self._ignoreLargePush if command.noreply else self._renderLargePush
+        self.expect(push, render)
 
     def abandonBody(self) -> None:
         """Forget the parts that came."""
@@ -139,7 +137,7 @@ class Commands(Dialogue):
         """Make a queue with a limit."""
         if self._traces:
             self._trace(command)
-        Writer(self).add(command, body, complete)
+        add(self, command, body, complete)
 
     def execute(self, command: wire.Command) -> None:
         """Carry out a command that has no body."""
@@ -156,17 +154,19 @@ class Commands(Dialogue):
 
     def _get(self, command: wire.Get) -> None:
         queues = command.queues
-        if self.policies.isActive and len(queues) == 1 and self.isRuled(queues[0]):
-            Reader(self, dialect.plain(queues[0], command.withSequence)).run()
-            return
         self.statistics.getCommands += len(queues)
-        replies = self.replies
+        replies, policies = self.replies, self._policies
         if len(queues) > 1 or command.withSequence:
             replies.getting = MultiGet(self, queues, command.withSequence)
             self.connection.askForMore()
             return
         pops = replies.pops
-        if pops is not None and pops.queue == queues[0] and pops.most < JOINED:
+        if (
+            pops is not None
+            and pops.queue == queues[0]
+            and pops.most < JOINED
+            and not (policies.isActive and policies.of(queues[0]) is not None)
+        ):
             pops.most += 1
             outstanding = self.outstanding
             outstanding.load += COMMAND_LOAD
@@ -184,8 +184,7 @@ class Commands(Dialogue):
         return b""
 
     def _renderLargePush(self, operation: PushLarge) -> bytes:
-        if isinstance(operation.result, QueueError):
-            self.session.release(operation.upload)
+        operation.release()
         return self.renderStored(operation)
 
     def _ignoreLargePush(self, operation: PushLarge) -> bytes:

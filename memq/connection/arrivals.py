@@ -154,7 +154,7 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
 def _sourceOf(operation: Operation) -> Source | None:
     """Return what a reply's message came from, if it has one."""
     if isinstance(operation, Read):
-        return operation if operation.message is not None else None
+        return operation.source if operation.message is not None else None
     if isinstance(operation, Pop) and isinstance(operation.results[0], Message):
-        return Taken(operation.session, operation.queue, operation.results[0])
+        return Taken(operation.client, operation.queue, operation.results[0])
     return None

@@ -124,12 +124,13 @@ class Client(Protocol):
 
 
 class Operation:
-    """Something that a session asks of the store, and what came of it.
+    """Something that a client asks of the store, and what came of it.
 
+    :ivar client: who asks for it.
     :ivar done: the result is final, and durable if it has to be.
     """
 
-    __slots__ = ("done", "result", "session")
+    __slots__ = ("client", "done", "result")
 
     #: Whether it is carried out although the client has gone.
     outlivesSession = True
@@ -138,8 +139,8 @@ class Operation:
     #: What was divided from it, and whose reply follows its own.
     rest: Operation | None = None
 
-    def __init__(self, session: Client) -> None:
-        self.session = session
+    def __init__(self, client: Client) -> None:
+        self.client = client
         self.done = False
         #: What ``run`` found; an error when it failed.
         self.result: Any = None
@@ -188,8 +189,7 @@ class Operation:
 class Upload:
     """A body that comes in parts, and what became of them.
 
-    :ivar queues: those that it is for, each of which gets one for itself; none when
-        it is for one queue, whatever that is.
+    :ivar queues: those that it is for, each of which gets one for itself.
     :ivar ids: the ids that the store gave these bodies, none before the first part.
     :ivar parts: how many there are.
     :ivar size: the bytes of them all, in one body.
@@ -205,14 +205,54 @@ class Upload:
         self.size = 0
         self.error: QueueError | None = None
 
-    @property
-    def copies(self) -> int:
-        """Return how many bodies there are."""
-        return len(self.queues) or 1
-
     def bodies(self) -> list[LargeBody]:
         """Return the bodies, once all parts came."""
         return [LargeBody(id, self.size, self.parts) for id in self.ids]
+
+
+class Slice(Operation):
+    """A part of what a command asks for, so that nobody waits for long.
+
+    A slice that does not do all of it puts another one, its ``rest``, to the front of
+    the inbox: so what the client sent behind the command runs behind that as well.  The
+    rest finds nothing to do when the slice before it failed, or saw the end; a turn
+    that is undone runs both again.
+
+    :ivar rest: what does what is left; None before it ran, and for the last one.
+    :ivar before: the one whose rest it is; None for the first one, and once it is known
+        that this one is not in vain.
+    """
+
+    # Without __slots__, so that it can be mixed with what has some.
+    rest: Slice | None = None
+    before: Slice | None = None
+
+    @property
+    def hasMore(self) -> bool:
+        """Whether something may be left; asked after it ran."""
+        raise NotImplementedError
+
+    @property
+    def isOver(self) -> bool:
+        """Whether the one before it was the last."""
+        return self.before is not None and not self.before.hasMore
+
+    def divide(self, rest: Slice) -> None:
+        """Let the rest run next."""
+        self.rest = rest
+        rest.before = self
+        self.client.goOn(rest)
+
+    def follow(self) -> Slice | None:
+        """Return the rest, whose reply follows; None when there is nothing more.
+
+        It is final then, and forgotten: its reply is made.
+        """
+        rest, self.rest = self.rest, None
+        if rest is None or not self.hasMore:
+            return None
+        rest.before = None
+        return rest
 
 
 class Ask(Operation):
@@ -226,10 +266,10 @@ class Ask(Operation):
     outlivesSession = False
 
     def __init__(
-        self, session: Client, question: Callable[[IQueueStore], bytes]
+        self, client: Client, question: Callable[[IQueueStore], bytes]
     ) -> None:
         """Remember the question; the result is its answer."""
-        super().__init__(session)
+        super().__init__(client)
         self.question = question
         self.size = 0
 
@@ -242,7 +282,7 @@ class Ask(Operation):
         """Ask."""
         self.result = self.question(store)
         self.size = len(self.result)
-        self.session.outstanding.undelivered += self.size
+        self.client.outstanding.undelivered += self.size
         return 0
 
     def undo(self) -> None:
@@ -256,5 +296,5 @@ class Ask(Operation):
 
     def settle(self) -> None:
         """Note that the answer is given, or will not be."""
-        self.session.outstanding.undelivered -= self.size
+        self.client.outstanding.undelivered -= self.size
         self.size = 0

@@ -17,6 +17,8 @@ from memq.message import Message
 from memq.operations.base import MESSAGE_COST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from memq.errors import QueueError
     from memq.interfaces import IQueueStore
     from memq.policy.rule import Rule
@@ -33,15 +35,23 @@ class Expired(NamedTuple):
     :ivar cost: what that counts in a turn.
     :ivar freed: bytes of bodies that it let go.
     :ivar isMore: whether the message that is the head now may have expired, too.
+    :ivar target: the queue that the messages moved to; None when they were dropped.
     """
 
     messages: int = 0
     cost: int = 0
     freed: int = 0
     isMore: bool = False
+    target: bytes | None = None
+
+    def moved(self) -> Iterable[tuple[bytes, int]]:
+        """Yield the queue that has more messages now, and how many."""
+        if self.target is not None:
+            yield self.target, self.messages
 
 
-_NOTHING = Expired()
+#: Of a queue in which nothing has expired.
+NOTHING = Expired()
 
 
 def mayExpire(rule: Rule) -> bool:
@@ -65,7 +75,7 @@ def expire(store: IQueueStore, queue: bytes, rule: Rule, now: int) -> Expired:
     :param now: milliseconds since 1970-01-01 UTC.
     """
     if not mayExpire(rule):
-        return _NOTHING
+        return NOTHING
     count = cost = freed = 0
     while cost < LOOK_COST:
         head = store.peek(queue)
@@ -80,7 +90,7 @@ def expire(store: IQueueStore, queue: bytes, rule: Rule, now: int) -> Expired:
             freed += message.size
     if count:
         store.countExpired(queue, count)
-    return Expired(count, cost, freed, cost >= LOOK_COST)
+    return Expired(count, cost, freed, cost >= LOOK_COST, rule.expiredTo)
 
 
 def isWornOut(store: IQueueStore, message: Message, rule: Rule) -> bool:

@@ -17,10 +17,9 @@ from typing import TYPE_CHECKING
 
 from memq.errors import AlreadyOpen, QueueError, StoreFailed
 from memq.message import Message
-from memq.operations.base import MESSAGE_COST
+from memq.operations.base import MESSAGE_COST, Slice
 from memq.operations.expiry import deadLetter, isWornOut
 from memq.operations.reads import Read
-from memq.operations.slices import Slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -132,7 +131,7 @@ class OpenRead(Read):
 
     def __init__(
         self,
-        session: Client,
+        client: Client,
         queue: bytes,
         wait: float = 0.0,
         timeout: float | None = None,
@@ -146,7 +145,7 @@ class OpenRead(Read):
         :param after: what has to succeed before, in whose place this one answers.
         :param several: whether there may be open ones already.
         """
-        super().__init__(session, queue, wait)
+        super().__init__(client, queue, wait)
         self.opened: Opened | None = None
         self._timeout = timeout
         self.after = after
@@ -160,20 +159,20 @@ class OpenRead(Read):
             policy = self.policy()
             if timeout is None and policy is not None:
                 timeout = policy.rule.openSeconds or None
-            self.opened = Opened(self.session, self.queue, found, timeout)
+            self.opened = Opened(self.client, self.queue, found, timeout)
             self.opened.keep()
         return found
 
     def run(self, store: IQueueStore) -> int:
         """Open it, unless there is an open one."""
-        if self.session.sendsNoMore:
+        if self.client.sendsNoMore:
             # Nobody could close what comes later.
             self.wait = 0.0
         after = self.after
         if after is not None and isinstance(after.result, QueueError):
             self.fail(after.result)
             return 0
-        if not self._several and self.session.opened(self.queue):
+        if not self._several and self.client.opened(self.queue):
             self.fail(AlreadyOpen())
             return 0
         return super().run(store)
@@ -198,8 +197,8 @@ class OpenRead(Read):
     def damaged(self) -> None:
         """Close it, and keep it out of the way."""
         assert self.opened is not None
-        self.session.outstanding.refund(self.opened.message)
-        self.session.submit(SetReadAside(self.session, self.opened))
+        self.client.outstanding.refund(self.opened.message)
+        self.client.submit(SetReadAside(self.client, self.opened))
 
 
 class _Ending(Slice):
@@ -211,8 +210,8 @@ class _Ending(Slice):
 
     __slots__ = ("_dropped", "after", "queue")
 
-    def __init__(self, session: Client, queue: bytes) -> None:
-        super().__init__(session)
+    def __init__(self, client: Client, queue: bytes) -> None:
+        super().__init__(client)
         self.queue = queue
         self.after: Operation | None = None
         #: What is open no longer, and its place before.
@@ -252,8 +251,8 @@ class CloseRead(_Ending):
 
     __slots__ = ("_most", "bytesFreed", "closed")
 
-    def __init__(self, session: Client, queue: bytes, most: int = 1) -> None:
-        super().__init__(session, queue)
+    def __init__(self, client: Client, queue: bytes, most: int = 1) -> None:
+        super().__init__(client, queue)
         self.bytesFreed = 0
         self._most = most
         self.closed: list[Message] = []
@@ -265,9 +264,9 @@ class CloseRead(_Ending):
             return 0
         most = 0 if self.isOver else self._most
         if most > ENDED_AT_ONCE and self.rest is None:
-            self.divide(CloseRead(self.session, self.queue, most - ENDED_AT_ONCE))
+            self.divide(CloseRead(self.client, self.queue, most - ENDED_AT_ONCE))
         for _ in range(min(most, ENDED_AT_ONCE)):
-            reads = self.session.opened(self.queue)
+            reads = self.client.opened(self.queue)
             if not reads:
                 break
             message = reads[0].message
@@ -282,7 +281,7 @@ class CloseRead(_Ending):
         """Let the parts of bodies go; none is being sent any more."""
         for message in self.closed:
             if message.large is not None:
-                self.session.release(message.large)
+                self.client.release(message.large)
 
     abandon = release
 
@@ -299,20 +298,20 @@ class AbortRead(_Ending):
     result is how many went back or left.  When a store cannot count that, they go back
     all the same.
 
-    :ivar session: who asks for it; the reader itself, or the broker.
+    :ivar client: who asks for it; the reader itself, or the broker.
     """
 
     __slots__ = ("_counts", "_only", "_reader", "_shown", "bytesFreed")
 
     def __init__(
-        self, session: Client, queue: bytes, only: Opened | None = None
+        self, client: Client, queue: bytes, only: Opened | None = None
     ) -> None:
         """Remember which.
 
         :param only: the one of perhaps another session; None for all of this one.
         """
-        super().__init__(session, queue)
-        self._reader = session if only is None else only.reader
+        super().__init__(client, queue)
+        self._reader = client if only is None else only.reader
         self._only = only
         self._counts = True
         self.bytesFreed = 0
@@ -323,14 +322,13 @@ class AbortRead(_Ending):
         """Give them back, and count that as deliveries."""
         if self.hasFailed():
             return 0
-        policies = self.session.policies
-        policy = policies.of(self.queue) if policies.isActive else None
+        policy = self.client.policies.of(self.queue)
         rule = None if policy is None else policy.rule
         self.bytesFreed = ended = 0
         self._shown = {}
         meant = [] if self.isOver else self._meant(ENDED_AT_ONCE)
         if len(meant) == ENDED_AT_ONCE and self.rest is None:
-            self.divide(AbortRead(self.session, self.queue))
+            self.divide(AbortRead(self.client, self.queue))
         for opened in meant:
             self.drop(opened)
             # Nobody had what was not sent to one that is gone.
@@ -388,8 +386,8 @@ class SetReadAside(_Ending):
 
     __slots__ = ("_opened",)
 
-    def __init__(self, session: Client, opened: Opened) -> None:
-        super().__init__(session, opened.queue)
+    def __init__(self, client: Client, opened: Opened) -> None:
+        super().__init__(client, opened.queue)
         self._opened = opened
 
     def run(self, store: IQueueStore) -> int:

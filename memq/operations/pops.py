@@ -1,6 +1,8 @@
-"""Plain reads: messages are taken from the head of a queue, and go back if need be.
+"""Pops: plain gets, which take messages from the head of a queue; and their way back.
 
-Gets that came together are one operation, see :mod:`memq.operations.base`.
+Gets that came together are one operation, see :mod:`memq.operations.base`.  A pop asks
+for the policy of its queue when it runs.  Where there is one, it takes a single message
+and leaves the others to its rest, since each may have to let expired ones go first.
 """
 
 from __future__ import annotations
@@ -9,16 +11,19 @@ from typing import TYPE_CHECKING
 
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Operation
+from memq.operations.expiry import NOTHING
+from memq.operations.reads import Search
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from memq.errors import QueueError
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
+    from memq.policy.effective import EffectivePolicy
 
 
-class Pop(Operation):
+class Pop(Search):
     """Take messages from a queue.
 
     :ivar most: how many; more may join until it runs.
@@ -26,17 +31,16 @@ class Pop(Operation):
     :ivar rest: the pop that was divided from it, whose replies follow.
     """
 
-    __slots__ = ("bytesFreed", "most", "queue", "rest", "results")
+    __slots__ = ("most", "rest", "results")
 
-    outlivesSession = False
-
-    def __init__(self, session: Client, queue: bytes, most: int = 1) -> None:
-        self.session = session
+    def __init__(self, client: Client, queue: bytes, most: int = 1) -> None:
+        self.client = client
         self.done = False
         self.queue = queue
         self.most = most
         self.rest: Pop | None = None
-        self.results: list[Message | QueueError | None] = []
+        self.results: Sequence[Message | QueueError | None] = ()
+        self.expired = NOTHING
 
     @property
     def count(self) -> int:
@@ -44,10 +48,16 @@ class Pop(Operation):
         return self.most
 
     def run(self, store: IQueueStore) -> int:
-        """Take them."""
-        outstanding = self.session.outstanding
-        results = self.results = store.popAll(self.queue, self.most)
-        cost = size = 0
+        """Take them; raise WouldBlock when what has expired takes another turn."""
+        client = self.client
+        cost = freed = size = 0
+        if client.policies.isActive and (policy := self.policy()) is not None:
+            results = self._popOne(store, policy)
+            cost, freed = self.expired.cost, self.expired.freed
+        else:
+            results = store.popAll(self.queue, self.most)
+        self.results = results
+        outstanding = client.outstanding
         for found in results:
             cost += MESSAGE_COST
             if type(found) is Message:
@@ -58,34 +68,47 @@ class Pop(Operation):
                     size += found.size
                     outstanding.onDisk += found.size
         outstanding.undelivered += size
-        self.bytesFreed = size
+        self.bytesFreed = size + freed
         if len(results) < self.most:
             results += [None] * (self.most - len(results))
         return cost
 
+    def _popOne(
+        self, store: IQueueStore, policy: EffectivePolicy
+    ) -> list[Message | QueueError | None]:
+        """Take the first message that has not expired, if the policy lets it."""
+        if self.most > 1:
+            self.client.goOn(self.divide())
+        self.expire(store, policy)
+        return [] if policy.readsArePaused else store.popAll(self.queue, 1)
+
     def split(self) -> Iterator[Operation]:
         """Yield a pop for each message, and take over what came of it."""
+        if self.most == 1 or self.policy() is not None:
+            # It may have to go on in another turn.
+            yield self
+            return
         for _ in range(self.most):
-            one = Pop(self.session, self.queue)
+            one = Pop(self.client, self.queue)
             yield one
-            self.results += one.results
+            self.results = [*self.results, *one.results]
 
     def divide(self) -> Pop:
         """Take one message only, and return the pop that is to take the others."""
-        self.rest = Pop(self.session, self.queue, self.most - 1)
+        self.rest = Pop(self.client, self.queue, self.most - 1)
         self.most = 1
         return self.rest
 
     def after(self, count: int) -> Pop:
         """Return what is left of a pop that is done, without its first results."""
-        left = Pop(self.session, self.queue, self.most - count)
+        left = Pop(self.client, self.queue, self.most - count)
         left.results = self.results[count:]
         left.done = True
         return left
 
     def first(self) -> Pop:
         """Return what ``after(1)`` leaves out."""
-        first = Pop(self.session, self.queue)
+        first = Pop(self.client, self.queue)
         first.results = self.results[:1]
         first.done = True
         return first
@@ -99,13 +122,14 @@ class Pop(Operation):
     def abandon(self) -> None:
         """Return the messages to their places, for the client is gone."""
         for message in self.messages():
-            self.session.giveBack(self.queue, message)
+            self.client.giveBack(self.queue, message)
 
     def undo(self) -> None:
         """Forget the messages as well."""
         for message in self.messages():
-            self.session.outstanding.refund(message)
-        self.results = []
+            self.client.outstanding.refund(message)
+        self.results = ()
+        self.expired = NOTHING
 
     def fail(self, error: QueueError) -> None:
         """Note that none could be taken."""
@@ -117,8 +141,8 @@ class PutBack(Operation):
 
     __slots__ = ("message", "queue")
 
-    def __init__(self, session: Client, queue: bytes, message: Message) -> None:
-        super().__init__(session)
+    def __init__(self, client: Client, queue: bytes, message: Message) -> None:
+        super().__init__(client)
         self.queue = queue
         self.message = message
 
@@ -137,8 +161,8 @@ class SetAside(Operation):
 
     __slots__ = ("message",)
 
-    def __init__(self, session: Client, message: Message) -> None:
-        super().__init__(session)
+    def __init__(self, client: Client, message: Message) -> None:
+        super().__init__(client)
         self.message = message
 
     def run(self, store: IQueueStore) -> int:

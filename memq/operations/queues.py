@@ -19,8 +19,8 @@ class Delete(Operation):
 
     __slots__ = ("queue",)
 
-    def __init__(self, session: Client, queue: bytes) -> None:
-        super().__init__(session)
+    def __init__(self, client: Client, queue: bytes) -> None:
+        super().__init__(client)
         self.queue = queue
 
     def run(self, store: IQueueStore) -> int:
@@ -34,8 +34,8 @@ class Empty(Operation):
 
     __slots__ = ("queue",)
 
-    def __init__(self, session: Client, queue: bytes) -> None:
-        super().__init__(session)
+    def __init__(self, client: Client, queue: bytes) -> None:
+        super().__init__(client)
         self.queue = queue
 
     def run(self, store: IQueueStore) -> int:
@@ -61,13 +61,15 @@ class AddQueue(Operation):
 
     __slots__ = ("_limit", "_queue")
 
-    def __init__(self, session: Client, queue: bytes, limit: int) -> None:
-        super().__init__(session)
+    def __init__(self, client: Client, queue: bytes, limit: int) -> None:
+        super().__init__(client)
         self._queue = queue
         self._limit = limit
 
     def run(self, store: IQueueStore) -> int:
         """Make it."""
+        if self._limit:
+            self.client.policies.activate()
         self.result = store.setLimit(self._queue, self._limit)
         return MESSAGE_COST if self.result else 0
 
@@ -77,17 +79,18 @@ class Pause(Operation):
 
     __slots__ = ("_bits", "queue")
 
-    def __init__(self, session: Client, queue: bytes, bits: int) -> None:
+    def __init__(self, client: Client, queue: bytes, bits: int) -> None:
         """Remember what.
 
         :param bits: of READS and WRITES.
         """
-        super().__init__(session)
+        super().__init__(client)
         self.queue = queue
         self._bits = bits
 
     def run(self, store: IQueueStore) -> int:
         """Stop it; the queue is made if there is none."""
+        self.client.policies.activate()
         _, paused = store.settings(self.queue)
         store.setPaused(self.queue, paused | self._bits)
         return MESSAGE_COST
@@ -98,8 +101,8 @@ class Resume(Operation):
 
     __slots__ = ("queue",)
 
-    def __init__(self, session: Client, queue: bytes) -> None:
-        super().__init__(session)
+    def __init__(self, client: Client, queue: bytes) -> None:
+        super().__init__(client)
         self.queue = queue
 
     def run(self, store: IQueueStore) -> int:

@@ -199,7 +199,7 @@ def _put(
 
 def route(
     store: IQueueStore,
-    session: Client,
+    client: Client,
     asked: SetRequest,
     flags: int,
     places: Iterable[_Place],
@@ -213,7 +213,7 @@ def route(
 
     :return: a number when it was not refused.
     """
-    policies = session.policies
+    policies = client.policies
     now = policies.now()
     own = policies.of(asked.queue)
     if own is not None and own.writesArePaused:
@@ -227,5 +227,5 @@ def route(
             _makeRoom(store, target, effects)
         _put(store, target, flags, due, effects)
     if due:
-        session.expectDue(due)
+        client.expectDue(due)
     return len(targets)

@@ -118,12 +118,3 @@ class Policies:
     def now(self) -> int:
         """Return the time, in milliseconds since 1970-01-01 UTC."""
         return int(self._seconds() * 1000)
-
-
-class ActivePolicies:
-    """The same for a client that is never to be taken for a plain one."""
-
-    isActive = True
-
-    def __init__(self, policies: Policies) -> None:
-        self.of = policies.of

@@ -65,7 +65,7 @@ class TurnTests(FullTestCase):
         self.store.fill(b"q", b"old")
         asker = self.ask(b"a", b"b")
         asker.pop()
-        part = AddPart(asker.session, Upload(), b"part")
+        part = AddPart(asker.session, Upload([b"q"]), b"part")
         asker.submit(part)
         self.broker.room.exhausted()
         self.turn()
@@ -113,7 +113,7 @@ class TurnTests(FullTestCase):
         self.turn()
         self.asker.pop(2)
         self.turn()
-        self.asker.submit(AddPart(self.asker.session, Upload(), bytes(5000)))
+        self.asker.submit(AddPart(self.asker.session, Upload([b"q"]), bytes(5000)))
         self.turn()
         self.assertEqual(
             changes,

@@ -8,6 +8,7 @@ from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import LargeBody, Message
 from memq.operations.base import MESSAGE_COST, Upload
 from memq.operations.pushes import AddPart, PushLarge
+from memq.operations.routing import SetRequest
 from memq.storage.memory import MemoryStore
 from memq.test.support.readers import Reader, ReaderTestCase
 
@@ -126,10 +127,10 @@ class WaitTests(ReaderTestCase):
         reader = self.reader()
         read = reader.take(5.0)
         self.settle()
-        upload = Upload()
+        upload = Upload([b"q"])
         session = self.asker.session
         self.asker.submit(AddPart(session, upload, b"x" * 100))
-        self.asker.submit(PushLarge(session, b"q", 0, upload))
+        self.asker.submit(PushLarge(session, SetRequest(b"q"), 0, upload))
         self.settle()
         message = read.result
         self.assertEqual(message.large, LargeBody(1, 100, 1))

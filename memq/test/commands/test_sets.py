@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memq.broker.session import Session
 from memq.errors import StoreError
@@ -104,13 +104,13 @@ class WriterTests(RuledTestCase):
         """Where others have rules, plain sets of one packet are few operations."""
         self.begin(other={"maxItems": 1})
         asked: list[Push] = []
-        submitPush = Session.submitPush
+        push = Session.push
 
-        def submit(session: Session, push: Push) -> None:
-            asked.append(push)
-            submitPush(session, push)
+        def pushed(*details: Any) -> Push:
+            asked.append(push(*details))
+            return asked[-1]
 
-        self.patch(Session, "submitPush", submit)
+        self.patch(Session, "push", pushed)
         count = 2 * JOINED
         self.talk(put(b"q", b"x") * count + b"set q 0 5 1\r\nx\r\n" + put(b"q", b"x"))
         self.assertEqual([push.count for push in asked], [JOINED, JOINED, 1, 1])

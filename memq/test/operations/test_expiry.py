@@ -116,7 +116,9 @@ class ExpireTests(MovingTestCase):
         self.store.push(b"q", 7, b"abc", expires=5)
         self.store.commit()
         rule = Rule(honorExptime=True, expiredTo=b"old")
-        self.assertEqual(self.expire(rule, 5), Expired(1, MESSAGE_COST + 3, 0, False))
+        self.assertEqual(
+            self.expire(rule, 5), Expired(1, MESSAGE_COST + 3, target=b"old")
+        )
         message = self.store.pop(b"old")
         assert isinstance(message, Message)
         self.assertEqual((message.flags, message.body), (7, b"abc"))

@@ -9,6 +9,7 @@ from memq.operations.base import Upload
 from memq.operations.openreads import Opened, SetReadAside
 from memq.operations.pushes import AddPart, PushLarge
 from memq.operations.queues import Empty
+from memq.operations.routing import SetRequest
 from memq.test.support.readers import ReaderTestCase
 
 
@@ -480,11 +481,11 @@ class LargeTests(ReaderTestCase):
     def setUp(self) -> None:
         """Open one."""
         super().setUp()
-        upload = Upload()
+        upload = Upload([b"q"])
         session = self.asker.session
         self.asker.submit(AddPart(session, upload, b"x" * PART_SIZE))
         self.asker.submit(AddPart(session, upload, b"y"))
-        self.asker.submit(PushLarge(session, b"q", 0, upload))
+        self.asker.submit(PushLarge(session, SetRequest(b"q"), 0, upload))
         self.one = self.reader()
         self.read = self.one.open()
         self.settle()

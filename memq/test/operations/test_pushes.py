@@ -14,7 +14,7 @@ from memq.errors import DamagedMessage, OutOfSpace, StoreError, StoreFailed
 from memq.message import PART_SIZE
 from memq.operations import routing
 from memq.operations.base import Upload
-from memq.operations.pushes import RuledPush, RuledPushLarge
+from memq.operations.pushes import Push, PushLarge
 from memq.operations.routing import SetRequest
 from memq.policy.rules import WRITES, Rules, Table
 from memq.test.commands.test_protocol import END, NO_SPACE, STORED, put, value
@@ -789,7 +789,7 @@ class OperationTests(SteppedTestCase):
         store = harness.store
         assert isinstance(store, FakeStore)
         store.fill(b"q", b"a")
-        push = RuledPush(session, SetRequest(b"q"), 0, b"b", False)
+        push = Push(session, b"q", 0, b"b", False)
         push.run(store)
         self.assertEqual(list(push.madeVisible()), [(b"q", 1)])
         store.abort()
@@ -802,9 +802,9 @@ class OperationTests(SteppedTestCase):
         """Nor has one with a body in parts."""
         harness = Harness()
         session = harness.broker.session(lambda: None)
-        upload = Upload()
+        upload = Upload([b"q"])
         session.addPart(upload, b"x")
-        push = RuledPushLarge(session, SetRequest(b"q"), 0, upload)
+        push = PushLarge(session, SetRequest(b"q"), 0, upload)
         session.inbox[0].run(harness.store)
         push.run(harness.store)
         self.assertEqual(list(push.madeVisible()), [(b"q", 1)])

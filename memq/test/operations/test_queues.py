@@ -254,13 +254,15 @@ class OrderTests(ProtocolTestCase):
             self.assertEqual(self.client.talk(line), b"SERVER_ERROR bad page\r\n")
 
     def test_joined(self) -> None:
-        """Gets of queues without rules are joined, whatever others have."""
+        """Gets of queues without a policy are joined, whatever others have."""
         self.harness.broker.policies.replace(rules(other={"max_age": 1000}))
         self.client.talk(put(b"q", b"a") * 3)
         self.client.send(b"get q\r\n" * 3)
         self.assertEqual(len(self.client.protocol.session.inbox), 1)
         self.client.send(b"pause other\r\n" + b"get q\r\n" * 3)
-        self.assertEqual(len(self.client.protocol.session.inbox), 5)
+        self.assertEqual(len(self.client.protocol.session.inbox), 3)
+        self.client.send(b"get other\r\n" * 3)
+        self.assertEqual(len(self.client.protocol.session.inbox), 6)
 
 
 class BehindTests(ProtocolTestCase):

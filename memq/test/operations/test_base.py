@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from memq.broker.broker import Broker
 from memq.broker.session import State
-from memq.operations.base import Operation
-from memq.operations.slices import Slice
+from memq.operations.base import Operation, Slice
 from memq.storage.memory import MemoryStore
 from memq.test.support.stepped import SteppedReactor, SteppedTestCase
 
