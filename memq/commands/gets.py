@@ -108,7 +108,7 @@ class Line:
 
     def chain(self, operation: Read | CloseRead | AbortRead) -> None:
         """Let an operation run only if that before it does not fail."""
-        operation.after = self._last
+        operation.previous = self._last
         self._last = operation
         if isinstance(operation, Read):
             operation.waits = self._waits

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from memq.errors import QueueError
 from memq.message import LargeBody, Message
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
-    from memq.errors import NotStored, QueueError
+    from memq.errors import NotStored
     from memq.interfaces import IQueueStore
     from memq.operations.outstanding import Outstanding
     from memq.policy.effective import Policies
@@ -138,6 +139,8 @@ class Operation:
     bytesFreed = 0
     #: What was divided from it, and whose reply follows its own.
     rest: Operation | None = None
+    #: What has to succeed before, or it fails as that did.
+    previous: Operation | None = None
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -174,6 +177,14 @@ class Operation:
     def fail(self, error: QueueError) -> None:
         """Note that it could not be carried out."""
         self.result = error
+
+    def hasFailed(self) -> bool:
+        """Fail, if what has to succeed before did; return whether that is so."""
+        previous = self.previous
+        if previous is None or not isinstance(previous.result, QueueError):
+            return False
+        self.result = previous.result
+        return True
 
     def abandon(self) -> None:
         """Give back what was found, for the client is gone."""

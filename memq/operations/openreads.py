@@ -3,7 +3,15 @@
 An open read hides its message from everyone else, until its reader closes it, which
 deletes the message, or it goes back to its place: because the reader says so, or is
 gone, or took too long.  The store does the hiding, in memory only, so that the end of
-the process gives everything back; the session knows what it has open.
+the process gives everything back; the client knows what it has open.  Only this module
+writes :attr:`Opened.state`::
+
+                       see
+    begin ----> UNSEEN ----> SEEN     a SEEN message counts as delivered
+                 |  ^  <----  |  ^
+             end |  |  unsee  |  | restore: the turn that ended it is undone
+                 v  |         v  |
+                 +-------- ENDED +    closed, gone back, or never begun
 
 A message that was given back too often leaves its queue instead, see
 :mod:`memq.operations.expiry`.
@@ -11,7 +19,9 @@ A message that was given back too often leaves its queue instead, see
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from enum import Enum, auto
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -20,9 +30,10 @@ from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Slice
 from memq.operations.expiry import deadLetter, isWornOut
 from memq.operations.reads import Read
+from memq.policy.effective import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from twisted.internet.interfaces import IDelayedCall
 
@@ -45,33 +56,51 @@ class _Seen(Message):
         return self.bytes
 
 
+class State(Enum):
+    """Where an open read stands."""
+
+    UNSEEN = auto()  # nothing of its message was sent, or that has not arrived
+    SEEN = auto()  # its message began to be sent
+    ENDED = auto()  # its client does not have it
+
+
 class Opened:
-    """An open read.
+    """An open read, which ``reader`` has."""
 
-    :ivar reader: the session that has it open.
-    :ivar isSeen: whether its message began to be sent; what never was does not count
-        as delivered.
-    """
-
-    __slots__ = ("_timeout", "_timer", "isSeen", "message", "queue", "reader")
+    __slots__ = ("_timeout", "_timer", "message", "queue", "reader", "state")
 
     def __init__(
-        self, reader: Client, queue: bytes, message: Message, timeout: float | None
+        self, reader: Client, queue: bytes, message: Message, timeout: float
     ) -> None:
-        """Begin.
+        """Make one, which is to begin.
 
-        :param timeout: seconds after which it goes back by itself; None for never.
+        :param timeout: seconds after which it goes back by itself; 0 for never.
         """
         self.reader = reader
         self.queue = queue
         self.message = message
-        self.isSeen = False
+        self.state = State.ENDED
         self._timeout = timeout
         self._timer: IDelayedCall | None = None
 
+    @property
+    def isOpen(self) -> bool:
+        """Whether the client has it."""
+        return self.state is not State.ENDED
+
+    @property
+    def isSeen(self) -> bool:
+        """Whether it counts as a delivery if it goes back."""
+        return self.state is State.SEEN
+
+    def begin(self) -> None:
+        """Be the last of the client's open reads."""
+        self._join(State.UNSEEN)
+
     def see(self) -> None:
-        """Keep the body no longer."""
-        self.isSeen = True
+        """Note that the message begins to be sent, and keep its body no longer."""
+        if self.isOpen:
+            self.state = State.SEEN
         if self.message.large is None:
             seen = _Seen(*self.message._replace(body=b""))
             seen.bytes = self.message.size
@@ -79,42 +108,39 @@ class Opened:
 
     def unsee(self) -> None:
         """Note that what was sent of it did not arrive."""
-        self.isSeen = False
+        if self.isOpen:
+            self.state = State.UNSEEN
 
-    @property
-    def isOpen(self) -> bool:
-        """Whether the session has it."""
-        return self in self.reader.opened(self.queue)
-
-    def keep(self, place: int | None = None) -> None:
-        """Be one of the session's open reads: the last one, or in an old place."""
-        reads = self.reader.open
-        if reads is None:
-            reads = self.reader.open = {}
-        line = reads.setdefault(self.queue, deque())
-        line.insert(len(line) if place is None else place, self)
-        self.reader.openReads += 1
-        if self._timeout is not None:
-            self._timer = self.reader.after(self._timeout, self._overdue)
-
-    def drop(self) -> int:
-        """Be none of them any more; return the place."""
+    def end(self) -> Callable[[], None]:
+        """Be open no longer; return what restores that, in the old place."""
         reads = self.reader.open
         assert reads is not None
-        line = reads[self.queue]
+        line, state = reads[self.queue], self.state
         place = line.index(self)
         del line[place]
         self.reader.openReads -= 1
         if not line:
             del reads[self.queue]
         self.forget()
-        return place
+        self.state = State.ENDED
+        return partial(self._join, state, place)
 
     def forget(self) -> None:
         """Do not go back by itself."""
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
+
+    def _join(self, state: State, place: int | None = None) -> None:
+        self.state = state
+        reads = self.reader.open
+        if reads is None:
+            reads = self.reader.open = {}
+        line = reads.setdefault(self.queue, deque())
+        line.insert(len(line) if place is None else place, self)
+        self.reader.openReads += 1
+        if self._timeout:
+            self._timer = self.reader.after(self._timeout, self._overdue)
 
     def _overdue(self) -> None:
         self._timer = None
@@ -127,40 +153,33 @@ class OpenRead(Read):
     :ivar opened: the open read, None as long as there is none.
     """
 
-    __slots__ = ("_several", "_timeout", "opened")
+    __slots__ = ("_several", "opened")
 
     def __init__(
         self,
         client: Client,
         queue: bytes,
         wait: float = 0.0,
-        timeout: float | None = None,
         after: CloseRead | None = None,
         several: bool = False,
     ) -> None:
         """Remember where from.
 
-        :param timeout: seconds after which it goes back by itself; None for what the
-            queue's rule says.
         :param after: what has to succeed before, in whose place this one answers.
         :param several: whether there may be open ones already.
         """
         super().__init__(client, queue, wait)
         self.opened: Opened | None = None
-        self._timeout = timeout
-        self.after = after
+        self.previous = after
         self._several = several
 
     def find(self, store: IQueueStore) -> Message | QueueError | None:
         """Open it."""
         found = store.openRead(self.queue)
         if type(found) is Message:
-            timeout = self._timeout
-            policy = self.policy()
-            if timeout is None and policy is not None:
-                timeout = policy.rule.openSeconds or None
+            timeout = (self.policy() or PLAIN).rule.openSeconds
             self.opened = Opened(self.client, self.queue, found, timeout)
-            self.opened.keep()
+            self.opened.begin()
         return found
 
     def run(self, store: IQueueStore) -> int:
@@ -168,9 +187,7 @@ class OpenRead(Read):
         if self.client.sendsNoMore:
             # Nobody could close what comes later.
             self.wait = 0.0
-        after = self.after
-        if after is not None and isinstance(after.result, QueueError):
-            self.fail(after.result)
+        if self.hasFailed():
             return 0
         if not self._several and self.client.opened(self.queue):
             self.fail(AlreadyOpen())
@@ -180,7 +197,7 @@ class OpenRead(Read):
     def undo(self) -> None:
         """Forget the open read as well."""
         if self.opened is not None:
-            self.opened.drop()
+            self.opened.end()
             self.opened = None
         super().undo()
 
@@ -202,44 +219,30 @@ class OpenRead(Read):
 
 
 class _Ending(Slice):
-    """End open reads of a session, up to ENDED_AT_ONCE; the rest ends others.
+    """End open reads of a client, up to ENDED_AT_ONCE; the rest ends others."""
 
-    :ivar after: what has to succeed before, or this one fails as it did; None for
-        nothing.
-    """
-
-    __slots__ = ("_dropped", "after", "queue")
+    __slots__ = ("_ended", "queue")
 
     def __init__(self, client: Client, queue: bytes) -> None:
         super().__init__(client)
         self.queue = queue
-        self.after: Operation | None = None
-        #: What is open no longer, and its place before.
-        self._dropped: list[tuple[Opened, int]] = []
+        #: For each that is open no longer, what restores that.
+        self._ended: list[Callable[[], None]] = []
 
     @property
     def hasMore(self) -> bool:
         """Whether there may be more."""
-        return len(self._dropped) >= ENDED_AT_ONCE
+        return len(self._ended) >= ENDED_AT_ONCE
 
-    def hasFailed(self) -> bool:
-        """Fail, if what has to succeed before did; return whether that is so."""
-        after = self.after
-        if after is None or not isinstance(after.result, QueueError):
-            return False
-        self.result = after.result
-        return True
-
-    def drop(self, opened: Opened) -> None:
+    def end(self, opened: Opened) -> None:
         """End one."""
-        self._dropped.append((opened, opened.drop()))
+        self._ended.append(opened.end())
 
     def undo(self) -> None:
         """Let them be open again."""
         super().undo()
-        while self._dropped:
-            opened, place = self._dropped.pop()
-            opened.keep(place)
+        while self._ended:
+            self._ended.pop()()
 
 
 class CloseRead(_Ending):
@@ -270,7 +273,7 @@ class CloseRead(_Ending):
             if not reads:
                 break
             message = reads[0].message
-            self.drop(reads[0])
+            self.end(reads[0])
             if store.closeRead(self.queue, message):
                 self.closed.append(message)
         self.result = len(self.closed)
@@ -292,7 +295,7 @@ class CloseRead(_Ending):
 
 
 class AbortRead(_Ending):
-    """Return what a session has open on a queue to its old place.
+    """Return what a client has open on a queue to its old place.
 
     What is worn out by that, as the queue's rule says, leaves the queue instead.  The
     result is how many went back or left.  When a store cannot count that, they go back
@@ -306,39 +309,35 @@ class AbortRead(_Ending):
     def __init__(
         self, client: Client, queue: bytes, only: Opened | None = None
     ) -> None:
-        """Remember which.
-
-        :param only: the one of perhaps another session; None for all of this one.
-        """
+        """Remember which: ``only`` one, of any client, or all of this one."""
         super().__init__(client, queue)
         self._reader = client if only is None else only.reader
         self._only = only
         self._counts = True
         self.bytesFreed = 0
         #: How many messages are to be seen again, by queue.
-        self._shown: dict[bytes, int] = {}
+        self._shown: Counter[bytes] = Counter()
 
     def run(self, store: IQueueStore) -> int:
         """Give them back, and count that as deliveries."""
         if self.hasFailed():
             return 0
-        policy = self.client.policies.of(self.queue)
-        rule = None if policy is None else policy.rule
+        rule = (self.client.policies.of(self.queue) or PLAIN).rule
         self.bytesFreed = ended = 0
-        self._shown = {}
+        self._shown = Counter()
         meant = [] if self.isOver else self._meant(ENDED_AT_ONCE)
         if len(meant) == ENDED_AT_ONCE and self.rest is None:
             self.divide(AbortRead(self.client, self.queue))
         for opened in meant:
-            self.drop(opened)
             # Nobody had what was not sent to one that is gone.
             counts = self._counts and (opened.isSeen or not self._reader.gone)
+            self.end(opened)
             message = opened.message
-            if rule is not None and counts and isWornOut(store, message, rule):
+            if counts and isWornOut(store, message, rule):
                 ended += self._deadLetter(store, message, rule)
             elif store.abortRead(self.queue, message, counts):
                 ended += 1
-                self._show(self.queue)
+                self._shown[self.queue] += 1
         self.result = ended
         return MESSAGE_COST * ended
 
@@ -348,11 +347,8 @@ class AbortRead(_Ending):
             if rule.deadLetter is None:
                 self.bytesFreed += found.size
             else:
-                self._show(rule.deadLetter)
+                self._shown[rule.deadLetter] += 1
         return found is not None
-
-    def _show(self, queue: bytes) -> None:
-        self._shown[queue] = self._shown.get(queue, 0) + 1
 
     def _meant(self, most: int | None = None) -> list[Opened]:
         only = self._only
@@ -395,7 +391,7 @@ class SetReadAside(_Ending):
         opened = self._opened
         if not opened.isOpen:
             return 0
-        self.drop(opened)
+        self.end(opened)
         if not store.closeRead(self.queue, opened.message):
             return 0
         store.setAside(opened.message)

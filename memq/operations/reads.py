@@ -104,8 +104,6 @@ class Waits:
 class Read(Search):
     """Look for one message; the result is that, an error, or None without any.
 
-    :ivar after: what has to succeed before, or this one fails as it did; None for
-        nothing.
     :ivar waits: what it shares with others of the same line until it runs; None if it
         is alone.
     :ivar until: when its wait is over.
@@ -113,7 +111,7 @@ class Read(Search):
     :ivar timer: ends the waiting; None while it does not wait.
     """
 
-    __slots__ = ("after", "ticket", "timer", "until", "wait", "waits")
+    __slots__ = ("previous", "ticket", "timer", "until", "wait", "waits")
 
     #: Whether others do not find what it found.
     takes = True
@@ -126,7 +124,7 @@ class Read(Search):
         self.until = 0.0
         self.ticket: int | None = None
         self.timer: IDelayedCall | None = None
-        self.after: Operation | None = None
+        self.previous: Operation | None = None
         self.waits: Waits | None = None
         self.expired = NOTHING
 
@@ -149,12 +147,10 @@ class Read(Search):
     def run(self, store: IQueueStore) -> int:
         """Look; raise WouldBlock when there is nothing and there is time."""
         client = self.client
-        after, waits = self.after, self.waits
-        if after is not None and isinstance(after.result, QueueError):
-            self.fail(after.result)
+        if self.hasFailed():
             return 0
-        if waits is not None:
-            self.wait = waits.left(self.wait, client.seconds())
+        if self.waits is not None:
+            self.wait = self.waits.left(self.wait, client.seconds())
             self.waits = None
         self.bytesFreed = 0
         self.expired = NOTHING

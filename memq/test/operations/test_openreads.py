@@ -11,6 +11,7 @@ from memq.operations.pushes import AddPart, PushLarge
 from memq.operations.queues import Empty
 from memq.operations.routing import SetRequest
 from memq.test.support.readers import ReaderTestCase
+from memq.test.support.ruledreaders import RuledTestCase
 
 
 class OpenTests(ReaderTestCase):
@@ -379,15 +380,16 @@ class LeaveTests(ReaderTestCase):
         self.assertEqual(self.reactor.calls, [])
 
 
-class TimeoutTests(ReaderTestCase):
+class TimeoutTests(RuledTestCase):
     """An open read that takes too long."""
 
     def setUp(self) -> None:
         """Open one with ten seconds of time."""
         super().setUp()
+        self.rule(open_timeout=10.0)
         self.push(b"a", b"b")
         self.one = self.reader()
-        self.one.open(timeout=10.0)
+        self.one.open()
         self.settle()
 
     def test_back(self) -> None:
@@ -427,7 +429,7 @@ class TimeoutTests(ReaderTestCase):
         """One whose opening was undone leaves nothing behind."""
         other = self.reader()
         self.store.refuse("openRead", StoreError("bad page"))
-        other.open(timeout=10.0)
+        other.open()
         self.settle()
         self.assertEqual(other.told, ["bad page"])
         self.assertEqual(len(self.reactor.calls), 1)
@@ -436,7 +438,7 @@ class TimeoutTests(ReaderTestCase):
         """One that is opened in the second attempt has its time once."""
         other = self.reader()
         self.store.refuse("commit", StoreError("no room"), times=1)
-        other.open(timeout=10.0)
+        other.open()
         self.settle()
         self.assertEqual(other.told, ["b"])
         self.assertEqual(len(self.reactor.calls), 2)

@@ -417,12 +417,14 @@ class TimeoutTests(RuledTestCase):
         self.assertEqual(self.detail().returns, 2)
 
     def test_none(self) -> None:
-        """Without one it may for ever; who opens it may say otherwise."""
+        """Without one it may for ever; a rule that comes later is for later ones."""
         self.rule(max_age=1000)
         self.push(b"a", b"b")
         one, other = self.reader(), self.reader()
         one.open()
-        other.open(timeout=2.0)
+        self.settle()
+        self.rule(open_timeout=2.0)
+        other.open()
         self.settle()
         self.wait(99.0)
         self.assertEqual((self.detail().open, self.detail().returns), (1, 1))
