@@ -1,4 +1,4 @@
-"""What each command asks of the store, and what that is answered.
+"""Commands: each becomes operations of the store, and their results replies.
 
 Imports: memq.connection, memq.broker, memq.operations, memq.policy, memq.wire.
 A command becomes operations; it renders what these found.

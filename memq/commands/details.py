@@ -1,4 +1,4 @@
-"""Details: what is told of each queue, as ``stats detail`` and ``dump_stats`` have it.
+"""Queue details: the answers to ``stats``, ``stats detail`` and ``dump_stats``.
 
 There may be very many queues.  Which ones are told is decided once; each is then looked
 at when its turn has come, some in each slice, and left out when it is gone by then.
@@ -31,9 +31,9 @@ AT_ONCE = 64
 TOLD = 200
 #: Queues that are added up in one go, in less than a millisecond.
 SUMMED = 4096
-#: What one of them counts in a turn.
+#: The cost of one of them in a turn.
 SUM_COST = 10
-#: What one of them counts in a turn.
+#: The cost of a queue that is told, in a turn.
 QUEUE_COST = 3 * MESSAGE_COST
 
 
@@ -158,7 +158,7 @@ class Summary(Listing):
         super().__init__(details, formatKestrel)
         self._all = form
         self._ofEach = ofEach
-        #: What was added up, by the place of the first queue: a turn may be undone.
+        #: The sums so far, by the place of the first queue: a turn may be undone.
         self._sums: dict[int, Sums] = {}
 
     @property

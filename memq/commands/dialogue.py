@@ -1,6 +1,6 @@
-"""Dialogue: what those that carry out commands know of a client, and can answer it.
+"""Dialogue: the answers to one client, and what commands know of it.
 
-It lies below them; :mod:`memq.commands.protocol`, above, hands them its own.
+The modules of commands build on it; :mod:`memq.commands.protocol` hands them its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = Logger()
 
 
 class Dialogue:
-    """What one client is answered.
+    """The answers to one client.
 
     :ivar expect: answers with what an operation will find, after all before it.
     :ivar goOn: answers with what the rest of one will find, before all others.

@@ -27,7 +27,7 @@ class Reader:
 
     __slots__ = ("_command", "_dialogue")
 
-    #: What stands behind the message, or in its place.
+    #: The bytes behind the message, or in its place.
     end = wire.END
 
     def __init__(self, dialogue: Dialogue, command: Command) -> None:

@@ -1,7 +1,6 @@
-"""Commands without a body, but gets: what they ask for, and what that is answered.
+"""Command handlers: add, and all commands that have no body and are no plain get.
 
-Each is a function of a connection and the command; the table says which.  Gets of names
-alone are the dialogue's own, since they have to be fast.
+Each is a function of a dialogue and the command; the table says which.
 """
 
 from __future__ import annotations
@@ -280,7 +279,7 @@ def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
         dialogue.connection.hangUp()
 
 
-#: What carries a command out; there is one for each that is no get and has no body.
+#: The handlers, by command: of all that have no body and are no plain get.
 VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Delete: _delete,
     wire.FlushAll: _flushAll,

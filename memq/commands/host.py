@@ -1,4 +1,4 @@
-"""What commands need of the server, beside what connections do."""
+"""Host interfaces: the parts of the server that commands need."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class CommandCounters(Counters, Protocol):
-    """What is counted of commands, and how that is told."""
+    """The counters of commands, and their figures."""
 
     getCommands: int
     getHits: int

@@ -1,4 +1,4 @@
-"""Replies of more than one piece: a get of many names, and a body in parts."""
+"""Large values: replies of many pieces, to a get of many names or of a large body."""
 
 from __future__ import annotations
 

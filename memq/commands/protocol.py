@@ -1,7 +1,7 @@
-"""Commands: carries out what one client asks for, in the memcached text protocol.
+"""Protocol: carries out the commands of one client, in memcached's text protocol.
 
-A command becomes an operation of the session; what that finds, a reply.  Here are sets
-and gets, which have to be fast; what is more than appending or taking is handed on.
+A command becomes an operation of the session; its result, a reply.  Here are sets and
+plain gets, which have to be fast; :mod:`memq.commands.handlers` has all others.
 
 Sets that come in one packet, one behind the other, become one operation, and so do
 gets: of what a command costs in Python, that saves a third.  A large body comes in
@@ -47,7 +47,7 @@ class Commands(Dialogue):
         self._traces = host.traces
         self._budget = host.broker.budget
         self._policies = host.broker.policies
-        #: What there is of the body that comes in parts.
+        #: The parts that came of a body.
         self._upload = _NO_UPLOAD
 
     # What comes in.

@@ -1,4 +1,4 @@
-"""What a session can ask of the store, each an object with what came of it.
+"""Operations: requests of a client to the store, each an object with its result.
 
 The broker runs operations inside its transactions, perhaps twice: when a turn is
 undone, :meth:`Operation.undo` makes each as it was before it ran, and
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from memq.policy.effective import Policies
 
 
-#: What a message counts in a turn, besides the bytes of its body.
+#: The cost of a message in a turn, besides the bytes of its body.
 MESSAGE_COST = 1024
 
 #: Commands of a kind that come together and become one operation, at most: with the
@@ -54,9 +54,9 @@ def roomFor(count: int, size: int) -> int:
 
 
 class Client(Protocol):
-    """The client of an operation, as far as operations know it: who asked for them.
+    """The client of an operation, as far as operations know it.
 
-    What it has open is of memq.operations.openreads, which builds on this module.
+    Its open reads are of memq.operations.openreads, which builds on this module.
 
     :ivar deliver: is called when operations of it are done.
     :ivar gone: whether it is there no more.
@@ -137,15 +137,15 @@ class Operation:
     outlivesSession = True
     #: Bytes that ``run`` made free inside the files, less than 0 for what it took.
     bytesFreed = 0
-    #: What was divided from it, and whose reply follows its own.
+    #: The part that was divided from it, whose reply follows its own.
     rest: Operation | None = None
-    #: What has to succeed before, or it fails as that did.
+    #: The operation that has to succeed before, or this one fails as that did.
     previous: Operation | None = None
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self.done = False
-        #: What ``run`` found; an error when it failed.
+        #: The answer that ``run`` found; an error when it failed.
         self.result: Any = None
 
     @property

@@ -1,8 +1,8 @@
-"""Messages that nobody asked for and that leave their queue all the same.
+"""Expiry and dead letters: messages leave their queue though nobody asked for them.
 
-One that is too old *expires*: that is found out when its turn comes, for a look at the
-head of a queue is all that it takes.  One that was given back too often is *buried*.
-Either moves to another queue, to whose end it is pushed, or is let go; in the same
+A message that is too old *expires*: that is found out when its turn comes, for a look
+at the head of a queue is all that it takes.  A message that was given back too often is
+a *dead letter*.  Either moves to the end of another queue, or is let go; in the same
 transaction as what led to that, so that it is always in one place.
 
 A queue may have a million messages that have expired.  So a look stops after a while
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.policy.rule import Rule
 
-#: What one look may cost before it stops: 100 messages of 10 bytes took 0.7 ms when
+#: The cost of one look at which it stops: 100 messages of 10 bytes took 0.7 ms when
 #: they were dropped, and of 1000 bytes 3 ms when they moved.
 LOOK_COST = 100 * MESSAGE_COST
 
 
 class Expired(NamedTuple):
-    """What came of a look at the head of a queue.
+    """The result of a look at the head of a queue.
 
     :ivar messages: how many messages have expired.
     :ivar cost: what that counts in a turn.
@@ -118,7 +118,7 @@ def deadLetter(
 def move(store: IQueueStore, message: Message, target: bytes | None) -> int:
     """Push a message that was popped to another queue, or let it go.
 
-    What the queue's rules say of sets does not hold for it: nothing is lost.
+    The queue's rules for sets do not hold for it: nothing is lost.
 
     :param target: the queue; None to let it go.
     :return: what it counts in a turn.

@@ -297,7 +297,7 @@ class CloseRead(_Ending):
 class AbortRead(_Ending):
     """Return what a client has open on a queue to its old place.
 
-    What is worn out by that, as the queue's rule says, leaves the queue instead.  The
+    A message that is worn out by that, by the queue's rule, leaves it instead.  The
     result is how many went back or left.  When a store cannot count that, they go back
     all the same.
 

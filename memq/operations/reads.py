@@ -232,8 +232,8 @@ class Read(Search):
 
     def unsent(self) -> None:
         """Note that the message is not sent: its reader is gone."""
-        if self.message is not None:
-            self.client.outstanding.refund(self.message)
+        assert self.message is not None
+        self.client.outstanding.refund(self.message)
 
 
 class Peek(Read):

@@ -1,6 +1,6 @@
-"""Where the message of a set lands: what is refused, what has to go, what it becomes.
+"""Routing: which queues a set goes to, which of them refuse it, and what has to go.
 
-What holds for a queue is asked for when the set runs.  One that goes to several queues
+The policy of a queue is asked for when the set runs.  A set that goes to several queues
 goes to all of them or to none: first every one of them is asked, and only when none
 refuses is anything changed, in the one transaction.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from memq.operations.base import Client
     from memq.policy.effective import EffectivePolicy, Policies
 
-#: What the messages count together that one set drops to make room, about: it would
+#: The cost of the messages that one set drops to make room, about: it would
 #: hold up everybody if a queue whose limit was lowered came down to that at once.
 DROP_COST = 4 * 1024 * 1024
 
@@ -39,7 +39,7 @@ _Place = tuple[bytes, bytes | LargeBody]
 
 
 class SetRequest(NamedTuple):
-    """What a set says of its message.
+    """The queue and the options of a set.
 
     :ivar exptime: as it was sent.
     :ivar delay: seconds until the message can be seen.
@@ -68,7 +68,7 @@ class _Target(NamedTuple):
 
 
 class Effects:
-    """What sets have done.
+    """The effects of sets.
 
     :ivar cost: what that counts in a turn.
     :ivar bytesFreed: bytes that it made free inside the files, less than 0 for

@@ -1,11 +1,9 @@
-"""Plans: what holds for a queue now, by the rules and by what the store keeps of it.
+"""Effective policies: what holds for a queue now, by the rules and by the store.
 
-The rules come from a file and may be read again at any time; a limit (``add``) and a
-pause are kept by the store.  Whoever carries out an operation asks for the plan of its
-queue when it runs, and keeps nothing of it.
-
-Most servers have nothing of all that.  ``isActive`` tells, so that plain commands pay
-for one look at it and no more.
+The rules come from a file and may be read again at any time; the store keeps limits
+(``add``) and pauses.  An operation asks for the policy of its queue when it runs, and
+keeps nothing of it.  On most servers no queue has any: plain commands pay for one look
+at ``isActive``, and no more.
 
 No I/O, no Twisted.
 """
@@ -27,7 +25,7 @@ _NO_RULE = Rule()
 
 
 class EffectivePolicy(NamedTuple):
-    """What holds for a queue that is not plain.
+    """The policy of a queue that is not plain.
 
     :ivar rule: that of the file.
     :ivar limit: the most messages, as the store has it; 0 for any number.
@@ -60,11 +58,10 @@ PLAIN = EffectivePolicy()
 
 
 class Policies:
-    """The plans of all queues.
+    """The policies of all queues.
 
-    :ivar isActive: False as long as no queue has a plan.  Once there may be one it
-        stays True, also when the rules are gone: what was asked for meanwhile goes the
-        longer way then, which comes to the same.
+    :ivar isActive: False as long as no queue has one.  Once there may be one it stays
+        True, also when the rules are gone, or the turn that made one is undone.
     """
 
     def __init__(
@@ -94,10 +91,7 @@ class Policies:
         self.isActive |= self._store.hasSettings()
 
     def activate(self) -> None:
-        """Note that a queue is about to get something that the store keeps.
-
-        From the next command on, so that one behind it finds it.
-        """
+        """Note that a queue gets something that the store keeps."""
         self.isActive = True
 
     def replace(self, rules: Rules) -> None:

@@ -3,7 +3,7 @@
 To try ten thousand patterns one by one takes milliseconds for each name, and a file of
 that many is read with that many names.  So each pattern is filed under the longest
 bytes that stand in it as they are, and only those are tried whose bytes a name has: it
-is cut wherever such bytes may be, and the pieces are looked up.  What has no such bytes
+is cut wherever such bytes may be, and the pieces are looked up.  A pattern without any
 (``*``) is tried for every name.
 """
 
@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: What a pattern is made of, beside bytes that stand for themselves.
+#: The parts of a pattern, beside bytes that stand for themselves.
 _WILD = re.compile(rb"\[!?\]?[^\]]*\]|[*?\[]")
 
 
 class Pattern:
-    """What tells whether a name matches, compiled when it is first asked."""
+    """A pattern, or a name, which matches itself; compiled when it is first asked."""
 
     __slots__ = ("_compiled", "text")
 
     def __init__(self, text: bytes) -> None:
-        """Take a pattern, or a name, which matches itself."""
         self.text = text
         self._compiled: re.Pattern[bytes] | None = None
 

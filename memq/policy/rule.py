@@ -1,4 +1,4 @@
-"""A rule: what holds for a queue."""
+"""Rules of queues, as records, and the names of their fields in tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PATTERN = frozenset(b"*?[")
 
 
 class Rule(NamedTuple):
-    """What holds for one queue; by default, nothing does.
+    """The rule of one queue; by default, nothing holds for it.
 
     :ivar maxItems: messages that may wait; 0 for any number.
     :ivar maxBytes: bytes of bodies that may wait; 0 for any number.

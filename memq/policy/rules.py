@@ -48,7 +48,7 @@ class Table(NamedTuple):
 
 
 class RuleError(ValueError):
-    """What a table says cannot be, though each key for itself could.
+    """A table contradicts itself or others, though each key for itself could be.
 
     :ivar table: its name.
     :ivar key: the one that is wrong.

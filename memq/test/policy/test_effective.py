@@ -1,4 +1,4 @@
-"""Plans: what holds for a queue, and when it costs nothing to know that."""
+"""Effective policies: what holds for a queue, and when it costs nothing to know that."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from memq.policy.rules import READS, WRITES, Rule, Rules, Table
 from memq.storage.memory import MemoryStore
 
 
-class PlansTests(SynchronousTestCase):
-    """The plans over a store in memory."""
+class PoliciesTests(SynchronousTestCase):
+    """The policies over a store in memory."""
 
     def setUp(self) -> None:
         """Begin with an empty store."""
@@ -32,7 +32,7 @@ class PlansTests(SynchronousTestCase):
         self.assertIsNone(policies.of(b"none"))
 
     def test_rules(self) -> None:
-        """A rule is a plan for those queues that it is for."""
+        """A rule is a policy for those queues that it is for."""
         policies = Policies(self.store, self.rules(max_items=3))
         self.assertTrue(policies.isActive)
         self.assertEqual(policies.of(b"q"), EffectivePolicy(Rule(maxItems=3)))
