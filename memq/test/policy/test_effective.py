@@ -1,4 +1,4 @@
-"""Effective policies: what holds for a queue, and when it costs nothing to know that."""
+"""Effective policies: what holds for a queue, and when nothing has to be asked."""
 
 from __future__ import annotations
 
