@@ -21,80 +21,48 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
     {
         "A monitor opens what there is, up to a number.": """
             > set q 7 0 1
-            > a
-            < STORED
+            > a -> STORED
             > set q 0 0 1
-            > b
-            < STORED
+            > b -> STORED
             > set q 0 0 1
-            > c
-            < STORED
+            > c -> STORED
             > monitor q 0 2
             < VALUE q 7 1
             < a
             < VALUE q 0 1
             < b
             < END
-            > get q/peek
-            < VALUE q/peek 0 1
-            < c
-            < END
-            > confirm q 1
-            < END
-            > monitor q 0
-            < VALUE q 0 1
-            < c
-            < END
-            > get q/abort
-            < END
+            > get q/peek -> VALUE q/peek 0 1 | c | END
+            > confirm q 1 -> END
+            > monitor q 0 -> VALUE q 0 1 | c | END
+            > get q/abort -> END
             > gets q q
             < VALUE q 0 1 1
             < b
             < VALUE q 0 1 2
             < c
             < END
-            > stats queue
-            < STAT q 3/3
-            < END
+            > stats queue -> STAT q 3/3 | END
         """,
         "What is open already is neither in its way nor counted.": """
             > set q 0 0 1
-            > a
-            < STORED
+            > a -> STORED
             > set q 0 0 1
-            > b
-            < STORED
-            > get q/open
-            < VALUE q/open 0 1
-            < a
-            < END
-            > monitor q 0 1
-            < VALUE q 0 1
-            < b
-            < END
-            > get q/open
-            < CLIENT_ERROR close current item first
-            > get q/close
-            < END
-            > get q/open
-            < CLIENT_ERROR close current item first
-            > confirm q 9
-            < END
-            > get q/open
-            < END
-            > stats queue
-            < STAT q 2/2
-            < END
+            > b -> STORED
+            > get q/open -> VALUE q/open 0 1 | a | END
+            > monitor q 0 1 -> VALUE q 0 1 | b | END
+            > get q/open -> CLIENT_ERROR close current item first
+            > get q/close -> END
+            > get q/open -> CLIENT_ERROR close current item first
+            > confirm q 9 -> END
+            > get q/open -> END
+            > stats queue -> STAT q 2/2 | END
         """,
         "Where nothing is there or open, there is an END.": """
-            > monitor q 0
-            < END
-            > monitor q 0 5
-            < END
-            > confirm q 10000
-            < END
-            > stats queue
-            < END
+            > monitor q 0 -> END
+            > monitor q 0 5 -> END
+            > confirm q 10000 -> END
+            > stats queue -> END
         """,
     }
 )

@@ -10,40 +10,28 @@ from memq.test.support.sessions import SessionTestCase, sessions
 @sessions(
     {
         "A line ends at LF.": r"""
-            | version\n
-            < VERSION #
+            | version\n -> VERSION #
         """,
         "One CR before the LF is dropped.": r"""
-            | version\r\n
-            < VERSION #
+            | version\r\n -> VERSION #
         """,
         "Two are not.": r"""
-            | version\r\r\n
-            < ERROR
+            | version\r\r\n -> ERROR
         """,
         "A CR elsewhere does not end a line.": r"""
-            | version\rversion\n
-            < ERROR
+            | version\rversion\n -> ERROR
         """,
         "Spaces come in runs and at either end.": r"""
-            | \x20 set   q  7 0    5  \r\nhello\r\n
-            < STORED
-            | get  q \x20\r\n
-            < VALUE q 7 5
-            < hello
-            < END
+            | \x20 set   q  7 0    5  \r\nhello\r\n -> STORED
+            | get  q \x20\r\n -> VALUE q 7 5 | hello | END
         """,
         "A TAB is part of a word.": r"""
-            | get\tq\r\n
-            < ERROR
-            | version\t\r\n
-            < ERROR
+            | get\tq\r\n -> ERROR
+            | version\t\r\n -> ERROR
         """,
         "Commands may be in capitals.": r"""
-            > VERSION
-            < VERSION #
-            | SET q 0 0 2\r\nhi\r\nSet Q 0 0 2 noreply\r\nho\r\n
-            < STORED
+            > VERSION -> VERSION #
+            | SET q 0 0 2\r\nhi\r\nSet Q 0 0 2 noreply\r\nho\r\n -> STORED
             > Get q Q
             < VALUE q 0 2
             < hi
@@ -52,42 +40,26 @@ from memq.test.support.sessions import SessionTestCase, sessions
             < END
         """,
         "What is not a command is an ERROR and the connection stays open.": """
-            > hello
-            < ERROR
-            > version
-            < VERSION #
+            > hello -> ERROR
+            > version -> VERSION #
         """,
         "So is the wrong number of words.": """
-            > get
-            < ERROR
-            > gets
-            < ERROR
-            > delete
-            < ERROR
-            > delete q 0 0
-            < ERROR
-            > flush_all 0 0
-            < ERROR
-            > version 1
-            < ERROR
-            > verbosity
-            < ERROR
-            > verbosity 1 2
-            < ERROR
-            > quit now
-            < ERROR
-            > db_checkpoint now
-            < ERROR
-            > db_archive now
-            < ERROR
+            > get -> ERROR
+            > gets -> ERROR
+            > delete -> ERROR
+            > delete q 0 0 -> ERROR
+            > flush_all 0 0 -> ERROR
+            > version 1 -> ERROR
+            > verbosity -> ERROR
+            > verbosity 1 2 -> ERROR
+            > quit now -> ERROR
+            > db_checkpoint now -> ERROR
+            > db_archive now -> ERROR
         """,
         "So is an empty line.": r"""
-            | \r\n
-            < ERROR
-            | \n
-            < ERROR
-            | \x20 \r\n
-            < ERROR
+            | \r\n -> ERROR
+            | \n -> ERROR
+            | \x20 \r\n -> ERROR
         """,
         "Replies come in the order of commands.": r"""
             | set a 0 0 1\r\n1\r\nget b\r\nget a\r\nversion\r\nfoo\r\ndelete a\r\n
@@ -151,51 +123,35 @@ from memq.test.support.sessions import SessionTestCase, sessions
             | add q 0 0 1 noreply\r\n5\r\n
             | add q 0 0 1 noreply\r\n5\r\n
             | add r 0 0 1 noreply\r\nx\r\n
-            > stats queue
-            < STAT q 0/0
-            < END
+            > stats queue -> STAT q 0/0 | END
         """,
         "By those that do not, it is not.": """
-            > get q noreply
-            < END
-            > stats noreply
-            < ERROR
-            > version noreply
-            < ERROR
-            > mg q noreply
-            < ERROR
-            > gat 0 noreply
-            < ERROR
+            > get q noreply -> END
+            > stats noreply -> ERROR
+            > version noreply -> ERROR
+            > mg q noreply -> ERROR
+            > gat 0 noreply -> ERROR
         """,
         "The body of memcached's meta set is thrown away.": r"""
-            | ms q 7\r\nversion\r\n
-            < ERROR
-            | ms q 7 T0 F0 q\r\nversion\r\n
-            < ERROR
-            | ms cQ== 7 b\r\nversion\r\n
-            < ERROR
-            | MS q S7 T0\r\nversion\r\n
-            < ERROR
-            > mn
-            < ERROR
+            | ms q 7\r\nversion\r\n -> ERROR
+            | ms q 7 T0 F0 q\r\nversion\r\n -> ERROR
+            | ms cQ== 7 b\r\nversion\r\n -> ERROR
+            | MS q S7 T0\r\nversion\r\n -> ERROR
+            > mn -> ERROR
         """,
         "So is that of beanstalkd's put.": r"""
-            | put 0 0 60 7\r\nversion\r\n
-            < ERROR
+            | put 0 0 60 7\r\nversion\r\n -> ERROR
         """,
         "Where its length is not known, the connection is closed.": r"""
-            | ms my queue 7\r\nversion\r\n
-            < ERROR
+            | ms my queue 7\r\nversion\r\n -> ERROR
             closed
         """,
         "So behind a line of nobody's with a number in it.": r"""
-            | PUB subject 7\r\nversion\r\n
-            < ERROR
+            | PUB subject 7\r\nversion\r\n -> ERROR
             closed
         """,
         "So where a body that is thrown away is longer than announced.": r"""
-            | replace q 0 0 2\r\nhi, delete q\r\n
-            < ERROR
+            | replace q 0 0 2\r\nhi, delete q\r\n -> ERROR
             closed
         """,
     }
@@ -208,72 +164,44 @@ class LineSessions(SessionTestCase):
     {
         "A name has 1 to 250 bytes.": """
             > set N250 0 0 2
-            > hi
-            < STORED
-            > get N250
-            < VALUE N250 0 2
-            < hi
-            < END
+            > hi -> STORED
+            > get N250 -> VALUE N250 0 2 | hi | END
             > set x 0 0 1
-            > y
-            < STORED
+            > y -> STORED
         """,
         "251 are too many.": """
-            > get N251
-            < CLIENT_ERROR bad command line format
-            > delete N251
-            < CLIENT_ERROR bad command line format
+            > get N251 -> CLIENT_ERROR bad command line format
+            > delete N251 -> CLIENT_ERROR bad command line format
             > set N251 0 0 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
         """,
         "It may have any byte above 0x20.": r"""
-            | set !\x80\xff"~ 0 0 1\r\nx\r\n
-            < STORED
-            | set ../x 0 0 1\r\nx\r\n
-            < CLIENT_ERROR unknown option
+            | set !\x80\xff"~ 0 0 1\r\nx\r\n -> STORED
+            | set ../x 0 0 1\r\nx\r\n -> CLIENT_ERROR unknown option
             > set .. 0 0 1
-            > x
-            < STORED
+            > x -> STORED
         """,
         "UTF-8 is fine.": """
             > set grüße 0 0 1
-            > x
-            < STORED
-            > stats queue
-            < STAT grüße 1/0
-            < END
-            > get grüße
-            < VALUE grüße 0 1
-            < x
-            < END
+            > x -> STORED
+            > stats queue -> STAT grüße 1/0 | END
+            > get grüße -> VALUE grüße 0 1 | x | END
         """,
         "Control bytes are not.": r"""
-            | get a\x7fb\r\n
-            < CLIENT_ERROR bad command line format
-            | get a\x00\r\n
-            < CLIENT_ERROR bad command line format
-            | get a\tb\r\n
-            < CLIENT_ERROR bad command line format
-            | delete a\x1f\r\n
-            < CLIENT_ERROR bad command line format
-            | set a\x01 0 0 7\r\nversion\r\n
-            < CLIENT_ERROR bad command line format
+            | get a\x7fb\r\n -> CLIENT_ERROR bad command line format
+            | get a\x00\r\n -> CLIENT_ERROR bad command line format
+            | get a\tb\r\n -> CLIENT_ERROR bad command line format
+            | delete a\x1f\r\n -> CLIENT_ERROR bad command line format
+            | set a\x01 0 0 7\r\nversion\r\n -> CLIENT_ERROR bad command line format
         """,
         "A slash starts options; those that are none are refused.": """
-            > get q/opens
-            < CLIENT_ERROR unknown option
-            > get q/
-            < CLIENT_ERROR unknown option
-            > get /
-            < CLIENT_ERROR bad command line format
-            > delete q/x
-            < CLIENT_ERROR bad command line format
+            > get q/opens -> CLIENT_ERROR unknown option
+            > get q/ -> CLIENT_ERROR unknown option
+            > get / -> CLIENT_ERROR bad command line format
+            > delete q/x -> CLIENT_ERROR bad command line format
             > set q/x 0 0 7
-            > version
-            < CLIENT_ERROR unknown option
-            > stats queue
-            < END
+            > version -> CLIENT_ERROR unknown option
+            > stats queue -> END
         """,
     }
 )
@@ -284,22 +212,16 @@ class NameSessions(SessionTestCase):
 @sessions(
     {
         "A queue that does not exist is made.": """
-            > stats queue
-            < END
+            > stats queue -> END
             > set q 0 0 5
-            > hello
-            < STORED
-            > stats queue
-            < STAT q 1/0
-            < END
+            > hello -> STORED
+            > stats queue -> STAT q 1/0 | END
         """,
         "Flags are 0 to 4294967295 and come back unsigned.": """
             > set q 0 0 1
-            > a
-            < STORED
+            > a -> STORED
             > set q 4294967295 0 1
-            > b
-            < STORED
+            > b -> STORED
             > get q q
             < VALUE q 0 1
             < a
@@ -309,41 +231,30 @@ class NameSessions(SessionTestCase):
         """,
         "Flags out of range are refused and the body is thrown away.": """
             > set q 4294967296 0 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
             > set q -1 0 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
             > set q 99999999999999999999 0 7
-            > version
-            < CLIENT_ERROR bad command line format
-            > stats queue
-            < END
+            > version -> CLIENT_ERROR bad command line format
+            > stats queue -> END
         """,
         "Flags that are not a decimal number are refused too.": """
             > set q abc 0 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
             > set q 5x 0 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
             > set q +5 0 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
             > set q 1_0 0 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
         """,
         "An exptime is read and ignored.": """
             > set q 0 1 1
-            > a
-            < STORED
+            > a -> STORED
             > set q 0 -1 1
-            > b
-            < STORED
+            > b -> STORED
             > set q 0 1700000000 1
-            > c
-            < STORED
+            > c -> STORED
             > get q q q
             < VALUE q 0 1
             < a
@@ -355,33 +266,26 @@ class NameSessions(SessionTestCase):
         """,
         "An exptime that is not a decimal number is refused.": """
             > set q 0 abc 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
             > set q 0 - 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
             > set q 0 --1 7
-            > version
-            < CLIENT_ERROR bad command line format
+            > version -> CLIENT_ERROR bad command line format
         """,
         "Bytes that are not a decimal number close.": """
-            > set q 0 0 abc
-            < CLIENT_ERROR bad command line format
+            > set q 0 0 abc -> CLIENT_ERROR bad command line format
             closed
         """,
         "So does a sixth word that is not noreply.": """
-            > set q 0 0 7 what
-            < ERROR
+            > set q 0 0 7 what -> ERROR
             closed
         """,
         "So do more words.": """
-            > set q 0 0 7 noreply 2
-            < ERROR
+            > set q 0 0 7 noreply 2 -> ERROR
             closed
         """,
         "So do too few.": """
-            > set q 0 0
-            < ERROR
+            > set q 0 0 -> ERROR
             closed
         """,
         "More words that end in noreply close silently.": """
@@ -389,66 +293,52 @@ class NameSessions(SessionTestCase):
             closed
         """,
         "Negative bytes close.": """
-            > set q 0 0 -1
-            < CLIENT_ERROR bad command line format
+            > set q 0 0 -1 -> CLIENT_ERROR bad command line format
             closed
         """,
         "So do bytes over 2147483645.": """
-            > set q 0 0 2147483646
-            < CLIENT_ERROR bad command line format
+            > set q 0 0 2147483646 -> CLIENT_ERROR bad command line format
             closed
         """,
         "A body that is not followed by CR LF is a bad chunk, and closes.": r"""
-            | set q 0 0 5\r\nhelloXXversion\r\n
-            < CLIENT_ERROR bad data chunk
+            | set q 0 0 5\r\nhelloXXversion\r\n -> CLIENT_ERROR bad data chunk
             closed
         """,
         "So does one with two LF behind it.": r"""
-            | set q 0 0 5\r\nhello\n\nversion\r\n
-            < CLIENT_ERROR bad data chunk
+            | set q 0 0 5\r\nhello\n\nversion\r\n -> CLIENT_ERROR bad data chunk
             closed
         """,
         "So does one that is too long.": """
             > set q 0 0 3
-            > hello
-            < CLIENT_ERROR bad data chunk
+            > hello -> CLIENT_ERROR bad data chunk
             closed
         """,
         "So does one that is too short.": r"""
-            | set q 0 0 3\r\nhi\r\nversion\r\n
-            < CLIENT_ERROR bad data chunk
+            | set q 0 0 3\r\nhi\r\nversion\r\n -> CLIENT_ERROR bad data chunk
             closed
         """,
         "A message may be empty.": r"""
-            | set q 9 0 0\r\n\r\n
-            < STORED
-            > get q
-            < VALUE q 9 0
+            | set q 9 0 0\r\n\r\n -> STORED
+            > get q -> VALUE q 9 0
             <
             < END
         """,
         "A body may be any bytes.": r"""
-            | set q 0 0 15\r\nEND\r\n\x00\xff\nget q\r\n\r\n
-            < STORED
+            | set q 0 0 15\r\nEND\r\n\x00\xff\nget q\r\n\r\n -> STORED
             > set r 0 0 1
-            > x
-            < STORED
+            > x -> STORED
         """,
         "Noreply means no reply.": """
             > set q 0 0 5 noreply
             > hello
-            > get q
-            < VALUE q 0 5
-            < hello
-            < END
+            > get q -> VALUE q 0 5 | hello | END
         """,
         "Noreply silences errors, and stays in step.": r"""
             > set q abc 0 7 noreply
             > version
             > set a/b 0 0 7 noreply
             > version
-            > stats queue
-            < END
+            > stats queue -> END
         """,
         "With noreply what closes does so silently.": r"""
             | set q 0 0 5 noreply\r\nhelloXX
@@ -460,44 +350,32 @@ class NameSessions(SessionTestCase):
         """,
         "What memcached has beside set is an ERROR, once, and its body swallowed.": """
             > replace q 0 0 7
-            > version
-            < ERROR
+            > version -> ERROR
             > append q 0 0 7
-            > version
-            < ERROR
+            > version -> ERROR
             > prepend q 0 0 7
-            > version
-            < ERROR
+            > version -> ERROR
             > cas q 0 0 7 12345
-            > version
-            < ERROR
-            > stats queue
-            < END
+            > version -> ERROR
+            > stats queue -> END
         """,
         "An add without a number closes.": """
-            > add q 0 0
-            < ERROR
+            > add q 0 0 -> ERROR
             closed
         """,
         "So does one whose number is none.": """
-            > add q 0 0 x
-            < CLIENT_ERROR bad command line format
+            > add q 0 0 x -> CLIENT_ERROR bad command line format
             closed
         """,
         "So does an append without a number.": """
-            > append q 0 0
-            < ERROR
+            > append q 0 0 -> ERROR
             closed
         """,
         "Incr, decr, touch and gat are an ERROR.": """
-            > incr q 1
-            < ERROR
-            > decr q 1
-            < ERROR
-            > touch q 1
-            < ERROR
-            > gat 1 q
-            < ERROR
+            > incr q 1 -> ERROR
+            > decr q 1 -> ERROR
+            > touch q 1 -> ERROR
+            > gat 1 q -> ERROR
         """,
     }
 )
@@ -509,20 +387,15 @@ class SetSessions(SessionTestCase):
     {
         "A body over max-body is swallowed.": """
             > set q 0 0 12
-            > version12345
-            < SERVER_ERROR object too large for cache
+            > version12345 -> SERVER_ERROR object too large for cache
             > set q 0 0 11
-            > hello world
-            < STORED
-            > stats queue
-            < STAT q 1/0
-            < END
+            > hello world -> STORED
+            > stats queue -> STAT q 1/0 | END
         """,
         "With noreply silently.": """
             > set q 0 0 12 noreply
             > version12345
-            > stats queue
-            < END
+            > stats queue -> END
         """,
     }
 )
@@ -536,29 +409,18 @@ class MaxBodySessions(SessionTestCase):
     {
         "A get takes the head.": """
             > set q 1 0 1
-            > a
-            < STORED
+            > a -> STORED
             > set q 2 0 1
-            > b
-            < STORED
-            > get q
-            < VALUE q 1 1
-            < a
-            < END
-            > get q
-            < VALUE q 2 1
-            < b
-            < END
-            > get q
-            < END
+            > b -> STORED
+            > get q -> VALUE q 1 1 | a | END
+            > get q -> VALUE q 2 1 | b | END
+            > get q -> END
         """,
         "A get of several takes one of each in the order of names.": """
             > set a 0 0 1
-            > 1
-            < STORED
+            > 1 -> STORED
             > set b 0 0 1
-            > 2
-            < STORED
+            > 2 -> STORED
             > get b a
             < VALUE b 0 1
             < 2
@@ -568,11 +430,9 @@ class MaxBodySessions(SessionTestCase):
         """,
         "A queue named twice gives two.": """
             > set q 0 0 1
-            > a
-            < STORED
+            > a -> STORED
             > set q 0 0 1
-            > b
-            < STORED
+            > b -> STORED
             > get q q q
             < VALUE q 0 1
             < a
@@ -582,41 +442,25 @@ class MaxBodySessions(SessionTestCase):
         """,
         "One that is empty or unknown is left out.": """
             > set q 0 0 1
-            > a
-            < STORED
-            > get unknown q q other
-            < VALUE q 0 1
-            < a
-            < END
-            > get unknown other
-            < END
+            > a -> STORED
+            > get unknown q q other -> VALUE q 0 1 | a | END
+            > get unknown other -> END
         """,
         "A get does not make a queue.": """
-            > get q
-            < END
-            > stats queue
-            < END
+            > get q -> END
+            > stats queue -> END
         """,
         "A bad name among others loses nothing.": """
             > set q 0 0 1
-            > a
-            < STORED
-            > get q q/x
-            < CLIENT_ERROR unknown option
-            > get q N251
-            < CLIENT_ERROR bad command line format
-            > gets q N251
-            < CLIENT_ERROR bad command line format
-            > get q
-            < VALUE q 0 1
-            < a
-            < END
+            > a -> STORED
+            > get q q/x -> CLIENT_ERROR unknown option
+            > get q N251 -> CLIENT_ERROR bad command line format
+            > gets q N251 -> CLIENT_ERROR bad command line format
+            > get q -> VALUE q 0 1 | a | END
         """,
         "Gets of an empty queue is END.": """
-            > gets q
-            < END
-            > gets q r
-            < END
+            > gets q -> END
+            > gets q r -> END
         """,
     }
 )
@@ -645,21 +489,15 @@ class GetSessions(SessionTestCase):
     {
         "A queue goes with all that is in it.": """
             > set q 0 0 1
-            > a
-            < STORED
+            > a -> STORED
             > set q 0 0 1
-            > b
-            < STORED
-            > delete q
-            < DELETED
-            > get q
-            < END
-            > stats queue
-            < END
+            > b -> STORED
+            > delete q -> DELETED
+            > get q -> END
+            > stats queue -> END
         """,
         "One that is not there is not found.": """
-            > delete q
-            < NOT_FOUND
+            > delete q -> NOT_FOUND
         """,
         "A set right after makes a new one.": r"""
             | set q 0 0 1\r\na\r\ndelete q\r\nset q 0 0 1\r\nb\r\nget q\r\nstats queue\n
@@ -674,34 +512,24 @@ class GetSessions(SessionTestCase):
         """,
         "An empty queue is one.": """
             > set q 0 0 1
-            > a
-            < STORED
-            > get q
-            < VALUE q 0 1
-            < a
-            < END
-            > delete q
-            < DELETED
-            > delete q
-            < NOT_FOUND
+            > a -> STORED
+            > get q -> VALUE q 0 1 | a | END
+            > delete q -> DELETED
+            > delete q -> NOT_FOUND
         """,
         "Anything may follow the name.": """
-            > delete q 0
-            < NOT_FOUND
-            > delete q anything
-            < NOT_FOUND
+            > delete q 0 -> NOT_FOUND
+            > delete q anything -> NOT_FOUND
         """,
         "Noreply silences it.": """
             > set q 0 0 1
-            > a
-            < STORED
+            > a -> STORED
             > delete q noreply
             > delete q noreply
             > delete q 0 noreply
             > delete a/b noreply
             > delete q 0 0 noreply
-            > stats queue
-            < END
+            > stats queue -> END
         """,
     }
 )
@@ -713,24 +541,16 @@ class DeleteSessions(SessionTestCase):
     {
         "It is not allowed unless enabled.": """
             > set q 0 0 1
-            > a
-            < STORED
-            > flush_all
-            < CLIENT_ERROR flush_all not allowed
-            > flush_all 0
-            < CLIENT_ERROR flush_all not allowed
-            > flush_all 10
-            < CLIENT_ERROR flush_all not allowed
-            > get q
-            < VALUE q 0 1
-            < a
-            < END
+            > a -> STORED
+            > flush_all -> CLIENT_ERROR flush_all not allowed
+            > flush_all 0 -> CLIENT_ERROR flush_all not allowed
+            > flush_all 10 -> CLIENT_ERROR flush_all not allowed
+            > get q -> VALUE q 0 1 | a | END
         """,
         "Noreply silences that.": """
             > flush_all noreply
             > flush_all 0 noreply
-            > version
-            < VERSION #
+            > version -> VERSION #
         """,
     }
 )
@@ -742,39 +562,26 @@ class FlushAllSessions(SessionTestCase):
     {
         "Every queue is emptied.": """
             > set a 0 0 1
-            > 1
-            < STORED
+            > 1 -> STORED
             > set b 0 0 1
-            > 2
-            < STORED
-            > flush_all
-            < OK
-            > get a b
-            < END
-            > flush_all
-            < OK
+            > 2 -> STORED
+            > flush_all -> OK
+            > get a b -> END
+            > flush_all -> OK
         """,
         "A delay other than 0 is refused.": """
             > set q 0 0 1
-            > a
-            < STORED
-            > flush_all 10
-            < CLIENT_ERROR bad command line format
+            > a -> STORED
+            > flush_all 10 -> CLIENT_ERROR bad command line format
             > flush_all 10 noreply
-            > get q
-            < VALUE q 0 1
-            < a
-            < END
-            > flush_all 0
-            < OK
+            > get q -> VALUE q 0 1 | a | END
+            > flush_all 0 -> OK
         """,
         "Noreply silences it.": """
             > set q 0 0 1
-            > a
-            < STORED
+            > a -> STORED
             > flush_all noreply
-            > get q
-            < END
+            > get q -> END
         """,
     }
 )
@@ -788,58 +595,35 @@ class FlushAllEnabledSessions(SessionTestCase):
     {
         "Stats queue lists every queue sorted by name.": """
             > set b 0 0 1
-            > 1
-            < STORED
+            > 1 -> STORED
             > set a 0 0 1
-            > 1
-            < STORED
+            > 1 -> STORED
             > set B 0 0 1
-            > 1
-            < STORED
-            > get a
-            < VALUE a 0 1
-            < 1
-            < END
-            > stats queue
-            < STAT B 1/0
-            < STAT a 1/1
-            < STAT b 1/0
-            < END
+            > 1 -> STORED
+            > get a -> VALUE a 0 1 | 1 | END
+            > stats queue -> STAT B 1/0 | STAT a 1/1 | STAT b 1/0 | END
         """,
         "Words after queue are ignored.": """
-            > stats queue and more
-            < END
+            > stats queue and more -> END
         """,
         "Stats reset zeroes.": """
             > set q 0 0 1
-            > a
-            < STORED
-            > stats reset
-            < RESET
-            > stats queue
-            < STAT q 1/0
-            < END
+            > a -> STORED
+            > stats reset -> RESET
+            > stats queue -> STAT q 1/0 | END
         """,
         "There is nothing of what memcached tells of items in memory.": """
             > set q 0 0 1
-            > a
-            < STORED
-            > stats items
-            < END
-            > stats cachedump 1 100
-            < END
-            > lru_crawler metadump all
-            < END
+            > a -> STORED
+            > stats items -> END
+            > stats cachedump 1 100 -> END
+            > lru_crawler metadump all -> END
         """,
         "Anything else after stats is an ERROR.": """
-            > stats everything
-            < ERROR
-            > lru_crawler enable
-            < ERROR
-            > stats settings now
-            < ERROR
-            > stats reset now
-            < ERROR
+            > stats everything -> ERROR
+            > lru_crawler enable -> ERROR
+            > stats settings now -> ERROR
+            > stats reset now -> ERROR
         """,
         "Stats sees what was sent before it.": r"""
             | set q 0 0 1\r\na\r\nstats queue\r\nget q\r\nstats queue\r\n
@@ -861,20 +645,16 @@ class StatsSessions(SessionTestCase):
 @sessions(
     {
         "Version has three numbers with dots.": """
-            > version
-            < VERSION #
+            > version -> VERSION #
         """,
         "Verbosity is OK.": """
-            > verbosity 2
-            < OK
+            > verbosity 2 -> OK
             > verbosity 1 noreply
             > verbosity noreply
-            > verbosity x
-            < CLIENT_ERROR bad command line format
+            > verbosity x -> CLIENT_ERROR bad command line format
             > verbosity x noreply
             > verbosity 1 2 noreply
-            > version
-            < VERSION #
+            > version -> VERSION #
         """,
         "Quit closes.": """
             > quit
@@ -900,21 +680,12 @@ class StatsSessions(SessionTestCase):
         """,
         "The session of old.": """
             > set q4 0 0 5
-            > hello
-            < STORED
+            > hello -> STORED
             > set q4 0 0 5
-            > world
-            < STORED
-            > stats queue
-            < STAT q4 2/0
-            < END
-            > get q4
-            < VALUE q4 0 5
-            < hello
-            < END
-            > stats queue
-            < STAT q4 2/1
-            < END
+            > world -> STORED
+            > stats queue -> STAT q4 2/0 | END
+            > get q4 -> VALUE q4 0 5 | hello | END
+            > stats queue -> STAT q4 2/1 | END
         """,
     }
 )

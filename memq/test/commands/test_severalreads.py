@@ -17,14 +17,11 @@ LARGE = b"0123456789" * (PART_SIZE // 10 + 9)
     {
         "Each has its own options, its key and its place.": """
             > set a 7 0 2
-            > a1
-            < STORED
+            > a1 -> STORED
             > set b 0 0 2
-            > b1
-            < STORED
+            > b1 -> STORED
             > set c 0 0 2
-            > c1
-            < STORED
+            > c1 -> STORED
             > get c/peek none/open b a/open
             < VALUE c/peek 0 2
             < c1
@@ -39,50 +36,29 @@ LARGE = b"0123456789" * (PART_SIZE // 10 + 9)
             < VALUE a/close/open 7 2 0
             < a1
             < END
-            > GET a/close b/close
-            < END
-            > stats queue
-            < STAT a 1/1
-            < STAT b 1/1
-            < STAT c 1/1
-            < END
+            > GET a/close b/close -> END
+            > stats queue -> STAT a 1/1 | STAT b 1/1 | STAT c 1/1 | END
         """,
         "An error stands in the place of END, and nothing behind it is done.": """
             > set a 0 0 2
-            > a1
-            < STORED
+            > a1 -> STORED
             > set b 0 0 2
-            > b1
-            < STORED
+            > b1 -> STORED
             > get a/open a/open b b/close
             < VALUE a/open 0 2
             < a1
             < CLIENT_ERROR close current item first
-            > get b/open
-            < VALUE b/open 0 2
-            < b1
-            < END
-            > get a/open a/close b/abort
-            < CLIENT_ERROR close current item first
-            > get a/close b/close
-            < END
-            > stats queue
-            < STAT a 1/1
-            < STAT b 1/1
-            < END
+            > get b/open -> VALUE b/open 0 2 | b1 | END
+            > get a/open a/close b/abort -> CLIENT_ERROR close current item first
+            > get a/close b/close -> END
+            > stats queue -> STAT a 1/1 | STAT b 1/1 | END
         """,
         "What is wrong with one is wrong with the line, and nothing is done.": """
             > set a 0 0 2
-            > a1
-            < STORED
-            > get a a/what
-            < CLIENT_ERROR unknown option
-            > get a/open b/open/open
-            < CLIENT_ERROR option given twice
-            > get a/open
-            < VALUE a/open 0 2
-            < a1
-            < END
+            > a1 -> STORED
+            > get a a/what -> CLIENT_ERROR unknown option
+            > get a/open b/open/open -> CLIENT_ERROR option given twice
+            > get a/open -> VALUE a/open 0 2 | a1 | END
         """,
     }
 )

@@ -5,6 +5,8 @@ A session is text, a line a step:
     > line      the client sends this line, with CR LF
     | bytes     the client sends these bytes as they are; Python's escapes count
     < line      the server answers this line, with CR LF
+    > line -> reply | reply
+                the same in one line: what is sent, and the lines of the answer
     closed      the server has closed the connection
 
 ``N250`` and ``N251`` stand for names of so many bytes, and ``#`` for the three
@@ -53,6 +55,7 @@ def parseSession(text: str) -> list[Step]:
     for line in filter(None, map(str.strip, text.splitlines())):
         for word, meaning in _MACROS:
             line = line.replace(word, meaning)
+        line, *answer = line.split(" -> ")
         kind, _, rest = line.partition(" ")
         sent, answered, closed = steps[-1]
         if kind == "<":
@@ -61,7 +64,9 @@ def parseSession(text: str) -> list[Step]:
             steps[-1] = Step(sent, answered, True)
         else:
             data = _unescape(rest) if kind == "|" else rest.encode() + b"\r\n"
-            steps.append(Step(data, b"", False))
+            replies = answer[0].split(" | ") if answer else []
+            told = "".join(reply + "\r\n" for reply in replies).encode()
+            steps.append(Step(data, told, False))
     return steps
 
 
