@@ -29,10 +29,8 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
 @sessions(
     {
         "An open read is hidden, and deleted when it is closed.": """
-            > set q 7 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
+            > set q 7 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
             > get q/open -> VALUE q/open 7 1 | a | END
             > get q/peek -> VALUE q/peek 0 1 | b | END
             > get q/close -> END
@@ -40,20 +38,16 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
             > stats queue -> STAT q 2/2 | END
         """,
         "One that is aborted goes back before all others.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
             > get q/open -> VALUE q/open 0 1 | a | END
             > get q/abort -> END
             > gets q/t=0 -> VALUE q/t=0 0 1 0 | a | END
             > gets q/t=5 -> VALUE q/t=5 0 1 1 | b | END
         """,
         "Close and open in one command, whatever the order of the words.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
             > get q/close/open -> VALUE q/close/open 0 1 | a | END
             > get q/open/t=10/close -> VALUE q/open/t=10/close 0 1 | b | END
             > get q/open/close -> END
@@ -61,10 +55,8 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
             > stats queue -> STAT q 2/2 | END
         """,
         "A second open read of a queue is refused, one of another queue is not.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set r 0 0 1
-            > b -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set r 0 0 1 | b -> STORED
             > get q/open -> VALUE q/open 0 1 | a | END
             > get q/open -> CLIENT_ERROR close current item first
             > get q/open/t=9 -> CLIENT_ERROR close current item first
@@ -81,12 +73,9 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
             > stats queue -> END
         """,
         "A flush empties one queue, what is open included.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
-            > set r 0 0 1
-            > c -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
+            > set r 0 0 1 | c -> STORED
             > get q/open -> VALUE q/open 0 1 | a | END
             > flush q -> END
             > flush none -> END

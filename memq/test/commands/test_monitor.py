@@ -20,12 +20,9 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
 @sessions(
     {
         "A monitor opens what there is, up to a number.": """
-            > set q 7 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
-            > set q 0 0 1
-            > c -> STORED
+            > set q 7 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
+            > set q 0 0 1 | c -> STORED
             > monitor q 0 2
             < VALUE q 7 1
             < a
@@ -45,10 +42,8 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
             > stats queue -> STAT q 3/3 | END
         """,
         "What is open already is neither in its way nor counted.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
             > get q/open -> VALUE q/open 0 1 | a | END
             > monitor q 0 1 -> VALUE q 0 1 | b | END
             > get q/open -> CLIENT_ERROR close current item first

@@ -163,27 +163,22 @@ class LineSessions(SessionTestCase):
 @sessions(
     {
         "A name has 1 to 250 bytes.": """
-            > set N250 0 0 2
-            > hi -> STORED
+            > set N250 0 0 2 | hi -> STORED
             > get N250 -> VALUE N250 0 2 | hi | END
-            > set x 0 0 1
-            > y -> STORED
+            > set x 0 0 1 | y -> STORED
         """,
         "251 are too many.": """
             > get N251 -> CLIENT_ERROR bad command line format
             > delete N251 -> CLIENT_ERROR bad command line format
-            > set N251 0 0 7
-            > version -> CLIENT_ERROR bad command line format
+            > set N251 0 0 7 | version -> CLIENT_ERROR bad command line format
         """,
         "It may have any byte above 0x20.": r"""
             | set !\x80\xff"~ 0 0 1\r\nx\r\n -> STORED
             | set ../x 0 0 1\r\nx\r\n -> CLIENT_ERROR unknown option
-            > set .. 0 0 1
-            > x -> STORED
+            > set .. 0 0 1 | x -> STORED
         """,
         "UTF-8 is fine.": """
-            > set grüße 0 0 1
-            > x -> STORED
+            > set grüße 0 0 1 | x -> STORED
             > stats queue -> STAT grüße 1/0 | END
             > get grüße -> VALUE grüße 0 1 | x | END
         """,
@@ -199,8 +194,7 @@ class LineSessions(SessionTestCase):
             > get q/ -> CLIENT_ERROR unknown option
             > get / -> CLIENT_ERROR bad command line format
             > delete q/x -> CLIENT_ERROR bad command line format
-            > set q/x 0 0 7
-            > version -> CLIENT_ERROR unknown option
+            > set q/x 0 0 7 | version -> CLIENT_ERROR unknown option
             > stats queue -> END
         """,
     }
@@ -213,15 +207,12 @@ class NameSessions(SessionTestCase):
     {
         "A queue that does not exist is made.": """
             > stats queue -> END
-            > set q 0 0 5
-            > hello -> STORED
+            > set q 0 0 5 | hello -> STORED
             > stats queue -> STAT q 1/0 | END
         """,
         "Flags are 0 to 4294967295 and come back unsigned.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set q 4294967295 0 1
-            > b -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 4294967295 0 1 | b -> STORED
             > get q q
             < VALUE q 0 1
             < a
@@ -230,31 +221,22 @@ class NameSessions(SessionTestCase):
             < END
         """,
         "Flags out of range are refused and the body is thrown away.": """
-            > set q 4294967296 0 7
-            > version -> CLIENT_ERROR bad command line format
-            > set q -1 0 7
-            > version -> CLIENT_ERROR bad command line format
+            > set q 4294967296 0 7 | version -> CLIENT_ERROR bad command line format
+            > set q -1 0 7 | version -> CLIENT_ERROR bad command line format
             > set q 99999999999999999999 0 7
             > version -> CLIENT_ERROR bad command line format
             > stats queue -> END
         """,
         "Flags that are not a decimal number are refused too.": """
-            > set q abc 0 7
-            > version -> CLIENT_ERROR bad command line format
-            > set q 5x 0 7
-            > version -> CLIENT_ERROR bad command line format
-            > set q +5 0 7
-            > version -> CLIENT_ERROR bad command line format
-            > set q 1_0 0 7
-            > version -> CLIENT_ERROR bad command line format
+            > set q abc 0 7 | version -> CLIENT_ERROR bad command line format
+            > set q 5x 0 7 | version -> CLIENT_ERROR bad command line format
+            > set q +5 0 7 | version -> CLIENT_ERROR bad command line format
+            > set q 1_0 0 7 | version -> CLIENT_ERROR bad command line format
         """,
         "An exptime is read and ignored.": """
-            > set q 0 1 1
-            > a -> STORED
-            > set q 0 -1 1
-            > b -> STORED
-            > set q 0 1700000000 1
-            > c -> STORED
+            > set q 0 1 1 | a -> STORED
+            > set q 0 -1 1 | b -> STORED
+            > set q 0 1700000000 1 | c -> STORED
             > get q q q
             < VALUE q 0 1
             < a
@@ -265,12 +247,9 @@ class NameSessions(SessionTestCase):
             < END
         """,
         "An exptime that is not a decimal number is refused.": """
-            > set q 0 abc 7
-            > version -> CLIENT_ERROR bad command line format
-            > set q 0 - 7
-            > version -> CLIENT_ERROR bad command line format
-            > set q 0 --1 7
-            > version -> CLIENT_ERROR bad command line format
+            > set q 0 abc 7 | version -> CLIENT_ERROR bad command line format
+            > set q 0 - 7 | version -> CLIENT_ERROR bad command line format
+            > set q 0 --1 7 | version -> CLIENT_ERROR bad command line format
         """,
         "Bytes that are not a decimal number close.": """
             > set q 0 0 abc -> CLIENT_ERROR bad command line format
@@ -309,8 +288,7 @@ class NameSessions(SessionTestCase):
             closed
         """,
         "So does one that is too long.": """
-            > set q 0 0 3
-            > hello -> CLIENT_ERROR bad data chunk
+            > set q 0 0 3 | hello -> CLIENT_ERROR bad data chunk
             closed
         """,
         "So does one that is too short.": r"""
@@ -325,19 +303,15 @@ class NameSessions(SessionTestCase):
         """,
         "A body may be any bytes.": r"""
             | set q 0 0 15\r\nEND\r\n\x00\xff\nget q\r\n\r\n -> STORED
-            > set r 0 0 1
-            > x -> STORED
+            > set r 0 0 1 | x -> STORED
         """,
         "Noreply means no reply.": """
-            > set q 0 0 5 noreply
-            > hello
+            > set q 0 0 5 noreply | hello
             > get q -> VALUE q 0 5 | hello | END
         """,
         "Noreply silences errors, and stays in step.": r"""
-            > set q abc 0 7 noreply
-            > version
-            > set a/b 0 0 7 noreply
-            > version
+            > set q abc 0 7 noreply | version
+            > set a/b 0 0 7 noreply | version
             > stats queue -> END
         """,
         "With noreply what closes does so silently.": r"""
@@ -349,14 +323,10 @@ class NameSessions(SessionTestCase):
             closed
         """,
         "What memcached has beside set is an ERROR, once, and its body swallowed.": """
-            > replace q 0 0 7
-            > version -> ERROR
-            > append q 0 0 7
-            > version -> ERROR
-            > prepend q 0 0 7
-            > version -> ERROR
-            > cas q 0 0 7 12345
-            > version -> ERROR
+            > replace q 0 0 7 | version -> ERROR
+            > append q 0 0 7 | version -> ERROR
+            > prepend q 0 0 7 | version -> ERROR
+            > cas q 0 0 7 12345 | version -> ERROR
             > stats queue -> END
         """,
         "An add without a number closes.": """
@@ -386,15 +356,12 @@ class SetSessions(SessionTestCase):
 @sessions(
     {
         "A body over max-body is swallowed.": """
-            > set q 0 0 12
-            > version12345 -> SERVER_ERROR object too large for cache
-            > set q 0 0 11
-            > hello world -> STORED
+            > set q 0 0 12 | version12345 -> SERVER_ERROR object too large for cache
+            > set q 0 0 11 | hello world -> STORED
             > stats queue -> STAT q 1/0 | END
         """,
         "With noreply silently.": """
-            > set q 0 0 12 noreply
-            > version12345
+            > set q 0 0 12 noreply | version12345
             > stats queue -> END
         """,
     }
@@ -408,19 +375,15 @@ class MaxBodySessions(SessionTestCase):
 @sessions(
     {
         "A get takes the head.": """
-            > set q 1 0 1
-            > a -> STORED
-            > set q 2 0 1
-            > b -> STORED
+            > set q 1 0 1 | a -> STORED
+            > set q 2 0 1 | b -> STORED
             > get q -> VALUE q 1 1 | a | END
             > get q -> VALUE q 2 1 | b | END
             > get q -> END
         """,
         "A get of several takes one of each in the order of names.": """
-            > set a 0 0 1
-            > 1 -> STORED
-            > set b 0 0 1
-            > 2 -> STORED
+            > set a 0 0 1 | 1 -> STORED
+            > set b 0 0 1 | 2 -> STORED
             > get b a
             < VALUE b 0 1
             < 2
@@ -429,10 +392,8 @@ class MaxBodySessions(SessionTestCase):
             < END
         """,
         "A queue named twice gives two.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
             > get q q q
             < VALUE q 0 1
             < a
@@ -441,8 +402,7 @@ class MaxBodySessions(SessionTestCase):
             < END
         """,
         "One that is empty or unknown is left out.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > get unknown q q other -> VALUE q 0 1 | a | END
             > get unknown other -> END
         """,
@@ -451,8 +411,7 @@ class MaxBodySessions(SessionTestCase):
             > stats queue -> END
         """,
         "A bad name among others loses nothing.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > get q q/x -> CLIENT_ERROR unknown option
             > get q N251 -> CLIENT_ERROR bad command line format
             > gets q N251 -> CLIENT_ERROR bad command line format
@@ -488,10 +447,8 @@ class GetSessions(SessionTestCase):
 @sessions(
     {
         "A queue goes with all that is in it.": """
-            > set q 0 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
             > delete q -> DELETED
             > get q -> END
             > stats queue -> END
@@ -511,8 +468,7 @@ class GetSessions(SessionTestCase):
             < END
         """,
         "An empty queue is one.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > get q -> VALUE q 0 1 | a | END
             > delete q -> DELETED
             > delete q -> NOT_FOUND
@@ -522,8 +478,7 @@ class GetSessions(SessionTestCase):
             > delete q anything -> NOT_FOUND
         """,
         "Noreply silences it.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > delete q noreply
             > delete q noreply
             > delete q 0 noreply
@@ -540,8 +495,7 @@ class DeleteSessions(SessionTestCase):
 @sessions(
     {
         "It is not allowed unless enabled.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > flush_all -> CLIENT_ERROR flush_all not allowed
             > flush_all 0 -> CLIENT_ERROR flush_all not allowed
             > flush_all 10 -> CLIENT_ERROR flush_all not allowed
@@ -561,25 +515,21 @@ class FlushAllSessions(SessionTestCase):
 @sessions(
     {
         "Every queue is emptied.": """
-            > set a 0 0 1
-            > 1 -> STORED
-            > set b 0 0 1
-            > 2 -> STORED
+            > set a 0 0 1 | 1 -> STORED
+            > set b 0 0 1 | 2 -> STORED
             > flush_all -> OK
             > get a b -> END
             > flush_all -> OK
         """,
         "A delay other than 0 is refused.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > flush_all 10 -> CLIENT_ERROR bad command line format
             > flush_all 10 noreply
             > get q -> VALUE q 0 1 | a | END
             > flush_all 0 -> OK
         """,
         "Noreply silences it.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > flush_all noreply
             > get q -> END
         """,
@@ -594,12 +544,9 @@ class FlushAllEnabledSessions(SessionTestCase):
 @sessions(
     {
         "Stats queue lists every queue sorted by name.": """
-            > set b 0 0 1
-            > 1 -> STORED
-            > set a 0 0 1
-            > 1 -> STORED
-            > set B 0 0 1
-            > 1 -> STORED
+            > set b 0 0 1 | 1 -> STORED
+            > set a 0 0 1 | 1 -> STORED
+            > set B 0 0 1 | 1 -> STORED
             > get a -> VALUE a 0 1 | 1 | END
             > stats queue -> STAT B 1/0 | STAT a 1/1 | STAT b 1/0 | END
         """,
@@ -607,14 +554,12 @@ class FlushAllEnabledSessions(SessionTestCase):
             > stats queue and more -> END
         """,
         "Stats reset zeroes.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > stats reset -> RESET
             > stats queue -> STAT q 1/0 | END
         """,
         "There is nothing of what memcached tells of items in memory.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > stats items -> END
             > stats cachedump 1 100 -> END
             > lru_crawler metadump all -> END
@@ -679,10 +624,8 @@ class StatsSessions(SessionTestCase):
             < END
         """,
         "The session of old.": """
-            > set q4 0 0 5
-            > hello -> STORED
-            > set q4 0 0 5
-            > world -> STORED
+            > set q4 0 0 5 | hello -> STORED
+            > set q4 0 0 5 | world -> STORED
             > stats queue -> STAT q4 2/0 | END
             > get q4 -> VALUE q4 0 5 | hello | END
             > stats queue -> STAT q4 2/1 | END

@@ -18,50 +18,35 @@ if TYPE_CHECKING:
 @sessions(
     {
         "A queue that was added has a limit, which stays.": """
-            > add q 0 0 1
-            > 2 -> STORED
-            > add q 5 -9 3
-            > 100 -> NOT_STORED
-            > set q 0 0 1
-            > a -> STORED
-            > set q 0 0 1
-            > b -> STORED
-            > set q 0 0 1
-            > c -> NOT_STORED
+            > add q 0 0 1 | 2 -> STORED
+            > add q 5 -9 3 | 100 -> NOT_STORED
+            > set q 0 0 1 | a -> STORED
+            > set q 0 0 1 | b -> STORED
+            > set q 0 0 1 | c -> NOT_STORED
             > get q -> VALUE q 0 1 | a | END
-            > set q 0 0 1
-            > d -> STORED
+            > set q 0 0 1 | d -> STORED
             > stats queue -> STAT q 3/1 | END
         """,
         "A limit of 0 is none.": """
-            > add q 0 0 1
-            > 0 -> STORED
-            > set q 0 0 1
-            > a -> STORED
-            > add q 0 0 1
-            > 1 -> NOT_STORED
+            > add q 0 0 1 | 0 -> STORED
+            > set q 0 0 1 | a -> STORED
+            > add q 0 0 1 | 1 -> NOT_STORED
         """,
         "What is no number adds nothing.": """
-            > add q 0 0 3
-            > ten -> CLIENT_ERROR not a number
+            > add q 0 0 3 | ten -> CLIENT_ERROR not a number
             > add q 0 0 0
             | \\r\\n -> CLIENT_ERROR not a number
-            > add q 0 0 21
-            > 111111111111111111111 -> CLIENT_ERROR not a number
+            > add q 0 0 21 | 111111111111111111111 -> CLIENT_ERROR not a number
             > stats queue -> END
         """,
         "An add whose body is longer than announced closes.": """
-            > add q 0 0 1
-            > 10 -> CLIENT_ERROR bad data chunk
+            > add q 0 0 1 | 10 -> CLIENT_ERROR bad data chunk
             closed
         """,
         "A delayed message is not seen, and makes its queue.": """
-            > set q/delay=5 0 0 1
-            > a -> STORED
-            > set q/delay=0 0 0 1
-            > b -> STORED
-            > set q/delay=5 0 0 1 noreply
-            > c
+            > set q/delay=5 0 0 1 | a -> STORED
+            > set q/delay=0 0 0 1 | b -> STORED
+            > set q/delay=5 0 0 1 noreply | c
             > get q q -> VALUE q 0 1 | b | END
             > stats queue -> STAT q 1/1 | END
         """,

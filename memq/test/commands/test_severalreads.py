@@ -16,12 +16,9 @@ LARGE = b"0123456789" * (PART_SIZE // 10 + 9)
 @sessions(
     {
         "Each has its own options, its key and its place.": """
-            > set a 7 0 2
-            > a1 -> STORED
-            > set b 0 0 2
-            > b1 -> STORED
-            > set c 0 0 2
-            > c1 -> STORED
+            > set a 7 0 2 | a1 -> STORED
+            > set b 0 0 2 | b1 -> STORED
+            > set c 0 0 2 | c1 -> STORED
             > get c/peek none/open b a/open
             < VALUE c/peek 0 2
             < c1
@@ -40,10 +37,8 @@ LARGE = b"0123456789" * (PART_SIZE // 10 + 9)
             > stats queue -> STAT a 1/1 | STAT b 1/1 | STAT c 1/1 | END
         """,
         "An error stands in the place of END, and nothing behind it is done.": """
-            > set a 0 0 2
-            > a1 -> STORED
-            > set b 0 0 2
-            > b1 -> STORED
+            > set a 0 0 2 | a1 -> STORED
+            > set b 0 0 2 | b1 -> STORED
             > get a/open a/open b b/close
             < VALUE a/open 0 2
             < a1
@@ -54,8 +49,7 @@ LARGE = b"0123456789" * (PART_SIZE // 10 + 9)
             > stats queue -> STAT a 1/1 | STAT b 1/1 | END
         """,
         "What is wrong with one is wrong with the line, and nothing is done.": """
-            > set a 0 0 2
-            > a1 -> STORED
+            > set a 0 0 2 | a1 -> STORED
             > get a a/what -> CLIENT_ERROR unknown option
             > get a/open b/open/open -> CLIENT_ERROR option given twice
             > get a/open -> VALUE a/open 0 2 | a1 | END

@@ -59,59 +59,40 @@ def rules(**queues: dict[str, Any]) -> Rules:
 @sessions(
     {
         "A full queue refuses, and takes again when there is room.": """
-            > set two 0 0 1
-            > a -> STORED
-            > set two 0 0 1
-            > b -> STORED
-            > set two 0 0 1
-            > c -> NOT_STORED
-            > set two 0 0 1 noreply
-            > d
+            > set two 0 0 1 | a -> STORED
+            > set two 0 0 1 | b -> STORED
+            > set two 0 0 1 | c -> NOT_STORED
+            > set two 0 0 1 noreply | d
             > get two/open -> VALUE two/open 0 1 | a | END
-            > set two 0 0 1
-            > e -> NOT_STORED
+            > set two 0 0 1 | e -> NOT_STORED
             > get two/close -> END
-            > set two/delay=9 0 0 1
-            > f -> STORED
-            > set two 0 0 1
-            > g -> NOT_STORED
+            > set two/delay=9 0 0 1 | f -> STORED
+            > set two 0 0 1 | g -> NOT_STORED
             > stats queue -> STAT two 2/1 | END
         """,
         "Bytes are limited as well, an empty body needs none.": """
-            > set bytes 0 0 4
-            > four -> STORED
-            > set bytes 0 0 2
-            > of -> NOT_STORED
-            > set bytes 0 0 1
-            > 5 -> STORED
+            > set bytes 0 0 4 | four -> STORED
+            > set bytes 0 0 2 | of -> NOT_STORED
+            > set bytes 0 0 1 | 5 -> STORED
             > set bytes 0 0 0
             | \\r\\n -> STORED
         """,
         "A queue that drops its oldest takes all but what is too large by itself.": """
-            > set last 0 0 1
-            > a -> STORED
-            > set last 0 0 1
-            > b -> STORED
-            > set last 0 0 1
-            > c -> STORED
-            > set last 0 0 6
-            > longer -> NOT_STORED
+            > set last 0 0 1 | a -> STORED
+            > set last 0 0 1 | b -> STORED
+            > set last 0 0 1 | c -> STORED
+            > set last 0 0 6 | longer -> NOT_STORED
             > get last -> VALUE last 0 1 | b | END
-            > set last 0 0 5
-            > large -> STORED
+            > set last 0 0 5 | large -> STORED
             > get last -> VALUE last 0 5 | large | END
             > stats queue -> STAT last 4/4 | END
         """,
         "What is open is not dropped.": """
-            > set last 0 0 1
-            > a -> STORED
+            > set last 0 0 1 | a -> STORED
             > get last/open -> VALUE last/open 0 1 | a | END
-            > set last 0 0 5
-            > large -> NOT_STORED
-            > set last 0 0 1
-            > b -> STORED
-            > set last 0 0 1
-            > c -> STORED
+            > set last 0 0 5 | large -> NOT_STORED
+            > set last 0 0 1 | b -> STORED
+            > set last 0 0 1 | c -> STORED
             > get last/abort -> END
             > get last last last
             < VALUE last 0 1
@@ -121,8 +102,7 @@ def rules(**queues: dict[str, Any]) -> Rules:
             < END
         """,
         "A set goes to all queues that its own hands on to.": """
-            > set all 7 0 2
-            > hi -> STORED
+            > set all 7 0 2 | hi -> STORED
             > get all near far only
             < VALUE all 7 2
             < hi
@@ -133,14 +113,10 @@ def rules(**queues: dict[str, Any]) -> Rules:
             < END
         """,
         "To all of them, or to none.": """
-            > set only 0 0 1
-            > a -> STORED
-            > set only 0 0 1
-            > b -> STORED
-            > set only 0 0 1
-            > c -> NOT_STORED
-            > set all 0 0 1
-            > d -> STORED
+            > set only 0 0 1 | a -> STORED
+            > set only 0 0 1 | b -> STORED
+            > set only 0 0 1 | c -> NOT_STORED
+            > set all 0 0 1 | d -> STORED
             > stats queue
             < STAT all 1/0
             < STAT far 1/0
@@ -149,26 +125,19 @@ def rules(**queues: dict[str, Any]) -> Rules:
             < END
         """,
         "A queue paused for writes refuses, and so does one that hands on to it.": """
-            > set paused 0 0 1
-            > a -> NOT_STORED
-            > set topaused 0 0 1
-            > b -> NOT_STORED
-            > set pausedonly 0 0 1
-            > c -> NOT_STORED
+            > set paused 0 0 1 | a -> NOT_STORED
+            > set topaused 0 0 1 | b -> NOT_STORED
+            > set pausedonly 0 0 1 | c -> NOT_STORED
             > stats queue -> END
         """,
         "A message that has expired when it comes is stored nowhere.": """
-            > set expires 0 -1 1
-            > a -> STORED
-            > set two 0 -1 1
-            > b -> STORED
+            > set expires 0 -1 1 | a -> STORED
+            > set two 0 -1 1 | b -> STORED
             > stats queue -> STAT two 1/0 | END
         """,
         "Sets of queues without rules are what they are without any.": """
-            > set plain 0 0 1
-            > a -> STORED
-            > set plain 7 -1 1 noreply
-            > b
+            > set plain 0 0 1 | a -> STORED
+            > set plain 7 -1 1 noreply | b
             > get plain plain
             < VALUE plain 0 1
             < a

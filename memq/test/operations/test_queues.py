@@ -28,14 +28,12 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
 @sessions(
     {
         "A queue that is paused for reads has nothing, until it is resumed.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > pause q reads -> OK
             > get q -> END
             > get q q -> END
             > get q/open -> END
-            > set q 0 0 1
-            > b -> STORED
+            > set q 0 0 1 | b -> STORED
             > resume q -> OK
             > get q q
             < VALUE q 0 1
@@ -45,22 +43,18 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
             < END
         """,
         "One that is paused for writes is read, and takes nothing.": """
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > pause q writes -> OK
-            > set q 0 0 1
-            > b -> NOT_STORED
+            > set q 0 0 1 | b -> NOT_STORED
             > gets q -> VALUE q 0 1 0 | a | END
         """,
         "A pause is for both, and is added to what is paused.": """
             > pause p reads -> OK
             > pause p writes -> OK
-            > set p 0 0 1
-            > a -> NOT_STORED
+            > set p 0 0 1 | a -> NOT_STORED
             > resume p -> OK
             > pause p -> OK
-            > set p 0 0 1
-            > a -> NOT_STORED
+            > set p 0 0 1 | a -> NOT_STORED
             > get p -> END
         """,
         "A pause makes the queue, a resume does not.": """
@@ -71,8 +65,7 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
         """,
         "Other queues are not paused.": """
             > pause p -> OK
-            > set q 0 0 1
-            > a -> STORED
+            > set q 0 0 1 | a -> STORED
             > get p q -> VALUE q 0 1 | a | END
         """,
         "Rules are read again.": """

@@ -5,8 +5,8 @@ A session is text, a line a step:
     > line      the client sends this line, with CR LF
     | bytes     the client sends these bytes as they are; Python's escapes count
     < line      the server answers this line, with CR LF
-    > line -> reply | reply
-                the same in one line: what is sent, and the lines of the answer
+    > line | line -> reply | reply
+                the same in one line: some are sent, then some are answered
     closed      the server has closed the connection
 
 ``N250`` and ``N251`` stand for names of so many bytes, and ``#`` for the three
@@ -59,15 +59,20 @@ def parseSession(text: str) -> list[Step]:
         kind, _, rest = line.partition(" ")
         sent, answered, closed = steps[-1]
         if kind == "<":
-            steps[-1] = Step(sent, answered + rest.encode() + b"\r\n", closed)
+            steps[-1] = Step(sent, answered + _lines(rest), closed)
         elif kind == "closed":
             steps[-1] = Step(sent, answered, True)
+        elif kind == "|":
+            steps.append(Step(_unescape(rest), b"", False))
         else:
-            data = _unescape(rest) if kind == "|" else rest.encode() + b"\r\n"
-            replies = answer[0].split(" | ") if answer else []
-            told = "".join(reply + "\r\n" for reply in replies).encode()
-            steps.append(Step(data, told, False))
+            steps += [Step(_lines(each), b"", False) for each in rest.split(" | ")]
+        if answer:
+            steps[-1] = steps[-1]._replace(answered=_lines(*answer[0].split(" | ")))
     return steps
+
+
+def _lines(*lines: str) -> bytes:
+    return "".join(line + "\r\n" for line in lines).encode()
 
 
 def _unescape(text: str) -> bytes:
