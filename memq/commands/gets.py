@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.commands.dialogue import Dialogue
-    from memq.operations.base import Operation
+    from memq.operations.base import Operation, Slice
     from memq.wire.extensions import Read as Command
 
 
@@ -76,12 +76,16 @@ class Reader:
         return self._dialogue.renderError(error)
 
     def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
-        """Return what closing or aborting is answered; nothing if an open follows."""
+        """Return the reply to closing or aborting; nothing if an open follows."""
+        operation.release()
         if self._command.open:
-            assert isinstance(operation, CloseRead)
-            operation.release()
             return b""
-        return renderEnded(self._dialogue, operation, self._renderEnded)
+        return self._renderRest(operation)
+
+    def _renderRest(self, operation: CloseRead | AbortRead) -> bytes:
+        if isinstance(operation.result, QueueError):
+            return self._renderError(operation.result)
+        return renderRest(self._dialogue, operation, self._renderEnded, self.end)
 
 
 class Line:
@@ -144,31 +148,16 @@ class _Word(Reader):
         return b""
 
     def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
-        if isinstance(operation, CloseRead):
-            operation.release()
-        if isinstance(operation.result, QueueError):
-            return self._renderError(operation.result)
-        rest = operation.follow()
-        if rest is not None:
-            self._dialogue.goOn(rest, self._renderEnded)
-        return b""
-
-
-def renderEnded(
-    dialogue: Dialogue,
-    operation: CloseRead | AbortRead,
-    render: Callable[[Any], bytes],
-) -> bytes:
-    """Return what the end of open reads is answered; nothing if a rest follows.
-
-    :param render: renders that.
-    """
-    if isinstance(operation, CloseRead):
         operation.release()
-    if isinstance(operation.result, QueueError):
-        return dialogue.renderError(operation.result)
-    rest = operation.follow()
+        return self._renderRest(operation)
+
+
+def renderRest(
+    dialogue: Dialogue, part: Slice, render: Callable[[Any], bytes], end: bytes
+) -> bytes:
+    """Return the end of a reply, or nothing if ``render`` is to render a rest."""
+    rest = part.follow()
     if rest is None:
-        return wire.END
+        return end
     dialogue.goOn(rest, render)
     return b""

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from memq import __version__
 from memq.commands.details import Listing, TellQueues
-from memq.commands.gets import Line, Reader
+from memq.commands.gets import Line, Reader, renderRest
 from memq.commands.monitor import Monitor, confirm
 from memq.errors import (
     BadChunk,
@@ -49,11 +49,29 @@ def _ask(
     render: Callable[[Dialogue, Any], bytes],
     noreply: bool = False,
 ) -> None:
-    """Ask for an operation, and answer what it finds; only log an error if noreply."""
+    """Ask for an operation, and answer its result; only log an error if noreply."""
     dialogue.session.submit(operation)
     dialogue.expect(
         operation, dialogue.renderNothing if noreply else partial(render, dialogue)
     )
+
+
+def _answers(reply: bytes, failing: bytes = b"") -> Callable[[Dialogue, Any], bytes]:
+    """Return what renders a reply, another if the result is False, or an error."""
+
+    def render(dialogue: Dialogue, operation: Operation) -> bytes:
+        if isinstance(operation.result, QueueError):
+            return dialogue.renderError(operation.result)
+        return failing if operation.result is False else reply
+
+    return render
+
+
+_renderAdd = _answers(wire.STORED, wire.NOT_STORED)
+_renderDelete = _answers(wire.DELETED, wire.NOT_FOUND)
+_renderEnd = _answers(wire.END)
+_renderOK = _answers(wire.OK)
+_renderResume = _answers(wire.OK, wire.NOT_FOUND)
 
 
 # What changes queues.
@@ -73,34 +91,16 @@ def add(dialogue: Dialogue, command: dialect.Add, body: bytes, complete: bool) -
         _ask(dialogue, operation, _renderAdd, command.noreply)
 
 
-def _renderAdd(dialogue: Dialogue, operation: AddQueue) -> bytes:
-    if isinstance(operation.result, QueueError):
-        return dialogue.renderError(operation.result)
-    return wire.STORED if operation.result else wire.NOT_STORED
-
-
 def _delete(dialogue: Dialogue, command: wire.Delete) -> None:
-    operation = Delete(dialogue.session, command.queue)
-    render = _renderQuietDelete if command.noreply else _renderDelete
-    _ask(dialogue, operation, render)
+    def render(dialogue: Dialogue, operation: Operation) -> bytes:
+        statistics = dialogue.statistics
+        statistics.deletes += operation.result is True
+        statistics.deleteMisses += operation.result is False
+        if command.noreply:
+            return dialogue.renderNothing(operation)
+        return _renderDelete(dialogue, operation)
 
-
-def _renderDelete(dialogue: Dialogue, operation: Operation) -> bytes:
-    if isinstance(operation.result, QueueError):
-        return dialogue.renderError(operation.result)
-    _countDelete(dialogue, operation)
-    return wire.DELETED if operation.result else wire.NOT_FOUND
-
-
-def _renderQuietDelete(dialogue: Dialogue, operation: Operation) -> bytes:
-    _countDelete(dialogue, operation)
-    return dialogue.renderNothing(operation)
-
-
-def _countDelete(dialogue: Dialogue, operation: Operation) -> None:
-    statistics = dialogue.statistics
-    statistics.deletes += operation.result is True
-    statistics.deleteMisses += operation.result is False
+    _ask(dialogue, Delete(dialogue.session, command.queue), render)
 
 
 def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
@@ -113,21 +113,9 @@ def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
         _ask(dialogue, EmptyAll(dialogue.session), _renderOK, command.noreply)
 
 
-def _renderOK(dialogue: Dialogue, operation: Operation) -> bytes:
-    if isinstance(operation.result, QueueError):
-        return dialogue.renderError(operation.result)
-    return wire.OK
-
-
 def _flush(dialogue: Dialogue, command: dialect.Flush) -> None:
     dialogue.statistics.flushes += 1
-    _ask(dialogue, Empty(dialogue.session, command.queue), _renderFlush)
-
-
-def _renderFlush(dialogue: Dialogue, operation: Operation) -> bytes:
-    if isinstance(operation.result, QueueError):
-        return dialogue.renderError(operation.result)
-    return wire.END
+    _ask(dialogue, Empty(dialogue.session, command.queue), _renderEnd)
 
 
 def _pause(dialogue: Dialogue, command: dialect.Pause) -> None:
@@ -136,12 +124,6 @@ def _pause(dialogue: Dialogue, command: dialect.Pause) -> None:
 
 def _resume(dialogue: Dialogue, command: dialect.Resume) -> None:
     _ask(dialogue, Resume(dialogue.session, command.queue), _renderResume)
-
-
-def _renderResume(dialogue: Dialogue, operation: Operation) -> bytes:
-    if operation.result is False:
-        return wire.NOT_FOUND
-    return _renderOK(dialogue, operation)
 
 
 # What reads from them.
@@ -198,10 +180,7 @@ def _list(dialogue: Dialogue, listing: Listing) -> None:
 
 def _renderTold(dialogue: Dialogue, operation: TellQueues) -> bytes:
     reply = _renderAnswer(dialogue, operation)
-    rest = operation.follow()
-    if rest is not None:
-        dialogue.goOn(rest, partial(_renderTold, dialogue))
-    return reply
+    return reply + renderRest(dialogue, operation, partial(_renderTold, dialogue), b"")
 
 
 # What is about the server, or the connection.
@@ -216,52 +195,55 @@ def _verbosity(dialogue: Dialogue, command: wire.Verbosity) -> None:
 
 
 def _reload(dialogue: Dialogue, command: dialect.Reload) -> None:
-    operation = Operation(dialogue.session)
-    dialogue.expect(operation, dialogue.renderBytes)
     # What comes behind it is to find the new rules.
     dialogue.connection.hold()
-
-    def answer(reply: bytes | QueueError) -> None:
-        operation.result = reply
-        operation.done = True
-        dialogue.connection.release()
-        dialogue.connection.deliver()
-
-    def _ebRefused(failure: Failure) -> RulesRefused:
-        failure.trap(ConfigError)
-        return RulesRefused(str(failure.value))
-
-    def _ebFailed(failure: Failure) -> QueueError:
-        _log.failure("The rules could not be read again", failure)
-        return QueueError()
-
     done: Deferred[Any] = dialogue.host.reload()
     done.addCallbacks(lambda _: wire.OK, _ebRefused)
-    done.addErrback(_ebFailed).addCallback(answer)
+    done.addErrback(_ebFailed, "The rules could not be read again", QueueError())
+    _answerLater(dialogue, done, dialogue.connection.release)
 
 
 def _checkpoint(dialogue: Dialogue, command: wire.Checkpoint) -> None:
-    _answerLater(dialogue, dialogue.host.maintenance.checkpoint())
+    _maintain(dialogue, dialogue.host.maintenance.checkpoint())
 
 
 def _archive(dialogue: Dialogue, command: wire.Archive) -> None:
-    _answerLater(dialogue, dialogue.host.maintenance.removeLogs())
+    _maintain(dialogue, dialogue.host.maintenance.removeLogs())
 
 
-def _answerLater(dialogue: Dialogue, done: Deferred[None]) -> None:
+def _maintain(dialogue: Dialogue, done: Deferred[Any]) -> None:
+    done.addCallback(lambda _: wire.OK)
+    done.addErrback(
+        _ebFailed, "Maintenance that a client asked for failed", UnknownCommand()
+    )
+    _answerLater(dialogue, done)
+
+
+def _ebRefused(failure: Failure) -> RulesRefused:
+    failure.trap(ConfigError)
+    return RulesRefused(str(failure.value))
+
+
+def _ebFailed(failure: Failure, event: str, error: QueueError) -> QueueError:
+    _log.failure(event, failure)
+    return error
+
+
+def _answerLater(
+    dialogue: Dialogue, done: Deferred[Any], then: Callable[[], None] | None = None
+) -> None:
+    """Answer with the result of a Deferred, once ``then`` is called."""
     operation = Operation(dialogue.session)
     dialogue.expect(operation, dialogue.renderBytes)
 
     def answer(reply: bytes | QueueError) -> None:
         operation.result = reply
         operation.done = True
+        if then is not None:
+            then()
         dialogue.connection.deliver()
 
-    def _ebFailed(failure: Failure) -> None:
-        _log.failure("Maintenance that a client asked for failed", failure)
-        answer(UnknownCommand())
-
-    done.addCallback(lambda _: answer(wire.OK)).addErrback(_ebFailed)
+    done.addCallback(answer)
 
 
 def _quit(dialogue: Dialogue, command: wire.Quit) -> None:

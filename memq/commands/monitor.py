@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.commands.gets import renderEnded
+from memq.commands.gets import renderRest
 from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
 from memq.operations.base import Slice
@@ -120,7 +120,10 @@ def confirm(dialogue: Dialogue, command: Confirm) -> None:
     """Close what a monitor has opened, the oldest first."""
 
     def render(closing: CloseRead) -> bytes:
-        return renderEnded(dialogue, closing, render)
+        closing.release()
+        if isinstance(closing.result, QueueError):
+            return dialogue.renderError(closing.result)
+        return renderRest(dialogue, closing, render, wire.END)
 
     closing = CloseRead(dialogue.session, command.queue, command.most)
     dialogue.session.submit(closing)

@@ -234,6 +234,9 @@ class _Ending(Slice):
         """Whether there may be more."""
         return len(self._ended) >= ENDED_AT_ONCE
 
+    def release(self) -> None:
+        """Let go what it has deleted."""
+
     def end(self, opened: Opened) -> None:
         """End one."""
         self._ended.append(opened.end())

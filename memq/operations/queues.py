@@ -14,14 +14,18 @@ if TYPE_CHECKING:
     from memq.operations.base import Client
 
 
-class Delete(Operation):
-    """Delete a queue; the result is whether there was one."""
-
+class _OnQueue(Operation):
     __slots__ = ("queue",)
 
     def __init__(self, client: Client, queue: bytes) -> None:
         super().__init__(client)
         self.queue = queue
+
+
+class Delete(_OnQueue):
+    """Delete a queue; the result is whether there was one."""
+
+    __slots__ = ()
 
     def run(self, store: IQueueStore) -> int:
         """Delete it."""
@@ -29,14 +33,10 @@ class Delete(Operation):
         return MESSAGE_COST if self.result else 0
 
 
-class Empty(Operation):
+class Empty(_OnQueue):
     """Discard all messages of a queue; the result is how many."""
 
-    __slots__ = ("queue",)
-
-    def __init__(self, client: Client, queue: bytes) -> None:
-        super().__init__(client)
-        self.queue = queue
+    __slots__ = ()
 
     def run(self, store: IQueueStore) -> int:
         """Empty it."""
@@ -56,36 +56,31 @@ class EmptyAll(Operation):
         return MESSAGE_COST if counts else 0
 
 
-class AddQueue(Operation):
+class AddQueue(_OnQueue):
     """Make a queue with a limit; the result is whether there was none."""
 
-    __slots__ = ("_limit", "_queue")
+    __slots__ = ("_limit",)
 
     def __init__(self, client: Client, queue: bytes, limit: int) -> None:
-        super().__init__(client)
-        self._queue = queue
+        super().__init__(client, queue)
         self._limit = limit
 
     def run(self, store: IQueueStore) -> int:
         """Make it."""
         if self._limit:
             self.client.policies.activate()
-        self.result = store.setLimit(self._queue, self._limit)
+        self.result = store.setLimit(self.queue, self._limit)
         return MESSAGE_COST if self.result else 0
 
 
-class Pause(Operation):
+class Pause(_OnQueue):
     """Stop reads from a queue, writes to it, or both, besides what is stopped."""
 
-    __slots__ = ("_bits", "queue")
+    __slots__ = ("_bits",)
 
     def __init__(self, client: Client, queue: bytes, bits: int) -> None:
-        """Remember what.
-
-        :param bits: of READS and WRITES.
-        """
-        super().__init__(client)
-        self.queue = queue
+        """Remember which of READS and WRITES."""
+        super().__init__(client, queue)
         self._bits = bits
 
     def run(self, store: IQueueStore) -> int:
@@ -96,14 +91,10 @@ class Pause(Operation):
         return MESSAGE_COST
 
 
-class Resume(Operation):
+class Resume(_OnQueue):
     """Stop nothing of a queue any more; the result is whether there is one."""
 
-    __slots__ = ("queue",)
-
-    def __init__(self, client: Client, queue: bytes) -> None:
-        super().__init__(client)
-        self.queue = queue
+    __slots__ = ()
 
     def run(self, store: IQueueStore) -> int:
         """Let it go on."""
