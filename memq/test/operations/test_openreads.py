@@ -25,10 +25,8 @@ class OpenTests(ReaderTestCase):
 
     def test_hidden(self) -> None:
         """It is there for nobody else, and not taken."""
-        self.one.open()
-        self.settle()
-        self.other.take()
-        self.settle()
+        self.done(self.one.open())
+        self.done(self.other.take())
         self.assertEqual((self.one.told, self.other.told), (["a"], ["b"]))
         self.assertEqual(self.store.dump(), "q 3/1: c")
 
@@ -40,8 +38,7 @@ class OpenTests(ReaderTestCase):
 
     def test_closed(self) -> None:
         """To close it deletes it, and that is told when it is durable."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.one.close()
         self.turn()
         self.assertEqual(self.one.told, ["a"])
@@ -72,8 +69,7 @@ class OpenTests(ReaderTestCase):
         self.one.open()
         self.one.open()
         self.one.close()
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.assertEqual(
             self.one.told, ["a", "CLIENT_ERROR close current item first", "1", "b"]
         )
@@ -81,39 +77,32 @@ class OpenTests(ReaderTestCase):
     def test_twiceWithTime(self) -> None:
         """That is said at once, even to one that would wait."""
         self.one.open()
-        self.one.open(5.0)
-        self.settle()
+        self.done(self.one.open(5.0))
         self.assertEqual(len(self.one.told), 2)
 
     def test_closeOpen(self) -> None:
         """Closing and opening are one turn."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         turns = self.broker.turns
-        self.one.open(after=self.one.close())
-        self.settle()
+        self.done(self.one.open(after=self.one.close()))
         self.assertEqual(self.one.told, ["a", "1", "b"])
         self.assertEqual(self.broker.turns, turns + 1)
 
     def test_closeFailed(self) -> None:
         """If the one cannot be closed no other is opened."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.store.refuse("closeRead", StoreError("bad page"))
-        self.one.open(after=self.one.close())
-        self.settle()
+        self.done(self.one.open(after=self.one.close()))
         self.assertEqual(self.one.told, ["a", "bad page", "bad page"])
         self.store.forgive()
-        self.one.close()
-        self.settle()
+        self.done(self.one.close())
         self.assertEqual(self.store.dump(), "q 3/1: b c")
 
     def test_closeUndone(self) -> None:
         """So when both are undone because of somebody else, and run again."""
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.one.open()
-        self.one.open(after=self.one.close())
-        self.settle()
+        self.done(self.one.open(after=self.one.close()))
         self.assertEqual(self.one.told, ["a", "1", "b"])
         self.assertEqual(self.store.dump(), "q 3/1: c")
 
@@ -130,8 +119,7 @@ class OpenTests(ReaderTestCase):
         """Where there is nothing, nothing is opened."""
         self.store.delete(b"q")
         self.store.commit()
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.assertEqual(self.one.told, ["None"])
         self.assertIsNone(self.one.session.open)
 
@@ -141,13 +129,10 @@ class OpenTests(ReaderTestCase):
         self.other.pop(2)
         self.one.open(5.0)
         third = self.reader()
-        third.open(5.0)
-        self.settle()
-        self.other.abort()
-        self.settle()
+        self.done(third.open(5.0))
+        self.done(self.other.abort())
         self.assertEqual((self.one.told, third.told), (["a"], []))
-        self.one.abort()
-        self.settle()
+        self.done(self.one.abort())
         self.assertEqual(third.told, ["a"])
         self.assertEqual(self.deliveries(0), 2)
 
@@ -163,18 +148,15 @@ class OpenTests(ReaderTestCase):
 
     def test_bodyIsNotKept(self) -> None:
         """The body of an open message is not kept in memory; its size is known."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         [opened] = self.one.session.opened(b"q")
         self.assertEqual((opened.message.body, opened.message.size), (b"", 1))
         self.assertEqual(self.one.session.outstanding.undelivered, 0)
 
     def test_gain(self) -> None:
         """What closing gives back is counted."""
-        self.one.open()
-        self.settle()
-        close = self.one.close()
-        self.settle()
+        self.done(self.one.open())
+        close = self.done(self.one.close())
         self.assertEqual(close.bytesFreed, 1)
 
     def test_effort(self) -> None:
@@ -189,26 +171,22 @@ class OpenTests(ReaderTestCase):
 
     def test_flush(self) -> None:
         """Emptying a queue takes what is open as well; closing it is too late."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.other.submit(Empty(self.other.session, b"q"))
         self.other.submit(Empty(self.other.session, b"none"))
         self.settle()
         self.assertEqual(self.other.told, ["3", "0"])
         self.one.close()
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.assertEqual(self.one.told, ["a", "0", "None"])
         self.assertEqual(self.store.dump(), "q 3/3:")
 
     def test_flushedAbort(self) -> None:
         """So is giving it back."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.other.submit(Empty(self.other.session, b"q"))
         self.settle()
-        self.one.abort()
-        self.settle()
+        self.done(self.one.abort())
         self.assertEqual((self.one.told, self.store.dump()), (["a", "0"], "q 3/3:"))
 
 
@@ -232,34 +210,29 @@ class SeveralTests(ReaderTestCase):
 
     def test_oldestFirst(self) -> None:
         """They are closed the oldest first, as many as there are."""
-        self.one.close(2)
-        self.settle()
+        self.done(self.one.close(2))
         self.assertEqual(self.bodies(), [2])
-        self.one.close(5)
-        self.settle()
+        self.done(self.one.close(5))
         self.assertEqual(self.one.told, ["2", "1"])
         self.assertEqual(self.store.dump(), "q 4/3: d")
 
     def test_allBack(self) -> None:
         """They go back together, each to its place."""
-        self.one.abort()
-        self.settle()
+        self.done(self.one.abort())
         self.assertEqual(self.one.told, ["3"])
         self.assertEqual(self.store.dump(), "q 4/0: a b c d")
 
     def test_closeUndone(self) -> None:
         """When closing is undone they are open as before, in order."""
         self.store.refuse("closeRead", StoreError("bad page"), after=1)
-        self.one.close(3)
-        self.settle()
+        self.done(self.one.close(3))
         self.assertEqual((self.one.told, self.bodies()), (["bad page"], [0, 1, 2]))
         self.assertEqual(self.store.dump(), "q 4/0: d")
 
     def test_abortUndone(self) -> None:
         """So when giving back is."""
         self.store.refuse("abortRead", StoreError("bad page"))
-        self.one.abort()
-        self.settle()
+        self.done(self.one.abort())
         self.assertEqual((self.one.told, self.bodies()), (["bad page"], [0, 1, 2]))
         self.assertEqual(self.store.dump(), "q 4/0: d")
 
@@ -280,8 +253,7 @@ class LeaveTests(ReaderTestCase):
         super().setUp()
         self.push(b"a", b"b")
         self.one = self.reader()
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
 
     def test_back(self) -> None:
         """What it has open goes back, is counted, and is durable."""
@@ -389,8 +361,7 @@ class TimeoutTests(RuledTestCase):
         self.rule(open_timeout=10.0)
         self.push(b"a", b"b")
         self.one = self.reader()
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
 
     def test_back(self) -> None:
         """It goes back by itself, which counts; to close it then deletes nothing."""
@@ -399,14 +370,12 @@ class TimeoutTests(RuledTestCase):
         self.reactor.advance(0.2)
         self.settle()
         self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 2/0: a b", 1))
-        self.one.close()
-        self.settle()
+        self.done(self.one.close())
         self.assertEqual((self.one.told, self.store.dump()), (["a", "0"], "q 2/0: a b"))
 
     def test_closed(self) -> None:
         """One that was closed does not."""
-        self.one.close()
-        self.settle()
+        self.done(self.one.close())
         self.assertEqual(self.reactor.calls, [])
 
     def test_closedMeanwhile(self) -> None:
@@ -419,8 +388,7 @@ class TimeoutTests(RuledTestCase):
     def test_undone(self) -> None:
         """One whose closing failed does, after as long again."""
         self.store.refuse("closeRead", StoreError("bad page"))
-        self.one.close()
-        self.settle()
+        self.done(self.one.close())
         self.reactor.advance(10.0)
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/0: a b")
@@ -429,8 +397,7 @@ class TimeoutTests(RuledTestCase):
         """One whose opening was undone leaves nothing behind."""
         other = self.reader()
         self.store.refuse("openRead", StoreError("bad page"))
-        other.open()
-        self.settle()
+        self.done(other.open())
         self.assertEqual(other.told, ["bad page"])
         self.assertEqual(len(self.reactor.calls), 1)
 
@@ -438,8 +405,7 @@ class TimeoutTests(RuledTestCase):
         """One that is opened in the second attempt has its time once."""
         other = self.reader()
         self.store.refuse("commit", StoreError("no room"), times=1)
-        other.open()
-        self.settle()
+        self.done(other.open())
         self.assertEqual(other.told, ["b"])
         self.assertEqual(len(self.reactor.calls), 2)
 
@@ -470,8 +436,7 @@ class TimeoutTests(RuledTestCase):
         """Who waits has it then."""
         self.asker.pop()
         other = self.reader()
-        other.take(60.0)
-        self.settle()
+        self.done(other.take(60.0))
         self.reactor.advance(10.0)
         self.settle()
         self.assertEqual(other.told, ["a"])
@@ -494,8 +459,7 @@ class LargeTests(ReaderTestCase):
 
     def test_stays(self) -> None:
         """The parts stay until it is closed and they are let go."""
-        close = self.one.close()
-        self.settle()
+        close = self.done(self.one.close())
         large = close.closed[0].large
         assert large is not None
         self.assertEqual(self.one.session.part(large, 1), b"y")
@@ -507,8 +471,7 @@ class LargeTests(ReaderTestCase):
         """And when it goes back."""
         self.one.abort()
         other = self.reader()
-        read = other.take()
-        self.settle()
+        read = self.done(other.take())
         self.assertEqual(other.session.part(read.result.large, 1), b"y")
 
     def test_setAside(self) -> None:

@@ -44,31 +44,25 @@ class ExpiryTests(RuledTestCase):
 
     def test_open(self) -> None:
         """So does an open read; one that is open stays so whatever its age."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.wait(5.0)
-        self.reader().take()
-        self.settle()
-        self.one.close()
-        self.settle()
+        self.done(self.reader().take())
+        self.done(self.one.close())
         self.assertEqual(self.one.told, ["new", "1"])
         self.assertEqual((self.detail().expired, self.detail().closed), (1, 1))
 
     def test_openTooLong(self) -> None:
         """One that goes back has expired by then, if it is too old."""
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.wait(5.0)
         self.one.abort()
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.assertEqual(self.one.told, ["new", "1", "None"])
         self.assertEqual(self.detail().expired, 2)
 
     def test_peek(self) -> None:
         """A look does not show what has expired."""
-        self.one.peek()
-        self.settle()
+        self.done(self.one.peek())
         self.assertEqual(self.one.told, ["new"])
         self.assertEqual(self.store.dump(), "q 2/1: new")
 
@@ -77,23 +71,20 @@ class ExpiryTests(RuledTestCase):
         self.wait(5.0)
         self.one.take()
         self.one.peek()
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.assertEqual(self.one.told, ["None"] * 3)
         self.assertEqual(self.detail().expired, 2)
 
     def test_plain(self) -> None:
         """In a queue without rules nothing expires."""
         self.rule()
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.assertEqual(self.one.told, ["old"])
 
     def test_waits(self) -> None:
         """One that waits while everything expires gets the next one."""
         self.wait(5.0)
-        self.one.take(9.0)
-        self.settle()
+        self.done(self.one.take(9.0))
         self.assertEqual((self.one.told, self.store.dump()), ([], "q 2/2:"))
         self.push(b"next")
         self.assertEqual(self.one.told, ["next"])
@@ -102,10 +93,8 @@ class ExpiryTests(RuledTestCase):
         """One that was woken for a message that expired keeps its place."""
         other = self.reader()
         self.wait(5.0)
-        self.one.take(9.0)
-        self.settle()
-        other.take(9.0)
-        self.settle()
+        self.done(self.one.take(9.0))
+        self.done(other.take(9.0))
         self.asker.push(b"a")
         self.turn()
         self.reactor.rightNow += 2.0
@@ -121,8 +110,7 @@ class ExpiryTests(RuledTestCase):
         for other in others:
             other.take(9.0, b"old")
         self.settle()
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.assertEqual([reader.told for reader in others], [["old"], []])
         self.assertEqual(self.one.told, ["new"])
         self.assertEqual(self.store.dump(), "old 1/1:\nq 2/2:")
@@ -132,10 +120,8 @@ class ExpiryTests(RuledTestCase):
         self.rule(max_age=1000, expired_to=b"old")
         self.wait(5.0)
         other = self.reader()
-        other.take(9.0, b"old")
-        self.settle()
-        self.one.take(9.0)
-        self.settle()
+        self.done(other.take(9.0, b"old"))
+        self.done(self.one.take(9.0))
         self.assertEqual((self.one.told, other.told), ([], ["old"]))
         self.assertEqual(self.store.dump(), "old 2/1: new\nq 2/2:")
 
@@ -145,14 +131,12 @@ class ExpiryTests(RuledTestCase):
         self.patch(
             self.broker.room, "changed", lambda bytesFreed, _: gains.append(bytesFreed)
         )
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.wait(5.0)
         self.one.take(1.0)
         self.push(b"abcd")
         self.wait(2.0)
-        self.one.take(1.0)
-        self.settle()
+        self.done(self.one.take(1.0))
         self.assertEqual(gains[0], 6)
         self.assertEqual(gains[-1], 4)
 
@@ -160,8 +144,7 @@ class ExpiryTests(RuledTestCase):
         """A turn that is undone moved nothing; the read then runs by itself."""
         self.rule(max_age=1000, expired_to=b"old")
         self.store.refuse("commit", StoreError("locks"), times=1)
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.assertEqual(self.one.told, ["new"])
         self.assertEqual(self.store.dump(), "old 1/0: old\nq 2/2:")
 
@@ -169,8 +152,7 @@ class ExpiryTests(RuledTestCase):
         """A read that cannot move them away says so, and nothing is changed."""
         self.rule(max_age=1000, expired_to=b"old")
         self.store.refuse("push", OutOfSpace(), b"old")
-        self.one.take(9.0)
-        self.settle()
+        self.done(self.one.take(9.0))
         self.assertEqual(self.one.told, ["out of disk space"])
         self.assertEqual(self.store.dump(), "q 2/0: old new")
 
@@ -209,24 +191,20 @@ class ManyTests(RuledTestCase):
 
     def test_peek(self) -> None:
         """So do a look and an open read, whether they may wait or not."""
-        self.one.peek(9.0)
-        self.settle()
+        self.done(self.one.peek(9.0))
         self.assertEqual(self.one.told, ["new"])
         self.store.fill(b"q", *[b""] * (3 * MANY))
         self.wait(1.0)
         self.push(b"newer")
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.assertEqual(self.one.told, ["new", "newer"])
 
     def test_line(self) -> None:
         """Whoever waited before stands before those that come while it goes on."""
         self.wait(2.0)
         self.rule(max_age=1000, paused=READS)
-        self.one.take(9.0)
-        self.settle()
-        self.other.take(9.0)
-        self.settle()
+        self.done(self.one.take(9.0))
+        self.done(self.other.take(9.0))
         self.store.fill(b"q", *[b""] * (3 * MANY))
         self.wait(2.0)
         self.rule(max_age=1000)
@@ -244,8 +222,7 @@ class ManyTests(RuledTestCase):
         self.turn()
         self.other.take(9.0)
         third = self.reader()
-        third.take(9.0)
-        self.settle()
+        self.done(third.take(9.0))
         self.assertEqual((self.one.told, self.other.told), (["new"], []))
         self.push(b"a", b"b")
         self.assertEqual((self.other.told, third.told), (["a"], ["b"]))
@@ -266,8 +243,7 @@ class ManyTests(RuledTestCase):
     def test_failed(self) -> None:
         """One whose part cannot be committed is told, and ends there."""
         self.store.refuse("commit", StoreError("locks"), times=2)
-        self.one.take(5.0)
-        self.settle()
+        self.done(self.one.take(5.0))
         self.assertEqual(self.one.told, ["locks"])
         self.assertEqual(self.left(), 3 * MANY + 1)
 
@@ -304,8 +280,7 @@ class DeadLetterTests(RuledTestCase):
     def abort(self) -> None:
         """Open the head, and give it back."""
         self.one.open()
-        self.one.abort()
-        self.settle()
+        self.done(self.one.abort())
 
     def test_moved(self) -> None:
         """The second time it moves to dead_letter, for those who wait there."""
@@ -336,8 +311,7 @@ class DeadLetterTests(RuledTestCase):
     def test_readerGone(self) -> None:
         """So when its reader is gone, unless it was never sent."""
         self.rule(max_deliveries=1, dead_letter=b"dead")
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.one.leave()
         other = self.reader()
         other.open()
@@ -349,12 +323,10 @@ class DeadLetterTests(RuledTestCase):
     def test_overdue(self) -> None:
         """So when its reader took too long."""
         self.rule(max_deliveries=1, dead_letter=b"dead", open_timeout=5.0)
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.wait(5.0)
         self.assertEqual(self.store.dump(), "dead 1/0: a\nq 2/1: b")
-        self.one.close()
-        self.settle()
+        self.done(self.one.close())
         self.assertEqual(self.one.told, ["a", "0"])
 
     def test_notCounted(self) -> None:
@@ -371,25 +343,21 @@ class DeadLetterTests(RuledTestCase):
         self.one.open()
         self.asker.delete()
         self.settle()
-        self.one.abort()
-        self.settle()
+        self.done(self.one.abort())
         self.assertEqual((self.one.told, self.store.dump()), (["a", "0"], ""))
 
     def test_undone(self) -> None:
         """A move that is undone is made again."""
         self.rule(max_deliveries=1, dead_letter=b"dead")
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.store.refuse("commit", StoreError("locks"), times=1)
-        self.one.abort()
-        self.settle()
+        self.done(self.one.abort())
         self.assertEqual(self.store.dump(), "dead 1/0: a\nq 2/1: b")
 
     def test_atStop(self) -> None:
         """The end of the server is nobody's fault: nothing moves."""
         self.rule(max_deliveries=1, dead_letter=b"dead")
-        self.one.open()
-        self.settle()
+        self.done(self.one.open())
         self.broker.stop()
         self.one.leave()
         self.settle()
@@ -404,15 +372,13 @@ class TimeoutTests(RuledTestCase):
         self.rule(open_timeout=5.0)
         self.push(b"a")
         one = self.reader()
-        one.open()
-        self.settle()
+        self.done(one.open())
         self.rule(open_timeout=1.0)
         self.wait(4.0)
         self.assertEqual(self.detail().open, 1)
         self.wait(1.0)
         self.assertEqual((self.detail().open, self.detail().returns), (0, 1))
-        one.open()
-        self.settle()
+        self.done(one.open())
         self.wait(1.0)
         self.assertEqual(self.detail().returns, 2)
 
@@ -421,11 +387,9 @@ class TimeoutTests(RuledTestCase):
         self.rule(max_age=1000)
         self.push(b"a", b"b")
         one, other = self.reader(), self.reader()
-        one.open()
-        self.settle()
+        self.done(one.open())
         self.rule(open_timeout=2.0)
-        other.open()
-        self.settle()
+        self.done(other.open())
         self.wait(99.0)
         self.assertEqual((self.detail().open, self.detail().returns), (1, 1))
 
@@ -433,8 +397,7 @@ class TimeoutTests(RuledTestCase):
         """What goes back by itself while the disk is full is tried again."""
         self.rule(open_timeout=5.0, max_deliveries=1, dead_letter=b"dead")
         self.push(b"a")
-        self.reader().open()
-        self.settle()
+        self.done(self.reader().open())
         self.store.refuse("push", OutOfSpace(), b"dead", times=2)
         self.store.refuse("abortRead", OutOfSpace(), times=1)
         self.wait(5.0)
@@ -475,17 +438,14 @@ class PauseTests(RuledTestCase):
         self.settle()
         self.assertEqual(self.one.told, ["None"] * 3)
         self.resume()
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.assertEqual(self.one.told[3:], ["a"])
 
     def test_waits(self) -> None:
         """Who waits goes on waiting, whatever comes; resume serves them in order."""
         self.pause()
-        self.one.take(9.0)
-        self.settle()
-        self.other.take(9.0)
-        self.settle()
+        self.done(self.one.take(9.0))
+        self.done(self.other.take(9.0))
         self.push(b"b")
         self.assertEqual(self.told(), [])
         self.resume()
@@ -495,20 +455,17 @@ class PauseTests(RuledTestCase):
         """Resume wakes those for whom there is nothing, and they keep their place."""
         self.pause()
         for reader in (self.one, self.other):
-            reader.take(9.0)
-            self.settle()
+            self.done(reader.take(9.0))
         self.resume()
         third = self.reader()
-        third.take(9.0)
-        self.settle()
+        self.done(third.take(9.0))
         self.push(b"b")
         self.assertEqual((self.told(), third.told), (["a", "b"], []))
 
     def test_late(self) -> None:
         """Its time goes on."""
         self.pause()
-        self.one.take(1.0)
-        self.settle()
+        self.done(self.one.take(1.0))
         self.wait(1.0)
         self.assertEqual(self.one.told, ["None"])
 
@@ -516,14 +473,11 @@ class PauseTests(RuledTestCase):
         """What is open can be closed and aborted."""
         self.push(b"b")
         self.one.open()
-        self.other.open()
-        self.settle()
+        self.done(self.other.open())
         self.pause()
         self.one.close()
-        self.other.abort()
-        self.settle()
-        self.one.open(after=self.one.close())
-        self.settle()
+        self.done(self.other.abort())
+        self.done(self.one.open(after=self.one.close()))
         self.assertEqual(self.one.told, ["a", "1", "0", "None"])
         self.assertEqual(self.other.told, ["b", "1"])
 
@@ -539,8 +493,7 @@ class PauseTests(RuledTestCase):
     def test_writesOnly(self) -> None:
         """One that is paused for writes is read."""
         self.pause(WRITES)
-        self.one.take()
-        self.settle()
+        self.done(self.one.take())
         self.assertEqual(self.one.told, ["a"])
 
     def test_durable(self) -> None:
@@ -558,8 +511,7 @@ class PauseTests(RuledTestCase):
 
     def test_unknown(self) -> None:
         """A pause makes a queue, a resume does not."""
-        self.one.take(9.0, b"r")
-        self.settle()
+        self.done(self.one.take(9.0, b"r"))
         self.resume(b"r")
         self.assertEqual(self.asker.told[1:], ["False"])
         self.assertEqual(self.broker.waiters(b"r"), 1)
@@ -572,8 +524,7 @@ class PauseTests(RuledTestCase):
         self.rule(paused=READS)
         waiting: list[Reader] = [self.one, self.other]
         for reader in waiting:
-            reader.take(9.0)
-            self.settle()
+            self.done(reader.take(9.0))
         self.resume()
         self.assertEqual(self.told(), [])
         self.broker.policies.replace(Rules())
@@ -582,8 +533,7 @@ class PauseTests(RuledTestCase):
 
     def test_ruleOfOther(self) -> None:
         """Nobody gets anything that is not for him when rules change."""
-        self.one.take(9.0, b"r")
-        self.settle()
+        self.done(self.one.take(9.0, b"r"))
         changes: list[dict[str, Any]] = [{"paused": READS}, {}]
         for values in changes:
             self.broker.policies.replace(rules(s=values))

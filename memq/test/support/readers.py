@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from memq.operations.base import Operation
 
 _Asked = TypeVar("_Asked", bound="Operation")
+_Result = TypeVar("_Result")
 
 
 class Reader(Asker):
@@ -63,6 +64,11 @@ class ReaderTestCase(BrokerTestCase):
     def reader(self) -> Reader:
         """Return a new client."""
         return Reader(self.broker)
+
+    def done(self, operation: _Result) -> _Result:
+        """Let all happen that was asked for until now; return the last of it."""
+        self.settle()
+        return operation
 
     def push(self, *bodies: bytes) -> None:
         """Push to q, and let that be durable."""
