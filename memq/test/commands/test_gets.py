@@ -14,6 +14,7 @@ from memq.test.commands.test_protocol import (
     MAX_COMMANDS,
     STORED,
     ProtocolTestCase,
+    TwoClientsTestCase,
     put,
     value,
 )
@@ -165,18 +166,8 @@ class OptionTests(ProtocolTestCase):
         )
 
 
-class WaitTests(ProtocolTestCase):
+class WaitTests(TwoClientsTestCase):
     """A client that waits."""
-
-    def setUp(self) -> None:
-        """Add another client."""
-        super().setUp()
-        self.other = self.harness.connect()
-
-    def pass_(self, seconds: float) -> None:
-        """Let time pass."""
-        self.harness.reactor.advance(seconds)
-        self.harness.settle()
 
     def test_message(self) -> None:
         """It gets the message that comes."""

@@ -9,7 +9,14 @@ from memq.commands.monitor import MonitorRead
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import PART_SIZE, Message
 from memq.operations.openreads import ENDED_AT_ONCE
-from memq.test.commands.test_protocol import END, STORED, ProtocolTestCase, put, value
+from memq.test.commands.test_protocol import (
+    END,
+    STORED,
+    ProtocolTestCase,
+    TwoClientsTestCase,
+    put,
+    value,
+)
 from memq.test.support.readers import ReaderTestCase
 from memq.test.support.sessions import VERSION, SessionTestCase, sessions
 
@@ -65,18 +72,8 @@ class MonitorSessions(SessionTestCase):
     """Whole sessions."""
 
 
-class MonitorTests(ProtocolTestCase):
+class MonitorTests(TwoClientsTestCase):
     """A client with a monitor."""
-
-    def setUp(self) -> None:
-        """Add another client."""
-        super().setUp()
-        self.other = self.harness.connect()
-
-    def pass_(self, seconds: float) -> None:
-        """Let time pass."""
-        self.harness.reactor.advance(seconds)
-        self.harness.settle()
 
     def test_asTheyCome(self) -> None:
         """Each message is sent at once, and END when the time is over."""

@@ -52,6 +52,20 @@ class ProtocolTestCase(SteppedTestCase):
         self.harness.reactor.advance(0)
 
 
+class TwoClientsTestCase(ProtocolTestCase):
+    """A server with two clients."""
+
+    def setUp(self) -> None:
+        """Connect the other one as well."""
+        super().setUp()
+        self.other = self.harness.connect()
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass."""
+        self.harness.reactor.advance(seconds)
+        self.harness.settle()
+
+
 class StoreErrorTests(ProtocolTestCase):
     """What a client hears when the store cannot do it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import PART_SIZE
 from memq.operations.openreads import ENDED_AT_ONCE
-from memq.test.commands.test_protocol import END, STORED, ProtocolTestCase, put, value
+from memq.test.commands.test_protocol import END, STORED, TwoClientsTestCase, put, value
 from memq.test.support.sessions import VERSION, SessionTestCase, sessions
 
 CLOSE_FIRST = b"CLIENT_ERROR close current item first\r\n"
@@ -60,13 +60,8 @@ class SeveralSessions(SessionTestCase):
     """Lines of several reads."""
 
 
-class SeveralTests(ProtocolTestCase):
+class SeveralTests(TwoClientsTestCase):
     """A client that reads from several queues."""
-
-    def setUp(self) -> None:
-        """Add another client."""
-        super().setUp()
-        self.other = self.harness.connect()
 
     def test_mostInALine(self) -> None:
         """So many as may stand in a line are answered, in order."""
@@ -151,13 +146,8 @@ class SeveralTests(ProtocolTestCase):
         )
 
 
-class WaitTests(ProtocolTestCase):
+class WaitTests(TwoClientsTestCase):
     """A client that waits for several queues."""
-
-    def setUp(self) -> None:
-        """Add another client."""
-        super().setUp()
-        self.other = self.harness.connect()
 
     def test_together(self) -> None:
         """They wait for as long as the longest, and not one after the other."""
