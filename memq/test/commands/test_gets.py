@@ -105,12 +105,10 @@ class OptionTests(ProtocolTestCase):
     def test_order(self) -> None:
         """Replies keep their places among others."""
         self.store.fill(b"q", b"a", b"b", b"c")
-        self.assertEqual(
-            self.client.talk(
-                b"get q\r\nget q/open\r\nget q\r\n"
-                + put(b"r", b"x")
-                + b"get q/close\r\nversion\r\n"
-            ),
+        self.asks(
+            b"get q\r\nget q/open\r\nget q\r\n"
+            + put(b"r", b"x")
+            + b"get q/close\r\nversion\r\n",
             value(b"q", b"a")
             + END
             + value(b"q/open", b"b")
@@ -131,7 +129,7 @@ class OptionTests(ProtocolTestCase):
         self.client.send(b"get q/close\r\n")
         self.runTurns()
         self.assertEqual(self.client.read(), b"")
-        self.assertEqual(self.client.talk(b""), END)
+        self.asks(b"", END)
 
     def test_errors(self) -> None:
         """What the store refuses is told, and the read is what it was."""
@@ -139,30 +137,25 @@ class OptionTests(ProtocolTestCase):
         self.client.talk(b"get q/open\r\n")
         for verb, word in ((b"closeRead", b"close"), (b"abortRead", b"abort")):
             self.store.refuse(verb.decode(), StoreError("bad page"))
-            self.assertEqual(
-                self.client.talk(b"get q/%b\r\n" % word), b"SERVER_ERROR bad page\r\n"
-            )
+            self.asks(b"get q/%b\r\n" % word, b"SERVER_ERROR bad page\r\n")
             self.store.forgive()
         self.store.refuse("closeRead", StoreError("bad page"))
-        self.assertEqual(
-            self.client.talk(b"get q/close/open\r\n"), b"SERVER_ERROR bad page\r\n"
-        )
+        self.asks(b"get q/close/open\r\n", b"SERVER_ERROR bad page\r\n")
         self.store.forgive()
-        self.assertEqual(self.client.talk(b"get q/close\r\n"), END)
+        self.asks(b"get q/close\r\n", END)
         self.assertEqual(self.store.dump(), "q 1/1:")
 
     def test_flushError(self) -> None:
         """So is a flush that failed."""
         self.store.fill(b"q", b"a")
         self.store.refuse("empty", StoreError("bad page"))
-        self.assertEqual(self.client.talk(b"flush q\r\n"), b"SERVER_ERROR bad page\r\n")
+        self.asks(b"flush q\r\n", b"SERVER_ERROR bad page\r\n")
 
     def test_damaged(self) -> None:
         """A damaged message is told like that of a get."""
         self.store.damaged[b"q"] = DamagedMessage("number 5")
-        self.assertEqual(
-            self.client.talk(b"get q/open\r\n"),
-            b"SERVER_ERROR damaged message set aside: number 5\r\n",
+        self.asks(
+            b"get q/open\r\n", b"SERVER_ERROR damaged message set aside: number 5\r\n"
         )
 
 
@@ -171,7 +164,7 @@ class WaitTests(TwoClientsTestCase):
 
     def test_message(self) -> None:
         """It gets the message that comes."""
-        self.assertEqual(self.client.talk(b"get q/t=1000\r\n"), b"")
+        self.asks(b"get q/t=1000\r\n", b"")
         self.assertEqual(self.other.talk(put(b"q", b"a")), STORED)
         self.assertEqual(self.client.read(), value(b"q/t=1000", b"a") + END)
 
@@ -186,7 +179,7 @@ class WaitTests(TwoClientsTestCase):
     def test_pipelined(self) -> None:
         """What it sends behind that waits as well, and is carried out after it."""
         sent = b"get q/t=1000\r\n" + put(b"q", b"own") + b"version\r\nget q\r\n"
-        self.assertEqual(self.client.talk(sent), b"")
+        self.asks(sent, b"")
         self.assertEqual(self.store.dump(), "")
         self.pass_(1.0)
         self.assertEqual(
@@ -246,7 +239,7 @@ class WaitTests(TwoClientsTestCase):
         """With a quit behind it, it waits, and is noticed all the same."""
         self.client.talk(b"get q/t=1000\r\nquit\r\n")
         self.assertFalse(self.client.isPaused)
-        self.assertEqual(self.client.talk(b"version\r\n" * 10), b"")
+        self.asks(b"version\r\n" * 10, b"")
         self.pass_(1.0)
         self.assertEqual(self.client.read(), END)
         self.assertTrue(self.client.isClosed)
@@ -284,7 +277,7 @@ class WaitTests(TwoClientsTestCase):
         self.other.talk(put(b"q", b"a"))
         self.assertEqual(self.store.dump(), "q 1/0: a")
         self.client.startReading()
-        self.assertEqual(self.client.talk(b""), value(b"q/t=10000", b"a") + END)
+        self.asks(b"", value(b"q/t=10000", b"a") + END)
 
 
 class IdleTests(ProtocolTestCase):
@@ -408,9 +401,7 @@ class LargeTests(ProtocolTestCase):
     def setUp(self) -> None:
         """Send a large message, and a small one."""
         super().setUp()
-        self.assertEqual(
-            self.client.talk(put(b"q", LARGE) + put(b"q", b"b")), STORED * 2
-        )
+        self.asks(put(b"q", LARGE) + put(b"q", b"b"), STORED * 2)
 
     def head(self, key: bytes) -> bytes:
         """Return the whole reply of the large message."""
@@ -432,30 +423,30 @@ class LargeTests(ProtocolTestCase):
 
     def test_open(self) -> None:
         """The parts stay until the close."""
-        self.assertEqual(self.client.talk(b"get q/open\r\n"), self.head(b"q/open"))
+        self.asks(b"get q/open\r\n", self.head(b"q/open"))
         self.assertEqual(self.dump(), "q 2/0: b 1")
-        self.assertEqual(self.client.talk(b"get q/close\r\n"), END)
+        self.asks(b"get q/close\r\n", END)
         self.assertEqual(self.dump(), "q 2/1: b 0")
         session = self.client.protocol.session
         self.assertTrue(session.outstanding.isSettled)
 
     def test_pipelined(self) -> None:
         """A close in the same packet lets them go after the last one was sent."""
-        self.assertEqual(
-            self.client.talk(b"get q/open\r\nget q/close/open\r\n"),
+        self.asks(
+            b"get q/open\r\nget q/close/open\r\n",
             self.head(b"q/open") + value(b"q/close/open", b"b") + END,
         )
         self.assertEqual(self.dump(), "q 2/1: 0")
 
     def test_take(self) -> None:
         """One that is taken lets them go."""
-        self.assertEqual(self.client.talk(b"get q/t=5\r\n"), self.head(b"q/t=5"))
+        self.asks(b"get q/t=5\r\n", self.head(b"q/t=5"))
         self.assertEqual(self.dump(), "q 2/1: b 0")
 
     def test_peek(self) -> None:
         """One that is looked at keeps them."""
         for _ in range(2):
-            self.assertEqual(self.client.talk(b"get q/peek\r\n"), self.head(b"q/peek"))
+            self.asks(b"get q/peek\r\n", self.head(b"q/peek"))
         self.assertEqual(self.dump(), "q 2/0:  b 1")
         session = self.client.protocol.session
         self.assertTrue(session.outstanding.isSettled)
@@ -463,7 +454,7 @@ class LargeTests(ProtocolTestCase):
     def test_abort(self) -> None:
         """One that goes back is there as it was."""
         self.client.talk(b"get q/open\r\nget q/abort\r\n")
-        self.assertEqual(self.client.talk(b"get q\r\n"), self.head(b"q"))
+        self.asks(b"get q\r\n", self.head(b"q"))
 
     def test_goneHalfWay(self) -> None:
         """One that was not sent to its end goes back when its reader is gone."""
@@ -496,7 +487,7 @@ class LargeTests(ProtocolTestCase):
         self.halfWay(client)
         client.send(b"get q/peek\r\n")
         self.harness.settle()
-        self.assertEqual(self.client.talk(b"get q\r\n"), self.head(b"q"))
+        self.asks(b"get q\r\n", self.head(b"q"))
         self.harness.broker.sweep()
         self.harness.settle()
         client.startReading()

@@ -32,20 +32,20 @@ class MaintenanceTests(ProtocolTestCase):
         self.client.send(b"db_checkpoint\r\n")
         self.runTurns()
         self.assertEqual(self.client.read(), b"")
-        self.assertEqual(self.client.talk(b""), b"OK\r\n")
+        self.asks(b"", b"OK\r\n")
         self.assertEqual(self.store.journal, ["checkpoint", "removeLogs"])
 
     def test_archive(self) -> None:
         """An archive removes logs only."""
-        self.assertEqual(self.client.talk(b"db_archive\r\n"), b"OK\r\n")
+        self.asks(b"db_archive\r\n", b"OK\r\n")
         self.assertEqual(self.store.journal, ["removeLogs"])
 
     def test_error(self) -> None:
         """One that failed is an ERROR in its place, and logged."""
         self.store.refuse("checkpoint", StoreError("no room"))
         self.store.refuse("removeLogs", StoreError("not mine"))
-        self.assertEqual(
-            self.client.talk(b"db_checkpoint\r\nversion\r\ndb_archive\r\nversion\r\n"),
+        self.asks(
+            b"db_checkpoint\r\nversion\r\ndb_archive\r\nversion\r\n",
             b"ERROR\r\n" + VERSION + b"ERROR\r\n" + VERSION,
         )
         errors = [str(failure.value) for failure in self.flushLoggedErrors(StoreError)]
@@ -56,14 +56,9 @@ class MaintenanceTests(ProtocolTestCase):
         failures: list[StoreFailed] = []
         self.harness.onFailure = failures.append
         self.store.refuse("checkpoint", StoreFailed("the disk is gone"))
-        self.assertEqual(
-            self.client.talk(put(b"q", b"a") + b"db_checkpoint\r\n"),
-            STORED + b"ERROR\r\n",
-        )
+        self.asks(put(b"q", b"a") + b"db_checkpoint\r\n", STORED + b"ERROR\r\n")
         self.assertEqual(list(map(str, failures)), ["the disk is gone"])
-        self.assertEqual(
-            self.client.talk(b"get q\r\n"), b"SERVER_ERROR the disk is gone\r\n"
-        )
+        self.asks(b"get q\r\n", b"SERVER_ERROR the disk is gone\r\n")
         self.flushLoggedErrors(StoreFailed)
 
     def test_gone(self) -> None:

@@ -78,9 +78,7 @@ class MonitorTests(TwoClientsTestCase):
     def test_asTheyCome(self) -> None:
         """Each message is sent at once, and END when the time is over."""
         self.store.fill(b"q", b"a", b"b")
-        self.assertEqual(
-            self.client.talk(b"monitor q 10\r\n"), value(b"q", b"a") + value(b"q", b"b")
-        )
+        self.asks(b"monitor q 10\r\n", value(b"q", b"a") + value(b"q", b"b"))
         self.pass_(4.0)
         self.other.talk(put(b"q", b"c"))
         self.assertEqual(self.client.read(), value(b"q", b"c"))
@@ -116,7 +114,7 @@ class MonitorTests(TwoClientsTestCase):
     def test_behind(self) -> None:
         """What the client sends behind it is carried out after it."""
         sent = b"monitor q 10\r\nconfirm q 2\r\n" + put(b"q", b"own") + b"version\r\n"
-        self.assertEqual(self.client.talk(sent), b"")
+        self.asks(sent, b"")
         self.other.talk(put(b"q", b"a") + put(b"q", b"b") + put(b"q", b"c"))
         self.assertEqual(
             self.client.read(),
@@ -131,8 +129,8 @@ class MonitorTests(TwoClientsTestCase):
     def test_inOneTurn(self) -> None:
         """So it is when all is there from the start."""
         self.store.fill(b"q", b"a", b"b")
-        self.assertEqual(
-            self.client.talk(b"monitor q 0 2\r\nconfirm q 2\r\nget q\r\n"),
+        self.asks(
+            b"monitor q 0 2\r\nconfirm q 2\r\nget q\r\n",
             value(b"q", b"a") + value(b"q", b"b") + END + END + END,
         )
         self.assertEqual(self.store.dump(), "q 2/2:")
@@ -187,8 +185,8 @@ class MonitorTests(TwoClientsTestCase):
         sent = put(b"q", LARGE) + put(b"q", b"b") + put(b"q", LARGE)
         self.other.talk(sent)
         expected = value(b"q", LARGE) + value(b"q", b"b") + value(b"q", LARGE)
-        self.assertEqual(self.client.talk(b"monitor q 0 3\r\n"), expected + END)
-        self.assertEqual(self.client.talk(b"confirm q 3\r\n"), END)
+        self.asks(b"monitor q 0 3\r\n", expected + END)
+        self.asks(b"confirm q 3\r\n", END)
         self.assertEqual(self.store.dump(), "q 3/3:")
         self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
         self.assertRaises(DamagedMessage, self.store.part, 1, 0)
@@ -254,16 +252,15 @@ class MonitorTests(TwoClientsTestCase):
             self.client.read(), b"SERVER_ERROR damaged message set aside: number 1\r\n"
         )
         self.store.damaged.clear()
-        self.assertEqual(self.client.talk(b"version\r\n"), VERSION)
+        self.asks(b"version\r\n", VERSION)
         self.assertEqual(self.harness.broker.waiters(b"q"), 0)
 
     def test_error(self) -> None:
         """So does what the store cannot do; what is open is open."""
         self.store.fill(b"q", b"a", b"b", b"c")
         self.store.refuse("openRead", StoreError("bad page"), after=1)
-        self.assertEqual(
-            self.client.talk(b"monitor q 10\r\nversion\r\n"),
-            b"SERVER_ERROR bad page\r\n" + VERSION,
+        self.asks(
+            b"monitor q 10\r\nversion\r\n", b"SERVER_ERROR bad page\r\n" + VERSION
         )
         self.store.forgive()
         self.assertEqual(self.store.dump(), "q 3/0: a b c")
@@ -273,8 +270,8 @@ class MonitorTests(TwoClientsTestCase):
         """A turn that is undone changes nothing of what is sent, or behind it."""
         self.store.fill(b"q", b"a", b"b")
         self.store.refuse("commit", StoreError("no room"), times=1)
-        self.assertEqual(
-            self.client.talk(b"monitor q 10 2\r\nconfirm q 1\r\n"),
+        self.asks(
+            b"monitor q 10 2\r\nconfirm q 1\r\n",
             value(b"q", b"a") + value(b"q", b"b") + END + END,
         )
         self.assertEqual(self.client.protocol.session.openReads, 1)
@@ -305,11 +302,9 @@ class MonitorTests(TwoClientsTestCase):
                 self.client.talk(b"get r/open\r\nmonitor q 10\r\n")[-8:],
                 b"b\r\nEND\r\n",
             )
-            self.assertEqual(self.client.talk(b"monitor q 10\r\n"), END)
+            self.asks(b"monitor q 10\r\n", END)
             self.client.talk(b"get r/close\r\n")
-            self.assertEqual(
-                self.client.talk(b"monitor q 10\r\n"), value(b"q", b"c") + END
-            )
+            self.asks(b"monitor q 10\r\n", value(b"q", b"c") + END)
 
     def test_statistics(self) -> None:
         """Each message counts as asked for, and so does the end of the time."""
@@ -334,7 +329,7 @@ class ManyTests(ProtocolTestCase):
 
     def test_confirm(self) -> None:
         """They are closed with one command and one answer."""
-        self.assertEqual(self.client.talk(b"confirm q 10000\r\n"), END)
+        self.asks(b"confirm q 10000\r\n", END)
         self.assertEqual(self.store.dump(), f"q {self.COUNT}/{self.COUNT}:")
         self.assertEqual(self.session.openReads, 0)
         self.assertEqual(self.client.protocol.outstanding.load, 0)
@@ -342,15 +337,15 @@ class ManyTests(ProtocolTestCase):
     def test_confirmSome(self) -> None:
         """Or so many of them, the oldest first, before what is behind that."""
         count = ENDED_AT_ONCE + 5
-        self.assertEqual(
-            self.client.talk(b"confirm q %d\r\nstats queue\r\n" % count),
+        self.asks(
+            b"confirm q %d\r\nstats queue\r\n" % count,
             END + b"STAT q %d/%d\r\n" % (self.COUNT, count) + END,
         )
         self.assertEqual(self.session.opened(b"q")[0].message.sequence, count)
 
     def test_exactly(self) -> None:
         """So where that is as many as are closed at once."""
-        self.assertEqual(self.client.talk(b"confirm q %d\r\n" % ENDED_AT_ONCE), END)
+        self.asks(b"confirm q %d\r\n" % ENDED_AT_ONCE, END)
         self.assertEqual(self.session.openReads, self.COUNT - ENDED_AT_ONCE)
 
     def test_confirmIsDurable(self) -> None:
@@ -358,11 +353,11 @@ class ManyTests(ProtocolTestCase):
         self.client.send(b"confirm q 10000\r\n")
         self.runTurns()
         self.assertEqual(self.client.read(), b"")
-        self.assertEqual(self.client.talk(b""), END)
+        self.asks(b"", END)
 
     def test_abort(self) -> None:
         """They go back with one command, too."""
-        self.assertEqual(self.client.talk(b"get q/abort\r\nversion\r\n"), END + VERSION)
+        self.asks(b"get q/abort\r\nversion\r\n", END + VERSION)
         self.assertEqual(self.store.dump().count(" "), self.COUNT + 1)
         self.assertEqual(self.session.openReads, 0)
 
@@ -386,9 +381,8 @@ class ManyTests(ProtocolTestCase):
         """What cannot be closed is told once, and is open, as all behind it."""
         self.store.refuse("closeRead", StoreError("bad page"), after=ENDED_AT_ONCE)
         self.client.talk(b"version\r\n")
-        self.assertEqual(
-            self.client.talk(b"confirm q 10000\r\nversion\r\n"),
-            b"SERVER_ERROR bad page\r\n" + VERSION,
+        self.asks(
+            b"confirm q 10000\r\nversion\r\n", b"SERVER_ERROR bad page\r\n" + VERSION
         )
         self.assertEqual(self.client.protocol.outstanding.load, 0)
 

@@ -47,6 +47,10 @@ class ProtocolTestCase(SteppedTestCase):
         self.store = self.harness.store
         self.client = self.harness.connect()
 
+    def asks(self, request: bytes, reply: bytes) -> None:
+        """Check what the client is answered."""
+        self.assertEqual(self.client.talk(request), reply)
+
     def runTurns(self) -> None:
         """Let the broker work, but nothing be flushed."""
         self.harness.reactor.advance(0)
@@ -90,7 +94,7 @@ class StoreErrorTests(ProtocolTestCase):
             self.refused(put(b"q", b"a")), b"SERVER_ERROR page 7 is bad\r\n"
         )
         self.assertEqual(self.store.dump(), "")
-        self.assertEqual(self.client.talk(put(b"q", b"b")), STORED)
+        self.asks(put(b"q", b"b"), STORED)
         self.assertEqual(self.store.dump(), "q 1/0: b")
 
     def test_noreply(self) -> None:
@@ -106,15 +110,12 @@ class StoreErrorTests(ProtocolTestCase):
         self.store.refuse("pop", StoreError("page 7 is bad"))
         self.assertEqual(self.refused(b"get q\r\n"), b"SERVER_ERROR page 7 is bad\r\n")
         self.store.forgive()
-        self.assertEqual(self.client.talk(b"get q\r\n"), value(b"q", b"a") + END)
+        self.asks(b"get q\r\n", value(b"q", b"a") + END)
 
     def test_damaged(self) -> None:
         """So where the message was damaged."""
         self.store.damaged[b"q"] = DamagedMessage("number 5")
-        self.assertEqual(
-            self.client.talk(b"get q\r\n"),
-            b"SERVER_ERROR damaged message set aside: number 5\r\n",
-        )
+        self.asks(b"get q\r\n", b"SERVER_ERROR damaged message set aside: number 5\r\n")
 
     def test_delete(self) -> None:
         """A delete that failed is no NOT_FOUND."""
@@ -136,8 +137,8 @@ class StoreErrorTests(ProtocolTestCase):
     def test_unforeseen(self) -> None:
         """What nobody foresaw is an error of the server, and logged in full."""
         self.store.refuse("push", ZeroDivisionError(), b"q")
-        self.assertEqual(
-            self.client.talk(put(b"q", b"a") + put(b"r", b"b")),
+        self.asks(
+            put(b"q", b"a") + put(b"r", b"b"),
             b"SERVER_ERROR internal error\r\n" + STORED,
         )
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
@@ -159,7 +160,7 @@ class StoreErrorTests(ProtocolTestCase):
     def test_failedSilently(self) -> None:
         """A client that wants no reply is only closed."""
         self.store.refuse("flush", StoreFailed("the disk is gone"))
-        self.assertEqual(self.client.talk(b"set q 0 0 1 noreply\r\na\r\n"), b"")
+        self.asks(b"set q 0 0 1 noreply\r\na\r\n", b"")
         self.assertTrue(self.client.isClosed)
 
 
@@ -174,21 +175,21 @@ class FullDiskTests(ProtocolTestCase):
 
     def test_set(self) -> None:
         """A set is refused in its place; get and delete go on."""
-        self.assertEqual(
-            self.client.talk(b"get q\r\n" + put(b"q", b"b") + b"delete q\r\n"),
+        self.asks(
+            b"get q\r\n" + put(b"q", b"b") + b"delete q\r\n",
             value(b"q", b"a") + END + NO_SPACE + b"DELETED\r\n",
         )
         self.assertEqual(self.store.dump(), "")
 
     def test_noreply(self) -> None:
         """With noreply silently."""
-        self.assertEqual(self.client.talk(b"set q 0 0 1 noreply\r\nb\r\n"), b"")
+        self.asks(b"set q 0 0 1 noreply\r\nb\r\n", b"")
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_roomAgain(self) -> None:
         """When there is room again sets are taken."""
         self.harness.makeRoom()
-        self.assertEqual(self.client.talk(put(b"q", b"b")), STORED)
+        self.asks(put(b"q", b"b"), STORED)
 
 
 class AttributeTests(ProtocolTestCase):
@@ -209,13 +210,10 @@ class JoinedTests(ProtocolTestCase):
         bodies = [b"%d" % number for number in range(count)]
         self.client.send(b"".join([put(b"q", body) for body in bodies]))
         self.assertEqual(len(self.client.protocol.session.inbox), 2)
-        self.assertEqual(self.client.talk(b""), STORED * count)
+        self.asks(b"", STORED * count)
         self.client.send(b"get q\r\n" * (count + 1))
         self.assertEqual(len(self.client.protocol.session.inbox), 2)
-        self.assertEqual(
-            self.client.talk(b""),
-            b"".join([value(b"q", body) + END for body in bodies]) + END,
-        )
+        self.asks(b"", b"".join([value(b"q", body) + END for body in bodies]) + END)
 
     def test_between(self) -> None:
         """Whatever comes between them is answered between them."""
@@ -227,9 +225,8 @@ class JoinedTests(ProtocolTestCase):
             (b"add q 0 0 1\r\nx\r\n", b"CLIENT_ERROR not a number\r\n"),
         ):
             one = put(b"q", b"1") + between
-            self.assertEqual(
-                self.client.talk(one * 2 + b"get q\r\n"),
-                (STORED + answer) * 2 + value(b"q", b"1") + END,
+            self.asks(
+                one * 2 + b"get q\r\n", (STORED + answer) * 2 + value(b"q", b"1") + END
             )
             self.client.talk(b"delete q\r\n")
 
@@ -244,22 +241,19 @@ class JoinedTests(ProtocolTestCase):
     def test_silently(self) -> None:
         """One with noreply among them has none."""
         silent = b"set q 0 0 1 noreply\r\n2\r\n"
-        self.assertEqual(
-            self.client.talk(put(b"q", b"1") + silent * 2 + put(b"q", b"3")),
-            STORED * 2,
-        )
+        self.asks(put(b"q", b"1") + silent * 2 + put(b"q", b"3"), STORED * 2)
         self.assertEqual(self.store.dump(), "q 4/0: 1 2 2 3")
 
     def test_failed(self) -> None:
         """Each is told its own error."""
         self.store.refuse("push", StoreError("bad page"), b"q", b"2")
         self.store.refuse("push", StoreError("bad page"), b"q", b"4", times=2)
-        self.assertEqual(
-            self.client.talk(put(b"q", b"1") + put(b"q", b"2") + put(b"q", b"3")),
+        self.asks(
+            put(b"q", b"1") + put(b"q", b"2") + put(b"q", b"3"),
             STORED + b"SERVER_ERROR bad page\r\n" + STORED,
         )
         silent = b"set q 0 0 1 noreply\r\n4\r\n"
-        self.assertEqual(self.client.talk(silent * 2), b"")
+        self.asks(silent * 2, b"")
         self.assertEqual(self.store.dump(), "q 3/0: 1 3 4")
         self.assertEqual(self.client.talk(b"stats\r\n").count(b"set_hits 3\r\n"), 1)
 
@@ -284,8 +278,8 @@ class MultiGetTests(ProtocolTestCase):
             self.store.fill(name, b"body of " + name)
         self.client.send(b"get " + b" ".join(names) + b"\r\nversion\r\n")
         self.assertEqual(self.harness.broker.waiting, MAX_COMMANDS)
-        self.assertEqual(
-            self.client.talk(b""),
+        self.asks(
+            b"",
             b"".join([value(name, b"body of " + name) for name in names])
             + END
             + VERSION,
@@ -295,10 +289,7 @@ class MultiGetTests(ProtocolTestCase):
     def test_exactlyOneSlice(self) -> None:
         """A get of as many as fit at once still ends."""
         for count in range(MAX_COMMANDS - 1, MAX_COMMANDS + 2):
-            self.assertEqual(
-                self.client.talk(b"get" + b" q" * count + b"\r\nversion\r\n"),
-                END + VERSION,
-            )
+            self.asks(b"get" + b" q" * count + b"\r\nversion\r\n", END + VERSION)
 
     def test_large(self) -> None:
         """Of large messages no more is taken than a client may have undelivered."""
@@ -316,8 +307,8 @@ class MultiGetTests(ProtocolTestCase):
         for name in (b"a", b"b", b"c"):
             self.store.fill(name, b"1", b"2")
         self.store.refuse("pop", StoreError("bad page"), b"b")
-        self.assertEqual(
-            self.client.talk(b"get a b c none b a\r\nversion\r\n"),
+        self.asks(
+            b"get a b c none b a\r\nversion\r\n",
             value(b"a", b"1") + b"SERVER_ERROR bad page\r\n" + VERSION,
         )
         self.assertEqual(self.store.dump(), "a 2/1: 2\nb 2/0: 1 2\nc 2/0: 1 2")
@@ -339,14 +330,9 @@ class MultiGetTests(ProtocolTestCase):
         names = [b"q%d" % number for number in range(3000)]
         self.store.fill(b"q2999", b"last")
         self.store.refuse("pop", StoreError("bad page"), b"q0")
-        self.assertEqual(
-            self.client.talk(b"get " + b" ".join(names) + b"\r\n"),
-            b"SERVER_ERROR bad page\r\n",
-        )
+        self.asks(b"get " + b" ".join(names) + b"\r\n", b"SERVER_ERROR bad page\r\n")
         self.assertEqual(self.store.dump(), "q2999 1/0: last")
-        self.assertEqual(
-            self.client.talk(b"get q2999\r\n"), value(b"q2999", b"last") + END
-        )
+        self.asks(b"get q2999\r\n", value(b"q2999", b"last") + END)
 
     def test_gone(self) -> None:
         """A client that leaves in its middle costs nothing."""

@@ -70,8 +70,8 @@ class SeveralTests(TwoClientsTestCase):
             self.store.fill(name, name)
         keys = [name + b"/open" for name in names]
         blocks = [value(key, name) for key, name in zip(keys, names, strict=True)]
-        self.assertEqual(
-            self.client.talk(b"get " + b" ".join(keys) + b"\r\nversion\r\n"),
+        self.asks(
+            b"get " + b" ".join(keys) + b"\r\nversion\r\n",
             b"".join(blocks) + END + VERSION,
         )
         self.assertEqual(self.client.protocol.outstanding.load, 0)
@@ -90,8 +90,8 @@ class SeveralTests(TwoClientsTestCase):
         self.store.fill(b"c", b"3")
         self.client.talk(put(b"b", LARGE))
         self.store.fill(b"a", b"1")
-        self.assertEqual(
-            self.client.talk(b"get a/open b/open c/open\r\n"),
+        self.asks(
+            b"get a/open b/open c/open\r\n",
             value(b"a/open", b"1")
             + value(b"b/open", LARGE)
             + value(b"c/open", b"3")
@@ -113,18 +113,15 @@ class SeveralTests(TwoClientsTestCase):
                 self.client.talk(line), told + b"SERVER_ERROR bad page\r\n", line
             )
             self.store.forgive()
-        self.assertEqual(self.client.talk(b"get b/open\r\n"), CLOSE_FIRST)
-        self.assertEqual(
-            self.client.talk(b"get a/open b/close\r\n"), value(b"a/open", b"1") + END
-        )
+        self.asks(b"get b/open\r\n", CLOSE_FIRST)
+        self.asks(b"get a/open b/close\r\n", value(b"a/open", b"1") + END)
 
     def test_damaged(self) -> None:
         """Behind a message that is set aside, nothing is taken."""
         self.store.fill(b"b", b"2")
         self.store.damaged[b"a"] = DamagedMessage("number 5")
-        self.assertEqual(
-            self.client.talk(b"get a/t=5 b\r\n"),
-            b"SERVER_ERROR damaged message set aside: number 5\r\n",
+        self.asks(
+            b"get a/t=5 b\r\n", b"SERVER_ERROR damaged message set aside: number 5\r\n"
         )
         self.assertEqual(self.other.talk(b"get b\r\n"), value(b"b", b"2") + END)
 
@@ -141,9 +138,7 @@ class SeveralTests(TwoClientsTestCase):
         bodies = [b"%d" % number for number in range(ENDED_AT_ONCE + 5)]
         self.store.fill(b"q", *bodies)
         self.client.talk(b"monitor q 0\r\n")
-        self.assertEqual(
-            self.client.talk(b"get q/abort q/open\r\n"), value(b"q/open", b"0") + END
-        )
+        self.asks(b"get q/abort q/open\r\n", value(b"q/open", b"0") + END)
 
 
 class WaitTests(TwoClientsTestCase):
@@ -176,9 +171,7 @@ class WaitTests(TwoClientsTestCase):
     def test_first(self) -> None:
         """What the first word finds is sent while others wait."""
         self.store.fill(b"a", b"1")
-        self.assertEqual(
-            self.client.talk(b"get a/open b/t=1000/open\r\n"), value(b"a/open", b"1")
-        )
+        self.asks(b"get a/open b/t=1000/open\r\n", value(b"a/open", b"1"))
         self.other.talk(put(b"b", b"2"))
         self.assertEqual(self.client.read(), value(b"b/t=1000/open", b"2") + END)
 

@@ -35,13 +35,13 @@ class JoinedTests(ProtocolTestCase):
             other.talk(b"get old/t=9000\r\n"), value(b"old/t=9000", b"") + END
         )
         expected = value(b"q", b"a") + END + value(b"q", b"b") + END + END
-        self.assertEqual(self.client.talk(b""), expected + b"STORED\r\n")
+        self.asks(b"", expected + b"STORED\r\n")
         self.assertTrue(self.client.protocol.outstanding.isSettled)
 
     def test_waiters(self) -> None:
         """Those that wait for the same queue go on with them, and all get one."""
         self.harness.policies.replace(rules(q={"paused": READS}))
-        self.assertEqual(self.client.talk(b""), END * 3 + b"STORED\r\n")
+        self.asks(b"", END * 3 + b"STORED\r\n")
         self.assertEqual(self.other.talk(b"get q/t=9000\r\n"), b"")
         self.client.send(b"get q\r\n")
         self.harness.policies.replace(rules(q={"max_age": 1000}))
@@ -55,7 +55,7 @@ class JoinedTests(ProtocolTestCase):
         self.harness.policies.replace(rules(q={"max_age": 1000}))
         self.harness.store.refuse("commit", StoreError("locks"), times=1)
         expected = value(b"q", b"a") + END + value(b"q", b"b") + END + END
-        self.assertEqual(self.client.talk(b""), expected + b"STORED\r\n")
+        self.asks(b"", expected + b"STORED\r\n")
         detail = self.store.detail(b"q")
         assert detail is not None
         self.assertEqual((detail.expired, detail.items), (2 * MANY, 1))

@@ -108,9 +108,7 @@ class ReloadTests(ProtocolTestCase):
         told = self.client.talk(b"get q/peek\r\nreload\r\nget q\r\n")
         self.assertTrue(told.endswith(OK + END), told)
         self.rules = rules()
-        self.assertEqual(
-            self.client.talk(b"reload\r\nget q\r\n"), OK + value(b"q", b"a") + END
-        )
+        self.asks(b"reload\r\nget q\r\n", OK + value(b"q", b"a") + END)
 
     def test_mistake(self) -> None:
         """A mistake is told in its place, and in the log; the rules stay."""
@@ -138,13 +136,13 @@ class ReloadTests(ProtocolTestCase):
         """Others are served meanwhile; what comes behind it waits, in any packets."""
         self.takes = 5
         self.rules = rules(q={"paused": WRITES})
-        self.assertEqual(self.client.talk(b"reload\r\n" + put(b"q", b"a")), b"")
-        self.assertEqual(self.client.talk(put(b"q", b"b")), b"")
+        self.asks(b"reload\r\n" + put(b"q", b"a"), b"")
+        self.asks(put(b"q", b"b"), b"")
         other = self.harness.connect()
         self.assertEqual(other.talk(put(b"q", b"c")), STORED)
         self.harness.pass_(5)
         self.assertEqual(self.client.read(), OK + b"NOT_STORED\r\n" * 2)
-        self.assertEqual(self.client.talk(b"get q\r\n"), value(b"q", b"c") + END)
+        self.asks(b"get q\r\n", value(b"q", b"c") + END)
 
     def test_gone(self) -> None:
         """The rules hold although the client that asked has gone."""
@@ -207,13 +205,13 @@ class OrderTests(ProtocolTestCase):
             self.client.send(line)
             self.runTurns()
             self.assertEqual(self.client.read(), b"")
-            self.assertEqual(self.client.talk(b""), OK)
+            self.asks(b"", OK)
 
     def test_error(self) -> None:
         """What the store cannot do is told."""
         self.harness.store.refuse("commit", StoreError("bad page"))
         for line in (b"pause q\r\n", b"resume q\r\n"):
-            self.assertEqual(self.client.talk(line), b"SERVER_ERROR bad page\r\n")
+            self.asks(line, b"SERVER_ERROR bad page\r\n")
 
     def test_joined(self) -> None:
         """Gets of queues without a policy are joined, whatever others have."""
@@ -261,7 +259,7 @@ class BehindTests(ProtocolTestCase):
         self.client.talk(b"get w/t=9000\r\nget q\r\n" + sets)
         self.other.talk(put(b"w", b"x"))
         expected = value(b"w/t=9000", b"x") + END + value(b"q", b"a") + END
-        self.assertEqual(self.client.talk(b""), expected + b"STORED\r\n" * 2)
+        self.asks(b"", expected + b"STORED\r\n" * 2)
 
 
 class RuledGetTests(ProtocolTestCase):
@@ -283,10 +281,9 @@ class RuledGetTests(ProtocolTestCase):
     def test_get(self) -> None:
         """They take, and count, as those of other queues."""
         self.harness.statistics._zero()
-        self.assertEqual(self.client.talk(b"get q\r\n"), value(b"q", b"a") + END)
-        self.assertEqual(
-            self.client.talk(b"gets q r q\r\n"),
-            b"VALUE q 0 1 1\r\nc\r\nVALUE r 0 1 0\r\nb\r\n" + END,
+        self.asks(b"get q\r\n", value(b"q", b"a") + END)
+        self.asks(
+            b"gets q r q\r\n", b"VALUE q 0 1 1\r\nc\r\nVALUE r 0 1 0\r\nb\r\n" + END
         )
         statistics = self.harness.statistics
         self.assertEqual((statistics.getCommands, statistics.getHits), (4, 3))
@@ -309,14 +306,14 @@ class RuledGetTests(ProtocolTestCase):
             told,
             value(b"q", b"a") + b"SERVER_ERROR damaged message set aside: number 0\r\n",
         )
-        self.assertEqual(self.client.talk(b"get q\r\n"), value(b"q", b"c") + END)
+        self.asks(b"get q\r\n", value(b"q", b"c") + END)
 
     def test_large(self) -> None:
         """So do large ones, alone or among others."""
         self.client.talk(put(b"q", LARGE) + put(b"q", LARGE))
         self.client.talk(b"get q q\r\n")
         block = value(b"q", LARGE)
-        self.assertEqual(self.client.talk(b"get q\r\n"), block + END)
+        self.asks(b"get q\r\n", block + END)
         told = self.client.talk(b"get q r q\r\n")
         self.assertEqual(told, block + value(b"r", b"b") + END)
         session = self.client.protocol.session
