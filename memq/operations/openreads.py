@@ -6,12 +6,10 @@ gone, or took too long.  The store does the hiding, in memory only, so that the 
 the process gives everything back; the client knows what it has open.  Only this module
 writes :attr:`Opened.state`::
 
-                       see
-    begin ----> UNSEEN ----> SEEN     a SEEN message counts as delivered
-                 |  ^  <----  |  ^
-             end |  |  unsee  |  | restore: the turn that ended it is undone
-                 v  |         v  |
-                 +-------- ENDED +    closed, gone back, or never begun
+    ENDED --begin--> UNSEEN --see--> SEEN     only SEEN counts as delivered
+                     UNSEEN <-unsee- SEEN
+    ENDED <---------- end ---------- both     closed, or gone back
+    ENDED --------- restore -------> as before: the turn that ended it is undone
 
 A message that was given back too often leaves its queue instead, see
 :mod:`memq.operations.expiry`.
@@ -72,10 +70,7 @@ class Opened:
     def __init__(
         self, reader: Client, queue: bytes, message: Message, timeout: float
     ) -> None:
-        """Make one, which is to begin.
-
-        :param timeout: seconds after which it goes back by itself; 0 for never.
-        """
+        """Make one that goes back after ``timeout`` seconds, 0 for never."""
         self.reader = reader
         self.queue = queue
         self.message = message
@@ -302,9 +297,7 @@ class AbortRead(_Ending):
 
     A message that is worn out by that, by the queue's rule, leaves it instead.  The
     result is how many went back or left.  When a store cannot count that, they go back
-    all the same.
-
-    :ivar client: who asks for it; the reader itself, or the broker.
+    all the same.  The client is the reader itself, or the broker.
     """
 
     __slots__ = ("_counts", "_only", "_reader", "_shown", "bytesFreed")
