@@ -233,8 +233,7 @@ class ManyTests(ProtocolTestCase):
         """A client that leaves leaves nothing behind."""
         self.client.send(b"stats detail\r\nversion\r\n")
         self.harness.reactor.iterate()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.harness.factory.lingering, 0)
         self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 

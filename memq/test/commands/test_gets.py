@@ -211,8 +211,7 @@ class WaitTests(TwoClientsTestCase):
     def test_gone(self) -> None:
         """One that is gone is noticed at once."""
         self.client.talk(b"get q/t=1000\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.harness.broker.waiters(b"q"), 0)
         self.assertEqual(self.harness.factory.lingering, 0)
         self.assertEqual(self.harness.reactor.calls, [])
@@ -227,8 +226,7 @@ class WaitTests(TwoClientsTestCase):
             client.talk(b"get q%b/t=1000\r\n" % option)
             self.other.send(put(b"q", b"a"))
             self.runTurns()
-            client.leave()
-            self.harness.settle()
+            client.end()
             self.assertEqual(self.other.talk(b"get q/peek\r\n")[-8:-5], b"a\r\n")
             message = self.store.peek(b"q")
             assert isinstance(message, Message)
@@ -306,8 +304,7 @@ class IdleTests(ProtocolTestCase):
             self.harness.watch.look()
             self.harness.reactor.advance(1.0)
         self.assertTrue(self.client.isClosed)
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
 
@@ -324,8 +321,7 @@ class GoneTests(ProtocolTestCase):
         """What was sent goes back, and counts as delivered."""
         self.store.fill(b"q", b"a", b"b")
         self.client.talk(b"get q/open\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual((self.store.dump(), self.deliveries()), ("q 2/0: a b", 1))
 
     def test_notCounted(self) -> None:
@@ -334,8 +330,7 @@ class GoneTests(ProtocolTestCase):
         self.client.send(b"db_checkpoint\r\nget q/open\r\n")
         self.runTurns()
         self.assertEqual(self.store.dump(), "q 1/0:")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual((self.store.dump(), self.deliveries()), ("q 1/0: a", 0))
         self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
@@ -343,8 +338,7 @@ class GoneTests(ProtocolTestCase):
         """Nothing that waited for its place costs nothing."""
         self.client.send(b"db_checkpoint\r\nget q/open\r\nget q/t=0\r\n")
         self.runTurns()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.harness.factory.lingering, 0)
 
     def test_closeUnderWay(self) -> None:
@@ -352,8 +346,7 @@ class GoneTests(ProtocolTestCase):
         self.store.fill(b"q", b"a", b"b")
         self.client.talk(b"get q/open\r\n")
         self.client.send(b"get q/close\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 2/1: b")
 
     def test_closeOpen(self) -> None:
@@ -362,8 +355,7 @@ class GoneTests(ProtocolTestCase):
         self.client.talk(b"get q/open\r\n")
         self.client.send(b"get q/close/open\r\n")
         self.runTurns()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual((self.store.dump(), self.deliveries()), ("q 2/1: b", 0))
 
     def test_several(self) -> None:
@@ -371,8 +363,7 @@ class GoneTests(ProtocolTestCase):
         for queue in (b"a", b"b", b"c"):
             self.store.fill(queue, queue)
             self.client.talk(b"get %b/open\r\n" % queue)
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "a 1/0: a\nb 1/0: b\nc 1/0: c")
 
     def test_next(self) -> None:
@@ -381,8 +372,7 @@ class GoneTests(ProtocolTestCase):
         other = self.harness.connect()
         self.client.talk(b"get q/open\r\n")
         other.send(b"get q/open\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(other.read(), value(b"q/open", b"a") + END)
 
     def test_stop(self) -> None:
@@ -390,8 +380,7 @@ class GoneTests(ProtocolTestCase):
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         self.harness.factory.finish()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertNotIn("begin", self.store.journal[2:])
 
 
@@ -463,8 +452,7 @@ class LargeTests(ProtocolTestCase):
             self.halfWay(client)
             client.send(b"get q/%b\r\n" % option)
             self.harness.settle()
-            client.leave()
-            self.harness.settle()
+            client.end()
             self.assertEqual(self.dump(), "q 2/0:  b 1")
             session = client.protocol.session
             self.assertTrue(session.outstanding.isSettled)
@@ -474,8 +462,7 @@ class LargeTests(ProtocolTestCase):
         self.client.talk(b"get q/open\r\n")
         self.client.send(b"get q/close\r\n")
         self.runTurns()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.dump(), "q 2/1: b 0")
 
     def test_peekTaken(self) -> None:
@@ -493,8 +480,7 @@ class LargeTests(ProtocolTestCase):
         client.startReading()
         self.harness.settle()
         self.assertEqual(cut, [True])
-        client.leave()
-        self.harness.settle()
+        client.end()
         self.assertEqual(self.dump(), "q 2/1: b 0")
 
     def damage(self, key: bytes) -> list[str]:
@@ -513,8 +499,7 @@ class LargeTests(ProtocolTestCase):
         with capturedLogs() as events:
             client.talk(b"get %b\r\n" % key)
         self.assertEqual(cut, [True])
-        client.leave()
-        self.harness.settle()
+        client.end()
         return [str(event["log_level"].name) for event in events]
 
     def test_damagedOpen(self) -> None:

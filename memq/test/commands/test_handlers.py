@@ -64,6 +64,5 @@ class MaintenanceTests(ProtocolTestCase):
     def test_gone(self) -> None:
         """A client that does not wait for it costs nothing."""
         self.client.send(b"db_checkpoint\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.client.read(), b"")

@@ -136,8 +136,7 @@ class LargeTests(SteppedTestCase):
         self.harness.flushPool.step()
         self.harness.reactor.iterate()
         self.assertTrue(self.client.read().startswith(b"VALUE q 0 1\r\na\r\nEND"))
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 3/1:  b")
 
     def test_noreply(self) -> None:
@@ -284,8 +283,7 @@ class LargeTests(SteppedTestCase):
         self.harness.reactor.iterate()
         self.harness.flushPool.step()
         self.harness.reactor.iterate()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 1/0: ")
 
     def test_damaged(self) -> None:
@@ -308,8 +306,7 @@ class LargeTests(SteppedTestCase):
         self.set(3 * PART_SIZE)
         self.patch(self.store, "part", self.failing(StoreError("not now")))
         self.client.talk(b"get q\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 1/0: ")
 
     def test_storeFails(self) -> None:
@@ -319,8 +316,7 @@ class LargeTests(SteppedTestCase):
         self.set(3 * PART_SIZE)
         self.patch(self.store, "part", self.failing(StoreFailed("gone")))
         self.client.talk(b"get q\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(len(failures), 1)
 
 

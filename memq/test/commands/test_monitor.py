@@ -196,8 +196,7 @@ class MonitorTests(TwoClientsTestCase):
         self.store.fill(b"q", b"a", b"b")
         self.client.talk(b"monitor q 10\r\n")
         self.other.talk(put(b"q", b"c"))
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 3/0: a b c")
         self.assertEqual(self.harness.broker.waiters(b"q"), 0)
         self.assertEqual(self.harness.factory.lingering, 0)
@@ -212,8 +211,7 @@ class MonitorTests(TwoClientsTestCase):
         self.assertEqual(
             (session.outstanding.undelivered, session.openReads), (150_000, 3)
         )
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual((session.outstanding.undelivered, session.openReads), (0, 0))
         self.assertEqual(self.store.status()["messages"], 3)
         self.assertEqual(self.harness.broker.budget.held, 0)
@@ -363,16 +361,14 @@ class ManyTests(ProtocolTestCase):
 
     def test_leaves(self) -> None:
         """And when the client leaves."""
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump().count(" "), self.COUNT + 1)
         self.assertEqual(self.session.openReads, 0)
 
     def test_leavesClosing(self) -> None:
         """What it has closed before that is closed."""
         self.client.send(b"confirm q %d\r\n" % (ENDED_AT_ONCE + 1))
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         left = self.COUNT - ENDED_AT_ONCE - 1
         self.assertEqual(self.store.status()["messages"], left)
         self.assertEqual(self.harness.factory.lingering, 0)

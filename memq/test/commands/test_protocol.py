@@ -263,8 +263,7 @@ class JoinedTests(ProtocolTestCase):
         self.client.send(b"get q\r\n" * 4)
         self.runTurns()
         self.assertEqual(self.store.dump(), "q 3/3:")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 3/0: a b c")
 
 
@@ -341,8 +340,7 @@ class MultiGetTests(ProtocolTestCase):
             self.store.fill(name, b"1")
         self.client.send(b"get " + b" ".join(names) + b"\r\n")
         self.runTurns()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q0 1/0: 1\nq2999 1/0: 1\nq500 1/0: 1")
 
 

@@ -194,8 +194,7 @@ class WaitTests(TwoClientsTestCase):
         """What a client had opened goes back when it leaves while it waits."""
         self.store.fill(b"a", b"1")
         self.client.talk(b"get a/open b/t=1000 c\r\n")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.other.talk(b"get a\r\n"), value(b"a", b"1") + END)
         self.assertEqual(self.harness.broker.waiters(b"b"), 0)
         self.assertEqual(self.harness.reactor.calls, [])
@@ -206,8 +205,7 @@ class WaitTests(TwoClientsTestCase):
         self.store.fill(b"a", b"1")
         self.client.send(b"get a/t=5 b/t=1000\r\n")
         self.runTurns()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "a 1/0: 1")
 
     def test_stop(self) -> None:

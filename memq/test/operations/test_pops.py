@@ -72,6 +72,5 @@ class JoinedTests(ProtocolTestCase):
         """What nobody is there to receive stays, or goes back."""
         self.harness.policies.replace(rules(q={"max_age": 1000}))
         self.runTurns()
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertTrue(self.store.dump().endswith(": a b c"), self.store.dump()[-20:])

@@ -305,8 +305,7 @@ class LimitTests(RuledTestCase):
             client = self.harness.connect()
             client.send(put(b"q", body) + put(b"r", OTHER))
             self.harness.reactor.advance(0)
-            client.leave()
-            self.harness.settle()
+            client.end()
         self.assertEqual(dump(self.store), "q 4/3\n  3 0 b'y'")
         self.assertEqual(len(self.store._bodies), 0)
 
@@ -376,8 +375,7 @@ class FanOutTests(RuledTestCase):
         another = self.harness.connect()
         another.send(put(b"q", LARGE)[:-9])
         self.harness.settle()
-        another.leave()
-        self.harness.settle()
+        another.end()
         self.assertEqual((dump(self.store), self.store._bodies), ("", {}))
 
     def test_largeHere(self) -> None:

@@ -294,8 +294,7 @@ class RuledGetTests(ProtocolTestCase):
         self.client.send(b"get q\r\nget r q\r\n")
         self.runTurns()
         self.assertEqual(self.store.dump(), "q 2/2:\nr 1/1:")
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.store.dump(), "q 2/0: a c\nr 1/0: b")
 
     def test_error(self) -> None:
@@ -333,8 +332,7 @@ class RuledGetTests(ProtocolTestCase):
         told = self.client.talk(b"get q/t=0\r\n")
         self.assertTrue(told.startswith(b"VALUE q/t=0 0 131144\r\n"))
         self.assertEqual(self.holds(), [True, False])
-        self.client.leave()
-        self.harness.settle()
+        self.client.end()
         self.assertEqual(self.holds(), [False, False])
         self.assertEqual(self.other.talk(b"get q\r\n"), value(b"q", LARGE) + END)
 

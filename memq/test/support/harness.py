@@ -242,3 +242,8 @@ class Client:
         """Disconnect."""
         self._sent = b""
         self.protocol.connectionLost(Failure(ConnectionDone()))
+
+    def end(self) -> None:
+        """Disconnect, and let happen what comes of it."""
+        self.leave()
+        self._harness.settle()
