@@ -59,7 +59,7 @@ from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import Sizes, diskSpace, sizesFor
 from memq.storage.engine.binding import StoreSettings
 from memq.storage.memory import MemoryStore
-from memq.wire import memcachedstats
+from memq.wire.figures import memcachedSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -269,7 +269,7 @@ def _parts(
         durable=not options["no-sync"],
         onFailure=lambda error: ending.fail(str(error), error.status),
     )
-    settings = [*options.settings(), *memcachedstats.settings(options)]
+    settings = [*options.settings(), *memcachedSettings(options)]
     statistics = Statistics(reactor, broker, settings)
     statistics.ofEach = not options["no-queue-stats"]
     maintenance = Maintenance(

@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 
 from memq import __version__
 from memq.commands.details import Details, Summary
-from memq.wire import memcachedstats
-from memq.wire import text as wire
+from memq.wire.figures import (
+    formatCounts,
+    formatFigures,
+    formatStats,
+    memcachedFigures,
+)
+from memq.wire.text import END, RESET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -115,20 +120,20 @@ class Statistics:
         lines = [*self._figures(store, sums), *self._likeMemcached(sums)]
         if leftOut:
             lines.append(("queues_left_out", leftOut))
-        return wire.formatFigures(lines)
+        return formatFigures(lines)
 
     def _nothing(self, store: IQueueStore) -> bytes:
-        return wire.END
+        return END
 
     def _queues(self, store: IQueueStore) -> bytes:
-        return wire.formatCounts(store.counts())
+        return formatCounts(store.counts())
 
     def _options(self, store: IQueueStore) -> bytes:
-        return wire.formatStats([*self._settings, ("maxbytes", self._limit)])
+        return formatStats([*self._settings, ("maxbytes", self._limit)])
 
     def _reset(self, store: IQueueStore) -> bytes:
         self._zero()
-        return wire.RESET
+        return RESET
 
     def _figures(self, store: IQueueStore, sums: Sums) -> Iterator[tuple[str, object]]:
         usage = getrusage(RUSAGE_SELF)
@@ -181,7 +186,7 @@ class Statistics:
         return max(1, self.bytesOnDisk + free)
 
     def _likeMemcached(self, sums: Sums) -> Iterator[tuple[str, object]]:
-        return memcachedstats.figures(
+        return memcachedFigures(
             {
                 "curr_items": sums.messages,
                 "total_items": self.setHits,
