@@ -13,7 +13,7 @@ from memq.commands.protocol import Commands
 from memq.connection.connection import Connection
 from memq.errors import TooManyConnections
 from memq.ratelimit import Rarely
-from memq.server.keepalive import Keepalive
+from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
 from memq.wire.text import formatError
 

@@ -10,9 +10,17 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
 from memq.broker.sweeper import PolicySweeper
-from memq.daemon.flusher import QUICK_FLUSH, QUICK_IN_A_ROW, Flusher
 from memq.daemon.maintenance import MaintenanceSettings
-from memq.daemon.service import DRAIN_SECONDS, Parts, Pools, QueueService, Takeover
+from memq.daemon.service import (
+    DRAIN_SECONDS,
+    QUICK_FLUSH,
+    QUICK_IN_A_ROW,
+    Flusher,
+    Parts,
+    Pools,
+    QueueService,
+    Takeover,
+)
 from memq.errors import (
     DamagedHome,
     DamagedStore,

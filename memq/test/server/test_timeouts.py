@@ -2,21 +2,56 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from memq.broker.memorybudget import LEAST_LIMIT, Budget
 from memq.message import PART_SIZE
-from memq.test.support.harness import Client, Harness
+from memq.server.timeouts import Keepalive
+from memq.test.support.harness import Client, Harness, Transport
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
 
 TIMED_OUT = b"CLIENT_ERROR body timed out\r\n"
 
 
+class RemoteTransport(Transport):
+    """A transport to a machine of which a test says whether it is there.
+
+    :ivar asked: how often the system asks it.
+    :ivar heard: when something last came, None while it owes nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: tuple[int, int, int] | None = None
+        self.heard: float | None = None
+        self.seconds: Any = None
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Do nothing."""
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Do nothing."""
+
+    def askMachine(self, idle: int, interval: int, count: int) -> None:
+        """Note it."""
+        self.asked = idle, interval, count
+
+    def silence(self) -> float | None:
+        """Return for how long nothing came."""
+        return None if self.heard is None else self.seconds() - self.heard
+
+
 class WatchTestCase(SteppedTestCase):
     """A server that looks after its clients."""
 
-    def begin(self, budget: Budget | None = None, **timeouts: float) -> Client:
+    def begin(
+        self, budget: Budget | None = None, keepalive: int = 0, **timeouts: float
+    ) -> Client:
         """Start it, and return a client."""
-        self.harness = Harness(timeouts=timeouts, budget=budget, maxBody=1 << 26)
+        self.harness = Harness(
+            timeouts=timeouts, budget=budget, maxBody=1 << 26, keepalive=keepalive
+        )
         self.harness.watch.start()
         self.addCleanup(self.harness.watch.stop)
         return self.harness.connect()
@@ -117,9 +152,10 @@ class BodyTests(WatchTestCase):
     def test_brokenWatch(self) -> None:
         """A look that fails is told; the server goes on without."""
         client = self.begin()
-        self.patch(self.harness.factory, "connections", None)
+        broken = self.patch(client.protocol, "receiver", None)
         self.passTime(1)
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        broken.restore()
         self.assertEqual(client.talk(b"version\r\n"), VERSION)
 
 
@@ -222,3 +258,57 @@ class IdleTests(WatchTestCase):
         self.passTime(12)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), b"")
+
+
+class KeepaliveTests(WatchTestCase):
+    """--keepalive."""
+
+    def remote(self, seconds: int) -> Client:
+        """Return a client of a server with that option, of which a test tells."""
+        self.begin(keepalive=seconds, bodyTimeout=0.0)
+        transport = RemoteTransport()
+        transport.seconds = self.harness.reactor.seconds
+        return self.harness.connect(transport)
+
+    def test_asked(self) -> None:
+        """A machine is asked so that it is all over after that time, or soon after."""
+        for seconds, asked in ((60, (30, 10, 3)), (7, (4, 1, 3)), (1, (1, 1, 3))):
+            transport = RemoteTransport()
+            Keepalive(seconds).begin(transport)
+            self.assertEqual(transport.asked, asked)
+        transport = RemoteTransport()
+        Keepalive(0).begin(transport)
+        self.assertIsNone(transport.asked)
+        Keepalive(60).begin(Transport())
+
+    def test_vanished(self) -> None:
+        """One that owes an answer for that long is cut off."""
+        client = self.remote(60)
+        self.harness.store.fill(b"q", b"a")
+        client.talk(b"get q/open\r\n")
+        self.passTime(100)
+        client.transport.heard = 100.0
+        self.passTime(59)
+        self.assertFalse(client.transport.disconnected)
+        self.passTime(13)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_answers(self) -> None:
+        """One that answers, however late, may take as long as it likes."""
+        client = self.remote(60)
+        other = self.harness.connect()
+        for _ in range(5):
+            client.transport.heard = self.harness.reactor.seconds() - 100
+            self.passTime(50)
+            client.transport.heard = None
+            self.passTime(50)
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(other.talk(b"version\r\n"), VERSION)
+
+    def test_off(self) -> None:
+        """With 0 it is the system's business."""
+        client = self.remote(0)
+        client.transport.heard = 0.0
+        self.passTime(1000)
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(self.harness.reactor.getDelayedCalls(), [])

@@ -122,7 +122,13 @@ class Harness:
             self.statistics,
             FactorySettings(**options),
         )
-        self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
+        self.watch = ConnectionTimeouts(
+            self.reactor,
+            self.factory.connections,
+            self.broker.budget,
+            self.factory.keepalive,
+            **(timeouts or {}),
+        )
         self._receiver = receiver
         self._clients: list[Client] = []
 
