@@ -129,8 +129,8 @@ def _makeService(
     observer = None if log is None else LineObserver(log, options["verbose"])
     pidFile = PidFile(options.pidFile)
     process = ProcessService(reactor, signals, home, observer, pidFile)
-    QueueService(reactor, parts, pools, ending).setServiceParent(process)
-    # What is last in is the first to stop, so the manager knows before the stop begins.
+    QueueService(reactor, parts, pools, ending.fail).setServiceParent(process)
+    # The last one in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
     return process
 

@@ -188,7 +188,7 @@ class Maintenance:
     def _checkHome(self) -> None:
         """End the broker when the home is not the one that was opened.
 
-        What a file system cannot tell for a while is no reason to: the store has its
+        A file system that cannot tell for a while is no reason to: the store has its
         files open, and a disk that fails fails a sync.
         """
         try:

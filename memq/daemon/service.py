@@ -69,13 +69,6 @@ class Takeover(Protocol):
         """Make ``run`` return soon; from any thread."""
 
 
-class ExitStatus(Protocol):
-    """The owner of the process's exit status."""
-
-    def fail(self, reason: str, status: int) -> None:
-        """Log why, stop the reactor, and exit with a status that is not 0."""
-
-
 def _words(address: object) -> str:
     """Return where a port listens, as a person writes it."""
     if isinstance(address, IPv6Address):
@@ -131,8 +124,8 @@ class Flusher:
     """Make durable what a store has committed, one flush at a time.
 
     A flush goes to its thread, so that a slow disk holds up nobody who need not wait
-    for it.  One that takes less than the way there and back, which the last ones tell,
-    stays in the reactor's.
+    for it.  If the last ones took less than the way there and back, it stays in the
+    reactor's.
     """
 
     def __init__(
@@ -178,19 +171,17 @@ class QueueService(Service):
         reactor: Any,
         parts: Parts,
         pools: Pools,
-        exitStatus: ExitStatus,
+        fail: Callable[[str, int], object],
     ) -> None:
         """Remember the parts; ``startService`` puts them to work.
 
         :param reactor: IReactorTime and IReactorFromThreads.
-        :param exitStatus: is told of what the service cannot come back from.
+        :param fail: ends the process for a reason, and with a status.
         """
         self._reactor = reactor
         self._parts = parts
         self._pools = pools
-        self._exitStatus = exitStatus
-        #: Why the process ends already.
-        self._failure: str | None = None
+        self._fail = fail
         self._ports: list[IListeningPort] = []
         self.started: Deferred[None] | None = None
 
@@ -246,7 +237,7 @@ class QueueService(Service):
             status = failure.value.status
         else:
             _log.failure("The start failed in a way that nobody foresaw", failure)
-        self._exitStatus.fail(failure.getErrorMessage(), status)
+        self._fail(failure.getErrorMessage(), status)
 
     def stopService(self) -> Deferred[None]:
         """Answer what was taken, then close everything in order."""
@@ -298,7 +289,7 @@ class QueueService(Service):
         if not isinstance(error, QueueError):
             _log.failure("The store could not be closed", failure)
         status = error.status if isinstance(error, StoreFailed) else 1
-        self._exitStatus.fail(f"the store could not be closed: {error}", status)
+        self._fail(f"the store could not be closed: {error}", status)
 
     def _cbStopped(self, _: object) -> None:
         for pool in self._pools:

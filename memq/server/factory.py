@@ -1,4 +1,4 @@
-"""QueueFactory: what the connections of a server share, and how many there may be."""
+"""The factory of connections: it counts, bounds and ends them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Refusal(Protocol):
 
 
 class FactorySettings(NamedTuple):
-    """What every connection gets, and how many there may be.
+    """Settings of all connections.
 
     :ivar maxBody: bytes of the largest body, up to 64 MiB.
     :ivar maxConnections: how many may be open at a time.
@@ -64,7 +64,7 @@ class FactorySettings(NamedTuple):
 
 
 class QueueFactory(ServerFactory):
-    """Make a Connection for each connection.
+    """Make a Connection for each client.
 
     :ivar connections: the connections that are open.
     :ivar last: those of them that receive no more, the oldest first.

@@ -1,4 +1,4 @@
-"""What ``stats`` tells: counters, and the figures made of them.
+"""Statistics: counters, and the figures that ``stats`` tells.
 
 The first 17 figures are MemcacheQ's, by name and in its order, since monitoring
 scripts read them; memq's own follow, then memcached's, then Kestrel's of each queue.
@@ -82,17 +82,11 @@ class Statistics:
         return self._clock.seconds()
 
     def _zero(self) -> None:
-        self.totalConnections = 0
-        self.getCommands = 0
-        self.getHits = 0
-        self.setCommands = 0
-        self.setHits = 0
-        self.bytesRead = 0
-        self.bytesWritten = 0
-        self.deletes = 0
-        self.deleteMisses = 0
-        self.flushes = 0
-        self.rejected = 0
+        self.totalConnections = self.rejected = 0
+        self.getCommands = self.getHits = 0
+        self.setCommands = self.setHits = 0
+        self.bytesRead = self.bytesWritten = 0
+        self.deletes = self.deleteMisses = self.flushes = 0
         self._broker.refusals.reset()
 
     def diskFull(self, isFull: bool) -> None:
@@ -106,8 +100,8 @@ class Statistics:
     def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
         """Return the function that answers ``stats <topic>`` from a store."""
         return {
-            b"queue": self._queues,
-            b"items": self._nothing,
+            b"queue": lambda store: formatCounts(store.counts()),
+            b"items": lambda store: END,
             b"settings": self._options,
             b"reset": self._reset,
         }[topic]
@@ -121,12 +115,6 @@ class Statistics:
         if leftOut:
             lines.append(("queues_left_out", leftOut))
         return formatFigures(lines)
-
-    def _nothing(self, store: IQueueStore) -> bytes:
-        return END
-
-    def _queues(self, store: IQueueStore) -> bytes:
-        return formatCounts(store.counts())
 
     def _options(self, store: IQueueStore) -> bytes:
         return formatStats([*self._settings, ("maxbytes", self._limit)])

@@ -124,7 +124,7 @@ class Keepalive:
             heard = silence() if silence is not None else None
             if heard is None:
                 continue
-            # What came last may have come long before the question.
+            # The last bytes may have come long before the question.
             since = self._since[connection] = before.get(connection, now)
             if min(heard, now - since) >= self.seconds:
                 connection.transport.abortConnection()

@@ -34,7 +34,7 @@ MOST = 10_000
 #: Bytes of the longest body that may be a number.
 MAX_DIGITS = 20
 
-#: What a pause stops; both by itself.
+#: Bits of a pause; by itself it has both.
 READS = 1
 WRITES = 2
 

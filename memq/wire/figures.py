@@ -9,7 +9,7 @@ from memq.wire.text import END
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-#: What is told of a queue, in this order; docs/protocol.md says what each one is.
+#: The figures of a queue, in this order; docs/protocol.md says what each one is.
 FIGURES = (
     *("items", "bytes", "age", "total_items", "taken", "deleted", "expired"),
     *("discarded", "open_transactions", "waiters", "delayed", "deliveries"),
@@ -41,7 +41,7 @@ _NEVER = (
 
 
 class QueueFigures(NamedTuple):
-    """What is told of a queue.
+    """The figures and rules of a queue.
 
     :ivar figures: a number for each of FIGURES.
     :ivar rules: names and values of the rules in force.

@@ -37,7 +37,7 @@ _MQTT = "MQTT"
 _SSH = "SSH"
 _OTHER = "a binary protocol"
 
-#: What to do about each protocol, for the log.
+#: Advice about each protocol, for the log.
 ADVICE = {
     _BINARY: "choose the text protocol in the client (binary=False, or whatever its "
     "option is called: OPT_BINARY_PROTOCOL, --binary, Protocol.TEXT)",

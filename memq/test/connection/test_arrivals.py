@@ -215,7 +215,7 @@ class ArrivalTests(LastTestCase):
         self.patch(LastTransport, "unacknowledged", lambda _: 0)
         self.client.send(b"get q\r\n" * 1500)
         self.harness.settle()
-        self.assertEqual(len(self.client.protocol.replies.arrivals._sent), 952)
+        self.assertEqual(len(self.client.protocol.replies.arrivals.unarrived), 952)
         self.assertFalse(self.client.protocol.owes)
 
     def test_foreseenOnly(self) -> None:

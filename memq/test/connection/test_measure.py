@@ -31,7 +31,7 @@ class MeasureTestCase(SteppedTestCase):
 
     def tearDown(self) -> None:
         """Check that nothing is held when everybody has gone."""
-        for client in self.harness._clients:
+        for client in self.harness.clients:
             client.leave()
         self.harness.settle()
         self.assertEqual((self.budget.held, self.budget.reserved), (0, 0))
@@ -93,7 +93,7 @@ class RoomTests(MeasureTestCase):
         self.client.send(b"set q 0 0 100\r\n")
         for _ in range(50):
             self.client.send(b"xy")
-        self.assertEqual(len(self.client.protocol.receiver._collected), 100)
+        self.assertEqual(len(self.client.protocol.receiver.collected), 100)
         self.assertEqual(self.client.talk(b"\r\n"), STORED)
 
 

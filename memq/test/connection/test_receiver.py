@@ -305,7 +305,7 @@ class ReceiverTests(SteppedTestCase):
         """A body that was under way is forgotten."""
         self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
         self.receiver.close()
-        self.assertEqual(self.receiver._collected, b"")
+        self.assertEqual(self.receiver.collected, b"")
 
     def test_closedInLine(self) -> None:
         """So is a line."""
@@ -323,7 +323,7 @@ class ReceiverTests(SteppedTestCase):
         """So when the connection is lost."""
         self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
         self.receiver.connectionLost()
-        self.assertEqual(self.receiver._collected, b"")
+        self.assertEqual(self.receiver.collected, b"")
         self.assertTrue(self.receiver.closing)
 
     def test_tooLong(self) -> None:
@@ -336,9 +336,9 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.receive(b"set q 0 0 999\r\n"), ["all"])
         for _ in range(10):
             self.assertEqual(self.receive(b"x" * 100), [])
-            self.assertLessEqual(len(self.receiver._collected), 2)
+            self.assertLessEqual(len(self.receiver.collected), 2)
         self.assertEqual(self.receive(b"\n"), ["Refused", "all"])
-        self.assertEqual(self.receiver._collected, b"")
+        self.assertEqual(self.receiver.collected, b"")
 
     def test_add(self) -> None:
         """The body of an add is collected: whole, in pieces, with bytes to spare."""
@@ -359,14 +359,14 @@ class ReceiverTests(SteppedTestCase):
             for byte in data:
                 noted += self.receive(bytes([byte]))
             self.assertEqual([each for each in noted if each != "all"], [expected])
-            self.assertEqual(self.receiver._collected, b"")
+            self.assertEqual(self.receiver.collected, b"")
 
     def test_addForgotten(self) -> None:
         """An add whose body does not come is forgotten, without room to give back."""
         self.receive(b"add q 0 0 5\r\n12")
         self.assertEqual(self.receiver.missing, 5)
         self.receiver.close()
-        self.assertEqual(self.receiver._collected, b"")
+        self.assertEqual(self.receiver.collected, b"")
 
 
 class PartsTests(SteppedTestCase):

@@ -58,5 +58,5 @@ class LostTests(ProtocolTestCase):
         self.client.leave()
         self.harness.settle()
         self.assertEqual(self.store.dump(), "")
-        self.assertEqual(self.client.protocol.receiver._collected, b"")
+        self.assertEqual(self.client.protocol.receiver.collected, b"")
         self.assertEqual(self.harness.factory.connections, set())

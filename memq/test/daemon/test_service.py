@@ -117,7 +117,7 @@ class ServiceTestCase(SteppedTestCase):
             settled=lambda: self.journal.append("settled"),
         )
         pools: Any = Pools(harness.flushPool, harness.workPool, harness.rulePool)
-        return QueueService(harness.reactor, parts, pools, self.exitStatus)
+        return QueueService(harness.reactor, parts, pools, self.exitStatus.fail)
 
     def stop(self) -> None:
         """Stop it to the end."""
