@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv6Address, UNIXAddress
@@ -28,32 +29,21 @@ from memq.test.support.stepped import SteppedTestCase
 class OrderTests(ProtocolTestCase):
     """Replies come in order, and when they are true."""
 
-    def test_stored(self) -> None:
-        """STORED is not said before the message is synced."""
-        self.client.send(put(b"q", b"a"))
-        self.runTurns()
-        self.assertEqual(self.store.dump(), "q 1/0: a")
-        self.assertEqual(self.client.read(), b"")
-        self.harness.flushPool.step()
-        self.runTurns()
-        self.assertEqual(self.store.journal[-1], "flush")
-        self.assertEqual(self.client.read(), STORED)
-
-    def test_taken(self) -> None:
-        """A message is not given away before it is known to be taken."""
-        self.store.fill(b"q", b"a")
-        self.client.send(b"get q\r\n")
-        self.runTurns()
-        self.assertEqual(self.client.read(), b"")
-        self.assertEqual(self.client.talk(b""), value(b"q", b"a") + END)
-
-    def test_deleted(self) -> None:
-        """Nor is DELETED said before."""
-        self.store.fill(b"q", b"a")
-        self.client.send(b"delete q\r\n")
-        self.runTurns()
-        self.assertEqual(self.client.read(), b"")
-        self.assertEqual(self.client.talk(b""), b"DELETED\r\n")
+    def test_synced(self) -> None:
+        """STORED and DELETED are not said, nor is a message given, before a sync."""
+        for request, dump, reply in (
+            (put(b"q", b"a"), "q 1/0: a", STORED),
+            (b"get q\r\n", "q 1/1:", value(b"q", b"a") + END),
+            (b"delete q\r\n", "", b"DELETED\r\n"),
+        ):
+            self.client.send(request)
+            self.runTurns()
+            self.assertEqual(self.store.dump(), dump)
+            self.assertEqual(self.client.read(), b"")
+            self.harness.flushPool.step()
+            self.runTurns()
+            self.assertEqual(self.store.journal[-1], "flush")
+            self.assertEqual(self.client.read(), reply)
 
     def test_nothingChanged(self) -> None:
         """What changed nothing waits for no flush."""
@@ -265,15 +255,12 @@ class EndTests(ProtocolTestCase):
         self.assertTrue(self.client.isClosed)
 
     def test_finishIdle(self) -> None:
-        """A connection without a command under way is closed at once."""
-        self.client.protocol.finish()
-        self.assertTrue(self.client.isClosed)
-
-    def test_finishTwice(self) -> None:
-        """To finish one that is closed already changes nothing."""
-        self.client.talk(b"quit\r\n")
-        self.client.protocol.finish()
-        self.assertTrue(self.client.isClosed)
+        """One without a command under way is closed at once, if it is not already."""
+        for request in (b"", b"quit\r\n"):
+            client = self.harness.connect()
+            client.talk(request)
+            client.protocol.finish()
+            self.assertTrue(client.isClosed)
 
     def test_stopProducing(self) -> None:
         """A transport that is done with its producer asks for nothing more."""
@@ -317,17 +304,15 @@ class LogTests(SteppedTestCase):
         self.assertIn(" get q", lines[1])
         self.assertIn(" refused error=ERROR", lines[2])
 
-    def test_ipv6(self) -> None:
-        """A peer over IPv6 is named by its address and port."""
-        transport = Transport(peerAddress=IPv6Address("TCP", "::1", 4000))
-        [(_, line)] = self.logged(1, b"foo\r\n", transport)
-        self.assertEqual(line, "::1:4000 is told: ERROR")
-
-    def test_local(self) -> None:
-        """One over a UNIX socket has no name."""
-        transport = Transport(peerAddress=UNIXAddress(None))
-        [(_, line)] = self.logged(1, b"foo\r\n", transport)
-        self.assertEqual(line, "a local client is told: ERROR")
+    def test_peers(self) -> None:
+        """A peer over IPv6 is named by address and port; a local one has no name."""
+        for address, name in (
+            (IPv6Address("TCP", "::1", 4000), "::1:4000"),
+            (UNIXAddress(None), "a local client"),
+        ):
+            transport = Transport(peerAddress=address)
+            [(_, line)] = self.logged(1, b"foo\r\n", transport)
+            self.assertEqual(line, f"{name} is told: ERROR")
 
 
 class SocketTransport(Transport):
@@ -338,28 +323,23 @@ class SocketTransport(Transport):
         directlyProvides(self, *interfaces)
         self.socketOptions: dict[str, bool] = {}
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Note it."""
-        self.socketOptions["no delay"] = enabled
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Note it."""
-        self.socketOptions["keep alive"] = enabled
+        note = self.socketOptions.__setitem__
+        self.setTcpNoDelay = partial(note, "no delay")
+        self.setTcpKeepAlive = partial(note, "keep alive")
 
 
 class SocketTests(SteppedTestCase):
     """The options of a connection's socket."""
 
-    def test_tcp(self) -> None:
-        """Over TCP replies are not held back, and dead clients are found."""
-        transport = SocketTransport(ITCPTransport)
-        Harness().connect(transport)
-        self.assertEqual(
-            transport.socketOptions, {"no delay": True, "keep alive": True}
-        )
+    def test_options(self) -> None:
+        """Over TCP replies are not held back, and dead clients are found.
 
-    def test_unix(self) -> None:
-        """A UNIX socket has no such options, though Twisted's class says so."""
-        transport = SocketTransport(ITCPTransport, IUNIXTransport)
-        Harness().connect(transport)
-        self.assertEqual(transport.socketOptions, {})
+        A UNIX socket has no such options, though Twisted's class says so.
+        """
+        for interfaces, options in (
+            ([ITCPTransport], {"no delay": True, "keep alive": True}),
+            ([ITCPTransport, IUNIXTransport], {}),
+        ):
+            transport = SocketTransport(*interfaces)
+            Harness().connect(transport)
+            self.assertEqual(transport.socketOptions, options)

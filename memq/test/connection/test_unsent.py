@@ -1,4 +1,4 @@
-"""What clients leave that are gone; what they had open: test_opened."""
+"""Lost connections: their messages go back; those they had open: test_opened."""
 
 from __future__ import annotations
 
