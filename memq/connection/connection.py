@@ -280,7 +280,6 @@ class Connection(Protocol):
             self._resume()
 
     def _resume(self) -> None:
-        """Read on, if nothing is against it."""
         replies = self.replies
         if (
             replies.getting is None
@@ -292,7 +291,6 @@ class Connection(Protocol):
             self.receiver.resumeProducing()
 
     def _end(self) -> None:
-        """Close: everything is answered."""
         arrivals = self.replies.arrivals
         if self.transport.disconnecting or (
             arrivals is not None and not arrivals.finish()

@@ -90,8 +90,8 @@ class Maintenance:
     ) -> None:
         """Remember what to work on.
 
-        :param run: calls a function in a thread, one after the other, and
-            returns a Deferred of its result.
+        :param run: calls functions in a thread, one after the other; it returns a
+            Deferred of the result.
         """
         self._store = store
         self._broker = broker

@@ -161,7 +161,7 @@ class Flusher:
 
 
 class QueueService(Service):
-    """Run a store, a broker and their listeners as one service.
+    """Run a store, a broker and their listeners.
 
     :ivar started: fires when the start is over, whether it went well or not.
     """
@@ -196,7 +196,6 @@ class QueueService(Service):
         self.started.addErrback(self._ebNotStarted)
 
     def _open(self) -> None:
-        """Open the store, and take over what there is."""
         self._parts.store.open()
         if self._parts.takeover is not None:
             self._parts.takeover.run()
@@ -254,14 +253,12 @@ class QueueService(Service):
         ports = [maybeDeferred(port.stopListening) for port in self._ports]
         done: Deferred[Any] = gatherResults(ports, consumeErrors=True)
         done.addErrback(self._ebStopping)
-        done.addCallback(lambda _: self._drain())
-        done.addErrback(self._ebStopping)
-        done.addCallback(lambda _: self._parts.maintenance.stop())
-        done.addErrback(self._ebStopping)
+        for step in (self._drain, self._parts.maintenance.stop):
+            done.addCallback(lambda _, call: call(), step)
+            done.addErrback(self._ebStopping)
         done.addCallback(lambda _: self._inWorkPool(self._parts.store.close))
         done.addErrback(self._ebNotClosed)
-        done.addCallback(self._cbStopped)
-        return done
+        return done.addCallback(self._cbStopped)
 
     def _drain(self) -> Deferred[None]:
         """Let the connections end, and the broker after them."""

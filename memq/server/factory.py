@@ -31,10 +31,8 @@ _log = Logger()
 
 
 class _Refusal(Protocol):
-    """Tell a client that there are too many, and close."""
-
     def connectionMade(self) -> None:
-        """Say so."""
+        """Tell a client that there are too many, and close."""
         assert self.transport is not None
         self.transport.write(formatError(TooManyConnections()))
         self.transport.loseConnection()

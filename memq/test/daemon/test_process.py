@@ -268,12 +268,6 @@ class ProcessServiceTests(SynchronousTestCase):
             ],
         )
 
-    def test_noHome(self) -> None:
-        """A store in memory has none."""
-        service = ProcessService(self.reactor, self.signals)
-        service.startService()
-        self.successResultOf(service.stopService())
-
 
 class OwnerTests(SynchronousTestCase):
     """Who the server will run as."""
