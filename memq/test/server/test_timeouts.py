@@ -27,11 +27,7 @@ class RemoteTransport(Transport):
         self.heard: float | None = None
         self.seconds: Any = None
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Do nothing."""
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Do nothing."""
+        self.setTcpNoDelay = self.setTcpKeepAlive = lambda enabled: None
 
     def askMachine(self, idle: int, interval: int, count: int) -> None:
         """Note it."""
@@ -56,12 +52,6 @@ class WatchTestCase(SteppedTestCase):
         self.addCleanup(self.harness.watch.stop)
         return self.harness.connect()
 
-    def passTime(self, seconds: int) -> None:
-        """Let time pass, a second at a time."""
-        for _ in range(seconds):
-            self.harness.reactor.advance(1)
-            self.harness.settle()
-
 
 class BodyTests(WatchTestCase):
     """--body-timeout."""
@@ -72,9 +62,9 @@ class BodyTests(WatchTestCase):
         budget = self.harness.broker.budget
         client.send(b"version\r\nset q 0 0 9\r\nhello")
         self.assertEqual(budget.reserved, 9)
-        self.passTime(60)
+        self.harness.pass_(60)
         self.assertFalse(client.isClosed)
-        self.passTime(2)
+        self.harness.pass_(2)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), VERSION + TIMED_OUT)
         self.assertEqual(budget.reserved, 0)
@@ -83,7 +73,7 @@ class BodyTests(WatchTestCase):
         """Who wants no reply is told nothing, and closed."""
         client = self.begin()
         client.send(b"set q 0 0 9 noreply\r\nhello")
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), b"")
 
@@ -92,25 +82,25 @@ class BodyTests(WatchTestCase):
         client = self.begin()
         client.send(b"set q 0 0 9\r\n")
         for _ in range(9):
-            self.passTime(50)
+            self.harness.pass_(50)
             client.send(b"x")
-        self.passTime(50)
+        self.harness.pass_(50)
         self.assertEqual(client.talk(b"\r\n"), b"STORED\r\n")
-        self.passTime(100)
+        self.harness.pass_(100)
         self.assertFalse(client.isClosed)
 
     def test_refusedBody(self) -> None:
         """A body that is thrown away is waited for no longer than another."""
         client = self.begin()
         client.send(b"add q 0 0 9\r\nhello")
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertTrue(client.isClosed)
 
     def test_off(self) -> None:
         """With 0, a body may stand still for ever."""
         client = self.begin(bodyTimeout=0)
         client.send(b"set q 0 0 9\r\n")
-        self.passTime(100)
+        self.harness.pass_(100)
         self.assertFalse(client.isClosed)
         self.assertEqual(self.harness.reactor.getDelayedCalls(), [])
 
@@ -128,7 +118,7 @@ class BodyTests(WatchTestCase):
             slow.send(b"x")
             for client in clients[1:]:
                 client.send(b"x" * (PART_SIZE // 50))
-            self.passTime(1)
+            self.harness.pass_(1)
         self.assertTrue(slow.isClosed)
         self.assertEqual([client.isClosed for client in clients[1:]], [False] * 15)
         self.assertFalse(waits.isPaused)
@@ -142,18 +132,18 @@ class BodyTests(WatchTestCase):
             each.send(b"set q 0 0 65536\r\n")
         waits = self.harness.connect()
         waits.send(b"set q 0 0 65536\r\nx")
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertTrue(client.isClosed)
-        self.passTime(55)
+        self.harness.pass_(55)
         self.assertFalse(waits.isClosed)
-        self.passTime(10)
+        self.harness.pass_(10)
         self.assertTrue(waits.isClosed)
 
     def test_brokenWatch(self) -> None:
         """A look that fails is told; the server goes on without."""
         client = self.begin()
         broken = self.patch(client.protocol, "receiver", None)
-        self.passTime(1)
+        self.harness.pass_(1)
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
         broken.restore()
         self.assertEqual(client.talk(b"version\r\n"), VERSION)
@@ -166,7 +156,7 @@ class ReaderTests(WatchTestCase):
         """Who does not read may stay while there is room for what it holds."""
         client = self.begin()
         client.stopReading()
-        self.passTime(200)
+        self.harness.pass_(200)
         self.assertFalse(client.transport.disconnected)
 
     def test_short(self) -> None:
@@ -174,9 +164,9 @@ class ReaderTests(WatchTestCase):
         client = self.begin()
         client.stopReading()
         self.harness.broker.budget.count(1 << 30)
-        self.passTime(60)
+        self.harness.pass_(60)
         self.assertFalse(client.transport.disconnected)
-        self.passTime(2)
+        self.harness.pass_(2)
         self.assertTrue(client.transport.disconnected)
 
     def test_readsSlowly(self) -> None:
@@ -185,7 +175,7 @@ class ReaderTests(WatchTestCase):
         self.harness.broker.budget.count(1 << 30)
         for _ in range(5):
             client.stopReading()
-            self.passTime(50)
+            self.harness.pass_(50)
             client.startReading()
         self.assertFalse(client.transport.disconnected)
 
@@ -194,7 +184,7 @@ class ReaderTests(WatchTestCase):
         client = self.begin()
         client.send(b"set q 0 0 9\r\n")
         client.stopReading()
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertEqual(self.harness.broker.budget.reserved, 0)
 
 
@@ -205,13 +195,13 @@ class WaitTests(WatchTestCase):
         """One that is gone waits no longer; what it sent is carried out."""
         client = self.begin(Budget(LEAST_LIMIT))
         client.send(b"get q/t=3600000\r\n" + b"version\r\n" * 10_000)
-        self.passTime(2)
+        self.harness.pass_(2)
         self.assertTrue(client.isPaused)
         client.transport.hasLeft = lambda: False
-        self.passTime(100)
+        self.harness.pass_(100)
         self.assertEqual(client.read(), b"")
         client.transport.hasLeft = lambda: True
-        self.passTime(1)
+        self.harness.pass_(1)
         self.assertEqual(client.read(), b"END\r\n" + VERSION * 10_000)
 
 
@@ -223,7 +213,7 @@ class IdleTests(WatchTestCase):
         client = self.begin(idleTimeout=10)
         other = self.harness.connect()
         for _ in range(4):
-            self.passTime(3)
+            self.harness.pass_(3)
             self.assertEqual(other.talk(b"version\r\n"), VERSION)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), b"")
@@ -232,7 +222,7 @@ class IdleTests(WatchTestCase):
     def test_usually(self) -> None:
         """Without the option it may be silent as long as it likes."""
         client = self.begin()
-        self.passTime(1000)
+        self.harness.pass_(1000)
         self.assertFalse(client.isClosed)
 
     def test_owed(self) -> None:
@@ -248,14 +238,14 @@ class IdleTests(WatchTestCase):
         """One that does not read what it is owed is cut off."""
         client = self.begin(idleTimeout=10)
         client.stopReading()
-        self.passTime(12)
+        self.harness.pass_(12)
         self.assertTrue(client.transport.disconnected)
 
     def test_halfBody(self) -> None:
         """So is one in the middle of a body, when nothing else limits that."""
         client = self.begin(bodyTimeout=0, idleTimeout=10)
         client.send(b"set q 0 0 9\r\nhello")
-        self.passTime(12)
+        self.harness.pass_(12)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), b"")
 
@@ -286,11 +276,11 @@ class KeepaliveTests(WatchTestCase):
         client = self.remote(60)
         self.harness.store.fill(b"q", b"a")
         client.talk(b"get q/open\r\n")
-        self.passTime(100)
+        self.harness.pass_(100)
         client.transport.heard = 100.0
-        self.passTime(59)
+        self.harness.pass_(59)
         self.assertFalse(client.transport.disconnected)
-        self.passTime(13)
+        self.harness.pass_(13)
         self.assertTrue(client.transport.disconnected)
 
     def test_answers(self) -> None:
@@ -299,9 +289,9 @@ class KeepaliveTests(WatchTestCase):
         other = self.harness.connect()
         for _ in range(5):
             client.transport.heard = self.harness.reactor.seconds() - 100
-            self.passTime(50)
+            self.harness.pass_(50)
             client.transport.heard = None
-            self.passTime(50)
+            self.harness.pass_(50)
         self.assertFalse(client.transport.disconnected)
         self.assertEqual(other.talk(b"version\r\n"), VERSION)
 
@@ -309,6 +299,6 @@ class KeepaliveTests(WatchTestCase):
         """With 0 it is the system's business."""
         client = self.remote(0)
         client.transport.heard = 0.0
-        self.passTime(1000)
+        self.harness.pass_(1000)
         self.assertFalse(client.transport.disconnected)
         self.assertEqual(self.harness.reactor.getDelayedCalls(), [])
