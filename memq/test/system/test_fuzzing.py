@@ -58,9 +58,9 @@ class FuzzingTests(SteppedTestCase):
         """A server that takes a byte too much is noticed."""
 
         class Greedy(CommandReceiver):
-            def setRawMode(self) -> None:
+            def _collect(self, data: bytes, start: int) -> int | None:
                 self._missing += 1
-                super().setRawMode()
+                return super()._collect(data, start)
 
         self.patch(fuzztargets, "CommandReceiver", Greedy)
         self.assertRaises(
