@@ -6,13 +6,7 @@ import os
 import re
 from typing import Any
 
-from twisted.logger import (
-    ILogObserver,
-    Logger,
-    LogLevel,
-    LogPublisher,
-    capturedLogs,
-)
+from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
