@@ -42,7 +42,7 @@ class FakeReactor:
 
 
 class MakeServiceTests(SynchronousTestCase):
-    """What makeService refuses."""
+    """Refusals of makeService."""
 
     def setUp(self) -> None:
         """Name a home that is not there yet."""
@@ -173,7 +173,7 @@ class MakeServiceTests(SynchronousTestCase):
 
 
 class SignalTests(SynchronousTestCase):
-    """What SIGHUP and SIGUSR1 do."""
+    """SIGHUP and SIGUSR1."""
 
     def setUp(self) -> None:
         """Have a log and rules."""

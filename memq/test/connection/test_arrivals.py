@@ -120,7 +120,7 @@ class LastTestCase(SteppedTestCase):
 
 
 class AnswerTests(LastTestCase):
-    """What is answered."""
+    """Answers."""
 
     def test_interface(self) -> None:
         """It is what Twisted asks whether it knows half-closed connections."""
@@ -166,7 +166,7 @@ class AnswerTests(LastTestCase):
 
 
 class ArrivalTests(LastTestCase):
-    """What becomes of messages."""
+    """Messages, arrived or lost."""
 
     def setUp(self) -> None:
         """Fill a queue."""

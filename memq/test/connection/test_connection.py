@@ -94,7 +94,7 @@ class OrderTests(ProtocolTestCase):
 
 
 class PauseTests(ProtocolTestCase):
-    """What a connection can pile up is bounded."""
+    """Bounds of a connection."""
 
     def test_replies(self) -> None:
         """With too many replies under way it is not read from; nothing is lost."""
@@ -326,7 +326,7 @@ class LostTests(ProtocolTestCase):
 
 
 class LogTests(SteppedTestCase):
-    """What is logged of what clients do."""
+    """Log lines of what clients do."""
 
     def logged(
         self, verbosity: int, request: bytes, transport: Any = None

@@ -98,7 +98,7 @@ class RoomTests(MeasureTestCase):
 
 
 class WindowTests(MeasureTestCase):
-    """What is under way."""
+    """Commands under way."""
 
     def test_counted(self) -> None:
         """What is under way is counted from the allowance on, until it is answered."""
@@ -154,7 +154,7 @@ class WindowTests(MeasureTestCase):
 
 
 class UndeliveredTests(MeasureTestCase):
-    """What is taken for clients."""
+    """Messages taken for clients."""
 
     def setUp(self) -> None:
         """Let four messages wait that are larger than what a client may hold."""

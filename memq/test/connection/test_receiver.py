@@ -227,7 +227,7 @@ def recorded(maxBody: int) -> tuple[CommandReceiver, Any]:
 
 
 class ReceiverTests(SteppedTestCase):
-    """What a CommandReceiver does with its buffers."""
+    """The buffers of a CommandReceiver."""
 
     def setUp(self) -> None:
         """Connect a receiver."""

@@ -143,7 +143,7 @@ class LogFileTests(LogTestCase):
 
 
 class LineTests(LogTestCase):
-    """What a line of the log looks like."""
+    """Form of a line of the log."""
 
     def lines(self, verbosity: int = 0) -> tuple[Logger, LineObserver]:
         """Return a logger that writes to the file, and its observer."""

@@ -61,7 +61,7 @@ class MaintenanceTestCase(SteppedTestCase):
 
 
 class PeriodTests(MaintenanceTestCase):
-    """What is done how often."""
+    """Periods of the work."""
 
     def test_start(self) -> None:
         """Logs that the last run left are removed at the start, or kept if asked."""
@@ -248,7 +248,7 @@ class TidyTests(MaintenanceTestCase):
 
 
 class ErrorTests(MaintenanceTestCase):
-    """What goes wrong."""
+    """Errors."""
 
     settings: Any = NEVER._replace(trickle=0.5, checkpoint=1.0)
     verbs = "trickle", "checkpoint", "removeLogs", "flush", "tidy"

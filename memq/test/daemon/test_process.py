@@ -270,7 +270,7 @@ class ProcessServiceTests(SynchronousTestCase):
 
 
 class OwnerTests(SynchronousTestCase):
-    """Who the server will run as."""
+    """The user that the server will run as."""
 
     def be(self, uid: int) -> None:
         """Be some user."""
@@ -305,7 +305,7 @@ class OwnerTests(SynchronousTestCase):
 
 
 class LimitTests(SynchronousTestCase):
-    """What the process may use."""
+    """Limits of the process."""
 
     def setUp(self) -> None:
         """Keep the test's own limits out of it."""

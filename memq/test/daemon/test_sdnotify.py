@@ -1,4 +1,4 @@
-"""What a service manager hears of the server, when and in which words."""
+"""Notifications to the service manager: when, and in which words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MORE_TIME = f"EXTEND_TIMEOUT_USEC={EXTENSION}"
 
 
 class Manager:
-    """What a service manager hears, on a real socket.
+    """A service manager that hears, on a real socket.
 
     :ivar path: where it listens.
     """
@@ -97,7 +97,7 @@ class ClockTestCase(NotifyTestCase):
 
 
 class NotifierTests(ClockTestCase):
-    """What is told when."""
+    """Notifications and their times."""
 
     def test_start(self) -> None:
         """A start says so, and asks for more time as long as it takes."""

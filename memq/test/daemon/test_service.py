@@ -171,7 +171,7 @@ class FakeTakeover:
 
 
 class TakeoverTests(ServiceTestCase):
-    """What is taken over before anything listens."""
+    """Adoption before anything listens."""
 
     def setUp(self) -> None:
         """Have something to take over."""

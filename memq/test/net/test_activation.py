@@ -136,7 +136,7 @@ class GivenTests(SocketTestCase):
 
 
 class TakeTests(SynchronousTestCase):
-    """What the environment says is given."""
+    """Sockets that the environment names."""
 
     def setUp(self) -> None:
         """Have no environment but the test's."""

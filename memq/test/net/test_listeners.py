@@ -131,7 +131,7 @@ class TCPTests(ListenTestCase):
 
 
 class BindTests(SynchronousTestCase):
-    """What is wrong with an address is said before anything starts."""
+    """A mistake in an address is said before anything starts."""
 
     def test_refused(self) -> None:
         """It is named, with the option: in use, of another machine, or no name."""

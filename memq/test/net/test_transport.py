@@ -379,7 +379,7 @@ class Described:
 
 
 class LastBytesTests(EagerTests):
-    """What becomes of the last bytes that are sent over TCP."""
+    """The last bytes that are sent over TCP, arrived or lost."""
 
     def closed(self) -> None:
         """Let the client ask, and be closed with the question."""

@@ -1,4 +1,4 @@
-"""How many connections there are, and how all of them end."""
+"""The factory: the number of connections, and their end."""
 
 from __future__ import annotations
 

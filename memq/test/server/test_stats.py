@@ -1,4 +1,4 @@
-"""What stats tells."""
+"""The figures that stats tells."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ class StatisticsTests(StatsTestCase):
 
 
 class LikeMemcachedTests(StatsTestCase):
-    """What memcached's tools read of a server that takes three clients."""
+    """Figures that memcached's tools read, of a server that takes three clients."""
 
     options: ClassVar[dict[str, Any]] = {
         "rules": Rules([Table(b"full", {"max_items": 1, "overflow": True})]),
@@ -278,7 +278,7 @@ class LikeMemcachedTests(StatsTestCase):
 
 
 class OfEachTests(StatsTestCase):
-    """What Kestrel's and Starling's clients read."""
+    """Figures that Kestrel's and Starling's clients read."""
 
     def queues(self) -> list[bytes]:
         """Return what is told of queues."""

@@ -1,4 +1,4 @@
-"""What speaks another protocol is refused, and nothing of it is carried out."""
+"""Foreign protocols are refused, and nothing of them is carried out."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class LineTests(GrammarTestCase):
-    """What lines are taken for."""
+    """Lines of other protocols."""
 
     def test_foreign(self) -> None:
         """The first line of another protocol that tells is known as such."""
@@ -75,7 +75,7 @@ class LineTests(GrammarTestCase):
 
 
 class CarriedOutTests(SteppedTestCase):
-    """What comes of it."""
+    """Their effect: none."""
 
     def client(self, general: bool = False) -> tuple[Harness, Client]:
         """Return a server with a queue of jobs, and a client."""
@@ -196,7 +196,7 @@ class CarriedOutTests(SteppedTestCase):
 
 
 class LogTests(SteppedTestCase):
-    """What the log says."""
+    """Lines of the log."""
 
     def lines(self, harness: Harness, *sent: bytes) -> list[str]:
         """Return what is logged when new clients send each something."""

@@ -354,7 +354,7 @@ class OtherCommandTests(GrammarTestCase):
 
 
 class ReplyTests(SynchronousTestCase):
-    """What is sent."""
+    """Replies."""
 
     @settings(deadline=None)
     @given(names, some.integers(0, 2**32 - 1), some.binary())

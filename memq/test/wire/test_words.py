@@ -1,4 +1,4 @@
-"""What lines are made of."""
+"""Words of a line."""
 
 from __future__ import annotations
 
