@@ -111,15 +111,7 @@ def _makeService(
         policies.replace,
         not options["no-config"],
     )
-    broker = Broker(
-        store,
-        reactor,
-        Budget(options["max-buffered"]),
-        policies,
-        persist=Flusher(reactor, pools.flush, store.flush).persist,
-        durable=not options["no-sync"],
-        onFailure=lambda error: ending.fail(str(error), error.status),
-    )
+    broker = _broker(options, reactor, store, policies, pools, ending)
     parts = _parts(options, reactor, broker, store, sizes, pools, reloader)._replace(
         listeners=listeners,
         takeover=takeover,
@@ -133,6 +125,25 @@ def _makeService(
     # The last one in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
     return process
+
+
+def _broker(
+    options: Options,
+    reactor: Any,
+    store: IMaintainedStore,
+    policies: Policies,
+    pools: Pools,
+    ending: ExitStatus,
+) -> Broker:
+    return Broker(
+        store,
+        reactor,
+        Budget(options["max-buffered"]),
+        policies,
+        persist=Flusher(reactor, pools.flush, store.flush).persist,
+        durable=not options["no-sync"],
+        onFailure=lambda error: ending.fail(str(error), error.status),
+    )
 
 
 def _parts(
@@ -156,15 +167,7 @@ def _parts(
         partial(deferToThreadPool, reactor, pools.work),
         _maintenanceSettings(options, sizes),
     )
-    settings = FactorySettings(
-        maxBody=options["max-body"],
-        maxConnections=raiseFileLimit(options["max-connections"]),
-        keepalive=options["keepalive"],
-        flushAllEnabled=options["enable-flush-all"],
-        verbosity=options["verbose"],
-        hasRoom=isRoomForClient,
-        reload=reloader.reload,
-    )
+    settings = _factorySettings(options, reloader)
     factory = QueueFactory(broker, maintenance, statistics, settings)
     watch = ConnectionTimeouts(
         reactor,
@@ -269,6 +272,18 @@ def _bdbStore(options: Options, home: Home, sizes: Sizes) -> BDBStore:
 
 def _warn(line: str) -> None:
     _log.warn("{line}", line=line)
+
+
+def _factorySettings(options: Options, reloader: PolicyReloader) -> FactorySettings:
+    return FactorySettings(
+        maxBody=options["max-body"],
+        maxConnections=raiseFileLimit(options["max-connections"]),
+        keepalive=options["keepalive"],
+        flushAllEnabled=options["enable-flush-all"],
+        verbosity=options["verbose"],
+        hasRoom=isRoomForClient,
+        reload=reloader.reload,
+    )
 
 
 def _maintenanceSettings(options: Options, sizes: Sizes) -> MaintenanceSettings:

@@ -147,10 +147,9 @@ class Statistics:
         yield "sets_refused", "disk full" if broker.room.isFull else "no"
         yield "disk_full_from", self._fullFrom
         yield "disk_full_until", self._fullUntil
-        refusals = broker.refusals
-        for reason, count in refusals.sums.items():
+        for reason, count in broker.refusals.sums.items():
             yield f"refused_{reason.value}", count
-        yield "refused_disk_full", refusals.diskFull
+        yield "refused_disk_full", broker.refusals.diskFull
         queues = store.figures()
         yield "queues", queues.pop("queues")
         yield "messages", sums.messages
