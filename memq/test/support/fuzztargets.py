@@ -216,7 +216,7 @@ def protocol(data: bytes) -> None:
     queues have rules.  Time passes when somebody waits for it.
 
     It answers what can be parsed, logs no error, is in step afterwards, and answers
-    the same when the bytes come at once and all bodies are collected.
+    the same when the bytes come at once and all go through LineReceiver.
     """
     size, data = data[0] if data else 0, data[1:].replace(MANY, _MANY, 8)
     isRuled, size = divmod(size, _RULED)
@@ -310,12 +310,12 @@ def checkReplies(answer: bytes, mayBeCut: bool = False) -> None:
 def checkInStep(client: Client) -> None:
     """Assert that the next command is answered, once a line or a body is over."""
     receiver = client.protocol.receiver
-    if receiver.command is None:
+    if receiver.line_mode:
         _talk(client, b"\n")
-    if receiver.missing > PATIENCE:
+    if receiver._missing > PATIENCE:
         return
-    if receiver.missing:
-        _talk(client, b"." * receiver.missing)
+    if not receiver.line_mode:
+        _talk(client, b"." * receiver._missing)
     if not client.isClosed:
         got = _talk(client, b"version\r\n")
         assert got == VERSION, got

@@ -16,6 +16,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from twisted.protocols.basic import LineReceiver
+
 from memq import __version__
 from memq.connection.receiver import CommandReceiver
 from memq.test.support.harness import Harness
@@ -68,11 +70,19 @@ def _unescape(text: str) -> bytes:
 
 
 class GeneralPath(CommandReceiver):
-    """A receiver that collects every body, as if it came in pieces."""
+    """A receiver that has LineReceiver take every command apart."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._largestWhole = -1
+    def dataReceived(self, data: bytes) -> None:
+        """Take commands as they come."""
+        super().dataReceived(data)
+        self._sink.allReceived()
+
+    def _takeCommands(self, data: bytes) -> None:
+        LineReceiver.dataReceived(self, data)
+        if self.line_mode and not self.closing:
+            rest = self.clearLineBuffer()
+            if rest:
+                self._keep(rest)
 
 
 def _pieces(data: bytes, size: int) -> list[bytes]:
