@@ -1,8 +1,8 @@
 """Arrivals: the answers to a client that sends no more, until they have arrived.
 
 Such a client waits for its answers, or it is gone: over TCP both look the same until
-something is sent to it.  One that is gone resets the connection then, and what its
-system did not acknowledge was not read.  So each message that is sent from then on is
+something is sent to it.  If it is gone, its system resets the connection then, and what
+that did not acknowledge was not read.  So each message that is sent from then on is
 remembered until it is acknowledged, or goes back.
 
 Measured on Linux; the client, and what the server sees:
@@ -67,20 +67,21 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
     """Replies, in order, that note where in the stream each message ends.
 
     :ivar isFinishing: whether everything is written.
+    :ivar unarrived: of the bytes that are rendered, the messages that may come back,
+        each with its end.
     """
 
     def __init__(self, replies: Answering, transport: Any) -> None:
         """Take the place of what is to be answered.
 
-        What was sent before is not waited for.
+        Nothing that was sent before is waited for.
         """
         super().__init__(replies.queue)
         self._replies = replies
         self._transport = transport
-        #: The bytes rendered so far, and of those the messages that may come back, each
-        #: with its end.
+        #: The bytes rendered so far.
         self._position = 0
-        self._sent: deque[tuple[int, Source]] = deque()
+        self.unarrived: deque[tuple[int, Source]] = deque()
         #: Bodies whose last part is being rendered.
         self._leaving: list[Source] = []
         self.isFinishing = False
@@ -107,14 +108,14 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
         reply = render(operation)
         self._position += len(reply)
         for source in self._leaving:
-            self._sent.append((self._position, source))
+            self.unarrived.append((self._position, source))
         self._leaving.clear()
         if self._replies.sending is not None:
             self._hold()
         elif reply:
             found = _sourceOf(operation)
             if found is not None:
-                self._sent.append((self._position, found))
+                self.unarrived.append((self._position, found))
         return reply
 
     def look(self) -> bool:
@@ -125,16 +126,16 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
         value = self._replies.sending
         left = 0 if value is None else value.left
         arrived = self._position - left - self._transport.unacknowledged()
-        sent = self._sent
-        while sent and sent[0][0] <= arrived:
-            sent.popleft()[1].arrived()
-        return not sent
+        unarrived = self.unarrived
+        while unarrived and unarrived[0][0] <= arrived:
+            unarrived.popleft()[1].arrived()
+        return not unarrived
 
     def settle(self) -> None:
         """Give back what has not arrived: the connection has ended."""
         self.look()
-        while self._sent:
-            self._sent.popleft()[1].lost()
+        while self.unarrived:
+            self.unarrived.popleft()[1].lost()
 
     def finish(self) -> bool:
         """Return whether nothing is to be waited for; begin to wait if there is."""
@@ -148,7 +149,7 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
 
     def holds(self, queue: bytes) -> bool:
         """Return whether a message that was sent may go back to a queue."""
-        return any(source.queue == queue for _, source in self._sent)
+        return any(source.queue == queue for _, source in self.unarrived)
 
 
 def _sourceOf(operation: Operation) -> Source | None:

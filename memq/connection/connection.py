@@ -136,7 +136,7 @@ class Connection(Protocol):
     def readConnectionLost(self) -> None:
         """Answer what was asked, and close: the client sends no more."""
         if not hasattr(self.transport, "unacknowledged"):
-            # What becomes of the answers would not be known.
+            # Nobody would know what becomes of the answers.
             self.transport.abortConnection()
             return
         self.foreseeEnd()
@@ -151,7 +151,7 @@ class Connection(Protocol):
     def giveUp(self, error: QueueError) -> None:
         """Answer a body that does not come an error, after all before it, and close.
 
-        What is before it waits for no message any more.
+        No command before it waits for a message any more.
         """
         command = self.receiver.command
         self._commands.refuse(error, command is not None and command.noreply)
@@ -168,7 +168,7 @@ class Connection(Protocol):
         """Take no more commands; close when those taken are answered."""
         self.receiver.close()
         if self.session.mayWait:
-            # What comes is dropped, but for the news that the client is gone.
+            # Everything is dropped, but for the news that the client is gone.
             self.transport.resumeProducing()
 
     def block(self) -> None:
@@ -208,7 +208,7 @@ class Connection(Protocol):
             return f"{address.host}:{address.port}"
         return "a local client"
 
-    # What comes in.
+    # Input.
 
     def reserve(self, size: int) -> bool:
         """Find room for a body that comes in pieces, or pause until there is.
@@ -259,7 +259,7 @@ class Connection(Protocol):
         if self.replies.getting is not None:
             self._pause()
 
-    # What goes out.
+    # Output.
 
     def deliver(self) -> None:
         """Send all replies that are ready, in order; then read on, or end."""
@@ -280,7 +280,6 @@ class Connection(Protocol):
             self._resume()
 
     def _resume(self) -> None:
-        """Read on, if nothing is against it."""
         replies = self.replies
         if (
             replies.getting is None
@@ -292,7 +291,6 @@ class Connection(Protocol):
             self.receiver.resumeProducing()
 
     def _end(self) -> None:
-        """Close: everything is answered."""
         arrivals = self.replies.arrivals
         if self.transport.disconnecting or (
             arrivals is not None and not arrivals.finish()

@@ -88,7 +88,7 @@ class PartialGet(Protocol):
 
 
 class Counters(Protocol):
-    """What is counted of all connections."""
+    """Counters of all connections."""
 
     bytesRead: int
     bytesWritten: int
@@ -104,19 +104,14 @@ class Watchdog(Protocol):
 class Host(Protocol):
     """The server.
 
+    :ivar broker: runs operations.
     :ivar maxBody: bytes of the largest body.
     :ivar lingering: connections that are gone, and whose commands are under way.
     """
 
+    broker: Broker
+    maxBody: int
     lingering: int
-
-    @property
-    def broker(self) -> Broker:
-        """Return what runs operations."""
-
-    @property
-    def maxBody(self) -> int:
-        """Return the bytes of the largest body."""
 
     @property
     def statistics(self) -> Counters:

@@ -1,4 +1,4 @@
-"""Reply order: what a client is answered leaves in the order of its commands.
+"""Replies: they leave in the order of a client's commands.
 
 Each command appends an operation and the function that will render its result;
 whenever operations are done, all that stands ready at the front is sent in one write.
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Replies:
-    """What one client is to be answered.
+    """The replies to one client.
 
     :ivar queue: operations, each with what renders its result, in order.
     :ivar arrivals: the same, once the client sends no more.
@@ -116,7 +116,7 @@ class Replies:
                 self._outstanding.load -= COMMAND_LOAD
                 ready.append(render(operation))
             data = b"".join(ready)
-            # What has no reply leaves nothing to send.
+            # Some commands have no reply.
             if data:
                 self.send(data)
             if session.inbox:

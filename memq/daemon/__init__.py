@@ -1,6 +1,6 @@
 """The process: start and stop order, maintenance, signals, log file, systemd.
 
-Imports: memq.server, memq.broker, memq.interfaces and memq.errors.
+Imports: memq.server, memq.net and what they import.
 It alone decides when the process ends, and with which status.
 It never answers a client.
 """

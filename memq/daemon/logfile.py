@@ -154,8 +154,7 @@ def formatLine(event: LogEvent, tracebacks: bool, timestamp: bool = True) -> str
     failure = event.get("log_failure")
     if failure is None:
         return shownText(line)
-    line = f"{line} {failure.type.__name__}: {failure.getErrorMessage()}"
-    line = shownText(line)
+    line = shownText(f"{line} {failure.type.__name__}: {failure.getErrorMessage()}")
     if tracebacks or event.get("log_level") is LogLevel.critical:
         for row in failure.getTraceback().splitlines():
             line += "\n\t" + shownText(row)
@@ -183,19 +182,16 @@ def chooseLog(
     path, foreground = twistd["logfile"], twistd["nodaemon"]
     if toStandardError:
         return LogFile(os.dup(2), journal=journal)
-    if path == "-":
+    if path == "-" and not foreground:
         # twistd itself says that a daemon cannot do that.
-        return LogFile(os.dup(1), journal=journal) if foreground else None
-    if foreground and not path:
+        return None
+    if path == "-" or (foreground and not path):
         return LogFile(os.dup(1), journal=journal)
     return LogFile.open(path or "twistd.log", owner)
 
 
 def _openToAppend(path: str, owner: tuple[int, int] | None) -> int:
-    """Open a file, made if it is missing and given to ``owner``.
-
-    :return: the descriptor.
-    """
+    """Return the descriptor of a file, made if it is missing and given to ``owner``."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
     try:
         descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o640)

@@ -90,8 +90,8 @@ class Maintenance:
     ) -> None:
         """Remember what to work on.
 
-        :param run: calls a function in a thread, one after the other, and
-            returns a Deferred of its result.
+        :param run: calls functions in a thread, one after the other; it returns a
+            Deferred of the result.
         """
         self._store = store
         self._broker = broker
@@ -188,7 +188,7 @@ class Maintenance:
     def _checkHome(self) -> None:
         """End the broker when the home is not the one that was opened.
 
-        What a file system cannot tell for a while is no reason to: the store has its
+        A file system that cannot tell for a while is no reason to: the store has its
         files open, and a disk that fails fails a sync.
         """
         try:

@@ -47,11 +47,8 @@ _log = Logger()
 class ExitStatus:
     """Stop the reactor once, and give the process its exit status.
 
-    The status is 0 unless something failed.  Any other one is delivered when
-    the interpreter exits, that is, after the reactor has stopped and twistd has
-    tidied up.
-
-    :ivar status: the exit status as it stands.
+    The status is 0 unless something failed.  Any other one is delivered when the
+    interpreter exits: the reactor has stopped by then, and twistd has tidied up.
     """
 
     def __init__(
@@ -63,8 +60,8 @@ class ExitStatus:
     ) -> None:
         """Take the reactor to stop.
 
-        :param atExit: what registers a function to be called at the very end.
-        :param exit: what ends the process with a status.
+        :param atExit: registers a function to be called at the very end.
+        :param exit: ends the process with a status.
         :param failed: is told, as the log is, why the server cannot go on.
         """
         self.status = 0
@@ -99,13 +96,12 @@ class ExitStatus:
         self._stopReactor()
 
     def _stopReactor(self) -> None:
-        """Stop the reactor now, or as soon as it runs."""
         if not self._stopping:
             self._stopping = True
             self._reactor.callWhenRunning(self._stopRunning)
 
     def _stopRunning(self) -> None:
-        """Stop the reactor, unless somebody else just did."""
+        # Somebody else may just have done so.
         with suppress(ReactorNotRunning):
             self._reactor.stop()
 
@@ -166,7 +162,6 @@ class ProcessService(MultiService):
         return stopped.addCallback(self._cbRelease)
 
     def _cbRelease(self, result: object) -> object:
-        """Remove the pid file, and let another server have the home."""
         try:
             self._pidFile.remove()
         except OSError as error:
@@ -228,20 +223,28 @@ def raiseFileLimit(connections: int) -> int:
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return connections
     allowed = hard if hard == resource.RLIM_INFINITY else max(needed, hard)
+    if _raiseLimit(resource.RLIMIT_NOFILE, needed, allowed):
+        return connections
+    room = max(1, hard - OTHER_FILES)
+    _log.warn(
+        "--max-connections {connections}: this process may open {hard} files, "
+        "which is room for {room}; raise its limit (ulimit -n, LimitNOFILE=)",
+        connections=connections,
+        hard=hard,
+        room=room,
+    )
+    return room
+
+
+def _raiseLimit(which: int, soft: int, hard: int) -> bool:
+    """Set a limit, or the most that is allowed; return whether it could be set."""
+    _, most = resource.getrlimit(which)
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, allowed))
+        resource.setrlimit(which, (soft, hard))
     except (OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        room = max(1, hard - OTHER_FILES)
-        _log.warn(
-            "--max-connections {connections}: this process may open {hard} files, "
-            "which is room for {room}; raise its limit (ulimit -n, LimitNOFILE=)",
-            connections=connections,
-            hard=hard,
-            room=room,
-        )
-        return room
-    return connections
+        resource.setrlimit(which, (most, most))
+        return False
+    return True
 
 
 def isRoomForClient() -> bool:
@@ -273,11 +276,8 @@ def sparePermanent() -> None:
 def raiseCoreLimit() -> None:
     """Let the process leave a core file as large as it may be, and log how large."""
     unlimited = resource.RLIM_INFINITY
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    try:
-        resource.setrlimit(resource.RLIMIT_CORE, (unlimited, unlimited))
-    except (OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
-        _log.info("-r: a core file may have {hard} bytes", hard=hard)
-    else:
+    if _raiseLimit(resource.RLIMIT_CORE, unlimited, unlimited):
         _log.info("-r: a core file may have any size")
+    else:
+        _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        _log.info("-r: a core file may have {hard} bytes", hard=hard)

@@ -137,7 +137,6 @@ class Notifier(Service):
         self._tell(**fields)
 
     def _tell(self, status: str | None = None, **fields: str) -> None:
-        """Send this, and what could not be sent before."""
         self._untold |= fields
         if status is not None and not self._failed:
             self._untold["STATUS"] = shownText(" ".join(status.split()))[:LONGEST]

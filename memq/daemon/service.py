@@ -16,6 +16,7 @@ the process.
 from __future__ import annotations
 
 import os
+from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
@@ -23,6 +24,7 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import (
     Deferred,
     FirstError,
+    execute,
     gatherResults,
     maybeDeferred,
 )
@@ -49,6 +51,10 @@ if TYPE_CHECKING:
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
+#: Seconds that a flush may take to be quick.
+QUICK_FLUSH = 0.001
+#: How many quick flushes in a row it takes to expect another one.
+QUICK_IN_A_ROW = 8
 
 _log = Logger()
 
@@ -61,13 +67,6 @@ class Takeover(Protocol):
 
     def interrupt(self) -> None:
         """Make ``run`` return soon; from any thread."""
-
-
-class ExitStatus(Protocol):
-    """The owner of the process's exit status."""
-
-    def fail(self, reason: str, status: int) -> None:
-        """Log why, stop the reactor, and exit with a status that is not 0."""
 
 
 def _words(address: object) -> str:
@@ -121,8 +120,48 @@ class Parts(NamedTuple):
     settled: Callable[[], object] = lambda: None
 
 
+class Flusher:
+    """Make durable what a store has committed, one flush at a time.
+
+    A flush goes to its thread, so that a slow disk holds up nobody who need not wait
+    for it.  If the last ones took less than the way there and back, it stays in the
+    reactor's.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        pool: ThreadPool,
+        flush: Callable[[], None],
+        seconds: Callable[[], float] = monotonic,
+    ) -> None:
+        """Begin with no flush that was quick.
+
+        :param pool: one thread, for flushes alone.
+        :param seconds: a clock that never goes back, in seconds.
+        """
+        self._reactor = reactor
+        self._pool = pool
+        self._flush = flush
+        self._seconds = seconds
+        #: How many flushes were quick since one was not.
+        self._quick = 0
+
+    def persist(self) -> Deferred[None]:
+        """Return a Deferred that fires when all that is committed is durable."""
+        if self._quick >= QUICK_IN_A_ROW:
+            return execute(self._run)
+        return deferToThreadPool(self._reactor, self._pool, self._run)
+
+    def _run(self) -> None:
+        began = self._seconds()
+        self._flush()
+        isQuick = self._seconds() - began < QUICK_FLUSH
+        self._quick = self._quick + 1 if isQuick else 0
+
+
 class QueueService(Service):
-    """Run a store, a broker and their listeners as one service.
+    """Run a store, a broker and their listeners.
 
     :ivar started: fires when the start is over, whether it went well or not.
     """
@@ -132,19 +171,17 @@ class QueueService(Service):
         reactor: Any,
         parts: Parts,
         pools: Pools,
-        exitStatus: ExitStatus,
+        fail: Callable[[str, int], object],
     ) -> None:
         """Remember the parts; ``startService`` puts them to work.
 
         :param reactor: IReactorTime and IReactorFromThreads.
-        :param exitStatus: is told of what the service cannot come back from.
+        :param fail: ends the process for a reason, and with a status.
         """
         self._reactor = reactor
         self._parts = parts
         self._pools = pools
-        self._exitStatus = exitStatus
-        #: Why the process ends already.
-        self._failure: str | None = None
+        self._fail = fail
         self._ports: list[IListeningPort] = []
         self.started: Deferred[None] | None = None
 
@@ -159,7 +196,6 @@ class QueueService(Service):
         self.started.addErrback(self._ebNotStarted)
 
     def _open(self) -> None:
-        """Open the store, and take over what there is."""
         self._parts.store.open()
         if self._parts.takeover is not None:
             self._parts.takeover.run()
@@ -200,7 +236,7 @@ class QueueService(Service):
             status = failure.value.status
         else:
             _log.failure("The start failed in a way that nobody foresaw", failure)
-        self._exitStatus.fail(failure.getErrorMessage(), status)
+        self._fail(failure.getErrorMessage(), status)
 
     def stopService(self) -> Deferred[None]:
         """Answer what was taken, then close everything in order."""
@@ -217,14 +253,12 @@ class QueueService(Service):
         ports = [maybeDeferred(port.stopListening) for port in self._ports]
         done: Deferred[Any] = gatherResults(ports, consumeErrors=True)
         done.addErrback(self._ebStopping)
-        done.addCallback(lambda _: self._drain())
-        done.addErrback(self._ebStopping)
-        done.addCallback(lambda _: self._parts.maintenance.stop())
-        done.addErrback(self._ebStopping)
+        for step in (self._drain, self._parts.maintenance.stop):
+            done.addCallback(lambda _, call: call(), step)
+            done.addErrback(self._ebStopping)
         done.addCallback(lambda _: self._inWorkPool(self._parts.store.close))
         done.addErrback(self._ebNotClosed)
-        done.addCallback(self._cbStopped)
-        return done
+        return done.addCallback(self._cbStopped)
 
     def _drain(self) -> Deferred[None]:
         """Let the connections end, and the broker after them."""
@@ -252,7 +286,7 @@ class QueueService(Service):
         if not isinstance(error, QueueError):
             _log.failure("The store could not be closed", failure)
         status = error.status if isinstance(error, StoreFailed) else 1
-        self._exitStatus.fail(f"the store could not be closed: {error}", status)
+        self._fail(f"the store could not be closed: {error}", status)
 
     def _cbStopped(self, _: object) -> None:
         for pool in self._pools:

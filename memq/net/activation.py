@@ -21,6 +21,7 @@ from twisted.internet import unix
 from twisted.internet.defer import Deferred, succeed
 
 from memq.errors import StartError
+from memq.net.listeners import adopt
 from memq.net.transport import sendAtOnce
 
 if TYPE_CHECKING:
@@ -45,27 +46,23 @@ class GivenListener:
         """Take it; no process that is started from here gets it."""
         given.set_inheritable(False)
         given.setblocking(False)
-        self._socket = given
+        self.given = given
 
     def listen(
         self, reactor: Any, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let in who waits, and who comes."""
-        port: Any
-        if self._socket.family == socket.AF_UNIX:
-            port = GivenUNIXPort(self._socket.dup(), factory, reactor)
-            port.startListening()
-        else:
-            port = reactor.adoptStreamPort(
-                self._socket.fileno(), self._socket.family, factory
-            )
+        if self.given.family != socket.AF_UNIX:
+            return adopt(reactor, self.given, factory)
+        port = GivenUNIXPort(self.given.dup(), factory, reactor)
+        port.startListening()
         # The port has a descriptor of its own.
         self.close()
         return succeed(sendAtOnce(port))
 
     def close(self) -> None:
         """Let go of it; the manager's own descriptor stays."""
-        self._socket.close()
+        self.given.close()
 
 
 class GivenUNIXPort(unix.Port):

@@ -43,6 +43,16 @@ class Listener(Protocol):
         """Let go of what is held."""
 
 
+def adopt(
+    reactor: Any, listening: socket.socket, factory: IProtocolFactory
+) -> Deferred[IListeningPort]:
+    """Return a port that sends at once; it takes the place of a TCP socket."""
+    port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+    # The reactor has a descriptor of its own.
+    listening.close()
+    return succeed(sendAtOnce(port))
+
+
 class TCPListener:
     """A bound TCP socket.
 
@@ -66,12 +76,7 @@ class TCPListener:
             self._socket.listen(BACKLOG)
         except OSError as error:
             return fail(_cannotBind(*self.address, error))
-        adopted = reactor.adoptStreamPort(
-            self._socket.fileno(), self._socket.family, factory
-        )
-        # The reactor has a descriptor of its own.
-        self.close()
-        return succeed(sendAtOnce(adopted))
+        return adopt(reactor, self._socket, factory)
 
     def close(self) -> None:
         """Give up the port."""

@@ -1,4 +1,4 @@
-"""Transports that send at once.
+"""Transports: they send at once.
 
 Twisted's own register with the reactor and send on its next round: two
 system calls to change the registration and a trip through the event loop before
@@ -110,7 +110,7 @@ class _SendsAtOnce(tcp.Connection):
         return self._dropped + buffered + self._underWay()
 
     def _underWay(self) -> int:
-        # What is written to a UNIX socket is with the other end.
+        # Data that is written to a UNIX socket is with the other end.
         return 0
 
     def finishWriting(self) -> None:
@@ -135,7 +135,7 @@ class _SendsAtOnce(tcp.Connection):
         if self._aborted:
             self._dropped += len(data)
             return
-        # What is not registered has nothing buffered.
+        # A transport that is not registered has nothing buffered.
         if self.connected and not (self._registered or self.disconnecting):
             # writeSomeData would do, for a microsecond more a reply.
             try:
@@ -206,7 +206,7 @@ class EagerServer(_SendsAtOnce, tcp.Server):
         if not hasattr(self, "socket"):
             return None
         info = self.socket.getsockopt(IPPROTO_TCP, TCP_INFO, _LAST_HEARD.stop)
-        # One that does not read is asked less and less often; so that it has said
+        # A client that does not read is asked less and less often; so that it has said
         # nothing for long means something only while it owes an answer.
         if not any(info[_UNANSWERED]):
             return None

@@ -1,4 +1,4 @@
-"""What the connections of a server share: how many, how long, and the figures.
+"""The server: how many connections there are, how long they last, the figures.
 
 Imports: memq.commands, memq.connection, memq.broker and what they import.
 It counts, bounds and ends connections.

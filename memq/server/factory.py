@@ -1,4 +1,4 @@
-"""QueueFactory: what the connections of a server share, and how many there may be."""
+"""The factory of connections: it counts, bounds and ends them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memq.commands.protocol import Commands
 from memq.connection.connection import Connection
 from memq.errors import TooManyConnections
 from memq.ratelimit import Rarely
-from memq.server.keepalive import Keepalive
+from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
 from memq.wire.text import formatError
 
@@ -31,17 +31,15 @@ _log = Logger()
 
 
 class _Refusal(Protocol):
-    """Tell a client that there are too many, and close."""
-
     def connectionMade(self) -> None:
-        """Say so."""
+        """Tell a client that there are too many, and close."""
         assert self.transport is not None
         self.transport.write(formatError(TooManyConnections()))
         self.transport.loseConnection()
 
 
 class FactorySettings(NamedTuple):
-    """What every connection gets, and how many there may be.
+    """Settings of all connections.
 
     :ivar maxBody: bytes of the largest body, up to 64 MiB.
     :ivar maxConnections: how many may be open at a time.
@@ -64,7 +62,7 @@ class FactorySettings(NamedTuple):
 
 
 class QueueFactory(ServerFactory):
-    """Make a Connection for each connection.
+    """Make a Connection for each client.
 
     :ivar connections: the connections that are open.
     :ivar last: those of them that receive no more, the oldest first.

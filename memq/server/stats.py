@@ -1,4 +1,4 @@
-"""What ``stats`` tells: counters, and the figures made of them.
+"""Statistics: counters, and the figures that ``stats`` tells.
 
 The first 17 figures are MemcacheQ's, by name and in its order, since monitoring
 scripts read them; memq's own follow, then memcached's, then Kestrel's of each queue.
@@ -14,8 +14,13 @@ from typing import TYPE_CHECKING
 
 from memq import __version__
 from memq.commands.details import Details, Summary
-from memq.wire import memcachedstats
-from memq.wire import text as wire
+from memq.wire.figures import (
+    formatCounts,
+    formatFigures,
+    formatStats,
+    memcachedFigures,
+)
+from memq.wire.text import END, RESET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,17 +82,11 @@ class Statistics:
         return self._clock.seconds()
 
     def _zero(self) -> None:
-        self.totalConnections = 0
-        self.getCommands = 0
-        self.getHits = 0
-        self.setCommands = 0
-        self.setHits = 0
-        self.bytesRead = 0
-        self.bytesWritten = 0
-        self.deletes = 0
-        self.deleteMisses = 0
-        self.flushes = 0
-        self.rejected = 0
+        self.totalConnections = self.rejected = 0
+        self.getCommands = self.getHits = 0
+        self.setCommands = self.setHits = 0
+        self.bytesRead = self.bytesWritten = 0
+        self.deletes = self.deleteMisses = self.flushes = 0
         self._broker.refusals.reset()
 
     def diskFull(self, isFull: bool) -> None:
@@ -101,8 +100,8 @@ class Statistics:
     def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
         """Return the function that answers ``stats <topic>`` from a store."""
         return {
-            b"queue": self._queues,
-            b"items": self._nothing,
+            b"queue": lambda store: formatCounts(store.counts()),
+            b"items": lambda store: END,
             b"settings": self._options,
             b"reset": self._reset,
         }[topic]
@@ -115,20 +114,14 @@ class Statistics:
         lines = [*self._figures(store, sums), *self._likeMemcached(sums)]
         if leftOut:
             lines.append(("queues_left_out", leftOut))
-        return wire.formatFigures(lines)
-
-    def _nothing(self, store: IQueueStore) -> bytes:
-        return wire.END
-
-    def _queues(self, store: IQueueStore) -> bytes:
-        return wire.formatCounts(store.counts())
+        return formatFigures(lines)
 
     def _options(self, store: IQueueStore) -> bytes:
-        return wire.formatStats([*self._settings, ("maxbytes", self._limit)])
+        return formatStats([*self._settings, ("maxbytes", self._limit)])
 
     def _reset(self, store: IQueueStore) -> bytes:
         self._zero()
-        return wire.RESET
+        return RESET
 
     def _figures(self, store: IQueueStore, sums: Sums) -> Iterator[tuple[str, object]]:
         usage = getrusage(RUSAGE_SELF)
@@ -154,10 +147,9 @@ class Statistics:
         yield "sets_refused", "disk full" if broker.room.isFull else "no"
         yield "disk_full_from", self._fullFrom
         yield "disk_full_until", self._fullUntil
-        refusals = broker.refusals
-        for reason, count in refusals.sums.items():
+        for reason, count in broker.refusals.sums.items():
             yield f"refused_{reason.value}", count
-        yield "refused_disk_full", refusals.diskFull
+        yield "refused_disk_full", broker.refusals.diskFull
         queues = store.figures()
         yield "queues", queues.pop("queues")
         yield "messages", sums.messages
@@ -181,7 +173,7 @@ class Statistics:
         return max(1, self.bytesOnDisk + free)
 
     def _likeMemcached(self, sums: Sums) -> Iterator[tuple[str, object]]:
-        return memcachedstats.figures(
+        return memcachedFigures(
             {
                 "curr_items": sums.messages,
                 "total_items": self.setHits,

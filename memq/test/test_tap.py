@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import stat
 import tempfile
 from functools import partial
-from signal import SIGHUP, SIGUSR1
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 from typing import Any
 
 from twisted.application.service import IServiceMaker
@@ -41,7 +42,7 @@ class FakeReactor:
 
 
 class MakeServiceTests(SynchronousTestCase):
-    """What makeService refuses."""
+    """Refusals of makeService."""
 
     def setUp(self) -> None:
         """Name a home that is not there yet."""
@@ -172,7 +173,7 @@ class MakeServiceTests(SynchronousTestCase):
 
 
 class SignalTests(SynchronousTestCase):
-    """What SIGHUP and SIGUSR1 do."""
+    """SIGHUP and SIGUSR1."""
 
     def setUp(self) -> None:
         """Have a log and rules."""
@@ -180,6 +181,8 @@ class SignalTests(SynchronousTestCase):
         self.write(1)
         self.log = LogFile.open(self.mktemp(), (os.geteuid(), os.getegid()))
         self.addCleanup(self.log.close)
+        for number in (SIGHUP, SIGINT, SIGTERM, SIGUSR1):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
         #: The rules that were let hold, one behind the other.
         self.held: list[Rules] = []
         config = readConfig(self.path)
@@ -193,8 +196,8 @@ class SignalTests(SynchronousTestCase):
     def send(self, number: int) -> list[tuple[str, str]]:
         """Do what is done on a signal; return level and text of what is logged."""
         reactor: Any = FakeReactor()
-        signals = _signals(reactor, ExitStatus(reactor), self.log, self.reloader)
-        signals._handle(number, None)
+        _signals(reactor, ExitStatus(reactor), self.log, self.reloader).install()
+        signal.raise_signal(number)
         with capturedLogs() as events:
             reactor.call()
         return [(each["log_level"].name, str(formatEvent(each))) for each in events]

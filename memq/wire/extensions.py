@@ -1,43 +1,25 @@
-"""The grammar of what MemcacheQ did not know: options behind a name, more commands.
+"""Extensions: the commands that MemcacheQ did not know, and the options behind a name.
 
 Options stand behind a queue's name, each after a ``/``, as Kestrel and its heirs
 have them: any client of memcached can say them in a key.  :mod:`memq.wire.text` comes
-here only with a name that is none by itself, or with a command of this module, so
-that a plain set or get costs no more for it.
-
-No I/O, no state, no Twisted.
+here only with a name that is none by itself, so that a plain set or get costs no more.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from memq.errors import (
     BadDelay,
     BadLine,
     BadWait,
-    NotANumber,
     OptionsApart,
     OptionTwice,
     QueueError,
     TooManyQueues,
-    UnknownCommand,
     UnknownOption,
 )
-from memq.wire.words import (
-    MAX_FLAGS,
-    MAX_NUMBER,
-    MAX_SIZE,
-    NOREPLY,
-    Refused,
-    alone,
-    isName,
-    number,
-    unsized,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from memq.wire.words import MAX_NUMBER, Refused, isName, number
 
 #: Queues that one line names, at most, if one has options.
 MAX_READS = 250
@@ -52,7 +34,7 @@ MOST = 10_000
 #: Bytes of the longest body that may be a number.
 MAX_DIGITS = 20
 
-#: What a pause stops; both by itself.
+#: Bits of a pause; by itself it has both.
 READS = 1
 WRITES = 2
 
@@ -102,7 +84,7 @@ class Pause(NamedTuple):
     """Stop reads from a queue, writes to it, or both: ``bits`` of READS and WRITES."""
 
     queue: bytes
-    bits: int
+    bits: int = READS | WRITES
 
 
 class Resume(NamedTuple):
@@ -120,7 +102,7 @@ class Monitor(NamedTuple):
 
     queue: bytes
     seconds: int
-    most: int
+    most: int = MOST
 
 
 class Confirm(NamedTuple):
@@ -141,31 +123,21 @@ Extension = (
 #: The options of a command: the largest number behind "=", and the error of another.
 _Options = dict[bytes, tuple[int, type[QueueError]]]
 
-_FLAG = (0, UnknownOption)
+_FLAGS = (b"open", b"close", b"abort", b"peek")
 _READ: _Options = {
     b"t=": (MAX_WAIT, BadWait),
-    b"open": _FLAG,
-    b"close": _FLAG,
-    b"abort": _FLAG,
-    b"peek": _FLAG,
+    **dict.fromkeys(_FLAGS, (0, UnknownOption)),
 }
 _SET: _Options = {b"delay=": (MAX_DELAY, BadDelay)}
 
 #: The options of a read that go together.
-_TOGETHER = frozenset(
-    frozenset(options)
+_TOGETHER = {
+    frozenset(options.split())
     for options in (
-        [b"t="],
-        [b"open"],
-        [b"open", b"t="],
-        [b"close"],
-        [b"close", b"open"],
-        [b"close", b"open", b"t="],
-        [b"abort"],
-        [b"peek"],
-        [b"peek", b"t="],
+        *(b"t=", b"open", b"open t=", b"close", b"close open", b"close open t="),
+        *(b"abort", b"peek", b"peek t="),
     )
-)
+}
 
 
 def _split(key: bytes, known: _Options) -> tuple[bytes, dict[bytes, int]] | QueueError:
@@ -197,14 +169,11 @@ def plain(queue: bytes, withSequence: bool) -> Read:
     return Read(queue, queue, None, False, False, False, False, withSequence)
 
 
-def parseReads(words: list[bytes], withSequence: bool) -> Read | Reads | Refused:
+def parseReads(keys: list[bytes], withSequence: bool) -> Read | Reads | Refused:
     """Return what a get asks for of which a name is none by itself.
 
     The first thing that is wrong, from the left, is the error of the whole line.
-
-    :param withSequence: whether the command is gets.
     """
-    keys = words[1:]
     if len(keys) > MAX_READS:
         hasOptions = any(b"/" in key for key in keys)
         return Refused(TooManyQueues() if hasOptions else BadLine())
@@ -226,16 +195,8 @@ def _parseRead(key: bytes, withSequence: bool) -> Read | QueueError:
     queue, given = found
     if frozenset(given) not in _TOGETHER:
         return OptionsApart()
-    return Read(
-        queue,
-        key,
-        given.get(b"t="),
-        b"open" in given,
-        b"close" in given,
-        b"abort" in given,
-        b"peek" in given,
-        withSequence,
-    )
+    flags = [flag in given for flag in _FLAGS]
+    return Read._make([queue, key, given.get(b"t="), *flags, withSequence])
 
 
 def parseDelay(key: bytes) -> tuple[bytes, int] | QueueError:
@@ -250,81 +211,3 @@ def parseDelay(key: bytes) -> tuple[bytes, int] | QueueError:
 def parseLimit(body: bytes) -> int | None:
     """Return the number that the body of an add is, None when it is none."""
     return number(body, MAX_NUMBER)
-
-
-def _parseAdd(words: list[bytes]) -> Add | Refused:
-    count = len(words)
-    noreply = count > 2 and words[-1] == NOREPLY
-    if count - noreply != 5:
-        return unsized(UnknownCommand(), noreply=noreply)
-    size = number(words[4], MAX_SIZE)
-    expires = words[3].removeprefix(b"-")
-    if (
-        size is None
-        or number(words[2], MAX_FLAGS) is None
-        or number(expires, MAX_NUMBER) is None
-        or not isName(words[1])
-    ):
-        return unsized(BadLine(), size, noreply)
-    if size > MAX_DIGITS:
-        return Refused(NotANumber(), size, noreply)
-    return Add(words[1], size, noreply)
-
-
-_PAUSES = {b"reads": READS, b"writes": WRITES}
-
-
-def _parsePause(words: list[bytes]) -> Pause | Refused:
-    count = len(words)
-    if not 2 <= count <= 3:
-        return Refused(UnknownCommand())
-    bits = _PAUSES.get(words[2]) if count == 3 else READS | WRITES
-    if bits is None or not isName(words[1]):
-        return Refused(BadLine())
-    return Pause(words[1], bits)
-
-
-def _parseMonitor(words: list[bytes]) -> Monitor | Refused:
-    count = len(words)
-    if not 3 <= count <= 4:
-        return Refused(UnknownCommand())
-    seconds = number(words[2], MAX_SECONDS)
-    most = number(words[3], MOST) if count == 4 else MOST
-    if seconds is None or not most or not isName(words[1]):
-        return Refused(BadLine())
-    return Monitor(words[1], seconds, most)
-
-
-def _parseConfirm(words: list[bytes]) -> Confirm | Refused:
-    if len(words) != 3:
-        return Refused(UnknownCommand())
-    most = number(words[2], MOST)
-    if not most or not isName(words[1]):
-        return Refused(BadLine())
-    return Confirm(words[1], most)
-
-
-def _named(
-    command: type[Flush] | type[Resume],
-) -> Callable[[list[bytes]], Flush | Resume | Refused]:
-    """Return a parser for a command that has a queue's name and nothing else."""
-
-    def parseNamed(words: list[bytes]) -> Flush | Resume | Refused:
-        if len(words) != 2:
-            return Refused(UnknownCommand())
-        return command(words[1]) if isName(words[1]) else Refused(BadLine())
-
-    return parseNamed
-
-
-#: Words of a line, the command first, become a command.
-PARSERS: dict[bytes, Callable[[list[bytes]], Extension | Refused]] = {
-    b"add": _parseAdd,
-    b"flush": _named(Flush),
-    b"pause": _parsePause,
-    b"resume": _named(Resume),
-    b"reload": alone(Reload()),
-    b"monitor": _parseMonitor,
-    b"confirm": _parseConfirm,
-    b"dump_stats": alone(DumpStats()),
-}

@@ -1,32 +1,19 @@
-"""What is told of each queue, by ``stats detail`` and ``dump_stats``.
-
-No I/O, no state, no Twisted: rows of figures become bytes of a reply.
-"""
+"""Figures: the replies to ``stats`` and its topics, and to ``dump_stats``."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.wire.text import END
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-#: What is told of a queue, in this order; docs/protocol.md says what each one is.
+#: The figures of a queue, in this order; docs/protocol.md says what each one is.
 FIGURES = (
-    "items",
-    "bytes",
-    "age",
-    "total_items",
-    "taken",
-    "deleted",
-    "expired",
-    "discarded",
-    "open_transactions",
-    "waiters",
-    "delayed",
-    "deliveries",
-    "refused_full",
-    "refused_paused",
-    "refused_fanout",
+    *("items", "bytes", "age", "total_items", "taken", "deleted", "expired"),
+    *("discarded", "open_transactions", "waiters", "delayed", "deliveries"),
+    *("refused_full", "refused_paused", "refused_fanout"),
 )
 
 #: Of these, what Kestrel's clients read in ``stats``, and by which names.
@@ -41,9 +28,20 @@ KESTREL = {
     "open_transactions": b"open_transactions",
 }
 
+#: Figures of memcached's for what never happens to a queue.  Some tools give up when
+#: one of memcached's is missing.
+_NEVER = (
+    *("cmd_touch", "cmd_meta", "get_flushed", "incr_misses", "incr_hits"),
+    *("decr_misses", "decr_hits", "cas_misses", "cas_hits", "cas_badval"),
+    *("touch_hits", "touch_misses", "auth_cmds", "auth_errors", "reclaimed"),
+    *("expired_unfetched", "evicted_unfetched", "conn_yields", "listen_disabled_num"),
+    *("time_in_listen_disabled_us", "hash_power_level", "hash_bytes"),
+    "hash_is_expanding",
+)
+
 
 class QueueFigures(NamedTuple):
-    """What is told of a queue.
+    """The figures and rules of a queue.
 
     :ivar figures: a number for each of FIGURES.
     :ivar rules: names and values of the rules in force.
@@ -61,6 +59,27 @@ class QueueFigures(NamedTuple):
 
 def _told(value: object) -> bytes:
     return str(value).encode("utf-8", "surrogateescape")
+
+
+def formatStats(figures: Iterable[tuple[str, object]]) -> bytes:
+    """Return the reply to stats: a line a figure, then END."""
+    return formatFigures(figures) + END
+
+
+def formatFigures(figures: Iterable[tuple[str, object]]) -> bytes:
+    """Return the lines of a reply to stats; _ stands for each blank of a value.
+
+    Some tools give up at a line that has more than three words.
+    """
+    lines = [
+        f"STAT {name} {str(figure).replace(' ', '_')}\r\n" for name, figure in figures
+    ]
+    return _told("".join(lines))
+
+
+def formatCounts(counts: Iterable[tuple[bytes, int, int]]) -> bytes:
+    """Return the reply to stats queue: name, messages set and taken, then END."""
+    return b"".join([b"STAT %b %d/%d\r\n" % count for count in counts]) + END
 
 
 def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
@@ -92,3 +111,36 @@ def formatDump(rows: Iterable[QueueFigures]) -> bytes:
         lines += [b"  %b=%b\r\n" % figure for figure in row.named()]
         lines.append(b"}\r\n")
     return b"".join(lines)
+
+
+def memcachedFigures(known: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    """Yield memcached's own of ``stats``: what is known, then what never changes."""
+    yield from known.items()
+    yield "accepting_conns", 1
+    for name in _NEVER:
+        yield name, 0
+
+
+def memcachedSettings(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield memcached's own of ``stats settings``, made of the command line's options.
+
+    Each means what comes nearest to it here.
+    """
+    yield "maxconns", str(options["max-connections"])
+    yield "tcpport", str(options["port"])
+    yield "udpport", "0"
+    yield "inter", options["listen"]
+    yield "domain_socket", options["socket"] or "NULL"
+    yield "verbosity", str(options["verbose"])
+    yield "oldest", "0"
+    yield "evictions", "off"
+    yield "num_threads", "1"
+    yield "item_size_max", str(options["max-body"])
+    yield "idle_timeout", f"{options['idle-timeout']:g}"
+    yield "flush_enabled", "yes" if options["enable-flush-all"] else "no"
+    yield "cas_enabled", "no"
+    yield "detail_enabled", "no"
+    yield "dump_enabled", "no"
+    yield "auth_enabled_sasl", "no"
+    yield "binding_protocol", "ascii"
+    yield "lru_crawler", "no"

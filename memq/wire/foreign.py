@@ -1,11 +1,9 @@
-"""The grammar of others: what must be known of other protocols to refuse what they say.
+"""Foreign protocols: recognised to be refused, with the bodies that they announce.
 
-Whoever chooses the text of a message must never choose commands.  So a line that
-announces a body, in whatever protocol, is refused with its body where the length of
-that is known, and else the connection is closed.  What is plainly not memcached's text
-protocol is :class:`Foreign`, and closes the connection without a word.
-
-No I/O, no state, no Twisted.
+The text of a message must never become commands.  So a line that announces a body, in
+whatever protocol, is refused with its body where the length of that is known, and else
+the connection is closed.  A line that is plainly not memcached's text protocol is
+:class:`Foreign`, and closes the connection without a word.
 """
 
 from __future__ import annotations
@@ -15,7 +13,15 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.errors import UnknownCommand
-from memq.wire.words import MAX_NUMBER, MAX_SIZE, NOREPLY, Refused, number, unsized
+from memq.wire.words import (
+    MAX_NUMBER,
+    MAX_SIZE,
+    NEVER,
+    NOREPLY,
+    Refused,
+    number,
+    unsized,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,19 +37,17 @@ _MQTT = "MQTT"
 _SSH = "SSH"
 _OTHER = "a binary protocol"
 
-#: What to do about each protocol, for the log.
+#: Advice about each protocol, for the log.
 ADVICE = {
     _BINARY: "choose the text protocol in the client (binary=False, or whatever its "
     "option is called: OPT_BINARY_PROTOCOL, --binary, Protocol.TEXT)",
     _TLS: "switch TLS off in the client, or put a proxy that ends it before memq",
     _HTTP: "let health checks only connect, or send version; web pages are kept out",
     _PROXY: "switch it off in the proxy (HAProxy's send-proxy, nginx's proxy_protocol)",
-    _REDIS: "use a client of memcached's",
-    _STOMP: "use a client of memcached's",
-    _AMQP: "use a client of memcached's",
-    _MQTT: "use a client of memcached's",
     _SSH: "this port is not sshd's",
-    _OTHER: "use a client of memcached's",
+    **dict.fromkeys(
+        (_REDIS, _STOMP, _AMQP, _MQTT, _OTHER), "use a client of memcached's"
+    ),
 }
 
 
@@ -148,9 +152,6 @@ def _parseWithoutBody(silentFrom: int, words: list[bytes]) -> Refused:
     return Refused(UnknownCommand(), noreply=noreply)
 
 
-#: More words than a line has.
-_NEVER = 1 << 30
-
 #: Words of a line, the command first, are refused.
 PARSERS: dict[bytes, Callable[[list[bytes]], Refused]] = {
     b"ms": _parseMetaSet,
@@ -158,10 +159,10 @@ PARSERS: dict[bytes, Callable[[list[bytes]], Refused]] = {
     **{
         command: partial(_parseWithoutBody, silentFrom)
         for silentFrom, commands in (
-            (3, b"touch incr decr cache_memlimit slabs lru lru_crawler extstore"),
+            (3, b"touch incr decr cache_memlimit slabs lru extstore"),
             # The words before are an expiry time and a key.
             (4, b"gat gats"),
-            (_NEVER, b"mg md ma mn me watch shutdown misbehave"),
+            (NEVER, b"mg md ma mn me watch shutdown misbehave"),
         )
         for command in commands.split()
     },

@@ -1,33 +1,33 @@
 """The grammar: a line becomes a command, a result becomes bytes of a reply.
 
-No I/O, no state, no Twisted: :func:`parse` is given one line without its line
-end and returns a command; a line that is refused becomes :class:`Refused`,
-which says how many bytes of body follow it on the wire, so that the connection
-stays in step.  docs/protocol.md is the contract; the tests are named after its
-lines.  What MemcacheQ did not know is in :mod:`memq.wire.extensions`, what is of other
-protocols in :mod:`memq.wire.foreign`.
+:func:`parse` is given one line without its line end and returns a command; a line that
+is refused becomes :class:`Refused`, which says how many bytes of body follow it on the
+wire, so that the connection stays in step.  ``_PARSERS`` has every command with its
+arguments and their limits; docs/protocol.md is the contract, and the tests are named
+after its lines.  Commands that MemcacheQ did not know are records of
+:mod:`memq.wire.extensions`, those of other protocols of :mod:`memq.wire.foreign`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from memq.errors import BadLine, QueueError, UnknownCommand
+from memq.errors import BadLine, NotANumber, QueueError, UnknownCommand
 from memq.wire import extensions as dialect
 from memq.wire import foreign
-from memq.wire.memcachedstats import EMPTY_TOPICS
 from memq.wire.words import (
     MAX_FLAGS,
     MAX_NUMBER,
     MAX_SIZE,
-    alone,
+    NOREPLY,
     isName,
+    name,
     number,
+    syntax,
     unsized,
 )
-from memq.wire.words import NOREPLY as _NOREPLY
 from memq.wire.words import Refused as Refused
 
 #: Bytes of the longest line, its line end not counted.
@@ -73,14 +73,14 @@ class Delete(NamedTuple):
     """Delete a queue."""
 
     queue: bytes
-    noreply: bool
+    noreply: bool = False
 
 
 class FlushAll(NamedTuple):
     """Empty every queue, after a ``delay`` in seconds."""
 
-    delay: int
-    noreply: bool
+    delay: int = 0
+    noreply: bool = False
 
 
 class Stats(NamedTuple):
@@ -90,7 +90,7 @@ class Stats(NamedTuple):
     :ivar pattern: whose details; b"" for all queues'.
     """
 
-    topic: bytes
+    topic: bytes = b""
     pattern: bytes = b""
 
 
@@ -101,7 +101,7 @@ class Version(NamedTuple):
 class Verbosity(NamedTuple):
     """Answer OK; how much is logged is decided at start."""
 
-    noreply: bool
+    noreply: bool = False
 
 
 class Checkpoint(NamedTuple):
@@ -131,8 +131,6 @@ Command = (
     | foreign.Foreign
     | dialect.Extension
 )
-
-_Parser = Callable[[list[bytes]], Command]
 
 
 def parse(line: bytes) -> Command:
@@ -167,89 +165,86 @@ def _parseOdd(line: bytes, words: list[bytes]) -> Command:
     return foreign.parseUnknown(line, words) if parser is None else parser(words)
 
 
-def _parseSet(words: list[bytes]) -> Command:
-    count = len(words)
-    noreply = count > 2 and words[-1] == _NOREPLY
-    if count - noreply != 5:
+#: Returns the command of a key, flags, bytes of body, noreply and exptime.
+_MakeStorage = Callable[[bytes, int, int, bool, int], Set | dialect.Add | QueueError]
+
+
+def _parseStorage(
+    make: _MakeStorage | None, expected: int, words: list[bytes]
+) -> Command:
+    """Parse a command that a body follows.
+
+    :param make: None when it is refused.
+    :param expected: words of the line, but for noreply.
+    """
+    noreply = len(words) > 2 and words[-1] == NOREPLY
+    if len(words) - noreply != expected:
         # With a blank in the name, say, another word stands where the size does.
         return unsized(UnknownCommand(), noreply=noreply)
-    size = number(words[4], MAX_SIZE)
-    queue = words[1]
-    flags = number(words[2], MAX_FLAGS)
-    exptime = number(words[3].removeprefix(b"-"), MAX_NUMBER)
+    _, key, *numbers = words
+    size = number(numbers[2], MAX_SIZE)
+    if make is None:
+        return unsized(UnknownCommand(), size, noreply)
+    flags = number(numbers[0], MAX_FLAGS)
+    exptime = number(numbers[1].removeprefix(b"-"), MAX_NUMBER)
     if size is None or flags is None or exptime is None:
         return unsized(BadLine(), size, noreply)
-    if exptime and words[3].startswith(b"-"):
+    if numbers[1].startswith(b"-"):
         exptime = -exptime
-    if isName(queue):
-        return Set(queue, flags, size, noreply, exptime)
-    delayed = dialect.parseDelay(queue)
+    command = make(key, flags, size, noreply, exptime)
+    if isinstance(command, QueueError):
+        return Refused(command, size, noreply)
+    return command
+
+
+def _set(
+    key: bytes, flags: int, size: int, noreply: bool, exptime: int
+) -> Set | QueueError:
+    if isName(key):
+        return Set(key, flags, size, noreply, exptime)
+    delayed = dialect.parseDelay(key)
     if isinstance(delayed, QueueError):
-        return Refused(delayed, size, noreply)
+        return delayed
     queue, delay = delayed
     return Set(queue, flags, size, noreply, exptime, delay)
 
 
-def _parseOtherStorage(expected: int, words: list[bytes]) -> Command:
-    """Refuse a storage command, which has so many words and perhaps noreply."""
-    count = len(words)
-    noreply = count > 2 and words[-1] == _NOREPLY
-    size = number(words[4], MAX_SIZE) if count - noreply == expected else None
-    return unsized(UnknownCommand(), size, noreply)
+def _add(
+    key: bytes, _: int, size: int, noreply: bool, exptime: int
+) -> dialect.Add | QueueError:
+    if not isName(key):
+        return BadLine()
+    return (
+        dialect.Add(key, size, noreply) if size <= dialect.MAX_DIGITS else NotANumber()
+    )
 
 
-def _names(words: list[bytes], withSequence: bool) -> Command:
-    queues = tuple(words[1:])
+def _parseGet(withSequence: bool, words: list[bytes]) -> Command:
+    queues = words[1:]
     if not queues:
         return Refused(UnknownCommand())
     for queue in queues:
         if not isName(queue):
-            return dialect.parseReads(words, withSequence)
-    return Get(queues, withSequence)
+            return dialect.parseReads(queues, withSequence)
+    return Get(tuple(queues), withSequence)
 
 
-def _parseGet(words: list[bytes]) -> Command:
-    return _names(words, False)
-
-
-def _parseGets(words: list[bytes]) -> Command:
-    return _names(words, True)
-
-
-def _parseDelete(words: list[bytes]) -> Command:
-    count = len(words)
-    noreply = count > 2 and words[-1] == _NOREPLY
-    if count < 2 or count - noreply > 3:
-        return Refused(UnknownCommand(), noreply=noreply)
-    if not isName(words[1]):
-        return Refused(BadLine(), noreply=noreply)
-    return Delete(words[1], noreply)
-
-
-def _parseFlushAll(words: list[bytes]) -> Command:
-    noreply = words[-1] == _NOREPLY
-    rest = words[1 : len(words) - noreply]
-    if len(rest) > 1:
-        return Refused(UnknownCommand(), noreply=noreply)
-    delay = number(rest[0], MAX_SIZE) if rest else 0
-    if delay is None:
-        return Refused(BadLine(), noreply=noreply)
-    return FlushAll(delay, noreply)
-
-
-_TOPICS = (b"settings", b"reset")
+#: Topics of ``stats`` that memcached has of items in memory: here there are none.
+_EMPTY_TOPICS = frozenset(
+    b"cachedump conns extstore items malloc maps proxy proxybe proxyfuncs sizes "
+    b"sizes_disable sizes_enable slabs".split()
+)
 
 
 def _parseStats(words: list[bytes]) -> Command:
-    if len(words) == 1:
-        return Stats(b"")
+    topic, rest = words[1] if len(words) > 1 else b"", words[2:]
     # The original ignores what stands behind "queue"; its clients rely on it.
-    if words[1] == b"queue" or (len(words) == 2 and words[1] in _TOPICS):
-        return Stats(words[1])
-    if words[1] == b"detail" and len(words) <= 3:
+    if topic == b"queue" or (topic in (b"", b"settings", b"reset") and not rest):
+        return Stats(topic)
+    if topic == b"detail" and len(rest) <= 1:
         # A pattern has the same bytes as what it matches.
-        return Stats(*words[1:]) if all(map(isName, words[2:])) else Refused(BadLine())
-    if words[1] in EMPTY_TOPICS:
+        return Stats(topic, *rest) if all(map(isName, rest)) else Refused(BadLine())
+    if topic in _EMPTY_TOPICS:
         return Stats(b"items")
     return Refused(UnknownCommand())
 
@@ -261,35 +256,46 @@ def _parseCrawler(words: list[bytes]) -> Command:
     return Refused(UnknownCommand())
 
 
-def _parseVerbosity(words: list[bytes]) -> Command:
-    noreply = words[-1] == _NOREPLY
-    levels = words[1 : len(words) - noreply]
-    if len(levels) > 1 or not (levels or noreply):
-        return Refused(UnknownCommand(), noreply=noreply)
-    if levels and number(levels[0], MAX_SIZE) is None:
-        return Refused(BadLine(), noreply=noreply)
+def _delete(queue: bytes, time: bytes = b"", noreply: bool = False) -> Delete:
+    return Delete(queue, noreply)
+
+
+def _verbosity(level: int = 0, noreply: bool = False) -> Verbosity:
     return Verbosity(noreply)
 
 
-_PARSERS: dict[bytes, _Parser] = {
-    b"set": _parseSet,
-    b"get": _parseGet,
-    b"gets": _parseGets,
-    b"delete": _parseDelete,
-    b"flush_all": _parseFlushAll,
+_seconds = partial(number, most=dialect.MAX_SECONDS)
+_messages = partial(number, most=dialect.MOST, least=1)
+_large = partial(number, most=MAX_SIZE)
+_stops = {b"reads": dialect.READS, b"writes": dialect.WRITES}.get
+
+#: Words of a line, the command first, become a command.
+_PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
+    b"set": partial(_parseStorage, _set, 5),
+    b"add": partial(_parseStorage, _add, 5),
+    b"replace": partial(_parseStorage, None, 5),
+    b"append": partial(_parseStorage, None, 5),
+    b"prepend": partial(_parseStorage, None, 5),
+    b"cas": partial(_parseStorage, None, 6),
+    b"get": partial(_parseGet, False),
+    b"gets": partial(_parseGet, True),
+    b"delete": syntax(_delete, name, bytes, least=2, silentFrom=3),
+    b"flush": syntax(dialect.Flush, name, least=2),
+    b"flush_all": syntax(FlushAll, _large, silentFrom=2),
+    b"pause": syntax(dialect.Pause, name, _stops, least=2),
+    b"resume": syntax(dialect.Resume, name, least=2),
+    b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
+    b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
     b"stats": _parseStats,
-    b"version": alone(Version()),
-    b"verbosity": _parseVerbosity,
-    b"quit": alone(Quit()),
-    b"db_checkpoint": alone(Checkpoint()),
-    b"db_archive": alone(Archive()),
-    b"replace": partial(_parseOtherStorage, 5),
-    b"append": partial(_parseOtherStorage, 5),
-    b"prepend": partial(_parseOtherStorage, 5),
-    b"cas": partial(_parseOtherStorage, 6),
-    **foreign.PARSERS,
+    b"dump_stats": syntax(dialect.DumpStats),
+    b"version": syntax(Version),
+    b"verbosity": syntax(_verbosity, _large, least=2, silentFrom=2),
+    b"reload": syntax(dialect.Reload),
+    b"db_checkpoint": syntax(Checkpoint),
+    b"db_archive": syntax(Archive),
+    b"quit": syntax(Quit),
     b"lru_crawler": _parseCrawler,
-    **dialect.PARSERS,
+    **foreign.PARSERS,
 }
 
 
@@ -331,44 +337,3 @@ def formatVersion(version: str) -> bytes:
     """
     major, minor, _ = version.split(".")
     return f"VERSION 1.{major}.{minor}\r\n".encode("ascii")
-
-
-def formatStats(figures: Iterable[tuple[str, object]]) -> bytes:
-    """Return the reply to stats: a line a figure, then END."""
-    return formatFigures(figures) + END
-
-
-def formatFigures(figures: Iterable[tuple[str, object]]) -> bytes:
-    """Return the lines of a reply to stats; _ stands for each blank of a value.
-
-    Some tools give up at a line that has more than three words.
-    """
-    lines = [
-        f"STAT {name} {str(figure).replace(' ', '_')}\r\n" for name, figure in figures
-    ]
-    return "".join(lines).encode("utf-8", "surrogateescape")
-
-
-class Count(Protocol):
-    """How many messages a queue had set and taken, ever."""
-
-    @property
-    def name(self) -> bytes:
-        """Return the queue."""
-
-    @property
-    def pushed(self) -> int:
-        """Return how many were set."""
-
-    @property
-    def taken(self) -> int:
-        """Return how many have left."""
-
-
-def formatCounts(counts: Iterable[Count]) -> bytes:
-    """Return the reply to stats queue: a line a queue, then END."""
-    lines = [
-        b"STAT %b %d/%d\r\n" % (count.name, count.pushed, count.taken)
-        for count in counts
-    ]
-    return b"".join(lines) + END

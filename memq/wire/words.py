@@ -1,15 +1,11 @@
-"""What lines are made of: names, numbers, and the answer to a line that is refused.
-
-No I/O, no state, no Twisted.  :mod:`memq.wire.text` and :mod:`memq.wire.extensions`
-share it.
-"""
+"""Words of a line: names, numbers, a command's arguments, and the refusal of a line."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.errors import QueueError, UnknownCommand
+from memq.errors import BadLine, QueueError, UnknownCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +19,8 @@ MAX_NUMBER = 9_999_999_999
 _MAX_DIGITS = 10
 #: The last word of a command that is to be answered nothing.
 NOREPLY = b"noreply"
+#: More words than a line has.
+NEVER = 1 << 30
 
 #: A queue name: "/" begins an option, and no name has a blank or control byte.
 isName = re.compile(rb"[^\x00-\x20\x7f/]{1,250}").fullmatch
@@ -51,21 +49,44 @@ def unsized(
     return Refused(error, size, noreply, size is None)
 
 
-_Record = TypeVar("_Record")
-
-
-def number(word: bytes, most: int) -> int | None:
-    """Return a word of digits as a number, None when it is none up to ``most``."""
+def number(word: bytes, most: int, least: int = 0) -> int | None:
+    """Return a word of digits as a number, None when it is none from least to most."""
     if not word.isdigit() or len(word) > _MAX_DIGITS:
         return None
     value = int(word)
-    return value if value <= most else None
+    return value if least <= value <= most else None
 
 
-def alone(command: _Record) -> Callable[[list[bytes]], _Record | Refused]:
-    """Return a parser for a command that is a word and nothing else."""
+def name(word: bytes) -> bytes | None:
+    """Return a word that is a queue's name, None when it is none."""
+    return word if isName(word) else None
 
-    def parseAlone(words: list[bytes]) -> _Record | Refused:
-        return command if len(words) == 1 else Refused(UnknownCommand())
 
-    return parseAlone
+def syntax(
+    make: Callable[..., Any],
+    *arguments: Callable[[bytes], object],
+    least: int = 1,
+    silentFrom: int = NEVER,
+) -> Callable[[list[bytes]], Any]:
+    """Return a parser for a command of so many arguments, each a word.
+
+    :param make: returns the command of what the arguments are, with ``noreply=True``
+        if it is to be answered nothing.
+    :param arguments: each returns what a word is, None when that is wrong; the last
+        ones may be missing.
+    :param least: words of the line at least, the command's own among them.
+    :param silentFrom: words from which on the last one may be noreply.
+    """
+
+    def parseArguments(words: list[bytes]) -> Any:
+        count = len(words)
+        noreply = count >= silentFrom and words[-1] == NOREPLY
+        given = words[1 : count - noreply]
+        if count < least or len(given) > len(arguments):
+            return Refused(UnknownCommand(), noreply=noreply)
+        values = [read(word) for read, word in zip(arguments, given, strict=False)]
+        if None in values:
+            return Refused(BadLine(), noreply=noreply)
+        return make(*values, noreply=True) if noreply else make(*values)
+
+    return parseArguments

@@ -71,6 +71,21 @@ class LastTestCase(SteppedTestCase):
         """Return a client whose answers arrive when the test says so."""
         return self.harness.connect(LastTransport())
 
+    def arrive(self, client: Client | None = None) -> None:
+        """Let all that was written arrive."""
+        transport = (client or self.client).transport
+        transport.arrived = transport.written
+
+    def fullAfterEachWrite(self) -> None:
+        """Let the client read only when the test says so."""
+        real = self.transport.write
+
+        def write(data: bytes) -> None:
+            real(data)
+            self.client.stopReading()
+
+        self.patch(self.transport, "write", write)
+
     def last(self, data: bytes, client: Client | None = None) -> bytes:
         """Send, and no more; return what is answered."""
         client = client or self.client
@@ -105,7 +120,7 @@ class LastTestCase(SteppedTestCase):
 
 
 class AnswerTests(LastTestCase):
-    """What is answered."""
+    """Answers."""
 
     def test_interface(self) -> None:
         """It is what Twisted asks whether it knows half-closed connections."""
@@ -125,11 +140,8 @@ class AnswerTests(LastTestCase):
 
     def test_pieces(self) -> None:
         """A line that has no end is nothing, and a body is dropped at once."""
-        for piece in (
-            b"set q 0 0 1\r\nx",
-            b"set q 0 0 70000\r\n" + bytes(66000),
-            b"get",
-        ):
+        body = b"set q 0 0 70000\r\n" + bytes(66000)
+        for piece in (b"set q 0 0 1\r\nx", body, b"get"):
             client = self.connect()
             self.assertEqual(self.last(piece, client), b"")
             self.assertTrue(client.isClosed)
@@ -154,7 +166,7 @@ class AnswerTests(LastTestCase):
 
 
 class ArrivalTests(LastTestCase):
-    """What becomes of messages."""
+    """Messages, arrived or lost."""
 
     def setUp(self) -> None:
         """Fill a queue."""
@@ -167,7 +179,7 @@ class ArrivalTests(LastTestCase):
         self.assertTrue(self.transport.isFinished)
         self.assertFalse(self.client.isClosed)
         self.client.protocol.deliver()
-        self.transport.arrived = self.transport.written
+        self.arrive()
         self.lose()
         self.assertEqual(self.store.dump(), "q 4/1: b c d")
 
@@ -182,22 +194,15 @@ class ArrivalTests(LastTestCase):
     def test_lost(self) -> None:
         """Messages that did not arrive go back to their places, and only those."""
         for request in (b"get q\r\n" * 3, b"get q q q\r\n", b"gets q\r\n" * 3):
-            harness = Harness()
-            harness.store.fill(b"q", b"a", b"b", b"c", b"d")
-            client = harness.connect(LastTransport())
-            client.send(request)
-            client.protocol.foreseeEnd()
-            client.protocol.readConnectionLost()
-            harness.settle()
-            answer = client.read()
+            self.setUp()
+            answer = self.last(request)
             # The first one to its end, and all but a byte of the second.
             second = (
                 b"\r\nb\r\nEND\r\n" if request[:7] == b"get q\r\n" else b"\r\nb\r\n"
             )
-            client.transport.arrived = answer.index(second) + len(second) - 1
-            client.leave()
-            harness.settle()
-            self.assertEqual(harness.store.dump(), "q 4/1: b c d", request)
+            self.transport.arrived = answer.index(second) + len(second) - 1
+            self.lose()
+            self.assertEqual(self.store.dump(), "q 4/1: b c d", request)
 
     def test_sentBefore(self) -> None:
         """What was sent before the end was known is gone, as from any client."""
@@ -215,7 +220,7 @@ class ArrivalTests(LastTestCase):
         self.patch(LastTransport, "unacknowledged", lambda _: 0)
         self.client.send(b"get q\r\n" * 1500)
         self.harness.settle()
-        self.assertEqual(len(self.client.protocol.replies.arrivals._sent), 952)
+        self.assertEqual(len(self.client.protocol.replies.arrivals.unarrived), 952)
         self.assertFalse(self.client.protocol.owes)
 
     def test_foreseenOnly(self) -> None:
@@ -250,7 +255,7 @@ class ArrivalTests(LastTestCase):
         factory = self.harness.factory
         self.assertEqual((factory.holds(b"q"), factory.holds(b"r")), (True, False))
         self.assertEqual(self.client.protocol.replies.queue, deque())
-        self.transport.arrived = self.transport.written
+        self.arrive()
         self.assertFalse(self.client.protocol.owes)
         self.assertFalse(factory.holds(b"q"))
 
@@ -275,7 +280,7 @@ class ReadTests(LastTestCase):
         """When it has arrived, it was taken."""
         self.last(b"get q/t=5000\r\n")
         self.harness.connect().talk(b"set q 0 0 1\r\nx\r\n")
-        self.transport.arrived = self.transport.written
+        self.arrive()
         self.lose()
         self.assertEqual(self.store.dump(), "q 1/1:")
 
@@ -307,7 +312,7 @@ class ReadTests(LastTestCase):
             answer = self.last(b"get q/open/t=9\r\n", client)
             self.assertEqual(answer, value(b"a", b"q/open/t=9"))
             if arrives:
-                client.transport.arrived = client.transport.written
+                self.arrive(client)
             self.lose(client)
             self.assertEqual(self.detail().returns, deliveries)
             self.assertEqual(self.detail().open, 0)
@@ -389,13 +394,7 @@ class LargeTests(LastTestCase):
         """So does one of which not all was written, and what arrived before stays."""
         self.store.fill(b"q", b"a")
         answer = self.large()
-        real = self.transport.write
-
-        def write(data: bytes) -> None:
-            real(data)
-            self.client.stopReading()
-
-        self.patch(self.transport, "write", write)
+        self.fullAfterEachWrite()
         small = value(b"a")
         self.last(b"get q\r\nget q\r\n")
         self.client.startReading()
@@ -408,15 +407,7 @@ class LargeTests(LastTestCase):
         """It may be known in the middle of one that the client sends no more."""
         answer = self.large()
         self.store.fill(b"q", b"a")
-        self.client.stopReading()
-        real = self.transport.write
-
-        def write(data: bytes) -> None:
-            real(data)
-            self.client.stopReading()
-
-        self.patch(self.transport, "write", write)
-        self.client.startReading()
+        self.fullAfterEachWrite()
         self.client.send(b"get q\r\nget q\r\n")
         self.harness.settle()
         self.client.protocol.foreseeEnd()
@@ -434,7 +425,7 @@ class LargeTests(LastTestCase):
             client = self.connect()
             self.last(b"get q/open\r\n", client)
             if arrives:
-                client.transport.arrived = client.transport.written
+                self.arrive(client)
             self.lose(client)
             self.assertEqual(self.detail().returns, int(arrives))
 

@@ -1,7 +1,8 @@
-"""Replies in order, and how much may be under way; what is replied: test_sessions."""
+"""Order of replies, bounds, ends; the replies themselves: test_sessions."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.internet.address import IPv6Address, UNIXAddress
@@ -28,32 +29,21 @@ from memq.test.support.stepped import SteppedTestCase
 class OrderTests(ProtocolTestCase):
     """Replies come in order, and when they are true."""
 
-    def test_stored(self) -> None:
-        """STORED is not said before the message is synced."""
-        self.client.send(put(b"q", b"a"))
-        self.runTurns()
-        self.assertEqual(self.store.dump(), "q 1/0: a")
-        self.assertEqual(self.client.read(), b"")
-        self.harness.flushPool.step()
-        self.runTurns()
-        self.assertEqual(self.store.journal[-1], "flush")
-        self.assertEqual(self.client.read(), STORED)
-
-    def test_taken(self) -> None:
-        """A message is not given away before it is known to be taken."""
-        self.store.fill(b"q", b"a")
-        self.client.send(b"get q\r\n")
-        self.runTurns()
-        self.assertEqual(self.client.read(), b"")
-        self.assertEqual(self.client.talk(b""), value(b"q", b"a") + END)
-
-    def test_deleted(self) -> None:
-        """Nor is DELETED said before."""
-        self.store.fill(b"q", b"a")
-        self.client.send(b"delete q\r\n")
-        self.runTurns()
-        self.assertEqual(self.client.read(), b"")
-        self.assertEqual(self.client.talk(b""), b"DELETED\r\n")
+    def test_synced(self) -> None:
+        """STORED and DELETED are not said, nor is a message given, before a sync."""
+        for request, dump, reply in (
+            (put(b"q", b"a"), "q 1/0: a", STORED),
+            (b"get q\r\n", "q 1/1:", value(b"q", b"a") + END),
+            (b"delete q\r\n", "", b"DELETED\r\n"),
+        ):
+            self.client.send(request)
+            self.runTurns()
+            self.assertEqual(self.store.dump(), dump)
+            self.assertEqual(self.client.read(), b"")
+            self.harness.flushPool.step()
+            self.runTurns()
+            self.assertEqual(self.store.journal[-1], "flush")
+            self.assertEqual(self.client.read(), reply)
 
     def test_nothingChanged(self) -> None:
         """What changed nothing waits for no flush."""
@@ -104,7 +94,7 @@ class OrderTests(ProtocolTestCase):
 
 
 class PauseTests(ProtocolTestCase):
-    """What a connection can pile up is bounded."""
+    """Bounds of a connection."""
 
     def test_replies(self) -> None:
         """With too many replies under way it is not read from; nothing is lost."""
@@ -265,15 +255,12 @@ class EndTests(ProtocolTestCase):
         self.assertTrue(self.client.isClosed)
 
     def test_finishIdle(self) -> None:
-        """A connection without a command under way is closed at once."""
-        self.client.protocol.finish()
-        self.assertTrue(self.client.isClosed)
-
-    def test_finishTwice(self) -> None:
-        """To finish one that is closed already changes nothing."""
-        self.client.talk(b"quit\r\n")
-        self.client.protocol.finish()
-        self.assertTrue(self.client.isClosed)
+        """One without a command under way is closed at once, if it is not already."""
+        for request in (b"", b"quit\r\n"):
+            client = self.harness.connect()
+            client.talk(request)
+            client.protocol.finish()
+            self.assertTrue(client.isClosed)
 
     def test_stopProducing(self) -> None:
         """A transport that is done with its producer asks for nothing more."""
@@ -281,8 +268,65 @@ class EndTests(ProtocolTestCase):
         self.assertEqual(self.client.talk(b"version\r\n"), VERSION)
 
 
+class LostTests(ProtocolTestCase):
+    """Connections that end before all is answered; open reads: test_opened."""
+
+    def test_lostBeforeTurn(self) -> None:
+        """A get whose client is gone before it ran takes nothing; a set counts."""
+        self.store.fill(b"q", b"a")
+        self.client.send(b"get q\r\n" + put(b"q", b"b") + b"gets q\r\nstats queue\r\n")
+        self.client.leave()
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "q 2/0: a b")
+        self.assertEqual(self.client.read(), b"")
+
+    def test_lostDuringFlush(self) -> None:
+        """A message whose client is gone before it is sent goes to its old place."""
+        self.store.fill(b"q", b"a", b"b")
+        self.client.send(b"get q\r\n" + put(b"q", b"c"))
+        self.runTurns()
+        self.assertEqual(self.store.dump(), "q 3/1: b c")
+        self.client.leave()
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "q 3/0: a b c")
+
+    def test_lostBehind(self) -> None:
+        """So one that was only waiting for replies before it, without delay."""
+        self.store.fill(b"q", b"a")
+        self.client.send(b"db_checkpoint\r\nget q\r\n")
+        self.runTurns()
+        self.harness.flushPool.step()
+        self.runTurns()
+        self.assertEqual(self.store.dump(), "q 1/1:")
+        self.client.leave()
+        self.runTurns()
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+
+    def test_lostNotReading(self) -> None:
+        """What was sent by a client that never read still counts."""
+        self.store.fill(b"q", b"a")
+        self.client.send(put(b"r", b"b") + b"get q\r\n")
+        self.client.stopReading()
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "q 1/0: a")
+        self.client.leave()
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "q 1/0: a\nr 1/0: b")
+
+    def test_lostBodies(self) -> None:
+        """Half a body of a client that is gone is forgotten."""
+        self.client.send(b"set q 0 0 100\r\n" + b"x" * 50)
+        self.client.leave()
+        self.harness.settle()
+        self.assertEqual(self.store.dump(), "")
+        self.assertEqual(self.client.protocol.receiver.collected, b"")
+        self.assertEqual(self.harness.factory.connections, set())
+
+
 class LogTests(SteppedTestCase):
-    """What is logged of what clients do."""
+    """Log lines of what clients do."""
 
     def logged(
         self, verbosity: int, request: bytes, transport: Any = None
@@ -317,17 +361,15 @@ class LogTests(SteppedTestCase):
         self.assertIn(" get q", lines[1])
         self.assertIn(" refused error=ERROR", lines[2])
 
-    def test_ipv6(self) -> None:
-        """A peer over IPv6 is named by its address and port."""
-        transport = Transport(peerAddress=IPv6Address("TCP", "::1", 4000))
-        [(_, line)] = self.logged(1, b"foo\r\n", transport)
-        self.assertEqual(line, "::1:4000 is told: ERROR")
-
-    def test_local(self) -> None:
-        """One over a UNIX socket has no name."""
-        transport = Transport(peerAddress=UNIXAddress(None))
-        [(_, line)] = self.logged(1, b"foo\r\n", transport)
-        self.assertEqual(line, "a local client is told: ERROR")
+    def test_peers(self) -> None:
+        """A peer over IPv6 is named by address and port; a local one has no name."""
+        for address, name in (
+            (IPv6Address("TCP", "::1", 4000), "::1:4000"),
+            (UNIXAddress(None), "a local client"),
+        ):
+            transport = Transport(peerAddress=address)
+            [(_, line)] = self.logged(1, b"foo\r\n", transport)
+            self.assertEqual(line, f"{name} is told: ERROR")
 
 
 class SocketTransport(Transport):
@@ -338,28 +380,23 @@ class SocketTransport(Transport):
         directlyProvides(self, *interfaces)
         self.socketOptions: dict[str, bool] = {}
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Note it."""
-        self.socketOptions["no delay"] = enabled
-
-    def setTcpKeepAlive(self, enabled: bool) -> None:
-        """Note it."""
-        self.socketOptions["keep alive"] = enabled
+        note = self.socketOptions.__setitem__
+        self.setTcpNoDelay = partial(note, "no delay")
+        self.setTcpKeepAlive = partial(note, "keep alive")
 
 
 class SocketTests(SteppedTestCase):
     """The options of a connection's socket."""
 
-    def test_tcp(self) -> None:
-        """Over TCP replies are not held back, and dead clients are found."""
-        transport = SocketTransport(ITCPTransport)
-        Harness().connect(transport)
-        self.assertEqual(
-            transport.socketOptions, {"no delay": True, "keep alive": True}
-        )
+    def test_options(self) -> None:
+        """Over TCP replies are not held back, and dead clients are found.
 
-    def test_unix(self) -> None:
-        """A UNIX socket has no such options, though Twisted's class says so."""
-        transport = SocketTransport(ITCPTransport, IUNIXTransport)
-        Harness().connect(transport)
-        self.assertEqual(transport.socketOptions, {})
+        A UNIX socket has no such options, though Twisted's class says so.
+        """
+        for interfaces, options in (
+            ([ITCPTransport], {"no delay": True, "keep alive": True}),
+            ([ITCPTransport, IUNIXTransport], {}),
+        ):
+            transport = SocketTransport(*interfaces)
+            Harness().connect(transport)
+            self.assertEqual(transport.socketOptions, options)

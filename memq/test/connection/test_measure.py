@@ -1,4 +1,4 @@
-"""What a connection holds, and what it may hold."""
+"""The bytes that a connection holds, and may hold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class MeasureTestCase(SteppedTestCase):
 
     def tearDown(self) -> None:
         """Check that nothing is held when everybody has gone."""
-        for client in self.harness._clients:
+        for client in self.harness.clients:
             client.leave()
         self.harness.settle()
         self.assertEqual((self.budget.held, self.budget.reserved), (0, 0))
@@ -93,12 +93,12 @@ class RoomTests(MeasureTestCase):
         self.client.send(b"set q 0 0 100\r\n")
         for _ in range(50):
             self.client.send(b"xy")
-        self.assertEqual(len(self.client.protocol.receiver._collected), 100)
+        self.assertEqual(len(self.client.protocol.receiver.collected), 100)
         self.assertEqual(self.client.talk(b"\r\n"), STORED)
 
 
 class WindowTests(MeasureTestCase):
-    """What is under way."""
+    """Commands under way."""
 
     def test_counted(self) -> None:
         """What is under way is counted from the allowance on, until it is answered."""
@@ -154,7 +154,7 @@ class WindowTests(MeasureTestCase):
 
 
 class UndeliveredTests(MeasureTestCase):
-    """What is taken for clients."""
+    """Messages taken for clients."""
 
     def setUp(self) -> None:
         """Let four messages wait that are larger than what a client may hold."""
@@ -192,21 +192,20 @@ class UndeliveredTests(MeasureTestCase):
         self.assertTrue(answer.endswith(b"END\r\nEND\r\n"))
 
     def test_leaves(self) -> None:
-        """Who leaves then gives back all that was taken for it, however divided."""
-        self.store.fill(b"r", b"a", b"b", b"c")
-        self.client.send(b"get r\r\n" * 5)
-        self.harness.reactor.iterate()
-        self.client.leave()
-        self.harness.settle()
-        self.assertEqual(self.store.dump().splitlines()[1], "r 3/0: a b c")
+        """Who leaves then gives back all that was taken for it, however divided.
 
-    def test_leavesWithin(self) -> None:
-        """So when only some of it was carried out by then."""
-        self.client.send(b"get q\r\n" * 4)
-        self.harness.reactor.iterate()
-        self.client.leave()
-        self.harness.settle()
-        self.assertTrue(self.store.dump().startswith("q 4/0: 0"))
+        So it is when only some of it was carried out by then.
+        """
+        self.store.fill(b"r", b"a", b"b", b"c")
+        for request in (b"get r\r\n" * 5, b"get q\r\n" * 4):
+            client = self.harness.connect()
+            client.send(request)
+            self.harness.reactor.iterate()
+            client.leave()
+            self.harness.settle()
+            first, second = self.store.dump().splitlines()
+            self.assertTrue(first.startswith("q 4/0: 0"))
+            self.assertEqual(second, "r 3/0: a b c")
 
     def test_answers(self) -> None:
         """Answers to stats are undelivered as well, until they are sent."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 
 from memq.connection import receiver
 from memq.connection.receiver import CommandReceiver
-from memq.errors import LineTooLong, QueueError
+from memq.errors import LineTooLong
 from memq.message import PART_SIZE
 from memq.test.support.harness import Harness, Transport
 from memq.test.support.sessions import VERSION, GeneralPath
@@ -147,20 +147,20 @@ class LongLineTests(SteppedTestCase):
         self.assertFalse(self.client.isClosed)
 
     def test_tooLong(self) -> None:
-        """One more is answered an error, after all that came before, and closed."""
-        for end in (b"\n", b"\r\n"):
-            self.client = Harness().connect()
-            data = b"version\r\n" + self.longest + b"x" + end + b"version\r\n"
-            self.assertEqual(self.client.talk(data), VERSION + TOO_LONG)
-            self.assertTrue(self.client.isClosed)
+        """One more is answered an error, after all that came before, and closed.
 
-    def test_tooLongInPieces(self) -> None:
-        """So when it comes in pieces."""
+        So it is when it comes in pieces.
+        """
         for end in (b"\n", b"\r\n"):
-            self.client = Harness().connect()
-            answer = self.inPieces(self.longest + b"x" + end)
-            self.assertEqual(answer, TOO_LONG)
-            self.assertTrue(self.client.isClosed)
+            line = self.longest + b"x" + end
+            for send in LongLineTests.sendWhole, LongLineTests.inPieces:
+                self.client = Harness().connect()
+                self.assertEqual(send(self, b"version\r\n" + line), VERSION + TOO_LONG)
+                self.assertTrue(self.client.isClosed)
+
+    def sendWhole(self, data: bytes) -> bytes:
+        """Send all at once, and something behind it."""
+        return self.client.talk(data + b"version\r\n")
 
     def test_noEnd(self) -> None:
         """A line that does not end is not waited for."""
@@ -195,10 +195,16 @@ class Recorder:
 
     def __init__(self) -> None:
         self.noted: list[object] = []
-
-    def execute(self, command: wire.Command) -> None:
-        """Note it."""
-        self.noted.append(type(command).__name__)
+        note = self.noted.append
+        self.reserve = lambda size: True
+        self.release = lambda: None
+        self.addPart = note
+        self.beginBody = lambda command: note("begin")
+        self.abandonBody = lambda: note("abandon")
+        self.allReceived = lambda: note("all")
+        self.refuse = lambda error, noreply=False: note(error)
+        self.execute = lambda command: note(type(command).__name__)
+        self.executeInParts = lambda command, complete: note(complete)
 
     def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
         """Note it; some bodies close or pause."""
@@ -212,48 +218,17 @@ class Recorder:
         """Note it."""
         self.noted.append((command.queue, body, complete))
 
-    def reserve(self, size: int) -> bool:
-        """Find room."""
-        return True
 
-    def release(self) -> None:
-        """Do nothing."""
-
-    def beginBody(self, command: wire.Set) -> None:
-        """Note it."""
-        self.noted.append("begin")
-
-    def addPart(self, data: bytes) -> None:
-        """Note it."""
-        self.noted.append(data)
-
-    def executeInParts(self, command: wire.Set, complete: bool) -> None:
-        """Note it."""
-        self.noted.append(complete)
-
-    def abandonBody(self) -> None:
-        """Note it."""
-        self.noted.append("abandon")
-
-    def refuse(self, error: QueueError, noreply: bool = False) -> None:
-        """Note it."""
-        self.noted.append(error)
-
-    def allReceived(self) -> None:
-        """Note it."""
-        self.noted.append("all")
-
-
-def recorded(maxBody: int) -> tuple[CommandReceiver, Recorder]:
+def recorded(maxBody: int) -> tuple[CommandReceiver, Any]:
     """Return a receiver that is connected, and what notes what it receives."""
-    sink = Recorder()
+    sink: Any = Recorder()
     sink.receiver = CommandReceiver(sink, maxBody, Harness().statistics)
     sink.receiver.makeConnection(Transport())
     return sink.receiver, sink
 
 
 class ReceiverTests(SteppedTestCase):
-    """What a CommandReceiver does with its buffers."""
+    """The buffers of a CommandReceiver."""
 
     def setUp(self) -> None:
         """Connect a receiver."""
@@ -262,9 +237,9 @@ class ReceiverTests(SteppedTestCase):
 
     def receive(self, data: bytes) -> list[object]:
         """Receive something, and return what came of it."""
-        self.sink.noted = []
+        self.sink.noted.clear()
         self.receiver.dataReceived(data)
-        return self.sink.noted
+        return [*self.sink.noted]
 
     def test_all(self) -> None:
         """The end of a packet is told once, after its commands."""
@@ -288,7 +263,7 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(noted, [b"hi", "Refused", "all"])
 
     def test_pausedByBodyInPieces(self) -> None:
-        """So what comes behind a body in pieces that made it pause."""
+        """So does what comes behind a body in pieces that made it pause."""
         self.assertEqual(self.receive(b"set q 0 0 5\r\npau"), ["all"])
         self.assertEqual(self.receive(b"se\r\nversion\r\nget"), [b"pause", "all"])
         self.receiver.resumeProducing()
@@ -301,30 +276,22 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.transport.producerState, "paused")
         self.assertEqual(self.receiver.clearLineBuffer(), b"")
 
-    def test_closedInBody(self) -> None:
-        """A body that was under way is forgotten."""
-        self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
-        self.receiver.close()
-        self.assertEqual(self.receiver._collected, b"")
-
-    def test_closedInLine(self) -> None:
-        """So is a line."""
-        self.receive(b"vers")
-        self.receiver.close()
-        self.assertEqual(self.receiver.clearLineBuffer(), b"")
-
-    def test_lostInLine(self) -> None:
-        """So is one when the connection is lost."""
-        self.receive(b"vers")
-        self.receiver.connectionLost()
-        self.assertEqual(self.receiver.clearLineBuffer(), b"")
-
-    def test_lost(self) -> None:
-        """So when the connection is lost."""
-        self.receive(b"set q 0 0 50\r\n" + b"x" * 40)
-        self.receiver.connectionLost()
-        self.assertEqual(self.receiver._collected, b"")
-        self.assertTrue(self.receiver.closing)
+    def test_forgotten(self) -> None:
+        """A body or a line that was under way is forgotten, closed or lost."""
+        for data, missing in (
+            (b"set q 0 0 50\r\n" + b"x" * 40, 12),
+            # There is no room to give back for this one.
+            (b"add q 0 0 5\r\n12", 5),
+            (b"vers", 0),
+        ):
+            for end in CommandReceiver.close, CommandReceiver.connectionLost:
+                self.setUp()
+                self.receive(data)
+                self.assertEqual(self.receiver.missing, missing)
+                end(self.receiver)
+                self.assertEqual(self.receiver.collected, b"")
+                self.assertEqual(self.receiver.clearLineBuffer(), b"")
+                self.assertTrue(self.receiver.closing)
 
     def test_tooLong(self) -> None:
         """A line that is too long is refused."""
@@ -336,9 +303,9 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.receive(b"set q 0 0 999\r\n"), ["all"])
         for _ in range(10):
             self.assertEqual(self.receive(b"x" * 100), [])
-            self.assertLessEqual(len(self.receiver._collected), 2)
+            self.assertLessEqual(len(self.receiver.collected), 2)
         self.assertEqual(self.receive(b"\n"), ["Refused", "all"])
-        self.assertEqual(self.receiver._collected, b"")
+        self.assertEqual(self.receiver.collected, b"")
 
     def test_add(self) -> None:
         """The body of an add is collected: whole, in pieces, with bytes to spare."""
@@ -359,14 +326,7 @@ class ReceiverTests(SteppedTestCase):
             for byte in data:
                 noted += self.receive(bytes([byte]))
             self.assertEqual([each for each in noted if each != "all"], [expected])
-            self.assertEqual(self.receiver._collected, b"")
-
-    def test_addForgotten(self) -> None:
-        """An add whose body does not come is forgotten, without room to give back."""
-        self.receive(b"add q 0 0 5\r\n12")
-        self.assertEqual(self.receiver.missing, 5)
-        self.receiver.close()
-        self.assertEqual(self.receiver._collected, b"")
+            self.assertEqual(self.receiver.collected, b"")
 
 
 class PartsTests(SteppedTestCase):

@@ -6,13 +6,7 @@ import os
 import re
 from typing import Any
 
-from twisted.logger import (
-    ILogObserver,
-    Logger,
-    LogLevel,
-    LogPublisher,
-    capturedLogs,
-)
+from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher, capturedLogs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -149,7 +143,7 @@ class LogFileTests(LogTestCase):
 
 
 class LineTests(LogTestCase):
-    """What a line of the log looks like."""
+    """Form of a line of the log."""
 
     def lines(self, verbosity: int = 0) -> tuple[Logger, LineObserver]:
         """Return a logger that writes to the file, and its observer."""

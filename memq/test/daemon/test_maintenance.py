@@ -61,7 +61,7 @@ class MaintenanceTestCase(SteppedTestCase):
 
 
 class PeriodTests(MaintenanceTestCase):
-    """What is done how often."""
+    """Periods of the work."""
 
     def test_start(self) -> None:
         """Logs that the last run left are removed at the start, or kept if asked."""
@@ -248,7 +248,7 @@ class TidyTests(MaintenanceTestCase):
 
 
 class ErrorTests(MaintenanceTestCase):
-    """What goes wrong."""
+    """Errors."""
 
     settings: Any = NEVER._replace(trickle=0.5, checkpoint=1.0)
     verbs = "trickle", "checkpoint", "removeLogs", "flush", "tidy"
@@ -299,10 +299,10 @@ class StopTests(MaintenanceTestCase):
 
     def test_underWay(self) -> None:
         """What is under way is waited for, whatever comes of it."""
-        for error in ({}, {"checkpoint": StoreError("no room")}):
+        for isRefused in (False, True):
             self.start(NEVER._replace(checkpoint=0.5))
-            for verb, why in error.items():
-                self.store.refuse(verb, why)
+            if isRefused:
+                self.store.refuse("checkpoint", StoreError("no room"))
             self.harness.reactor.advance(0.5)
             self.assertEqual(self.harness.workPool.pending, 1)
             done = self.harness.maintenance.stop()
@@ -311,15 +311,12 @@ class StopTests(MaintenanceTestCase):
             self.successResultOf(done)
             self.assertIn("checkpoint", self.store.journal)
 
-    def test_notStarted(self) -> None:
-        """One that never began has ended."""
+    def test_ended(self) -> None:
+        """One that never began has ended, and to stop it twice is to stop it."""
         self.successResultOf(Harness().maintenance.stop())
-
-    def test_twice(self) -> None:
-        """To stop it twice is to stop it."""
         self.start(MaintenanceSettings())
-        self.successResultOf(self.harness.maintenance.stop())
-        self.successResultOf(self.harness.maintenance.stop())
+        for _ in range(2):
+            self.successResultOf(self.harness.maintenance.stop())
 
 
 class HomeTests(MaintenanceTestCase):

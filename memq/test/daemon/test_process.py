@@ -268,15 +268,9 @@ class ProcessServiceTests(SynchronousTestCase):
             ],
         )
 
-    def test_noHome(self) -> None:
-        """A store in memory has none."""
-        service = ProcessService(self.reactor, self.signals)
-        service.startService()
-        self.successResultOf(service.stopService())
-
 
 class OwnerTests(SynchronousTestCase):
-    """Who the server will run as."""
+    """The user that the server will run as."""
 
     def be(self, uid: int) -> None:
         """Be some user."""
@@ -311,7 +305,7 @@ class OwnerTests(SynchronousTestCase):
 
 
 class LimitTests(SynchronousTestCase):
-    """What the process may use."""
+    """Limits of the process."""
 
     def setUp(self) -> None:
         """Keep the test's own limits out of it."""

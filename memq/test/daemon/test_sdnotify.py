@@ -1,4 +1,4 @@
-"""What a service manager hears of the server, when and in which words."""
+"""Notifications to the service manager: when, and in which words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MORE_TIME = f"EXTEND_TIMEOUT_USEC={EXTENSION}"
 
 
 class Manager:
-    """What a service manager hears, on a real socket.
+    """A service manager that hears, on a real socket.
 
     :ivar path: where it listens.
     """
@@ -97,7 +97,7 @@ class ClockTestCase(NotifyTestCase):
 
 
 class NotifierTests(ClockTestCase):
-    """What is told when."""
+    """Notifications and their times."""
 
     def test_start(self) -> None:
         """A start says so, and asks for more time as long as it takes."""
@@ -147,7 +147,9 @@ class NotifierTests(ClockTestCase):
         self.assertTrue(line.startswith("STATUS=a READY=1 \\udcff\N{SNOWMAN}"))
 
     def test_watchdog(self) -> None:
-        """The watchdog hears of the reactor twice in its time, to the very end."""
+        """The watchdog hears of the reactor at once, then twice in its time."""
+        Notifier(Clock(), self.manager.path, 60.0).startService()
+        self.assertEqual(self.manager.heard(), [OPENING, "WATCHDOG=1", MORE_TIME])
         notifier = self.started(watchdog=2.0)
         self.clock.advance(0.9)
         self.assertEqual(self.manager.heard(), [])
@@ -157,11 +159,6 @@ class NotifierTests(ClockTestCase):
         self.manager.heard()
         self.clock.advance(1.0)
         self.assertEqual(self.manager.heard(), ["WATCHDOG=1", MORE_TIME])
-
-    def test_watchdogAtOnce(self) -> None:
-        """It hears of it from the start on."""
-        Notifier(self.clock, self.manager.path, 60.0).startService()
-        self.assertEqual(self.manager.heard(), [OPENING, "WATCHDOG=1", MORE_TIME])
 
     def test_abstract(self) -> None:
         """The manager may have an abstract socket."""

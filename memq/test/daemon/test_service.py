@@ -10,9 +10,17 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
 from memq.broker.sweeper import PolicySweeper
-from memq.daemon.flusher import QUICK_FLUSH, QUICK_IN_A_ROW, Flusher
 from memq.daemon.maintenance import MaintenanceSettings
-from memq.daemon.service import DRAIN_SECONDS, Parts, Pools, QueueService, Takeover
+from memq.daemon.service import (
+    DRAIN_SECONDS,
+    QUICK_FLUSH,
+    QUICK_IN_A_ROW,
+    Flusher,
+    Parts,
+    Pools,
+    QueueService,
+    Takeover,
+)
 from memq.errors import (
     DamagedHome,
     DamagedStore,
@@ -109,11 +117,17 @@ class ServiceTestCase(SteppedTestCase):
             settled=lambda: self.journal.append("settled"),
         )
         pools: Any = Pools(harness.flushPool, harness.workPool, harness.rulePool)
-        return QueueService(harness.reactor, parts, pools, self.exitStatus)
+        return QueueService(harness.reactor, parts, pools, self.exitStatus.fail)
 
     def stop(self) -> None:
         """Stop it to the end."""
         done = self.service.stopService()
+        self.harness.settle()
+        self.successResultOf(done)
+
+    def ended(self, done: Deferred[None], client: Client) -> None:
+        """Let the last client leave, upon which it has stopped."""
+        client.leave()
         self.harness.settle()
         self.successResultOf(done)
 
@@ -157,7 +171,7 @@ class FakeTakeover:
 
 
 class TakeoverTests(ServiceTestCase):
-    """What is taken over before anything listens."""
+    """Adoption before anything listens."""
 
     def setUp(self) -> None:
         """Have something to take over."""
@@ -299,19 +313,15 @@ class StartTests(ServiceTestCase):
             self.assertNotIn("listen", self.journal)
 
     def test_portRefuses(self) -> None:
-        """So does a port that cannot be had after all."""
-        self.listeners.append(FakeListener(self.journal))
-        self.listeners[0].error = OptionError("--port", 80, "in use")
-        self.start()
-        self.assertEqual(self.exitStatus.reasons, ["--port 80: in use"])
-
-    def test_portRefusesAmongOthers(self) -> None:
-        """The ports that could be had are closed then."""
-        self.listeners.append(FakeListener(self.journal))
-        self.listeners[1].error = OptionError("--port", 80, "in use")
-        self.start().leave()
-        self.stop()
-        self.assertEqual(self.journal[0], "stop listening")
+        """So does a port that cannot be had after all; the others are closed then."""
+        for number in (0, 1):
+            self.setUp()
+            self.listeners.append(FakeListener(self.journal))
+            self.listeners[number].error = OptionError("--port", 80, "in use")
+            self.start().leave()
+            self.assertEqual(self.exitStatus.reasons, ["--port 80: in use"])
+            self.stop()
+            self.assertEqual(self.journal[0], "stop listening")
 
     def test_unforeseen(self) -> None:
         """What nobody foresaw is logged in full as well."""
@@ -348,20 +358,12 @@ class StopTests(ServiceTestCase):
         self.assertTrue(client.isClosed)
         self.assertNoResult(done)
         self.assertNotIn("close", self.journal)
-        client.leave()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.ended(done, client)
         self.assertEqual(
             self.journal,
             [
-                "stop listening",
-                "begin",
-                "commit",
-                "flush",
-                "close",
-                "stop flushPool",
-                "stop workPool",
-                "stop rulePool",
+                *("stop listening", "begin", "commit", "flush", "close"),
+                *("stop flushPool", "stop workPool", "stop rulePool"),
             ],
         )
         self.assertEqual(self.store.dump(), "q 1/0: x")
@@ -398,9 +400,7 @@ class StopTests(ServiceTestCase):
         self.assertFalse(client.isClosed)
         self.harness.reactor.advance(DRAIN_SECONDS / 2)
         self.assertTrue(client.transport.disconnected)
-        client.leave()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.ended(done, client)
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_givenBack(self) -> None:
@@ -436,23 +436,18 @@ class StopTests(ServiceTestCase):
         pools = ["stop flushPool", "stop workPool", "stop rulePool"]
         self.assertEqual(self.journal[3:], ["open", "removeLogs", "close", *pools])
 
-    def test_afterFailedStart(self) -> None:
-        """A service that could not start can be stopped."""
-        self.store.refuse("open", StartError("no"))
-        self.service.startService()
-        self.harness.settle()
-        self.stop()
-
     def test_afterFailure(self) -> None:
-        """So can one whose store has failed."""
+        """A service that did not start can be stopped, or whose store has failed."""
+        self.store.refuse("open", StartError("no"))
+        self.begin()
+        self.stop()
+        self.setUp()
         client = self.start()
         self.store.refuse("flush", StoreFailed("gone"))
         client.talk(b"set q 0 0 1\r\nx\r\n")
         done = self.service.stopService()
         self.assertTrue(client.isClosed)
-        client.leave()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.ended(done, client)
 
     def test_portError(self) -> None:
         """A port that cannot be closed does not keep clients from their answers."""
@@ -462,30 +457,28 @@ class StopTests(ServiceTestCase):
         done = self.service.stopService()
         self.assertEqual(client.talk(b""), b"STORED\r\n")
         self.assertTrue(client.isClosed)
-        client.leave()
-        self.harness.settle()
-        self.successResultOf(done)
+        self.ended(done, client)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_drainError(self) -> None:
-        """An error while clients are sent away does not keep the store open."""
+        """An error while clients are sent away does not keep the store open.
+
+        It does not even keep the maintenance from its end, an error of which does not
+        keep the store open either.
+        """
         client = self.start()
         self.patch(client.protocol, "finish", None)
         self.stop()
         self.assertIn("close", self.journal)
-        # It did not even keep the maintenance from its end.
         self.store.free = 0
         self.harness.reactor.advance(2)
         self.assertEqual(self.harness.workPool.pending, 0)
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
-
-    def test_maintenanceError(self) -> None:
-        """Nor does one of the maintenance."""
+        self.setUp()
         self.start().leave()
         self.patch(self.harness.maintenance, "stop", None)
         self.stop()
         self.assertIn("close", self.journal)
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 2)
 
     def test_closeFails(self) -> None:
         """A store that cannot be closed ends the stop, with a line and a status.

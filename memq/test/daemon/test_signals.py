@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class HoldTests(SynchronousTestCase):
-    """What is held back in this process."""
+    """Signals held back in this process."""
 
     def setUp(self) -> None:
         """Put back what a test changes."""
@@ -134,7 +134,7 @@ class FakeReactor:
 
 
 class SignalTests(SynchronousTestCase):
-    """What the process does on a signal."""
+    """Signals carried out."""
 
     def setUp(self) -> None:
         """Take a signal that nobody else uses."""

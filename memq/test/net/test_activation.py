@@ -136,7 +136,7 @@ class GivenTests(SocketTestCase):
 
 
 class TakeTests(SynchronousTestCase):
-    """What the environment says is given."""
+    """Sockets that the environment names."""
 
     def setUp(self) -> None:
         """Have no environment but the test's."""
@@ -176,8 +176,8 @@ class TakeTests(SynchronousTestCase):
         for listener, number, parent in zip(listeners, numbers, parents, strict=True):
             self.addCleanup(listener.close)
             self.addCleanup(parent.close)
-            self.assertEqual(listener._socket.fileno(), number)
-            self.assertEqual(listener._socket.getsockname(), parent.getsockname())
+            self.assertEqual(listener.given.fileno(), number)
+            self.assertEqual(listener.given.getsockname(), parent.getsockname())
 
     def test_none(self) -> None:
         """It may be that none is given, or to another process."""

@@ -131,7 +131,7 @@ class TCPTests(ListenTestCase):
 
 
 class BindTests(SynchronousTestCase):
-    """What is wrong with an address is said before anything starts."""
+    """A mistake in an address is said before anything starts."""
 
     def test_refused(self) -> None:
         """It is named, with the option: in use, of another machine, or no name."""
@@ -207,25 +207,15 @@ class UNIXTests(ListenTestCase):
 
     @inlineCallbacks
     def test_listens(self) -> Generator[Deferred[Any], Any, None]:
-        """Clients with the right permissions get in, and are answered at once."""
-        yield self.opened(checkUNIX(self.path, 0o640))
+        """Clients with the right permissions get in, and are answered at once.
+
+        When the server stops, the socket is gone.
+        """
+        port = yield self.opened(checkUNIX(self.path, 0o640))
         self.assertEqual(stat.S_IMODE(os.stat(self.path).st_mode), 0o640)
         kind = yield self.kindAt(f"unix:{self.path}")
         self.assertEqual(kind, b"EagerUNIXServer")
-
-    @inlineCallbacks
-    def test_removed(self) -> Generator[Deferred[Any], Any, None]:
-        """When the server stops, the socket is gone."""
-        listener = checkUNIX(self.path, 0o700)
-        port: IListeningPort = yield listener.listen(
-            self.reactor, Factory.forProtocol(Greeter)
-        )
         yield maybeDeferred(port.stopListening)
-        self.assertFalse(os.path.exists(self.path))
-
-    def test_checkLeavesNothing(self) -> None:
-        """Until it listens, nothing is there."""
-        checkUNIX(self.path, 0o700)
         self.assertFalse(os.path.exists(self.path))
 
     @inlineCallbacks
@@ -240,10 +230,13 @@ class UNIXTests(ListenTestCase):
         self.assertEqual(kind, b"EagerUNIXServer")
 
     def test_stale(self) -> None:
-        """A socket that a dead server left behind is replaced."""
-        with socket.socket(socket.AF_UNIX) as dead:
-            dead.bind(self.path)
-        checkUNIX(self.path, 0o700)
+        """A socket that a dead server left goes; until it listens, nothing is there."""
+        for isStale in (False, True):
+            if isStale:
+                with socket.socket(socket.AF_UNIX) as dead:
+                    dead.bind(self.path)
+            checkUNIX(self.path, 0o700)
+            self.assertFalse(os.path.exists(self.path))
 
     def test_inUse(self) -> None:
         """A socket that somebody serves is not."""
@@ -297,13 +290,8 @@ class EndpointTests(ListenTestCase):
             error = self.assertRaises(
                 OptionError, parseEndpoint, MemoryReactor(), description
             )
-            self.assertTrue(
-                str(error).startswith(
-                    f"--endpoint {description}: must be a Twisted server endpoint "
-                    "string ("
-                ),
-                error,
-            )
+            start = f"--endpoint {description}: must be a Twisted server endpoint "
+            self.assertTrue(str(error).startswith(start + "string ("), error)
 
     @inlineCallbacks
     def test_inUse(self) -> Generator[Deferred[Any], Any, None]:

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from memq.broker.memorybudget import LEAST_LIMIT, Budget
 from memq.message import PART_SIZE
-from memq.test.support.harness import Client, Harness
+from memq.server.timeouts import Keepalive
+from memq.test.support.harness import Client, Harness, Transport
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
 
 TIMED_OUT = b"CLIENT_ERROR body timed out\r\n"
 
 
+class RemoteTransport(Transport):
+    """A transport to a machine of which a test says whether it is there.
+
+    :ivar asked: how often the system asks it.
+    :ivar heard: when something last came, None while it owes nothing.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: tuple[int, int, int] | None = None
+        self.heard: float | None = None
+        self.seconds: Any = None
+
+        self.setTcpNoDelay = self.setTcpKeepAlive = lambda enabled: None
+
+    def askMachine(self, idle: int, interval: int, count: int) -> None:
+        """Note it."""
+        self.asked = idle, interval, count
+
+    def silence(self) -> float | None:
+        """Return for how long nothing came."""
+        return None if self.heard is None else self.seconds() - self.heard
+
+
 class WatchTestCase(SteppedTestCase):
     """A server that looks after its clients."""
 
-    def begin(self, budget: Budget | None = None, **timeouts: float) -> Client:
+    def begin(
+        self, budget: Budget | None = None, keepalive: int = 0, **timeouts: float
+    ) -> Client:
         """Start it, and return a client."""
-        self.harness = Harness(timeouts=timeouts, budget=budget, maxBody=1 << 26)
+        self.harness = Harness(
+            timeouts=timeouts, budget=budget, maxBody=1 << 26, keepalive=keepalive
+        )
         self.harness.watch.start()
         self.addCleanup(self.harness.watch.stop)
         return self.harness.connect()
-
-    def passTime(self, seconds: int) -> None:
-        """Let time pass, a second at a time."""
-        for _ in range(seconds):
-            self.harness.reactor.advance(1)
-            self.harness.settle()
 
 
 class BodyTests(WatchTestCase):
@@ -37,9 +62,9 @@ class BodyTests(WatchTestCase):
         budget = self.harness.broker.budget
         client.send(b"version\r\nset q 0 0 9\r\nhello")
         self.assertEqual(budget.reserved, 9)
-        self.passTime(60)
+        self.harness.pass_(60)
         self.assertFalse(client.isClosed)
-        self.passTime(2)
+        self.harness.pass_(2)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), VERSION + TIMED_OUT)
         self.assertEqual(budget.reserved, 0)
@@ -48,7 +73,7 @@ class BodyTests(WatchTestCase):
         """Who wants no reply is told nothing, and closed."""
         client = self.begin()
         client.send(b"set q 0 0 9 noreply\r\nhello")
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), b"")
 
@@ -57,25 +82,25 @@ class BodyTests(WatchTestCase):
         client = self.begin()
         client.send(b"set q 0 0 9\r\n")
         for _ in range(9):
-            self.passTime(50)
+            self.harness.pass_(50)
             client.send(b"x")
-        self.passTime(50)
+        self.harness.pass_(50)
         self.assertEqual(client.talk(b"\r\n"), b"STORED\r\n")
-        self.passTime(100)
+        self.harness.pass_(100)
         self.assertFalse(client.isClosed)
 
     def test_refusedBody(self) -> None:
         """A body that is thrown away is waited for no longer than another."""
         client = self.begin()
         client.send(b"add q 0 0 9\r\nhello")
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertTrue(client.isClosed)
 
     def test_off(self) -> None:
         """With 0, a body may stand still for ever."""
         client = self.begin(bodyTimeout=0)
         client.send(b"set q 0 0 9\r\n")
-        self.passTime(100)
+        self.harness.pass_(100)
         self.assertFalse(client.isClosed)
         self.assertEqual(self.harness.reactor.getDelayedCalls(), [])
 
@@ -93,7 +118,7 @@ class BodyTests(WatchTestCase):
             slow.send(b"x")
             for client in clients[1:]:
                 client.send(b"x" * (PART_SIZE // 50))
-            self.passTime(1)
+            self.harness.pass_(1)
         self.assertTrue(slow.isClosed)
         self.assertEqual([client.isClosed for client in clients[1:]], [False] * 15)
         self.assertFalse(waits.isPaused)
@@ -107,19 +132,20 @@ class BodyTests(WatchTestCase):
             each.send(b"set q 0 0 65536\r\n")
         waits = self.harness.connect()
         waits.send(b"set q 0 0 65536\r\nx")
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertTrue(client.isClosed)
-        self.passTime(55)
+        self.harness.pass_(55)
         self.assertFalse(waits.isClosed)
-        self.passTime(10)
+        self.harness.pass_(10)
         self.assertTrue(waits.isClosed)
 
     def test_brokenWatch(self) -> None:
         """A look that fails is told; the server goes on without."""
         client = self.begin()
-        self.patch(self.harness.factory, "connections", None)
-        self.passTime(1)
-        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
+        broken = self.patch(client.protocol, "receiver", None)
+        self.harness.pass_(1)
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
+        broken.restore()
         self.assertEqual(client.talk(b"version\r\n"), VERSION)
 
 
@@ -130,7 +156,7 @@ class ReaderTests(WatchTestCase):
         """Who does not read may stay while there is room for what it holds."""
         client = self.begin()
         client.stopReading()
-        self.passTime(200)
+        self.harness.pass_(200)
         self.assertFalse(client.transport.disconnected)
 
     def test_short(self) -> None:
@@ -138,9 +164,9 @@ class ReaderTests(WatchTestCase):
         client = self.begin()
         client.stopReading()
         self.harness.broker.budget.count(1 << 30)
-        self.passTime(60)
+        self.harness.pass_(60)
         self.assertFalse(client.transport.disconnected)
-        self.passTime(2)
+        self.harness.pass_(2)
         self.assertTrue(client.transport.disconnected)
 
     def test_readsSlowly(self) -> None:
@@ -149,7 +175,7 @@ class ReaderTests(WatchTestCase):
         self.harness.broker.budget.count(1 << 30)
         for _ in range(5):
             client.stopReading()
-            self.passTime(50)
+            self.harness.pass_(50)
             client.startReading()
         self.assertFalse(client.transport.disconnected)
 
@@ -158,7 +184,7 @@ class ReaderTests(WatchTestCase):
         client = self.begin()
         client.send(b"set q 0 0 9\r\n")
         client.stopReading()
-        self.passTime(62)
+        self.harness.pass_(62)
         self.assertEqual(self.harness.broker.budget.reserved, 0)
 
 
@@ -169,13 +195,13 @@ class WaitTests(WatchTestCase):
         """One that is gone waits no longer; what it sent is carried out."""
         client = self.begin(Budget(LEAST_LIMIT))
         client.send(b"get q/t=3600000\r\n" + b"version\r\n" * 10_000)
-        self.passTime(2)
+        self.harness.pass_(2)
         self.assertTrue(client.isPaused)
         client.transport.hasLeft = lambda: False
-        self.passTime(100)
+        self.harness.pass_(100)
         self.assertEqual(client.read(), b"")
         client.transport.hasLeft = lambda: True
-        self.passTime(1)
+        self.harness.pass_(1)
         self.assertEqual(client.read(), b"END\r\n" + VERSION * 10_000)
 
 
@@ -187,7 +213,7 @@ class IdleTests(WatchTestCase):
         client = self.begin(idleTimeout=10)
         other = self.harness.connect()
         for _ in range(4):
-            self.passTime(3)
+            self.harness.pass_(3)
             self.assertEqual(other.talk(b"version\r\n"), VERSION)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), b"")
@@ -196,7 +222,7 @@ class IdleTests(WatchTestCase):
     def test_usually(self) -> None:
         """Without the option it may be silent as long as it likes."""
         client = self.begin()
-        self.passTime(1000)
+        self.harness.pass_(1000)
         self.assertFalse(client.isClosed)
 
     def test_owed(self) -> None:
@@ -212,13 +238,67 @@ class IdleTests(WatchTestCase):
         """One that does not read what it is owed is cut off."""
         client = self.begin(idleTimeout=10)
         client.stopReading()
-        self.passTime(12)
+        self.harness.pass_(12)
         self.assertTrue(client.transport.disconnected)
 
     def test_halfBody(self) -> None:
         """So is one in the middle of a body, when nothing else limits that."""
         client = self.begin(bodyTimeout=0, idleTimeout=10)
         client.send(b"set q 0 0 9\r\nhello")
-        self.passTime(12)
+        self.harness.pass_(12)
         self.assertTrue(client.isClosed)
         self.assertEqual(client.read(), b"")
+
+
+class KeepaliveTests(WatchTestCase):
+    """--keepalive."""
+
+    def remote(self, seconds: int) -> Client:
+        """Return a client of a server with that option, of which a test tells."""
+        self.begin(keepalive=seconds, bodyTimeout=0.0)
+        transport = RemoteTransport()
+        transport.seconds = self.harness.reactor.seconds
+        return self.harness.connect(transport)
+
+    def test_asked(self) -> None:
+        """A machine is asked so that it is all over after that time, or soon after."""
+        for seconds, asked in ((60, (30, 10, 3)), (7, (4, 1, 3)), (1, (1, 1, 3))):
+            transport = RemoteTransport()
+            Keepalive(seconds).begin(transport)
+            self.assertEqual(transport.asked, asked)
+        transport = RemoteTransport()
+        Keepalive(0).begin(transport)
+        self.assertIsNone(transport.asked)
+        Keepalive(60).begin(Transport())
+
+    def test_vanished(self) -> None:
+        """One that owes an answer for that long is cut off."""
+        client = self.remote(60)
+        self.harness.store.fill(b"q", b"a")
+        client.talk(b"get q/open\r\n")
+        self.harness.pass_(100)
+        client.transport.heard = 100.0
+        self.harness.pass_(59)
+        self.assertFalse(client.transport.disconnected)
+        self.harness.pass_(13)
+        self.assertTrue(client.transport.disconnected)
+
+    def test_answers(self) -> None:
+        """One that answers, however late, may take as long as it likes."""
+        client = self.remote(60)
+        other = self.harness.connect()
+        for _ in range(5):
+            client.transport.heard = self.harness.reactor.seconds() - 100
+            self.harness.pass_(50)
+            client.transport.heard = None
+            self.harness.pass_(50)
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(other.talk(b"version\r\n"), VERSION)
+
+    def test_off(self) -> None:
+        """With 0 it is the system's business."""
+        client = self.remote(0)
+        client.transport.heard = 0.0
+        self.harness.pass_(1000)
+        self.assertFalse(client.transport.disconnected)
+        self.assertEqual(self.harness.reactor.getDelayedCalls(), [])

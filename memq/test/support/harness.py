@@ -122,9 +122,15 @@ class Harness:
             self.statistics,
             FactorySettings(**options),
         )
-        self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
+        self.watch = ConnectionTimeouts(
+            self.reactor,
+            self.factory.connections,
+            self.broker.budget,
+            self.factory.keepalive,
+            **(timeouts or {}),
+        )
         self._receiver = receiver
-        self._clients: list[Client] = []
+        self.clients: list[Client] = []
 
     def _flush(self) -> Deferred[None]:
         return deferToThreadPool(self.reactor, self.flushPool, self.store.flush)
@@ -145,7 +151,7 @@ class Harness:
             commands = partial(Commands, host=self.factory)
             protocol = Connection(self.factory, commands, self._receiver)
         client = Client(self, protocol, transport or Transport())
-        self._clients.append(client)
+        self.clients.append(client)
         return client
 
     def pass_(self, seconds: float) -> None:
@@ -164,10 +170,10 @@ class Harness:
             # First, since it may be that somebody is read from again then.
             self.reactor.advance(0)
             moved = False
-            for client in self._clients:
+            for client in self.clients:
                 moved |= client.receive()
             moved |= self.flushPool.step() or self.workPool.step()
-        for client in self._clients:
+        for client in self.clients:
             client.checkSettled()
 
 

@@ -1,10 +1,21 @@
-"""What is told of each queue."""
+"""The replies to stats."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.wire.figures import FIGURES, QueueFigures, formatDetails, formatDump
+from memq.interfaces import QueueCount
+from memq.test.config.test_commandline import parsed
+from memq.wire.figures import (
+    FIGURES,
+    QueueFigures,
+    formatCounts,
+    formatDetails,
+    formatDump,
+    formatStats,
+    memcachedFigures,
+    memcachedSettings,
+)
 
 ROWS = [
     QueueFigures(b"w", range(len(FIGURES)), [("max_items", 5), ("fanout", "a,\udcff")]),
@@ -13,7 +24,7 @@ ROWS = [
 
 
 class FiguresTests(SynchronousTestCase):
-    """The two forms of the same figures."""
+    """Figures of the server, and of each queue in two forms."""
 
     def test_details(self) -> None:
         """Details are a line a figure with the queue's name in it."""
@@ -65,3 +76,56 @@ class FiguresTests(SynchronousTestCase):
     def test_numberOfFigures(self) -> None:
         """A figure more or less than there are names is a mistake."""
         self.assertRaises(ValueError, formatDump, [QueueFigures(b"q", [1])])
+
+    def test_known(self) -> None:
+        """Of memcached's, what is known comes first; what never happens is 0."""
+        told = list(memcachedFigures({"bytes": 5}))
+        self.assertEqual(told[:2], [("bytes", 5), ("accepting_conns", 1)])
+        self.assertEqual({value for _, value in told[2:]}, {0})
+
+    def test_stats(self) -> None:
+        """Stats are a line a figure, then END; a value is one word.
+
+        Some tools give up at a fourth one.
+        """
+        self.assertEqual(
+            formatStats([("pid", 1), ("home", "/srv/a b  c\udcff")]),
+            b"STAT pid 1\r\nSTAT home /srv/a_b__c\xff\r\nEND\r\n",
+        )
+
+    def test_counts(self) -> None:
+        """Queues are a line each, then END."""
+        self.assertEqual(
+            formatCounts([QueueCount(b"a", 2, 1), QueueCount(b"b", 0, 0)]),
+            b"STAT a 2/1\r\nSTAT b 0/0\r\nEND\r\n",
+        )
+
+
+class SettingsTests(SynchronousTestCase):
+    """memcached's settings."""
+
+    def test_options(self) -> None:
+        """They are made of the options."""
+        told = dict(
+            memcachedSettings(parsed("-p", "5", "-c", "7", "--idle-timeout", "1.5"))
+        )
+        names = ("maxconns", "tcpport", "inter", "domain_socket", "idle_timeout")
+        self.assertEqual(
+            [told[name] for name in names], ["7", "5", "127.0.0.1", "NULL", "1.5"]
+        )
+        self.assertEqual(told["flush_enabled"], "no")
+
+    def test_others(self) -> None:
+        """So they are when other ones are given."""
+        told = dict(
+            memcachedSettings(parsed("--socket", "/s", "--enable-flush-all", "-v"))
+        )
+        names = ("domain_socket", "flush_enabled", "verbosity", "item_size_max")
+        self.assertEqual([told[name] for name in names], ["/s", "yes", "1", "1048576"])
+
+    def test_names(self) -> None:
+        """None is that of an option, and each is there once."""
+        names = [name for name, _ in memcachedSettings(parsed())]
+        self.assertEqual(len(set(names)), len(names))
+        own = {name for name, _ in parsed().settings()}
+        self.assertEqual(own & set(names), set())

@@ -1,4 +1,4 @@
-"""What speaks another protocol is refused, and nothing of it is carried out."""
+"""Foreign protocols are refused, and nothing of them is carried out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from memq.test.support.sessions import GeneralPath
 from memq.test.support.stepped import SteppedTestCase
 from memq.test.wire.test_text import GrammarTestCase
 from memq.wire.foreign import ADVICE, Foreign
-from memq.wire.text import parse
+from memq.wire.text import Refused, parse
 
 if TYPE_CHECKING:
     from memq.test.support.harness import Client
 
 
 class LineTests(GrammarTestCase):
-    """What lines are taken for."""
+    """Lines of other protocols."""
 
     def test_foreign(self) -> None:
         """The first line of another protocol that tells is known as such."""
@@ -34,51 +34,39 @@ class LineTests(GrammarTestCase):
 
     def test_notForeign(self) -> None:
         """What only looks like it is none."""
-        for line in (
-            b"GET",
-            b"hello",
-            b"get HTTP",
-            b"\xe9\x98\x9f\xe5\x88\x97",
-            b"\x1b[A",
-        ):
+        for line in (b"GET", b"hello", b"get HTTP", "队列".encode(), b"\x1b[A"):
             self.assertNotIsInstance(parse(line), Foreign)
 
-    def test_unsized(self) -> None:
-        """What may have a body without a known end closes."""
-        for line in UNSIZED:
-            command = parse(line)
-            self.assertEqual((command.size, command.closes), (None, True), line)  # type: ignore[union-attr]
-
-    def test_sized(self) -> None:
-        """What has one whose end is known does not."""
-        for line in SIZED:
-            command = parse(line)
-            self.assertEqual((command.size, command.closes), (44, False), line)  # type: ignore[union-attr]
+    def test_bodies(self) -> None:
+        """What may have a body closes, unless its end is known."""
+        for lines, announced in ((UNSIZED, (None, True)), (SIZED, (44, False))):
+            for line in lines:
+                command = parse(line)
+                assert isinstance(command, Refused)
+                self.assertEqual((command.size, command.closes), announced, line)
 
     def test_withoutBody(self) -> None:
         """Commands of memcached's that have no body are an ERROR, numbers or not."""
-        for line in (
+        self.refused(
+            UnknownCommand,
             *(b"touch q 0", b"incr q 1", b"gat 0 q", b"gats 0 q r", b"mg q t0"),
             *(b"ma q D5", b"mn", b"me q", b"md q I5", b"slabs reassign 1 2"),
             *(b"lru_crawler sleep 5", b"cache_memlimit 64", b"shutdown", b"hello"),
-        ):
-            self.refused(line, UnknownCommand)
+        )
 
     def test_noreply(self) -> None:
         """Those of them that know noreply are silent; to the others it is a word."""
-        for line in (
+        self.refused(
+            UnknownCommand,
             *(b"touch q 0 noreply", b"touch q noreply", b"INCR q 1 noreply"),
             *(b"decr q x noreply", b"gat 0 q noreply", b"gats 0 q r noreply"),
             *(b"cache_memlimit 64 noreply", b"slabs reassign 1 2 noreply"),
-        ):
-            self.refused(line, UnknownCommand, noreply=True)
-        for line in (
-            b"incr noreply",
-            b"gat 0 noreply",
-            b"mg q noreply",
-            b"incr q NOREPLY",
-        ):
-            self.refused(line, UnknownCommand)
+            noreply=True,
+        )
+        self.refused(
+            UnknownCommand,
+            *(b"incr noreply", b"gat 0 noreply", b"mg q noreply", b"incr q NOREPLY"),
+        )
 
     def test_long(self) -> None:
         """The longest lines are known as quickly as others."""
@@ -87,7 +75,7 @@ class LineTests(GrammarTestCase):
 
 
 class CarriedOutTests(SteppedTestCase):
-    """What comes of it."""
+    """Their effect: none."""
 
     def client(self, general: bool = False) -> tuple[Harness, Client]:
         """Return a server with a queue of jobs, and a client."""
@@ -174,11 +162,8 @@ class CarriedOutTests(SteppedTestCase):
         @given(
             some.sampled_from(
                 [
-                    b"set q 0 0 %d",
-                    b"SET q x 0 %d",
-                    b"ms q %d",
-                    b"put 0 0 1 %d",
-                    b"pub q %d",
+                    *(b"set q 0 0 %d", b"SET q x 0 %d", b"ms q %d"),
+                    *(b"put 0 0 1 %d", b"pub q %d"),
                 ]
             ),
             some.lists(
@@ -197,10 +182,7 @@ class CarriedOutTests(SteppedTestCase):
     def test_behindWait(self) -> None:
         """A client that is closed behind a wait is noticed when it leaves."""
         for data in (
-            b"\x80",
-            b"set q 0 0\r\n",
-            b"x" * 70_000,
-            b"set q 0 0 1\r\nabc\r\n",
+            *(b"\x80", b"set q 0 0\r\n", b"x" * 70_000, b"set q 0 0 1\r\nabc\r\n"),
         ):
             harness, client = self.client()
             client.talk(b"get none/t=1000\r\n" + data)
@@ -214,7 +196,7 @@ class CarriedOutTests(SteppedTestCase):
 
 
 class LogTests(SteppedTestCase):
-    """What the log says."""
+    """Lines of the log."""
 
     def lines(self, harness: Harness, *sent: bytes) -> list[str]:
         """Return what is logged when new clients send each something."""

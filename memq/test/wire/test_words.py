@@ -1,15 +1,15 @@
-"""What lines are made of."""
+"""Words of a line."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import UnknownCommand
-from memq.wire.words import MAX_NUMBER, Refused, alone, isName, number
+from memq.wire.words import MAX_NUMBER, Refused, isName, number, syntax
 
 
 class WordTests(SynchronousTestCase):
-    """Names, numbers, and commands of one word."""
+    """Names, numbers and arguments."""
 
     def test_names(self) -> None:
         """A name has 1 to 250 bytes, and neither blank, control byte nor slash."""
@@ -33,12 +33,17 @@ class WordTests(SynchronousTestCase):
             ("٣".encode(), 5, None),
         ):
             self.assertEqual(number(word, most), expected, word)
+        self.assertEqual(number(b"6", 7, 6), 6)
+        self.assertIsNone(number(b"5", 7, 6))
 
-    def test_alone(self) -> None:
-        """A command that is a word is an ERROR with one behind it."""
-        parse = alone("command")
-        self.assertEqual(parse([b"word"]), "command")
-        refused = parse([b"word", b"noreply"])
-        assert isinstance(refused, Refused)
-        self.assertIsInstance(refused.error, UnknownCommand)
-        self.assertEqual((refused.size, refused.noreply), (None, False))
+    def test_syntax(self) -> None:
+        """A command takes its arguments, and perhaps noreply, and nothing else."""
+        parse = syntax(dict, least=1, silentFrom=2)
+        self.assertEqual(parse([b"word"]), {})
+        self.assertEqual(parse([b"word", b"noreply"]), {"noreply": True})
+        parse = syntax(dict)
+        for words in ([b"word", b"noreply"], [b"word", b"more"]):
+            refused = parse(words)
+            assert isinstance(refused, Refused)
+            self.assertIsInstance(refused.error, UnknownCommand)
+            self.assertEqual((refused.size, refused.noreply), (None, False))
