@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,31 +24,38 @@ KEYS = [
 ]
 
 
-@dataclass(frozen=True)
-class Command:
-    """Something that a client sends; most are the one operation that they ask for.
-
-    :cvar outlives: whether it is carried out although the client has gone.
-    """
-
-    outlives: ClassVar[bool] = False
+class Command(ABC):
+    """Something that a client sends."""
 
     @property
     def waits(self) -> bool:
         """Whether it may have to wait."""
         return False
 
+    @abstractmethod
     def wire(self) -> bytes:
         """Return its bytes."""
-        raise NotImplementedError
 
+    @abstractmethod
     def operations(self, server: Server) -> list[Operation]:
         """Return what it consists of."""
+
+
+class Simple(Command):
+    """A command that consists of one operation, itself.
+
+    :cvar outlives: whether it is carried out although the client has gone.
+    """
+
+    outlives: ClassVar[bool] = False
+
+    def operations(self, server: Server) -> list[Operation]:
+        """Return itself."""
         return [self]
 
+    @abstractmethod
     def run(self, server: Server, client: Client) -> bytes | None:
         """Carry it out, and return what is answered."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Constant(Command):
+class Constant(Simple):
     """A line that is always answered the same."""
 
     line: bytes
@@ -140,7 +148,7 @@ CONSTANTS = [
 
 
 @dataclass(frozen=True)
-class Word(Command):
+class Word(Simple):
     """A verb and a queue, or all queues: delete, flush, flush_all, pause or resume.
 
     :ivar bits: what is paused.
@@ -190,7 +198,7 @@ class Word(Command):
 
 
 @dataclass(frozen=True)
-class Add(Command):
+class Add(Simple):
     """An add."""
 
     queue: bytes
@@ -210,7 +218,7 @@ class Add(Command):
 
 
 @dataclass(frozen=True)
-class StatsQueue(Command):
+class StatsQueue(Simple):
     """A ``stats queue``."""
 
     def wire(self) -> bytes:
@@ -227,7 +235,7 @@ class StatsQueue(Command):
 
 
 @dataclass(frozen=True)
-class StatsDetail(Command):
+class StatsDetail(Simple):
     """A ``stats detail`` of one queue, or all."""
 
     queue: bytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memq.test.support.model.commands import PART, Command
+from memq.test.support.model.commands import PART, Command, Simple
 from memq.test.support.model.server import END
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def value(key: bytes, item: Item, number: bool = False) -> bytes:
 
 
 @dataclass(frozen=True)
-class Get(Command):
+class Get(Simple):
     """A plain get or gets of some names."""
 
     queues: tuple[bytes, ...]
@@ -42,7 +42,7 @@ class Get(Command):
 
 
 @dataclass(frozen=True)
-class Read(Command):
+class Read(Simple):
     """A get with options.
 
     :ivar kind: ``open``, ``close``, ``close/open``, ``abort``, ``peek`` or nothing.
