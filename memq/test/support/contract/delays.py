@@ -24,7 +24,7 @@ class DelaysContract(StoreContract):
         self.assertHolds("q 2/0\n  0 0 b'now'\n  1 7 b'later'")
         self.assertEqual(self.detail(), NOTHING._replace(items=2, bytes=8, pushed=2))
 
-    def test_whole(self) -> None:
+    def test_delayedWhole(self) -> None:
         """What is due has the flags, the time and the rest that it came with."""
         large = self.upload(b"one", b"two")
         with self.done() as store:
@@ -88,7 +88,7 @@ class DelaysContract(StoreContract):
         self.assertEqual(self.settle(), 10)
         self.assertEqual(self.bodies(b"q"), [b"y"])
 
-    def test_discard(self) -> None:
+    def test_discardDelayed(self) -> None:
         """Delayed messages go with their queue, whether it is deleted or emptied."""
         self.delay(b"q", 10, b"1")
         self.delay(b"r", 10, b"2")

@@ -38,8 +38,7 @@ class Model:
         """Show what is hidden."""
         self.read.clear()
         for queue in self.queues.values():
-            for item in list(queue.open):
-                queue.back(item)
+            queue.restart()
 
     def dump(self) -> str:
         """Return what :func:`dump` should say of the store."""

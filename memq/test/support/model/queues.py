@@ -70,6 +70,11 @@ class Queue:
         self.open.remove(item)
         insort(self.ready, item, key=attrgetter("number"))
 
+    def restart(self) -> None:
+        """Put all that is open back."""
+        for item in list(self.open):
+            self.back(item)
+
     def kept(self) -> list[Item]:
         """Return all messages."""
         return [*self.ready, *self.open, *(item for _, item in self.delayed)]
@@ -293,5 +298,4 @@ class Queues:
         """End; what is open is there again."""
         self.refused.clear()
         for queue in self.named.values():
-            for item in list(queue.open):
-                queue.back(item)
+            queue.restart()
