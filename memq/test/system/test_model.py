@@ -155,6 +155,11 @@ class ModelTests(SynchronousTestCase):
                 (0, Set(w, large, 2, delay=1)),
                 (0, 2.0),
                 (0, put),
+                # What goes back keeps its order, while something else is open.
+                *[(0, put)] * 3,
+                *[(who, Read(w, b"open")) for who in (0, 1, 2)],
+                *[(who, Read(w, b"abort")) for who in (2, 0)],
+                (3, Get((w, w))),
             ]
         )
         # It is flushed, and not answered.
