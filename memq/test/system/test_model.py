@@ -156,10 +156,10 @@ class ModelTests(SynchronousTestCase):
                 (0, 2.0),
                 (0, put),
                 # What goes back keeps its order, while something else is open.
-                *[(0, put)] * 3,
-                *[(who, Read(w, b"open")) for who in (0, 1, 2)],
-                *[(who, Read(w, b"abort")) for who in (2, 0)],
-                (3, Get((w, w))),
+                *[(3, Set(b"x", 6, number)) for number in (1, 2, 3)],
+                *[(who, Read(b"x", b"open")) for who in (3, 4, 5)],
+                *[(who, Read(b"x", b"abort")) for who in (5, 3)],
+                (3, Get((b"x", b"x"), number=True)),
             ]
         )
         # It is flushed, and not answered.
