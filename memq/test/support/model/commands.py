@@ -25,16 +25,22 @@ KEYS = [
 
 
 class Command(ABC):
-    """Something that a client sends."""
+    """Something that a client sends.
+
+    :cvar line: the line, with the names of fields where those stand.
+    """
+
+    line: ClassVar[bytes]
 
     @property
     def waits(self) -> bool:
         """Whether it may have to wait."""
         return False
 
-    @abstractmethod
     def wire(self) -> bytes:
         """Return its bytes."""
+        fields = {name.encode(): each for name, each in vars(self).items()}
+        return self.line % fields + b"\r\n"
 
     @abstractmethod
     def operations(self, server: Server) -> list[Operation]:
@@ -124,12 +130,9 @@ class Setting:
 class Constant(Simple):
     """A line that is always answered the same."""
 
-    line: bytes
+    words: bytes
     reply: bytes
-
-    def wire(self) -> bytes:
-        """Return the line."""
-        return self.line + b"\r\n"
+    line = b"%(words)b"
 
     def run(self, server: Server, client: Client) -> bytes:
         """Change nothing."""
@@ -203,11 +206,8 @@ class Add(Simple):
 
     queue: bytes
     limit: int
+    line = b"add %(queue)b 0 0 1\r\n%(limit)d"
     outlives = True
-
-    def wire(self) -> bytes:
-        """Return line and body."""
-        return b"add %b 0 0 1\r\n%d\r\n" % (self.queue, self.limit)
 
     def run(self, server: Server, client: Client) -> bytes:
         """Make the queue, unless it is there."""
@@ -221,9 +221,7 @@ class Add(Simple):
 class StatsQueue(Simple):
     """A ``stats queue``."""
 
-    def wire(self) -> bytes:
-        """Return the line."""
-        return b"stats queue\r\n"
+    line = b"stats queue"
 
     def run(self, server: Server, client: Client) -> bytes:
         """Tell the counts."""
@@ -239,10 +237,7 @@ class StatsDetail(Simple):
     """A ``stats detail`` of one queue, or all."""
 
     queue: bytes
-
-    def wire(self) -> bytes:
-        """Return the line."""
-        return b"stats detail %b\r\n" % self.queue
+    line = b"stats detail %(queue)b"
 
     def run(self, server: Server, client: Client) -> bytes:
         """Tell the figures and the rules."""

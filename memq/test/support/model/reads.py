@@ -125,15 +125,12 @@ class Monitor(Command):
     queue: bytes
     seconds: int
     most: int
+    line = b"monitor %(queue)b %(seconds)d %(most)d"
 
     @property
     def waits(self) -> bool:
         """Whether it may have to wait."""
         return self.seconds > 0
-
-    def wire(self) -> bytes:
-        """Return the line."""
-        return b"monitor %b %d %d\r\n" % (self.queue, self.seconds, self.most)
 
     def operations(self, server: Server) -> list[Operation]:
         """Return one that has not begun."""
@@ -179,10 +176,7 @@ class Confirm(Command):
 
     queue: bytes
     most: int
-
-    def wire(self) -> bytes:
-        """Return the line."""
-        return b"confirm %b %d\r\n" % (self.queue, self.most)
+    line = b"confirm %(queue)b %(most)d"
 
     def operations(self, server: Server) -> list[Operation]:
         """Return the closing."""
