@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from memq.interfaces import QueueDetail
 else:
-    # What trial finds to be a test case it would run by itself.
+    # Trial would run it by itself if it were a test case.
     Base = object
 
 
@@ -46,6 +46,9 @@ class StoreContract(Base):
     """
 
     store: Any
+    q: OneByOne
+    r: OneByOne
+    none: OneByOne
 
     def setUp(self: Any) -> None:
         """Open what makeStore, the test case's own, makes."""
@@ -57,11 +60,6 @@ class StoreContract(Base):
         """Close it, and let lost failures blame their own test."""
         self.store.close()
         collect()
-
-    if TYPE_CHECKING:
-        q: OneByOne
-        r: OneByOne
-        none: OneByOne
 
     def on(self, queue: bytes) -> OneByOne:
         """Return the verbs for a queue."""
