@@ -10,8 +10,7 @@ from memq.admin import salvage as module
 from memq.display import shownName
 from memq.errors import DamagedHome, HomeError, UnusableHome
 from memq.storage.datadir.sizing import DiskSpace
-from memq.test.support.homes import PANIC, BDBTestCase
-from memq.test.support.wrecks import (
+from memq.test.support.disks.wrecks import (
     INTERNAL,
     LEAF,
     OVERFLOW,
@@ -26,9 +25,10 @@ from memq.test.support.wrecks import (
     spoil,
     take,
 )
+from memq.test.support.homes import PANIC, BDBTestCase
 
 if TYPE_CHECKING:
-    from memq.test.support.wrecks import Contents
+    from memq.test.support.disks.wrecks import Contents
 
 
 class SalvageTestCase(BDBTestCase):

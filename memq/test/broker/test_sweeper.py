@@ -12,7 +12,7 @@ from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import LOOK_COST
 from memq.policy.rules import READS, Rules
 from memq.storage.row import USED
-from memq.test.support.ruledreaders import RuledTestCase, rules
+from memq.test.support.readers import RuledTestCase, rules
 
 #: Messages without a body that expire in one look.
 MANY = LOOK_COST // MESSAGE_COST

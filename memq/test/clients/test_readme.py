@@ -8,7 +8,7 @@ import shlex
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.pages import SKIP, blocks, readPage
+from memq.test.pages.pages import SKIP, blocks, readPage
 from testkit.servers import Server, outputOf
 
 

@@ -13,7 +13,7 @@ from memq.config.file import NAMES, Config, findConfig, readConfig
 from memq.config.settings import KEYS, SERVER
 from memq.errors import ConfigError
 from memq.policy.rule import FIELDS, READS, WRITES, Rule
-from memq.test.support.pages import SKIP, readPage
+from memq.test.pages.pages import SKIP, readPage
 
 PORT = "must be a whole number from 0 to 65535"
 

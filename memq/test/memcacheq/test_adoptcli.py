@@ -17,8 +17,8 @@ from memq.memcacheq.staging import Staging
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import DiskSpace
 from memq.test.memcacheq.test_copy import contents
-from memq.test.support.adopting import AdoptionTestCase
-from memq.test.support.memcacheqdirs import MemcacheQ, scratch
+from memq.test.support.foreign.adopting import AdoptionTestCase
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ, scratch
 
 
 class CommandTestCase(AdoptionTestCase):

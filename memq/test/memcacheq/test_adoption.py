@@ -28,8 +28,8 @@ from memq.memcacheq.estimate import estimate, roomNeeded, storedBytes
 from memq.memcacheq.queuefile import NUMBERS, QueueFile
 from memq.memcacheq.staging import Staging
 from memq.storage.bdb.store import BDBStore
-from memq.test.support.adopting import AdoptionTestCase, Queues, dump
-from memq.test.support.memcacheqdirs import MemcacheQ, setNumber
+from memq.test.support.foreign.adopting import AdoptionTestCase, Queues, dump
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ, setNumber
 from memq.test.support.torture import report, rounds
 from testkit.servers import ROOT
 

@@ -15,7 +15,7 @@ from memq.memcacheq.copy import Copy, OldCount
 from memq.memcacheq.directory import findOld
 from memq.memcacheq.queuefile import OldMessage
 from memq.storage.engine.binding import db
-from memq.test.support.memcacheqdirs import MemcacheQ, relabel, scratch
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ, relabel, scratch
 
 
 def contents(path: str) -> dict[str, bytes]:

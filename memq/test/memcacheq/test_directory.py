@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import HomeError
 from memq.memcacheq.directory import LIST, MOVED, OldDirectory, findOld, mappedBy
-from memq.test.support.memcacheqdirs import MemcacheQ, scratch
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ, scratch
 
 
 def write(path: str, data: bytes = b"") -> None:

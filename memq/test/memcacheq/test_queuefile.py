@@ -17,7 +17,12 @@ from memq.memcacheq.queuefile import (
     QueueFile,
     unpackMessage,
 )
-from memq.test.support.memcacheqdirs import MemcacheQ, packOld, scratch, setNumber
+from memq.test.support.foreign.memcacheqdirs import (
+    MemcacheQ,
+    packOld,
+    scratch,
+    setNumber,
+)
 
 #: Records of 200 bytes in a page of 4096, and in an extent of two pages.
 PER_PAGE = 19

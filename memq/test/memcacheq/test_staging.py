@@ -22,8 +22,8 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings, db
 from memq.storage.row import DamagedRow
+from memq.test.support.foreign.memcacheqdirs import scratch
 from memq.test.support.homes import details
-from memq.test.support.memcacheqdirs import scratch
 
 FINGERPRINT = bytes(range(32))
 FILES = [OldFile(b"queue.list", 8192, 1700000000123456789), OldFile(b"\xff q", 0, 0)]

@@ -10,7 +10,7 @@ from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import LOOK_COST
 from memq.operations.queues import Pause, Resume
 from memq.policy.rules import READS, WRITES, Rules
-from memq.test.support.ruledreaders import RuledTestCase, rules
+from memq.test.support.readers import RuledTestCase, rules
 
 if TYPE_CHECKING:
     from memq.test.support.readers import Reader

@@ -14,7 +14,7 @@ from memq.errors import ConfigError, DamagedMessage, StoreError
 from memq.message import PART_SIZE
 from memq.policy.rules import READS, WRITES
 from memq.test.commands.test_protocol import END, STORED, ProtocolTestCase, put, value
-from memq.test.support.ruledreaders import rules
+from memq.test.support.readers import rules
 from memq.test.support.sessions import SessionTestCase, sessions
 
 if TYPE_CHECKING:

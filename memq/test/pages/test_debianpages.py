@@ -12,7 +12,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from memq.cli import makeAdoptParser, makeParser
-from memq.test.support.pages import PAGES, PageTestCase, readPage, words
+from memq.test.pages.pages import PAGES, PageTestCase, readPage, words
 from testkit.servers import ROOT
 
 if TYPE_CHECKING:

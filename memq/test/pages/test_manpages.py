@@ -11,7 +11,7 @@ from memq.cli import makeAdoptParser, makeParser
 from memq.config.commandline import Options
 from memq.config.settings import SERVER
 from memq.memcacheq import cli
-from memq.test.support.pages import MAN_PAGES, PageTestCase, definitions, readPage
+from memq.test.pages.pages import MAN_PAGES, PageTestCase, definitions, readPage
 from testkit.servers import ROOT
 
 #: Man pages of others that are named.

@@ -29,8 +29,7 @@ from twisted.scripts._twistd_unix import ServerOptions
 from memq.config.commandline import Options
 from memq.config.file import readConfig
 from memq.errors import QueueError
-from memq.test.support.memcacheqdirs import MemcacheQ
-from memq.test.support.pages import (
+from memq.test.pages.pages import (
     PAGES,
     RUN_PAGES,
     PageTestCase,
@@ -39,6 +38,7 @@ from memq.test.support.pages import (
     readPage,
     tables,
 )
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ
 from memq.wire import text as wire
 from memq.wire.extensions import Add
 from memq.wire.figures import FIGURES, KESTREL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memq.test.support.pages import PageTestCase, readPage, sections
+from memq.test.pages.pages import PageTestCase, readPage, sections
 
 PAGES = ("README.md", "README.zh-CN.md")
 

@@ -7,8 +7,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.memory import MemoryStore
-from memq.test.support.delaytests import WholeContract
-from memq.test.support.storetests import machineTest
+from memq.test.support.contract.machine import machineTest
+from memq.test.support.contract.whole import WholeContract
 
 
 class MemoryStoreTests(WholeContract, SynchronousTestCase):

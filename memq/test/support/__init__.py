@@ -1,1 +1,14 @@
-"""Harnesses, fakes, models, ledgers, and real servers, for all tests."""
+"""Fixtures: which one to use for what.
+
+- A line and its reply, in every way that bytes can come: ``sessions``.
+- Connections and all behind them, without sockets, threads and time: ``harness``.
+  Its store is ``fakes.FakeStore``, which fails when told to; ``stepped`` is the clock.
+- Operations without a wire, that wait or read openly, with rules or not: ``readers``.
+- A home and a store on it, opened, crashed and opened again: ``homes``.
+- What every store promises: ``contract``.
+- Any sequence of commands, kills and time beside plain Python: ``model``.
+- Disks that fail, are full, lose power, or hold damage: ``disks``.
+- Real servers with clients that misbehave or die: ``load``; see testkit.servers, too.
+- MemcacheQ's directories, and clients of other protocols: ``foreign``.
+- How long a test goes on that injects faults: ``torture``; bytes made up: ``fuzz``.
+"""

@@ -40,6 +40,27 @@ class _Refusal:
                 raise self._error
 
 
+def _noting(verb: str, result: Any = None) -> Callable[..., Any]:
+    """Return a method that is noted, and fails if it is to; it does nothing."""
+
+    def method(self: FakeStore) -> Any:
+        self._noted(verb)
+        return result
+
+    return method
+
+
+def _refusable(verb: str) -> Callable[..., Any]:
+    """Return a method of a queue that fails if it is to."""
+    real: Callable[..., Any] = getattr(MemoryStore, verb)
+
+    def method(self: FakeStore, queue: bytes, *arguments: Any) -> Any:
+        self._called(verb, queue)
+        return real(self, queue, *arguments)
+
+    return method
+
+
 class FakeStore(MemoryStore):
     """A MemoryStore that keeps a journal and can be made to fail.
 
@@ -113,14 +134,6 @@ class FakeStore(MemoryStore):
         MemoryStore.abort(self)
         return "\n".join(lines)
 
-    def open(self) -> None:
-        """Note it."""
-        self._noted("open")
-
-    def close(self) -> None:
-        """Note it."""
-        self._noted("close")
-
     def begin(self) -> None:
         """Note it."""
         self._noted("begin")
@@ -136,6 +149,19 @@ class FakeStore(MemoryStore):
         self._noted("abort")
         super().abort()
 
+    open, close = _noting("open"), _noting("close")
+    flush, checkpoint = _noting("flush"), _noting("checkpoint")
+    removeLogs = _noting("removeLogs", 1)
+
+    putBack, closeRead = _refusable("putBack"), _refusable("closeRead")
+    abortRead, popRead = _refusable("abortRead"), _refusable("popRead")
+    delete, empty = _refusable("delete"), _refusable("empty")
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details, unless that is to fail."""
+        self._called("detail", queue)
+        return super().detail(queue)
+
     def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message, unless that is to fail for this body."""
         self._called("push", queue, body)
@@ -147,46 +173,11 @@ class FakeStore(MemoryStore):
         self._called("pop", queue)
         return message
 
-    def putBack(self, queue: bytes, message: Message) -> bool:
-        """Return a message."""
-        self._called("putBack", queue)
-        return super().putBack(queue, message)
-
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head, then fail if that is to fail."""
         message = self.damaged.get(queue) or super().openRead(queue)
         self._called("openRead", queue)
         return message
-
-    def closeRead(self, queue: bytes, message: Message) -> bool:
-        """Take what is hidden."""
-        self._called("closeRead", queue)
-        return super().closeRead(queue, message)
-
-    def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
-        """Return what is hidden."""
-        self._called("abortRead", queue)
-        return super().abortRead(queue, message, count)
-
-    def popRead(self, queue: bytes, message: Message) -> Message | QueueError | None:
-        """Take what is hidden."""
-        self._called("popRead", queue)
-        return super().popRead(queue, message)
-
-    def detail(self, queue: bytes) -> QueueDetail | None:
-        """Return a queue's details."""
-        self._called("detail", queue)
-        return super().detail(queue)
-
-    def delete(self, queue: bytes) -> bool:
-        """Delete a queue."""
-        self._called("delete", queue)
-        return super().delete(queue)
-
-    def empty(self, queue: bytes) -> int:
-        """Empty a queue."""
-        self._called("empty", queue)
-        return super().empty(queue)
 
     def sweep(self, limit: int) -> bool:
         """Note it."""
@@ -201,29 +192,16 @@ class FakeStore(MemoryStore):
         """Return what the test says."""
         return self.unswept > 0 or super().hasGarbage()
 
-    def flush(self) -> None:
-        """Note it."""
-        self._noted("flush")
-
     def checkHome(self) -> OSError | None:
         """Return what the test says."""
         self._called("checkHome")
         return self.doubt
-
-    def checkpoint(self) -> None:
-        """Note it."""
-        self._noted("checkpoint")
 
     def trickle(self, percent: int) -> int:
         """Note it."""
         self.journal.append(f"trickle {percent}")
         self._called("trickle")
         return 0
-
-    def removeLogs(self) -> int:
-        """Note it."""
-        self._noted("removeLogs")
-        return 1
 
     def tidy(self) -> int:
         """Return what the test says, and note it if it says something."""

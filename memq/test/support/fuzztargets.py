@@ -36,8 +36,8 @@ from memq.storage.record import (
 from memq.storage.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
 from memq.storage.row import VERSION as VERSION_OF_ROWS
 from memq.test.support.harness import Harness, QuickTransport, Transport
-from memq.test.support.model import MEMORY
-from memq.test.support.ruledreaders import rules
+from memq.test.support.homes import MEMORY
+from memq.test.support.readers import rules
 from memq.test.support.sessions import VERSION, GeneralPath
 
 if TYPE_CHECKING:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from memq.interfaces import QueueDetail
 
+#: Where files cost least, if there is such a place: of what is not about a disk.
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
 
 

@@ -1,4 +1,4 @@
-"""Clients without a wire that wait for messages, and keep them open."""
+"""Clients without a wire that wait for messages, and keep them open; with rules too."""
 
 from __future__ import annotations
 
@@ -7,13 +7,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from memq.message import Message
 from memq.operations.openreads import AbortRead, CloseRead, OpenRead
 from memq.operations.reads import Peek, Take
+from memq.policy.rules import Rules, Table
 from memq.test.broker.test_broker import Asker, BrokerTestCase
 
 if TYPE_CHECKING:
+    from memq.interfaces import QueueDetail
     from memq.operations.base import Operation
 
 _Asked = TypeVar("_Asked", bound="Operation")
 _Result = TypeVar("_Result")
+
+
+def rules(**tables: dict[str, Any]) -> Rules:
+    """Return rules: what the tables of queues say, as Rule has it."""
+    return Rules([Table(name.encode(), values) for name, values in tables.items()])
 
 
 class Reader(Asker):
@@ -79,3 +86,27 @@ class ReaderTestCase(BrokerTestCase):
         """Return how often a message of q was given back."""
         queue = self.store.index.queues[b"q"]
         return self.store.deliveries(Message(queue.id, sequence, 0, 0, b""))
+
+
+class RuledTestCase(ReaderTestCase):
+    """A broker, a store and plans that go by the reactor's time."""
+
+    def setUp(self) -> None:
+        """Let them."""
+        super().setUp()
+        self.store._seconds = self.broker.policies._seconds = self.reactor.seconds
+
+    def rule(self, **values: Any) -> None:
+        """Let q have a rule, and no other queue."""
+        self.broker.policies.replace(rules(q=values))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass, and everything happen."""
+        self.reactor.advance(seconds)
+        self.settle()
+
+    def detail(self, queue: bytes = b"q") -> QueueDetail:
+        """Return what the store tells of a queue."""
+        found = self.store.detail(queue)
+        assert found is not None
+        return found

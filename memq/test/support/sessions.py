@@ -155,10 +155,9 @@ class SessionTestCase(SteppedTestCase):
     ) -> None:
         """Check a session between other commands, all sent at once."""
         client = self.harness(receiver).connect()
-        client.send(_PROBE * 2 + sent + _PROBE)
-        client._harness.settle()
+        got = client.talk(_PROBE * 2 + sent + _PROBE)
         expected = VERSION * 2 + answered + (b"" if closed else VERSION)
-        self.assertEqual((client.read(), client.isClosed), (expected, closed))
+        self.assertEqual((got, client.isClosed), (expected, closed))
 
 
 _Class = type[SessionTestCase]

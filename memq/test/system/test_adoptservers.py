@@ -9,8 +9,8 @@ from random import Random, randrange
 from signal import SIGKILL
 from typing import TYPE_CHECKING
 
-from memq.test.support.adopting import AdoptionTestCase
-from memq.test.support.memcacheqdirs import MemcacheQ
+from memq.test.support.foreign.adopting import AdoptionTestCase
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ
 from memq.test.support.torture import report, rounds
 from testkit.servers import PATIENCE, RUN_TWISTD, Server, runToEnd
 

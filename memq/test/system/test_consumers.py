@@ -12,7 +12,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from memq.test.support.consumers import Custody, Work, makeBody
+from memq.test.support.load.consumers import Custody, Work, makeBody
 from memq.test.support.torture import report, rounds, whole
 from memq.test.system.test_kills import FORGETFUL, LARGE_BUFFERS
 from testkit.mix import newSeed

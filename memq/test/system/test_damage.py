@@ -19,9 +19,8 @@ from memq.errors import NEEDS_A_PERSON, DamagedHome, DamagedStore
 from memq.storage.datadir.damage import noteDamage, refuseDamaged
 from memq.storage.engine import failstop
 from memq.storage.engine.binding import damageIn
-from memq.test.support.faultydisk import FaultyDisk
-from memq.test.support.homes import BDBTestCase
-from memq.test.support.wrecks import (
+from memq.test.support.disks.faultydisk import FaultyDisk
+from memq.test.support.disks.wrecks import (
     OVERFLOW,
     closedHome,
     contents,
@@ -30,10 +29,11 @@ from memq.test.support.wrecks import (
     pagesOf,
     push,
 )
+from memq.test.support.homes import BDBTestCase
 from testkit.servers import TWISTD, Server, runToEnd
 
 if TYPE_CHECKING:
-    from memq.test.support.wrecks import Contents
+    from memq.test.support.disks.wrecks import Contents
 
 
 def message(body: bytes, queue: bytes = b"q") -> bytes:

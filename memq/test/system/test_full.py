@@ -22,7 +22,7 @@ from time import monotonic
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.smalldisks import Eater, SmallDisk, limitedDisk, mountDisk
+from memq.test.support.disks.smalldisks import Eater, SmallDisk, limitedDisk, mountDisk
 from memq.test.support.torture import report, rounds, told
 from memq.test.system.test_load import Client
 from testkit.servers import PATIENCE, Server

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
-from memq.test.support.hostile import Scene, readAll, staged
+from memq.test.support.foreign.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
+from memq.test.support.load.hostile import Scene, readAll, staged
 from memq.test.support.torture import report, rounds
 from testkit.servers import Server
 from testkit.waiters import openFiles

@@ -21,7 +21,7 @@ from signal import SIGKILL
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.killing import Killing
+from memq.test.support.load.killing import Killing
 from memq.test.support.torture import report, rounds
 from testkit.mix import newSeed
 

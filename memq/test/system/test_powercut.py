@@ -1,8 +1,9 @@
 """What a power cut leaves, shown from the system calls of real servers.
 
 Nothing is told to a client before the log that covers it is synced.  And on whatever a
-disk may have then of what was not synced (:mod:`memq.test.support.disk`), memq starts
-and has all that it told; with --no-sync, all that it told before the last sync began.
+disk may have then of what was not synced (:mod:`memq.test.support.disks.disk`), memq
+starts and has all that it told; with --no-sync, all that it told before the last sync
+began.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.engine import preallocation
-from memq.test.support.disk import Disk
-from memq.test.support.powercut import PowerCuts, early, readQueues, writeFiles
+from memq.test.support.disks.disk import Disk
+from memq.test.support.disks.powercut import PowerCuts, early, readQueues, writeFiles
+from memq.test.support.disks.tracedrun import TRANSACTION, Run, readFiles
 from memq.test.support.torture import report, rounds
-from memq.test.support.tracedrun import TRANSACTION, Run, readFiles
 from testkit.systemcalls import moments
 
 #: A server that tells before it has synced.

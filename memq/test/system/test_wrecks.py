@@ -19,9 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.display import shownName
 from memq.errors import DamagedHome, StoreFailed
-from memq.test.support.homes import BDBTestCase, storeAt
-from memq.test.support.torture import report, rounds, told
-from memq.test.support.wrecks import (
+from memq.test.support.disks.wrecks import (
     Contents,
     closedHome,
     contents,
@@ -31,6 +29,8 @@ from memq.test.support.wrecks import (
     snapshot,
     take,
 )
+from memq.test.support.homes import BDBTestCase, storeAt
+from memq.test.support.torture import report, rounds, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from twisted.logger import LogLevel, capturedLogs, formatEvent
 from memq.connection.receiver import CommandReceiver
 from memq.errors import UnknownCommand
 from memq.ratelimit import LOG_INTERVAL
-from memq.test.support.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
+from memq.test.support.foreign.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
 from memq.test.support.harness import Harness
 from memq.test.support.sessions import GeneralPath
 from memq.test.support.stepped import SteppedTestCase

@@ -18,7 +18,7 @@ from memq.storage.bdb import occupancy
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
 from memq.test.storage.bdb.test_store import BDBMachine, runMachine
-from memq.test.support.delaytests import WholeContract
+from memq.test.support.contract.whole import WholeContract
 from memq.test.support.homes import (
     BROKEN,
     DEADLOCK,

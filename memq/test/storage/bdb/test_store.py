@@ -18,7 +18,8 @@ from memq.errors import (
     StoreFailed,
 )
 from memq.storage.engine.binding import db
-from memq.test.support.delaytests import WholeContract
+from memq.test.support.contract.machine import StoreMachine, machineTest
+from memq.test.support.contract.whole import WholeContract
 from memq.test.support.homes import (
     BROKEN,
     DEADLOCK,
@@ -33,7 +34,6 @@ from memq.test.support.homes import (
     storeAt,
     withoutRoom,
 )
-from memq.test.support.storetests import StoreMachine, machineTest
 from testkit.servers import runToEnd
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from memq.errors import HomeError
 from memq.memcacheq.directory import MOVED, makeWay
 from memq.storage.datadir import home as module
 from memq.storage.datadir.home import Home
-from memq.test.support.memcacheqdirs import MemcacheQ
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ
 
 
 def write(path: str, text: str = "") -> None:

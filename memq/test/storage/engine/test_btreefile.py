@@ -9,8 +9,8 @@ from memq.errors import DamagedHome
 from memq.storage.engine.binding import StoreSettings, db
 from memq.storage.engine.btreefile import DamagedFile, TreeFile, tablesIn
 from memq.storage.engine.verification import refuseNewerPages
+from memq.test.support.disks.wrecks import LEAF, closedHome, fileIn, flip, pagesOf
 from memq.test.support.homes import SMALL, BDBTestCase
-from memq.test.support.wrecks import LEAF, closedHome, fileIn, flip, pagesOf
 
 
 class TreeFileTests(BDBTestCase):

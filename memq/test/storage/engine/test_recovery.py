@@ -10,8 +10,8 @@ from memq.storage.engine.binding import db
 from memq.storage.engine.logfile import logName
 from memq.storage.engine.recovery import cutLog, whyNotOpened
 from memq.test.storage.engine.test_verification import LogTestCase
+from memq.test.support.disks.wrecks import flip
 from memq.test.support.homes import BROKEN, NO_SPACE, PANIC, BDBTestCase
-from memq.test.support.wrecks import flip
 
 
 class WhyTests(BDBTestCase):

@@ -1,6 +1,6 @@
 """A file on a disk on which a power cut leaves what it may leave.
 
-The rules are in :mod:`memq.test.support.disk`.
+The rules are in :mod:`memq.test.support.disks.disk`.
 """
 
 from __future__ import annotations

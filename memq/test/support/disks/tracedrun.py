@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from memq.test.support.powerload import Client, Command
+from memq.test.support.disks.powerload import Client, Command
 from testkit.systemcalls import TracedServer
 
 if TYPE_CHECKING:
     from random import Random
 
-    from memq.test.support.powerload import State
+    from memq.test.support.disks.powerload import State
     from testkit.systemcalls import Call
 
 KILOBYTE = 1024

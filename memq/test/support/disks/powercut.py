@@ -13,16 +13,16 @@ from memq.errors import QueueError, StartError
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
-from memq.test.support.disk import Disk
-from memq.test.support.logfile import Log, TracedLog
-from memq.test.support.powerload import mismatch
-from memq.test.support.tracedrun import KILOBYTE, LOG_FILE
+from memq.test.support.disks.disk import Disk
+from memq.test.support.disks.logfile import Log, TracedLog
+from memq.test.support.disks.powerload import mismatch
+from memq.test.support.disks.tracedrun import KILOBYTE, LOG_FILE
 from testkit.systemcalls import moments
 
 if TYPE_CHECKING:
     from memq.message import Message
-    from memq.test.support.powerload import State
-    from memq.test.support.tracedrun import Run
+    from memq.test.support.disks.powerload import State
+    from memq.test.support.disks.tracedrun import Run
 
 SETTINGS = StoreSettings(
     cacheSize=1024 * KILOBYTE, logBuffer=32 * KILOBYTE, logFile=LOG_FILE

@@ -17,7 +17,7 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.transaction import Transaction
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
-from memq.test.support.memcacheqdirs import MemcacheQ, scratch
+from memq.test.support.foreign.memcacheqdirs import MemcacheQ, scratch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

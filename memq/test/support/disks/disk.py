@@ -23,13 +23,13 @@ import re
 from math import inf
 from typing import TYPE_CHECKING
 
-from memq.test.support.diskfile import DiskFile
+from memq.test.support.disks.diskfile import DiskFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from memq.test.support.diskfile import Change
+    from memq.test.support.disks.diskfile import Change
     from testkit.systemcalls import Call
 
 

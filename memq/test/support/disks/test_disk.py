@@ -1,4 +1,4 @@
-"""Tests for memq.test.support.disk and memq.test.support.diskfile."""
+"""Tests for memq.test.support.disks.disk and memq.test.support.disks.diskfile."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.disk import Disk
-from memq.test.support.diskfile import PAGE
+from memq.test.support.disks.disk import Disk
+from memq.test.support.disks.diskfile import PAGE
 from testkit.systemcalls import moments, readCalls
 
 #: As strace writes paths: of the directory, and of what is not in it.

@@ -1,0 +1,154 @@
+"""The contract of a store: figures of queues, limits and pauses."""
+
+from __future__ import annotations
+
+from memq.interfaces import Kept, QueueDetail
+from memq.test.support.contract.base import StoreContract
+from memq.test.support.homes import details
+
+#: Of what a queue has that nothing was done with.
+NOTHING = QueueDetail(b"q", *[0] * 14)
+
+
+class FiguresContract(StoreContract):
+    """What is counted, and what is kept beside messages."""
+
+    def test_counts(self) -> None:
+        """Counts are sorted by name, and say how many went in and out."""
+        self.push(b"b", b"1", b"2", b"3")
+        self.push(b"a", b"1")
+        self.on(b"b").pop()
+        self.assertEqual(list(self.store.counts()), [(b"a", 1, 0), (b"b", 3, 1)])
+        status = self.store.status()
+        self.assertEqual((status["queues"], status["messages"]), (2, 3))
+        del status["messages"]
+        self.assertEqual(self.store.figures(), status)
+
+    def test_sums(self) -> None:
+        """What queues have together is that of those that there are."""
+        self.push(b"q", b"1", b"22")
+        self.push(b"r", b"333", b"4444")
+        self.r.pop()
+        self.q.countExpired(5)
+        self.r.countDiscarded(6)
+        self.assertEqual(self.store.sums([b"q", b"none"]), (2, 3, 5, 0))
+        self.assertEqual(self.store.sums([b"q", b"r"]), (3, 7, 5, 6))
+        self.assertEqual(self.store.sums([]), (0, 0, 0, 0))
+
+    def test_bytes(self) -> None:
+        """The bytes of the bodies that wait are counted, wherever they are."""
+        self.push(b"q", b"12345", b"")
+        self.q.pushAll([(0, b"678"), (0, b"9")], size=4)
+        self.q.push(0, b"0", expires=5)
+        self.pushLarge(b"q", b"one", b"three")
+        self.assertEqual(self.detail().bytes, 18)
+        for rest in (13, 13, 10, 9, 8, 0):
+            message = self.q.pop()
+            self.assertEqual(self.detail().bytes, rest)
+            self.q.putBack(message)
+            self.assertEqual(self.detail().bytes, rest + message.size)
+            self.q.pop()
+        self.push(b"q", b"x")
+        self.q.empty()
+        self.assertEqual(self.detail().bytes, 0)
+
+    def test_bytesOfReads(self) -> None:
+        """Those of an open read count until it is closed."""
+        self.push(b"q", b"12345", b"678")
+        large = self.pushLarge(b"q", b"one", b"three")
+        first, second = self.q.openRead(), self.q.openRead()
+        self.assertEqual(self.detail()[1:4], (1, 16, 2))
+        self.q.abortRead(second, True)
+        self.assertEqual(self.detail()[1:4], (2, 16, 1))
+        self.q.closeRead(first)
+        self.assertEqual(self.detail()[1:4], (2, 11, 0))
+        self.q.openRead()
+        self.assertEqual(self.q.pop().large, large)
+        detail = self.detail()
+        self.assertEqual(detail[1:4], (0, 3, 1))
+        self.assertEqual((detail.closed, detail.returns, detail.taken), (1, 1, 2))
+
+    def test_kept(self) -> None:
+        """What a queue keeps is told: delayed and open ones too, but not as ready."""
+
+        def assertKept(*figures: int) -> None:
+            self.assertEqual(self.store.kept(b"q"), Kept(*figures))
+
+        assertKept(0, 0, 0, 0)
+        self.push(b"q", b"12", b"345", b"6")
+        self.delay(b"q", 50, b"12345", b"1234567")
+        self.q.pushDelayed(0, self.upload(b"one", b"three"), 40)
+        assertKept(6, 26, 3, 6)
+        first, second = self.q.openRead(), self.q.openRead()
+        assertKept(6, 26, 1, 1)
+        self.promoteDue(50, 2)
+        assertKept(6, 26, 3, 14)
+        self.q.closeRead(first)
+        self.q.abortRead(second, False)
+        assertKept(5, 24, 4, 17)
+        self.q.openRead()
+        self.q.empty()
+        assertKept(0, 0, 0, 0)
+        self.assertIsNone(self.settle())
+
+    def test_expiredAndDiscarded(self) -> None:
+        """What expires and what is discarded is counted, where there is a queue."""
+        self.push(b"q", b"x")
+        for queue in (self.q, self.none):
+            queue.countExpired(2)
+            queue.countDiscarded(3)
+        detail = self.detail()
+        self.assertEqual((detail.expired, detail.discarded), (2, 3))
+        self.assertEqual(len(list(self.store.counts())), 1)
+        with self.undone() as store:
+            store.countExpired(b"q", 1)
+        self.assertEqual(self.detail(), detail)
+
+    def test_details(self) -> None:
+        """Details of a queue tell when its head was set, and when it was used."""
+        self.push(b"r", b"x")
+        self.push(b"q", b"x")
+        self.q.pop()
+        q, r = details(self.store)
+        self.assertEqual((q.name, q.headTime, r.name), (b"q", 0, b"r"))
+        for detail in (q, r):
+            self.assertIn(r.headTime // 1000 - detail.lastUsed, range(-60, 60))
+        self.assertIsNone(self.store.detail(b"none"))
+
+    def test_limit(self) -> None:
+        """A queue can be made with a limit, which it keeps."""
+        self.assertTrue(self.q.setLimit(5))
+        self.assertFalse(self.q.setLimit(6))
+        self.assertEqual(self.detail(), NOTHING._replace(limit=5))
+        self.push(b"q", b"x")
+        self.q.empty()
+        self.assertEqual(self.detail().limit, 5)
+        self.q.delete()
+        self.assertTrue(self.q.setLimit(0))
+        self.assertEqual(self.detail(), NOTHING)
+
+    def test_paused(self) -> None:
+        """What is paused is kept, even of a queue that was not there."""
+        self.assertFalse(self.q.setPaused(0))
+        self.assertHolds("")
+        for bits in (3, 1, 0):
+            self.assertTrue(self.q.setPaused(bits))
+            self.assertEqual(self.detail(), NOTHING._replace(paused=bits))
+        self.q.delete()
+        self.assertHolds("")
+
+    def test_settings(self) -> None:
+        """Limits and pauses are told, and whether any queue has some."""
+
+        def assertTold(name: bytes, limit: int, paused: int, isAny: bool) -> None:
+            told = (self.store.settings(name), self.store.hasSettings())
+            self.assertEqual(told, ((limit, paused), isAny))
+
+        self.push(b"q", b"x")
+        assertTold(b"q", 0, 0, False)
+        self.r.setLimit(5)
+        assertTold(b"r", 5, 0, True)
+        self.r.delete()
+        assertTold(b"r", 0, 0, False)
+        self.q.setPaused(2)
+        assertTold(b"q", 0, 2, True)

@@ -1,0 +1,1 @@
+"""Clients of real servers: that misbehave, that die, and whose server is killed."""

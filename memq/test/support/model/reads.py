@@ -1,0 +1,183 @@
+"""Reads of the model: plain ones, open ones, and those that wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from memq.test.support.model.commands import PART, Command, Simple
+from memq.test.support.model.server import END
+
+if TYPE_CHECKING:
+    from memq.test.support.model.queues import Item
+    from memq.test.support.model.server import Client, Operation, Server
+
+
+def value(key: bytes, item: Item, number: bool = False) -> bytes:
+    """Return the block of a message, without END."""
+    rest = b" %d" % item.number if number else b""
+    head = b"VALUE %b %d %d%b\r\n" % (key, item.flags, len(item.body), rest)
+    return head + item.body + b"\r\n"
+
+
+@dataclass(frozen=True)
+class Get(Simple):
+    """A plain get or gets of some names."""
+
+    queues: tuple[bytes, ...]
+    number: bool = False
+
+    def wire(self) -> bytes:
+        """Return the line."""
+        return b"get%b %b\r\n" % (b"s" * self.number, b" ".join(self.queues))
+
+    def run(self, server: Server, client: Client) -> bytes:
+        """Take the heads."""
+        reply = b""
+        for name in self.queues:
+            item = server.queues.take(name)
+            if item is not None:
+                reply += value(name, item, self.number)
+        return reply + END
+
+
+@dataclass(frozen=True)
+class Read(Simple):
+    """A get with options.
+
+    :ivar kind: ``open``, ``close``, ``close/open``, ``abort``, ``peek`` or nothing.
+    :ivar wait: milliseconds, None for no such option.
+    """
+
+    queue: bytes
+    kind: bytes
+    wait: int | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may have to wait."""
+        return bool(self.wait)
+
+    @property
+    def key(self) -> bytes:
+        """The key, as it is sent."""
+        time = b"" if self.wait is None else b"t=%d" % self.wait
+        return b"/".join(filter(None, [self.queue, self.kind, time]))
+
+    def wire(self) -> bytes:
+        """Return the line."""
+        return b"get %b\r\n" % self.key
+
+    def operations(self, server: Server) -> list[Operation]:
+        """Return what it consists of."""
+        if self.kind in (b"close", b"abort"):
+            return [End(self.queue, self.kind, END)]
+        if self.kind == b"close/open":
+            return [End(self.queue, b"close", b""), self]
+        return [self]
+
+    def run(self, server: Server, client: Client) -> bytes | None:
+        """Read, or wait."""
+        opens = self.kind.endswith(b"open")
+        if opens and client.reads.get(self.queue):
+            return b"CLIENT_ERROR close current item first\r\n"
+        wait = 0 if client.isHurried else self.wait or 0
+        isPeek = self.kind == b"peek"
+        item = None
+        if not (wait and not isPeek and server.isBehind(client, self.queue)):
+            if opens:
+                item = server.open(client, self.queue)
+            else:
+                queues = server.queues
+                item = (queues.head if isPeek else queues.take)(self.queue)
+        if item is not None:
+            client.mayBeCut |= (opens or isPeek) and len(item.body) > PART
+            return value(self.key, item) + END
+        if not wait:
+            return END
+        server.wait(client, self.queue, wait / 1000)
+        return None
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of open reads: close or abort."""
+
+    queue: bytes
+    kind: bytes
+    reply: bytes
+    most: int = 1
+    outlives = True
+
+    def run(self, server: Server, client: Client) -> bytes:
+        """End them."""
+        if self.kind == b"abort":
+            server.abort(client, self.queue)
+        else:
+            server.close(client, self.queue, self.most)
+        return self.reply
+
+
+@dataclass(frozen=True)
+class Monitor(Command):
+    """A monitor."""
+
+    queue: bytes
+    seconds: int
+    most: int
+    line = b"monitor %(queue)b %(seconds)d %(most)d"
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may have to wait."""
+        return self.seconds > 0
+
+    def operations(self, server: Server) -> list[Operation]:
+        """Return one that has not begun."""
+        return [Monitoring(self.queue, self.seconds, self.most)]
+
+
+@dataclass
+class Monitoring:
+    """A monitor that goes on."""
+
+    queue: bytes
+    seconds: int
+    left: int
+    until: float | None = None
+    outlives = False
+
+    def run(self, server: Server, client: Client) -> bytes | None:
+        """Open what there is; then it is over, or waits."""
+        now = server.queues.now
+        if self.until is None:
+            self.until = now + self.seconds
+        wait = self.until - now
+        if client.isHurried and self.seconds:
+            return END
+        while self.left and not (wait > 0 and server.isBehind(client, self.queue)):
+            item = server.open(client, self.queue)
+            if item is None:
+                break
+            # It is behind all others after that.
+            client.ticket = None
+            client.said += value(self.queue, item)
+            client.mayBeCut |= len(item.body) > PART
+            self.left -= 1
+        if not self.left or wait <= 0:
+            return END
+        server.wait(client, self.queue, wait)
+        return None
+
+
+@dataclass(frozen=True)
+class Confirm(Command):
+    """A confirm."""
+
+    queue: bytes
+    most: int
+    line = b"confirm %(queue)b %(most)d"
+
+    def operations(self, server: Server) -> list[Operation]:
+        """Return the closing."""
+        return [End(self.queue, b"close", END, self.most)]

@@ -1,0 +1,233 @@
+"""The clients of the model's server: how they wait, what they have open, and the clock.
+
+Each client has an inbox of *operations*, what its commands consist of.  All that can
+run is run in rounds: one client after the other, each until its inbox is empty or a
+read has to wait; clients that wait for a message of a round are first in the next one.
+"""
+
+from __future__ import annotations
+
+from bisect import insort
+from dataclasses import dataclass, field
+from math import inf
+from operator import attrgetter, itemgetter
+from typing import Any, Protocol
+
+from memq.test.support.model.queues import READS, Item, Queues
+
+END = b"END\r\n"
+
+
+@dataclass(eq=False)
+class Opened:
+    """An open read.
+
+    :ivar until: when it goes back by itself.
+    """
+
+    item: Item
+    until: float
+
+
+class Operation(Protocol):
+    """Something that a client waits for.
+
+    :ivar outlives: whether it is carried out though the client is gone.
+    """
+
+    @property
+    def outlives(self) -> bool: ...  # noqa: D102
+
+    def run(self, server: Server, client: Client) -> bytes | None:
+        """Carry it out; return what is answered, None if it has to wait."""
+
+
+@dataclass(eq=False)
+class Client:
+    """A connection.
+
+    :ivar reads: its open reads of each queue, the oldest first.
+    :ivar ticket: its place in a line, None if it stands in none.
+    :ivar until: when the time of its read is over.
+    :ivar isHurried: whether no read of it waits any more.
+    :ivar mayBeCut: whether it was shown a body in parts that may have gone meanwhile.
+    """
+
+    inbox: list[Operation] = field(default_factory=list)
+    said: bytes = b""
+    reads: dict[bytes, list[Opened]] = field(default_factory=dict)
+    ticket: int | None = None
+    until: float = inf
+    isHurried: bool = False
+    mayBeCut: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it stands in a line."""
+        return bool(self.inbox) and self.ticket is not None
+
+
+class Server:
+    """A server.
+
+    :ivar lines: who waits for a queue, in order.
+    """
+
+    def __init__(self, now: float) -> None:
+        self.queues = Queues(now)
+        self.clients: dict[int, Client] = {}
+        self.lines: dict[bytes, list[Client]] = {}
+        self._tickets = 0
+        self._round: list[Client] = []
+
+    # Open reads.
+
+    def open(self, client: Client, name: bytes) -> Item | None:
+        """Hide the head."""
+        item = self.queues.hide(name)
+        if item is not None:
+            seconds = self.queues.rule(name).get("open_timeout") or inf
+            opened = Opened(item, self.queues.now + seconds)
+            client.reads.setdefault(name, []).append(opened)
+        return item
+
+    def close(self, client: Client, name: bytes, most: int = 1) -> None:
+        """Delete what is open, the oldest first."""
+        reads = client.reads.get(name, [])
+        for opened in reads[:most]:
+            reads.remove(opened)
+            self.queues.close(name, opened.item)
+
+    def abort(self, client: Client, name: bytes) -> None:
+        """Give back all that is open."""
+        for opened in client.reads.pop(name, []):
+            self.queues.giveBack(name, opened.item)
+
+    # Waiting.
+
+    def isBehind(self, client: Client, name: bytes) -> bool:
+        """Tell whether somebody else is before a client that comes anew."""
+        return client.ticket is None and bool(self.lines.get(name))
+
+    def wait(self, client: Client, name: bytes, seconds: float) -> None:
+        """Let a client stand in line: at the end, or where it was."""
+        if client.ticket is None:
+            self._tickets += 1
+            client.ticket = self._tickets
+            client.until = self.queues.now + seconds
+        insort(self.lines.setdefault(name, []), client, key=attrgetter("ticket"))
+
+    def _leaveLine(self, client: Client) -> None:
+        for name, line in list(self.lines.items()):
+            if client in line:
+                line.remove(client)
+                if not line:
+                    del self.lines[name]
+
+    def send(self, number: int, operations: list[Operation]) -> None:
+        """Let a client ask for something, and everything happen that follows."""
+        client = self.clients.setdefault(number, Client())
+        client.inbox += operations
+        if not client.waits:
+            self._round.append(client)
+        self.settle()
+
+    def settle(self) -> None:
+        """Run all that can."""
+        self._wake()
+        while self._round:
+            clients, self._round = self._round, []
+            for client in clients:
+                self._run(client)
+            self._wake()
+
+    def _run(self, client: Client) -> None:
+        while client.inbox:
+            reply = client.inbox[0].run(self, client)
+            if reply is None:
+                return
+            client.said += reply
+            client.inbox.pop(0)
+            client.ticket = None
+
+    def _wake(self) -> None:
+        """Let as many try as there are messages."""
+        woken = []
+        for name in list(self.lines):
+            if self.queues.isPaused(name, READS) or self.queues.head(name) is None:
+                continue
+            for client in self.lines[name][: len(self.queues.find(name).ready)]:
+                self._leaveLine(client)
+                woken.append(client)
+        self._round[:0] = woken
+
+    def leave(self, number: int, operations: list[Operation] | None = None) -> None:
+        """Let a client be gone: what it asks does not count, what it changes does.
+
+        :param operations: what it asked for just before, of which nothing is answered.
+        """
+        client = self.clients.pop(number, Client())
+        self._leaveLine(client)
+        client.ticket = None
+        inbox = [*client.inbox, *(operations or [])]
+        client.inbox = [each for each in inbox if each.outlives]
+        self._run(client)
+        for name in list(client.reads):
+            self.abort(client, name)
+        self.settle()
+
+    # Time.
+
+    def _events(self) -> list[tuple[float, Any]]:
+        """Return what happens by itself, and when."""
+        found: list[tuple[float, Any]] = []
+        for queue in self.queues.named.values():
+            for due, _ in queue.delayed[:1]:
+                found.append((due / 1000, (self.queues.ripen, due)))
+        for client in self.clients.values():
+            if client.waits:
+                found.append((client.until, (self._endWait, client)))
+            for name, reads in client.reads.items():
+                for opened in reads:
+                    call = (self._overdue, client, name, opened)
+                    found.append((opened.until, call))
+        return found
+
+    def reach(self, now: float) -> None:
+        """Let time pass up to a moment, and all happen in its order."""
+        while True:
+            events = [event for event in self._events() if event[0] <= now]
+            if not events:
+                break
+            at, (call, *arguments) = min(events, key=itemgetter(0))
+            self.queues.now = max(self.queues.now, at)
+            call(*arguments)
+            self.settle()
+        self.queues.now = now
+
+    def _endWait(self, client: Client) -> None:
+        self._leaveLine(client)
+        client.said += END
+        client.inbox.pop(0)
+        client.ticket = None
+        self._round.append(client)
+
+    def _overdue(self, client: Client, name: bytes, opened: Opened) -> None:
+        client.reads[name].remove(opened)
+        self.queues.giveBack(name, opened.item)
+
+    # Ends.
+
+    def stop(self) -> None:
+        """Stop in order: nobody waits any more."""
+        waiting = [client for line in list(self.lines.values()) for client in line]
+        for client in waiting:
+            client.isHurried = True
+            self._endWait(client)
+        self.settle()
+
+    def crash(self) -> None:
+        """End; what is open is there again, and nobody is connected."""
+        self.clients.clear()
+        self.lines.clear()
+        self.queues.crash()
