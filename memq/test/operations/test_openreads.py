@@ -10,8 +10,7 @@ from memq.operations.openreads import Opened, SetReadAside
 from memq.operations.pushes import AddPart, PushLarge
 from memq.operations.queues import Empty
 from memq.operations.routing import SetRequest
-from memq.test.support.readers import ReaderTestCase
-from memq.test.support.ruledreaders import RuledTestCase
+from memq.test.support.readers import ReaderTestCase, RuledTestCase
 
 
 class OpenTests(ReaderTestCase):

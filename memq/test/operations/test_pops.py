@@ -7,7 +7,7 @@ from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import LOOK_COST
 from memq.policy.rules import READS
 from memq.test.commands.test_protocol import END, ProtocolTestCase, put, value
-from memq.test.support.ruledreaders import rules
+from memq.test.support.readers import rules
 
 #: Messages without a body that expire in one look.
 MANY = LOOK_COST // MESSAGE_COST
