@@ -19,10 +19,12 @@ Everything here is done by the thread of transactions.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.message import PART_SIZE, LargeBody
 from memq.storage.bdb.loading import countBytes
+from memq.storage.engine.binding import scan
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -200,14 +202,12 @@ class BulkLoader:
         transaction = self._transaction
         queue = self._index.forPush(name)
         cursor = transaction.cursor or transaction.openCursor()
-        found = cursor.set_range(KEY.pack(id, 0))
-        while found and KEY.unpack(found[0][: KEY.size])[0] == id:
+        for _, record in scan(cursor, ID.pack(id), ID.pack(id)):
             if limit == 0:
                 return True
             cursor.delete()
-            self._appendRecord(queue, found[1])
+            self._appendRecord(queue, record)
             limit -= 1
-            found = cursor.next()
         return False
 
     def _appendRecord(self, queue: Queue, record: bytes) -> None:
@@ -224,14 +224,10 @@ class BulkLoader:
 
     def rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield the rows whose keys begin so: the rest of each key, and the row."""
-        cursor = self._transaction.queues.cursor(self._transaction.handle)
-        try:
-            found = cursor.set_range(prefix)
-            while found and found[0].startswith(prefix):
-                yield found[0][len(prefix) :], found[1]
-                found = cursor.next()
-        finally:
-            cursor.close()
+        transaction = self._transaction
+        with closing(transaction.queues.cursor(transaction.handle)) as cursor:
+            for key, row in scan(cursor, prefix, prefix):
+                yield key[len(prefix) :], row
 
     def putRow(self, key: bytes, row: bytes) -> None:
         """Write a row of the caller's."""

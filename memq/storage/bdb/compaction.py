@@ -46,7 +46,7 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from contextlib import closing, suppress
 from struct import Struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -56,7 +56,7 @@ from memq.storage.bdb.occupancy import SLICE_BYTES, Survey
 from memq.storage.bdb.union import JoinedTable
 from memq.storage.datadir.files import syncDirectory
 from memq.storage.datadir.home import removing
-from memq.storage.engine.binding import ERRORS, db
+from memq.storage.engine.binding import db, scan
 from memq.storage.row import DamagedRow
 
 if TYPE_CHECKING:
@@ -205,9 +205,8 @@ class Compaction:
             return 0
         self._environment.refuseAfterFailure()
         try:
-            return self._work()
-        except ERRORS as error:
-            raise self._environment.error(error) from error
+            with self._environment.translated:
+                return self._work()
         except OSError as error:
             why = self._home.named(f"a file of messages: {error}")
             raise StoreError(why) from error
@@ -267,11 +266,8 @@ class Compaction:
 
     def _walk(self, transaction: Any, limit: int) -> None:
         """See some more of what is left."""
-        cursor = self._current.cursor(transaction)
-        try:
+        with closing(self._current.cursor(transaction)) as cursor:
             hasMore = self._survey.walk(cursor, limit)
-        finally:
-            cursor.close()
         if not hasMore:
             if self._survey.isWorthIt:
                 self._work = self._make
@@ -279,9 +275,11 @@ class Compaction:
 
     def _name(self, transaction: Any, limit: int) -> None:
         """Name the new file and the old one."""
-        row = _ROW.pack(VERSION, self._highest, self._number)
-        self._queues.put(ROW, row, transaction)
+        self._putRow(transaction, self._highest, self._number)
         self._undo.afterCommit((self._named,))
+
+    def _putRow(self, transaction: Any, number: int, old: int) -> None:
+        self._queues.put(ROW, _ROW.pack(VERSION, number, old), transaction)
 
     def _named(self) -> None:
         self._old, self._oldNumber = self._current, self._number
@@ -291,23 +289,16 @@ class Compaction:
 
     def _move(self, transaction: Any, limit: int) -> None:
         """Move some records; when none is left, name the new file alone."""
-        cursor = self._old.cursor(transaction)
-        try:
-            room = SLICE_BYTES
-            found = cursor.first()
-            while found and limit > 0 and room > 0:
-                key, record = found
+        room = SLICE_BYTES
+        with closing(self._old.cursor(transaction)) as cursor:
+            for key, record in scan(cursor, b""):
+                if limit <= 0 or room <= 0:
+                    return
                 self._current.put(key, record, transaction)
                 cursor.delete()
                 limit -= 1
                 room -= len(record)
-                found = cursor.next()
-        finally:
-            cursor.close()
-        if found:
-            return
-        row = _ROW.pack(VERSION, self._number, self._number)
-        self._queues.put(ROW, row, transaction)
+        self._putRow(transaction, self._number, self._number)
         self._undo.afterCommit((self._moved,))
 
     def _moved(self) -> None:

@@ -127,11 +127,22 @@ class BDBStore(IndexedStore):
         self._seconds = seconds
         self._leastFile = settings.leastFile
         self.environment = Environment(home, settings, say)
-        self.tombstones = Tombstones(self.undo)
         self.delays = Delays(self.index.queues, self.undo)
         self.transaction = Transaction(self.environment, self.index, self.undo, seconds)
+        self.tombstones = Tombstones(self.transaction, self.undo)
         self.compaction: Compaction | None = None
+        self._bindMaintenance()
         self._bind()
+
+    def _bindMaintenance(self) -> None:
+        environment = self.environment
+        self.flush = environment.flush
+        self.checkHome = environment.checkHome
+        self.checkpoint = environment.checkpoint
+        self.trickle = environment.trickle
+        self.removeLogs = environment.removeLogs
+        self.bytesOnDisk = environment.bytesOnDisk
+        self.reserveSpace = environment.reserveSpace
 
     def _bind(self) -> None:
         """Put the parts together, and let their methods be the store's.
@@ -251,7 +262,7 @@ class BDBStore(IndexedStore):
         Everything is in the log, which recovery has found room to read.
         """
         try:
-            self.checkpoint()
+            self.environment.checkpoint()
         except OutOfSpace:
             if self.home.isNew:
                 raise
@@ -264,26 +275,6 @@ class BDBStore(IndexedStore):
         self.transaction.messages = self.transaction.queues = None
         self.environment.close()
 
-    def flush(self) -> None:
-        """Write and sync the log."""
-        self.environment.flush()
-
-    def checkHome(self) -> OSError | None:
-        """See that the home is the one that the next start would find."""
-        return self.environment.checkHome()
-
-    def checkpoint(self) -> None:
-        """Write all changed pages, and move the marker."""
-        self.environment.checkpoint()
-
-    def trickle(self, percent: int) -> int:
-        """Write changed pages until this much of the cache is clean."""
-        return self.environment.trickle(percent)
-
-    def removeLogs(self) -> int:
-        """Remove the log files before the last checkpoint and the marker."""
-        return self.environment.removeLogs()
-
     def tidy(self) -> int:
         """Move the marker, and make the next file of messages or remove the last."""
         assert self.compaction is not None
@@ -293,14 +284,6 @@ class BDBStore(IndexedStore):
     def logged(self) -> int:
         """Return the bytes of log since the last checkpoint."""
         return self.environment.logged()
-
-    def bytesOnDisk(self) -> int:
-        """Return the size of all files in the directory."""
-        return self.environment.bytesOnDisk()
-
-    def reserveSpace(self) -> bool:
-        """Take the blocks that log and tables are about to need from the disk."""
-        return self.environment.reserveSpace()
 
     def freeBytes(self) -> int | None:
         """Return the room on the file system that a common user may fill."""
@@ -333,10 +316,8 @@ class BDBStore(IndexedStore):
     def discardId(self, id: int) -> None:
         """Let all messages under an id be removed, once that is committed."""
         prefix = ID.pack(id)
-        try:
+        with self.transaction.translated:
             self.transaction.addTombstone(prefix)
-        except ERRORS as error:
-            raise self.environment.error(error) from error
         self.tombstones.discard(prefix)
 
     def hasGarbage(self) -> bool:
@@ -350,9 +331,7 @@ class BDBStore(IndexedStore):
         transaction = self.transaction
         if self.tombstones.left:
             with transaction.run():
-                self.tombstones.removeSome(
-                    transaction.messages, transaction.queues, transaction.handle, limit
-                )
+                self.tombstones.removeSome(limit)
         elif (step := self.compaction.step) is not None:
             with transaction.run():
                 step(transaction.handle, limit)

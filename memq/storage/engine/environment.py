@@ -94,6 +94,7 @@ class Environment:
         self._preallocates = True
         self._failStop = FailStop(home, self._syncedLog, self._panic)
         self.error = self._failStop.error
+        self.translated = self._failStop.translated
         self.fail = self._failStop.fail
         self.checkHome = self._failStop.checkHome
         self.refuseAfterFailure = self._failStop.refuse
@@ -204,13 +205,12 @@ class Environment:
         if self._handle is None:
             return
         try:
-            if self._failStop.failure is None:
-                self.checkHome()
-                self._checkpoint()
+            with self.translated:
+                if self._failStop.failure is None:
+                    self.checkHome()
+                    self._checkpoint()
         except HomeGone as gone:
             raise self.fail(gone) from None
-        except ERRORS as error:
-            raise self.error(error) from error
         finally:
             self.letGo()
 
@@ -241,10 +241,8 @@ class Environment:
     def checkpoint(self) -> None:
         """Write all changed pages, and move the marker."""
         self._refuseAfterEnd()
-        try:
+        with self.translated:
             self._checkpoint()
-        except ERRORS as error:
-            raise self.error(error) from error
 
     def _checkpoint(self) -> None:
         self._handle.txn_checkpoint(0)
@@ -259,11 +257,9 @@ class Environment:
         :raise StoreError: when that failed; a later call tries again.
         """
         self._refuseAfterEnd()
-        try:
+        with self.translated:
             if self.position().file != self._markedIn:
                 self._mark()
-        except ERRORS as error:
-            raise self.error(error) from error
 
     def _mark(self) -> tuple[int, int]:
         """Sync the log, and put the marker on its last record; return where that is."""
@@ -327,10 +323,8 @@ class Environment:
         return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
 
     def _logStat(self) -> dict[str, int]:
-        try:
+        with self.translated:
             return cast("dict[str, int]", self._handle.log_stat())
-        except ERRORS as error:
-            raise self.error(error) from error
 
     def _syncedLog(self) -> str | None:
         """Return the path of the log file that was synced last, None before that.
