@@ -53,23 +53,19 @@ from memq.storage.bdb.pushes import Bodies, Delayed, Pushes
 from memq.storage.bdb.tombstones import Tombstones
 from memq.storage.bdb.transaction import Transaction
 from memq.storage.datadir.home import FORMAT
-from memq.storage.delays import Delays
 from memq.storage.engine.binding import ERRORS, db
 from memq.storage.engine.environment import Environment
 from memq.storage.engine.recovery import whyNotOpened
-from memq.storage.index import IndexedStore, QueueIndex
+from memq.storage.index import IndexedStore
 from memq.storage.maintenance import IMaintainedStore
 from memq.storage.record import ID
 from memq.storage.row import DamagedRow
-from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.interfaces import QueueDetail
     from memq.storage.datadir.home import Home
     from memq.storage.engine.binding import StoreSettings
-    from memq.storage.row import Queue
 
 #: How many rows one transaction of an upgrade writes.
 _ROWS = 1000
@@ -119,15 +115,13 @@ class BDBStore(IndexedStore):
         :param salvage: what to do with a damaged home; None to refuse it.
         :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
-        self.undo = UndoLog()
-        super().__init__(QueueIndex(self.undo))
+        super().__init__()
         self.home = home
         self._say = say
         self._salvage = salvage
         self._seconds = seconds
         self._leastFile = settings.leastFile
         self.environment = Environment(home, settings, say)
-        self.delays = Delays(self.index.queues, self.undo)
         self.transaction = Transaction(self.environment, self.index, self.undo, seconds)
         self.tombstones = Tombstones(self.transaction, self.undo)
         self.compaction: Compaction | None = None
@@ -170,7 +164,6 @@ class BDBStore(IndexedStore):
         self.delayed = delayed = Delayed(transaction, index, self.delays)
         self.pushDelayed = delayed.pushDelayed
         self.promoteDue = delayed.promoteDue
-        self.nextDue = self.delays.next
         heads = Heads(transaction, index, self.tombstones)
         self.pop = heads.pop
         self.popAll = heads.popAll
@@ -291,30 +284,8 @@ class BDBStore(IndexedStore):
 
     # Transactions: one thread only.
 
-    def delete(self, queue: bytes) -> bool:
-        """Write tombstones; the commit removes the row."""
-        entry = self.index.remove(queue)
-        if entry is None:
-            return False
-        self._discardAll(entry)
-        return True
-
-    def empty(self, queue: bytes) -> int:
-        """Write tombstones for the ids that the queue had."""
-        entry = self.index.empty(queue)
-        if entry is None:
-            return 0
-        self._discardAll(entry)
-        return entry.pushed - entry.taken + entry.rest.delayed
-
-    def _discardAll(self, entry: Queue) -> None:
-        self.discardId(entry.id)
-        if entry.rest.delayId:
-            self.discardId(entry.rest.delayId)
-            self.delays.forget(entry)
-
     def discardId(self, id: int) -> None:
-        """Let all messages under an id be removed, once that is committed."""
+        """Write a tombstone."""
         prefix = ID.pack(id)
         with self.transaction.translated:
             self.transaction.addTombstone(prefix)
@@ -338,17 +309,6 @@ class BDBStore(IndexedStore):
             transaction.messages = self.compaction.table
         return self.hasGarbage()
 
-    def detail(self, queue: bytes) -> QueueDetail | None:
-        """Return a queue's details."""
-        return self.index.detail(self.peek, queue)
-
-    def status(self) -> dict[str, int]:
-        """Return the queues, and what is set aside or still to be removed."""
-        return self.index.status() | self._removals()
-
     def figures(self) -> dict[str, int]:
-        """Return the same but the messages."""
-        return {"queues": len(self.index.queues)} | self._removals()
-
-    def _removals(self) -> dict[str, int]:
-        return {"queues_being_removed": self.tombstones.queues}
+        """Return the queues, and how many are still to be removed."""
+        return super().figures() | {"queues_being_removed": self.tombstones.queues}

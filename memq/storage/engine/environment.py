@@ -323,8 +323,11 @@ class Environment:
         return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
 
     def _logStat(self) -> dict[str, int]:
-        with self.translated:
+        # A context would cost a lone set 1 % more: each transaction asks this twice.
+        try:
             return cast("dict[str, int]", self._handle.log_stat())
+        except ERRORS as error:
+            raise self.error(error) from error
 
     def _syncedLog(self) -> str | None:
         """Return the path of the log file that was synced last, None before that.

@@ -246,7 +246,7 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual(
             self.index.counts(), [QueueCount(b"a", 1, 0), QueueCount(b"old", 2, 1)]
         )
-        self.assertEqual(self.index.status(), {"queues": 2, "messages": 2})
+        self.assertEqual(self.index.waiting(), 2)
 
     def test_openReads(self) -> None:
         """What is read openly is not ready, and not taken either."""
@@ -255,7 +255,7 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual((queue.openReads, queue.ready, queue.taken), (1, 0, 1))
         for find in (self.index.forRead, self.index.forPop):
             self.assertIsNone(find(b"old"))
-        self.assertEqual(self.index.status()["messages"], 1)
+        self.assertEqual(self.index.waiting(), 1)
         for stranger in (Message(1, 1, 0, 0, b""), Message(2, 0, 0, 0, b"")):
             self.assertIsNone(self.index.readBy(b"old", stranger))
 
