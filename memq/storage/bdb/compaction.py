@@ -47,6 +47,7 @@ from __future__ import annotations
 import os
 import re
 from contextlib import closing, suppress
+from enum import Enum
 from struct import Struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -111,13 +112,27 @@ def filesOf(row: bytes | None) -> set[str] | None:
         return None
 
 
+class Task(Enum):
+    """The part of a move that blocks."""
+
+    #: See how large the file is.
+    LOOK = "look"
+    #: Make the next one.
+    MAKE = "make"
+    #: Remove the one that all messages have left.
+    RETIRE = "retire"
+
+
 class Compaction:
     """The file that messages are in, and how they get into another one.
 
     :ivar table: what messages are put into and looked for in; perhaps another one
         after each step.
+    :ivar current: the file that they are put into, as a table.
+    :ivar old: the one that they move from, or have left; None without one.
     :ivar step: takes a transaction and the most records to touch; raises Berkeley DB's
         errors.
+    :ivar task: what ``tidy`` does next, while there is no step.
     """
 
     def __init__(
@@ -147,16 +162,18 @@ class Compaction:
         self._seconds = seconds
         self.table: Any = None
         self.step: Callable[[Any, int], None] | None = None
-        #: What ``tidy`` does next.
-        self._work: Callable[[], int] = self._look
-        self._number = 0
-        self._current: Any = None
-        #: What messages move from, or moved from.
-        self._oldNumber = 0
-        self._old: Any = None
+        self.task = Task.LOOK
+        self._number = self._oldNumber = 0
+        self.current: Any = None
+        self.old: Any = None
         #: The highest number that was used, and its file until the row names it.
         self._highest = 0
         self._made: Any = None
+        self._tasks = {
+            Task.LOOK: self._look,
+            Task.MAKE: self._make,
+            Task.RETIRE: self._retire,
+        }
 
     def open(self, flags: int) -> None:
         """Open what the row names.
@@ -167,11 +184,11 @@ class Compaction:
         """
         self._number, self._oldNumber = unpackRow(self._queues.get(ROW))
         openTable = self._environment.openTable
-        self.table = self._current = openTable(fileName(self._number), flags)
-        pageSize = self._current.get_pagesize()
+        self.table = self.current = openTable(fileName(self._number), flags)
+        pageSize = self.current.get_pagesize()
         self._survey = Survey(self._count, self._seconds, pageSize, self._leastSize)
         if self._oldNumber != self._number:
-            self._old = openTable(fileName(self._oldNumber), 0)
+            self.old = openTable(fileName(self._oldNumber), 0)
             self._join()
 
     def findStrays(self, remove: bool) -> None:
@@ -190,7 +207,7 @@ class Compaction:
         syncDirectory(self._home.way)
 
     def _join(self) -> None:
-        self.table = JoinedTable(self._current, self._old)
+        self.table = JoinedTable(self.current, self.old)
         self.step = self._move
 
     # In a thread that may block.
@@ -206,7 +223,7 @@ class Compaction:
         self._environment.refuseAfterFailure()
         try:
             with self._environment.translated:
-                return self._work()
+                return self._tasks[self.task]()
         except OSError as error:
             why = self._home.named(f"a file of messages: {error}")
             raise StoreError(why) from error
@@ -222,7 +239,7 @@ class Compaction:
 
     def _make(self) -> int:
         """Make the next file, if there is room for what will be in it."""
-        self._work = self._look
+        self.task = Task.LOOK
         self._survey.pause()
         environment = self._environment
         free = environment.freeBytes() if environment.reserveSpace() else 0
@@ -230,7 +247,7 @@ class Compaction:
             return 0
         self._highest += 1
         flags = db.DB_CREATE | db.DB_EXCL
-        pageSize = self._current.get_pagesize()
+        pageSize = self.current.get_pagesize()
         name = fileName(self._highest)
         self._made = self._environment.openTable(name, flags, pageSize)
         syncDirectory(self._home.way)
@@ -244,7 +261,7 @@ class Compaction:
 
     def _remove(self) -> int:
         self._environment.checkpoint()
-        old, self._old = self._old, None
+        old, self.old = self.old, None
         if old is not None:
             self._environment.closeTable(old)
         self._environment.checkpoint()
@@ -255,7 +272,7 @@ class Compaction:
             os.unlink(self._path(self._oldNumber))
         syncDirectory(self._home.way)
         self._oldNumber = self._number
-        self._work = self._look
+        self.task = Task.LOOK
         return size
 
     # In the thread of the transactions.
@@ -266,11 +283,11 @@ class Compaction:
 
     def _walk(self, transaction: Any, limit: int) -> None:
         """See some more of what is left."""
-        with closing(self._current.cursor(transaction)) as cursor:
+        with closing(self.current.cursor(transaction)) as cursor:
             hasMore = self._survey.walk(cursor, limit)
         if not hasMore:
             if self._survey.isWorthIt:
-                self._work = self._make
+                self.task = Task.MAKE
             self.step = None
 
     def _name(self, transaction: Any, limit: int) -> None:
@@ -282,19 +299,19 @@ class Compaction:
         self._queues.put(ROW, _ROW.pack(VERSION, number, old), transaction)
 
     def _named(self) -> None:
-        self._old, self._oldNumber = self._current, self._number
-        self._current, self._number = self._made, self._highest
+        self.old, self._oldNumber = self.current, self._number
+        self.current, self._number = self._made, self._highest
         self._made = None
         self._join()
 
     def _move(self, transaction: Any, limit: int) -> None:
         """Move some records; when none is left, name the new file alone."""
         room = SLICE_BYTES
-        with closing(self._old.cursor(transaction)) as cursor:
+        with closing(self.old.cursor(transaction)) as cursor:
             for key, record in scan(cursor, b""):
                 if limit <= 0 or room <= 0:
                     return
-                self._current.put(key, record, transaction)
+                self.current.put(key, record, transaction)
                 cursor.delete()
                 limit -= 1
                 room -= len(record)
@@ -302,6 +319,6 @@ class Compaction:
         self._undo.afterCommit((self._moved,))
 
     def _moved(self) -> None:
-        self.table = self._current
-        self._work = self._retire
+        self.table = self.current
+        self.task = Task.RETIRE
         self.step = None

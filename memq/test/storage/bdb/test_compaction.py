@@ -15,6 +15,7 @@ from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
 from memq.message import LargeBody
 from memq.storage.bdb import compaction as rotation
 from memq.storage.bdb import occupancy
+from memq.storage.bdb.compaction import Task
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
 from memq.test.storage.bdb.test_store import BDBMachine, runMachine
@@ -38,11 +39,9 @@ if TYPE_CHECKING:
 
 def make(store: Any) -> None:
     """Let the next file be made at once, if nothing is under way."""
-    if (
-        store.compaction.step is None
-        and store.compaction._work == store.compaction._look
-    ):
-        store.compaction._work = store.compaction._make
+    compaction = store.compaction
+    if compaction.step is None and compaction.task is Task.LOOK:
+        compaction.task = Task.MAKE
         store.tidy()
 
 
@@ -70,7 +69,7 @@ class ScatteredStore(BDBStore):
         rotation: Any = self.compaction
         make(self)
         self.sweep(1)
-        both = Scattered(rotation._current, rotation._old)
+        both = Scattered(rotation.current, rotation.old)
         rotation.table = self.transaction.messages = both
         rotation.step = None
 
@@ -88,7 +87,7 @@ class ScatteredStoreTests(WholeContract, BDBTestCase):
     def test_scattered(self) -> None:
         """Each file has every other record."""
         self.push(b"q", b"1", b"2", b"3", b"4")
-        both = self.store.compaction._current, self.store.compaction._old
+        both = self.store.compaction.current, self.store.compaction.old
         self.assertEqual([len(table) for table in both], [2, 2])
         self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3", b"4"])
 
@@ -123,9 +122,11 @@ class RotationModelTests(SynchronousTestCase):
 class RotationTestCase(BDBTestCase):
     """A store that has some of everything."""
 
+    settings = SMALL
+
     def setUp(self) -> None:
         """Fill it, and remember what is in it."""
-        self.store: Any = self.openStore()
+        self.store: Any = self.openStore(self.settings)
         self.fill(self.store, b"q", *[b"%d" % number for number in range(30)])
         self.fill(self.store, b"r", b"x" * 2000, b"")
         self.large = self.upload(self.store, b"one", b"two")
@@ -248,7 +249,7 @@ class MoveTests(RotationTestCase):
         self.store.sweep(1)
         for number in range(1, 30):
             key = b"\0\0\0\1" + b"\0" * 7 + bytes([number])
-            self.store.compaction._old.delete(key)
+            self.store.compaction.old.delete(key)
         self.store.begin()
         error = self.assertRaises(StoreError, self.store.pop, b"q")
         self.assertIn("queue q has lost messages", str(error))
@@ -260,7 +261,7 @@ class MoveTests(RotationTestCase):
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.sweep(1000))
         self.assertTrue(self.store.sweep(1))
-        self.assertEqual(len(self.store.compaction._old), 9)
+        self.assertEqual(len(self.store.compaction.old), 9)
 
     def test_released(self) -> None:
         """The old file is let go of, or its room would not be given back."""
@@ -319,17 +320,18 @@ class MoveTests(RotationTestCase):
 class WhenTests(RotationTestCase):
     """When a move is worth it."""
 
+    settings = SMALL._replace(leastFile=0)
+
     def setUp(self) -> None:
-        """Have files of any size looked at, all the time."""
+        """Have files looked at all the time."""
         super().setUp()
-        self.store.compaction._survey._leastSize = 0
         self.patch(occupancy, "INTERVAL", 0)
 
     def look(self) -> bool:
         """Let the store look, and walk; return whether it wants to move."""
         self.store.tidy()
         self.sweepAll(self.store)
-        return bool(self.store.compaction._work == self.store.compaction._make)
+        return self.store.compaction.task is Task.MAKE
 
     def test_little(self) -> None:
         """When little was found twice, the next file is made."""
@@ -355,7 +357,7 @@ class WhenTests(RotationTestCase):
 
     def test_smallFile(self) -> None:
         """A small file stays."""
-        self.store.compaction._survey._leastSize = 1 << 20
+        self.store = self.openStore(SMALL._replace(leastFile=1 << 20))
         self.store.tidy()
         self.assertFalse(self.store.hasGarbage())
 
@@ -514,7 +516,7 @@ class RefusalTests(RotationTestCase):
         self.store.sweep(1)
         self.assertEqual(self.store.tidy(), 0)
         moving = self.store.compaction
-        for part, verb in (("_old", "cursor"), ("_current", "put")):
+        for part, verb in (("old", "cursor"), ("current", "put")):
             real = getattr(moving, part)
             setattr(moving, part, Failing(real, DEADLOCK, verb))
             self.assertRaises(StoreError, self.store.sweep, 10)
@@ -527,7 +529,7 @@ class RefusalTests(RotationTestCase):
         make(self.store)
         self.store.sweep(1)
         moving = self.store.compaction
-        moving._current = Failing(moving._current, BROKEN, "put")
+        moving.current = Failing(moving.current, BROKEN, "put")
         self.assertRaises(StoreFailed, self.store.sweep, 10)
         moving.step = None
         self.assertRaises(StoreFailed, self.store.tidy)
@@ -535,7 +537,7 @@ class RefusalTests(RotationTestCase):
     def test_makeWithoutRoom(self) -> None:
         """A file that cannot be made leaves nothing, and is made later."""
         with withoutRoom():
-            self.store.compaction._work = self.store.compaction._make
+            self.store.compaction.task = Task.MAKE
             self.assertRaises(StoreError, self.store.tidy)
         self.assertFalse(self.store.hasGarbage())
         self.assertSame(self.store, "messages")
@@ -567,10 +569,10 @@ class RefusalTests(RotationTestCase):
         """A file that cannot be closed is removed all the same, the next time."""
         self.move(self.store)
         moving = self.store.compaction
-        failing = Failing(moving._old, NO_SPACE, "close")
+        failing = Failing(moving.old, NO_SPACE, "close")
         tables = self.store.environment._tables
-        tables[failing] = tables.pop(moving._old)
-        moving._old = failing
+        tables[failing] = tables.pop(moving.old)
+        moving.old = failing
         self.assertRaises(StoreError, self.store.tidy)
         self.assertGreater(self.store.tidy(), 0)
         self.assertSame(self.store, "messages.1")
@@ -586,7 +588,7 @@ class RefusalTests(RotationTestCase):
         self.assertRaises(StoreError, self.store.tidy)
         patch.restore()
         self.assertEqual(self.store.tidy(), 0)
-        self.assertEqual(self.store.compaction._work, self.store.compaction._look)
+        self.assertIs(self.store.compaction.task, Task.LOOK)
 
     def test_strayStays(self) -> None:
         """A start that cannot remove a stray file is refused, in one line."""
