@@ -68,6 +68,8 @@ class BulkLoader:
     """Brings whole queues into a store; each method is a transaction or a part of one.
 
     :ivar transacting: a context that is a transaction, committed at its end, or undone.
+    :ivar newId: returns an id that nothing has; a row of the caller's is to tell it.
+    :ivar discard: lets what is under an id be removed, once that is committed.
     """
 
     def __init__(self, store: BDBStore) -> None:
@@ -75,6 +77,8 @@ class BulkLoader:
         self._index = store.index
         self._transaction = store.transaction
         self.transacting = store.transaction.run
+        self.newId = store.index.newId
+        self.discard = store.discardId
 
     def find(self, name: bytes) -> Queue | None:
         """Return a queue, None when there is none of that name."""
@@ -104,7 +108,7 @@ class BulkLoader:
         """Append messages to a queue that nobody sees."""
         with self.transacting():
             if not queue.rest.delayId and any(item.due is not None for item in items):
-                id = self._index.newId()
+                id = self.newId()
                 queue.change(delayId=id)
                 self._transaction.addTombstone(ID.pack(id))
             self._append(queue, items)
@@ -161,10 +165,6 @@ class BulkLoader:
 
     # These are parts of one, for callers with rows of their own.
 
-    def newId(self) -> int:
-        """Return an id that nothing has; a row of the caller's is to tell it."""
-        return self._index.newId()
-
     def put(self, id: int, first: int, items: Iterable[tuple[int, int, bytes]]) -> None:
         """Put messages under an id.
 
@@ -217,10 +217,6 @@ class BulkLoader:
         queue.nextSequence += 1
         queue.pushed += 1
         queue.bytes += bodySize(record)
-
-    def discard(self, id: int) -> None:
-        """Let what is under an id be removed, once that is committed."""
-        self._store.discardId(id)
 
     def rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield the rows whose keys begin so: the rest of each key, and the row."""

@@ -143,7 +143,6 @@ class Compaction:
         undo: UndoLog,
         count: Callable[[], int],
         leastSize: int,
-        seconds: Callable[[], float] = monotonic,
     ) -> None:
         """Take the parts.
 
@@ -151,7 +150,6 @@ class Compaction:
         :param undo: the log of the transactions that steps are taken in.
         :param count: tells how many messages there are.
         :param leastSize: bytes of a file below which it stays.
-        :param seconds: a clock that never goes back.
         """
         self._environment = environment
         self._home = home
@@ -159,7 +157,6 @@ class Compaction:
         self._undo = undo
         self._count = count
         self._leastSize = leastSize
-        self._seconds = seconds
         self.table: Any = None
         self.step: Callable[[Any, int], None] | None = None
         self.task = Task.LOOK
@@ -186,7 +183,7 @@ class Compaction:
         openTable = self._environment.openTable
         self.table = self.current = openTable(fileName(self._number), flags)
         pageSize = self.current.get_pagesize()
-        self._survey = Survey(self._count, self._seconds, pageSize, self._leastSize)
+        self._survey = Survey(self._count, monotonic, pageSize, self._leastSize)
         if self._oldNumber != self._number:
             self.old = openTable(fileName(self._oldNumber), 0)
             self._join()
@@ -246,10 +243,11 @@ class Compaction:
         if free < ROOM * self._survey.found:
             return 0
         self._highest += 1
-        flags = db.DB_CREATE | db.DB_EXCL
-        pageSize = self.current.get_pagesize()
-        name = fileName(self._highest)
-        self._made = self._environment.openTable(name, flags, pageSize)
+        self._made = environment.openTable(
+            fileName(self._highest),
+            db.DB_CREATE | db.DB_EXCL,
+            self.current.get_pagesize(),
+        )
         syncDirectory(self._home.way)
         self.step = self._name
         return 0

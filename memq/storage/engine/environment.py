@@ -120,10 +120,7 @@ class Environment:
             self._recoverWithoutRoom(ballast)
 
     def _recoverWithoutRoom(self, ballast: str | None) -> None:
-        """Recover once more, where the ballast was.
-
-        :raise HomeError: when that is not room enough, either.
-        """
+        """Recover once more, where the ballast was."""
         if ballast is not None:
             os.unlink(ballast)
         try:
@@ -330,10 +327,7 @@ class Environment:
             raise self.error(error) from error
 
     def _syncedLog(self) -> str | None:
-        """Return the path of the log file that was synced last, None before that.
-
-        Berkeley DB makes the file that it is in only when it writes to it.
-        """
+        # Berkeley DB makes the file that it is in only when it writes to it.
         file = self._logStat()["disk_file"]
         return os.path.join(self._home.way, logName(file)) if file else None
 

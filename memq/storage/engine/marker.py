@@ -127,10 +127,6 @@ def isSettled(directory: str, marker: Marker) -> bool:
 
 
 def _recordAt(directory: str, file: int, offset: int) -> Record:
-    """Return the record at a place.
-
-    :raise memq.errors.HomeError: when none is there.
-    """
     record = readRecord(directory, file, offset)
     if record is None:
         path = os.path.join(directory, logName(file))
