@@ -16,7 +16,7 @@ from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings, db
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from memq.interfaces import QueueDetail
 
@@ -125,6 +125,20 @@ class BDBTestCase(SynchronousTestCase):
         for body in bodies:
             store.push(queue, 0, body)
         store.commit()
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    """Return a function that raises an error, whatever it is given."""
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    return fail
+
+
+def systemError(code: int, *path: str) -> OSError:
+    """Return an error as the system has it, of a path if there is one."""
+    return OSError(code, os.strerror(code), *path)
 
 
 class Failing:

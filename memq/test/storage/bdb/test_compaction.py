@@ -140,10 +140,8 @@ class RotationTestCase(BDBTestCase):
 
     def transact(self, work: Callable[[], Any]) -> Any:
         """Do something in a transaction, and return what it returned."""
-        self.store.begin()
-        result = work()
-        self.store.commit()
-        return result
+        with self.store.transaction.run():
+            return work()
 
     def upload(self, store: Any, *parts: bytes) -> LargeBody:
         """Add the parts of a body."""

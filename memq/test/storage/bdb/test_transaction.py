@@ -193,9 +193,8 @@ class OpeningTests(BDBTestCase):
         """A store that was closed can be opened again, and is what it was."""
         store = self.openStore()
         self.fill(store, b"q", *[b"x"] * 3)
-        store.begin()
-        store.delete(b"q")
-        store.commit()
+        with store.transaction.run():
+            store.delete(b"q")
         for _ in range(2):
             store.close()
             store.open()

@@ -75,9 +75,8 @@ class UpgradeTests(BDBTestCase):
         self.assertEqual([queue.bytes for queue in found], [0, 604])
         store = self.reopened(store)
         self.assertEqual(details(store), [e, q])
-        store.begin()
-        self.assertEqual(len(store.popAll(b"q", 9)), 3)
-        store.commit()
+        with store.transaction.run():
+            self.assertEqual(len(store.popAll(b"q", 9)), 3)
         self.assertEqual(details(store)[1].bytes, 0)
 
     def test_format1(self) -> None:
