@@ -18,7 +18,6 @@ MODULES, LINES = 10, 400
 #: Modules that are longer still; none may be added, and none may grow.
 LONGER = {
     "memq/operations/openreads.py": 405,
-    "memq/storage/memory.py": 403,
 }
 
 

@@ -5,6 +5,20 @@ from __future__ import annotations
 import os
 
 
+def readFile(path: str, most: int) -> bytes | None:
+    """Return what stands in a file of a line, without what is white around it.
+
+    :param most: bytes that are read at most.
+    :return: None when there is no such file.
+    :raise OSError: when it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(most).strip()
+    except FileNotFoundError:
+        return None
+
+
 def replaceFile(path: str, content: bytes) -> None:
     """Put ``content`` into a file, as a whole or not at all, and sync it.
 

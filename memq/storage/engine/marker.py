@@ -18,7 +18,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from memq.errors import DamagedHome, HomeError
-from memq.storage.datadir.files import overwriteFile, replaceFile
+from memq.storage.datadir.files import overwriteFile, readFile, replaceFile
 from memq.storage.engine.logfile import Record, logName, readRecord
 
 _NAME = "safe"
@@ -71,11 +71,10 @@ def readMarker(directory: str) -> Marker | None:
     :raise DamagedHome: when the marker cannot be read, or the log is cut before it.
     """
     path = os.path.join(directory, _NAME)
-    try:
-        with open(path, "rb") as file:
-            words = file.read(100).split()
-    except FileNotFoundError:
+    line = readFile(path, 100)
+    if line is None:
         return None
+    words = line.split()
     if len(words) != 3 or not all(word.isdigit() for word in words):
         raise DamagedHome(
             f"{path} is damaged: it should hold three numbers; "

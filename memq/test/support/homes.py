@@ -136,9 +136,14 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fail
 
 
-def systemError(code: int, *path: str) -> OSError:
-    """Return an error as the system has it, of a path if there is one."""
-    return OSError(code, os.strerror(code), *path)
+def refusing(code: int) -> Callable[..., Any]:
+    """Return a function that fails as the system does, with the path it is given."""
+
+    def fail(*arguments: object) -> None:
+        paths = [each for each in arguments[:1] if isinstance(each, str)]
+        raise OSError(code, os.strerror(code), *paths)
+
+    return fail
 
 
 class Failing:

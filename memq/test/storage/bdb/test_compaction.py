@@ -28,6 +28,7 @@ from memq.test.support.homes import (
     BDBTestCase,
     Failing,
     dump,
+    refusing,
     withoutRoom,
 )
 
@@ -112,7 +113,7 @@ class RotatingMachine(BDBMachine):
 
 
 class RotationModelTests(SynchronousTestCase):
-    """Any sequence of transactions, moves, restarts and crashes."""
+    """The model."""
 
     def test_machine(self) -> None:
         """Any sequence of transactions, moves and crashes does as the model."""
@@ -438,20 +439,16 @@ class KillTests(RotationTestCase):
         self.copy()
         self.assertGreater(len(self.copies), 25)
 
-    def test_flushed(self) -> None:
-        """Whenever a kill comes, all messages are there, and the move goes on."""
-        self.rotate(self.store.flush)
-        self.assertCopies()
+    def test_killed(self) -> None:
+        """Whenever a kill comes, all messages are there, and the move goes on.
 
-    def test_unflushed(self) -> None:
-        """It does not matter which steps are in the log on the disk already."""
-        self.rotate(lambda: None)
-        self.assertCopies()
-
-    def test_checkpoints(self) -> None:
-        """Nor how recent the last checkpoint is."""
-        self.rotate(self.store.checkpoint)
-        self.assertCopies()
+        It does not matter which steps are in the log on the disk already, nor how
+        recent the last checkpoint is.
+        """
+        for upkeep in ("flush", None, "checkpoint"):
+            self.rotate(getattr(self.store, upkeep) if upkeep else lambda: None)
+            self.assertCopies()
+            self.setUp()
 
     def test_whileItOpens(self) -> None:
         """A kill within the next start is as good."""
@@ -578,11 +575,7 @@ class RefusalTests(RotationTestCase):
     def test_syncFails(self) -> None:
         """So it is when only the directory could not be synced."""
         self.move(self.store)
-
-        def fail(path: str) -> None:
-            raise OSError(errno.EIO, "Input/output error")
-
-        patch = self.patch(rotation, "syncDirectory", fail)
+        patch = self.patch(rotation, "syncDirectory", refusing(errno.EIO))
         self.assertRaises(StoreError, self.store.tidy)
         patch.restore()
         self.assertEqual(self.store.tidy(), 0)
@@ -592,11 +585,7 @@ class RefusalTests(RotationTestCase):
         """A start that cannot remove a stray file is refused, in one line."""
         make(self.store)
         self.store.close()
-
-        def fail(path: str) -> None:
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-
-        patch = self.patch(os, "unlink", fail)
+        patch = self.patch(os, "unlink", refusing(errno.EACCES))
         error = self.assertRaises(HomeError, self.store.open)
         self.assertIn("messages.1", str(error))
         patch.restore()

@@ -14,6 +14,7 @@ from memq.errors import HomeError
 from memq.memcacheq.directory import MOVED, makeWay
 from memq.storage.datadir import home as module
 from memq.storage.datadir.home import Home
+from memq.test.support.homes import raising, refusing
 from memq.test.support.memcacheqdirs import MemcacheQ
 
 
@@ -96,11 +97,7 @@ class HomeTests(HomeTestCase):
 
     def test_cannotLock(self) -> None:
         """A file system without locks is refused."""
-
-        def flock(lock: int, operation: int) -> None:
-            raise OSError(ENOLCK, "No locks available")
-
-        self.patch(fcntl, "flock", flock)
+        self.patch(fcntl, "flock", refusing(ENOLCK))
         self.assertTrue(self.refused().endswith(f"{self.path}: No locks available"))
 
     def test_held(self) -> None:
@@ -155,11 +152,7 @@ class HomeTests(HomeTestCase):
 
     def test_unreadableParent(self) -> None:
         """A parent that may be written but not read is good enough."""
-
-        def syncDirectory(path: str) -> None:
-            raise PermissionError
-
-        self.patch(module, "syncDirectory", syncDirectory)
+        self.patch(module, "syncDirectory", raising(PermissionError()))
         self.prepared()
 
     def test_parentsSynced(self) -> None:

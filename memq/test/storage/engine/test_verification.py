@@ -14,7 +14,7 @@ from memq.storage.engine.verification import (
     headlessFrom,
     sayWhatFollows,
 )
-from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase
+from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase, raising
 from memq.test.support.wrecks import contents, fileIn, flip, push, snapshot
 
 if TYPE_CHECKING:
@@ -204,10 +204,6 @@ class FollowTests(LogTestCase):
 
     def test_fails(self) -> None:
         """A failure is what it is elsewhere."""
-
-        def mark(_: object) -> None:
-            raise NO_SPACE
-
-        patch = self.patch(Environment, "_mark", mark)
+        patch = self.patch(Environment, "_mark", raising(NO_SPACE))
         self.assertRaises(StoreError, self.live.tidy)
         patch.restore()
