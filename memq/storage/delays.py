@@ -31,10 +31,7 @@ NEVER = (1 << 64) - 1
 
 
 def firstAt(due: int) -> int:
-    """Return the first number of a time.
-
-    :param due: milliseconds since 1970-01-01 UTC.
-    """
+    """Return the first number of a time."""
     return due << _BITS
 
 
@@ -156,8 +153,6 @@ class Delays:
         :param move: moves messages of a queue to its end, from a number that none is
             below up to a last one, and at most so many; returns how many there were,
             and the number of the first one left, None if none is.
-        :param limit: how many at most.
-        :return: the queue of each.
         """
         promoted: list[bytes] = []
         while len(promoted) < limit and (found := self.take(last)) is not None:

@@ -226,10 +226,7 @@ class QueueIndex:
         self._changed.pop(queue.name, None)
 
     def changes(self, now: int) -> Iterator[tuple[bytes, Queue | None]]:
-        """Yield each name that was touched, and its queue, None if deleted, once.
-
-        :param now: milliseconds since 1970-01-01 UTC.
-        """
+        """Yield each name that was touched, and its queue, None if deleted, once."""
         get = self.queues.get
         if not self._step <= now < self._nextStep:
             self._step = now - now % (USED * 1000)

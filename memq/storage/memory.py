@@ -36,10 +36,6 @@ class MemoryStore(IndexedStore):
     """Keep every queue in a deque."""
 
     def __init__(self, seconds: Callable[[], float] = time) -> None:
-        """Make an empty store.
-
-        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
-        """
         super().__init__()
         self._seconds = seconds
         #: When the transaction began, as messages tell it.

@@ -139,11 +139,6 @@ class BulkLoader:
         """Let everybody see a queue that was filled, instead of an empty one, if any.
 
         That one's limit and pauses stay, and what it has counted.
-
-        :param pushed: messages ever set, as ``stats queue`` will tell.
-        :param taken: messages ever taken.
-        :param limit: the most messages that may wait, 0 for any number.
-        :param paused: what is paused: 1 reads, 2 writes, 3 both.
         """
         queue.pushed, queue.taken = pushed, taken
         rest = queue.rest
@@ -180,7 +175,6 @@ class BulkLoader:
         """Let everybody see what was put under an id, as a queue that is not there.
 
         :param pushed: messages ever set; also the next message's number.
-        :param taken: messages ever taken.
         """
         transaction = self._transaction
         queue = Queue(name, id, pushed, pushed, taken)
@@ -196,7 +190,6 @@ class BulkLoader:
     def move(self, id: int, name: bytes, limit: int) -> bool:
         """Move messages under an id to the end of a queue, which is made if need be.
 
-        :param limit: the most that are moved.
         :return: whether there are more.
         """
         transaction = self._transaction

@@ -88,7 +88,6 @@ def fileName(number: int) -> str:
 def unpackRow(row: bytes | None) -> tuple[int, int]:
     """Return the number of the file, and of the one that messages move from.
 
-    :param row: the row, None where there is none.
     :raise memq.storage.row.DamagedRow: when it cannot be read.
     """
     if row is None:
@@ -146,9 +145,6 @@ class Compaction:
     ) -> None:
         """Take the parts.
 
-        :param queues: the table that the row is in.
-        :param undo: the log of the transactions that steps are taken in.
-        :param count: tells how many messages there are.
         :param leastSize: bytes of a file below which it stays.
         """
         self._environment = environment

@@ -75,7 +75,6 @@ def readRows(table: Any) -> Rows:
 def findDelayed(messages: Any, queues: Iterable[Queue], delays: Delays) -> None:
     """Note which of the queues have delayed messages.
 
-    :param messages: the table.
     :raise: Berkeley DB's errors (ERRORS).
     """
     delays.clear()
@@ -90,7 +89,6 @@ def findDelayed(messages: Any, queues: Iterable[Queue], delays: Delays) -> None:
 def refuseOld(directory: str, index: QueueIndex) -> None:
     """Refuse a home whose VERSION is gone.
 
-    :param directory: where that should be.
     :raise memq.errors.DamagedHome: when there are queues, as in no new home.
     """
     if index.queues or index.nextId > 1:
@@ -102,10 +100,7 @@ def refuseOld(directory: str, index: QueueIndex) -> None:
 
 
 def countBytes(messages: Any, id: int, transaction: Any = None) -> int:
-    """Return the bytes of all bodies under an id.
-
-    :param messages: the table.
-    """
+    """Return the bytes of all bodies under an id."""
     prefix = ID.pack(id)
     with closing(messages.cursor(transaction)) as cursor:
         return sum(bodySize(record) for _, record in scan(cursor, prefix, prefix))

@@ -110,10 +110,6 @@ class Bodies:
         tombstones: Tombstones,
         refuseAfterFailure: Callable[[], None],
     ) -> None:
-        """Take the parts.
-
-        :param refuseAfterFailure: raises when the store has failed.
-        """
         self._transaction = transaction
         self._tombstones = tombstones
         self._refuseAfterFailure = refuseAfterFailure
@@ -193,8 +189,6 @@ class Delayed:
     def put(self, queue: Queue, due: int, record: bytes) -> None:
         """Put a message behind those that are due at the same time.
 
-        :param queue: one that has an id for such messages.
-        :param due: milliseconds since 1970-01-01 UTC.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
         id, transaction = queue.rest.delayId, self._transaction

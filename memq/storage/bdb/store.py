@@ -81,11 +81,7 @@ class Salvage(Protocol):
         """
 
     def run(self, why: DamagedHome) -> None:
-        """Make the home whole.
-
-        :param why: what is damaged.
-        :raise memq.errors.HomeError: when that cannot be.
-        """
+        """Make the home whole, or raise a HomeError."""
 
 
 @implementer(IMaintainedStore)
@@ -113,7 +109,6 @@ class BDBStore(IndexedStore):
             releases it after :meth:`close`.
         :param say: is told, in a line, what a person should know of a start.
         :param salvage: what to do with a damaged home; None to refuse it.
-        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
         super().__init__()
         self.home = home

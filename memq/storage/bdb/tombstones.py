@@ -61,10 +61,7 @@ class Tombstones:
         self._undo.afterCommit((self.release, prefix))
 
     def removeSome(self, limit: int) -> None:
-        """Remove some of what is to be removed first; there has to be something.
-
-        :param limit: the most records that are removed.
-        """
+        """Remove some of what is to be removed first; there has to be something."""
         transaction = self._transaction
         prefix = next(iter(self.left))
         if not self._remove(transaction.messages, prefix, limit):

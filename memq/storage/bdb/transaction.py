@@ -45,10 +45,6 @@ class Transaction:
         undo: UndoLog,
         seconds: Callable[[], float],
     ) -> None:
-        """Take the parts.
-
-        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
-        """
         self._environment = environment
         self._index = index
         self._undo = undo

@@ -50,10 +50,7 @@ def noteDamage(directory: str, error: DamagedStore) -> None:
 
 
 def refuseDamaged(directory: str) -> None:
-    """Refuse a home in which something was found damaged.
-
-    :raise DamagedHome: with what was found.
-    """
+    """Refuse a home in which something was found damaged."""
     path = os.path.join(directory, _DAMAGE)
     line = readFile(path, 1000)
     if line is not None:
@@ -64,7 +61,6 @@ def refuseDamaged(directory: str) -> None:
 def beginSwap(directory: str) -> str:
     """Swap what is in ``directory`` for what was built below it.
 
-    :param directory: HOME/memq, held.
     :return: where the old files are then.
     :raise UnusableHome: when HOME is on another file system; nothing is changed.
     :raise OSError: when the disk fails; a later start goes on.

@@ -8,9 +8,7 @@ import os
 def readFile(path: str, most: int) -> bytes | None:
     """Return what stands in a file of a line, without what is white around it.
 
-    :param most: bytes that are read at most.
     :return: None when there is no such file.
-    :raise OSError: when it cannot be read.
     """
     try:
         with open(path, "rb") as file:

@@ -70,7 +70,6 @@ class Environment:
     ) -> None:
         """Remember where and how; :meth:`open` does the work.
 
-        :param home: the directory, prepared and locked.
         :param say: is told, in a line, what a person should know of the log.
         """
         self.isNew = True
@@ -148,7 +147,6 @@ class Environment:
     def openTable(self, name: str, flags: int, pageSize: int = 0) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
 
-        :param name: that of its file.
         :param flags: for Berkeley DB, beside those that every table has.
         :param pageSize: bytes of a page if it is made, 0 for what the settings say.
         :raise HomeError: when it is not there.

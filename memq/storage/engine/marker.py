@@ -67,7 +67,6 @@ def writeMarker(directory: str, marker: Marker) -> None:
 def readMarker(directory: str) -> Marker | None:
     """Return the marker, once the log file it points into was found long enough.
 
-    :return: None when there is none.
     :raise DamagedHome: when the marker cannot be read, or the log is cut before it.
     """
     path = os.path.join(directory, _NAME)
@@ -107,10 +106,7 @@ def lastCheckpoint(directory: str, marker: Marker) -> tuple[int, int]:
 
 
 def isSettled(directory: str, marker: Marker) -> bool:
-    """Return whether the tables of a home that nobody uses have all that is logged.
-
-    :param marker: the home's marker.
-    """
+    """Return whether the tables of a home that nobody uses have all that is logged."""
     try:
         file, offset = lastCheckpoint(directory, marker)
         # What was logged just there may be a change; the tables have it.

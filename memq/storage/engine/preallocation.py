@@ -82,9 +82,6 @@ class LogPreallocator:
     ) -> None:
         """Make nothing yet.
 
-        :param directory: where log files are.
-        :param position: tells where the log ends.
-        :param freeBytes: tells the room that is left.
         :param noSync: whether the log is synced once a second only.
         """
         self._directory = directory
@@ -220,8 +217,6 @@ def fillAhead(
     """Make a file of zeros, on the disk; no-op when there is a file of that name.
 
     :param path: its name, which it gets when it is complete.
-    :param size: its bytes.
-    :param fill: makes it so large.
     :raise OSError: when there is no room, or the disk fails; nothing is left then.
     """
     if not os.path.exists(path):

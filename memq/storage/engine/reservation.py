@@ -73,7 +73,6 @@ class Reservation:
     def __init__(self, directory: str, tables: Mapping[Any, str], ahead: int) -> None:
         """Reserve nothing yet.
 
-        :param tables: the tables that are open, and their files.
         :param ahead: bytes that the table of messages is given ahead of need.
         """
         self.isPossible = True
