@@ -33,6 +33,11 @@ class ReserveTests(BDBTestCase):
         """Return the path of the next log file."""
         return self.path(logName(self.store.environment.position().file + 1))
 
+    def log(self, queue: bytes) -> None:
+        """Fill more than one log file."""
+        for _ in range(5):
+            self.fill(self.store, queue, *[b"x" * 60_000] * 10)
+
     def test_taken(self) -> None:
         """A look takes room for the log, for the next file of it, and for tables."""
         self.assertTrue(self.store.reserveSpace())
@@ -91,8 +96,7 @@ class ReserveTests(BDBTestCase):
 
     def test_usedAgain(self) -> None:
         """A log file that is done with becomes the next one, where there is none."""
-        for _ in range(5):
-            self.fill(self.store, b"q", *[b"x" * 60_000] * 10)
+        self.log(b"q")
         self.store.checkpoint()
         done = self.path(logName(self.store.environment.position().file - 1))
         before = os.stat(done).st_ino
@@ -101,15 +105,13 @@ class ReserveTests(BDBTestCase):
         with open(self.next(), "rb") as file:
             self.assertFalse(file.read().strip(b"\0"))
         whole = dump(self.store)
-        for _ in range(5):
-            self.fill(self.store, b"r", *[b"x" * 60_000] * 10)
+        self.log(b"r")
         self.store.flush()
         self.assertTrue(dump(self.crashed(self.store)).startswith(whole))
 
     def test_notUsedAgain(self) -> None:
         """Where there is a next one, it goes."""
-        for _ in range(5):
-            self.fill(self.store, b"q", *[b"x" * 60_000] * 10)
+        self.log(b"q")
         self.store.reserveSpace()
         before = os.stat(self.next()).st_ino
         self.store.checkpoint()

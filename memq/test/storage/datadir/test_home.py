@@ -124,13 +124,8 @@ class HomeTests(HomeTestCase):
         """
         os.makedirs(os.path.join(self.path, "memq"))
         lock = os.path.join(self.path, "memq", "lock")
-        for text in (
-            "123456789\n",
-            f"{os.getppid()}\n",
-            "1\n",
-            "\0" * 9000,
-            "\xe4\n\n",
-        ):
+        pids = "123456789\n", f"{os.getppid()}\n", "1\n"
+        for text in (*pids, "\0" * 9000, "\xe4\n\n"):
             write(lock, text)
             home = self.prepared()
             with open(lock) as file:
@@ -138,17 +133,13 @@ class HomeTests(HomeTestCase):
             home.release()
 
     def test_pidAfterFork(self) -> None:
-        """The process that goes on after a fork writes its own id."""
+        """The process that goes on after a fork writes its own id, if it holds it."""
+        Home(self.path).writePid()
+        self.assertFalse(os.path.exists(self.path))
         home = self.prepared()
         self.patch(os, "getpid", lambda: 5)
         home.writePid()
         self.assertEqual(self.refused(), "held by another server (pid 5)")
-
-    def test_pidUnheld(self) -> None:
-        """A home that is not held has no process."""
-        home = Home(self.path)
-        home.writePid()
-        self.assertFalse(os.path.exists(self.path))
 
     def test_unreadableParent(self) -> None:
         """A parent that may be written but not read is good enough."""
