@@ -186,7 +186,6 @@ class StoreError(QueueError):
     most = 200
 
     def __init__(self, why: str) -> None:
-        """Keep ``why``, a few words for the client and the log."""
         super().__init__(why)
         line = " ".join(why.split())[: self.most]
         self.reply = b"SERVER_ERROR " + line.encode("utf-8", "backslashreplace")
@@ -200,7 +199,6 @@ class OutOfSpace(StoreError):
     """There is no room on the disk, or less than --min-free."""
 
     def __init__(self) -> None:
-        """Say so in the words that every command is answered with."""
         super().__init__("out of disk space")
 
 
@@ -208,7 +206,6 @@ class DamagedMessage(StoreError):
     """A stored message is not what was once written; it was set aside."""
 
     def __init__(self, why: str) -> None:
-        """Keep ``why``: which message, and what is wrong with it."""
         super().__init__(f"damaged message set aside: {why}")
 
 

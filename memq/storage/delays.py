@@ -31,10 +31,7 @@ NEVER = (1 << 64) - 1
 
 
 def firstAt(due: int) -> int:
-    """Return the first number of a time.
-
-    :param due: milliseconds since 1970-01-01 UTC.
-    """
+    """Return the first number of a time."""
     return due << _BITS
 
 
@@ -142,3 +139,29 @@ class Delays:
             if queue is not None and queue.rest.delayId == id:
                 return queue, number
         return None
+
+    def promote(
+        self,
+        prepare: Callable[[bytes], object],
+        move: Callable[[Queue, int, int, int], tuple[int, int | None]],
+        last: int,
+        limit: int,
+    ) -> list[bytes]:
+        """Move messages up to a number to their queues, in the order of all numbers.
+
+        :param prepare: is told the name of a queue that is about to change.
+        :param move: moves messages of a queue to its end, from a number that none is
+            below up to a last one, and at most so many; returns how many there were,
+            and the number of the first one left, None if none is.
+        """
+        promoted: list[bytes] = []
+        while len(promoted) < limit and (found := self.take(last)) is not None:
+            queue, first = found
+            prepare(queue.name)
+            # Those of another queue may come before the rest of this one's.
+            before = min(last, self.first())
+            count, left = move(queue, first, before, limit - len(promoted))
+            promoted += [queue.name] * count
+            if left is not None:
+                self.add(queue, left)
+        return promoted

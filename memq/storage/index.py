@@ -11,25 +11,23 @@ This module does no I/O.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from memq.interfaces import NOTHING_KEPT, QueueCount, Sums
 from memq.message import Message
+from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
 from memq.storage.row import NO_REST, USED, Queue
+from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from memq.errors import QueueError
     from memq.interfaces import Kept, QueueDetail
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
-    from memq.storage.undo import UndoLog
-
-
-def _time(head: object) -> int:
-    """Return when a head was set, 0 if it is none."""
-    return head.time if isinstance(head, Message) else 0
 
 
 class QueueIndex:
@@ -121,9 +119,7 @@ class QueueIndex:
 
     def show(self, queue: Queue) -> None:
         """Let a new queue be the one of its name, instead of an empty one, if any."""
-        there = self.queues.get(queue.name)
-        if there is not None and queue.name not in self._changed:
-            self._remember(there)
+        self.forChange(queue.name)
         self._add(queue)
 
     def forPop(self, name: bytes) -> Queue | None:
@@ -173,18 +169,12 @@ class QueueIndex:
     def forReturn(self, name: bytes, id: int) -> Queue | None:
         """Return the queue that a message came from, None if that is gone."""
         queue = self.queues.get(name)
-        if queue is None or queue.id != id:
-            return None
-        if name not in self._changed:
-            self._remember(queue)
-        return queue
+        return None if queue is None or queue.id != id else self.forChange(name)
 
     def remove(self, name: bytes) -> Queue | None:
         """Take a queue out and return it, None if there is none."""
-        queue = self.queues.get(name)
+        queue = self.forChange(name)
         if queue is not None:
-            if name not in self._changed:
-                self._remember(queue)
             if queue.reads is not None:
                 self.readsOf(queue)
             del self.queues[name]
@@ -196,13 +186,9 @@ class QueueIndex:
         Its messages stay under the old ids, for the store to remove.  What was taken
         and is not delivered cannot come back, even if it was all that there was.
         """
-        queue = self.queues.get(name)
+        queue = self.remove(name)
         if queue is None:
             return None
-        if name not in self._changed:
-            self._remember(queue)
-        if queue.reads is not None:
-            self.readsOf(queue)
         heir = Queue(name, self.newId(), queue.nextSequence, queue.pushed, queue.pushed)
         heir.lastUsed = queue.lastUsed
         heir.setRest(queue.rest._replace(delayId=0, delayed=0, delayedBytes=0))
@@ -212,46 +198,35 @@ class QueueIndex:
 
     def _remember(self, queue: Queue) -> None:
         self._changed[queue.name] = None
-        self._undo.add(
-            (
-                self._restore,
-                queue,
-                queue.nextSequence,
-                queue.pushed,
-                queue.taken,
-                queue.head,
-                queue.bytes,
-                queue.closed,
-                queue.rest,
-            )
+        before = (
+            queue.nextSequence,
+            queue.pushed,
+            queue.taken,
+            queue.head,
+            queue.bytes,
+            queue.closed,
+            queue.rest,
         )
+        self._undo.add((self._restore, queue, before))
 
     def _restore(
-        self,
-        queue: Queue,
-        nextSequence: int,
-        pushed: int,
-        taken: int,
-        head: int,
-        size: int,
-        closed: int,
-        rest: Rest,
+        self, queue: Queue, before: tuple[int, int, int, int, int, int, Rest]
     ) -> None:
-        queue.nextSequence = nextSequence
-        queue.pushed = pushed
-        queue.taken = taken
-        queue.head = head
-        queue.bytes = size
-        queue.closed = closed
+        (
+            queue.nextSequence,
+            queue.pushed,
+            queue.taken,
+            queue.head,
+            queue.bytes,
+            queue.closed,
+            rest,
+        ) = before
         queue.setRest(rest)
         self.queues[queue.name] = queue
         self._changed.pop(queue.name, None)
 
     def changes(self, now: int) -> Iterator[tuple[bytes, Queue | None]]:
-        """Yield each name that was touched, and its queue, None if deleted, once.
-
-        :param now: milliseconds since 1970-01-01 UTC.
-        """
+        """Yield each name that was touched, and its queue, None if deleted, once."""
         get = self.queues.get
         if not self._step <= now < self._nextStep:
             self._step = now - now % (USED * 1000)
@@ -324,17 +299,6 @@ class QueueIndex:
         if queue is not None:
             queue.change(discarded=queue.rest.discarded + number)
 
-    def detail(
-        self, peek: Callable[[bytes], object], name: bytes
-    ) -> QueueDetail | None:
-        """Return a queue's details, None if there is no such queue."""
-        queue = self.queues.get(name)
-        return None if queue is None else queue.detail(_time(peek(name)))
-
-    def status(self) -> dict[str, int]:
-        """Return how many queues there are, and how many messages wait in them."""
-        return {"queues": len(self.queues), "messages": self.waiting()}
-
     def sums(self, names: Iterable[bytes]) -> Sums:
         """Return what some queues have together, of those that there are."""
         messages = size = expired = discarded = 0
@@ -359,12 +323,17 @@ class QueueIndex:
         )
 
 
-class IndexedStore:
-    """What a store answers from its index alone; see IQueueStore."""
+class IndexedStore(ABC):
+    """All that a store answers from its index alone; see IQueueStore."""
 
-    def __init__(self, index: QueueIndex) -> None:
+    peek: Callable[[bytes], Message | QueueError | None]
+
+    def __init__(self) -> None:
         """Bind the index's methods, so that to ask a store is to ask its index."""
-        self.index = index
+        self.undo = UndoLog()
+        self.index = index = QueueIndex(self.undo)
+        self.delays = Delays(index.queues, self.undo)
+        self.nextDue = self.delays.next
         self.names = index.names
         self.counts = index.counts
         self.sums = index.sums
@@ -377,3 +346,44 @@ class IndexedStore:
         self.setPaused = index.setPaused
         self.settings = index.settings
         self.hasSettings = index.hasSettings
+
+    @abstractmethod
+    def discardId(self, id: int) -> None:
+        """Let all messages under an id be removed, once that is committed."""
+
+    def delete(self, queue: bytes) -> bool:
+        """Delete a queue; ``sweep`` removes its messages."""
+        entry = self.index.remove(queue)
+        if entry is not None:
+            self._discardAll(entry)
+        return entry is not None
+
+    def empty(self, queue: bytes) -> int:
+        """Give a queue new ids; ``sweep`` removes what is under the old ones."""
+        entry = self.index.empty(queue)
+        if entry is None:
+            return 0
+        self._discardAll(entry)
+        return entry.pushed - entry.taken + entry.rest.delayed
+
+    def _discardAll(self, entry: Queue) -> None:
+        self.discardId(entry.id)
+        if entry.rest.delayId:
+            self.discardId(entry.rest.delayId)
+            self.delays.forget(entry)
+
+    def detail(self, queue: bytes) -> QueueDetail | None:
+        """Return a queue's details, None if there is no such queue."""
+        entry = self.index.queues.get(queue)
+        if entry is None:
+            return None
+        head = self.peek(queue)
+        return entry.detail(head.time if isinstance(head, Message) else 0)
+
+    def status(self) -> dict[str, int]:
+        """Return the figures, and how many messages wait in all queues."""
+        return self.figures() | {"messages": self.index.waiting()}
+
+    def figures(self) -> dict[str, int]:
+        """Return how many queues there are."""
+        return {"queues": len(self.index.queues)}

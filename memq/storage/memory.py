@@ -17,16 +17,14 @@ from zope.interface import implementer
 
 from memq.errors import DamagedMessage
 from memq.message import Message
-from memq.storage.delays import Delays, freeNumber, lastAt
-from memq.storage.index import IndexedStore, QueueIndex
+from memq.storage.delays import freeNumber, lastAt
+from memq.storage.index import IndexedStore
 from memq.storage.maintenance import IMaintainedStore
-from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
-    from memq.interfaces import QueueDetail
     from memq.message import LargeBody
     from memq.storage.row import Queue
 
@@ -38,26 +36,18 @@ class MemoryStore(IndexedStore):
     """Keep every queue in a deque."""
 
     def __init__(self, seconds: Callable[[], float] = time) -> None:
-        """Make an empty store.
-
-        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
-        """
-        self._undo = UndoLog()
-        super().__init__(QueueIndex(self._undo))
+        super().__init__()
         self._seconds = seconds
         #: When the transaction began, as messages tell it.
         self._now = 0
-        self.delays = Delays(self.index.queues, self._undo)
         #: By id of a queue, and by the id of its delayed messages.
         self._messages: dict[int, deque[Message]] = {}
-        #: What is read openly, by id of its queue and sequence number.
-        self._hidden: dict[tuple[int, int], Message] = {}
+        #: Those that are read openly, by id of their queue and sequence number.
+        self._hidden: dict[int, dict[int, Message]] = {}
         #: For ``sweep`` to free.
         self._deleted: list[deque[Message]] = []
         self._bodies: dict[int, list[bytes]] = {}
         self._lastBody = 0
-        self.nextDue = self.delays.next
-        self.status = self.index.status
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -67,11 +57,11 @@ class MemoryStore(IndexedStore):
         """Keep what was done since ``begin``."""
         for _ in self.index.changes(self._now):
             pass
-        self._undo.commit()
+        self.undo.commit()
 
     def abort(self) -> None:
         """Undo what was done since ``begin``."""
-        self._undo.rollBack()
+        self.undo.rollBack()
 
     def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message."""
@@ -97,7 +87,7 @@ class MemoryStore(IndexedStore):
         """Keep a part."""
         parts = self._bodies.setdefault(body, [])
         parts[number:] = [data]
-        self._undo.add((parts.pop,))
+        self.undo.add((parts.pop,))
 
     def pushLarge(
         self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
@@ -132,28 +122,24 @@ class MemoryStore(IndexedStore):
 
     def promoteDue(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due."""
-        promoted: list[bytes] = []
-        while len(promoted) < limit and (found := self.delays.take(lastAt(now))):
-            promoted += self._promote(found[0], lastAt(now), limit - len(promoted))
-        return promoted
+        return self.delays.promote(
+            self.index.forChange, self._promote, lastAt(now), limit
+        )
 
-    def _promote(self, entry: Queue, last: int, most: int) -> list[bytes]:
-        """Move messages of a queue that are due, and before those of other queues."""
-        self.index.forChange(entry.name)
-        last = min(last, self.delays.first())
+    def _promote(
+        self, entry: Queue, first: int, last: int, most: int
+    ) -> tuple[int, int | None]:
+        """Move delayed messages of a queue to its end; see Delays.promote."""
         messages = self._of(entry.rest.delayId)
         count = size = 0
         while messages and messages[0].sequence <= last and count < most:
-            message = messages.popleft()
-            self._undo.add((messages.appendleft, message))
+            message = self._takeFirst(messages)
             _, _, flags, time, body, large, expires = message
             self._append(entry.name, flags, body, large, time, expires)
             count += 1
             size += message.size
-        if messages:
-            self.delays.add(entry, messages[0].sequence)
         entry.delay(-count, -size)
-        return [entry.name] * count
+        return count, messages[0].sequence if messages else None
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
@@ -183,7 +169,7 @@ class MemoryStore(IndexedStore):
         messages.append(message)
         entry.pushed += 1
         entry.bytes += message.size
-        self._undo.add((messages.pop,))
+        self.undo.add((messages.pop,))
         return sequence
 
     def _of(self, id: int) -> deque[Message]:
@@ -192,16 +178,19 @@ class MemoryStore(IndexedStore):
             messages = self._messages[id] = deque()
         return messages
 
+    def _takeFirst(self, messages: deque[Message]) -> Message:
+        message = messages.popleft()
+        self.undo.add((messages.appendleft, message))
+        return message
+
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head."""
         entry = self.index.forPop(queue)
         if entry is None:
             return None
-        messages = self._messages[entry.id]
-        message = messages.popleft()
+        message = self._takeFirst(self._messages[entry.id])
         entry.taken += 1
         entry.bytes -= message.size
-        self._undo.add((messages.appendleft, message))
         if entry.reads is not None:
             self.index.readsOf(entry).forgetDeliveries(message.sequence)
         return message
@@ -235,26 +224,24 @@ class MemoryStore(IndexedStore):
         messages = self._of(message.queueId)
         place = bisect_left(messages, message.sequence, key=_sequence)
         messages.insert(place, message)
-        self._undo.add((messages.remove, message))
+        self.undo.add((messages.remove, message))
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head."""
         entry = self.index.forRead(queue)
         if entry is None:
             return None
-        messages = self._messages[entry.id]
-        message = messages.popleft()
-        self._undo.add((messages.appendleft, message))
+        message = self._takeFirst(self._messages[entry.id])
         self.index.readsOf(entry).hide(message.sequence, message.size)
         self._hide(message)
-        self._undo.add((self._show, message))
+        self.undo.add((self._show, message))
         return message
 
     def _hide(self, message: Message) -> None:
-        self._hidden[message.queueId, message.sequence] = message
+        self._hidden.setdefault(message.queueId, {})[message.sequence] = message
 
-    def _show(self, message: Message) -> None:
-        del self._hidden[message.queueId, message.sequence]
+    def _show(self, message: Message) -> Message:
+        return self._hidden[message.queueId].pop(message.sequence)
 
     def closeRead(self, queue: bytes, message: Message) -> bool:
         """Take what is hidden."""
@@ -265,15 +252,17 @@ class MemoryStore(IndexedStore):
         entry.closed += 1
         return True
 
+    def _endRead(self, entry: Queue, message: Message) -> Message:
+        """Hide a message no longer; the caller's may have no body any more."""
+        self.index.readsOf(entry).show(message.sequence)
+        message = self._show(message)
+        self.undo.add((self._hide, message))
+        return message
+
     def _takeHidden(self, entry: Queue, message: Message) -> Message:
-        """Take what is hidden; the caller's may have no body any more."""
-        message = self._hidden[message.queueId, message.sequence]
         self.index.forReturn(entry.name, entry.id)
-        reads = self.index.readsOf(entry)
-        reads.show(message.sequence)
-        reads.forgetDeliveries(message.sequence)
-        self._show(message)
-        self._undo.add((self._hide, message))
+        message = self._endRead(entry, message)
+        self.index.readsOf(entry).forgetDeliveries(message.sequence)
         entry.taken += 1
         entry.bytes -= message.size
         return message
@@ -292,21 +281,16 @@ class MemoryStore(IndexedStore):
         entry = self.index.readBy(queue, message)
         if entry is None:
             return False
-        # The caller's may have no body any more.
-        message = self._hidden[message.queueId, message.sequence]
         if count:
             self.index.forReturn(queue, entry.id)
             self.index.readsOf(entry).countDelivery(message.sequence)
             entry.change(returns=entry.rest.returns + 1)
-        self.index.readsOf(entry).show(message.sequence)
-        self._show(message)
-        self._undo.add((self._hide, message))
-        self._insert(message)
+        self._insert(self._endRead(entry, message))
         return True
 
     def discard(self, message: Message) -> None:
         """Forget the parts, once that is committed."""
-        self._undo.afterCommit((self._forget, message))
+        self.undo.afterCommit((self._forget, message))
 
     def setAside(self, message: Message) -> None:
         """Forget it: nothing in memory is damaged."""
@@ -316,41 +300,18 @@ class MemoryStore(IndexedStore):
         if message.large is not None:
             self.release(message.large.id)
 
-    def delete(self, queue: bytes) -> bool:
-        """Delete a queue; ``sweep`` frees its messages."""
-        entry = self.index.remove(queue)
-        if entry is None:
-            return False
-        self._discard(entry)
-        return True
-
-    def empty(self, queue: bytes) -> int:
-        """Discard a queue's messages; ``sweep`` frees them."""
-        entry = self.index.empty(queue)
-        if entry is None:
-            return 0
-        self._discard(entry)
-        return entry.pushed - entry.taken + entry.rest.delayed
-
-    def _discard(self, entry: Queue) -> None:
-        self._discardId(entry.id)
-        if entry.rest.delayId:
-            self._discardId(entry.rest.delayId)
-            self.delays.forget(entry)
-        if entry.reads is not None:
-            keys = [(entry.id, sequence) for sequence in entry.reads.hidden]
-            hidden = {key: self._hidden.pop(key) for key in keys}
-            self._free(deque(hidden.values()))
-            self._undo.add((self._hidden.update, hidden))
-
-    def _free(self, messages: deque[Message]) -> None:
-        """Leave messages to ``sweep``, once that is committed."""
-        self._undo.afterCommit((self._deleted.append, messages))
-
-    def _discardId(self, id: int) -> None:
+    def discardId(self, id: int) -> None:
+        """Leave messages to ``sweep``, those that are read openly as well."""
         messages = self._messages.pop(id, deque[Message]())
-        self._free(messages)
-        self._undo.add((self._messages.update, {id: messages}))
+        hidden = self._hidden.pop(id, {})
+        self.undo.add((self._bringBack, id, messages, hidden))
+        discarded = messages, deque(hidden.values())
+        self.undo.afterCommit((self._deleted.extend, discarded))
+
+    def _bringBack(
+        self, id: int, messages: deque[Message], hidden: dict[int, Message]
+    ) -> None:
+        self._messages[id], self._hidden[id] = messages, hidden
 
     def hasGarbage(self) -> bool:
         """Return whether messages of deleted queues are left."""
@@ -367,28 +328,20 @@ class MemoryStore(IndexedStore):
                 del self._deleted[0]
         return bool(self._deleted)
 
-    def detail(self, queue: bytes) -> QueueDetail | None:
-        """Return a queue's details."""
-        return self.index.detail(self.peek, queue)
-
-    def figures(self) -> dict[str, int]:
-        """Return how many queues there are."""
-        return {"queues": len(self.index.queues)}
-
     def _nothing(self) -> None:
         """Do nothing: memory is neither recovered nor made durable."""
 
     open = close = flush = checkpoint = _nothing
+
+    def checkHome(self) -> OSError | None:
+        """Find nothing wrong: memory stays where it is."""
+        return None
 
     def _none(self) -> int:
         """Return 0: there is no log, and no disk."""
         return 0
 
     removeLogs = tidy = logged = bytesOnDisk = _none
-
-    def checkHome(self) -> OSError | None:
-        """Find nothing wrong: memory stays where it is."""
-        return None
 
     def trickle(self, percent: int) -> int:
         """Write nothing."""

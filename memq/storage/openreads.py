@@ -54,10 +54,7 @@ class Reads:
         self._undo = undo
 
     def hide(self, sequence: int, size: int) -> None:
-        """Hide a message.
-
-        :param size: bytes of its body.
-        """
+        """Hide a message."""
         self._hide(sequence, size)
         self._undo.add((self._show, sequence))
 
@@ -120,7 +117,6 @@ class Reads:
     def settle(self, head: int) -> int:
         """Drop the list of what was given back, if nothing is hidden any more.
 
-        :param head: from where on the store looks.
         :return: from where on it has to look now.
         """
         if self.hidden or not self._returned:

@@ -111,12 +111,7 @@ class DamagedRecord(Exception):
 
 
 def packRecord(flags: int, time: int, body: bytes) -> bytes:
-    """Return the record of a message.
-
-    :param flags: 0 to 4294967295.
-    :param time: milliseconds since 1970-01-01 UTC.
-    :param body: the body.
-    """
+    """Return the record of a message."""
     return _packHeader(VERSION, flags, time, crc32(body)) + body
 
 
@@ -132,7 +127,6 @@ def packExpiring(flags: int, time: int, body: bytes, expires: int) -> bytes:
 def packAny(flags: int, time: int, body: bytes | LargeBody, expires: int) -> bytes:
     """Return the record of a message of whatever kind.
 
-    :param body: the body, or where it is.
     :param expires: milliseconds since 1970-01-01 UTC, 0 for never.
     """
     if isinstance(body, LargeBody):
@@ -162,8 +156,6 @@ def bodySize(record: bytes) -> int:
 def unpackRecord(queueId: int, sequence: int, record: bytes) -> Message:
     """Return the message that a record holds.
 
-    :param queueId: the id of the queue that the record was found in.
-    :param sequence: the place in that queue where it was found.
     :raise DamagedRecord: when the record is cut short, of an unknown version,
         or its body does not have the CRC that was written with it.
     """

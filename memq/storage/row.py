@@ -174,10 +174,7 @@ class Queue:
         self.setRest(self.rest._replace(**fields))
 
     def delay(self, number: int, size: int) -> None:
-        """Count delayed messages in, or out if there are less than none.
-
-        :param size: the bytes of their bodies.
-        """
+        """Count delayed messages in, or out if there are less than none."""
         rest = self.rest
         self.change(
             delayed=rest.delayed + number, delayedBytes=rest.delayedBytes + size

@@ -19,10 +19,12 @@ Everything here is done by the thread of transactions.
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.message import PART_SIZE, LargeBody
 from memq.storage.bdb.loading import countBytes
+from memq.storage.engine.binding import scan
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -66,6 +68,8 @@ class BulkLoader:
     """Brings whole queues into a store; each method is a transaction or a part of one.
 
     :ivar transacting: a context that is a transaction, committed at its end, or undone.
+    :ivar newId: returns an id that nothing has; a row of the caller's is to tell it.
+    :ivar discard: lets what is under an id be removed, once that is committed.
     """
 
     def __init__(self, store: BDBStore) -> None:
@@ -73,6 +77,8 @@ class BulkLoader:
         self._index = store.index
         self._transaction = store.transaction
         self.transacting = store.transaction.run
+        self.newId = store.index.newId
+        self.discard = store.discardId
 
     def find(self, name: bytes) -> Queue | None:
         """Return a queue, None when there is none of that name."""
@@ -102,7 +108,7 @@ class BulkLoader:
         """Append messages to a queue that nobody sees."""
         with self.transacting():
             if not queue.rest.delayId and any(item.due is not None for item in items):
-                id = self._index.newId()
+                id = self.newId()
                 queue.change(delayId=id)
                 self._transaction.addTombstone(ID.pack(id))
             self._append(queue, items)
@@ -133,11 +139,6 @@ class BulkLoader:
         """Let everybody see a queue that was filled, instead of an empty one, if any.
 
         That one's limit and pauses stay, and what it has counted.
-
-        :param pushed: messages ever set, as ``stats queue`` will tell.
-        :param taken: messages ever taken.
-        :param limit: the most messages that may wait, 0 for any number.
-        :param paused: what is paused: 1 reads, 2 writes, 3 both.
         """
         queue.pushed, queue.taken = pushed, taken
         rest = queue.rest
@@ -159,10 +160,6 @@ class BulkLoader:
 
     # These are parts of one, for callers with rows of their own.
 
-    def newId(self) -> int:
-        """Return an id that nothing has; a row of the caller's is to tell it."""
-        return self._index.newId()
-
     def put(self, id: int, first: int, items: Iterable[tuple[int, int, bytes]]) -> None:
         """Put messages under an id.
 
@@ -178,7 +175,6 @@ class BulkLoader:
         """Let everybody see what was put under an id, as a queue that is not there.
 
         :param pushed: messages ever set; also the next message's number.
-        :param taken: messages ever taken.
         """
         transaction = self._transaction
         queue = Queue(name, id, pushed, pushed, taken)
@@ -194,20 +190,17 @@ class BulkLoader:
     def move(self, id: int, name: bytes, limit: int) -> bool:
         """Move messages under an id to the end of a queue, which is made if need be.
 
-        :param limit: the most that are moved.
         :return: whether there are more.
         """
         transaction = self._transaction
         queue = self._index.forPush(name)
         cursor = transaction.cursor or transaction.openCursor()
-        found = cursor.set_range(KEY.pack(id, 0))
-        while found and KEY.unpack(found[0][: KEY.size])[0] == id:
+        for _, record in scan(cursor, ID.pack(id), ID.pack(id)):
             if limit == 0:
                 return True
             cursor.delete()
-            self._appendRecord(queue, found[1])
+            self._appendRecord(queue, record)
             limit -= 1
-            found = cursor.next()
         return False
 
     def _appendRecord(self, queue: Queue, record: bytes) -> None:
@@ -218,20 +211,12 @@ class BulkLoader:
         queue.pushed += 1
         queue.bytes += bodySize(record)
 
-    def discard(self, id: int) -> None:
-        """Let what is under an id be removed, once that is committed."""
-        self._store.discardId(id)
-
     def rows(self, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Yield the rows whose keys begin so: the rest of each key, and the row."""
-        cursor = self._transaction.queues.cursor(self._transaction.handle)
-        try:
-            found = cursor.set_range(prefix)
-            while found and found[0].startswith(prefix):
-                yield found[0][len(prefix) :], found[1]
-                found = cursor.next()
-        finally:
-            cursor.close()
+        transaction = self._transaction
+        with closing(transaction.queues.cursor(transaction.handle)) as cursor:
+            for key, row in scan(cursor, prefix, prefix):
+                yield key[len(prefix) :], row
 
     def putRow(self, key: bytes, row: bytes) -> None:
         """Write a row of the caller's."""

@@ -46,7 +46,8 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import suppress
+from contextlib import closing, suppress
+from enum import Enum
 from struct import Struct
 from time import monotonic
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ from memq.storage.bdb.occupancy import SLICE_BYTES, Survey
 from memq.storage.bdb.union import JoinedTable
 from memq.storage.datadir.files import syncDirectory
 from memq.storage.datadir.home import removing
-from memq.storage.engine.binding import ERRORS, db
+from memq.storage.engine.binding import db, scan
 from memq.storage.row import DamagedRow
 
 if TYPE_CHECKING:
@@ -87,7 +88,6 @@ def fileName(number: int) -> str:
 def unpackRow(row: bytes | None) -> tuple[int, int]:
     """Return the number of the file, and of the one that messages move from.
 
-    :param row: the row, None where there is none.
     :raise memq.storage.row.DamagedRow: when it cannot be read.
     """
     if row is None:
@@ -111,13 +111,27 @@ def filesOf(row: bytes | None) -> set[str] | None:
         return None
 
 
+class Task(Enum):
+    """The part of a move that blocks."""
+
+    #: See how large the file is.
+    LOOK = "look"
+    #: Make the next one.
+    MAKE = "make"
+    #: Remove the one that all messages have left.
+    RETIRE = "retire"
+
+
 class Compaction:
     """The file that messages are in, and how they get into another one.
 
     :ivar table: what messages are put into and looked for in; perhaps another one
         after each step.
+    :ivar current: the file that they are put into, as a table.
+    :ivar old: the one that they move from, or have left; None without one.
     :ivar step: takes a transaction and the most records to touch; raises Berkeley DB's
         errors.
+    :ivar task: what ``tidy`` does next, while there is no step.
     """
 
     def __init__(
@@ -128,15 +142,10 @@ class Compaction:
         undo: UndoLog,
         count: Callable[[], int],
         leastSize: int,
-        seconds: Callable[[], float] = monotonic,
     ) -> None:
         """Take the parts.
 
-        :param queues: the table that the row is in.
-        :param undo: the log of the transactions that steps are taken in.
-        :param count: tells how many messages there are.
         :param leastSize: bytes of a file below which it stays.
-        :param seconds: a clock that never goes back.
         """
         self._environment = environment
         self._home = home
@@ -144,19 +153,20 @@ class Compaction:
         self._undo = undo
         self._count = count
         self._leastSize = leastSize
-        self._seconds = seconds
         self.table: Any = None
         self.step: Callable[[Any, int], None] | None = None
-        #: What ``tidy`` does next.
-        self._work: Callable[[], int] = self._look
-        self._number = 0
-        self._current: Any = None
-        #: What messages move from, or moved from.
-        self._oldNumber = 0
-        self._old: Any = None
+        self.task = Task.LOOK
+        self._number = self._oldNumber = 0
+        self.current: Any = None
+        self.old: Any = None
         #: The highest number that was used, and its file until the row names it.
         self._highest = 0
         self._made: Any = None
+        self._tasks = {
+            Task.LOOK: self._look,
+            Task.MAKE: self._make,
+            Task.RETIRE: self._retire,
+        }
 
     def open(self, flags: int) -> None:
         """Open what the row names.
@@ -167,11 +177,11 @@ class Compaction:
         """
         self._number, self._oldNumber = unpackRow(self._queues.get(ROW))
         openTable = self._environment.openTable
-        self.table = self._current = openTable(fileName(self._number), flags)
-        pageSize = self._current.get_pagesize()
-        self._survey = Survey(self._count, self._seconds, pageSize, self._leastSize)
+        self.table = self.current = openTable(fileName(self._number), flags)
+        pageSize = self.current.get_pagesize()
+        self._survey = Survey(self._count, monotonic, pageSize, self._leastSize)
         if self._oldNumber != self._number:
-            self._old = openTable(fileName(self._oldNumber), 0)
+            self.old = openTable(fileName(self._oldNumber), 0)
             self._join()
 
     def findStrays(self, remove: bool) -> None:
@@ -190,7 +200,7 @@ class Compaction:
         syncDirectory(self._home.way)
 
     def _join(self) -> None:
-        self.table = JoinedTable(self._current, self._old)
+        self.table = JoinedTable(self.current, self.old)
         self.step = self._move
 
     # In a thread that may block.
@@ -205,9 +215,8 @@ class Compaction:
             return 0
         self._environment.refuseAfterFailure()
         try:
-            return self._work()
-        except ERRORS as error:
-            raise self._environment.error(error) from error
+            with self._environment.translated:
+                return self._tasks[self.task]()
         except OSError as error:
             why = self._home.named(f"a file of messages: {error}")
             raise StoreError(why) from error
@@ -223,17 +232,18 @@ class Compaction:
 
     def _make(self) -> int:
         """Make the next file, if there is room for what will be in it."""
-        self._work = self._look
+        self.task = Task.LOOK
         self._survey.pause()
         environment = self._environment
         free = environment.freeBytes() if environment.reserveSpace() else 0
         if free < ROOM * self._survey.found:
             return 0
         self._highest += 1
-        flags = db.DB_CREATE | db.DB_EXCL
-        pageSize = self._current.get_pagesize()
-        name = fileName(self._highest)
-        self._made = self._environment.openTable(name, flags, pageSize)
+        self._made = environment.openTable(
+            fileName(self._highest),
+            db.DB_CREATE | db.DB_EXCL,
+            self.current.get_pagesize(),
+        )
         syncDirectory(self._home.way)
         self.step = self._name
         return 0
@@ -245,7 +255,7 @@ class Compaction:
 
     def _remove(self) -> int:
         self._environment.checkpoint()
-        old, self._old = self._old, None
+        old, self.old = self.old, None
         if old is not None:
             self._environment.closeTable(old)
         self._environment.checkpoint()
@@ -256,7 +266,7 @@ class Compaction:
             os.unlink(self._path(self._oldNumber))
         syncDirectory(self._home.way)
         self._oldNumber = self._number
-        self._work = self._look
+        self.task = Task.LOOK
         return size
 
     # In the thread of the transactions.
@@ -267,50 +277,42 @@ class Compaction:
 
     def _walk(self, transaction: Any, limit: int) -> None:
         """See some more of what is left."""
-        cursor = self._current.cursor(transaction)
-        try:
+        with closing(self.current.cursor(transaction)) as cursor:
             hasMore = self._survey.walk(cursor, limit)
-        finally:
-            cursor.close()
         if not hasMore:
             if self._survey.isWorthIt:
-                self._work = self._make
+                self.task = Task.MAKE
             self.step = None
 
     def _name(self, transaction: Any, limit: int) -> None:
         """Name the new file and the old one."""
-        row = _ROW.pack(VERSION, self._highest, self._number)
-        self._queues.put(ROW, row, transaction)
+        self._putRow(transaction, self._highest, self._number)
         self._undo.afterCommit((self._named,))
 
+    def _putRow(self, transaction: Any, number: int, old: int) -> None:
+        self._queues.put(ROW, _ROW.pack(VERSION, number, old), transaction)
+
     def _named(self) -> None:
-        self._old, self._oldNumber = self._current, self._number
-        self._current, self._number = self._made, self._highest
+        self.old, self._oldNumber = self.current, self._number
+        self.current, self._number = self._made, self._highest
         self._made = None
         self._join()
 
     def _move(self, transaction: Any, limit: int) -> None:
         """Move some records; when none is left, name the new file alone."""
-        cursor = self._old.cursor(transaction)
-        try:
-            room = SLICE_BYTES
-            found = cursor.first()
-            while found and limit > 0 and room > 0:
-                key, record = found
-                self._current.put(key, record, transaction)
+        room = SLICE_BYTES
+        with closing(self.old.cursor(transaction)) as cursor:
+            for key, record in scan(cursor, b""):
+                if limit <= 0 or room <= 0:
+                    return
+                self.current.put(key, record, transaction)
                 cursor.delete()
                 limit -= 1
                 room -= len(record)
-                found = cursor.next()
-        finally:
-            cursor.close()
-        if found:
-            return
-        row = _ROW.pack(VERSION, self._number, self._number)
-        self._queues.put(ROW, row, transaction)
+        self._putRow(transaction, self._number, self._number)
         self._undo.afterCommit((self._moved,))
 
     def _moved(self) -> None:
-        self.table = self._current
-        self._work = self._retire
+        self.table = self.current
+        self.task = Task.RETIRE
         self.step = None

@@ -7,10 +7,11 @@ once, by reading all of them: 1 s for a million messages of 100 bytes.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.errors import DamagedHome
-from memq.storage.bdb.pushes import firstDelayed
+from memq.storage.engine.binding import scan
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -56,40 +57,38 @@ def readRows(table: Any) -> Rows:
     nextId = 1
     deliveries: dict[int, dict[int, int]] = {}
     tombstones: list[bytes] = []
-    cursor = table.cursor()
-    found = cursor.first()
-    while found:
-        key, value = found
-        if key[0]:
-            queues.append(unpackQueue(key, value))
-        elif key == NEXT_ID:
-            (nextId,) = ID.unpack(value)
-        elif key.startswith(TOMBSTONE):
-            tombstones.append(key[len(TOMBSTONE) :])
-        elif key.startswith(DELIVERIES):
-            id, sequence = KEY.unpack(key[len(DELIVERIES) :])
-            (deliveries.setdefault(id, {})[sequence],) = DELIVERIES_ROW.unpack(value)
-        found = cursor.next()
-    cursor.close()
+    with closing(table.cursor()) as cursor:
+        for key, value in scan(cursor, b""):
+            if key[0]:
+                queues.append(unpackQueue(key, value))
+            elif key == NEXT_ID:
+                (nextId,) = ID.unpack(value)
+            elif key.startswith(TOMBSTONE):
+                tombstones.append(key[len(TOMBSTONE) :])
+            elif key.startswith(DELIVERIES):
+                id, sequence = KEY.unpack(key[len(DELIVERIES) :])
+                (tries,) = DELIVERIES_ROW.unpack(value)
+                deliveries.setdefault(id, {})[sequence] = tries
     return Rows(queues, nextId, deliveries, tombstones)
 
 
 def findDelayed(messages: Any, queues: Iterable[Queue], delays: Delays) -> None:
     """Note which of the queues have delayed messages.
 
-    :param messages: the table.
     :raise: Berkeley DB's errors (ERRORS).
     """
     delays.clear()
-    for queue in queues:
-        if queue.rest.delayed:
-            delays.add(queue, firstDelayed(messages, queue.rest.delayId))
+    with closing(messages.cursor(None)) as cursor:
+        for queue in queues:
+            if queue.rest.delayed:
+                found = cursor.set_range(KEY.pack(queue.rest.delayId, 0))
+                first = KEY.unpack(found[0][: KEY.size])[1] if found else 0
+                delays.add(queue, first)
 
 
 def refuseOld(directory: str, index: QueueIndex) -> None:
     """Refuse a home whose VERSION is gone.
 
-    :param directory: where that should be.
     :raise memq.errors.DamagedHome: when there are queues, as in no new home.
     """
     if index.queues or index.nextId > 1:
@@ -101,20 +100,10 @@ def refuseOld(directory: str, index: QueueIndex) -> None:
 
 
 def countBytes(messages: Any, id: int, transaction: Any = None) -> int:
-    """Return the bytes of all bodies under an id.
-
-    :param messages: the table.
-    """
-    total = 0
-    cursor = messages.cursor(transaction)
-    try:
-        found = cursor.set_range(KEY.pack(id, 0))
-        while found and KEY.unpack(found[0])[0] == id:
-            total += bodySize(found[1])
-            found = cursor.next()
-    finally:
-        cursor.close()
-    return total
+    """Return the bytes of all bodies under an id."""
+    prefix = ID.pack(id)
+    with closing(messages.cursor(transaction)) as cursor:
+        return sum(bodySize(record) for _, record in scan(cursor, prefix, prefix))
 
 
 def countUncounted(

@@ -48,9 +48,6 @@ class Survey:
     ) -> None:
         """Begin with nothing known.
 
-        :param count: tells how many messages there are.
-        :param seconds: a clock that never goes back.
-        :param pageSize: bytes of a page of the file.
         :param leastSize: bytes of a file below which it stays: one that is not larger
             is soon needed again.
         """
@@ -101,7 +98,6 @@ class Survey:
         """Add up some more records; return whether to go on.
 
         :param cursor: one over the file, closed by the caller.
-        :param limit: the most records to look at.
         """
         room = SLICE_BYTES
         found = cursor.set_range(self._key)

@@ -11,13 +11,15 @@ is due; what is said of their numbers in :mod:`memq.storage.delays` holds here.
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import DamagedMessage
 from memq.storage.delays import freeNumber, lastAt
-from memq.storage.engine.binding import ERRORS
+from memq.storage.engine.binding import ERRORS, scan
 from memq.storage.record import (
+    ID,
     KEY,
     PART,
     DamagedRecord,
@@ -108,10 +110,6 @@ class Bodies:
         tombstones: Tombstones,
         refuseAfterFailure: Callable[[], None],
     ) -> None:
-        """Take the parts.
-
-        :param refuseAfterFailure: raises when the store has failed.
-        """
         self._transaction = transaction
         self._tombstones = tombstones
         self._refuseAfterFailure = refuseAfterFailure
@@ -126,26 +124,23 @@ class Bodies:
     def addPart(self, body: int, number: int, data: bytes) -> None:
         """Keep a part, the first one with a tombstone."""
         transaction = self._transaction
-        try:
+        with transaction.translated:
             if number == 0:
                 transaction.addTombstone(_packKey(0, body))
             key = PART.pack(0, body, number)
             transaction.messages.put(key, packPart(data), transaction.handle)
-        except ERRORS as error:
-            raise transaction.error(error) from error
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
         self._refuseAfterFailure()
-        try:
+        with self._transaction.translated:
             record = self._transaction.messages.get(PART.pack(0, body, number))
-            if record is None:
-                raise DamagedMessage(f"part {number} of a large body is not there")
+        if record is None:
+            raise DamagedMessage(f"part {number} of a large body is not there")
+        try:
             return unpackPart(record)
         except DamagedRecord as error:
             raise DamagedMessage(f"part {number} of a large body: {error}") from error
-        except ERRORS as error:
-            raise self._transaction.error(error) from error
 
     def release(self, body: int) -> None:
         """Leave the parts to ``sweep``."""
@@ -160,23 +155,9 @@ class Bodies:
         """Keep the record by itself, and its parts for good."""
         assert message.large is not None
         self._transaction.claim(message.large)
-        try:
+        with self._transaction.translated:
             key = _packKey(message.queueId, message.sequence)
             self._transaction.setAside(key, packMessage(message))
-        except ERRORS as error:
-            raise self._transaction.error(error) from error
-
-
-def firstDelayed(messages: Any, id: int) -> int:
-    """Return a number that none under an id is below.
-
-    :param messages: the table.
-    :raise: Berkeley DB's errors (ERRORS).
-    """
-    cursor = messages.cursor(None)
-    found = cursor.set_range(KEY.pack(id, 0))
-    cursor.close()
-    return int(KEY.unpack(found[0][: KEY.size])[1]) if found else 0
 
 
 class Delayed:
@@ -208,89 +189,57 @@ class Delayed:
     def put(self, queue: Queue, due: int, record: bytes) -> None:
         """Put a message behind those that are due at the same time.
 
-        :param queue: one that has an id for such messages.
-        :param due: milliseconds since 1970-01-01 UTC.
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
         id, transaction = queue.rest.delayId, self._transaction
-        try:
+        with transaction.translated:
             sequence = self._freeNumber(id, due)
             transaction.messages.put(KEY.pack(id, sequence), record, transaction.handle)
-        except ERRORS as error:
-            raise transaction.error(error) from error
         queue.delay(1, bodySize(record))
         self._delays.add(queue, sequence)
 
     def _freeNumber(self, id: int, due: int) -> int:
-        cursor = self._transaction.messages.cursor(self._transaction.handle)
+        transaction = self._transaction
+        with closing(transaction.messages.cursor(transaction.handle)) as cursor:
 
-        def highest(number: int) -> int:
-            # No key stands between that of the number and this one.
-            found = cursor.set_range(KEY.pack(id, number) + b"\0")
-            found = cursor.prev() if found else cursor.last()
-            if not found:
-                return -1
-            foundId, sequence = KEY.unpack(found[0][: KEY.size])
-            return sequence if foundId == id else -1
+            def highest(number: int) -> int:
+                # No key stands between that of the number and this one.
+                found = cursor.set_range(KEY.pack(id, number) + b"\0")
+                found = cursor.prev() if found else cursor.last()
+                if not found:
+                    return -1
+                foundId, sequence = KEY.unpack(found[0][: KEY.size])
+                return sequence if foundId == id else -1
 
-        try:
             return freeNumber(due, highest)
-        finally:
-            cursor.close()
 
     def promoteDue(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due to the ends of their queues."""
-        promoted: list[bytes] = []
-        last, delays = lastAt(now), self._delays
-        try:
-            while len(promoted) < limit and (found := delays.take(last)) is not None:
-                queue, first = found
-                self._index.forChange(queue.name)
-                before = min(last, delays.first())
-                most = limit - len(promoted)
-                count, left = self._move(queue, first, before, most)
-                promoted += [queue.name] * count
-                if left is not None:
-                    delays.add(queue, left)
-        except ERRORS as error:
-            raise self._transaction.error(error) from error
-        return promoted
+        with self._transaction.translated:
+            return self._delays.promote(
+                self._index.forChange, self._move, lastAt(now), limit
+            )
 
     def _move(
         self, queue: Queue, first: int, last: int, most: int
     ) -> tuple[int, int | None]:
-        """Move delayed messages of a queue to its end, and count them.
-
-        :param first: a number that no delayed message of the queue is below.
-        :param last: the number up to which they are due.
-        :param most: how many at most.
-        :return: how many, and the number of the first one left, None if none is.
-        """
+        """Move delayed messages of a queue to its end; see Delays.promote."""
         messages, handle = self._transaction.messages, self._transaction.handle
         id = queue.rest.delayId
         count = size = 0
         left = None
-        cursor = messages.cursor(handle)
-        try:
-            found = cursor.set_range(KEY.pack(id, first))
-            while found:
-                key, record = found
-                foundId, sequence = KEY.unpack(key[: KEY.size])
-                if foundId != id:
-                    break
+        with closing(messages.cursor(handle)) as cursor:
+            for key, record in scan(cursor, KEY.pack(id, first), ID.pack(id)):
+                _, sequence = KEY.unpack(key)
                 if sequence > last or count == most:
                     left = sequence
                     break
                 cursor.delete()
-                key = KEY.pack(queue.id, queue.nextSequence)
-                messages.put(key, record, handle)
+                messages.put(KEY.pack(queue.id, queue.nextSequence), record, handle)
                 queue.nextSequence += 1
                 queue.pushed += 1
                 size += bodySize(record)
                 count += 1
-                found = cursor.next()
-        finally:
-            cursor.close()
         queue.bytes += size
         if left is None:
             # There are no more, whatever the row says.

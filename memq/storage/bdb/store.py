@@ -53,23 +53,19 @@ from memq.storage.bdb.pushes import Bodies, Delayed, Pushes
 from memq.storage.bdb.tombstones import Tombstones
 from memq.storage.bdb.transaction import Transaction
 from memq.storage.datadir.home import FORMAT
-from memq.storage.delays import Delays
 from memq.storage.engine.binding import ERRORS, db
 from memq.storage.engine.environment import Environment
 from memq.storage.engine.recovery import whyNotOpened
-from memq.storage.index import IndexedStore, QueueIndex
+from memq.storage.index import IndexedStore
 from memq.storage.maintenance import IMaintainedStore
 from memq.storage.record import ID
 from memq.storage.row import DamagedRow
-from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.interfaces import QueueDetail
     from memq.storage.datadir.home import Home
     from memq.storage.engine.binding import StoreSettings
-    from memq.storage.row import Queue
 
 #: How many rows one transaction of an upgrade writes.
 _ROWS = 1000
@@ -85,11 +81,7 @@ class Salvage(Protocol):
         """
 
     def run(self, why: DamagedHome) -> None:
-        """Make the home whole.
-
-        :param why: what is damaged.
-        :raise memq.errors.HomeError: when that cannot be.
-        """
+        """Make the home whole, or raise a HomeError."""
 
 
 @implementer(IMaintainedStore)
@@ -117,21 +109,29 @@ class BDBStore(IndexedStore):
             releases it after :meth:`close`.
         :param say: is told, in a line, what a person should know of a start.
         :param salvage: what to do with a damaged home; None to refuse it.
-        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
-        self.undo = UndoLog()
-        super().__init__(QueueIndex(self.undo))
+        super().__init__()
         self.home = home
         self._say = say
         self._salvage = salvage
         self._seconds = seconds
         self._leastFile = settings.leastFile
         self.environment = Environment(home, settings, say)
-        self.tombstones = Tombstones(self.undo)
-        self.delays = Delays(self.index.queues, self.undo)
         self.transaction = Transaction(self.environment, self.index, self.undo, seconds)
+        self.tombstones = Tombstones(self.transaction, self.undo)
         self.compaction: Compaction | None = None
+        self._bindMaintenance()
         self._bind()
+
+    def _bindMaintenance(self) -> None:
+        environment = self.environment
+        self.flush = environment.flush
+        self.checkHome = environment.checkHome
+        self.checkpoint = environment.checkpoint
+        self.trickle = environment.trickle
+        self.removeLogs = environment.removeLogs
+        self.bytesOnDisk = environment.bytesOnDisk
+        self.reserveSpace = environment.reserveSpace
 
     def _bind(self) -> None:
         """Put the parts together, and let their methods be the store's.
@@ -159,7 +159,6 @@ class BDBStore(IndexedStore):
         self.delayed = delayed = Delayed(transaction, index, self.delays)
         self.pushDelayed = delayed.pushDelayed
         self.promoteDue = delayed.promoteDue
-        self.nextDue = self.delays.next
         heads = Heads(transaction, index, self.tombstones)
         self.pop = heads.pop
         self.popAll = heads.popAll
@@ -251,7 +250,7 @@ class BDBStore(IndexedStore):
         Everything is in the log, which recovery has found room to read.
         """
         try:
-            self.checkpoint()
+            self.environment.checkpoint()
         except OutOfSpace:
             if self.home.isNew:
                 raise
@@ -264,26 +263,6 @@ class BDBStore(IndexedStore):
         self.transaction.messages = self.transaction.queues = None
         self.environment.close()
 
-    def flush(self) -> None:
-        """Write and sync the log."""
-        self.environment.flush()
-
-    def checkHome(self) -> OSError | None:
-        """See that the home is the one that the next start would find."""
-        return self.environment.checkHome()
-
-    def checkpoint(self) -> None:
-        """Write all changed pages, and move the marker."""
-        self.environment.checkpoint()
-
-    def trickle(self, percent: int) -> int:
-        """Write changed pages until this much of the cache is clean."""
-        return self.environment.trickle(percent)
-
-    def removeLogs(self) -> int:
-        """Remove the log files before the last checkpoint and the marker."""
-        return self.environment.removeLogs()
-
     def tidy(self) -> int:
         """Move the marker, and make the next file of messages or remove the last."""
         assert self.compaction is not None
@@ -294,49 +273,17 @@ class BDBStore(IndexedStore):
         """Return the bytes of log since the last checkpoint."""
         return self.environment.logged()
 
-    def bytesOnDisk(self) -> int:
-        """Return the size of all files in the directory."""
-        return self.environment.bytesOnDisk()
-
-    def reserveSpace(self) -> bool:
-        """Take the blocks that log and tables are about to need from the disk."""
-        return self.environment.reserveSpace()
-
     def freeBytes(self) -> int | None:
         """Return the room on the file system that a common user may fill."""
         return self.environment.freeBytes()
 
     # Transactions: one thread only.
 
-    def delete(self, queue: bytes) -> bool:
-        """Write tombstones; the commit removes the row."""
-        entry = self.index.remove(queue)
-        if entry is None:
-            return False
-        self._discardAll(entry)
-        return True
-
-    def empty(self, queue: bytes) -> int:
-        """Write tombstones for the ids that the queue had."""
-        entry = self.index.empty(queue)
-        if entry is None:
-            return 0
-        self._discardAll(entry)
-        return entry.pushed - entry.taken + entry.rest.delayed
-
-    def _discardAll(self, entry: Queue) -> None:
-        self.discardId(entry.id)
-        if entry.rest.delayId:
-            self.discardId(entry.rest.delayId)
-            self.delays.forget(entry)
-
     def discardId(self, id: int) -> None:
-        """Let all messages under an id be removed, once that is committed."""
+        """Write a tombstone."""
         prefix = ID.pack(id)
-        try:
+        with self.transaction.translated:
             self.transaction.addTombstone(prefix)
-        except ERRORS as error:
-            raise self.environment.error(error) from error
         self.tombstones.discard(prefix)
 
     def hasGarbage(self) -> bool:
@@ -350,26 +297,13 @@ class BDBStore(IndexedStore):
         transaction = self.transaction
         if self.tombstones.left:
             with transaction.run():
-                self.tombstones.removeSome(
-                    transaction.messages, transaction.queues, transaction.handle, limit
-                )
+                self.tombstones.removeSome(limit)
         elif (step := self.compaction.step) is not None:
             with transaction.run():
                 step(transaction.handle, limit)
             transaction.messages = self.compaction.table
         return self.hasGarbage()
 
-    def detail(self, queue: bytes) -> QueueDetail | None:
-        """Return a queue's details."""
-        return self.index.detail(self.peek, queue)
-
-    def status(self) -> dict[str, int]:
-        """Return the queues, and what is set aside or still to be removed."""
-        return self.index.status() | self._removals()
-
     def figures(self) -> dict[str, int]:
-        """Return the same but the messages."""
-        return {"queues": len(self.index.queues)} | self._removals()
-
-    def _removals(self) -> dict[str, int]:
-        return {"queues_being_removed": self.tombstones.queues}
+        """Return the queues, and how many are still to be removed."""
+        return super().figures() | {"queues_being_removed": self.tombstones.queues}

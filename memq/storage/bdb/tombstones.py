@@ -14,39 +14,20 @@ All that touches a table raises what the binding raises.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-from memq.storage.record import (
-    DELIVERIES,
-    ID,
-    KEY,
-    TOMBSTONE,
-    DamagedRecord,
-    unpackRecord,
-)
+from memq.storage.engine.binding import scan
+from memq.storage.record import DELIVERIES, ID, KEY, DamagedRecord, unpackRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from memq.storage.bdb.transaction import Transaction
     from memq.storage.undo import UndoLog
 
 #: The most bytes of messages that one slice removes.
 _BYTES = 512 * 1024
-
-
-def putTombstone(queues: Any, transaction: Any, prefix: bytes) -> None:
-    """Write a tombstone.
-
-    :param queues: the table.
-    :param prefix: what the keys begin with.
-    """
-    queues.put(TOMBSTONE + prefix, b"", transaction)
-
-
-def removeTombstone(queues: Any, transaction: Any, prefix: bytes) -> None:
-    """Remove a tombstone that is there, because something can be read again."""
-    queues.delete(TOMBSTONE + prefix, transaction)
 
 
 class Tombstones:
@@ -56,7 +37,8 @@ class Tombstones:
         object, so that a store may look at it often.
     """
 
-    def __init__(self, undo: UndoLog) -> None:
+    def __init__(self, transaction: Transaction, undo: UndoLog) -> None:
+        self._transaction = transaction
         self._undo = undo
         self.left: dict[bytes, None] = {}
 
@@ -78,52 +60,36 @@ class Tombstones:
         """Let something be removed once the transaction under way is committed."""
         self._undo.afterCommit((self.release, prefix))
 
-    def removeSome(
-        self, messages: Any, queues: Any, transaction: Any, limit: int
-    ) -> None:
-        """Remove some of what is to be removed first; there has to be something.
-
-        :param messages: the table.
-        :param queues: the table.
-        :param limit: the most records that are removed.
-        """
+    def removeSome(self, limit: int) -> None:
+        """Remove some of what is to be removed first; there has to be something."""
+        transaction = self._transaction
         prefix = next(iter(self.left))
-        if not self._remove(messages, queues, transaction, prefix, limit):
+        if not self._remove(transaction.messages, prefix, limit):
             return
-        if len(prefix) == ID.size:
-            deliveries = DELIVERIES + prefix
-            if not self._remove(queues, queues, transaction, deliveries, limit):
-                return
+        if len(prefix) == ID.size and not self._remove(
+            transaction.queues, DELIVERIES + prefix, limit
+        ):
+            return
         # A body whose first part could not be kept has none.
-        if queues.exists(TOMBSTONE + prefix, transaction):
-            removeTombstone(queues, transaction, prefix)
+        if transaction.hasTombstone(prefix):
+            transaction.removeTombstone(prefix)
         self._undo.afterCommit((self.left.pop, prefix))
 
-    def _remove(
-        self, table: Any, queues: Any, transaction: Any, prefix: bytes, limit: int
-    ) -> bool:
+    def _remove(self, table: Any, prefix: bytes, limit: int) -> bool:
         """Remove records whose keys begin so; return whether none is left."""
-        cursor = table.cursor(transaction)
-        try:
-            room = _BYTES
-            found = cursor.set_range(prefix)
-            while found and found[0].startswith(prefix):
+        room = _BYTES
+        with closing(table.cursor(self._transaction.handle)) as cursor:
+            for key, record in scan(cursor, prefix, prefix):
                 if limit == 0 or room <= 0:
                     return False
-                key, record = found
                 if len(key) == KEY.size:
-                    self._discardParts(queues, transaction, key, record)
+                    self._discardParts(key, record)
                 cursor.delete()
                 limit -= 1
                 room -= len(record)
-                found = cursor.next()
-        finally:
-            cursor.close()
         return True
 
-    def _discardParts(
-        self, queues: Any, transaction: Any, key: bytes, record: bytes
-    ) -> None:
+    def _discardParts(self, key: bytes, record: bytes) -> None:
         """Leave the parts of a message that is removed, if it has any, for later."""
         # What is damaged does not say what parts it has.
         with suppress(DamagedRecord):
@@ -131,5 +97,5 @@ class Tombstones:
             large = unpackRecord(id, sequence, record).large
             if large is not None:
                 prefix = KEY.pack(0, large.id)
-                putTombstone(queues, transaction, prefix)
+                self._transaction.addTombstone(prefix)
                 self.discard(prefix)

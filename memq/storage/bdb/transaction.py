@@ -13,9 +13,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreFailed
-from memq.storage.bdb.tombstones import putTombstone, removeTombstone
 from memq.storage.engine.binding import ERRORS
-from memq.storage.record import DAMAGED, ID, KEY, NEXT_ID
+from memq.storage.record import DAMAGED, ID, KEY, NEXT_ID, TOMBSTONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ class Transaction:
     :ivar cursor: the cursor on the messages that is kept; None before the first head.
     :ivar cursorIn: the id of the queue whose next head is its next record, or 0.
     :ivar error: makes one of the store's errors of one of Berkeley DB's.
+    :ivar translated: a context in which Berkeley DB's errors become the store's.
     """
 
     def __init__(
@@ -45,15 +45,12 @@ class Transaction:
         undo: UndoLog,
         seconds: Callable[[], float],
     ) -> None:
-        """Take the parts.
-
-        :param seconds: tells the time, in seconds since 1970-01-01 UTC.
-        """
         self._environment = environment
         self._index = index
         self._undo = undo
         self._seconds = seconds
         self.error = environment.error
+        self.translated = environment.translated
         self.queues: Any = None
         self.messages: Any = None
         self.handle: Any = None
@@ -120,14 +117,12 @@ class Transaction:
         :raise memq.errors.StoreError: when it was undone for an error of Berkeley DB's.
         """
         self.begin()
-        try:
-            yield
-        except ERRORS as error:
-            self.abort()
-            raise self.error(error) from error
-        except BaseException:
-            self.abort()
-            raise
+        with self.translated:
+            try:
+                yield
+            except BaseException:
+                self.abort()
+                raise
         self.commit()
 
     def claim(self, large: LargeBody) -> None:
@@ -135,10 +130,8 @@ class Transaction:
 
         :raise memq.errors.StoreError: the transaction has to be aborted.
         """
-        try:
+        with self.translated:
             self.removeTombstone(KEY.pack(0, large.id))
-        except ERRORS as error:
-            raise self.error(error) from error
 
     # What follows raises what the binding raises.
 
@@ -147,9 +140,13 @@ class Transaction:
         self.queues.put(DAMAGED + key, record, self.handle)
 
     def addTombstone(self, prefix: bytes) -> None:
-        """Write a tombstone."""
-        putTombstone(self.queues, self.handle, prefix)
+        """Write a tombstone: nobody can read what has keys that begin so."""
+        self.queues.put(TOMBSTONE + prefix, b"", self.handle)
 
     def removeTombstone(self, prefix: bytes) -> None:
-        """Remove a tombstone, because something can be read again."""
-        removeTombstone(self.queues, self.handle, prefix)
+        """Remove one that is there, because something can be read again, or is gone."""
+        self.queues.delete(TOMBSTONE + prefix, self.handle)
+
+    def hasTombstone(self, prefix: bytes) -> bool:
+        """Return whether there is one."""
+        return bool(self.queues.exists(TOMBSTONE + prefix, self.handle))

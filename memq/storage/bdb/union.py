@@ -10,13 +10,19 @@ open is found like everything else.
 
 from __future__ import annotations
 
-from typing import Any
+from operator import gt, lt
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: A key and a record; None behind the last one.
+_Found = tuple[bytes, bytes] | None
 
 
-def _before(cursor: Any, key: bytes) -> tuple[bytes, bytes] | None:
+def _before(cursor: Any, key: bytes) -> _Found:
     """Go to the last record before a key."""
-    found: tuple[bytes, bytes] | None
-    found = cursor.prev() if cursor.set_range(key) else cursor.last()
+    found: _Found = cursor.prev() if cursor.set_range(key) else cursor.last()
     return found
 
 
@@ -30,36 +36,28 @@ class JoinedCursor:
         self._at: Any = None
         self._key = b""
 
-    def set_range(self, key: bytes) -> tuple[bytes, bytes] | None:
+    def set_range(self, key: bytes) -> _Found:
         """Go to the first record with this key or a higher one, and return both."""
-        new: tuple[bytes, bytes] | None = self._new.set_range(key)
-        old: tuple[bytes, bytes] | None = self._old.set_range(key)
-        if new is None or (old is not None and old[0] < new[0]):
-            self._at, found = self._old, old
-        else:
-            self._at, found = self._new, new
-        if found is not None:
-            self._key = found[0]
-        return found
+        return self._nearer(self._new.set_range(key), self._old.set_range(key), lt)
 
-    def next(self) -> tuple[bytes, bytes] | None:
+    def next(self) -> _Found:
         """Go to the record behind the one that was found last, there or not."""
         # No key stands between this one and the last one.
         return self.set_range(self._key + b"\0")
 
-    def prev(self) -> tuple[bytes, bytes] | None:
+    def prev(self) -> _Found:
         """Go to the record before the one that was found last, there or not."""
         key = self._key
-        return self._higher(_before(self._new, key), _before(self._old, key))
+        return self._nearer(_before(self._new, key), _before(self._old, key), gt)
 
-    def last(self) -> tuple[bytes, bytes] | None:
+    def last(self) -> _Found:
         """Go to the last record."""
-        return self._higher(self._new.last(), self._old.last())
+        return self._nearer(self._new.last(), self._old.last(), gt)
 
-    def _higher(
-        self, new: tuple[bytes, bytes] | None, old: tuple[bytes, bytes] | None
-    ) -> tuple[bytes, bytes] | None:
-        if new is None or (old is not None and old[0] > new[0]):
+    def _nearer(
+        self, new: _Found, old: _Found, isNearer: Callable[[bytes, bytes], bool]
+    ) -> _Found:
+        if new is None or (old is not None and isNearer(old[0], new[0])):
             self._at, found = self._old, old
         else:
             self._at, found = self._new, new

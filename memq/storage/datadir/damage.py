@@ -22,7 +22,7 @@ import re
 import shutil
 
 from memq.errors import DamagedHome, DamagedStore, UnusableHome
-from memq.storage.datadir.files import replaceFile, syncDirectory
+from memq.storage.datadir.files import readFile, replaceFile, syncDirectory
 
 #: Advice about damage.
 ADVICE = "restore HOME/memq from a backup, or start with --skip-damaged"
@@ -50,23 +50,17 @@ def noteDamage(directory: str, error: DamagedStore) -> None:
 
 
 def refuseDamaged(directory: str) -> None:
-    """Refuse a home in which something was found damaged.
-
-    :raise DamagedHome: with what was found.
-    """
+    """Refuse a home in which something was found damaged."""
     path = os.path.join(directory, _DAMAGE)
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = " ".join(file.read(1000).split())
-    except FileNotFoundError:
-        return
-    raise DamagedHome(f"{path} says: {text}; {ADVICE}")
+    line = readFile(path, 1000)
+    if line is not None:
+        text = " ".join(line.decode("utf-8", "replace").split())
+        raise DamagedHome(f"{path} says: {text}; {ADVICE}")
 
 
 def beginSwap(directory: str) -> str:
     """Swap what is in ``directory`` for what was built below it.
 
-    :param directory: HOME/memq, held.
     :return: where the old files are then.
     :raise UnusableHome: when HOME is on another file system; nothing is changed.
     :raise OSError: when the disk fails; a later start goes on.
@@ -93,12 +87,10 @@ def finishSwap(directory: str) -> None:
     :raise OSError: when the disk fails; a later start goes on.
     """
     path = os.path.join(directory, _SWAP)
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            text = file.read(100).strip()
-    except FileNotFoundError:
+    line = readFile(path, 100)
+    if line is None:
         return
-    found = _LINE.fullmatch(text)
+    found = _LINE.fullmatch(line.decode("ascii", "replace"))
     if not found:
         raise DamagedHome(
             f"{path} is damaged: it should say 'out' or 'in', and the name of the "

@@ -5,6 +5,18 @@ from __future__ import annotations
 import os
 
 
+def readFile(path: str, most: int) -> bytes | None:
+    """Return what stands in a file of a line, without what is white around it.
+
+    :return: None when there is no such file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read(most).strip()
+    except FileNotFoundError:
+        return None
+
+
 def replaceFile(path: str, content: bytes) -> None:
     """Put ``content`` into a file, as a whole or not at all, and sync it.
 

@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING
 from memq.errors import DamagedHome, HomeError, HomeGone, HomeHeld, UnusableHome
 from memq.storage.datadir.damage import finishSwap
 from memq.storage.datadir.directory import Place
-from memq.storage.datadir.files import replaceFile, syncDirectory
+from memq.storage.datadir.files import readFile, replaceFile, syncDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -163,7 +163,7 @@ class Home:
         try:
             makeWay(self.path)
         except HomeError as error:
-            raise self._error(str(error)) from error
+            raise HomeError(self._words(str(error))) from error
 
     def _takeLock(self, place: Place) -> None:
         """Hold HOME/memq/lock.
@@ -190,7 +190,6 @@ class Home:
         except DamagedHome as error:
             if not skipDamaged:
                 raise
-            self.isNew = False
             self.damage = error
 
     def readVersion(self) -> None:
@@ -200,12 +199,11 @@ class Home:
         """
         self.damage = None
         path = os.path.join(self.directory, "VERSION")
-        try:
-            with open(path, encoding="ascii", errors="replace") as file:
-                text = file.read(20).strip()
-        except FileNotFoundError:
-            self.isNew = True
+        line = readFile(path, 20)
+        self.isNew = line is None
+        if line is None:
             return
+        text = line.decode("ascii", "replace")
         if not re.fullmatch("[1-9][0-9]{0,8}", text):
             why = (
                 f"{path} says {text!r}, which is no format of memq's; "
@@ -218,12 +216,7 @@ class Home:
                 f"{FORMAT}); start it with that one, or give another --home"
             )
             raise UnusableHome(self._words(why))
-        self.isNew = False
         self.format = int(text)
-
-    def _error(self, why: str) -> HomeError:
-        """Return the error that says ``why``, in one line."""
-        return HomeError(self._words(why))
 
     def _words(self, why: str) -> str:
         return f"--home {self.path}: {why}"

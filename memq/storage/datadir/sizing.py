@@ -50,10 +50,7 @@ class DiskSpace(NamedTuple):
 
 
 def diskSpace(path: str) -> DiskSpace:
-    """Return the space of the file system that a file is on.
-
-    :raise OSError: when there is no such file.
-    """
+    """Return the space of the file system that a file is on."""
     found = os.statvfs(path)
     return DiskSpace(found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize)
 

@@ -28,7 +28,7 @@ except ImportError as error:
 from memq.errors import DamagedStore, OutOfSpace, StoreError, StoreFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = [
     "ENVIRONMENT_FLAGS",
@@ -42,6 +42,7 @@ __all__ = [
     "damageIn",
     "db",
     "openReadOnly",
+    "scan",
     "setCache",
     "storeError",
 ]
@@ -153,6 +154,19 @@ def openReadOnly(path: str, cacheSize: int = 0) -> Any:
         raise
     table.set_get_returns_none(2)
     return table
+
+
+def scan(
+    cursor: Any, first: bytes, prefix: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """Yield records from a key on, as far as their keys begin with a prefix.
+
+    Each may be deleted by way of the cursor before the next one is asked for.
+    """
+    found = cursor.set_range(first)
+    while found and found[0].startswith(prefix):
+        yield found
+        found = cursor.next()
 
 
 def closeEnvironment(handle: Any) -> None:

@@ -132,7 +132,6 @@ class TreeFile:
         """Look at the first pages.
 
         :raise DamagedFile: when it has no page that tells how large pages are.
-        :raise OSError: when it cannot be read.
         """
         self.path = path
         self.damaged: dict[int, str] = {}

@@ -70,7 +70,6 @@ class Environment:
     ) -> None:
         """Remember where and how; :meth:`open` does the work.
 
-        :param home: the directory, prepared and locked.
         :param say: is told, in a line, what a person should know of the log.
         """
         self.isNew = True
@@ -94,6 +93,7 @@ class Environment:
         self._preallocates = True
         self._failStop = FailStop(home, self._syncedLog, self._panic)
         self.error = self._failStop.error
+        self.translated = self._failStop.translated
         self.fail = self._failStop.fail
         self.checkHome = self._failStop.checkHome
         self.refuseAfterFailure = self._failStop.refuse
@@ -119,10 +119,7 @@ class Environment:
             self._recoverWithoutRoom(ballast)
 
     def _recoverWithoutRoom(self, ballast: str | None) -> None:
-        """Recover once more, where the ballast was.
-
-        :raise HomeError: when that is not room enough, either.
-        """
+        """Recover once more, where the ballast was."""
         if ballast is not None:
             os.unlink(ballast)
         try:
@@ -150,7 +147,6 @@ class Environment:
     def openTable(self, name: str, flags: int, pageSize: int = 0) -> Any:
         """Return a table, opened or, with DB_CREATE, made.
 
-        :param name: that of its file.
         :param flags: for Berkeley DB, beside those that every table has.
         :param pageSize: bytes of a page if it is made, 0 for what the settings say.
         :raise HomeError: when it is not there.
@@ -204,13 +200,12 @@ class Environment:
         if self._handle is None:
             return
         try:
-            if self._failStop.failure is None:
-                self.checkHome()
-                self._checkpoint()
+            with self.translated:
+                if self._failStop.failure is None:
+                    self.checkHome()
+                    self._checkpoint()
         except HomeGone as gone:
             raise self.fail(gone) from None
-        except ERRORS as error:
-            raise self.error(error) from error
         finally:
             self.letGo()
 
@@ -241,10 +236,8 @@ class Environment:
     def checkpoint(self) -> None:
         """Write all changed pages, and move the marker."""
         self._refuseAfterEnd()
-        try:
+        with self.translated:
             self._checkpoint()
-        except ERRORS as error:
-            raise self.error(error) from error
 
     def _checkpoint(self) -> None:
         self._handle.txn_checkpoint(0)
@@ -259,11 +252,9 @@ class Environment:
         :raise StoreError: when that failed; a later call tries again.
         """
         self._refuseAfterEnd()
-        try:
+        with self.translated:
             if self.position().file != self._markedIn:
                 self._mark()
-        except ERRORS as error:
-            raise self.error(error) from error
 
     def _mark(self) -> tuple[int, int]:
         """Sync the log, and put the marker on its last record; return where that is."""
@@ -327,16 +318,14 @@ class Environment:
         return LogPosition(at["cur_file"], at["cur_offset"], at["lg_size"])
 
     def _logStat(self) -> dict[str, int]:
+        # A context would cost a lone set 1 % more: each transaction asks this twice.
         try:
             return cast("dict[str, int]", self._handle.log_stat())
         except ERRORS as error:
             raise self.error(error) from error
 
     def _syncedLog(self) -> str | None:
-        """Return the path of the log file that was synced last, None before that.
-
-        Berkeley DB makes the file that it is in only when it writes to it.
-        """
+        # Berkeley DB makes the file that it is in only when it writes to it.
         file = self._logStat()["disk_file"]
         return os.path.join(self._home.way, logName(file)) if file else None
 

@@ -13,12 +13,33 @@ from typing import TYPE_CHECKING
 from memq.errors import DamagedStore, HomeGone, StoreError, StoreFailed
 from memq.storage.datadir.damage import noteDamage
 from memq.storage.datadir.directory import KnownFiles
-from memq.storage.engine.binding import storeError
+from memq.storage.engine.binding import ERRORS, storeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import TracebackType
 
     from memq.storage.datadir.home import Home
+
+
+class Translation:
+    """Makes one of the store's errors of one of Berkeley DB's that leaves the block."""
+
+    def __init__(self, error: Callable[[Exception], StoreError]) -> None:
+        self._error = error
+
+    def __enter__(self) -> None:
+        """Do nothing; so one object does for all blocks."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Raise the store's error instead of Berkeley DB's."""
+        if isinstance(error, ERRORS):
+            raise self._error(error) from error
 
 
 class FailStop:
@@ -26,6 +47,7 @@ class FailStop:
 
     :ivar files: the files that Berkeley DB has open.
     :ivar failure: the first failure that was for good; None while there is none.
+    :ivar translated: a context in which Berkeley DB's errors become the store's.
     """
 
     def __init__(
@@ -42,6 +64,7 @@ class FailStop:
         self._home = home
         self._logPath = logPath
         self._panic = panic
+        self.translated = Translation(self.error)
 
     def refuse(self) -> None:
         """Raise the failure, if there was one."""

@@ -54,12 +54,7 @@ def logNumbers(directory: str) -> list[int]:
 
 
 def recordChecksum(before: int, size: int, data: bytes) -> int:
-    """Return the checksum of a record.
-
-    :param before: the first number of its head.
-    :param size: the second one.
-    :param data: the bytes behind its head.
-    """
+    """Return the checksum of a record."""
     value = 0
     for byte in data:
         value = value * 33 + byte & 0xFFFFFFFF

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from memq.errors import DamagedHome, HomeError
-from memq.storage.datadir.files import overwriteFile, replaceFile
+from memq.storage.datadir.files import overwriteFile, readFile, replaceFile
 from memq.storage.engine.logfile import Record, logName, readRecord
 
 _NAME = "safe"
@@ -67,15 +67,13 @@ def writeMarker(directory: str, marker: Marker) -> None:
 def readMarker(directory: str) -> Marker | None:
     """Return the marker, once the log file it points into was found long enough.
 
-    :return: None when there is none.
     :raise DamagedHome: when the marker cannot be read, or the log is cut before it.
     """
     path = os.path.join(directory, _NAME)
-    try:
-        with open(path, "rb") as file:
-            words = file.read(100).split()
-    except FileNotFoundError:
+    line = readFile(path, 100)
+    if line is None:
         return None
+    words = line.split()
     if len(words) != 3 or not all(word.isdigit() for word in words):
         raise DamagedHome(
             f"{path} is damaged: it should hold three numbers; "
@@ -108,10 +106,7 @@ def lastCheckpoint(directory: str, marker: Marker) -> tuple[int, int]:
 
 
 def isSettled(directory: str, marker: Marker) -> bool:
-    """Return whether the tables of a home that nobody uses have all that is logged.
-
-    :param marker: the home's marker.
-    """
+    """Return whether the tables of a home that nobody uses have all that is logged."""
     try:
         file, offset = lastCheckpoint(directory, marker)
         # What was logged just there may be a change; the tables have it.
@@ -127,10 +122,6 @@ def isSettled(directory: str, marker: Marker) -> bool:
 
 
 def _recordAt(directory: str, file: int, offset: int) -> Record:
-    """Return the record at a place.
-
-    :raise memq.errors.HomeError: when none is there.
-    """
     record = readRecord(directory, file, offset)
     if record is None:
         path = os.path.join(directory, logName(file))

@@ -82,9 +82,6 @@ class LogPreallocator:
     ) -> None:
         """Make nothing yet.
 
-        :param directory: where log files are.
-        :param position: tells where the log ends.
-        :param freeBytes: tells the room that is left.
         :param noSync: whether the log is synced once a second only.
         """
         self._directory = directory
@@ -160,7 +157,7 @@ class LogPreallocator:
             unfinished = os.path.join(self._directory, _UNFINISHED)
             os.rename(os.path.join(self._directory, name), unfinished)
             path = self._path(at.file + 1)
-            _make(unfinished, path, lambda file: _fill(file, at.size), "r+b")
+            _make(unfinished, path, _fill, at.size, "r+b")
 
     def _make(self, number: int, size: int) -> None:
         # With no-sync a sync need not be quick, and zeros would be half of what is
@@ -199,28 +196,45 @@ def _isZero(path: str) -> bool:
         )
 
 
+def _fill(file: IO[bytes], size: int) -> None:
+    """Write zeros over all of a file."""
+    left = size
+    while left:
+        # On a disk that becomes full, less is written than was asked for.
+        left -= file.write(bytes(min(_SLICE, left)))
+        os.fdatasync(file.fileno())
+
+
+def _allocate(file: IO[bytes], size: int) -> None:
+    """Give a file its blocks, which read as zeros."""
+    os.posix_fallocate(file.fileno(), 0, size)
+    os.fsync(file.fileno())
+
+
 def fillAhead(
-    path: str, size: int, fill: Callable[[IO[bytes], int], None] | None = None
+    path: str, size: int, fill: Callable[[IO[bytes], int], None] = _fill
 ) -> None:
     """Make a file of zeros, on the disk; no-op when there is a file of that name.
 
     :param path: its name, which it gets when it is complete.
-    :param size: its bytes.
-    :param fill: what makes it so large; None writes the zeros.
     :raise OSError: when there is no room, or the disk fails; nothing is left then.
     """
     if not os.path.exists(path):
         unfinished = os.path.join(os.path.dirname(path), _UNFINISHED)
-        _make(unfinished, path, lambda file: (fill or _fill)(file, size), "wb")
+        _make(unfinished, path, fill, size, "wb")
 
 
 def _make(
-    unfinished: str, path: str, fill: Callable[[IO[bytes]], None], mode: str
+    unfinished: str,
+    path: str,
+    fill: Callable[[IO[bytes], int], None],
+    size: int,
+    mode: str,
 ) -> None:
     """Fill a file, and give it its name unless there is one of that name."""
     try:
         with open(unfinished, mode, buffering=0, opener=_openPrivate) as file:
-            fill(file)
+            fill(file, size)
     except OSError:
         with suppress(FileNotFoundError):
             os.unlink(unfinished)
@@ -241,18 +255,3 @@ def _name(file: str, path: str) -> None:
 
 def _openPrivate(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _fill(file: IO[bytes], size: int) -> None:
-    """Write zeros over all of a file."""
-    left = size
-    while left:
-        # On a disk that becomes full, less is written than was asked for.
-        left -= file.write(bytes(min(_SLICE, left)))
-        os.fdatasync(file.fileno())
-
-
-def _allocate(file: IO[bytes], size: int) -> None:
-    """Give a file its blocks, which read as zeros."""
-    os.posix_fallocate(file.fileno(), 0, size)
-    os.fsync(file.fileno())

@@ -94,9 +94,8 @@ def _endBefore(directory: str) -> tuple[int, int] | None:
 
 
 def cutLog(directory: str) -> str | None:
-    """Cut off what follows a place where the log cannot be read on.
+    """Cut off what follows a place where the log of a copy cannot be read on.
 
-    :param directory: of a copy.
     :return: in words, where that was; None when there is no such place.
     """
     where = _whereDamaged(directory)

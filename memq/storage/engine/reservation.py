@@ -73,7 +73,6 @@ class Reservation:
     def __init__(self, directory: str, tables: Mapping[Any, str], ahead: int) -> None:
         """Reserve nothing yet.
 
-        :param tables: the tables that are open, and their files.
         :param ahead: bytes that the table of messages is given ahead of need.
         """
         self.isPossible = True
@@ -96,28 +95,22 @@ class Reservation:
         ahead = self._tableAhead
         if path.endswith("queues"):
             ahead //= _QUEUES_SHARE
-        if self._has(path, size + ahead):
-            return True
         # It is half as much more, so that it is not done for every page.
-        return self.hold(path, size + ahead + ahead // 2)
+        return self.hold(path, size + ahead, ahead // 2)
 
-    def _has(self, path: str, size: int) -> bool:
-        """Return whether a file has the blocks of its first ``size`` bytes.
+    def hold(self, path: str, size: int, more: int = 0) -> bool:
+        """Give a file the blocks of its first ``size`` bytes; return whether it has.
 
         Berkeley DB cuts off what is free at the end of a file, and with it goes what
         the file was given: so that is looked at every time.
-        """
-        return not self.isPossible or hasRoom(path, size)
 
-    def hold(self, path: str, size: int) -> bool:
-        """Give a file the blocks of its first ``size`` bytes; return whether it has.
-
+        :param more: bytes that it is given beside those, if it lacks any.
         :raise OSError: when the disk fails.
         """
-        if self._has(path, size):
+        if not self.isPossible or hasRoom(path, size):
             return True
         try:
-            allocate(path, size)
+            allocate(path, size + more)
         except OSError as error:
             if error.errno in _FULL:
                 return False

@@ -101,9 +101,7 @@ def checkFiles(
     the head is wiped out.
 
     :param marked: the number of the file that the marker points into.
-    :param say: is told what is wiped out.
     :raise DamagedHome: with the file that is missing or damaged.
-    :raise OSError: when a file cannot be read.
     """
     if not isHead(readHead(directory, marked)):
         raise DamagedHome(
@@ -148,14 +146,7 @@ def _wipeHead(path: str, size: int, say: Callable[[str], None]) -> None:
 def sayWhatFollows(
     directory: str, file: int, offset: int, size: int, say: Callable[[str], None]
 ) -> None:
-    """Say what stands behind the end of the log, if there is anything.
-
-    :param file: the number of the file that the last record is in.
-    :param offset: where it is.
-    :param size: its bytes.
-    :param say: is told.
-    :raise OSError: when a file cannot be read.
-    """
+    """Say what stands behind the end of the log, if there is anything."""
     end = offset + RECORD_HEAD.size + size
     for number in logNumbers(directory):
         if number < file:
@@ -179,10 +170,6 @@ def refuseNewerPages(directory: str, last: tuple[int, int]) -> None:
     Berkeley DB writes no page before the log that tells of its change is synced: so no
     power cut leaves that, and the log has lost what was synced.  With pages that do not
     fit together, Berkeley DB was seen to free the same pages for ever.
-
-    :param last: the place of that record.
-    :raise DamagedHome: with the page.
-    :raise OSError: when a table cannot be read.
     """
     for name in tablesIn(directory):
         path = os.path.join(directory, name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from memq.admin import salvage as module
 from memq.display import shownName
 from memq.errors import DamagedHome, HomeError, UnusableHome
+from memq.storage.bdb.compaction import Task
 from memq.storage.datadir.sizing import DiskSpace
 from memq.test.support.disks.wrecks import (
     INTERNAL,
@@ -357,8 +358,8 @@ class FileTests(SalvageTestCase):
         """Only the files are read that the messages are in."""
         store = self.storeAt(self.path)
         store.open()
-        rotation: Any = store.compaction
-        rotation._work = rotation._make
+        assert store.compaction is not None
+        store.compaction.task = Task.MAKE
         store.tidy()
         while store.sweep(100):
             pass

@@ -48,11 +48,15 @@ class NumberTests(SynchronousTestCase):
 class HeapTests(SynchronousTestCase):
     """Which queue is next."""
 
+    def setUp(self) -> None:
+        """Begin with no queue."""
+        self.undo = UndoLog()
+        self.index = QueueIndex(self.undo)
+        self.delays = Delays(self.index.queues, self.undo)
+
     def test_gone(self) -> None:
         """A queue that is gone, or has a new id, is passed over."""
-        undo = UndoLog()
-        index = QueueIndex(undo)
-        delays = Delays(index.queues, undo)
+        index, delays = self.index, self.delays
         for number, name in enumerate((b"gone", b"new", b"kept")):
             delays.add(index.forDelay(name), firstAt(number))
         index.remove(b"gone")
@@ -65,16 +69,14 @@ class HeapTests(SynchronousTestCase):
 
     def test_lower(self) -> None:
         """The lowest number of a queue counts, and comes once."""
-        undo = UndoLog()
-        index = QueueIndex(undo)
-        delays = Delays(index.queues, undo)
+        index, delays = self.index, self.delays
         queue = index.forDelay(b"q")
         for number in (7, 5, 6):
             delays.add(queue, number)
         self.assertIsNone(delays.take(4))
         self.assertEqual(delays.take(5), (queue, 5))
         self.assertIsNone(delays.take(lastAt(9)))
-        undo.rollBack()
+        self.undo.rollBack()
         self.assertEqual(delays.first(), 5)
         delays.clear()
         self.assertIsNone(delays.next())

@@ -16,7 +16,7 @@ from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings, db
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from memq.interfaces import QueueDetail
 
@@ -127,6 +127,25 @@ class BDBTestCase(SynchronousTestCase):
         for body in bodies:
             store.push(queue, 0, body)
         store.commit()
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    """Return a function that raises an error, whatever it is given."""
+
+    def fail(*arguments: object) -> None:
+        raise error
+
+    return fail
+
+
+def refusing(code: int) -> Callable[..., Any]:
+    """Return a function that fails as the system does, with the path it is given."""
+
+    def fail(*arguments: object) -> None:
+        paths = [each for each in arguments[:1] if isinstance(each, str)]
+        raise OSError(code, os.strerror(code), *paths)
+
+    return fail
 
 
 class Failing:

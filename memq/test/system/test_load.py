@@ -34,14 +34,14 @@ SLOW_FLUSH = 2
 #: Makes the disk slow as soon as there is a file of this name.
 SLOW_DISK = """
 import os, time
-from memq.storage.bdb.store import BDBStore
-flush = BDBStore.flush
+from memq.storage.engine.environment import Environment
+flush = Environment.flush
 def slowFlush(self):
     if os.path.exists({path!r}):
         print("a slow flush", flush=True)
         time.sleep({seconds})
     flush(self)
-BDBStore.flush = slowFlush
+Environment.flush = slowFlush
 """
 
 

@@ -36,14 +36,16 @@ def jump(number, frame):
         jumped[0] = float(file.read())
 signal.signal(signal.SIGUSR2, jump)
 from memq.storage.bdb.store import BDBStore
-def told(name):
-    method = getattr(BDBStore, name)
+from memq.storage.engine.environment import Environment
+def told(owner, name):
+    method = getattr(owner, name)
     def tell(self, *arguments):
         print(name, "in", time.gmtime(time.time()).tm_year, flush=True)
         return method(self, *arguments)
-    setattr(BDBStore, name, tell)
-for name in "freeBytes", "checkpoint", "trickle", "flush":
-    told(name)
+    setattr(owner, name, tell)
+told(BDBStore, "freeBytes")
+for name in "checkpoint", "trickle", "flush":
+    told(Environment, name)
 """
 
 

@@ -15,6 +15,7 @@ from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
 from memq.message import LargeBody
 from memq.storage.bdb import compaction as rotation
 from memq.storage.bdb import occupancy
+from memq.storage.bdb.compaction import Task
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
 from memq.test.storage.bdb.test_store import BDBMachine, runMachine
@@ -27,6 +28,7 @@ from memq.test.support.homes import (
     BDBTestCase,
     Failing,
     dump,
+    refusing,
     withoutRoom,
 )
 
@@ -38,11 +40,9 @@ if TYPE_CHECKING:
 
 def make(store: Any) -> None:
     """Let the next file be made at once, if nothing is under way."""
-    if (
-        store.compaction.step is None
-        and store.compaction._work == store.compaction._look
-    ):
-        store.compaction._work = store.compaction._make
+    compaction = store.compaction
+    if compaction.step is None and compaction.task is Task.LOOK:
+        compaction.task = Task.MAKE
         store.tidy()
 
 
@@ -70,7 +70,7 @@ class ScatteredStore(BDBStore):
         rotation: Any = self.compaction
         make(self)
         self.sweep(1)
-        both = Scattered(rotation._current, rotation._old)
+        both = Scattered(rotation.current, rotation.old)
         rotation.table = self.transaction.messages = both
         rotation.step = None
 
@@ -88,7 +88,7 @@ class ScatteredStoreTests(WholeContract, BDBTestCase):
     def test_scattered(self) -> None:
         """Each file has every other record."""
         self.push(b"q", b"1", b"2", b"3", b"4")
-        both = self.store.compaction._current, self.store.compaction._old
+        both = self.store.compaction.current, self.store.compaction.old
         self.assertEqual([len(table) for table in both], [2, 2])
         self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3", b"4"])
 
@@ -113,7 +113,7 @@ class RotatingMachine(BDBMachine):
 
 
 class RotationModelTests(SynchronousTestCase):
-    """Any sequence of transactions, moves, restarts and crashes."""
+    """The model."""
 
     def test_machine(self) -> None:
         """Any sequence of transactions, moves and crashes does as the model."""
@@ -123,9 +123,11 @@ class RotationModelTests(SynchronousTestCase):
 class RotationTestCase(BDBTestCase):
     """A store that has some of everything."""
 
+    settings = SMALL
+
     def setUp(self) -> None:
         """Fill it, and remember what is in it."""
-        self.store: Any = self.openStore()
+        self.store: Any = self.openStore(self.settings)
         self.fill(self.store, b"q", *[b"%d" % number for number in range(30)])
         self.fill(self.store, b"r", b"x" * 2000, b"")
         self.large = self.upload(self.store, b"one", b"two")
@@ -139,10 +141,8 @@ class RotationTestCase(BDBTestCase):
 
     def transact(self, work: Callable[[], Any]) -> Any:
         """Do something in a transaction, and return what it returned."""
-        self.store.begin()
-        result = work()
-        self.store.commit()
-        return result
+        with self.store.transaction.run():
+            return work()
 
     def upload(self, store: Any, *parts: bytes) -> LargeBody:
         """Add the parts of a body."""
@@ -248,7 +248,7 @@ class MoveTests(RotationTestCase):
         self.store.sweep(1)
         for number in range(1, 30):
             key = b"\0\0\0\1" + b"\0" * 7 + bytes([number])
-            self.store.compaction._old.delete(key)
+            self.store.compaction.old.delete(key)
         self.store.begin()
         error = self.assertRaises(StoreError, self.store.pop, b"q")
         self.assertIn("queue q has lost messages", str(error))
@@ -260,7 +260,7 @@ class MoveTests(RotationTestCase):
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.sweep(1000))
         self.assertTrue(self.store.sweep(1))
-        self.assertEqual(len(self.store.compaction._old), 9)
+        self.assertEqual(len(self.store.compaction.old), 9)
 
     def test_released(self) -> None:
         """The old file is let go of, or its room would not be given back."""
@@ -319,17 +319,18 @@ class MoveTests(RotationTestCase):
 class WhenTests(RotationTestCase):
     """When a move is worth it."""
 
+    settings = SMALL._replace(leastFile=0)
+
     def setUp(self) -> None:
-        """Have files of any size looked at, all the time."""
+        """Have files looked at all the time."""
         super().setUp()
-        self.store.compaction._survey._leastSize = 0
         self.patch(occupancy, "INTERVAL", 0)
 
     def look(self) -> bool:
         """Let the store look, and walk; return whether it wants to move."""
         self.store.tidy()
         self.sweepAll(self.store)
-        return bool(self.store.compaction._work == self.store.compaction._make)
+        return self.store.compaction.task is Task.MAKE
 
     def test_little(self) -> None:
         """When little was found twice, the next file is made."""
@@ -355,7 +356,7 @@ class WhenTests(RotationTestCase):
 
     def test_smallFile(self) -> None:
         """A small file stays."""
-        self.store.compaction._survey._leastSize = 1 << 20
+        self.store = self.openStore(SMALL._replace(leastFile=1 << 20))
         self.store.tidy()
         self.assertFalse(self.store.hasGarbage())
 
@@ -438,20 +439,16 @@ class KillTests(RotationTestCase):
         self.copy()
         self.assertGreater(len(self.copies), 25)
 
-    def test_flushed(self) -> None:
-        """Whenever a kill comes, all messages are there, and the move goes on."""
-        self.rotate(self.store.flush)
-        self.assertCopies()
+    def test_killed(self) -> None:
+        """Whenever a kill comes, all messages are there, and the move goes on.
 
-    def test_unflushed(self) -> None:
-        """It does not matter which steps are in the log on the disk already."""
-        self.rotate(lambda: None)
-        self.assertCopies()
-
-    def test_checkpoints(self) -> None:
-        """Nor how recent the last checkpoint is."""
-        self.rotate(self.store.checkpoint)
-        self.assertCopies()
+        It does not matter which steps are in the log on the disk already, nor how
+        recent the last checkpoint is.
+        """
+        for upkeep in ("flush", None, "checkpoint"):
+            self.rotate(getattr(self.store, upkeep) if upkeep else lambda: None)
+            self.assertCopies()
+            self.setUp()
 
     def test_whileItOpens(self) -> None:
         """A kill within the next start is as good."""
@@ -485,28 +482,18 @@ class RefusalTests(RotationTestCase):
         self.fill(store, b"q", *[b"%d" % number for number in range(30)])
         before = dump(store)
         make(store)
-        store.sweep(1)
-        store.sweep(10)
-        for _ in range(2):
-            with withoutRoom():
-                self.assertRaises(StoreError, store.sweep, 10)
-            self.assertEqual(dump(store), before)
-            self.assertTrue(store.hasGarbage())
-        self.assertEqual(dump(self.crashed(store)), before)
+        # The row, and then records.
+        for done in (1, 10):
+            for _ in range(2):
+                with withoutRoom():
+                    self.assertRaises(StoreError, store.sweep, 10)
+                self.assertEqual(dump(store), before)
+                self.assertTrue(store.hasGarbage())
+            self.assertEqual(dump(self.crashed(store)), before)
+            store.sweep(done)
         self.sweepAll(store)
         store.tidy()
         self.assertEqual(dump(store), before)
-
-    def test_rowWithoutRoom(self) -> None:
-        """So is the row."""
-        store: Any = self.openStore(SMALL._replace(noSync=True))
-        self.fill(store, b"q", b"1")
-        make(store)
-        with withoutRoom():
-            self.assertRaises(StoreError, store.sweep, 10)
-        self.assertEqual(dump(self.crashed(store)), "q 1/0\n  0 0 b'1'")
-        self.sweepAll(store)
-        self.assertEqual(dump(store), "q 1/0\n  0 0 b'1'")
 
     def test_sliceFails(self) -> None:
         """A slice that fails for another reason is undone as well."""
@@ -514,7 +501,7 @@ class RefusalTests(RotationTestCase):
         self.store.sweep(1)
         self.assertEqual(self.store.tidy(), 0)
         moving = self.store.compaction
-        for part, verb in (("_old", "cursor"), ("_current", "put")):
+        for part, verb in (("old", "cursor"), ("current", "put")):
             real = getattr(moving, part)
             setattr(moving, part, Failing(real, DEADLOCK, verb))
             self.assertRaises(StoreError, self.store.sweep, 10)
@@ -527,7 +514,7 @@ class RefusalTests(RotationTestCase):
         make(self.store)
         self.store.sweep(1)
         moving = self.store.compaction
-        moving._current = Failing(moving._current, BROKEN, "put")
+        moving.current = Failing(moving.current, BROKEN, "put")
         self.assertRaises(StoreFailed, self.store.sweep, 10)
         moving.step = None
         self.assertRaises(StoreFailed, self.store.tidy)
@@ -535,7 +522,7 @@ class RefusalTests(RotationTestCase):
     def test_makeWithoutRoom(self) -> None:
         """A file that cannot be made leaves nothing, and is made later."""
         with withoutRoom():
-            self.store.compaction._work = self.store.compaction._make
+            self.store.compaction.task = Task.MAKE
             self.assertRaises(StoreError, self.store.tidy)
         self.assertFalse(self.store.hasGarbage())
         self.assertSame(self.store, "messages")
@@ -567,10 +554,10 @@ class RefusalTests(RotationTestCase):
         """A file that cannot be closed is removed all the same, the next time."""
         self.move(self.store)
         moving = self.store.compaction
-        failing = Failing(moving._old, NO_SPACE, "close")
+        failing = Failing(moving.old, NO_SPACE, "close")
         tables = self.store.environment._tables
-        tables[failing] = tables.pop(moving._old)
-        moving._old = failing
+        tables[failing] = tables.pop(moving.old)
+        moving.old = failing
         self.assertRaises(StoreError, self.store.tidy)
         self.assertGreater(self.store.tidy(), 0)
         self.assertSame(self.store, "messages.1")
@@ -578,25 +565,17 @@ class RefusalTests(RotationTestCase):
     def test_syncFails(self) -> None:
         """So it is when only the directory could not be synced."""
         self.move(self.store)
-
-        def fail(path: str) -> None:
-            raise OSError(errno.EIO, "Input/output error")
-
-        patch = self.patch(rotation, "syncDirectory", fail)
+        patch = self.patch(rotation, "syncDirectory", refusing(errno.EIO))
         self.assertRaises(StoreError, self.store.tidy)
         patch.restore()
         self.assertEqual(self.store.tidy(), 0)
-        self.assertEqual(self.store.compaction._work, self.store.compaction._look)
+        self.assertIs(self.store.compaction.task, Task.LOOK)
 
     def test_strayStays(self) -> None:
         """A start that cannot remove a stray file is refused, in one line."""
         make(self.store)
         self.store.close()
-
-        def fail(path: str) -> None:
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-
-        patch = self.patch(os, "unlink", fail)
+        patch = self.patch(os, "unlink", refusing(errno.EACCES))
         error = self.assertRaises(HomeError, self.store.open)
         self.assertIn("messages.1", str(error))
         patch.restore()

@@ -8,15 +8,12 @@ import resource
 from typing import Any
 
 from memq.errors import HomeError, OutOfSpace, StoreError
-from memq.storage.datadir.files import overwriteFile
 from memq.storage.engine import preallocation
 from memq.storage.engine.binding import db
 from memq.storage.engine.environment import Environment
 from memq.storage.engine.logfile import logName
 from memq.storage.engine.reservation import Reservation, hasRoom
-from memq.test.support.homes import SMALL, BDBTestCase, dump
-
-NO_ROOM = OSError(errno.ENOSPC, "No space left on device")
+from memq.test.support.homes import SMALL, BDBTestCase, dump, raising, refusing
 
 
 class ReserveTests(BDBTestCase):
@@ -35,6 +32,11 @@ class ReserveTests(BDBTestCase):
     def next(self) -> str:
         """Return the path of the next log file."""
         return self.path(logName(self.store.environment.position().file + 1))
+
+    def log(self, queue: bytes) -> None:
+        """Fill more than one log file."""
+        for _ in range(5):
+            self.fill(self.store, queue, *[b"x" * 60_000] * 10)
 
     def test_taken(self) -> None:
         """A look takes room for the log, for the next file of it, and for tables."""
@@ -56,11 +58,7 @@ class ReserveTests(BDBTestCase):
 
     def test_noRoomForTheLog(self) -> None:
         """Without room for the next log file there is no room at all."""
-
-        def fail(file: int) -> None:
-            raise NO_ROOM
-
-        self.patch(os, "fdatasync", fail)
+        self.patch(os, "fdatasync", refusing(errno.ENOSPC))
         self.assertFalse(self.store.reserveSpace())
         self.assertFalse(os.path.exists(self.next()))
 
@@ -71,20 +69,13 @@ class ReserveTests(BDBTestCase):
 
     def test_broken(self) -> None:
         """A disk that fails says so."""
-
-        def fail(file: int) -> None:
-            raise OSError(errno.EIO, "Input/output error")
-
-        self.patch(os, "fdatasync", fail)
+        self.patch(os, "fdatasync", refusing(errno.EIO))
         error = self.assertRaises(StoreError, self.store.reserveSpace)
         self.assertIn("no room can be taken ahead of need", str(error))
-        self.patch(Reservation, "reserveTables", self.failing)
+        broken = db.DBError(errno.EINVAL, "a table")
+        self.patch(Reservation, "reserveTables", raising(broken))
         error = self.assertRaises(StoreError, self.store.reserveSpace)
         self.assertIn("table", str(error))
-
-    def failing(self, *_: object) -> None:
-        """Fail as Berkeley DB does."""
-        raise db.DBError(errno.EINVAL, "a table")
 
     def test_short(self) -> None:
         """A next log file that Berkeley DB made gets its blocks, and stays."""
@@ -105,8 +96,7 @@ class ReserveTests(BDBTestCase):
 
     def test_usedAgain(self) -> None:
         """A log file that is done with becomes the next one, where there is none."""
-        for _ in range(5):
-            self.fill(self.store, b"q", *[b"x" * 60_000] * 10)
+        self.log(b"q")
         self.store.checkpoint()
         done = self.path(logName(self.store.environment.position().file - 1))
         before = os.stat(done).st_ino
@@ -115,15 +105,13 @@ class ReserveTests(BDBTestCase):
         with open(self.next(), "rb") as file:
             self.assertFalse(file.read().strip(b"\0"))
         whole = dump(self.store)
-        for _ in range(5):
-            self.fill(self.store, b"r", *[b"x" * 60_000] * 10)
+        self.log(b"r")
         self.store.flush()
         self.assertTrue(dump(self.crashed(self.store)).startswith(whole))
 
     def test_notUsedAgain(self) -> None:
         """Where there is a next one, it goes."""
-        for _ in range(5):
-            self.fill(self.store, b"q", *[b"x" * 60_000] * 10)
+        self.log(b"q")
         self.store.reserveSpace()
         before = os.stat(self.next()).st_ino
         self.store.checkpoint()
@@ -210,11 +198,7 @@ class BallastTests(BDBTestCase):
         stray = os.path.join(os.path.dirname(self.next), "messages.7")
         with open(stray, "wb"):
             pass
-
-        def fail(environment: Environment) -> None:
-            raise OutOfSpace
-
-        patch = self.patch(Environment, "checkpoint", fail)
+        patch = self.patch(Environment, "checkpoint", raising(OutOfSpace()))
         store = self.start()
         self.assertEqual(dump(store), self.whole)
         self.assertTrue(os.path.exists(stray))
@@ -222,28 +206,3 @@ class BallastTests(BDBTestCase):
         error = self.assertRaises(HomeError, new.open)
         self.assertIn("out of disk space", str(error))
         patch.restore()
-
-
-class OverwriteTests(BDBTestCase):
-    """A small file that is written over."""
-
-    def test_written(self) -> None:
-        """It has the new content, in the same blocks."""
-        path = self.mktemp()
-        with open(path, "wb") as file:
-            file.write(b"old\n")
-        before = os.stat(path).st_ino
-        self.assertTrue(overwriteFile(path, b"new\n"))
-        with open(path, "rb") as file:
-            self.assertEqual(file.read(), b"new\n")
-        self.assertEqual(os.stat(path).st_ino, before)
-
-    def test_another(self) -> None:
-        """One that is missing, or of another size, is left to others."""
-        path = self.mktemp()
-        self.assertFalse(overwriteFile(path, b"new\n"))
-        with open(path, "wb") as file:
-            file.write(b"longer\n")
-        self.assertFalse(overwriteFile(path, b"new\n"))
-        with open(path, "rb") as file:
-            self.assertEqual(file.read(), b"longer\n")

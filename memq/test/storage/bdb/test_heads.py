@@ -24,18 +24,15 @@ class DamageTests(BDBTestCase):
 
     def pop(self) -> Any:
         """Take the head."""
-        self.store.begin()
-        message = self.store.pop(b"q")
-        self.store.commit()
-        return message
+        with self.store.transaction.run():
+            return self.store.pop(b"q")
 
     def test_setAside(self) -> None:
         """A damaged message is told once, kept aside, and the queue goes on."""
         damaged = self.store.transaction.messages.get(self.key)
         self.assertEqual(self.pop().body, b"1")
-        self.store.begin()
-        self.assertIsInstance(self.store.peek(b"q"), DamagedMessage)
-        self.store.commit()
+        with self.store.transaction.run():
+            self.assertIsInstance(self.store.peek(b"q"), DamagedMessage)
         error = self.pop()
         self.assertIsInstance(error, DamagedMessage)
         self.assertIn("message 1 of its queue", str(error))
@@ -46,9 +43,8 @@ class DamageTests(BDBTestCase):
 
     def test_withinRun(self) -> None:
         """So in the middle of a run."""
-        self.store.begin()
-        found: list[Any] = self.store.popAll(b"q", 5)
-        self.store.commit()
+        with self.store.transaction.run():
+            found: list[Any] = self.store.popAll(b"q", 5)
         self.assertEqual([type(each) for each in found[:2]], [Message, DamagedMessage])
         self.assertEqual(found[2].body, b"3")
         self.assertEqual(len(found), 3)
@@ -62,13 +58,12 @@ class DamageTests(BDBTestCase):
         self.assertIsInstance(self.store.openRead(b"q"), DamagedMessage)
         self.store.abort()
         self.assertEqual(list(self.store.counts()), [(b"q", 3, 0)])
-        self.store.begin()
-        read = self.store.openRead(b"q")
-        found: list[Any] = self.store.popAll(b"q", 5)
-        self.assertIsInstance(found[0], DamagedMessage)
-        self.assertEqual([message.body for message in found[1:]], [b"3"])
-        self.assertTrue(self.store.closeRead(b"q", read))
-        self.store.commit()
+        with self.store.transaction.run():
+            read = self.store.openRead(b"q")
+            found: list[Any] = self.store.popAll(b"q", 5)
+            self.assertIsInstance(found[0], DamagedMessage)
+            self.assertEqual([message.body for message in found[1:]], [b"3"])
+            self.assertTrue(self.store.closeRead(b"q", read))
         again = self.reopened(self.store)
         self.assertEqual(dump(again), "q 3/3")
         self.assertIsNotNone(again.transaction.queues.get(b"\0damaged" + self.key))
@@ -77,12 +72,11 @@ class DamageTests(BDBTestCase):
         """What is damaged while it is open is set aside when it is to be moved."""
         self.pop()
         self.store.transaction.messages.put(self.key, packRecord(0, 0, b"2"))
-        self.store.begin()
-        read: Any = self.store.openRead(b"q")
-        record = self.store.transaction.messages.get(self.key)
-        self.store.transaction.messages.put(self.key, record[:-1] + b"X")
-        error = self.store.popRead(b"q", read)
-        self.store.commit()
+        with self.store.transaction.run():
+            read: Any = self.store.openRead(b"q")
+            record = self.store.transaction.messages.get(self.key)
+            self.store.transaction.messages.put(self.key, record[:-1] + b"X")
+            error = self.store.popRead(b"q", read)
         self.assertIsInstance(error, DamagedMessage)
         self.assertIn("message 1 of its queue", str(error))
         again = self.reopened(self.store)
@@ -101,9 +95,8 @@ class DamageTests(BDBTestCase):
     def test_readOfDamaged(self) -> None:
         """A damaged message is set aside by a read, durably, and counts as taken."""
         self.pop()
-        self.store.begin()
-        error = self.store.openRead(b"q")
-        self.store.commit()
+        with self.store.transaction.run():
+            error = self.store.openRead(b"q")
         self.assertIsInstance(error, DamagedMessage)
         self.assertEqual(dump(self.reopened(self.store)), "q 3/2\n  2 0 b'3'")
 

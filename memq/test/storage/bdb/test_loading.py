@@ -21,11 +21,10 @@ class LoadingTests(BDBTestCase):
         self.store: Any = self.openStore()
         self.fill(self.store, b"gone", b"1")
         self.fill(self.store, b"q", b"2", b"3")
-        self.store.begin()
-        self.store.delete(b"gone")
-        read: Any = self.store.openRead(b"q")
-        self.store.abortRead(b"q", read, True)
-        self.store.commit()
+        with self.store.transaction.run():
+            self.store.delete(b"gone")
+            read: Any = self.store.openRead(b"q")
+            self.store.abortRead(b"q", read, True)
 
     def test_rows(self) -> None:
         """Each row is told as what it is."""

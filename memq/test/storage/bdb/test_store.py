@@ -7,16 +7,13 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hypothesis.stateful import precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.errors import (
-    OutOfSpace,
-    StoreError,
-    StoreFailed,
-)
+from memq.errors import OutOfSpace, StoreError, StoreFailed
 from memq.storage.engine.binding import db
 from memq.test.support.contract.machine import StoreMachine, machineTest
 from memq.test.support.contract.whole import WholeContract
@@ -31,6 +28,7 @@ from memq.test.support.homes import (
     Failing,
     crashed,
     dump,
+    refusing,
     storeAt,
     withoutRoom,
 )
@@ -40,6 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.storage.bdb.store import BDBStore
+
+
+#: A verb of the store and its arguments.
+PUSH = ("push", b"q", 0, b"x")
 
 
 class BDBStoreTests(WholeContract, BDBTestCase):
@@ -105,27 +107,19 @@ class RecoveryTests(BDBTestCase):
         """Messages and counts outlive a clean stop."""
         store = self.openStore()
         self.fill(store, b"q", b"1", b"2")
-        store.begin()
-        store.pop(b"q")
-        store.commit()
+        with store.transaction.run():
+            store.pop(b"q")
         before = dump(store)
         self.assertEqual(dump(self.reopened(store)), before)
         self.assertEqual(before, "q 2/1\n  1 0 b'2'")
 
-    def test_crashAfterFlush(self) -> None:
-        """What was flushed outlives a kill, counts included."""
+    def test_crash(self) -> None:
+        """What was flushed outlives a kill, counts included; nothing else is there."""
         store = self.openStore()
         self.fill(store, b"q", b"1", b"2")
         store.flush()
+        self.fill(store, b"q", b"3")
         self.assertEqual(dump(self.crashed(store)), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
-
-    def test_crashBeforeFlush(self) -> None:
-        """What was not flushed is not there, and nothing else is missing."""
-        store = self.openStore()
-        self.fill(store, b"q", b"1")
-        store.flush()
-        self.fill(store, b"q", b"2")
-        self.assertEqual(dump(self.crashed(store)), "q 1/0\n  0 0 b'1'")
 
     def test_noSyncIsWithTheSystem(self) -> None:
         """With no-sync a commit alone outlives a kill of the process."""
@@ -149,9 +143,8 @@ class RecoveryTests(BDBTestCase):
         store = self.openStore()
         self.fill(store, b"q", *[b"x"] * 50)
         self.fill(store, b"keep", b"k")
-        store.begin()
-        store.delete(b"q")
-        store.commit()
+        with store.transaction.run():
+            store.delete(b"q")
         store.sweep(20)
         store.flush()
         again = self.crashed(store)
@@ -165,9 +158,8 @@ class RecoveryTests(BDBTestCase):
         """A queue that is made again does not see messages of the deleted one."""
         store = self.openStore()
         self.fill(store, b"q", *[b"old"] * 10)
-        store.begin()
-        store.delete(b"q")
-        store.commit()
+        with store.transaction.run():
+            store.delete(b"q")
         again = self.reopened(store)
         self.fill(again, b"q", b"new")
         self.assertEqual(dump(again), "q 1/0\n  0 0 b'new'")
@@ -176,22 +168,19 @@ class RecoveryTests(BDBTestCase):
         """A message that was put back is the head after a restart, too."""
         store = self.openStore()
         self.fill(store, b"q", b"1", b"2")
-        store.begin()
-        message: Any = store.pop(b"q")
-        store.commit()
-        store.begin()
-        store.putBack(b"q", message)
-        store.commit()
+        with store.transaction.run():
+            message: Any = store.pop(b"q")
+        with store.transaction.run():
+            store.putBack(b"q", message)
         self.assertEqual(dump(self.reopened(store)), "q 2/0\n  0 0 b'1'\n  1 0 b'2'")
 
     def readAndGiveBack(self, store: BDBStore, queue: bytes, times: int) -> Any:
         """Give the head of a queue back some times, and leave it open then."""
-        store.begin()
-        message: Any = store.openRead(queue)
-        for _ in range(times):
-            store.abortRead(queue, message, True)
-            store.openRead(queue)
-        store.commit()
+        with store.transaction.run():
+            message: Any = store.openRead(queue)
+            for _ in range(times):
+                store.abortRead(queue, message, True)
+                store.openRead(queue)
         return message
 
     def test_openReadsAreBack(self) -> None:
@@ -213,13 +202,11 @@ class RecoveryTests(BDBTestCase):
         store = self.openStore()
         self.fill(store, b"q", *[b"x"] * 100)
         before = store.logged()
-        store.begin()
-        reads: list[Any] = [store.openRead(b"q") for _ in range(100)]
-        store.commit()
-        store.begin()
-        for message in reads:
-            store.abortRead(b"q", message, False)
-        store.commit()
+        with store.transaction.run():
+            reads: list[Any] = [store.openRead(b"q") for _ in range(100)]
+        with store.transaction.run():
+            for message in reads:
+                store.abortRead(b"q", message, False)
         self.assertLess(store.logged() - before, 200)
 
     def test_triesOutliveARestart(self) -> None:
@@ -248,15 +235,13 @@ class RecoveryTests(BDBTestCase):
             self.assertEqual(message.sequence, number)
         self.assertEqual(self.deliveries(store), 8)
         again = self.reopened(store)
-        again.begin()
-        again.pop(b"q")
-        message = again.openRead(b"q")
-        again.closeRead(b"q", message)
-        again.commit()
+        with again.transaction.run():
+            again.pop(b"q")
+            message = again.openRead(b"q")
+            again.closeRead(b"q", message)
         self.assertEqual(self.deliveries(again), 6)
-        again.begin()
-        again.delete(b"q")
-        again.commit()
+        with again.transaction.run():
+            again.delete(b"q")
         again.sweep(5)
         again = self.reopened(again)
         while again.hasGarbage():
@@ -268,9 +253,8 @@ class RecoveryTests(BDBTestCase):
         """A slice of a sweep ends early when the messages are large."""
         store = self.openStore()
         self.fill(store, b"q", *[b"x" * 700_000] * 5)
-        store.begin()
-        store.delete(b"q")
-        store.commit()
+        with store.transaction.run():
+            store.delete(b"q")
         for _ in range(4):
             self.assertTrue(store.sweep(100))
         self.assertFalse(store.sweep(100))
@@ -309,11 +293,12 @@ class FailureTests(BDBTestCase):
         self.mend()
         self.assertEqual(dump(self.store), self.before)
 
-    def transact(self, work: Callable[[], object]) -> None:
-        """Do something in a transaction."""
+    def transact(self, work: Callable[[], Any]) -> Any:
+        """Do something in a transaction, and return what it returned."""
         self.store.begin()
-        work()
+        result = work()
         self.store.commit()
+        return result
 
     def test_delayWithoutRoom(self) -> None:
         """So does a delayed message, when it is put and when it is ripe."""
@@ -326,17 +311,33 @@ class FailureTests(BDBTestCase):
             self.transact(lambda: self.store.pushDelayed(b"q", 0, b"2", 10))
             self.before = dump(self.store)
 
-    def test_pushWithoutRoom(self) -> None:
-        """A put for which the disk has no room says so."""
-        self.failing("messages", NO_SPACE, "put")
-        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, OutOfSpace, "out of disk space")
-
-    def test_pushWithoutClean(self) -> None:
-        """So does one that finds no page to use, for none can be written."""
-        self.failing("messages", NO_MEMORY, "put")
-        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, OutOfSpace, "out of disk space")
+    def test_refused(self) -> None:
+        """What Berkeley DB refuses fails alone, says why, and leaves no trace."""
+        store = self.store
+        store.begin()
+        message = store.pop(b"q")
+        store.abort()
+        full, dead = (OutOfSpace, "out of disk space"), (StoreError, "deadlock")
+        quota = db.DBError(errno.EDQUOT, "BDB0001 unable to allocate")
+        for part, verb, error, (name, *arguments), (kind, words) in (
+            # There are four errors that a full disk shows itself by.
+            ("messages", "put", NO_SPACE, PUSH, full),
+            ("messages", "put", quota, PUSH, full),
+            ("messages", "put", NO_MEMORY, PUSH, full),
+            ("messages", "put", db.DBError(errno.ENOMEM, "BDB0001"), PUSH, full),
+            ("messages", "put", DEADLOCK, PUSH, dead),
+            ("messages", "put", db.DBError(), PUSH, (StoreError, "DBError")),
+            # The commit cannot write its rows.
+            ("queues", "put", NO_SPACE, PUSH, full),
+            ("messages", "cursor", DEADLOCK, ("pop", b"q"), dead),
+            ("messages", "cursor", DEADLOCK, ("peek", b"q"), dead),
+            ("messages", "cursor", DEADLOCK, ("openRead", b"q"), dead),
+            ("messages", "put", DEADLOCK, ("putBack", b"q", message), dead),
+            # It cannot write its tombstone.
+            ("queues", "put", DEADLOCK, ("delete", b"q"), dead),
+        ):
+            self.failing(part, error, verb)
+            self.assertFails(partial(getattr(store, name), *arguments), kind, words)
 
     def test_popReadFails(self) -> None:
         """What cannot be taken out of the table stays hidden."""
@@ -347,18 +348,6 @@ class FailureTests(BDBTestCase):
             self.store.popRead(b"q", message)
 
         self.assertFails(popRead, StoreError, "deadlock")
-
-    def test_pushIntoDeadlock(self) -> None:
-        """A lock error is one that can be tried again."""
-        self.failing("messages", DEADLOCK, "put")
-        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, StoreError, "deadlock")
-
-    def test_commitWithoutRoom(self) -> None:
-        """A commit that cannot write its rows is undone."""
-        self.failing("queues", NO_SPACE, "put")
-        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, OutOfSpace, "out of disk space")
 
     def test_commitFails(self) -> None:
         """With no-sync a commit that cannot be written is undone, for good."""
@@ -377,64 +366,28 @@ class FailureTests(BDBTestCase):
         self.fill(store, b"new", b"5")
         self.assertEqual(dump(self.crashed(store)), f"new 1/0\n  0 0 b'5'\n{before}")
 
-    def test_noRoom(self) -> None:
-        """There are three errors that a full disk shows itself by."""
-        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        for code in (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM):
-            error = db.DBError(code, "BDB0001 unable to allocate")
-            self.failing("messages", error, "put")
-            self.assertFails(push, OutOfSpace, "out of disk space")
-
-    def test_popFails(self) -> None:
-        """A pop whose cursor cannot be had fails alone."""
-        self.failing("messages", DEADLOCK, "cursor")
-        self.assertFails(lambda: self.store.pop(b"q"), StoreError, "deadlock")
-
-    def test_peekFails(self) -> None:
-        """So does a peek."""
-        self.failing("messages", DEADLOCK, "cursor")
-        self.assertFails(lambda: self.store.peek(b"q"), StoreError, "deadlock")
-
     def test_popBesideReadsFails(self) -> None:
-        """So does one in a queue that has open reads."""
+        """So does a pop in a queue that has open reads."""
         self.transact(lambda: self.store.openRead(b"q"))
         self.fill(self.store, b"q", b"2")
         self.before = dump(self.store)
         self.failing("messages", DEADLOCK, "cursor")
         self.assertFails(lambda: self.store.pop(b"q"), StoreError, "deadlock")
 
-    def test_putBackFails(self) -> None:
-        """So does putting back."""
-        self.store.begin()
-        message = self.store.pop(b"q")
-        self.store.abort()
-        self.failing("messages", DEADLOCK, "put")
-        back = lambda: self.store.putBack(b"q", message)  # noqa: E731
-        self.assertFails(back, StoreError, "deadlock")
-
     def test_readsFail(self) -> None:
         """So do open reads, whatever they need."""
         store = self.store
-        self.failing("messages", DEADLOCK, "cursor")
-        self.assertFails(lambda: store.openRead(b"q"), StoreError, "deadlock")
-        store.begin()
-        message = store.openRead(b"q")
-        store.commit()
+        message = self.transact(partial(store.openRead, b"q"))
         self.before = dump(store)
         self.failing("messages", DEADLOCK, "delete")
-        close = lambda: store.closeRead(b"q", message)  # noqa: E731
+        close = partial(store.closeRead, b"q", message)
         self.assertFails(close, StoreError, "deadlock")
         self.failing("queues", NO_SPACE, "put")
-        back = lambda: store.abortRead(b"q", message, True)  # noqa: E731
+        back = partial(store.abortRead, b"q", message, True)
         self.assertFails(back, OutOfSpace, "out of disk space")
         self.assertEqual(store.deliveries(message), 0)
-        self.transact(lambda: store.closeRead(b"q", message))
+        self.transact(close)
         self.assertEqual(dump(store), "q 1/1")
-
-    def test_deleteFails(self) -> None:
-        """So does a delete that cannot write its tombstone."""
-        self.failing("queues", DEADLOCK, "put")
-        self.assertFails(lambda: self.store.delete(b"q"), StoreError, "deadlock")
 
     def test_sweepFails(self) -> None:
         """A sweep that fails can be tried again."""
@@ -463,10 +416,7 @@ class FailureTests(BDBTestCase):
     def test_maintenanceFails(self) -> None:
         """Upkeep that fails once can be tried again."""
         self.failingEnvironment(
-            NO_SPACE,
-            "txn_checkpoint",
-            "memp_trickle",
-            "log_archive",
+            NO_SPACE, "txn_checkpoint", "memp_trickle", "log_archive"
         )
         self.assertRaises(StoreError, self.store.checkpoint)
         self.assertRaises(StoreError, self.store.trickle, 50)
@@ -479,11 +429,7 @@ class FailureTests(BDBTestCase):
 
     def test_markerFails(self) -> None:
         """A checkpoint whose marker cannot be written has failed."""
-
-        def fail(*arguments: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        self.patch(os, "pwrite", fail)
+        self.patch(os, "pwrite", refusing(errno.ENOSPC))
         error = self.assertRaises(StoreError, self.store.checkpoint)
         self.assertIn("the marker cannot be written", str(error))
         error = self.assertRaises(StoreError, self.store.close)
@@ -527,10 +473,9 @@ class FailureTests(BDBTestCase):
             self.fill(store, b"q", b"1", b"2")
             store.flush()
             before = dump(store)
-            store.begin()
-            store.pop(b"q")
-            store.push(b"q", 0, b"3")
-            store.commit()
+            with store.transaction.run():
+                store.pop(b"q")
+                store.push(b"q", 0, b"3")
             self._replace(store.environment, "_handle", BROKEN, "log_flush")
             self.assertRaises(StoreFailed, store.flush)
             self.mend()
@@ -549,16 +494,10 @@ class FailureTests(BDBTestCase):
     def test_ioErrorIsForGood(self) -> None:
         """An input/output error anywhere is the store's end."""
         self.failing("messages", BROKEN, "put")
-        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
+        push = partial(self.store.push, b"q", 0, b"x")
         self.assertRaises(StoreFailed, self.transact, push)
         self.assertRaises(StoreFailed, self.store.flush)
         self.assertRaises(StoreFailed, self.store.abort)
-
-    def test_errorWithoutWords(self) -> None:
-        """An error that says nothing is named."""
-        self.failing("messages", db.DBError(), "put")
-        push = lambda: self.store.push(b"q", 0, b"x")  # noqa: E731
-        self.assertFails(push, StoreError, "DBError")
 
 
 class UpkeepTests(BDBTestCase):
@@ -604,14 +543,10 @@ class UpkeepTests(BDBTestCase):
 
     def test_removeLogsBehindTheMarker(self) -> None:
         """A log file that the marker points into stays, whatever else failed."""
-
-        def fail(*arguments: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         store = self.openStore()
         for _ in range(5):
             self.fill(store, b"q", *[b"x" * 100_000] * 10)
-        patch = self.patch(os, "pwrite", fail)
+        patch = self.patch(os, "pwrite", refusing(errno.ENOSPC))
         self.assertRaises(StoreError, store.checkpoint)
         self.assertEqual(store.removeLogs(), 0)
         patch.restore()
@@ -621,15 +556,11 @@ class UpkeepTests(BDBTestCase):
 
     def test_removeLogsFails(self) -> None:
         """A log file that cannot be removed is named."""
-
-        def fail(path: str) -> None:
-            raise PermissionError(errno.EACCES, "Permission denied", path)
-
         store = self.openStore()
         for _ in range(2):
             self.fill(store, b"q", *[b"x" * 100_000] * 10)
         store.checkpoint()
-        self.patch(os, "remove", fail)
+        self.patch(os, "remove", refusing(errno.EACCES))
         error = self.assertRaises(StoreError, store.removeLogs)
         self.assertIn("log.0000000001", str(error))
 
@@ -651,12 +582,7 @@ class UpkeepTests(BDBTestCase):
         """They are on the disk then; a disk that fails at it is the store's end."""
         store = self.openStore()
         self.fill(store, b"q", *[b"x" * 1000] * 200)
-        error = OSError(errno.EIO, "Input/output error")
-
-        def fail(file: int) -> None:
-            raise error
-
-        self.patch(os, "fdatasync", fail)
+        self.patch(os, "fdatasync", refusing(errno.EIO))
         self.assertRaises(StoreFailed, store.trickle, 100)
         self.assertRaises(StoreFailed, store.begin)
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from memq.message import LargeBody
-from memq.storage.bdb.tombstones import Tombstones, putTombstone, removeTombstone
+from memq.storage.bdb.tombstones import Tombstones
 from memq.storage.record import DELIVERIES, ID, KEY, TOMBSTONE
 from memq.storage.undo import UndoLog
 from memq.test.support.homes import BDBTestCase
@@ -27,15 +27,13 @@ class TombstonesTests(BDBTestCase):
         self.store.commit()
         self.fill(self.store, b"other", b"3")
         self.undo = UndoLog()
-        self.tombstones = Tombstones(self.undo)
+        self.transaction = self.store.transaction
+        self.tombstones = Tombstones(self.transaction, self.undo)
 
     def removeSome(self, limit: int) -> None:
         """Remove some in a transaction that is kept."""
-        store = self.store
-        store.begin()
-        tables = store.transaction.messages, store.transaction.queues
-        self.tombstones.removeSome(*tables, store.transaction.handle, limit)
-        store.commit()
+        with self.transaction.run():
+            self.tombstones.removeSome(limit)
         self.undo.commit()
 
     def keys(self) -> list[bytes]:
@@ -51,9 +49,8 @@ class TombstonesTests(BDBTestCase):
     def test_slices(self) -> None:
         """No slice touches more than its limit; the tombstone goes with the last."""
         id, part = ID.pack(1), KEY.pack(0, 7)
-        self.store.begin()
-        putTombstone(self.store.transaction.queues, self.store.transaction.handle, id)
-        self.store.commit()
+        with self.transaction.run():
+            self.transaction.addTombstone(id)
         self.tombstones.load([id])
         left = [len(self.keys())]
         while self.tombstones.left:
@@ -86,12 +83,12 @@ class TombstonesTests(BDBTestCase):
 
     def test_taken(self) -> None:
         """A tombstone can be taken away again."""
-        store = self.store
-        store.begin()
-        putTombstone(store.transaction.queues, store.transaction.handle, ID.pack(9))
-        store.commit()
-        self.assertIn(TOMBSTONE + ID.pack(9), self.own())
-        store.begin()
-        removeTombstone(store.transaction.queues, store.transaction.handle, ID.pack(9))
-        store.commit()
-        self.assertNotIn(TOMBSTONE + ID.pack(9), self.own())
+        transaction = self.transaction
+        for change, isThere in (
+            (transaction.addTombstone, True),
+            (transaction.removeTombstone, False),
+        ):
+            with transaction.run():
+                change(ID.pack(9))
+                self.assertIs(transaction.hasTombstone(ID.pack(9)), isThere)
+            self.assertEqual(TOMBSTONE + ID.pack(9) in self.own(), isThere)

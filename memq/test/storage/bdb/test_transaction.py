@@ -9,7 +9,15 @@ from typing import Any
 
 from memq.errors import HomeError
 from memq.storage.engine.marker import Marker, readMarker, writeMarker
-from memq.test.support.homes import BDBTestCase, contents, dump
+from memq.test.support.homes import (
+    BDBTestCase,
+    contents,
+    dump,
+    refusing,
+)
+
+#: A log file.
+LOG = "log.0000000001"
 
 
 class OpeningTests(BDBTestCase):
@@ -40,28 +48,54 @@ class OpeningTests(BDBTestCase):
         # The next ones are there, empty.
         return [path for path in paths if os.path.getsize(path)]
 
-    def test_logRemoved(self) -> None:
-        """A log file that is gone is named, and nothing is opened as empty."""
-        path = self.closed()
-        (log,) = self.logs(path)
-        os.unlink(log)
-        self.assertIn(f"{log} is missing", self.refused(path))
+    def test_refused(self) -> None:
+        """What is missing, cut, replaced or damaged is named; nothing is made of it."""
+        other = self.openStore()
+        self.fill(other, b"other", *[b"x" * 10_000] * 3)
+        other.close()
+        (others,) = self.logs(other.home.path)
 
-    def test_logCut(self) -> None:
-        """A log cut before the marker is named."""
-        path = self.closed()
-        (log,) = self.logs(path)
-        os.truncate(log, 200)
-        self.assertIn(f"{log} has 200 bytes only", self.refused(path))
+        def garbled(log: str) -> None:
+            with open(log, "r+b") as file:
+                file.seek(300)
+                file.write(b"\xff" * (os.path.getsize(log) - 300))
 
-    def test_logDamaged(self) -> None:
-        """A log damaged before the marker is refused, not cut there in silence."""
-        path = self.closed()
-        (log,) = self.logs(path)
-        with open(log, "r+b") as file:
-            file.seek(300)
-            file.write(b"\xff" * (os.path.getsize(log) - 300))
-        self.assertIn(f"{log} does not have the record", self.refused(path))
+        def replaced(table: str) -> None:
+            with open(table, "wb") as file:
+                file.write(b"not a table" * 1000)
+
+        def remarked(safe: str) -> None:
+            directory = os.path.dirname(safe)
+            marker = readMarker(directory)
+            assert marker is not None
+            another = Marker.of(marker.file, marker.offset, b"another record")
+            writeMarker(directory, another)
+
+        def unreadable(safe: str) -> None:
+            os.unlink(safe)
+            os.mkdir(safe)
+
+        for name, damage, why in (
+            (LOG, os.unlink, "{} is missing"),
+            (LOG, lambda log: os.truncate(log, 200), "{} has 200 bytes only"),
+            # It is not cut there in silence.
+            (LOG, garbled, "{} does not have the record"),
+            # Another home's, that is long enough.
+            (LOG, lambda log: shutil.copy(others, log), "{} does not have the record"),
+            ("messages", os.unlink, "{} is missing"),
+            ("messages", replaced, "Berkeley DB cannot open it"),
+            (
+                "safe",
+                lambda safe: writeMarker(os.path.dirname(safe), Marker(1, 301, 7)),
+                "that was synced at byte 301",
+            ),
+            ("safe", remarked, "does not have the record"),
+            ("safe", unreadable, "{}"),
+        ):
+            path = os.path.join(self.closed(), "memq", name)
+            damage(path)
+            home = os.path.dirname(os.path.dirname(path))
+            self.assertIn(why.format(path), self.refused(home))
 
     def test_refusalChangesNothing(self) -> None:
         """A refused log is left as it was; once it is put right, all is there."""
@@ -83,61 +117,10 @@ class OpeningTests(BDBTestCase):
         store.open()
         self.assertEqual(dump(store), "q 1/0\n  0 0 b'1'")
 
-    def test_logReplaced(self) -> None:
-        """A log that is another home's is refused, long enough or not."""
-        path, other = self.closed(), self.openStore()
-        for _ in range(3):
-            self.fill(other, b"other", b"x" * 10_000)
-        other.close()
-        (log,) = self.logs(path)
-        shutil.copyfile(self.logs(other.home.path)[0], log)
-        self.assertIn(f"{log} does not have the record", self.refused(path))
-
-    def test_tableMissing(self) -> None:
-        """A table that is gone does not become an empty one."""
-        path = self.closed()
-        table = os.path.join(path, "memq", "messages")
-        os.unlink(table)
-        self.assertIn(f"{table} is missing", self.refused(path))
-
-    def test_tableReplaced(self) -> None:
-        """A table that is something else is refused with Berkeley DB's reason."""
-        path = self.closed()
-        with open(os.path.join(path, "memq", "messages"), "wb") as file:
-            file.write(b"not a table" * 1000)
-        self.assertIn("Berkeley DB cannot open it", self.refused(path))
-
-    def test_markerInTheMiddle(self) -> None:
-        """A marker that points at no record is refused."""
-        path = self.closed()
-        writeMarker(os.path.join(path, "memq"), Marker(1, 301, 7))
-        self.assertIn("that was synced at byte 301", self.refused(path))
-
-    def test_recordReplaced(self) -> None:
-        """A record in the right place that is not the marked one is refused."""
-        path = self.closed()
-        marker = readMarker(os.path.join(path, "memq"))
-        assert marker is not None
-        another = Marker.of(marker.file, marker.offset, b"another record")
-        writeMarker(os.path.join(path, "memq"), another)
-        self.assertIn("does not have the record", self.refused(path))
-
-    def test_markerUnreadable(self) -> None:
-        """A marker that cannot be read is named."""
-        path = self.closed()
-        marker = os.path.join(path, "memq", "safe")
-        os.unlink(marker)
-        os.mkdir(marker)
-        self.assertIn(marker, self.refused(path))
-
     def test_noRoom(self) -> None:
         """A first start without room is refused, and the next one completes it."""
-
-        def fail(*arguments: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         store = self.makeStore()
-        patch = self.patch(os, "replace", fail)
+        patch = self.patch(os, "replace", refusing(errno.ENOSPC))
         error = self.assertRaises(HomeError, store.open)
         self.assertIn("No space left on device", str(error))
         self.assertTrue(store.home.isNew)
@@ -148,23 +131,26 @@ class OpeningTests(BDBTestCase):
     def test_refusedLetsGo(self) -> None:
         """A store that did not open has nothing open, but for the home and its lock."""
 
-        def damageRow(store: Any) -> None:
+        def damageRow(store: Any) -> str:
             store.transaction.queues.put(b"q", b"\xffgarbage")
             store.close()
+            return "queue q"
 
-        def removeTable(store: Any) -> None:
+        def removeTable(store: Any) -> str:
             store.close()
             os.unlink(os.path.join(store.home.directory, "queues"))
+            return "queues is missing"
 
-        def replaceTable(store: Any) -> None:
+        def replaceTable(store: Any) -> str:
             store.close()
             with open(os.path.join(store.home.directory, "queues"), "wb") as file:
                 file.write(b"not a table" * 1000)
+            return "Berkeley DB cannot open it"
 
         for damage in (damageRow, removeTable, replaceTable):
             store = self.openStore()
-            damage(store)
-            self.assertRaises(HomeError, store.open)
+            words = damage(store)
+            self.assertIn(words, str(self.assertRaises(HomeError, store.open)))
             links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
             files = [os.readlink(link) for link in links if os.path.islink(link)]
             directory = store.home.directory
@@ -172,14 +158,6 @@ class OpeningTests(BDBTestCase):
                 sorted(file for file in files if file.startswith(directory)),
                 [directory, os.path.join(directory, "lock")],
             )
-
-    def test_rowDamaged(self) -> None:
-        """A row that cannot be read names its queue."""
-        store = self.openStore()
-        store.transaction.queues.put(b"q", b"\xffgarbage")
-        store.close()
-        store.home.release()
-        self.assertIn("queue q", self.refused(store.home.path))
 
     def test_closeUnopened(self) -> None:
         """Closing what was never opened, or twice, is nothing."""
@@ -193,9 +171,8 @@ class OpeningTests(BDBTestCase):
         """A store that was closed can be opened again, and is what it was."""
         store = self.openStore()
         self.fill(store, b"q", *[b"x"] * 3)
-        store.begin()
-        store.delete(b"q")
-        store.commit()
+        with store.transaction.run():
+            store.delete(b"q")
         for _ in range(2):
             store.close()
             store.open()

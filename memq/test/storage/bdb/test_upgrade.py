@@ -13,7 +13,7 @@ from memq.storage.engine.binding import db
 from memq.storage.engine.environment import Environment
 from memq.storage.record import ID, KEY, NEXT_ID, PART, packLarge, packPart, packRecord
 from memq.storage.row import unpackQueue
-from memq.test.support.homes import SMALL, BDBTestCase, details
+from memq.test.support.homes import SMALL, BDBTestCase, details, refusing
 
 #: Rows of version 1: id 1, next sequence 4, 4 pushed, 1 taken; and an empty queue.
 FULL = bytes.fromhex("01 00000001 0000000000000004 0000000000000004 0000000000000001")
@@ -75,9 +75,8 @@ class UpgradeTests(BDBTestCase):
         self.assertEqual([queue.bytes for queue in found], [0, 604])
         store = self.reopened(store)
         self.assertEqual(details(store), [e, q])
-        store.begin()
-        self.assertEqual(len(store.popAll(b"q", 9)), 3)
-        store.commit()
+        with store.transaction.run():
+            self.assertEqual(len(store.popAll(b"q", 9)), 3)
         self.assertEqual(details(store)[1].bytes, 0)
 
     def test_format1(self) -> None:
@@ -94,11 +93,7 @@ class UpgradeTests(BDBTestCase):
 
     def test_versionWithoutRoom(self) -> None:
         """No row is written before an older memq refuses the home."""
-
-        def fail(*arguments: object) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        patch = self.patch(os, "replace", fail)
+        patch = self.patch(os, "replace", refusing(errno.ENOSPC))
         store = self.storeAt(self.path)
         error = self.assertRaises(HomeError, store.open)
         self.assertIn("No space left on device", str(error))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import HomeGone
 from memq.storage.datadir import directory as place
 from memq.storage.datadir.directory import KnownFiles, Place
+from memq.test.support.homes import refusing
 
 
 class PlaceTestCase(SynchronousTestCase):
@@ -39,12 +39,7 @@ class PlaceTestCase(SynchronousTestCase):
 
     def refuse(self, code: int) -> None:
         """Let the system say nothing but this of any path."""
-        fail = OSError(code, os.strerror(code))
-
-        def stat(path: str) -> Any:
-            raise fail
-
-        self.patch(os, "stat", stat)
+        self.patch(os, "stat", refusing(code))
 
 
 class PlaceTests(PlaceTestCase):

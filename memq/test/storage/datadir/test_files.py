@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from functools import partial
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.storage.datadir.files import replaceFile, syncDirectory, syncFile
+from memq.storage.datadir.files import (
+    overwriteFile,
+    replaceFile,
+    syncDirectory,
+    syncFile,
+)
+from memq.test.support.homes import refusing
 
 
 class ReplaceFileTests(SynchronousTestCase):
@@ -34,7 +43,8 @@ class ReplaceFileTests(SynchronousTestCase):
         """The content is synced before it gets its name, the name after."""
         calls: list[str] = []
         for name in ("fsync", "replace"):
-            self.record(name, calls)
+            call = partial(self.recorded, calls, name, getattr(os, name))
+            self.patch(os, name, call)
         replaceFile(self.path, b"x")
         self.assertEqual(calls, ["fsync", "replace", "fsync"])
 
@@ -45,26 +55,28 @@ class ReplaceFileTests(SynchronousTestCase):
         replaceFile(self.path, b"content")
         self.assertEqual(sizes[0], len(b"content"))
 
-    def record(self, name: str, calls: list[str]) -> None:
-        """Note calls of a function of os, and make them."""
-        real = getattr(os, name)
-
-        def recorded(*arguments: object) -> None:
-            calls.append(name)
-            real(*arguments)
-
-        self.patch(os, name, recorded)
+    def recorded(self, calls: list[str], name: str, call: Any, *words: object) -> None:
+        """Note a call, and make it."""
+        calls.append(name)
+        call(*words)
 
     def test_keepsTheOldOne(self) -> None:
         """When the new content cannot be synced, the old stays."""
-
-        def fail(descriptor: int) -> None:
-            raise OSError(5, "Input/output error")
-
         replaceFile(self.path, b"old")
-        self.patch(os, "fsync", fail)
+        self.patch(os, "fsync", refusing(errno.EIO))
         self.assertRaises(OSError, replaceFile, self.path, b"new")
         self.assertEqual(self.content(), b"old")
+
+    def test_overwrites(self) -> None:
+        """A file of that size is written over in its blocks; others are left alone."""
+        self.assertFalse(overwriteFile(self.path, b"new\n"))
+        for old, now in ((b"old\n", b"new\n"), (b"longer\n", b"longer\n")):
+            with open(self.path, "wb") as file:
+                file.write(old)
+            before = os.stat(self.path).st_ino
+            self.assertIs(overwriteFile(self.path, b"new\n"), now != old)
+            self.assertEqual(self.content(), now)
+            self.assertEqual(os.stat(self.path).st_ino, before)
 
     def test_noDirectory(self) -> None:
         """A directory that is not there cannot be synced."""

@@ -15,6 +15,7 @@ from memq.memcacheq.directory import MOVED, makeWay
 from memq.storage.datadir import home as module
 from memq.storage.datadir.home import Home
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ
+from memq.test.support.homes import raising, refusing
 
 
 def write(path: str, text: str = "") -> None:
@@ -96,11 +97,7 @@ class HomeTests(HomeTestCase):
 
     def test_cannotLock(self) -> None:
         """A file system without locks is refused."""
-
-        def flock(lock: int, operation: int) -> None:
-            raise OSError(ENOLCK, "No locks available")
-
-        self.patch(fcntl, "flock", flock)
+        self.patch(fcntl, "flock", refusing(ENOLCK))
         self.assertTrue(self.refused().endswith(f"{self.path}: No locks available"))
 
     def test_held(self) -> None:
@@ -127,13 +124,8 @@ class HomeTests(HomeTestCase):
         """
         os.makedirs(os.path.join(self.path, "memq"))
         lock = os.path.join(self.path, "memq", "lock")
-        for text in (
-            "123456789\n",
-            f"{os.getppid()}\n",
-            "1\n",
-            "\0" * 9000,
-            "\xe4\n\n",
-        ):
+        pids = "123456789\n", f"{os.getppid()}\n", "1\n"
+        for text in (*pids, "\0" * 9000, "\xe4\n\n"):
             write(lock, text)
             home = self.prepared()
             with open(lock) as file:
@@ -141,25 +133,17 @@ class HomeTests(HomeTestCase):
             home.release()
 
     def test_pidAfterFork(self) -> None:
-        """The process that goes on after a fork writes its own id."""
+        """The process that goes on after a fork writes its own id, if it holds it."""
+        Home(self.path).writePid()
+        self.assertFalse(os.path.exists(self.path))
         home = self.prepared()
         self.patch(os, "getpid", lambda: 5)
         home.writePid()
         self.assertEqual(self.refused(), "held by another server (pid 5)")
 
-    def test_pidUnheld(self) -> None:
-        """A home that is not held has no process."""
-        home = Home(self.path)
-        home.writePid()
-        self.assertFalse(os.path.exists(self.path))
-
     def test_unreadableParent(self) -> None:
         """A parent that may be written but not read is good enough."""
-
-        def syncDirectory(path: str) -> None:
-            raise PermissionError
-
-        self.patch(module, "syncDirectory", syncDirectory)
+        self.patch(module, "syncDirectory", raising(PermissionError()))
         self.prepared()
 
     def test_parentsSynced(self) -> None:

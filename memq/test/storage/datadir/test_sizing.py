@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.storage.datadir.sizing import MEGABYTE, Sizes, sizesFor
+from memq.storage.datadir.sizing import MEGABYTE, sizesFor
 
 
 class SizesTests(SynchronousTestCase):
@@ -14,30 +14,14 @@ class SizesTests(SynchronousTestCase):
         for noSync, logFile in ((False, 32), (True, 64)):
             sizes = sizesFor(total, noSync)
             self.assertEqual(
-                sizes[:4],
-                (
-                    logFile * MEGABYTE,
-                    16 * MEGABYTE,
-                    256 * MEGABYTE,
-                    384 * MEGABYTE,
-                ),
+                [size / MEGABYTE for size in sizes], [logFile, 16, 256, 384, 4, 16, 16]
             )
-            self.assertEqual(sizes.tableAhead, 16 * MEGABYTE)
-            self.assertEqual(sizes.leastFile, 16 * MEGABYTE)
 
     def test_small(self) -> None:
         """On a small one they shrink, and 10 % are kept free."""
         self.assertEqual(
-            sizesFor(320 * MEGABYTE, True),
-            Sizes(
-                logFile=10 * MEGABYTE,
-                logBuffer=10 * MEGABYTE // 4,
-                checkpointVolume=20 * MEGABYTE,
-                minFree=32 * MEGABYTE,
-                lookAfter=10 * MEGABYTE // 4,
-                tableAhead=10 * MEGABYTE,
-                leastFile=16 * MEGABYTE,
-            ),
+            list(sizesFor(320 * MEGABYTE, True)),
+            [size * MEGABYTE for size in (10, 2.5, 20, 32, 2.5, 10, 16)],
         )
 
     def test_medium(self) -> None:

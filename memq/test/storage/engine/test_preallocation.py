@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memq.errors import StoreFailed
 from memq.storage.datadir.files import syncDirectory
 from memq.storage.engine import preallocation
 from memq.storage.engine.logfile import logName, logNumbers
 from memq.storage.engine.preallocation import LogPosition, fillAhead
-from memq.test.support.homes import SMALL, BDBTestCase, dump
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from memq.test.support.homes import SMALL, BDBTestCase, dump, refusing
 
 #: Bytes of the tests' log files.
 SIZE = SMALL.logFile
@@ -62,11 +59,7 @@ class FillTests(BDBTestCase):
 
     def test_noRoom(self) -> None:
         """One that cannot be filled is not there."""
-
-        def fail(file: int) -> None:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        self.patch(os, "fdatasync", fail)
+        self.patch(os, "fdatasync", refusing(errno.ENOSPC))
         self.assertRaises(OSError, fillAhead, self.path, SIZE)
         self.assertEqual(os.listdir(self.directory), [])
 
@@ -112,14 +105,6 @@ class PreallocationTestCase(BDBTestCase):
         """Let so many bytes be free."""
         self.patch(self.preallocator, "_freeBytes", lambda: room)
 
-    def failing(self, code: int) -> Callable[[object], None]:
-        """Return what fails as the system does."""
-
-        def fail(*_: object) -> None:
-            raise OSError(code, os.strerror(code))
-
-        return fail
-
 
 class StoreTests(PreallocationTestCase):
     """A store whose log goes on in files that were filled ahead of need."""
@@ -147,7 +132,7 @@ class StoreTests(PreallocationTestCase):
 
     def test_failed(self) -> None:
         """One that cannot be made is no harm, and is tried again."""
-        patch = self.patch(os, "fdatasync", self.failing(errno.ENOSPC))
+        patch = self.patch(os, "fdatasync", refusing(errno.ENOSPC))
         self.assertFalse(self.store.reserveSpace())
         patch.restore()
         self.push(0.3)
@@ -156,7 +141,7 @@ class StoreTests(PreallocationTestCase):
 
     def test_noLinks(self) -> None:
         """Where the file system knows no links it is said once, and that was it."""
-        self.patch(os, "link", lambda *_: self.failing(errno.EPERM)(_))
+        self.patch(os, "link", refusing(errno.EPERM))
         for _ in range(2):
             self.assertTrue(self.store.reserveSpace())
         (line,) = self.said
@@ -263,12 +248,12 @@ class NameTests(PreallocationTestCase):
         """If that fails, nothing is told to be stored."""
         self.leave(0)
         self.push(1)
-        self.patch(preallocation, "syncDirectory", self.failing(errno.EIO))
+        self.patch(preallocation, "syncDirectory", refusing(errno.EIO))
         error = self.assertRaises(StoreFailed, self.store.flush)
         self.assertEqual(str(error), "the log cannot be synced: Input/output error")
 
     def test_failed(self) -> None:
         """If names cannot be synced, no transaction begins."""
         self.push(0.6)
-        self.patch(preallocation, "syncDirectory", self.failing(errno.EIO))
+        self.patch(preallocation, "syncDirectory", refusing(errno.EIO))
         self.assertRaises(StoreFailed, self.push, 0.4)

@@ -10,7 +10,7 @@ from memq.storage.engine.binding import db
 from memq.storage.engine.logfile import logName
 from memq.storage.engine.recovery import cutLog, whyNotOpened
 from memq.test.storage.engine.test_verification import LogTestCase
-from memq.test.support.disks.wrecks import flip
+from memq.test.support.disks.wrecks import flip, snapshot
 from memq.test.support.homes import BROKEN, NO_SPACE, PANIC, BDBTestCase
 
 
@@ -46,21 +46,28 @@ class CutTests(LogTestCase):
         left = [n for n in range(1, 6) if os.path.exists(self.log(n))]
         return where, left
 
-    def test_whole(self) -> None:
-        """A log that can be read stays."""
-        self.assertEqual(self.cut(), (None, [1, 2, 3, 4, 5]))
-
-    def test_missing(self) -> None:
-        """Behind a file that is missing nothing is left."""
-        os.unlink(self.log(3))
-        where, left = self.cut()
-        self.assertEqual(left, [1, 2])
-        self.assertIn(f"{self.log(3)} is missing or damaged", str(where))
-
-    def test_head(self) -> None:
-        """Nor behind one that is none."""
-        flip(self.log(4), 13)
-        self.assertEqual(self.cut()[1], [1, 2, 3])
+    def test_cut(self) -> None:
+        """Behind a file that is missing, or is none, nothing is left."""
+        for removed, flipped, left, why in (
+            ([], 0, [1, 2, 3, 4, 5], None),
+            ([3], 0, [1, 2], "{} is missing or damaged"),
+            ([], 4, [1, 2, 3], "{} is missing or damaged"),
+            # When the first file is none, there is no place to tell.
+            ([2, 3, 4, 5], 1, [1], None),
+            # Without a log there is none, and none is made.
+            ([1, 2, 3, 4, 5], 0, [], None),
+        ):
+            self.path = snapshot(self.live, os.path.abspath(self.mktemp()))
+            for number in (6, *removed):
+                os.unlink(self.log(number))
+            if flipped:
+                flip(self.log(flipped), 13)
+            where, found = self.cut()
+            self.assertEqual(found, left)
+            if why is None:
+                self.assertIsNone(where)
+            else:
+                self.assertIn(why.format(self.log(len(left) + 1)), str(where))
 
     def test_middle(self) -> None:
         """A file that is damaged is cut where it is."""
@@ -70,16 +77,3 @@ class CutTests(LogTestCase):
         self.assertIn(f"{logName(5)} is damaged or missing", str(where))
         self.assertLess(os.path.getsize(self.log(4)), 5001)
         self.assertEqual(self.cut()[0], None)
-
-    def test_first(self) -> None:
-        """When the first file is none, there is no place to tell."""
-        for number in range(2, 6):
-            os.unlink(self.log(number))
-        flip(self.log(1), 13)
-        self.assertEqual(self.cut(), (None, [1]))
-
-    def test_none(self) -> None:
-        """Without a log there is none, and none is made."""
-        for number in range(1, 6):
-            os.unlink(self.log(number))
-        self.assertEqual(self.cut(), (None, []))

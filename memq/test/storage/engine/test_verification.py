@@ -15,7 +15,7 @@ from memq.storage.engine.verification import (
     sayWhatFollows,
 )
 from memq.test.support.disks.wrecks import contents, fileIn, flip, push, snapshot
-from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase
+from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase, raising
 
 if TYPE_CHECKING:
     from memq.storage.bdb.store import BDBStore
@@ -127,15 +127,34 @@ class TailTests(LogTestCase):
 class MissingTests(LogTestCase):
     """Files that are not there, or are no files of a log."""
 
-    def test_middle(self) -> None:
-        """A file that is missing before others is named."""
-        os.unlink(self.log(3))
-        self.assertIn(f"{self.log(3)} is missing, and the log goes on", self.refused())
+    def removeAll(self) -> None:
+        """Remove all files."""
+        for number in logNumbers(os.path.dirname(self.log(1))):
+            os.unlink(self.log(number))
+
+    def test_refused(self) -> None:
+        """What is missing before others, cut, or no log file, is named."""
+        goesOn = "of {} on, and goes on later"
+        noHead = "{} is damaged: it does not begin"
+        for number, damage, why in (
+            (3, os.unlink, "{} is missing, and the log goes on"),
+            (3, lambda path: flip(path, 13), noHead),
+            # The marker points into it.
+            (1, lambda path: flip(path, 13), noHead),
+            (1, lambda _: self.removeAll(), "{} is missing, but was synced"),
+            (3, lambda path: os.truncate(path, 500_000), goesOn),
+            (3, lambda path: flip(path, 500_000), goesOn),
+        ):
+            self.path = snapshot(self.live, os.path.abspath(self.mktemp()))
+            damage(self.log(number))
+            found = self.refused()
+            self.assertIn(why.format(self.log(number)), found)
+        place = int(found.split("read from byte ")[1].split(" ")[0])
+        self.assertTrue(490_000 < place <= 500_000, place)
 
     def test_head(self) -> None:
-        """So is one that does not begin as a log file does."""
+        """One without its head is told by its number."""
         flip(self.log(3), 13)
-        self.assertIn(f"{self.log(3)} is damaged: it does not begin", self.refused())
         self.assertEqual(headlessFrom(os.path.dirname(self.log(3))), 3)
 
     def test_nothingBehind(self) -> None:
@@ -144,30 +163,6 @@ class MissingTests(LogTestCase):
             os.unlink(self.log(number))
         with open(self.log(4), "wb"):
             self.assertIsNone(headlessFrom(os.path.dirname(self.log(3))))
-
-    def test_markedHead(self) -> None:
-        """So is the one that the marker points into."""
-        flip(self.log(1), 13)
-        self.assertIn(f"{self.log(1)} is damaged: it does not begin", self.refused())
-
-    def test_middleDamaged(self) -> None:
-        """A file that is damaged in the middle is named, with the byte."""
-        flip(self.log(3), 500_000)
-        why = self.refused()
-        self.assertIn(f"of {self.log(3)} on, and goes on later", why)
-        place = int(why.split("read from byte ")[1].split(" ")[0])
-        self.assertTrue(490_000 < place <= 500_000, place)
-
-    def test_middleCut(self) -> None:
-        """So is one that is cut there."""
-        os.truncate(self.log(3), 500_000)
-        self.assertIn(f"of {self.log(3)} on, and goes on later", self.refused())
-
-    def test_allOfIt(self) -> None:
-        """Without any file the one with the marker is named."""
-        for number in logNumbers(os.path.dirname(self.log(1))):
-            os.unlink(self.log(number))
-        self.assertIn(f"{self.log(1)} is missing, but was synced", self.refused())
 
     def test_zerosAhead(self) -> None:
         """A gap before files that hold zeros only is none."""
@@ -204,10 +199,6 @@ class FollowTests(LogTestCase):
 
     def test_fails(self) -> None:
         """A failure is what it is elsewhere."""
-
-        def mark(_: object) -> None:
-            raise NO_SPACE
-
-        patch = self.patch(Environment, "_mark", mark)
+        patch = self.patch(Environment, "_mark", raising(NO_SPACE))
         self.assertRaises(StoreError, self.live.tidy)
         patch.restore()

@@ -17,6 +17,7 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.transaction import Transaction
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
+from memq.storage.engine.environment import Environment
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ, scratch
 
 if TYPE_CHECKING:
@@ -150,8 +151,8 @@ class AdoptionTestCase(SynchronousTestCase):
 
         patches = [
             after(Transaction, "commit"),
-            after(BDBStore, "flush"),
-            after(BDBStore, "checkpoint"),
+            after(Environment, "flush"),
+            after(Environment, "checkpoint"),
             after(Copy, "finish"),
             after(os, "unlink"),
             after(os, "rename"),
