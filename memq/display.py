@@ -1,4 +1,4 @@
-"""Display of foreign text: one line, in the letters it came in.
+"""Display of foreign text, in one line and in the letters it came in, and of sizes.
 
 Bytes that are no UTF-8 are in escapes, and so are letters that cannot be printed, for
 those would break a line or drive a terminal.  No I/O, no state.
@@ -57,6 +57,11 @@ def quoted(text: str) -> str:
     """Return a text in quotes, in one line, and no more of it than SHOWN letters."""
     short = text if len(text) <= SHOWN else text[:SHOWN] + "..."
     return json.dumps(short, ensure_ascii=not short.isprintable())
+
+
+def megabytes(size: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    return f"{size / (1 << 20):.1f} MB"
 
 
 def _shownPart(part: Any) -> str:

@@ -42,7 +42,7 @@ from struct import Struct
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.admin.progress import megabytes
+from memq.display import megabytes
 from memq.errors import HomeError, HomeGone, StoreError
 from memq.storage.bdb.compaction import isFileName
 from memq.storage.bdb.store import BDBStore
@@ -57,7 +57,7 @@ from memq.storage.engine.marker import lastCheckpoint, readMarker, writeMarker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memq.admin.progress import Progress
+    from memq.ratelimit import Progress
     from memq.storage.engine.marker import Marker
 
 #: Bytes that are read at a time.

@@ -16,8 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
-from memq.admin.progress import megabytes
-from memq.display import shownName
+from memq.display import megabytes, shownName
 from memq.errors import HomeError
 from memq.storage.bdb.compaction import ROW, fileName, unpackRow
 from memq.storage.bdb.store import BDBStore
@@ -45,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from memq.admin.progress import Progress
     from memq.message import LargeBody
+    from memq.ratelimit import Progress
     from memq.storage.datadir.home import Home
 
 #: Bytes of pages of a table that are kept in memory.

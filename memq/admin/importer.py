@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from memq.admin.exportformat import Line
-    from memq.admin.progress import Progress
+    from memq.ratelimit import Progress
     from memq.storage.bdb.store import BDBStore
     from memq.storage.row import Queue
 

@@ -29,9 +29,9 @@ from contextlib import ExitStack, closing, contextmanager
 from itertools import filterfalse
 from typing import TYPE_CHECKING
 
-from memq.admin.progress import Progress
 from memq.admin.rebuild import Rebuild
 from memq.errors import DamagedHome, StoreError, UnusableHome
+from memq.ratelimit import Progress
 from memq.storage.bdb.compaction import ROW, filesOf
 from memq.storage.datadir.damage import REPORT, WORK, beginSwap
 from memq.storage.datadir.files import replaceFile

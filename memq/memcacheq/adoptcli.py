@@ -12,8 +12,7 @@ import tempfile
 from signal import SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING
 
-from memq.admin.progress import megabytes
-from memq.display import shownName, shownText
+from memq.display import megabytes, shownName, shownText
 from memq.errors import HomeError, StartError
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.copy import Copy, Found

@@ -33,14 +33,14 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from memq.admin.progress import Progress, megabytes
-from memq.display import shownName
+from memq.display import megabytes, shownName
 from memq.errors import HomeError, HomeGone, StoreError, UnusableHome
 from memq.memcacheq.copy import Copy, Found
 from memq.memcacheq.directory import OldDirectory, findOld
 from memq.memcacheq.estimate import VOLUME, VOLUMES, estimate, roomNeeded
 from memq.memcacheq.queuefile import Damage, DamagedQueue, OldMessage, QueueFile
 from memq.memcacheq.staging import AdoptionState, Staged, Staging
+from memq.ratelimit import Progress
 from memq.storage.datadir.sizing import MEGABYTE
 from memq.storage.row import DamagedRow
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from memq.admin import backup
 from memq.admin.backup import PIECE, READS, makeBackup, readTwice
-from memq.admin.progress import Progress
 from memq.errors import HomeError
+from memq.ratelimit import Progress
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
 from memq.test.storage.bdb.test_compaction import RotationTestCase, make

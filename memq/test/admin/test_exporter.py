@@ -11,9 +11,9 @@ from typing import Any
 
 from memq.admin.exporter import OfflineReader, Unreadable, exportHome, settle
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, parseLine
-from memq.admin.progress import Progress
 from memq.errors import HomeError
 from memq.message import PART_SIZE, LargeBody
+from memq.ratelimit import Progress
 from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
 from memq.storage.record import KEY, PART

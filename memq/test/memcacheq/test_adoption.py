@@ -14,7 +14,6 @@ from random import Random, randrange
 from struct import pack
 from typing import TYPE_CHECKING, Any
 
-from memq.admin.progress import INTERVAL
 from memq.errors import HomeError, StoreError
 from memq.memcacheq import adoption as module
 from memq.memcacheq.adoption import (
@@ -27,6 +26,7 @@ from memq.memcacheq.directory import MOVED
 from memq.memcacheq.estimate import estimate, roomNeeded, storedBytes
 from memq.memcacheq.queuefile import NUMBERS, QueueFile
 from memq.memcacheq.staging import Staging
+from memq.ratelimit import PROGRESS_INTERVAL
 from memq.storage.bdb.store import BDBStore
 from memq.test.support.adopting import AdoptionTestCase, Queues, dump
 from memq.test.support.memcacheqdirs import MemcacheQ, setNumber
@@ -373,7 +373,7 @@ class InterruptedTests(AdoptionTestCase):
         self.stopped()
         self.patch(module, "BATCH", 1)
         times = iter(range(1000))
-        self.adopt(seconds=lambda: next(times) * INTERVAL / 2)
+        self.adopt(seconds=lambda: next(times) * PROGRESS_INTERVAL / 2)
         progress = [line for line in self.lines if "messages are taken over, " in line]
         self.assertEqual(
             progress[:2],
@@ -387,7 +387,7 @@ class InterruptedTests(AdoptionTestCase):
         """So it is while files are copied."""
         self.killed()
         times = iter(range(1000))
-        self.adopt(seconds=lambda: next(times) * INTERVAL)
+        self.adopt(seconds=lambda: next(times) * PROGRESS_INTERVAL)
         lines = [line for line in self.lines if line.endswith(" are copied")]
         self.assertRegex(lines[0], "^[0-9.]+ MB of ")
 
