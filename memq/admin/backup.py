@@ -73,12 +73,7 @@ _PAGE_SIZE = Struct("=I")
 
 
 class Parts(NamedTuple):
-    """The files that a copy needs.
-
-    :ivar marker: the home's marker.
-    :ivar tables: names of tables.
-    :ivar firstLog: number of the first log file.
-    """
+    """The files that a copy needs: tables, and log files from a first number on."""
 
     marker: Marker
     tables: list[str]
@@ -113,11 +108,7 @@ def makeBackup(home: Home, target: str, progress: Progress) -> None:
 
 
 def _copyPlace(home: Home, copy: str, progress: Progress) -> None:
-    """Copy what the name of a home leads to now, and see that it did all the time.
-
-    :param copy: the directory to make.
-    :raise memq.errors.HomeError: when it did not, or the home cannot be copied.
-    """
+    """Copy what the name of a home leads to now, and see that it did all the time."""
     place = Place(home.directory)
     try:
         with held(place.way):
@@ -133,10 +124,6 @@ def _copyPlace(home: Home, copy: str, progress: Progress) -> None:
 
 
 def _refuseTarget(home: Home, target: str) -> None:
-    """Refuse a place where something is, or into which nothing can be put.
-
-    :raise memq.errors.HomeError: which says why.
-    """
     if os.path.lexists(target) and not (os.path.isdir(target) and _isEmpty(target)):
         raise HomeError(f"backup to {target}: something is there already")
     if not os.path.isdir(os.path.dirname(target)):
@@ -151,12 +138,7 @@ def _isEmpty(path: str) -> bool:
 
 
 def _copyHome(directory: str, copy: str, progress: Progress) -> None:
-    """Copy all that a home needs, synced; its files stay while this goes on.
-
-    :param directory: HOME/memq.
-    :param copy: the directory to make.
-    :raise memq.errors.HomeError: when the home is not complete, or too large.
-    """
+    """Copy all that HOME/memq needs, synced; its files stay while this goes on."""
     parts = _findParts(directory)
     total = _sizeOf(directory, parts)
     _refuseSize(copy, total, progress)
@@ -182,10 +164,6 @@ def _copyHome(directory: str, copy: str, progress: Progress) -> None:
 
 
 def _findParts(directory: str) -> Parts:
-    """Return what a copy needs.
-
-    :raise memq.errors.HomeError: when the home is not complete.
-    """
     marker = readMarker(directory)
     if marker is None:
         raise HomeError(f"{directory} is not in use yet: there is nothing to copy")
@@ -195,7 +173,6 @@ def _findParts(directory: str) -> Parts:
 
 
 def _sizeOf(directory: str, parts: Parts) -> int:
-    """Return about how many bytes a copy has."""
     logs = [number for number in logNumbers(directory) if number >= parts.firstLog]
     tables = set(parts.tables).intersection(os.listdir(directory))
     names = [*tables, *map(logName, logs)]
@@ -203,10 +180,7 @@ def _sizeOf(directory: str, parts: Parts) -> int:
 
 
 def _refuseSize(copy: str, size: int, progress: Progress) -> None:
-    """Say how much room a copy needs.
-
-    :raise memq.errors.HomeError: when there is less.
-    """
+    """Say how much room a copy needs, and refuse it where there is less."""
     free = diskSpace(os.path.dirname(copy)).free
     progress.tell(f"needs about {megabytes(size)}; {megabytes(free)} are free")
     if free < size:
@@ -272,10 +246,7 @@ def readTwice(file: int, offset: int) -> bytes:
 
 
 def _recover(path: str) -> None:
-    """Make one state of what was copied, with a checkpoint and a marker.
-
-    :raise memq.errors.HomeError: when Berkeley DB cannot.
-    """
+    """Make one state of what was copied, with a checkpoint and a marker."""
     home = Home(path)
     home.prepare()
     try:
@@ -294,7 +265,6 @@ def _recover(path: str) -> None:
 
 
 def _giveAway(path: str, model: str) -> None:
-    """Give a tree to the owner of a directory, as far as we may."""
     if os.geteuid() != 0:
         return
     owner = os.stat(model)

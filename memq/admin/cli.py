@@ -75,10 +75,7 @@ def addCommands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _home(options: argparse.Namespace) -> Home:
-    """Return the home that is meant.
-
-    :raise memq.errors.ConfigError: when the configuration file does not tell.
-    """
+    """Return the home that is meant."""
     path: str | None = options.home
     if path is None or options.config is not None:
         config = findConfig(options.config)
@@ -128,10 +125,6 @@ def _backup(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
 
 def _existing(options: argparse.Namespace) -> Home:
-    """Return the home that is meant.
-
-    :raise memq.errors.HomeError: when it is not there.
-    """
     home = _home(options)
     if not os.path.exists(os.path.join(home.directory, "VERSION")):
         raise HomeError(f"--home {home.path}: there is no home of memq's")
@@ -140,11 +133,7 @@ def _existing(options: argparse.Namespace) -> Home:
 
 @contextmanager
 def _locked(home: Home, instead: str) -> Iterator[None]:
-    """Hold a home.
-
-    :param instead: what to do when a server does.
-    :raise memq.errors.HomeError: when it cannot be had.
-    """
+    """Hold a home, or say what to do instead when a server does."""
     try:
         home.prepare()
     except HomeHeld as error:

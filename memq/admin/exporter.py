@@ -53,12 +53,7 @@ _CACHE = 16 * 1024 * 1024
 
 
 class Unreadable(NamedTuple):
-    """Messages that cannot be read.
-
-    :ivar first: number of the first one.
-    :ivar last: that of the last one; not all between need be there.
-    :ivar why: what is wrong with them.
-    """
+    """Messages from a first to a last number, not all of which need be there."""
 
     first: int
     last: int
@@ -82,10 +77,9 @@ class OfflineReader:
     """The tables of a home that nobody changes."""
 
     def __init__(self, home: Home) -> None:
-        """Open the tables.
+        """Open the tables of a home that is locked and settled.
 
-        :param home: locked and settled.
-        :raise memq.errors.HomeError: when a table cannot be opened.
+        :raise memq.errors.HomeError: when one cannot be opened.
         """
         self._directory, self._way = home.directory, home.way
         self._opened: list[Any] = []
@@ -153,10 +147,7 @@ class OfflineReader:
                     yield found
 
     def _under(self, id: int, end: int) -> Iterator[tuple[int, Body | Unreadable]]:
-        """Yield what is under an id, with its numbers.
-
-        :param end: no number is as high.
-        """
+        """Yield what is under an id, with its numbers, all below the end."""
         sequence = 0
         while sequence < end:
             try:
@@ -173,7 +164,6 @@ class OfflineReader:
                 sequence = readable
 
     def _records(self, id: int, sequence: int) -> Iterator[tuple[int, bytes]]:
-        """Yield numbers and records of a queue from a number on."""
         cursor = self._messages.cursor(None)
         found = cursor.set_range(KEY.pack(id, sequence))
         while found:
@@ -214,8 +204,6 @@ class OfflineReader:
         """Return a number from which on messages can be read again.
 
         Damage is that of a page, mostly, so no message between can be read.
-
-        :param sequence: one that cannot be read.
         """
         low, step = sequence, 1
         while low + step < end and not self._isReadable(id, low + step):
@@ -274,7 +262,7 @@ def _begin(queue: Queue) -> QueueBegin:
 
 
 class _Export:
-    """Write queues, and count."""
+    """Writes queues, and counts."""
 
     def __init__(
         self, reader: OfflineReader, output: BinaryIO, progress: Progress

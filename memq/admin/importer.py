@@ -109,10 +109,6 @@ class Import:
             )
 
     def _take(self, line: Line) -> None:
-        """Carry out a line.
-
-        :raise BadExport: when it does not fit here.
-        """
         match line:
             case QueueBegin() if self._line is None:
                 self._begin(line)

@@ -194,7 +194,6 @@ class Rebuild:
         return total
 
     def _bound(self) -> None:
-        """Keep the log of the new tables small."""
         if self._environment.logged() >= _CHECKPOINT:
             self._environment.checkpoint()
             self._environment.removeLogs()
@@ -272,7 +271,6 @@ class Rebuild:
         return {ID.unpack(key[-ID.size :])[0] for key in keys if len(key) == size}
 
     def _nameUnknown(self) -> None:
-        """Give names to queues that have messages, but no row."""
         known = self._byId.keys() | self._byDelayId.keys() | self._buried()
         for id in sorted(self._counts.keys() - known):
             name = b"unknown.%d" % id
@@ -288,7 +286,6 @@ class Rebuild:
                 )
 
     def _fit(self, queue: Queue) -> None:
-        """Make the counts of a queue fit what is there."""
         there = self._counts[queue.id]
         self._compare(queue, "messages", queue.pushed - queue.taken, there)
         if queue.rest.delayId:
@@ -302,7 +299,6 @@ class Rebuild:
         queue.nextSequence = max(queue.nextSequence, self._next.get(queue.id, 0))
 
     def _compare(self, queue: Queue, what: str, told: int, there: int) -> None:
-        """Tell what a row says that is not so."""
         name = shownName(queue.name)
         if there < told:
             self.missing += told - there

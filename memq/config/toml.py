@@ -115,7 +115,6 @@ def _tableNamed(value: Any) -> tuple[str, ...]:
 
 
 def _has(value: Any, keys: tuple[str, ...]) -> bool:
-    """Return whether there is something under the last key."""
     for each in keys:
         if not isinstance(value, dict) or each not in value:
             return False
@@ -124,10 +123,6 @@ def _has(value: Any, keys: tuple[str, ...]) -> bool:
 
 
 def _read(path: str) -> str:
-    """Return the text of a file.
-
-    :raise memq.errors.ConfigError: when it cannot be read, or is no text.
-    """
     try:
         with open(path, "rb") as file:
             data = file.read(LARGEST + 1).removeprefix(codecs.BOM_UTF8)

@@ -65,7 +65,6 @@ def addArguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, tell: object) -> int:
-    """Take over a directory, or show what is in it; return the exit status."""
     path = os.path.abspath(options.directory)
     try:
         old = _find(path)
@@ -78,10 +77,6 @@ def _run(options: argparse.Namespace, tell: object) -> int:
 
 
 def _find(path: str) -> OldDirectory:
-    """Return what MemcacheQ left.
-
-    :raise memq.errors.HomeError: when it left nothing, or nothing that can be taken.
-    """
     old = findOld(path)
     if old is None:
         raise HomeError(

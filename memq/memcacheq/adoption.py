@@ -95,11 +95,8 @@ class Adoption:
         """Take the parts; :meth:`run` does the work.
 
         :param store: open, when it comes to that.
-        :param say: is told each line for the log.
-        :param skipDamaged: whether to take what can be read and leave the rest.
         :param keepLogs: whether the store's log files are all kept.
         :param volume: bytes of log after which there is a checkpoint at the latest.
-        :param seconds: a clock that never goes back.
         """
         self._home = home
         self._store = store
@@ -181,7 +178,6 @@ class Adoption:
     def _take(
         self, old: OldDirectory, copy: Copy, state: AdoptionState | None
     ) -> AdoptionState:
-        """Stage everything, and make it memq's."""
         fingerprint = old.fingerprint()
         self._recover(copy)
         queues, isDamaged = self._open(copy)
@@ -206,7 +202,6 @@ class Adoption:
         return self._taken()
 
     def _recover(self, copy: Copy) -> None:
-        """Make the copy, and recover it."""
         copy.begin()
         if copy.isWhole:
             self._say(
@@ -231,10 +226,7 @@ class Adoption:
             self._staging.beginAdoption(fingerprint)
 
     def _open(self, copy: Copy) -> tuple[list[Found], bool]:
-        """Return the queues, and whether there are some that cannot be opened.
-
-        :raise memq.errors.HomeError: when there are, and that is not to be skipped.
-        """
+        """Return the queues, and whether there are some that cannot be opened."""
         queues = []
         listed = copy.queues()
         why = copy.damage + copy.strays(listed)
@@ -269,7 +261,6 @@ class Adoption:
                 self._say(f"No client can name the queue {name}")
 
     def _needRoom(self, need: int) -> None:
-        """Refuse to go on without room for some bytes."""
         free = self._store.freeBytes() if self._store.reserveSpace() else 0
         if need and free is not None and free < need:
             raise HomeError(
@@ -279,7 +270,6 @@ class Adoption:
             )
 
     def _takeQueue(self, found: Found, staged: Staged | None) -> Staged:
-        """Stage what is left of a queue."""
         file = found.file
         if staged is None:
             staged = self._staging.stageQueue(file.name)
@@ -311,7 +301,6 @@ class Adoption:
         batch: list[OldMessage],
         offset: int,
     ) -> Staged:
-        """Stage a batch, and see what else is due."""
         self._done += offset - staged.offset
         messages = staged.messages + len(batch)
         staged = staged._replace(offset=offset, messages=messages)
@@ -347,7 +336,6 @@ class Adoption:
             self._store.flush()
 
     def _refuseChanged(self, fingerprint: bytes) -> None:
-        """Refuse files that are not any more what was read."""
         now = findOld(self._home.path)
         if now is None or now.fingerprint() != fingerprint:
             raise HomeError(
@@ -356,7 +344,6 @@ class Adoption:
             )
 
     def _finish(self, state: AdoptionState) -> None:
-        """Do what is left when the queues are here."""
         for name, staged in self._staging.staged().items():
             while self._staging.mergeSome(name, staged, BATCH):
                 self._checkpointIfDue()

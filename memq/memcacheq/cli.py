@@ -128,10 +128,7 @@ def main(
 
 
 def _twistdOptions(given: dict[str, str]) -> list[str]:
-    """Return the options for twistd: how the process runs, and as whom.
-
-    :raise memq.errors.StartError: when it may not run so.
-    """
+    """Return the options for twistd: how the process runs, and as whom."""
     line = ["--pidfile=", *_user(given)]
     if "-d" not in given:
         return ["--nodaemon", *line]
@@ -146,10 +143,6 @@ def _twistdOptions(given: dict[str, str]) -> list[str]:
 
 
 def _user(given: dict[str, str]) -> list[str]:
-    """Return the options for the user to become.
-
-    :raise memq.errors.StartError: when there is no such user, or one is needed.
-    """
     if not _isRoot():
         return []
     if not given.get("-u"):
@@ -173,10 +166,7 @@ def _logsToStandardError(given: dict[str, str]) -> bool:
 
 
 def _memqOptions(options: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the options for memq, defaults that are MemcacheQ's own included.
-
-    :raise memq.errors.OptionError: when a value is refused here.
-    """
+    """Return the options for memq, defaults that are MemcacheQ's own included."""
     given = dict(options)
     if given.get("-U", "0") != "0":
         raise OptionError("-U", given["-U"], "must be 0, for UDP is not built")

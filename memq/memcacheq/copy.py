@@ -62,12 +62,7 @@ _COPY_BYTES = 8 * 1024 * 1024
 
 
 class OldCount(NamedTuple):
-    """A queue in MemcacheQ's list, which may be behind.
-
-    :ivar name: of the queue.
-    :ivar pushed: messages ever set.
-    :ivar taken: messages ever taken.
-    """
+    """Messages ever set and taken, by MemcacheQ's list, which may be behind."""
 
     name: bytes
     pushed: int
@@ -75,11 +70,7 @@ class OldCount(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A queue of MemcacheQ's.
-
-    :ivar listed: what the list says of it.
-    :ivar file: its file.
-    """
+    """A queue of MemcacheQ's: what the list says of it, and its file."""
 
     listed: OldCount
     file: QueueFile
@@ -97,10 +88,7 @@ class Found(NamedTuple):
         return max(last, behind)
 
     def counts(self, messages: int) -> Counts:
-        """Return what its row is to say.
-
-        :param messages: how many it has.
-        """
+        """Return what its row is to say when it has so many messages."""
         taken = max(self.pushed - messages, self.listed.taken)
         return Counts(taken + messages, taken)
 
@@ -142,7 +130,6 @@ class Copy:
             self.bytes = sum(file.st_blocks * 512 for file in found)
 
     def _seeEnd(self) -> None:
-        """See how MemcacheQ ended."""
         end = End()
         environment = db.DBEnv()
         # What is wrong with it is for the recovery to say.

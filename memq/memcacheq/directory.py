@@ -47,12 +47,7 @@ _OLDEST_LOG, _NEWEST_LOG = 14, 19
 
 
 class OldFile(NamedTuple):
-    """A file as it was when somebody looked.
-
-    :ivar name: in the directory.
-    :ivar size: its bytes.
-    :ivar time: when it was changed, in nanoseconds since 1970.
-    """
+    """A file as it was: its bytes, and its last change, in ns since 1970."""
 
     name: bytes
     size: int
@@ -70,10 +65,7 @@ class OldDirectory:
     """
 
     def __init__(self, path: bytes) -> None:
-        """See which files there are.
-
-        :raise OSError: when the directory or a file cannot be read.
-        """
+        """See which files there are."""
         self.path = path
         self.logs: list[bytes] = []
         self.regions: list[bytes] = []
@@ -141,10 +133,6 @@ class OldDirectory:
         return True
 
     def _refuseRunning(self) -> None:
-        """Refuse a directory that a MemcacheQ works on.
-
-        :raise memq.errors.HomeError: when a process has mapped a region.
-        """
         pid = mappedBy([self.where(name) for name in self.regions])
         if pid is not None:
             raise HomeError(
@@ -153,10 +141,6 @@ class OldDirectory:
             )
 
     def _refuseLogs(self) -> None:
-        """Refuse logs that cannot be read, or are not where they should be.
-
-        :raise memq.errors.HomeError: when that is so.
-        """
         directory = os.fsdecode(self.path)
         for name in self.logs:
             magic, version = self._magic(name)

@@ -24,10 +24,7 @@ _PAGE = 4096
 
 
 def storedBytes(body: int) -> int:
-    """Return how many bytes a message takes in the store.
-
-    :param body: bytes of its body.
-    """
+    """Return how many bytes a message with a body of some bytes takes in the store."""
     record = HEADER_SIZE + body
     room = _PAGE - _PAGE_HEAD
     if record < room // 4 - 8:

@@ -73,12 +73,7 @@ class DamagedQueue(Exception):
 
 
 class OldMessage(NamedTuple):
-    """A message.
-
-    :ivar offset: its place, counted from the first record of the queue.
-    :ivar flags: 0 to 4294967295.
-    :ivar body: the body.
-    """
+    """A message; its offset counts from the first record of the queue."""
 
     offset: int
     flags: int
@@ -86,12 +81,7 @@ class OldMessage(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """Records that cannot be read.
-
-    :ivar offset: the place of the first one.
-    :ivar records: how many there are.
-    :ivar why: names the file, and says what is wrong.
-    """
+    """Some records from an offset on that cannot be read; names the file."""
 
     offset: int
     records: int
@@ -106,7 +96,7 @@ class DamagedPage(Exception):
     """A page that is not there, or is none."""
 
     def __init__(self, why: str, *, isEmpty: bool) -> None:
-        """Keep ``why``, and whether it may be one that was never written."""
+        """Keep whether it may be one that was never written."""
         super().__init__(why)
         self.isEmpty = isEmpty
 
@@ -214,10 +204,6 @@ class QueueFile:
         yield from self._close(gap, UNUSED)
 
     def _page(self, number: int) -> bytes:
-        """Return a page.
-
-        :raise DamagedPage: when it is not there, or is none.
-        """
         path, place = self._path, number
         if self._perExtent:
             extent, place = divmod(number - 1, self._perExtent)
