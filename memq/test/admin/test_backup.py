@@ -34,6 +34,14 @@ class BackupTestCase(RotationTestCase):
         home = Home(self.store.home.path)
         makeBackup(home, self.target, Progress(self.told.append))
 
+    def fillMuch(self) -> None:
+        """Put many messages into a queue of their own."""
+        self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+
+    def copied(self) -> set[str]:
+        """Return the names of the files of the copy."""
+        return set(os.listdir(os.path.join(self.target, "memq")))
+
     def refused(self) -> str:
         """Return why there is no copy; nothing is left of it."""
         before = os.listdir(self.parent)
@@ -94,16 +102,13 @@ class BackupTests(BackupTestCase):
             self.fill(self.store, b"t", b"x" * 60_000)
         self.store.flush()
         self.backUp()
-        directory = os.path.join(self.target, "memq")
-        names = set(os.listdir(directory))
-        logs = {name for name in names if name.startswith("log.")}
-        self.assertEqual(
-            names - logs, {"VERSION", "lock", "messages", "queues", "safe"}
-        )
+        logs = {name for name in self.copied() if name.startswith("log.")}
+        others = {"VERSION", "lock", "messages", "queues", "safe"}
+        self.assertEqual(self.copied() - logs, others)
         # The next one may be there, empty.
         self.assertIn(len(logs), (1, 2))
         self.assertEqual(os.stat(self.target).st_mode & 0o777, 0o750)
-        self.assertEqual(os.stat(directory).st_mode & 0o777, 0o700)
+        self.assertEqual(os.stat(self.target + "/memq").st_mode & 0o777, 0o700)
         self.assertEqual(os.listdir(self.parent), ["copy"])
         self.assertRegex(self.told[0], r"^needs about [0-9.]+ MB; [0-9.]+ MB are free$")
 
@@ -136,15 +141,11 @@ class BackupTests(BackupTestCase):
             while self.store.logged() < SMALL.logFile:
                 self.fill(self.store, b"t", b"x" * 60_000)
             self.store.checkpoint()
-        self.transactDelete()
-        self.backUp()
-        self.assertNotIn("log.0000000001", os.listdir(self.target + "/memq"))
-        self.assertCopied()
-
-    def transactDelete(self) -> None:
-        """Delete what a test put into a queue of its own."""
         self.transact(partial(self.store.delete, b"t"))
         self.store.checkpoint()
+        self.backUp()
+        self.assertNotIn("log.0000000001", self.copied())
+        self.assertCopied()
 
     def test_logsAhead(self) -> None:
         """Log files that have not begun, and files of other names, are left out."""
@@ -156,7 +157,7 @@ class BackupTests(BackupTestCase):
             with open(os.path.join(directory, name), "wb"):
                 pass
         self.backUp()
-        self.assertEqual(len(os.listdir(self.target + "/memq")), 6)
+        self.assertEqual(len(self.copied()), 6)
         self.assertCopied()
 
 
@@ -178,7 +179,7 @@ class MeanwhileTests(BackupTestCase):
         """A checkpoint between a table and the log leaves nothing out."""
 
         def work() -> None:
-            self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+            self.fillMuch()
             self.store.checkpoint()
             self.assertEqual(self.store.removeLogs(), 0)
             self.before = dump(self.store)
@@ -191,7 +192,7 @@ class MeanwhileTests(BackupTestCase):
         """Recovered from that checkpoint on, the copy would lack messages."""
 
         def work() -> None:
-            self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+            self.fillMuch()
             self.store.checkpoint()
 
         self.during("log.0000000001", work)
@@ -210,12 +211,8 @@ class MeanwhileTests(BackupTestCase):
 
         self.during("log.0000000001", work)
         self.backUp()
-        self.assertEqual(
-            sorted(
-                name for name in os.listdir(self.target + "/memq") if "mess" in name
-            ),
-            ["messages.1"],
-        )
+        messages = [name for name in self.copied() if "mess" in name]
+        self.assertEqual(messages, ["messages.1"])
         self.assertCopied()
 
     def test_nextLog(self) -> None:
@@ -326,7 +323,7 @@ class RefusalTests(BackupTestCase):
 
     def test_torn(self) -> None:
         """A page that was torn all the same is noticed: it is in the log."""
-        self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+        self.fillMuch()
         self.store.trickle(100)
         self.store.flush()
         real = backup.readTwice
@@ -351,12 +348,9 @@ class ReadingTests(BackupTestCase):
         self.patch(os, "pread", lambda file, size, offset: self.left.pop(0))
         return readTwice(0, 0)
 
-    def test_same(self) -> None:
-        """What is the same twice is taken."""
-        self.assertEqual(self.read(b"1", b"1"), b"1")
-
     def test_changes(self) -> None:
-        """What changes is read until it stands still."""
+        """What is the same twice is taken; what changes, when it stands still."""
+        self.assertEqual(self.read(b"1", b"1"), b"1")
         self.assertEqual(self.read(b"1", b"2", b"3", b"3"), b"3")
 
     def test_always(self) -> None:
@@ -391,13 +385,11 @@ class OwnerTests(BackupTestCase):
         return given
 
     def test_root(self) -> None:
-        """Root gives all of it to the owner of the home."""
+        """Root gives all of it to the owner of the home; others need not."""
         owner = os.stat(self.store.home.directory)
         given = self.owners(0)
         self.assertEqual({call[1:] for call in given}, {(owner.st_uid, owner.st_gid)})
         names = {os.path.basename(call[0]) for call in given}
         self.assertEqual(names - {""}, {*os.listdir(self.target + "/memq")} - {"copy"})
-
-    def test_others(self) -> None:
-        """Others cannot, and need not."""
+        shutil.rmtree(self.target)
         self.assertEqual(self.owners(1000), [])
