@@ -88,11 +88,7 @@ def main(
     arguments: Sequence[str] | None = None,
     parser: argparse.ArgumentParser | None = None,
 ) -> int:
-    """Run a command, and return its exit status.
-
-    :param arguments: the words after the command; None for this process's.
-    :param parser: None for that of ``memq``.
-    """
+    """Run a command of ``memq``, or of another parser; return its exit status."""
     options = (parser or makeParser()).parse_args(arguments)
 
     def tell(line: str) -> None:

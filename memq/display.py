@@ -31,10 +31,7 @@ def shownName(name: bytes) -> str:
 
 
 def shownCommand(command: Any) -> str:
-    """Return a command: its word, its names, and what else it has under its name.
-
-    :param command: a NamedTuple; none of them has a body in it.
-    """
+    """Return a command: its word, its names, and what else it has under its name."""
     words = [type(command).__name__.lower()]
     for field, value in zip(command._fields, command, strict=True):
         if isinstance(value, bytes):

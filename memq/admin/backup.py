@@ -40,7 +40,7 @@ import os
 import shutil
 from struct import Struct
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from memq.display import megabytes
 from memq.errors import HomeError, HomeGone, StoreError
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memq.ratelimit import Progress
-    from memq.storage.engine.marker import Marker
 
 #: Bytes that are read at a time.
 PIECE = 128 * 1024
@@ -70,14 +69,6 @@ READS = 100
 #: Where a table says how large its pages are, in the machine's byte order.
 _PAGE_SIZE_AT = 20
 _PAGE_SIZE = Struct("=I")
-
-
-class Parts(NamedTuple):
-    """The files that a copy needs: tables, and log files from a first number on."""
-
-    marker: Marker
-    tables: list[str]
-    firstLog: int
 
 
 def makeBackup(home: Home, target: str, progress: Progress) -> None:
@@ -139,43 +130,30 @@ def _isEmpty(path: str) -> bool:
 
 def _copyHome(directory: str, copy: str, progress: Progress) -> None:
     """Copy all that HOME/memq needs, synced; its files stay while this goes on."""
-    parts = _findParts(directory)
-    total = _sizeOf(directory, parts)
-    _refuseSize(copy, total, progress)
-    done = 0
-
-    def count(size: int) -> None:
-        nonlocal done
-        done += size
-        progress.reach(lambda: f"{megabytes(done)} of about {megabytes(total)}")
-
-    os.mkdir(copy, 0o700)
-    for name in parts.tables:
-        for size in _copyTable(directory, copy, name):
-            count(size)
-    last = _lastLog(directory)
-    for number in range(parts.firstLog, last + 1):
-        for size in _copyFile(directory, copy, logName(number)):
-            count(size)
-    writeMarker(copy, parts.marker)
-    for size in _copyFile(directory, copy, "VERSION"):
-        count(size)
-    syncDirectory(copy)
-
-
-def _findParts(directory: str) -> Parts:
     marker = readMarker(directory)
     if marker is None:
         raise HomeError(f"{directory} is not in use yet: there is nothing to copy")
     firstLog, _ = lastCheckpoint(directory, marker)
-    tables = sorted(filter(isFileName, os.listdir(directory)))
-    return Parts(marker, ["queues", *tables], firstLog)
+    tables = ["queues", *sorted(filter(isFileName, os.listdir(directory)))]
+    total = _sizeOf(directory, tables, firstLog)
+    _refuseSize(copy, total, progress)
+    done = 0
+
+    def shown() -> str:
+        return f"{megabytes(done)} of about {megabytes(total)}"
+
+    os.mkdir(copy, 0o700)
+    for size in _copyFiles(directory, copy, tables, firstLog):
+        done += size
+        progress.reach(shown)
+    writeMarker(copy, marker)
+    syncDirectory(copy)
 
 
-def _sizeOf(directory: str, parts: Parts) -> int:
-    logs = [number for number in logNumbers(directory) if number >= parts.firstLog]
-    tables = set(parts.tables).intersection(os.listdir(directory))
-    names = [*tables, *map(logName, logs)]
+def _sizeOf(directory: str, tables: list[str], firstLog: int) -> int:
+    """Return about how many bytes a copy has."""
+    logs = [logName(each) for each in logNumbers(directory) if each >= firstLog]
+    names = [*set(tables).intersection(os.listdir(directory)), *logs]
     return sum(os.stat(os.path.join(directory, name)).st_size for name in names)
 
 
@@ -193,6 +171,17 @@ def _lastLog(directory: str) -> int:
     """Return the number of the last log file that has begun."""
     numbers = logNumbers(directory)
     return max(number for number in numbers if readRecord(directory, number, 0))
+
+
+def _copyFiles(
+    directory: str, copy: str, tables: list[str], firstLog: int
+) -> Iterator[int]:
+    """Copy files in the order of steps 3 to 5; yield the bytes of each piece."""
+    for name in tables:
+        yield from _copyTable(directory, copy, name)
+    for number in range(firstLog, _lastLog(directory) + 1):
+        yield from _copyFile(directory, copy, logName(number))
+    yield from _copyFile(directory, copy, "VERSION")
 
 
 def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:

@@ -61,11 +61,7 @@ class Unreadable(NamedTuple):
 
 
 def settle(home: Home) -> None:
-    """Recover a home if the last process in it did not end in order.
-
-    :param home: prepared and locked.
-    :raise memq.errors.StartError: when that cannot be.
-    """
+    """Recover a home, which is held, if its last process did not end in order."""
     marker = readMarker(home.directory)
     if marker is None or not isSettled(home.directory, marker):
         store = BDBStore(home, StoreSettings())
@@ -111,10 +107,7 @@ class OfflineReader:
             closeEnvironment(self._opened.pop())
 
     def queues(self) -> list[Queue]:
-        """Return the queues, sorted by name.
-
-        :raise memq.errors.HomeError: when one cannot be read.
-        """
+        """Return the queues, sorted by name."""
         found = []
         try:
             cursor = self._queues.cursor()
@@ -230,13 +223,11 @@ class OfflineReader:
 def exportHome(
     home: Home, names: Sequence[bytes], output: BinaryIO, progress: Progress
 ) -> bool:
-    """Write what is in a home.
+    """Write what is in a home, tell what cannot be read, and return whether all was.
 
     :param home: prepared and locked.
     :param names: which queues, all if there are none.
-    :return: whether all could be read; what could not was told.
     :raise memq.errors.StartError: when the home cannot be opened, or has no such queue.
-    :raise OSError: when it cannot be written.
     """
     settle(home)
     reader = OfflineReader(home)

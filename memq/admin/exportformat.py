@@ -70,15 +70,7 @@ class Begin(NamedTuple):
 
 
 class QueueBegin(NamedTuple):
-    """A queue, whose messages follow.
-
-    :ivar queue: its name.
-    :ivar pushed: messages ever set.
-    :ivar taken: messages ever taken.
-    :ivar delayed: messages that are not due yet.
-    :ivar limit: the most messages that may wait, 0 for any number.
-    :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
-    """
+    """A queue, whose messages follow: its name, and its numbers as above."""
 
     queue: bytes
     pushed: int
@@ -89,14 +81,11 @@ class QueueBegin(NamedTuple):
 
 
 class Body(NamedTuple):
-    """A message.
+    """A message, as above.
 
-    :ivar flags: the client's, a u32.
-    :ivar time: when it was set, milliseconds since 1970-01-01 UTC; None if unknown.
-    :ivar body: its body.
-    :ivar expires: when it expires, as ``time``; 0 for never.
-    :ivar deliveries: how often it was given back, a u32.
-    :ivar due: when a delayed message is to be seen, as ``time``; None for others.
+    :ivar time: None if unknown.
+    :ivar deliveries: how often it was given back.
+    :ivar due: None for a message that is not delayed.
     """
 
     flags: int
@@ -108,12 +97,7 @@ class Body(NamedTuple):
 
 
 class QueueEnd(NamedTuple):
-    """The end of a queue.
-
-    :ivar messages: how many there were.
-    :ivar damaged: how many more could not be read.
-    :ivar delayed: how many delayed ones there were.
-    """
+    """The end of a queue, as above."""
 
     messages: int
     damaged: int
@@ -121,10 +105,7 @@ class QueueEnd(NamedTuple):
 
 
 class End(NamedTuple):
-    """The last line.
-
-    :ivar queues: how many queues there were.
-    """
+    """The last line, as above."""
 
     queues: int
 
@@ -192,9 +173,8 @@ def packLine(line: Line) -> bytes:
 
 
 def parseLine(text: bytes) -> Line:
-    """Return what a line says.
+    """Return what a line says that stands here with its end.
 
-    :param text: the line, with its end.
     :raise BadExport: when it is cut, or says nothing that this version knows.
     """
     if not text.endswith(b"\n"):

@@ -70,13 +70,11 @@ class Rebuild:
     """New tables in an environment.
 
     :ivar lost: a line for each thing that is not as it was.
-    :ivar missing: how many messages are known to be missing.
     """
 
     def __init__(self, environment: Environment, pageSize: int) -> None:
         """Make the tables in an environment that is open and new."""
         self.lost: list[str] = []
-        self.missing = 0
         self._environment = environment
         self._queues = environment.openTable("queues", db.DB_CREATE, pageSize)
         self._messages = environment.openTable("messages", db.DB_CREATE, pageSize)
@@ -167,10 +165,9 @@ class Rebuild:
         return bool(sequence < queue.nextSequence)
 
     def addMessages(self, records: Iterable[Record], say: Callable[[int], None]) -> int:
-        """Put records into the new table, but for those that are there already.
+        """Put records into the new table that it lacks; return how many were looked at.
 
         :param say: is told how many there were, after each batch.
-        :return: how many there were.
         """
         total = size = count = 0
         transaction = self._environment.begin()
@@ -301,7 +298,6 @@ class Rebuild:
     def _compare(self, queue: Queue, what: str, told: int, there: int) -> None:
         name = shownName(queue.name)
         if there < told:
-            self.missing += told - there
             self.lost.append(
                 f"queue {name}: {told - there} of {told} {what} are missing"
             )

@@ -67,10 +67,7 @@ def findConfig(path: str | None) -> Config:
 
 
 def readConfig(path: str) -> Config:
-    """Return what a file says.
-
-    :raise memq.errors.ConfigError: when it cannot be read, or be taken as it is.
-    """
+    """Return what a file says; raise ConfigError when it cannot be taken as it is."""
     file = TOMLFile.read(path)
     tables = file.parse()
     for name, value in tables.items():
@@ -159,10 +156,6 @@ def _nearest(name: str, names: list[str]) -> str:
 
 
 def _parse(setting: Setting, value: Any) -> Any:
-    """Return the value of a setting, of what TOML has made of it.
-
-    :raise ValueError: with what is allowed, when it is not.
-    """
     isText = isinstance(value, str)
     if setting.kind is LIST:
         if type(value) is list and all(type(each) is str for each in value):

@@ -37,17 +37,11 @@ class TOMLFile(NamedTuple):
 
     @classmethod
     def read(cls, path: str) -> TOMLFile:
-        """Return the file at ``path``.
-
-        :raise memq.errors.ConfigError: when it cannot be read, or is no text.
-        """
+        """Return the file at ``path``; raise ConfigError when it cannot be read."""
         return cls(path, _read(path))
 
     def parse(self) -> dict[str, Any]:
-        """Return what TOML makes of it.
-
-        :raise memq.errors.ConfigError: when it is no TOML.
-        """
+        """Return what TOML makes of it; raise ConfigError when it is no TOML."""
         try:
             return tomllib.loads(self.text)
         except RecursionError:
@@ -61,10 +55,9 @@ class TOMLFile(NamedTuple):
             raise ConfigError(self.path, int(found[1]), why) from None
 
     def refuse(self, what: str, why: str, *keys: str) -> NoReturn:
-        """Say that ``what`` cannot be, and on which line it is.
+        """Raise ConfigError: say that ``what`` cannot be, and on which line it is.
 
         :param keys: where it stands: the table, the table in that, the key.
-        :raise memq.errors.ConfigError: always.
         """
         raise ConfigError(self.path, self._lineOf(keys), f"{what}: {why}")
 

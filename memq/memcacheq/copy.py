@@ -113,7 +113,6 @@ class Copy:
     def begin(self) -> None:
         """Copy the list and the log, and see what else there is to copy.
 
-        :raise OSError: when that cannot be.
         :raise memq.errors.HomeError: when it will not be recovered.
         """
         self.remove()
@@ -170,7 +169,6 @@ class Copy:
         """Copy the rest if need be, and recover.
 
         :param tick: is told how many bytes were copied, often; may raise.
-        :raise OSError: when a file cannot be copied.
         :raise memq.errors.HomeError: when it cannot be recovered.
         """
         if self.isWhole:
@@ -220,11 +218,7 @@ class Copy:
         return sorted(counts)
 
     def queueFile(self, queue: bytes) -> QueueFile:
-        """Return the file of a queue, to be read.
-
-        :raise memq.memcacheq.queuefile.DamagedQueue: when it cannot be.
-        :raise OSError: when the system does not let it be read.
-        """
+        """Return the file of a queue; raise DamagedQueue when it cannot be read."""
         if self.isWhole:
             return QueueFile(os.fsencode(self._path), queue)
         return QueueFile(self._old.path, queue, self._old.mainFile(queue))

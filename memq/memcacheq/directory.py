@@ -57,9 +57,7 @@ class OldFile(NamedTuple):
 class OldDirectory:
     """A directory that MemcacheQ wrote.
 
-    :ivar path: the directory.
     :ivar logs: the names of its log files, in their order.
-    :ivar regions: those of its regions.
     :ivar data: those of its tables, extents and of what was being removed.
     :ivar logVersion: the version of its last log file; None when there is none.
     """
@@ -208,7 +206,6 @@ class OldDirectory:
         The directory itself is locked meanwhile, so two servers cannot do it at once.
 
         :raise memq.errors.HomeError: when there are two of it.
-        :raise OSError: when that cannot be.
         """
         directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -227,12 +224,10 @@ class OldDirectory:
             os.close(directory)
 
     def remove(self, files: list[OldFile], aside: str | None = None) -> None:
-        """Remove files, the list of queues last.
+        """Remove files, the list of queues last, or move them to the directory aside.
 
         :param files: as they were when what is in them was taken over.
-        :param aside: a directory to move them to instead.
         :raise memq.errors.HomeError: when one was changed since; it stays.
-        :raise OSError: when that cannot be.
         """
         directory = os.fsdecode(self.path)
         for file in sorted(files, key=lambda file: file.name == LIST):
@@ -259,7 +254,6 @@ def findOld(path: str) -> OldDirectory | None:
     """Return the directory at a path if MemcacheQ wrote it.
 
     :raise memq.errors.HomeError: when its messages cannot be taken over as it is.
-    :raise OSError: when it cannot be read.
     """
     if not os.path.isdir(path):
         return None
@@ -271,8 +265,6 @@ def mappedBy(paths: list[bytes], processes: bytes = b"/proc") -> int | None:
     """Return the id of a process that has mapped one of some files.
 
     A process whose maps may not be read counts as one that has not.
-
-    :param processes: where processes are listed.
     """
     wanted = {}
     for path in paths:

@@ -102,10 +102,8 @@ class DamagedPage(Exception):
 
 
 def unpackMessage(name: bytes, record: bytes) -> tuple[int, bytes]:
-    """Return flags and body of a record, read by its lengths.
+    """Return flags and body of a record, read by its lengths, padding included.
 
-    :param name: the queue's.
-    :param record: all of it, padding included.
     :raise DamagedSlot: when lengths, name and line ends do not fit.
     """
     size, suffixSize, nameSize = _HEAD.unpack_from(record)
@@ -125,9 +123,8 @@ def unpackMessage(name: bytes, record: bytes) -> tuple[int, bytes]:
 class QueueFile:
     """One queue's file and its extents.
 
-    :ivar first: number of its first record.
     :ivar next: number that its next record would have.
-    :ivar span: how many record numbers are from the one to the other.
+    :ivar span: how many record numbers there are from the first one to that.
     :ivar unused: how many of those were never used, as far as ``read`` has come.
     """
 
@@ -179,11 +176,7 @@ class QueueFile:
     def read(
         self, offset: int = 0, end: int | None = None
     ) -> Iterator[OldMessage | Damage]:
-        """Yield the messages from an offset on, in their order, and what is damaged.
-
-        :param end: the offset to stop at; the last one if it is not given.
-        :raise OSError: when a file cannot be read.
-        """
+        """Yield the messages from an offset on, in their order, and what is damaged."""
         self.unused = 0
         end = self.span if end is None else end
         gap: list[Damage] = []

@@ -89,10 +89,7 @@ class Counts(NamedTuple):
 
 
 def unpackState(row: bytes) -> AdoptionState:
-    """Return what a row says.
-
-    :raise memq.storage.row.DamagedRow: when it cannot be read.
-    """
+    """Return what a row says; raise DamagedRow when it cannot be read."""
     files = []
     at = _STATE.size
     try:
