@@ -18,7 +18,10 @@ def shownText(text: str) -> str:
     """Return a text with escapes for what cannot be printed, line ends included."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def shownName(name: bytes) -> str:
@@ -37,7 +40,10 @@ def shownCommand(command: Any) -> str:
         if isinstance(value, bytes):
             words.append(shownName(value))
         elif isinstance(value, tuple):
-            words += map(_shownPart, value)
+            words += [
+                shownName(part) if isinstance(part, bytes) else shownCommand(part)
+                for part in value
+            ]
         elif value is True:
             words.append(field)
         elif value is not False and value is not None:
@@ -59,12 +65,3 @@ def quoted(text: str) -> str:
 def megabytes(size: int) -> str:
     """Return a number of bytes as a person reads it."""
     return f"{size / (1 << 20):.1f} MB"
-
-
-def _shownPart(part: Any) -> str:
-    """Return a name, or a command that stands in another one."""
-    return shownName(part) if isinstance(part, bytes) else shownCommand(part)
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode()

@@ -245,13 +245,6 @@ def exportHome(
         reader.close()
 
 
-def _begin(queue: Queue) -> QueueBegin:
-    rest = queue.rest
-    return QueueBegin(
-        queue.name, queue.pushed, queue.taken, rest.delayed, rest.limit, rest.paused
-    )
-
-
 class _Export:
     """Writes queues, and counts."""
 
@@ -280,7 +273,9 @@ class _Export:
 
     def _writeQueue(self, queue: Queue) -> None:
         write = self._output.write
-        write(packLine(_begin(queue)))
+        rest = queue.rest
+        counts = queue.pushed, queue.taken, rest.delayed, rest.limit, rest.paused
+        write(packLine(QueueBegin(queue.name, *counts)))
         count = delayed = 0
         for found in self._reader.messages(queue):
             if isinstance(found, Unreadable):
@@ -295,7 +290,7 @@ class _Export:
             self._bytes += len(found.body)
             self._progress.reach(self._figures)
         # Its counts differ from the messages that are there by those that are damaged.
-        damaged = queue.pushed - queue.taken + queue.rest.delayed - count - delayed
+        damaged = queue.pushed - queue.taken + rest.delayed - count - delayed
         write(packLine(QueueEnd(count, damaged, delayed)))
         self._damaged += damaged
 

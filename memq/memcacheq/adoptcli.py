@@ -18,7 +18,7 @@ from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.copy import Copy, Found
 from memq.memcacheq.directory import OldDirectory, findOld, makeWay
 from memq.memcacheq.estimate import roomNeeded, storedBytes
-from memq.memcacheq.queuefile import Damage, DamagedQueue
+from memq.memcacheq.queuefile import Damage
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import diskSpace, sizesFor
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
-    from memq.memcacheq.copy import OldCount
 
 
 DESCRIPTION = (
@@ -131,13 +130,13 @@ def _show(old: OldDirectory) -> bool:
             )
         copy.finish(lambda size: None)
         listed = copy.queues()
-        shown = [_showQueue(copy, count) for count in listed]
+        queues, damage = copy.found(listed)
+        shown = [_showQueue(found) for found in queues]
         messages = sum(messages for messages, _, _ in shown)
         size = sum(size for _, size, _ in shown)
-        damage = copy.damage + copy.strays(listed)
         damage += [line for _, _, lines in shown for line in lines]
         need = roomNeeded(size, copy.bytes)
-    _say(f"{len(shown)} queues with {messages} messages")
+    _say(f"{len(listed)} queues with {messages} messages")
     _say(
         f"room needed: about {megabytes(need)}, there are "
         f"{megabytes(diskSpace(os.fsdecode(old.path)).free)}"
@@ -147,14 +146,11 @@ def _show(old: OldDirectory) -> bool:
     return bool(damage)
 
 
-def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
+def _showQueue(found: Found) -> tuple[int, int, list[str]]:
     """Print a queue; return its messages, the bytes they take, and what is damaged."""
     messages = size = stored = 0
     damage = []
-    try:
-        file = copy.queueFile(listed.name)
-    except DamagedQueue as error:
-        return 0, 0, [str(error)]
+    name, file = found.listed.name, found.file
     for item in file.read():
         if isinstance(item, Damage):
             damage.append(f"{item.why}: {item.records} records")
@@ -162,7 +158,7 @@ def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
         messages += 1
         size += len(item.body)
         stored += storedBytes(len(item.body))
-    pushed, taken = Found(listed, file).counts(messages)
+    pushed, taken = found.counts(messages)
     counts = f"{pushed} set, {taken} taken, {messages} waiting, {size} bytes"
-    _say(f"{shownName(listed.name)}: {counts}")
+    _say(f"{shownName(name)}: {counts}")
     return messages, stored, damage

@@ -38,7 +38,7 @@ from memq.errors import HomeError, HomeGone, StoreError, UnusableHome
 from memq.memcacheq.copy import Copy, Found
 from memq.memcacheq.directory import OldDirectory, findOld
 from memq.memcacheq.estimate import VOLUME, VOLUMES, estimate, roomNeeded
-from memq.memcacheq.queuefile import Damage, DamagedQueue, OldMessage, QueueFile
+from memq.memcacheq.queuefile import Damage, OldMessage, QueueFile
 from memq.memcacheq.staging import AdoptionState, Staged, Staging
 from memq.ratelimit import Progress
 from memq.storage.datadir.sizing import MEGABYTE
@@ -165,15 +165,7 @@ class Adoption:
                 "taken over; bring them back, or start with --skip-damaged to keep "
                 "that part"
             )
-        self._staging.finishAdoption({}, [], isKept=False)
-        return self._taken()
-
-    def _taken(self) -> AdoptionState:
-        """Return the state that the store has now, once that is on disk."""
-        self._store.flush()
-        state = self._staging.adoption()
-        assert state is not None
-        return state
+        return self._staging.finishAdoption({}, [], isKept=False)
 
     def _take(
         self, old: OldDirectory, copy: Copy, state: AdoptionState | None
@@ -196,10 +188,10 @@ class Adoption:
                 )
         self._refuseChanged(fingerprint)
         files = old.look(old.logs + old.regions + old.data)
-        self._staging.finishAdoption(counts, files, isDamaged)
+        taken = self._staging.finishAdoption(counts, files, isDamaged)
         messages = sum(pushed - taken for pushed, taken in counts.values())
         self._say(f"{len(counts)} queues with {messages} messages are taken over")
-        return self._taken()
+        return taken
 
     def _recover(self, copy: Copy) -> None:
         copy.begin()
@@ -227,14 +219,7 @@ class Adoption:
 
     def _open(self, copy: Copy) -> tuple[list[Found], bool]:
         """Return the queues, and whether there are some that cannot be opened."""
-        queues = []
-        listed = copy.queues()
-        why = copy.damage + copy.strays(listed)
-        for count in listed:
-            try:
-                queues.append(Found(count, copy.queueFile(count.name)))
-            except DamagedQueue as error:
-                why.append(str(error))
+        queues, why = copy.found(copy.queues())
         if why and not self._skipDamaged:
             raise _refusal(*why)
         for line in why:

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from memq.errors import HomeError
 from memq.memcacheq.directory import LIST, MOVED
 from memq.memcacheq.log import End, hasMore, readEnd
-from memq.memcacheq.queuefile import NUMBERS, QueueFile
+from memq.memcacheq.queuefile import NUMBERS, DamagedQueue, QueueFile
 from memq.memcacheq.staging import Counts
 from memq.storage.engine.binding import (
     ERRORS,
@@ -222,6 +222,17 @@ class Copy:
         if self.isWhole:
             return QueueFile(os.fsencode(self._path), queue)
         return QueueFile(self._old.path, queue, self._old.mainFile(queue))
+
+    def found(self, listed: list[OldCount]) -> tuple[list[Found], list[str]]:
+        """Return the queues that can be read, and what is wrong with all the others."""
+        found = []
+        why = self.damage + self.strays(listed)
+        for count in listed:
+            try:
+                found.append(Found(count, self.queueFile(count.name)))
+            except DamagedQueue as error:
+                why.append(str(error))
+        return found, why
 
     def strays(self, listed: list[OldCount]) -> list[str]:
         """Return what to say of queues that are not in the list.

@@ -124,6 +124,7 @@ class Staging:
 
     def __init__(self, store: BDBStore) -> None:
         self._loader = BulkLoader(store)
+        self._flush = store.flush
 
     def adoption(self) -> AdoptionState | None:
         """Return how far something is taken over; None when nothing is."""
@@ -167,8 +168,8 @@ class Staging:
 
     def finishAdoption(
         self, counts: dict[bytes, Counts], files: list[OldFile], isKept: bool
-    ) -> None:
-        """Let all staged queues be seen.
+    ) -> AdoptionState:
+        """Let all staged queues be seen, and return the state, which is on disk.
 
         :param counts: what the row of each of them says; one that is left out moves
             like those that are here already.
@@ -185,7 +186,10 @@ class Staging:
                     self._forget(name)
                 else:
                     self._loader.count(name, taken)
-            self._writeState(AdoptionState(True, isKept, state.fingerprint, files))
+            state = AdoptionState(True, isKept, state.fingerprint, files)
+            self._writeState(state)
+        self._flush()
+        return state
 
     def mergeSome(self, queue: bytes, staged: Staged, limit: int) -> bool:
         """Move so many messages to their queue's end; return whether there are more."""

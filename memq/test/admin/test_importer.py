@@ -174,14 +174,6 @@ class AgainTests(ImportTestCase):
             r'line 2: "a b\n\x1b" is no name of a queue',
         )
 
-    def test_twice(self) -> None:
-        """So is a second import of the same."""
-        store = self.restoring()
-        self.bring(store, packed(*TWO))
-        before = dump(store)
-        self.assertIn("line 2: queue q is there", self.refused(store, packed(*TWO)))
-        self.assertEqual(dump(self.asServer(store)), before)
-
     def test_append(self) -> None:
         """When it is asked for, they are appended, and counted as set."""
         store = self.restoring()

@@ -363,33 +363,33 @@ class FileTests(SalvageTestCase):
         self.assertEqual(self.salvaged(), was)
         self.assertNotIn("more than its row says", self.report())
 
-    def test_room(self) -> None:
-        """Without room for a copy it is refused, and says how much it takes."""
+    def refusedToSkip(self, name: str, instead: Any) -> HomeError:
+        """Return why nothing is skipped with another function; nothing has changed."""
         os.unlink(self.file("safe"))
-        patch = self.patch(module, "diskSpace", lambda path: DiskSpace(1 << 30, 4096))
+        patch = self.patch(module, name, instead)
         store = skipping(self.path, self.lines)
-        error = self.assertRaises(UnusableHome, store.open)
-        self.assertIn("bytes free on the file system", str(error))
-        self.assertIn("and there are 4096", str(error))
+        error: HomeError = self.assertRaises(HomeError, store.open)
         patch.restore()
         store.home.release()
         self.assertEqual(self.salvaged(), self.was)
+        return error
+
+    def test_room(self) -> None:
+        """Without room for a copy it is refused, and says how much it takes."""
+        error = self.refusedToSkip("diskSpace", lambda path: DiskSpace(1 << 30, 4096))
+        self.assertIsInstance(error, UnusableHome)
+        self.assertIn("bytes free on the file system", str(error))
+        self.assertIn("and there are 4096", str(error))
 
     def test_disk(self) -> None:
         """A disk that fails meanwhile is one line, and nothing has changed."""
-        os.unlink(self.file("safe"))
 
         def fail(*arguments: object) -> None:
             raise OSError(5, "Input/output error")
 
-        patch = self.patch(module, "replaceFile", fail)
-        store = skipping(self.path, self.lines)
-        error: Any = self.assertRaises(HomeError, store.open)
+        error = self.refusedToSkip("replaceFile", fail)
         self.assertEqual(error.status, 1)
         self.assertIn("Input/output error", str(error))
-        store.home.release()
-        patch.restore()
-        self.assertEqual(self.salvaged(), self.was)
 
 
 class SwapTests(SalvageTestCase):

@@ -54,17 +54,11 @@ class AdoptTests(AdoptionTestCase):
             "MemcacheQ's files are removed",
         )
 
-    def test_killed(self) -> None:
-        """So is that of one that was killed, whose list is behind."""
-        want = self.killed()
-        self.assertEqual(self.adopt(), want)
-        self.checkGone(self.path)
-        self.assertSaid("a copy of its files is recovered first; that needs")
-
     def test_nextStart(self) -> None:
         """The next start has nothing to do, and queues go on where they were."""
         want = self.killed()
         self.adopt()
+        self.assertSaid("a copy of its files is recovered first; that needs")
         self.lines.clear()
         self.assertEqual(self.adopt(), want)
         self.assertEqual(self.lines, [])
@@ -95,16 +89,6 @@ class AdoptTests(AdoptionTestCase):
         want = [(0, b"%d" % number) for number in range(2, 6)]
         got = self.adopt(self.path + ".killed")
         self.assertEqual(got, {b"q": (NUMBERS + 3, NUMBERS - 1, want)})
-
-    def test_holes(self) -> None:
-        """What was never there counts as taken."""
-        with MemcacheQ(self.path) as old:
-            old.push(b"q", b"1", b"2")
-            old.abortPush(b"q")
-            old.push(b"q", b"3")
-            old.pop(b"q")
-        want = [(0, b"2"), (0, b"3")]
-        self.assertEqual(self.adopt(), {b"q": (4, 2, want)})
 
     def test_neverUsed(self) -> None:
         """Numbers that have no page are told, and cost nothing."""
@@ -435,13 +419,6 @@ class DamagedTests(AdoptionTestCase):
         self.remove(*self.listed() & {"__dbq.q.0", "__dbq.q.1"})
         del want[b"q"]
         self.check(f"{self.path}/q is missing", want)
-
-    def test_cut(self) -> None:
-        """So is one whose file was cut short."""
-        want = self.stopped()
-        os.truncate(self.at("q"), 30)
-        del want[b"q"]
-        self.check(f"{self.path}/q is cut short", want)
 
     def test_extent(self) -> None:
         """Of one without an extent, what is there is taken."""
