@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-
 DESCRIPTION = (
     "Take over the queues of a directory that MemcacheQ wrote.  A first start of memq "
     "on it does the same."

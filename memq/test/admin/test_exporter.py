@@ -12,14 +12,14 @@ from typing import Any
 from memq.admin.exporter import OfflineReader, Unreadable, exportHome, settle
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, parseLine
 from memq.errors import HomeError
-from memq.message import PART_SIZE, LargeBody
+from memq.message import PART_SIZE
 from memq.ratelimit import Progress
 from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
 from memq.storage.record import KEY, PART
 from memq.test.storage.bdb.test_compaction import make
 from memq.test.support.homes import BDBTestCase, contents
-from memq.test.support.wrecks import flip, take
+from memq.test.support.wrecks import flip, push, pushLarge, take
 
 #: Names that queues may have, and that are easily got wrong.
 NAMES = (
@@ -30,6 +30,11 @@ NAMES = (
     b'"\\',
     b"x" * 250,
 )
+
+
+def inParts(body: bytes) -> list[bytes]:
+    """Return the parts of a large body."""
+    return [body[n : n + PART_SIZE] for n in range(0, len(body), PART_SIZE)]
 
 
 def bodies(lines: list[Any]) -> list[Body]:
@@ -49,26 +54,6 @@ class ExportTestCase(BDBTestCase):
         """Listen to what is told."""
         self.told: list[str] = []
         self.progress = Progress(self.told.append)
-
-    def transact(self, store: Any, work: Any) -> Any:
-        """Do something in a transaction, and return what it returned."""
-        store.begin()
-        result = work()
-        store.commit()
-        return result
-
-    def pushLarge(self, store: Any, queue: bytes, flags: int, body: bytes) -> LargeBody:
-        """Append a message whose body is kept in parts."""
-        id, parts = store.newBody(), range(0, len(body), PART_SIZE)
-
-        def push() -> None:
-            for number, start in enumerate(parts):
-                store.addPart(id, number, body[start : start + PART_SIZE])
-            store.pushLarge(queue, flags, large)
-
-        large = LargeBody(id, len(body), len(parts))
-        self.transact(store, push)
-        return large
 
     def letGo(self, store: Any) -> Home:
         """Close a store, and return its home, held for a reader."""
@@ -105,7 +90,8 @@ class ExportTestCase(BDBTestCase):
             store.commit()
         for size in (PART_SIZE + 1, 3 * PART_SIZE, 1_000_000):
             body = some.randbytes(size)
-            self.pushLarge(store, some.choice(NAMES), some.getrandbits(32), body)
+            name, flags = some.choice(NAMES), some.getrandbits(32)
+            pushLarge(store, name, *inParts(body), flags=flags)
         self.fillMore(store, some)
 
     def fillMore(self, store: Any, some: random.Random) -> None:
@@ -130,13 +116,17 @@ class ExportTests(ExportTestCase):
     def test_lines(self) -> None:
         """Queues come in the order of their names, messages in theirs."""
         store: Any = self.openStore()
-        self.transact(store, lambda: store.push(b"r", 7, b"hello"))
+        push(store, b"r", 7, b"hello")
         self.fill(store, b"q", b"1", b"", b"3")
         large = b"x" * (PART_SIZE + 5)
-        self.pushLarge(store, b"q", 9, large)
-        self.transact(store, lambda: (store.pop(b"q"), store.push(b"s", 0, b"x")))
-        self.transact(store, lambda: store.pop(b"s"))
-        self.transact(store, lambda: (store.push(b"t", 0, b"x"), store.delete(b"t")))
+        pushLarge(store, b"q", *inParts(large), flags=9)
+        push(store, b"s", 0, b"x")
+        take(store, b"q", 1)
+        take(store, b"s", 1)
+        store.begin()
+        store.push(b"t", 0, b"x")
+        store.delete(b"t")
+        store.commit()
         last = store.transaction.now
         lines = self.lines(self.letGo(store))
         for time in [line.time for line in bodies(lines)]:
@@ -305,7 +295,7 @@ class DamageTests(ExportTestCase):
         """So is a large body that lacks a part, or has a damaged one."""
         for record in (None, b"rotten"):
             store: Any = self.openStore()
-            large = self.pushLarge(store, b"q", 0, b"x" * 3 * PART_SIZE)
+            large = pushLarge(store, b"q", *inParts(b"x" * 3 * PART_SIZE))
             self.fill(store, b"q", b"next")
             key = PART.pack(0, large.id, 1)
             store.transaction.messages.delete(key)

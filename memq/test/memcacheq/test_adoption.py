@@ -31,6 +31,7 @@ from memq.storage.bdb.store import BDBStore
 from memq.test.support.adopting import AdoptionTestCase, Queues, dump
 from memq.test.support.memcacheqdirs import MemcacheQ, overwrite, setNumber
 from memq.test.support.torture import report, rounds
+from memq.test.support.wrecks import push, take
 from testkit.servers import ROOT
 
 if TYPE_CHECKING:
@@ -63,10 +64,9 @@ class AdoptTests(AdoptionTestCase):
         self.assertEqual(self.adopt(), want)
         self.assertEqual(self.lines, [])
         _, store = self.store(self.path)
-        store.begin()
-        self.assertEqual(store.push(b"q", 0, b"new"), 46)
-        store.commit()
-        self.assertEqual(dump(store)[b"q"][2][-1], (0, b"new"))
+        push(store, b"q", 0, b"new")
+        pushed, _, messages = dump(store)[b"q"]
+        self.assertEqual((pushed, messages[-1]), (47, (0, b"new")))
 
     def test_nothing(self) -> None:
         """A home without MemcacheQ's files is left alone, an empty list gives none."""
@@ -113,14 +113,10 @@ class AdoptTests(AdoptionTestCase):
             want = self.stopped()
             calls: list[str] = []
 
-            def note(name: str, calls: list[str] = calls) -> int:
-                calls.append(name)
-                return 0
-
-            def watch(adoption: Adoption, store: BDBStore, note: Any = note) -> None:
+            def watch(_: Adoption, store: BDBStore, calls: list[str] = calls) -> None:
                 self.patch(store, "logged", lambda: MEGABYTE)
-                self.patch(store, "checkpoint", lambda: note("checkpoint"))
-                self.patch(store, "removeLogs", lambda: note("removeLogs"))
+                for name in ("checkpoint", "removeLogs"):
+                    self.patch(store, name, partial(calls.append, name))
 
             self.assertEqual(self.adopt(prepare=watch, keepLogs=keepLogs), want)
             self.assertGreater(calls.count("checkpoint"), 6)
@@ -149,14 +145,10 @@ class FixtureTests(AdoptionTestCase):
             tar.extractall(self.path)
         with open(self.FIXTURES / f"{name}.json", encoding="utf-8") as file:
             queues = json.load(file)["queues"]
-        want: Queues = {
-            queue["name"].encode(): (
-                queue["sets"],
-                queue["gets"],
-                [(f & 0xFFFFFFFF, b64decode(body)) for f, body in queue["messages"]],
-            )
-            for queue in queues
-        }
+        want: Queues = {}
+        for queue in queues:
+            messages = [(f & 0xFFFFFFFF, b64decode(b)) for f, b in queue["messages"]]
+            want[queue["name"].encode()] = queue["sets"], queue["gets"], messages
         self.assertEqual(len(want), 10)
         self.assertEqual(self.adopt(self.at(name)), want)
         self.checkGone(self.at(name))
@@ -202,12 +194,9 @@ class HomeInUseTests(AdoptionTestCase):
         """Put messages into the home."""
         AdoptionTestCase.setUp(self)
         home, store = self.store(self.path)
-        store.begin()
-        for body in (b"1", b"2", b"3"):
-            store.push(b"q", 0, body)
-        store.push(b"mine", 0, b"m")
-        store.pop(b"q")
-        store.commit()
+        push(store, b"q", 0, b"1", b"2", b"3")
+        push(store, b"mine", 0, b"m")
+        take(store, b"q", 1)
         store.close()
         home.release()
 
