@@ -180,8 +180,8 @@ def _copyFiles(
     for name in tables:
         yield from _copyTable(directory, copy, name)
     for number in range(firstLog, _lastLog(directory) + 1):
-        yield from _copyFile(directory, copy, logName(number))
-    yield from _copyFile(directory, copy, "VERSION")
+        yield from copyFile(directory, copy, logName(number))
+    yield from copyFile(directory, copy, "VERSION")
 
 
 def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
@@ -191,7 +191,7 @@ def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
     """
     if not os.path.exists(os.path.join(source, name)):
         return
-    yield from _copyFile(source, copy, name)
+    yield from copyFile(source, copy, name)
     with open(os.path.join(copy, name), "r+b") as file:
         size = os.fstat(file.fileno()).st_size
         head = os.pread(file.fileno(), _PAGE_SIZE.size, _PAGE_SIZE_AT)
@@ -200,7 +200,7 @@ def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
             os.truncate(file.fileno(), size - size % pageSize)
 
 
-def _copyFile(source: str, copy: str, name: str) -> Iterator[int]:
+def copyFile(source: str, copy: str, name: str) -> Iterator[int]:
     """Copy a file and sync it; yield the bytes of each piece."""
     offset = 0
     with (

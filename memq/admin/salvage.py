@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 #: Bytes of room that are needed beside those for the copy and the new tables.
 _SPARE = 16 * 1024 * 1024
 #: Seconds between two lines that tell how far it is.
-_INTERVAL = 10.0
+INTERVAL = 10.0
 #: How many lines of what is not as it was go into the server's own log.
 _LINES = 20
 
@@ -287,7 +287,7 @@ class Salvage:
     def _addMessages(
         self, rebuild: Rebuild, name: str, records: Iterator[Record]
     ) -> int:
-        progress = Progress(self._say, interval=_INTERVAL)
+        progress = Progress(self._say, interval=INTERVAL)
 
         def say(count: int) -> None:
             progress.reach(lambda: f"{count} records of the file {name} are read")

@@ -38,7 +38,7 @@ from memq.errors import HomeError, HomeGone, StoreError, UnusableHome
 from memq.memcacheq.copy import Copy, Found
 from memq.memcacheq.directory import OldDirectory, findOld
 from memq.memcacheq.estimate import VOLUME, VOLUMES, estimate, roomNeeded
-from memq.memcacheq.queuefile import Damage, OldMessage, QueueFile
+from memq.memcacheq.queuefile import Damage, OldMessage
 from memq.memcacheq.staging import AdoptionState, Staged, Staging
 from memq.ratelimit import Progress
 from memq.storage.datadir.sizing import MEGABYTE
@@ -258,19 +258,18 @@ class Adoption:
         file = found.file
         if staged is None:
             staged = self._staging.stageQueue(file.name)
-        first = found.pushed - file.span
         batch: list[OldMessage] = []
         size = 0
         for item in file.read(staged.offset):
             if isinstance(item, Damage):
-                staged = self._damage(file, item, staged)
+                staged = self._damage(item, staged)
                 continue
             batch.append(item)
             size += len(item.body)
             if len(batch) >= BATCH or size >= BATCH_BYTES:
-                staged = self._stage(file, staged, first, batch, item.offset + 1)
+                staged = self._stage(found, staged, batch, item.offset + 1)
                 batch, size = [], 0
-        staged = self._stage(file, staged, first, batch, file.span)
+        staged = self._stage(found, staged, batch, file.span)
         if file.unused:
             self._say(
                 f"{file.unused} record numbers of queue {shownName(file.name)} were "
@@ -279,17 +278,13 @@ class Adoption:
         return staged
 
     def _stage(
-        self,
-        file: QueueFile,
-        staged: Staged,
-        first: int,
-        batch: list[OldMessage],
-        offset: int,
+        self, found: Found, staged: Staged, batch: list[OldMessage], offset: int
     ) -> Staged:
+        file = found.file
         self._done += offset - staged.offset
         messages = staged.messages + len(batch)
         staged = staged._replace(offset=offset, messages=messages)
-        self._staging.stage(file.name, staged, first, batch)
+        self._staging.stage(file.name, staged, found.pushed - file.span, batch)
         self._checkpointIfDue()
         percent = 100 * self._done // self._total if self._total else 100
         self._tick(
@@ -305,7 +300,7 @@ class Adoption:
             self._store.removeLogs()
         self._needRoom(VOLUMES * self._volume)
 
-    def _damage(self, file: QueueFile, damage: Damage, staged: Staged) -> Staged:
+    def _damage(self, damage: Damage, staged: Staged) -> Staged:
         if not self._skipDamaged:
             raise _refusal(damage.why)
         if staged.damaged < _TOLD:

@@ -166,14 +166,14 @@ class MeanwhileTests(BackupTestCase):
 
     def during(self, name: str, work: Any) -> None:
         """Do something before a file is copied."""
-        real = backup._copyFile
+        real = backup.copyFile
 
         def copyFile(source: str, copy: str, copied: str) -> Any:
             if copied == name:
                 work()
             return real(source, copy, copied)
 
-        self.patch(backup, "_copyFile", copyFile)
+        self.patch(backup, "copyFile", copyFile)
 
     def test_checkpoint(self) -> None:
         """A checkpoint between a table and the log leaves nothing out."""
@@ -302,22 +302,18 @@ class RefusalTests(BackupTestCase):
         os.unlink(os.path.join(self.store.home.directory, "safe"))
         self.assertIn("nothing to copy", self.refused())
 
-    def test_diskFails(self) -> None:
-        """What the system refuses is said, and nothing is left."""
+    def test_ended(self) -> None:
+        """Nothing is left when the system refuses something, or it is interrupted."""
+        endings: list[BaseException] = [
+            OSError(errno.EIO, "Input/output error"),
+            KeyboardInterrupt(),
+        ]
 
-        def fail(path: str) -> None:
-            raise OSError(errno.EIO, "Input/output error", path)
+        def end(path: str) -> None:
+            raise endings.pop(0)
 
-        self.patch(backup, "syncDirectory", fail)
+        self.patch(backup, "syncDirectory", end)
         self.assertIn("Input/output error", self.refused())
-
-    def test_interrupted(self) -> None:
-        """Nothing is left when it is interrupted, either."""
-
-        def interrupt(path: str) -> None:
-            raise KeyboardInterrupt
-
-        self.patch(backup, "_recover", interrupt)
         self.assertRaises(KeyboardInterrupt, self.backUp)
         self.assertEqual(os.listdir(self.parent), [])
 
@@ -367,7 +363,7 @@ class ReadingTests(BackupTestCase):
             name = f"{size}"
             with open(os.path.join(self.parent, name), "wb") as file:
                 file.write(content)
-            sizes = [*backup._copyFile(self.parent, self.parent + "/new", name)]
+            sizes = [*backup.copyFile(self.parent, self.parent + "/new", name)]
             self.assertEqual(sum(sizes), size)
             with open(os.path.join(self.parent, "new", name), "rb") as file:
                 self.assertEqual(file.read(), content)

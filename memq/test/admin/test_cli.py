@@ -389,5 +389,9 @@ class ProcessTests(CommandTestCase):
     def test_sigterm(self) -> None:
         """So does SIGTERM."""
         self.assertEqual(self.interrupted(signal.SIGTERM), 143)
-        ended = self.assertRaises(SystemExit, memq.cli._stop, signal.SIGTERM, None)
+        handlers: list[Any] = []
+        self.patch(signal, "signal", lambda number, handler: handlers.append(handler))
+        self.patch(sys, "argv", ["memq"])
+        self.assertRaises(SystemExit, memq.cli.run)
+        ended = self.assertRaises(SystemExit, handlers[0], signal.SIGTERM, None)
         self.assertEqual(ended.code, 143)

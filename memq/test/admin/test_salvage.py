@@ -296,7 +296,7 @@ class FileTests(SalvageTestCase):
 
     def test_manyLines(self) -> None:
         """The server's log has some of a long list; the progress is told, too."""
-        self.patch(module, "_INTERVAL", 0)
+        self.patch(module, "INTERVAL", 0)
         with self.working() as store:
             for number in range(30):
                 push(store, b"queue %d" % number, 0, *[b"x"] * 50)
