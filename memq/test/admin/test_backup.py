@@ -32,7 +32,7 @@ class BackupTestCase(RotationTestCase):
     def backUp(self) -> None:
         """Copy the home of the store, which is open."""
         home = Home(self.store.home.path)
-        makeBackup(home, self.target, Progress(self.told.append))
+        makeBackup(home, self.target, Progress(self.told.append, interval=0))
 
     def fillMuch(self) -> None:
         """Put many messages into a queue of their own."""
@@ -111,6 +111,7 @@ class BackupTests(BackupTestCase):
         self.assertEqual(os.stat(self.target + "/memq").st_mode & 0o777, 0o700)
         self.assertEqual(os.listdir(self.parent), ["copy"])
         self.assertRegex(self.told[0], r"^needs about [0-9.]+ MB; [0-9.]+ MB are free$")
+        self.assertRegex(self.told[1], r"^[0-9.]+ MB of about [0-9.]+ MB$")
 
     def test_emptyDirectory(self) -> None:
         """It may take the place of an empty directory."""
