@@ -27,7 +27,7 @@ from memq.errors import StartError, StoreError
 from memq.memcacheq import adoptcli
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
 
@@ -69,16 +69,15 @@ def makeAdoptParser() -> argparse.ArgumentParser:
     return parser
 
 
-def run() -> int:
+def run(makes: Callable[[], argparse.ArgumentParser] = makeParser) -> int:
     """Run ``memq`` as a process: SIGTERM ends it as Ctrl-C does, with status 143."""
     signal.signal(signal.SIGTERM, _stop)
-    return main()
+    return main(parser=makes())
 
 
 def runAdopt() -> int:
     """Run ``memq-adopt`` as a process."""
-    signal.signal(signal.SIGTERM, _stop)
-    return main(parser=makeAdoptParser())
+    return run(makeAdoptParser)
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -89,11 +88,7 @@ def main(
     arguments: Sequence[str] | None = None,
     parser: argparse.ArgumentParser | None = None,
 ) -> int:
-    """Run a command, and return its exit status.
-
-    :param arguments: the words after the command; None for this process's.
-    :param parser: None for that of ``memq``.
-    """
+    """Run a command of ``memq``, or of another parser; return its exit status."""
     options = (parser or makeParser()).parse_args(arguments)
 
     def tell(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Display of foreign text: one line, in the letters it came in.
+"""Display of foreign text, in one line and in the letters it came in, and of sizes.
 
 Bytes that are no UTF-8 are in escapes, and so are letters that cannot be printed, for
 those would break a line or drive a terminal.  No I/O, no state.
@@ -18,7 +18,10 @@ def shownText(text: str) -> str:
     """Return a text with escapes for what cannot be printed, line ends included."""
     if text.isprintable():
         return text
-    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def shownName(name: bytes) -> str:
@@ -31,16 +34,16 @@ def shownName(name: bytes) -> str:
 
 
 def shownCommand(command: Any) -> str:
-    """Return a command: its word, its names, and what else it has under its name.
-
-    :param command: a NamedTuple; none of them has a body in it.
-    """
+    """Return a command: its word, its names, and what else it has under its name."""
     words = [type(command).__name__.lower()]
     for field, value in zip(command._fields, command, strict=True):
         if isinstance(value, bytes):
             words.append(shownName(value))
         elif isinstance(value, tuple):
-            words += map(_shownPart, value)
+            words += [
+                shownName(part) if isinstance(part, bytes) else shownCommand(part)
+                for part in value
+            ]
         elif value is True:
             words.append(field)
         elif value is not False and value is not None:
@@ -59,10 +62,6 @@ def quoted(text: str) -> str:
     return json.dumps(short, ensure_ascii=not short.isprintable())
 
 
-def _shownPart(part: Any) -> str:
-    """Return a name, or a command that stands in another one."""
-    return shownName(part) if isinstance(part, bytes) else shownCommand(part)
-
-
-def _escaped(letter: str) -> str:
-    return letter.encode("unicode_escape").decode()
+def megabytes(size: int) -> str:
+    """Return a number of bytes as a person reads it."""
+    return f"{size / (1 << 20):.1f} MB"

@@ -40,9 +40,9 @@ import os
 import shutil
 from struct import Struct
 from tempfile import mkdtemp
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from memq.admin.progress import megabytes
+from memq.display import megabytes
 from memq.errors import HomeError, HomeGone, StoreError
 from memq.storage.bdb.compaction import isFileName
 from memq.storage.bdb.store import BDBStore
@@ -57,8 +57,7 @@ from memq.storage.engine.marker import lastCheckpoint, readMarker, writeMarker
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memq.admin.progress import Progress
-    from memq.storage.engine.marker import Marker
+    from memq.ratelimit import Progress
 
 #: Bytes that are read at a time.
 PIECE = 128 * 1024
@@ -70,19 +69,6 @@ READS = 100
 #: Where a table says how large its pages are, in the machine's byte order.
 _PAGE_SIZE_AT = 20
 _PAGE_SIZE = Struct("=I")
-
-
-class Parts(NamedTuple):
-    """The files that a copy needs.
-
-    :ivar marker: the home's marker.
-    :ivar tables: names of tables.
-    :ivar firstLog: number of the first log file.
-    """
-
-    marker: Marker
-    tables: list[str]
-    firstLog: int
 
 
 def makeBackup(home: Home, target: str, progress: Progress) -> None:
@@ -113,11 +99,7 @@ def makeBackup(home: Home, target: str, progress: Progress) -> None:
 
 
 def _copyPlace(home: Home, copy: str, progress: Progress) -> None:
-    """Copy what the name of a home leads to now, and see that it did all the time.
-
-    :param copy: the directory to make.
-    :raise memq.errors.HomeError: when it did not, or the home cannot be copied.
-    """
+    """Copy what the name of a home leads to now, and see that it did all the time."""
     place = Place(home.directory)
     try:
         with held(place.way):
@@ -133,10 +115,6 @@ def _copyPlace(home: Home, copy: str, progress: Progress) -> None:
 
 
 def _refuseTarget(home: Home, target: str) -> None:
-    """Refuse a place where something is, or into which nothing can be put.
-
-    :raise memq.errors.HomeError: which says why.
-    """
     if os.path.lexists(target) and not (os.path.isdir(target) and _isEmpty(target)):
         raise HomeError(f"backup to {target}: something is there already")
     if not os.path.isdir(os.path.dirname(target)):
@@ -151,62 +129,36 @@ def _isEmpty(path: str) -> bool:
 
 
 def _copyHome(directory: str, copy: str, progress: Progress) -> None:
-    """Copy all that a home needs, synced; its files stay while this goes on.
-
-    :param directory: HOME/memq.
-    :param copy: the directory to make.
-    :raise memq.errors.HomeError: when the home is not complete, or too large.
-    """
-    parts = _findParts(directory)
-    total = _sizeOf(directory, parts)
-    _refuseSize(copy, total, progress)
-    done = 0
-
-    def count(size: int) -> None:
-        nonlocal done
-        done += size
-        progress.reach(lambda: f"{megabytes(done)} of about {megabytes(total)}")
-
-    os.mkdir(copy, 0o700)
-    for name in parts.tables:
-        for size in _copyTable(directory, copy, name):
-            count(size)
-    last = _lastLog(directory)
-    for number in range(parts.firstLog, last + 1):
-        for size in _copyFile(directory, copy, logName(number)):
-            count(size)
-    writeMarker(copy, parts.marker)
-    for size in _copyFile(directory, copy, "VERSION"):
-        count(size)
-    syncDirectory(copy)
-
-
-def _findParts(directory: str) -> Parts:
-    """Return what a copy needs.
-
-    :raise memq.errors.HomeError: when the home is not complete.
-    """
+    """Copy all that HOME/memq needs, synced; its files stay while this goes on."""
     marker = readMarker(directory)
     if marker is None:
         raise HomeError(f"{directory} is not in use yet: there is nothing to copy")
     firstLog, _ = lastCheckpoint(directory, marker)
-    tables = sorted(filter(isFileName, os.listdir(directory)))
-    return Parts(marker, ["queues", *tables], firstLog)
+    tables = ["queues", *sorted(filter(isFileName, os.listdir(directory)))]
+    total = _sizeOf(directory, tables, firstLog)
+    _refuseSize(copy, total, progress)
+    done = 0
+
+    def shown() -> str:
+        return f"{megabytes(done)} of about {megabytes(total)}"
+
+    os.mkdir(copy, 0o700)
+    for size in _copyFiles(directory, copy, tables, firstLog):
+        done += size
+        progress.reach(shown)
+    writeMarker(copy, marker)
+    syncDirectory(copy)
 
 
-def _sizeOf(directory: str, parts: Parts) -> int:
+def _sizeOf(directory: str, tables: list[str], firstLog: int) -> int:
     """Return about how many bytes a copy has."""
-    logs = [number for number in logNumbers(directory) if number >= parts.firstLog]
-    tables = set(parts.tables).intersection(os.listdir(directory))
-    names = [*tables, *map(logName, logs)]
+    logs = [logName(each) for each in logNumbers(directory) if each >= firstLog]
+    names = [*set(tables).intersection(os.listdir(directory)), *logs]
     return sum(os.stat(os.path.join(directory, name)).st_size for name in names)
 
 
 def _refuseSize(copy: str, size: int, progress: Progress) -> None:
-    """Say how much room a copy needs.
-
-    :raise memq.errors.HomeError: when there is less.
-    """
+    """Say how much room a copy needs, and refuse it where there is less."""
     free = diskSpace(os.path.dirname(copy)).free
     progress.tell(f"needs about {megabytes(size)}; {megabytes(free)} are free")
     if free < size:
@@ -221,6 +173,17 @@ def _lastLog(directory: str) -> int:
     return max(number for number in numbers if readRecord(directory, number, 0))
 
 
+def _copyFiles(
+    directory: str, copy: str, tables: list[str], firstLog: int
+) -> Iterator[int]:
+    """Copy files in the order of steps 3 to 5; yield the bytes of each piece."""
+    for name in tables:
+        yield from _copyTable(directory, copy, name)
+    for number in range(firstLog, _lastLog(directory) + 1):
+        yield from copyFile(directory, copy, logName(number))
+    yield from copyFile(directory, copy, "VERSION")
+
+
 def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
     """Copy a table, to its last whole page.
 
@@ -228,7 +191,7 @@ def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
     """
     if not os.path.exists(os.path.join(source, name)):
         return
-    yield from _copyFile(source, copy, name)
+    yield from copyFile(source, copy, name)
     with open(os.path.join(copy, name), "r+b") as file:
         size = os.fstat(file.fileno()).st_size
         head = os.pread(file.fileno(), _PAGE_SIZE.size, _PAGE_SIZE_AT)
@@ -237,7 +200,7 @@ def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:
             os.truncate(file.fileno(), size - size % pageSize)
 
 
-def _copyFile(source: str, copy: str, name: str) -> Iterator[int]:
+def copyFile(source: str, copy: str, name: str) -> Iterator[int]:
     """Copy a file and sync it; yield the bytes of each piece."""
     offset = 0
     with (
@@ -272,10 +235,7 @@ def readTwice(file: int, offset: int) -> bytes:
 
 
 def _recover(path: str) -> None:
-    """Make one state of what was copied, with a checkpoint and a marker.
-
-    :raise memq.errors.HomeError: when Berkeley DB cannot.
-    """
+    """Make one state of what was copied, with a checkpoint and a marker."""
     home = Home(path)
     home.prepare()
     try:
@@ -294,7 +254,6 @@ def _recover(path: str) -> None:
 
 
 def _giveAway(path: str, model: str) -> None:
-    """Give a tree to the owner of a directory, as far as we may."""
     if os.geteuid() != 0:
         return
     owner = os.stat(model)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from memq.admin.backup import makeBackup
 from memq.admin.exporter import exportHome
 from memq.admin.importer import Import
-from memq.admin.progress import Progress
 from memq.config.file import DEFAULT, findConfig
 from memq.config.settings import OPTIONS
 from memq.errors import HomeError, HomeHeld, StoreError
+from memq.ratelimit import Progress
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import diskSpace, sizesFor
@@ -75,10 +75,7 @@ def addCommands(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _home(options: argparse.Namespace) -> Home:
-    """Return the home that is meant.
-
-    :raise memq.errors.ConfigError: when the configuration file does not tell.
-    """
+    """Return the home that is meant."""
     path: str | None = options.home
     if path is None or options.config is not None:
         config = findConfig(options.config)
@@ -91,7 +88,7 @@ def _home(options: argparse.Namespace) -> Home:
 def _export(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     home = _existing(options)
     names = [os.fsencode(name) for name in options.queues]
-    with _output(options.output) as output:
+    with _opened(options.output, "wb", 1) as output:
         _becomeOwner(home)
         with _locked(home, "`memq backup` copies it, and the copy can be exported"):
             complete = exportHome(home, names, output, Progress(tell))
@@ -100,7 +97,7 @@ def _export(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
 def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     home = _home(options)
-    with _input(options.file) as lines:
+    with _opened(options.file, "rb", 0) as lines:
         _becomeOwner(home)
         with _locked(home, "stop it first"):
             sizes = sizesFor(diskSpace(home.directory).total, noSync=False)
@@ -128,10 +125,6 @@ def _backup(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
 
 def _existing(options: argparse.Namespace) -> Home:
-    """Return the home that is meant.
-
-    :raise memq.errors.HomeError: when it is not there.
-    """
     home = _home(options)
     if not os.path.exists(os.path.join(home.directory, "VERSION")):
         raise HomeError(f"--home {home.path}: there is no home of memq's")
@@ -140,11 +133,7 @@ def _existing(options: argparse.Namespace) -> Home:
 
 @contextmanager
 def _locked(home: Home, instead: str) -> Iterator[None]:
-    """Hold a home.
-
-    :param instead: what to do when a server does.
-    :raise memq.errors.HomeError: when it cannot be had.
-    """
+    """Hold a home, or say what to do instead when a server does."""
     try:
         home.prepare()
     except HomeHeld as error:
@@ -164,23 +153,12 @@ def _becomeOwner(home: Home) -> None:
 
 
 @contextmanager
-def _output(path: str | None) -> Iterator[BinaryIO]:
-    """Open a file to write to, standard output without one; sync it at the end."""
-    with _open(1 if path is None else path, "wb") as file:
-        yield file
-        file.flush()
-        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            os.fsync(file.fileno())
-
-
-@contextmanager
-def _input(path: str | None) -> Iterator[BinaryIO]:
-    """Open a file to read from, standard input without one."""
-    with _open(0 if path is None else path, "rb") as file:
-        yield file
-
-
-def _open(file: str | int, mode: str) -> BinaryIO:
-    closefd = isinstance(file, str)
-    # The caller closes it.
-    return cast("BinaryIO", open(file, mode, _BUFFER, closefd=closefd))
+def _opened(path: str | None, mode: str, standard: int) -> Iterator[BinaryIO]:
+    """Open a file, or standard input or output without one; sync what is written."""
+    place = standard if path is None else path
+    with open(place, mode, _BUFFER, closefd=path is not None) as file:
+        yield cast("BinaryIO", file)
+        if mode == "wb":
+            file.flush()
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                os.fsync(file.fileno())

@@ -16,8 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
-from memq.admin.progress import megabytes
-from memq.display import shownName
+from memq.display import megabytes, shownName
 from memq.errors import HomeError
 from memq.storage.bdb.compaction import ROW, fileName, unpackRow
 from memq.storage.bdb.store import BDBStore
@@ -45,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import BinaryIO
 
-    from memq.admin.progress import Progress
     from memq.message import LargeBody
+    from memq.ratelimit import Progress
     from memq.storage.datadir.home import Home
 
 #: Bytes of pages of a table that are kept in memory.
@@ -54,12 +53,7 @@ _CACHE = 16 * 1024 * 1024
 
 
 class Unreadable(NamedTuple):
-    """Messages that cannot be read.
-
-    :ivar first: number of the first one.
-    :ivar last: that of the last one; not all between need be there.
-    :ivar why: what is wrong with them.
-    """
+    """Messages from a first to a last number, not all of which need be there."""
 
     first: int
     last: int
@@ -67,11 +61,7 @@ class Unreadable(NamedTuple):
 
 
 def settle(home: Home) -> None:
-    """Recover a home if the last process in it did not end in order.
-
-    :param home: prepared and locked.
-    :raise memq.errors.StartError: when that cannot be.
-    """
+    """Recover a home, which is held, if its last process did not end in order."""
     marker = readMarker(home.directory)
     if marker is None or not isSettled(home.directory, marker):
         store = BDBStore(home, StoreSettings())
@@ -83,10 +73,9 @@ class OfflineReader:
     """The tables of a home that nobody changes."""
 
     def __init__(self, home: Home) -> None:
-        """Open the tables.
+        """Open the tables of a home that is locked and settled.
 
-        :param home: locked and settled.
-        :raise memq.errors.HomeError: when a table cannot be opened.
+        :raise memq.errors.HomeError: when one cannot be opened.
         """
         self._directory, self._way = home.directory, home.way
         self._opened: list[Any] = []
@@ -118,10 +107,7 @@ class OfflineReader:
             closeEnvironment(self._opened.pop())
 
     def queues(self) -> list[Queue]:
-        """Return the queues, sorted by name.
-
-        :raise memq.errors.HomeError: when one cannot be read.
-        """
+        """Return the queues, sorted by name."""
         found = []
         try:
             cursor = self._queues.cursor()
@@ -154,10 +140,7 @@ class OfflineReader:
                     yield found
 
     def _under(self, id: int, end: int) -> Iterator[tuple[int, Body | Unreadable]]:
-        """Yield what is under an id, with its numbers.
-
-        :param end: no number is as high.
-        """
+        """Yield what is under an id, with its numbers, all below the end."""
         sequence = 0
         while sequence < end:
             try:
@@ -174,7 +157,6 @@ class OfflineReader:
                 sequence = readable
 
     def _records(self, id: int, sequence: int) -> Iterator[tuple[int, bytes]]:
-        """Yield numbers and records of a queue from a number on."""
         cursor = self._messages.cursor(None)
         found = cursor.set_range(KEY.pack(id, sequence))
         while found:
@@ -215,8 +197,6 @@ class OfflineReader:
         """Return a number from which on messages can be read again.
 
         Damage is that of a page, mostly, so no message between can be read.
-
-        :param sequence: one that cannot be read.
         """
         low, step = sequence, 1
         while low + step < end and not self._isReadable(id, low + step):
@@ -243,13 +223,11 @@ class OfflineReader:
 def exportHome(
     home: Home, names: Sequence[bytes], output: BinaryIO, progress: Progress
 ) -> bool:
-    """Write what is in a home.
+    """Write what is in a home, tell what cannot be read, and return whether all was.
 
     :param home: prepared and locked.
     :param names: which queues, all if there are none.
-    :return: whether all could be read; what could not was told.
     :raise memq.errors.StartError: when the home cannot be opened, or has no such queue.
-    :raise OSError: when it cannot be written.
     """
     settle(home)
     reader = OfflineReader(home)
@@ -267,15 +245,8 @@ def exportHome(
         reader.close()
 
 
-def _begin(queue: Queue) -> QueueBegin:
-    rest = queue.rest
-    return QueueBegin(
-        queue.name, queue.pushed, queue.taken, rest.delayed, rest.limit, rest.paused
-    )
-
-
 class _Export:
-    """Write queues, and count."""
+    """Writes queues, and counts."""
 
     def __init__(
         self, reader: OfflineReader, output: BinaryIO, progress: Progress
@@ -302,7 +273,9 @@ class _Export:
 
     def _writeQueue(self, queue: Queue) -> None:
         write = self._output.write
-        write(packLine(_begin(queue)))
+        rest = queue.rest
+        counts = queue.pushed, queue.taken, rest.delayed, rest.limit, rest.paused
+        write(packLine(QueueBegin(queue.name, *counts)))
         count = delayed = 0
         for found in self._reader.messages(queue):
             if isinstance(found, Unreadable):
@@ -317,7 +290,7 @@ class _Export:
             self._bytes += len(found.body)
             self._progress.reach(self._figures)
         # Its counts differ from the messages that are there by those that are damaged.
-        damaged = queue.pushed - queue.taken + queue.rest.delayed - count - delayed
+        damaged = queue.pushed - queue.taken + rest.delayed - count - delayed
         write(packLine(QueueEnd(count, damaged, delayed)))
         self._damaged += damaged
 

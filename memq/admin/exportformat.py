@@ -70,15 +70,7 @@ class Begin(NamedTuple):
 
 
 class QueueBegin(NamedTuple):
-    """A queue, whose messages follow.
-
-    :ivar queue: its name.
-    :ivar pushed: messages ever set.
-    :ivar taken: messages ever taken.
-    :ivar delayed: messages that are not due yet.
-    :ivar limit: the most messages that may wait, 0 for any number.
-    :ivar paused: what is paused: 1 reads, 2 writes, 3 both.
-    """
+    """A queue, whose messages follow: its name, and its numbers as above."""
 
     queue: bytes
     pushed: int
@@ -89,14 +81,11 @@ class QueueBegin(NamedTuple):
 
 
 class Body(NamedTuple):
-    """A message.
+    """A message, as above.
 
-    :ivar flags: the client's, a u32.
-    :ivar time: when it was set, milliseconds since 1970-01-01 UTC; None if unknown.
-    :ivar body: its body.
-    :ivar expires: when it expires, as ``time``; 0 for never.
-    :ivar deliveries: how often it was given back, a u32.
-    :ivar due: when a delayed message is to be seen, as ``time``; None for others.
+    :ivar time: None if unknown.
+    :ivar deliveries: how often it was given back.
+    :ivar due: None for a message that is not delayed.
     """
 
     flags: int
@@ -108,12 +97,7 @@ class Body(NamedTuple):
 
 
 class QueueEnd(NamedTuple):
-    """The end of a queue.
-
-    :ivar messages: how many there were.
-    :ivar damaged: how many more could not be read.
-    :ivar delayed: how many delayed ones there were.
-    """
+    """The end of a queue, as above."""
 
     messages: int
     damaged: int
@@ -121,53 +105,76 @@ class QueueEnd(NamedTuple):
 
 
 class End(NamedTuple):
-    """The last line.
-
-    :ivar queues: how many queues there were.
-    """
+    """The last line, as above."""
 
     queues: int
 
 
 Line = Begin | QueueBegin | Body | QueueEnd | End
 
+#: The default of a number that has to be there.
+_NEEDED = object()
+
+
+class _Number(NamedTuple):
+    """A number of a line; it is not written when it is the default."""
+
+    key: str
+    most: int = _MAX_COUNT
+    default: object = _NEEDED
+
+
+#: The numbers of each line but the first, by the fields that have them.
+_NUMBERS: dict[type[Line], dict[str, _Number]] = {
+    QueueBegin: {
+        "pushed": _Number("set"),
+        "taken": _Number("taken"),
+        "delayed": _Number("delayed", default=0),
+        "limit": _Number("limit", default=0),
+        "paused": _Number("paused", 3, 0),
+    },
+    Body: {
+        "flags": _Number("flags", MAX_FLAGS),
+        "time": _Number("time", default=None),
+        "expires": _Number("expires", default=0),
+        "deliveries": _Number("tries", _MAX_DELIVERIES, 0),
+        "due": _Number("due", _MAX_DUE, None),
+    },
+    QueueEnd: {
+        "messages": _Number("messages"),
+        "damaged": _Number("damaged"),
+        "delayed": _Number("delayed", default=0),
+    },
+    End: {"queues": _Number("queues")},
+}
+
 
 def packLine(line: Line) -> bytes:
     """Return a line, with its end."""
+    numbers = {
+        number.key: value
+        for field, number in _NUMBERS.get(type(line), {}).items()
+        if (value := getattr(line, field)) != number.default
+    }
+    fields: dict[str, object] = {}
     match line:
         case Begin():
-            fields: dict[str, object] = {"format": FORMAT, "version": VERSION}
-        case QueueBegin(queue, pushed, taken, delayed, limit, paused):
+            fields = {"format": FORMAT, "version": VERSION}
+        case QueueBegin(queue):
             fields = {"queue": b64encode(queue).decode()}
             with suppress(UnicodeDecodeError):
                 fields["name"] = queue.decode()
-            fields |= {"set": pushed, "taken": taken}
-            fields |= _present(delayed=delayed, limit=limit, paused=paused)
-        case Body(flags, time, body, expires, deliveries, due):
-            fields = {"flags": flags}
-            if time is not None:
-                fields["time"] = time
-            fields |= _present(expires=expires, tries=deliveries)
-            if due is not None:
-                fields["due"] = due
-            fields |= {"crc": crc32(body), "body": b64encode(body).decode()}
-        case QueueEnd(messages, damaged, delayed):
-            fields = {"messages": messages, "damaged": damaged}
-            fields |= _present(delayed=delayed)
+            fields |= numbers
+        case Body(body=body):
+            fields = {**numbers, "crc": crc32(body), "body": b64encode(body).decode()}
         case _:
-            fields = {"queues": line.queues}
+            fields |= numbers
     return json.dumps(fields).encode() + b"\n"
 
 
-def _present(**fields: int) -> dict[str, object]:
-    """Return those fields that are not 0."""
-    return {key: value for key, value in fields.items() if value}
-
-
 def parseLine(text: bytes) -> Line:
-    """Return what a line says.
+    """Return what a line says that stands here with its end.
 
-    :param text: the line, with its end.
     :raise BadExport: when it is cut, or says nothing that this version knows.
     """
     if not text.endswith(b"\n"):
@@ -179,69 +186,53 @@ def parseLine(text: bytes) -> Line:
     if not isinstance(fields, dict):
         raise BadExport("not an object")
     if "body" in fields:
-        return _parseBody(fields)
+        return Body(body=_body(fields), **_numbers(Body, fields))
     if "queue" in fields:
         return _parseQueue(fields)
     if "messages" in fields:
-        return QueueEnd(
-            _count(fields, "messages"),
-            _count(fields, "damaged"),
-            _optional(fields, "delayed"),
-        )
+        return QueueEnd(**_numbers(QueueEnd, fields))
     if "queues" in fields:
-        return End(_count(fields, "queues"))
+        return End(**_numbers(End, fields))
     return _parseBegin(fields)
 
 
 def _parseBegin(fields: dict[str, Any]) -> Begin:
     if fields.get("format") != FORMAT:
         raise BadExport("not a line that memq export writes")
-    version = _count(fields, "version")
+    version = _count(fields, _Number("version"))
     if version != VERSION:
         raise BadExport(f"version {version}, and this memq reads version {VERSION}")
     return Begin()
 
 
 def _parseQueue(fields: dict[str, Any]) -> QueueBegin:
-    queue = _bytes(fields, "queue")
+    name = _bytes(fields, "queue")
     # No home has a queue that no client can ask for.
-    if parse(b"get " + queue) != Get((queue,), False):
-        raise BadExport(f"{shownName(queue)} is no name of a queue")
-    pushed, taken = _count(fields, "set"), _count(fields, "taken")
-    if taken > pushed:
-        raise BadExport(f"{taken} messages are taken, of {pushed}")
-    return QueueBegin(
-        queue,
-        pushed,
-        taken,
-        _optional(fields, "delayed"),
-        _optional(fields, "limit"),
-        _optional(fields, "paused", 3),
-    )
+    if parse(b"get " + name) != Get((name,), False):
+        raise BadExport(f"{shownName(name)} is no name of a queue")
+    queue = QueueBegin(name, **_numbers(QueueBegin, fields))
+    if queue.taken > queue.pushed:
+        raise BadExport(f"{queue.taken} messages are taken, of {queue.pushed}")
+    return queue
 
 
-def _parseBody(fields: dict[str, Any]) -> Body:
+def _body(fields: dict[str, Any]) -> bytes:
     body = _bytes(fields, "body")
     if len(body) > MAX_BODY:
         raise BadExport(f"a body of {len(body)} bytes is too large")
-    if "crc" in fields and _count(fields, "crc") != crc32(body):
+    if "crc" in fields and _count(fields, _Number("crc")) != crc32(body):
         raise BadExport("the CRC of the body is wrong")
-    time = _count(fields, "time") if "time" in fields else None
-    return Body(
-        _count(fields, "flags", MAX_FLAGS),
-        time,
-        body,
-        _optional(fields, "expires"),
-        _optional(fields, "tries", _MAX_DELIVERIES),
-        _count(fields, "due", _MAX_DUE) if "due" in fields else None,
-    )
+    return body
 
 
-def _optional(fields: dict[str, Any], key: str, most: int = _MAX_COUNT) -> int:
-    return _count(fields, key, most) if key in fields else 0
+def _numbers(kind: type[Line], fields: dict[str, Any]) -> dict[str, Any]:
+    return {field: _count(fields, each) for field, each in _NUMBERS[kind].items()}
 
 
-def _count(fields: dict[str, Any], key: str, most: int = _MAX_COUNT) -> int:
+def _count(fields: dict[str, Any], number: _Number) -> Any:
+    key, most, default = number
+    if key not in fields and default is not _NEEDED:
+        return default
     value = fields.get(key)
     if type(value) is not int or not 0 <= value <= most:
         raise BadExport(f'"{key}" is not a whole number from 0 to {most}')
@@ -249,8 +240,7 @@ def _count(fields: dict[str, Any], key: str, most: int = _MAX_COUNT) -> int:
 
 
 def _bytes(fields: dict[str, Any], key: str) -> bytes:
-    value = fields[key]
     try:
-        return b64decode(value, validate=True)
+        return b64decode(fields[key], validate=True)
     except (TypeError, ValueError):
         raise BadExport(f'"{key}" is not base64') from None

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from memq.admin.exportformat import Line
-    from memq.admin.progress import Progress
+    from memq.ratelimit import Progress
     from memq.storage.bdb.store import BDBStore
     from memq.storage.row import Queue
 
@@ -46,11 +46,7 @@ class ImportRefused(StartError):
 
 
 class Import:
-    """Read an export into a store.
-
-    :ivar queues: how many queues were imported as a whole.
-    :ivar messages: how many messages can be seen in the home.
-    """
+    """Reads an export into a store, and counts whole queues and visible messages."""
 
     def __init__(
         self,
@@ -88,8 +84,6 @@ class Import:
         """Import all lines.
 
         :raise ImportRefused: when one cannot be; it is named.
-        :raise memq.errors.StoreError: when the store fails.
-        :raise OSError: when the lines cannot be read.
         """
         number = 0
         ended = False
@@ -109,10 +103,6 @@ class Import:
             )
 
     def _take(self, line: Line) -> None:
-        """Carry out a line.
-
-        :raise BadExport: when it does not fit here.
-        """
         match line:
             case QueueBegin() if self._line is None:
                 self._begin(line)

@@ -70,13 +70,11 @@ class Rebuild:
     """New tables in an environment.
 
     :ivar lost: a line for each thing that is not as it was.
-    :ivar missing: how many messages are known to be missing.
     """
 
     def __init__(self, environment: Environment, pageSize: int) -> None:
         """Make the tables in an environment that is open and new."""
         self.lost: list[str] = []
-        self.missing = 0
         self._environment = environment
         self._queues = environment.openTable("queues", db.DB_CREATE, pageSize)
         self._messages = environment.openTable("messages", db.DB_CREATE, pageSize)
@@ -167,10 +165,9 @@ class Rebuild:
         return bool(sequence < queue.nextSequence)
 
     def addMessages(self, records: Iterable[Record], say: Callable[[int], None]) -> int:
-        """Put records into the new table, but for those that are there already.
+        """Put records into the new table that it lacks; return how many were looked at.
 
         :param say: is told how many there were, after each batch.
-        :return: how many there were.
         """
         total = size = count = 0
         transaction = self._environment.begin()
@@ -194,7 +191,6 @@ class Rebuild:
         return total
 
     def _bound(self) -> None:
-        """Keep the log of the new tables small."""
         if self._environment.logged() >= _CHECKPOINT:
             self._environment.checkpoint()
             self._environment.removeLogs()
@@ -272,7 +268,6 @@ class Rebuild:
         return {ID.unpack(key[-ID.size :])[0] for key in keys if len(key) == size}
 
     def _nameUnknown(self) -> None:
-        """Give names to queues that have messages, but no row."""
         known = self._byId.keys() | self._byDelayId.keys() | self._buried()
         for id in sorted(self._counts.keys() - known):
             name = b"unknown.%d" % id
@@ -288,7 +283,6 @@ class Rebuild:
                 )
 
     def _fit(self, queue: Queue) -> None:
-        """Make the counts of a queue fit what is there."""
         there = self._counts[queue.id]
         self._compare(queue, "messages", queue.pushed - queue.taken, there)
         if queue.rest.delayId:
@@ -302,10 +296,8 @@ class Rebuild:
         queue.nextSequence = max(queue.nextSequence, self._next.get(queue.id, 0))
 
     def _compare(self, queue: Queue, what: str, told: int, there: int) -> None:
-        """Tell what a row says that is not so."""
         name = shownName(queue.name)
         if there < told:
-            self.missing += told - there
             self.lost.append(
                 f"queue {name}: {told - there} of {told} {what} are missing"
             )

@@ -25,13 +25,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from itertools import filterfalse
 from typing import TYPE_CHECKING
 
-from memq.admin.progress import Progress
 from memq.admin.rebuild import Rebuild
 from memq.errors import DamagedHome, StoreError, UnusableHome
+from memq.ratelimit import Progress
 from memq.storage.bdb.compaction import ROW, filesOf
 from memq.storage.datadir.damage import REPORT, WORK, beginSwap
 from memq.storage.datadir.files import replaceFile
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 #: Bytes of room that are needed beside those for the copy and the new tables.
 _SPARE = 16 * 1024 * 1024
 #: Seconds between two lines that tell how far it is.
-_INTERVAL = 10.0
+INTERVAL = 10.0
 #: How many lines of what is not as it was go into the server's own log.
 _LINES = 20
 
@@ -86,11 +86,7 @@ class Salvage:
     def __init__(
         self, home: Home, settings: StoreSettings, say: Callable[[str], None]
     ) -> None:
-        """Remember where.
-
-        :param home: prepared and held.
-        :param say: is told what is done and what is missing, a line each.
-        """
+        """Remember where; each line for the log is told to ``say``."""
         self._home = home
         self._settings = settings
         self._say = say
@@ -104,13 +100,9 @@ class Salvage:
         :raise DamagedHome: when one is damaged.
         """
         for name in tablesIn(self._directory):
-            path = os.path.join(self._directory, name)
-            table = TreeFile(path)
-            try:
+            with _opened(self._directory, name) as table:
                 for number in range(table.pages):
                     table.check(number)
-            finally:
-                table.close()
             found = _damageOf(table, isRecovered=True)
             if found:
                 more = f" ({len(found)} such places)" if found[1:] else ""
@@ -146,7 +138,6 @@ class Salvage:
         self._say(f"The damaged files are in {aside}; {REPORT} there tells all this")
 
     def _wantRoom(self) -> None:
-        """Refuse to begin what there is no room for."""
         size = 0
         tables = tablesIn(self._directory)
         for name in os.listdir(self._directory):
@@ -164,40 +155,39 @@ class Salvage:
     def _rebuild(self) -> list[str]:
         """Build the new store; return what is not as it was."""
         lost: list[str] = []
-        damaged = self._openTables(lost)
-        recovered = self._recover(damaged, lost)
-        home = Home(self._work)
-        home.prepare()
-        environment = Environment(home, self._settings)
-        try:
+        with ExitStack() as stack:
+            damaged = self._openTables(stack, lost)
+            recovered = self._recover(damaged, lost)
+            sources = damaged
+            if recovered:
+                sources = [
+                    stack.enter_context(_opened(self._copy, name))
+                    for name in tablesIn(self._copy)
+                ]
+            home = Home(self._work)
+            home.prepare()
+            stack.callback(home.release)
+            environment = Environment(home, self._settings)
+            stack.callback(environment.letGo)
             environment.open()
             sizes = [table.pageSize for table in damaged]
             rebuild = Rebuild(environment, min(sizes, default=0))
-            with self._sources(damaged, recovered) as sources:
-                self._fillRows(rebuild, sources, damaged)
-                wanted = self._filesToRead(rebuild, damaged, recovered)
-                self._fillMessages(rebuild, sources, damaged, wanted, recovered)
+            self._fillRows(rebuild, sources, damaged)
+            wanted = self._filesToRead(rebuild, damaged, recovered)
+            self._fillMessages(rebuild, sources, damaged, wanted, recovered)
             rebuild.finish()
             environment.close()
             home.writeVersion()
-        finally:
-            environment.letGo()
-            home.release()
-            for table in damaged:
-                table.close()
         if not rebuild.lost:
             lost.append("all messages that the rows of the queues count are there")
         return lost + rebuild.lost
 
-    def _openTables(self, lost: list[str]) -> list[TreeFile]:
-        """Return the tables, each page of them looked at.
-
-        :param lost: gets a line for each that is missing or damaged.
-        """
+    def _openTables(self, stack: ExitStack, lost: list[str]) -> list[TreeFile]:
+        """Return the tables, each page of them looked at."""
         tables = []
         for name in tablesIn(self._directory):
             try:
-                table = TreeFile(os.path.join(self._directory, name))
+                table = stack.enter_context(_opened(self._directory, name))
             except DamagedFile as error:
                 lost.append(str(error))
                 continue
@@ -223,11 +213,7 @@ class Salvage:
                     file.write(page)
 
     def _recover(self, tables: list[TreeFile], lost: list[str]) -> bool:
-        """Copy tables and log, and recover them; return whether that went well.
-
-        When the log goes on behind a place where it cannot be read, it is recovered up
-        to there.
-        """
+        """Copy tables and log, and recover them, as far as the log can be read."""
         for number in logNumbers(self._directory):
             source = os.path.join(self._directory, logName(number))
             shutil.copyfile(source, os.path.join(self._copy, logName(number)))
@@ -247,20 +233,6 @@ class Salvage:
             )
             return False
         return True
-
-    @contextmanager
-    def _sources(
-        self, damaged: list[TreeFile], recovered: bool
-    ) -> Iterator[list[TreeFile]]:
-        """Open the recovered tables, or give the damaged ones where there are none."""
-        if not recovered:
-            yield damaged
-            return
-        with ExitStack() as stack:
-            yield [
-                stack.enter_context(closing(TreeFile(os.path.join(self._copy, name))))
-                for name in tablesIn(self._copy)
-            ]
 
     def _fillRows(
         self, rebuild: Rebuild, sources: list[TreeFile], damaged: list[TreeFile]
@@ -315,8 +287,7 @@ class Salvage:
     def _addMessages(
         self, rebuild: Rebuild, name: str, records: Iterator[Record]
     ) -> int:
-        """Put the records of a file into the new tables, and tell how far it is."""
-        progress = Progress(self._say, interval=_INTERVAL)
+        progress = Progress(self._say, interval=INTERVAL)
 
         def say(count: int) -> None:
             progress.reach(lambda: f"{count} records of the file {name} are read")
@@ -324,7 +295,6 @@ class Salvage:
         return rebuild.addMessages(records, say)
 
     def _addDamaged(self, rebuild: Rebuild, table: TreeFile) -> None:
-        """Take from damaged pages what is certainly a message."""
         name = os.path.basename(table.path)
         records = (record for _, record in table.salvage(rebuild.isPlausible))
         count = self._addMessages(rebuild, name, records)
@@ -339,6 +309,10 @@ _WITHOUT_LOG = (
     "what was set since the last checkpoint may be missing, and some of what stood "
     "beside it; messages that were taken since then may come again"
 )
+
+
+def _opened(directory: str, name: str) -> closing[TreeFile]:
+    return closing(TreeFile(os.path.join(directory, name)))
 
 
 def _isQueues(table: TreeFile) -> bool:

@@ -142,10 +142,7 @@ class Options(usage.Options):
         return path
 
     def _read(self, typed: dict[str, Any]) -> dict[str, Any]:
-        """Return what the file says, as far as the command line leaves it a say.
-
-        :param typed: the values that stand on the command line.
-        """
+        """Return what the file says, as far as the command line leaves it a say."""
         read = dict(self.config.server)
         if "port" not in typed and ("socket" in typed or self["endpoint"]):
             for name in _PLACES:
@@ -174,10 +171,7 @@ class Options(usage.Options):
 
 
 def _typed(setting: Setting, typed: Any) -> Any:
-    """Return the value of an option, of what stands on the command line.
-
-    :raise memq.errors.OptionError: when it is not allowed.
-    """
+    """Return the value of an option, of what stands on the command line."""
     if setting.kind is FLAG:
         return True
     if setting.kind in (LIST, COUNT):

@@ -24,7 +24,7 @@ from memq.display import tomlKey
 from memq.policy.rules import RuleError, Rules, Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
 #: The file that is read when none is named, if it is there.
 DEFAULT = "/etc/memq/memq.toml"
@@ -67,10 +67,7 @@ def findConfig(path: str | None) -> Config:
 
 
 def readConfig(path: str) -> Config:
-    """Return what a file says.
-
-    :raise memq.errors.ConfigError: when it cannot be read, or be taken as it is.
-    """
+    """Return what a file says; raise ConfigError when it cannot be taken as it is."""
     file = TOMLFile.read(path)
     tables = file.parse()
     for name, value in tables.items():
@@ -94,11 +91,9 @@ def _values(
     parse: Callable[[str, Any], Any],
     *keys: str,
 ) -> Mapping[str, Any]:
-    """Return what the keys of a table say.
+    """Return what the keys of a table say, whose place ``keys`` tell.
 
-    :param parse: what makes the value of a key's name and what TOML has made of it.
-    :param keys: where the table is.
-    :raise memq.errors.ConfigError: when one cannot be.
+    :param parse: makes the value of a key's name and what TOML has made of it.
     """
     values = {}
     for name, value in table.items():
@@ -111,10 +106,6 @@ def _values(
 
 
 def _queues(file: TOMLFile, tables: Any) -> tuple[Table, ...]:
-    """Return the [queue] tables.
-
-    :raise memq.errors.ConfigError: when one cannot be, or they do not go together.
-    """
     if not isinstance(tables, dict):
         why = 'must be tables, [queue."NAME"]'
         file.refuse(f"queue = {shown(tables)}", why, "queue")
@@ -138,10 +129,6 @@ def _queues(file: TOMLFile, tables: Any) -> tuple[Table, ...]:
 
 
 def _value(name: str, value: Any) -> Any:
-    """Return the value of an option, of what TOML has made of it.
-
-    :raise ValueError: with what is allowed, when it is not.
-    """
     if name in _ELSEWHERE:
         raise ValueError("can be given on the command line only")
     if name in OPTIONS:
@@ -150,33 +137,25 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _ruleValue(name: str, value: Any) -> Any:
-    """Return the value of a key of a [queue] table, of what TOML has made of it.
-
-    :raise ValueError: with what is allowed, when it is not.
-    """
     if name in KEYS:
         return _parse(KEYS[name], value)
     underscored = name.replace("-", "_")
     if underscored in KEYS:
         raise ValueError(f"is written {underscored} here")
     if isinstance(value, dict):
-        why = 'a name with a dot stands in quotes, as in [queue."a.b"]'
-        raise ValueError(f"is no key; {why}")
-    raise ValueError(f"is no key; {_nearest(name, KEYS)}")
+        raise ValueError(
+            'is no key; a name with a dot stands in quotes, as in [queue."a.b"]'
+        )
+    raise ValueError(f"is no key; {_nearest(name, list(KEYS))}")
 
 
-def _nearest(name: str, names: Iterable[str]) -> str:
+def _nearest(name: str, names: list[str]) -> str:
     """Return what there is in the place of a name that there is not."""
-    names = list(names)
     near = get_close_matches(name, names, 1)
     return f"the nearest is {near[0]}" if near else f"there are {', '.join(names)}"
 
 
 def _parse(setting: Setting, value: Any) -> Any:
-    """Return the value of a setting, of what TOML has made of it.
-
-    :raise ValueError: with what is allowed, when it is not.
-    """
     isText = isinstance(value, str)
     if setting.kind is LIST:
         if type(value) is list and all(type(each) is str for each in value):

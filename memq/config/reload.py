@@ -110,11 +110,7 @@ class PolicyReloader:
                 gc.enable()
 
     def _cbRead(self, read: tuple[Config, Rules]) -> None:
-        """Let the rules hold, if there is a file.
-
-        Options of [server] that differ from those at the start are named in the log
-        and change nothing.
-        """
+        """Let the rules hold, if there is a file; name options that differ."""
         config, rules = read
         if config.path is None:
             return

@@ -37,17 +37,23 @@ class TOMLFile(NamedTuple):
 
     @classmethod
     def read(cls, path: str) -> TOMLFile:
-        """Return the file at ``path``.
-
-        :raise memq.errors.ConfigError: when it cannot be read, or is no text.
-        """
-        return cls(path, _read(path))
+        """Return the file at ``path``; raise ConfigError when it cannot be read."""
+        try:
+            with open(path, "rb") as file:
+                data = file.read(LARGEST + 1).removeprefix(codecs.BOM_UTF8)
+        except OSError as error:
+            raise ConfigError(path, None, error.strerror or str(error)) from None
+        if len(data) > LARGEST:
+            why = f"has more than {LARGEST} bytes: no configuration file"
+            raise ConfigError(path, None, why)
+        try:
+            return cls(path, data.decode("utf-8").replace("\r\n", "\n"))
+        except UnicodeDecodeError as error:
+            line = data.count(b"\n", 0, error.start) + 1
+            raise ConfigError(path, line, "is not UTF-8") from None
 
     def parse(self) -> dict[str, Any]:
-        """Return what TOML makes of it.
-
-        :raise memq.errors.ConfigError: when it is no TOML.
-        """
+        """Return what TOML makes of it; raise ConfigError when it is no TOML."""
         try:
             return tomllib.loads(self.text)
         except RecursionError:
@@ -61,21 +67,14 @@ class TOMLFile(NamedTuple):
             raise ConfigError(self.path, int(found[1]), why) from None
 
     def refuse(self, what: str, why: str, *keys: str) -> NoReturn:
-        """Say that ``what`` cannot be, and on which line it is.
+        """Raise ConfigError: say that ``what`` cannot be, and on which line it begins.
 
         :param keys: where it stands: the table, the table in that, the key.
-        :raise memq.errors.ConfigError: always.
         """
-        raise ConfigError(self.path, self._lineOf(keys), f"{what}: {why}")
-
-    def _lineOf(self, keys: tuple[str, ...]) -> int:
-        """Return the line on which the first statement begins that sets a key.
-
-        What a statement says is what TOML makes of it, so values of several lines,
-        dotted keys and quoted ones are no matter.
-        """
+        # A statement says what TOML makes of it, so values of several lines, dotted
+        # keys and quoted ones are no matter.
         lines = [line for line, isSet in _look(self.text, keys) if isSet]
-        return lines[0]
+        raise ConfigError(self.path, lines[0], f"{what}: {why}")
 
 
 def _look(text: str, keys: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
@@ -115,32 +114,11 @@ def _tableNamed(value: Any) -> tuple[str, ...]:
 
 
 def _has(value: Any, keys: tuple[str, ...]) -> bool:
-    """Return whether there is something under the last key."""
     for each in keys:
         if not isinstance(value, dict) or each not in value:
             return False
         value = value[each]
     return True
-
-
-def _read(path: str) -> str:
-    """Return the text of a file.
-
-    :raise memq.errors.ConfigError: when it cannot be read, or is no text.
-    """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(LARGEST + 1).removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise ConfigError(path, None, error.strerror or str(error)) from None
-    if len(data) > LARGEST:
-        why = f"has more than {LARGEST} bytes: no configuration file"
-        raise ConfigError(path, None, why)
-    try:
-        return data.decode("utf-8").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(path, line, "is not UTF-8") from None
 
 
 def shown(value: Any) -> str:

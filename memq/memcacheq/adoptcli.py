@@ -12,14 +12,13 @@ import tempfile
 from signal import SIGINT, SIGTERM, signal
 from typing import TYPE_CHECKING
 
-from memq.admin.progress import megabytes
-from memq.display import shownName, shownText
+from memq.display import megabytes, shownName, shownText
 from memq.errors import HomeError, StartError
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.copy import Copy, Found
 from memq.memcacheq.directory import OldDirectory, findOld, makeWay
 from memq.memcacheq.estimate import roomNeeded, storedBytes
-from memq.memcacheq.queuefile import Damage, DamagedQueue
+from memq.memcacheq.queuefile import Damage
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import diskSpace, sizesFor
@@ -28,8 +27,6 @@ from memq.storage.engine.binding import StoreSettings
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
-
-    from memq.memcacheq.copy import OldCount
 
 
 DESCRIPTION = (
@@ -66,7 +63,6 @@ def addArguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, tell: object) -> int:
-    """Take over a directory, or show what is in it; return the exit status."""
     path = os.path.abspath(options.directory)
     try:
         old = _find(path)
@@ -79,10 +75,6 @@ def _run(options: argparse.Namespace, tell: object) -> int:
 
 
 def _find(path: str) -> OldDirectory:
-    """Return what MemcacheQ left.
-
-    :raise memq.errors.HomeError: when it left nothing, or nothing that can be taken.
-    """
     old = findOld(path)
     if old is None:
         raise HomeError(
@@ -137,13 +129,13 @@ def _show(old: OldDirectory) -> bool:
             )
         copy.finish(lambda size: None)
         listed = copy.queues()
-        shown = [_showQueue(copy, count) for count in listed]
+        queues, damage = copy.found(listed)
+        shown = [_showQueue(found) for found in queues]
         messages = sum(messages for messages, _, _ in shown)
         size = sum(size for _, size, _ in shown)
-        damage = copy.damage + copy.strays(listed)
         damage += [line for _, _, lines in shown for line in lines]
         need = roomNeeded(size, copy.bytes)
-    _say(f"{len(shown)} queues with {messages} messages")
+    _say(f"{len(listed)} queues with {messages} messages")
     _say(
         f"room needed: about {megabytes(need)}, there are "
         f"{megabytes(diskSpace(os.fsdecode(old.path)).free)}"
@@ -153,14 +145,11 @@ def _show(old: OldDirectory) -> bool:
     return bool(damage)
 
 
-def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
+def _showQueue(found: Found) -> tuple[int, int, list[str]]:
     """Print a queue; return its messages, the bytes they take, and what is damaged."""
     messages = size = stored = 0
     damage = []
-    try:
-        file = copy.queueFile(listed.name)
-    except DamagedQueue as error:
-        return 0, 0, [str(error)]
+    name, file = found.listed.name, found.file
     for item in file.read():
         if isinstance(item, Damage):
             damage.append(f"{item.why}: {item.records} records")
@@ -168,7 +157,7 @@ def _showQueue(copy: Copy, listed: OldCount) -> tuple[int, int, list[str]]:
         messages += 1
         size += len(item.body)
         stored += storedBytes(len(item.body))
-    pushed, taken = Found(listed, file).counts(messages)
+    pushed, taken = found.counts(messages)
     counts = f"{pushed} set, {taken} taken, {messages} waiting, {size} bytes"
-    _say(f"{shownName(listed.name)}: {counts}")
+    _say(f"{shownName(name)}: {counts}")
     return messages, stored, damage

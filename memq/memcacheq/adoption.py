@@ -33,14 +33,14 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from memq.admin.progress import Progress, megabytes
-from memq.display import shownName
+from memq.display import megabytes, shownName
 from memq.errors import HomeError, HomeGone, StoreError, UnusableHome
 from memq.memcacheq.copy import Copy, Found
 from memq.memcacheq.directory import OldDirectory, findOld
 from memq.memcacheq.estimate import VOLUME, VOLUMES, estimate, roomNeeded
-from memq.memcacheq.queuefile import Damage, DamagedQueue, OldMessage, QueueFile
+from memq.memcacheq.queuefile import Damage, OldMessage
 from memq.memcacheq.staging import AdoptionState, Staged, Staging
+from memq.ratelimit import Progress
 from memq.storage.datadir.sizing import MEGABYTE
 from memq.storage.row import DamagedRow
 
@@ -95,11 +95,8 @@ class Adoption:
         """Take the parts; :meth:`run` does the work.
 
         :param store: open, when it comes to that.
-        :param say: is told each line for the log.
-        :param skipDamaged: whether to take what can be read and leave the rest.
         :param keepLogs: whether the store's log files are all kept.
         :param volume: bytes of log after which there is a checkpoint at the latest.
-        :param seconds: a clock that never goes back.
         """
         self._home = home
         self._store = store
@@ -168,20 +165,11 @@ class Adoption:
                 "taken over; bring them back, or start with --skip-damaged to keep "
                 "that part"
             )
-        self._staging.finishAdoption({}, [], isKept=False)
-        return self._taken()
-
-    def _taken(self) -> AdoptionState:
-        """Return the state that the store has now, once that is on disk."""
-        self._store.flush()
-        state = self._staging.adoption()
-        assert state is not None
-        return state
+        return self._staging.finishAdoption({}, [], isKept=False)
 
     def _take(
         self, old: OldDirectory, copy: Copy, state: AdoptionState | None
     ) -> AdoptionState:
-        """Stage everything, and make it memq's."""
         fingerprint = old.fingerprint()
         self._recover(copy)
         queues, isDamaged = self._open(copy)
@@ -200,13 +188,12 @@ class Adoption:
                 )
         self._refuseChanged(fingerprint)
         files = old.look(old.logs + old.regions + old.data)
-        self._staging.finishAdoption(counts, files, isDamaged)
+        taken = self._staging.finishAdoption(counts, files, isDamaged)
         messages = sum(pushed - taken for pushed, taken in counts.values())
         self._say(f"{len(counts)} queues with {messages} messages are taken over")
-        return self._taken()
+        return taken
 
     def _recover(self, copy: Copy) -> None:
-        """Make the copy, and recover it."""
         copy.begin()
         if copy.isWhole:
             self._say(
@@ -231,18 +218,8 @@ class Adoption:
             self._staging.beginAdoption(fingerprint)
 
     def _open(self, copy: Copy) -> tuple[list[Found], bool]:
-        """Return the queues, and whether there are some that cannot be opened.
-
-        :raise memq.errors.HomeError: when there are, and that is not to be skipped.
-        """
-        queues = []
-        listed = copy.queues()
-        why = copy.damage + copy.strays(listed)
-        for count in listed:
-            try:
-                queues.append(Found(count, copy.queueFile(count.name)))
-            except DamagedQueue as error:
-                why.append(str(error))
+        """Return the queues, and whether there are some that cannot be opened."""
+        queues, why = copy.found(copy.queues())
         if why and not self._skipDamaged:
             raise _refusal(*why)
         for line in why:
@@ -269,7 +246,6 @@ class Adoption:
                 self._say(f"No client can name the queue {name}")
 
     def _needRoom(self, need: int) -> None:
-        """Refuse to go on without room for some bytes."""
         free = self._store.freeBytes() if self._store.reserveSpace() else 0
         if need and free is not None and free < need:
             raise HomeError(
@@ -279,23 +255,21 @@ class Adoption:
             )
 
     def _takeQueue(self, found: Found, staged: Staged | None) -> Staged:
-        """Stage what is left of a queue."""
         file = found.file
         if staged is None:
             staged = self._staging.stageQueue(file.name)
-        first = found.pushed - file.span
         batch: list[OldMessage] = []
         size = 0
         for item in file.read(staged.offset):
             if isinstance(item, Damage):
-                staged = self._damage(file, item, staged)
+                staged = self._damage(item, staged)
                 continue
             batch.append(item)
             size += len(item.body)
             if len(batch) >= BATCH or size >= BATCH_BYTES:
-                staged = self._stage(file, staged, first, batch, item.offset + 1)
+                staged = self._stage(found, staged, batch, item.offset + 1)
                 batch, size = [], 0
-        staged = self._stage(file, staged, first, batch, file.span)
+        staged = self._stage(found, staged, batch, file.span)
         if file.unused:
             self._say(
                 f"{file.unused} record numbers of queue {shownName(file.name)} were "
@@ -304,18 +278,13 @@ class Adoption:
         return staged
 
     def _stage(
-        self,
-        file: QueueFile,
-        staged: Staged,
-        first: int,
-        batch: list[OldMessage],
-        offset: int,
+        self, found: Found, staged: Staged, batch: list[OldMessage], offset: int
     ) -> Staged:
-        """Stage a batch, and see what else is due."""
+        file = found.file
         self._done += offset - staged.offset
         messages = staged.messages + len(batch)
         staged = staged._replace(offset=offset, messages=messages)
-        self._staging.stage(file.name, staged, first, batch)
+        self._staging.stage(file.name, staged, found.pushed - file.span, batch)
         self._checkpointIfDue()
         percent = 100 * self._done // self._total if self._total else 100
         self._tick(
@@ -331,7 +300,7 @@ class Adoption:
             self._store.removeLogs()
         self._needRoom(VOLUMES * self._volume)
 
-    def _damage(self, file: QueueFile, damage: Damage, staged: Staged) -> Staged:
+    def _damage(self, damage: Damage, staged: Staged) -> Staged:
         if not self._skipDamaged:
             raise _refusal(damage.why)
         if staged.damaged < _TOLD:
@@ -347,7 +316,6 @@ class Adoption:
             self._store.flush()
 
     def _refuseChanged(self, fingerprint: bytes) -> None:
-        """Refuse files that are not any more what was read."""
         now = findOld(self._home.path)
         if now is None or now.fingerprint() != fingerprint:
             raise HomeError(
@@ -356,7 +324,6 @@ class Adoption:
             )
 
     def _finish(self, state: AdoptionState) -> None:
-        """Do what is left when the queues are here."""
         for name, staged in self._staging.staged().items():
             while self._staging.mergeSome(name, staged, BATCH):
                 self._checkpointIfDue()

@@ -21,7 +21,7 @@ from memq.display import shownText
 from memq.errors import OptionError, StartError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 #: The version of MemcacheQ whose command line this is.
 VERSION = "0.2.1"
@@ -102,6 +102,7 @@ def main(
     """
     holdRequests()
     # Twisted is slow to import, so it comes behind that.
+    from twisted.logger import Logger
     from twisted.scripts import twistd
 
     from memq.daemon.process import raiseCoreLimit
@@ -115,13 +116,11 @@ def main(
                 return
         given = dict(options)
         line = [*_twistdOptions(given), "memq", *_memqOptions(options)]
-    except getopt.error as error:
-        raise SystemExit(
-            f"memcacheq: {shownText(str(error))} (see memcacheq -h)"
-        ) from None
-    except StartError as error:
-        raise SystemExit(f"memcacheq: {shownText(str(error))}") from None
-    _explain(given, rest)
+    except (getopt.error, StartError) as error:
+        hint = " (see memcacheq -h)" if isinstance(error, getopt.error) else ""
+        raise SystemExit(f"memcacheq: {shownText(str(error))}{hint}") from None
+    for note in _notes(given, rest):
+        Logger().info("{note}", note=note)
     if "-r" in given:
         raiseCoreLimit()
     sys.argv = ["memcacheq", *line]
@@ -129,10 +128,7 @@ def main(
 
 
 def _twistdOptions(given: dict[str, str]) -> list[str]:
-    """Return the options for twistd: how the process runs, and as whom.
-
-    :raise memq.errors.StartError: when it may not run so.
-    """
+    """Return the options for twistd: how the process runs, and as whom."""
     line = ["--pidfile=", *_user(given)]
     if "-d" not in given:
         return ["--nodaemon", *line]
@@ -147,11 +143,7 @@ def _twistdOptions(given: dict[str, str]) -> list[str]:
 
 
 def _user(given: dict[str, str]) -> list[str]:
-    """Return the options for the user to become.
-
-    :raise memq.errors.StartError: when there is no such user, or one is needed.
-    """
-    if os.getuid() != 0 and os.geteuid() != 0:
+    if not _isRoot():
         return []
     if not given.get("-u"):
         raise StartError("can't run as root without the -u switch")
@@ -164,16 +156,17 @@ def _user(given: dict[str, str]) -> list[str]:
     return [f"--uid={user.pw_uid}", f"--gid={user.pw_gid}"]
 
 
+def _isRoot() -> bool:
+    return 0 in (os.getuid(), os.geteuid())
+
+
 def _logsToStandardError(given: dict[str, str]) -> bool:
     """Return whether there is a log; a quiet daemon leaves a terminal alone."""
     return "-d" not in given or "-v" in given or not os.isatty(2)
 
 
 def _memqOptions(options: Sequence[tuple[str, str]]) -> list[str]:
-    """Return the options for memq, defaults that are MemcacheQ's own included.
-
-    :raise memq.errors.OptionError: when a value is refused here.
-    """
+    """Return the options for memq, defaults that are MemcacheQ's own included."""
     given = dict(options)
     if given.get("-U", "0") != "0":
         raise OptionError("-U", given["-U"], "must be 0, for UDP is not built")
@@ -197,29 +190,21 @@ def _absolute(path: str) -> str:
     return os.path.abspath(path) if path else path
 
 
-def _explain(given: dict[str, str], rest: Sequence[str]) -> None:
-    """Log what a reader of the command line might not expect, a line each."""
-    from twisted.logger import Logger
-
-    log = Logger()
+def _notes(given: dict[str, str], rest: Sequence[str]) -> Iterator[str]:
+    """Yield what a reader of the command line might not expect, a line each."""
     for letter, why in _MEANINGLESS.items():
         if letter in given:
-            log.info(
-                "{letter} {value} means nothing any more: {why}",
-                letter=letter,
-                value=given[letter],
-                why=why,
-            )
-    if "-u" in given and os.getuid() != 0 and os.geteuid() != 0:
-        log.info("-u {user}: only root can change users", user=given["-u"])
+            yield f"{letter} {given[letter]} means nothing any more: {why}"
+    if "-u" in given and not _isRoot():
+        yield f"-u {given['-u']}: only root can change users"
     if "-P" in given and "-d" not in given:
-        log.info("-P {path}: only used with -d", path=given["-P"])
-    if "-s" in given and ("-p" in given or "-l" in given):
-        log.info("-s {path}: only there, so -p and -l are not used", path=given["-s"])
-    if "-s" not in given and "-l" not in given:
-        log.info(
+        yield f"-P {given['-P']}: only used with -d"
+    if "-s" in given and given.keys() & {"-p", "-l"}:
+        yield f"-s {given['-s']}: only there, so -p and -l are not used"
+    if not given.keys() & {"-s", "-l"}:
+        yield (
             "listening on all addresses of this machine, as MemcacheQ does; "
             "-l 127.0.0.1 keeps it private"
         )
     for word in rest:
-        log.info("{word}: not an option, ignored", word=word)
+        yield f"{word}: not an option, ignored"

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from memq.errors import HomeError
 from memq.memcacheq.directory import LIST, MOVED
 from memq.memcacheq.log import End, hasMore, readEnd
-from memq.memcacheq.queuefile import NUMBERS, QueueFile
+from memq.memcacheq.queuefile import NUMBERS, DamagedQueue, QueueFile
 from memq.memcacheq.staging import Counts
 from memq.storage.engine.binding import (
     ERRORS,
@@ -62,12 +62,7 @@ _COPY_BYTES = 8 * 1024 * 1024
 
 
 class OldCount(NamedTuple):
-    """A queue in MemcacheQ's list, which may be behind.
-
-    :ivar name: of the queue.
-    :ivar pushed: messages ever set.
-    :ivar taken: messages ever taken.
-    """
+    """Messages ever set and taken, by MemcacheQ's list, which may be behind."""
 
     name: bytes
     pushed: int
@@ -75,11 +70,7 @@ class OldCount(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A queue of MemcacheQ's.
-
-    :ivar listed: what the list says of it.
-    :ivar file: its file.
-    """
+    """A queue of MemcacheQ's: what the list says of it, and its file."""
 
     listed: OldCount
     file: QueueFile
@@ -97,10 +88,7 @@ class Found(NamedTuple):
         return max(last, behind)
 
     def counts(self, messages: int) -> Counts:
-        """Return what its row is to say.
-
-        :param messages: how many it has.
-        """
+        """Return what its row is to say when it has so many messages."""
         taken = max(self.pushed - messages, self.listed.taken)
         return Counts(taken + messages, taken)
 
@@ -125,7 +113,6 @@ class Copy:
     def begin(self) -> None:
         """Copy the list and the log, and see what else there is to copy.
 
-        :raise OSError: when that cannot be.
         :raise memq.errors.HomeError: when it will not be recovered.
         """
         self.remove()
@@ -142,7 +129,6 @@ class Copy:
             self.bytes = sum(file.st_blocks * 512 for file in found)
 
     def _seeEnd(self) -> None:
-        """See how MemcacheQ ended."""
         end = End()
         environment = db.DBEnv()
         # What is wrong with it is for the recovery to say.
@@ -183,7 +169,6 @@ class Copy:
         """Copy the rest if need be, and recover.
 
         :param tick: is told how many bytes were copied, often; may raise.
-        :raise OSError: when a file cannot be copied.
         :raise memq.errors.HomeError: when it cannot be recovered.
         """
         if self.isWhole:
@@ -233,14 +218,21 @@ class Copy:
         return sorted(counts)
 
     def queueFile(self, queue: bytes) -> QueueFile:
-        """Return the file of a queue, to be read.
-
-        :raise memq.memcacheq.queuefile.DamagedQueue: when it cannot be.
-        :raise OSError: when the system does not let it be read.
-        """
+        """Return the file of a queue; raise DamagedQueue when it cannot be read."""
         if self.isWhole:
             return QueueFile(os.fsencode(self._path), queue)
         return QueueFile(self._old.path, queue, self._old.mainFile(queue))
+
+    def found(self, listed: list[OldCount]) -> tuple[list[Found], list[str]]:
+        """Return the queues that can be read, and what is wrong with all the others."""
+        found = []
+        why = self.damage + self.strays(listed)
+        for count in listed:
+            try:
+                found.append(Found(count, self.queueFile(count.name)))
+            except DamagedQueue as error:
+                why.append(str(error))
+        return found, why
 
     def strays(self, listed: list[OldCount]) -> list[str]:
         """Return what to say of queues that are not in the list.

@@ -47,12 +47,7 @@ _OLDEST_LOG, _NEWEST_LOG = 14, 19
 
 
 class OldFile(NamedTuple):
-    """A file as it was when somebody looked.
-
-    :ivar name: in the directory.
-    :ivar size: its bytes.
-    :ivar time: when it was changed, in nanoseconds since 1970.
-    """
+    """A file as it was: its bytes, and its last change, in ns since 1970."""
 
     name: bytes
     size: int
@@ -62,18 +57,13 @@ class OldFile(NamedTuple):
 class OldDirectory:
     """A directory that MemcacheQ wrote.
 
-    :ivar path: the directory.
     :ivar logs: the names of its log files, in their order.
-    :ivar regions: those of its regions.
     :ivar data: those of its tables, extents and of what was being removed.
     :ivar logVersion: the version of its last log file; None when there is none.
     """
 
     def __init__(self, path: bytes) -> None:
-        """See which files there are.
-
-        :raise OSError: when the directory or a file cannot be read.
-        """
+        """See which files there are."""
         self.path = path
         self.logs: list[bytes] = []
         self.regions: list[bytes] = []
@@ -141,10 +131,6 @@ class OldDirectory:
         return True
 
     def _refuseRunning(self) -> None:
-        """Refuse a directory that a MemcacheQ works on.
-
-        :raise memq.errors.HomeError: when a process has mapped a region.
-        """
         pid = mappedBy([self.where(name) for name in self.regions])
         if pid is not None:
             raise HomeError(
@@ -153,10 +139,6 @@ class OldDirectory:
             )
 
     def _refuseLogs(self) -> None:
-        """Refuse logs that cannot be read, or are not where they should be.
-
-        :raise memq.errors.HomeError: when that is so.
-        """
         directory = os.fsdecode(self.path)
         for name in self.logs:
             magic, version = self._magic(name)
@@ -224,7 +206,6 @@ class OldDirectory:
         The directory itself is locked meanwhile, so two servers cannot do it at once.
 
         :raise memq.errors.HomeError: when there are two of it.
-        :raise OSError: when that cannot be.
         """
         directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -243,12 +224,10 @@ class OldDirectory:
             os.close(directory)
 
     def remove(self, files: list[OldFile], aside: str | None = None) -> None:
-        """Remove files, the list of queues last.
+        """Remove files, the list of queues last, or move them to the directory aside.
 
         :param files: as they were when what is in them was taken over.
-        :param aside: a directory to move them to instead.
         :raise memq.errors.HomeError: when one was changed since; it stays.
-        :raise OSError: when that cannot be.
         """
         directory = os.fsdecode(self.path)
         for file in sorted(files, key=lambda file: file.name == LIST):
@@ -275,7 +254,6 @@ def findOld(path: str) -> OldDirectory | None:
     """Return the directory at a path if MemcacheQ wrote it.
 
     :raise memq.errors.HomeError: when its messages cannot be taken over as it is.
-    :raise OSError: when it cannot be read.
     """
     if not os.path.isdir(path):
         return None
@@ -287,8 +265,6 @@ def mappedBy(paths: list[bytes], processes: bytes = b"/proc") -> int | None:
     """Return the id of a process that has mapped one of some files.
 
     A process whose maps may not be read counts as one that has not.
-
-    :param processes: where processes are listed.
     """
     wanted = {}
     for path in paths:

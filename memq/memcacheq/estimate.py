@@ -24,10 +24,7 @@ _PAGE = 4096
 
 
 def storedBytes(body: int) -> int:
-    """Return how many bytes a message takes in the store.
-
-    :param body: bytes of its body.
-    """
+    """Return how many bytes a message with a body of some bytes takes in the store."""
     record = HEADER_SIZE + body
     room = _PAGE - _PAGE_HEAD
     if record < room // 4 - 8:
@@ -40,9 +37,7 @@ def storedBytes(body: int) -> int:
 def estimate(files: list[QueueFile], offsets: dict[bytes, int]) -> int:
     """Return about how many bytes messages will take, from some of them.
 
-    :param files: the queues.
-    :param offsets: how many records of each are staged already.
-    :raise OSError: when a file cannot be read.
+    :param offsets: how many records of each queue are staged already.
     """
     total = 0.0
     each = max(4, SAMPLES // max(1, len(files)))
@@ -61,9 +56,8 @@ def estimate(files: list[QueueFile], offsets: dict[bytes, int]) -> int:
 
 
 def roomNeeded(messages: int, copied: int, volume: int = VOLUME) -> int:
-    """Return how many bytes it takes to take over.
+    """Return how many bytes it takes to take over messages of so many bytes.
 
-    :param messages: bytes that the messages will take.
     :param copied: bytes that are copied to be recovered.
     :param volume: bytes of log between two checkpoints.
     """

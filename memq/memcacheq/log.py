@@ -100,11 +100,7 @@ def _registered(record: bytes) -> tuple[bool, bytes, bytes]:
 
 
 def hasMore(path: bytes, end: int) -> bool:
-    """Return whether there is a whole record in a log file behind its end.
-
-    :param end: where the last record ends that can be reached.
-    :raise OSError: when the file cannot be read.
-    """
+    """Return whether a log file has a whole record behind the end of the last one."""
     with open(path, "rb") as file:
         file.seek(end)
         data = file.read(_SEARCHED).rstrip(b"\0")

@@ -43,12 +43,11 @@ from __future__ import annotations
 
 import os
 import re
-from contextlib import closing, suppress
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 #: Stands at byte 12 of a DB_QUEUE file.
 MAGIC = 0x042253
@@ -74,12 +73,7 @@ class DamagedQueue(Exception):
 
 
 class OldMessage(NamedTuple):
-    """A message.
-
-    :ivar offset: its place, counted from the first record of the queue.
-    :ivar flags: 0 to 4294967295.
-    :ivar body: the body.
-    """
+    """A message; its offset counts from the first record of the queue."""
 
     offset: int
     flags: int
@@ -87,12 +81,7 @@ class OldMessage(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """Records that cannot be read.
-
-    :ivar offset: the place of the first one.
-    :ivar records: how many there are.
-    :ivar why: names the file, and says what is wrong.
-    """
+    """Some records from an offset on that cannot be read; names the file."""
 
     offset: int
     records: int
@@ -107,16 +96,14 @@ class DamagedPage(Exception):
     """A page that is not there, or is none."""
 
     def __init__(self, why: str, *, isEmpty: bool) -> None:
-        """Keep ``why``, and whether it may be one that was never written."""
+        """Keep whether it may be one that was never written."""
         super().__init__(why)
         self.isEmpty = isEmpty
 
 
 def unpackMessage(name: bytes, record: bytes) -> tuple[int, bytes]:
-    """Return flags and body of a record, read by its lengths.
+    """Return flags and body of a record, read by its lengths, padding included.
 
-    :param name: the queue's.
-    :param record: all of it, padding included.
     :raise DamagedSlot: when lengths, name and line ends do not fit.
     """
     size, suffixSize, nameSize = _HEAD.unpack_from(record)
@@ -136,9 +123,8 @@ def unpackMessage(name: bytes, record: bytes) -> tuple[int, bytes]:
 class QueueFile:
     """One queue's file and its extents.
 
-    :ivar first: number of its first record.
     :ivar next: number that its next record would have.
-    :ivar span: how many record numbers are from the one to the other.
+    :ivar span: how many record numbers there are from the first one to that.
     :ivar unused: how many of those were never used, as far as ``read`` has come.
     """
 
@@ -190,33 +176,44 @@ class QueueFile:
     def read(
         self, offset: int = 0, end: int | None = None
     ) -> Iterator[OldMessage | Damage]:
-        """Yield the messages from an offset on, in their order, and what is damaged.
-
-        :param end: the offset to stop at; the last one if it is not given.
-        :raise OSError: when a file cannot be read.
-        """
+        """Yield the messages from an offset on, in their order, and what is damaged."""
         self.unused = 0
         end = self.span if end is None else end
         gap: list[Damage] = []
-        with closing(_Pages(self._path, self._extent, self._pageSize)) as pages:
-            while offset < end:
-                number = (self.first - 1 + offset) % NUMBERS
-                page, slot = divmod(number, self._perPage)
-                there = min(self._perPage - slot, end - offset, NUMBERS - number)
-                try:
-                    data = pages.read(page + 1, self._perExtent)
-                except DamagedPage as error:
-                    gap.append(Damage(offset, there, str(error)))
-                    if not error.isEmpty:
-                        yield from self._close(gap, 0)
-                else:
-                    yield from self._close(gap, UNUSED)
-                    yield from self._messages(data, offset, slot, there)
-                offset += there
+        while offset < end:
+            number = (self.first - 1 + offset) % NUMBERS
+            page, slot = divmod(number, self._perPage)
+            there = min(self._perPage - slot, end - offset, NUMBERS - number)
+            try:
+                data = self._page(page + 1)
+            except DamagedPage as error:
+                gap.append(Damage(offset, there, str(error)))
+                if not error.isEmpty:
+                    yield from self._close(gap, 0)
+            else:
+                yield from self._close(gap, UNUSED)
+                yield from self._messages(data, offset, slot, there)
+            offset += there
         yield from self._close(gap, UNUSED)
 
-    def _extent(self, number: int) -> bytes:
-        return os.path.join(self._directory, b"__dbq.%b.%d" % (self.name, number))
+    def _page(self, number: int) -> bytes:
+        path, place = self._path, number
+        if self._perExtent:
+            extent, place = divmod(number - 1, self._perExtent)
+            name = b"__dbq.%b.%d" % (self.name, extent)
+            path = os.path.join(self._directory, name)
+        words = os.fsdecode(path)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                data = os.pread(file.fileno(), self._pageSize, place * self._pageSize)
+        except FileNotFoundError:
+            raise DamagedPage(f"{words} is missing", isEmpty=True) from None
+        if len(data) < self._pageSize:
+            raise DamagedPage(f"{words} is cut short", isEmpty=True)
+        if _PAGE.unpack_from(data) != (number, _QUEUE_PAGE):
+            why = f"{words}: page {number} is damaged"
+            raise DamagedPage(why, isEmpty=not any(data))
+        return data
 
     def _close(self, gap: list[Damage], most: int) -> Iterator[Damage]:
         """Yield what was not there, unless it may never have been."""
@@ -242,56 +239,3 @@ class QueueFile:
                 path = os.fsdecode(self._path)
                 why = f"{path}: record {number} is damaged: {error}"
                 yield Damage(offset + index, 1, why)
-
-
-class _Pages:
-    """The pages of a queue, of which one file is open at a time."""
-
-    def __init__(
-        self, main: bytes, extent: Callable[[int], bytes], pageSize: int
-    ) -> None:
-        """Open nothing yet.
-
-        :param main: the file that the pages are in if there are no extents.
-        :param extent: returns the file of an extent.
-        """
-        self._main = main
-        self._extent = extent
-        self._pageSize = pageSize
-        self._path: bytes | None = None
-        self._file: int | None = None
-
-    def read(self, number: int, perExtent: int) -> bytes:
-        """Return a page.
-
-        :param perExtent: how many there are in an extent, 0 for no extents.
-        :raise DamagedPage: when it is not there, or is none.
-        """
-        path, place = self._main, number
-        if perExtent:
-            extent, place = divmod(number - 1, perExtent)
-            path = self._extent(extent)
-        if path != self._path:
-            self._open(path)
-        words = os.fsdecode(path)
-        if self._file is None:
-            raise DamagedPage(f"{words} is missing", isEmpty=True)
-        data = os.pread(self._file, self._pageSize, place * self._pageSize)
-        if len(data) < self._pageSize:
-            raise DamagedPage(f"{words} is cut short", isEmpty=True)
-        if _PAGE.unpack_from(data) != (number, _QUEUE_PAGE):
-            why = f"{words}: page {number} is damaged"
-            raise DamagedPage(why, isEmpty=not any(data))
-        return data
-
-    def _open(self, path: bytes) -> None:
-        self.close()
-        self._path = path
-        with suppress(FileNotFoundError):
-            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-    def close(self) -> None:
-        """Close what is open."""
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)

@@ -60,12 +60,10 @@ _ROW = Struct(">BIQQQ")
 
 
 class AdoptionState(NamedTuple):
-    """What is being taken over, and how far that is.
+    """How far an adoption is.
 
     :ivar isTaken: whether the queues are here, and the old files can go.
     :ivar isKept: whether those are to be kept aside.
-    :ivar fingerprint: of the old files; 32 bytes.
-    :ivar files: the old files.
     """
 
     isTaken: bool
@@ -75,13 +73,7 @@ class AdoptionState(NamedTuple):
 
 
 class Staged(NamedTuple):
-    """How far a queue is staged.
-
-    :ivar id: what its messages are under.
-    :ivar offset: how many record numbers of the old queue were read.
-    :ivar messages: how many messages were staged.
-    :ivar damaged: how many records could not be read.
-    """
+    """How far a queue is staged: the fields of its row, see above."""
 
     id: int
     offset: int = 0
@@ -90,21 +82,14 @@ class Staged(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What a queue's row is to say.
-
-    :ivar pushed: messages ever set; also the next message's number.
-    :ivar taken: messages ever taken.
-    """
+    """Messages ever set, which is the next one's number, and ever taken."""
 
     pushed: int
     taken: int
 
 
 def unpackState(row: bytes) -> AdoptionState:
-    """Return what a row says.
-
-    :raise memq.storage.row.DamagedRow: when it cannot be read.
-    """
+    """Return what a row says; raise DamagedRow when it cannot be read."""
     files = []
     at = _STATE.size
     try:
@@ -133,28 +118,22 @@ def packState(state: AdoptionState) -> bytes:
 class Staging:
     """Takes queues into a store; all by the thread of transactions.
 
-    Every method here is a transaction of its own.
+    Every method here is a transaction of its own.  It raises memq.errors.StoreError
+    when the store fails, memq.storage.row.DamagedRow for a row that makes no sense.
     """
 
     def __init__(self, store: BDBStore) -> None:
         self._loader = BulkLoader(store)
+        self._flush = store.flush
 
     def adoption(self) -> AdoptionState | None:
-        """Return how far something is taken over; None when nothing is.
-
-        :raise memq.errors.StoreError: when it cannot be read.
-        :raise memq.storage.row.DamagedRow: when what is read makes no sense.
-        """
+        """Return how far something is taken over; None when nothing is."""
         with self._loader.transacting():
             rows = [row for _, row in self._loader.rows(_ADOPTING)]
         return unpackState(rows[0]) if rows else None
 
     def staged(self) -> dict[bytes, Staged]:
-        """Return the queues that are staged.
-
-        :raise memq.errors.StoreError: when they cannot be read.
-        :raise memq.storage.row.DamagedRow: when what is read makes no sense.
-        """
+        """Return the queues that are staged."""
         with self._loader.transacting():
             rows = dict(self._loader.rows(_STAGED))
         return {name: _unpack(name, row) for name, row in rows.items()}
@@ -189,8 +168,8 @@ class Staging:
 
     def finishAdoption(
         self, counts: dict[bytes, Counts], files: list[OldFile], isKept: bool
-    ) -> None:
-        """Let all staged queues be seen.
+    ) -> AdoptionState:
+        """Let all staged queues be seen, and return the state, which is on disk.
 
         :param counts: what the row of each of them says; one that is left out moves
             like those that are here already.
@@ -207,14 +186,13 @@ class Staging:
                     self._forget(name)
                 else:
                     self._loader.count(name, taken)
-            self._writeState(AdoptionState(True, isKept, state.fingerprint, files))
+            state = AdoptionState(True, isKept, state.fingerprint, files)
+            self._writeState(state)
+        self._flush()
+        return state
 
     def mergeSome(self, queue: bytes, staged: Staged, limit: int) -> bool:
-        """Move staged messages to the end of their queue.
-
-        :param limit: the most that are moved.
-        :return: whether there are more.
-        """
+        """Move so many messages to their queue's end; return whether there are more."""
         with self._loader.transacting():
             hasMore = self._loader.move(staged.id, queue, limit)
             if not hasMore:

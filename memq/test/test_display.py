@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.display import shownCommand, shownName, shownText
+from memq.display import megabytes, shownCommand, shownName, shownText
 from memq.errors import BadLine
 from memq.wire import extensions as dialect
 from memq.wire import text as wire
@@ -31,6 +31,10 @@ class ShownTests(SynchronousTestCase):
         ):
             self.assertEqual(shownText(text), shown)
             self.assertTrue(shown.isprintable())
+
+    def test_megabytes(self) -> None:
+        """Bytes are told as megabytes."""
+        self.assertEqual(megabytes(1_550_000), "1.5 MB")
 
     def test_names(self) -> None:
         """A name is shown as it is written, and what is no UTF-8 of it in escapes."""

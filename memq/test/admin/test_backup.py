@@ -10,8 +10,8 @@ from typing import Any
 
 from memq.admin import backup
 from memq.admin.backup import PIECE, READS, makeBackup, readTwice
-from memq.admin.progress import Progress
 from memq.errors import HomeError
+from memq.ratelimit import Progress
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
 from memq.test.storage.bdb.test_compaction import RotationTestCase, make
@@ -32,7 +32,15 @@ class BackupTestCase(RotationTestCase):
     def backUp(self) -> None:
         """Copy the home of the store, which is open."""
         home = Home(self.store.home.path)
-        makeBackup(home, self.target, Progress(self.told.append))
+        makeBackup(home, self.target, Progress(self.told.append, interval=0))
+
+    def fillMuch(self) -> None:
+        """Put many messages into a queue of their own."""
+        self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+
+    def copied(self) -> set[str]:
+        """Return the names of the files of the copy."""
+        return set(os.listdir(os.path.join(self.target, "memq")))
 
     def refused(self) -> str:
         """Return why there is no copy; nothing is left of it."""
@@ -94,18 +102,16 @@ class BackupTests(BackupTestCase):
             self.fill(self.store, b"t", b"x" * 60_000)
         self.store.flush()
         self.backUp()
-        directory = os.path.join(self.target, "memq")
-        names = set(os.listdir(directory))
-        logs = {name for name in names if name.startswith("log.")}
-        self.assertEqual(
-            names - logs, {"VERSION", "lock", "messages", "queues", "safe"}
-        )
+        logs = {name for name in self.copied() if name.startswith("log.")}
+        others = {"VERSION", "lock", "messages", "queues", "safe"}
+        self.assertEqual(self.copied() - logs, others)
         # The next one may be there, empty.
         self.assertIn(len(logs), (1, 2))
         self.assertEqual(os.stat(self.target).st_mode & 0o777, 0o750)
-        self.assertEqual(os.stat(directory).st_mode & 0o777, 0o700)
+        self.assertEqual(os.stat(self.target + "/memq").st_mode & 0o777, 0o700)
         self.assertEqual(os.listdir(self.parent), ["copy"])
         self.assertRegex(self.told[0], r"^needs about [0-9.]+ MB; [0-9.]+ MB are free$")
+        self.assertRegex(self.told[1], r"^[0-9.]+ MB of about [0-9.]+ MB$")
 
     def test_emptyDirectory(self) -> None:
         """It may take the place of an empty directory."""
@@ -136,15 +142,11 @@ class BackupTests(BackupTestCase):
             while self.store.logged() < SMALL.logFile:
                 self.fill(self.store, b"t", b"x" * 60_000)
             self.store.checkpoint()
-        self.transactDelete()
-        self.backUp()
-        self.assertNotIn("log.0000000001", os.listdir(self.target + "/memq"))
-        self.assertCopied()
-
-    def transactDelete(self) -> None:
-        """Delete what a test put into a queue of its own."""
         self.transact(partial(self.store.delete, b"t"))
         self.store.checkpoint()
+        self.backUp()
+        self.assertNotIn("log.0000000001", self.copied())
+        self.assertCopied()
 
     def test_logsAhead(self) -> None:
         """Log files that have not begun, and files of other names, are left out."""
@@ -156,7 +158,7 @@ class BackupTests(BackupTestCase):
             with open(os.path.join(directory, name), "wb"):
                 pass
         self.backUp()
-        self.assertEqual(len(os.listdir(self.target + "/memq")), 6)
+        self.assertEqual(len(self.copied()), 6)
         self.assertCopied()
 
 
@@ -165,20 +167,20 @@ class MeanwhileTests(BackupTestCase):
 
     def during(self, name: str, work: Any) -> None:
         """Do something before a file is copied."""
-        real = backup._copyFile
+        real = backup.copyFile
 
         def copyFile(source: str, copy: str, copied: str) -> Any:
             if copied == name:
                 work()
             return real(source, copy, copied)
 
-        self.patch(backup, "_copyFile", copyFile)
+        self.patch(backup, "copyFile", copyFile)
 
     def test_checkpoint(self) -> None:
         """A checkpoint between a table and the log leaves nothing out."""
 
         def work() -> None:
-            self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+            self.fillMuch()
             self.store.checkpoint()
             self.assertEqual(self.store.removeLogs(), 0)
             self.before = dump(self.store)
@@ -191,7 +193,7 @@ class MeanwhileTests(BackupTestCase):
         """Recovered from that checkpoint on, the copy would lack messages."""
 
         def work() -> None:
-            self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+            self.fillMuch()
             self.store.checkpoint()
 
         self.during("log.0000000001", work)
@@ -210,12 +212,8 @@ class MeanwhileTests(BackupTestCase):
 
         self.during("log.0000000001", work)
         self.backUp()
-        self.assertEqual(
-            sorted(
-                name for name in os.listdir(self.target + "/memq") if "mess" in name
-            ),
-            ["messages.1"],
-        )
+        messages = [name for name in self.copied() if "mess" in name]
+        self.assertEqual(messages, ["messages.1"])
         self.assertCopied()
 
     def test_nextLog(self) -> None:
@@ -305,28 +303,24 @@ class RefusalTests(BackupTestCase):
         os.unlink(os.path.join(self.store.home.directory, "safe"))
         self.assertIn("nothing to copy", self.refused())
 
-    def test_diskFails(self) -> None:
-        """What the system refuses is said, and nothing is left."""
+    def test_ended(self) -> None:
+        """Nothing is left when the system refuses something, or it is interrupted."""
+        endings: list[BaseException] = [
+            OSError(errno.EIO, "Input/output error"),
+            KeyboardInterrupt(),
+        ]
 
-        def fail(path: str) -> None:
-            raise OSError(errno.EIO, "Input/output error", path)
+        def end(path: str) -> None:
+            raise endings.pop(0)
 
-        self.patch(backup, "syncDirectory", fail)
+        self.patch(backup, "syncDirectory", end)
         self.assertIn("Input/output error", self.refused())
-
-    def test_interrupted(self) -> None:
-        """Nothing is left when it is interrupted, either."""
-
-        def interrupt(path: str) -> None:
-            raise KeyboardInterrupt
-
-        self.patch(backup, "_recover", interrupt)
         self.assertRaises(KeyboardInterrupt, self.backUp)
         self.assertEqual(os.listdir(self.parent), [])
 
     def test_torn(self) -> None:
         """A page that was torn all the same is noticed: it is in the log."""
-        self.fill(self.store, b"u", *[b"%d" % number * 9 for number in range(999)])
+        self.fillMuch()
         self.store.trickle(100)
         self.store.flush()
         real = backup.readTwice
@@ -351,12 +345,9 @@ class ReadingTests(BackupTestCase):
         self.patch(os, "pread", lambda file, size, offset: self.left.pop(0))
         return readTwice(0, 0)
 
-    def test_same(self) -> None:
-        """What is the same twice is taken."""
-        self.assertEqual(self.read(b"1", b"1"), b"1")
-
     def test_changes(self) -> None:
-        """What changes is read until it stands still."""
+        """What is the same twice is taken; what changes, when it stands still."""
+        self.assertEqual(self.read(b"1", b"1"), b"1")
         self.assertEqual(self.read(b"1", b"2", b"3", b"3"), b"3")
 
     def test_always(self) -> None:
@@ -373,7 +364,7 @@ class ReadingTests(BackupTestCase):
             name = f"{size}"
             with open(os.path.join(self.parent, name), "wb") as file:
                 file.write(content)
-            sizes = [*backup._copyFile(self.parent, self.parent + "/new", name)]
+            sizes = [*backup.copyFile(self.parent, self.parent + "/new", name)]
             self.assertEqual(sum(sizes), size)
             with open(os.path.join(self.parent, "new", name), "rb") as file:
                 self.assertEqual(file.read(), content)
@@ -391,13 +382,11 @@ class OwnerTests(BackupTestCase):
         return given
 
     def test_root(self) -> None:
-        """Root gives all of it to the owner of the home."""
+        """Root gives all of it to the owner of the home; others need not."""
         owner = os.stat(self.store.home.directory)
         given = self.owners(0)
         self.assertEqual({call[1:] for call in given}, {(owner.st_uid, owner.st_gid)})
         names = {os.path.basename(call[0]) for call in given}
         self.assertEqual(names - {""}, {*os.listdir(self.target + "/memq")} - {"copy"})
-
-    def test_others(self) -> None:
-        """Others cannot, and need not."""
+        shutil.rmtree(self.target)
         self.assertEqual(self.owners(1000), [])

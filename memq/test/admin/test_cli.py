@@ -49,22 +49,26 @@ class CommandTestCase(ExportTestCase):
         self.assertEqual(status, expected)
         return said
 
+    def closed(self, store: Any) -> str:
+        """Close a store, and return the path of its home."""
+        store.close()
+        store.home.release()
+        path: str = store.home.path
+        return path
+
     def home(self) -> str:
         """Return a home with something in it."""
         store = self.openStore()
         self.fill(store, b"q", b"1", b"2")
         self.fill(store, b"\xff", b"3")
-        store.close()
-        store.home.release()
-        return store.home.path
+        return self.closed(store)
 
     def dumpOf(self, path: str) -> str:
         """Return what is in a home."""
         store = self.storeAt(path)
         store.open()
         text = dump(store)
-        store.close()
-        store.home.release()
+        self.closed(store)
         return text
 
     def written(self, text: bytes) -> str:
@@ -102,8 +106,8 @@ class CommandTests(CommandTestCase):
         """A queue is named as its bytes are."""
         home, file = self.home(), self.path()
         name = os.fsdecode(b"\xff")
-        status, said = self.command("export", "--home", home, "--output", file, name)
-        self.assertEqual((status, "1 queues" in said), (0, True))
+        said = self.ended(0, "export", "--home", home, "--output", file, name)
+        self.assertIn("1 queues", said)
         said = self.ended(1, "export", "--home", home, "--output", file, "nope")
         self.assertEqual(said, f"memq export: --home {home}: there is no queue nope\n")
 
@@ -125,9 +129,8 @@ class CommandTests(CommandTestCase):
         store: Any = self.openStore()
         self.fill(store, b"q", b"1")
         store.transaction.messages.put(b"\0\0\0\1" + bytes(8), b"rotten")
-        home = self.letGo(store)
-        home.release()
-        said = self.ended(1, "export", "--home", home.path, "--output", self.path())
+        home = self.closed(store)
+        said = self.ended(1, "export", "--home", home, "--output", self.path())
         self.assertIn("queue q: message 0 cannot be read", said)
 
     def test_cut(self) -> None:
@@ -267,12 +270,8 @@ class MistakeTests(CommandTestCase):
 
     def test_notWritten(self) -> None:
         """An export for which there is no room fails, and is no whole one."""
-        status, said = self.command(
-            "export", "--home", self.home(), "--output", "/dev/full"
-        )
-        self.assertEqual(
-            (status, said.splitlines()[-1]), (1, "memq export: No space left on device")
-        )
+        said = self.ended(1, "export", "--home", self.home(), "--output", "/dev/full")
+        self.assertEqual(said.splitlines()[-1], "memq export: No space left on device")
 
     def test_interrupted(self) -> None:
         """Ctrl-C ends it without a word of its own."""
@@ -291,15 +290,19 @@ class ProcessTests(CommandTestCase):
 
     def process(self, *words: str, data: bytes = b"") -> tuple[int, bytes, str]:
         """Run it; return its status and what it wrote."""
-        done = subprocess.run(
+        done = self.completed(*words, input=data, stdout=subprocess.PIPE)
+        return done.returncode, done.stdout, done.stderr.decode()
+
+    def completed(self, *words: str, **streams: Any) -> Any:
+        """Run it to its end."""
+        return subprocess.run(
             [sys.executable, "-c", RUN, *words],
-            input=data,
-            capture_output=True,
+            stderr=subprocess.PIPE,
             env=environment(),
             timeout=PATIENCE,
             check=False,
+            **streams,
         )
-        return done.returncode, done.stdout, done.stderr.decode()
 
     def test_pipe(self) -> None:
         """It writes to standard output and reads from standard input, as filters do."""
@@ -316,14 +319,7 @@ class ProcessTests(CommandTestCase):
         """When nobody reads what it writes, it says so in one line."""
         reader, writer = os.pipe()
         os.close(reader)
-        done = subprocess.run(
-            [sys.executable, "-c", RUN, "export", "--home", self.home()],
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = self.completed("export", "--home", self.home(), stdout=writer)
         os.close(writer)
         self.assertEqual(done.returncode, 1)
         self.assertEqual(done.stderr.splitlines()[-1], b"memq export: Broken pipe")
@@ -393,5 +389,9 @@ class ProcessTests(CommandTestCase):
     def test_sigterm(self) -> None:
         """So does SIGTERM."""
         self.assertEqual(self.interrupted(signal.SIGTERM), 143)
-        ended = self.assertRaises(SystemExit, memq.cli._stop, signal.SIGTERM, None)
+        handlers: list[Any] = []
+        self.patch(signal, "signal", lambda number, handler: handlers.append(handler))
+        self.patch(sys, "argv", ["memq"])
+        self.assertRaises(SystemExit, memq.cli.run)
+        ended = self.assertRaises(SystemExit, handlers[0], signal.SIGTERM, None)
         self.assertEqual(ended.code, 143)

@@ -11,13 +11,14 @@ from typing import Any
 
 from memq.admin.exporter import OfflineReader, Unreadable, exportHome, settle
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, parseLine
-from memq.admin.progress import Progress
 from memq.errors import HomeError
-from memq.message import PART_SIZE, LargeBody
+from memq.message import PART_SIZE
+from memq.ratelimit import Progress
 from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
 from memq.storage.record import KEY, PART
 from memq.test.storage.bdb.test_compaction import make
+from memq.test.support.disks.wrecks import flip, push, pushLarge, take
 from memq.test.support.homes import BDBTestCase, contents
 
 #: Names that queues may have, and that are easily got wrong.
@@ -31,6 +32,21 @@ NAMES = (
 )
 
 
+def inParts(body: bytes) -> list[bytes]:
+    """Return the parts of a large body."""
+    return [body[n : n + PART_SIZE] for n in range(0, len(body), PART_SIZE)]
+
+
+def bodies(lines: list[Any]) -> list[Body]:
+    """Return those lines that are messages."""
+    return [line for line in lines if isinstance(line, Body)]
+
+
+def timeless(lines: list[Any]) -> list[Any]:
+    """Return lines as if all messages were set at 0."""
+    return [line._replace(time=0) if isinstance(line, Body) else line for line in lines]
+
+
 class ExportTestCase(BDBTestCase):
     """Has homes to export."""
 
@@ -38,26 +54,6 @@ class ExportTestCase(BDBTestCase):
         """Listen to what is told."""
         self.told: list[str] = []
         self.progress = Progress(self.told.append)
-
-    def transact(self, store: Any, work: Any) -> Any:
-        """Do something in a transaction, and return what it returned."""
-        store.begin()
-        result = work()
-        store.commit()
-        return result
-
-    def pushLarge(self, store: Any, queue: bytes, flags: int, body: bytes) -> LargeBody:
-        """Append a message whose body is kept in parts."""
-        id, parts = store.newBody(), range(0, len(body), PART_SIZE)
-
-        def push() -> None:
-            for number, start in enumerate(parts):
-                store.addPart(id, number, body[start : start + PART_SIZE])
-            store.pushLarge(queue, flags, large)
-
-        large = LargeBody(id, len(body), len(parts))
-        self.transact(store, push)
-        return large
 
     def letGo(self, store: Any) -> Home:
         """Close a store, and return its home, held for a reader."""
@@ -74,9 +70,10 @@ class ExportTestCase(BDBTestCase):
         complete = exportHome(home, names, output, self.progress)
         return complete, output.getvalue()
 
-    def lines(self, home: Home, *names: bytes) -> list[Any]:
+    def lines(self, home: Home, *names: bytes, complete: bool = True) -> list[Any]:
         """Return the lines of the export of a home."""
-        _, text = self.export(home, *names)
+        found, text = self.export(home, *names)
+        self.assertEqual(found, complete)
         return [parseLine(line) for line in text.splitlines(keepends=True)]
 
     def fillAnyhow(self, store: Any, seed: int, messages: int) -> None:
@@ -93,7 +90,8 @@ class ExportTestCase(BDBTestCase):
             store.commit()
         for size in (PART_SIZE + 1, 3 * PART_SIZE, 1_000_000):
             body = some.randbytes(size)
-            self.pushLarge(store, some.choice(NAMES), some.getrandbits(32), body)
+            name, flags = some.choice(NAMES), some.getrandbits(32)
+            pushLarge(store, name, *inParts(body), flags=flags)
         self.fillMore(store, some)
 
     def fillMore(self, store: Any, some: random.Random) -> None:
@@ -118,23 +116,23 @@ class ExportTests(ExportTestCase):
     def test_lines(self) -> None:
         """Queues come in the order of their names, messages in theirs."""
         store: Any = self.openStore()
-        self.transact(store, lambda: store.push(b"r", 7, b"hello"))
+        push(store, b"r", 7, b"hello")
         self.fill(store, b"q", b"1", b"", b"3")
         large = b"x" * (PART_SIZE + 5)
-        self.pushLarge(store, b"q", 9, large)
-        self.transact(store, lambda: (store.pop(b"q"), store.push(b"s", 0, b"x")))
-        self.transact(store, lambda: store.pop(b"s"))
-        self.transact(store, lambda: (store.push(b"t", 0, b"x"), store.delete(b"t")))
+        pushLarge(store, b"q", *inParts(large), flags=9)
+        push(store, b"s", 0, b"x")
+        take(store, b"q", 1)
+        take(store, b"s", 1)
+        store.begin()
+        store.push(b"t", 0, b"x")
+        store.delete(b"t")
+        store.commit()
         last = store.transaction.now
         lines = self.lines(self.letGo(store))
-        times = [line.time or 0 for line in lines if isinstance(line, Body)]
-        self.assertLessEqual(max(times), last)
-        self.assertGreater(min(times), last - 60_000)
+        for time in [line.time for line in bodies(lines)]:
+            self.assertTrue(last - 60_000 < time <= last)
         self.assertEqual(
-            [
-                line._replace(time=0) if isinstance(line, Body) else line
-                for line in lines
-            ],
+            timeless(lines),
             [
                 Begin(),
                 QueueBegin(b"q", 4, 1),
@@ -163,12 +161,8 @@ class ExportTests(ExportTestCase):
         store.push(b"q", 3, b"now", expires=50)
         store.abortRead(b"q", store.openRead(b"q"), True)
         store.commit()
-        lines = self.lines(self.letGo(store))
-        found = [
-            line._replace(time=0) if isinstance(line, Body) else line for line in lines
-        ]
         self.assertEqual(
-            found,
+            timeless(self.lines(self.letGo(store))),
             [
                 Begin(),
                 QueueBegin(b"q", 1, 0, delayed=2, limit=9, paused=1),
@@ -190,11 +184,8 @@ class ExportTests(ExportTestCase):
         for name in (b"a", b"b", b"\xff"):
             self.fill(store, name, b"x")
         home = self.letGo(store)
-        queues = [
-            line.queue
-            for line in self.lines(home, b"\xff", b"a")
-            if isinstance(line, QueueBegin)
-        ]
+        lines = self.lines(home, b"\xff", b"a")
+        queues = [line.queue for line in lines if isinstance(line, QueueBegin)]
         self.assertEqual(queues, [b"a", b"\xff"])
         error = self.assertRaises(HomeError, self.export, home, b"a", b"\xfe")
         self.assertIn("there is no queue \\xfe", str(error))
@@ -230,25 +221,23 @@ class ExportTests(ExportTestCase):
         make(store)
         for _ in range(4):
             store.sweep(10)
-        bodies = [
-            line.body
-            for line in self.lines(self.letGo(store))
-            if isinstance(line, Body)
-        ]
-        self.assertEqual(bodies, [b"%d" % number for number in range(100)])
+        found = [line.body for line in bodies(self.lines(self.letGo(store)))]
+        self.assertEqual(found, [b"%d" % number for number in range(100)])
 
 
 class DamageTests(ExportTestCase):
     """What cannot be read is told, and the rest is exported."""
 
-    def broken(self, store: Any, *places: tuple[str, int]) -> Home:
-        """Return the home of a store, with bytes of its files changed."""
+    def broken(self, store: Any, *places: int, name: str = "messages") -> Home:
+        """Return the home of a store, with bytes of a file changed."""
         home = self.letGo(store)
-        for name, place in places:
-            with open(os.path.join(home.directory, name), "r+b") as file:
-                (byte,) = os.pread(file.fileno(), 1, place)
-                os.pwrite(file.fileno(), bytes([byte ^ 1]), place)
+        for place in places:
+            flip(os.path.join(home.directory, name), place, 1)
         return home
+
+    def damaged(self, home: Home) -> list[Any]:
+        """Return the lines of the export of a home that cannot be read as a whole."""
+        return self.lines(home, complete=False)
 
     def pageOf(self, store: Any, body: bytes) -> int:
         """Return where a body is in the file of the messages."""
@@ -262,12 +251,9 @@ class DamageTests(ExportTestCase):
         self.fill(store, b"q", b"1", b"2", b"3")
         self.fill(store, b"r", b"4")
         store.transaction.messages.put(KEY.pack(1, 1), b"rotten")
-        complete, text = self.export(self.letGo(store))
-        self.assertFalse(complete)
-        lines = [parseLine(line) for line in text.splitlines(keepends=True)]
+        lines = self.damaged(self.letGo(store))
         self.assertEqual(lines[1], QueueBegin(b"q", 3, 0))
-        bodies = [line.body for line in lines if isinstance(line, Body)]
-        self.assertEqual(bodies, [b"1", b"3", b"4"])
+        self.assertEqual([line.body for line in bodies(lines)], [b"1", b"3", b"4"])
         self.assertIn(QueueEnd(2, 1), lines)
         self.assertEqual(
             self.told,
@@ -287,9 +273,7 @@ class DamageTests(ExportTestCase):
         store.commit()
         id = store.index.queues[b"q"].rest.delayId
         store.transaction.messages.put(KEY.pack(id, firstAt(20)), b"rotten")
-        complete, text = self.export(self.letGo(store))
-        self.assertFalse(complete)
-        lines = [parseLine(line) for line in text.splitlines(keepends=True)]
+        lines = self.damaged(self.letGo(store))
         self.assertEqual(lines[1], QueueBegin(b"q", 0, 0, delayed=3))
         self.assertEqual(lines[-2], QueueEnd(0, 1, delayed=2))
         self.assertIn(f"message {firstAt(20)} cannot be read", self.told[0])
@@ -301,9 +285,8 @@ class DamageTests(ExportTestCase):
         for due in range(1000):
             store.pushDelayed(b"q", 0, b"number %05d" % due, due)
         store.commit()
-        home = self.broken(store, ("messages", self.pageOf(store, b"number 00999")))
-        lines = self.lines(home)
-        found = [line.due for line in lines if isinstance(line, Body)]
+        lines = self.damaged(self.broken(store, self.pageOf(store, b"number 00999")))
+        found = [line.due for line in bodies(lines)]
         self.assertEqual(found, list(range(len(found))))
         self.assertGreater(len(found), 700)
         self.assertEqual(lines[-2], QueueEnd(0, 1000 - len(found), len(found)))
@@ -312,37 +295,29 @@ class DamageTests(ExportTestCase):
         """So is a large body that lacks a part, or has a damaged one."""
         for record in (None, b"rotten"):
             store: Any = self.openStore()
-            large = self.pushLarge(store, b"q", 0, b"x" * 3 * PART_SIZE)
+            large = pushLarge(store, b"q", *inParts(b"x" * 3 * PART_SIZE))
             self.fill(store, b"q", b"next")
             key = PART.pack(0, large.id, 1)
             store.transaction.messages.delete(key)
             if record is not None:
                 store.transaction.messages.put(key, record)
-            lines = self.lines(self.letGo(store))
-            bodies = [line.body for line in lines if isinstance(line, Body)]
-            self.assertEqual(bodies, [b"next"])
+            (line,) = bodies(self.damaged(self.letGo(store)))
+            self.assertEqual(line.body, b"next")
             self.assertIn("queue q: message 0 cannot be read: ", self.told[0])
             self.told.clear()
 
     def test_page(self) -> None:
         """A damaged page costs the messages in it, and no other."""
         store = self.openStore()
-        bodies = [b"number %05d" % number for number in range(2000)]
-        self.fill(store, b"q", *bodies)
-        store.begin()
-        for _ in range(500):
-            store.pop(b"q")
-        store.commit()
-        places = [
-            ("messages", self.pageOf(store, b"number %05d" % number))
-            for number in (500, 1000, 1100, 1999)
-        ]
+        was = [b"number %05d" % number for number in range(2000)]
+        self.fill(store, b"q", *was)
+        take(store, b"q", 500)
+        numbers = (500, 1000, 1100, 1999)
+        places = [self.pageOf(store, was[number]) for number in numbers]
         home = self.broken(store, *places)
-        complete, text = self.export(home)
-        self.assertFalse(complete)
-        lines = [parseLine(line) for line in text.splitlines(keepends=True)]
-        found = [line.body for line in lines if isinstance(line, Body)]
-        self.assertEqual(found, sorted({*found} & {*bodies[500:]}))
+        lines = self.damaged(home)
+        found = [line.body for line in bodies(lines)]
+        self.assertEqual(found, sorted({*found} & {*was[500:]}))
         self.assertGreater(len(found), 1500 - 4 * 150)
         self.assertLess(len(found), 1500 - 4)
         self.assertEqual(lines[-2], QueueEnd(len(found), 1500 - len(found)))
@@ -354,7 +329,7 @@ class DamageTests(ExportTestCase):
             (queue,) = reader.queues()
             for what in reader.messages(queue):
                 if isinstance(what, Unreadable) and what.last < 1999:
-                    self.assertTrue(bodies[what.last + 1] in found, what)
+                    self.assertTrue(was[what.last + 1] in found, what)
 
     def test_largeBody(self) -> None:
         """A damaged page of a large body costs that message."""
@@ -362,10 +337,9 @@ class DamageTests(ExportTestCase):
         self.fill(store, b"q", b"before")
         self.fill(store, b"q", b"x" * 9000 + b"here" + b"x" * 3000)
         self.fill(store, b"q", b"behind")
-        home = self.broken(store, ("messages", self.pageOf(store, b"here")))
-        lines = self.lines(home)
-        bodies = [line.body for line in lines if isinstance(line, Body)]
-        self.assertEqual(bodies, [b"before", b"behind"])
+        lines = self.damaged(self.broken(store, self.pageOf(store, b"here")))
+        found = [line.body for line in bodies(lines)]
+        self.assertEqual(found, [b"before", b"behind"])
         self.assertRegex(
             self.told[0], "^queue q: message 1 cannot be read: .*page [0-9]+$"
         )
@@ -375,8 +349,7 @@ class DamageTests(ExportTestCase):
         store = self.openStore()
         self.fill(store, b"q", *[b"x"] * 1000)
         self.fill(store, b"r", b"x")
-        complete, _ = self.export(self.broken(store, ("messages", 4096 + 60)))
-        self.assertFalse(complete)
+        self.damaged(self.broken(store, 4096 + 60))
         self.assertIn("queue q: messages from 0 to 999 cannot be read", self.told[0])
         self.assertEqual(self.told[-1], "1001 messages could not be read")
 
@@ -385,7 +358,7 @@ class DamageTests(ExportTestCase):
         for place in (4096 + 60, 100):
             store = self.openStore()
             self.fill(store, b"q", b"x")
-            home = self.broken(store, ("queues", place))
+            home = self.broken(store, place, name="queues")
             error = self.assertRaises(HomeError, self.export, home)
             self.assertIn(home.directory, str(error))
 

@@ -51,6 +51,11 @@ class RebuildTests(BDBTestCase):
             row = value.pack() if isinstance(value, Queue) else value
             self.rebuild.addRow(Record(key, row, LSN), isSound)
 
+    def allRows(self, rows: dict[bytes, Any]) -> None:
+        """Take rows, which are all that there are."""
+        self.rows(rows)
+        self.rebuild.closeRows()
+
     def messages(self, *records: tuple[bytes, bytes | None]) -> None:
         """Take records of messages."""
         found = [Record(key, value, LSN) for key, value in records]
@@ -76,8 +81,7 @@ class RebuildTests(BDBTestCase):
 
     def test_counts(self) -> None:
         """Counts fit what is there, and order and numbers are what they were."""
-        self.rows({b"q": Queue(b"q", 1, 7, 7, 2), NEXT_ID: ID.pack(9)})
-        self.rebuild.closeRows()
+        self.allRows({b"q": Queue(b"q", 1, 7, 7, 2), NEXT_ID: ID.pack(9)})
         for sequence in (6, 2, 4):
             key, value = KEY.pack(1, sequence), packRecord(3, 0, b"%d" % sequence)
             self.messages((key, value), (key, value))
@@ -91,8 +95,7 @@ class RebuildTests(BDBTestCase):
 
     def test_more(self) -> None:
         """More messages than a row counts are there all the same."""
-        self.rows({b"q": Queue(b"q", 1, 1, 1, 1)})
-        self.rebuild.closeRows()
+        self.allRows({b"q": Queue(b"q", 1, 1, 1, 1)})
         self.messages(*[(KEY.pack(1, n), packRecord(0, 0, b"x")) for n in (0, 5)])
         self.assertTrue(dump(self.finished()).startswith("q 2/0\n  0 0"))
         self.assertLost("queue q has 2 messages more than its row says")
@@ -128,8 +131,7 @@ class RebuildTests(BDBTestCase):
 
     def test_unknown(self) -> None:
         """Messages without a row get a queue, under a name that is free."""
-        self.rows({b"unknown.7": Queue(b"unknown.7", 1, 0, 0, 0)})
-        self.rebuild.closeRows()
+        self.allRows({b"unknown.7": Queue(b"unknown.7", 1, 0, 0, 0)})
         self.messages((KEY.pack(7, 3), packRecord(0, 0, b"x")))
         self.assertEqual(
             dump(self.finished()), "unknown.7 0/0\nunknown.7x 1/0\n  3 0 b'x'"
@@ -139,8 +141,7 @@ class RebuildTests(BDBTestCase):
     def test_deleted(self) -> None:
         """A queue that is deleted stays so, and its id is not used again."""
         self.rows({TOMBSTONE + ID.pack(7): b"", TOMBSTONE + ID.pack(1): b""})
-        self.rows({b"q": Queue(b"q", 1, 1, 1, 0)})
-        self.rebuild.closeRows()
+        self.allRows({b"q": Queue(b"q", 1, 1, 1, 0)})
         for id in (1, 7):
             self.messages((KEY.pack(id, 0), packRecord(0, 0, b"x")))
         store = self.finished()
@@ -152,8 +153,7 @@ class RebuildTests(BDBTestCase):
     def test_large(self) -> None:
         """A large message without all of its parts is set aside, with those it has."""
         self.rows({b"q": Queue(b"q", 1, 2, 2, 0)})
-        self.rows({TOMBSTONE + KEY.pack(0, 5): b"", TOMBSTONE + KEY.pack(0, 9): b""})
-        self.rebuild.closeRows()
+        self.allRows({TOMBSTONE + KEY.pack(0, 5): b"", TOMBSTONE + KEY.pack(0, 9): b""})
         for sequence, body in enumerate((5, 6)):
             large = LargeBody(body, 6, 2)
             self.messages((KEY.pack(1, sequence), packLarge(0, 0, large)))
@@ -180,8 +180,9 @@ class RebuildTests(BDBTestCase):
         rest = Rest(expired=4, delayId=2, delayed=3, limit=9)
         self.rows({b"q": Queue(b"q", 1, 2, 2, 1, 999, rest)})
         more = Rest(delayId=4, delayed=0)
-        self.rows({b"r": Queue(b"r", 3, 0, 0, 0, 0, more), TOMBSTONE + ID.pack(4): b""})
-        self.rebuild.closeRows()
+        self.allRows(
+            {b"r": Queue(b"r", 3, 0, 0, 0, 0, more), TOMBSTONE + ID.pack(4): b""}
+        )
         self.messages((KEY.pack(1, 1), packRecord(0, 0, b"four")))
         for id, due in ((2, 20), (2, 10), (4, 30)):
             key = KEY.pack(id, firstAt(due))
@@ -202,20 +203,19 @@ class RebuildTests(BDBTestCase):
 
     def test_delayIds(self) -> None:
         """No id is a queue's and another one's."""
-        for name, id, delayId in (
-            (b"q", 1, 2),
-            (b"r", 2, 0),
-            (b"s", 3, 1),
-            (b"t", 5, 5),
-        ):
-            self.rows({name: Queue(name, id, 0, 0, 0, 0, Rest(delayId=delayId))})
-        self.rebuild.closeRows()
+        ids = {b"q": (1, 2), b"r": (2, 0), b"s": (3, 1), b"t": (5, 5)}
+        self.allRows(
+            {
+                name: Queue(name, id, 0, 0, 0, 0, Rest(delayId=delayId))
+                for name, (id, delayId) in ids.items()
+            }
+        )
         self.assertEqual(len(self.rebuild.lost), 2)
         self.assertEqual(dump(self.finished()).count("0/0"), 2)
 
     def test_delayedUnknown(self) -> None:
         """Without its row a delayed message is in a queue at once."""
-        self.rebuild.closeRows()
+        self.allRows({})
         self.messages((KEY.pack(7, firstAt(20)), packRecord(0, 0, b"x")))
         self.assertEqual(
             dump(self.finished()), f"unknown.7 1/0\n  {firstAt(20)} 0 b'x'"
@@ -224,8 +224,7 @@ class RebuildTests(BDBTestCase):
     def test_delayedLarge(self) -> None:
         """A delayed one without all of its parts is set aside like others."""
         rest = Rest(delayId=2, delayed=1)
-        self.rows({b"q": Queue(b"q", 1, 0, 0, 0, 0, rest)})
-        self.rebuild.closeRows()
+        self.allRows({b"q": Queue(b"q", 1, 0, 0, 0, 0, rest)})
         self.messages((KEY.pack(2, 5), packLarge(0, 0, LargeBody(5, 3, 1))))
         self.assertEqual(dump(self.finished()), "q 0/0")
         self.assertLost("message 5 of queue q lacks 1", "1 of 1 delayed messages")
@@ -234,8 +233,7 @@ class RebuildTests(BDBTestCase):
         """What was set aside before stays, whatever it is."""
         good = packLarge(0, 0, LargeBody(5, 3, 1))
         rows = {KEY.pack(1, 0): good, KEY.pack(1, 1): b"bad", b"odd": b""}
-        self.rows({DAMAGED + key: value for key, value in rows.items()})
-        self.rebuild.closeRows()
+        self.allRows({DAMAGED + key: value for key, value in rows.items()})
         self.messages((PART.pack(0, 5, 0), packPart(b"one")))
         store = self.finished()
         for key, value in rows.items():
@@ -251,8 +249,7 @@ class RebuildTests(BDBTestCase):
 
     def test_plausible(self) -> None:
         """On a damaged page only that is believed which is certainly a message."""
-        self.rows({b"q": Queue(b"q", 1, 5, 5, 0, 0, Rest(delayId=9))})
-        self.rebuild.closeRows()
+        self.allRows({b"q": Queue(b"q", 1, 5, 5, 0, 0, Rest(delayId=9))})
         record = packRecord(0, 0, b"x")
         for key, value, believed in (
             (KEY.pack(1, 4), record, True),
@@ -271,8 +268,7 @@ class RebuildTests(BDBTestCase):
 
     def test_batches(self) -> None:
         """Many records are put in batches, told of, and their log does not pile up."""
-        self.rows({b"q": Queue(b"q", 1, 50_000, 50_000, 0)})
-        self.rebuild.closeRows()
+        self.allRows({b"q": Queue(b"q", 1, 50_000, 50_000, 0)})
         records = [
             Record(KEY.pack(1, n), packRecord(0, 0, b"x" * 1000), LSN)
             for n in range(40_000)
@@ -288,8 +284,9 @@ class RebuildTests(BDBTestCase):
         key = KEY.pack(1, 0)
         rows = {DELIVERIES + KEY.pack(1, n): DELIVERIES_ROW.pack(3) for n in (0, 1)}
         cut = {DELIVERIES + KEY.pack(1, 2): b"x"}
-        self.rows({b"q": Queue(b"q", 1, 3, 2, 0), NEXT_ID: ID.pack(2), **rows, **cut})
-        self.rebuild.closeRows()
+        self.allRows(
+            {b"q": Queue(b"q", 1, 3, 2, 0), NEXT_ID: ID.pack(2), **rows, **cut}
+        )
         records = [(KEY.pack(1, n), packRecord(0, 0, b"x")) for n in (0, 2)]
         self.messages(*records)
         store = self.finished()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from memq.admin import salvage as module
 from memq.display import shownName
 from memq.errors import DamagedHome, HomeError, UnusableHome
-from memq.storage.bdb.compaction import Task
 from memq.storage.datadir.sizing import DiskSpace
+from memq.test.storage.bdb.test_compaction import make
 from memq.test.support.disks.wrecks import (
     INTERNAL,
     LEAF,
@@ -26,9 +27,13 @@ from memq.test.support.disks.wrecks import (
     spoil,
     take,
 )
+from memq.test.support.foreign.memcacheqdirs import overwrite
 from memq.test.support.homes import PANIC, BDBTestCase
+from memq.test.support.homes import contents as filesIn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from memq.test.support.disks.wrecks import Contents
 
 
@@ -44,6 +49,15 @@ class SalvageTestCase(BDBTestCase):
     def file(self, name: str) -> str:
         """Return the path of a file of memq's."""
         return fileIn(self.path, name)
+
+    @contextmanager
+    def working(self) -> Iterator[Any]:
+        """Work with a store on the home, and close it in order."""
+        store = self.storeAt(self.path)
+        store.open()
+        yield store
+        store.close()
+        store.home.release()
 
     def skipped(self) -> Any:
         """Return a store that has skipped what is damaged, open."""
@@ -105,15 +119,12 @@ class PageTests(SalvageTestCase):
 
     def test_delayed(self) -> None:
         """Delayed messages stay so, with the limits and counters of their queue."""
-        store: Any = self.storeAt(self.path)
-        store.open()
-        store.begin()
-        for due in range(300):
-            store.pushDelayed(b"later", 0, b"%03d" % due, due)
-        store.setPaused(b"later", 1)
-        store.commit()
-        store.close()
-        store.home.release()
+        with self.working() as store:
+            store.begin()
+            for due in range(300):
+                store.pushDelayed(b"later", 0, b"%03d" % due, due)
+            store.setPaused(b"later", 1)
+            store.commit()
         spoil(self.file("messages"), b"a 77 ")
         found = self.skipped()
         detail = found.detail(b"later")
@@ -140,10 +151,7 @@ class PageTests(SalvageTestCase):
         """A damaged page of a long body costs that message."""
         self.flipIn("messages", OVERFLOW, 100, 0)
         found = self.salvaged()
-        missing = {
-            name: len(messages) - len(found[name])
-            for name, messages in self.was.items()
-        }
+        missing = {name: len(self.was[name]) - len(found[name]) for name in self.was}
         self.assertEqual(sum(missing.values()), 1, missing)
         self.assertEqual(self.report().count("are missing"), 1)
 
@@ -155,8 +163,7 @@ class PageTests(SalvageTestCase):
 
     def test_firstPage(self) -> None:
         """Nor does the first page of the file, which says how large pages are."""
-        with open(self.file("messages"), "r+b") as file:
-            file.write(b"\xa5" * 4096)
+        overwrite(self.file("messages"), 0, b"\xa5" * 4096)
         self.assertIn("messages", self.refused())
         self.assertEqual(self.salvaged(), self.was)
 
@@ -175,12 +182,9 @@ class PageTests(SalvageTestCase):
     def test_wrongPage(self) -> None:
         """A page that a disk wrote into another one's place is not believed."""
         first, second = pagesOf(self.file("messages"), LEAF)[1:3]
-        with open(self.file("messages"), "r+b", buffering=0) as file:
-            os.pwrite(
-                file.fileno(),
-                os.pread(file.fileno(), 4096, first * 4096),
-                second * 4096,
-            )
+        with open(self.file("messages"), "rb") as file:
+            page = os.pread(file.fileno(), 4096, first * 4096)
+        overwrite(self.file("messages"), second * 4096, page)
         found = self.salvaged()
         self.assertIn("another page stands in its place", self.report())
         self.assertIn("messages are missing", self.report())
@@ -199,14 +203,13 @@ class PageTests(SalvageTestCase):
             return real(file, size, place)
 
         self.patch(os, "pread", pread)
-        store = self.skipped()
+        self.skipped()
         self.assertIn(
             f"page {page} of the file messages is damaged: it cannot be "
             "read: Input/output error",
             self.report(),
         )
         self.assertIn("are missing", self.report())
-        store.close()
 
     def test_cutShort(self) -> None:
         """A table that was cut short costs what was cut off."""
@@ -247,6 +250,16 @@ class PageTests(SalvageTestCase):
 class FileTests(SalvageTestCase):
     """A file that is missing, or nothing that it should be."""
 
+    def lose(self, name: str) -> None:
+        """Remove a file, which the home is refused without."""
+        os.unlink(self.file(name))
+        self.assertIn(f"{self.file(name)} is missing", self.refused())
+
+    def checkUnnamed(self) -> None:
+        """Check that all is there, what was deleted as well, whatever the names."""
+        found, was = self.salvaged().values(), self.was.values()
+        self.assertEqual(sorted(found), sorted([[(0, 0, b"d")], *was]))
+
     def test_log(self) -> None:
         """Without a log the tables are taken as they are."""
         for name in os.listdir(os.path.join(self.path, "memq")):
@@ -283,13 +296,10 @@ class FileTests(SalvageTestCase):
 
     def test_manyLines(self) -> None:
         """The server's log has some of a long list; the progress is told, too."""
-        self.patch(module, "_INTERVAL", 0)
-        store = self.storeAt(self.path)
-        store.open()
-        for number in range(30):
-            push(store, b"queue %d" % number, 0, *[b"x"] * 50)
-        store.close()
-        store.home.release()
+        self.patch(module, "INTERVAL", 0)
+        with self.working() as store:
+            for number in range(30):
+                push(store, b"queue %d" % number, 0, *[b"x"] * 50)
         os.unlink(self.file("queues"))
         self.salvaged()
         self.assertEqual(self.report().count("is gone: its"), 35)
@@ -300,30 +310,22 @@ class FileTests(SalvageTestCase):
 
     def test_quick(self) -> None:
         """What does not take long has no line of its own."""
-        store = self.storeAt(self.path)
-        store.open()
-        push(store, b"many", 0, *[b"x"] * 1500)
-        store.close()
-        store.home.release()
+        with self.working() as store:
+            push(store, b"many", 0, *[b"x"] * 1500)
         os.unlink(self.file("queues"))
         self.salvaged()
         self.assertNotIn("records of the file messages", "\n".join(self.lines))
 
     def test_tables(self) -> None:
         """Without the table of queues each queue has a number for a name."""
-        os.unlink(self.file("queues"))
-        self.assertIn(f"{self.file('queues')} is missing", self.refused())
-        found = self.salvaged()
-        self.assertEqual(
-            sorted(found.values()), sorted([[(0, 0, b"d")], *self.was.values()])
-        )
+        self.lose("queues")
+        self.checkUnnamed()
         self.assertIn("the file queues is missing or no table", self.report())
         self.assertIn("messages are in queue unknown.1", self.report())
 
     def test_messages(self) -> None:
         """Without the messages, their number is listed."""
-        os.unlink(self.file("messages"))
-        self.assertIn(f"{self.file('messages')} is missing", self.refused())
+        self.lose("messages")
         self.assertEqual(self.salvaged(), {name: [] for name in self.was})
         self.assertIn("queue b: 300 of 300 messages are missing", self.report())
 
@@ -332,22 +334,17 @@ class FileTests(SalvageTestCase):
         with open(self.file("queues"), "wb") as file:
             file.write(b"not a table" * 1000)
         self.refused()
-        found = self.salvaged()
-        self.assertEqual(
-            sorted(found.values()), sorted([[(0, 0, b"d")], *self.was.values()])
-        )
+        self.checkUnnamed()
         self.assertIn("has no page of a tree in it", self.report())
 
     def test_marker(self) -> None:
         """Without a marker everything is there."""
-        os.unlink(self.file("safe"))
-        self.assertIn(f"{self.file('safe')} is missing", self.refused())
+        self.lose("safe")
         self.assertEqual(self.salvaged(), self.was)
 
     def test_version(self) -> None:
         """Without VERSION, or with a damaged one, everything is there."""
-        os.unlink(self.file("VERSION"))
-        self.assertIn(f"{self.file('VERSION')} is missing", self.refused())
+        self.lose("VERSION")
         self.assertEqual(self.salvaged(), self.was)
         with open(self.file("VERSION"), "w") as file:
             file.write("x\n")
@@ -356,48 +353,43 @@ class FileTests(SalvageTestCase):
 
     def test_movedMessages(self) -> None:
         """Only the files are read that the messages are in."""
-        store = self.storeAt(self.path)
-        store.open()
-        assert store.compaction is not None
-        store.compaction.task = Task.MAKE
-        store.tidy()
-        while store.sweep(100):
-            pass
-        was = contents(store)
-        store.close()
-        store.home.release()
+        with self.working() as store:
+            make(store)
+            while store.sweep(100):
+                pass
+            was = contents(store)
         self.assertIn("messages.1", os.listdir(os.path.join(self.path, "memq")))
         os.unlink(self.file("safe"))
         self.assertEqual(self.salvaged(), was)
         self.assertNotIn("more than its row says", self.report())
 
-    def test_room(self) -> None:
-        """Without room for a copy it is refused, and says how much it takes."""
+    def refusedToSkip(self, name: str, instead: Any) -> HomeError:
+        """Return why nothing is skipped with another function; nothing has changed."""
         os.unlink(self.file("safe"))
-        patch = self.patch(module, "diskSpace", lambda path: DiskSpace(1 << 30, 4096))
+        patch = self.patch(module, name, instead)
         store = skipping(self.path, self.lines)
-        error = self.assertRaises(UnusableHome, store.open)
-        self.assertIn("bytes free on the file system", str(error))
-        self.assertIn("and there are 4096", str(error))
+        error: HomeError = self.assertRaises(HomeError, store.open)
         patch.restore()
         store.home.release()
         self.assertEqual(self.salvaged(), self.was)
+        return error
+
+    def test_room(self) -> None:
+        """Without room for a copy it is refused, and says how much it takes."""
+        error = self.refusedToSkip("diskSpace", lambda path: DiskSpace(1 << 30, 4096))
+        self.assertIsInstance(error, UnusableHome)
+        self.assertIn("bytes free on the file system", str(error))
+        self.assertIn("and there are 4096", str(error))
 
     def test_disk(self) -> None:
         """A disk that fails meanwhile is one line, and nothing has changed."""
-        os.unlink(self.file("safe"))
 
         def fail(*arguments: object) -> None:
             raise OSError(5, "Input/output error")
 
-        patch = self.patch(module, "replaceFile", fail)
-        store = skipping(self.path, self.lines)
-        error: Any = self.assertRaises(HomeError, store.open)
+        error = self.refusedToSkip("replaceFile", fail)
         self.assertEqual(error.status, 1)
         self.assertIn("Input/output error", str(error))
-        store.home.release()
-        patch.restore()
-        self.assertEqual(self.salvaged(), self.was)
 
 
 class SwapTests(SalvageTestCase):
@@ -408,7 +400,7 @@ class SwapTests(SalvageTestCase):
         self.flipIn("messages", INTERNAL, 500)
         template = os.path.abspath(self.mktemp())
         shutil.copytree(self.path, template)
-        damaged = self.tree(template)
+        damaged = filesIn(template)
         killed, calls = True, -1
         while killed:
             calls += 1
@@ -417,7 +409,7 @@ class SwapTests(SalvageTestCase):
             killed = self.killedAfter(calls)
             found = self.salvaged()
             self.assertEqual(found, self.was, calls)
-            kept = self.tree(self.path, "memq.damaged")
+            kept = filesIn(self.path, "memq.damaged")
             self.assertEqual(kept.keys() - damaged.keys(), {"UNREADABLE"}, calls)
             self.assertEqual(kept["messages"], damaged["messages"], calls)
             names = set(os.listdir(self.path + "/memq"))
@@ -427,15 +419,6 @@ class SwapTests(SalvageTestCase):
                 ["VERSION", "log.0000000001", "messages", "queues", "safe"],
             )
         self.assertGreater(calls, 12)
-
-    def tree(self, path: str, name: str = "memq") -> dict[str, bytes]:
-        """Return what is in the files of a directory, but for the lock."""
-        found = {}
-        for file in os.listdir(os.path.join(path, name)):
-            if file != "lock":
-                with open(os.path.join(path, name, file), "rb") as opened:
-                    found[file] = opened.read()
-        return found
 
     def killedAfter(self, calls: int) -> bool:
         """Skip what is damaged; end at a change of names, after ``calls`` of them.

@@ -205,12 +205,6 @@ class ValueTests(SynchronousTestCase):
         self.assertTrue(parsed("-R")["auto-remove-logs"])
         self.assertFalse(parsed("-R", "--keep-logs")["auto-remove-logs"])
 
-    def test_repeated(self) -> None:
-        """Verbose and endpoint may be repeated."""
-        options = parsed("-v", "-v", "--endpoint", "tcp:1", "--endpoint", "tcp:2")
-        self.assertEqual(options["verbose"], 2)
-        self.assertEqual(options["endpoint"], ["tcp:1", "tcp:2"])
-
     def test_version(self) -> None:
         """--version tells memq's."""
         lines: list[str] = []

@@ -8,24 +8,16 @@ from memq.config.settings import (
     DECIMAL,
     HELP,
     KEYS,
-    LIST,
     OPTIONS,
     QUEUE,
     SERVER,
     inForce,
 )
-from memq.config.values import tableName
 from memq.policy.rule import FIELDS, READS, WRITES, Rule
 
 
 class TableTests(SynchronousTestCase):
     """Promises of every row; test_commandline and test_file have those of one."""
-
-    def test_defaults(self) -> None:
-        """A default is a value that the setting allows."""
-        for setting in SERVER:
-            if setting.default is not None:
-                setting.parse(setting.default)
 
     def test_names(self) -> None:
         """No two have a name or a letter in common."""
@@ -53,12 +45,9 @@ class KeyTests(SynchronousTestCase):
         """There is a key for each field that a table can say, in the same order."""
         self.assertEqual(list(KEYS), list(FIELDS))
 
-    def test_default(self) -> None:
-        """Nothing is shown of a rule that says nothing."""
-        self.assertEqual(inForce(Rule()), [])
-
     def test_settings(self) -> None:
-        """What is in force is shown as it stands in the file."""
+        """What is in force is shown as it stands in the file, and nothing else."""
+        self.assertEqual(inForce(Rule()), [])
         rule = Rule(
             maxItems=9,
             maxBytes=1024,
@@ -113,16 +102,3 @@ class KeyTests(SynchronousTestCase):
         for key in KEYS.values():
             if key.kind is DECIMAL:
                 self.assertGreater(key.parse("0.000001"), 0)
-
-    def test_lists(self) -> None:
-        """Of a list each text is parsed for itself."""
-        lists = [name for name, key in KEYS.items() if key.kind is LIST]
-        self.assertEqual(lists, ["fanout"])
-        self.assertEqual(KEYS["fanout"].parse("a"), b"a")
-        self.assertRaises(ValueError, KEYS["fanout"].parse, "")
-
-    def test_tables(self) -> None:
-        """A table can have a name that a queue can have."""
-        self.assertEqual(tableName("é*"), "é*".encode())
-        for text in ("", " ", "a/b", "\x7f", "x" * 251):
-            self.assertRaises(ValueError, tableName, text)

@@ -21,10 +21,14 @@ class TOMLTestCase(SynchronousTestCase):
         """Name it."""
         self.path = os.path.abspath(self.mktemp())
 
-    def written(self, text: str | bytes) -> TOMLFile:
-        """Return a file with this text."""
+    def write(self, text: str | bytes) -> None:
+        """Let the file have this text."""
         with open(self.path, "wb") as file:
             file.write(text if isinstance(text, bytes) else text.encode())
+
+    def written(self, text: str | bytes) -> TOMLFile:
+        """Return a file with this text."""
+        self.write(text)
         return TOMLFile.read(self.path)
 
     def why(self, error: ConfigError) -> str:

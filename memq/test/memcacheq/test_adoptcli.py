@@ -13,7 +13,6 @@ from memq import __version__, cli
 from memq.cli import main, makeAdoptParser
 from memq.memcacheq import adoptcli as module
 from memq.memcacheq.directory import MOVED, makeWay
-from memq.memcacheq.staging import Staging
 from memq.storage.datadir.home import Home
 from memq.storage.datadir.sizing import DiskSpace
 from memq.test.memcacheq.test_copy import contents
@@ -67,15 +66,8 @@ class AdoptTests(CommandTestCase):
     def test_interrupted(self) -> None:
         """A signal interrupts it, with status 1; the next one goes on."""
         want = self.stopped()
-        original = Staging.beginAdoption
-
-        def begin(staging: Staging, fingerprint: bytes) -> None:
-            original(staging, fingerprint)
-            os.kill(os.getpid(), SIGTERM)
-
-        patched = self.patch(Staging, "beginAdoption", begin)
-        status, lines, complaint = self.command(self.path)
-        patched.restore()
+        with self.atBegin(lambda: os.kill(os.getpid(), SIGTERM)):
+            status, lines, complaint = self.command(self.path)
         self.assertEqual((status, complaint), (1, ""))
         self.assertIn("Taking over is interrupted", lines[-1])
         self.run_(self.path)
@@ -84,7 +76,7 @@ class AdoptTests(CommandTestCase):
     def test_damaged(self) -> None:
         """What is damaged is refused in one line, or skipped."""
         want = self.stopped()
-        os.remove(os.path.join(self.path, "q"))
+        os.remove(self.at("q"))
         del want[b"q"]
         self.assertIn(f"{self.path}/q is missing; put that", self.refused(self.path))
         self.run_("--skip-damaged", self.path)
@@ -128,12 +120,9 @@ class AdoptTests(CommandTestCase):
 
     def test_system(self) -> None:
         """What the system refuses is one line."""
-
-        def refuse(path: str) -> None:
-            raise PermissionError(13, "Permission denied", path)
-
-        self.patch(module, "findOld", refuse)
-        self.assertEqual(self.refused(self.path), f"{self.path}: Permission denied")
+        error = PermissionError(13, "Permission denied", self.path)
+        with self.failing(module, "findOld", error):
+            self.assertEqual(self.refused(self.path), f"{self.path}: Permission denied")
 
     def test_usage(self) -> None:
         """Anything but one directory is a mistake; the version is told."""
@@ -187,12 +176,11 @@ class DryRunTests(CommandTestCase):
 
     def test_refused(self) -> None:
         """It tells all that would be refused, with status 1."""
-        old = MemcacheQ(self.path)
-        old.push(b"gone", b"x")
-        old.push(b"q", b"1")
-        old.append(b"q", b"\xff" * 50)
-        old.stop()
-        os.remove(os.path.join(self.path, "gone"))
+        with MemcacheQ(self.path) as old:
+            old.push(b"gone", b"x")
+            old.push(b"q", b"1")
+            old.append(b"q", b"\xff" * 50)
+        os.remove(self.at("gone"))
         before = contents(self.path)
         status, lines, complaint = self.command("-n", self.path)
         self.assertEqual(contents(self.path), before)

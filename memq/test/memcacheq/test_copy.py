@@ -7,15 +7,24 @@ import os
 import shutil
 from hashlib import sha256
 from struct import pack
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import HomeError
 from memq.memcacheq.copy import Copy, OldCount
-from memq.memcacheq.directory import findOld
+from memq.memcacheq.directory import OldDirectory, findOld
 from memq.memcacheq.queuefile import OldMessage
 from memq.storage.engine.binding import db
-from memq.test.support.foreign.memcacheqdirs import MemcacheQ, relabel, scratch
+from memq.test.support.foreign.memcacheqdirs import (
+    MemcacheQ,
+    overwrite,
+    relabel,
+    scratch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def contents(path: str) -> dict[str, bytes]:
@@ -34,10 +43,13 @@ class CopyTestCase(SynchronousTestCase):
         """Name the directory."""
         self.path = os.path.join(scratch(self), "home")
         self.copyPath = self.path + ".copy"
+        self.log = os.path.join(self.path, "log.0000000001")
 
     def stopped(self) -> None:
         """Write a directory, and end in order."""
-        self.running().stop()
+        old = self.running()
+        old.stop()
+        os.rename(old.path, self.path)
 
     def killed(self) -> None:
         """Write a directory, and be killed."""
@@ -46,7 +58,6 @@ class CopyTestCase(SynchronousTestCase):
     def running(self) -> MemcacheQ:
         """Return a MemcacheQ that has made queues since its last checkpoint."""
         old = MemcacheQ(self.path + ".running")
-        self.addCleanup(setattr, self, "path", self.path)
         old.push(b"a", *(b"%d" % number for number in range(60)))
         old.checkpoint()
         old.pop(b"a", 45)
@@ -54,14 +65,18 @@ class CopyTestCase(SynchronousTestCase):
         old.push(b"b", b"x", flags=-1)
         return old
 
-    def copied(self) -> Copy:
-        """Return a finished copy, and see that the original is as it was."""
-        before = contents(self.path)
+    def old(self) -> OldDirectory:
+        """Return the directory, as it is found."""
         old = findOld(self.path)
         assert old is not None
-        copy = Copy(old, self.copyPath)
+        return old
+
+    def copied(self, tick: Callable[[int], None] = lambda size: None) -> Copy:
+        """Return a finished copy, and see that the original is as it was."""
+        before = contents(self.path)
+        copy = Copy(self.old(), self.copyPath)
         copy.begin()
-        copy.finish(lambda size: None)
+        copy.finish(tick)
         self.assertEqual(contents(self.path), before)
         return copy
 
@@ -70,14 +85,17 @@ class CopyTestCase(SynchronousTestCase):
         found = copy.queueFile(name).read()
         return [message.body for message in found if type(message) is OldMessage]
 
-    def checkAll(self, copy: Copy) -> None:
-        """Check that everything is there."""
+    def checkAll(self, isWhole: bool) -> Copy:
+        """Copy, check that everything is there and how it was copied; return that."""
+        copy = self.copied()
+        self.assertEqual(copy.isWhole, isWhole)
         names = [queue.name for queue in copy.queues()]
         self.assertEqual(names, [b"a", b"b", b"memq"])
         self.assertEqual(self.bodies(copy, b"a"), [b"%d" % n for n in range(45, 60)])
         self.assertEqual(self.bodies(copy, b"b"), [b"x"])
         self.assertEqual(self.bodies(copy, b"memq"), [b"m"])
         self.assertEqual(copy.queueFile(b"a").first, 46)
+        return copy
 
 
 class EndTests(CopyTestCase):
@@ -85,13 +103,9 @@ class EndTests(CopyTestCase):
 
     def test_stopped(self) -> None:
         """Only the list and the log are, when it was stopped."""
-        old = self.running()
-        old.stop()
-        os.rename(old.path, self.path)
-        copy = self.copied()
-        self.assertFalse(copy.isWhole)
+        self.stopped()
+        copy = self.checkAll(isWhole=False)
         self.assertEqual(copy.bytes, 0)
-        self.checkAll(copy)
         self.assertEqual(copy.queues()[0], OldCount(b"a", 60, 45))
         self.assertFalse(copy.hasRemoved(b"a"))
 
@@ -101,18 +115,14 @@ class EndTests(CopyTestCase):
         old.closeQueues()
         old.writeCounts()
         old.kill(self.path)
-        copy = self.copied()
-        self.assertFalse(copy.isWhole)
-        self.checkAll(copy)
+        copy = self.checkAll(isWhole=False)
         self.assertEqual(copy.queues()[0], OldCount(b"a", 60, 45))
 
     def test_killed(self) -> None:
         """Everything is, when it was killed."""
         self.killed()
-        copy = self.copied()
-        self.assertTrue(copy.isWhole)
+        copy = self.checkAll(isWhole=True)
         self.assertGreater(copy.bytes, 0)
-        self.checkAll(copy)
         self.assertFalse(copy.hasRemoved(b"a"))
         self.assertTrue(copy.hasRemoved(b"__dbq.a.0"), "drained, but not yet removed")
         copy.remove()
@@ -124,17 +134,13 @@ class EndTests(CopyTestCase):
         old = self.running()
         old.checkpoint()
         old.kill(self.path)
-        copy = self.copied()
-        self.assertFalse(copy.isWhole)
-        self.checkAll(copy)
+        self.checkAll(isWhole=False)
 
     def test_recovered(self) -> None:
         """A directory that somebody has recovered is read where it is."""
         self.killed()
         MemcacheQ(self.path).stop()
-        copy = self.copied()
-        self.assertFalse(copy.isWhole)
-        self.checkAll(copy)
+        self.checkAll(isWhole=False)
 
     def test_manyLogs(self) -> None:
         """Of several log files, only the last one is copied."""
@@ -156,24 +162,16 @@ class EndTests(CopyTestCase):
 
     def test_withoutLog(self) -> None:
         """Without a log, files are taken as they are."""
-        old = self.running()
-        old.stop()
-        os.rename(old.path, self.path)
-        os.remove(os.path.join(self.path, "log.0000000001"))
-        copy = self.copied()
-        self.assertFalse(copy.isWhole)
-        self.checkAll(copy)
+        self.stopped()
+        os.remove(self.log)
+        self.checkAll(isWhole=False)
 
     def test_movedQueue(self) -> None:
         """The queue called memq is found where it was moved to."""
         for end in (self.stopped, self.killed):
             end()
-            if not os.path.exists(self.path):
-                os.rename(self.path + ".running", self.path)
-            old = findOld(self.path)
-            assert old is not None
-            old.makeWay()
-            self.checkAll(self.copied())
+            self.old().makeWay()
+            self.checkAll(isWhole=end == self.killed)
             shutil.rmtree(self.path)
             shutil.rmtree(self.path + ".running", ignore_errors=True)
 
@@ -192,20 +190,14 @@ class RoomTests(CopyTestCase):
             return 0
 
         self.patch(fcntl, "ioctl", ioctl)
-        copy = self.copied()
-        self.assertTrue(copy.isWhole)
-        self.assertEqual(copy.bytes, 0)
-        self.checkAll(copy)
+        self.assertEqual(self.checkAll(isWhole=True).bytes, 0)
 
     def test_told(self) -> None:
         """How much was copied is told."""
         self.killed()
-        old = findOld(self.path)
-        assert old is not None
-        copy = Copy(old, self.copyPath)
-        copy.begin()
         sizes: list[int] = []
-        copy.finish(sizes.append)
+        self.copied(sizes.append)
+        old = self.old()
         queues = [name for name in old.data if name != b"queue.list"]
         self.assertEqual(sum(sizes), sum(file.size for file in old.look(queues)))
 
@@ -215,14 +207,9 @@ class RefusedTests(CopyTestCase):
 
     def refused(self) -> str:
         """Return why the copy cannot be read."""
-        copies: list[Copy] = []
         before = contents(self.path)
-
-        def read() -> None:
-            copies.append(self.copied())
-            copies[0].queues()
-
-        why = str(self.assertRaises(HomeError, read))
+        error = self.assertRaises(HomeError, lambda: self.copied().queues())
+        why = str(error)
         self.assertEqual(contents(self.path), before)
         self.assertNotIn("\n", why)
         return why
@@ -247,9 +234,7 @@ class RefusedTests(CopyTestCase):
     def test_olderLog(self) -> None:
         """A log of an older version is tried, wholly, on a copy."""
         self.killed()
-        with open(os.path.join(self.path, "log.0000000001"), "r+b") as file:
-            file.seek(16)
-            file.write(pack("<I", 17))
+        overwrite(self.log, 16, pack("<I", 17))
         # Its checksum is that of the version it had.
         self.assertIn(f"{self.path}/log.0000000001: Berkeley DB 5.3", self.refused())
         self.assertTrue(os.path.exists(os.path.join(self.copyPath, "a")))
@@ -257,17 +242,16 @@ class RefusedTests(CopyTestCase):
     def test_list(self) -> None:
         """A list that Berkeley DB cannot open is named."""
         self.killed()
-        os.remove(os.path.join(self.path, "log.0000000001"))
+        os.remove(self.log)
         os.truncate(os.path.join(self.path, "queue.list"), 100)
         self.assertIn(f"{self.path}/queue.list cannot be read: ", self.refused())
 
     def test_rows(self) -> None:
         """Rows that MemcacheQ did not write are no queues."""
         for key, row in ((b"\0", b"x" * 16), (b"q\0", b"x")):
-            old = MemcacheQ(self.path)
-            old.push(b"a", b"1")
-            old.putRow(key, row)
-            old.stop()
+            with MemcacheQ(self.path) as old:
+                old.push(b"a", b"1")
+                old.putRow(key, row)
             self.assertIn(f"{self.path}/queue.list is damaged", self.refused())
             shutil.rmtree(self.path)
 
@@ -280,11 +264,8 @@ class DamagedLogTests(CopyTestCase):
         old = MemcacheQ(self.path + ".running", logBytes=logBytes)
         old.push(b"a", *(b"%d" % number for number in range(500)))
         old.kill(self.path)
-        path = os.path.join(self.path, "log.0000000001")
         self.assertEqual(self.copied().damage, [])
-        with open(path, "r+b") as file:
-            file.seek(40000)
-            file.write(b"x" * 100)
+        overwrite(self.log, 40000, b"x" * 100)
         return self.copied().damage
 
     def test_middle(self) -> None:
@@ -302,29 +283,25 @@ class DamagedLogTests(CopyTestCase):
         old = MemcacheQ(self.path + ".running")
         old.push(b"a", b"1")
         old.kill(self.path)
-        with open(os.path.join(self.path, "log.0000000001"), "r+b") as file:
-            file.seek(100000)
-            file.write(os.urandom(2000))
+        overwrite(self.log, 100000, os.urandom(2000))
         self.assertEqual(self.copied().damage, [])
 
     def test_oldest(self) -> None:
         """A log of before Berkeley DB 5.0 is taken only if nothing is in it alone."""
         old = self.running()
         old.kill(self.path)
-        relabel(os.path.join(self.path, "log.0000000001"), 16)
+        relabel(self.log, 16)
         why = str(self.assertRaises(HomeError, self.copied))
         self.assertIn("Berkeley DB 5.3 does not recover version 16; ", why)
         self.assertIn(f"run db_recover -h {self.path} of the version", why)
         shutil.rmtree(self.path)
         MemcacheQ(old.path).stop()
         os.rename(old.path, self.path)
-        relabel(os.path.join(self.path, "log.0000000001"), 16)
-        self.checkAll(self.copied())
+        relabel(self.log, 16)
+        self.checkAll(isWhole=False)
 
     def test_older(self) -> None:
         """A log of Berkeley DB 5.0 is recovered."""
         self.killed()
-        relabel(os.path.join(self.path, "log.0000000001"), 17)
-        copy = self.copied()
-        self.assertTrue(copy.isWhole)
-        self.checkAll(copy)
+        relabel(self.log, 17)
+        self.checkAll(isWhole=True)

@@ -30,10 +30,9 @@ class DirectoryTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Make it."""
         self.path = os.path.join(scratch(self), "home")
-        old = MemcacheQ(self.path)
-        for name in (b"a", b"a.1", b"memq"):
-            old.push(name, *(b"%d" % number for number in range(50)))
-        old.stop()
+        with MemcacheQ(self.path) as old:
+            for name in (b"a", b"a.1", b"memq"):
+                old.push(name, *(b"%d" % number for number in range(50)))
 
     def where(self, name: str) -> str:
         """Return the path of a file."""
@@ -163,9 +162,8 @@ class RefusedTests(DirectoryTestCase):
 
     def test_realOne(self) -> None:
         """What Berkeley DB maps is found."""
-        old = MemcacheQ(self.path, shared=True)
-        self.assertIn(f"in use by process {os.getpid()}", self.refused())
-        old.stop()
+        with MemcacheQ(self.path, shared=True):
+            self.assertIn(f"in use by process {os.getpid()}", self.refused())
         self.old()
 
 

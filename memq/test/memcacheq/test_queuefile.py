@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from struct import pack, pack_into
+from struct import pack
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,6 +20,7 @@ from memq.memcacheq.queuefile import (
 )
 from memq.test.support.foreign.memcacheqdirs import (
     MemcacheQ,
+    overwrite,
     packOld,
     scratch,
     setNumber,
@@ -70,10 +72,9 @@ class QueueFileTestCase(SynchronousTestCase):
 
     def written(self, count: int, taken: int = 0, extentPages: int = 2) -> QueueFile:
         """Return a queue with messages that are called by their numbers from 1."""
-        old = MemcacheQ(self.path, extentPages=extentPages)
-        old.push(b"q", *(b"%d" % number for number in range(1, count + 1)))
-        old.pop(b"q", taken)
-        old.stop()
+        with MemcacheQ(self.path, extentPages=extentPages) as old:
+            old.push(b"q", *(b"%d" % number for number in range(1, count + 1)))
+            old.pop(b"q", taken)
         return self.opened()
 
     def opened(self) -> QueueFile:
@@ -86,9 +87,7 @@ class QueueFileTestCase(SynchronousTestCase):
 
     def patched(self, name: str, offset: int, data: bytes) -> None:
         """Write over something in a file."""
-        with open(os.path.join(self.path, name), "r+b") as file:
-            file.seek(offset)
-            file.write(data)
+        overwrite(os.path.join(self.path, name), offset, data)
 
 
 class ReadTests(QueueFileTestCase):
@@ -117,11 +116,10 @@ class ReadTests(QueueFileTestCase):
 
     def test_holes(self) -> None:
         """A message that was never there is not missed."""
-        old = MemcacheQ(self.path)
-        old.push(b"q", b"1")
-        old.abortPush(b"q")
-        old.push(b"q", b"2")
-        old.stop()
+        with MemcacheQ(self.path) as old:
+            old.push(b"q", b"1")
+            old.abortPush(b"q")
+            old.push(b"q", b"2")
         file = self.opened()
         self.assertEqual([type(m) for m in file.read()], [OldMessage] * 2)
         self.assertEqual(self.bodies(file), [b"1", b"2"])
@@ -129,15 +127,13 @@ class ReadTests(QueueFileTestCase):
 
     def test_beginsAgain(self) -> None:
         """Behind the highest record number comes 1, in the middle of a page."""
-        old = MemcacheQ(self.path)
-        old.queue(b"q")
-        old.stop()
+        with MemcacheQ(self.path) as old:
+            old.queue(b"q")
         setNumber(os.path.join(self.path, "q"), NUMBERS - 30)
-        old = MemcacheQ(self.path)
-        bodies = [b"%d" % number for number in range(80)]
-        old.push(b"q", *bodies)
-        old.pop(b"q", 5)
-        old.stop()
+        with MemcacheQ(self.path) as old:
+            bodies = [b"%d" % number for number in range(80)]
+            old.push(b"q", *bodies)
+            old.pop(b"q", 5)
         file = self.opened()
         self.assertLess(file.next, file.first)
         self.assertEqual(file.span, 75)
@@ -150,12 +146,20 @@ class DamageTests(QueueFileTestCase):
 
     def refused(self, why: str) -> None:
         """Assert that the queue cannot be opened."""
-        error = self.assertRaises(DamagedQueue, self.opened)
-        self.assertIn(f"{self.path}/q {why}", str(error))
+        words = str(self.assertRaises(DamagedQueue, self.opened))
+        self.assertTrue(words.startswith(f"{self.path}/q "), words)
+        self.assertIn(why, words)
 
     def damaged(self, file: QueueFile) -> list[Damage]:
         """Return what cannot be read, when the rest was."""
         return [item for item in file.read() if isinstance(item, Damage)]
+
+    def check(self, file: QueueFile, name: str, *lost: Any) -> None:
+        """Check that records are lost, from an offset on, and which file is named."""
+        offset, records, why = lost
+        found = Damage(offset, records, f"{self.path}/{name}{why}")
+        self.assertEqual(self.damaged(file), [found])
+        self.assertEqual(len(self.bodies(file)), file.span - records)
 
     def test_missing(self) -> None:
         """A file that is missing is named."""
@@ -165,7 +169,7 @@ class DamageTests(QueueFileTestCase):
         """A file whose first page makes no sense is refused."""
         self.written(1)
         with open(os.path.join(self.path, "q"), "rb") as file:
-            good = bytearray(file.read())
+            good = file.read()
         for offset, form, value, why in (
             (12, "<I", 0, "is not the file of a queue"),
             (16, "<I", 3, "has the format 3"),
@@ -177,12 +181,9 @@ class DamageTests(QueueFileTestCase):
             (80, "<I", 9, "has a damaged first page"),
             (88, "<I", 0, "has a damaged first page"),
         ):
-            page = bytearray(good)
-            pack_into(form, page, offset, value)
-            self.patched("q", 0, bytes(page))
-            error = self.assertRaises(DamagedQueue, self.opened)
-            self.assertIn(f"{self.path}/q ", str(error))
-            self.assertIn(why, str(error))
+            self.patched("q", 0, good)
+            self.patched("q", offset, pack(form, value))
+            self.refused(why)
         os.truncate(os.path.join(self.path, "q"), 50)
         self.refused("is cut short")
 
@@ -190,38 +191,32 @@ class DamageTests(QueueFileTestCase):
         """An extent that is missing costs its messages, and is named."""
         file = self.written(100)
         os.remove(os.path.join(self.path, "__dbq.q.1"))
-        why = f"{self.path}/__dbq.q.1 is missing"
-        self.assertEqual(self.damaged(file), [Damage(PER_EXTENT, PER_EXTENT, why)])
-        self.assertEqual(len(self.bodies(file)), 100 - PER_EXTENT)
+        self.check(file, "__dbq.q.1", PER_EXTENT, PER_EXTENT, " is missing")
 
     def test_cutExtent(self) -> None:
         """So does an extent that was cut short, at the end as well."""
         file = self.written(50)
         os.truncate(os.path.join(self.path, "__dbq.q.1"), 100)
-        why = f"{self.path}/__dbq.q.1 is cut short"
-        self.assertEqual(self.damaged(file), [Damage(PER_EXTENT, 12, why)])
+        self.check(file, "__dbq.q.1", PER_EXTENT, 12, " is cut short")
 
     def test_lostPage(self) -> None:
         """A page of zeros costs its messages."""
         file = self.written(50)
         self.patched("__dbq.q.0", 4096, bytes(4096))
-        why = f"{self.path}/__dbq.q.0: page 2 is damaged"
-        self.assertEqual(self.damaged(file), [Damage(PER_PAGE, PER_PAGE, why)])
+        self.check(file, "__dbq.q.0", PER_PAGE, PER_PAGE, ": page 2 is damaged")
 
     def test_damagedPage(self) -> None:
         """A page that is another one costs its messages, however few."""
         file = self.written(PER_EXTENT + 1)
         self.patched("__dbq.q.1", 8, pack("<I", 7))
-        why = f"{self.path}/__dbq.q.1: page 3 is damaged"
-        self.assertEqual(self.damaged(file), [Damage(PER_EXTENT, 1, why)])
+        self.check(file, "__dbq.q.1", PER_EXTENT, 1, ": page 3 is damaged")
 
     def test_record(self) -> None:
         """A record whose lengths lie costs itself, and is called by its number."""
-        old = MemcacheQ(self.path)
-        old.push(b"q", b"1")
-        old.append(b"q", b"\xff" * 100)
-        old.push(b"q", b"2")
-        old.stop()
+        with MemcacheQ(self.path) as old:
+            old.push(b"q", b"1")
+            old.append(b"q", b"\xff" * 100)
+            old.push(b"q", b"2")
         file = self.opened()
         self.assertEqual(self.bodies(file), [b"1", b"2"])
         (damage,) = self.damaged(file)

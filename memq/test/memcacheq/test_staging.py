@@ -20,10 +20,11 @@ from memq.memcacheq.staging import (
 from memq.message import Message
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
-from memq.storage.engine.binding import StoreSettings, db
+from memq.storage.engine.binding import StoreSettings
 from memq.storage.row import DamagedRow
+from memq.test.support.disks.wrecks import push, take
 from memq.test.support.foreign.memcacheqdirs import scratch
-from memq.test.support.homes import details
+from memq.test.support.homes import NO_SPACE, Failing, details
 
 FINGERPRINT = bytes(range(32))
 FILES = [OldFile(b"queue.list", 8192, 1700000000123456789), OldFile(b"\xff q", 0, 0)]
@@ -97,13 +98,6 @@ class StagingTestCase(SynchronousTestCase):
         """Return the bytes of all queues."""
         return [detail.bytes for detail in details(self.store)]
 
-    def push(self, queue: bytes, *bodies: bytes) -> None:
-        """Push messages as clients do."""
-        self.store.begin()
-        for body in bodies:
-            self.store.push(queue, 0, body)
-        self.store.commit()
-
     def drain(self, queue: bytes) -> list[tuple[int, int, bytes]]:
         """Take all messages of a queue; return number, flags and body of each."""
         found = []
@@ -159,7 +153,7 @@ class StagingTests(StagingTestCase):
             self.reopen()
         self.staging.endAdoption()
         self.assertIsNone(self.staging.adoption())
-        self.push(b"q", b"c")
+        push(self.store, b"q", 0, b"c")
         self.assertEqual(self.drain(b"q"), [(7, 0, b"a"), (8, 1, b"b"), (9, 0, b"c")])
 
     def test_discarded(self) -> None:
@@ -178,7 +172,7 @@ class StagingTests(StagingTestCase):
         self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a")
         self.reopen()
-        self.push(b"other", b"x")
+        push(self.store, b"other", 0, b"x")
         self.staging.finishAdoption({b"q": Counts(1, 0)}, [], isKept=False)
         self.assertEqual(self.drain(b"other"), [(0, 0, b"x")])
         self.assertEqual(self.drain(b"q"), [(0, 0, b"a")])
@@ -199,10 +193,8 @@ class MergeTests(StagingTestCase):
 
     def test_behind(self) -> None:
         """Counts are added, and no message is met twice in between."""
-        self.push(b"q", b"1", b"2", b"3")
-        self.store.begin()
-        self.store.pop(b"q")
-        self.store.commit()
+        push(self.store, b"q", 0, b"1", b"2", b"3")
+        take(self.store, b"q", 1)
         self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b", b"c", first=40)
         self.staging.finishAdoption({b"q": Counts(43, 40)}, FILES, isKept=False)
@@ -233,15 +225,8 @@ class FailingTests(StagingTestCase):
     def test_store(self) -> None:
         """An error of the store's is raised as one, and nothing was done."""
         self.staging.beginAdoption(FINGERPRINT)
-
-        class Broken:
-            def put(self, *arguments: object) -> None:
-                raise db.DBError(28, "No space left on device")
-
-        messages, self.store.transaction.messages = (
-            self.store.transaction.messages,
-            Broken(),
-        )
+        messages = self.store.transaction.messages
+        self.store.transaction.messages = Failing(messages, NO_SPACE, "put")
         self.assertRaises(StoreError, self.stage, b"q", b"a")
         self.store.transaction.messages = messages
         self.assertEqual(self.staging.staged()[b"q"].offset, 0)

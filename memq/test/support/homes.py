@@ -40,10 +40,10 @@ def crashed(store: Any, path: str) -> BDBStore:
     return copy
 
 
-def contents(path: str) -> dict[str, bytes]:
+def contents(path: str, name: str = "memq") -> dict[str, bytes]:
     """Return what is in the files of the home at ``path``, but for the lock."""
     found = {}
-    with os.scandir(os.path.join(path, "memq")) as entries:
+    with os.scandir(os.path.join(path, name)) as entries:
         for entry in entries:
             if entry.name != "lock":
                 with open(entry.path, "rb") as file:

@@ -15,10 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.admin import backup
 from memq.admin.backup import makeBackup
-from memq.admin.progress import Progress
 from memq.errors import HomeError, HomeGone, UnusableHome
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.staging import Staging
+from memq.ratelimit import Progress
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db

@@ -33,15 +33,16 @@ def push(store: Any, queue: bytes, flags: int, *bodies: bytes) -> None:
     store.commit()
 
 
-def pushLarge(store: Any, queue: bytes, *parts: bytes) -> None:
-    """Append a message in parts."""
+def pushLarge(store: Any, queue: bytes, *parts: bytes, flags: int = 4) -> LargeBody:
+    """Append a message in parts, and return where its body is."""
     store.begin()
     body = store.newBody()
     for number, part in enumerate(parts):
         store.addPart(body, number, part)
     large = LargeBody(body, sum(map(len, parts)), len(parts))
-    store.pushLarge(queue, 4, large)
+    store.pushLarge(queue, flags, large)
     store.commit()
+    return large
 
 
 def take(store: Any, queue: bytes, count: int) -> None:

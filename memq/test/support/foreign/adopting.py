@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.memcacheq.adoption import COPY, Adoption
+from memq.errors import HomeError
+from memq.memcacheq import adoption as module
+from memq.memcacheq.adoption import ASIDE, COPY, Adoption
 from memq.memcacheq.copy import Copy
-from memq.memcacheq.directory import makeWay
+from memq.memcacheq.directory import MOVED, makeWay
+from memq.memcacheq.staging import Staging
 from memq.message import Message
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.transaction import Transaction
@@ -21,7 +25,7 @@ from memq.storage.engine.environment import Environment
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ, scratch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: Each queue by name: set, taken, flags and bodies of what waits.
 Queues = dict[bytes, tuple[int, int, list[tuple[int, bytes]]]]
@@ -69,8 +73,8 @@ class AdoptionTestCase(SynchronousTestCase):
         path: str | None = None,
         prepare: Callable[[Adoption, BDBStore], object] = lambda adoption, store: 0,
         **options: Any,
-    ) -> Queues | None:
-        """Start memq, and return what it has then; None if it was interrupted.
+    ) -> Any:
+        """Start memq, and return the Queues it has then; None if it was interrupted.
 
         :param prepare: is given the parts before the adoption runs.
         """
@@ -83,9 +87,80 @@ class AdoptionTestCase(SynchronousTestCase):
             store.close()
             home.release()
 
-    def said(self, words: str) -> bool:
-        """Return whether a line had these words."""
-        return any(words in line for line in self.lines)
+    def notAdopted(self, *words: str, **options: Any) -> str:
+        """Start memq, which refuses it in one line with these words; return that."""
+        why = str(self.assertRaises(HomeError, self.adopt, **options))
+        self.assertNotIn("\n", why)
+        for each in words:
+            self.assertIn(each, why)
+        return why
+
+    @contextmanager
+    def failing(self, owner: object, name: str, error: Exception) -> Iterator[None]:
+        """Let a method fail for a time."""
+
+        def fail(*arguments: object) -> None:
+            raise error
+
+        patch = self.patch(owner, name, fail)
+        yield
+        patch.restore()
+
+    @contextmanager
+    def atBegin(self, work: Callable[[], object]) -> Iterator[None]:
+        """Do something whenever an adoption has just begun."""
+        begin = Staging.beginAdoption
+
+        def beginAdoption(staging: Staging, fingerprint: bytes) -> None:
+            begin(staging, fingerprint)
+            work()
+
+        patch = self.patch(Staging, "beginAdoption", beginAdoption)
+        yield
+        patch.restore()
+
+    def stagePart(self, messages: int = 1) -> None:
+        """Start memq, and interrupt it when it has taken so many messages over."""
+        stage, staged = Staging.stage, 0
+
+        def counted(*arguments: Any) -> None:
+            nonlocal staged
+            stage(*arguments)
+            staged += len(arguments[-1])
+            if staged >= messages:
+                adoption[0].interrupt()
+
+        adoption: list[Adoption] = []
+        patches = [
+            self.patch(Staging, "stage", counted),
+            self.patch(module, "BATCH", 2),
+        ]
+        self.assertIsNone(self.adopt(prepare=lambda one, _: adoption.append(one)))
+        for patch in patches:
+            patch.restore()
+
+    def assertSaid(self, *words: str) -> None:
+        """Assert that for each of these words there was a line."""
+        for each in words:
+            self.assertTrue([line for line in self.lines if each in line], each)
+
+    def at(self, name: str) -> str:
+        """Return the path of a file of MemcacheQ's."""
+        return os.path.join(self.path, name)
+
+    def remove(self, *names: str) -> None:
+        """Remove files of MemcacheQ's."""
+        for name in names:
+            os.remove(self.at(name))
+
+    def listed(self, path: str | None = None) -> set[str]:
+        """Return the names of MemcacheQ's files."""
+        names = os.listdir(path or self.path)
+        return {name for name in names if name not in ("memq", os.fsdecode(MOVED))}
+
+    def kept(self, home: str | None = None) -> set[str]:
+        """Return the names of MemcacheQ's files that were kept aside."""
+        return set(os.listdir(os.path.join(home or self.path, "memq", ASIDE)))
 
     def checkGone(self, path: str) -> None:
         """Check that nothing of MemcacheQ's is left, nor of what was made of it."""
@@ -98,17 +173,14 @@ class AdoptionTestCase(SynchronousTestCase):
         old.push(b"q", *(b"%d" % number for number in range(45)))
         old.pop(b"q", 41)
         old.push(b"q", b"", flags=-1)
-        for name in (b"memq", b"messages", b"queues", b"lock"):
-            old.push(name, b"in " + name, flags=5)
         old.push(b"drained", b"x")
         old.pop(b"drained")
-        want: Queues = {
-            name: (1, 0, [(5, b"in " + name)])
-            for name in (b"memq", b"messages", b"queues", b"lock")
-        }
-        want[b"drained"] = (1, 1, [])
         last = [(0, b"%d" % number) for number in range(41, 45)]
+        want: Queues = {b"drained": (1, 1, [])}
         want[b"q"] = (46, 41, [*last, (2**32 - 1, b"")])
+        for name in (b"memq", b"messages", b"queues", b"lock"):
+            old.push(name, b"in " + name, flags=5)
+            want[name] = (1, 0, [(5, b"in " + name)])
         return old, want
 
     def stopped(self) -> Queues:

@@ -36,6 +36,13 @@ def scratch(test: SynchronousTestCase) -> str:
     return path
 
 
+def overwrite(path: str, place: int, data: bytes) -> None:
+    """Write over something in a file."""
+    with open(path, "r+b") as file:
+        file.seek(place)
+        file.write(data)
+
+
 def packOld(name: bytes, flags: int, body: bytes) -> bytes:
     """Return the record of a message as MemcacheQ packs it, without padding."""
     suffix = b" %d %d\r\n" % (flags, len(body))
@@ -83,6 +90,14 @@ class MemcacheQ:
                 int.from_bytes(row[8:], "little"),
             ]
             self._counts[name] = counts
+
+    def __enter__(self) -> MemcacheQ:
+        """Work until the end, when it is stopped."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End in order."""
+        self.stop()
 
     def _open(self, name: str, kind: int) -> Any:
         table = db.DB(self._environment)
@@ -175,23 +190,18 @@ class MemcacheQ:
 
 def setNumber(path: str, number: int) -> None:
     """Let an empty queue that nobody has open go on with a record number."""
-    with open(path, "r+b") as file:
-        page = bytearray(file.read(4096))
-        pack_into("<II", page, 72, number, number)
-        file.seek(0)
-        file.write(page)
+    overwrite(path, 72, pack("<II", number, number))
 
 
 def relabel(path: str, version: int) -> None:
     """Let a log file say that another version of Berkeley DB wrote it."""
-    with open(path, "r+b") as file:
+    with open(path, "rb") as file:
         head = bytearray(file.read(28))
-        pack_into("<I", head, 16, version)
-        checksum = 0
-        for byte in head[12:]:
-            checksum = (checksum * 33 + byte) & 0xFFFFFFFF
-        # As it is in the file: together with the first two numbers.
-        before, size = unpack_from("<II", head)
-        pack_into("<I", head, 8, checksum ^ before ^ size)
-        file.seek(0)
-        file.write(head)
+    pack_into("<I", head, 16, version)
+    checksum = 0
+    for byte in head[12:]:
+        checksum = (checksum * 33 + byte) & 0xFFFFFFFF
+    # As it is in the file: together with the first two numbers.
+    before, size = unpack_from("<II", head)
+    pack_into("<I", head, 8, checksum ^ before ^ size)
+    overwrite(path, 0, bytes(head))
