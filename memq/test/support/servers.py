@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from signal import SIGKILL, SIGTERM
+from signal import SIGHUP, SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
 from testkit.servers import PATIENCE, RUN_TWISTD, TWISTD, Server, runToEnd
@@ -105,6 +105,12 @@ class Daemon:
             assert time.monotonic() < end, f"{pattern} is not in {self.log()}"
             os.sched_yield()
         return found
+
+    def reopenLog(self) -> None:
+        """Move the log away, and have it opened again."""
+        os.rename(self.logPath, f"{self.logPath}.{time.monotonic_ns()}")
+        os.kill(self.pid, SIGHUP)
+        self.waitFor("SIGHUP: opened the log file again")
 
     def stop(self) -> None:
         """Stop it; it is not this process's child."""
