@@ -17,10 +17,10 @@ END = b"END\r\n"
 _RESET = struct.pack("ii", 1, 0)
 
 
-def sets(queue: bytes, *bodies: bytes) -> bytes:
+def sets(queue: bytes, *bodies: bytes, flags: int = 0) -> bytes:
     """Return the commands that set messages."""
     return b"".join(
-        b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(body), body) for body in bodies
+        b"set %b %d 0 %d\r\n%b\r\n" % (queue, flags, len(body), body) for body in bodies
     )
 
 

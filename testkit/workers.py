@@ -11,7 +11,7 @@ from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol
 
 from testkit.ledger import makeBody
-from testkit.wire import Value, Wire
+from testkit.wire import Value, Wire, sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -41,8 +41,7 @@ class SetOne:
         self._ledger = ledger
         self.sent = ledger.set(queue, producer)
         body = makeBody(queue, self.sent.name, size)
-        line = b"set %b %d 0 %d" % (queue, self.sent.name.number, len(body))
-        self.request = b"%b\r\n%b\r\n" % (line, body)
+        self.request = sets(queue, body, flags=self.sent.name.number)
 
     def read(self, wire: Wire) -> None:
         """Expect STORED."""

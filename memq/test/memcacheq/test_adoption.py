@@ -28,7 +28,8 @@ from memq.memcacheq.estimate import estimate, roomNeeded, storedBytes
 from memq.memcacheq.queuefile import NUMBERS, QueueFile
 from memq.memcacheq.staging import Staging
 from memq.storage.bdb.store import BDBStore
-from memq.test.support.adopting import AdoptionTestCase, Queues, dump
+from memq.test.support.adopting import AdoptionTestCase
+from memq.test.support.homes import Queues, queues
 from memq.test.support.memcacheqdirs import MemcacheQ, setNumber
 from memq.test.support.torture import report, rounds
 from testkit.servers import ROOT
@@ -70,7 +71,7 @@ class AdoptTests(AdoptionTestCase):
         store.begin()
         self.assertEqual(store.push(b"q", 0, b"new"), 46)
         store.commit()
-        self.assertEqual(dump(store)[b"q"][2][-1], (0, b"new"))
+        self.assertEqual(queues(store)[b"q"][2][-1], (0, b"new"))
 
     def test_nothing(self) -> None:
         """A home without MemcacheQ's files is left alone, an empty list gives none."""

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from memq.interfaces import QueueDetail
+    from memq.message import Message
+
+#: Each queue by name: set, taken, flags and bodies of what waits.
+Queues = dict[bytes, tuple[int, int, list[tuple[int, bytes]]]]
 
 SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
 
@@ -28,6 +33,18 @@ def storeAt(path: str, settings: StoreSettings = SMALL) -> BDBStore:
     home = Home(path)
     home.prepare()
     return BDBStore(home, settings)
+
+
+@contextmanager
+def opened(path: str, settings: StoreSettings = SMALL) -> Iterator[BDBStore]:
+    """Give an open store on the home at ``path``, which is closed in the end."""
+    store = storeAt(path, settings)
+    try:
+        store.open()
+        yield store
+        store.close()
+    finally:
+        store.home.release()
 
 
 def crashed(store: Any, path: str) -> BDBStore:
@@ -77,6 +94,26 @@ def dump(store: Any) -> str:
         lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")
     store.abort()
     return "\n".join(lines)
+
+
+def bodyOf(store: Any, message: Message) -> bytes:
+    """Return the body of a message that was popped."""
+    large = message.large
+    if large is None:
+        return message.body
+    return b"".join([store.part(large.id, number) for number in range(large.parts)])
+
+
+def queues(store: Any) -> Queues:
+    """Return everything that clients could get, without changing it."""
+    found: Queues = {}
+    store.begin()
+    for name, pushed, taken in list(store.counts()):
+        messages = iter(partial(store.pop, name), None)
+        bodies = [(each.flags, bodyOf(store, each)) for each in messages]
+        found[name] = pushed, taken, bodies
+    store.abort()
+    return found
 
 
 def details(store: Any) -> list[QueueDetail]:

@@ -13,7 +13,7 @@ from memq.message import LargeBody, Message
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.btreefile import TreeFile
-from memq.test.support.homes import SMALL, storeAt
+from memq.test.support.homes import SMALL, bodyOf, opened
 
 if TYPE_CHECKING:
     from memq.storage.engine.binding import StoreSettings
@@ -97,14 +97,6 @@ def contents(store: Any, told: list[str] | None = None) -> Contents:
     return found
 
 
-def bodyOf(store: Any, message: Message) -> bytes:
-    """Return the body of a message that was popped."""
-    large = message.large
-    if large is None:
-        return message.body
-    return b"".join([store.part(large.id, n) for n in range(large.parts)])
-
-
 def snapshot(store: Any, path: str) -> str:
     """Copy an open store's home as a kill would leave it."""
     store.flush()
@@ -159,10 +151,6 @@ def spoil(path: str, value: bytes) -> int:
 
 def closedHome(path: str, settings: StoreSettings = SMALL) -> Contents:
     """Make a home that was filled and closed; return what is in it."""
-    store = storeAt(path, settings)
-    store.open()
-    fill(store)
-    found = contents(store)
-    store.close()
-    store.home.release()
-    return found
+    with opened(path, settings) as store:
+        fill(store)
+        return contents(store)
