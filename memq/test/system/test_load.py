@@ -252,16 +252,6 @@ class ServerTests(TestCase):
         self.assertExactlyOnce(load)
         daemon.stop()
 
-    def test_seedSession(self) -> None:
-        """The session of old holds byte by byte, with a restart in its middle."""
-        server = started(self)
-        before = server.ask(sets(b"q4", b"hello", b"world") + b"stats queue")
-        self.assertEqual(before, b"STORED\r\nSTORED\r\nSTAT q4 2/0\r\nEND\r\n")
-        self.assertEqual(server.stop(), 0)
-        server.start()
-        after = server.ask(b"get q4", b"stats queue")
-        self.assertEqual(after, found(b"q4", b"hello") + b"STAT q4 2/1\r\nEND\r\n")
-
     def assertServed(self, server: Server) -> None:
         """Somebody else is served meanwhile."""
         told = server.ask(sets(b"s", b"x") + b"get s")
@@ -303,21 +293,3 @@ class ServerTests(TestCase):
                 value = b"STORED\r\n" + found(b"hog", body)
                 self.assertEqual(hog.read(len(value)), value)
             sender.join(PATIENCE)
-
-    def test_tooManyConnections(self) -> None:
-        """One connection more than allowed is told so, and closed."""
-        server = started(self, "--max-connections", "2")
-        with server.wire() as one, server.wire() as two, server.connect() as extra:
-            for client in (one, two):
-                self.assertIn(b"VERSION", client.ask(b"version"))
-            told = b"SERVER_ERROR too many open connections\r\n"
-            self.assertEqual(readAll(extra), told)
-
-    def test_hangUpAfterSet(self) -> None:
-        """A message whose client hangs up at once is stored all the same."""
-        server = started(self)
-        with server.wire() as client:
-            client.send(sets(b"q", b"hi"))
-            # A reply, or the end of the connection: it was carried out by then.
-            client.rest()
-        self.assertEqual(server.take(b"q"), [b"hi"])

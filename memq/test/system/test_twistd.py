@@ -7,36 +7,20 @@ import socket
 import subprocess
 import sys
 import time
-from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR1
+from signal import SIGHUP, SIGINT, SIGKILL, SIGUSR1
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.support.servers import Daemon, ended, started
 from testkit.servers import PATIENCE, TWISTD, environment, runToEnd
-from testkit.wire import found, sets
+from testkit.wire import sets
 
 if TYPE_CHECKING:
     from testkit.servers import Server
 
 #: Runs memcacheq with the Python that runs the tests.
 MEMCACHEQ = (sys.executable, "-c", "from memq.memcacheq.cli import main; main()")
-#: Has a sync of the log fail once the store is open.
-BROKEN = """
-from memq.storage.bdb.store import BDBStore
-from memq.storage.engine.binding import db
-class Broken:
-    def __init__(self, real): self._real = real
-    def __getattr__(self, name): return getattr(self._real, name)
-    def log_flush(self): raise db.DBError(5, 'Input/output error')
-load = BDBStore._load
-def loadAndBreak(self):
-    load(self)
-    self.checkpoint()
-    self.environment._handle = Broken(self.environment._handle)
-    self.checkpoint = lambda: None
-BDBStore._load = loadAndBreak
-"""
 #: Has a server believe that systemd's journal reads what it prints.
 JOURNAL = """
 import os
@@ -73,14 +57,6 @@ class ForegroundTests(SynchronousTestCase):
         """It answers."""
         self.assertEqual(server.take(b"none"), [])
 
-    def test_stopsOnSigterm(self) -> None:
-        """SIGTERM ends it with status 0, and what was set is kept."""
-        server = self.start()
-        self.assertEqual(server.ask(b"set q 5 0 1\r\nx"), b"STORED\r\n")
-        self.assertEqual(server.stop(SIGTERM), 0)
-        server.start()
-        self.assertEqual(server.ask(b"get q"), found(b"q", b"x", 5))
-
     def test_stopsOnSigint(self) -> None:
         """SIGINT does the same, and twice is no harm."""
         server = self.start()
@@ -95,19 +71,6 @@ class ForegroundTests(SynchronousTestCase):
             os.kill(server.pid, number)
             server.waitForLine(f"{number.name}: this log has no file name")
         self.assertEqual(server.stop(), 0)
-
-    def test_sighupReadsRules(self) -> None:
-        """SIGHUP reads the rules again; a mistake is logged, and the server goes on."""
-        path = write(os.path.abspath(self.mktemp()), "")
-        server = self.start("--config", path)
-        for text, line in (
-            ("[queue.q]\nmax_items = 1\n", f"{path} is read again: 1 [queue] tables"),
-            ("[queue.q]\n\nmax-items = 1\n", f"SIGHUP: {path} line 3: max-items = 1: "),
-        ):
-            write(path, text)
-            os.kill(server.pid, SIGHUP)
-            server.waitForLine(line)
-        self.assertServes(server)
 
     def test_journal(self) -> None:
         """Where systemd's journal reads the log, lines begin with their level."""
@@ -134,14 +97,6 @@ class ForegroundTests(SynchronousTestCase):
         # A machine that is busy may need more than one try to be as quick as it is.
         quick = (took() < took("--bogus") + 1 for _ in range(5))
         self.assertTrue(any(quick), "the refusal takes more than a second")
-
-    def test_killedServer(self) -> None:
-        """The lock of a server that was killed is no obstacle."""
-        server = self.start()
-        server.put(b"q", b"x")
-        self.assertEqual(server.stop(SIGKILL), -SIGKILL)
-        server.start()
-        self.assertEqual(server.counts(), {b"q": (1, 0)})
 
     def test_staleLock(self) -> None:
         """Nor is a lock that says anything else, the id of a living process too."""
@@ -232,19 +187,14 @@ class ForegroundTests(SynchronousTestCase):
         self.assertEqual(server.stop(), 0)
         self.assertFalse(os.path.exists(path))
 
-    def assertFails(self, status: int, words: str, *options: str) -> None:
-        """A start ends with a status and these words."""
-        told = ended(self.home, *options)
-        self.assertEqual(told.returncode, status)
-        self.assertIn(words, told.stdout)
-        self.assertNotIn("Traceback", told.stdout + told.stderr)
-
     def test_endpointInUse(self) -> None:
         """An endpoint that is taken ends the start with one line and status 1."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             endpoint = f"tcp:{other.getsockname()[1]}"
-            words = ("--endpoint", f"{endpoint}:interface=127.0.0.1")
-            self.assertFails(1, f"--endpoint {endpoint}", *words)
+            told = ended(self.home, "--endpoint", f"{endpoint}:interface=127.0.0.1")
+        self.assertEqual(told.returncode, 1)
+        self.assertIn(f"--endpoint {endpoint}", told.stdout)
+        self.assertNotIn("Traceback", told.stdout + told.stderr)
 
     def test_config(self) -> None:
         """What stands in its configuration file holds, and it tells which that is."""
@@ -254,29 +204,6 @@ class ForegroundTests(SynchronousTestCase):
         names = (b"config", b"max-connections", b"no-sync", b"port")
         expected = [path.encode(), b"7", b"yes", b"0"]
         self.assertEqual([told[name] for name in names], expected)
-
-    def test_damagedHome(self) -> None:
-        """A home that is damaged ends the start with one line and status 78."""
-        server = self.start()
-        server.put(b"q", b"x")
-        self.assertEqual(server.stop(), 0)
-        log = os.path.join(self.home, "memq", "log.0000000001")
-        os.unlink(log)
-        self.assertFails(78, f"{log} is missing")
-
-    def test_storeFails(self) -> None:
-        """When a sync fails, nothing is acknowledged, and it ends with status 1."""
-        server = self.start(before=BROKEN)
-        told = b"SERVER_ERROR the log cannot be synced: Input/output error\r\n"
-        with server.connect() as other:
-            self.assertEqual(server.talk(sets(b"q", b"x")), told)
-            # Whoever has nothing to be told is let go.
-            self.assertEqual(other.recv(100), b"")
-        self.assertEqual(server.wait(), 1)
-        critical = [line for line in server.log if "#critical" in line]
-        self.assertEqual(len(critical), 1, server.log)
-        self.assertIn("the log cannot be synced: Input/output error", critical[0])
-        self.assertNotIn("Traceback", "\n".join(server.log))
 
 
 class RefusalTests(SynchronousTestCase):

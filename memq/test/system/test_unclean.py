@@ -213,13 +213,6 @@ class RecoveryTests(DeathCase):
             self.assertEqual(self.contents(), expected, f"seed {seed}")
         report("deaths while opening", deaths=deaths, before=early)
 
-    def test_server(self) -> None:
-        """A server starts on what such a death has left."""
-        self.leave()
-        self.assertFalse(self.die(PLACES[3]))
-        server = started(self, home=self.home)
-        self.assertEqual(server.counts()[b"q3"], (120, 40))
-
 
 class SweepTests(DeathCase):
     """The process before died while it removed a long deleted queue."""
