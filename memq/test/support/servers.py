@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from signal import SIGHUP, SIGKILL, SIGTERM
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from testkit.servers import PATIENCE, RUN_TWISTD, TWISTD, Server, runToEnd
 
 if TYPE_CHECKING:
     import subprocess
+    from collections.abc import Callable
 
     from twisted.trial.unittest import SynchronousTestCase
 
@@ -50,6 +52,13 @@ def scratch(test: SynchronousTestCase, mode: int = 0o700) -> str:
     test.addCleanup(shutil.rmtree, path)
     os.chmod(path, mode)
     return path
+
+
+def together(*works: Callable[[], object]) -> None:
+    """Do things at the same time, and fail as the first of them fails."""
+    with ThreadPoolExecutor(len(works)) as pool:
+        for future in [pool.submit(work) for work in works]:
+            future.result()
 
 
 class Daemon:

@@ -16,12 +16,13 @@ from __future__ import annotations
 import os
 import random
 import threading
+from functools import partial
 from signal import SIGKILL, SIGTERM
 from time import monotonic
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.test.support.servers import started
+from memq.test.support.servers import started, together
 from memq.test.support.smalldisks import Eater, SmallDisk, limitedDisk, mountDisk
 from memq.test.support.torture import report, rounds, told
 from testkit.servers import PATIENCE, Server
@@ -68,11 +69,7 @@ class Run:
 
     def fill(self) -> None:
         """Send messages until sets are refused, from several clients."""
-        threads = [threading.Thread(target=self._fill, args=[q]) for q in QUEUES]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(*[partial(self._fill, queue) for queue in QUEUES])
 
     def _fill(self, queue: bytes) -> None:
         end = monotonic() + PATIENCE

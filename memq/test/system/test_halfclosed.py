@@ -6,13 +6,12 @@ import os
 import socket
 import subprocess
 import sys
-import threading
 from signal import SIGKILL
 from socket import MSG_MORE, SHUT_WR
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.servers import scratch, started
+from memq.test.support.servers import scratch, started, together
 from testkit.servers import PATIENCE, Server
 from testkit.wire import END, Wire, found, readAll, sets
 
@@ -122,11 +121,7 @@ class GoneTests(HalfClosedTestCase):
                 answer = self.ask(server, b"get q\r\nget q/t=0\r\n")
                 received.extend(answer.split(b"\r\n")[1::3])
 
-        threads = [threading.Thread(target=each) for each in (close, read) * 2]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(close, read, close, read)
         self.assertEqual(len(received), 800)
         # Some of the rest may be on their way back.
         rest = server.ask(*[b"get q/t=%d" % (PATIENCE * 1000)] * 1200)

@@ -10,13 +10,15 @@ import contextlib
 import os
 import threading
 from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from signal import SIGINT, SIGTERM, Signals
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.support.servers import Daemon, ended, started
+from memq.test.support.servers import Daemon, ended, started, together
 from testkit.servers import PATIENCE
 from testkit.wire import found, readAll, sets
 
@@ -99,29 +101,21 @@ class Run:
 
     def go(self) -> None:
         """Run all of them to their end."""
-        producers = [
-            threading.Thread(target=self.produce, args=[number])
-            for number in range(PRODUCERS)
-        ]
-        consumers = [
-            threading.Thread(target=self.consume, args=[number])
-            for number in range(CONSUMERS)
-        ]
-        for thread in producers + consumers:
-            thread.start()
-        for thread in producers:
-            thread.join(PATIENCE)
-        self._produced.set()
-        for thread in consumers:
-            thread.join(PATIENCE)
+        with ThreadPoolExecutor(CONSUMERS) as pool:
+            consuming = pool.map(self.consume, range(CONSUMERS))
+            try:
+                together(*[partial(self.produce, n) for n in range(PRODUCERS)])
+            finally:
+                self._produced.set()
+            list(consuming)
 
     @contextlib.contextmanager
     def going(self) -> Iterator[None]:
         """Run all of them meanwhile, and to their end."""
-        thread = threading.Thread(target=self.go)
-        thread.start()
-        yield
-        thread.join(PATIENCE)
+        with ThreadPoolExecutor(1) as pool:
+            going = pool.submit(self.go)
+            yield
+            going.result(PATIENCE)
 
     def counts(self) -> Counter[tuple[int, int]]:
         """Return how often each message was got."""
