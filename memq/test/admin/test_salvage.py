@@ -10,7 +10,7 @@ from memq.admin import salvage as module
 from memq.display import shownName
 from memq.errors import DamagedHome, HomeError, UnusableHome
 from memq.storage.datadir.sizing import DiskSpace
-from memq.test.support.homes import PANIC, BDBTestCase
+from memq.test.support.homes import PANIC, BDBTestCase, push
 from memq.test.support.wrecks import (
     INTERNAL,
     LEAF,
@@ -20,7 +20,6 @@ from memq.test.support.wrecks import (
     fileIn,
     flip,
     pagesOf,
-    push,
     skipping,
     snapshot,
     spoil,

@@ -77,6 +77,14 @@ def withoutRoom() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+def push(store: Any, queue: bytes, flags: int, *bodies: bytes) -> None:
+    """Append messages in one transaction."""
+    store.begin()
+    for body in bodies:
+        store.push(queue, flags, body)
+    store.commit()
+
+
 def dump(store: Any) -> str:
     """Return what is in a store as text: a line a queue, then its messages.
 
@@ -158,10 +166,7 @@ class BDBTestCase(SynchronousTestCase):
 
     def fill(self, store: BDBStore, queue: bytes, *bodies: bytes) -> None:
         """Append messages in one transaction."""
-        store.begin()
-        for body in bodies:
-            store.push(queue, 0, body)
-        store.commit()
+        push(store, queue, 0, *bodies)
 
 
 class Failing:

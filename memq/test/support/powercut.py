@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from memq.errors import QueueError, StartError
 from memq.storage.engine.binding import StoreSettings
 from memq.test.support.disk import Disk
-from memq.test.support.homes import queues, storeAt
+from memq.test.support.homes import push, queues, storeAt
 from memq.test.support.logfile import Log, TracedLog
 from memq.test.support.powerload import mismatch
 from memq.test.support.tracedrun import KILOBYTE, LOG_FILE
@@ -80,9 +80,7 @@ def readQueues(path: str, later: bytes) -> dict[bytes, State]:
     try:
         store.open()
         found = queues(store)
-        store.begin()
-        store.push(later, 0, b"")
-        store.commit()
+        push(store, later, 0, b"")
         store.flush()
     finally:
         store.environment.letGo()

@@ -13,7 +13,7 @@ from memq.message import LargeBody, Message
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.btreefile import TreeFile
-from memq.test.support.homes import SMALL, bodyOf, opened
+from memq.test.support.homes import SMALL, bodyOf, opened, push
 
 if TYPE_CHECKING:
     from memq.storage.engine.binding import StoreSettings
@@ -23,14 +23,6 @@ INTERNAL, LEAF, OVERFLOW = 3, 5, 7
 
 #: Sequence number, flags and body of each message of each queue.
 Contents = dict[bytes, list[tuple[int, int, bytes]]]
-
-
-def push(store: Any, queue: bytes, flags: int, *bodies: bytes) -> None:
-    """Append messages in one transaction."""
-    store.begin()
-    for body in bodies:
-        store.push(queue, flags, body)
-    store.commit()
 
 
 def pushLarge(store: Any, queue: bytes, *parts: bytes) -> None:

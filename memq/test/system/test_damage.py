@@ -18,7 +18,7 @@ from memq.storage.datadir.damage import noteDamage, refuseDamaged
 from memq.storage.engine import failstop
 from memq.storage.engine.binding import damageIn
 from memq.test.support.faultydisk import FaultyDisk
-from memq.test.support.homes import BDBTestCase, opened
+from memq.test.support.homes import BDBTestCase, opened, push
 from memq.test.support.servers import ended, scratch, started
 from memq.test.support.wrecks import (
     OVERFLOW,
@@ -27,7 +27,6 @@ from memq.test.support.wrecks import (
     fileIn,
     flip,
     pagesOf,
-    push,
 )
 from testkit.servers import TWISTD, runToEnd
 from testkit.wire import found, sets
