@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from glob import glob
 from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -189,13 +190,9 @@ class ExchangedTests(SynchronousTestCase):
 
     def test_log(self) -> None:
         """So it is when somebody tidies up and removes the log."""
-
-        def change() -> None:
-            for name in os.listdir(self.memq):
-                if name.startswith("log."):
-                    os.unlink(os.path.join(self.memq, name))
-
-        self.assertIn("/log.0000000001 was moved", self.exchange(change))
+        logs = f"{self.memq}/log.*"
+        line = self.exchange(lambda: list(map(os.unlink, glob(logs))))
+        self.assertIn("/log.0000000001 was moved", line)
 
     def test_byName(self) -> None:
         """Without /proc the exchange is noticed all the same."""
