@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from socket import socket
-    from types import TracebackType
 
 END = b"END\r\n"
 #: Makes a socket end at once, with a reset.
@@ -69,12 +68,7 @@ class Wire:
         """Disconnect in the end."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Disconnect."""
         self.close()
 
