@@ -13,7 +13,7 @@ import time
 from contextlib import closing, suppress
 from socket import create_connection
 
-from testkit.workers import Wire
+from testkit.wire import Wire
 
 #: The queue that it uses.
 QUEUE = b"probe"

@@ -17,12 +17,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from testkit.mix import PIPELINE, plans
+from testkit.wire import Wire
 from testkit.workers import (
     DeleteOne,
     GetSome,
     Load,
     SetOne,
-    Wire,
     exchange,
     gets,
 )

@@ -3,7 +3,8 @@
 Clients say each command before they send it, and what they were answered; so the
 ledger knows which was before which: a command that was answered before another one was
 sent.  A server that was killed leaves commands unanswered.  Of those it may have done
-each or not.  Nothing else is left to chance:
+each or not: a set, a get (whose message may be gone, or is in its old place) or a
+delete.  Nothing else is left to chance:
 
 - What was STORED is given out, unless its queue was deleted, or a get that was never
   answered took it.  How many those are, the counts tell.  They come from the front of

@@ -8,11 +8,10 @@ up to forty behind one another; one name and many; gets that wait.
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from testkit.workers import DeleteOne, GetSome, OpenSome, SetOne, Wire, exchange, gets
+from testkit.workers import DeleteOne, GetSome, OpenSome, SetOne, exchange, gets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -135,7 +134,7 @@ def plans(
 
 def drain(ledger: Ledger, server: Server, queues: Iterable[bytes]) -> None:
     """Take all out of some queues, as the only client, after the counts are known."""
-    with closing(Wire(server.connect())) as wire:
+    with server.wire() as wire:
         for queue in queues:
             # One more than there are has to give nothing.
             for left in range(ledger.waiting(queue) + 1, 0, -PIPELINE):

@@ -16,6 +16,7 @@ from signal import SIGTERM, Signals
 from typing import IO
 
 import memq
+from testkit.wire import Wire, sets
 
 #: Where the package lies: the first place that a server looks for it.
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(memq.__file__)))
@@ -162,18 +163,39 @@ class Server:
         """Return a new connection."""
         return socket.create_connection(("127.0.0.1", self.port), PATIENCE)
 
+    def wire(self) -> Wire:
+        """Return a new connection whose answers are read."""
+        return Wire(self.connect())
+
     def talk(self, request: bytes) -> bytes:
         """Return all that is answered to a request that ends in quit."""
         with self.connect() as client:
             client.sendall(request)
             return b"".join(iter(lambda: client.recv(65536), b""))
 
+    def ask(self, *lines: bytes) -> bytes:
+        """Return all that is answered to some lines."""
+        return self.talk(b"\r\n".join([*lines, b"quit", b""]))
+
+    def put(self, queue: bytes, *bodies: bytes) -> None:
+        """Set messages, which have to be stored."""
+        told = self.ask(sets(queue, *bodies)[:-2])
+        assert told == b"STORED\r\n" * len(bodies), told
+
+    def take(self, queue: bytes) -> list[bytes]:
+        """Get all messages of a queue, and return their bodies."""
+        with self.wire() as wire:
+            return list(wire.drain(queue))
+
+    def figures(self, topic: bytes = b"") -> dict[bytes, bytes]:
+        """Return the figures that stats tells of a topic, by their names."""
+        with self.wire() as wire:
+            return wire.figures(topic)
+
     def counts(self) -> dict[bytes, tuple[int, int]]:
         """Return what ``stats queue`` says: messages set and taken, by queue."""
-        lines = self.talk(b"stats queue\r\nquit\r\n").splitlines()
         counts = {}
-        for line in lines[:-1]:
-            _, queue, figures = line.split()
+        for queue, figures in self.figures(b"queue").items():
             pushed, taken = figures.split(b"/")
             counts[queue] = int(pushed), int(taken)
         return counts

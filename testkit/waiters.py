@@ -13,7 +13,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from testkit.servers import PATIENCE
-from testkit.workers import Wire
+from testkit.wire import Wire, found, sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +59,7 @@ class Waiters:
         self._wire = Wire(connect())
         for queue in self.queues:
             # The server tells of no queue that it never had.
-            self._wire.send(b"set %b 0 0 0\r\n\r\nflush %b\r\n" % (queue, queue))
+            self._wire.send(sets(queue, b"") + b"flush %b\r\n" % queue)
             answers = [self._wire.line(), self._wire.line()]
             assert answers == [b"STORED", b"END"], answers
         for number in range(count):
@@ -87,25 +87,15 @@ class Waiters:
             assert perf_counter() < late, f"{pattern!r}: not all of them wait"
 
     def _countWaiters(self, pattern: bytes) -> int:
-        self._wire.send(b"stats detail %b\r\n" % pattern)
-        count = 0
-        while (line := self._wire.line()) != b"END":
-            _, name, value = line.split(b" ", 2)
-            if name.endswith(b"_waiters"):
-                count += int(value)
-        return count
-
-    def _end(self, line: bytes) -> None:
-        self._wire.send(line + b"\r\n")
-        end = self._wire.line()
-        assert end == b"END", end
+        figures = self._wire.figures(b"detail " + pattern)
+        return sum(int(f) for name, f in figures.items() if name.endswith(b"_waiters"))
 
     def reach(self, queues: Sequence[bytes]) -> list[float]:
         """Set a message in each queue, all at once; who has it waits again.
 
         :return: after how many seconds each was with its waiter.
         """
-        data = b"".join(b"set %b 0 0 5\r\nhello\r\n" % queue for queue in queues)
+        data = b"".join(sets(queue, b"hello") for queue in queues)
         began = perf_counter()
         self._wire.send(data)
         took: list[float] = []
@@ -123,7 +113,7 @@ class Waiters:
     def _take(self, waiter: _Waiter) -> None:
         first = self._lines[waiter.queue].popleft()
         assert waiter is first, "somebody was served before it was their turn"
-        value = b"VALUE %b/t=%d 0 5\r\nhello\r\nEND\r\n" % (waiter.queue, _LONG)
+        value = found(b"%b/t=%d" % (waiter.queue, _LONG), b"hello")
         got = waiter.socket.recv(65536)
         assert got == value, got
         self._wait(waiter)
@@ -131,18 +121,14 @@ class Waiters:
     def busy(self, milliseconds: int) -> float:
         """Return what part of a processor the server takes while nothing happens."""
         before, began = self._processorSeconds(), perf_counter()
-        self._end(b"get none/t=%d" % milliseconds)
+        end = self._wire.ask(b"get none/t=%d" % milliseconds)
+        assert end == b"END", end
         seconds = perf_counter() - began
         return (self._processorSeconds() - before) / seconds
 
     def _processorSeconds(self) -> float:
-        self._wire.send(b"stats\r\n")
-        seconds = 0.0
-        while (line := self._wire.line()) != b"END":
-            _, name, value = line.split(b" ", 2)
-            if name.startswith(b"rusage_"):
-                seconds += float(value)
-        return seconds
+        figures = self._wire.figures()
+        return sum(float(f) for name, f in figures.items() if name[:7] == b"rusage_")
 
     def close(self) -> None:
         """Disconnect all."""

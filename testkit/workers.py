@@ -7,11 +7,11 @@ the answers, and so on until the connection ends; nobody tells it to stop.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from threading import Event, Lock
 from typing import TYPE_CHECKING, Protocol
 
 from testkit.ledger import makeBody
+from testkit.wire import Value, Wire, sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,50 +20,6 @@ if TYPE_CHECKING:
 
     from testkit.account import Get
     from testkit.ledger import Ledger
-
-
-class Wire:
-    """A connection whose answers are read to their end."""
-
-    def __init__(self, connection: socket) -> None:
-        self._socket = connection
-        self._file = connection.makefile("rb", 256 * 1024)
-
-    def send(self, data: bytes) -> None:
-        """Send as it is."""
-        self._socket.sendall(data)
-
-    def line(self) -> bytes:
-        """Return the next line without its end.
-
-        :raise ConnectionError: when the connection ended before.
-        """
-        line = self._file.readline()
-        if not line.endswith(b"\n"):
-            raise ConnectionError("the server closed the connection")
-        return line.removesuffix(b"\r\n")
-
-    def read(self, size: int) -> bytes:
-        """Return so many bytes.
-
-        :raise ConnectionError: when the connection ended before.
-        """
-        data: bytes = self._file.read(size)
-        if len(data) < size:
-            raise ConnectionError("the server closed the connection in a body")
-        return data
-
-    def body(self, size: int) -> bytes:
-        """Return a body of so many bytes; its line end is taken as well.
-
-        :raise ConnectionError: when the connection ended before.
-        """
-        return self.read(size + 2)[:-2]
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._file.close()
-        self._socket.close()
 
 
 class Command(Protocol):
@@ -85,8 +41,7 @@ class SetOne:
         self._ledger = ledger
         self.sent = ledger.set(queue, producer)
         body = makeBody(queue, self.sent.name, size)
-        line = b"set %b %d 0 %d" % (queue, self.sent.name.number, len(body))
-        self.request = b"%b\r\n%b\r\n" % (line, body)
+        self.request = sets(queue, body, flags=self.sent.name.number)
 
     def read(self, wire: Wire) -> None:
         """Expect STORED."""
@@ -157,28 +112,17 @@ class OpenSome:
 
         What is open has not been got before its close is answered.
         """
-        opened = None
+        opened: Value | None = None
         last = len(self._gets)
         for number, key in enumerate(self._keys):
-            found = _value(wire, key)
+            value = wire.value()
+            assert value is None or value.key == key, value
             if opened is not None and (number < last or self._end == b"close"):
-                self._ledger.got(self._gets[number - 1], *opened)
+                get = self._gets[number - 1]
+                self._ledger.got(get, opened.flags, opened.body)
             elif number:
                 self._ledger.gotNothing(self._gets[number - 1])
-            opened = found
-
-
-def _value(wire: Wire, key: bytes) -> tuple[int, bytes] | None:
-    """Return the flags and the body that a get is answered, None without any."""
-    line = wire.line()
-    if line == b"END":
-        return None
-    value, found, flags, size = line.split(b" ")
-    assert (value, found) == (b"VALUE", key), line
-    body = wire.body(int(size))
-    end = wire.line()
-    assert end == b"END", end
-    return int(flags), body
+            opened = value
 
 
 class DeleteOne:
@@ -256,7 +200,7 @@ class Load:
 
     def _work(self, policy: Callable[[], list[Command]]) -> None:
         try:
-            with closing(self._wire(self._connect())) as wire:
+            with self._wire(self._connect()) as wire:
                 while True:
                     commands = policy()
                     exchange(wire, commands)

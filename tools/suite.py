@@ -32,7 +32,7 @@ GUESS, LONG_GUESS, ENOUGH = 1.0, 8.0, 6.0
 #: Tests of these packages open Berkeley DB, and so run on both bindings; so do those
 #: elsewhere that name one of these modules.
 BERKELEY = [f"memq.test.{p}" for p in ("admin", "memcacheq", "storage", "system")]
-OPENERS = ("memq.test.support.homes", "testkit.servers")
+OPENERS = ("memq.test.support.homes", "memq.test.support.servers", "testkit.servers")
 #: Those of them that run with coverage on the second one: what differs is in there.
 DIFFERENT = ["memq.test.storage.engine"]
 #: Those that load their servers, which therefore run without coverage.

@@ -18,8 +18,8 @@ from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
 from memq.storage.record import KEY, PART
 from memq.test.storage.bdb.test_compaction import make
-from memq.test.support.disks.wrecks import flip, push, pushLarge, take
-from memq.test.support.homes import BDBTestCase, contents
+from memq.test.support.disks.wrecks import flip, pushLarge, take
+from memq.test.support.homes import BDBTestCase, contents, push
 
 #: Names that queues may have, and that are easily got wrong.
 NAMES = (

@@ -21,14 +21,13 @@ from memq.test.support.disks.wrecks import (
     fileIn,
     flip,
     pagesOf,
-    push,
     skipping,
     snapshot,
     spoil,
     take,
 )
 from memq.test.support.foreign.memcacheqdirs import overwrite
-from memq.test.support.homes import PANIC, BDBTestCase
+from memq.test.support.homes import PANIC, BDBTestCase, push
 from memq.test.support.homes import contents as filesIn
 
 if TYPE_CHECKING:

@@ -13,6 +13,13 @@ from memq.test.clients.client import Client, Message
 from testkit.servers import Server
 
 MEGABYTE = 1024 * 1024
+#: Nothing, a byte, all bytes, replies, more than MemcacheQ could, nearly --max-body.
+BODIES = (
+    *(b"", b"x", bytes(range(256))),
+    b"\r\nEND\r\nVALUE a 0 1\r\nx\r\nSTORED\r\n\nEND\r\n",
+    bytes(range(256)) * 256,
+    (bytes(range(256)) * 4096)[:-1],
+)
 
 
 @functools.cache
@@ -61,33 +68,11 @@ class ClientCase(TestCase):
         self.assertTrue(popped.body == body)
         self.assertIsNone(await self.client.pop(self.queue))
 
-    async def test_nothing(self) -> None:
-        """A queue that never was has no message."""
+    async def test_bodies(self) -> None:
+        """A message of any bytes is popped as it was; what never was has none."""
         self.assertIsNone(await self.client.pop(self.queue))
-
-    async def test_empty(self) -> None:
-        """A message may be empty, and is one all the same."""
-        await self.comesBack(b"")
-
-    async def test_oneByte(self) -> None:
-        """A message may be a byte."""
-        await self.comesBack(b"x")
-
-    async def test_everyByte(self) -> None:
-        """A message may have any byte."""
-        await self.comesBack(bytes(range(256)))
-
-    async def test_likeTheProtocol(self) -> None:
-        """A message may look like the replies around it."""
-        await self.comesBack(b"\r\nEND\r\nVALUE a 0 1\r\nx\r\nSTORED\r\n\nEND\r\n")
-
-    async def test_64KiB(self) -> None:
-        """A message may be larger than MemcacheQ's could."""
-        await self.comesBack(bytes(range(256)) * 256)
-
-    async def test_1MiBLess1(self) -> None:
-        """A message may be a byte short of --max-body's default."""
-        await self.comesBack((bytes(range(256)) * 4096)[:-1])
+        for body in BODIES:
+            await self.comesBack(body)
 
     async def test_tooLarge(self) -> None:
         """A message over --max-body is refused, and the client goes on."""

@@ -19,7 +19,7 @@ import tempfile
 from base64 import b64decode, b64encode
 from contextlib import suppress
 from threading import Timer
-from typing import IO, ClassVar
+from typing import IO, ClassVar, cast
 
 from memq.test.clients.client import PATIENCE, Client, Message
 
@@ -49,31 +49,26 @@ class Driver(Client):
             stdout=subprocess.PIPE,
             stderr=self._errors,
         )
+        self._requests = cast("IO[bytes]", self._process.stdin)
+        self._replies = cast("IO[bytes]", self._process.stdout)
 
     async def close(self) -> None:
         """End the script, which ends with its input."""
-        requests, replies = self._pipes()
         with suppress(BrokenPipeError):
-            requests.close()
-        replies.close()
+            self._requests.close()
+        self._replies.close()
         self._process.wait(PATIENCE)
         self._errors.close()
 
-    def _pipes(self) -> tuple[IO[bytes], IO[bytes]]:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        return self._process.stdin, self._process.stdout
-
     def ask(self, *words: bytes) -> list[bytes]:
         """Send a request, and return the words of the reply."""
-        requests, replies = self._pipes()
         patience = Timer(PATIENCE, self._process.kill)
         patience.start()
         reply = b""
         try:
-            requests.write(b" ".join(words) + b"\n")
-            requests.flush()
-            reply = replies.readline()
+            self._requests.write(b" ".join(words) + b"\n")
+            self._requests.flush()
+            reply = self._replies.readline()
         except BrokenPipeError:
             pass  # it ended before the request, which is told below
         finally:

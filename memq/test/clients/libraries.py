@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import memcache
 import pylibmc
@@ -19,6 +19,50 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
 
+class Library(Client):
+    """A library that blocks, and whose functions are named as the commands are.
+
+    What differs is how a message becomes a value of the library's.
+    """
+
+    client: Any
+    #: What it raises when a message is refused.
+    refusal: ClassVar[tuple[type[Exception], ...]] = ()
+    #: The functions of others that are named otherwise: close and get of many names.
+    closing, getting = "disconnect_all", "get_multi"
+
+    async def close(self) -> None:
+        """Disconnect."""
+        getattr(self.client, self.closing)()
+
+    def _set(self, queue: str, message: Message) -> object:
+        return self.client.set(queue, message)
+
+    def _message(self, value: Any) -> Message:
+        return cast("Message", value)
+
+    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
+        """Set a key."""
+        try:
+            return bool(self._set(queue, Message(flags, body)))
+        except self.refusal:
+            return False
+
+    async def pop(self, queue: str) -> Message | None:
+        """Get a key."""
+        value = self.client.get(queue)
+        return None if value is None else self._message(value)
+
+    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
+        """Get several keys at once."""
+        found = getattr(self.client, self.getting)(queues)
+        return {queue: self._message(value).body for queue, value in found.items()}
+
+    async def delete(self, queue: str) -> bool:
+        """Delete a key."""
+        return bool(self.client.delete(queue))
+
+
 class _AsMessages:
     """Serialisation for pymemcache: bytes as they are, with their flags."""
 
@@ -31,10 +75,12 @@ class _AsMessages:
         return Message(flags, value)
 
 
-class Pymemcache(Client):
+class Pymemcache(Library):
     """pymemcache, told to read every reply."""
 
     noreply = False
+    refusal = (MemcacheServerError,)
+    closing, getting = "close", "get_many"
 
     async def connect(self, port: int) -> None:
         """Connect."""
@@ -45,29 +91,8 @@ class Pymemcache(Client):
             default_noreply=self.noreply,
         )
 
-    async def close(self) -> None:
-        """Disconnect."""
-        self.client.close()
-
-    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
-        """Set a key."""
-        try:
-            return bool(self.client.set(queue, body, flags=flags))
-        except MemcacheServerError:
-            return False
-
-    async def pop(self, queue: str) -> Message | None:
-        """Get a key."""
-        return cast("Message | None", self.client.get(queue))
-
-    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
-        """Get several keys at once."""
-        found = self.client.get_many(queues)
-        return {queue: message.body for queue, message in found.items()}
-
-    async def delete(self, queue: str) -> bool:
-        """Delete a key."""
-        return bool(self.client.delete(queue))
+    def _set(self, queue: str, message: Message) -> object:
+        return self.client.set(queue, message.body, flags=message.flags)
 
     async def stats(self) -> dict[str, str]:
         """Ask for ``stats queue``."""
@@ -82,7 +107,7 @@ class NoreplyPymemcache(Pymemcache):
     reads = False
 
 
-class PythonMemcached(Client):
+class PythonMemcached(Library):
     """python-memcached, whose flags are the types that it takes and returns.
 
     Bytes are 0, an int is 2, a str is 16.
@@ -95,37 +120,14 @@ class PythonMemcached(Client):
         server = f"127.0.0.1:{port}"
         self.client = memcache.Client([server], socket_timeout=PATIENCE)
 
-    async def close(self) -> None:
-        """Disconnect."""
-        self.client.disconnect_all()
+    def _set(self, queue: str, message: Message) -> object:
+        types: dict[int, Any] = {0: bytes, 2: int, 16: bytes.decode}
+        return self.client.set(queue, types[message.flags](message.body))
 
-    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
-        """Set a key to a value of the type that the flags stand for."""
-        value: bytes | int | str = body
-        if flags == 2:
-            value = int(body)
-        elif flags == 16:
-            value = body.decode()
-        return bool(self.client.set(queue, value))
-
-    async def pop(self, queue: str) -> Message | None:
-        """Get a key, and tell the flags by the type."""
-        value = self.client.get(queue)
-        if value is None:
-            return None
-        if isinstance(value, int):
-            return Message(2, b"%d" % value)
-        return (
-            Message(16, value.encode()) if isinstance(value, str) else Message(0, value)
-        )
-
-    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
-        """Get several keys at once."""
-        return dict(self.client.get_multi(queues))
-
-    async def delete(self, queue: str) -> bool:
-        """Delete a key."""
-        return bool(self.client.delete(queue))
+    def _message(self, value: Any) -> Message:
+        if isinstance(value, bytes):
+            return Message(0, value)
+        return Message(2 if isinstance(value, int) else 16, str(value).encode())
 
     async def stats(self) -> dict[str, str]:
         """Ask for ``stats queue``."""
@@ -145,38 +147,15 @@ class _BytesAndFlags(pylibmc.Client):  # type: ignore[misc] # has no types
         return Message(flags, value or b"")
 
 
-class Pylibmc(Client):
+class Pylibmc(Library):
     """pylibmc, the binding of libmemcached; 8 among its flags is "compressed"."""
 
     flags = (0, 1, 65535 - 8, 65536, 0x7FFFFFFF - 8, 0x80000000, 0xFFFFFFFF - 8)
+    refusal = (pylibmc.TooBig,)
 
     async def connect(self, port: int) -> None:
         """Connect."""
         self.client = _BytesAndFlags([f"127.0.0.1:{port}"])
-
-    async def close(self) -> None:
-        """Disconnect."""
-        self.client.disconnect_all()
-
-    async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
-        """Set a key."""
-        try:
-            return bool(self.client.set(queue, Message(flags, body)))
-        except pylibmc.TooBig:
-            return False
-
-    async def pop(self, queue: str) -> Message | None:
-        """Get a key."""
-        return cast("Message | None", self.client.get(queue))
-
-    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
-        """Get several keys at once."""
-        found = self.client.get_multi(queues)
-        return {queue: message.body for queue, message in found.items()}
-
-    async def delete(self, queue: str) -> bool:
-        """Delete a key."""
-        return bool(self.client.delete(queue))
 
     async def stats(self) -> dict[str, str]:
         """Ask for ``stats``: it keeps the names it knows, and no queue's."""

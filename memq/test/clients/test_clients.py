@@ -3,11 +3,15 @@
 from memq.test.clients import cases, drivers, libraries, tools
 from memq.test.clients.client import Message
 
-
-class PymemcacheTests(cases.ReaderCase):
-    """pymemcache."""
-
-    clientClass = libraries.Pymemcache
+# Those of which there is nothing else to say.
+for _client in (
+    *(libraries.Pymemcache, libraries.PythonMemcached, libraries.TwistedClient),
+    *(drivers.PHPMemcache, drivers.PHPMemcached),
+    *(drivers.CacheMemcached, drivers.NetMemcacheQ),
+):
+    _name = f"{_client.__name__}Tests"
+    _body = {"clientClass": _client, "__doc__": _client.__doc__}
+    globals()[_name] = type(_name, (cases.ReaderCase,), _body)
 
 
 class NoreplyPymemcacheTests(cases.ReaderCase):
@@ -34,12 +38,6 @@ class NoreplyPymemcacheTests(cases.ReaderCase):
             await self.client.push(name, name.encode())
         found = await self.client.popEach([name + "/open" for name in names])
         self.assertEqual(found, {name + "/open": name.encode() for name in names})
-
-
-class PythonMemcachedTests(cases.ReaderCase):
-    """python-memcached."""
-
-    clientClass = libraries.PythonMemcached
 
 
 class PylibmcTests(cases.ReaderCase):
@@ -116,36 +114,6 @@ class ToolsTests(cases.ClientCase):
         dumped = self.client.run("memcdump")
         self.assertEqual((dumped.returncode, dumped.stdout), (0, b""))
         self.assertEqual(await self.client.stats(), before)
-
-
-class PHPMemcacheTests(cases.ReaderCase):
-    """PHP's extension memcache."""
-
-    clientClass = drivers.PHPMemcache
-
-
-class PHPMemcachedTests(cases.ReaderCase):
-    """PHP's extension memcached."""
-
-    clientClass = drivers.PHPMemcached
-
-
-class CacheMemcachedTests(cases.ReaderCase):
-    """Perl's Cache::Memcached."""
-
-    clientClass = drivers.CacheMemcached
-
-
-class TwistedTests(cases.ReaderCase):
-    """Twisted's MemCacheProtocol."""
-
-    clientClass = libraries.TwistedClient
-
-
-class NetMemcacheQTests(cases.ReaderCase):
-    """What Perl's Net::MemcacheQ sends."""
-
-    clientClass = drivers.NetMemcacheQ
 
 
 class ZendQueueTests(cases.ReaderCase):

@@ -17,7 +17,8 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.clients.client import PATIENCE
-from testkit.servers import ROOT, Server, outputOf
+from memq.test.support.servers import started
+from testkit.servers import ROOT, outputOf
 
 UNPACKED = os.path.join(ROOT, "var", "clients")
 TOOL = os.path.join(UNPACKED, "usr/share/memcached/scripts/memcached-tool")
@@ -30,12 +31,9 @@ class MonitorTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Start it, set and get."""
-        self.server = Server(self.mktemp())
-        self.addCleanup(self.server.stop)
-        self.server.start()
-        self.server.talk(
-            b"set work 0 0 4\r\nabcd\r\n" * 3 + b"get work\r\nget none\r\nquit\r\n"
-        )
+        self.server = started(self)
+        self.server.put(b"work", *[b"abcd"] * 3)
+        self.server.ask(b"get work", b"get none")
         self.place = f"127.0.0.1:{self.server.port}"
 
 

@@ -13,7 +13,8 @@ from twisted.trial.unittest import TestCase
 from memq.test.clients import cases
 from memq.test.clients.client import PATIENCE
 from memq.test.clients.drivers import PHP, SCRIPTS
-from testkit.servers import Server, outputOf
+from memq.test.support.servers import started
+from testkit.servers import outputOf
 
 
 class ProgramTests(TestCase):
@@ -40,9 +41,10 @@ class ProgramTests(TestCase):
 
     def test_pushAndPop(self) -> None:
         """Mqpop pops what mqpush pushed, and the counts say so."""
+        script = os.path.join(SCRIPTS, "mq.py")
         printed = [
-            outputOf(sys.executable, os.path.join(SCRIPTS, script), self.port, "1000")
-            for script in ("mqpush.py", "mqpop.py")
+            outputOf(sys.executable, script, word, self.port, "1000")
+            for word in ("push", "pop")
         ]
         self.assertEqual(printed, ["1000/0\n", "1000/1000\n"])
 
@@ -85,9 +87,7 @@ class CapableTests(TestCase):
 
     def test_capable(self) -> None:
         """Those that make sense for a queue pass; the others fail without a hang."""
-        server = Server(self.mktemp(), "--enable-flush-all")
-        self.addCleanup(server.stop)
-        server.start()
+        server = started(self, "--enable-flush-all")
         ended = subprocess.run(
             ["memccapable", "-h", "127.0.0.1", "-p", str(server.port), "-a", "-t", "5"],
             stdin=subprocess.DEVNULL,

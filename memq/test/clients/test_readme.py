@@ -9,7 +9,8 @@ import shlex
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.pages.pages import SKIP, blocks, readPage
-from testkit.servers import Server, outputOf
+from memq.test.support.servers import started
+from testkit.servers import outputOf
 
 
 class PHPTests(SynchronousTestCase):
@@ -19,8 +20,7 @@ class PHPTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Start a server."""
-        self.server = Server(self.mktemp()).start()
-        self.addCleanup(self.server.stop)
+        self.server = started(self)
 
     def ofKind(self, kind: str) -> str:
         """Return the one block of a kind."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import TestCase
 
 from memq.test.clients import cases, drivers, libraries, tools
-from testkit.servers import Server
+from memq.test.support.servers import started
 
 if TYPE_CHECKING:
     from memq.test.clients.client import Client
+    from testkit.servers import Server
 
 CLIENTS: tuple[type[Client], ...] = (
     libraries.Pymemcache,
@@ -57,9 +58,7 @@ class TogetherTests(TestCase):
 
     async def test_restart(self) -> None:
         """What clients pushed is there after a restart, in order, for others."""
-        server = Server(self.mktemp())
-        self.addCleanup(server.stop)
-        server.start()
+        server = started(self)
         queues = [f"queue-{clientClass.__name__}" for clientClass in CLIENTS]
         bodies = [BODY + b"%d" % number for number in range(10)]
         for queue, client in zip(queues, await self.connect(server), strict=True):

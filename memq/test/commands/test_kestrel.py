@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import TestCase
 
 from testkit.servers import Server
-from testkit.workers import Wire
+from testkit.wire import Wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

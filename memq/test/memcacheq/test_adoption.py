@@ -28,9 +28,10 @@ from memq.memcacheq.queuefile import NUMBERS, QueueFile
 from memq.memcacheq.staging import Staging
 from memq.ratelimit import PROGRESS_INTERVAL
 from memq.storage.bdb.store import BDBStore
-from memq.test.support.disks.wrecks import push, take
-from memq.test.support.foreign.adopting import AdoptionTestCase, Queues, dump
+from memq.test.support.disks.wrecks import take
+from memq.test.support.foreign.adopting import AdoptionTestCase
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ, overwrite, setNumber
+from memq.test.support.homes import Queues, push, queues
 from memq.test.support.torture import report, rounds
 from testkit.servers import ROOT
 
@@ -64,9 +65,10 @@ class AdoptTests(AdoptionTestCase):
         self.assertEqual(self.adopt(), want)
         self.assertEqual(self.lines, [])
         _, store = self.store(self.path)
-        push(store, b"q", 0, b"new")
-        pushed, _, messages = dump(store)[b"q"]
-        self.assertEqual((pushed, messages[-1]), (47, (0, b"new")))
+        store.begin()
+        self.assertEqual(store.push(b"q", 0, b"new"), 46)
+        store.commit()
+        self.assertEqual(queues(store)[b"q"][2][-1], (0, b"new"))
 
     def test_nothing(self) -> None:
         """A home without MemcacheQ's files is left alone, an empty list gives none."""

@@ -22,9 +22,9 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
 from memq.storage.row import DamagedRow
-from memq.test.support.disks.wrecks import push, take
+from memq.test.support.disks.wrecks import take
 from memq.test.support.foreign.memcacheqdirs import scratch
-from memq.test.support.homes import NO_SPACE, Failing, details
+from memq.test.support.homes import NO_SPACE, Failing, details, push
 
 FINGERPRINT = bytes(range(32))
 FILES = [OldFile(b"queue.list", 8192, 1700000000123456789), OldFile(b"\xff q", 0, 0)]

@@ -39,14 +39,16 @@ from memq.test.pages.pages import (
     tables,
 )
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ
+from memq.test.support.servers import started
 from memq.wire import text as wire
 from memq.wire.extensions import Add
 from memq.wire.figures import FIGURES, KESTREL
-from testkit.servers import PATIENCE, ROOT, TWISTD, Server, environment
+from testkit.servers import PATIENCE, ROOT, TWISTD, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from socket import socket
+
+    from testkit.servers import Server
 
 _PHP = "memq.test.clients.test_readme"
 _DEBIAN = "memq.test.pages.test_debianpages"
@@ -167,22 +169,13 @@ def _lines(lines: list[str]) -> bytes:
     return "".join(line + "\r\n" for line in lines).encode()
 
 
-def receive(client: socket, size: int) -> bytes:
-    """Return as many bytes from a connection; fewer when it ends before."""
-    data = b""
-    while len(data) < size and (more := client.recv(size - len(data))):
-        data += more
-    return data
-
-
 class TelnetTests(PageTestCase):
     """The sessions, through a real socket to a real server."""
 
     def setUp(self) -> None:
         """Start a server."""
         super().setUp()
-        self.server = Server(self.mktemp()).start()
-        self.addCleanup(self.server.stop)
+        self.server = started(self)
 
     def play(self, restart: bool) -> None:
         """Check each session, byte for byte, perhaps with a restart at each command."""
@@ -191,16 +184,16 @@ class TelnetTests(PageTestCase):
             *session, last, farewell = text.splitlines()[4:]
             self.assertRegex(command, r"^\$ telnet 127\.0\.0\.1 [0-9]+$")
             self.assertEqual([*greeting, last, farewell], [*GREETING, "quit", FAREWELL])
-            client = self.server.connect()
+            client = self.server.wire()
             for typed, answered in exchanges(session):
-                client.sendall(typed)
-                self.assertEqual(receive(client, len(answered)), answered)
+                client.send(typed)
+                self.assertEqual(client.read(len(answered)), answered)
                 if restart:
                     self.assertEqual(self.server.stop(), 0)
                     client.close()
-                    client = self.server.start().connect()
-            client.sendall(b"quit\r\n")
-            self.assertEqual(client.recv(1), b"")
+                    client = self.server.start().wire()
+            client.send(b"quit\r\n")
+            self.assertEqual(client.rest(), b"")
             client.close()
 
     def test_session(self) -> None:
@@ -226,34 +219,29 @@ class Shell:
         for name in ("bin", "data1", "run", "var/lib", "var/log"):
             os.makedirs(os.path.join(self.path, name))
         self._bin = os.path.join(self.path, "bin")
-        python = [sys.executable, "-c", "from memq.memcacheq.cli import main; main()"]
-        words = [sys.executable, "-c", "from memq.cli import run; exit(run())"]
-        self._program("memq", f'exec {shlex.join(words)} "$@"')
-        self._program("twistd", f'exec {shlex.join(TWISTD)} "$@" --port 0')
-        self._program(
-            "memcacheq",
-            f'exec {shlex.join(python)} "$@" -p 0 -l 127.0.0.1 -u {getpass.getuser()}',
-        )
-        adopt = [
-            sys.executable,
-            "-c",
-            "from memq.cli import runAdopt; exit(runAdopt())",
-        ]
-        self._program("memq-adopt", f'exec {shlex.join(adopt)} "$@"')
-        old = MemcacheQ(os.path.join(self.path, "data1/memcacheq"))
-        old.push(b"q", b"x")
-        old.stop()
+        user = getpass.getuser()
+        python = f"exec {shlex.quote(sys.executable)} -c"
         make = [
             shutil.which("make") or "make",
             *("--no-print-directory", "--dry-run", f"--directory={ROOT}"),
             *("-o", ".venv/memq.stamp", "-o", ".venv/tools.stamp"),
             *(f"BIN={self._bin}", f"DATA={self.path}/var/memq"),
         ]
-        self._program(
-            "make",
-            f'line=$({shlex.join(make)} "$@") || exit\n'
+        programs = {
+            "memq": f'{python} "from memq.cli import run; exit(run())" "$@"',
+            "memq-adopt": f'{python} "from memq.cli import runAdopt; exit(runAdopt())" '
+            '"$@"',
+            "twistd": f'exec {shlex.join(TWISTD)} "$@" --port 0',
+            "memcacheq": f'{python} "from memq.memcacheq.cli import main; main()" "$@" '
+            f"-p 0 -l 127.0.0.1 -u {user}",
+            "make": f'line=$({shlex.join(make)} "$@") || exit\n'
             'if [ "$1" = run ]; then eval "$line"; else echo "$line"; fi',
-        )
+        }
+        for name, script in programs.items():
+            self._program(name, script)
+        old = MemcacheQ(os.path.join(self.path, "data1/memcacheq"))
+        old.push(b"q", b"x")
+        old.stop()
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def _program(self, name: str, script: str) -> None:
@@ -389,15 +377,9 @@ class ProtocolTests(PageTestCase):
 
     PATH = "docs/protocol.md"
 
-    def start(self, *options: str) -> Server:
-        """Return a server with an empty home."""
-        server = Server(self.mktemp(), *options).start()
-        self.addCleanup(server.stop)
-        return server
-
     def play(self, header: str, *options: str) -> int:
         """Send all rows under a header; return how many there are."""
-        server = self.start(*options)
+        server = started(self, *options)
         count = 0
         for table in tables(readPage(self.PATH)):
             if table.header == [header, "answered", ""]:
@@ -409,8 +391,7 @@ class ProtocolTests(PageTestCase):
 
     def clear(self, server: Server) -> None:
         """Delete all queues."""
-        for line in server.talk(b"stats queue\r\nquit\r\n").splitlines()[:-1]:
-            server.talk(b"delete %b\r\nquit\r\n" % line.split()[1])
+        server.ask(*(b"delete " + queue for queue in server.counts()))
 
     def check(self, server: Server, row: list[str]) -> None:
         """Send a row's lines, and compare."""
@@ -430,20 +411,22 @@ class ProtocolTests(PageTestCase):
 
     def test_stats(self) -> None:
         """The figures of stats are listed in their order; those marked are zeroed."""
-        server = self.start()
-        server.talk(b"set q 0 0 2\r\nhi\r\nget q\r\nquit\r\n")
-        text = server.talk(b"stats reset\r\nstats\r\nquit\r\n").decode()
-        lines = text.splitlines()[1:-1]
-        told = [line.split()[1] for line in lines[-len(KESTREL) :]]
-        self.assertEqual({name.rpartition("q_")[0] for name in told}, {"queue_"})
-        figures = [line.split(" ", 2)[1:] for line in lines[: -len(KESTREL)]]
+        server = started(self)
+        server.put(b"q", b"hi")
+        server.ask(b"get q")
+        with server.wire() as wire:
+            # Both at once: what is read later counts anew.
+            wire.send(b"stats reset\r\nstats\r\n")
+            figures = [line.split(b" ", 2)[1:] for line in wire.lines()[1:]]
+        told = [name for name, _ in figures[-len(KESTREL) :]]
+        self.assertEqual({name.rpartition(b"q_")[0] for name in told}, {b"queue_"})
         rows = self.table(self.PATH, "name", "value", "zeroed").rows
-        self.assertEqual(
-            [name for name, _ in figures], [row[0].strip("`") for row in rows]
-        )
-        for (name, value), (_, _, zeroed) in zip(figures, rows, strict=True):
+        for (name, value), (row, _, zeroed) in zip(
+            figures[: -len(KESTREL)], rows, strict=True
+        ):
+            self.assertEqual(name.decode(), row.strip("`"))
             if zeroed:
-                self.assertEqual(value, "0", name)
+                self.assertEqual(value, b"0", name)
 
     def test_figures(self) -> None:
         """The figures of a queue are listed in their order."""

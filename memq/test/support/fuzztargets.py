@@ -95,99 +95,81 @@ WORDS = (
     *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
     *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
     *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
-    *(
-        b"/peek",
-        b"/t=1",
-        b"/delay=1",
-        b" reads",
-        b"\x80",
-        b" 10 5\r\n",
-        b"\r\n",
-        b" 0 0 1\r\n",
-        b" 0 0 70000\r\n",
-    ),
+    *(b"/peek", b"/t=1", b"/delay=1", b" reads", b"\x80", b" 10 5\r\n", b"\r\n"),
+    *(b" 0 0 1\r\n", b" 0 0 70000\r\n"),
     *(b" 4294967295 ", b"2147483645"),
     *(b"SET ", b"ms ", b"put ", b" S5", b"append ", b"touch ", b" HTTP/1.1", b"host:"),
     *(b"\x16\x03", b"\x80\x0b", b"*2\r\n", b"$5\r\n", b"AMQP", b"PROXY ", b"CONNECT"),
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 
-_SET = b"set q 0 0 1\r\nx"
-_WAITS = b"get q/t=60000"
+
+def _typed(text: str) -> bytes:
+    """Return an input: the first byte as a number, then text.
+
+    ``;`` stands for the end of a line, and ``**`` for MANY.
+    """
+    first, _, rest = text.partition(" ")
+    sent = rest.encode().replace(b";", b"\r\n").replace(b"**", MANY)
+    return bytes([int(first)]) + sent
 
 
-def _lines(first: int, *lines: bytes) -> bytes:
-    """Return an input of lines."""
-    return bytes([first]) + b"\r\n".join([*lines, b""])
-
-
-def _gets(*options: bytes) -> list[bytes]:
-    """Return gets with options, a line each."""
-    return [b"get q/" + each for each in options]
-
-
-#: Where the fuzzer begins, by target.
+#: Where the fuzzer begins, by target; 128 is _RULED.
 CORPUS: dict[str, tuple[bytes, ...]] = {
     "protocol": (
-        b"\0set q 0 0 5\r\nhello\r\nget q\r\n",
-        b"\1set q 7 -1 2 noreply\r\nhi\r\ngets q q none\r\nstats queue\r\n",
-        b"\2set q 0 0 2\r\nhiho\r\nversion\r\ndelete q 0\r\nget q\r\n",
-        b"\0stats\r\nstats settings\r\nstats reset\r\nflush_all noreply\r\nflush_all\n",
-        b"\7verbosity 1 noreply\r\ndb_checkpoint\r\ndb_archive\r\nquit\r\nversion\r\n",
-        b"\0add q 0 0 3\r\nabc\r\ncas q 0 0 1 9\r\nx\r\nincr q 1\r\ntouch q 0\r\n",
-        b"\3set q/o 0 0 3\r\nabc\r\nset q x 0 3\r\nabc\r\nset q 0 0 -1\r\n",
-        b"\0set q 0 0 70000\r\n%b\r\nget q\r\n" % (MANY * 2),
-        b"\0set q 0 0 140000\r\n%b\r\nset q 0 0 70001\r\n%b\r\nget q q\r\n"
-        % (MANY * 4, MANY * 2 + b"y"),
-        b"\0set q 0 0 200000\r\nto be swallowed",
-        b"\0set q 0 0 2000000000\r\nset q 0 0 1\r\nx\r\n",
-        b"\0GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"\0get %b\r\n" % (MANY * 2),
+        *map(
+            _typed,
+            (
+                "0 set q 0 0 5;hello;get q;",
+                "1 set q 7 -1 2 noreply;hi;gets q q none;stats queue;",
+                "2 set q 0 0 2;hiho;version;delete q 0;get q;",
+                "0 stats;stats settings;stats reset;flush_all noreply;flush_all\n",
+                "7 verbosity 1 noreply;db_checkpoint;db_archive;quit;version;",
+                "0 add q 0 0 3;abc;cas q 0 0 1 9;x;incr q 1;touch q 0;",
+                "3 set q/o 0 0 3;abc;set q x 0 3;abc;set q 0 0 -1;",
+                "0 set q 0 0 70000;****;get q;",
+                "0 set q 0 0 140000;********;set q 0 0 70001;****y;get q q;",
+                "0 set q 0 0 200000;to be swallowed",
+                "0 set q 0 0 2000000000;set q 0 0 1;x;",
+                "0 GET / HTTP/1.1;Host: localhost;;",
+                "0 get ****;",
+                "5 set q 0 0 1;x;set q 0 0 1;y;get q;get q;get q",
+                "0 set q 0 0 2;hi;get q/open;get q/open;get q/close/open;",
+                "2 set q 0 0 1;x;get q/open;get q/abort;get q/t=9/open;quit;",
+                "0 get q/t=60000;set q 0 0 1;x;get q/peek;get q/t=5/close/open;",
+                "0 SET q 0 0 1;x;Get q;ADD l 0 0 1 noreply;5;STATS;",
+                "3 ms q 7 T0;version;put 0 0 60 7;version;mn;",
+                "0 touch q 0 noreply;append q 0 0 1 noreply;x;cas q 0 0 5;",
+                "2 set q x 0 2;longer;set q 0 0;version;",
+                "0 delete q HTTP/1.1;host: x;;delete q;",
+                "2 *2;$3;GET;$8;delete q;",
+                "0 set q 0 0 1;x;set q 0 0 1;x;"
+                "get q/open r/t=9 q/close/open q/t=60000 none;",
+                "2 set q 0 0 1;x;gets q/open q/open q;get r/t=9 q/abort q/peek;quit;",
+                "0 get q/open r;get q/t=x;get q/open/open;get q/;get q/peek/abort;",
+                "1 get q/t=9/peek;set q 0 0 1;x;get q/open/t=1;flush q;get q/close;",
+                "0 set q 0 0 140000;********;get q/open;get q/abort;"
+                "get q/close/open;get q/peek;get q/close;",
+                # It is gone before it is sent.
+                "0 set q 0 0 140000;********;get q/open;flush q;get q;",
+                "3 add q 0 0 1;1;set q 0 0 1;x;set q 0 0 1;x;add q 0 0 1;x;",
+                "0 set q/delay=9 0 0 1;x;set q/delay=x 0 0 1;x;get q/t=60000;",
+                "4 pause q reads;set q 0 0 1;x;get q/t=1;resume q;get q;reload;",
+                "0 set q 0 0 1;x;monitor q 9 3;confirm q 2;monitor q 0;version;",
+                "0 set q 0 0 1;x;stats detail;stats detail q*;dump_stats;",
+                "128 set f 0 5 1;x;get f/open;get s/t=1;get r;",
+                "130 set q 0 0 1;x;get q/open;get q/abort;get q/open;"
+                "get q/abort;get dead;get q;",
+                "128 set q 0 0 1;x;get none/t=60000;get none/t=60000;get old;",
+                "128 set f 0 0 70000;****;get q;get s;set p 0 0 1;x;set s 0 -1 1;x;",
+                "131 set q 0 0 1;x;set q 0 0 1;x;set q 0 0 1;x;set q 0 0 1;x;"
+                "set q 0 0 1;x;dump_stats;get q q q q;",
+            ),
+        ),
         # More commands than are read at once, in pieces.
         b"\3" + b"stats queue\r\n" * 1100,
-        b"\5set q 0 0 1\r\nx\r\nset q 0 0 1\r\ny\r\nget q\r\nget q\r\nget q",
-        _lines(0, b"set q 0 0 2", b"hi", *_gets(b"open", b"open", b"close/open")),
-        _lines(2, _SET, *_gets(b"open", b"abort", b"t=9/open"), b"quit"),
-        _lines(0, b"get q/t=60000", _SET, *_gets(b"peek", b"t=5/close/open")),
-        _lines(
-            0, b"SET q 0 0 1", b"x", b"Get q", b"ADD l 0 0 1 noreply", b"5", b"STATS"
-        ),
-        _lines(3, b"ms q 7 T0", b"version", b"put 0 0 60 7", b"version", b"mn"),
-        _lines(
-            0, b"touch q 0 noreply", b"append q 0 0 1 noreply", b"x", b"cas q 0 0 5"
-        ),
-        _lines(2, b"set q x 0 2", b"longer", b"set q 0 0", b"version"),
-        b"\0delete q HTTP/1.1\r\nhost: x\r\n\r\ndelete q\r\n",
         b"\1\x80\x0b\0\0flush_all\n",
         b"\0\x16\x03\x01\0\xc8",
-        b"\2*2\r\n$3\r\nGET\r\n$8\r\ndelete q\r\n",
-        _lines(0, _SET, _SET, b"get q/open r/t=9 q/close/open q/t=60000 none"),
-        _lines(2, _SET, b"gets q/open q/open q", b"get r/t=9 q/abort q/peek", b"quit"),
-        _lines(0, b"get q/open r", *_gets(b"t=x", b"open/open", b"", b"peek/abort")),
-        _lines(
-            1, b"get q/t=9/peek", _SET, b"get q/open/t=1", b"flush q", b"get q/close"
-        ),
-        _lines(
-            *(0, b"set q 0 0 140000", MANY * 4),
-            *_gets(b"open", b"abort", b"close/open", b"peek", b"close"),
-        ),
-        # It is gone before it is sent.
-        _lines(0, b"set q 0 0 140000", MANY * 4, b"get q/open", b"flush q", b"get q"),
-        _lines(3, b"add q 0 0 1", b"1", _SET, _SET, b"add q 0 0 1", b"x"),
-        _lines(0, b"set q/delay=9 0 0 1", b"x", b"set q/delay=x 0 0 1", b"x", _WAITS),
-        _lines(
-            4, b"pause q reads", _SET, b"get q/t=1", b"resume q", b"get q", b"reload"
-        ),
-        _lines(0, _SET, b"monitor q 9 3", b"confirm q 2", b"monitor q 0", b"version"),
-        _lines(0, _SET, b"stats detail", b"stats detail q*", b"dump_stats"),
-        _lines(_RULED, b"set f 0 5 1", b"x", b"get f/open", b"get s/t=1", b"get r"),
-        _lines(_RULED + 2, _SET, *_gets(b"open", b"abort") * 2, b"get dead", b"get q"),
-        _lines(_RULED, _SET, b"get none/t=60000", b"get none/t=60000", b"get old"),
-        _lines(
-            *(_RULED, b"set f 0 0 70000", MANY * 2, b"get q", b"get s"),
-            *(b"set p 0 0 1", b"x", b"set s 0 -1 1", b"x"),
-        ),
-        _lines(_RULED + 3, *[_SET] * 5, b"dump_stats", b"get q q q q"),
     ),
     "records": (
         b"",

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from memq.interfaces import QueueDetail
+    from memq.message import Message
+
+#: Each queue by name: set, taken, flags and bodies of what waits.
+Queues = dict[bytes, tuple[int, int, list[tuple[int, bytes]]]]
 
 #: Where files cost least, if there is such a place: of what is not about a disk.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
@@ -30,6 +35,18 @@ def storeAt(path: str, settings: StoreSettings = SMALL) -> BDBStore:
     home = Home(path)
     home.prepare()
     return BDBStore(home, settings)
+
+
+@contextmanager
+def opened(path: str, settings: StoreSettings = SMALL) -> Iterator[BDBStore]:
+    """Give an open store on the home at ``path``, which is closed in the end."""
+    store = storeAt(path, settings)
+    try:
+        store.open()
+        yield store
+        store.close()
+    finally:
+        store.home.release()
 
 
 def crashed(store: Any, path: str) -> BDBStore:
@@ -62,6 +79,14 @@ def withoutRoom() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
+def push(store: Any, queue: bytes, flags: int, *bodies: bytes) -> None:
+    """Append messages in one transaction."""
+    store.begin()
+    for body in bodies:
+        store.push(queue, flags, body)
+    store.commit()
+
+
 def dump(store: Any) -> str:
     """Return what is in a store as text: a line a queue, then its messages.
 
@@ -79,6 +104,26 @@ def dump(store: Any) -> str:
         lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")
     store.abort()
     return "\n".join(lines)
+
+
+def bodyOf(store: Any, message: Message) -> bytes:
+    """Return the body of a message that was popped."""
+    large = message.large
+    if large is None:
+        return message.body
+    return b"".join([store.part(large.id, number) for number in range(large.parts)])
+
+
+def queues(store: Any) -> Queues:
+    """Return everything that clients could get, without changing it."""
+    found: Queues = {}
+    store.begin()
+    for name, pushed, taken in list(store.counts()):
+        messages = iter(partial(store.pop, name), None)
+        bodies = [(each.flags, bodyOf(store, each)) for each in messages]
+        found[name] = pushed, taken, bodies
+    store.abort()
+    return found
 
 
 def details(store: Any) -> list[QueueDetail]:
@@ -123,10 +168,7 @@ class BDBTestCase(SynchronousTestCase):
 
     def fill(self, store: BDBStore, queue: bytes, *bodies: bytes) -> None:
         """Append messages in one transaction."""
-        store.begin()
-        for body in bodies:
-            store.push(queue, 0, body)
-        store.commit()
+        push(store, queue, 0, *bodies)
 
 
 def raising(error: Exception) -> Callable[..., Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import shutil
@@ -13,9 +12,10 @@ from typing import NamedTuple
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.test.support.servers import started
 from memq.test.support.torture import report, rounds
-from memq.test.system.test_load import Client
 from testkit.servers import PATIENCE, Server, outputOf
+from testkit.wire import sets
 
 #: What a server does first, so that all that it does rarely it does all the time:
 #: checkpoints, other log files, moves to another file of messages.
@@ -73,7 +73,7 @@ class Load:
 
     def _produce(self, queue: int) -> None:
         some = random.Random(self._seed * QUEUES + queue)
-        with contextlib.closing(Client(self._server)) as client:
+        with self._server.wire() as client:
             number = 0
             while not self._stop.is_set():
                 numbers = list(range(number, number + PIPELINE))
@@ -86,23 +86,18 @@ class Load:
                 if some.random() < 0.01:
                     bodies[0] += b"y" * 150_000
                 sent = monotonic()
-                client.send(
-                    b"".join(
-                        b"set q%d 0 0 %d\r\n%b\r\n" % (queue, len(body), body)
-                        for body in bodies
-                    )
-                )
+                client.send(sets(b"q%d" % queue, *bodies))
                 replies = [client.line() for _ in bodies]
                 assert replies == [b"STORED"] * PIPELINE, replies
                 self.set[queue].append(Batch(sent, monotonic(), numbers))
 
     def _consume(self, queue: int) -> None:
-        with contextlib.closing(Client(self._server)) as client:
+        with self._server.wire() as client:
             while not self._stop.is_set():
                 sent = monotonic()
                 client.send(b"get q%d\r\n" % queue * PIPELINE)
                 found = [client.value() for _ in range(PIPELINE)]
-                numbers = [int(body.split()[0]) for body in found if body is not None]
+                numbers = [int(value.body.split()[0]) for value in found if value]
                 self.got[queue].append(Batch(sent, monotonic(), numbers))
                 self._waiting[queue].release(len(numbers) or PIPELINE)
 
@@ -137,27 +132,19 @@ class BackupUnderLoadTests(SynchronousTestCase):
 
     def drain(self, target: str) -> list[list[int]]:
         """Start a copy as a server, and return what is in each queue."""
-        server = Server(target, "--no-sync").start()
-        self.addCleanup(server.stop)
+        server = started(self, "--no-sync", home=target)
         counts = server.counts()
         found = []
-        with contextlib.closing(Client(server)) as client:
-            for queue in range(QUEUES):
-                pushed, taken = counts.get(b"q%d" % queue, (0, 0))
-                client.send(b"get q%d\r\n" % queue * (pushed - taken + 1))
-                numbers = []
-                while (body := client.value()) is not None:
-                    numbers.append(int(body.split()[0]))
-                self.assertEqual(len(numbers), pushed - taken)
-                found.append(numbers)
+        for queue in [b"q%d" % number for number in range(QUEUES)]:
+            pushed, taken = counts.get(queue, (0, 0))
+            found.append([int(body.split()[0]) for body in server.take(queue)])
+            self.assertEqual(len(found[-1]), pushed - taken)
         self.assertEqual(server.stop(), 0)
         return found
 
     def torture(self, name: str, few: int, *options: str) -> None:
         """Back up a server under load, again and again."""
-        home = os.path.abspath(self.mktemp())
-        server = Server(home, "--log-buffer", "64", *options, before=TURMOIL).start()
-        self.addCleanup(server.stop)
+        server = started(self, "--log-buffer", "64", *options, before=TURMOIL)
         seed = random.randrange(1 << 30)
         some = random.Random(seed)
         load = Load(server, seed)

@@ -7,33 +7,21 @@ without, and another one comes.  ``make torture`` has all 50,000 messages in eac
 
 from __future__ import annotations
 
-import os
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from memq.test.support.load.consumers import Custody, Work, makeBody
+from memq.test.support.servers import started
 from memq.test.support.torture import report, rounds, whole
 from memq.test.system.test_kills import FORGETFUL, LARGE_BUFFERS
 from testkit.mix import newSeed
-from testkit.servers import Server
 
 #: Gives out what is open.
 SHARED = """
 from memq.storage.bdb.heads import Heads
 Heads.openRead = Heads.peek
 """
-
-
-def details(server: Server) -> dict[str, int]:
-    """Return what a server tells of the queue called work."""
-    lines = server.talk(b"stats detail work\r\nquit\r\n").decode().splitlines()[:-1]
-    words = [line.split() for line in lines]
-    return {
-        name.removeprefix("queue_work_"): int(value)
-        for _, name, value in words
-        if value.isdigit()
-    }
 
 
 class ConsumerTests(TestCase):
@@ -45,18 +33,17 @@ class ConsumerTests(TestCase):
         """Let them work, on a server that is killed so often."""
         for number in rounds(1):
             seed = newSeed()
-            server = Server(os.path.abspath(self.mktemp()), *options).start()
-            self.addCleanup(server.stop)
+            server = started(self, *options)
             work = Work(server, Random(seed))
             work.run(messages, kills)
             custody = work.custody
             words = f"seed {seed}, round {number}: {custody.complaints[:20]}"
             self.assertEqual(custody.complaints, [], words)
             # What was closed is there no more, and nothing was closed twice.
-            figures = details(server)
-            pushed = figures["total_items"]
-            self.assertEqual(figures["taken"], pushed, words)
-            self.assertEqual(figures["deleted"] + work.rest, pushed, words)
+            figures = server.figures(b"detail work")
+            names = (b"total_items", b"taken", b"deleted")
+            pushed, *taken = (int(figures[b"queue_work_" + name]) for name in names)
+            self.assertEqual(taken, [pushed, pushed - work.rest], words)
             # A message whose set was not answered may be given out, and then be lost.
             most = len(custody.closed | custody.unsure)
             self.assertTrue(len(custody.closed) <= pushed <= most, words)
@@ -71,8 +58,7 @@ class ConsumerTests(TestCase):
 
     def broken(self, before: str, *options: str) -> str:
         """Return what is complained of at a server that is broken so."""
-        server = Server(os.path.abspath(self.mktemp()), *options, before=before)
-        self.addCleanup(server.start().stop)
+        server = started(self, *options, before=before)
         work = Work(server, Random(newSeed()), patience=5)
         work.run(1000, 1)
         return " ".join(work.custody.complaints)

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import tempfile
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -27,18 +25,15 @@ from memq.test.support.disks.wrecks import (
     fileIn,
     flip,
     pagesOf,
-    push,
 )
-from memq.test.support.homes import BDBTestCase
-from testkit.servers import TWISTD, Server, runToEnd
+from memq.test.support.homes import BDBTestCase, opened, push
+from memq.test.support.servers import ended, scratch, started
+from testkit.servers import TWISTD, runToEnd
+from testkit.wire import found, sets
 
 if TYPE_CHECKING:
     from memq.test.support.disks.wrecks import Contents
-
-
-def message(body: bytes, queue: bytes = b"q") -> bytes:
-    """Return the command that sets a message."""
-    return b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(body), body)
+    from testkit.servers import Server
 
 
 class ServerTestCase(BDBTestCase):
@@ -53,31 +48,22 @@ class ServerTestCase(BDBTestCase):
         directory = self.mktemp()
         os.mkdir(directory)
         self.disk = FaultyDisk(directory)
-        server = Server(self.home, *options, before=self.disk.before).start()
-        self.addCleanup(server.stop)
-        return server
+        return started(self, *options, home=self.home, before=self.disk.before)
 
     def refused(self, *options: str) -> str:
         """Return the line that a start is refused with, by status 78."""
-        ended = runToEnd(
-            *(*TWISTD, "-n", "--pidfile=", "memq", "--home", self.home, "-p0"),
-            *options,
-        )
-        self.assertEqual(ended.returncode, NEEDS_A_PERSON, ended.stdout)
-        self.assertNotIn("Traceback", ended.stdout + ended.stderr)
-        lines = (ended.stdout + ended.stderr).splitlines()
+        told = ended(self.home, *options)
+        self.assertEqual(told.returncode, NEEDS_A_PERSON, told.stdout)
+        self.assertNotIn("Traceback", told.stdout + told.stderr)
+        lines = (told.stdout + told.stderr).splitlines()
         critical = [n for n in lines if "#critical" in n or n.startswith("memq: ")]
         self.assertEqual(len(critical), 1, lines)
         return critical[0]
 
     def found(self) -> Contents:
-        """Return what is in the home, opened as it is."""
-        store = self.storeAt(self.home)
-        store.open()
-        found = contents(store)
-        store.close()
-        store.home.release()
-        return found
+        """Return what is in the home, opened as it is, once the disk works again."""
+        with opened(self.home) as store:
+            return contents(store)
 
     def assertFailed(self, server: Server, status: int) -> str:
         """Assert that a server ended with a status, and one line; return that."""
@@ -94,19 +80,17 @@ class FailingDiskTests(ServerTestCase):
     def sync(self, times: int) -> None:
         """Let the sync of the log fail so often, 0 for always."""
         server = self.server()
-        stored = server.talk(message(b"1") + message(b"2") + b"get q\r\nquit\r\n")
-        self.assertEqual(stored, b"STORED\r\n" * 2 + b"VALUE q 0 1\r\n1\r\nEND\r\n")
-        with server.connect() as other:
-            other.sendall(b"get none\r\n")
-            self.assertEqual(other.recv(100), b"END\r\n")
+        stored = server.ask(sets(b"q", b"1", b"2") + b"get q")
+        self.assertEqual(stored, b"STORED\r\n" * 2 + found(b"q", b"1"))
+        with server.wire() as other:
+            self.assertIsNone(other.take(b"none"))
             self.disk.fail("sync", "log.", errno.EIO, times)
-            told = server.talk(message(b"3") + message(b"4"))
+            told = server.talk(sets(b"q", b"3", b"4"))
             self.assertIn(b"SERVER_ERROR the log cannot be synced", told)
             self.assertNotIn(b"STORED", told)
-            self.assertEqual(other.recv(100), b"")
+            self.assertRaises(ConnectionError, other.line)
         line = self.assertFailed(server, 1)
         self.assertIn("Input/output error", line)
-        self.disk.mend()
         # What was refused may be there: the system had it when the sync failed.
         bodies = [body for _, _, body in self.found()[b"q"]]
         self.assertIn(bodies, ([b"2"], [b"2", b"3"], [b"2", b"3", b"4"]))
@@ -122,12 +106,11 @@ class FailingDiskTests(ServerTestCase):
     def test_readOnly(self) -> None:
         """A file system that becomes read-only is a disk that failed."""
         server = self.server("--no-sync")
-        self.assertEqual(server.talk(message(b"1") + b"quit\r\n"), b"STORED\r\n")
+        server.put(b"q", b"1")
         self.disk.fail("write", "log.", errno.EROFS)
-        told = server.talk(message(b"2") + b"quit\r\n")
+        told = server.talk(sets(b"q", b"2") + b"quit\r\n")
         self.assertTrue(told.startswith(b"SERVER_ERROR"), told)
         self.assertIn("Read-only file system", self.assertFailed(server, 1))
-        self.disk.mend()
         self.assertEqual(self.found(), {b"q": [(0, 0, b"1")]})
 
     def test_pageNotWritten(self) -> None:
@@ -139,26 +122,21 @@ class FailingDiskTests(ServerTestCase):
             told = b""
             # It may have ended before anybody asks.  (trial has a suppress of its own.)
             with contextlib.suppress(ConnectionError):
-                told = server.talk(message(b"%d" % stored) + b"quit\r\n")
+                told = server.talk(sets(b"q", b"%d" % stored) + b"quit\r\n")
             self.disk.fail("write", "messages", errno.EIO)
         self.assertIn("Input/output error", self.assertFailed(server, 1))
-        self.disk.mend()
         expected = [(n, 0, b"%d" % n) for n in range(stored)]
         self.assertEqual(self.found()[b"q"][:stored], expected)
 
     def test_pageNotRead(self) -> None:
         """A page that cannot be read ends the server; nothing is told from it."""
-        store = self.storeAt(self.home)
-        store.open()
-        push(store, b"q", 0, *[b"x" * 500] * 500)
-        store.close()
-        store.home.release()
+        with opened(self.home) as store:
+            push(store, b"q", 0, *[b"x" * 500] * 500)
         server = self.server()
         self.disk.fail("read", "messages", errno.EIO)
         told = server.talk(b"get q\r\n")
         self.assertTrue(told.startswith(b"SERVER_ERROR the store cannot"), told)
         self.assertIn("Input/output error", self.assertFailed(server, 1))
-        self.disk.mend()
         self.assertEqual(len(self.found()[b"q"]), 500)
 
 
@@ -176,14 +154,11 @@ class RottenPageTests(ServerTestCase):
         page = pagesOf(path, OVERFLOW)[0]
         flip(path, page * 4096 + 100)
         server = self.server()
-        self.assertIn(b"VALUE b 1 48", server.talk(b"get b\r\nquit\r\n"))
-        with server.connect() as client:
-            client.sendall(b"get long\r\n")
-            told = client.recv(200)
+        self.assertIn(b"VALUE b 1 48", server.ask(b"get b"))
         what = f"page {page} of the file messages is damaged"
-        self.assertEqual(
-            told, b"SERVER_ERROR the store cannot go on: %b\r\n" % what.encode()
-        )
+        with server.wire() as client:
+            told = client.ask(b"get long").decode()
+        self.assertEqual(told, f"SERVER_ERROR the store cannot go on: {what}")
         self.assertIn(what, self.assertFailed(server, NEEDS_A_PERSON))
         for _ in range(2):
             line = self.refused()
@@ -193,13 +168,11 @@ class RottenPageTests(ServerTestCase):
         server = self.server("--skip-damaged")
         server.waitForLine("queue long: 1 of 12 messages are missing")
         server.waitForLine(f"are in {self.home}/memq.damaged; UNREADABLE there")
-        self.assertIn(b"VALUE b 1 ", server.talk(b"get b\r\nquit\r\n"))
+        self.assertIn(b"VALUE b 1 ", server.ask(b"get b"))
         self.assertEqual(server.stop(), 0)
         server = self.server("--skip-damaged")
         server.waitForLine("--skip-damaged: no page of a table is damaged")
-        self.assertIn(
-            b"STAT skip-damaged yes", server.talk(b"stats settings\r\nquit\r\n")
-        )
+        self.assertEqual(server.figures(b"settings")[b"skip-damaged"], b"yes")
         self.assertEqual(server.stop(), 0)
         self.assertEqual(sorted(os.listdir(self.home)), ["memq", "memq.damaged"])
 
@@ -232,16 +205,16 @@ class RefusalTests(ServerTestCase):
             "    except ChildProcessError: break\n"
         )
         os.unlink(fileIn(self.home, "safe"))
-        ended = runToEnd(TWISTD[0], "-c", script, *line)
+        told = runToEnd(TWISTD[0], "-c", script, *line)
         # Two that forked, and what was left.
-        self.assertEqual(sorted(ended.stdout.split()), ["0", "0", "78"], ended.stderr)
+        self.assertEqual(sorted(told.stdout.split()), ["0", "0", "78"], told.stderr)
         with open("log") as file:
             self.assertIn(f"{fileIn(self.home, 'safe')} is missing", file.read())
         with open(fileIn(self.home, "VERSION"), "w") as file:
             file.write("x\n")
-        ended = runToEnd(TWISTD[0], "-c", script, *line)
-        self.assertEqual(ended.stdout.split(), ["78"])
-        self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
+        told = runToEnd(TWISTD[0], "-c", script, *line)
+        self.assertEqual(told.stdout.split(), ["78"])
+        self.assertEqual(told.stderr.count("\n"), 1, told.stderr)
 
 
 class ReadOnlyHomeTests(SynchronousTestCase):
@@ -250,17 +223,14 @@ class ReadOnlyHomeTests(SynchronousTestCase):
     def test_start(self) -> None:
         """It is refused with its path, with status 78."""
         # Another user must get there, and root may write everywhere.
-        directory = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, directory)
-        os.chmod(directory, 0o755)
-        home = os.path.join(directory, "home")
+        home = os.path.join(scratch(self, 0o755), "home")
         os.makedirs(os.path.join(home, "memq"), 0o555)
         os.chmod(os.path.join(home, "memq"), 0o555)
         user = "--uid=nobody" if os.getuid() == 0 else "--umask=022"
-        ended = runToEnd(*TWISTD, "-n", "--pidfile=", user, "memq", "-H", home, "-p0")
-        self.assertEqual(ended.returncode, NEEDS_A_PERSON, ended.stdout)
-        self.assertEqual(ended.stderr.count("\n"), 1, ended.stderr)
-        self.assertIn(f"{home}/memq/lock: Permission denied", ended.stderr)
+        told = ended(home, twistd=("-n", user))
+        self.assertEqual(told.returncode, NEEDS_A_PERSON, told.stdout)
+        self.assertEqual(told.stderr.count("\n"), 1, told.stderr)
+        self.assertIn(f"{home}/memq/lock: Permission denied", told.stderr)
 
 
 class UnnotedTests(BDBTestCase):

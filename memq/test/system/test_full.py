@@ -13,19 +13,20 @@ without another program that takes the last bytes, and whatever is given back:
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
 import threading
+from functools import partial
 from signal import SIGKILL, SIGTERM
 from time import monotonic
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.support.disks.smalldisks import Eater, SmallDisk, limitedDisk, mountDisk
+from memq.test.support.servers import started, together
 from memq.test.support.torture import report, rounds, told
-from memq.test.system.test_load import Client
 from testkit.servers import PATIENCE, Server
+from testkit.wire import Wire, sets
 
 FULL = b"SERVER_ERROR out of disk space"
 QUEUES = [b"q%d" % number for number in range(4)]
@@ -60,10 +61,6 @@ class Run:
         self.refused: set[bytes] = set()
         self._number = 0
 
-    def client(self) -> Client:
-        """Return a new connection."""
-        return Client(self.server)
-
     def _body(self) -> bytes:
         with self._lock:
             self._number += 1
@@ -72,39 +69,27 @@ class Run:
 
     def fill(self) -> None:
         """Send messages until sets are refused, from several clients."""
-        threads = [threading.Thread(target=self._fill, args=[q]) for q in QUEUES]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        together(*[partial(self._fill, queue) for queue in QUEUES])
 
     def _fill(self, queue: bytes) -> None:
         end = monotonic() + PATIENCE
         pipeline = max(1, min(50, 200_000 // self.size))
         refused = 0
-        with contextlib.closing(self.client()) as client:
+        with self.server.wire() as client:
             while refused < REFUSED:
                 assert monotonic() < end, "the disk does not become full"
                 bodies = [self._body() for _ in range(pipeline)]
-                client.send(
-                    b"".join(
-                        b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(body), body)
-                        for body in bodies
-                    )
-                )
+                client.send(sets(queue, *bodies))
                 replies = [client.line() for _ in bodies]
                 for body, reply in zip(bodies, replies, strict=True):
                     assert reply in (b"STORED", FULL), reply
-                    (self._keep if reply == b"STORED" else self._drop)(queue, body)
+                    if reply == b"STORED":
+                        self.stored[queue].append(body)
+                        self.sets[queue] += 1
+                    else:
+                        self.refused.add(body)
                 refused = refused + 1 if replies[-1] == FULL else 0
                 self._callEater()
-
-    def _keep(self, queue: bytes, body: bytes) -> None:
-        self.stored[queue].append(body)
-        self.sets[queue] += 1
-
-    def _drop(self, queue: bytes, body: bytes) -> None:
-        self.refused.add(body)
 
     def _callEater(self) -> None:
         with self._lock:
@@ -124,53 +109,45 @@ class Run:
         again = False
         end = monotonic() + PATIENCE
         most = max(1, min(20, 300_000 // self.size))
-        with contextlib.closing(self.client()) as client:
+        with self.server.wire() as client:
             while any(self.stored.values()):
                 assert monotonic() < end, "messages cannot be taken"
                 for queue, bodies in self.stored.items():
                     self._take(client, queue, bodies, most)
                 again = again or self._probe(client) == b"STORED"
             for queue in QUEUES:
-                client.send(b"get %b\r\n" % queue)
-                assert client.line() == b"END", "more is there than was STORED"
+                assert client.take(queue) is None, "more is there than was STORED"
         return again
 
-    def _take(
-        self, client: Client, queue: bytes, bodies: list[bytes], most: int
-    ) -> None:
+    def _take(self, client: Wire, queue: bytes, bodies: list[bytes], most: int) -> None:
         client.send(b"get %b\r\n" % queue * most)
         for _ in range(most):
             line = client.line()
             if line.startswith(b"VALUE "):
-                body = client.read(int(line.split()[3]))
+                body = client.body(int(line.split()[3]))
+                assert client.line() == b"END"
                 assert body not in self.refused, "a set that was refused came back"
                 assert bodies and body == bodies.pop(0), "another message was due"
             else:
                 assert line == FULL or (line == b"END" and not bodies), line
 
-    def _probe(self, client: Client) -> bytes:
-        client.send(b"set probe 0 0 1\r\nx\r\n")
+    def _probe(self, client: Wire) -> bytes:
+        client.send(sets(b"probe", b"x"))
         return client.line()
 
     def waitForRoom(self) -> None:
         """Wait until sets are taken."""
         end = monotonic() + PATIENCE
-        with contextlib.closing(self.client()) as client:
-            inTime = iter(lambda: monotonic() < end, False)
-            assert any(self._probe(client) == b"STORED" for _ in inTime)
-
-    def stats(self, topic: bytes = b"") -> dict[bytes, bytes]:
-        """Return the figures that the server tells."""
-        reply = self.server.talk(b"stats %b\r\nquit\r\n" % topic)
-        lines = [line.split(b" ", 2) for line in reply.splitlines()[:-1]]
-        return {name: value for _, name, value in lines}
+        with self.server.wire() as client:
+            while self._probe(client) != b"STORED":
+                assert monotonic() < end, "sets are refused still"
 
     def checkCounts(self) -> None:
         """Check that ``stats queue`` says what was stored and taken."""
-        counts = self.stats(b"queue")
-        for queue, sets in self.sets.items():
-            taken = sets - len(self.stored[queue])
-            assert counts.get(queue, b"0/0") == b"%d/%d" % (sets, taken), queue
+        counts = self.server.counts()
+        for queue, pushed in self.sets.items():
+            taken = pushed - len(self.stored[queue])
+            assert counts.get(queue, (0, 0)) == (pushed, taken), queue
 
     def kill(self) -> None:
         """Kill the server and start it again."""
@@ -194,14 +171,14 @@ class FullTests(SynchronousTestCase):
         self.addCleanup(run.server.stop)
         self.addCleanup(run.stopEater)
         run.fill()
-        self.assertIsNotNone(run.server.waitForLine("Sets are refused"))
+        run.server.waitForLine("Sets are refused")
         run.checkCounts()
         if kill:
             run.kill()
             run.checkCounts()
         else:
             # A start removes log files, which may be room enough.
-            figures = run.stats()
+            figures = run.server.figures()
             self.assertEqual(figures[b"sets_refused"], b"disk_full")
             self.assertNotEqual(figures[b"disk_full_from"], b"0")
             self.assertEqual(figures[b"disk_full_until"], b"0")
@@ -210,8 +187,8 @@ class FullTests(SynchronousTestCase):
         run.stopEater()
         run.waitForRoom()
         if not kill:
-            self.assertIsNotNone(run.server.waitForLine("Sets are taken again"))
-            self.assertNotEqual(run.stats()[b"disk_full_until"], b"0")
+            run.server.waitForLine("Sets are taken again")
+            self.assertNotEqual(run.server.figures()[b"disk_full_until"], b"0")
         run.fill()
         self.assertEqual(run.server.stop(SIGTERM), 0)
         run.server.start()
@@ -271,8 +248,7 @@ class LimitTests(SynchronousTestCase):
         run.drain()
         run.checkCounts()
         run.server.stop(SIGKILL)
-        run.server = Server(run.server.home).start()
-        self.addCleanup(run.server.stop)
+        run.server = started(self, home=run.server.home)
         run.checkCounts()
         run.waitForRoom()
 

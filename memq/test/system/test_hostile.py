@@ -5,25 +5,33 @@ from __future__ import annotations
 import itertools
 import os
 import resource
-import shutil
-import socket
-import tempfile
+from contextlib import contextmanager
+from functools import partial
 from time import monotonic
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.trial.unittest import TestCase
 
 from memq.test.support.foreign.foreigners import FOREIGN, ORDERS, SIZED, UNSIZED
-from memq.test.support.load.hostile import Scene, readAll, staged
+from memq.test.support.load.hostile import Scene, staged
+from memq.test.support.servers import scratch, started
 from memq.test.support.torture import report, rounds
-from testkit.servers import Server
 from testkit.waiters import openFiles
+from testkit.wire import readAll, sets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memq.test.support.load.hostile import Crowd
+    from testkit.servers import Server
 
 MEGABYTE = 1024 * 1024
 TIMED_OUT = b"CLIENT_ERROR body timed out\r\n"
 TOO_MANY = b"SERVER_ERROR too many open connections\r\n"
 #: A body that is not taken in parts, nor in one packet.
 BODY = 60 * 1024
+#: Less room for what clients hold than usual.
+LITTLE = ("--no-sync", "--max-buffered", "8M")
 
 
 def processorSeconds(server: Server) -> float:
@@ -33,18 +41,9 @@ def processorSeconds(server: Server) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def bodiesOf(server: Server, queue: bytes) -> list[bytes]:
-    """Take all messages of a queue, and return their bodies."""
-    found: list[bytes] = []
-    with server.connect() as client, client.makefile("rb") as replies:
-        while True:
-            client.sendall(b"get %b\r\n" % queue)
-            line = replies.readline()
-            if line == b"END\r\n":
-                return found
-            found.append(replies.read(int(line.split()[3])))
-            replies.readline()
-            replies.readline()
+def begun(size: int, sent: int = BODY) -> bytes:
+    """Return a set of a body of which only so many bytes come."""
+    return b"set r 0 0 %d\r\n%b" % (size, b"x" * sent)
 
 
 class HostileTestCase(TestCase):
@@ -52,21 +51,20 @@ class HostileTestCase(TestCase):
 
     timeout = 3600
 
-    def start(self, *options: str) -> Server:
-        """Start a server on a home of its own."""
-        home = os.path.abspath(self.mktemp())
-        server = Server(home, *options).start()
-        self.addCleanup(server.stop)
-        return server
+    @contextmanager
+    def scene(self, limit: int, *options: str) -> Iterator[Scene]:
+        """Give a scene at a new server that takes no more memory than a limit."""
+        with staged(self, started(self, *options)) as scene:
+            yield scene
+            self.assertLess(scene.growth(), limit)
 
     def fill(self, server: Server, queue: bytes, size: int, count: int) -> None:
         """Put messages into a queue, and wait until they are stored."""
         one = b"set %b 0 0 %d noreply\r\n%b\r\n" % (queue, size, b"x" * size)
-        with server.connect() as client:
+        with server.wire() as wire:
             for _ in range(count):
-                client.sendall(one)
-            client.sendall(b"version\r\n")
-            client.recv(100)
+                wire.send(one)
+            wire.ask(b"version")
 
 
 class StallTests(HostileTestCase):
@@ -74,97 +72,75 @@ class StallTests(HostileTestCase):
 
     def test_lastByteMissing(self) -> None:
         """1000 bodies of 60 KiB that lack their last byte hold what they announced."""
-        server = self.start("--no-sync")
-        with staged(self, server) as scene:
-            crowd = scene.crowd(1000)
-            crowd.send(b"set q 0 0 %d\r\n%b" % (BODY, b"x" * BODY))
-            scene.waitFor(
-                lambda: scene.figures()[b"bytes_reserved"] == b"%d" % (1000 * BODY)
-            )
+        with self.scene(1000 * BODY + 40 * MEGABYTE, "--no-sync") as scene:
+            scene.crowd(1000).send(begun(BODY))
+            scene.waitForFigure(b"bytes_reserved", 1000 * BODY)
             scene.othersAreServed()
-            self.assertLess(scene.growth(), 1000 * BODY + 40 * MEGABYTE)
 
     def test_largeBodiesThatDribble(self) -> None:
         """1000 bodies of 64 MiB, a few bytes at a time, hold a part each at most."""
-        server = self.start("--no-sync", "--max-body", "64M")
-        with staged(self, server) as scene:
+        with self.scene(160 * MEGABYTE, "--no-sync", "--max-body", "64M") as scene:
             crowd = scene.crowd(1000)
-            crowd.send(b"set q 0 0 %d\r\n%b" % (64 * MEGABYTE, b"x" * BODY))
-
+            crowd.send(begun(64 * MEGABYTE))
             scene.othersAreServed(lambda: crowd.dribble(b"xx", 10))
-            self.assertLess(scene.growth(), 160 * MEGABYTE)
 
     def test_oneByteAtATime(self) -> None:
         """A body that dribbles in takes no more than its size, and is stored."""
-        server = self.start("--no-sync")
         body = b"x" * BODY
-        with staged(self, server) as scene:
+        with self.scene(16 * MEGABYTE, "--no-sync") as scene:
             crowd = scene.crowd(20)
-            crowd.send(b"set q 0 0 %d\r\n" % BODY)
-            sent = iter(range(0, BODY, 20))
-
-            def dribble() -> None:
-                start = next(sent, BODY)
-                crowd.send(body[start : start + 20])
-
-            scene.othersAreServed(dribble)
-            while (start := next(sent, BODY)) < BODY:
-                crowd.send(body[start : start + 20])
+            crowd.send(begun(BODY, 0))
+            pieces = (body[start : start + 20] for start in range(0, BODY, 20))
+            scene.othersAreServed(lambda: crowd.send(next(pieces, b"")))
+            for piece in pieces:
+                crowd.send(piece)
             crowd.send(b"\r\nquit\r\n")
             self.assertEqual(crowd.replies(), [b"STORED\r\n"] * 20)
-            self.assertLess(scene.growth(), 16 * MEGABYTE)
 
     def test_moreThanThereIsRoomFor(self) -> None:
         """Bodies beyond the room wait, those beyond that are refused and swallowed."""
-        server = self.start("--no-sync", "--max-buffered", "4M", "--body-timeout", "1")
-        with staged(self, server) as scene:
+        options = ("--no-sync", "--max-buffered", "4M", "--body-timeout", "1")
+        with self.scene(24 * MEGABYTE, *options) as scene:
             crowd = scene.crowd(200)
-            crowd.send(b"set q 0 0 65536\r\n" + b"x" * 65536)
+            crowd.send(begun(65536, 65536))
             # 16 have room and 8 wait; the others are told when their body is over.
-            scene.waitFor(lambda: scene.figures()[b"waiting_for_room"] == b"8")
+            scene.waitForFigure(b"waiting_for_room", 8)
             scene.othersAreServed()
-            late = server.connect()
+            late = scene.server.connect()
             # The first ones are given up: then others have room, and this one too.
             replies = crowd.replies()
-            late.sendall(b"set late 0 0 65536\r\n")
-            late.sendall(b"x" * 65536 + b"\r\nquit\r\n")
-            self.assertEqual(readAll(late), b"STORED\r\n")
-            late.close()
+            with late:
+                late.sendall(sets(b"late", b"x" * 65536) + b"quit\r\n")
+                self.assertEqual(readAll(late), b"STORED\r\n")
             self.assertEqual(replies, [TIMED_OUT] * 200)
-            self.assertLess(scene.growth(), 24 * MEGABYTE)
 
     def test_linesWithoutEnd(self) -> None:
         """300 lines that do not end take 64 KiB each, and are told to be too long."""
-        server = self.start("--no-sync")
-        with staged(self, server) as scene:
+        with self.scene(300 * 2 * 65536, "--no-sync") as scene:
             crowd = scene.crowd(300)
             crowd.send(b"x" * 65536)
             scene.othersAreServed()
             crowd.send(b"xx")
             self.assertEqual(crowd.replies(), [b"CLIENT_ERROR line too long\r\n"] * 300)
-            self.assertLess(scene.growth(), 300 * 2 * 65536)
 
     def test_bodyTimeout(self) -> None:
         """A body that stands still is given up; what was stored of it is removed."""
-        server = self.start("--no-sync", "--body-timeout", "0.5")
-        with staged(self, server) as scene, server.connect() as client:
-            client.sendall(b"set q 0 0 1000000\r\n" + b"x" * 500_000)
-            self.assertEqual(readAll(client), TIMED_OUT)
-            self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
+        server = started(self, "--no-sync", "--body-timeout", "0.5")
+        with staged(self, server) as scene:
+            self.assertEqual(server.talk(begun(1_000_000, 500_000)), TIMED_OUT)
+            self.assertIsNone(scene.polite.take(b"r"))
             scene.othersAreServed()
-        with server.connect() as client:
-            client.sendall(b"set q 0 0 9 noreply\r\n")
-            self.assertEqual(readAll(client), b"")
+        self.assertEqual(server.talk(b"set r 0 0 9 noreply\r\n"), b"")
 
     def test_idleTimeout(self) -> None:
         """With --idle-timeout a silent client is closed, and one that speaks is not."""
-        server = self.start("--no-sync", "--idle-timeout", "0.5")
+        server = started(self, "--no-sync", "--idle-timeout", "0.5")
         with staged(self, server) as scene, server.connect() as client:
             closed = []
             client.setblocking(False)
 
             def look() -> bool:
-                scene.ask(b"version\r\n")
+                scene.polite.ask(b"version")
                 try:
                     closed.append(client.recv(1))
                 except BlockingIOError:
@@ -179,16 +155,32 @@ class ReaderTests(HostileTestCase):
     """Clients that do not read what they asked for, or slowly."""
 
     def startLocal(self, *options: str) -> Server:
-        """Start a server with a UNIX socket as well."""
-        # The names of trial's directories are too long for a socket.
-        directory = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, directory)
-        self.path = os.path.join(directory, "socket")
-        return self.start("--no-sync", "--port", "0", "--socket", self.path, *options)
+        """Start a server with a UNIX socket alone."""
+        self.path = os.path.join(scratch(self), "socket")
+        return started(self, "--port", "0", "--socket", self.path, *options)
+
+    def notRead(
+        self, clients: int, request: bytes, limit: int = 24 * MEGABYTE, **queues: int
+    ) -> Server:
+        """Let clients ask and not read, with so many messages in queues; return it.
+
+        :param limit: the most memory that may cost.
+        """
+        server = self.startLocal(*LITTLE)
+        for queue, count in queues.items():
+            size = MEGABYTE if queue == "large" else BODY
+            self.fill(server, queue.encode(), size, count)
+        with staged(self, server) as scene:
+            scene.crowd(clients, self.path).send(request)
+            scene.othersAreServed()
+            self.assertLess(scene.growth(), limit)
+            #: What was held at the end.
+            self.held = int(scene.polite.figures()[b"bytes_buffered"])
+        return server
 
     def test_slowReader(self) -> None:
         """A slow reader of a big backlog takes no memory, and gets it all."""
-        server = self.startLocal()
+        server = self.startLocal("--no-sync")
         self.fill(server, b"large", MEGABYTE, 20)
         self.fill(server, b"small", 1000, 5_000)
         with staged(self, server) as scene:
@@ -205,69 +197,43 @@ class ReaderTests(HostileTestCase):
 
     def test_messagesNotRead(self) -> None:
         """100 clients that ask for 100 messages each and do not read get few."""
-        server = self.startLocal("--max-buffered", "8M")
-        self.fill(server, b"q", BODY, 1500)
-        with staged(self, server) as scene:
-            scene.crowd(100, self.path).send(b"get q\r\n" * 100)
-            scene.othersAreServed()
-            self.assertLess(scene.growth(), 24 * MEGABYTE)
-            # None came to its end, and all are still held.
-            self.assertGreater(int(scene.figures()[b"bytes_buffered"]), 4 * MEGABYTE)
+        self.notRead(100, b"get q\r\n" * 100, q=1500)
+        # None came to its end, and all are still held.
+        self.assertGreater(self.held, 4 * MEGABYTE)
 
     def test_largeMessagesNotRead(self) -> None:
         """So with messages of 1 MiB, of which each holds two parts at most."""
-        server = self.startLocal("--max-buffered", "8M")
-        self.fill(server, b"q", MEGABYTE, 150)
-        with staged(self, server) as scene:
-            scene.crowd(150, self.path).send(b"get q\r\n" * 5)
-            scene.othersAreServed()
-            self.assertLess(scene.growth(), 150 * 2 * 65536 + 8 * MEGABYTE)
+        limit = 150 * 2 * 65536 + 8 * MEGABYTE
+        server = self.notRead(150, b"get large\r\n" * 5, limit, large=150)
         # All went back, in their old place.
-        reply = server.talk(b"stats queue\r\nquit\r\n")
-        self.assertIn(b"STAT q 150/0\r\n", reply)
+        self.assertEqual(server.counts()[b"large"], (150, 0))
 
     def test_openNotRead(self) -> None:
         """So with messages that are opened, of which each holds one as it is sent."""
-        server = self.startLocal("--max-buffered", "8M")
-        bodies = [b"q", b"large"]
-        self.fill(server, b"q", BODY, 300)
-        self.fill(server, b"large", MEGABYTE, 100)
-        with staged(self, server) as scene:
-            opening = b"get q/open\r\nget large/open\r\n"
-            scene.crowd(100, self.path).send(opening + b"get q/close/open\r\n" * 10)
-            scene.othersAreServed()
-            self.assertLess(scene.growth(), 100 * 2 * 65536 + 8 * MEGABYTE)
+        request = b"get q/open\r\nget large/open\r\n" + b"get q/close/open\r\n" * 10
+        limit = 100 * 2 * 65536 + 8 * MEGABYTE
+        server = self.notRead(100, request, limit, q=300, large=100)
         # What nobody closed went back.
-        for queue, most in zip(bodies, (300, 100), strict=True):
+        for queue, most in ((b"q", 300), (b"large", 100)):
             pushed, taken = server.counts()[queue]
             self.assertEqual(pushed, most)
-            self.assertEqual(len(bodiesOf(server, queue)), most - taken)
+            self.assertEqual(len(server.take(queue)), most - taken)
 
     def test_monitorNotRead(self) -> None:
         """So with monitors, which open no more than is read."""
-        server = self.startLocal("--max-buffered", "8M")
-        self.fill(server, b"q", BODY, 1500)
-        with staged(self, server) as scene:
-            scene.crowd(50, self.path).send(b"monitor q 3600\r\n")
-            scene.othersAreServed()
-            self.assertLess(scene.growth(), 24 * MEGABYTE)
-        self.assertEqual(len(bodiesOf(server, b"q")), 1500)
+        server = self.notRead(50, b"monitor q 3600\r\n", q=1500)
+        self.assertEqual(len(server.take(b"q")), 1500)
 
     def test_namesNotRead(self) -> None:
         """A get of 20,000 names costs no more than the line that names them."""
-        server = self.startLocal("--max-buffered", "8M")
-        self.fill(server, b"q", BODY, 400)
         line = b"get " + b"q " * 200 + b"xx " * 20_000 + b"\r\n"
-        with staged(self, server) as scene:
-            scene.crowd(50, self.path).send(line)
-            scene.othersAreServed()
-            self.assertLess(scene.growth(), 24 * MEGABYTE)
+        self.notRead(50, line, q=400)
 
     def test_setsBehindGets(self) -> None:
         """Sets that wait behind gets that are not read are held to the same measure."""
-        server = self.startLocal("--max-buffered", "8M")
+        server = self.startLocal(*LITTLE)
         self.fill(server, b"q", BODY, 600)
-        pair = b"get q\r\nset r 0 0 %d\r\n%b\r\n" % (BODY, b"x" * BODY)
+        pair = b"get q\r\n" + sets(b"r", b"x" * BODY)
         with staged(self, server) as scene:
             crowd = scene.crowd(50, self.path)
             scene.othersAreServed(lambda: crowd.dribble(pair * 3, 1))
@@ -275,9 +241,10 @@ class ReaderTests(HostileTestCase):
 
     def test_statsNotRead(self) -> None:
         """Many stats of many queues, not read, take no memory."""
-        server = self.startLocal("--max-buffered", "8M")
-        names = b"".join(b"set q%04d 0 0 1\r\nx\r\n" % n for n in range(2000))
-        server.talk(names + b"quit\r\n")
+        server = self.startLocal(*LITTLE)
+        server.talk(
+            b"".join(sets(b"q%04d" % n, b"x") for n in range(2000)) + b"quit\r\n"
+        )
         with staged(self, server) as scene:
             scene.crowd(30, self.path).send(b"stats queue\r\n" * 500)
             scene.othersAreServed()
@@ -289,34 +256,28 @@ class FloodTests(HostileTestCase):
 
     def test_tenThousandCommandsInAPacket(self) -> None:
         """10,000 commands sent in one go are answered, in order, others between."""
-        server = self.start("--no-sync")
-        with staged(self, server) as scene:
+        with self.scene(64 * MEGABYTE, "--no-sync") as scene:
             crowd = scene.crowd(10)
-            request = b"".join(
-                b"set q%d 0 0 1\r\nx\r\n" % (n % 7) for n in range(10000)
-            )
+            request = b"".join(sets(b"q%d" % (n % 7), b"x") for n in range(10_000))
             crowd.send(request + b"stats settings\r\n")
             scene.othersAreServed()
             for client in crowd.sockets:
                 client.sendall(b"quit\r\n")
-            expected = b"STORED\r\n" * 10000 + b"STAT config "
+            expected = b"STORED\r\n" * 10_000 + b"STAT config "
             for reply in crowd.replies():
                 self.assertTrue(reply.startswith(expected))
-            self.assertLess(scene.growth(), 64 * MEGABYTE)
 
     def test_tenThousandConnections(self) -> None:
         """10,000 connections, or as many as this machine allows, are all served."""
         count = min(10_000, openFiles(10_300) - 300)
-        server = self.start("--no-sync", "--max-connections", str(count))
-        with staged(self, server) as scene:
+        options = ("--no-sync", "--max-connections", str(count))
+        with self.scene(count * 32 * 1024, *options) as scene:
             crowd = scene.crowd(count - 1)
             scene.othersAreServed()
             crowd.send(b"version\r\n")
             for client in crowd.sockets:
                 self.assertTrue(client.recv(100).startswith(b"VERSION"))
-            extra = scene.crowd(1)
-            self.assertEqual(extra.replies(), [TOO_MANY])
-            self.assertLess(scene.growth(), count * 32 * 1024)
+            self.assertEqual(scene.crowd(1).replies(), [TOO_MANY])
 
 
 class WaitTests(HostileTestCase):
@@ -324,8 +285,7 @@ class WaitTests(HostileTestCase):
 
     def test_gone(self) -> None:
         """1000 that wait and leave, suddenly or not, take nothing that comes later."""
-        server = self.start("--no-sync")
-        with staged(self, server) as scene:
+        with self.scene(24 * MEGABYTE, "--no-sync") as scene:
             for _ in range(3):
                 crowd = scene.crowd(1000)
                 crowd.send(b"get q/t=3600000/open\r\nget q/t=3600000\r\n")
@@ -333,35 +293,38 @@ class WaitTests(HostileTestCase):
                 for client in crowd.sockets[::2]:
                     client.close()
                 crowd.close()
-            self.assertEqual(scene.ask(b"get q/peek\r\n"), b"END\r\n")
-            self.fill(server, b"q", 5, 10)
-            self.assertEqual(len(bodiesOf(server, b"q")), 10)
-            self.assertLess(scene.growth(), 24 * MEGABYTE)
+            self.assertIsNone(scene.polite.take(b"q/peek"))
+            self.fill(scene.server, b"q", 5, 10)
+            self.assertEqual(len(scene.server.take(b"q")), 10)
 
     def test_muchBehind(self) -> None:
         """What is sent behind a wait is bounded, and goes with its client.
 
         They are not read from when they leave, and that is noticed all the same.
         """
-        server = self.start("--no-sync", "--max-buffered", "8M")
-        behind = b"set r 0 0 %d\r\n%b\r\n" % (BODY, b"x" * BODY)
-        with staged(self, server) as scene:
-            crowd = scene.crowd(50)
-            crowd.send(b"get q/t=3600000\r\n" + behind * 20)
-            other = scene.crowd(50)
-            other.send(b"monitor q 3600\r\n" + b"get q/peek\r\n" * 10_000)
+        behind = sets(b"r", b"x" * BODY)
+        with self.scene(32 * MEGABYTE, *LITTLE) as scene:
+            scene.crowd(50).send(b"get q/t=3600000\r\n" + behind * 20)
+            scene.crowd(50).send(b"monitor q 3600\r\n" + b"get q/peek\r\n" * 10_000)
             scene.othersAreServed()
-            self.assertLess(scene.growth(), 32 * MEGABYTE)
 
     def test_flood(self) -> None:
         """10,000 waits of a millisecond, one behind another, harm nobody."""
-        server = self.start("--no-sync")
-        with staged(self, server) as scene:
+        with self.scene(64 * MEGABYTE, "--no-sync") as scene:
             crowd = scene.crowd(20)
             crowd.send(b"get q/t=1\r\n" * 10_000)
             scene.othersAreServed()
             crowd.close()
-            self.assertLess(scene.growth(), 64 * MEGABYTE)
+
+    def test_waitsInALine(self) -> None:
+        """Lines of many waits cost no more than so many reads, and end together."""
+        words = b" ".join(b"q%d/t=3600000" % number for number in range(250))
+        with self.scene(64 * MEGABYTE, "--no-sync") as scene:
+            crowd = scene.crowd(100)
+            crowd.send(b"get " + words + b"\r\n")
+            scene.othersAreServed()
+            crowd.close()
+            scene.othersAreServed()
 
 
 class DescriptorTests(HostileTestCase):
@@ -369,24 +332,15 @@ class DescriptorTests(HostileTestCase):
 
     def test_moreThanFiles(self) -> None:
         """Who is too many is told so; others go on, and so does it when some leave."""
-        server = self.start("--no-sync", "--body-timeout", "1")
+        server = started(self, "--no-sync", "--body-timeout", "1")
         with staged(self, server) as scene:
             files = len(os.listdir(f"/proc/{server.pid}/fd"))
-            limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
-            resource.prlimit(
-                server.pid, resource.RLIMIT_NOFILE, (files + 320, limits[1])
-            )
+            limit = partial(resource.prlimit, server.pid, resource.RLIMIT_NOFILE)
+            limit((files + 320, limit()[1]))
             crowd = scene.crowd(300)
             scene.othersAreServed()
             crowd.send(b"version\r\n")
-            stalled = crowd.sockets[0]
-            stalled.recv(100)
-            busy = processorSeconds(server)
-            began = monotonic()
-            stalled.sendall(b"set q 0 0 9\r\n")
-            self.assertEqual(readAll(stalled), TIMED_OUT)
-            # Nothing but that happened in this second.
-            self.assertLess(processorSeconds(server) - busy, (monotonic() - began) / 2)
+            self.stall(server, crowd)
             crowd.send(b"quit\r\n")
             told = [reply[:7] for reply in crowd.replies()[1:]]
             self.assertEqual(set(told), {b"VERSION", b"SERVER_"})
@@ -399,6 +353,16 @@ class DescriptorTests(HostileTestCase):
         lines = [line for line in server.log if "clients more" in line]
         self.assertEqual(len(lines), 1, server.log)
         self.assertLess(len(server.log), 20, server.log)
+
+    def stall(self, server: Server, crowd: Crowd) -> None:
+        """See that a server is idle while one of the clients does not go on."""
+        stalled = crowd.sockets[0]
+        stalled.recv(100)
+        busy, began = processorSeconds(server), monotonic()
+        stalled.sendall(b"set q 0 0 9\r\n")
+        self.assertEqual(readAll(stalled), TIMED_OUT)
+        # Nothing but that happened in this second.
+        self.assertLess(processorSeconds(server) - busy, (monotonic() - began) / 2)
 
 
 class Session(NamedTuple):
@@ -488,18 +452,15 @@ class CutTests(HostileTestCase):
 
     def cutAtEveryByte(self, session: Session, *options: str) -> None:
         """Send each prefix of a session, and see what it left."""
-        server = self.start(*options)
+        server = started(self, *options)
         whole = b"".join(sent for sent, *_ in session.steps)
         ends = list(itertools.accumulate(len(sent) for sent, *_ in session.steps))
         with staged(self, server) as scene:
             for cut in range(len(whole) + 1):
                 name = b"%04d" % cut
-                with server.connect() as client:
-                    client.sendall(whole[:cut].replace(b"NAME", name))
-                    client.shutdown(socket.SHUT_WR)
-                    told = readAll(client)
+                told = self.cut(server, whole[:cut].replace(b"NAME", name))
                 # What was taken for it, and not sent, is back when nothing waits.
-                scene.waitFor(lambda: scene.figures()[b"waiting"] == b"0")
+                scene.waitForFigure(b"waiting", 0)
                 done = session.steps[: sum(end <= cut for end in ends)]
                 replies = b"".join(reply for _, reply, *_ in done)
                 self.assertTrue(replies.replace(b"NAME", name).startswith(told), told)
@@ -508,8 +469,14 @@ class CutTests(HostileTestCase):
                     # Who left before a message could be sent has not taken it.
                     gone = max(gone, told.count(b"VALUE"))
                 left = session.bodies[gone:come]
-                self.assertEqual(bodiesOf(server, name), left, (cut, told))
+                self.assertEqual(server.take(name), left, (cut, told))
             scene.othersAreServed()
+
+    def cut(self, server: Server, data: bytes) -> bytes:
+        """Send something and no more; return what is answered."""
+        with server.wire() as client:
+            client.send(data)
+            return client.rest()
 
     def test_atEveryByte(self) -> None:
         """However much came of a session, exactly its whole commands were done."""
@@ -533,58 +500,48 @@ class CutTests(HostileTestCase):
 
     def test_withinLargeBody(self) -> None:
         """A large body that is cut anywhere, gently or not, leaves nothing."""
-        server = self.start("--no-sync")
-        request = b"set q 0 0 200000\r\n" + b"x" * 200_000 + b"\r\n"
+        server = started(self, "--no-sync")
+        request = sets(b"q", b"x" * 200_000)
         cuts = [*range(30), *range(30, len(request), 9973), len(request) - 1]
         with staged(self, server) as scene:
             for cut in cuts:
-                with server.connect() as client:
-                    client.sendall(request[:cut])
-                    client.shutdown(socket.SHUT_WR)
-                    self.assertEqual(readAll(client), b"")
+                self.assertEqual(self.cut(server, request[:cut]), b"")
                 crowd = scene.crowd(1)
                 crowd.send(request[:cut])
                 crowd.close()
             scene.othersAreServed()
-            self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
+            self.assertIsNone(scene.polite.take(b"q"))
 
 
 class LieTests(HostileTestCase):
-    """Lengths that are not those of the bodies."""
+    """Lengths that are not those of the bodies, and text that looks like commands."""
 
     def test_lies(self) -> None:
         """What does not come as announced, or is announced wrongly, closes."""
-        server = self.start("--no-sync", "--body-timeout", "0.5")
         error = b"CLIENT_ERROR bad command line format\r\n"
         lies = {
-            b"set q 0 0 2\r\nlonger\r\n": b"CLIENT_ERROR bad data chunk\r\n",
-            b"set q 0 0 99\r\nshorter\r\n": TIMED_OUT,
-            b"set q 0 0 999999\r\nshorter\r\n": TIMED_OUT,
-            b"set q 0 0 -5\r\nhello\r\n": error,
-            b"set q 0 0 2147483645\r\nhello\r\n": TIMED_OUT,
-            b"set q 0 0 2147483646\r\nhello\r\n": error,
-            b"set q 0 0 99999999999999999999\r\nhello\r\n": error,
-            b"set q 0 0 5e0\r\nhello\r\n": error,
-            b"set q 0 0 0x5\r\nhello\r\n": error,
+            b"2\r\nlonger": b"CLIENT_ERROR bad data chunk\r\n",
+            b"99\r\nshorter": TIMED_OUT,
+            b"999999\r\nshorter": TIMED_OUT,
+            b"-5\r\nhello": error,
+            b"2147483645\r\nhello": TIMED_OUT,
+            b"2147483646\r\nhello": error,
+            b"99999999999999999999\r\nhello": error,
+            b"5e0\r\nhello": error,
+            b"0x5\r\nhello": error,
         }
-        with staged(self, server) as scene:
-            clients = [server.connect() for _ in lies]
-            for client, request in zip(clients, lies, strict=True):
-                client.sendall(request + b"quit\r\n")
+        options = ("--no-sync", "--body-timeout", "0.5")
+        with self.scene(8 * MEGABYTE, *options) as scene:
+            clients = scene.crowd(len(lies))
+            for client, lie in zip(clients.sockets, lies, strict=True):
+                client.sendall(b"set q 0 0 %b\r\nquit\r\n" % lie)
             scene.othersAreServed()
-            for client, told in zip(clients, lies.values(), strict=True):
-                self.assertEqual(readAll(client), told)
-                client.close()
-            self.assertEqual(scene.ask(b"get q\r\n"), b"END\r\n")
-            self.assertLess(scene.growth(), 8 * MEGABYTE)
-
-
-class ForeignTests(HostileTestCase):
-    """Clients that speak other protocols, and text that looks like commands."""
+            self.assertEqual(clients.replies(), list(lies.values()))
+            self.assertIsNone(scene.polite.take(b"q"))
 
     def test_otherProtocols(self) -> None:
         """Who speaks another protocol is closed at once, and a line each says so."""
-        server = self.start("--no-sync")
+        server = started(self, "--no-sync")
         with staged(self, server) as scene:
             for _, data in FOREIGN:
                 crowd = scene.crowd(3)
@@ -592,35 +549,23 @@ class ForeignTests(HostileTestCase):
                 self.assertEqual(crowd.replies(), [b""] * 3, data)
                 crowd.close()
             scene.othersAreServed()
-            self.assertEqual(scene.ask(b"get pwned\r\n"), b"END\r\n")
+            self.assertIsNone(scene.polite.take(b"pwned"))
         for name in {name for name, _ in FOREIGN}:
             lines = [line for line in server.log if f"it speaks {name}," in line]
             self.assertEqual(len(lines), 1, server.log)
 
     def test_text(self) -> None:
         """Behind whatever announces a body, none of its text is carried out."""
-        server = self.start("--no-sync")
-        server.talk(b"set jobs 0 0 2\r\nhi\r\nquit\r\n")
+        server = started(self, "--no-sync")
+        server.put(b"jobs", b"hi")
         with staged(self, server) as scene:
             for line in (*UNSIZED, *SIZED):
                 for end in (b"\r\n", b"\n"):
                     server.talk(line + end + ORDERS + b"quit\r\n")
             scene.othersAreServed()
-            counts = server.talk(b"stats queue\r\nquit\r\n")
-            self.assertIn(b"STAT jobs 1/0\r\n", counts)
+            counts = server.counts()
+            self.assertEqual(counts[b"jobs"], (1, 0))
             self.assertNotIn(b"pwned", counts)
-
-    def test_waitsInALine(self) -> None:
-        """Lines of many waits cost no more than so many reads, and end together."""
-        server = self.start("--no-sync")
-        words = b" ".join(b"q%d/t=3600000" % number for number in range(250))
-        with staged(self, server) as scene:
-            crowd = scene.crowd(100)
-            crowd.send(b"get " + words + b"\r\n")
-            scene.othersAreServed()
-            crowd.close()
-            scene.othersAreServed()
-            self.assertLess(scene.growth(), 64 * MEGABYTE)
 
 
 class RoundTests(HostileTestCase):
@@ -628,10 +573,8 @@ class RoundTests(HostileTestCase):
 
     def test_rounds(self) -> None:
         """After each round all is as it was before: descriptors, memory, messages."""
-        server = self.start(
-            "--no-sync",
-            *("--max-buffered", "8M", "--cache-size", "8", "--body-timeout", "1"),
-        )
+        options = (*LITTLE, "--cache-size", "8", "--body-timeout", "1")
+        server = started(self, *options)
         resident: list[int] = []
         for number in rounds(2):
             with staged(self, server) as scene:
@@ -648,26 +591,26 @@ class RoundTests(HostileTestCase):
         """Do everything once that clients should not."""
         self.fill(server, b"q", BODY, 200)
         self.fill(server, b"large", MEGABYTE, 5)
-        bodies = scene.crowd(50)
-        bodies.send(b"set r 0 0 %d\r\n%b" % (BODY, b"x" * BODY))
-        large = scene.crowd(50)
-        large.send(b"set r 0 0 %d\r\n%b" % (MEGABYTE, b"x" * 300_000))
-        lines = scene.crowd(50)
-        lines.send(b"x" * 65_536)
-        readers = scene.crowd(20)
-        readers.send(b"get large\r\n" + b"get q\r\n" * 20)
-        opening = scene.crowd(50)
-        opening.send(b"get q/open\r\nget q/t=3600000\r\nmonitor large 3600 2\r\n")
-        floods = scene.crowd(5)
-        floods.send(b"set s 0 0 1\r\nx\r\nget s\r\n" * 2000)
+
+        def attack(count: int, data: bytes) -> Crowd:
+            crowd = scene.crowd(count)
+            crowd.send(data)
+            return crowd
+
+        bodies = attack(50, begun(BODY))
+        large = attack(50, begun(MEGABYTE, 300_000))
+        others = [
+            attack(50, b"x" * 65_536),
+            attack(20, b"get large\r\n" + b"get q\r\n" * 20),
+            attack(50, b"get q/open\r\nget q/t=3600000\r\nmonitor large 3600 2\r\n"),
+            attack(5, b"set s 0 0 1\r\nx\r\nget s\r\n" * 2000),
+        ]
         scene.othersAreServed(lambda: large.dribble(b"x", 1))
         # Those wait until their time is over, or were told that there is no room.
         for reply in bodies.replies():
             self.assertEqual(reply, TIMED_OUT)
-        lines.close()
-        readers.close()
-        opening.close()
-        floods.close()
-        scene.waitFor(lambda: scene.figures()[b"bytes_buffered"] == b"0")
+        for crowd in others:
+            crowd.close()
+        scene.waitForFigure(b"bytes_buffered", 0)
         for queue in (b"q", b"large", b"s"):
-            bodiesOf(server, queue)
+            server.take(queue)

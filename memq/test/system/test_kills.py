@@ -5,11 +5,7 @@ and many, small bodies and bodies of up to 3 MiB, while messages move to other f
 log files change.  The server is killed after a random number of answers, and sometimes
 while it recovers.  After each start, every message and count is what clients were told.
 
-What is allowed, and nothing else:
-
-- A message whose get was under way may be gone, or still be there, in its old place.
-- A set without its STORED may be there, or not.
-- A delete without its DELETED may have happened, or not.
+What is allowed, and nothing else, is in :mod:`testkit.ledger`.
 
 MEMQ_TORTURE_SEED repeats what was random, but for what threads make of it.
 """

@@ -10,14 +10,22 @@ import contextlib
 import os
 import threading
 from collections import Counter, defaultdict
-from signal import SIGHUP, SIGINT, SIGKILL, SIGTERM, Signals
-from socket import SHUT_WR, socket
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from signal import SIGINT, SIGTERM, Signals
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.system.test_twistd import Follower, waitForEnd
-from testkit.servers import PATIENCE, TWISTD, Server, runToEnd
+from memq.test.support.servers import Daemon, ended, started, together
+from testkit.servers import PATIENCE
+from testkit.wire import found, readAll, sets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from testkit.servers import Server
 
 MESSAGES = int(os.environ.get("MEMQ_TEST_MESSAGES", "20000"))
 PRODUCERS = 8
@@ -45,46 +53,6 @@ Environment.flush = slowFlush
 """
 
 
-class Client:
-    """A connection that reads replies line by line."""
-
-    def __init__(self, server: Server) -> None:
-        self._socket: socket = server.connect()
-        self._file = self._socket.makefile("rb")
-
-    def send(self, data: bytes) -> None:
-        """Send as it is."""
-        self._socket.sendall(data)
-
-    def line(self) -> bytes:
-        """Return the next line without its end; none at the end of the stream."""
-        return self._file.readline().removesuffix(b"\r\n")
-
-    def lines(self) -> list[bytes]:
-        """Return all lines up to the end of the stream, however that comes."""
-        lines: list[bytes] = []
-        with contextlib.suppress(ConnectionError):
-            lines += iter(self.line, b"")
-        return lines
-
-    def value(self) -> bytes | None:
-        """Return the body that a get is answered, None if there was none."""
-        line = self.line()
-        if not line.startswith(b"VALUE "):
-            return None
-        return self.read(int(line.split()[3]))
-
-    def read(self, size: int) -> bytes | None:
-        """Return a body of so many bytes, None if it is cut short."""
-        body = self._file.read(size + 2)
-        return body[:-2] if self.line() == b"END" else None
-
-    def close(self) -> None:
-        """Disconnect."""
-        self._file.close()
-        self._socket.close()
-
-
 class Run:
     """Producers and consumers at once, and what each was told."""
 
@@ -98,88 +66,70 @@ class Run:
         self.stored: Counter[tuple[int, int]] = Counter()
         self.unanswered: Counter[tuple[int, int]] = Counter()
         #: (producer, number) of each message that was got, in order.
-        self.got: list[list[tuple[bytes, int, int]]] = [[] for _ in range(CONSUMERS)]
+        self.got: list[list[tuple[int, int]]] = [[] for _ in range(CONSUMERS)]
 
     def produce(self, producer: int) -> None:
         """Send messages to all queues in rotation, a few at a time."""
         queue = QUEUES[producer % len(QUEUES)]
         numbers = range(self._first, self._first + self._each)
         # The server may be stopped meanwhile.
-        with (
-            contextlib.suppress(OSError),
-            contextlib.closing(Client(self._server)) as client,
-        ):
+        with contextlib.suppress(OSError), self._server.wire() as client:
             for start in range(0, len(numbers), PIPELINE):
                 batch = [(producer, n) for n in numbers[start : start + PIPELINE]]
-                bodies = [b"%d %d" % message for message in batch]
                 self.unanswered.update(batch)
-                client.send(
-                    b"".join(
-                        b"set %b 0 0 %d\r\n%b\r\n" % (queue, len(body), body)
-                        for body in bodies
-                    )
-                )
-                replies = [client.line() for _ in batch]
-                self.stored.update(batch[: replies.count(b"STORED")])
+                client.send(sets(queue, *[b"%d %d" % message for message in batch]))
+                for message in batch:
+                    if client.line() == b"STORED":
+                        self.stored[message] += 1
 
     def consume(self, consumer: int) -> None:
         """Get messages until the producers are done and the queue is empty."""
         queue = QUEUES[consumer % len(QUEUES)]
         mine = self.got[consumer]
-        with (
-            contextlib.suppress(OSError),
-            contextlib.closing(Client(self._server)) as client,
-        ):
-            found = [b""]
-            done = False
-            while found or not done:
+        with contextlib.suppress(OSError), self._server.wire() as client:
+            isEmpty = done = False
+            while not (isEmpty and done):
                 done = self._produced.is_set()
                 client.send(b"get %b\r\n" % queue * PIPELINE)
-                bodies = [client.value() for _ in range(PIPELINE)]
-                found = [body for body in bodies if body is not None]
-                for body in found:
-                    producer, number = map(int, body.split())
-                    mine.append((queue, producer, number))
+                isEmpty = True
+                for _ in range(PIPELINE):
+                    value = client.value()
+                    if value is not None:
+                        isEmpty = False
+                        producer, number = map(int, value.body.split())
+                        mine.append((producer, number))
 
     def go(self) -> None:
         """Run all of them to their end."""
-        threads = [
-            threading.Thread(target=self.produce, args=[number])
-            for number in range(PRODUCERS)
-        ]
-        consumers = [
-            threading.Thread(target=self.consume, args=[number])
-            for number in range(CONSUMERS)
-        ]
-        for thread in threads + consumers:
-            thread.start()
-        for thread in threads:
-            thread.join(PATIENCE)
-        self._produced.set()
-        for thread in consumers:
-            thread.join(PATIENCE)
+        with ThreadPoolExecutor(CONSUMERS) as pool:
+            consuming = pool.map(self.consume, range(CONSUMERS))
+            try:
+                together(*[partial(self.produce, n) for n in range(PRODUCERS)])
+            finally:
+                self._produced.set()
+            list(consuming)
+
+    @contextlib.contextmanager
+    def going(self) -> Iterator[None]:
+        """Run all of them meanwhile, and to their end."""
+        with ThreadPoolExecutor(1) as pool:
+            going = pool.submit(self.go)
+            yield
+            going.result(PATIENCE)
 
     def counts(self) -> Counter[tuple[int, int]]:
         """Return how often each message was got."""
-        return Counter(
-            (producer, number) for mine in self.got for _, producer, number in mine
-        )
+        return Counter(message for mine in self.got for message in mine)
 
     def isInOrder(self) -> bool:
         """Return whether each consumer got each producer's messages in order."""
-        ordered = True
         for mine in self.got:
             last: dict[int, int] = defaultdict(lambda: -1)
-            for _, producer, number in mine:
-                ordered = ordered and number > last[producer]
+            for producer, number in mine:
+                if number <= last[producer]:
+                    return False
                 last[producer] = number
-        return ordered
-
-
-def killIfThere(pid: int) -> None:
-    """Kill a daemon that a test has not ended."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, SIGKILL)
+        return True
 
 
 class ServerTests(TestCase):
@@ -187,20 +137,17 @@ class ServerTests(TestCase):
 
     timeout = 600
 
-    def start(self, *options: str, before: str = "") -> Server:
-        """Start a server on a home of its own."""
-        home = self.mktemp()
-        server = Server(os.path.abspath(home), *options, before=before).start()
-        self.addCleanup(server.stop)
-        return server
+    def assertExactlyOnce(self, run: Run) -> None:
+        """Everything was stored, and got once."""
+        self.assertEqual(sum(run.stored.values()), MESSAGES)
+        self.assertEqual(run.counts(), run.stored)
 
     def runExactlyOnce(self, *options: str) -> None:
         """Let 8 producers and 8 consumers loose on 4 queues."""
-        server = self.start(*options)
+        server = started(self, *options)
         run = Run(server, 0, MESSAGES)
         run.go()
-        self.assertEqual(sum(run.stored.values()), MESSAGES)
-        self.assertEqual(run.counts(), run.stored)
+        self.assertExactlyOnce(run)
         self.assertTrue(run.isInOrder())
         each = MESSAGES // len(QUEUES)
         self.assertEqual(server.counts(), dict.fromkeys(QUEUES, (each, each)))
@@ -213,24 +160,22 @@ class ServerTests(TestCase):
         """With --no-sync the same holds."""
         self.runExactlyOnce("--no-sync")
 
-    def loaded(self, server: Server) -> tuple[Run, threading.Thread]:
-        """Return a run that is under way, and goes on until the server stops."""
-        first = Run(server, 0, 50 * MESSAGES)
-        going = threading.Thread(target=first.go)
-        going.start()
-        with Client(server)._socket:
-            while sum(first.stored.values()) < MESSAGES // 10:
-                server.talk(b"version\r\nquit\r\n")
-        return first, going
+    @contextlib.contextmanager
+    def loaded(self, server: Server) -> Iterator[Run]:
+        """Give a run that is under way, and goes on until the server stops."""
+        run = Run(server, 0, 50 * MESSAGES)
+        with run.going():
+            while sum(run.stored.values()) < MESSAGES // 10:
+                server.ask(b"version")
+            yield run
 
     def stopInTheMiddle(self, number: Signals) -> None:
         """Stop under load; after a restart nothing acknowledged is missing."""
-        server = self.start()
-        first, going = self.loaded(server)
-        before = monotonic()
-        self.assertEqual(server.stop(number), 0)
-        self.assertLess(monotonic() - before, 5)
-        going.join(PATIENCE)
+        server = started(self)
+        with self.loaded(server) as first:
+            before = monotonic()
+            self.assertEqual(server.stop(number), 0)
+            self.assertLess(monotonic() - before, 5)
         server.start()
         self.checkRest(server, first)
 
@@ -259,157 +204,86 @@ class ServerTests(TestCase):
         """A disk that takes seconds at the end is waited for, and costs nothing."""
         slow = os.path.abspath(self.mktemp())
         before = SLOW_DISK.format(path=slow, seconds=SLOW_FLUSH)
-        server = self.start(before=before)
-        first, going = self.loaded(server)
-        with open(slow, "wb"):
-            server.waitForLine("a slow flush")
-        last = Client(server)
-        last.send(b"set last 0 0 1\r\nx\r\n")
-        began = monotonic()
-        self.assertEqual(server.stop(), 0)
-        self.assertGreater(monotonic() - began, SLOW_FLUSH / 2)
-        self.assertNotIn("Traceback", "\n".join(server.log))
-        going.join(PATIENCE)
-        told = last.lines()
-        last.close()
+        server = started(self, before=before)
+        with self.loaded(server) as first:
+            with open(slow, "wb"):
+                server.waitForLine("a slow flush")
+            with server.connect() as last:
+                last.sendall(sets(b"last", b"x"))
+                began = monotonic()
+                self.assertEqual(server.stop(), 0)
+                self.assertGreater(monotonic() - began, SLOW_FLUSH / 2)
+                told = readAll(last)
+            self.assertNotIn("Traceback", "\n".join(server.log))
         os.unlink(slow)
         server.start()
-        found = server.talk(b"get last\r\ndelete last\r\nquit\r\n")
+        left = server.ask(b"get last", b"delete last")
         # What was told is there; what was not may be.
-        self.assertIn(told, ([], [b"STORED"]))
-        self.assertTrue(found.startswith(b"VALUE last") or not told)
+        self.assertIn(told, (b"", b"STORED\r\n"))
+        self.assertTrue(left.startswith(b"VALUE last") or not told)
         self.checkRest(server, first)
 
     def test_secondServerUnderLoad(self) -> None:
         """Servers that want the same home are refused; nobody else notices."""
-        server = self.start()
+        server = started(self)
         load = Run(server, 0, MESSAGES)
-        going = threading.Thread(target=load.go)
-        going.start()
         lines = len(server.log)
-        command = ("-n", "--pidfile=", "memq", "--home", server.home, "-p0")
-        for _ in range(2):
-            second = runToEnd(*TWISTD, *command)
-            self.assertEqual(second.returncode, 1)
-            self.assertIn(f"(pid {server.pid})", second.stderr)
-        going.join(PATIENCE)
-        self.assertEqual(sum(load.stored.values()), MESSAGES)
-        self.assertEqual(load.counts(), load.stored)
+        with load.going():
+            for _ in range(2):
+                second = ended(server.home)
+                self.assertEqual(second.returncode, 1)
+                self.assertIn(f"(pid {server.pid})", second.stderr)
+        self.assertExactlyOnce(load)
         self.assertEqual(server.log[lines:], [])
 
     def test_sighupUnderLoad(self) -> None:
         """The log file can be opened again and again; no client notices."""
-        path, log = (os.path.abspath(self.mktemp()) for _ in range(2))
-        server = Server(path)
-        started = runToEnd(
-            *TWISTD,
-            *("--pidfile", f"{log}.pid", "--logfile", log),
-            *("memq", "--port", "0", "--home", path),
-        )
-        self.assertEqual(started.returncode, 0, started.stderr)
-        found = Follower(log).waitFor(r"Listening on 127\.0\.0\.1:(\d+)\n")
-        server.port = int(found[1])
-        with open(f"{log}.pid", encoding="ascii") as file:
-            pid = int(file.read())
-        self.addCleanup(killIfThere, pid)
-        load = Run(server, 0, MESSAGES)
-        going = threading.Thread(target=load.go)
-        going.start()
-        for number in range(5):
-            os.rename(log, f"{log}.{number}")
-            os.kill(pid, SIGHUP)
-            Follower(log).waitFor("SIGHUP: opened the log file again")
-        going.join(PATIENCE)
-        self.assertEqual(sum(load.stored.values()), MESSAGES)
-        self.assertEqual(load.counts(), load.stored)
-        os.kill(pid, SIGTERM)
-        waitForEnd(pid)
-        Follower(log).waitFor("Stopped")
+        daemon = Daemon(self)
+        load = Run(daemon.start(), 0, MESSAGES)
+        with load.going():
+            for _ in range(5):
+                daemon.reopenLog()
+        self.assertExactlyOnce(load)
+        daemon.stop()
 
-    def test_seedSession(self) -> None:
-        """The session of old holds byte by byte, with a restart in its middle."""
-        server = self.start()
-        before = server.talk(
-            b"set q4 0 0 5\r\nhello\r\nset q4 0 0 5\r\nworld\r\nstats queue\r\nquit\r\n"
-        )
-        self.assertEqual(before, b"STORED\r\nSTORED\r\nSTAT q4 2/0\r\nEND\r\n")
-        self.assertEqual(server.stop(), 0)
-        server.start()
-        after = server.talk(b"get q4\r\nstats queue\r\nquit\r\n")
-        self.assertEqual(
-            after, b"VALUE q4 0 5\r\nhello\r\nEND\r\nSTAT q4 2/1\r\nEND\r\n"
-        )
+    def assertServed(self, server: Server) -> None:
+        """Somebody else is served meanwhile."""
+        told = server.ask(sets(b"s", b"x") + b"get s")
+        self.assertEqual(told, b"STORED\r\n" + found(b"s", b"x"))
 
     def test_getOfAThousandLargeMessages(self) -> None:
         """A get of 1,000 messages of 1 MiB is sent in slices, others are served."""
-        server = self.start("--no-sync")
+        server = started(self, "--no-sync")
         body = b"x" * MEGABYTE
-        filler = Client(server)
         names = [b"big%d" % number for number in range(1000)]
         for name in names:
-            filler.send(b"set %b 0 0 %d\r\n%b\r\n" % (name, len(body), body))
-            self.assertEqual(filler.line(), b"STORED")
+            server.put(name, body)
         before = server.residentBytes()
-        greedy = Client(server)
-        greedy.send(b"get " + b" ".join(names) + b"\r\n")
-        self.assertEqual(greedy.line(), b"VALUE big0 0 1048576")
-        self.assertEqual(
-            server.talk(b"set s 0 0 1\r\nx\r\nget s\r\nquit\r\n"),
-            b"STORED\r\nVALUE s 0 1\r\nx\r\nEND\r\n",
-        )
-        greedy._file.read(MEGABYTE + 2)
-        for name in names[1:]:
-            head = b"VALUE %b 0 1048576" % name
-            self.assertEqual(greedy.line(), head, server.log)
-            self.assertEqual(greedy._file.read(MEGABYTE + 2), body + b"\r\n")
-        self.assertEqual(greedy.line(), b"END")
+        with server.wire() as greedy:
+            head = greedy.ask(b"get " + b" ".join(names))
+            self.assertEqual(head, b"VALUE big0 0 1048576")
+            self.assertServed(server)
+            greedy.body(MEGABYTE)
+            for name in names[1:]:
+                value = greedy.block()
+                assert value is not None
+                self.assertEqual(value[:2], (name, 0), server.log)
+                self.assertTrue(value.body == body)
+            self.assertIsNone(greedy.block())
         self.assertLess(server.residentBytes() - before, 64 * MEGABYTE)
-        greedy.close()
-        filler.close()
 
     def test_pipelineThatDoesNotRead(self) -> None:
         """100,000 commands from a client that does not read cost no memory."""
-        server = self.start("--no-sync")
+        server = started(self, "--no-sync")
         before = server.residentBytes()
-        hog = Client(server)
-        request = b"".join(
-            b"set hog 0 0 100\r\n%b\r\nget hog\r\n" % (b"%0100d" % number)
-            for number in range(50_000)
-        )
-        sender = threading.Thread(target=hog.send, args=[request])
-        sender.start()
-        self.assertEqual(
-            server.talk(b"set s 0 0 1\r\nx\r\nget s\r\nquit\r\n"),
-            b"STORED\r\nVALUE s 0 1\r\nx\r\nEND\r\n",
-        )
-        self.assertLess(server.residentBytes() - before, 32 * MEGABYTE)
-        for number in range(50_000):
-            self.assertEqual(hog.line(), b"STORED")
-            self.assertEqual(hog.value(), b"%0100d" % number)
-        sender.join(PATIENCE)
-        hog.close()
-
-    def test_tooManyConnections(self) -> None:
-        """One connection more than allowed is told so, and closed."""
-        server = self.start("--max-connections", "2")
-        clients = [Client(server), Client(server)]
-        for client in clients:
-            client.send(b"version\r\n")
-            self.assertIn(b"VERSION", client.line())
-        extra = Client(server)
-        self.assertEqual(extra.line(), b"SERVER_ERROR too many open connections")
-        self.assertEqual(extra.line(), b"")
-        for client in [*clients, extra]:
-            client.close()
-
-    def test_hangUpAfterSet(self) -> None:
-        """A message whose client hangs up at once is stored all the same."""
-        server = self.start()
-        with server.connect() as client:
-            client.sendall(b"set q 0 0 2\r\nhi\r\n")
-            client.shutdown(SHUT_WR)
-            # A reply, or the end of the connection: it was carried out by then.
-            client.recv(100)
-        self.assertEqual(
-            server.talk(b"get q\r\nquit\r\n"), b"VALUE q 0 2\r\nhi\r\nEND\r\n"
-        )
+        bodies = [b"%0100d" % number for number in range(50_000)]
+        request = b"".join(sets(b"hog", body) + b"get hog\r\n" for body in bodies)
+        with server.wire() as hog:
+            sender = threading.Thread(target=hog.send, args=[request])
+            sender.start()
+            self.assertServed(server)
+            self.assertLess(server.residentBytes() - before, 32 * MEGABYTE)
+            for body in bodies:
+                value = b"STORED\r\n" + found(b"hog", body)
+                self.assertEqual(hog.read(len(value)), value)
+            sender.join(PATIENCE)

@@ -6,7 +6,7 @@ The soak itself takes its time, so it is not run here.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -57,30 +57,22 @@ class SoakTests(SynchronousTestCase):
         found = verdicts(ledger or Ledger(), [stretch])
         return [verdict.what for verdict in found if verdict.isGood is False]
 
-    def test_good(self) -> None:
-        """When everything is as it was, everything is good."""
-        self.assertEqual(self.bad(self.stretch()), [])
+    def test_verdicts(self) -> None:
+        """All is good as it was; memory or files that grow are not, nor who waits."""
+        cases: tuple[tuple[dict[str, Any], list[str]], ...] = (
+            ({}, []),
+            ({"megabytes": growing}, ["resident memory, --no-sync"]),
+            ({"files": growing}, ["open files, --no-sync"]),
+            ({"took": 101.0}, ["a small client, --no-sync"]),
+        )
+        for seen, expected in cases:
+            self.assertEqual(self.bad(self.stretch(**seen)), expected)
 
     def test_messages(self) -> None:
         """When the ledger complains, the messages are not."""
         ledger = Ledger()
         ledger.complain("b'q' has lost 1")
         self.assertEqual(self.bad(self.stretch(), ledger), ["messages"])
-
-    def test_memory(self) -> None:
-        """When memory grows all the time, that is seen."""
-        found = self.bad(self.stretch(megabytes=growing))
-        self.assertEqual(found, ["resident memory, --no-sync"])
-
-    def test_files(self) -> None:
-        """So is it with files."""
-        found = self.bad(self.stretch(files=growing))
-        self.assertEqual(found, ["open files, --no-sync"])
-
-    def test_slow(self) -> None:
-        """And when a small client waits."""
-        found = self.bad(self.stretch(took=101.0))
-        self.assertEqual(found, ["a small client, --no-sync"])
 
     def test_tooShort(self) -> None:
         """Of a short stretch it is not said that something grew, nor that not."""

@@ -15,15 +15,16 @@ from time import monotonic, time
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.storage.bdb.store import BDBStore
-from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
-from memq.test.support.homes import dump
+from memq.test.support.homes import dump, opened
+from memq.test.support.servers import started
 from memq.test.support.torture import report, rounds
-from testkit.servers import PATIENCE, Server, runToEnd
+from testkit.servers import PATIENCE, runToEnd
 
 #: A year in seconds, about.
 YEAR = 365.25 * 86400
+#: Those of the stores in which processes die.
+SETTINGS = StoreSettings(logFile=4 << 20)
 
 #: Has the clock of the machine jump to what a file says, on SIGUSR2, and tells by that
 #: clock when the upkeep did what.
@@ -52,28 +53,13 @@ for name in "checkpoint", "trickle", "flush":
 class ClockTests(SynchronousTestCase):
     """The clock of the machine is set while a server runs."""
 
-    def figures(self, server: Server) -> dict[bytes, int]:
-        """Return some of what stats tells."""
-        lines = server.talk(b"stats\r\nquit\r\n").splitlines()
-        words = [line.split() for line in lines[:-1]]
-        return {
-            name: int(figure)
-            for _, name, figure in (each[:3] for each in words)
-            if name in (b"uptime", b"time")
-        }
-
     def test_jumps(self) -> None:
         """Ten years back or on: the upkeep goes on, and so does everything else."""
         path = os.path.abspath(self.mktemp())
         options = ("--no-sync", "--checkpoint", "0.3", "--trickle", "0.3")
-        server = Server(
-            os.path.abspath(self.mktemp()),
-            *options,
-            before=JUMPING_CLOCK.format(path=path),
-        ).start()
-        self.addCleanup(server.stop)
+        server = started(self, *options, before=JUMPING_CLOCK.format(path=path))
         began = monotonic()
-        bodies = b""
+        bodies = []
         for years in (-10, 10, -1):
             with open(path, "w", encoding="ascii") as file:
                 file.write(str(years * YEAR))
@@ -82,14 +68,14 @@ class ClockTests(SynchronousTestCase):
             year = datetime.fromtimestamp(expected).year
             for work in ("freeBytes", "checkpoint", "trickle", "flush"):
                 server.waitForLine(f"{work} in {year}")
-            figures = self.figures(server)
-            self.assertLess(abs(figures[b"time"] - expected), PATIENCE)
-            self.assertLessEqual(figures[b"uptime"], monotonic() - began + 2)
-            server.talk(b"set q 0 0 3\r\n%3d\r\nquit\r\n" % years)
-            bodies += b"VALUE q 0 3\r\n%3d\r\nEND\r\n" % years
+            figures = server.figures()
+            self.assertLess(abs(int(figures[b"time"]) - expected), PATIENCE)
+            self.assertLessEqual(int(figures[b"uptime"]), monotonic() - began + 2)
+            bodies.append(b"%3d" % years)
+            server.put(b"q", bodies[-1])
         self.assertEqual(server.stop(), 0)
         server.start()
-        self.assertEqual(server.talk(b"get q\r\n" * 3 + b"quit\r\n"), bodies)
+        self.assertEqual(server.take(b"q"), bodies)
 
 
 #: Opens a home, and does something that it does not survive.
@@ -165,23 +151,10 @@ class DeathCase(SynchronousTestCase):
         self.assertEqual(ended.returncode, -SIGKILL, ended.stderr)
         return ended.stdout == "open\n"
 
-    def opened(self) -> BDBStore:
-        """Return the store, opened here."""
-        home = Home(self.home)
-        home.prepare()
-        store = BDBStore(home, StoreSettings(logFile=4 << 20))
-        self.addCleanup(home.release)
-        self.addCleanup(store.close)
-        store.open()
-        return store
-
     def contents(self) -> str:
-        """Open the home, and return what is in it; then close it."""
-        store = self.opened()
-        found = dump(store)
-        store.close()
-        store.home.release()
-        return found
+        """Return what is in the home."""
+        with opened(self.home, SETTINGS) as store:
+            return dump(store)
 
 
 class RecoveryTests(DeathCase):
@@ -205,15 +178,11 @@ class RecoveryTests(DeathCase):
         for queue in range(6):
             each = range(queue, 20, 7)
             taken = 40 if queue == 3 else 0
-            count = 40 * len(each)
-            lines.append(f"q{queue} {count}/{taken}")
-            bodies = [
-                (number, b"%d " % one * 4000) for number in range(40) for one in each
-            ]
+            lines.append(f"q{queue} {40 * len(each)}/{taken}")
+            bodies = [(flags, one) for flags in range(40) for one in each]
             lines += [
-                f"  {sequence} {flags} {body!r}"
-                for sequence, (flags, body) in enumerate(bodies)
-                if sequence >= taken
+                f"  {sequence} {flags} {b'%d ' % one * 4000!r}"
+                for sequence, (flags, one) in list(enumerate(bodies))[taken:]
             ]
         return "\n".join(lines)
 
@@ -245,14 +214,6 @@ class RecoveryTests(DeathCase):
                 )
             self.assertEqual(self.contents(), expected, f"seed {seed}")
         report("deaths while opening", deaths=deaths, before=early)
-
-    def test_server(self) -> None:
-        """A server starts on what such a death has left."""
-        self.leave()
-        self.assertFalse(self.die(PLACES[3]))
-        server = Server(self.home).start()
-        self.addCleanup(server.stop)
-        self.assertIn(b"STAT q3 120/40\r\n", server.talk(b"stats queue\r\nquit\r\n"))
 
 
 class SweepTests(DeathCase):
@@ -300,29 +261,22 @@ class SweepTests(DeathCase):
                 "while store.sweep(100): store.flush()"
             )
             self.assertTrue(self.die(then=then))
-        store = self.opened()
-        self.assertEqual(store.status()["queues_being_removed"], 1)
-        while store.sweep(100):
-            pass
-        self.assertEqual(store.status()["queues_being_removed"], 0)
-        self.assertEqual(dump(store), expected)
-        store.close()
+        with opened(self.home, SETTINGS) as store:
+            self.assertEqual(store.status()["queues_being_removed"], 1)
+            while store.sweep(100):
+                pass
+            self.assertEqual(store.status()["queues_being_removed"], 0)
+            self.assertEqual(dump(store), expected)
 
     def test_server(self) -> None:
         """A server goes on with it by itself, and its room is used again."""
         self.delete()
         size = self.size()
-        server = Server(self.home).start()
-        self.addCleanup(server.stop)
+        server = started(self, home=self.home)
         end = monotonic() + PATIENCE
-        while b"STAT queues_being_removed 0\r\n" not in server.talk(
-            b"stats\r\nquit\r\n"
-        ):
+        while server.figures()[b"queues_being_removed"] != b"0":
             self.assertLess(monotonic(), end)
-        self.assertEqual(
-            server.talk(b"stats queue\r\nquit\r\n"),
-            b"STAT long 2/0\r\nSTAT other 3/1\r\nEND\r\n",
-        )
+        self.assertEqual(server.counts(), {b"long": (2, 0), b"other": (3, 1)})
         self.assertEqual(server.stop(), 0)
         then = f"{self.FILL}fill(b'new', 1900)\nstore.checkpoint()\ndie()"
         self.assertTrue(self.die(then=then))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from random import Random
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
+from memq.test.support.servers import started
 from memq.test.support.torture import report, rounds, whole
 from testkit.mix import newSeed
-from testkit.servers import Server
 from testkit.waiters import Waiters, openFiles, percentile
 
 if TYPE_CHECKING:
@@ -32,9 +31,7 @@ class WaiterTests(TestCase):
     def wait(self, *options: str) -> None:
         """Let them wait, and see."""
         count = min(whole(500, 10_000), openFiles(10_300) - 300)
-        home = os.path.abspath(self.mktemp())
-        server = Server(home, "--max-connections", "10100", *options).start()
-        self.addCleanup(server.stop)
+        server = started(self, "--max-connections", "10100", *options)
         waiters = Waiters(server.connect, count, count // 10)
         self.addCleanup(waiters.close)
         random = Random(newSeed())

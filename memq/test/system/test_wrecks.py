@@ -24,12 +24,11 @@ from memq.test.support.disks.wrecks import (
     closedHome,
     contents,
     flip,
-    push,
     skipping,
     snapshot,
     take,
 )
-from memq.test.support.homes import BDBTestCase, storeAt
+from memq.test.support.homes import BDBTestCase, opened, push, storeAt
 from memq.test.support.torture import report, rounds, told
 
 if TYPE_CHECKING:
@@ -83,18 +82,15 @@ class WreckTests(BDBTestCase):
         """Make both."""
         self.closed = os.path.abspath(self.mktemp())
         was = closedHome(self.closed)
-        store = storeAt(self.closed)
-        store.open()
-        push(store, b"a", 1, *[b"after %d" % n for n in range(300)])
-        push(store, b"c", 1, *[b"c" * 3000] * 600)
-        take(store, b"b", 20)
-        self.was = {"closed": was, "killed": contents(store)}
         self.homes = {
-            "closed": os.path.abspath(self.mktemp()),
-            "killed": snapshot(store, os.path.abspath(self.mktemp())),
+            kind: os.path.abspath(self.mktemp()) for kind in ("closed", "killed")
         }
-        store.close()
-        store.home.release()
+        with opened(self.closed) as store:
+            push(store, b"a", 1, *[b"after %d" % n for n in range(300)])
+            push(store, b"c", 1, *[b"c" * 3000] * 600)
+            take(store, b"b", 20)
+            self.was = {"closed": was, "killed": contents(store)}
+            snapshot(store, self.homes["killed"])
         shutil.rmtree(self.closed)
         closedHome(self.homes["closed"])
 

@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from testkit.ledger import Ledger
 from testkit.servers import PATIENCE
+from testkit.wire import Wire
 from testkit.workers import (
     Command,
     DeleteOne,
@@ -16,7 +17,6 @@ from testkit.workers import (
     Load,
     OpenSome,
     SetOne,
-    Wire,
     exchange,
 )
 

@@ -14,8 +14,8 @@ from memq.storage.engine.verification import (
     headlessFrom,
     sayWhatFollows,
 )
-from memq.test.support.disks.wrecks import contents, fileIn, flip, push, snapshot
-from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase, raising
+from memq.test.support.disks.wrecks import contents, fileIn, flip, snapshot
+from memq.test.support.homes import NO_SPACE, SMALL, BDBTestCase, push, raising
 
 if TYPE_CHECKING:
     from memq.storage.bdb.store import BDBStore

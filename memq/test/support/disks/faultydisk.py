@@ -56,55 +56,25 @@ static int fails(const char *operation, int file)
     return 1;
 }
 
-#define REAL(name) __typeof__(&name) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+/* A function of one or more arguments, the first of which is the file. */
+#define FAILS(what, type, name, parameters, ...) \
+    type name parameters \
+    { \
+        type (*real) parameters = (type (*) parameters)dlsym(RTLD_NEXT, #name); \
+        return fails(what, file) ? -1 : real(__VA_ARGS__); \
+    }
+#define DATA (int file, const void *data, size_t size)
+#define AT (int file, void *data, size_t size, off_t place)
+#define FROM (int file, const void *data, size_t size, off_t place)
 
-int fsync(int file)
-{
-    REAL(fsync);
-    return fails("sync", file) ? -1 : real(file);
-}
-
-int fdatasync(int file)
-{
-    REAL(fdatasync);
-    return fails("sync", file) ? -1 : real(file);
-}
-
-ssize_t write(int file, const void *data, size_t size)
-{
-    REAL(write);
-    return fails("write", file) ? -1 : real(file, data, size);
-}
-
-ssize_t pwrite(int file, const void *data, size_t size, off_t place)
-{
-    REAL(pwrite);
-    return fails("write", file) ? -1 : real(file, data, size, place);
-}
-
-ssize_t pwrite64(int file, const void *data, size_t size, off64_t place)
-{
-    REAL(pwrite64);
-    return fails("write", file) ? -1 : real(file, data, size, place);
-}
-
-ssize_t read(int file, void *data, size_t size)
-{
-    REAL(read);
-    return fails("read", file) ? -1 : real(file, data, size);
-}
-
-ssize_t pread(int file, void *data, size_t size, off_t place)
-{
-    REAL(pread);
-    return fails("read", file) ? -1 : real(file, data, size, place);
-}
-
-ssize_t pread64(int file, void *data, size_t size, off64_t place)
-{
-    REAL(pread64);
-    return fails("read", file) ? -1 : real(file, data, size, place);
-}
+FAILS("sync", int, fsync, (int file), file)
+FAILS("sync", int, fdatasync, (int file), file)
+FAILS("write", ssize_t, write, DATA, file, data, size)
+FAILS("write", ssize_t, pwrite, FROM, file, data, size, place)
+FAILS("write", ssize_t, pwrite64, FROM, file, data, size, place)
+FAILS("read", ssize_t, read, (int file, void *data, size_t size), file, data, size)
+FAILS("read", ssize_t, pread, AT, file, data, size, place)
+FAILS("read", ssize_t, pread64, AT, file, data, size, place)
 """
 
 

@@ -10,17 +10,15 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import QueueError, StartError
-from memq.storage.bdb.store import BDBStore
-from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
 from memq.test.support.disks.disk import Disk
 from memq.test.support.disks.logfile import Log, TracedLog
 from memq.test.support.disks.powerload import mismatch
 from memq.test.support.disks.tracedrun import KILOBYTE, LOG_FILE
+from memq.test.support.homes import push, queues, storeAt
 from testkit.systemcalls import moments
 
 if TYPE_CHECKING:
-    from memq.message import Message
     from memq.test.support.disks.powerload import State
     from memq.test.support.disks.tracedrun import Run
 
@@ -78,41 +76,21 @@ def readQueues(path: str, later: bytes) -> dict[bytes, State]:
 
     :param later: a queue that gets a message after that.
     """
-    home = Home(path)
-    home.prepare()
-    store: Any = BDBStore(home, SETTINGS)
+    store: Any = storeAt(path, SETTINGS)
     try:
         store.open()
-        store.begin()
-        found = {
-            name: (pushed, taken, tuple(_messages(store, name)))
-            for name, pushed, taken in store.counts()
-        }
-        store.abort()
-        store.begin()
-        store.push(later, 0, b"")
-        store.commit()
+        found = queues(store)
+        push(store, later, 0, b"")
         store.flush()
     finally:
         store.environment.letGo()
-        home.release()
+        store.home.release()
     for name, (pushed, taken, messages) in found.items():
         assert pushed - taken == len(messages), f"{name!r} is not as long as it says"
-    return found
-
-
-def _messages(store: Any, queue: bytes) -> list[tuple[int, bytes]]:
-    messages = []
-    while (message := store.pop(queue)) is not None:
-        messages.append((message.flags, _body(store, message)))
-    return messages
-
-
-def _body(store: Any, message: Message) -> bytes:
-    if message.large is None:
-        return message.body
-    parts = range(message.large.parts)
-    return b"".join(store.part(message.large.id, number) for number in parts)
+    return {
+        name: (pushed, taken, tuple(messages))
+        for name, (pushed, taken, messages) in found.items()
+    }
 
 
 class PowerCuts:

@@ -11,6 +11,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
+from testkit.wire import END, found, sets
+
 if TYPE_CHECKING:
     from testkit.servers import Server
     from testkit.systemcalls import Call
@@ -45,8 +47,7 @@ class Command(NamedTuple):
         """Return what is sent."""
         if self.verb != b"set":
             return b"%b %b\r\n" % (self.verb, self.queue)
-        head = b"set %b %d 0 %d\r\n" % (self.queue, self.flags, len(self.body))
-        return head + self.body + b"\r\n"
+        return sets(self.queue, self.body, flags=self.flags)
 
 
 class Client:
@@ -75,9 +76,8 @@ class Client:
         self.taken: list[int | None] = []
         self._replies: list[bytes] = []
         self._unread = 0
-        self._socket = server.connect()
-        self._file = self._socket.makefile("rb")
-        self._port = self._socket.getsockname()[1]
+        self._wire = server.wire()
+        self._port = self._wire.socket.getsockname()[1]
 
     def queue(self, name: bytes) -> bytes:
         """Return the whole name of a queue of its own."""
@@ -107,7 +107,7 @@ class Client:
 
     def ask(self, command: Command) -> None:
         """Send a command."""
-        self._socket.sendall(command.request)
+        self._wire.send(command.request)
         self.expect(command, self._run(command))
 
     def expect(self, command: Command, reply: bytes = b"") -> None:
@@ -140,10 +140,9 @@ class Client:
         elif messages:
             took, body = messages[0]
             queues[name] = pushed, taken + 1, messages[1:]
-            head = b"VALUE %b %d %d\r\n" % (name, took, len(body))
-            reply = head + body + b"\r\nEND\r\n"
+            reply = found(name, body, took)
         else:
-            reply = b"END\r\n"
+            reply = END
         self.taken.append(took)
         return reply
 
@@ -154,13 +153,12 @@ class Client:
         """
         reply = b"".join(self._replies[self._unread :])
         self._unread = len(self._replies)
-        got = self._file.read(len(reply))
+        got = self._wire.read(len(reply))
         assert got == reply, f"{got[:200]!r} is not {reply[:200]!r}"
 
     def close(self) -> None:
         """Disconnect."""
-        self._file.close()
-        self._socket.close()
+        self._wire.close()
 
     def told(self, calls: list[Call]) -> list[float]:
         """Return the moments at which the replies began to be sent."""
@@ -174,14 +172,14 @@ class Client:
         return [moments[bisect_right(begins, at) - 1] for at in offsets[:-1]]
 
 
-def mismatch(client: Client, answered: int, found: dict[bytes, State]) -> str:
+def mismatch(client: Client, answered: int, there: dict[bytes, State]) -> str:
     """Return how queues are not those of a client, nothing when they are.
 
     :param answered: how many commands it had been answered.
-    :param found: all queues that are there.
+    :param there: all queues that are there.
     """
     own = client.queue(b"")
-    queues = {name: state for name, state in found.items() if name.endswith(own)}
+    queues = {name: state for name, state in there.items() if name.endswith(own)}
     if queues in client.states[answered:]:
         return ""
     return f"client {own!r} after {answered} answers: " + "; ".join(

@@ -13,7 +13,7 @@ from memq.message import LargeBody, Message
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.btreefile import TreeFile
-from memq.test.support.homes import SMALL, storeAt
+from memq.test.support.homes import SMALL, bodyOf, opened, push
 
 if TYPE_CHECKING:
     from memq.storage.engine.binding import StoreSettings
@@ -23,14 +23,6 @@ INTERNAL, LEAF, OVERFLOW = 3, 5, 7
 
 #: Sequence number, flags and body of each message of each queue.
 Contents = dict[bytes, list[tuple[int, int, bytes]]]
-
-
-def push(store: Any, queue: bytes, flags: int, *bodies: bytes) -> None:
-    """Append messages in one transaction."""
-    store.begin()
-    for body in bodies:
-        store.push(queue, flags, body)
-    store.commit()
 
 
 def pushLarge(store: Any, queue: bytes, *parts: bytes, flags: int = 4) -> LargeBody:
@@ -98,14 +90,6 @@ def contents(store: Any, told: list[str] | None = None) -> Contents:
     return found
 
 
-def bodyOf(store: Any, message: Message) -> bytes:
-    """Return the body of a message that was popped."""
-    large = message.large
-    if large is None:
-        return message.body
-    return b"".join([store.part(large.id, n) for n in range(large.parts)])
-
-
 def snapshot(store: Any, path: str) -> str:
     """Copy an open store's home as a kill would leave it."""
     store.flush()
@@ -160,10 +144,6 @@ def spoil(path: str, value: bytes) -> int:
 
 def closedHome(path: str, settings: StoreSettings = SMALL) -> Contents:
     """Make a home that was filled and closed; return what is in it."""
-    store = storeAt(path, settings)
-    store.open()
-    fill(store)
-    found = contents(store)
-    store.close()
-    store.home.release()
-    return found
+    with opened(path, settings) as store:
+        fill(store)
+        return contents(store)

@@ -16,32 +16,18 @@ from memq.memcacheq.adoption import ASIDE, COPY, Adoption
 from memq.memcacheq.copy import Copy
 from memq.memcacheq.directory import MOVED, makeWay
 from memq.memcacheq.staging import Staging
-from memq.message import Message
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.transaction import Transaction
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings
 from memq.storage.engine.environment import Environment
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ, scratch
+from memq.test.support.homes import queues
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Each queue by name: set, taken, flags and bodies of what waits.
-Queues = dict[bytes, tuple[int, int, list[tuple[int, bytes]]]]
-
-
-def dump(store: BDBStore) -> Queues:
-    """Return everything that clients could get."""
-    found: Queues = {}
-    store.begin()
-    for name, pushed, taken in list(store.counts()):
-        messages = []
-        while isinstance(message := store.pop(name), Message):
-            messages.append((message.flags, message.body))
-        found[name] = pushed, taken, messages
-    store.abort()
-    return found
+    from memq.test.support.homes import Queues
 
 
 class AdoptionTestCase(SynchronousTestCase):
@@ -82,7 +68,7 @@ class AdoptionTestCase(SynchronousTestCase):
         try:
             adoption = Adoption(home, store, self.lines.append, **options)
             prepare(adoption, store)
-            return dump(store) if adoption.run() else None
+            return queues(store) if adoption.run() else None
         finally:
             store.close()
             home.release()

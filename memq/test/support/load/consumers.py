@@ -11,16 +11,13 @@ have happened or not.
 
 from __future__ import annotations
 
-import struct
-from contextlib import closing
 from selectors import EVENT_READ, DefaultSelector
 from signal import SIGKILL
-from socket import SO_LINGER, SOL_SOCKET
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from testkit.servers import PATIENCE
-from testkit.workers import Wire
+from testkit.wire import cut, sets
 
 if TYPE_CHECKING:
     from random import Random
@@ -39,7 +36,6 @@ WEIGHTS = (4, 3, 2, 1)
 BATCH, BACKLOG = 50, 200
 #: Every so many-th message has so many bytes, which go in parts.
 LARGE, LARGE_SIZE = 250, 70_000
-_RESET = struct.pack("ii", 1, 0)
 
 
 def makeBody(number: int) -> bytes:
@@ -140,9 +136,7 @@ class Producer(Client):
     def send(self, numbers: range) -> None:
         """Set a batch."""
         self.unanswered = list(numbers)
-        bodies = [makeBody(number) for number in numbers]
-        sets = [b"set work 0 0 %d\r\n%b\r\n" % (len(body), body) for body in bodies]
-        self.socket.sendall(b"".join(sets))
+        self.socket.sendall(sets(b"work", *map(makeBody, numbers)))
 
     def received(self) -> None:
         """Note what is STORED."""
@@ -192,9 +186,9 @@ class Consumer(Client):
 
     def _die(self) -> None:
         """End without a word, or with a reset."""
-        if self._rng.random() < 0.5:
-            self.socket.setsockopt(SOL_SOCKET, SO_LINGER, _RESET)
         self.isDead = True
+        if self._rng.random() < 0.5:
+            cut(self.socket)
         self.leave()
 
     def leave(self) -> None:
@@ -313,14 +307,7 @@ class Work:
 
     def _takeRest(self) -> None:
         """Set one more, and take what is left: that, and what was not closed."""
-        body = makeBody(self._messages)
-        with closing(Wire(self._server.connect())) as wire:
-            wire.send(b"set work 0 0 %d\r\n%b\r\nget work\r\n" % (len(body), body))
-            stored = wire.line()
-            assert stored == b"STORED", stored
-            while (line := wire.line()) != b"END":
-                body = wire.body(int(line.rpartition(b" ")[2]))
-                self.custody.isClosed(self.custody.given(body))
-                self.rest += 1
-                wire.line()
-                wire.send(b"get work\r\n")
+        self._server.put(b"work", makeBody(self._messages))
+        for body in self._server.take(b"work"):
+            self.custody.isClosed(self.custody.given(body))
+            self.rest += 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from time import monotonic, perf_counter
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from memq.test.support.torture import report
 from testkit.servers import PATIENCE
+from testkit.wire import cut, found, readAll, sets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ TRIES = 5
 #: Pairs of set and get in one measurement.
 PAIRS = 150
 
-_AT_ONCE = struct.pack("ii", 1, 0)
+_BODY = b"hello"
 
 
 class Crowd:
@@ -53,11 +53,7 @@ class Crowd:
 
     def send(self, data: bytes) -> None:
         """Send to each as much as goes at once; it may have been closed, too."""
-        for client in self.sockets:
-            client.setblocking(False)
-            with suppress(OSError):
-                client.sendall(data)
-            client.settimeout(PATIENCE)
+        self.dribble(data, len(self.sockets))
 
     def dribble(self, data: bytes, count: int) -> None:
         """Send to the next few of them; a full socket, or a closed one, is left out."""
@@ -75,28 +71,19 @@ class Crowd:
     def close(self) -> None:
         """Cut all connections; the system is to forget them at once."""
         for client in self.sockets:
-            with suppress(OSError):
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
-            client.close()
-
-
-def readAll(client: socket.socket) -> bytes:
-    """Return what comes before the end, whichever end that is."""
-    pieces = []
-    with suppress(ConnectionError):
-        while piece := client.recv(65536):
-            pieces.append(piece)
-    return b"".join(pieces)
+            cut(client)
 
 
 class Scene:
-    """A server, those who attack it, and another client who must not notice."""
+    """A server, those who attack it, and another client who must not notice.
+
+    :ivar polite: the other client.
+    """
 
     def __init__(self, case: TestCase, server: Server) -> None:
         self._case = case
         self.server = server
-        self._polite = server.connect()
-        self._replies = self._polite.makefile("rb")
+        self.polite = server.wire()
         self._crowds: list[Crowd] = []
         #: The largest p99 of the attack, and how often it was measured for that.
         self._p99 = 0.0
@@ -113,24 +100,9 @@ class Scene:
         self._crowds.append(crowd)
         return crowd
 
-    def ask(self, request: bytes) -> bytes:
-        """Return what the other client is answered, a line."""
-        self._polite.sendall(request)
-        return self._replies.readline()
-
-    def figures(self) -> dict[bytes, bytes]:
-        """Return what stats tells."""
-        figures = {}
-        line = self.ask(b"stats\r\n")
-        while line != b"END\r\n":
-            _, name, figure = line.split(None, 2)
-            figures[name] = figure.strip()
-            line = self._replies.readline()
-        return figures
-
     def _census(self) -> dict[str, int]:
         """Return what must not grow."""
-        figures = self.figures()
+        figures = self.polite.figures()
         names = (b"curr_connections", b"bytes_buffered", b"waiting_for_room")
         found = {name.decode(): int(figures[name]) for name in names}
         found["files"] = len(os.listdir(f"/proc/{self.server.pid}/fd"))
@@ -143,6 +115,10 @@ class Scene:
         end = monotonic() + PATIENCE
         while not isSo():
             assert monotonic() < end, f"{what()}, and not {self._before}"
+
+    def waitForFigure(self, name: bytes, value: int) -> None:
+        """Wait until the server tells this figure."""
+        self.waitFor(lambda: self.polite.figures()[name] == b"%d" % value)
 
     def growth(self) -> int:
         """Return how much more was resident at any time than at the beginning."""
@@ -164,16 +140,15 @@ class Scene:
     def _time(self, attack: Callable[[], object]) -> float:
         """Return how long a set, or a get, takes at most."""
         attack()
+        request, value = sets(b"polite", _BODY), found(b"polite", _BODY)
         began = perf_counter()
-        stored = self.ask(b"set polite 0 0 5\r\nhello\r\n")
+        self.polite.send(request)
+        told = self.polite.read(len(b"STORED\r\n"))
         middle = perf_counter()
-        lines = [self.ask(b"get polite\r\n")]
-        lines += [self._replies.readline(), self._replies.readline()]
+        self.polite.send(b"get polite\r\n")
+        told += self.polite.read(len(value))
         ended = perf_counter()
-        self._case.assertEqual(
-            [stored, *lines],
-            [b"STORED\r\n", b"VALUE polite 0 5\r\n", b"hello\r\n", b"END\r\n"],
-        )
+        self._case.assertEqual(told, b"STORED\r\n" + value)
         return max(middle - began, ended - middle)
 
     def end(self) -> None:
@@ -190,8 +165,7 @@ class Scene:
     def close(self) -> None:
         """Leave, whatever happened."""
         self.sendAway()
-        self._replies.close()
-        self._polite.close()
+        self.polite.close()
 
 
 @contextmanager
