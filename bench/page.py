@@ -169,7 +169,7 @@ def _throughput(
 ) -> dict[str, list[float | None]]:
     def rates(name: str) -> list[float | None]:
         found = [results.summary(key, name, verb) for key in keys]
-        return [one.rate * unit if one else None for one in found]
+        return [one.rate.median * unit if one else None for one in found]
 
     return _lines(names, rates)
 

@@ -244,10 +244,7 @@ def beanstalkd() -> list[Kind]:
 
 
 def memcacheq() -> list[Kind]:
-    """Return both settings of MemcacheQ, if the C original is in PATH.
-
-    memq brings a command of the same name, whose help says so below its first line.
-    """
+    """Return both settings of MemcacheQ, if the C original is here."""
     path = _original()
     if not path:
         return []
@@ -309,6 +306,16 @@ def _commit() -> str:
 
 
 def _original() -> str | None:
+    """Return the path of MemcacheQ in C: ``MEMCACHEQ_BIN``, or else found in PATH.
+
+    memq brings a command of the same name, whose help says so below its first line.
+
+    :raise SystemExit: MEMCACHEQ_BIN names no program.
+    """
+    if path := os.environ.get("MEMCACHEQ_BIN"):
+        if not os.access(path, os.X_OK):
+            raise SystemExit(f"bench: MEMCACHEQ_BIN: {path} cannot be run")
+        return path
     for directory in os.get_exec_path():
         path = os.path.join(directory, "memcacheq")
         if not os.access(path, os.X_OK):

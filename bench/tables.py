@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from bench import fairness
 from bench.depth import DEPTHS
 from bench.measure import VERBS
-from bench.plan import GOALS, LARGE, LARGE_GOALS, TABLE
+from bench.plan import CPU_GOALS, GOALS, LARGE, LARGE_GOALS, TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from bench.measure import Ratio, Results, Row, Summary
+    from bench.measure import Results, Row, Spread, Summary
     from bench.servers import Kind
 
 #: How much faster than the slowest round the fastest may be, without being listed.
@@ -45,6 +45,21 @@ def mainTable(results: Results, kinds: Sequence[Kind]) -> str:
             cells = [cell for one in found for cell in (_rate(one), _latency(one))]
             if any(found):
                 rows.append([workload.title, kind.title, *cells])
+    return table(header, rows)
+
+
+def processorTable(results: Results, kinds: Sequence[Kind]) -> str:
+    """Return the processor time that each server takes for a command."""
+    rows = []
+    for workload in TABLE:
+        for kind in filter(workload.takes, kinds):
+            found = [results.summary(workload.key, kind.name, verb) for verb in VERBS]
+            goals = CPU_GOALS.get(workload.key) if kind.name == "memq" else None
+            cells = zip(found, goals or (None, None), strict=True)
+            row = [cell for one, most in cells for cell in (_cpu(one), _goal(most))]
+            if any(found):
+                rows.append([workload.title, kind.title, *row])
+    header = ["workload", "server", "set, us", "goal", "get, us", "goal"]
     return table(header, rows)
 
 
@@ -125,7 +140,7 @@ def varied(results: Results, kinds: Sequence[Kind], rounds: int) -> str:
         found = []
         for workload in (w for w in (*TABLE, *LARGE) if w.takes(kind)):
             seen = [(v, results.summary(workload.key, kind.name, v)) for v in VERBS]
-            much = [v for v, s in seen if s and s.highest > STEADY * s.lowest]
+            much = [v for v, s in seen if s and s.rate.highest > STEADY * s.rate.lowest]
             if much:
                 found.append(f"{workload.title} ({' and '.join(much)})")
         if found:
@@ -150,22 +165,25 @@ def profileTable(rows: Sequence[Row]) -> str:
     return table(["share", "calls", "function"], cells)
 
 
-def ratio(found: Ratio | None) -> str:
-    """Return a ratio with its spread, if there is any."""
-    if found is None:
-        return "thrown away"
-    if found.lowest == found.highest:
-        return f"{found.ratio:.2f}"
-    return f"{found.ratio:.2f} ({found.lowest:.2f} to {found.highest:.2f})"
+def ratio(found: Spread | None) -> str:
+    """Return a ratio with its quartiles, if they differ."""
+    return _spread(found, "{:.2f}".format)
 
 
 def _rate(one: Summary | None, unit: float = 1e-3) -> str:
-    if one is None:
+    return _spread(one and one.rate, lambda rate: _short(unit * rate))
+
+
+def _cpu(one: Summary | None) -> str:
+    return _spread(one and one.cpu, _short) if one and one.cpu.median else "unknown"
+
+
+def _spread(found: Spread | None, write: Callable[[float], str]) -> str:
+    """Return a median with its quartiles, if they differ."""
+    if found is None:
         return "thrown away"
-    rate, lowest, highest = (unit * r for r in (one.rate, one.lowest, one.highest))
-    if lowest == highest:
-        return _short(rate)
-    return f"{_short(rate)} ({_short(lowest)} to {_short(highest)})"
+    middle, lower, upper = (write(x) for x in (found.median, found.lower, found.upper))
+    return middle if found.lower == found.upper else f"{middle} ({lower} to {upper})"
 
 
 def _milliseconds(us: float) -> str:
