@@ -8,6 +8,8 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from bench.processors import Placement, canPin
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -21,6 +23,7 @@ def describe(home: Path) -> list[tuple[str, str]]:
         ("kernel", f"{platform.system()} {platform.release().split('-')[0]}"),
         ("load before", f"{os.getloadavg()[0]:.1f}"),
         ("file system", _fileSystem(os.path.realpath(home))),
+        ("one connection", Placement.APART.value if canPin() else "not pinned"),
     ]
 
 

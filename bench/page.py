@@ -9,6 +9,7 @@ from bench.depth import DEPTHS, EMPTY, SIZE
 from bench.measure import VERBS
 from bench.plan import CONNECTIONS, SIZES
 from bench.plot import Panel, draw, short
+from bench.processors import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,20 +42,26 @@ def page(
         (f"depth-{DEPTHS[-1]}", "memq"), (f"depth-{DEPTHS[-1]}", EMPTY), "pair"
     )
     parts = [
-        _INTRODUCTION.format(rounds=rounds),
+        _INTRODUCTION.format(rounds=rounds, apart=Placement.APART.value),
         tables.table(["machine", ""], machine),
         "Measured: " + "; ".join(versions) + ".\n",
         "## Throughput and latency\n",
-        "100-byte bodies; in brackets the slowest and the fastest round.\n",
+        "100-byte bodies; in brackets the quartiles of the rounds.\n",
         tables.mainTable(results, kinds),
         tables.discarded(results),
         tables.varied(results, kinds, rounds),
         "![Throughput against connections](performance-connections.svg)\n",
         "![Percentiles of latency](performance-latency.svg)\n",
+        "## Processor time\n",
+        "Microseconds of a processor that a server takes for each command, in all its "
+        "threads, as the scheduler counts them; the kernel's work for its sockets and "
+        "files included. Steadier than a rate. A goal is what memq wants to take at "
+        "most.\n",
+        tables.processorTable(results, kinds),
         "## Ratios\n",
         "memq's rate divided by the other's in the same round; the median of the "
-        "rounds, in brackets the lowest and the highest. A goal is what memq wants to "
-        "reach at least, where there is one.\n",
+        "rounds, in brackets the quartiles. A goal is what memq wants to reach at "
+        "least, where there is one.\n",
         tables.ratioTable(results),
         "## Size of messages\n",
         "Goals are for memq, at least. memq's cache is 64 MB.\n",
@@ -177,20 +184,29 @@ def _throughput(
 _INTRODUCTION = """\
 # Performance
 
-memq beside its peers, measured on one machine in one run. This page is written by
-`make bench`; `make bench-quick` prints the main table in two minutes.
+memq beside its peers, measured on one machine in one run. `make bench` writes this
+page; `make bench-quick` prints the main tables in five minutes.
 
 Each server runs on its own, on loopback, with its data on a real disk, beside one
 load generator (bench/load.c) that keeps a number of requests outstanding on each
-connection and looks at every reply. Rounds after a warm-up: {rounds}. A round goes over
-all workloads, and each workload over all servers, in another order each round. Figures
-are medians, and the longest wait is that of all rounds. A result with an empty or a
+connection and checks every reply. Rounds after a warm-up: {rounds}. A round goes over
+all workloads, and each workload over all servers; the order is turned round each time.
+Figures are medians of the rounds, with the quartiles in brackets: half of the rounds
+lie between these. The longest wait is that of all rounds. A result with an empty or a
 wrong reply is thrown away.
 
-"Durable" is fsync before the reply: memq as it is, Redis with `appendfsync always`,
-beanstalkd with `-f0`. "Not synced" is memq with `--no-sync`, Redis with `appendfsync
-everysec`, beanstalkd with `-F`. Redis's queue is a list (LPUSH, RPOP), and its log is
-not rewritten meanwhile; to take a message from beanstalkd is to reserve and delete it.
+"Durable" is fsync before the reply: memq and MemcacheQ by default, Redis with
+`appendfsync always`, beanstalkd with `-f0`. "Not synced" is memq with `--no-sync`,
+Redis with `appendfsync everysec`, beanstalkd with `-F`, MemcacheQ with `-N`. Redis's
+queue is a list (LPUSH, RPOP), and its log is not rewritten meanwhile; a take from
+beanstalkd is reserve and delete. MemcacheQ is the original in C, measured if `MEMCACHEQ_BIN` names it
+or PATH has it.
+
+A lone client and its server take turns, so their rate depends on where they run. They
+are pinned: {apart}.
+Each then sleeps while the other works, and the rate includes the time that a processor
+takes to wake. In the row "on one processor" both share one, and nothing has to wake.
+The scheduler places all other workloads.
 """
 
 _FAIRNESS = """\

@@ -29,6 +29,11 @@ class Placement(Enum):
     TOGETHER = "client and server on one processor"
 
 
+def canPin() -> bool:
+    """Return whether there is more than one processor to run on."""
+    return len(os.sched_getaffinity(0)) > 1
+
+
 def used(pid: int) -> dict[int, int]:
     """Return the nanoseconds that each thread of a process has run.
 
@@ -54,10 +59,10 @@ def placed(pid: int, placement: Placement) -> Iterator[None]:
 
     :param pid: the process of the server.
     """
-    every = os.sched_getaffinity(0)
-    if placement is Placement.FREE or len(every) < 2:
+    if placement is Placement.FREE or not canPin():
         yield
         return
+    every = os.sched_getaffinity(0)
     last = {max(every)}
     _pin(pid, last if placement is Placement.TOGETHER else every - last)
     os.sched_setaffinity(0, last)

@@ -270,12 +270,10 @@ def kinds() -> list[Kind]:
 def versions() -> list[str]:
     """Return a line for each server that can be measured here."""
     from memq import __version__
+    from memq.storage.engine.binding import db
 
     below = [f"Python {sys.version.split()[0]}", f"Twisted {version('Twisted')}"]
-    with contextlib.suppress(ImportError):
-        from berkeleydb import db
-
-        below.append(f"Berkeley DB {'.'.join(map(str, db.version()))}")
+    below.append(f"Berkeley DB {'.'.join(map(str, db.version()))}")
     found = [f"memq {__version__}{_commit()} on {', '.join(below)}"]
     if shutil.which("redis-server"):
         said = _output("redis-server", "--version")

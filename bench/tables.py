@@ -175,7 +175,9 @@ def _rate(one: Summary | None, unit: float = 1e-3) -> str:
 
 
 def _cpu(one: Summary | None) -> str:
-    return _spread(one and one.cpu, _short) if one and one.cpu.median else "unknown"
+    if one is not None and not one.cpu.median:
+        return "unknown"
+    return _spread(one and one.cpu, _short)
 
 
 def _spread(found: Spread | None, write: Callable[[float], str]) -> str:
