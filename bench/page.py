@@ -199,8 +199,8 @@ wrong reply is thrown away.
 `appendfsync always`, beanstalkd with `-f0`. "Not synced" is memq with `--no-sync`,
 Redis with `appendfsync everysec`, beanstalkd with `-F`, MemcacheQ with `-N`. Redis's
 queue is a list (LPUSH, RPOP), and its log is not rewritten meanwhile; a take from
-beanstalkd is reserve and delete. MemcacheQ is the original in C, measured if `MEMCACHEQ_BIN` names it
-or PATH has it.
+beanstalkd is reserve and delete. MemcacheQ is the original in C, measured if
+`MEMCACHEQ_BIN` names it or PATH has it.
 
 A lone client and its server take turns, so their rate depends on where they run. They
 are pinned: {apart}.
