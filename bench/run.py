@@ -61,6 +61,8 @@ def main(words: Sequence[str]) -> None:
         bench = Bench(
             Load(build(root)), root, kinds(), describe(root), options.rounds, Results()
         )
+        if options.rounds < ROUNDS:
+            progress(f"fewer than {ROUNDS} rounds: their quartiles say little")
         if os.getloadavg()[0] > 0.5:
             progress("the machine is busy with other things, which the figures show")
         progress("measuring " + ", ".join(kind.title for kind in bench.kinds))
