@@ -80,7 +80,7 @@ coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# What breaks what lies below Twisted has run on both bindings already.
+# Tests that break the layers below Twisted have run on both bindings already.
 BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
 	backup_load full kills powercut wrecks) memcacheq.test_adoption admin.test_salvage)
 

@@ -1,4 +1,4 @@
-"""Whether a small client is served beside one that sends thousands of commands.
+"""Fairness: a small client beside one that sends thousands of commands.
 
 The big client sends 10,000 sets in one go, waits for all replies, sends 10,000 gets
 in one go, waits for all messages, and so on.  The small one has one connection, or

@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The machine of a measurement, as a reader has to know it."""
 
 from __future__ import annotations
 

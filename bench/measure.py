@@ -1,4 +1,4 @@
-"""One measurement after the other: workloads, rounds, what is kept of them.
+"""Measurements: workloads, rounds, and the results that are kept.
 
 Rounds go over all workloads, and a workload over all servers, in another order each
 round, so that what the machine does meanwhile meets everybody alike.  A ratio compares
@@ -13,7 +13,7 @@ import os
 import subprocess
 import sys
 import time
-from statistics import median, quantiles
+from statistics import quantiles
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bench.processors import Placement, placed, spent, used
@@ -37,7 +37,7 @@ _Thing = TypeVar("_Thing")
 
 
 class Workload(NamedTuple):
-    """What is measured.
+    """Something that is measured.
 
     :ivar key: its name in here.
     :ivar title: its name on the page.
@@ -89,7 +89,7 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What the load generator says; rates a second, latencies in microseconds.
+    """A line of the load generator; rates a second, latencies in microseconds.
 
     :ivar cpu: microseconds of a processor that the server took for each operation; 0
         where that is not known.
@@ -112,7 +112,7 @@ class Result(NamedTuple):
         return self.operations > 0 and not self.errors and not self.empties
 
 
-#: What a load that gave up counts as: one wrong reply.
+#: A load that gave up counts as one wrong reply.
 FAILED = Result(0, 0, 0, 0, 0, 0, 0, 1, 0)
 
 
@@ -135,13 +135,13 @@ class Spread(NamedTuple):
 
 
 class Summary(NamedTuple):
-    """Several results in one: medians, the spread of two figures, the longest wait."""
+    """Several results in one: the spread of each figure, and the longest wait."""
 
     rate: Spread
     cpu: Spread
-    p50: float
-    p99: float
-    p999: float
+    p50: Spread
+    p99: Spread
+    p999: Spread
     max: float
 
 
@@ -167,12 +167,16 @@ class Results:
         kept = list(self._kept.get((key, name, verb), {}).values())
         if not kept:
             return None
+
+        def spread(figure: str) -> Spread:
+            return Spread.of([getattr(result, figure) for result in kept])
+
         return Summary(
-            Spread.of([result.rate for result in kept]),
-            Spread.of([result.cpu for result in kept]),
-            median(result.p50 for result in kept),
-            median(result.p99 for result in kept),
-            median(result.p999 for result in kept),
+            spread("rate"),
+            spread("cpu"),
+            spread("p50"),
+            spread("p99"),
+            spread("p999"),
             max(result.max for result in kept),
         )
 

@@ -1,4 +1,4 @@
-"""What was measured, as a page with plots: docs/performance.md."""
+"""The page docs/performance.md, with its plots, made of the results."""
 
 from __future__ import annotations
 
@@ -46,18 +46,17 @@ def page(
         tables.table(["machine", ""], machine),
         "Measured: " + "; ".join(versions) + ".\n",
         "## Throughput and latency\n",
-        "100-byte bodies; in brackets the quartiles of the rounds.\n",
+        "100-byte bodies; in brackets the quartiles of the rounds. The processor time "
+        "is the server's for each command, in all its threads, as the scheduler counts "
+        "it, with the kernel's work for sockets and files. It is steadier than a "
+        "rate.\n",
         tables.mainTable(results, kinds),
         tables.discarded(results),
         tables.varied(results, kinds, rounds),
         "![Throughput against connections](performance-connections.svg)\n",
         "![Percentiles of latency](performance-latency.svg)\n",
-        "## Processor time\n",
-        "Microseconds of a processor that a server takes for each command, in all its "
-        "threads, as the scheduler counts them; the kernel's work for its sockets and "
-        "files included. Steadier than a rate. A goal is what memq wants to take at "
-        "most.\n",
-        tables.processorTable(results, kinds),
+        "Latency in milliseconds:\n",
+        tables.latencyTable(results, kinds),
         "## Ratios\n",
         "memq's rate divided by the other's in the same round; the median of the "
         "rounds, in brackets the quartiles. A goal is what memq wants to reach at "
@@ -138,7 +137,7 @@ def _depth(results: Results, names: Sequence[str]) -> list[Panel]:
 
     def slow(name: str) -> list[float | None]:
         found = [results.summary(key, name, "pair") for key in keys]
-        return [one.p999 / 1000 if one else None for one in found]
+        return [one.p999.median / 1000 if one else None for one in found]
 
     rates = _throughput(results, names, keys, "pair", 1e-3)
     up = "thousand a second"
@@ -157,8 +156,10 @@ def _latencies(results: Results, names: Sequence[str]) -> list[Panel]:
                 name: str, key: str = key, verb: str = verb
             ) -> list[float | None]:
                 one = results.summary(key, name, verb)
-                found = (one.p50, one.p99, one.p999, one.max) if one else ()
-                return [us / 1000 for us in found]
+                if one is None:
+                    return []
+                middle = [each.median for each in (one.p50, one.p99, one.p999)]
+                return [us / 1000 for us in (*middle, one.max)]
 
             title = f"{verb}, {setting}, 50 connections"
             ticks = ["p50", "p99", "p99.9", "longest"]

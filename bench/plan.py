@@ -1,4 +1,4 @@
-"""Which workloads are measured, and what memq wants to reach in them."""
+"""The workloads that are measured, and memq's goals in them."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ CPU_GOALS: dict[str, tuple[float | None, float | None]] = {"fast-50x1": (13.5, 1
 
 
 class Goal(NamedTuple):
-    """What memq wants to reach: at least so many times another rate.
+    """A goal of memq: at least so many times another rate.
 
     :ivar key: memq's workload.
     :ivar other: the workload that it is compared to.

@@ -1,4 +1,4 @@
-"""Processors: the time that a server takes of them, and which ones a lone client uses.
+"""Processors: the time that a server takes, and those that a lone client runs on.
 
 The time comes from Linux's scheduler, in nanoseconds, and counts all threads of a
 process.  It is steadier than a rate, which also depends on how fast a sleeping

@@ -98,7 +98,7 @@ class Bench(NamedTuple):
         self._throughput(workloads)
         self._head()
         print(tables.mainTable(self.results, self.kinds))
-        print(tables.processorTable(self.results, self.kinds))
+        print(tables.latencyTable(self.results, self.kinds))
         print(tables.ratioTable(self.results))
         if only:
             print(tables.largeTable(self.results, self.kinds))

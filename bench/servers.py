@@ -1,4 +1,4 @@
-"""The servers that are measured: what there is, how each starts and ends.
+"""The servers that are measured, and how each starts and ends.
 
 A server has a port of its own on loopback and a home that goes with it.  It is
 stopped by its own process, within a bounded time, and dies with the runner.

@@ -1,4 +1,4 @@
-"""What was measured, as tables in Markdown."""
+"""Tables in Markdown, made of the results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bench.measure import VERBS
 from bench.plan import CPU_GOALS, GOALS, LARGE, LARGE_GOALS, TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from bench.measure import Results, Row, Spread, Summary
+    from bench.measure import Results, Row, Spread, Summary, Workload
     from bench.servers import Kind
 
 #: How much faster than the slowest round the fastest may be, without being listed.
@@ -34,33 +34,43 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def mainTable(results: Results, kinds: Sequence[Kind]) -> str:
-    """Return throughput and latency of each workload and server."""
+    """Return throughput and processor time of each workload and server."""
     header = ["workload", "server"]
     for verb in VERBS:
-        header += [f"{verb}, thousand/s", f"{verb}: p50 / p99 / p99.9 / longest, ms"]
+        header += [f"{verb}, thousand/s", f"{verb}, us of a processor"]
     rows = []
-    for workload in TABLE:
-        for kind in filter(workload.takes, kinds):
-            found = [results.summary(workload.key, kind.name, verb) for verb in VERBS]
-            cells = [cell for one in found for cell in (_rate(one), _latency(one))]
-            if any(found):
+    for workload, kind, found in _measured(results, kinds):
+        goals = CPU_GOALS.get(workload.key) if kind.name == "memq" else None
+        pairs = zip(found, goals or (None, None), strict=True)
+        cells = [cell for one, most in pairs for cell in (_rate(one), _cpu(one, most))]
+        rows.append([workload.title, kind.title, *cells])
+    return table(header, rows)
+
+
+def latencyTable(results: Results, kinds: Sequence[Kind]) -> str:
+    """Return the latency of each workload and server."""
+    header = ["workload", "server", "", "p50, ms", "p99, ms", "p99.9, ms", "longest"]
+    rows = []
+    for workload, kind, found in _measured(results, kinds):
+        for verb, one in zip(VERBS, found, strict=True):
+            if one is not None:
+                spreads = [
+                    _spread(s, _milliseconds) for s in (one.p50, one.p99, one.p999)
+                ]
+                cells = [verb, *spreads, _milliseconds(one.max)]
                 rows.append([workload.title, kind.title, *cells])
     return table(header, rows)
 
 
-def processorTable(results: Results, kinds: Sequence[Kind]) -> str:
-    """Return the processor time that each server takes for a command."""
-    rows = []
+def _measured(
+    results: Results, kinds: Sequence[Kind]
+) -> Iterator[tuple[Workload, Kind, list[Summary | None]]]:
+    """Yield what was found for each workload and server of the main table."""
     for workload in TABLE:
         for kind in filter(workload.takes, kinds):
             found = [results.summary(workload.key, kind.name, verb) for verb in VERBS]
-            goals = CPU_GOALS.get(workload.key) if kind.name == "memq" else None
-            cells = zip(found, goals or (None, None), strict=True)
-            row = [cell for one, most in cells for cell in (_cpu(one), _goal(most))]
             if any(found):
-                rows.append([workload.title, kind.title, *row])
-    header = ["workload", "server", "set, us", "goal", "get, us", "goal"]
-    return table(header, rows)
+                yield workload, kind, found
 
 
 def ratioTable(results: Results) -> str:
@@ -174,10 +184,11 @@ def _rate(one: Summary | None, unit: float = 1e-3) -> str:
     return _spread(one and one.rate, lambda rate: _short(unit * rate))
 
 
-def _cpu(one: Summary | None) -> str:
+def _cpu(one: Summary | None, most: float | None) -> str:
     if one is not None and not one.cpu.median:
         return "unknown"
-    return _spread(one and one.cpu, _short)
+    goal = f"; goal {most:g}" if most is not None else ""
+    return _spread(one and one.cpu, _short) + goal
 
 
 def _spread(found: Spread | None, write: Callable[[float], str]) -> str:
@@ -199,13 +210,14 @@ def _short(value: float) -> str:
 def _three(one: Summary | None) -> str:
     if one is None:
         return "thrown away"
-    return " / ".join(_milliseconds(us) for us in (one.p50, one.p99, one.max))
+    figures = (one.p50.median, one.p99.median, one.max)
+    return " / ".join(_milliseconds(us) for us in figures)
 
 
 def _latency(one: Summary | None) -> str:
     if one is None:
         return ""
-    figures = (one.p50, one.p99, one.p999, one.max)
+    figures = (one.p50.median, one.p99.median, one.p999.median, one.max)
     return " / ".join(_milliseconds(us) for us in figures)
 
 

@@ -61,12 +61,15 @@ class RoundsTests(SynchronousTestCase):
         results = Results()
         for turn in range(1, 8):
             result = Result(*RESULT)._replace(rate=turn * 1e4, cpu=10.0 + turn)
+            result = result._replace(p50=10.0 * turn)
             results.add("fast-50x1", "memq", "set", turn, result)
         results.add("fast-50x1", "memq", "get", 1, Result(*RESULT))
-        (row,) = tables.processorTable(results, memq()).splitlines()[2:]
-        self.assertIn("| 14.0 (12.5 to 15.5) | 13.5 | unknown | 14.5 |", row)
         (row,) = tables.mainTable(results, memq()).splitlines()[2:]
-        self.assertIn("| 40.0 (25.0 to 55.0) |", row)
+        self.assertIn("| 40.0 (25.0 to 55.0) | 14.0 (12.5 to 15.5); goal 13.5 |", row)
+        self.assertIn("| unknown", row)
+        rows = tables.latencyTable(results, memq()).splitlines()[2:]
+        self.assertEqual(len(rows), 2)
+        self.assertIn("| set | 0.04 (0.025 to 0.055) | 0.002   | 0.003     |", rows[0])
 
 
 class ProcessorsTests(SynchronousTestCase):
