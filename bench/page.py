@@ -76,16 +76,16 @@ def page(
         "## A small client beside a big one\n",
         _FAIRNESS.format(burst=fairness.BURST, goal=fairness.GOAL),
         tables.fairnessTable(results, kinds),
-        "## What must not disturb, room given back, and memory\n",
+        "## Disturbances, disk space given back, and memory\n",
         "memq, not synced unless it says durable. Each of the ten connections has a "
-        "command due every 5 ms. Those that fall due while a reply is late count as "
-        "waiting for it, so a stall is seen by all that it would have held up. "
+        "command due every 5 ms. Commands that are due while a reply is late count as "
+        "waiting for it, so a stall counts for every command that it delays. "
         "Measured once.\n",
         tables.table(["what", "measured", "goal, at most"], facts),
         "## Where the time goes\n",
-        "Under cProfile, which makes Python's own functions look dearer than they are: "
-        "own time without waiting, and calls an operation. `make profile` shows more, "
-        "and counts instructions.\n",
+        "Under cProfile, which overstates the time of Python's own functions: own time "
+        "without waiting, and calls an operation. `make profile` shows more, and counts "
+        "instructions.\n",
         *(
             f"{setting}:\n\n" + tables.profileTable(rows)
             for setting, rows in profiles.items()
@@ -223,20 +223,20 @@ Sets with one command outstanding on each connection and nothing to sync, sample
 the sender also does what the receiver's side has to do; 36 % is Python; 9 % Berkeley
 DB. With 16 outstanding, 18 % is the kernel, 39 % Python and 30 % Berkeley DB.
 
-## What won, and what did not
+## Attempts, and what they won
 
-A goal that is not met above, or only in some runs, has one of these reasons. A set that
+A goal that is missed above, or in some runs, has one of these reasons. A set that
 is not synced costs beanstalkd 12.5 us of a processor and memq 13.2, of which 7 are the
-kernel's for a packet each way. To take a message costs Berkeley DB 1.5 us, 0.3 to find
-it and 1.2 to delete it, which it logs twice; that is as much as Redis needs for all of
-a command. 512 bodies of 1 MiB go to the disk twice, into the log and into the table.
+kernel's for a packet each way. A get costs Berkeley DB 1.5 us, 0.3 to find the message
+and 1.2 to delete it, which it logs twice; that is as much as Redis needs for a whole
+command. 512 bodies of 1 MiB go to the disk twice, into the log and into the table.
 
-| tried | what came of it |
+| attempt | result |
 |---|---|
-| sets, and gets, that come together as one | 16 outstanding: a quarter less time |
+| sets, and gets, that arrive together as one | 16 outstanding: a quarter less time |
 | log files filled with zeros ahead of use | 50 connections, synced: 12 % faster |
-| the same by Berkeley DB itself | as much, but it fills where commands wait for it |
-| rendering a get that is alone with fewer calls | 7 % less time for such a get |
+| the same by Berkeley DB itself | the same, but commands wait while it fills |
+| rendering a lone get with fewer calls | 7 % less time for such a get |
 | sending without Twisted's checks in between | 1 us less a reply |
 | a message made without its class's constructor | 2 % less time for a get |
 | the sockets edge-triggered | nothing |

@@ -144,7 +144,7 @@ def fairnessTable(results: Results, kinds: Sequence[Kind]) -> str:
 def varied(results: Results, kinds: Sequence[Kind], rounds: int) -> str:
     """Return which rates differed much from round to round, as a paragraph."""
     if rounds < 2:
-        return "How much figures vary, a single round does not tell.\n"
+        return "A single round does not show how much figures vary.\n"
     lines = []
     for kind in kinds:
         found = []
