@@ -84,8 +84,8 @@ def page(
         tables.table(["what", "measured", "goal, at most"], facts),
         "## Where the time goes\n",
         "Under cProfile, which overstates the time of Python's own functions: own time "
-        "without waiting, and calls an operation. `make profile` shows more, and counts "
-        "instructions.\n",
+        "without waiting, and calls an operation. `make profile` shows more, with "
+        "instructions counted.\n",
         *(
             f"{setting}:\n\n" + tables.profileTable(rows)
             for setting, rows in profiles.items()
