@@ -80,7 +80,7 @@ coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-# What breaks what lies below Twisted has run on both bindings already.
+# Tests that break the layers below Twisted have run on both bindings already.
 BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
 	backup_load full kills powercut wrecks) memcacheq.test_adoption admin.test_salvage)
 
@@ -114,10 +114,10 @@ torture: .venv/tools.stamp ## faults, SECONDS for each test that injects some
 soak: .venv/memq.stamp ## mixed load and kills for HOURS, into docs/reliability-soak.svg
 	@$(BIN)/python -m bench.soak --hours $(HOURS)
 
-bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 15 minutes
+bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 30 minutes
 	@$(BIN)/python -m bench.run
 
-bench-quick: .venv/memq.stamp ## the main table of that, printed: two minutes
+bench-quick: .venv/memq.stamp ## the main tables of that, printed: five minutes
 	@$(BIN)/python -m bench.run --quick
 
 profile: .venv/memq.stamp ## where memq's time goes: cProfile, and callgrind if it is there

@@ -1,4 +1,4 @@
-"""Loads that run at the same time: a small one, and what goes on beside it.
+"""Loads that run at the same time: a small one, and another beside it.
 
 The small load has ten connections that set and get in turns, each with a command
 due every 5 ms.  Commands that fall due while a reply is late count as waiting for it,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.measure import progress, rotated
+from bench.measure import ordered, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def runDepths(
         before = depth
         for turn in range(rounds + 1):
             said = []
-            for name, server in rotated(servers, turn):
+            for name, server in ordered(servers, turn):
                 pair = load.run(server, "pair", t=500, n=10**8, s=SIZE, k="deep")
                 said.append(f"{name} {pair.rate / 1000:.1f}k")
                 if turn:

@@ -1,4 +1,4 @@
-"""What must not disturb others: a kill, a long queue that is deleted, huge bodies."""
+"""Disturbances that clients must not feel: a kill, a long delete, huge bodies."""
 
 from __future__ import annotations
 

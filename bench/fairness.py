@@ -1,4 +1,4 @@
-"""Whether a small client is served beside one that sends thousands of commands.
+"""Fairness: a small client beside one that sends thousands of commands.
 
 The big client sends 10,000 sets in one go, waits for all replies, sends 10,000 gets
 in one go, waits for all messages, and so on.  The small one has one connection, or
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.beside import Running
-from bench.measure import progress, rotated
+from bench.measure import ordered, progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def runFairness(
 ) -> None:
     """Measure the small client and the big one, alone and side by side."""
     for turn in range(1, rounds + 1):
-        for kind in rotated(kinds, turn):
+        for kind in ordered(kinds, turn):
             seen = _measured(load, fleet.server(kind))
             for (what, count), result in seen.items():
                 results.add(key(kind, what, count), kind.name, "pair", turn, result)

@@ -1,4 +1,4 @@
-"""What a measurement was made on."""
+"""The machine of a measurement, as a reader has to know it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import platform
 import re
 import time
 from typing import TYPE_CHECKING
+
+from bench.processors import Placement, canPin
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +23,7 @@ def describe(home: Path) -> list[tuple[str, str]]:
         ("kernel", f"{platform.system()} {platform.release().split('-')[0]}"),
         ("load before", f"{os.getloadavg()[0]:.1f}"),
         ("file system", _fileSystem(os.path.realpath(home))),
+        ("one connection", Placement.APART.value if canPin() else "not pinned"),
     ]
 
 

@@ -1,8 +1,9 @@
-"""One measurement after the other: workloads, rounds, what is kept of them.
+"""Measurements: workloads, rounds, and the results that are kept.
 
-Rounds go over all workloads, and a workload over all servers, each round beginning
-with another one, so that what the machine does meanwhile meets everybody alike.  A
-ratio compares results of the same round, and the median of those ratios is taken.
+Rounds go over all workloads, and a workload over all servers, in another order each
+round, so that what the machine does meanwhile meets everybody alike.  A ratio compares
+results of the same round.  A figure is the median of its rounds; its quartiles say how
+steady it is.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import os
 import subprocess
 import sys
 import time
-from statistics import median
+from statistics import quantiles
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from bench.processors import Placement, placed, spent, used
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,7 +37,7 @@ _Thing = TypeVar("_Thing")
 
 
 class Workload(NamedTuple):
-    """What is measured.
+    """Something that is measured.
 
     :ivar key: its name in here.
     :ivar title: its name on the page.
@@ -43,6 +46,7 @@ class Workload(NamedTuple):
     :ivar operations: most sets.
     :ivar names: the servers that it is for; none for all.
     :ivar instance: servers of the same instance are shared between workloads.
+    :ivar placement: where the load and the server run.
     """
 
     key: str
@@ -56,6 +60,7 @@ class Workload(NamedTuple):
     operations: int = 3_000_000
     names: tuple[str, ...] = ()
     instance: str = ""
+    placement: Placement = Placement.FREE
 
     def takes(self, kind: Kind) -> bool:
         """Return whether a server is measured with this."""
@@ -84,7 +89,11 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What the load generator says; rates a second, latencies in microseconds."""
+    """A line of the load generator; rates a second, latencies in microseconds.
+
+    :ivar cpu: microseconds of a processor that the server took for each operation; 0
+        where that is not known.
+    """
 
     operations: int
     seconds: float
@@ -95,6 +104,7 @@ class Result(NamedTuple):
     max: float
     errors: int
     empties: int
+    cpu: float = 0
 
     @property
     def good(self) -> bool:
@@ -102,28 +112,37 @@ class Result(NamedTuple):
         return self.operations > 0 and not self.errors and not self.empties
 
 
-#: What a load that gave up counts as: one wrong reply.
+#: A load that gave up counts as one wrong reply.
 FAILED = Result(0, 0, 0, 0, 0, 0, 0, 1, 0)
 
 
+class Spread(NamedTuple):
+    """A figure over several rounds: its median, its quartiles, and its extremes."""
+
+    median: float
+    lower: float
+    upper: float
+    lowest: float
+    highest: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Return that of at least one value."""
+        # quantiles wants two at least.
+        ends = list(values) * 2 if len(values) == 1 else values
+        lower, middle, upper = quantiles(ends, method="inclusive")
+        return cls(middle, lower, upper, min(values), max(values))
+
+
 class Summary(NamedTuple):
-    """Several results in one: medians, the spread of the rate, the longest wait."""
+    """Several results in one: the spread of each figure, and the longest wait."""
 
-    rate: float
-    lowest: float
-    highest: float
-    p50: float
-    p99: float
-    p999: float
+    rate: Spread
+    cpu: Spread
+    p50: Spread
+    p99: Spread
+    p999: Spread
     max: float
-
-
-class Ratio(NamedTuple):
-    """How much faster one is than another: the median of the rounds, and the spread."""
-
-    ratio: float
-    lowest: float
-    highest: float
 
 
 class Results:
@@ -148,28 +167,29 @@ class Results:
         kept = list(self._kept.get((key, name, verb), {}).values())
         if not kept:
             return None
-        rates = [result.rate for result in kept]
+
+        def spread(figure: str) -> Spread:
+            return Spread.of([getattr(result, figure) for result in kept])
+
         return Summary(
-            median(rates),
-            min(rates),
-            max(rates),
-            median(result.p50 for result in kept),
-            median(result.p99 for result in kept),
-            median(result.p999 for result in kept),
+            spread("rate"),
+            spread("cpu"),
+            spread("p50"),
+            spread("p99"),
+            spread("p999"),
             max(result.max for result in kept),
         )
 
     def ratio(
         self, one: tuple[str, str], other: tuple[str, str], verb: str
-    ) -> Ratio | None:
+    ) -> Spread | None:
         """Return how much faster one (workload, server) is than another."""
         ones = self._kept.get((*one, verb), {})
         others = self._kept.get((*other, verb), {})
         rounds = ones.keys() & others.keys()
         if not rounds:
             return None
-        ratios = [ones[turn].rate / others[turn].rate for turn in rounds]
-        return Ratio(median(ratios), min(ratios), max(ratios))
+        return Spread.of([ones[turn].rate / others[turn].rate for turn in rounds])
 
 
 class Load:
@@ -190,6 +210,7 @@ class Load:
     def run(self, server: Server, mode: str, **options: object) -> Result:
         """Run it to its end; one that gave up counts as one wrong reply."""
         command = self.command(server, mode, **options)
+        before = used(server.pid)
         try:
             done = subprocess.run(
                 command,
@@ -201,7 +222,9 @@ class Load:
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             progress(f"{server.kind.title}: {error}")
             return FAILED
-        return Result(**json.loads(done.stdout))
+        result = Result(**json.loads(done.stdout))
+        took = spent(before, used(server.pid)) / 1000
+        return result._replace(cpu=took / max(1, result.operations))
 
 
 def runRounds(
@@ -219,12 +242,13 @@ def runRounds(
             time.sleep(SETTLE)
         for workload in listed:
             said = []
-            for kind in rotated(filter(workload.takes, kinds), turn):
+            for kind in ordered(filter(workload.takes, kinds), turn):
                 server = fleet.server(kind, workload.instance)
                 if workload.durable:
                     # A sync is not to wait for what others have left to be written.
                     os.sync()
-                pair = _setAndGet(load, server, workload, warm=turn == 0)
+                with placed(server.pid, workload.placement):
+                    pair = _setAndGet(load, server, workload, warm=turn == 0)
                 said.append(f"{kind.name} " + " / ".join(_rate(r) for r in pair))
                 if turn:
                     for verb, result in zip(VERBS, pair, strict=False):
@@ -233,11 +257,16 @@ def runRounds(
             progress(f"{label:12} {workload.key:16} {', '.join(said)}")
 
 
-def rotated(things: Iterable[_Thing], turn: int) -> list[_Thing]:
-    """Return things in their order, but beginning with another one each turn."""
+def ordered(things: Iterable[_Thing], turn: int) -> list[_Thing]:
+    """Return things in an order of each turn's own.
+
+    Every second turn has the order of the one before, turned round; every third begins
+    with the next thing.
+    """
     listed = list(things)
-    first = turn % len(listed) if listed else 0
-    return [*listed[first:], *listed[:first]]
+    first = turn // 2 % len(listed) if listed else 0
+    found = [*listed[first:], *listed[:first]]
+    return found[::-1] if turn % 2 else found
 
 
 def progress(line: str) -> None:

@@ -1,4 +1,4 @@
-"""What a queue and an idle connection take of memq's memory."""
+"""Memory that memq takes for a queue and for an idle connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a soak: a plot, and everything that was seen, as JSON."""
+"""The outcome of a soak: a plot, and everything that was seen, as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was measured, as a page with plots: docs/performance.md."""
+"""The page docs/performance.md, with its plots, made of the results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from bench.depth import DEPTHS, EMPTY, SIZE
 from bench.measure import VERBS
 from bench.plan import CONNECTIONS, SIZES
 from bench.plot import Panel, draw, short
+from bench.processors import Placement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,20 +42,25 @@ def page(
         (f"depth-{DEPTHS[-1]}", "memq"), (f"depth-{DEPTHS[-1]}", EMPTY), "pair"
     )
     parts = [
-        _INTRODUCTION.format(rounds=rounds),
+        _INTRODUCTION.format(rounds=rounds, apart=Placement.APART.value),
         tables.table(["machine", ""], machine),
         "Measured: " + "; ".join(versions) + ".\n",
         "## Throughput and latency\n",
-        "100-byte bodies; in brackets the slowest and the fastest round.\n",
+        "100-byte bodies; in brackets the quartiles of the rounds. The processor time "
+        "is the server's for each command, in all its threads, as the scheduler counts "
+        "it, with the kernel's work for sockets and files. It is steadier than a "
+        "rate.\n",
         tables.mainTable(results, kinds),
         tables.discarded(results),
         tables.varied(results, kinds, rounds),
         "![Throughput against connections](performance-connections.svg)\n",
         "![Percentiles of latency](performance-latency.svg)\n",
+        "Latency in milliseconds:\n",
+        tables.latencyTable(results, kinds),
         "## Ratios\n",
         "memq's rate divided by the other's in the same round; the median of the "
-        "rounds, in brackets the lowest and the highest. A goal is what memq wants to "
-        "reach at least, where there is one.\n",
+        "rounds, in brackets the quartiles. A goal is what memq wants to reach at "
+        "least, where there is one.\n",
         tables.ratioTable(results),
         "## Size of messages\n",
         "Goals are for memq, at least. memq's cache is 64 MB.\n",
@@ -70,16 +76,16 @@ def page(
         "## A small client beside a big one\n",
         _FAIRNESS.format(burst=fairness.BURST, goal=fairness.GOAL),
         tables.fairnessTable(results, kinds),
-        "## What must not disturb, room given back, and memory\n",
+        "## Disturbances, disk space given back, and memory\n",
         "memq, not synced unless it says durable. Each of the ten connections has a "
-        "command due every 5 ms. Those that fall due while a reply is late count as "
-        "waiting for it, so a stall is seen by all that it would have held up. "
+        "command due every 5 ms. Commands that are due while a reply is late count as "
+        "waiting for it, so a stall counts for every command that it delays. "
         "Measured once.\n",
         tables.table(["what", "measured", "goal, at most"], facts),
         "## Where the time goes\n",
-        "Under cProfile, which makes Python's own functions look dearer than they are: "
-        "own time without waiting, and calls an operation. `make profile` shows more, "
-        "and counts instructions.\n",
+        "Under cProfile, which overstates the time of Python's own functions: own time "
+        "without waiting, and calls an operation. `make profile` shows more, with "
+        "instructions counted.\n",
         *(
             f"{setting}:\n\n" + tables.profileTable(rows)
             for setting, rows in profiles.items()
@@ -131,7 +137,7 @@ def _depth(results: Results, names: Sequence[str]) -> list[Panel]:
 
     def slow(name: str) -> list[float | None]:
         found = [results.summary(key, name, "pair") for key in keys]
-        return [one.p999 / 1000 if one else None for one in found]
+        return [one.p999.median / 1000 if one else None for one in found]
 
     rates = _throughput(results, names, keys, "pair", 1e-3)
     up = "thousand a second"
@@ -150,8 +156,10 @@ def _latencies(results: Results, names: Sequence[str]) -> list[Panel]:
                 name: str, key: str = key, verb: str = verb
             ) -> list[float | None]:
                 one = results.summary(key, name, verb)
-                found = (one.p50, one.p99, one.p999, one.max) if one else ()
-                return [us / 1000 for us in found]
+                if one is None:
+                    return []
+                middle = [each.median for each in (one.p50, one.p99, one.p999)]
+                return [us / 1000 for us in (*middle, one.max)]
 
             title = f"{verb}, {setting}, 50 connections"
             ticks = ["p50", "p99", "p99.9", "longest"]
@@ -169,7 +177,7 @@ def _throughput(
 ) -> dict[str, list[float | None]]:
     def rates(name: str) -> list[float | None]:
         found = [results.summary(key, name, verb) for key in keys]
-        return [one.rate * unit if one else None for one in found]
+        return [one.rate.median * unit if one else None for one in found]
 
     return _lines(names, rates)
 
@@ -177,20 +185,29 @@ def _throughput(
 _INTRODUCTION = """\
 # Performance
 
-memq beside its peers, measured on one machine in one run. This page is written by
-`make bench`; `make bench-quick` prints the main table in two minutes.
+memq beside its peers, measured on one machine in one run. `make bench` writes this
+page; `make bench-quick` prints the main tables in five minutes.
 
 Each server runs on its own, on loopback, with its data on a real disk, beside one
 load generator (bench/load.c) that keeps a number of requests outstanding on each
-connection and looks at every reply. Rounds after a warm-up: {rounds}. A round goes over
-all workloads, and each workload over all servers, in another order each round. Figures
-are medians, and the longest wait is that of all rounds. A result with an empty or a
+connection and checks every reply. Rounds after a warm-up: {rounds}. A round goes over
+all workloads, and each workload over all servers; the order is turned round each time.
+Figures are medians of the rounds, with the quartiles in brackets: half of the rounds
+lie between these. The longest wait is that of all rounds. A result with an empty or a
 wrong reply is thrown away.
 
-"Durable" is fsync before the reply: memq as it is, Redis with `appendfsync always`,
-beanstalkd with `-f0`. "Not synced" is memq with `--no-sync`, Redis with `appendfsync
-everysec`, beanstalkd with `-F`. Redis's queue is a list (LPUSH, RPOP), and its log is
-not rewritten meanwhile; to take a message from beanstalkd is to reserve and delete it.
+"Durable" is fsync before the reply: memq and MemcacheQ by default, Redis with
+`appendfsync always`, beanstalkd with `-f0`. "Not synced" is memq with `--no-sync`,
+Redis with `appendfsync everysec`, beanstalkd with `-F`, MemcacheQ with `-N`. Redis's
+queue is a list (LPUSH, RPOP), and its log is not rewritten meanwhile; a take from
+beanstalkd is reserve and delete. MemcacheQ is the original in C, measured if
+`MEMCACHEQ_BIN` names it or PATH has it.
+
+A lone client and its server take turns, so their rate depends on where they run. They
+are pinned: {apart}.
+Each then sleeps while the other works, and the rate includes the time that a processor
+takes to wake. In the row "on one processor" both share one, and nothing has to wake.
+The scheduler places all other workloads.
 """
 
 _FAIRNESS = """\
@@ -206,20 +223,20 @@ Sets with one command outstanding on each connection and nothing to sync, sample
 the sender also does what the receiver's side has to do; 36 % is Python; 9 % Berkeley
 DB. With 16 outstanding, 18 % is the kernel, 39 % Python and 30 % Berkeley DB.
 
-## What won, and what did not
+## Attempts, and what they won
 
-A goal that is not met above, or only in some runs, has one of these reasons. A set that
+A goal that is missed above, or in some runs, has one of these reasons. A set that
 is not synced costs beanstalkd 12.5 us of a processor and memq 13.2, of which 7 are the
-kernel's for a packet each way. To take a message costs Berkeley DB 1.5 us, 0.3 to find
-it and 1.2 to delete it, which it logs twice; that is as much as Redis needs for all of
-a command. 512 bodies of 1 MiB go to the disk twice, into the log and into the table.
+kernel's for a packet each way. A get costs Berkeley DB 1.5 us, 0.3 to find the message
+and 1.2 to delete it, which it logs twice; that is as much as Redis needs for a whole
+command. 512 bodies of 1 MiB go to the disk twice, into the log and into the table.
 
-| tried | what came of it |
+| attempt | result |
 |---|---|
-| sets, and gets, that come together as one | 16 outstanding: a quarter less time |
+| sets, and gets, that arrive together as one | 16 outstanding: a quarter less time |
 | log files filled with zeros ahead of use | 50 connections, synced: 12 % faster |
-| the same by Berkeley DB itself | as much, but it fills where commands wait for it |
-| rendering a get that is alone with fewer calls | 7 % less time for such a get |
+| the same by Berkeley DB itself | the same, but commands wait while it fills |
+| rendering a lone get with fewer calls | 7 % less time for such a get |
 | sending without Twisted's checks in between | 1 us less a reply |
 | a message made without its class's constructor | 2 % less time for a get |
 | the sockets edge-triggered | nothing |

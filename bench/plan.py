@@ -1,10 +1,11 @@
-"""Which workloads are measured, and what memq wants to reach in them."""
+"""The workloads that are measured, and memq's goals in them."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from bench.measure import Workload
+from bench.processors import Placement
 
 #: The main table.
 MAIN = (
@@ -12,7 +13,13 @@ MAIN = (
     Workload(
         "durable-50x16", "durable, 50 connections, 16 outstanding", True, outstanding=16
     ),
-    Workload("durable-1", "durable, 1 connection", True, connections=1),
+    Workload(
+        "durable-1",
+        "durable, 1 connection",
+        True,
+        connections=1,
+        placement=Placement.APART,
+    ),
     Workload("fast-50x1", "not synced, 50 connections, 1 outstanding", False),
     Workload(
         "fast-50x16",
@@ -20,7 +27,20 @@ MAIN = (
         False,
         outstanding=16,
     ),
-    Workload("fast-1", "not synced, 1 connection", False, connections=1),
+    Workload(
+        "fast-1",
+        "not synced, 1 connection",
+        False,
+        connections=1,
+        placement=Placement.APART,
+    ),
+    Workload(
+        "fast-1-together",
+        "not synced, 1 connection, on one processor",
+        False,
+        connections=1,
+        placement=Placement.TOGETHER,
+    ),
     Workload("fast-1000", "not synced, 1,000 connections", False, connections=1000),
     Workload(
         "fast-queues",
@@ -109,8 +129,12 @@ LARGE_GOALS: dict[str, tuple[int | None, int | None]] = {
 }
 
 
+#: Microseconds of a processor that memq wants to take at most for a set and for a get.
+CPU_GOALS: dict[str, tuple[float | None, float | None]] = {"fast-50x1": (13.5, 14.5)}
+
+
 class Goal(NamedTuple):
-    """What memq wants to reach: at least so many times another rate.
+    """A goal of memq: at least so many times another rate.
 
     :ivar key: memq's workload.
     :ivar other: the workload that it is compared to.
@@ -130,14 +154,15 @@ def _peers(key: str, **least: tuple[float | None, float | None]) -> list[Goal]:
 
 
 GOALS = (
-    *_peers("durable-50x1", redis=(0.75, 0.6), beanstalkd=(4, 4)),
-    *_peers("durable-50x16", redis=(0.5, 0.35)),
-    *_peers("durable-1", redis=(0.6, 0.6)),
+    *_peers("durable-50x1", redis=(0.82, 0.7), beanstalkd=(4, 4)),
+    *_peers("durable-50x16", redis=(0.6, 0.42)),
+    *_peers("durable-1", redis=(0.72, 0.72), MemcacheQ=(0.62, 0.66)),
     *_peers("durable-1000"),
     *_peers("durable-queues"),
-    *_peers("fast-50x1", beanstalkd=(1, 1.3), MemcacheQ=(1, 1)),
-    *_peers("fast-50x16", MemcacheQ=(1, 1)),
-    *_peers("fast-1", MemcacheQ=(1, 1)),
+    *_peers("fast-50x1", beanstalkd=(1, 1.35), MemcacheQ=(1.1, 1.3)),
+    *_peers("fast-50x16", MemcacheQ=(2.6, 3.6)),
+    *_peers("fast-1", MemcacheQ=(0.76, 0.8)),
+    *_peers("fast-1-together"),
     *_peers("fast-1000"),
     *_peers("fast-queues"),
     Goal("fast-50x16", "fast-50x1", "memq", (3.5, 2.7)),

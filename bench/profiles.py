@@ -1,4 +1,4 @@
-"""Where memq's time goes: cProfile by time, callgrind by instructions.
+"""Profiles of memq: cProfile by time, callgrind by instructions.
 
 `python -m bench.profiles` runs both on a fixed load and leaves what they wrote in
 var/profile.  callgrind is left out where valgrind is not installed.

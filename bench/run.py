@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 #: Most rounds of big and small clients: they take long, and are steady.
 FAIR_ROUNDS = 3
 
+#: Rounds after the warm-up; with fewer, quartiles say little.
+ROUNDS = 7
+
 #: Seconds after which a run is given up, its servers stopped.
-QUICK_LIMIT, FULL_LIMIT = 300, 2400
+QUICK_LIMIT, FULL_LIMIT = 600, 4800
 
 
 def main(words: Sequence[str]) -> None:
@@ -39,7 +42,7 @@ def main(words: Sequence[str]) -> None:
     parser.add_argument(
         "--beside", action="store_true", help="only what goes on beside something else"
     )
-    parser.add_argument("--rounds", type=int, default=5, help="after the warm-up")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="after the warm-up")
     parser.add_argument(
         "--only",
         default="",
@@ -58,6 +61,8 @@ def main(words: Sequence[str]) -> None:
         bench = Bench(
             Load(build(root)), root, kinds(), describe(root), options.rounds, Results()
         )
+        if options.rounds < ROUNDS:
+            progress(f"fewer than {ROUNDS} rounds: their quartiles say little")
         if os.getloadavg()[0] > 0.5:
             progress("the machine is busy with other things, which the figures show")
         progress("measuring " + ", ".join(kind.title for kind in bench.kinds))
@@ -93,6 +98,7 @@ class Bench(NamedTuple):
         self._throughput(workloads)
         self._head()
         print(tables.mainTable(self.results, self.kinds))
+        print(tables.latencyTable(self.results, self.kinds))
         print(tables.ratioTable(self.results))
         if only:
             print(tables.largeTable(self.results, self.kinds))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """What was seen at a moment.
+    """The state of a server at a moment.
 
     :ivar at: seconds since the beginning of everything.
     :ivar resident: bytes of memory.

@@ -1,4 +1,4 @@
-"""The servers that are measured: what there is, how each starts and ends.
+"""The servers that are measured, and how each starts and ends.
 
 A server has a port of its own on loopback and a home that goes with it.  It is
 stopped by its own process, within a bounded time, and dies with the runner.
@@ -244,10 +244,7 @@ def beanstalkd() -> list[Kind]:
 
 
 def memcacheq() -> list[Kind]:
-    """Return both settings of MemcacheQ, if the C original is in PATH.
-
-    memq brings a command of the same name, whose help says so below its first line.
-    """
+    """Return both settings of MemcacheQ, if the C original is here."""
     path = _original()
     if not path:
         return []
@@ -273,12 +270,10 @@ def kinds() -> list[Kind]:
 def versions() -> list[str]:
     """Return a line for each server that can be measured here."""
     from memq import __version__
+    from memq.storage.engine.binding import db
 
     below = [f"Python {sys.version.split()[0]}", f"Twisted {version('Twisted')}"]
-    with contextlib.suppress(ImportError):
-        from berkeleydb import db
-
-        below.append(f"Berkeley DB {'.'.join(map(str, db.version()))}")
+    below.append(f"Berkeley DB {'.'.join(map(str, db.version()))}")
     found = [f"memq {__version__}{_commit()} on {', '.join(below)}"]
     if shutil.which("redis-server"):
         said = _output("redis-server", "--version")
@@ -309,6 +304,16 @@ def _commit() -> str:
 
 
 def _original() -> str | None:
+    """Return the path of MemcacheQ in C: ``MEMCACHEQ_BIN``, or else found in PATH.
+
+    memq brings a command of the same name, whose help says so below its first line.
+
+    :raise SystemExit: MEMCACHEQ_BIN names no program.
+    """
+    if path := os.environ.get("MEMCACHEQ_BIN"):
+        if not os.access(path, os.X_OK):
+            raise SystemExit(f"bench: MEMCACHEQ_BIN: {path} cannot be run")
+        return path
     for directory in os.get_exec_path():
         path = os.path.join(directory, "memcacheq")
         if not os.access(path, os.X_OK):

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 LONG, SHORT_MOST, SHORT_LEAST = 0.3, 150.0, 5.0
 #: Seconds between two samples, and about how many there are at least.
 INTERVAL, SAMPLES = 5.0, 300
-#: What the servers are started with.  A cache that is soon full shows leaks earlier.
+#: Options of the servers.  A cache that is soon full shows leaks earlier.
 OPTIONS = ("--max-body", "16M", "--cache-size", "16")
-#: What happens to a server, as the legend of the plot says it.
+#: Events in the life of a server, as the legend of the plot has them.
 KILLED, ENDED, HUNG_UP = "kill -9", "SIGTERM", "SIGHUP"
 
 

@@ -1,4 +1,4 @@
-"""What clients do in a soak, all at once, until their server ends.
+"""The clients of a soak, all at once, until their server ends.
 
 The mix of the kill tests at an even pace, and beside it a backlog that grows and
 drains, a client that reads slowly, and visitors: connections that are cut, that bring
@@ -43,7 +43,7 @@ PAUSES = {"setLarge": 0.2, "getLarge": 0.15, "delete": 0.05}
 PAUSE = 0.02
 #: Messages that the backlog grows to, their bytes: a file that is worth moving.
 DEPTH, SIZE = 60_000, 300
-#: What a slow client reads at once, and seconds between that; what it is sent.
+#: Bytes that a slow client reads at once, seconds between reads, bytes sent to it.
 PIECE, REST, SLOW_SIZE = 16 * 1024, 0.01, 1024 * 1024
 #: Seconds between two visits of each kind, on average, and for an answer to rubbish.
 VISIT, ANSWER = 0.15, 0.5
@@ -189,7 +189,7 @@ class Clients:
     def _cut(self, connect: Connect) -> None:
         """Leave in the middle of sets, gets, and bodies in both directions."""
         ledger, rng = self._ledger, self._rng
-        # What one connection has sent and what the next one sends have no order.
+        # The sets of two connections have no order.
         producer = ledger.producer()
         big = rng.random() < 0.3
         name, size = (b"cutBig", 300_000) if big else (b"cut", 200)

@@ -1,4 +1,4 @@
-"""Whether memq gives room on the disk back when a long queue was taken out.
+"""Compaction: whether a drained queue gives its disk space back.
 
 The home is looked at until it has shrunk enough, or for a bounded time, while the
 small load goes on.  Log files count: a disk does not ask what it is full of.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Messages, and their size in bytes.
 MESSAGES, SIZE = 500_000, 200
 
-#: What part of the full size may be left, and seconds until that is reached.
+#: The part of the full size that may be left, and the seconds until then.
 SHARE, PATIENCE = 0.25, 30.0
 
 #: Seconds that the small load runs on when that is reached.

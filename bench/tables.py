@@ -1,4 +1,4 @@
-"""What was measured, as tables in Markdown."""
+"""Tables in Markdown, made of the results."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from bench import fairness
 from bench.depth import DEPTHS
 from bench.measure import VERBS
-from bench.plan import GOALS, LARGE, LARGE_GOALS, TABLE
+from bench.plan import CPU_GOALS, GOALS, LARGE, LARGE_GOALS, TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from bench.measure import Ratio, Results, Row, Summary
+    from bench.measure import Results, Row, Spread, Summary, Workload
     from bench.servers import Kind
 
 #: How much faster than the slowest round the fastest may be, without being listed.
@@ -34,18 +34,43 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def mainTable(results: Results, kinds: Sequence[Kind]) -> str:
-    """Return throughput and latency of each workload and server."""
+    """Return throughput and processor time of each workload and server."""
     header = ["workload", "server"]
     for verb in VERBS:
-        header += [f"{verb}, thousand/s", f"{verb}: p50 / p99 / p99.9 / longest, ms"]
+        header += [f"{verb}, thousand/s", f"{verb}, us of a processor"]
     rows = []
+    for workload, kind, found in _measured(results, kinds):
+        goals = CPU_GOALS.get(workload.key) if kind.name == "memq" else None
+        pairs = zip(found, goals or (None, None), strict=True)
+        cells = [cell for one, most in pairs for cell in (_rate(one), _cpu(one, most))]
+        rows.append([workload.title, kind.title, *cells])
+    return table(header, rows)
+
+
+def latencyTable(results: Results, kinds: Sequence[Kind]) -> str:
+    """Return the latency of each workload and server."""
+    header = ["workload", "server", "", "p50, ms", "p99, ms", "p99.9, ms", "longest"]
+    rows = []
+    for workload, kind, found in _measured(results, kinds):
+        for verb, one in zip(VERBS, found, strict=True):
+            if one is not None:
+                spreads = [
+                    _spread(s, _milliseconds) for s in (one.p50, one.p99, one.p999)
+                ]
+                cells = [verb, *spreads, _milliseconds(one.max)]
+                rows.append([workload.title, kind.title, *cells])
+    return table(header, rows)
+
+
+def _measured(
+    results: Results, kinds: Sequence[Kind]
+) -> Iterator[tuple[Workload, Kind, list[Summary | None]]]:
+    """Yield what was found for each workload and server of the main table."""
     for workload in TABLE:
         for kind in filter(workload.takes, kinds):
             found = [results.summary(workload.key, kind.name, verb) for verb in VERBS]
-            cells = [cell for one in found for cell in (_rate(one), _latency(one))]
             if any(found):
-                rows.append([workload.title, kind.title, *cells])
-    return table(header, rows)
+                yield workload, kind, found
 
 
 def ratioTable(results: Results) -> str:
@@ -119,13 +144,13 @@ def fairnessTable(results: Results, kinds: Sequence[Kind]) -> str:
 def varied(results: Results, kinds: Sequence[Kind], rounds: int) -> str:
     """Return which rates differed much from round to round, as a paragraph."""
     if rounds < 2:
-        return "How much figures vary, a single round does not tell.\n"
+        return "A single round does not show how much figures vary.\n"
     lines = []
     for kind in kinds:
         found = []
         for workload in (w for w in (*TABLE, *LARGE) if w.takes(kind)):
             seen = [(v, results.summary(workload.key, kind.name, v)) for v in VERBS]
-            much = [v for v, s in seen if s and s.highest > STEADY * s.lowest]
+            much = [v for v, s in seen if s and s.rate.highest > STEADY * s.rate.lowest]
             if much:
                 found.append(f"{workload.title} ({' and '.join(much)})")
         if found:
@@ -150,22 +175,28 @@ def profileTable(rows: Sequence[Row]) -> str:
     return table(["share", "calls", "function"], cells)
 
 
-def ratio(found: Ratio | None) -> str:
-    """Return a ratio with its spread, if there is any."""
-    if found is None:
-        return "thrown away"
-    if found.lowest == found.highest:
-        return f"{found.ratio:.2f}"
-    return f"{found.ratio:.2f} ({found.lowest:.2f} to {found.highest:.2f})"
+def ratio(found: Spread | None) -> str:
+    """Return a ratio with its quartiles, if they differ."""
+    return _spread(found, "{:.2f}".format)
 
 
 def _rate(one: Summary | None, unit: float = 1e-3) -> str:
-    if one is None:
+    return _spread(one and one.rate, lambda rate: _short(unit * rate))
+
+
+def _cpu(one: Summary | None, most: float | None) -> str:
+    if one is not None and not one.cpu.median:
+        return "unknown"
+    goal = f"; goal {most:g}" if most is not None else ""
+    return _spread(one and one.cpu, _short) + goal
+
+
+def _spread(found: Spread | None, write: Callable[[float], str]) -> str:
+    """Return a median with its quartiles, if they differ."""
+    if found is None:
         return "thrown away"
-    rate, lowest, highest = (unit * r for r in (one.rate, one.lowest, one.highest))
-    if lowest == highest:
-        return _short(rate)
-    return f"{_short(rate)} ({_short(lowest)} to {_short(highest)})"
+    middle, lower, upper = (write(x) for x in (found.median, found.lower, found.upper))
+    return middle if found.lower == found.upper else f"{middle} ({lower} to {upper})"
 
 
 def _milliseconds(us: float) -> str:
@@ -179,13 +210,14 @@ def _short(value: float) -> str:
 def _three(one: Summary | None) -> str:
     if one is None:
         return "thrown away"
-    return " / ".join(_milliseconds(us) for us in (one.p50, one.p99, one.max))
+    figures = (one.p50.median, one.p99.median, one.max)
+    return " / ".join(_milliseconds(us) for us in figures)
 
 
 def _latency(one: Summary | None) -> str:
     if one is None:
         return ""
-    figures = (one.p50, one.p99, one.p999, one.max)
+    figures = (one.p50.median, one.p99.median, one.p999.median, one.max)
     return " / ".join(_milliseconds(us) for us in figures)
 
 

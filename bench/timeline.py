@@ -36,7 +36,7 @@ class Panel(NamedTuple):
 
 
 class Marks(NamedTuple):
-    """What happened, and what held for a while.
+    """Events, and states that lasted for a while.
 
     :ivar moments: for each kind, when it happened, in seconds.
     :ivar spans: when, from and to, what ``spanName`` says was so.

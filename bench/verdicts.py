@@ -1,4 +1,4 @@
-"""Verdicts on a soak: what was seen, what was asked for, and whether that is so."""
+"""Verdicts on a soak: what was seen, what was asked, and whether it is good."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How soon those that wait have their message, and what waiting costs.
+"""Waiters: how soon they have their message, and what waiting costs.
 
 Ten thousand connections wait on a thousand queues.  `python -m bench.waiting` prints
 what is found; `make bench` has it as well.
