@@ -6,9 +6,9 @@ import os
 import re
 from cProfile import Profile
 
+from memq.test.pages.pages import PageTestCase, readPage, sections
 from memq.test.support.harness import Harness
 from memq.test.support.homes import BDBTestCase
-from memq.test.support.pages import PageTestCase, readPage, sections
 from testkit.servers import ROOT
 
 #: The promise: so many files, and lines of all of them, at most.
