@@ -365,7 +365,7 @@ class IQueueStore(Interface):
     def sweep(limit: int) -> bool:
         """Do some of that, in a transaction of its own; clients see no difference.
 
-        :param limit: the most messages and parts that are touched, 1 or more.
+        :param limit: the most records that are touched, 1 or more.
         :return: whether there is more to do.
         :raise memq.errors.StoreError: when nothing was done.
         """

@@ -29,6 +29,7 @@ from memq.storage.engine.binding import (
     openReadOnly,
 )
 from memq.storage.engine.marker import isSettled, readMarker
+from memq.storage.packed import unpacked
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -130,18 +131,19 @@ class OfflineReader:
 
         Those that are delayed come last.
         """
-        for _, found in self._under(queue.id, queue.nextSequence):
+        for _, found in self._under(queue.id, queue.packHead, queue.nextSequence):
             yield found
         if queue.rest.delayId:
-            for number, found in self._under(queue.rest.delayId, NEVER):
+            for number, found in self._under(queue.rest.delayId, 0, NEVER):
                 if isinstance(found, Body):
                     yield found._replace(due=dueOf(number))
                 else:
                     yield found
 
-    def _under(self, id: int, end: int) -> Iterator[tuple[int, Body | Unreadable]]:
-        """Yield what is under an id, with its numbers, all below the end."""
-        sequence = 0
+    def _under(
+        self, id: int, sequence: int, end: int
+    ) -> Iterator[tuple[int, Body | Unreadable]]:
+        """Yield what is under an id from a number on and below the end."""
         while sequence < end:
             try:
                 for number, record in self._records(id, sequence):
@@ -156,14 +158,18 @@ class OfflineReader:
                 yield sequence, Unreadable(sequence, readable - 1, why)
                 sequence = readable
 
-    def _records(self, id: int, sequence: int) -> Iterator[tuple[int, bytes]]:
+    def _records(self, id: int, begin: int) -> Iterator[tuple[int, bytes]]:
         cursor = self._messages.cursor(None)
-        found = cursor.set_range(KEY.pack(id, sequence))
+        found = cursor.set_range(KEY.pack(id, begin))
         while found:
             foundId, sequence = KEY.unpack(found[0])
             if foundId != id:
                 break
-            yield sequence, found[1]
+            try:
+                for key, record in unpacked(found[0], found[1], begin):
+                    yield KEY.unpack(key)[1], record
+            except DamagedRecord:
+                yield sequence, found[1]
             found = cursor.next()
         cursor.close()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memq.display import shownName
 from memq.storage.bdb.compaction import ROW
 from memq.storage.engine.binding import db
+from memq.storage.packed import unpacked
 from memq.storage.record import (
     DAMAGED,
     DELIVERIES,
@@ -156,7 +157,9 @@ class Rebuild:
             if len(key) != KEY.size:
                 return False
             id, sequence = KEY.unpack(key)
-            unpackRecord(id, sequence, value)
+            for _, single in unpacked(key, value):
+                if single is value:
+                    unpackRecord(id, sequence, value)
         except DamagedRecord:
             return False
         queue = self._byId.get(id)
@@ -178,9 +181,11 @@ class Rebuild:
             if len(key) not in (KEY.size, PART.size):
                 self.lost.append(f"the key {key.hex()} of a message says nothing")
                 continue
-            self._messages.put(key, value, transaction)
-            self._note(key, value)
-            count, size = count + 1, size + len(value)
+            for single, record in self._unpacked(key, value):
+                if not self._messages.exists(single, transaction):
+                    self._messages.put(single, record, transaction)
+                    self._note(single, record)
+                    count, size = count + 1, size + len(record)
             if count >= _BATCH or size >= _BATCH_BYTES:
                 transaction.commit(db.DB_TXN_NOSYNC)
                 say(total)
@@ -189,6 +194,21 @@ class Rebuild:
                 count = size = 0
         transaction.commit(db.DB_TXN_NOSYNC)
         return total
+
+    def _unpacked(self, key: bytes, record: bytes) -> list[tuple[bytes, bytes]]:
+        """Return the records of messages that stand by themselves from now on."""
+        if len(key) != KEY.size:
+            return [(key, record)]
+        id, sequence = KEY.unpack(key)
+        queue = self._byId.get(id)
+        try:
+            return list(unpacked(key, record, queue.packHead if queue else 0))
+        except DamagedRecord as error:
+            self._others[DAMAGED + key] = record
+            self.lost.append(
+                f"messages up to {sequence} of {self._name(id)} are set aside: {error}"
+            )
+            return []
 
     def _bound(self) -> None:
         if self._environment.logged() >= _CHECKPOINT:
@@ -291,6 +311,7 @@ class Rebuild:
             size = self._bytes[queue.rest.delayId]
             queue.change(delayed=delayed, delayedBytes=size)
         queue.bytes = self._bytes[queue.id]
+        queue.packHead = 0
         queue.pushed = max(queue.pushed, there)
         queue.taken = queue.pushed - there
         queue.nextSequence = max(queue.nextSequence, self._next.get(queue.id, 0))

@@ -203,6 +203,7 @@ class QueueIndex:
             queue.pushed,
             queue.taken,
             queue.head,
+            queue.packHead,
             queue.bytes,
             queue.closed,
             queue.rest,
@@ -210,13 +211,14 @@ class QueueIndex:
         self._undo.add((self._restore, queue, before))
 
     def _restore(
-        self, queue: Queue, before: tuple[int, int, int, int, int, int, Rest]
+        self, queue: Queue, before: tuple[int, int, int, int, int, int, int, Rest]
     ) -> None:
         (
             queue.nextSequence,
             queue.pushed,
             queue.taken,
             queue.head,
+            queue.packHead,
             queue.bytes,
             queue.closed,
             rest,

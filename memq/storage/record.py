@@ -84,9 +84,11 @@ LARGE_VERSION = 2
 EXPIRING_VERSION = 3
 EXPIRING_LARGE_VERSION = 4
 PART_VERSION = 1
+#: Of a record of several messages, see :mod:`memq.storage.packed`.
+PACKED_VERSION = 5
 
 _HEADER = Struct(">BIQI")
-_packHeader = _HEADER.pack
+packHeader = _HEADER.pack
 _unpackHeader = _HEADER.unpack_from
 
 _new = tuple.__new__
@@ -112,7 +114,7 @@ class DamagedRecord(Exception):
 
 def packRecord(flags: int, time: int, body: bytes) -> bytes:
     """Return the record of a message."""
-    return _packHeader(VERSION, flags, time, crc32(body)) + body
+    return packHeader(VERSION, flags, time, crc32(body)) + body
 
 
 def packExpiring(flags: int, time: int, body: bytes, expires: int) -> bytes:
@@ -149,6 +151,8 @@ def bodySize(record: bytes) -> int:
         return int(_LARGE.unpack_from(record)[4])
     if version == EXPIRING_LARGE_VERSION and len(record) == _LONGEST:
         return int(_EXPIRING_LARGE.unpack_from(record)[5])
+    if version == PACKED_VERSION:
+        return max(0, len(record) - 19 - 12 * int.from_bytes(record[1:3], "big"))
     header = EXPIRING_HEADER_SIZE if version == EXPIRING_VERSION else HEADER_SIZE
     return max(0, len(record) - header)
 
@@ -179,6 +183,8 @@ def _unpackOther(queueId: int, sequence: int, record: bytes) -> Message:
         return _unpackExpiring(queueId, sequence, record)
     if version in (LARGE_VERSION, EXPIRING_LARGE_VERSION):
         return _unpackLarge(queueId, sequence, record)
+    if version == PACKED_VERSION:
+        raise DamagedRecord("a packed record whose fields are damaged")
     raise DamagedRecord(f"a record of unknown version {version}")
 
 

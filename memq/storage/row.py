@@ -20,6 +20,11 @@ A row, as it stands on disk (big-endian):
     90      8     bytes of the bodies that are delayed
     98      8     time of its last use, seconds since 1970-01-01 UTC, in steps of USED
 
+One of version 3 goes on; it is written as long as the head of the queue is within a
+packed record (:mod:`memq.storage.packed`):
+
+    106     8     sequence number of the head
+
 One of version 1 ends before the bytes.  It is still read; the store then counts the
 bytes (:mod:`memq.storage.bdb.loading`), and its last use is now.
 
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
 
 #: The version byte of the rows that this module writes.
 VERSION = 2
+PACK_VERSION = 3
 
 #: By how many seconds the time of the last use may be early: a row changes less then.
 USED = 60
@@ -50,7 +56,11 @@ _ROW_1 = Struct(">BIQQQ")
 _HEAD = Struct(">BIQQQQQ")
 _packHead = _HEAD.pack
 _REST = Struct(">QQQIQQBQQ")
-_SIZE = _HEAD.size + _REST.size
+_PACK_HEAD = Struct(">Q")
+_SIZES = {
+    VERSION: _HEAD.size + _REST.size,
+    PACK_VERSION: _HEAD.size + _REST.size + _PACK_HEAD.size,
+}
 
 
 class DamagedRow(Exception):
@@ -90,6 +100,7 @@ class Queue:
 
     :ivar head: no message of the queue has a lower sequence number, but for those that
         its reads know of.
+    :ivar packHead: the same, while that is within a packed record; else 0.
     :ivar bytes: of the bodies of all messages that were pushed and not taken.
     :ivar closed: messages ever taken by an open read; they count as taken, too.
     :ivar rest: what seldom changes.
@@ -106,6 +117,7 @@ class Queue:
         "lastUsed",
         "name",
         "nextSequence",
+        "packHead",
         "pushed",
         "reads",
         "rest",
@@ -134,7 +146,7 @@ class Queue:
         self._packedRest = _NO_REST_PACKED
         if rest is not NO_REST:
             self.setRest(rest)
-        self.head = 0
+        self.head = self.packHead = 0
         self.reads: Reads | None = None
 
     @property
@@ -206,8 +218,9 @@ class Queue:
 
     def pack(self) -> bytes:
         """Return the row."""
+        packHead = self.packHead
         head = _packHead(
-            VERSION,
+            PACK_VERSION if packHead else VERSION,
             self.id,
             self.nextSequence,
             self.pushed,
@@ -215,6 +228,8 @@ class Queue:
             self.bytes,
             self.closed,
         )
+        if packHead:
+            return head + self._packedRest + _PACK_HEAD.pack(packHead)
         return head + self._packedRest
 
 
@@ -227,12 +242,15 @@ def unpackQueue(name: bytes, row: bytes) -> Queue:
         _, id, nextSequence, pushed, taken = _ROW_1.unpack(row)
         size = UNCOUNTED if pushed != taken else 0
         return Queue(name, id, nextSequence, pushed, taken, size)
-    if len(row) != _SIZE or row[0] != VERSION:
+    if not row or len(row) != _SIZES.get(row[0]):
         shown = shownName(name)
         raise DamagedRow(f"the row of queue {shown} cannot be read: {row[:40].hex()}")
-    _, id, nextSequence, pushed, taken, size, closed = _HEAD.unpack_from(row)
+    version, id, nextSequence, pushed, taken, size, closed = _HEAD.unpack_from(row)
     *rest, lastUsed = _REST.unpack_from(row, _HEAD.size)
     queue = Queue(name, id, nextSequence, pushed, taken, size, Rest(*rest))
     queue.closed = closed
     queue.use(lastUsed)
+    if version == PACK_VERSION:
+        (queue.packHead,) = _PACK_HEAD.unpack_from(row, len(row) - _PACK_HEAD.size)
+        queue.head = queue.packHead
     return queue

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 
 from memq.display import shownName
 from memq.errors import DamagedMessage, StoreError
+from memq.storage.bdb.packs import damagedMessage
 from memq.storage.engine.binding import ERRORS
+from memq.storage.packed import PACKED, PackedRecord
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -33,6 +35,7 @@ from memq.storage.record import (
 if TYPE_CHECKING:
     from memq.errors import QueueError
     from memq.message import Message
+    from memq.storage.bdb.packs import OpenPacks
     from memq.storage.bdb.tombstones import Tombstones
     from memq.storage.bdb.transaction import Transaction
     from memq.storage.index import QueueIndex
@@ -56,15 +59,29 @@ def _damaged(sequence: int, error: DamagedRecord) -> DamagedMessage:
     return DamagedMessage(f"message {sequence} of its queue: {error}")
 
 
+def _headOf(pack: PackedRecord, head: int) -> Message | QueueError:
+    head = max(head, pack.first)
+    [message] = pack.messages(head, head + 1)
+    if message is None:
+        [(key, record)] = pack.split(head, head + 1)
+        return damagedMessage(key, record)
+    return message
+
+
 class Heads:
     """The heads of all queues, in the transaction under way; see IQueueStore."""
 
     def __init__(
-        self, transaction: Transaction, index: QueueIndex, tombstones: Tombstones
+        self,
+        transaction: Transaction,
+        index: QueueIndex,
+        tombstones: Tombstones,
+        packs: OpenPacks,
     ) -> None:
         self._transaction = transaction
         self._index = index
         self._tombstones = tombstones
+        self._packs = packs
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, or set it aside when it is damaged."""
@@ -83,13 +100,19 @@ class Heads:
         if most > 1:
             most = min(most, entry.pushed - entry.taken)
         transaction = self._transaction
-        cursorIn = transaction.cursorIn
+        size = 0
         try:
+            transaction.writePacks()
+            if entry.packHead:
+                messages = self._packs.pop(entry, most)
+                most -= len(messages)
+                if not most:
+                    return messages
+            cursorIn = transaction.cursorIn
             cursor = transaction.cursor
             if cursor is None:
                 cursor = transaction.openCursor()
-            size = 0
-            for _ in range(most):
+            while most > 0:
                 if cursorIn == id:
                     found = cursor.next()
                 else:
@@ -99,6 +122,17 @@ class Heads:
                 foundId, sequence = _unpackKey(key)
                 if foundId != id:
                     raise _lost(entry)
+                if record[:1] == PACKED:
+                    if self._packs.enter(entry, sequence, record):
+                        some = self._packs.pop(entry, most)
+                        messages += some
+                        most -= len(some)
+                        cursorIn = 0
+                        continue
+                    most = min(most, entry.pushed - entry.taken)
+                most -= 1
+                entry.taken += 1
+                entry.head = sequence + 1
                 try:
                     message = unpackRecord(id, sequence, record)
                     if message.large is None:
@@ -113,10 +147,8 @@ class Heads:
                 cursor.delete()
         except ERRORS as error:
             raise transaction.error(error) from error
-        transaction.cursorIn = id
-        entry.taken += most
+        transaction.cursorIn = cursorIn
         entry.bytes -= size
-        entry.head = sequence + 1
         return messages
 
     def _popBeside(self, entry: Queue, most: int) -> list[Message | QueueError | None]:
@@ -159,6 +191,7 @@ class Heads:
     def _findHead(self, entry: Queue) -> tuple[bytes, bytes]:
         """Move the cursor to the head, and what comes next behind it."""
         transaction = self._transaction
+        transaction.writePacks()
         cursor = transaction.cursor or transaction.openCursor()
         returned = self._index.readsOf(entry).takeReturned()
         if returned is not None:
@@ -176,6 +209,11 @@ class Heads:
         id, sequence = _unpackKey(key)
         if id != entry.id:
             raise _lost(entry)
+        if record[:1] == PACKED:
+            self._index.forReturn(entry.name, id)
+            if self._packs.enter(entry, sequence, record):
+                self._packs.split(entry)
+                return self._findHead(entry)
         transaction.cursorIn = id
         entry.head = sequence + 1
         return key, record
@@ -192,11 +230,14 @@ class Heads:
             transaction.translated,
             closing(transaction.messages.cursor(transaction.handle)) as cursor,
         ):
+            transaction.writePacks()
             key, record = cursor.set_range(_packKey(entry.id, head)) or _NOTHING
         id, sequence = _unpackKey(key)
         if id != entry.id:
             raise _lost(entry)
         try:
+            if record[:1] == PACKED:
+                return _headOf(PackedRecord(id, sequence, record), head)
             return unpackRecord(id, sequence, record)
         except DamagedRecord as error:
             return _damaged(sequence, error)
@@ -209,6 +250,8 @@ class Heads:
                 self._tombstones.release(_packKey(0, message.large.id))
             return False
         transaction = self._transaction
+        if entry.packHead:
+            self._leavePack(entry)
         if message.large is not None:
             transaction.claim(message.large)
         with transaction.translated:
@@ -219,6 +262,28 @@ class Heads:
         self._index.giveBack(entry, message.sequence)
         transaction.cursorIn = 0
         return True
+
+    def _leavePack(self, entry: Queue) -> None:
+        """Let no head be within a packed record."""
+        transaction = self._transaction
+        try:
+            cursor = transaction.cursor or transaction.openCursor()
+            transaction.cursorIn = 0
+            found = cursor.set_range(_packKey(entry.id, entry.head))
+            key, record = found or _NOTHING
+            id, sequence = _unpackKey(key)
+            if id != entry.id:
+                raise _lost(entry)
+            if self._packs.enter(entry, sequence, record):
+                self._packs.split(entry)
+            else:
+                transaction.setAside(key, record)
+                cursor.delete()
+                entry.taken += 1
+                entry.bytes -= bodySize(record)
+                entry.head = sequence + 1
+        except ERRORS as error:
+            raise transaction.error(error) from error
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head, or set it aside when it is damaged."""

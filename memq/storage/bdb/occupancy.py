@@ -28,8 +28,8 @@ INTERVAL = 5.0
 PAUSE = 60.0
 #: The part of the time that walks may take that found too much.
 WALK_SHARE = 0.01
-#: Bytes that the smallest message takes on a page, with its key and what is around.
-LEAST_MESSAGE = 40
+#: Bytes that the smallest message takes on a page, in a packed record.
+LEAST_MESSAGE = 12
 #: What a page needs for a record beside its key and itself.
 _ITEM = 10
 #: The most bytes of records that one slice reads or moves: 0.4 ms.

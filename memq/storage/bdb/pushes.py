@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from memq.errors import DamagedMessage
 from memq.storage.delays import freeNumber, lastAt
 from memq.storage.engine.binding import ERRORS, scan
+from memq.storage.packed import SMALL
 from memq.storage.record import (
     ID,
     KEY,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.message import LargeBody, Message
+    from memq.storage.bdb.packs import PackWriter
     from memq.storage.bdb.tombstones import Tombstones
     from memq.storage.bdb.transaction import Transaction
     from memq.storage.delays import Delays
@@ -49,9 +51,12 @@ _packKey = KEY.pack
 class Pushes:
     """The ends of all queues, in the transaction under way; see IQueueStore."""
 
-    def __init__(self, transaction: Transaction, index: QueueIndex) -> None:
+    def __init__(
+        self, transaction: Transaction, index: QueueIndex, packs: PackWriter
+    ) -> None:
         self._transaction = transaction
         self._index = index
+        self._packs = packs
 
     def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message."""
@@ -77,6 +82,19 @@ class Pushes:
             pack = partial(packExpiring, expires=expires)
         entry = self._index.forPush(queue)
         id, first = entry.id, entry.nextSequence
+        count = len(messages)
+        pushed = self._packs.pushed
+        if (
+            pack is packRecord
+            and size <= SMALL * count
+            and (count >= self._packs.least or entry in pushed)
+        ):
+            self._packs.add(entry, messages)
+            entry.nextSequence = first + count
+            entry.pushed += count
+            entry.bytes += size
+            return first
+        pushed.add(entry)
         transaction = self._transaction
         put, handle, now = transaction.messages.put, transaction.handle, transaction.now
         sequence = first
@@ -87,7 +105,7 @@ class Pushes:
         except ERRORS as error:
             raise transaction.error(error) from error
         entry.nextSequence = sequence
-        entry.pushed += sequence - first
+        entry.pushed += count
         entry.bytes += size
         return first
 

@@ -49,6 +49,7 @@ from memq.errors import DamagedHome, HomeError, OutOfSpace, StoreError
 from memq.storage.bdb.compaction import Compaction
 from memq.storage.bdb.heads import Heads
 from memq.storage.bdb.loading import countUncounted, findDelayed, readRows, refuseOld
+from memq.storage.bdb.packs import OpenPacks, PackWriter
 from memq.storage.bdb.pushes import Bodies, Delayed, Pushes
 from memq.storage.bdb.tombstones import Tombstones
 from memq.storage.bdb.transaction import Transaction
@@ -117,7 +118,10 @@ class BDBStore(IndexedStore):
         self._seconds = seconds
         self._leastFile = settings.leastFile
         self.environment = Environment(home, settings, say)
-        self.transaction = Transaction(self.environment, self.index, self.undo, seconds)
+        self._packs = PackWriter(self.undo, settings.leastPacked)
+        self.transaction = Transaction(
+            self.environment, self.index, self.undo, self._packs, seconds
+        )
         self.tombstones = Tombstones(self.transaction, self.undo)
         self.compaction: Compaction | None = None
         self._bindMaintenance()
@@ -143,7 +147,7 @@ class BDBStore(IndexedStore):
         self.begin = transaction.begin
         self.commit = transaction.commit
         self.abort = transaction.abort
-        pushes = Pushes(transaction, index)
+        pushes = Pushes(transaction, index, self._packs)
         self.push = pushes.push
         self.pushAll = pushes.pushAll
         self.pushLarge = pushes.pushLarge
@@ -159,7 +163,9 @@ class BDBStore(IndexedStore):
         self.delayed = delayed = Delayed(transaction, index, self.delays)
         self.pushDelayed = delayed.pushDelayed
         self.promoteDue = delayed.promoteDue
-        heads = Heads(transaction, index, self.tombstones)
+        heads = Heads(
+            transaction, index, self.tombstones, OpenPacks(transaction, self.undo)
+        )
         self.pop = heads.pop
         self.popAll = heads.popAll
         self.peek = heads.peek

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from memq.message import LargeBody
+    from memq.storage.bdb.packs import PackWriter
     from memq.storage.engine.environment import Environment
     from memq.storage.index import QueueIndex
     from memq.storage.undo import UndoLog
@@ -43,11 +44,13 @@ class Transaction:
         environment: Environment,
         index: QueueIndex,
         undo: UndoLog,
+        packs: PackWriter,
         seconds: Callable[[], float],
     ) -> None:
         self._environment = environment
         self._index = index
         self._undo = undo
+        self._packs = packs
         self._seconds = seconds
         self.error = environment.error
         self.translated = environment.translated
@@ -68,6 +71,8 @@ class Transaction:
         try:
             if self.cursor is not None:
                 self._closeCursor()
+            self._packs.pushed.clear()
+            self.writePacks()
             self._writeRows()
             handle, self.handle = self.handle, None
             handle.commit(self._environment.commitFlags)
@@ -75,6 +80,14 @@ class Transaction:
             self.abort()
             raise self.error(error) from error
         self._undo.commit()
+
+    def writePacks(self) -> None:
+        """Put what was pushed and has no records yet.
+
+        :raise: Berkeley DB's errors (ERRORS).
+        """
+        if self._packs.runs:
+            self._packs.write(self.messages, self.handle, self.now)
 
     def _writeRows(self) -> None:
         index, queues, handle = self._index, self.queues, self.handle

@@ -92,6 +92,8 @@ class StoreSettings(NamedTuple):
     :ivar leastFile: bytes of a file of messages below which what is left in it stays.
     :ivar wholeLog: recover from the first log file on, not from the last checkpoint,
         as a copy needs that was made while checkpoints were.
+    :ivar leastPacked: the least messages that share a record; with 1 one alone is
+        packed as well, with more than :data:`memq.storage.packed.MOST` none are.
     """
 
     cacheSize: int = 64 * 1024 * 1024
@@ -102,6 +104,7 @@ class StoreSettings(NamedTuple):
     tableAhead: int = 16 * 1024 * 1024
     leastFile: int = 16 * 1024 * 1024
     wholeLog: bool = False
+    leastPacked: int = 2
 
 
 def damageIn(words: str) -> str | None:

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import StoreSettings, db
+from memq.storage.packed import MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,13 @@ Queues = dict[bytes, tuple[int, int, list[tuple[int, bytes]]]]
 
 #: Where files cost least, if there is such a place: of what is not about a disk.
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-SMALL = StoreSettings(cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536)
+#: For small homes, where each message has a record of its own: tests count these.
+SMALL = StoreSettings(
+    cacheSize=1024 * 1024, logFile=1024 * 1024, logBuffer=65536, leastPacked=MOST + 1
+)
+#: The same, where messages share records as they do in a server, or all small ones do.
+SHARED = SMALL._replace(leastPacked=StoreSettings().leastPacked)
+PACKED = SMALL._replace(leastPacked=1)
 
 
 def storeAt(path: str, settings: StoreSettings = SMALL) -> BDBStore:
@@ -134,18 +141,20 @@ def details(store: Any) -> list[QueueDetail]:
 class BDBTestCase(SynchronousTestCase):
     """Has stores on homes of its own."""
 
-    def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+    settings = SMALL
+
+    def makeStore(self, settings: StoreSettings | None = None) -> BDBStore:
         """Return a store on a new home, not open."""
         return self.storeAt(os.path.abspath(self.mktemp()), settings)
 
-    def storeAt(self, path: str, settings: StoreSettings = SMALL) -> BDBStore:
+    def storeAt(self, path: str, settings: StoreSettings | None = None) -> BDBStore:
         """Return a store on the home at ``path``, closed when the test ends."""
-        store = storeAt(path, settings)
+        store = storeAt(path, settings or self.settings)
         self.addCleanup(store.home.release)
         self.addCleanup(store.close)
         return store
 
-    def openStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+    def openStore(self, settings: StoreSettings | None = None) -> BDBStore:
         """Return an open store on a new home."""
         store = self.makeStore(settings)
         store.open()

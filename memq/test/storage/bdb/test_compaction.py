@@ -78,16 +78,17 @@ class ScatteredStore(BDBStore):
 class ScatteredStoreTests(WholeContract, BDBTestCase):
     """The contract, in the middle of a move."""
 
-    def makeStore(self, settings: StoreSettings = SMALL) -> BDBStore:
+    def makeStore(self, settings: StoreSettings | None = None) -> BDBStore:
         """Return a store that stays in the middle of a move."""
-        store = ScatteredStore(super().makeStore(settings).home, settings)
+        store = ScatteredStore(super().makeStore().home, settings or self.settings)
         # Before the home is released.
         self.addCleanup(store.close)
         return store
 
     def test_scattered(self) -> None:
         """Each file has every other record."""
-        self.push(b"q", b"1", b"2", b"3", b"4")
+        for body in (b"1", b"2", b"3", b"4"):
+            self.push(b"q", body)
         both = self.store.compaction.current, self.store.compaction.old
         self.assertEqual([len(table) for table in both], [2, 2])
         self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3", b"4"])

@@ -17,7 +17,8 @@ class DamageTests(BDBTestCase):
     def setUp(self) -> None:
         """Make a queue whose second message has another body than its CRC says."""
         self.store = self.openStore()
-        self.fill(self.store, b"q", b"1", b"2", b"3")
+        for body in (b"1", b"2", b"3"):
+            self.fill(self.store, b"q", body)
         self.key = b"\0\0\0\1" + b"\0" * 7 + b"\1"
         record = self.store.transaction.messages.get(self.key)
         self.store.transaction.messages.put(self.key, record[:-1] + b"X")
@@ -128,7 +129,8 @@ class DamageTests(BDBTestCase):
 
     def test_lostReturned(self) -> None:
         """So does one whose message is gone that was given back."""
-        self.fill(self.store, b"r", b"1", b"2", b"3")
+        for body in (b"1", b"2", b"3"):
+            self.fill(self.store, b"r", body)
         self.store.begin()
         reads: list[Any] = [self.store.openRead(b"r") for _ in range(2)]
         self.store.abortRead(b"r", reads[0], False)

@@ -16,13 +16,16 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.errors import OutOfSpace, StoreError, StoreFailed
 from memq.storage.engine.binding import db
 from memq.test.support.contract.machine import StoreMachine, machineTest
+from memq.test.support.contract.queues import LONG
 from memq.test.support.contract.whole import WholeContract
 from memq.test.support.homes import (
     BROKEN,
     DEADLOCK,
     NO_MEMORY,
     NO_SPACE,
+    PACKED,
     PANIC,
+    SHARED,
     SMALL,
     BDBTestCase,
     Failing,
@@ -47,9 +50,19 @@ PUSH = ("push", b"q", 0, b"x")
 class BDBStoreTests(WholeContract, BDBTestCase):
     """The contract."""
 
+    settings = SHARED
+
+
+class PackedStoreTests(BDBStoreTests):
+    """The contract, where every small message is packed."""
+
+    settings = PACKED
+
 
 class BDBMachine(StoreMachine):
     """The machine that also restarts and crashes."""
+
+    settings = SHARED
 
     @precondition(lambda self: not self.open)
     @rule()
@@ -59,7 +72,7 @@ class BDBMachine(StoreMachine):
         path = self.store.home.path
         self.store.close()
         self.store.home.release()
-        self.store = storeAt(path)
+        self.store = storeAt(path, self.settings)
         self.store.open()
 
     @rule()
@@ -90,6 +103,20 @@ class BDBStoreModelTests(SynchronousTestCase):
         runMachine(self, BDBMachine)
 
 
+class PackedModelTests(SynchronousTestCase):
+    """The same where every small message is packed."""
+
+    def test_machine(self) -> None:
+        """No operation sees how a message is stored."""
+
+        class Machine(BDBMachine):
+            """The machine with packed records."""
+
+            settings = PACKED
+
+        runMachine(self, Machine)
+
+
 def runMachine(case: SynchronousTestCase, machine: type[Any]) -> None:
     """Run a machine on homes below the test case's directory."""
 
@@ -97,7 +124,9 @@ def runMachine(case: SynchronousTestCase, machine: type[Any]) -> None:
         """The machine, in this place."""
 
     Machine.mktemp = staticmethod(case.mktemp)
-    machineTest(lambda: storeAt(case.mktemp()), Machine)("test_machine").debug()
+    machineTest(lambda: storeAt(case.mktemp(), Machine.settings), Machine)(
+        "test_machine"
+    ).debug()
 
 
 class RecoveryTests(BDBTestCase):
@@ -141,7 +170,7 @@ class RecoveryTests(BDBTestCase):
     def test_sweepGoesOn(self) -> None:
         """The removal of a deleted queue goes on after a crash."""
         store = self.openStore()
-        self.fill(store, b"q", *[b"x"] * 50)
+        self.fill(store, b"q", *[LONG] * 50)
         self.fill(store, b"keep", b"k")
         with store.transaction.run():
             store.delete(b"q")
@@ -200,7 +229,7 @@ class RecoveryTests(BDBTestCase):
     def test_openReadsLogNothing(self) -> None:
         """To read openly and to give back uncounted writes next to nothing."""
         store = self.openStore()
-        self.fill(store, b"q", *[b"x"] * 100)
+        self.fill(store, b"q", *[LONG] * 100)
         before = store.logged()
         with store.transaction.run():
             reads: list[Any] = [store.openRead(b"q") for _ in range(100)]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from memq.storage.packed import SMALL
 from memq.test.support.contract.base import StoreContract
+
+#: A body that shares no record.
+LONG = bytes(SMALL + 1)
 
 
 class QueuesContract(StoreContract):
@@ -50,7 +54,7 @@ class QueuesContract(StoreContract):
 
     def test_sweep(self) -> None:
         """Deleted messages are removed a slice at a time, others are not."""
-        self.push(b"q", *[b"x"] * 25)
+        self.push(b"q", *[LONG] * 25)
         self.push(b"keep", b"k")
         self.push(b"r", b"y")
         with self.done() as store:
@@ -64,11 +68,11 @@ class QueuesContract(StoreContract):
         self.assertHolds("keep 1/0\n  0 0 b'k'")
 
     def test_sweepLimit(self) -> None:
-        """A slice of a sweep removes no more messages than it is told."""
-        self.push(b"q", *[b"x"] * 4)
+        """A slice of a sweep removes no more records than it is told."""
+        self.push(b"q", *[LONG] * 4)
         self.q.delete()
         self.assertEqual([self.store.sweep(3), self.store.sweep(3)], [True, False])
-        self.push(b"q", *[b"x"] * 6)
+        self.push(b"q", *[LONG] * 6)
         self.q.delete()
         self.assertTrue(self.store.sweep(3))
         while self.store.hasGarbage():
