@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.bdb.occupancy import (
     INTERVAL,
+    LEAST_MESSAGE,
     PAUSE,
     SHARE,
     SLICE_BYTES,
@@ -141,7 +142,7 @@ class SurveyTests(SynchronousTestCase):
     def test_counts(self) -> None:
         """Very many messages are no reason to walk, and no little."""
         self.walk()
-        self.count = BUDGET // 30
+        self.count = BUDGET // LEAST_MESSAGE + 1
         self.assertEqual(self.walk(), 0)
         self.count = 0
         self.walk()
