@@ -233,21 +233,21 @@ class Broker:
 
     def _turn(self) -> None:
         rotation = self._rotation
-        if self.room.isFull != self._areRefused:
-            self._areRefused = self.room.isFull
-            if self._areRefused:
-                for session in (*rotation.new, *rotation.behind):
-                    rotation.refused += session.refusePushes()
-        if rotation.refused:
-            refused, rotation.refused = rotation.refused, []
-            finish(refused)
+        rotation.isScheduled = False
+        if self.room.isFull is not self._areRefused or rotation.refused:
+            self._refusePushes()
         if self.failure is not None:
             self._refuseAll(self.failure)
         elif self.room.isHeld:
             # A look at the disk is under way, and goes on from here.
             return
         elif rotation.new or rotation.behind:
-            self._run()
+            operations, changed = self._turns.run()
+            if self.failure is not None or not changed or not self.durable:
+                finish(operations)
+            # Without anything to be told, the next flush will do.
+            elif operations:
+                self._commits.add(operations)
         # The turn may have used up what is free to use.
         mayGoOn = self.failure is None and not self.room.isHeld
         sweeping = mayGoOn and self._sweep()
@@ -257,13 +257,15 @@ class Broker:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    def _run(self) -> None:
-        operations, changed = self._turns.run()
-        if self.failure is not None or not changed or not self.durable:
-            finish(operations)
-        # Without anything to be told, the next flush will do.
-        elif operations:
-            self._commits.add(operations)
+    def _refusePushes(self) -> None:
+        """Tell those that the disk has no room for; all, when it has become full."""
+        rotation = self._rotation
+        if self.room.isFull and not self._areRefused:
+            for session in (*rotation.new, *rotation.behind):
+                rotation.refused += session.refusePushes()
+        self._areRefused = self.room.isFull
+        refused, rotation.refused = rotation.refused, []
+        finish(refused)
 
     def _refuseAll(self, error: StoreFailed) -> None:
         operations = self._rotation.clear()
