@@ -289,7 +289,11 @@ def _parts(
         bodyTimeout=options["body-timeout"],
         idleTimeout=options["idle-timeout"],
     )
-    sweeper = PolicySweeper(broker, factory.holds)
+    sweeper = PolicySweeper(
+        broker.session,
+        reactor.callLater,
+        lambda queue: broker.isHeld(queue) or factory.holds(queue),
+    )
     return Parts(store, broker, factory, maintenance, watch, sweeper, ())
 
 

@@ -26,7 +26,11 @@ class SweeperTestCase(RuledTestCase):
         super().setUp()
         #: Queues to which a message may still go back.
         self.held: set[bytes] = set()
-        self.sweeper = PolicySweeper(self.broker, self.held.__contains__)
+        self.sweeper = PolicySweeper(
+            self.broker.session,
+            self.reactor.callLater,
+            lambda queue: self.broker.isHeld(queue) or queue in self.held,
+        )
         self.sweeper.start()
 
     def round(self) -> list[str]:

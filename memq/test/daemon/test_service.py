@@ -9,7 +9,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
-from memq.broker.sweeper import PolicySweeper
 from memq.daemon.flusher import QUICK_FLUSH, QUICK_IN_A_ROW, Flusher
 from memq.daemon.maintenance import MaintenanceSettings
 from memq.daemon.service import DRAIN_SECONDS, Parts, Pools, QueueService, Takeover
@@ -103,7 +102,7 @@ class ServiceTestCase(SteppedTestCase):
             harness.factory,
             harness.maintenance,
             harness.watch,
-            PolicySweeper(harness.broker),
+            harness.sweeper,
             self.listeners,
             takeover,
             settled=lambda: self.journal.append("settled"),

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
+from memq.broker.sweeper import PolicySweeper
 from memq.commands.protocol import Commands
 from memq.connection.connection import Connection
 from memq.connection.receiver import CommandReceiver
@@ -123,6 +124,11 @@ class Harness:
             FactorySettings(**options),
         )
         self.watch = ConnectionTimeouts(self.reactor, self.factory, **(timeouts or {}))
+        self.sweeper = PolicySweeper(
+            self.broker.session,
+            self.broker.clock.callLater,
+            lambda queue: self.broker.isHeld(queue) or self.factory.holds(queue),
+        )
         self._receiver = receiver
         self._clients: list[Client] = []
 

@@ -29,7 +29,6 @@ from hypothesis.stateful import (
 from twisted.internet.defer import execute
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.broker.sweeper import PolicySweeper
 from memq.config.file import readConfig
 from memq.config.reload import PolicyReloader
 from memq.errors import ConfigError
@@ -254,9 +253,8 @@ class ClockMachine(RuleBasedStateMachine):
         self.policyReloader = PolicyReloader(
             config, execute, self.harness.policies.replace
         )
-        self.sweeper = PolicySweeper(self.harness.broker, self.harness.factory.holds)
         self.harness.broker.start()
-        self.sweeper.start()
+        self.harness.sweeper.start()
         self.clients: dict[int, Client] = {}
         self.harness.settle()
         self.reconcile()
@@ -446,7 +444,7 @@ class ClockMachine(RuleBasedStateMachine):
         busy = [who for who, each in self.model.clients.items() if len(each.inbox) > 1]
         for who in busy[1:]:
             self.leave(who)
-        self.sweeper.stop()
+        self.harness.sweeper.stop()
         drained = self.harness.broker.drain()
         self.harness.settle()
         assert drained.called
