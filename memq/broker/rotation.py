@@ -14,13 +14,11 @@ Only this module writes :attr:`Session.state`::
 
 - BEHIND and WOKEN go on from a turn as RUNNABLE does.  A session keeps its state while
   it runs: to write another one cost 100 instructions of a set's 57,400.
-- A SUSPENDED session whose turn was undone is BEHIND, and one whose read goes on in the
-  next turn RUNNABLE.
+- A SUSPENDED session whose turn was undone is BEHIND, one whose read goes on RUNNABLE.
 - ``wake`` makes a session HELD for which too much is undelivered, and ``enqueue`` that
   WOKEN, once it is not.
 - ``block`` makes a session BLOCKED, wherever it stands, and ``unblock`` that IDLE.
-- ``leave`` makes one IDLE whose read waits: its client is gone.  That itself is no
-  state: such a client has sent what is to run all the same.
+- ``leave`` makes one IDLE whose read waits; what its client has sent runs all the same.
 - ``clear`` and ``release`` make all IDLE: they are told that the store has failed.
 
 A read that finds nothing and may wait leaves the turn.  It stays at the head of its
@@ -73,7 +71,6 @@ class WaitQueues:
     def __init__(self, clock: IReactorTime, onLate: Callable[[Read], None]) -> None:
         """Begin with none.
 
-        :param clock: tells when the time of a read is over.
         :param onLate: called with each read whose time is over; it waits no longer.
         """
         self._clock = clock
@@ -146,9 +143,8 @@ class Rotation:
     ) -> None:
         """Begin with none.
 
-        :param room: tells whether pushes are refused.
         :param turn: called in the next reactor iteration when a session may run.
-        :param finish: tells a session that operations are done.
+        :param finish: tells sessions that operations are done.
         """
         self._clock = clock
         self._room = room
@@ -182,13 +178,12 @@ class Rotation:
         if session.outstanding.undelivered >= self.undelivered and not session.gone:
             return
         state = session.state
-        if state is IDLE:
-            if behind:
-                session.state = BEHIND
-                self.behind.append(session)
-            else:
-                session.state = RUNNABLE
-                self.new.append(session)
+        if state is IDLE and behind:
+            session.state = BEHIND
+            self.behind.append(session)
+        elif state is IDLE:
+            session.state = RUNNABLE
+            self.new.append(session)
         elif state is HELD:
             session.state = WOKEN
             self.new.appendleft(session)
@@ -208,11 +203,9 @@ class Rotation:
             self.new.rotate(1)
 
     def _remove(self, session: Session) -> None:
-        """Take a session out of the rotation, if it stands there."""
-        state = session.state
-        if state is BEHIND:
+        if session.state is BEHIND:
             self.behind.remove(session)
-        elif state is RUNNABLE or state is WOKEN:
+        elif session.state in (RUNNABLE, WOKEN):
             self.new.remove(session)
 
     def run(
@@ -225,18 +218,17 @@ class Rotation:
     ) -> int:
         """Let each session run its share once, as long as there is room in the turn.
 
-        Every second place is of those that have had a share before.  Calls for each
-        session in place of the loop's body cost 2,200 instructions of a set's 56,500.
+        Calls for each session in place of the loop's body cost 2,200 instructions of a
+        set's 56,500.
 
         :param operations: each is added before it runs.
         :param room: what they may cost together.
-        :param share: what a session's may cost, if all are not to have more.
+        :param share: what a session's may cost, if not all may have more.
         :param window: bytes that a session may hold.
-        :return: what they cost as far as they changed something, which is about what
-            they log.
+        :return: what those that changed something cost; about that much is logged.
         """
         new, behind = self.new, self.behind
-        # Those that join them in this turn have had their go.
+        # Every second place is theirs; who joins them in this turn has had its go.
         others = len(behind)
         count = len(new) + others
         share = min(room, max(share, room // count))
@@ -284,8 +276,7 @@ class Rotation:
 
     def undo(self, operations: Iterable[Operation]) -> None:
         """Let the sessions of operations run no longer: their turn is undone."""
-        for operation in operations:
-            session = sessionOf(operation)
+        for session in map(sessionOf, operations):
             if session.state is SUSPENDED:
                 session.state = IDLE
                 self.enqueue(session, True)
@@ -320,7 +311,7 @@ class Rotation:
 
     def leave(self, session: Session) -> None:
         """Let a session wait no longer: its client is gone."""
-        if session.state is not RUNNABLE and session.state is not BEHIND:
+        if session.state not in (RUNNABLE, BEHIND):
             self._withdraw(session)
 
     def _withdraw(self, session: Session) -> None:
@@ -328,14 +319,13 @@ class Rotation:
         isWaiting, state = session.isWaiting, session.state
         self._remove(session)
         session.state = IDLE
-        if not isWaiting:
-            return
-        read = cast("Read", session.inbox[0])
-        if state is WAITING:
-            self.waiters.leave(read)
-        else:
-            self._wake(self.waiters.next(read.queue, 1))
-        read.ticket = None
+        if isWaiting:
+            read = cast("Read", session.inbox[0])
+            if state is WAITING:
+                self.waiters.leave(read)
+            else:
+                self._wake(self.waiters.next(read.queue, 1))
+            read.ticket = None
 
     # Sessions whose reads wait.
 
@@ -371,7 +361,6 @@ class Rotation:
             self._answer(read)
 
     def _answer(self, read: Read) -> None:
-        """Answer a read that waited until now."""
         session = sessionOf(read)
         session.state = IDLE
         session.inbox.popleft()
