@@ -49,6 +49,7 @@ from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
 from memq.net.listeners import bindTCP, checkUNIX, parseEndpoint
+from memq.net.poller import Poller
 from memq.policy.effective import Policies
 from memq.policy.rules import Rules
 from memq.server.factory import FactorySettings, QueueFactory
@@ -260,12 +261,14 @@ def _parts(
     ending: ExitStatus,
 ) -> Parts:
     """Return what serves the queues; nothing listens yet."""
+    poller = Poller(reactor)
     broker = Broker(
         store,
         reactor,
         Budget(options["max-buffered"]),
         policies,
         persist=Flusher(reactor, pools.flush, store.flush).persist,
+        later=poller.afterSweep,
         durable=not options["no-sync"],
         onFailure=lambda error: ending.fail(str(error), error.status),
     )
@@ -280,21 +283,13 @@ def _parts(
         partial(deferToThreadPool, reactor, pools.work),
         _maintenanceSettings(options, sizes),
     )
-    factory = QueueFactory(
-        broker, maintenance, statistics, _factorySettings(options, reloader)
-    )
-    watch = ConnectionTimeouts(
-        reactor,
-        factory,
-        bodyTimeout=options["body-timeout"],
-        idleTimeout=options["idle-timeout"],
-    )
-    sweeper = PolicySweeper(
-        broker.session,
-        reactor.callLater,
-        lambda queue: broker.isHeld(queue) or factory.holds(queue),
-    )
-    return Parts(store, broker, factory, maintenance, watch, sweeper, ())
+    forClients = _factorySettings(options, reloader)
+    factory = QueueFactory(broker, maintenance, statistics, forClients)
+    body, idle = options["body-timeout"], options["idle-timeout"]
+    watch = ConnectionTimeouts(reactor, factory, bodyTimeout=body, idleTimeout=idle)
+    holders = broker.isHeld, factory.holds
+    sweeper = PolicySweeper(broker.session, reactor.callLater, *holders)
+    return Parts(store, broker, factory, maintenance, watch, sweeper, poller, ())
 
 
 def _factorySettings(options: Options, reloader: PolicyReloader) -> FactorySettings:

@@ -1,7 +1,8 @@
 """The broker: who gets which message, and when it may be told.
 
 Each client has a :class:`Session`.  Its operations wait in the session's inbox, in
-order.  Once a reactor iteration, when something waits, the broker runs a *turn*:
+order.  When something waits, and all was read that was there to be read, the broker
+runs a *turn*:
 
 1. :mod:`memq.broker.rotation` says which sessions may run, and in which order.  A read
    that finds nothing and may wait leaves the turn, and costs nothing until there may be
@@ -21,10 +22,11 @@ The broker knows neither the wire nor how anything is stored.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from memq.broker.background import DelayTimer, Returns
@@ -72,16 +74,18 @@ class Broker:
         budget: Budget | None = None,
         policies: Policies | None = None,
         *,
-        persist: Callable[[], Deferred[None]] = lambda: succeed(None),
+        persist: Callable[[], Deferred[None] | None] = lambda: None,
+        later: Callable[[Callable[[], None]], object] | None = None,
         durable: bool = True,
         onFailure: Callable[[StoreFailed], object] = lambda error: None,
     ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
-        :param clock: calls the turns.
         :param budget: says how much may be undelivered; None for the usual one.
         :param policies: what holds for which queue; None for no rules.
-        :param persist: makes durable what is committed.
+        :param persist: makes durable what is committed, at once, or when the Deferred
+            that it returns has fired.
+        :param later: calls a turn, once more has been read; None for the clock.
         :param onFailure: called once, with the error, when the store has failed for
             good.
         """
@@ -94,7 +98,8 @@ class Broker:
         self.isStopping = False
         self.refusals = Refusals(clock.seconds)
         self.room = DiskSpaceGuard()
-        self._rotation = Rotation(clock, self.room, self._turn, finish)
+        later = later or partial(clock.callLater, 0)
+        self._rotation = Rotation(clock, self.room, partial(later, self._turn), finish)
         self._turns = Turns(store, self._rotation, self.room, self.budget, self.fail)
         self._commits = GroupCommit(clock, persist, self.room, self.fail)
         self._returns = Returns(self.session, clock.callLater)

@@ -138,17 +138,16 @@ class Rotation:
         self,
         clock: IReactorTime,
         room: DiskSpaceGuard,
-        turn: Callable[[], None],
+        askTurn: Callable[[], object],
         finish: Callable[[list[Operation]], None],
     ) -> None:
         """Begin with none.
 
-        :param turn: called in the next reactor iteration when a session may run.
+        :param askTurn: called when a session may run: there is to be a turn soon.
         :param finish: tells sessions that operations are done.
         """
-        self._clock = clock
         self._room = room
-        self._turn = turn
+        self._askTurn = askTurn
         self._finish = finish
         self.isScheduled = False
         self.new: deque[Session] = deque()
@@ -164,7 +163,7 @@ class Rotation:
         """Let there be a turn soon."""
         if not self.isScheduled:
             self.isScheduled = True
-            self._clock.callLater(0, self._turn)
+            self._askTurn()
 
     # Sessions that may run.
 

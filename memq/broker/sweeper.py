@@ -141,15 +141,14 @@ class PolicySweeper:
     """Do rounds, as long as there are rules."""
 
     def __init__(
-        self, connect: Connect, after: After, isHeld: Callable[[bytes], bool]
+        self, connect: Connect, after: After, *holders: Callable[[bytes], bool]
     ) -> None:
         """Begin once :meth:`start` is called.
 
-        :param isHeld: tells whether a queue is waited for, or a message may go back
-            to it.
+        :param holders: tell whether a queue has to stay although it is empty.
         """
         self._after = after
-        self._isHeld = isHeld
+        self._holders = holders
         self._session = connect(self._cbDone)
         self._names: Sequence[bytes] = ()
         self._next = 0
@@ -175,6 +174,9 @@ class PolicySweeper:
     def _submit(self) -> None:
         self._look = Look(self._session, self._names, self._next, self._isHeld)
         self._session.submit(self._look)
+
+    def _isHeld(self, queue: bytes) -> bool:
+        return any(holds(queue) for holds in self._holders)
 
     def _cbDone(self) -> None:
         look = self._look

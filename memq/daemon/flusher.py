@@ -1,8 +1,9 @@
 """Flusher: makes durable what the store has committed.
 
-A flush goes to its thread, so that a slow disk holds up nobody who need not wait for
-it.  One that takes less than the way there and back, which the last ones tell, stays in
-the reactor's.
+A flush that takes less than the way to a thread and back stays in the reactor's, as the
+last ones tell.  One that was slow is forgiven, since the next is most often quick; but
+after two in a row, or one in four, or one that stalled, flushes go to their thread, so
+that a slow disk holds up nobody who need not wait for it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,21 @@ from __future__ import annotations
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, execute
 from twisted.internet.threads import deferToThreadPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.defer import Deferred
     from twisted.python.threadpool import ThreadPool
 
-#: Seconds that a flush may take to be quick.
+#: Seconds that a flush may take to be quick, and that tell that the disk has stalled.
 QUICK_FLUSH = 0.001
-#: How many quick flushes in a row it takes to expect another one.
+STALLED_FLUSH = 0.01
+#: How many quick flushes in a row it takes to expect another one; and for how many of
+#: them a slow one counts.
 QUICK_IN_A_ROW = 8
+SLOW = QUICK_IN_A_ROW // 2
 
 
 class Flusher:
@@ -43,17 +47,29 @@ class Flusher:
         self._pool = pool
         self._flush = flush
         self._seconds = seconds
-        #: How many flushes were quick since one was not.
-        self._quick = 0
+        #: Quick flushes less what the slow ones count, 0 to QUICK_IN_A_ROW.
+        self._credit = 0
+        self._isQuick = False
 
-    def persist(self) -> Deferred[None]:
-        """Return a Deferred that fires when all that is committed is durable."""
-        if self._quick >= QUICK_IN_A_ROW:
-            return execute(self._run)
+    def persist(self) -> Deferred[None] | None:
+        """Make durable all that is committed.
+
+        :return: None when it is; otherwise a Deferred that fires then.
+        """
+        if self._isQuick:
+            self._run()
+            return None
         return deferToThreadPool(self._reactor, self._pool, self._run)
 
     def _run(self) -> None:
         began = self._seconds()
         self._flush()
-        isQuick = self._seconds() - began < QUICK_FLUSH
-        self._quick = self._quick + 1 if isQuick else 0
+        took = self._seconds() - began
+        if took < QUICK_FLUSH:
+            if self._credit < QUICK_IN_A_ROW:
+                self._credit += 1
+                self._isQuick = self._isQuick or self._credit == QUICK_IN_A_ROW
+        else:
+            lost = SLOW if took < STALLED_FLUSH else QUICK_IN_A_ROW
+            self._credit = max(0, self._credit - lost)
+            self._isQuick = self._isQuick and self._credit > 0

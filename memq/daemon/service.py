@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from memq.broker.sweeper import PolicySweeper
     from memq.daemon.maintenance import Maintenance
     from memq.net.listeners import Listener
+    from memq.net.poller import Poller
     from memq.server.factory import QueueFactory
     from memq.server.timeouts import ConnectionTimeouts
     from memq.storage.maintenance import IMaintainedStore
@@ -105,6 +106,7 @@ class Parts(NamedTuple):
 
     :ivar watch: looks after silent clients while there are any.
     :ivar sweeper: carries out the rules while the server listens.
+    :ivar poller: watches the sockets of connections.
     :ivar listeners: what to listen on once the store is open.
     :ivar takeover: what to do with the store when it is open.
     :ivar settled: called once the server listens.
@@ -116,6 +118,7 @@ class Parts(NamedTuple):
     maintenance: Maintenance
     watch: ConnectionTimeouts
     sweeper: PolicySweeper
+    poller: Poller
     listeners: Sequence[Listener]
     takeover: Takeover | None = None
     settled: Callable[[], object] = lambda: None
@@ -180,7 +183,7 @@ class QueueService(Service):
         parts.watch.start()
         parts.sweeper.start()
         ports = [
-            listener.listen(self._reactor, parts.factory).addCallback(self._cbListening)
+            listener.listen(parts.poller, parts.factory).addCallback(self._cbListening)
             for listener in parts.listeners
         ]
         listening = gatherResults(ports, consumeErrors=True)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
+    from memq.net.poller import Poller
+
 #: The first descriptor that is handed over.
 FIRST = 3
 #: Where Linux keeps the environment that a process began with.
@@ -48,9 +50,10 @@ class GivenListener:
         self._socket = given
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let in who waits, and who comes."""
+        reactor = poller.reactor
         port: Any
         if self._socket.family == socket.AF_UNIX:
             port = GivenUNIXPort(self._socket.dup(), factory, reactor)
@@ -61,7 +64,7 @@ class GivenListener:
             )
         # The port has a descriptor of its own.
         self.close()
-        return succeed(sendAtOnce(port))
+        return succeed(sendAtOnce(port, poller))
 
     def close(self) -> None:
         """Let go of it; the manager's own descriptor stays."""

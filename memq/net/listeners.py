@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory
     from twisted.python.failure import Failure
 
+    from memq.net.poller import Poller
+
 #: Connections that may wait to be accepted, as in MemcacheQ.
 BACKLOG = 1024
 
@@ -35,9 +37,9 @@ class Listener(Protocol):
     """Something that clients can come in by."""
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
-        """Let clients in; it fails with OptionError."""
+        """Let clients in, whose sockets the poller watches; fails with OptionError."""
 
     def close(self) -> None:
         """Let go of what is held."""
@@ -55,7 +57,7 @@ class TCPListener:
         self.address: tuple[str, int] = bound.getsockname()[:2]
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let clients in.
 
@@ -66,12 +68,12 @@ class TCPListener:
             self._socket.listen(BACKLOG)
         except OSError as error:
             return fail(_cannotBind(*self.address, error))
-        adopted = reactor.adoptStreamPort(
+        adopted = poller.reactor.adoptStreamPort(
             self._socket.fileno(), self._socket.family, factory
         )
         # The reactor has a descriptor of its own.
         self.close()
-        return succeed(sendAtOnce(adopted))
+        return succeed(sendAtOnce(adopted, poller))
 
     def close(self) -> None:
         """Give up the port."""
@@ -93,10 +95,11 @@ class LateListener:
         self._value = value
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let clients in; it fails with OptionError."""
-        listening = self._listen(reactor, factory).addCallback(sendAtOnce)
+        listening = self._listen(poller.reactor, factory)
+        listening.addCallback(sendAtOnce, poller)
         return listening.addErrback(self._ebCannotListen)
 
     def _ebCannotListen(self, failure: Failure) -> NoReturn:

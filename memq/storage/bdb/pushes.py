@@ -242,6 +242,8 @@ class Delayed:
         """Move messages that are due to the ends of their queues."""
         promoted: list[bytes] = []
         last, delays = lastAt(now), self._delays
+        # The cost of a turn does not tell how large they are.
+        self._transaction.lookAgain()
         try:
             while len(promoted) < limit and (found := delays.take(last)) is not None:
                 queue, first = found

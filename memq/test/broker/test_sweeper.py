@@ -29,7 +29,8 @@ class SweeperTestCase(RuledTestCase):
         self.sweeper = PolicySweeper(
             self.broker.session,
             self.reactor.callLater,
-            lambda queue: self.broker.isHeld(queue) or queue in self.held,
+            self.broker.isHeld,
+            self.held.__contains__,
         )
         self.sweeper.start()
 

@@ -94,7 +94,7 @@ class Harness:
         self.policies = Policies(self.store, rules, lambda: self.timeOfDay)
         self.failures: list[StoreFailed] = []
         self.onFailure: Callable[[StoreFailed], object] = self.failures.append
-        self.persist: Callable[[], Deferred[None]] = self._flush
+        self.persist: Callable[[], Deferred[None] | None] = self._flush
         self.broker = Broker(
             self.store,
             clock or self.reactor,
@@ -127,7 +127,8 @@ class Harness:
         self.sweeper = PolicySweeper(
             self.broker.session,
             self.broker.clock.callLater,
-            lambda queue: self.broker.isHeld(queue) or self.factory.holds(queue),
+            self.broker.isHeld,
+            self.factory.holds,
         )
         self._receiver = receiver
         self._clients: list[Client] = []
