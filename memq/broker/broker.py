@@ -109,7 +109,7 @@ class Broker:
         self.failure: StoreFailed | None = None
         #: Whether those that were waiting when the disk became full are refused.
         self._areRefused = False
-        #: When sweeping may go on, by the clock.
+        #: When sweeping may go on, by the clock; 0 for at once.
         self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
         self.room.subscribe(DiskEvent.RELEASED, self._rotation.schedule)
@@ -281,9 +281,11 @@ class Broker:
     def _sweep(self) -> bool:
         """Sweep some messages; return whether to go on."""
         store = self._store
-        now = self.clock.seconds()
-        # A store that was not opened, at the end of a start that failed, is not asked.
-        if now < self._sweepsFrom or not store.hasGarbage():
+        if self._sweepsFrom and self.clock.seconds() < self._sweepsFrom:
+            # A store that was not opened, at the end of a start that failed, is not
+            # asked.
+            return False
+        if not store.hasGarbage():
             return False
         try:
             before = store.logged()
@@ -293,7 +295,7 @@ class Broker:
         except StoreFailed as error:
             self.fail(error)
         except Exception as error:
-            self._sweepsFrom = now + SWEEP_AGAIN
+            self._sweepsFrom = self.clock.seconds() + SWEEP_AGAIN
             why = asQueueError(error)
             _log.error("Room is not given back before the next try: {why}", why=why)
         return False

@@ -112,7 +112,8 @@ class DiskSpaceGuard:
         self._decide()
         if self.isHeld:
             self.isHeld = False
-            self._hold()
+            if self._allowed is not None:
+                self._hold(self._allowed)
             if not self.isHeld:
                 self._tell(DiskEvent.RELEASED)
 
@@ -132,7 +133,8 @@ class DiskSpaceGuard:
         elif inside <= 0 < inside - bytesFreed:
             # It was what was free inside that sets were taken for.
             self._decide()
-        self._hold()
+        if self._allowed is not None:
+            self._hold(self._allowed)
 
     def left(self, most: int) -> int:
         """Return how much may be spent before the next look.
@@ -143,11 +145,10 @@ class DiskSpaceGuard:
             return most
         return min(most, max(1, self._allowed - self._spent))
 
-    def _hold(self) -> None:
-        if self._allowed is None or self.isHeld or self._spent < self._allowed:
-            return
-        self.isHeld = True
-        self._tell(DiskEvent.HELD)
+    def _hold(self, allowed: int) -> None:
+        if self._spent >= allowed and not self.isHeld:
+            self.isHeld = True
+            self._tell(DiskEvent.HELD)
 
     def exhausted(self) -> None:
         """Note that the disk had no room for something, whatever it shows."""

@@ -191,7 +191,8 @@ class Rotation:
         if self._room.isFull:
             self.refused += session.refusePushes()
         if not self.isScheduled:
-            self.schedule()
+            self.isScheduled = True
+            self._askTurn()
 
     def enqueueFirst(self, session: Session) -> None:
         """Let a session run before all others, if it may."""

@@ -97,9 +97,11 @@ class Turns:
             store.commit()
             changed = logged > 0
             if changed:
-                bytesFreed = sum([each.bytesFreed for each in operations])
-                for read in rotation.blocked:
-                    bytesFreed += read.bytesFreed
+                bytesFreed = 0
+                for each in operations:
+                    bytesFreed += each.bytesFreed
+                for each in rotation.blocked:
+                    bytesFreed += each.bytesFreed
                 self._room.changed(bytesFreed, logged)
         except Exception as error:
             operations += rotation.takeBlocked()
