@@ -425,26 +425,23 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(self.asker.session.outstanding.undelivered, 0)
 
     def test_blocked(self) -> None:
-        """One whose client does not read is left out until it does."""
-        self.asker.session.block()
-        self.asker.push(b"a")
-        self.settle()
-        self.assertEqual(self.store.dump(), "")
-        self.asker.session.unblock()
-        self.settle()
-        self.assertEqual(self.asker.told, ["0"])
-
-    def test_blockedWhileItWaits(self) -> None:
-        """So one whose turn would have been the next."""
-        self.asker.push(b"a")
+        """One whose client does not read is left out until it does, wherever it was."""
         other = self.newAsker()
-        other.push(b"b")
-        self.asker.session.block()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 1/0: b")
-        self.asker.session.unblock()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 2/0: b a")
+        for before in True, False:
+            session = self.asker.session
+            if before:
+                session.block()
+            self.asker.push(b"a")
+            other.push(b"b")
+            session.block()
+            self.settle()
+            self.assertEqual(
+                self.store.dump(), "q 1/0: b" if before else "q 3/0: b a b"
+            )
+            session.unblock()
+            self.settle()
+        self.assertEqual(self.store.dump(), "q 4/0: b a b a")
+        self.assertEqual(self.asker.told, ["1", "3"])
 
     def test_unblockedIdle(self) -> None:
         """One that asked for nothing is not asked."""
@@ -665,25 +662,37 @@ class FailureTests(BrokerTestCase):
         self.assertEqual(asker.told, ["gone"])
 
     def test_flushError(self) -> None:
-        """A flush that fails in any other way is as bad."""
-        self.store.refuse("flush", OSError("what"))
-        self.asker.push(b"a")
-        self.settle()
-        self.assertEqual(self.asker.told, ["the log cannot be synced: what"])
-        self.assertEqual(self.failures, ["the log cannot be synced: what"])
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
-
-    def test_noFlush(self) -> None:
-        """So is one that cannot even be asked for."""
+        """A flush that fails in any other way is as bad; so one not even begun."""
 
         def persist() -> Deferred[None]:
-            raise RuntimeError("no threads")
+            raise OSError("no threads")
 
-        self.patch(self, "persist", persist)
+        def refuse() -> None:
+            self.store.refuse("flush", OSError("what"))
+
+        for arrange, why in (
+            (refuse, "what"),
+            (lambda: self.patch(self, "persist", persist), "no threads"),
+        ):
+            self.setUp()
+            arrange()
+            self.asker.push(b"a")
+            self.settle()
+            said = f"the log cannot be synced: {why}"
+            self.assertEqual((self.asker.told, self.failures), ([said], [said]))
+            self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_atOnce(self) -> None:
+        """So a flush that was to be over at once; one that is, is told in its turn."""
+        self.patch(self, "persist", lambda: self.store.flush())
         self.asker.push(b"a")
-        self.settle()
-        self.assertEqual(self.asker.told, ["the log cannot be synced: no threads"])
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.turn()
+        self.assertEqual(self.asker.told, ["0"])
+        self.store.refuse("flush", StoreFailed("gone"))
+        self.asker.push(b"b")
+        self.turn()
+        self.assertEqual(self.asker.told, ["0", "gone"])
+        self.assertEqual(self.failures, ["gone"])
 
     def test_ownerFails(self) -> None:
         """An owner that cannot take it is logged."""
@@ -786,20 +795,18 @@ class LeaveTests(BrokerTestCase):
         self.assertEqual(self.store.dump(), "")
 
     def test_blocked(self) -> None:
-        """Even if it did not read any more."""
-        self.asker.session.block()
-        self.asker.push(b"a")
-        self.asker.session.leave()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 1/0: a")
-
-    def test_blockedAfterwards(self) -> None:
-        """That it does not read then is no news: it never will."""
-        self.asker.push(b"a")
-        self.asker.session.leave()
-        self.asker.session.block()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 1/0: a")
+        """Even if it does not read: that it never will then is no news."""
+        for before in True, False:
+            self.setUp()
+            session = self.asker.session
+            if before:
+                session.block()
+            self.asker.push(b"a")
+            session.leave()
+            if not before:
+                session.block()
+            self.settle()
+            self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_nothingLeft(self) -> None:
         """A turn in which nothing is left to do does no harm."""
