@@ -25,6 +25,7 @@ from memq.broker.sweeper import PolicySweeper
 from memq.config.commandline import Options
 from memq.config.reload import PolicyReloader
 from memq.config.values import MEGABYTE
+from memq.daemon.flusher import Flusher
 from memq.daemon.logfile import LineObserver, LogFile
 from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.daemon.pidfile import PidFile
@@ -38,12 +39,13 @@ from memq.daemon.process import (
 )
 from memq.daemon.resources import takeResources
 from memq.daemon.sdnotify import Notifier
-from memq.daemon.service import Flusher, Parts, Pools, QueueService
+from memq.daemon.service import Parts, Pools, QueueService
 from memq.daemon.signals import Signals
 from memq.display import shownText
 from memq.errors import StartError
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
+from memq.net.poller import Poller
 from memq.policy.effective import Policies
 from memq.policy.rules import Rules
 from memq.server.factory import FactorySettings, QueueFactory
@@ -111,8 +113,9 @@ def _makeService(
         policies.replace,
         not options["no-config"],
     )
-    broker = _broker(options, reactor, store, policies, pools, ending)
-    parts = _parts(options, reactor, broker, store, sizes, pools, reloader)._replace(
+    poller = Poller(reactor)
+    broker = _broker(options, poller, store, policies, pools, ending)
+    parts = _parts(options, poller, broker, store, sizes, pools, reloader)._replace(
         listeners=listeners,
         takeover=takeover,
         settled=partial(_settled, store, notifier, options, log),
@@ -129,18 +132,20 @@ def _makeService(
 
 def _broker(
     options: Options,
-    reactor: Any,
+    poller: Poller,
     store: IMaintainedStore,
     policies: Policies,
     pools: Pools,
     ending: ExitStatus,
 ) -> Broker:
+    reactor = poller.reactor
     return Broker(
         store,
         reactor,
         Budget(options["max-buffered"]),
         policies,
         persist=Flusher(reactor, pools.flush, store.flush).persist,
+        later=poller.afterSweep,
         durable=not options["no-sync"],
         onFailure=lambda error: ending.fail(str(error), error.status),
     )
@@ -148,7 +153,7 @@ def _broker(
 
 def _parts(
     options: Options,
-    reactor: Any,
+    poller: Poller,
     broker: Broker,
     store: IMaintainedStore,
     sizes: Sizes,
@@ -156,6 +161,7 @@ def _parts(
     reloader: PolicyReloader,
 ) -> Parts:
     """Return what serves the queues; nothing listens yet."""
+    reactor = poller.reactor
     told = [*options.settings(), *memcachedSettings(options)]
     statistics = Statistics(reactor, broker, told)
     statistics.ofEach = not options["no-queue-stats"]
@@ -177,8 +183,9 @@ def _parts(
         bodyTimeout=options["body-timeout"],
         idleTimeout=options["idle-timeout"],
     )
-    sweeper = PolicySweeper(broker, factory.holds)
-    return Parts(store, broker, factory, maintenance, watch, sweeper, ())
+    holders = broker.isHeld, factory.holds
+    sweeper = PolicySweeper(broker.session, reactor.callLater, *holders)
+    return Parts(store, broker, factory, maintenance, watch, sweeper, poller, ())
 
 
 def _signals(

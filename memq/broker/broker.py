@@ -1,7 +1,8 @@
 """The broker: who gets which message, and when it may be told.
 
 Each client has a :class:`Session`.  Its operations wait in the session's inbox, in
-order.  Once a reactor iteration, when something waits, the broker runs a *turn*:
+order.  When something waits, and all was read that was there to be read, the broker
+runs a *turn*:
 
 1. :mod:`memq.broker.rotation` says which sessions may run, and in which order.  A read
    that finds nothing and may wait leaves the turn, and costs nothing until there may be
@@ -21,10 +22,11 @@ The broker knows neither the wire nor how anything is stored.
 
 from __future__ import annotations
 
+from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from memq.broker.background import DelayTimer, Returns
@@ -72,16 +74,18 @@ class Broker:
         budget: Budget | None = None,
         policies: Policies | None = None,
         *,
-        persist: Callable[[], Deferred[None]] = lambda: succeed(None),
+        persist: Callable[[], Deferred[None] | None] = lambda: None,
+        later: Callable[[Callable[[], None]], object] | None = None,
         durable: bool = True,
         onFailure: Callable[[StoreFailed], object] = lambda error: None,
     ) -> None:
         """Make a broker over a store that the caller opens and closes.
 
-        :param clock: calls the turns.
         :param budget: says how much may be undelivered; None for the usual one.
         :param policies: what holds for which queue; None for no rules.
-        :param persist: makes durable what is committed.
+        :param persist: makes durable what is committed, at once, or when the Deferred
+            that it returns has fired.
+        :param later: calls a turn, once more has been read; None for the clock.
         :param onFailure: called once, with the error, when the store has failed for
             good.
         """
@@ -94,7 +98,8 @@ class Broker:
         self.isStopping = False
         self.refusals = Refusals(clock.seconds)
         self.room = DiskSpaceGuard()
-        self._rotation = Rotation(clock, self.room, self._turn, finish)
+        later = later or partial(clock.callLater, 0)
+        self._rotation = Rotation(clock, self.room, partial(later, self._turn), finish)
         self._turns = Turns(store, self._rotation, self.room, self.budget, self.fail)
         self._commits = GroupCommit(clock, persist, self.room, self.fail)
         self._returns = Returns(self.session, clock.callLater)
@@ -104,7 +109,7 @@ class Broker:
         self.failure: StoreFailed | None = None
         #: Whether those that were waiting when the disk became full are refused.
         self._areRefused = False
-        #: When sweeping may go on, by the clock.
+        #: When sweeping may go on, by the clock; 0 for at once.
         self._sweepsFrom = 0.0
         self._idle: Deferred[None] | None = None
         self.room.subscribe(DiskEvent.RELEASED, self._rotation.schedule)
@@ -233,21 +238,21 @@ class Broker:
 
     def _turn(self) -> None:
         rotation = self._rotation
-        if self.room.isFull != self._areRefused:
-            self._areRefused = self.room.isFull
-            if self._areRefused:
-                for session in (*rotation.new, *rotation.behind):
-                    rotation.refused += session.refusePushes()
-        if rotation.refused:
-            refused, rotation.refused = rotation.refused, []
-            finish(refused)
+        rotation.isScheduled = False
+        if self.room.isFull is not self._areRefused or rotation.refused:
+            self._refusePushes()
         if self.failure is not None:
             self._refuseAll(self.failure)
         elif self.room.isHeld:
             # A look at the disk is under way, and goes on from here.
             return
         elif rotation.new or rotation.behind:
-            self._run()
+            operations, changed = self._turns.run()
+            if self.failure is not None or not changed or not self.durable:
+                finish(operations)
+            # Without anything to be told, the next flush will do.
+            elif operations:
+                self._commits.add(operations)
         # The turn may have used up what is free to use.
         mayGoOn = self.failure is None and not self.room.isHeld
         sweeping = mayGoOn and self._sweep()
@@ -257,13 +262,15 @@ class Broker:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    def _run(self) -> None:
-        operations, changed = self._turns.run()
-        if self.failure is not None or not changed or not self.durable:
-            finish(operations)
-        # Without anything to be told, the next flush will do.
-        elif operations:
-            self._commits.add(operations)
+    def _refusePushes(self) -> None:
+        """Tell those that the disk has no room for; all, when it has become full."""
+        rotation = self._rotation
+        if self.room.isFull and not self._areRefused:
+            for session in (*rotation.new, *rotation.behind):
+                rotation.refused += session.refusePushes()
+        self._areRefused = self.room.isFull
+        refused, rotation.refused = rotation.refused, []
+        finish(refused)
 
     def _refuseAll(self, error: StoreFailed) -> None:
         operations = self._rotation.clear()
@@ -274,9 +281,11 @@ class Broker:
     def _sweep(self) -> bool:
         """Sweep some messages; return whether to go on."""
         store = self._store
-        now = self.clock.seconds()
-        # A store that was not opened, at the end of a start that failed, is not asked.
-        if now < self._sweepsFrom or not store.hasGarbage():
+        if self._sweepsFrom and self.clock.seconds() < self._sweepsFrom:
+            # A store that was not opened, at the end of a start that failed, is not
+            # asked.
+            return False
+        if not store.hasGarbage():
             return False
         try:
             before = store.logged()
@@ -286,7 +295,7 @@ class Broker:
         except StoreFailed as error:
             self.fail(error)
         except Exception as error:
-            self._sweepsFrom = now + SWEEP_AGAIN
+            self._sweepsFrom = self.clock.seconds() + SWEEP_AGAIN
             why = asQueueError(error)
             _log.error("Room is not given back before the next try: {why}", why=why)
         return False

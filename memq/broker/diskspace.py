@@ -28,6 +28,8 @@ LOOKS = 10
 #: Bytes, or twice what is to stay free if that is more, below which so little is left
 #: that another program could take it between two looks.
 NEAR = 1 << 30
+#: More bytes than any disk has.
+_UNBOUNDED = 1 << 59
 
 
 class DiskEvent(Enum):
@@ -64,7 +66,7 @@ class DiskSpaceGuard:
         #: What of that came before the look that is under way.
         self._spentBefore = 0
         #: How much of it there may be.
-        self._allowed: int | None = None
+        self._allowed = _UNBOUNDED
         #: For how many more looks there is no room, whatever they show.
         self._refused = 0
 
@@ -101,7 +103,7 @@ class DiskSpaceGuard:
         self.free = free
         self._spent -= self._spentBefore
         self._spentBefore = 0
-        self._allowed = None
+        self._allowed = _UNBOUNDED
         if free is not None:
             allowed = free - self.least // 2
             if free < self._near:
@@ -132,22 +134,21 @@ class DiskSpaceGuard:
         elif inside <= 0 < inside - bytesFreed:
             # It was what was free inside that sets were taken for.
             self._decide()
-        self._hold()
+        if self._spent >= self._allowed:
+            self._hold()
 
     def left(self, most: int) -> int:
         """Return how much may be spent before the next look.
 
         :param most: bytes, what is returned when it is not less; 1 or more.
         """
-        if self._allowed is None:
-            return most
-        return min(most, max(1, self._allowed - self._spent))
+        left = self._allowed - self._spent
+        return most if left >= most else max(1, left)
 
     def _hold(self) -> None:
-        if self._allowed is None or self.isHeld or self._spent < self._allowed:
-            return
-        self.isHeld = True
-        self._tell(DiskEvent.HELD)
+        if self._spent >= self._allowed and not self.isHeld:
+            self.isHeld = True
+            self._tell(DiskEvent.HELD)
 
     def exhausted(self) -> None:
         """Note that the disk had no room for something, whatever it shows."""

@@ -2,21 +2,23 @@
 
 Only this module writes :attr:`Session.state`::
 
-            enqueue              take             ran, and wants more
-     IDLE ----------> RUNNABLE --------> RUNNING ---------------------> BEHIND
-      ^                                  | | ^ ^                          |
-      |        ran, wants nothing        | | | +---------- take ----------+
-      +----------------------------------+ | |
-      |                               park | | take
-      |  endWait, its time is over         v |       wake
-      +----------------------------- WAITING |  ------------> WOKEN
-                                             +-----------------'
+              enqueue               ran, and wants more
+       IDLE ----------> RUNNABLE ------------------------> BEHIND
+        ^                |    |                              |
+        +----------------+    | its read found nothing, or   |
+        | ran, wants nothing  v the turn is to be undone     |
+        |                 SUSPENDED <------------------------+
+        |                     | wait                         |
+        | its time is over    v        wake                  |
+        +------------------ WAITING ---------> WOKEN --------+
 
+- BEHIND and WOKEN go on from a turn as RUNNABLE does.  A session keeps its state while
+  it runs: to write another one cost 100 instructions of a set's 57,400.
+- A SUSPENDED session whose turn was undone is BEHIND, one whose read goes on RUNNABLE.
 - ``wake`` makes a session HELD for which too much is undelivered, and ``enqueue`` that
   WOKEN, once it is not.
 - ``block`` makes a session BLOCKED, wherever it stands, and ``unblock`` that IDLE.
-- ``leave`` makes one IDLE whose read waits: its client is gone.  That itself is no
-  state: such a client has sent what is to run all the same.
+- ``leave`` makes one IDLE whose read waits; what its client has sent runs all the same.
 - ``clear`` and ``release`` make all IDLE: they are told that the store has failed.
 
 A read that finds nothing and may wait leaves the turn.  It stays at the head of its
@@ -54,7 +56,7 @@ if TYPE_CHECKING:
     from memq.operations.base import Operation
     from memq.operations.reads import Search
 
-RUNNABLE, BEHIND, RUNNING = State.RUNNABLE, State.BEHIND, State.RUNNING
+RUNNABLE, BEHIND, SUSPENDED = State.RUNNABLE, State.BEHIND, State.SUSPENDED
 WAITING, WOKEN, HELD = State.WAITING, State.WOKEN, State.HELD
 
 _ticket = attrgetter("ticket")
@@ -69,7 +71,6 @@ class WaitQueues:
     def __init__(self, clock: IReactorTime, onLate: Callable[[Read], None]) -> None:
         """Begin with none.
 
-        :param clock: tells when the time of a read is over.
         :param onLate: called with each read whose time is over; it waits no longer.
         """
         self._clock = clock
@@ -122,6 +123,7 @@ class WaitQueues:
 class Rotation:
     """Sessions, each where it stands.
 
+    :ivar isScheduled: whether a turn is to come; it says itself that it has.
     :ivar new: sessions that may run and come anew.
     :ivar behind: sessions that have had a share and want more.
     :ivar waiters: the reads that wait.
@@ -136,20 +138,18 @@ class Rotation:
         self,
         clock: IReactorTime,
         room: DiskSpaceGuard,
-        turn: Callable[[], None],
+        askTurn: Callable[[], object],
         finish: Callable[[list[Operation]], None],
     ) -> None:
         """Begin with none.
 
-        :param room: tells whether pushes are refused.
-        :param turn: called in the next reactor iteration when a session may run.
-        :param finish: tells a session that operations are done.
+        :param askTurn: called when a session may run: there is to be a turn soon.
+        :param finish: tells sessions that operations are done.
         """
-        self._clock = clock
         self._room = room
-        self._turn = turn
+        self._askTurn = askTurn
         self._finish = finish
-        self._isScheduled = False
+        self.isScheduled = False
         self.new: deque[Session] = deque()
         self.behind: deque[Session] = deque()
         self.waiters = WaitQueues(clock, self._answer)
@@ -161,13 +161,9 @@ class Rotation:
 
     def schedule(self) -> None:
         """Let there be a turn soon."""
-        if not self._isScheduled:
-            self._isScheduled = True
-            self._clock.callLater(0, self._runTurn)
-
-    def _runTurn(self) -> None:
-        self._isScheduled = False
-        self._turn()
+        if not self.isScheduled:
+            self.isScheduled = True
+            self._askTurn()
 
     # Sessions that may run.
 
@@ -176,24 +172,27 @@ class Rotation:
 
         :param behind: whether it has had its share already.
         """
-        state = session.state
-        if (state is not IDLE and state is not HELD) or not session.inbox:
+        if not session.inbox:
             return
         if session.outstanding.undelivered >= self.undelivered and not session.gone:
             return
-        if state is HELD:
-            session.state = WOKEN
-            self.new.appendleft(session)
-        elif behind:
+        state = session.state
+        if state is IDLE and behind:
             session.state = BEHIND
             self.behind.append(session)
-        else:
+        elif state is IDLE:
             session.state = RUNNABLE
             self.new.append(session)
+        elif state is HELD:
+            session.state = WOKEN
+            self.new.appendleft(session)
+        else:
+            return
         if self._room.isFull:
             self.refused += session.refusePushes()
-        if not self._isScheduled:
-            self.schedule()
+        if not self.isScheduled:
+            self.isScheduled = True
+            self._askTurn()
 
     def enqueueFirst(self, session: Session) -> None:
         """Let a session run before all others, if it may."""
@@ -204,11 +203,9 @@ class Rotation:
             self.new.rotate(1)
 
     def _remove(self, session: Session) -> None:
-        """Take a session out of the rotation, if it stands there."""
-        state = session.state
-        if state is BEHIND:
+        if session.state is BEHIND:
             self.behind.remove(session)
-        elif state is RUNNABLE or state is WOKEN:
+        elif session.state in (RUNNABLE, WOKEN):
             self.new.remove(session)
 
     def run(
@@ -217,30 +214,33 @@ class Rotation:
         operations: list[Operation],
         room: int,
         share: int,
-        undelivered: int,
+        window: int,
     ) -> int:
         """Let each session run its share once, as long as there is room in the turn.
 
-        Every second place is of those that have had a share before.  Calls for each
-        session in place of the loop's body cost 2,200 instructions of a set's 56,500.
+        Calls for each session in place of the loop's body cost 2,200 instructions of a
+        set's 56,500.
 
         :param operations: each is added before it runs.
-        :param undelivered: bytes undelivered at which a session gets no more.
-        :return: what they cost as far as they changed something.
+        :param room: what they may cost together.
+        :param share: what a session's may cost, if not all may have more.
+        :param window: bytes that a session may hold.
+        :return: what those that changed something cost; about that much is logged.
         """
         new, behind = self.new, self.behind
-        # Those that join them in this turn have had their go.
+        # Every second place is theirs; who joins them in this turn has had its go.
         others = len(behind)
-        self.undelivered = undelivered
+        count = len(new) + others
+        share = min(room, max(share, room // count))
+        undelivered = self.undelivered = min(UNDELIVERED_BYTES, window)
         tight = undelivered < UNDELIVERED_BYTES
         changed = 0
-        for place in range(len(new) + others):
+        for place in range(count):
             if others and (place & 1 or not new):
                 others -= 1
                 session = behind.popleft()
             else:
                 session = new.popleft()
-            session.state = RUNNING
             inbox = session.inbox
             left = share
             try:
@@ -256,9 +256,13 @@ class Rotation:
                         break
             except WouldBlock as nothing:
                 # What is behind it waits with it.
+                session.state = SUSPENDED
                 self.keep(nothing.read)
                 left -= operations.pop().idleCost + nothing.cost
                 changed += nothing.cost
+            except BaseException:
+                session.state = SUSPENDED
+                raise
             else:
                 session.state = IDLE
                 if inbox:
@@ -272,9 +276,8 @@ class Rotation:
 
     def undo(self, operations: Iterable[Operation]) -> None:
         """Let the sessions of operations run no longer: their turn is undone."""
-        for operation in operations:
-            session = sessionOf(operation)
-            if session.state is RUNNING:
+        for session in map(sessionOf, operations):
+            if session.state is SUSPENDED:
                 session.state = IDLE
                 self.enqueue(session, True)
 
@@ -308,7 +311,7 @@ class Rotation:
 
     def leave(self, session: Session) -> None:
         """Let a session wait no longer: its client is gone."""
-        if session.state is not RUNNABLE and session.state is not BEHIND:
+        if session.state not in (RUNNABLE, BEHIND):
             self._withdraw(session)
 
     def _withdraw(self, session: Session) -> None:
@@ -316,14 +319,13 @@ class Rotation:
         isWaiting, state = session.isWaiting, session.state
         self._remove(session)
         session.state = IDLE
-        if not isWaiting:
-            return
-        read = cast("Read", session.inbox[0])
-        if state is WAITING:
-            self.waiters.leave(read)
-        else:
-            self._wake(self.waiters.next(read.queue, 1))
-        read.ticket = None
+        if isWaiting:
+            read = cast("Read", session.inbox[0])
+            if state is WAITING:
+                self.waiters.leave(read)
+            else:
+                self._wake(self.waiters.next(read.queue, 1))
+            read.ticket = None
 
     # Sessions whose reads wait.
 
@@ -339,7 +341,7 @@ class Rotation:
         self.unfinished.clear()
         return blocked
 
-    def park(self) -> None:
+    def wait(self) -> None:
         """Let the reads of the turn that found nothing wait, or go on in the next."""
         for read in self.takeBlocked():
             session = sessionOf(read)
@@ -359,7 +361,6 @@ class Rotation:
             self._answer(read)
 
     def _answer(self, read: Read) -> None:
-        """Answer a read that waited until now."""
         session = sessionOf(read)
         session.state = IDLE
         session.inbox.popleft()

@@ -42,7 +42,7 @@ class State(Enum):
     IDLE = auto()  # its inbox is empty, or too much is undelivered
     RUNNABLE = auto()  # in the rotation, among those that come anew
     BEHIND = auto()  # in the rotation, among those that have had a share
-    RUNNING = auto()  # its operations run
+    SUSPENDED = auto()  # it has run, and the end of the turn says where it stands
     WAITING = auto()  # the read at the head of its inbox waits for a message
     WOKEN = auto()  # in the rotation: that read was promised a message
     HELD = auto()  # that read was, but too much is undelivered

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
-    from memq.broker.broker import Broker
+    from memq.broker.background import After, Connect
     from memq.broker.session import Session
     from memq.interfaces import IQueueStore
     from memq.policy.rule import Rule
@@ -141,15 +141,15 @@ class PolicySweeper:
     """Do rounds, as long as there are rules."""
 
     def __init__(
-        self, broker: Broker, isHeld: Callable[[bytes], bool] = lambda queue: False
+        self, connect: Connect, after: After, *holders: Callable[[bytes], bool]
     ) -> None:
-        """Take the broker, as one of its clients.
+        """Begin once :meth:`start` is called.
 
-        :param isHeld: tells whether a message may still go back to a queue.
+        :param holders: tell whether a queue has to stay although it is empty.
         """
-        self._broker = broker
-        self._isHeld = isHeld
-        self._session = broker.session(self._cbDone)
+        self._after = after
+        self._holders = holders
+        self._session = connect(self._cbDone)
         self._names: Sequence[bytes] = ()
         self._next = 0
         self._look: Look | None = None
@@ -157,7 +157,7 @@ class PolicySweeper:
 
     def start(self) -> None:
         """Begin, once the store is open."""
-        self._call = self._broker.clock.callLater(INTERVAL, self._round)
+        self._call = self._after(INTERVAL, self._round)
 
     def stop(self) -> None:
         """End."""
@@ -166,17 +166,17 @@ class PolicySweeper:
             call.cancel()
 
     def _round(self) -> None:
-        if self._broker.policies.rules.isEmpty:
+        if self._session.policies.rules.isEmpty:
             self.start()
         else:
             self._submit()
 
     def _submit(self) -> None:
-        self._look = Look(self._session, self._names, self._next, self._mayNotGo)
+        self._look = Look(self._session, self._names, self._next, self._isHeld)
         self._session.submit(self._look)
 
-    def _mayNotGo(self, queue: bytes) -> bool:
-        return self._broker.isHeld(queue) or self._isHeld(queue)
+    def _isHeld(self, queue: bytes) -> bool:
+        return any(holds(queue) for holds in self._holders)
 
     def _cbDone(self) -> None:
         look = self._look

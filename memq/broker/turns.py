@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from memq.broker.session import UNDELIVERED_BYTES, sessionOf
+from memq.broker.session import sessionOf
 from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations.reads import WouldBlock
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: What a turn costs at most, about 10 ms of work: a message counts as its body and
 #: MESSAGE_COST, so that is 1000 messages, or 1 MiB.
 TURN_COST = 1024 * 1024
-#: A session's share of a turn that others take part in.
+#: A session's share of a turn, at least.
 SHARE = 64 * 1024
 
 _log = Logger()
@@ -92,35 +92,26 @@ class Turns:
         operations: list[Operation] = []
         try:
             store.begin()
-            logged = self._runTogether(operations)
+            left = self._room.left(TURN_COST)
+            logged = rotation.run(store, operations, left, SHARE, self._budget.window)
             store.commit()
             changed = logged > 0
             if changed:
-                bytesFreed = sum([each.bytesFreed for each in operations])
-                for read in self._rotation.blocked:
-                    bytesFreed += read.bytesFreed
+                bytesFreed = 0
+                for each in operations:
+                    bytesFreed += each.bytesFreed
+                for each in rotation.blocked:
+                    bytesFreed += each.bytesFreed
                 self._room.changed(bytesFreed, logged)
         except Exception as error:
-            operations += self._rotation.takeBlocked()
+            operations += rotation.takeBlocked()
             changed = self._runAgain(operations, error)
         blocked = rotation.blocked
         if blocked:
-            rotation.park()
+            rotation.wait()
         if rotation.awaited:
             rotation.wakeFor([*operations, *blocked])
         return operations, changed
-
-    def _runTogether(self, operations: list[Operation]) -> int:
-        """Run a turn's worth of operations, each added to the list first.
-
-        :return: what they cost, 0 when nothing changed; that is about what they log.
-        """
-        rotation = self._rotation
-        count = len(rotation.new) + len(rotation.behind)
-        left = self._room.left(TURN_COST)
-        share = min(left, max(SHARE, TURN_COST // count))
-        undelivered = min(UNDELIVERED_BYTES, self._budget.window)
-        return rotation.run(self._store, operations, left, share, undelivered)
 
     def _runAgain(self, operations: list[Operation], error: Exception) -> bool:
         """Undo a turn, and run its operations one by one."""

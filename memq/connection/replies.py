@@ -84,13 +84,6 @@ class Replies:
         if outstanding.load >= self._budget.window:
             self._catchUp()
 
-    def joined(self, size: int) -> None:
-        """Note that one more command joined the last, with a body of this size."""
-        outstanding = self._outstanding
-        outstanding.load += size + COMMAND_LOAD
-        if outstanding.load >= self._budget.window:
-            self._catchUp()
-
     def goOn(self, rest: Operation, render: Render) -> None:
         """Answer with what the rest of an operation will find, before all others."""
         self.queue.appendleft((rest, render))

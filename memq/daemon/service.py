@@ -16,7 +16,6 @@ the process.
 from __future__ import annotations
 
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
@@ -24,7 +23,6 @@ from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import (
     Deferred,
     FirstError,
-    execute,
     gatherResults,
     maybeDeferred,
 )
@@ -45,6 +43,7 @@ if TYPE_CHECKING:
     from memq.broker.sweeper import PolicySweeper
     from memq.daemon.maintenance import Maintenance
     from memq.net.listeners import Listener
+    from memq.net.poller import Poller
     from memq.server.factory import QueueFactory
     from memq.server.timeouts import ConnectionTimeouts
     from memq.storage.maintenance import IMaintainedStore
@@ -104,6 +103,7 @@ class Parts(NamedTuple):
 
     :ivar watch: looks after silent clients while there are any.
     :ivar sweeper: carries out the rules while the server listens.
+    :ivar poller: watches the sockets of connections.
     :ivar listeners: what to listen on once the store is open.
     :ivar takeover: what to do with the store when it is open.
     :ivar settled: called once the server listens.
@@ -115,49 +115,10 @@ class Parts(NamedTuple):
     maintenance: Maintenance
     watch: ConnectionTimeouts
     sweeper: PolicySweeper
+    poller: Poller
     listeners: Sequence[Listener]
     takeover: Takeover | None = None
     settled: Callable[[], object] = lambda: None
-
-
-class Flusher:
-    """Make durable what a store has committed, one flush at a time.
-
-    A flush goes to its thread, so that a slow disk holds up nobody who need not wait
-    for it.  If the last ones took less than the way there and back, it stays in the
-    reactor's.
-    """
-
-    def __init__(
-        self,
-        reactor: Any,
-        pool: ThreadPool,
-        flush: Callable[[], None],
-        seconds: Callable[[], float] = monotonic,
-    ) -> None:
-        """Begin with no flush that was quick.
-
-        :param pool: one thread, for flushes alone.
-        :param seconds: a clock that never goes back, in seconds.
-        """
-        self._reactor = reactor
-        self._pool = pool
-        self._flush = flush
-        self._seconds = seconds
-        #: How many flushes were quick since one was not.
-        self._quick = 0
-
-    def persist(self) -> Deferred[None]:
-        """Return a Deferred that fires when all that is committed is durable."""
-        if self._quick >= QUICK_IN_A_ROW:
-            return execute(self._run)
-        return deferToThreadPool(self._reactor, self._pool, self._run)
-
-    def _run(self) -> None:
-        began = self._seconds()
-        self._flush()
-        isQuick = self._seconds() - began < QUICK_FLUSH
-        self._quick = self._quick + 1 if isQuick else 0
 
 
 class QueueService(Service):
@@ -216,7 +177,7 @@ class QueueService(Service):
         parts.watch.start()
         parts.sweeper.start()
         ports = [
-            listener.listen(self._reactor, parts.factory).addCallback(self._cbListening)
+            listener.listen(parts.poller, parts.factory).addCallback(self._cbListening)
             for listener in parts.listeners
         ]
         listening = gatherResults(ports, consumeErrors=True)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
+    from memq.net.poller import Poller
+
 #: The first descriptor that is handed over.
 FIRST = 3
 #: Where Linux keeps the environment that a process began with.
@@ -49,16 +51,16 @@ class GivenListener:
         self.given = given
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let in who waits, and who comes."""
         if self.given.family != socket.AF_UNIX:
-            return adopt(reactor, self.given, factory)
-        port = GivenUNIXPort(self.given.dup(), factory, reactor)
+            return adopt(poller, self.given, factory)
+        port = GivenUNIXPort(self.given.dup(), factory, poller.reactor)
         port.startListening()
         # The port has a descriptor of its own.
         self.close()
-        return succeed(sendAtOnce(port))
+        return succeed(sendAtOnce(port, poller))
 
     def close(self) -> None:
         """Let go of it; the manager's own descriptor stays."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort, IProtocolFactory
     from twisted.python.failure import Failure
 
+    from memq.net.poller import Poller
+
 #: Connections that may wait to be accepted, as in MemcacheQ.
 BACKLOG = 1024
 
@@ -35,22 +37,23 @@ class Listener(Protocol):
     """Something that clients can come in by."""
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
-        """Let clients in; it fails with OptionError."""
+        """Let clients in, whose sockets the poller watches; fails with OptionError."""
 
     def close(self) -> None:
         """Let go of what is held."""
 
 
 def adopt(
-    reactor: Any, listening: socket.socket, factory: IProtocolFactory
+    poller: Poller, listening: socket.socket, factory: IProtocolFactory
 ) -> Deferred[IListeningPort]:
     """Return a port that sends at once; it takes the place of a TCP socket."""
-    port = reactor.adoptStreamPort(listening.fileno(), listening.family, factory)
+    number, family = listening.fileno(), listening.family
+    port = poller.reactor.adoptStreamPort(number, family, factory)
     # The reactor has a descriptor of its own.
     listening.close()
-    return succeed(sendAtOnce(port))
+    return succeed(sendAtOnce(port, poller))
 
 
 class TCPListener:
@@ -65,7 +68,7 @@ class TCPListener:
         self.address: tuple[str, int] = bound.getsockname()[:2]
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let clients in.
 
@@ -76,7 +79,7 @@ class TCPListener:
             self._socket.listen(BACKLOG)
         except OSError as error:
             return fail(_cannotBind(*self.address, error))
-        return adopt(reactor, self._socket, factory)
+        return adopt(poller, self._socket, factory)
 
     def close(self) -> None:
         """Give up the port."""
@@ -98,10 +101,11 @@ class LateListener:
         self._value = value
 
     def listen(
-        self, reactor: Any, factory: IProtocolFactory
+        self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let clients in; it fails with OptionError."""
-        listening = self._listen(reactor, factory).addCallback(sendAtOnce)
+        listening = self._listen(poller.reactor, factory)
+        listening.addCallback(sendAtOnce, poller)
         return listening.addErrback(self._ebCannotListen)
 
     def _ebCannotListen(self, failure: Failure) -> NoReturn:

@@ -27,13 +27,16 @@ from select import (
     EPOLLRDHUP,
     epoll,
 )
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Events that are reported anyhow; a socket that is to be watched for nothing else has
 #: EPOLLMSG, which never comes.
@@ -46,20 +49,22 @@ _log = Logger()
 
 @implementer(IReadDescriptor)
 class Poller:
-    """Serve the sockets of one port's connections."""
+    """Serve the sockets of all ports' connections."""
 
     def __init__(self, reactor: Any) -> None:
         """Watch nothing yet.
 
         :param reactor: IReactorFDSet and IReactorTime.
         """
-        self._reactor = reactor
+        self.reactor = reactor
         self._epoll = epoll()
         self.fileno = self._epoll.fileno
         self.callLater: Any = reactor.callLater
         #: Connections by descriptor, and the events that each waits for.
         self._connections: dict[int, Any] = {}
         self._events: dict[int, int] = {}
+        #: What is called at the end of the sweep under way; None when none is.
+        self._calls: list[Callable[[], object]] | None = None
 
     def logPrefix(self) -> str:
         """Return what the reactor calls this in the log."""
@@ -106,20 +111,36 @@ class Poller:
             self._epoll.register(number, events)
             self._connections[number] = connection
             if len(self._connections) == 1:
-                self._reactor.addReader(self)
+                self.reactor.addReader(self)
         elif events:
             self._epoll.modify(number, events)
         else:
             self._epoll.unregister(number)
             del self._connections[number], self._events[number]
             if not self._connections:
-                self._reactor.removeReader(self)
+                self.reactor.removeReader(self)
             return
         self._events[number] = events
 
+    def afterSweep(self, call: Callable[[], object]) -> None:
+        """Call something once all connections that are ready were served.
+
+        That is at the end of the sweep under way; when there is none, it is in the
+        reactor's next iteration.  To come then took 2 to 4 us of the 41 to 48 that a
+        lone client waits for a command that is not synced.
+        """
+        if self._calls is None:
+            self.callLater(0, call)
+        else:
+            self._calls.append(call)
+
     def doRead(self) -> None:
-        """Serve all connections that are ready."""
+        """Serve all connections that are ready, and make the calls that wait for that.
+
+        What these ask for comes in the reactor's next iteration.
+        """
         connections = self._connections
+        calls = self._calls = []
         for number, event in self._epoll.poll(0):
             connection = connections.get(number)
             # It may have been closed by what another one asked for.
@@ -135,6 +156,12 @@ class Poller:
                 why = error
             if why:
                 self._disconnect(connection, why)
+        self._calls = None
+        for call in calls:
+            try:
+                call()
+            except Exception:
+                _log.failure("A call after a sweep failed in a way that nobody foresaw")
 
     def _serve(self, connection: Any, number: int, event: int) -> Exception | None:
         """Read before all else: what was sent before the end is to be taken."""

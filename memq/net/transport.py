@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IHalfCloseableProtocol
 
-from memq.net.poller import Poller
-
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IListeningPort
     from twisted.python.failure import Failure
+
+    from memq.net.poller import Poller
 
 #: Connections that are taken in one round of the reactor; each takes 0.1 ms.  With 40,
 #: of a thousand that come at once, one in a hundred waited 230 ms, and 97 with these.
@@ -238,8 +238,11 @@ class EagerUNIXServer(_SendsAtOnce, unix.Server):
     """A UNIX socket's connection that sends at once."""
 
 
-def sendAtOnce(port: IListeningPort) -> IListeningPort:
-    """Make connections of a port send at once, where they are plain sockets."""
+def sendAtOnce(port: IListeningPort, poller: Poller) -> IListeningPort:
+    """Make connections of a port send at once, where they are plain sockets.
+
+    :param poller: watches them.
+    """
     server: Any
     if isinstance(port, unix.Port):
         server = EagerUNIXServer
@@ -247,7 +250,6 @@ def sendAtOnce(port: IListeningPort) -> IListeningPort:
         server = EagerServer
     else:
         return port
-    poller = Poller(port.reactor)
 
     def connect(*arguments: Any) -> Any:
         """Make the transport of a connection; the last argument is the reactor."""

@@ -36,14 +36,19 @@ class UndoLog:
         self.add = self._undo.append
         self.afterCommit = self._later.append
 
-    def commit(self) -> None:
-        """Forget the changes, and do what waited for this, the first one first."""
+    def commit(self) -> int:
+        """Forget the changes, and do what waited for this, the first one first.
+
+        :return: how many changes there were.
+        """
+        count = len(self._undo)
         self._undo.clear()
         if self._later:
             later = self._later.copy()
             self._later.clear()
             for work, *arguments in later:
                 work(*arguments)
+        return count
 
     def rollBack(self) -> None:
         """Undo all changes, the last one first; a no-op when there are none."""

@@ -26,6 +26,7 @@ from memq.config.reload import PolicyReloader
 from memq.daemon import signals as held
 from memq.daemon.logfile import LogFile
 from memq.daemon.process import ExitStatus
+from memq.daemon.resources import takeResources
 from memq.daemon.sdnotify import Notifier
 from memq.policy.rules import Rule, Rules
 from memq.storage.datadir.home import Home
@@ -134,6 +135,19 @@ class MakeServiceTests(SynchronousTestCase):
             ([], {**foreground, "logfile": "/proc/none/log"}, "--logfile /proc/none/l"),
         ):
             self.assertIn(why, self.refused(*words, **twistd))
+
+    def test_addresses(self) -> None:
+        """Beside a socket or an endpoint, only a port that is given is listened on."""
+        for words, count in (
+            (["--endpoint", "tcp:0"], 1),
+            (["--endpoint", "tcp:0", "--port", "0", "--listen", "127.0.0.1"], 2),
+        ):
+            options = Options()
+            options.parseOptions(["--no-config", "--store", "memory", *words])
+            listeners = takeResources(options, Clock(), {}, lambda path: None).listeners
+            self.assertEqual(len(listeners), count)
+            for listener in listeners:
+                listener.close()
 
     def test_homeOfMemcacheQ(self) -> None:
         """A home with what MemcacheQ's list has lost is refused, and left as it is."""

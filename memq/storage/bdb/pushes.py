@@ -233,6 +233,8 @@ class Delayed:
 
     def promoteDue(self, now: int, limit: int) -> list[bytes]:
         """Move messages that are due to the ends of their queues."""
+        # The cost of a turn does not tell how large they are.
+        self._transaction.lookAgain()
         with self._transaction.translated:
             return self._delays.promote(
                 self._index.forChange, self._move, lastAt(now), limit

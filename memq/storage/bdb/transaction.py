@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from memq.storage.undo import UndoLog
 
 
+#: Changes of a turn that log little beside what its cost says; where there are more, to
+#: look at the log's end costs next to nothing.
+MANY = 32
+
+
 class Transaction:
     """The transaction under way; the parts of a store work in it.
 
@@ -37,6 +42,7 @@ class Transaction:
     :ivar cursorIn: the id of the queue whose next head is its next record, or 0.
     :ivar error: makes one of the store's errors of one of Berkeley DB's.
     :ivar translated: a context in which Berkeley DB's errors become the store's.
+    :ivar lookAgain: called where more is logged than the cost of a turn tells.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Transaction:
         self._seconds = seconds
         self.error = environment.error
         self.translated = environment.translated
+        self.lookAgain = environment.lookAgain
         self.queues: Any = None
         self.messages: Any = None
         self.handle: Any = None
@@ -79,7 +86,8 @@ class Transaction:
         except ERRORS as error:
             self.abort()
             raise self.error(error) from error
-        self._undo.commit()
+        if self._undo.commit() > MANY:
+            self.lookAgain()
 
     def writePacks(self) -> None:
         """Put what was pushed and has no records yet.
@@ -137,6 +145,8 @@ class Transaction:
                 self.abort()
                 raise
         self.commit()
+        # This is no turn, which is bounded.
+        self.lookAgain()
 
     def claim(self, large: LargeBody) -> None:
         """Remove the tombstone of a body, which a message has from now on.

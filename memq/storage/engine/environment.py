@@ -92,6 +92,8 @@ class Environment:
         #: Whether the file system can do that.
         self._preallocates = True
         self._failStop = FailStop(home, self._syncedLog, self._panic)
+        #: Called when something else than a plain turn has logged.
+        self.lookAgain = self._preallocator.lookAgain
         self.error = self._failStop.error
         self.translated = self._failStop.translated
         self.fail = self._failStop.fail
@@ -159,6 +161,7 @@ class Environment:
             raise DamagedHome(f"{self._home.named(path)} is missing: {ADVICE}")
         flags |= db.DB_AUTO_COMMIT | db.DB_THREAD
         table.open(name, None, db.DB_BTREE, flags, FILE_MODE)
+        self.lookAgain()
         table.set_get_returns_none(2)
         self._tables[table] = path
         self._failStop.files.add(path)
@@ -169,6 +172,7 @@ class Environment:
         # Before its file may go.
         self._failStop.files.forget(self._tables[table])
         table.close(db.DB_NOSYNC)
+        self.lookAgain()
         del self._tables[table]
 
     def begin(self) -> Any:
@@ -240,7 +244,10 @@ class Environment:
             self._checkpoint()
 
     def _checkpoint(self) -> None:
-        self._handle.txn_checkpoint(0)
+        try:
+            self._handle.txn_checkpoint(0)
+        finally:
+            self.lookAgain()
         self._checkpointAt = self._mark()
 
     def followLog(self) -> None:

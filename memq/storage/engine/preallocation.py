@@ -22,6 +22,11 @@ disk.  POSIX wants the directory synced for that, which Berkeley DB does not do 
 changes to another file.  (Linux's file systems do it by themselves for a file that is
 new, but nothing promises that; and then a page could be on the disk whose log is lost.)
 So what a transaction may log goes into files whose names were synced before it began.
+
+Berkeley DB tells where the log ends in a dict of 25 entries, which took 3.4 us of a
+lone set's 15.  So a look says how much may be logged before the next one, and each
+transaction takes off of that what it logs at most.  Whatever is not bounded so, or logs
+in another thread, has the next transaction look again.
 """
 
 from __future__ import annotations
@@ -40,7 +45,8 @@ if TYPE_CHECKING:
 
 #: How many files are made ahead of need, of small ones.
 FILES = 2
-#: Bytes that a transaction logs at most: a turn is 1 MiB, and what comes on top of it.
+#: Bytes that a transaction logs at most, with what other threads log meanwhile: a turn
+#: is 1 MiB, and what comes on top of it.
 TRANSACTION = 4 * 1024 * 1024
 #: How many log files have to fit into the room that is left before a second one, or a
 #: name, is made.
@@ -92,6 +98,12 @@ class LogPreallocator:
         self._filling = Lock()
         #: The last log file whose name is on the disk for certain.
         self._named = 0
+        #: Bytes from the end of what may have been logged to the end of that file, as
+        #: of the last look; less than 0 when that is to be seen.  Only the thread of
+        #: the transactions writes it.
+        self._left = -1
+        #: Whether that does not hold any more.
+        self._isStale = True
 
     def makeNext(self) -> None:
         """Make the next file, if it is not there; in another thread.
@@ -118,10 +130,22 @@ class LogPreallocator:
         return os.path.exists(path) and hasRoom(path, at.size)
 
     def prepare(self) -> None:
-        """Make the name that the next transaction may need, if there was no look yet.
+        """Make the name that the next transaction may need, if it may need one.
 
         :raise OSError: when the disk fails.
         """
+        self._left -= TRANSACTION
+        if self._left < 0 or self._isStale:
+            self._look()
+
+    def lookAgain(self) -> None:
+        """Let the next transaction look where the log ends; from any thread."""
+        self._isStale = True
+
+    def _look(self) -> None:
+        # First, for another thread may log while this looks.
+        self._isStale = False
+        self._left = -1
         at = self._position()
         last = at.file + (at.offset + min(TRANSACTION, at.size)) // at.size
         # With less room, one that is done with is to take its place.
@@ -130,12 +154,15 @@ class LogPreallocator:
             with suppress(FileExistsError):
                 os.close(os.open(self._path(last), _NEW, 0o600))
             self._syncNames(last)
+        self._left = (self._named + 1 - at.file) * at.size - at.offset - TRANSACTION
 
     def syncNames(self) -> None:
         """Make durable the name of the file that the log is in, if it is not yet.
 
         :raise OSError: when that failed.
         """
+        if self._left >= 0 and not self._isStale:
+            return
         file = self._position().file
         # Berkeley DB makes a file only when it writes to it.
         if file > self._named and os.path.exists(self._path(file)):

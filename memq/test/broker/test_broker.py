@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.threads import deferToThreadPool
@@ -23,6 +24,8 @@ from memq.test.support.fakes import FakeStore
 from memq.test.support.stepped import SteppedPool, SteppedReactor, SteppedTestCase
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.defer import Deferred
 
     from memq.interfaces import IQueueStore
@@ -114,6 +117,18 @@ class BrokerTestCase(SteppedTestCase):
     def turn(self) -> None:
         """Let one reactor iteration pass, which is at most one turn."""
         self.reactor.iterate()
+
+    def bound(self, turn: int, share: int) -> None:
+        """Let turns, and sessions' shares of them, cost so much at most."""
+        self.patch(module, "TURN_COST", turn)
+        self.patch(module, "SHARE", share)
+
+    def said(self, *calls: Callable[[], object]) -> list[str]:
+        """Return what is logged by some calls."""
+        with capturedLogs() as events:
+            for call in calls:
+                call()
+        return [str(formatEvent(event)) for event in events]
 
     def flush(self) -> None:
         """Let the flush under way end, and what follows from that."""
@@ -329,8 +344,7 @@ class TurnTests(BrokerTestCase):
 
     def test_notOnlyAnew(self) -> None:
         """However many come anew, those that want much have every second place."""
-        self.patch(module, "TURN_COST", 4 * MESSAGE_COST)
-        self.patch(module, "SHARE", MESSAGE_COST)
+        self.bound(4 * MESSAGE_COST, MESSAGE_COST)
         self.asker.pop(9)
         self.turn()
         for _ in range(2):
@@ -342,8 +356,7 @@ class TurnTests(BrokerTestCase):
 
     def test_bothWithdrawn(self) -> None:
         """Who does not read leaves the rotation, wherever it stands in it."""
-        self.patch(module, "TURN_COST", MESSAGE_COST)
-        self.patch(module, "SHARE", MESSAGE_COST)
+        self.bound(MESSAGE_COST, MESSAGE_COST)
         self.asker.pop(9)
         self.turn()
         other = self.newAsker()
@@ -372,8 +385,7 @@ class TurnTests(BrokerTestCase):
 
     def test_exactly(self) -> None:
         """What fills a turn to the brim is its end, for one session or for several."""
-        self.patch(module, "TURN_COST", 2 * (MESSAGE_COST + 9))
-        self.patch(module, "SHARE", MESSAGE_COST + 9)
+        self.bound(2 * (MESSAGE_COST + 9), MESSAGE_COST + 9)
         self.asker.push(*[b"9 bytes.."] * 3)
         self.turn()
         self.assertEqual(self.store.status()["messages"], 2)
@@ -386,8 +398,7 @@ class TurnTests(BrokerTestCase):
 
     def test_misses(self) -> None:
         """What finds nothing counts as well."""
-        self.patch(module, "TURN_COST", 4 * MESSAGE_COST)
-        self.patch(module, "SHARE", 2 * MESSAGE_COST)
+        self.bound(4 * MESSAGE_COST, 2 * MESSAGE_COST)
         askers = [self.newAsker() for _ in range(3)]
         for asker in askers:
             asker.pop(2)
@@ -414,26 +425,23 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(self.asker.session.outstanding.undelivered, 0)
 
     def test_blocked(self) -> None:
-        """One whose client does not read is left out until it does."""
-        self.asker.session.block()
-        self.asker.push(b"a")
-        self.settle()
-        self.assertEqual(self.store.dump(), "")
-        self.asker.session.unblock()
-        self.settle()
-        self.assertEqual(self.asker.told, ["0"])
-
-    def test_blockedWhileItWaits(self) -> None:
-        """So one whose turn would have been the next."""
-        self.asker.push(b"a")
+        """One whose client does not read is left out until it does, wherever it was."""
         other = self.newAsker()
-        other.push(b"b")
-        self.asker.session.block()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 1/0: b")
-        self.asker.session.unblock()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 2/0: b a")
+        for before in True, False:
+            session = self.asker.session
+            if before:
+                session.block()
+            self.asker.push(b"a")
+            other.push(b"b")
+            session.block()
+            self.settle()
+            self.assertEqual(
+                self.store.dump(), "q 1/0: b" if before else "q 3/0: b a b"
+            )
+            session.unblock()
+            self.settle()
+        self.assertEqual(self.store.dump(), "q 4/0: b a b a")
+        self.assertEqual(self.asker.told, ["1", "3"])
 
     def test_unblockedIdle(self) -> None:
         """One that asked for nothing is not asked."""
@@ -505,8 +513,7 @@ class ErrorTests(BrokerTestCase):
 
     def test_joinedCounted(self) -> None:
         """Each of them waits, and counts in a turn."""
-        self.patch(module, "TURN_COST", 2 * MESSAGE_COST)
-        self.patch(module, "SHARE", MESSAGE_COST)
+        self.bound(2 * MESSAGE_COST, MESSAGE_COST)
         self.asker.session.pop(b"q").most = 3
         self.asker.pop()
         self.assertEqual(self.broker.waiting, 4)
@@ -517,10 +524,8 @@ class ErrorTests(BrokerTestCase):
         """That a turn was undone is logged, with the reason."""
         self.store.refuse("push", StoreError("bad page"))
         self.asker.push(b"a")
-        with capturedLogs() as events:
-            self.turn()
         self.assertEqual(
-            [str(formatEvent(event)) for event in events],
+            self.said(self.turn),
             ["A turn of 1 is undone and run again one by one: bad page"],
         )
 
@@ -532,25 +537,17 @@ class ErrorTests(BrokerTestCase):
         self.turn()
         self.assertEqual(self.asker.told, ["None", "bad page"])
 
-    def test_lock(self) -> None:
+    def test_passes(self) -> None:
         """A turn that met an error which passes, as of a lock, succeeds."""
-        self.store.fill(b"q", b"0")
-        self.store.refuse("push", StoreError("deadlock"), times=1)
-        self.asker.pop()
-        self.asker.push(b"a", b"b")
-        self.settle()
-        self.assertEqual(self.asker.told, ["0", "1", "2"])
-        self.assertEqual(self.store.dump(), "q 3/1: a b")
-
-    def test_commit(self) -> None:
-        """So one whose commit failed."""
-        self.store.fill(b"q", b"0")
-        self.store.refuse("commit", StoreError("no room"), times=1)
-        self.asker.pop()
-        self.asker.push(b"a")
-        self.settle()
-        self.assertEqual(self.asker.told, ["0", "1"])
-        self.assertEqual(self.store.dump(), "q 2/1: a")
+        for method in ("push", "commit"):
+            self.setUp()
+            self.store.fill(b"q", b"0")
+            self.store.refuse(method, StoreError("deadlock"), times=1)
+            self.asker.pop()
+            self.asker.push(b"a", b"b")
+            self.settle()
+            self.assertEqual(self.asker.told, ["0", "1", "2"])
+            self.assertEqual(self.store.dump(), "q 3/1: a b")
 
     def test_commitAlways(self) -> None:
         """If commits go on failing, everybody is told, and nothing has changed."""
@@ -665,25 +662,37 @@ class FailureTests(BrokerTestCase):
         self.assertEqual(asker.told, ["gone"])
 
     def test_flushError(self) -> None:
-        """A flush that fails in any other way is as bad."""
-        self.store.refuse("flush", OSError("what"))
-        self.asker.push(b"a")
-        self.settle()
-        self.assertEqual(self.asker.told, ["the log cannot be synced: what"])
-        self.assertEqual(self.failures, ["the log cannot be synced: what"])
-        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
-
-    def test_noFlush(self) -> None:
-        """So is one that cannot even be asked for."""
+        """A flush that fails in any other way is as bad; so one not even begun."""
 
         def persist() -> Deferred[None]:
-            raise RuntimeError("no threads")
+            raise OSError("no threads")
 
-        self.patch(self, "persist", persist)
+        def refuse() -> None:
+            self.store.refuse("flush", OSError("what"))
+
+        for arrange, why in (
+            (refuse, "what"),
+            (lambda: self.patch(self, "persist", persist), "no threads"),
+        ):
+            self.setUp()
+            arrange()
+            self.asker.push(b"a")
+            self.settle()
+            said = f"the log cannot be synced: {why}"
+            self.assertEqual((self.asker.told, self.failures), ([said], [said]))
+            self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_atOnce(self) -> None:
+        """So a flush that was to be over at once; one that is, is told in its turn."""
+        self.patch(self, "persist", lambda: self.store.flush())
         self.asker.push(b"a")
-        self.settle()
-        self.assertEqual(self.asker.told, ["the log cannot be synced: no threads"])
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        self.turn()
+        self.assertEqual(self.asker.told, ["0"])
+        self.store.refuse("flush", StoreFailed("gone"))
+        self.asker.push(b"b")
+        self.turn()
+        self.assertEqual(self.asker.told, ["0", "gone"])
+        self.assertEqual(self.failures, ["gone"])
 
     def test_ownerFails(self) -> None:
         """An owner that cannot take it is logged."""
@@ -713,30 +722,22 @@ class FailureTests(BrokerTestCase):
         self.assertEqual(self.failures, ["panic"])
         self.assertEqual(other.session.outstanding.undelivered, 0)
 
-    def test_abort(self) -> None:
-        """A turn that cannot be undone is one."""
-        self.store.refuse("push", StoreError("bad page"))
-        self.store.refuse("abort", StoreFailed("panic"))
-        self.asker.pop()
-        self.asker.push(b"a")
-        self.turn()
-        self.assertEqual(self.asker.told, ["panic"] * 2)
-
-    def test_abortOne(self) -> None:
-        """So is an operation that cannot be undone alone."""
-        self.store.refuse("push", StoreError("bad page"), b"q", b"bad")
-        self.store.refuse("abort", StoreFailed("panic"), after=1)
-        self.asker.push(b"a", b"bad")
-        self.turn()
-        self.assertEqual(self.asker.told, ["panic"] * 2)
-
-    def test_begin(self) -> None:
-        """So is one that finds no transaction."""
-        self.store.refuse("begin", StoreFailed("panic"))
-        self.asker.push(b"a")
-        self.turn()
-        self.assertEqual(self.asker.told, ["panic"])
-        self.assertEqual(self.failures, ["panic"])
+    def test_undo(self) -> None:
+        """So is a turn, or an operation alone, that begins in vain or is not undone."""
+        bad, panic = StoreError("bad page"), StoreFailed("panic")
+        for calls in (
+            [("push", bad, 0), ("abort", panic, 0)],
+            [("push", bad, 0), ("abort", panic, 1)],
+            [("begin", panic, 0)],
+        ):
+            self.setUp()
+            for name, error, after in calls:
+                self.store.refuse(name, error, after=after)
+            self.asker.pop()
+            self.asker.push(b"a")
+            self.turn()
+            self.assertEqual(self.asker.told, ["panic"] * 2)
+            self.assertEqual(self.failures, ["panic"])
 
     def test_earlierTurns(self) -> None:
         """Turns that waited for their flush then are told before it."""
@@ -794,20 +795,18 @@ class LeaveTests(BrokerTestCase):
         self.assertEqual(self.store.dump(), "")
 
     def test_blocked(self) -> None:
-        """Even if it did not read any more."""
-        self.asker.session.block()
-        self.asker.push(b"a")
-        self.asker.session.leave()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 1/0: a")
-
-    def test_blockedAfterwards(self) -> None:
-        """That it does not read then is no news: it never will."""
-        self.asker.push(b"a")
-        self.asker.session.leave()
-        self.asker.session.block()
-        self.settle()
-        self.assertEqual(self.store.dump(), "q 1/0: a")
+        """Even if it does not read: that it never will then is no news."""
+        for before in True, False:
+            self.setUp()
+            session = self.asker.session
+            if before:
+                session.block()
+            self.asker.push(b"a")
+            session.leave()
+            if not before:
+                session.block()
+            self.settle()
+            self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_nothingLeft(self) -> None:
         """A turn in which nothing is left to do does no harm."""
@@ -859,13 +858,9 @@ class SweepTests(BrokerTestCase):
     def test_error(self) -> None:
         """If that fails, it is logged once, and tried again after a while."""
         self.store.refuse("sweep", StoreError("bad page"), times=1)
-        with capturedLogs() as events:
-            self.broker.sweep()
-            self.settle()
-            self.asker.push(b"a")
-            self.settle()
+        push = partial(self.asker.push, b"a")
         self.assertEqual(
-            [str(formatEvent(event)) for event in events],
+            self.said(self.broker.sweep, self.settle, push, self.settle),
             ["Room is not given back before the next try: bad page"],
         )
         self.assertEqual(self.asker.told, ["0"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
@@ -11,6 +12,7 @@ from memq.broker.groupcommit import FULL_AGAIN
 from memq.errors import OutOfSpace, StoreError, StoreFailed
 from memq.operations.base import Upload
 from memq.operations.pushes import AddPart
+from memq.operations.queues import Delete
 from memq.test.broker.test_broker import Asker, BrokerTestCase
 from memq.test.daemon.test_maintenance import NEVER, MaintenanceTestCase
 
@@ -40,13 +42,10 @@ class TurnTests(FullTestCase):
         self.store.refuse("push", OutOfSpace())
         one, other = self.ask(b"a"), self.newAsker()
         other.pop()
-        with capturedLogs() as events:
-            self.turn()
-            self.turn()
+        self.assertEqual(self.said(self.turn, self.turn), [])
         self.flush()
         self.assertEqual((one.told, other.told), ([FULL], ["old"]))
         self.assertTrue(self.full())
-        self.assertEqual([str(formatEvent(event)) for event in events], [])
 
     def test_popStays(self) -> None:
         """A pop that was answered with an error is still there."""
@@ -138,7 +137,7 @@ class HoldTests(FullTestCase):
         room.bound(0, 100, 100)
         room.looked(1 << 20)
         self.store.fill(b"gone", b"a")
-        self.asker.submit(self._delete(b"gone"))
+        self.asker.submit(Delete(self.asker.session, b"gone"))
         self.turn()
         self.asker.push(b"b")
         self.turn()
@@ -149,11 +148,6 @@ class HoldTests(FullTestCase):
         room.looked(1 << 30)
         self.turn()
         self.assertIn("sweep 100", self.store.journal)
-
-    def _delete(self, queue: bytes) -> Any:
-        from memq.operations.queues import Delete
-
-        return Delete(self.asker.session, queue)
 
 
 class FlushTests(FullTestCase):
@@ -221,11 +215,10 @@ class PutBackTests(FullTestCase):
 
     def putBack(self) -> list[str]:
         """Put it back, and return what is logged."""
-        with capturedLogs() as events:
-            self.broker.putBack(b"q", self.message)
-            self.broker.putBack(b"r", self.message)
-            self.turn()
-        return [str(formatEvent(event)) for event in events]
+        back = [
+            partial(self.broker.putBack, name, self.message) for name in (b"q", b"r")
+        ]
+        return self.said(*back, self.turn)
 
     def test_later(self) -> None:
         """It goes back when there is room."""
@@ -251,10 +244,7 @@ class PutBackTests(FullTestCase):
         self.store.refuse("putBack", OutOfSpace())
         self.putBack()
         self.broker.drain()
-        with capturedLogs() as events:
-            self.turn()
-            self.turn()
-        texts = [str(formatEvent(event)) for event in events]
+        texts = self.said(self.turn, self.turn)
         self.assertEqual(len(texts), 2)
         self.assertIn("was taken and never delivered: out of disk space", texts[0])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from memq.broker import turns as module
 from memq.broker.session import UNDELIVERED_BYTES
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import LargeBody, Message
@@ -19,9 +18,7 @@ class WaitTests(ReaderTestCase):
     def test_there(self) -> None:
         """What is there already is had at once."""
         self.push(b"a")
-        reader = self.reader()
-        reader.take(5.0)
-        self.settle()
+        reader = self.waiter()
         self.assertEqual(reader.told, ["a"])
         self.assertEqual(self.reactor.calls, [])
 
@@ -42,9 +39,7 @@ class WaitTests(ReaderTestCase):
 
     def test_late(self) -> None:
         """When its time is over it has nothing, and no turn is run for that."""
-        reader = self.reader()
-        reader.take(5.0)
-        self.settle()
+        reader = self.waiter()
         turns = self.broker.turns
         self.reactor.advance(4.9)
         self.assertEqual(reader.told, [])
@@ -60,9 +55,7 @@ class WaitTests(ReaderTestCase):
         self.assertEqual(len(self.reactor.calls), 1)
         self.push(b"of another queue")
         turns = self.broker.turns
-        other = self.reader()
-        other.take(5.0, b"r")
-        self.settle()
+        self.waiter(b"r")
         self.assertEqual(self.broker.turns, turns + 1)
 
     def test_behind(self) -> None:
@@ -103,8 +96,7 @@ class WaitTests(ReaderTestCase):
 
     def test_noPlaceInTurn(self) -> None:
         """One that waits counts in a turn, like what finds nothing."""
-        self.patch(module, "TURN_COST", 2 * MESSAGE_COST)
-        self.patch(module, "SHARE", MESSAGE_COST)
+        self.bound(2 * MESSAGE_COST, MESSAGE_COST)
         readers = [self.reader() for _ in range(3)]
         for reader in readers:
             reader.take(5.0)
@@ -115,9 +107,7 @@ class WaitTests(ReaderTestCase):
 
     def test_damaged(self) -> None:
         """A damaged message ends the waiting with its error."""
-        reader = self.reader()
-        reader.take(5.0)
-        self.settle()
+        reader = self.waiter()
         self.store.damaged[b"q"] = DamagedMessage("number 0")
         self.push(b"a")
         self.assertEqual(reader.told, ["damaged message set aside: number 0"])
@@ -141,9 +131,7 @@ class WaitTests(ReaderTestCase):
         self.store.fill(b"q", b"a")
         message = MemoryStore.pop(self.store, b"q")
         assert isinstance(message, Message)
-        reader = self.reader()
-        reader.take(5.0)
-        self.settle()
+        reader = self.waiter()
         self.broker.putBack(b"q", message)
         self.settle()
         self.assertEqual(reader.told, ["a"])
@@ -154,11 +142,7 @@ class OrderTests(ReaderTestCase):
 
     def waiting(self, count: int) -> list[Reader]:
         """Return clients that wait."""
-        readers = [self.reader() for _ in range(count)]
-        for reader in readers:
-            reader.take(5.0)
-            self.settle()
-        return readers
+        return [self.waiter() for _ in range(count)]
 
     def told(self, readers: list[Reader]) -> str:
         """Return what each was told, in a word."""
@@ -179,9 +163,7 @@ class OrderTests(ReaderTestCase):
         """Who comes in the turn of the message does not get before who waits."""
         readers = self.waiting(1)
         self.asker.push(b"a")
-        newcomer = self.reader()
-        newcomer.take(5.0)
-        self.settle()
+        newcomer = self.waiter()
         self.assertEqual(self.told([*readers, newcomer]), "a -")
         self.push(b"b")
         self.assertEqual(self.told([*readers, newcomer]), "a b")
@@ -191,9 +173,7 @@ class OrderTests(ReaderTestCase):
         readers = self.waiting(2)
         self.asker.push(b"a", b"b", b"c")
         self.turn()
-        newcomer = self.reader()
-        newcomer.take(5.0)
-        self.settle()
+        newcomer = self.waiter()
         self.assertEqual(self.told([*readers, newcomer]), "a b c")
 
     def test_oldPlace(self) -> None:
@@ -228,9 +208,7 @@ class OrderTests(ReaderTestCase):
     def test_queues(self) -> None:
         """Those of other queues do not hear of it."""
         readers = self.waiting(2)
-        other = self.reader()
-        other.take(5.0, b"r")
-        self.settle()
+        other = self.waiter(b"r")
         self.push(b"a", b"b", b"c")
         self.assertEqual(self.told([*readers, other]), "a b -")
 
@@ -375,9 +353,7 @@ class ErrorTests(ReaderTestCase):
 
     def test_nextUndone(self) -> None:
         """Who is next in a turn that is undone finds it when run again."""
-        reader = self.reader()
-        reader.take(5.0)
-        self.settle()
+        reader = self.waiter()
         self.asker.push(b"a")
         self.turn()
         self.store.refuse("commit", StoreError("no room"), times=1)
@@ -388,18 +364,13 @@ class ErrorTests(ReaderTestCase):
     def test_commit(self) -> None:
         """If no turn can be committed, it is told instead of waiting."""
         self.store.refuse("commit", StoreError("no room"))
-        reader = self.reader()
-        reader.take(5.0)
-        self.settle()
+        reader = self.waiter()
         self.assertEqual(reader.told, ["no room"])
         self.assertEqual(self.reactor.calls, [])
 
     def test_begin(self) -> None:
         """So if no transaction begins when it is next."""
-        readers = [self.reader(), self.reader()]
-        for reader in readers:
-            reader.take(5.0)
-        self.settle()
+        readers = [self.waiter(), self.waiter()]
         self.asker.push(b"a")
         self.turn()
         self.store.refuse("begin", StoreError("no memory"), times=2)
@@ -408,10 +379,7 @@ class ErrorTests(ReaderTestCase):
 
     def test_pop(self) -> None:
         """One that fails hands on what it was to have."""
-        readers = [self.reader(), self.reader()]
-        for reader in readers:
-            reader.take(5.0)
-        self.settle()
+        readers = [self.waiter(), self.waiter()]
         self.store.refuse("pop", StoreError("bad page"), times=2)
         self.push(b"a")
         self.assertEqual([reader.told for reader in readers], [["bad page"], ["a"]])
@@ -444,9 +412,7 @@ class ErrorTests(ReaderTestCase):
 
     def test_failedInTurn(self) -> None:
         """So who is run alone then, and who stands in line."""
-        waiting = self.reader()
-        waiting.take(5.0, b"r")
-        self.settle()
+        waiting = self.waiter(b"r")
         reader = self.reader()
         reader.take(5.0)
         self.store.refuse("push", StoreFailed("gone"), b"q", b"bad")
@@ -475,9 +441,7 @@ class EndTests(ReaderTestCase):
 
     def test_hurryNext(self) -> None:
         """One that is next has its try."""
-        reader = self.reader()
-        reader.take(5.0)
-        self.settle()
+        reader = self.waiter()
         self.asker.push(b"a")
         self.turn()
         reader.session.hurry()
@@ -494,10 +458,7 @@ class EndTests(ReaderTestCase):
 
     def test_drain(self) -> None:
         """The end of the broker answers all."""
-        readers = [self.reader() for _ in range(3)]
-        for reader in readers:
-            reader.take(5.0)
-        self.settle()
+        readers = [self.waiter() for _ in range(3)]
         done = self.broker.drain()
         self.settle()
         self.assertIsNone(self.successResultOf(done))

@@ -9,13 +9,15 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
-from memq.broker.sweeper import PolicySweeper
+from memq.daemon.flusher import (
+    QUICK_FLUSH,
+    QUICK_IN_A_ROW,
+    STALLED_FLUSH,
+    Flusher,
+)
 from memq.daemon.maintenance import MaintenanceSettings
 from memq.daemon.service import (
     DRAIN_SECONDS,
-    QUICK_FLUSH,
-    QUICK_IN_A_ROW,
-    Flusher,
     Parts,
     Pools,
     QueueService,
@@ -30,6 +32,7 @@ from memq.errors import (
     StoreError,
     StoreFailed,
 )
+from memq.net.poller import Poller
 from memq.test.support.harness import Client, Harness
 from memq.test.support.stepped import SteppedTestCase
 
@@ -49,7 +52,7 @@ class FakeListener:
         self.error: Exception | None = None
         self.closed: Deferred[None] = succeed(None)
 
-    def listen(self, reactor: Any, factory: Any) -> Deferred[Any]:
+    def listen(self, poller: Any, factory: Any) -> Deferred[Any]:
         """Note it."""
         self._journal.append("listen")
         return succeed(self) if self.error is None else fail(self.error)
@@ -111,7 +114,8 @@ class ServiceTestCase(SteppedTestCase):
             harness.factory,
             harness.maintenance,
             harness.watch,
-            PolicySweeper(harness.broker),
+            harness.sweeper,
+            Poller(harness.reactor),
             self.listeners,
             takeover,
             settled=lambda: self.journal.append("settled"),
@@ -223,19 +227,30 @@ class FlushTests(ServiceTestCase):
         self.assertEqual(ran, [True] * QUICK_IN_A_ROW + [False] * 2)
 
     def test_slow(self) -> None:
-        """After a slow one they leave it again, so that nobody waits for the disk."""
-        client = self.start()
-        flush = self.store.flush
+        """One slow flush is forgiven; for more, or a stalled one, they leave it again.
 
-        def slowly() -> None:
-            self.now += QUICK_FLUSH
-            flush()
+        So nobody waits for the disk who need not.
+        """
+        quick, slow, stalled = QUICK_FLUSH / 2, QUICK_FLUSH * 2, STALLED_FLUSH * 2
+        for seconds, ran in (
+            ([slow] + [quick] * 9, [False] * 10),
+            ([slow, quick, quick, quick] * 5, [False] * 17 + [True] * 3),
+            ([slow, slow] + [quick] * 9, [False] * 2 + [True] * 8 + [False]),
+            ([stalled] + [quick] * 9, [False] + [True] * 8 + [False]),
+            ([slow, slow, stalled, quick], [False] * 2 + [True] * 2),
+        ):
+            self.setUp()
+            client, flush = self.start(), self.store.flush
+            for _ in range(QUICK_IN_A_ROW):
+                self.flushesInThread(client)
+            taking = iter(seconds)
 
-        for _ in range(QUICK_IN_A_ROW):
-            self.flushesInThread(client)
-        self.patch(self.store, "flush", slowly)
-        ran = [self.flushesInThread(client) for _ in range(3)]
-        self.assertEqual(ran, [False, True, True])
+            def slowly(flush: Any = flush, taking: Any = taking) -> None:
+                self.now += next(taking)
+                flush()
+
+            self.patch(self.store, "flush", slowly)
+            self.assertEqual([self.flushesInThread(client) for _ in seconds], ran)
 
 
 class StartTests(ServiceTestCase):

@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from memq.errors import StartError
 from memq.net import activation as module
 from memq.net.activation import GivenListener, firstEnvironment, takeListeners
+from memq.net.poller import Poller
 from memq.test.net.test_listeners import Greeter
 from testkit.servers import PATIENCE, Server
 
@@ -90,7 +91,7 @@ class GivenTests(SocketTestCase):
         for _ in range(2):
             listener = GivenListener(parent.dup())
             factory = Factory.forProtocol(Greeter)
-            port = yield listener.listen(reactor, factory)
+            port = yield listener.listen(Poller(reactor), factory)
             self.assertIn(os.path.basename(self.path), str(port.getHost()))
             kinds = [(yield deferToThread(hear, early))]
             kinds.append((yield deferToThread(hear, self.visit(parent))))

@@ -23,6 +23,7 @@ from memq.net.listeners import (
     checkUNIX,
     parseEndpoint,
 )
+from memq.net.poller import Poller
 from memq.net.transport import sendAtOnce
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class ListenTestCase(TestCase):
         """Return the port of a listener, closed when the test is over."""
         self.addCleanup(listener.close)
         port: IListeningPort = yield listener.listen(
-            self.reactor, Factory.forProtocol(Greeter)
+            Poller(self.reactor), Factory.forProtocol(Greeter)
         )
         self.addCleanup(port.stopListening)
         return port
@@ -311,4 +312,5 @@ class SendAtOnceTests(SynchronousTestCase):
     def test_others(self) -> None:
         """A port that is no plain socket's stays as it is."""
         port: Any = object()
-        self.assertIs(sendAtOnce(port), port)
+        poller: Any = None
+        self.assertIs(sendAtOnce(port, poller), port)

@@ -101,6 +101,48 @@ class PollerTests(SteppedTestCase):
         self.assertEqual(self.poller.logPrefix(), "poller")
         self.assertGreater(self.poller.fileno(), 0)
 
+    def test_afterSweep(self) -> None:
+        """What is asked for in a sweep is called once all were served.
+
+        What is asked for then, or at any other time, comes in the next iteration.
+        """
+        served: list[int] = []
+
+        def turn() -> None:
+            served.append(len(self.one.heard) + len(self.other.heard))
+            if len(served) == 1:
+                self.poller.afterSweep(turn)
+
+        def doRead() -> None:
+            self.one.heard.append(self.one.socket.recv(100))
+            self.poller.afterSweep(turn)
+
+        self.patch(self.one, "doRead", doRead)
+        self.client.send(b"x")
+        self.otherClient.send(b"x")
+        self.poll()
+        self.assertEqual(served, [2])
+        self.poll()
+        self.reactor.advance(0)
+        self.assertEqual(served, [2, 2])
+
+    def test_afterSweepFails(self) -> None:
+        """If that fails it is logged, and no connection is lost for it."""
+
+        def doRead() -> None:
+            self.one.socket.recv(100)
+            self.poller.afterSweep(fail)
+
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        self.patch(self.one, "doRead", doRead)
+        for _ in range(2):
+            self.client.send(b"x")
+            self.poll()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertEqual(self.one.heard, [])
+
     def test_registered(self) -> None:
         """The reactor knows it as long as it has connections."""
         self.assertEqual(self.reactor.readers, {self.poller})

@@ -21,6 +21,7 @@ from twisted.trial.unittest import TestCase
 from zope.interface import directlyProvides, implementer
 
 from memq.net.listeners import bindTCP, checkUNIX
+from memq.net.poller import Poller
 from memq.net.transport import ACCEPTS, EagerServer, EagerUNIXServer
 from memq.test.support.harness import Harness
 from memq.test.support.sessions import VERSION
@@ -496,7 +497,7 @@ class WholeTests(TestCase):
             (tcp, f"tcp:127.0.0.1:{tcp.address[1]}"),
             (checkUNIX(path, 0o700), f"unix:{path}"),
         ):
-            port = yield listener.listen(self.reactor, self.harness.factory)
+            port = yield listener.listen(Poller(self.reactor), self.harness.factory)
             self.addCleanup(port.stopListening)
             talker = Talker(request)
             yield connectProtocol(clientFromString(self.reactor, client), talker)
@@ -506,7 +507,7 @@ class WholeTests(TestCase):
     def test_fewAtATime(self) -> Generator[Deferred[Any], Any, None]:
         """Those who wait to be taken are taken a few at a time, others between."""
         [listener] = bindTCP("127.0.0.1", 0)
-        port: Any = yield listener.listen(self.reactor, self.harness.factory)
+        port: Any = yield listener.listen(Poller(self.reactor), self.harness.factory)
         self.addCleanup(port.stopListening)
         clients = [
             socket.create_connection(("127.0.0.1", port.getHost().port), PATIENCE)

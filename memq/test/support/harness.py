@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
+from memq.broker.sweeper import PolicySweeper
 from memq.commands.protocol import Commands
 from memq.connection.connection import Connection
 from memq.connection.receiver import CommandReceiver
@@ -93,7 +94,7 @@ class Harness:
         self.policies = Policies(self.store, rules, lambda: self.timeOfDay)
         self.failures: list[StoreFailed] = []
         self.onFailure: Callable[[StoreFailed], object] = self.failures.append
-        self.persist: Callable[[], Deferred[None]] = self._flush
+        self.persist: Callable[[], Deferred[None] | None] = self._flush
         self.broker = Broker(
             self.store,
             clock or self.reactor,
@@ -128,6 +129,12 @@ class Harness:
             self.broker.budget,
             self.factory.keepalive,
             **(timeouts or {}),
+        )
+        self.sweeper = PolicySweeper(
+            self.broker.session,
+            self.broker.clock.callLater,
+            self.broker.isHeld,
+            self.factory.holds,
         )
         self._receiver = receiver
         self.clients: list[Client] = []

@@ -77,6 +77,13 @@ class ReaderTestCase(BrokerTestCase):
         self.settle()
         return operation
 
+    def waiter(self, queue: bytes = b"q") -> Reader:
+        """Return a new client that waits for 5 seconds, or has what is there."""
+        reader = self.reader()
+        reader.take(5.0, queue)
+        self.settle()
+        return reader
+
     def push(self, *bodies: bytes) -> None:
         """Push to q, and let that be durable."""
         self.asker.push(*bodies)

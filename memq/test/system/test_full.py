@@ -139,8 +139,8 @@ class Run:
         """Wait until sets are taken."""
         end = monotonic() + PATIENCE
         with self.server.wire() as client:
-            while self._probe(client) != b"STORED":
-                assert monotonic() < end, "sets are refused still"
+            replies = iter(lambda: self._probe(client), b"STORED")
+            assert all(monotonic() < end for _ in replies), "sets are refused still"
 
     def checkCounts(self) -> None:
         """Check that ``stats queue`` says what was stored and taken."""

@@ -79,8 +79,7 @@ class Run:
                 self.unanswered.update(batch)
                 client.send(sets(queue, *[b"%d %d" % message for message in batch]))
                 for message in batch:
-                    if client.line() == b"STORED":
-                        self.stored[message] += 1
+                    self.stored[message] += client.line() == b"STORED"
 
     def consume(self, consumer: int) -> None:
         """Get messages until the producers are done and the queue is empty."""
@@ -123,13 +122,13 @@ class Run:
 
     def isInOrder(self) -> bool:
         """Return whether each consumer got each producer's messages in order."""
-        for mine in self.got:
-            last: dict[int, int] = defaultdict(lambda: -1)
+        sent: list[dict[int, list[int]]] = [defaultdict(list) for _ in self.got]
+        for numbers, mine in zip(sent, self.got, strict=True):
             for producer, number in mine:
-                if number <= last[producer]:
-                    return False
-                last[producer] = number
-        return True
+                numbers[producer].append(number)
+        return all(
+            each == sorted(set(each)) for numbers in sent for each in numbers.values()
+        )
 
 
 class ServerTests(TestCase):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreFailed
 from memq.storage.datadir.files import syncDirectory
@@ -15,6 +15,9 @@ from memq.test.support.homes import SMALL, BDBTestCase, dump, refusing
 
 #: Bytes of the tests' log files.
 SIZE = SMALL.logFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class FillTests(BDBTestCase):
@@ -234,6 +237,69 @@ class NameTests(PreallocationTestCase):
         self.assertEqual(self.syncs, [[1, 2]])
         self.store.flush()
         self.assertEqual(self.syncs, [[1, 2]])
+
+    def looks(self, *calls: Callable[[], object]) -> int:
+        """Return how often it is asked, within some calls, where the log ends."""
+        count = 0
+        position = self.preallocator._position
+
+        def counted() -> LogPosition:
+            nonlocal count
+            count += 1
+            return position()
+
+        patch = self.patch(self.preallocator, "_position", counted)
+        for call in calls:
+            call()
+        patch.restore()
+        return count
+
+    def set(self) -> None:
+        """Set a message, and flush."""
+        self.fill(self.store, b"q", b"x")
+        self.store.flush()
+
+    def test_looks(self) -> None:
+        """Only a transaction that might reach another file looks where the log ends."""
+        self.store.reserveSpace()
+        self.store.checkpoint()
+        at = self.environment.position()
+        self.assertEqual(self.looks(self.set), 1)
+        most = (2 * SIZE - at.offset) // preallocation.TRANSACTION
+        self.assertEqual(self.looks(*[self.set] * (most - 1)), 0)
+        self.assertEqual(self.looks(self.set), 1)
+        self.assertEqual(self.looks(self.set), 0)
+
+    def test_looksAgain(self) -> None:
+        """So does one after what is not bounded, and after what other threads log."""
+
+        def setMany() -> None:
+            self.store.begin()
+            for number in range(40):
+                self.store.push(b"%d" % number, 0, b"x")
+            self.store.commit()
+
+        def promote() -> None:
+            self.store.begin()
+            self.store.promoteDue(0, 10)
+            self.store.commit()
+
+        def sweep() -> None:
+            self.fill(self.store, b"gone", b"x")
+            self.store.begin()
+            self.store.delete(b"gone")
+            self.store.commit()
+            self.store.sweep(100)
+
+        self.store.reserveSpace()
+        for work in setMany, promote, sweep, self.store.checkpoint:
+            self.set()
+            self.set()
+            work()
+            # And so does a flush meanwhile.
+            self.assertEqual(self.looks(self.store.flush), 1, work)
+            self.assertEqual(self.looks(self.set), 1, work)
+            self.assertEqual(self.looks(self.set), 0, work)
 
     def test_notWritten(self) -> None:
         """A file that the log will be in but is not made yet is no such file."""

@@ -112,7 +112,3 @@ class FaultyDisk:
         with open(beside, "w", encoding="ascii") as file:
             file.write(f"{operation} {prefix} {number} {times}\n")
         os.rename(beside, self._rules)
-
-    def mend(self) -> None:
-        """Let nothing fail any more."""
-        os.unlink(self._rules)

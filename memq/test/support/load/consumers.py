@@ -262,8 +262,8 @@ class Work:
             if mark < messages:
                 self._server.start()
         self._takeRest()
-        for number in sorted(self.custody.waiting)[:10]:
-            self.custody.complaints.append(f"{number} is lost")
+        lost = sorted(self.custody.waiting)[:10]
+        self.custody.complaints += [f"{number} is lost" for number in lost]
 
     def _start(self, selector: DefaultSelector) -> None:
         self._producer = Producer(self._server, self.custody)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import execute
 
-from memq.broker.sweeper import PolicySweeper
 from memq.config.file import readConfig
 from memq.config.reload import PolicyReloader
 from memq.message import Message
@@ -122,9 +121,8 @@ class Rig:
         broker, replace = self.harness.broker, self.harness.policies.replace
         broker.durable = not self.settings.noSync
         self._reloader = PolicyReloader(config, execute, replace)
-        self._sweeper = PolicySweeper(broker, self.harness.factory.holds)
         broker.start()
-        self._sweeper.start()
+        self.harness.sweeper.start()
         self.clients: dict[int, Client] = {}
         self.harness.settle()
 
@@ -156,7 +154,7 @@ class Rig:
 
     def stop(self) -> None:
         """Stop the server in order."""
-        self._sweeper.stop()
+        self.harness.sweeper.stop()
         drained = self.harness.broker.drain()
         self.harness.settle()
         assert drained.called
