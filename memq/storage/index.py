@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 
 class QueueIndex:
-    """All queues by name, with what the transaction under way has changed."""
+    """All queues by name, with what the transaction under way has changed.
+
+    :ivar changed: the names of the queues whose rows it has changed.
+    """
 
     def __init__(self, undo: UndoLog) -> None:
         self.queues: dict[bytes, Queue] = {}
@@ -40,8 +43,7 @@ class QueueIndex:
         #: Whether the transaction has used up ids.
         self.hasNewIds = False
         self._undo = undo
-        #: Names of the queues whose rows the transaction has changed.
-        self._changed: dict[bytes, None] = {}
+        self.changed: dict[bytes, None] = {}
         #: The step of USED that it is, in seconds, and from when until when, in ms.
         self._used = 0
         self._step = self._nextStep = 0
@@ -69,7 +71,7 @@ class QueueIndex:
         if queue is None:
             queue = Queue(name, self.newId())
             self._add(queue)
-        elif name not in self._changed:
+        elif name not in self.changed:
             self._remember(queue)
         return queue
 
@@ -83,7 +85,7 @@ class QueueIndex:
     def forChange(self, name: bytes) -> Queue | None:
         """Return a queue that is about to change, None if there is none."""
         queue = self.queues.get(name)
-        if queue is not None and name not in self._changed:
+        if queue is not None and name not in self.changed:
             self._remember(queue)
         return queue
 
@@ -108,14 +110,14 @@ class QueueIndex:
     def _add(self, queue: Queue) -> None:
         """Let there be a queue of a name that no other one has."""
         name = queue.name
-        if name not in self._changed:
-            self._changed[name] = None
+        if name not in self.changed:
+            self.changed[name] = None
             self._undo.add((self._removeNew, name))
         self.queues[name] = queue
 
     def _removeNew(self, name: bytes) -> None:
         self.queues.pop(name, None)
-        self._changed.pop(name, None)
+        self.changed.pop(name, None)
 
     def show(self, queue: Queue) -> None:
         """Let a new queue be the one of its name, instead of an empty one, if any."""
@@ -129,7 +131,7 @@ class QueueIndex:
             return None
         if queue.reads is not None and not queue.ready:
             return None
-        if name not in self._changed:
+        if name not in self.changed:
             self._remember(queue)
         return queue
 
@@ -197,7 +199,7 @@ class QueueIndex:
         return queue
 
     def _remember(self, queue: Queue) -> None:
-        self._changed[queue.name] = None
+        self.changed[queue.name] = None
         before = (
             queue.nextSequence,
             queue.pushed,
@@ -225,7 +227,7 @@ class QueueIndex:
         ) = before
         queue.setRest(rest)
         self.queues[queue.name] = queue
-        self._changed.pop(queue.name, None)
+        self.changed.pop(queue.name, None)
 
     def changes(self, now: int) -> Iterator[tuple[bytes, Queue | None]]:
         """Yield each name that was touched, and its queue, None if deleted, once."""
@@ -235,12 +237,12 @@ class QueueIndex:
             self._nextStep = self._step + USED * 1000
             self._used = self._step // 1000
         used = self._used
-        for name in self._changed:
+        for name in self.changed:
             queue = get(name)
             if queue is not None and queue.lastUsed != used:
                 queue.use(used)
             yield name, queue
-        self._changed.clear()
+        self.changed.clear()
         self.hasNewIds = False
 
     def names(self) -> list[bytes]:

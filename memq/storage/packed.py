@@ -11,8 +11,10 @@ A packed record, as it stands on disk (big-endian):
     1       2     number n of its messages, 1 to MOST
     3       8     time of the push, milliseconds since 1970-01-01 UTC
     11      4     CRC-32 of the 11 bytes before
-    15      12 n  of each message: flags, bytes of the body, CRC-32 of the body
-            4     CRC-32 of these
+    15      4 n   flags of each message
+            4 n   bytes of each body
+            4 n   CRC-32 of each body
+            4     CRC-32 of these 12 n bytes
                   the bodies
 
 It is never written anew.  The messages before the head of the queue are gone, and the
@@ -29,7 +31,8 @@ This module does no I/O.
 
 from __future__ import annotations
 
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from itertools import count as numbers
 from struct import Struct, pack, unpack_from
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -70,15 +73,11 @@ def packMessages(time: int, messages: list[tuple[int, bytes]]) -> bytes:
     :param messages: flags and body of each, 1 to MOST.
     """
     count = len(messages)
-    fields: list[int] = []
-    bodies: list[bytes] = []
-    for flags, body in messages:
-        fields += (flags, len(body), crc32(body))
-        bodies.append(body)
+    flags, bodies = zip(*messages, strict=True)
     head = _HEAD.pack(PACKED, count, time)
-    table = pack(f">{3 * count}I", *fields)
-    head += _CRC.pack(crc32(head))
-    return b"".join((head, table, _CRC.pack(crc32(table)), *bodies))
+    fields = pack(f">{3 * count}I", *flags, *map(len, bodies), *map(crc32, bodies))
+    crcs = _CRC.pack(crc32(head)), _CRC.pack(crc32(fields))
+    return b"".join((head, crcs[0], fields, crcs[1], *bodies))
 
 
 class PackedRecord:
@@ -92,6 +91,7 @@ class PackedRecord:
         "_crcs",
         "_ends",
         "_flags",
+        "_messages",
         "_queueId",
         "_record",
         "_time",
@@ -115,9 +115,11 @@ class PackedRecord:
         self._queueId = queueId
         self._record = record
         self._time = time
-        self._flags = fields[::3]
-        self._crcs = fields[2::3]
-        self._ends: list[int] = list(accumulate(fields[1::3], initial=end + _CRC.size))
+        self._flags = fields[:count]
+        self._crcs = fields[2 * count :]
+        sizes = fields[count : 2 * count]
+        self._ends: list[int] = list(accumulate(sizes, initial=end + _CRC.size))
+        self._messages: list[Message | None] = []
         self.first = last - count + 1
         self.last = last
 
@@ -127,17 +129,24 @@ class PackedRecord:
         :param first: the number of the first of them.
         :param end: the number behind the last.
         """
-        id, record, time, ends = self._queueId, self._record, self._time, self._ends
-        start, stop = first - self.first, end - self.first
-        found: list[Message | None] = []
-        for at in range(start, stop):
-            body = record[ends[at] : ends[at + 1]]
-            if crc32(body) == self._crcs[at]:
-                fields = (id, self.first + at, self._flags[at], time, body, None, 0)
-                found.append(_new(Message, fields))
-            else:
-                found.append(None)
-        return found
+        if not self._messages:
+            self._messages = self._readAll()
+        return self._messages[first - self.first : end - self.first]
+
+    def _readAll(self) -> list[Message | None]:
+        id, record, time = self._queueId, self._record, self._time
+        bodies = [record[start:end] for start, end in pairwise(self._ends)]
+        rows = zip(numbers(self.first), self._flags, bodies, strict=False)
+        messages: list[Message | None] = [
+            _new(Message, (id, sequence, flags, time, body, None, 0))
+            for sequence, flags, body in rows
+        ]
+        crcs = tuple(map(crc32, bodies))
+        if crcs != self._crcs:
+            for at, crc in enumerate(crcs):
+                if crc != self._crcs[at]:
+                    messages[at] = None
+        return messages
 
     def bodyBytes(self, first: int, end: int) -> int:
         """Return the bytes of the bodies of messages."""

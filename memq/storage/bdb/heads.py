@@ -100,19 +100,19 @@ class Heads:
         if most > 1:
             most = min(most, entry.pushed - entry.taken)
         transaction = self._transaction
-        size = 0
-        try:
+        if transaction.packs.runs:
             transaction.writePacks()
+        count = size = 0
+        try:
             if entry.packHead:
                 messages = self._packs.pop(entry, most)
-                most -= len(messages)
-                if not most:
+                if len(messages) == most:
                     return messages
             cursorIn = transaction.cursorIn
             cursor = transaction.cursor
             if cursor is None:
                 cursor = transaction.openCursor()
-            while most > 0:
+            while len(messages) < most:
                 if cursorIn == id:
                     found = cursor.next()
                 else:
@@ -122,34 +122,47 @@ class Heads:
                 foundId, sequence = _unpackKey(key)
                 if foundId != id:
                     raise _lost(entry)
-                if record[:1] == PACKED:
-                    if self._packs.enter(entry, sequence, record):
-                        some = self._packs.pop(entry, most)
-                        messages += some
-                        most -= len(some)
-                        cursorIn = 0
-                        continue
-                    most = min(most, entry.pushed - entry.taken)
-                most -= 1
-                entry.taken += 1
-                entry.head = sequence + 1
                 try:
                     message = unpackRecord(id, sequence, record)
-                    if message.large is None:
-                        size += len(message.body)
-                    else:
-                        size += message.large.size
-                        transaction.addTombstone(_packKey(0, message.large.id))
-                    messages.append(message)
                 except DamagedRecord as error:
-                    size += bodySize(record)
-                    messages.append(self._setAside(key, record, error))
+                    entry.taken += count
+                    count = cursorIn = 0
+                    left = most - len(messages)
+                    messages += self._popOther(entry, key, record, error, left)
+                    most = min(most, len(messages) + entry.pushed - entry.taken)
+                    continue
+                if message.large is None:
+                    size += len(message.body)
+                else:
+                    size += message.large.size
+                    transaction.addTombstone(_packKey(0, message.large.id))
+                messages.append(message)
+                count += 1
+                entry.head = sequence + 1
                 cursor.delete()
         except ERRORS as error:
             raise transaction.error(error) from error
         transaction.cursorIn = cursorIn
+        entry.taken += count
         entry.bytes -= size
         return messages
+
+    def _popOther(
+        self, entry: Queue, key: bytes, record: bytes, error: DamagedRecord, most: int
+    ) -> list[Message | QueueError | None]:
+        """Take what the cursor has found and is no message by itself."""
+        sequence = _unpackKey(key)[1]
+        if record[:1] == PACKED and self._packs.enter(entry, sequence, record):
+            return self._packs.pop(entry, most)
+        self._popDamaged(entry, key, record)
+        return [_damaged(sequence, error)]
+
+    def _popDamaged(self, entry: Queue, key: bytes, record: bytes) -> None:
+        self._transaction.setAside(key, record)
+        self._transaction.cursor.delete()
+        entry.taken += 1
+        entry.bytes -= bodySize(record)
+        entry.head = _unpackKey(key)[1] + 1
 
     def _popBeside(self, entry: Queue, most: int) -> list[Message | QueueError | None]:
         # In popAll, it would make cells of what each get reads: 450 instructions.
@@ -277,11 +290,7 @@ class Heads:
             if self._packs.enter(entry, sequence, record):
                 self._packs.split(entry)
             else:
-                transaction.setAside(key, record)
-                cursor.delete()
-                entry.taken += 1
-                entry.bytes -= bodySize(record)
-                entry.head = sequence + 1
+                self._popDamaged(entry, key, record)
         except ERRORS as error:
             raise transaction.error(error) from error
 

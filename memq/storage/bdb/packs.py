@@ -17,6 +17,8 @@ from memq.storage.packed import MOST, MOST_BYTES, PackedRecord, lengthOf, packMe
 from memq.storage.record import KEY, DamagedRecord, bodySize, packRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from memq.errors import QueueError
     from memq.message import Message
     from memq.storage.bdb.transaction import Transaction
@@ -32,11 +34,12 @@ OPEN = 64
 class Run:
     """Messages in a row that have no records yet."""
 
-    __slots__ = ("first", "messages", "queue")
+    __slots__ = ("first", "messages", "queue", "size")
 
     def __init__(self, queue: Queue, first: int) -> None:
         self.queue = queue
         self.first = first
+        self.size = 0
         self.messages: list[tuple[int, bytes]] = []
 
 
@@ -44,7 +47,6 @@ class PackWriter:
     """The messages of the transaction under way that are to be packed.
 
     :ivar least: the least messages that share a record.
-    :ivar pushed: the queues that a message was appended to.
     :ivar runs: the messages that :meth:`write` is to write.
     """
 
@@ -56,12 +58,14 @@ class PackWriter:
         self._undo = undo
         self.least = least
         self._most = MOST if least <= MOST else 1
-        self.pushed: set[Queue] = set()
         self.runs: list[Run] = []
         self._last: dict[Queue, Run] = {}
 
-    def add(self, queue: Queue, messages: list[tuple[int, bytes]]) -> None:
-        """Take messages that get the next numbers of a queue."""
+    def add(self, queue: Queue, messages: list[tuple[int, bytes]], size: int) -> None:
+        """Take messages that get the next numbers of a queue.
+
+        :param size: the bytes of their bodies.
+        """
         first = queue.nextSequence
         run = self._last.get(queue)
         if run is None or run.first + len(run.messages) != first:
@@ -70,9 +74,9 @@ class PackWriter:
             run = self._last[queue] = Run(queue, first)
             self.runs.append(run)
         run.messages += messages
+        run.size += size
 
     def _forget(self) -> None:
-        self.pushed.clear()
         self.runs.clear()
         self._last.clear()
 
@@ -84,21 +88,27 @@ class PackWriter:
         """
         for run in self.runs:
             sequence = run.first
-            some: list[tuple[int, bytes]] = []
-            size = 0
-            for message in run.messages:
-                size += len(message[1])
-                if some and (len(some) == self._most or size > MOST_BYTES):
-                    sequence += len(some)
-                    record = self._record(now, some)
-                    table.put(_packKey(run.queue.id, sequence - 1), record, transaction)
-                    some, size = [], len(message[1])
-                some.append(message)
-            sequence += len(some)
-            record = self._record(now, some)
-            table.put(_packKey(run.queue.id, sequence - 1), record, transaction)
+            for messages in self._shares(run):
+                sequence += len(messages)
+                record = self._record(now, messages)
+                table.put(_packKey(run.queue.id, sequence - 1), record, transaction)
         self.runs.clear()
         self._last.clear()
+
+    def _shares(self, run: Run) -> Iterator[list[tuple[int, bytes]]]:
+        """Yield the messages of each record."""
+        if run.size <= MOST_BYTES and len(run.messages) <= self._most:
+            yield run.messages
+            return
+        some: list[tuple[int, bytes]] = []
+        size = 0
+        for message in run.messages:
+            size += len(message[1])
+            if some and (len(some) == self._most or size > MOST_BYTES):
+                yield some
+                some, size = [], len(message[1])
+            some.append(message)
+        yield some
 
     def _record(self, now: int, messages: list[tuple[int, bytes]]) -> bytes:
         if len(messages) < self.least:

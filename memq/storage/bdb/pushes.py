@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.message import LargeBody, Message
-    from memq.storage.bdb.packs import PackWriter
     from memq.storage.bdb.tombstones import Tombstones
     from memq.storage.bdb.transaction import Transaction
     from memq.storage.delays import Delays
@@ -51,12 +50,9 @@ _packKey = KEY.pack
 class Pushes:
     """The ends of all queues, in the transaction under way; see IQueueStore."""
 
-    def __init__(
-        self, transaction: Transaction, index: QueueIndex, packs: PackWriter
-    ) -> None:
+    def __init__(self, transaction: Transaction, index: QueueIndex) -> None:
         self._transaction = transaction
         self._index = index
-        self._packs = packs
 
     def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
         """Append a message."""
@@ -80,22 +76,21 @@ class Pushes:
             size = sum(len(body) for _, body in messages)
         if expires:
             pack = partial(packExpiring, expires=expires)
+        isChanged = queue in self._index.changed
         entry = self._index.forPush(queue)
+        transaction = self._transaction
         id, first = entry.id, entry.nextSequence
         count = len(messages)
-        pushed = self._packs.pushed
         if (
-            pack is packRecord
+            (count >= transaction.packs.least or isChanged)
             and size <= SMALL * count
-            and (count >= self._packs.least or entry in pushed)
+            and pack is packRecord
         ):
-            self._packs.add(entry, messages)
+            transaction.packs.add(entry, messages, size)
             entry.nextSequence = first + count
             entry.pushed += count
             entry.bytes += size
             return first
-        pushed.add(entry)
-        transaction = self._transaction
         put, handle, now = transaction.messages.put, transaction.handle, transaction.now
         sequence = first
         try:

@@ -118,9 +118,9 @@ class BDBStore(IndexedStore):
         self._seconds = seconds
         self._leastFile = settings.leastFile
         self.environment = Environment(home, settings, say)
-        self._packs = PackWriter(self.undo, settings.leastPacked)
+        packs = PackWriter(self.undo, settings.leastPacked)
         self.transaction = Transaction(
-            self.environment, self.index, self.undo, self._packs, seconds
+            self.environment, self.index, self.undo, packs, seconds
         )
         self.tombstones = Tombstones(self.transaction, self.undo)
         self.compaction: Compaction | None = None
@@ -147,7 +147,7 @@ class BDBStore(IndexedStore):
         self.begin = transaction.begin
         self.commit = transaction.commit
         self.abort = transaction.abort
-        pushes = Pushes(transaction, index, self._packs)
+        pushes = Pushes(transaction, index)
         self.push = pushes.push
         self.pushAll = pushes.pushAll
         self.pushLarge = pushes.pushLarge

@@ -38,6 +38,7 @@ class Transaction:
     :ivar messages: the table of messages, which is perhaps another one after a commit.
     :ivar handle: Berkeley DB's transaction; None when none is under way.
     :ivar now: when it began, milliseconds since 1970-01-01 UTC.
+    :ivar packs: what is to be packed, and written before any of it is read.
     :ivar cursor: the cursor on the messages that is kept; None before the first head.
     :ivar cursorIn: the id of the queue whose next head is its next record, or 0.
     :ivar error: makes one of the store's errors of one of Berkeley DB's.
@@ -56,7 +57,7 @@ class Transaction:
         self._environment = environment
         self._index = index
         self._undo = undo
-        self._packs = packs
+        self.packs = packs
         self._seconds = seconds
         self.error = environment.error
         self.translated = environment.translated
@@ -78,8 +79,8 @@ class Transaction:
         try:
             if self.cursor is not None:
                 self._closeCursor()
-            self._packs.pushed.clear()
-            self.writePacks()
+            if self.packs.runs:
+                self.writePacks()
             self._writeRows()
             handle, self.handle = self.handle, None
             handle.commit(self._environment.commitFlags)
@@ -94,8 +95,7 @@ class Transaction:
 
         :raise: Berkeley DB's errors (ERRORS).
         """
-        if self._packs.runs:
-            self._packs.write(self.messages, self.handle, self.now)
+        self.packs.write(self.messages, self.handle, self.now)
 
     def _writeRows(self) -> None:
         index, queues, handle = self._index, self.queues, self.handle
