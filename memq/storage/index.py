@@ -31,10 +31,7 @@ if TYPE_CHECKING:
 
 
 class QueueIndex:
-    """All queues by name, with what the transaction under way has changed.
-
-    :ivar changed: the names of the queues whose rows it has changed.
-    """
+    """All queues by name, with what the transaction under way has changed."""
 
     def __init__(self, undo: UndoLog) -> None:
         self.queues: dict[bytes, Queue] = {}
@@ -43,6 +40,7 @@ class QueueIndex:
         #: Whether the transaction has used up ids.
         self.hasNewIds = False
         self._undo = undo
+        #: Names of the queues whose rows the transaction has changed.
         self.changed: dict[bytes, None] = {}
         #: The step of USED that it is, in seconds, and from when until when, in ms.
         self._used = 0

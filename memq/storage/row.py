@@ -57,10 +57,8 @@ _HEAD = Struct(">BIQQQQQ")
 _packHead = _HEAD.pack
 _REST = Struct(">QQQIQQBQQ")
 _PACK_HEAD = Struct(">Q")
-_SIZES = {
-    VERSION: _HEAD.size + _REST.size,
-    PACK_VERSION: _HEAD.size + _REST.size + _PACK_HEAD.size,
-}
+_SIZE = _HEAD.size + _REST.size
+_SIZES = {VERSION: _SIZE, PACK_VERSION: _SIZE + _PACK_HEAD.size}
 
 
 class DamagedRow(Exception):
@@ -251,6 +249,6 @@ def unpackQueue(name: bytes, row: bytes) -> Queue:
     queue.closed = closed
     queue.use(lastUsed)
     if version == PACK_VERSION:
-        (queue.packHead,) = _PACK_HEAD.unpack_from(row, len(row) - _PACK_HEAD.size)
+        (queue.packHead,) = _PACK_HEAD.unpack_from(row, _SIZE)
         queue.head = queue.packHead
     return queue

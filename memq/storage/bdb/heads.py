@@ -14,14 +14,14 @@ A record that is damaged is set aside by the transaction that met it.
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
 
 from memq.display import shownName
 from memq.errors import DamagedMessage, StoreError
-from memq.storage.bdb.packs import damagedMessage
+from memq.storage.bdb.packs import damaged
 from memq.storage.engine.binding import ERRORS
-from memq.storage.packed import PACKED, PackedRecord
+from memq.storage.packed import PACKED, unpacked
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -35,7 +35,6 @@ from memq.storage.record import (
 if TYPE_CHECKING:
     from memq.errors import QueueError
     from memq.message import Message
-    from memq.storage.bdb.packs import OpenPacks
     from memq.storage.bdb.tombstones import Tombstones
     from memq.storage.bdb.transaction import Transaction
     from memq.storage.index import QueueIndex
@@ -55,33 +54,15 @@ def _lost(queue: Queue) -> StoreError:
     )
 
 
-def _damaged(sequence: int, error: DamagedRecord) -> DamagedMessage:
-    return DamagedMessage(f"message {sequence} of its queue: {error}")
-
-
-def _headOf(pack: PackedRecord, head: int) -> Message | QueueError:
-    head = max(head, pack.first)
-    [message] = pack.messages(head, head + 1)
-    if message is None:
-        [(key, record)] = pack.split(head, head + 1)
-        return damagedMessage(key, record)
-    return message
-
-
 class Heads:
     """The heads of all queues, in the transaction under way; see IQueueStore."""
 
     def __init__(
-        self,
-        transaction: Transaction,
-        index: QueueIndex,
-        tombstones: Tombstones,
-        packs: OpenPacks,
+        self, transaction: Transaction, index: QueueIndex, tombstones: Tombstones
     ) -> None:
         self._transaction = transaction
         self._index = index
         self._tombstones = tombstones
-        self._packs = packs
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, or set it aside when it is damaged."""
@@ -100,12 +81,13 @@ class Heads:
         if most > 1:
             most = min(most, entry.pushed - entry.taken)
         transaction = self._transaction
-        if transaction.packs.runs:
-            transaction.writePacks()
+        packs = transaction.packs
         count = size = 0
         try:
+            if packs.runs:
+                packs.write()
             if entry.packHead:
-                messages = self._packs.pop(entry, most)
+                messages = packs.pop(entry, most)
                 if len(messages) == most:
                     return messages
             cursorIn = transaction.cursorIn
@@ -124,19 +106,23 @@ class Heads:
                     raise _lost(entry)
                 try:
                     message = unpackRecord(id, sequence, record)
+                    if message.large is None:
+                        size += len(message.body)
+                    else:
+                        size += message.large.size
+                        transaction.addTombstone(_packKey(0, message.large.id))
+                    messages.append(message)
                 except DamagedRecord as error:
-                    entry.taken += count
-                    count = cursorIn = 0
-                    left = most - len(messages)
-                    messages += self._popOther(entry, key, record, error, left)
-                    most = min(most, len(messages) + entry.pushed - entry.taken)
-                    continue
-                if message.large is None:
-                    size += len(message.body)
-                else:
-                    size += message.large.size
-                    transaction.addTombstone(_packKey(0, message.large.id))
-                messages.append(message)
+                    if record[:1] == PACKED:
+                        entry.taken += count
+                        count = cursorIn = 0
+                        left = most - len(messages)
+                        messages += self._enter(entry, key, record, left)
+                        # One that is damaged may have been many.
+                        most = min(most, len(messages) + entry.pushed - entry.taken)
+                        continue
+                    size += bodySize(record)
+                    messages.append(self._setAside(key, record, error))
                 count += 1
                 entry.head = sequence + 1
                 cursor.delete()
@@ -144,25 +130,19 @@ class Heads:
             raise transaction.error(error) from error
         transaction.cursorIn = cursorIn
         entry.taken += count
-        entry.bytes -= size
+        left = entry.bytes - size
+        # Of a damaged packed record, bytes may be counted twice.
+        entry.bytes = left if left > 0 else 0
         return messages
 
-    def _popOther(
-        self, entry: Queue, key: bytes, record: bytes, error: DamagedRecord, most: int
-    ) -> list[Message | QueueError | None]:
-        """Take what the cursor has found and is no message by itself."""
-        sequence = _unpackKey(key)[1]
-        if record[:1] == PACKED and self._packs.enter(entry, sequence, record):
-            return self._packs.pop(entry, most)
-        self._popDamaged(entry, key, record)
-        return [_damaged(sequence, error)]
-
-    def _popDamaged(self, entry: Queue, key: bytes, record: bytes) -> None:
-        self._transaction.setAside(key, record)
-        self._transaction.cursor.delete()
-        entry.taken += 1
-        entry.bytes -= bodySize(record)
-        entry.head = _unpackKey(key)[1] + 1
+    def _enter(self, entry: Queue, key: bytes, record: bytes, most: int) -> list[Any]:
+        """Take messages from a packed record, or what is said of it."""
+        packs = self._transaction.packs
+        try:
+            packs.enter(entry, key, record)
+        except DamagedMessage as error:
+            return [error]
+        return packs.pop(entry, most)
 
     def _popBeside(self, entry: Queue, most: int) -> list[Message | QueueError | None]:
         # In popAll, it would make cells of what each get reads: 450 instructions.
@@ -170,7 +150,10 @@ class Heads:
 
     def _popOne(self, entry: Queue) -> Message | QueueError:
         with self._transaction.translated:
-            key, record = self._findHead(entry)
+            try:
+                key, record = self._findHead(entry)
+            except DamagedMessage as error:
+                return error
             found = self._unpack(key, record)
             self._transaction.cursor.delete()
             self._count(entry, _unpackKey(key)[1], bodySize(record))
@@ -191,7 +174,7 @@ class Heads:
         self, key: bytes, record: bytes, error: DamagedRecord
     ) -> DamagedMessage:
         self._transaction.setAside(key, record)
-        return _damaged(_unpackKey(key)[1], error)
+        return damaged(key, error)
 
     def _count(self, entry: Queue, sequence: int, size: int) -> None:
         """Count a message as taken, and forget how often it was given back."""
@@ -199,12 +182,13 @@ class Heads:
             key = DELIVERIES + _packKey(entry.id, sequence)
             self._transaction.queues.delete(key, self._transaction.handle)
         entry.taken += 1
-        entry.bytes -= size
+        entry.bytes = max(0, entry.bytes - size)
 
     def _findHead(self, entry: Queue) -> tuple[bytes, bytes]:
         """Move the cursor to the head, and what comes next behind it."""
         transaction = self._transaction
-        transaction.writePacks()
+        packs = transaction.packs
+        packs.write()
         cursor = transaction.cursor or transaction.openCursor()
         returned = self._index.readsOf(entry).takeReturned()
         if returned is not None:
@@ -224,9 +208,9 @@ class Heads:
             raise _lost(entry)
         if record[:1] == PACKED:
             self._index.forReturn(entry.name, id)
-            if self._packs.enter(entry, sequence, record):
-                self._packs.split(entry)
-                return self._findHead(entry)
+            packs.enter(entry, key, record)
+            packs.split(entry, key, record)
+            return self._findHead(entry)
         transaction.cursorIn = id
         entry.head = sequence + 1
         return key, record
@@ -243,17 +227,16 @@ class Heads:
             transaction.translated,
             closing(transaction.messages.cursor(transaction.handle)) as cursor,
         ):
-            transaction.writePacks()
+            transaction.packs.write()
             key, record = cursor.set_range(_packKey(entry.id, head)) or _NOTHING
-        id, sequence = _unpackKey(key)
+        id = _unpackKey(key)[0]
         if id != entry.id:
             raise _lost(entry)
         try:
-            if record[:1] == PACKED:
-                return _headOf(PackedRecord(id, sequence, record), head)
-            return unpackRecord(id, sequence, record)
+            key, record = next(unpacked(key, record, head))
+            return unpackRecord(id, _unpackKey(key)[1], record)
         except DamagedRecord as error:
-            return _damaged(sequence, error)
+            return damaged(key, error)
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""
@@ -263,11 +246,13 @@ class Heads:
                 self._tombstones.release(_packKey(0, message.large.id))
             return False
         transaction = self._transaction
-        if entry.packHead:
-            self._leavePack(entry)
         if message.large is not None:
             transaction.claim(message.large)
         with transaction.translated:
+            if entry.packHead:
+                # The head leaves its packed record.
+                with suppress(DamagedMessage):
+                    self._findHead(entry)
             key = _packKey(message.queueId, message.sequence)
             transaction.messages.put(key, packMessage(message), transaction.handle)
         entry.taken -= 1
@@ -276,40 +261,25 @@ class Heads:
         transaction.cursorIn = 0
         return True
 
-    def _leavePack(self, entry: Queue) -> None:
-        """Let no head be within a packed record."""
-        transaction = self._transaction
-        try:
-            cursor = transaction.cursor or transaction.openCursor()
-            transaction.cursorIn = 0
-            found = cursor.set_range(_packKey(entry.id, entry.head))
-            key, record = found or _NOTHING
-            id, sequence = _unpackKey(key)
-            if id != entry.id:
-                raise _lost(entry)
-            if self._packs.enter(entry, sequence, record):
-                self._packs.split(entry)
-            else:
-                self._popDamaged(entry, key, record)
-        except ERRORS as error:
-            raise transaction.error(error) from error
-
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head, or set it aside when it is damaged."""
         entry = self._index.forRead(queue)
         if entry is None:
             return None
         with self._transaction.translated:
-            key, record = self._findHead(entry)
+            try:
+                key, record = self._findHead(entry)
+            except DamagedMessage as error:
+                return error
             id, sequence = _unpackKey(key)
             try:
                 found = unpackRecord(id, sequence, record)
             except DamagedRecord as error:
                 self._index.forReturn(queue, id)
-                damaged = self._setAside(key, record, error)
+                lost = self._setAside(key, record, error)
                 self._transaction.cursor.delete()
                 self._count(entry, sequence, bodySize(record))
-                return damaged
+                return lost
         self._index.readsOf(entry).hide(sequence, found.size)
         return found
 

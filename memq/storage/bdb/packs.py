@@ -1,10 +1,9 @@
-"""Packs: packed records are written at the end of a transaction, and read at heads.
+"""Packs: packed records in the transaction under way (:mod:`memq.storage.packed`).
 
-What a packed record is, :mod:`memq.storage.packed` tells.  The first message that a
-transaction appends to a queue gets a record of its own when it comes alone, so that a
-lone set costs what it did.
+The first message that a transaction appends to a queue has a record of its own when it
+comes alone, so that a lone set costs what it did.
 
-Invariant: only the head of a queue without open reads stands within a packed record.
+Invariant: only the head of a queue without open reads is within a packed record.
 """
 
 from __future__ import annotations
@@ -13,191 +12,156 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import DamagedMessage
-from memq.storage.packed import MOST, MOST_BYTES, PackedRecord, lengthOf, packMessages
+from memq.storage.packed import (
+    MOST,
+    MOST_BYTES,
+    Pack,
+    lengthOf,
+    packMessages,
+    unpacked,
+    unpackMessages,
+)
 from memq.storage.record import KEY, DamagedRecord, bodySize, packRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from memq.errors import QueueError
-    from memq.message import Message
-    from memq.storage.bdb.transaction import Transaction
     from memq.storage.row import Queue
     from memq.storage.undo import UndoLog
 
+#: How many records are kept in memory that heads are within.
+KEPT = 64
+
 _packKey = KEY.pack
 
-#: How many records are kept that heads stand in: some 10 KiB each at most.
-OPEN = 64
 
-
-class Run:
-    """Messages in a row that have no records yet."""
-
-    __slots__ = ("first", "messages", "queue", "size")
-
-    def __init__(self, queue: Queue, first: int) -> None:
-        self.queue = queue
-        self.first = first
-        self.size = 0
-        self.messages: list[tuple[int, bytes]] = []
-
-
-class PackWriter:
-    """The messages of the transaction under way that are to be packed.
+class Packs:
+    """What is to be packed, and the packed records that heads are within.
 
     :ivar least: the least messages that share a record.
-    :ivar runs: the messages that :meth:`write` is to write.
+    :ivar runs: by queue, the first number and the messages that have no record yet.
     """
 
-    def __init__(self, undo: UndoLog, least: int) -> None:
-        """Begin with nothing.
-
-        :param least: the least messages that share a record.
-        """
+    def __init__(self, transaction: Any, undo: UndoLog, least: int) -> None:
+        # A Transaction, which is built on this.
+        self._transaction = transaction
         self._undo = undo
         self.least = least
         self._most = MOST if least <= MOST else 1
-        self.runs: list[Run] = []
-        self._last: dict[Queue, Run] = {}
+        self.runs: dict[Queue, tuple[int, list[tuple[int, bytes]]]] = {}
+        #: By the id of their queue.  Any of them can be read again.
+        self._kept: dict[int, tuple[Pack, bytes]] = {}
 
-    def add(self, queue: Queue, messages: list[tuple[int, bytes]], size: int) -> None:
-        """Take messages that get the next numbers of a queue.
-
-        :param size: the bytes of their bodies.
-        """
-        first = queue.nextSequence
-        run = self._last.get(queue)
-        if run is None or run.first + len(run.messages) != first:
+    def add(self, queue: Queue, messages: list[tuple[int, bytes]]) -> None:
+        """Take messages that get the next numbers of a queue."""
+        first, run = self.runs.get(queue, (queue.nextSequence, None))
+        if run is not None and first + len(run) != queue.nextSequence:
+            self.write()
+            run = None
+        if run is None:
             if not self.runs:
-                self._undo.add((self._forget,))
-            run = self._last[queue] = Run(queue, first)
-            self.runs.append(run)
-        run.messages += messages
-        run.size += size
+                self._undo.add((self.runs.clear,))
+            self.runs[queue] = queue.nextSequence, messages.copy()
+        else:
+            run += messages
 
-    def _forget(self) -> None:
-        self.runs.clear()
-        self._last.clear()
+    def write(self) -> None:
+        """Put what was added, before anything of it is read.
 
-    def write(self, table: Any, transaction: Any, now: int) -> None:
-        """Put the messages into the table, as few records as may be.
-
-        :param now: milliseconds since 1970-01-01 UTC.
         :raise: Berkeley DB's errors (ERRORS).
         """
-        for run in self.runs:
-            sequence = run.first
-            for messages in self._shares(run):
-                sequence += len(messages)
-                record = self._record(now, messages)
-                table.put(_packKey(run.queue.id, sequence - 1), record, transaction)
+        transaction = self._transaction
+        for queue, (first, run) in self.runs.items():
+            size = sum([len(body) for _, body in run])
+            count = min(self._most, max(1, MOST_BYTES * len(run) // max(size, 1)))
+            for start in range(0, len(run), count):
+                some = run[start : start + count]
+                if len(some) < self.least:
+                    [(flags, body)] = some
+                    record = packRecord(flags, transaction.now, body)
+                else:
+                    record = packMessages(transaction.now, some)
+                key = _packKey(queue.id, first + start + len(some) - 1)
+                transaction.messages.put(key, record, transaction.handle)
         self.runs.clear()
-        self._last.clear()
 
-    def _shares(self, run: Run) -> Iterator[list[tuple[int, bytes]]]:
-        """Yield the messages of each record."""
-        if run.size <= MOST_BYTES and len(run.messages) <= self._most:
-            yield run.messages
-            return
-        some: list[tuple[int, bytes]] = []
-        size = 0
-        for message in run.messages:
-            size += len(message[1])
-            if some and (len(some) == self._most or size > MOST_BYTES):
-                yield some
-                some, size = [], len(message[1])
-            some.append(message)
-        yield some
-
-    def _record(self, now: int, messages: list[tuple[int, bytes]]) -> bytes:
-        if len(messages) < self.least:
-            [(flags, body)] = messages
-            return packRecord(flags, now, body)
-        return packMessages(now, messages)
-
-
-class OpenPacks:
-    """The packed records that heads of queues stand within."""
-
-    def __init__(self, transaction: Transaction, undo: UndoLog) -> None:
-        self._transaction = transaction
-        self._undo = undo
-        #: By the id of their queue.  Any of them can be read again.
-        self._packs: dict[int, PackedRecord] = {}
-
-    def enter(self, queue: Queue, last: int, record: bytes) -> bool:
+    def enter(self, queue: Queue, key: bytes, record: bytes) -> None:
         """Let the head of a queue be within a packed record that was found there.
 
         :param queue: one that is about to change.
-        :param last: the number that the record was found under.
-        :return: False when the record is damaged: then it is one damaged message for
-            the caller, and the others are counted as taken.
+        :raise memq.errors.DamagedMessage: it is damaged, and set aside as one message.
         """
+        last: int = KEY.unpack(key)[1]
         try:
-            pack = PackedRecord(queue.id, last, record)
-        except DamagedRecord:
-            # One that does not tell counts as one: to believe that there are less
-            # messages than there are would lose those.
-            with suppress(DamagedRecord):
-                gone = max(0, queue.head - (last + 1 - lengthOf(record)))
-                queue.taken += lengthOf(record) - gone - 1
-            queue.packHead = 0
-            return False
+            pack = unpackMessages(queue.id, last, record)
+        except DamagedRecord as error:
+            self._setAside(queue, key, record)
+            raise damaged(key, error) from None
         queue.head = queue.packHead = max(queue.head, pack.first)
-        if len(self._packs) >= OPEN:
-            self._packs.clear()
-        self._packs[queue.id] = pack
+        if len(self._kept) >= KEPT:
+            self._kept.clear()
+        self._kept[queue.id] = pack, key
         # It may have been put by this very transaction.
-        self._undo.add((self._packs.pop, queue.id, None))
-        return True
+        self._undo.add((self._kept.pop, queue.id, None))
 
-    def pop(self, queue: Queue, most: int) -> list[Message | QueueError | None]:
+    def _setAside(self, queue: Queue, key: bytes, record: bytes) -> None:
+        transaction = self._transaction
+        transaction.setAside(key, record)
+        transaction.messages.delete(key, transaction.handle)
+        transaction.cursorIn = 0
+        end = KEY.unpack(key)[1] + 1
+        count = 1
+        # To believe in fewer messages than there are would lose others.
+        with suppress(DamagedRecord):
+            count = end - max(queue.head, end - lengthOf(record))
+        queue.taken += count
+        queue.bytes = max(0, queue.bytes - bodySize(record))
+        queue.head, queue.packHead = end, 0
+
+    def pop(self, queue: Queue, most: int) -> list[Any]:
         """Take messages from the record that the head is within, and count them.
 
         :param queue: one that is about to change.
-        :param most: how many at most.
-        :return: the messages, none if the record is to be found and entered first; one
-            that is damaged is set aside.
+        :return: none when the record is to be found again and entered; an error for
+            each that is damaged, which is set aside.
         :raise: Berkeley DB's errors (ERRORS).
         """
-        pack = self._packs.get(queue.id)
-        if pack is None:
+        kept = self._kept.get(queue.id)
+        if kept is None:
             return []
-        head, end = queue.head, min(queue.head + most, pack.last + 1)
-        messages: list[Message | QueueError | None] = [*pack.messages(head, end)]
-        if None in messages:
-            for at, (key, record) in enumerate(pack.split(head, end)):
-                if messages[at] is None:
-                    self._transaction.setAside(key, record)
-                    messages[at] = damagedMessage(key, record)
-        queue.taken += end - head
-        queue.bytes -= pack.bodyBytes(head, end)
-        queue.head = queue.packHead = end
-        if end > pack.last:
-            self._remove(queue, pack)
+        pack = kept[0]
+        start = queue.head - pack.first
+        messages: list[Any] = pack.messages[start : start + most]
+        count = len(messages)
+        if bytes in map(type, messages):
+            for at, each in enumerate(messages):
+                if type(each) is bytes:
+                    key = _packKey(queue.id, queue.head + at)
+                    self._transaction.setAside(key, each)
+                    messages[at] = damaged(key, "the CRC of its body is wrong")
+        queue.taken += count
+        left = queue.bytes - pack.ends[start + count] + pack.ends[start]
+        queue.bytes = left if left > 0 else 0
+        queue.head = queue.packHead = queue.head + count
+        if start + count == len(pack.messages):
+            self._leave(queue)
         return messages
 
-    def _remove(self, queue: Queue, pack: PackedRecord) -> None:
-        transaction = self._transaction
-        transaction.messages.delete(KEY.pack(queue.id, pack.last), transaction.handle)
-        del self._packs[queue.id]
+    def _leave(self, queue: Queue) -> None:
+        key = self._kept.pop(queue.id)[1]
+        self._transaction.messages.delete(key, self._transaction.handle)
         queue.packHead = 0
 
-    def split(self, queue: Queue) -> None:
-        """Give the messages that are left of a record records of their own.
+    def split(self, queue: Queue, key: bytes, record: bytes) -> None:
+        """Give what is left of a record that was entered records of their own.
 
-        :param queue: one whose head has entered the record.
         :raise: Berkeley DB's errors (ERRORS).
         """
-        pack, transaction = self._packs[queue.id], self._transaction
-        self._remove(queue, pack)
-        for key, record in pack.split(queue.head, pack.last + 1):
-            transaction.messages.put(key, record, transaction.handle)
+        self._leave(queue)
+        transaction = self._transaction
+        for single in unpacked(key, record, queue.head):
+            transaction.messages.put(*single, transaction.handle)
         transaction.cursorIn = 0
 
 
-def damagedMessage(key: bytes, record: bytes) -> DamagedMessage:
-    """Return the error for a message whose body is damaged, by key and record."""
-    why = f"the CRC of a body of {bodySize(record)} bytes is wrong"
+def damaged(key: bytes, why: object) -> DamagedMessage:
+    """Return the error for what stands under a key."""
     return DamagedMessage(f"message {KEY.unpack(key)[1]} of its queue: {why}")

@@ -78,29 +78,27 @@ class Pushes:
             pack = partial(packExpiring, expires=expires)
         isChanged = queue in self._index.changed
         entry = self._index.forPush(queue)
-        transaction = self._transaction
         id, first = entry.id, entry.nextSequence
-        count = len(messages)
-        if (
-            (count >= transaction.packs.least or isChanged)
-            and size <= SMALL * count
-            and pack is packRecord
-        ):
-            transaction.packs.add(entry, messages, size)
-            entry.nextSequence = first + count
-            entry.pushed += count
-            entry.bytes += size
-            return first
+        transaction = self._transaction
+        packs, count = transaction.packs, len(messages)
         put, handle, now = transaction.messages.put, transaction.handle, transaction.now
         sequence = first
         try:
-            for flags, body in messages:
-                put(_packKey(id, sequence), pack(flags, now, body), handle)
-                sequence += 1
+            if (
+                (count >= packs.least or isChanged)
+                and size <= SMALL * count
+                and pack is packRecord
+            ):
+                packs.add(entry, messages)
+                sequence += count
+            else:
+                for flags, body in messages:
+                    put(_packKey(id, sequence), pack(flags, now, body), handle)
+                    sequence += 1
         except ERRORS as error:
             raise transaction.error(error) from error
         entry.nextSequence = sequence
-        entry.pushed += count
+        entry.pushed += sequence - first
         entry.bytes += size
         return first
 

@@ -49,7 +49,6 @@ from memq.errors import DamagedHome, HomeError, OutOfSpace, StoreError
 from memq.storage.bdb.compaction import Compaction
 from memq.storage.bdb.heads import Heads
 from memq.storage.bdb.loading import countUncounted, findDelayed, readRows, refuseOld
-from memq.storage.bdb.packs import OpenPacks, PackWriter
 from memq.storage.bdb.pushes import Bodies, Delayed, Pushes
 from memq.storage.bdb.tombstones import Tombstones
 from memq.storage.bdb.transaction import Transaction
@@ -118,9 +117,8 @@ class BDBStore(IndexedStore):
         self._seconds = seconds
         self._leastFile = settings.leastFile
         self.environment = Environment(home, settings, say)
-        packs = PackWriter(self.undo, settings.leastPacked)
         self.transaction = Transaction(
-            self.environment, self.index, self.undo, packs, seconds
+            self.environment, self.index, self.undo, seconds, settings.leastPacked
         )
         self.tombstones = Tombstones(self.transaction, self.undo)
         self.compaction: Compaction | None = None
@@ -163,9 +161,7 @@ class BDBStore(IndexedStore):
         self.delayed = delayed = Delayed(transaction, index, self.delays)
         self.pushDelayed = delayed.pushDelayed
         self.promoteDue = delayed.promoteDue
-        heads = Heads(
-            transaction, index, self.tombstones, OpenPacks(transaction, self.undo)
-        )
+        heads = Heads(transaction, index, self.tombstones)
         self.pop = heads.pop
         self.popAll = heads.popAll
         self.peek = heads.peek

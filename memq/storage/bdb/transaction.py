@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreFailed
+from memq.storage.bdb.packs import Packs
 from memq.storage.engine.binding import ERRORS
 from memq.storage.record import DAMAGED, ID, KEY, NEXT_ID, TOMBSTONE
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from memq.message import LargeBody
-    from memq.storage.bdb.packs import PackWriter
     from memq.storage.engine.environment import Environment
     from memq.storage.index import QueueIndex
     from memq.storage.undo import UndoLog
@@ -38,7 +38,7 @@ class Transaction:
     :ivar messages: the table of messages, which is perhaps another one after a commit.
     :ivar handle: Berkeley DB's transaction; None when none is under way.
     :ivar now: when it began, milliseconds since 1970-01-01 UTC.
-    :ivar packs: what is to be packed, and written before any of it is read.
+    :ivar packs: what is to be packed.
     :ivar cursor: the cursor on the messages that is kept; None before the first head.
     :ivar cursorIn: the id of the queue whose next head is its next record, or 0.
     :ivar error: makes one of the store's errors of one of Berkeley DB's.
@@ -51,17 +51,17 @@ class Transaction:
         environment: Environment,
         index: QueueIndex,
         undo: UndoLog,
-        packs: PackWriter,
         seconds: Callable[[], float],
+        leastPacked: int,
     ) -> None:
         self._environment = environment
         self._index = index
         self._undo = undo
-        self.packs = packs
         self._seconds = seconds
         self.error = environment.error
         self.translated = environment.translated
         self.lookAgain = environment.lookAgain
+        self.packs = Packs(self, undo, leastPacked)
         self.queues: Any = None
         self.messages: Any = None
         self.handle: Any = None
@@ -80,7 +80,7 @@ class Transaction:
             if self.cursor is not None:
                 self._closeCursor()
             if self.packs.runs:
-                self.writePacks()
+                self.packs.write()
             self._writeRows()
             handle, self.handle = self.handle, None
             handle.commit(self._environment.commitFlags)
@@ -89,13 +89,6 @@ class Transaction:
             raise self.error(error) from error
         if self._undo.commit() > MANY:
             self.lookAgain()
-
-    def writePacks(self) -> None:
-        """Put what was pushed and has no records yet.
-
-        :raise: Berkeley DB's errors (ERRORS).
-        """
-        self.packs.write(self.messages, self.handle, self.now)
 
     def _writeRows(self) -> None:
         index, queues, handle = self._index, self.queues, self.handle

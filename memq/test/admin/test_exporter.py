@@ -19,7 +19,7 @@ from memq.storage.delays import firstAt
 from memq.storage.record import KEY, PART
 from memq.test.storage.bdb.test_compaction import make
 from memq.test.support.disks.wrecks import flip, pushLarge, take
-from memq.test.support.homes import BDBTestCase, contents, push
+from memq.test.support.homes import SHARED, BDBTestCase, contents, push
 
 #: Names that queues may have, and that are easily got wrong.
 NAMES = (
@@ -378,3 +378,38 @@ class DamageTests(ExportTestCase):
         os.unlink(os.path.join(home.directory, "safe"))
         error = self.assertRaises(HomeError, settle, home)
         self.assertIn("safe is missing", str(error))
+
+
+class PackedTests(ExportTestCase):
+    """Messages that share a record."""
+
+    def setUp(self) -> None:
+        """Make a home where q has the messages 2 to 5 left of such a record."""
+        super().setUp()
+        self.store: Any = self.openStore(SHARED)
+        with self.store.transaction.run():
+            self.store.pushAll(b"q", [(0, b"%d" % number) for number in range(6)])
+        with self.store.transaction.run():
+            self.store.popAll(b"q", 2)
+
+    def exported(self, damaged: int | None = None) -> list[bytes]:
+        """Return the bodies of an export, perhaps with a byte of the record damaged."""
+        if damaged is not None:
+            table, key = self.store.transaction.messages, KEY.pack(1, 5)
+            record = bytearray(table.get(key))
+            record[damaged] ^= 1
+            table.put(key, bytes(record))
+        lines = self.lines(self.letGo(self.store), complete=damaged is None)
+        return [line.body for line in bodies(lines)]
+
+    def test_partly(self) -> None:
+        """What was taken of a record is not exported."""
+        self.assertEqual(self.exported(), [b"2", b"3", b"4", b"5"])
+
+    def test_damagedBody(self) -> None:
+        """A damaged body costs one message."""
+        self.assertEqual(self.exported(-1), [b"2", b"3", b"4"])
+
+    def test_damagedFields(self) -> None:
+        """Damaged fields cost those of the record."""
+        self.assertEqual(self.exported(20), [])

@@ -12,6 +12,7 @@ from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
 from memq.storage.engine.btreefile import Record
 from memq.storage.engine.environment import Environment
+from memq.storage.packed import packMessages
 from memq.storage.record import (
     DAMAGED,
     DELIVERIES,
@@ -92,6 +93,36 @@ class RebuildTests(BDBTestCase):
         self.fill(store, b"q", b"next")
         self.assertIn("7 0 b'next'", dump(store))
         self.assertEqual(store.index.nextId, 9)
+
+    def test_packed(self) -> None:
+        """Messages that shared a record stand by themselves, from the head on."""
+        queue = Queue(b"q", 1, 6, 6, 2)
+        queue.packHead = 2
+        self.allRows({b"q": queue})
+        some = packMessages(0, [(3, b"%d" % number) for number in range(4)])
+        self.messages((KEY.pack(1, 3), some), (KEY.pack(1, 3), some))
+        # So it does where one was split, and both are found.
+        self.messages((KEY.pack(1, 4), packRecord(3, 0, b"4")))
+        self.messages((KEY.pack(1, 5), packMessages(0, [(3, b"-"), (3, b"5")])))
+        lines = ["q 6/2", *[f"  {n} 3 b'{n}'" for n in range(2, 6)]]
+        self.assertEqual(dump(self.finished()), "\n".join(lines))
+        self.assertEqual(self.rebuild.lost, [])
+
+    def test_damagedPack(self) -> None:
+        """A shared record that is damaged is set aside, and hides no other message."""
+        self.allRows({b"q": Queue(b"q", 1, 3, 3, 0)})
+        damaged = packMessages(0, [(0, b"1"), (0, b"2")])[:9]
+        self.messages(
+            (KEY.pack(1, 1), damaged), (KEY.pack(1, 2), packRecord(0, 0, b"3"))
+        )
+        self.messages((KEY.pack(8, 1), packMessages(0, [(0, b"other")])))
+        store = self.finished()
+        self.assertEqual(
+            dump(store), "q 3/2\n  2 0 b'3'\nunknown.8 1/0\n  1 0 b'other'"
+        )
+        self.assertIn("messages up to 1 of queue q are set aside", self.rebuild.lost[0])
+        aside = store.transaction.queues.get(DAMAGED + KEY.pack(1, 1))
+        self.assertEqual(aside, damaged)
 
     def test_more(self) -> None:
         """More messages than a row counts are there all the same."""
@@ -261,6 +292,8 @@ class RebuildTests(BDBTestCase):
             (b"key", record, False),
             (PART.pack(0, 1, 2), packPart(b"x"), True),
             (PART.pack(0, 1, 2), record, False),
+            (KEY.pack(1, 3), packMessages(0, [(0, b"x")]), True),
+            (KEY.pack(1, 3), packMessages(0, [(0, b"x")])[:12], False),
             (PART.pack(1, 1, 2), packPart(b"x"), False),
         ):
             found = self.rebuild.isPlausible(Record(key, value, LSN))

@@ -36,6 +36,17 @@ class RowTests(SynchronousTestCase):
         self.assertEqual((again.id, again.nextSequence, again.rest.delayId), (5, 9, 6))
         self.assertEqual(again.pack(), VERSION_2)
 
+    def test_version3(self) -> None:
+        """A row of version 3 tells the head as well, while it has to."""
+        row = b"\3" + VERSION_2[1:] + (7).to_bytes(8, "big")
+        queue = unpackQueue(b"q", row)
+        self.assertEqual((queue.head, queue.packHead), (7, 7))
+        self.assertEqual(queue.pack(), row)
+        queue.packHead = 0
+        self.assertEqual(queue.pack(), VERSION_2)
+        for wrong in (b"\2" + row[1:], b"\3" + VERSION_2[1:]):
+            self.assertRaises(DamagedRow, unpackQueue, b"q", wrong)
+
     def test_version1(self) -> None:
         """A row of version 1 is read; it does not tell the bytes."""
         queue = unpackQueue(b"q", VERSION_1)
