@@ -44,8 +44,11 @@ if TYPE_CHECKING:
 
 #: The version byte of a packed record.
 PACKED = bytes([PACKED_VERSION])
-#: The most messages of a record, and about how many bytes of bodies.
-MOST, MOST_BYTES = 64, 8192
+#: The most messages of a record, and the bytes that each has beside its body.
+MOST, FIELDS = 64, 12
+#: Bytes of a record that lies on a page with others, and of one that fills a page of
+#: 4096 bytes.  One in between has a page of its own, and so would take more room.
+ON_PAGE, PAGE = 960, 4000
 #: The most bytes of a body, on average, for which a packed record is cheaper.
 SMALL = 512
 
@@ -97,7 +100,7 @@ def unpackMessages(queueId: int, last: int, record: bytes) -> Pack:
     :raise DamagedRecord: when that is not told.
     """
     count = lengthOf(record)
-    end = _START + 12 * count
+    end = _START + FIELDS * count
     if record[end : end + _CRC.size] != _CRC.pack(crc32(record[_START:end])):
         raise DamagedRecord("the CRC of the fields of a packed record is wrong")
     time: int = _HEAD.unpack_from(record)[2]

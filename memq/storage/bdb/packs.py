@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from memq.errors import DamagedMessage
 from memq.storage.packed import (
+    FIELDS,
     MOST,
-    MOST_BYTES,
+    ON_PAGE,
+    PAGE,
     Pack,
     lengthOf,
     packMessages,
@@ -71,17 +73,30 @@ class Packs:
         transaction = self._transaction
         for queue, (first, run) in self.runs.items():
             size = sum([len(body) for _, body in run])
-            count = min(self._most, max(1, MOST_BYTES * len(run) // max(size, 1)))
-            for start in range(0, len(run), count):
-                some = run[start : start + count]
+            start = 0
+            while start < len(run):
+                some = run[
+                    start : start + self._share(len(run) - start, size / len(run))
+                ]
                 if len(some) < self.least:
                     [(flags, body)] = some
                     record = packRecord(flags, transaction.now, body)
                 else:
                     record = packMessages(transaction.now, some)
-                key = _packKey(queue.id, first + start + len(some) - 1)
+                start += len(some)
+                key = _packKey(queue.id, first + start - 1)
                 transaction.messages.put(key, record, transaction.handle)
         self.runs.clear()
+
+    def _share(self, count: int, size: float) -> int:
+        """Return how many of some messages are to share the next record.
+
+        :param size: the bytes of a body, on average.
+        """
+        each = size + FIELDS
+        pages = count * each / PAGE
+        room = 2 * PAGE if pages >= 1.5 else PAGE if pages >= 0.75 else ON_PAGE
+        return max(1, min(self._most, int(room // each)))
 
     def enter(self, queue: Queue, key: bytes, record: bytes) -> None:
         """Let the head of a queue be within a packed record that was found there.

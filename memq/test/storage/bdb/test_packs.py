@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from memq.errors import DamagedMessage
 from memq.storage.bdb import packs as module
 from memq.storage.engine.binding import scan
-from memq.storage.packed import MOST, MOST_BYTES, SMALL
+from memq.storage.packed import MOST, SMALL
 from memq.storage.record import DAMAGED, KEY
 from memq.test.support.homes import SHARED, BDBTestCase, dump
 
@@ -138,9 +139,15 @@ class ShareTests(PackTestCase):
         """A record has so many messages at most, and so many bytes of bodies."""
         self.push(b"many", *[b""] * (MOST + 1))
         self.assertEqual(self.records(2), [MOST - 1, MOST])
-        half = bytes(SMALL)
-        self.push(b"large", *[half] * (MOST_BYTES // SMALL + 1))
-        self.assertEqual(len(self.records(3)), 2)
+        for queue, count, sizes in (
+            (b"3", 16, [8, 8]),
+            (b"4", 30, [30]),
+            (b"5", 40, [35, 5]),
+            (b"6", 130, [64, 64, 2]),
+        ):
+            self.push(queue, *[bytes(100)] * count)
+            ends = [-1, *self.records(int(queue))]
+            self.assertEqual([b - a for a, b in pairwise(ends)], sizes)
 
     def test_turn(self) -> None:
         """The first one of a turn that comes alone has its own; later ones share."""
