@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import NEEDS_A_PERSON, DamagedHome, DamagedStore
 from memq.storage.datadir.damage import noteDamage, refuseDamaged
+from memq.storage.datadir.home import FORMAT
 from memq.storage.engine import failstop
 from memq.storage.engine.binding import damageIn
 from memq.test.support.disks.faultydisk import FaultyDisk
@@ -184,11 +185,11 @@ class RefusalTests(ServerTestCase):
         """A home of a newer memq."""
         closedHome(self.home)
         with open(fileIn(self.home, "VERSION"), "w") as file:
-            file.write("4\n")
+            file.write(f"{FORMAT + 1}\n")
         for options in ((), ("--skip-damaged",)):
             line = self.refused(*options)
             self.assertTrue(line.startswith("memq: --home"), line)
-            self.assertIn("written by a newer memq (format 4", line)
+            self.assertIn(f"written by a newer memq (format {FORMAT + 1}", line)
 
     def test_daemon(self) -> None:
         """A daemon is refused the same way, before the forks and behind them."""

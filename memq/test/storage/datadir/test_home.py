@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.errors import HomeError
 from memq.memcacheq.directory import MOVED, makeWay
 from memq.storage.datadir import home as module
-from memq.storage.datadir.home import Home
+from memq.storage.datadir.home import FORMAT, Home
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ
 from memq.test.support.homes import raising, refusing
 
@@ -173,7 +173,7 @@ class VersionTests(HomeTestCase):
         self.assertFalse(self.written)
         self.assertFalse(self.prepared().isNew)
         with open(self.version) as file:
-            self.assertEqual(file.read(), "3\n")
+            self.assertEqual(file.read(), f"{FORMAT}\n")
 
     def test_formats(self) -> None:
         """A home is read in each format, and tells which it is."""
