@@ -15,6 +15,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.storage.engine import preallocation
+from memq.storage.packed import MOST
 from memq.test.support.disks.disk import Disk
 from memq.test.support.disks.powercut import PowerCuts, early, readQueues, writeFiles
 from memq.test.support.disks.tracedrun import TRANSACTION, Run, readFiles
@@ -32,6 +33,12 @@ UNPREPARED = f"""
 ahead.LogPreallocator.makeNext = lambda self: None
 sizes.MEGABYTE = sizes.LEAST_LOG = {2 * TRANSACTION}
 """
+#: How messages share records: none does, so that the log tells each, or all small ones.
+PACKING = """
+from memq.storage.engine.binding import StoreSettings
+StoreSettings.__new__.__defaults__ = (*StoreSettings.__new__.__defaults__[:-1], {})
+"""
+APART, PACKED = PACKING.format(MOST + 1), PACKING.format(1)
 #: How many power cuts a trace is tried with, and one of a start after a power cut.
 CUTS = 60
 LATER_CUTS = 30
@@ -69,13 +76,15 @@ class PowerCutTests(SynchronousTestCase):
         for number in cuts.choose(self.random, count):
             self.assertEqual(cuts.try_(number), "")
 
-    def startedAgain(self, run: Run, *options: str) -> Run:
+    def startedAgain(self, run: Run, *options: str, before: str) -> Run:
         """Return a run on what a power cut in another one may leave."""
         path = os.path.abspath(self.mktemp())
         cuts = PowerCuts(run, path, self.seed, noSync=False)
         files = cuts.after(cuts.choose(self.random, 3)[-1])
         queues = readQueues(writeFiles(path, files), b"later")
-        again = self.run_(writeFiles(path, files), *options, queues=queues, salt=1)
+        again = self.run_(
+            writeFiles(path, files), *options, queues=queues, salt=1, before=before
+        )
         again.load(3)
         again.stop()
         return again
@@ -83,11 +92,14 @@ class PowerCutTests(SynchronousTestCase):
     def trace(self, name: str, *options: str, noSync: bool = False) -> None:
         """Cut the power of servers, and of those that start after that."""
         traces = 0
-        for number in rounds(2):
-            run = self.loaded(*options, before=UNPREPARED * (number % 2))
-            again = self.startedAgain(run, *options)
+        for number in rounds(3):
+            isPacked = number % 3 == 2
+            before = (UNPREPARED * (number % 2)) + (PACKED if isPacked else APART)
+            run = self.loaded(*options, before=before)
+            again = self.startedAgain(run, *options, before=before)
             if not noSync:
-                self.assertEqual(early(run) + early(again), [])
+                found = early(run, isPacked) + early(again, isPacked)
+                self.assertEqual(found, [])
             self.cutPower(run, CUTS, noSync=noSync)
             self.cutPower(again, LATER_CUTS, noSync=noSync)
             traces += 2
@@ -103,7 +115,7 @@ class PowerCutTests(SynchronousTestCase):
 
     def test_hasty(self) -> None:
         """A server that answers without a sync is found out, and loses messages."""
-        run = self.loaded(before=HASTY)
+        run = self.loaded(before=HASTY + APART)
         self.assertEqual({*early(run)}, {b"set", b"get", b"delete", b"flush_all"})
         cuts = PowerCuts(run, os.path.abspath(self.mktemp()), self.seed, noSync=False)
         count = len(run.calls)

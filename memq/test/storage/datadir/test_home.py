@@ -177,7 +177,7 @@ class VersionTests(HomeTestCase):
 
     def test_formats(self) -> None:
         """A home is read in each format, and tells which it is."""
-        for format in (1, 2, 3):
+        for format in range(1, FORMAT + 1):
             write(self.version, f"{format}\n")
             home = self.prepared()
             self.assertEqual(home.format, format)
@@ -185,17 +185,18 @@ class VersionTests(HomeTestCase):
         write(self.version, "1\n")
         home = self.prepared()
         home.writeVersion()
-        self.assertEqual(home.format, 3)
+        self.assertEqual(home.format, FORMAT)
         home.release()
-        self.assertEqual(self.prepared().format, 3)
+        self.assertEqual(self.prepared().format, FORMAT)
 
     def test_newer(self) -> None:
         """A home of a newer format is refused, and not held."""
-        write(self.version, "4\n")
+        write(self.version, f"{FORMAT + 1}\n")
         for _ in range(2):
             self.assertEqual(
                 self.refused(),
-                "written by a newer memq (format 4, and this one reads 3); start it "
+                f"written by a newer memq (format {FORMAT + 1}, and this one reads "
+                f"{FORMAT}); start it "
                 "with that one, or give another --home",
             )
 
