@@ -18,7 +18,7 @@ which they were.  Two threads take turns:
 So it goes on:
 
 1. ``tidy`` looks how large the file is.  If it is large,
-2. steps find out how much is left in it (:mod:`memq.storage.bdb.occupancy`).  If that
+2. steps find out how much is left in it (:mod:`memq.storage.occupancy`).  If that
    is little,
 3. ``tidy`` makes the next file.  That is a transaction beside the others, but touches
    no page that they do.
@@ -53,11 +53,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreError
-from memq.storage.bdb.occupancy import SLICE_BYTES, Survey
 from memq.storage.bdb.union import JoinedTable
 from memq.storage.datadir.files import syncDirectory
 from memq.storage.datadir.home import removing
 from memq.storage.engine.binding import db, scan
+from memq.storage.occupancy import SLICE_BYTES, Survey
 from memq.storage.row import DamagedRow
 
 if TYPE_CHECKING:

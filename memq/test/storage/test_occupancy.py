@@ -6,7 +6,7 @@ from bisect import bisect_left
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.storage.bdb.occupancy import (
+from memq.storage.occupancy import (
     INTERVAL,
     LEAST_MESSAGE,
     PAUSE,
