@@ -10,6 +10,7 @@ parts, each an operation without a reply.
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from memq.commands.host import CommandHost
     from memq.connection.connection import Connection
     from memq.operations.pops import Pop
-    from memq.operations.pushes import AddPart
+    from memq.operations.pushes import AddPart, Push
     from memq.wire import extensions as dialect
 
 _log = Logger()
@@ -103,6 +104,46 @@ class Commands(Dialogue):
         replies.expect(operation, self.renderPush)
         if not operation.done:
             replies.pushes = operation
+
+    def joinable(self, command: wire.Set | wire.Get) -> int:
+        """Return how many like the command just carried out can be joined to it.
+
+        The one that fills the window is left out: it has to make the reading stop.
+        """
+        operation: Push | Pop | None
+        if isinstance(command, wire.Set):
+            queue, operation = command.queue, self.replies.pushes
+            load = command.size + COMMAND_LOAD
+        else:
+            queue, operation = command.queues[0], self.replies.pops
+            load = COMMAND_LOAD
+        policies = self._policies
+        if (
+            operation is None
+            or self._traces
+            or (policies.isActive and policies.of(queue) is not None)
+        ):
+            return 0
+        left = self._budget.window - 1 - self.outstanding.load
+        return max(0, min(JOINED - operation.count, left // load))
+
+    def joinSets(self, command: wire.Set, bodies: list[bytes]) -> None:
+        """Append messages with those of the last set."""
+        count = len(bodies)
+        self.statistics.setCommands += count
+        pushes = self.replies.pushes
+        assert pushes is not None
+        pushes.messages += zip(repeat(command.flags), bodies, strict=False)
+        pushes.size += count * command.size
+        self.outstanding.load += count * (command.size + COMMAND_LOAD)
+
+    def joinGets(self, count: int) -> None:
+        """Ask for messages with that of the last get."""
+        self.statistics.getCommands += count
+        pops = self.replies.pops
+        assert pops is not None
+        pops.most += count
+        self.outstanding.load += count * COMMAND_LOAD
 
     def beginBody(self, command: wire.Set) -> None:
         """Make ready for a body in parts."""

@@ -6,6 +6,9 @@ what makes it fast; only what is left over, a line or a body in pieces, goes
 through LineReceiver's buffers.  Both ways lead through the same grammar and end
 in the same methods of a sink.
 
+A command that says the same, byte by byte, as the one before it in the data is not
+parsed: those that the sink can join to that are handed over in one run.
+
 A body of more than PART_SIZE is never in memory as a whole: it is handed over in
 parts, as they come.  A body that comes in pieces is announced by ``reserve`` before its
 first byte, and its room given back by ``release``; in between, ``reserve`` may have
@@ -16,6 +19,7 @@ A receiver that is paused keeps what it got, unread; one that is closing drops i
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.protocol import connectionDone
@@ -71,6 +75,18 @@ class CommandSink(Protocol):
 
     def release(self) -> None:
         """Give that room back, or wait for it no longer."""
+
+    def joinable(self, command: Set | Get) -> int:
+        """Return how many like the command just carried out can be joined to it.
+
+        So many have no effect but to be joined: not even on whether more is read.
+        """
+
+    def joinSets(self, command: Set, bodies: list[bytes]) -> None:
+        """Carry out sets like the last; at least one, at most as many as joinable."""
+
+    def joinGets(self, count: int) -> None:
+        """Carry out gets like the last; at least one, at most as many as joinable."""
 
     def beginBody(self, command: Set) -> None:
         """Make ready for a body in parts."""
@@ -163,11 +179,10 @@ class CommandReceiver(LineReceiver):
             super().dataReceived(data)
 
     def _takeCommands(self, data: bytes) -> None:
-        sink, find = self._sink, data.find
+        sink, find, startswith = self._sink, data.find, data.startswith
         length = len(data)
-        largest = self._largestWhole
         start = 0
-        while not self.paused:
+        while start < length and not self.paused:
             newline = find(b"\n", start)
             if newline < 0:
                 break
@@ -181,25 +196,76 @@ class CommandReceiver(LineReceiver):
             if type(command) is Set:
                 body = newline + 1
                 after = body + command.size
-                if after + 2 > length or command.size > largest:
+                if after + 2 > length or command.size > self._largestWhole:
                     break
                 start = after + 2
                 complete = data[after:start] == _CRLF
                 sink.executeWithBody(command, data[body:after], complete)
+                if start < length and complete and startswith(line, start):
+                    start = self._takeSets(command, line, data, start)
             elif type(command) is Get:
                 start = newline + 1
                 sink.execute(command)
+                if start < length and startswith(line, start):
+                    start = self._takeGets(command, line, data, start)
             else:
-                body = newline + 1
-                size = _bodySize(command)
-                after = body if size is None else body + size + 2
+                after = self._takeOther(command, data, newline + 1)
                 if after > length:
                     break
                 start = after
-                self._take(command, data[body:after])
         if start < length and not self.closing:
             self._keep(data[start:])
         sink.allReceived()
+
+    def _takeSets(self, command: Set, line: bytes, data: bytes, start: int) -> int:
+        """Take sets at once that say the same as the one before them.
+
+        Where the line comes again at each place where it has to, no body has it.
+
+        :param line: their line, without its LF.
+        :param start: where they begin; CR LF is before that.
+        :return: where what is not taken begins.
+        """
+        separator = b"%b%b\n" % (_CRLF, line)
+        period = len(separator) + command.size
+        count = min(self._joinable(command), (len(data) - start) // period)
+        if not count:
+            return start
+        end = start + count * period
+        bodies = data[start - 2 : end - 2].split(separator)[1:]
+        if data[end - 2 : end] != _CRLF or {*map(len, bodies)} != {command.size}:
+            # Behind the last of these, something else than the line may come.
+            bodies = [*takewhile(lambda body: len(body) == command.size, bodies[:-1])]
+        if bodies:
+            self._sink.joinSets(command, bodies)
+        return start + len(bodies) * period
+
+    def _takeGets(self, command: Get, line: bytes, data: bytes, start: int) -> int:
+        """Take gets at once that say the same as the one before; see ``_takeSets``."""
+        line += b"\n"
+        period = len(line)
+        most = min(self._joinable(command), (len(data) - start) // period)
+        count = most if data.startswith(line * most, start) else 0
+        while count < most and data.startswith(line, start + count * period):
+            count += 1
+        if count:
+            self._sink.joinGets(count)
+        return start + count * period
+
+    def _joinable(self, command: Set | Get) -> int:
+        return 0 if self.paused else self._sink.joinable(command)
+
+    def _takeOther(self, command: Command, data: bytes, body: int) -> int:
+        """Carry out a command other than a set or get, if its body is whole.
+
+        :param body: where that begins, or what is behind the line.
+        :return: where its end is, or would be.
+        """
+        size = _bodySize(command)
+        after = body if size is None else body + size + 2
+        if after <= len(data):
+            self._take(command, data[body:after])
+        return after
 
     def _take(self, command: Command, rest: bytes) -> None:
         """Carry out a command other than a set, with what came behind its line.
