@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import DamagedMessage, HomeError, StoreError, StoreFailed
 from memq.message import LargeBody
+from memq.storage import occupancy
 from memq.storage.bdb import compaction as rotation
-from memq.storage.bdb import occupancy
 from memq.storage.bdb.compaction import Task
 from memq.storage.bdb.store import BDBStore
 from memq.storage.bdb.union import JoinedTable
