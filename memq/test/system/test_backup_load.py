@@ -21,7 +21,7 @@ from testkit.wire import sets
 #: checkpoints, other log files, moves to another file of messages.
 TURMOIL = """
 from memq.storage.datadir import sizing as sizes
-from memq.storage.bdb import occupancy as survey
+from memq.storage import occupancy as survey
 from memq.daemon import maintenance as upkeep
 sizes.CHECKPOINT_VOLUME = sizes.LOG_FILES = 2 << 20
 sizes.LEAST_FILE = survey.INTERVAL = 0

@@ -26,7 +26,7 @@ TRANSACTION = 2 * LOG_FILE
 SMALL = f"""
 from memq.storage.engine import preallocation as ahead
 from memq.storage.datadir import sizing as sizes
-from memq.storage.bdb import occupancy as survey
+from memq.storage import occupancy as survey
 from memq.daemon import maintenance as upkeep
 sizes.MEGABYTE = sizes.LEAST_LOG = {LOG_FILE}
 sizes.LOG_FILES = 0

@@ -27,7 +27,7 @@ OPTIONS = ("--max-body", "4M", "--cache-size", "2", "--log-buffer", "64")
 RESTLESS = """
 from memq.broker import broker
 from memq.storage.datadir import sizing as sizes
-from memq.storage.bdb import occupancy as survey
+from memq.storage import occupancy as survey
 from memq.daemon import maintenance as upkeep
 sizes.LEAST_FILE, survey.SHARE, survey.INTERVAL = 64 * 1024, 1e9, 0.0
 sizes.LEAST_LOG = 1024 * 1024
