@@ -133,7 +133,7 @@ RUNS: dict[str, tuple[bytes, list[int]]] = {
     "another queue": (put(b"a") * 3 + put(b"a", b"r") * 2, [1, 1]),
     "noreply": (put(b"a", words=b" noreply") * 3 + put(b"b"), [2]),
     "an option": (put(b"a", b"q/delay=5") * 3, [2]),
-    "a bad end at first": (put(b"a", end=b"xx") + put(b"b") * 2, []),
+    "a bad end at first": (put(b"a", end=b"xx") + put(b"b") * 2, [1]),
     "a bad end of the last": (put(b"a") * 3 + put(b"b", end=b"xx"), [2]),
     "a bad end behind sets": (put(b"a") * 3 + put(b"b", end=b"xx") + GET, [1]),
     "part of a line": (put(b"a") * 3 + b"set q", [2]),
