@@ -229,7 +229,7 @@ class CommandReceiver(LineReceiver):
         separator = b"%b%b\n" % (_CRLF, line)
         period = len(separator) + command.size
         count = min(self._joinable(command), (len(data) - start) // period)
-        if not count:
+        if not count or not data.startswith(separator, start - 2):
             return start
         end = start + count * period
         bodies = data[start - 2 : end - 2].split(separator)[1:]
