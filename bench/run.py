@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import depth, fairness, page, plan, space, tables
+from bench import costs, depth, fairness, page, plan, space, tables
 from bench.disturb import deletion, largest
 from bench.machine import describe
 from bench.measure import Load, Results, progress, runRounds
@@ -133,12 +133,15 @@ class Bench(NamedTuple):
             profiles,
         )
         docs.mkdir(parents=True, exist_ok=True)
+        path = docs / "performance.md"
+        if path.exists() and (section := costs.kept(path.read_text(encoding="utf-8"))):
+            text = costs.put(text, section)
         machine = dict(self.machine)
         note = "; ".join([machine["date"], machine["processor"], *versions()])
         names = list(dict.fromkeys(kind.name for kind in self.kinds))
         page.plots(self.results, names, note, docs)
-        (docs / "performance.md").write_text(text, encoding="utf-8")
-        progress(f"written: {os.path.relpath(docs / 'performance.md')}")
+        path.write_text(text, encoding="utf-8")
+        progress(f"written: {os.path.relpath(path)}")
 
     def _head(self) -> None:
         print(tables.table(["machine", ""], self.machine))

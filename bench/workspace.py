@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def build(root: Path) -> str:
-    """Build the load generator; return its path.
+def build(root: Path, name: str = "load", *words: str) -> str:
+    """Build one of the programs in C, the load generator; return its path.
 
+    :param words: for the compiler.
     :raise SystemExit: there is no C compiler, or it failed.
     """
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("cc")
     if not compiler:
-        raise SystemExit("bench/load.c needs a C compiler")
-    path = str(root / "load")
-    source = str(ROOT / "bench" / "load.c")
-    subprocess.run([compiler, "-O2", "-o", path, source], check=True, timeout=120)
+        raise SystemExit(f"bench/{name}.c needs a C compiler")
+    path = str(root / name)
+    source = str(ROOT / "bench" / f"{name}.c")
+    command = [compiler, "-O2", *words, "-o", path, source]
+    subprocess.run(command, check=True, timeout=120)
     return path
 
 

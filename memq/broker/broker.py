@@ -255,7 +255,11 @@ class Broker:
                 self._commits.add(operations)
         # The turn may have used up what is free to use.
         mayGoOn = self.failure is None and not self.room.isHeld
-        sweeping = mayGoOn and self._sweep()
+        # A store that was not opened, at the end of a start that failed, is not asked.
+        maySweep = mayGoOn and (
+            not self._sweepsFrom or self.clock.seconds() >= self._sweepsFrom
+        )
+        sweeping = maySweep and self._store.hasGarbage() and self._sweep()
         if rotation.new or rotation.behind or sweeping:
             rotation.schedule()
         elif self._idle is not None and not self._commits.operations:
@@ -281,12 +285,6 @@ class Broker:
     def _sweep(self) -> bool:
         """Sweep some messages; return whether to go on."""
         store = self._store
-        if self._sweepsFrom and self.clock.seconds() < self._sweepsFrom:
-            # A store that was not opened, at the end of a start that failed, is not
-            # asked.
-            return False
-        if not store.hasGarbage():
-            return False
         try:
             before = store.logged()
             hasMore = store.sweep(SWEEP_MESSAGES)

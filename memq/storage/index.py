@@ -22,7 +22,7 @@ from memq.storage.row import NO_REST, USED, Queue
 from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
     from memq.interfaces import Kept, QueueDetail
@@ -227,21 +227,22 @@ class QueueIndex:
         self.queues[queue.name] = queue
         self.changed.pop(queue.name, None)
 
-    def changes(self, now: int) -> Iterator[tuple[bytes, Queue | None]]:
-        """Yield each name that was touched, and its queue, None if deleted, once."""
-        get = self.queues.get
+    def changes(self, now: int) -> list[tuple[bytes, Queue | None]]:
+        """Return each name that was touched, and its queue, None if deleted, once."""
+        found = []
         if not self._step <= now < self._nextStep:
             self._step = now - now % (USED * 1000)
             self._nextStep = self._step + USED * 1000
             self._used = self._step // 1000
         used = self._used
         for name in self.changed:
-            queue = get(name)
+            queue = self.queues.get(name)
             if queue is not None and queue.lastUsed != used:
                 queue.use(used)
-            yield name, queue
+            found.append((name, queue))
         self.changed.clear()
         self.hasNewIds = False
+        return found
 
     def names(self) -> list[bytes]:
         """Return the names of all queues."""

@@ -226,7 +226,8 @@ class Environment:
         :raise memq.errors.OutOfSpace: what could not be written is kept; a later flush
             writes it.
         """
-        self.refuseAfterFailure()
+        if self._failStop.failure is not None:
+            raise self._failStop.failure
         try:
             self._handle.log_flush()
             self._preallocator.syncNames()

@@ -1,0 +1,83 @@
+/* Tells callgrind which Python function runs, for bench/costs.py.
+
+   CPython runs a Python function that another one calls within the same C function, so
+   callgrind cannot tell them apart.  With a frame evaluation function of one's own (PEP
+   523), each call comes through here.  Whenever another function begins or goes on, it
+   asks callgrind for a dump under the name of the one that ran; callgrind counts anew
+   from there.  What is done here for that is not counted.
+
+   SIGUSR2 begins that, and the next one ends it. */
+
+#include <Python.h>
+#if PY_VERSION_HEX < 0x030c0000
+#define Py_BUILD_CORE
+#include <internal/pycore_frame.h>
+#endif
+#include <signal.h>
+#include <valgrind/callgrind.h>
+
+/* How the name of a part ends that began with the call of the function. */
+#define CALLED " called"
+
+static volatile sig_atomic_t counts;
+/* The thread that is divided into functions; NULL for none. */
+static PyThreadState *divided;
+static char running[512];
+
+static void toggle(int number)
+{
+    (void) number;
+    counts = !counts;
+    if (counts)
+        strcpy(running, "the call under way");
+}
+
+static void note(struct _PyInterpreterFrame *frame)
+{
+#if PY_VERSION_HEX < 0x030c0000
+    PyCodeObject *code = (PyCodeObject *) Py_NewRef(frame->f_code);
+#else
+    PyCodeObject *code = (PyCodeObject *) PyUnstable_InterpreterFrame_GetCode(frame);
+#endif
+    snprintf(running, sizeof running, "%.300s:%.100s" CALLED,
+             PyUnicode_AsUTF8(code->co_filename), PyUnicode_AsUTF8(code->co_qualname));
+    Py_DECREF(code);
+}
+
+static PyObject *evaluate(PyThreadState *state, struct _PyInterpreterFrame *frame,
+                          int throws)
+{
+    char before[sizeof running];
+    PyObject *result;
+
+    if (!counts || state != divided)
+        return _PyEval_EvalFrameDefault(state, frame, throws);
+    CALLGRIND_DUMP_STATS_AT(running);
+    CALLGRIND_TOGGLE_COLLECT;
+    strcpy(before, running);
+    note(frame);
+    CALLGRIND_TOGGLE_COLLECT;
+    result = _PyEval_EvalFrameDefault(state, frame, throws);
+    if (counts) {
+        CALLGRIND_DUMP_STATS_AT(running);
+        CALLGRIND_TOGGLE_COLLECT;
+        /* It goes on: it is not called again. */
+        char *end = strstr(before, CALLED);
+        if (end)
+            *end = 0;
+        strcpy(running, before);
+        CALLGRIND_TOGGLE_COLLECT;
+    }
+    return result;
+}
+
+void install(int divides)
+{
+    struct sigaction action = {.sa_handler = toggle, .sa_flags = SA_RESTART};
+
+    sigaction(SIGUSR2, &action, NULL);
+    if (divides) {
+        divided = PyThreadState_Get();
+        _PyInterpreterState_SetEvalFrameFunc(divided->interp, evaluate);
+    }
+}
