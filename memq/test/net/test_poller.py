@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import socket
 import struct
-from typing import Any
+from select import epoll, poll
+from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.main import CONNECTION_LOST
 from twisted.python.failure import Failure
+from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from memq.net.poller import Poller
 from memq.test.net.test_transport import MUCH, PATIENCE, Descriptors
 from memq.test.support.stepped import SteppedTestCase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
 
 
 class Connection:
@@ -68,12 +75,16 @@ class PollerTests(SteppedTestCase):
 
     def setUp(self) -> None:
         """Connect both, and read from them."""
-        self.reactor: Any = Descriptors()
+        self.reactor: Any = self.makeReactor()
         self.poller = Poller(self.reactor)
         self.one, self.client = self.connect()
         self.other, self.otherClient = self.connect()
         self.poller.addReader(self.one)
         self.poller.addReader(self.other)
+
+    def makeReactor(self) -> Any:
+        """Return one without an epoll of its own."""
+        return Descriptors()
 
     def connect(self) -> tuple[Connection, socket.socket]:
         """Return a connection, and the other end of its socket."""
@@ -88,6 +99,10 @@ class PollerTests(SteppedTestCase):
     def poll(self) -> None:
         """Do what the reactor does when the poller has something to read."""
         self.poller.doRead()
+
+    def assertRegistered(self, expected: bool) -> None:
+        """Assert whether the reactor knows the poller."""
+        self.assertEqual(self.reactor.readers, {self.poller} if expected else set())
 
     def reset(self) -> None:
         """Let the first client be gone without a farewell."""
@@ -145,16 +160,16 @@ class PollerTests(SteppedTestCase):
 
     def test_registered(self) -> None:
         """The reactor knows it as long as it has connections."""
-        self.assertEqual(self.reactor.readers, {self.poller})
+        self.assertRegistered(True)
         self.poller.removeReader(self.one)
         self.poller.addWriter(self.other)
         self.poller.removeReader(self.other)
-        self.assertEqual(self.reactor.readers, {self.poller})
+        self.assertRegistered(True)
         self.poller.removeWriter(self.other)
-        self.assertEqual(self.reactor.readers, set())
+        self.assertRegistered(False)
         self.poller.removeWriter(self.other)
         self.poller.addWriter(self.one)
-        self.assertEqual(self.reactor.readers, {self.poller})
+        self.assertRegistered(True)
 
     def test_clock(self) -> None:
         """Timed calls are the reactor's."""
@@ -315,4 +330,209 @@ class PollerTests(SteppedTestCase):
         self.poller.connectionLost(Failure(CONNECTION_LOST))
         self.assertEqual(self.one.heard, [ConnectionLost])
         self.assertEqual(self.other.heard, [ConnectionLost])
+        self.assertRegistered(False)
+
+
+class Looping(Descriptors):
+    """A reactor with an epoll of its own, that iterates when a test says so.
+
+    :ivar own: a socket of its own; whatever is sent to it is kept in ``heard``.
+    :ivar delays: how long each of its own iterations was to wait.
+    :ivar onShutdown: what is called when it ends.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._poller = epoll()
+        self.own, self.sender = socket.socketpair()
+        self._poller.register(self.own, 1)
+        self.addReader = self._addReader
+        self.removeReader = self._removeReader
+        self.heard: list[bytes] = []
+        self.delays: list[float | None] = []
+        self.onShutdown: list[Callable[[], object]] = []
+
+    def _addReader(self, reader: Any) -> None:
+        self._poller.register(reader.fileno(), 1)
+        self.readers.add(reader)
+
+    def _removeReader(self, reader: Any) -> None:
+        self._poller.unregister(reader.fileno())
+        self.readers.remove(reader)
+
+    def addSystemEventTrigger(
+        self, phase: str, event: str, call: Callable[[], object]
+    ) -> None:
+        """Keep what is to be done when it ends."""
+        assert (phase, event) == ("during", "shutdown")
+        self.onShutdown.append(call)
+
+    def doIteration(self, delay: float | None) -> None:
+        """Serve what is ready."""
+        self.delays.append(delay)
+        for number, _ in self._poller.poll(delay):
+            if number == self.own.fileno():
+                self.heard.append(self.own.recv(100))
+            for reader in [each for each in self.readers if each.fileno() == number]:
+                reader.doRead()
+
+    def close(self) -> None:
+        """Free its descriptors."""
+        self._poller.close()
+        self.own.close()
+        self.sender.close()
+
+
+class AboveTests(PollerTests):
+    """The same poller, where it stands in for the reactor's iteration."""
+
+    def makeReactor(self) -> Looping:
+        """Return one with an epoll of its own."""
+        reactor = Looping()
+        self.addCleanup(reactor.close)
+        return reactor
+
+    def poll(self) -> None:
+        """Do what the reactor's loop does."""
+        self.reactor.doIteration(0)
+
+    def assertRegistered(self, expected: bool) -> None:
+        """Assert whether the poller stands in; then it is not among the readers."""
+        self.assertEqual("doIteration" in vars(self.reactor), expected)
+        self.poll()
         self.assertEqual(self.reactor.readers, set())
+
+    def test_notCalled(self) -> None:
+        """It stays among the readers of a reactor that calls only its own iteration."""
+        for _ in range(2):
+            self.client.sendall(b"hello")
+            Looping.doIteration(self.reactor, 0)
+        self.assertEqual(self.one.heard, [b"hello", b"hello"])
+        self.assertEqual(self.reactor.readers, {self.poller})
+        self.poller.removeReader(self.one)
+        self.poller.removeReader(self.other)
+        self.assertEqual(self.reactor.readers, set())
+        self.assertNotIn("doIteration", vars(self.reactor))
+
+    def test_reactorServed(self) -> None:
+        """The reactor serves its own descriptors when one of them has something."""
+        self.client.sendall(b"hello")
+        self.poll()
+        self.assertEqual((self.one.heard, self.reactor.delays), ([b"hello"], []))
+        self.client.sendall(b"again")
+        self.reactor.sender.send(b"own")
+        self.poll()
+        self.assertEqual(self.one.heard, [b"hello", b"again"])
+        self.assertEqual((self.reactor.heard, self.reactor.delays), ([b"own"], [0]))
+
+    def test_delays(self) -> None:
+        """It waits as long as the reactor would: without an end, or not at all."""
+        self.reactor.doIteration(0.001)
+        self.reactor.doIteration(False)
+        self.client.sendall(b"hello")
+        self.reactor.doIteration(None)
+        self.assertEqual(self.one.heard, [b"hello"])
+
+    def test_endsInIteration(self) -> None:
+        """When its last connection ends it goes, and the reactor is served as well."""
+        self.poller.removeReader(self.other)
+        self.one.why = CONNECTION_LOST
+        self.client.sendall(b"hello")
+        self.reactor.sender.send(b"own")
+        self.poll()
+        self.assertEqual(self.one.heard, [b"hello", ConnectionLost])
+        self.assertEqual(self.reactor.heard, [b"own"])
+        self.assertNotIn("doIteration", vars(self.reactor))
+        self.poller.addReader(self.other)
+        self.otherClient.sendall(b"hello")
+        self.poll()
+        self.assertEqual(self.other.heard, [b"hello"])
+
+    def test_second(self) -> None:
+        """A second poller is below the first, whichever of them ends before."""
+        second = Poller(self.reactor)
+        another, client = self.connect()
+
+        def assertServed(*connections: Connection) -> None:
+            self.client.sendall(b"hello")
+            client.sendall(b"hello")
+            self.poll()
+            for connection in connections:
+                self.assertEqual(connection.heard, [b"hello"])
+                connection.heard.clear()
+
+        self.poll()
+        second.addReader(another)
+        assertServed(self.one, another)
+        second.removeReader(another)
+        assertServed(self.one)
+        second.addReader(another)
+        self.poller.removeReader(self.one)
+        self.poller.removeReader(self.other)
+        another.socket.recv(100)
+        assertServed(another)
+        self.assertEqual(self.reactor.readers, {second})
+        second.removeReader(another)
+        self.assertEqual(self.reactor.readers, set())
+
+    def test_shutdown(self) -> None:
+        """The reactor tells its connections of its end, though they are not its own."""
+        self.poll()
+        [call] = self.reactor.onShutdown
+        call()
+        self.assertEqual(self.one.heard, [ConnectionLost])
+        self.assertEqual(self.other.heard, [ConnectionLost])
+        self.assertNotIn("doIteration", vars(self.reactor))
+
+    def test_otherReactor(self) -> None:
+        """A reactor that has a poll, and no epoll, has the poller among its readers."""
+        reactor: Any = Descriptors()
+        reactor._poller = poll()
+        poller = Poller(reactor)
+        connection, client = self.connect()
+        poller.addReader(connection)
+        self.assertEqual(reactor.readers, {poller})
+        client.sendall(b"hello")
+        poller.doRead()
+        self.assertEqual(connection.heard, [b"hello"])
+        poller.removeReader(connection)
+        self.assertEqual(reactor.readers, set())
+
+
+class TwistedTests(TestCase):
+    """What a poller needs of Twisted's own reactor, and no interface promises."""
+
+    timeout = PATIENCE
+
+    @inlineCallbacks
+    def test_above(self) -> Generator[Deferred[Any], Any, None]:
+        """Its loop calls what stands in for its iteration, and its own in turn.
+
+        Where this fails with a new Twisted, a poller is among its readers as with any
+        other reactor: slower, and as right.
+        """
+        from twisted.internet import reactor as found
+
+        reactor: Any = found
+        self.assertIsInstance(reactor, EPollReactor)
+        self.assertNotIn("doIteration", vars(reactor))
+        poller = Poller(reactor)
+        ours, client = socket.socketpair()
+        self.addCleanup(ours.close)
+        self.addCleanup(client.close)
+        connection = Connection(ours, poller)
+        read: list[Deferred[bytes]] = []
+        self.patch(connection, "doRead", lambda: read.pop().callback(ours.recv(100)))
+        for said in (b"first", b"second"):
+            poller.addReader(connection)
+            self.assertIn(poller, reactor.getReaders())
+            for _ in range(2):
+                read.append(Deferred())
+                came = read[0]
+                # From a thread: the reactor is woken by a descriptor of its own.
+                reactor.callInThread(reactor.callFromThread, client.sendall, said)
+                self.assertEqual((yield came), said)
+            self.assertNotIn(poller, reactor.getReaders())
+            self.assertIn("doIteration", vars(reactor))
+            poller.removeReader(connection)
+            self.assertNotIn("doIteration", vars(reactor))
