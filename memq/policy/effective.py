@@ -77,7 +77,7 @@ class Policies:
         :param seconds: tells the time, in seconds since 1970-01-01 UTC.
         """
         self._store = store
-        self._seconds = seconds
+        self.seconds = seconds
         self.rules = Rules() if rules is None else rules
         self.isActive = not self.rules.isEmpty
         self._observers: list[Callable[[], object]] = []
@@ -111,4 +111,4 @@ class Policies:
 
     def now(self) -> int:
         """Return the time, in milliseconds since 1970-01-01 UTC."""
-        return int(self._seconds() * 1000)
+        return int(self.seconds() * 1000)

@@ -72,7 +72,7 @@ class Rules:
         self._tables = tables
         self._exact: dict[bytes, int] = {}
         patterns: dict[int, bytes] = {}
-        self._known: dict[bytes, Rule | None] = {}
+        self.known: dict[bytes, Rule | None] = {}
         for index, table in enumerate(tables):
             if isPattern(table.name):
                 patterns[index] = table.name
@@ -83,14 +83,14 @@ class Rules:
     def of(self, queue: bytes) -> Rule | None:
         """Return what holds for a queue; None when nothing does."""
         try:
-            return self._known[queue]
+            return self.known[queue]
         except KeyError:
-            if len(self._known) >= KNOWN:
-                self._known.clear()
+            if len(self.known) >= KNOWN:
+                self.known.clear()
             rule = self._made(queue)
             if rule.fanout:
                 rule = rule._replace(reaches=self._reached(queue))
-            found = self._known[queue] = None if rule == _NOTHING else rule
+            found = self.known[queue] = None if rule == _NOTHING else rule
             return found
 
     def check(self) -> None:

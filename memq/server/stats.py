@@ -75,13 +75,14 @@ class Statistics:
         self.bytesOnDisk = 0
         self.maxConnections = 0
         self.ofEach = True
-        self._zero()
+        self.zero()
 
     def seconds(self) -> float:
         """Return the time."""
         return self._clock.seconds()
 
-    def _zero(self) -> None:
+    def zero(self) -> None:
+        """Begin to count anew."""
         self.totalConnections = self.rejected = 0
         self.getCommands = self.getHits = 0
         self.setCommands = self.setHits = 0
@@ -120,7 +121,7 @@ class Statistics:
         return formatStats([*self._settings, ("maxbytes", self._limit)])
 
     def _reset(self, store: IQueueStore) -> bytes:
-        self._zero()
+        self.zero()
         return RESET
 
     def _figures(self, store: IQueueStore, sums: Sums) -> Iterator[tuple[str, object]]:

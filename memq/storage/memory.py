@@ -37,7 +37,7 @@ class MemoryStore(IndexedStore):
 
     def __init__(self, seconds: Callable[[], float] = time) -> None:
         super().__init__()
-        self._seconds = seconds
+        self.seconds = seconds
         #: When the transaction began, as messages tell it.
         self._now = 0
         #: By id of a queue, and by the id of its delayed messages.
@@ -46,12 +46,12 @@ class MemoryStore(IndexedStore):
         self._hidden: dict[int, dict[int, Message]] = {}
         #: For ``sweep`` to free.
         self._deleted: list[deque[Message]] = []
-        self._bodies: dict[int, list[bytes]] = {}
+        self.parts: dict[int, list[bytes]] = {}
         self._lastBody = 0
 
     def begin(self) -> None:
         """Begin a transaction."""
-        self._now = int(self._seconds() * 1000)
+        self._now = int(self.seconds() * 1000)
 
     def commit(self) -> None:
         """Keep what was done since ``begin``."""
@@ -85,7 +85,7 @@ class MemoryStore(IndexedStore):
 
     def addPart(self, body: int, number: int, data: bytes) -> None:
         """Keep a part."""
-        parts = self._bodies.setdefault(body, [])
+        parts = self.parts.setdefault(body, [])
         parts[number:] = [data]
         self.undo.add((parts.pop,))
 
@@ -143,14 +143,14 @@ class MemoryStore(IndexedStore):
 
     def part(self, body: int, number: int) -> bytes:
         """Return a part."""
-        parts = self._bodies.get(body, [])
+        parts = self.parts.get(body, [])
         if number >= len(parts):
             raise DamagedMessage(f"part {number} of a large body is not there")
         return parts[number]
 
     def release(self, body: int) -> None:
         """Forget the parts."""
-        self._bodies.pop(body, None)
+        self.parts.pop(body, None)
 
     def _append(
         self,

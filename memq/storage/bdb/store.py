@@ -112,9 +112,9 @@ class BDBStore(IndexedStore):
         """
         super().__init__()
         self.home = home
-        self._say = say
+        self.say = say
         self._salvage = salvage
-        self._seconds = seconds
+        self.seconds = seconds
         self._leastFile = settings.leastFile
         self.environment = Environment(home, settings, say)
         self.transaction = Transaction(
@@ -234,9 +234,9 @@ class BDBStore(IndexedStore):
         """Bring what an older memq wrote up to this one's format."""
         queues = self.index.queues
         old = [name for name, queue in queues.items() if not queue.lastUsed]
-        countUncounted(self.transaction.messages, queues.values(), self._say)
+        countUncounted(self.transaction.messages, queues.values(), self.say)
         for name in old:
-            queues[name].use(int(self._seconds()))
+            queues[name].use(int(self.seconds()))
         if not self.home.isNew and self.home.format < FORMAT:
             self.home.writeVersion()
         # Without room for that, they are counted again at the next start.

@@ -58,6 +58,8 @@ _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 class Environment:
     """Berkeley DB's environment in one home.
 
+    :ivar handle: Berkeley DB's environment; None while it is not open.
+    :ivar say: is told, in a line, what a person should know.
     :ivar isNew: whether no store was ever opened here; known after ``open``.
     :ivar commitFlags: what to commit with; neither syncs, ``flush`` does that for many.
     """
@@ -76,10 +78,10 @@ class Environment:
         self.commitFlags = (
             db.DB_TXN_WRITE_NOSYNC if settings.noSync else db.DB_TXN_NOSYNC
         )
-        self._say = say
+        self.say = say
         self._home = home
         self._settings = settings
-        self._handle: Any = None
+        self.handle: Any = None
         self._checkpointAt = (1, 0)
         #: The number of the log file that the marker points into.
         self._markedIn = 0
@@ -106,7 +108,7 @@ class Environment:
         :raise HomeError: when the log was cut, damaged or replaced.
         """
         refuseDamaged(self._home.directory)
-        marker = verifyLog(self._home, self._say)
+        marker = verifyLog(self._home, self.say)
         self.isNew = self._home.isNew and marker is None
         if marker is not None:
             self._markedIn = marker.file
@@ -137,7 +139,7 @@ class Environment:
 
     def _recover(self) -> None:
         settings = self._settings
-        environment = self._handle = db.DBEnv()
+        environment = self.handle = db.DBEnv()
         setCache(environment, settings)
         environment.set_lg_bsize(settings.logBuffer)
         environment.set_lg_max(max(settings.logFile, 4 * settings.logBuffer))
@@ -153,7 +155,7 @@ class Environment:
         :param pageSize: bytes of a page if it is made, 0 for what the settings say.
         :raise HomeError: when it is not there.
         """
-        table = db.DB(self._handle)
+        table = db.DB(self.handle)
         table.set_pagesize(pageSize or self._settings.pageSize)
         table.set_flags(db.DB_CHKSUM)
         path = os.path.join(self._home.way, name)
@@ -179,13 +181,13 @@ class Environment:
         """Return a new transaction."""
         try:
             self._preallocator.prepare()
-            return self._handle.txn_begin()
+            return self.handle.txn_begin()
         except (*ERRORS, OSError) as error:
             raise self.error(error) from error
 
     def _panic(self) -> None:
         with suppress(*ERRORS):
-            self._handle.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
+            self.handle.set_flags(db.DB_PANIC_ENVIRONMENT, 1)
 
     def _refusal(self, what: str, error: Exception) -> StoreError:
         """Return what to raise where the store itself can go on."""
@@ -201,7 +203,7 @@ class Environment:
 
         A store that has failed is left as a crash would leave it.
         """
-        if self._handle is None:
+        if self.handle is None:
             return
         try:
             with self.translated:
@@ -215,7 +217,7 @@ class Environment:
 
     def letGo(self) -> None:
         """Close the environment, and with it the tables; the log has it all."""
-        environment, self._handle = self._handle, None
+        environment, self.handle = self.handle, None
         self._failStop.files.clear()
         if environment is not None:
             closeEnvironment(environment)
@@ -229,7 +231,7 @@ class Environment:
         if self._failStop.failure is not None:
             raise self._failStop.failure
         try:
-            self._handle.log_flush()
+            self.handle.log_flush()
             self._preallocator.syncNames()
         except (*ERRORS, OSError) as error:
             meaning = self._failStop.meaning(error)
@@ -246,7 +248,7 @@ class Environment:
 
     def _checkpoint(self) -> None:
         try:
-            self._handle.txn_checkpoint(0)
+            self.handle.txn_checkpoint(0)
         finally:
             self.lookAgain()
         self._checkpointAt = self._mark()
@@ -266,11 +268,11 @@ class Environment:
 
     def _mark(self) -> tuple[int, int]:
         """Sync the log, and put the marker on its last record; return where that is."""
-        cursor = self._handle.log_cursor()
+        cursor = self.handle.log_cursor()
         (file, offset), record = cursor.last()
         cursor.close()
         # It may have come after a checkpoint.
-        self._handle.log_flush()
+        self.handle.log_flush()
         try:
             writeMarker(self._home.way, Marker.of(file, offset, record))
         except OSError as error:
@@ -286,7 +288,7 @@ class Environment:
         """
         self.refuseAfterFailure()
         try:
-            pages = int(self._handle.memp_trickle(percent))
+            pages = int(self.handle.memp_trickle(percent))
             if pages:
                 for path in self._tables.values():
                     syncFile(path)
@@ -301,7 +303,7 @@ class Environment:
         """
         self._refuseAfterEnd()
         try:
-            unused = map(os.fsdecode, self._handle.log_archive())
+            unused = map(os.fsdecode, self.handle.log_archive())
             # The marker stays behind when it could not be written.
             marked = logName(self._checkpointAt[0])
             names = [name for name in unused if name < marked]
@@ -328,7 +330,7 @@ class Environment:
     def _logStat(self) -> dict[str, int]:
         # A context would cost a lone set 1 % more: each transaction asks this twice.
         try:
-            return cast("dict[str, int]", self._handle.log_stat())
+            return cast("dict[str, int]", self.handle.log_stat())
         except ERRORS as error:
             raise self.error(error) from error
 
@@ -382,7 +384,7 @@ class Environment:
         except OSError as error:
             if error.errno in _NO_LINKS:
                 self._preallocates = False
-                self._say(f"log files are not made ahead of need here: {error}")
+                self.say(f"log files are not made ahead of need here: {error}")
             elif isinstance(self._failStop.meaning(error), OutOfSpace):
                 return False
             else:

@@ -174,8 +174,8 @@ class CommandTests(CommandTestCase):
                 transaction = self.transaction
                 environment: Any = self.environment
                 transaction.messages = Failing(transaction.messages, NO_SPACE, "put")
-                environment._handle = Failing(
-                    environment._handle, NO_SPACE, "txn_checkpoint"
+                environment.handle = Failing(
+                    environment.handle, NO_SPACE, "txn_checkpoint"
                 )
 
         self.patch(memq.admin.cli, "BDBStore", Full)

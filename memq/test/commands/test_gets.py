@@ -408,7 +408,7 @@ class LargeTests(ProtocolTestCase):
 
     def dump(self) -> str:
         """Return the small bodies, and how many large ones are kept."""
-        return f"{self.store.dump()} {len(self.store._bodies)}"
+        return f"{self.store.dump()} {len(self.store.parts)}"
 
     def test_open(self) -> None:
         """The parts stay until the close."""

@@ -84,7 +84,7 @@ class LargeTests(SteppedTestCase):
     def swept(self) -> bool:
         """Return whether no part is left."""
         self.harness.settle()
-        return not self.store._bodies
+        return not self.store.parts
 
     def test_roundTrip(self) -> None:
         """A large body comes back as it was, and leaves nothing behind."""
@@ -156,7 +156,7 @@ class LargeTests(SteppedTestCase):
     def test_gone(self) -> None:
         """What came of a body is forgotten with its client."""
         self.client.talk(b"set q 0 0 300000\r\n" + body(150000))
-        self.assertEqual(len(self.store._bodies), 1)
+        self.assertEqual(len(self.store.parts), 1)
         self.client.leave()
         self.assertTrue(self.swept())
         self.assertEqual(self.store.dump(), "")

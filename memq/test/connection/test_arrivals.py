@@ -116,7 +116,7 @@ class LastTestCase(SteppedTestCase):
     def parts(self) -> int:
         """Return how many bodies in parts there are, once all is swept."""
         self.harness.settle()
-        return len(self.store._bodies)
+        return len(self.store.parts)
 
 
 class AnswerTests(LastTestCase):

@@ -96,7 +96,7 @@ class ExpireTests(MovingTestCase):
     def test_dropped(self) -> None:
         """All that is too old at the head is dropped, and counted."""
         self.store.fill(b"q", b"a", b"bcd")
-        self.store._seconds = lambda: 0.5
+        self.store.seconds = lambda: 0.5
         self.store.begin()
         self.store.fill(b"q", b"e")
         self.assertEqual(self.expire(), Expired(2, 2 * MESSAGE_COST, 4, False))

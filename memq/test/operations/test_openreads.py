@@ -464,7 +464,7 @@ class LargeTests(ReaderTestCase):
         self.assertEqual(self.one.session.part(large, 1), b"y")
         close.release()
         self.settle()
-        self.assertEqual(self.store._bodies, {})
+        self.assertEqual(self.store.parts, {})
 
     def test_aborted(self) -> None:
         """And when it goes back."""

@@ -19,7 +19,7 @@ class JoinedTests(ProtocolTestCase):
     def setUp(self) -> None:
         """Have messages, the last of which are new, and ask for them."""
         super().setUp()
-        self.store._seconds = lambda: self.harness.timeOfDay
+        self.store.seconds = lambda: self.harness.timeOfDay
         self.store.fill(b"q", *[b""] * (2 * MANY))
         self.harness.timeOfDay += 5
         self.other = self.harness.connect()

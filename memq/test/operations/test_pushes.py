@@ -277,12 +277,12 @@ class LimitTests(RuledTestCase):
         self.begin(q={"maxBytes": len(LARGE) + 5})
         answer = self.talk(put(b"q", LARGE), put(b"q", OTHER), put(b"q", b"12345"))
         self.assertEqual(answer, STORED + NOT_STORED + STORED)
-        self.assertEqual(len(self.store._bodies), 1)
+        self.assertEqual(len(self.store.parts), 1)
         quiet = put(b"q", OTHER).replace(b"\r\n", b" noreply\r\n", 1)
         self.assertEqual(self.talk(quiet), b"")
         self.assertEqual(self.talk(b"get q\r\n"), value(b"q", LARGE) + END)
         self.assertEqual(self.talk(quiet, put(b"r", OTHER)), STORED)
-        self.assertEqual(len(self.store._bodies), 2)
+        self.assertEqual(len(self.store.parts), 2)
         self.assertEqual(self.client.protocol.outstanding.load, 0)
 
     def test_largeDropped(self) -> None:
@@ -291,11 +291,11 @@ class LimitTests(RuledTestCase):
         self.assertEqual(self.talk(put(b"q", LARGE)), STORED)
         self.client.send(put(b"q", b"x"))
         self.harness.reactor.advance(0)
-        self.assertEqual(len(self.store._bodies), 1)
+        self.assertEqual(len(self.store.parts), 1)
         self.harness.settle()
-        self.assertEqual(len(self.store._bodies), 0)
+        self.assertEqual(len(self.store.parts), 0)
         self.assertEqual(self.talk(put(b"q", LARGE), put(b"q", OTHER)), STORED * 3)
-        self.assertEqual(len(self.store._bodies), 1)
+        self.assertEqual(len(self.store.parts), 1)
 
     def test_gone(self) -> None:
         """So do they when the client is gone before it was told."""
@@ -307,7 +307,7 @@ class LimitTests(RuledTestCase):
             self.harness.reactor.advance(0)
             client.end()
         self.assertEqual(dump(self.store), "q 4/3\n  3 0 b'y'")
-        self.assertEqual(len(self.store._bodies), 0)
+        self.assertEqual(len(self.store.parts), 0)
 
 
 class FanOutTests(RuledTestCase):
@@ -364,7 +364,7 @@ class FanOutTests(RuledTestCase):
         self.assertEqual(self.talk(b"delete a\r\n"), b"DELETED\r\n")
         self.sweep()
         self.assertEqual(self.talk(b"get b\r\n"), value(b"b", LARGE) + END)
-        self.assertEqual(len(self.store._bodies), 0)
+        self.assertEqual(len(self.store.parts), 0)
 
     def test_largeRefused(self) -> None:
         """One that is refused, or does not come, leaves nothing."""
@@ -376,14 +376,14 @@ class FanOutTests(RuledTestCase):
         another.send(put(b"q", LARGE)[:-9])
         self.harness.settle()
         another.end()
-        self.assertEqual((dump(self.store), self.store._bodies), ("", {}))
+        self.assertEqual((dump(self.store), self.store.parts), ("", {}))
 
     def test_largeHere(self) -> None:
         """A queue that keeps none of it needs no parts."""
         self.begin(q={"fanout": (b"a",)}, a={"honorExptime": True})
         request = put(b"q", LARGE).replace(b" 0 0 ", b" 0 -1 ", 1)
         self.assertEqual(self.talk(request), STORED)
-        self.assertEqual(len(self.store._bodies), 1)
+        self.assertEqual(len(self.store.parts), 1)
         self.assertEqual(self.talk(b"get q a\r\n"), value(b"q", LARGE) + END)
 
     def test_largeRulesChange(self) -> None:
@@ -416,7 +416,7 @@ class FanOutTests(RuledTestCase):
 
         self.patch(self.store, "addPart", failing)
         self.assertEqual(self.talk(put(b"q", LARGE)), b"SERVER_ERROR bad page\r\n")
-        self.assertEqual((dump(self.store), self.store._bodies), ("", {}))
+        self.assertEqual((dump(self.store), self.store.parts), ("", {}))
 
 
 class FullDiskTests(RuledTestCase):
@@ -433,7 +433,7 @@ class FullDiskTests(RuledTestCase):
             b"add n 0 0 1\r\n5\r\n",
         )
         self.assertEqual(answer, NO_SPACE * 5)
-        self.assertEqual((dump(self.store), self.store._bodies), ("", {}))
+        self.assertEqual((dump(self.store), self.store.parts), ("", {}))
         self.harness.makeRoom()
         self.assertEqual(self.talk(put(b"q", b"x")), STORED)
 
@@ -444,7 +444,7 @@ class FullDiskTests(RuledTestCase):
         self.harness.fillDisk()
         self.harness.settle()
         self.assertEqual(self.client.read(), NO_SPACE * 3)
-        self.assertEqual((dump(self.store), self.store._bodies), ("", {}))
+        self.assertEqual((dump(self.store), self.store.parts), ("", {}))
 
     def test_met(self) -> None:
         """A turn that meets it drops nothing for the message that was to come."""
@@ -498,7 +498,7 @@ class DelayTests(RuledTestCase):
         self.harness.pass_(2)
         answer = value(b"q", LARGE) + value(b"r", LARGE) + END
         self.assertEqual(self.talk(b"get q r\r\n"), answer)
-        self.assertEqual(self.store._bodies, {})
+        self.assertEqual(self.store.parts, {})
 
     def test_largePlain(self) -> None:
         """Also where nothing else has rules, and with noreply."""
@@ -550,7 +550,7 @@ class DelayTests(RuledTestCase):
         self.harness.settle()
         answer = STORED + b"SERVER_ERROR bad page\r\n"
         self.assertEqual(self.client.read(), answer)
-        self.assertEqual(self.store._bodies, {})
+        self.assertEqual(self.store.parts, {})
 
 
 class DiskTests(BDBTestCase):

@@ -280,7 +280,7 @@ class RuledGetTests(ProtocolTestCase):
 
     def test_get(self) -> None:
         """They take, and count, as those of other queues."""
-        self.harness.statistics._zero()
+        self.harness.statistics.zero()
         self.asks(b"get q\r\n", value(b"q", b"a") + END)
         self.asks(
             b"gets q r q\r\n", b"VALUE q 0 1 1\r\nc\r\nVALUE r 0 1 0\r\nb\r\n" + END

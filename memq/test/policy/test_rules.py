@@ -167,7 +167,7 @@ class OfTests(SynchronousTestCase):
             rule = made.of(b"q%d" % number)
             self.assertEqual(rule, Rule(maxItems=1))
             self.assertIs(made.of(b"q%d" % number), rule)
-            self.assertLessEqual(len(made._known), 3)
+            self.assertLessEqual(len(made.known), 3)
 
 
 class FanoutTests(SynchronousTestCase):

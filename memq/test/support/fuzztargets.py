@@ -234,7 +234,7 @@ def _converse(
         flushAllEnabled=True,
         rules=_RULES if isRuled else None,
     )
-    store._seconds = lambda: harness.timeOfDay
+    store.seconds = lambda: harness.timeOfDay
     client = harness.connect(transport)
     for piece in pieces:
         client.send(piece)
@@ -250,7 +250,7 @@ def _converse(
 
 def _answer(client: Client) -> bytes:
     """Let everything happen, and time pass as long as the client waits for it."""
-    harness = client._harness
+    harness = client.harness
     harness.settle()
     reactor = harness.reactor
     while client.protocol.session.isWaiting:
@@ -294,10 +294,10 @@ def checkInStep(client: Client) -> None:
     receiver = client.protocol.receiver
     if receiver.line_mode:
         _talk(client, b"\n")
-    if receiver._missing > PATIENCE:
+    if receiver.missing > PATIENCE:
         return
     if not receiver.line_mode:
-        _talk(client, b"." * receiver._missing)
+        _talk(client, b"." * receiver.missing)
     if not client.isClosed:
         got = _talk(client, b"version\r\n")
         assert got == VERSION, got

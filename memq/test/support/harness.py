@@ -188,7 +188,7 @@ class Client:
     """One connection, seen from its other end."""
 
     def __init__(self, harness: Harness, protocol: Any, transport: Any) -> None:
-        self._harness = harness
+        self.harness = harness
         self.protocol = protocol
         self.transport = transport
         self._sent = b""
@@ -240,7 +240,7 @@ class Client:
     def talk(self, data: bytes) -> bytes:
         """Send, let everything happen, and return what was answered."""
         self.send(data)
-        self._harness.settle()
+        self.harness.settle()
         return self.read()
 
     def stopReading(self) -> None:
@@ -259,4 +259,4 @@ class Client:
     def end(self) -> None:
         """Disconnect, and let happen what comes of it."""
         self.leave()
-        self._harness.settle()
+        self.harness.settle()

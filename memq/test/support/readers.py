@@ -101,7 +101,7 @@ class RuledTestCase(ReaderTestCase):
     def setUp(self) -> None:
         """Let them."""
         super().setUp()
-        self.store._seconds = self.broker.policies._seconds = self.reactor.seconds
+        self.store.seconds = self.broker.policies.seconds = self.reactor.seconds
 
     def rule(self, **values: Any) -> None:
         """Let q have a rule, and no other queue."""

@@ -261,11 +261,11 @@ class StoreTests(BDBTestCase):
         self.exchange()
         self.store.flush()
         environment = self.store.environment
-        handle = environment._handle
-        environment._handle = Failing(handle, NO_FILE, "log_flush")
+        handle = environment.handle
+        environment.handle = Failing(handle, NO_FILE, "log_flush")
         error = self.failureOf(self.store.flush)
         self.assertEqual(error.status, 78)
-        environment._handle = handle
+        environment.handle = handle
 
     def test_table(self) -> None:
         """A table that is another file is named as people know it."""

@@ -304,7 +304,7 @@ class FailureTests(BDBTestCase):
 
     def failingEnvironment(self, error: Exception, *names: str) -> None:
         """Let methods of Berkeley DB's environment fail until ``mend``."""
-        self._replace(self.store.environment, "_handle", error, *names)
+        self._replace(self.store.environment, "handle", error, *names)
 
     def _replace(self, owner: Any, part: str, error: Exception, *names: str) -> None:
         real = getattr(owner, part)
@@ -505,14 +505,14 @@ class FailureTests(BDBTestCase):
             with store.transaction.run():
                 store.pop(b"q")
                 store.push(b"q", 0, b"3")
-            self._replace(store.environment, "_handle", BROKEN, "log_flush")
+            self._replace(store.environment, "handle", BROKEN, "log_flush")
             self.assertRaises(StoreFailed, store.flush)
             self.mend()
             if end == "close":
                 store.close()
             else:
                 store.transaction.messages = store.transaction.queues = (
-                    store.environment._handle
+                    store.environment.handle
                 ) = None
                 gc.collect()
             store.home.release()
@@ -544,16 +544,16 @@ class UpkeepTests(BDBTestCase):
     def test_checkpointWhileBusy(self) -> None:
         """The record that a marker points at is on disk, however new it is."""
         store: Any = self.openStore()
-        environment = store.environment._handle
+        environment = store.environment.handle
 
         def logCursor() -> Any:
             self.fill(store, b"q", b"committed after the checkpoint")
             return environment.log_cursor()
 
-        store.environment._handle = Failing(environment, NO_SPACE)
-        store.environment._handle.log_cursor = logCursor
+        store.environment.handle = Failing(environment, NO_SPACE)
+        store.environment.handle.log_cursor = logCursor
         store.checkpoint()
-        store.environment._handle = environment
+        store.environment.handle = environment
         self.assertEqual(
             dump(self.crashed(store)), "q 1/0\n  0 0 b'committed after the checkpoint'"
         )

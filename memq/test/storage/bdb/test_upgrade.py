@@ -56,7 +56,7 @@ class UpgradeTests(BDBTestCase):
         """Return an open store, and note what it says."""
         store = self.storeAt(self.path)
         self.said: list[str] = []
-        store._say = self.said.append
+        store.say = self.said.append
         store.open()
         return store
 

@@ -47,7 +47,7 @@ class LogTests(BDBTestCase):
         while environment.position().file == file:
             self.fill(self.store, b"q", b"x" * 60_000)
         self.store.flush()
-        cursor = environment._handle.log_cursor()
+        cursor = environment.handle.log_cursor()
         (file, offset), _ = cursor.last()
         cursor.close()
         self.assertEqual(file, place[0] + 1)

@@ -77,7 +77,7 @@ class PreallocationTestCase(BDBTestCase):
         self.said: list[str] = []
         self.store: Any = self.openStore()
         self.environment = self.store.environment
-        self.patch(self.environment, "_say", self.said.append)
+        self.patch(self.environment, "say", self.said.append)
         self.preallocator = self.environment._preallocator
         self.directory = self.store.home.directory
 

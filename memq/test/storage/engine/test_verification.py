@@ -44,7 +44,7 @@ class LogTestCase(BDBTestCase):
     def opened(self) -> BDBStore:
         """Return an open store on the home; ``lines`` gets what it says."""
         store = self.storeAt(self.path)
-        store.environment._say = self.lines.append
+        store.environment.say = self.lines.append
         store.open()
         return store
 
