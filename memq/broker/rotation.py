@@ -199,8 +199,8 @@ class Rotation:
         self._remove(session)
         session.state = IDLE
         self.enqueue(session)
-        if session.state is RUNNABLE:
-            self.new.rotate(1)
+        # It stands last then; with too much undelivered, it stands nowhere.
+        self.new.rotate(int(session.state is RUNNABLE))
 
     def _remove(self, session: Session) -> None:
         if session.state is BEHIND:

@@ -230,6 +230,19 @@ class SplitTests(PackTestCase):
             self.assertIsInstance(self.store.openRead(b"q"), DamagedMessage)
             self.assertEqual(self.store.openRead(b"q").body, b"next")
 
+    def test_damagedBeside(self) -> None:
+        """So they do for a get beside an open read."""
+        with self.store.transaction.run():
+            self.store.openRead(b"q")
+        self.push(b"q", b"6", b"7")
+        table, key = self.store.transaction.messages, KEY.pack(ID, 7)
+        table.put(key, table.get(key)[:20])
+        self.push(b"q", b"next")
+        bodies = self.pop(7)
+        self.assertEqual(bodies[:5], [b"1", b"2", b"3", b"4", b"5"])
+        self.assertIsInstance(bodies[5], DamagedMessage)
+        self.assertEqual(bodies[6:], [b"next"])
+
     def test_damagedWithin(self) -> None:
         """A message is given back to a place within a record that is damaged since."""
         with self.store.transaction.run():
