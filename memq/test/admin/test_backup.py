@@ -71,7 +71,7 @@ class BackupTestCase(RotationTestCase):
 
 
 class BackupTests(BackupTestCase):
-    """What a copy has."""
+    """Contents of a copy."""
 
     def test_open(self) -> None:
         """It has all that was flushed, checkpoint or not."""
@@ -163,7 +163,7 @@ class BackupTests(BackupTestCase):
 
 
 class MeanwhileTests(BackupTestCase):
-    """What happens to the home while it is copied."""
+    """Changes of the home while it is copied."""
 
     def during(self, name: str, work: Any) -> None:
         """Do something before a file is copied."""
@@ -346,12 +346,12 @@ class ReadingTests(BackupTestCase):
         return readTwice(0, 0)
 
     def test_changes(self) -> None:
-        """What is the same twice is taken; what changes, when it stands still."""
+        """A piece read twice the same is taken; a changing one, once it is still."""
         self.assertEqual(self.read(b"1", b"1"), b"1")
         self.assertEqual(self.read(b"1", b"2", b"3", b"3"), b"3")
 
     def test_always(self) -> None:
-        """What never stands still is taken in the end; its checksum tells."""
+        """A piece that never stands still is taken in the end; its checksum tells."""
         pieces = [b"%d" % number for number in range(READS + 1)]
         self.assertEqual(self.read(*pieces), pieces[-1])
         self.assertEqual(self.left, [])

@@ -80,10 +80,10 @@ class CommandTestCase(ExportTestCase):
 
 
 class CommandTests(CommandTestCase):
-    """What the three commands do."""
+    """Results of the three commands."""
 
     def test_thereAndBack(self) -> None:
-        """What is exported from one home is imported into another one."""
+        """Queues exported from one home are imported into another one."""
         home, file, other = self.home(), self.path(), self.path()
         self.assertEqual(
             self.command("export", "--home", home, "--output", file),
@@ -134,7 +134,7 @@ class CommandTests(CommandTestCase):
         self.assertIn("queue q: message 0 cannot be read", said)
 
     def test_cut(self) -> None:
-        """What was imported before the file ended too early is told."""
+        """Messages that were imported before the file ended too early are told."""
         other = self.path()
         file = self.written(packed(*TWO)[:-60_000])
         said = self.ended(1, "import", "--home", other, file)
@@ -223,7 +223,7 @@ class ConfigTests(CommandTestCase):
 
 
 class MistakeTests(CommandTestCase):
-    """What cannot be done is said in one line."""
+    """A command that cannot be done says so in one line."""
 
     def test_usage(self) -> None:
         """A mistake on the command line is one line, and status 2."""

@@ -1,4 +1,4 @@
-"""What is in a home is exported; what cannot be read is told."""
+"""A home is exported as far as it can be read; the rest is told."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class ExportTestCase(BDBTestCase):
 
 
 class ExportTests(ExportTestCase):
-    """What is written."""
+    """Lines that an export writes."""
 
     def test_lines(self) -> None:
         """Queues come in the order of their names, messages in theirs."""
@@ -151,7 +151,7 @@ class ExportTests(ExportTestCase):
         self.assertEqual(self.told, ["exported 3 queues, 4 messages, 0.1 MB"])
 
     def test_more(self) -> None:
-        """What is delayed comes last; limits, pauses and tries are told."""
+        """Delayed messages come last; limits, pauses and tries are told."""
         store: Any = self.openStore()
         store.begin()
         store.setLimit(b"q", 9)
@@ -226,7 +226,7 @@ class ExportTests(ExportTestCase):
 
 
 class DamageTests(ExportTestCase):
-    """What cannot be read is told, and the rest is exported."""
+    """Damage is told, and the rest is exported."""
 
     def broken(self, store: Any, *places: int, name: str = "messages") -> Home:
         """Return the home of a store, with bytes of a file changed."""
@@ -403,7 +403,7 @@ class PackedTests(ExportTestCase):
         return [line.body for line in bodies(lines)]
 
     def test_partly(self) -> None:
-        """What was taken of a record is not exported."""
+        """Messages that were taken from a record are not exported."""
         self.assertEqual(self.exported(), [b"2", b"3", b"4", b"5"])
 
     def test_damagedBody(self) -> None:

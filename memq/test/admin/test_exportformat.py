@@ -58,7 +58,7 @@ lines = some.one_of(
 
 
 class LineTests(SynchronousTestCase):
-    """What is packed is parsed again."""
+    """A packed line is parsed again."""
 
     @given(lines)
     def test_roundTrip(self, line: Begin | QueueBegin | Body | QueueEnd | End) -> None:
@@ -91,7 +91,7 @@ class LineTests(SynchronousTestCase):
         self.assertNotIn(b"name", packLine(QueueBegin(b"\xff", 0, 0)))
 
     def test_more(self) -> None:
-        """What came later is written only where it says something."""
+        """Fields that came later are written only where they say something."""
         self.assertEqual(
             packLine(QueueBegin(b"q4", 2, 1, 3, 4, 2)),
             b'{"queue": "cTQ=", "name": "q4", "set": 2, "taken": 1, "delayed": 3, '
@@ -114,7 +114,7 @@ class LineTests(SynchronousTestCase):
 
 
 class RefusalTests(SynchronousTestCase):
-    """What is not a line of an export."""
+    """Lines that are no lines of an export are refused."""
 
     def refused(self, text: bytes) -> str:
         """Return why a line is refused."""

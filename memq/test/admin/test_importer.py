@@ -1,4 +1,4 @@
-"""What an export has is brought into a home, whole queues or nothing of them."""
+"""Queues of an export are brought into a home, whole or not at all."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ImportTestCase(ExportTestCase):
 
 
 class RoundTripTests(ImportTestCase):
-    """What was exported is there again."""
+    """Exported messages are there again."""
 
     def test_roundTrip(self) -> None:
         """Names, counts, order, flags, times and bodies are the same."""
@@ -117,7 +117,7 @@ class RoundTripTests(ImportTestCase):
         self.assertEqual(self.export(self.letGo(store)), (True, text))
 
     def test_damaged(self) -> None:
-        """What was damaged at the export counts as taken."""
+        """A message that was damaged at the export counts as taken."""
         text = oneQueue(QueueBegin(b"q", 9, 5), Body(0, 1, b"x"))
         store = self.restoring()
         self.bring(store, text)
@@ -187,7 +187,7 @@ class AgainTests(ImportTestCase):
         )
 
     def test_appendCut(self) -> None:
-        """What was appended before a file ends too early is there, and counted."""
+        """Messages appended before a file ends too early are there, and counted."""
         store = self.restoring()
         self.fill(store, b"q", b"old")
         bodies = [Body(0, 1, b"x" * 1000) for _ in range(2500)]
@@ -349,7 +349,7 @@ class FailureTests(ImportTestCase):
     """A store that fails, or a process that is killed."""
 
     def test_storeFails(self) -> None:
-        """What the store could not keep is not there, and whole queues are."""
+        """A queue that the store could not keep is not there, and whole queues are."""
         large = packed(Begin(), QueueBegin(b"s", 1, 0), TWO[7])
         for table, verb, text in (
             ("messages", "put", packed(Begin(), *TWO[5:9], End(1))),

@@ -34,7 +34,7 @@ LSN = (1, 28)
 
 
 class RebuildTests(BDBTestCase):
-    """What comes of records."""
+    """Results of records."""
 
     def setUp(self) -> None:
         """Make an environment in a new home."""
@@ -261,7 +261,7 @@ class RebuildTests(BDBTestCase):
         self.assertLost("message 5 of queue q lacks 1", "1 of 1 delayed messages")
 
     def test_setAside(self) -> None:
-        """What was set aside before stays, whatever it is."""
+        """A record that was set aside before stays, whatever it is."""
         good = packLarge(0, 0, LargeBody(5, 3, 1))
         rows = {KEY.pack(1, 0): good, KEY.pack(1, 1): b"bad", b"odd": b""}
         self.allRows({DAMAGED + key: value for key, value in rows.items()})

@@ -219,7 +219,7 @@ class PageTests(SalvageTestCase):
         self.assertIn("are missing", self.report())
 
     def test_afterAKill(self) -> None:
-        """What stood in the log only is there, but for what the page itself had."""
+        """Messages only in the log are there, but for those the page itself had."""
         store = self.storeAt(self.path)
         store.open()
         push(store, b"a", 9, *[b"new %d" % n for n in range(100)])
@@ -236,7 +236,7 @@ class PageTests(SalvageTestCase):
         self.assertIn(f"page {page} of the file messages", self.report())
 
     def test_secondTime(self) -> None:
-        """What was kept from another time stays where it is."""
+        """Files kept from another time stay where they are."""
         for _ in range(2):
             self.flipIn("messages", INTERNAL, 500)
             self.assertEqual(self.salvaged(), self.was)
@@ -308,7 +308,7 @@ class FileTests(SalvageTestCase):
         self.assertIn("1000 records of the file messages are read", told)
 
     def test_quick(self) -> None:
-        """What does not take long has no line of its own."""
+        """A step that does not take long has no line of its own."""
         with self.working() as store:
             push(store, b"many", 0, *[b"x"] * 1500)
         os.unlink(self.file("queues"))
@@ -329,7 +329,7 @@ class FileTests(SalvageTestCase):
         self.assertIn("queue b: 300 of 300 messages are missing", self.report())
 
     def test_noTable(self) -> None:
-        """What is no table at all is named."""
+        """A file that is no table at all is named."""
         with open(self.file("queues"), "wb") as file:
             file.write(b"not a table" * 1000)
         self.refused()

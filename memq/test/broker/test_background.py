@@ -57,7 +57,7 @@ class DelayTests(SteppedTestCase):
         self.assertEqual(self.client.read(), value(b"q/t=9999", b"a") + END)
 
     def test_earlier(self) -> None:
-        """One that is due before the others is not kept waiting by them."""
+        """A message that is due before the others is not kept waiting by them."""
         self.client.talk(put(b"q/delay=3600", b"b"))
         self.client.talk(put(b"q/delay=1", b"c"))
         self.client.talk(put(b"q/delay=1", b"d"))
@@ -87,7 +87,7 @@ class DelayTests(SteppedTestCase):
         self.assertEqual(self.ready(), 3 * MOST + 1)
 
     def test_meanwhile(self) -> None:
-        """One that is delayed while others are moved is seen to."""
+        """A message that is delayed while others are moved is seen to."""
         self.harness.timeOfDay = 5.0
         self.harness.reactor.advance(LONGEST)
         self.client.talk(put(b"q/delay=2", b"b"))

@@ -195,7 +195,7 @@ class GroupCommitTests(BrokerTestCase):
         self.assertEqual(self.pool.pending, 0)
 
     def test_nothingChanged(self) -> None:
-        """What changed nothing is told without a flush."""
+        """An operation that changed nothing is told without a flush."""
         self.asker.pop()
         self.asker.delete()
         self.submitStatus()
@@ -263,7 +263,7 @@ class GroupCommitTests(BrokerTestCase):
         self.assertEqual(asker.told, ["0"])
 
     def test_waiting(self) -> None:
-        """What was not told yet can be counted."""
+        """Operations that were not told yet can be counted."""
         self.asker.push(b"a", b"b")
         self.assertEqual(self.broker.waiting, 2)
         self.turn()
@@ -355,7 +355,7 @@ class TurnTests(BrokerTestCase):
             self.assertEqual(len(self.asker.told), before + 1)
 
     def test_bothWithdrawn(self) -> None:
-        """Who does not read leaves the rotation, wherever it stands in it."""
+        """A blocked session leaves the rotation, wherever it stands in it."""
         self.bound(MESSAGE_COST, MESSAGE_COST)
         self.asker.pop(9)
         self.turn()
@@ -384,7 +384,7 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(self.store.status()["messages"], 7)
 
     def test_exactly(self) -> None:
-        """What fills a turn to the brim is its end, for one session or for several."""
+        """A push that exactly fills a turn ends it, for one session or for several."""
         self.bound(2 * (MESSAGE_COST + 9), MESSAGE_COST + 9)
         self.asker.push(*[b"9 bytes.."] * 3)
         self.turn()
@@ -397,7 +397,7 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(self.store.status()["messages"], 5)
 
     def test_misses(self) -> None:
-        """What finds nothing counts as well."""
+        """A pop that finds nothing counts as well."""
         self.bound(4 * MESSAGE_COST, 2 * MESSAGE_COST)
         askers = [self.newAsker() for _ in range(3)]
         for asker in askers:
@@ -444,7 +444,7 @@ class TurnTests(BrokerTestCase):
         self.assertEqual(self.asker.told, ["1", "3"])
 
     def test_unblockedIdle(self) -> None:
-        """One that asked for nothing is not asked."""
+        """A session that asked for nothing is not asked."""
         self.asker.session.block()
         self.asker.session.unblock()
         self.assertEqual(self.reactor.calls, [])
@@ -502,7 +502,7 @@ class ErrorTests(BrokerTestCase):
         self.assertEqual(self.store.dump(), "q 2/2:")
 
     def test_undone(self) -> None:
-        """What a pop took is forgotten when the store fails for good."""
+        """The charge of a pop is forgotten when the store fails for good."""
         self.store.fill(b"q", b"a", b"b")
         self.store.refuse("flush", StoreFailed("gone"))
         pop = self.asker.session.pop(b"q")
@@ -577,7 +577,7 @@ class ErrorTests(BrokerTestCase):
         self.assertEqual(self.asker.told[2:], ["0"])
 
     def test_undelivered(self) -> None:
-        """What a turn that was undone had taken does not count as taken."""
+        """A message taken in a turn that was undone does not count as taken."""
         big = b"x" * UNDELIVERED_BYTES
         self.store.fill(b"q", big, b"small")
         self.store.refuse("commit", StoreError("no room"), times=1)
@@ -588,7 +588,7 @@ class ErrorTests(BrokerTestCase):
         self.assertEqual(self.asker.told, ["x" * 10, "small"])
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is logged in full, and told as an internal error."""
+        """An unforeseen error is logged in full, and told as an internal error."""
         self.store.refuse("push", ZeroDivisionError(), b"q", b"bad")
         self.asker.push(b"bad", b"a")
         self.settle()
@@ -774,7 +774,7 @@ class LeaveTests(BrokerTestCase):
     """A client that is gone."""
 
     def test_leave(self) -> None:
-        """What it sent counts, what it asked for does not."""
+        """Sets of a session that leaves count, its reads and questions do not."""
         self.store.fill(b"q", b"0")
         self.asker.push(b"a")
         self.asker.pop()
@@ -832,7 +832,7 @@ class SweepTests(BrokerTestCase):
         return self.store.journal.count(f"sweep {SWEEP_MESSAGES}")
 
     def test_start(self) -> None:
-        """What the last process left is removed, a slice an iteration."""
+        """Garbage that the last process left is removed, a slice an iteration."""
         self.broker.sweep()
         for number in range(1, 4):
             self.turn()
@@ -919,7 +919,7 @@ class DrainTests(BrokerTestCase):
         self.successResultOf(done)
 
     def test_waiting(self) -> None:
-        """What waits is run and flushed before."""
+        """Operations that wait are run and flushed before it is done."""
         self.asker.push(*[b"a"] * (TURN_MESSAGES + 5))
         done = self.broker.drain()
         self.turn()

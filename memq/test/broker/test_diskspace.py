@@ -48,7 +48,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(self.room.left(7), 7)
 
     def test_inside(self) -> None:
-        """What is taken out of the files counts as room, until it is used again."""
+        """Bytes taken out of the files count as room, until they are used again."""
         self.looked(0)
         self.room.changed(LEAST, 10)
         self.assertTrue(self.room.isFull)
@@ -68,7 +68,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(self.room.inside, 0)
 
     def test_held(self) -> None:
-        """What may be spent between two looks is bounded while little is left."""
+        """Room that may be spent between two looks is bounded while little is left."""
         self.looked(NEAR - 1)
         self.assertEqual(self.room.left(1000), 500)
         self.room.changed(-300, 199)
@@ -99,14 +99,14 @@ class RoomTests(SynchronousTestCase):
         self.assertTrue(self.room.isHeld)
 
     def test_insideIsNotSpent(self) -> None:
-        """What goes into room inside the files takes none from the disk."""
+        """Bytes that go into room inside the files take none from the disk."""
         self.looked(NEAR - 1)
         self.room.changed(1000, 0)
         self.room.changed(-1000, 0)
         self.assertEqual(self.room.left(1000), 500)
 
     def test_meanwhile(self) -> None:
-        """What is spent while a look is under way counts after it, and may hold."""
+        """Room spent while a look is under way counts after it, and may hold."""
         self.looked(NEAR - 1)
         self.room.changed(0, 500)
         self.room.look()

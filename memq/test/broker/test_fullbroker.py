@@ -100,7 +100,7 @@ class TurnTests(FullTestCase):
         self.assertEqual(self.asker.told, ["None", "0"])
 
     def test_counted(self) -> None:
-        """What a turn stores, takes and sweeps is counted."""
+        """Bytes that a turn stores, takes and sweeps are counted."""
         room = self.broker.room
         changes: list[tuple[int, int]] = []
         room.changed = lambda bytesFreed, logged: changes.append(  # type: ignore[method-assign]

@@ -44,7 +44,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(self.budget.reserved, 0)
 
     def test_firstCome(self) -> None:
-        """Who waits is served in order; a small one does not slip past a large one."""
+        """Reservations are served in order; a small one does not pass a large one."""
         first, *_ = [self.reserve(PART_SIZE) for _ in range(15)]
         half = self.reserve(PART_SIZE // 2)
         waiting = [self.reserve(PART_SIZE, "a"), self.reserve(1, "b")]
@@ -59,7 +59,7 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(self.budget.reserved, 14 * PART_SIZE + PART_SIZE + 1)
 
     def test_notAnyLonger(self) -> None:
-        """Who waits no longer lets those behind it go on."""
+        """A reservation that is given up lets those behind it go on."""
         for _ in range(15):
             self.reserve(PART_SIZE)
         self.reserve(1)
@@ -85,7 +85,7 @@ class RoomTests(SynchronousTestCase):
 
 
 class WindowTests(SynchronousTestCase):
-    """What each connection may hold besides."""
+    """The window that each connection may hold besides."""
 
     def test_first(self) -> None:
         """While little is held, each may hold 2 MiB."""

@@ -24,7 +24,7 @@ FULL, PAUSED, FANOUT = Refusing
 
 
 class RefusalsTests(SynchronousTestCase):
-    """What is counted, and what the log says."""
+    """Refused sets are counted, and the log names them."""
 
     def setUp(self) -> None:
         """Begin with a clock that stands still."""
@@ -121,7 +121,7 @@ class RefusalsTests(SynchronousTestCase):
 
 
 class ServerTests(SteppedTestCase):
-    """What a client makes a queue refuse, an operator sees."""
+    """A set that a client makes a queue refuse is seen by an operator."""
 
     def begin(self, *tables: Table, **options: Any) -> None:
         """Connect to a server with rules."""

@@ -33,7 +33,7 @@ class LinesTests(SynchronousTestCase):
         return read
 
     def test_order(self) -> None:
-        """Whoever came first is next, and those of other queues are not."""
+        """The first read to join is next, and those of other queues are not."""
         self.read(b"r", 1.0)
         self.assertEqual(self.lines.next(b"q", 2), self.reads[:2])
         self.assertEqual(len(self.lines.queues[b"q"]), 1)
@@ -42,7 +42,7 @@ class LinesTests(SynchronousTestCase):
         self.assertEqual(list(self.lines.queues), [b"r"])
 
     def test_again(self) -> None:
-        """Who joins again has the old place, and no more time than before."""
+        """A read that joins again has the old place, and no more time than before."""
         one, two = self.lines.next(b"q", 2)
         self.clock.advance(6.0)
         self.lines.join(two)
@@ -53,7 +53,7 @@ class LinesTests(SynchronousTestCase):
         self.assertEqual(self.lines.queues, {})
 
     def test_tooLate(self) -> None:
-        """Who joins again when the time is over is told so, soon."""
+        """A read that joins again when the time is over is told so, soon."""
         [one] = self.lines.next(b"q", 1)
         self.clock.advance(20.0)
         self.lines.join(one)

@@ -151,7 +151,7 @@ class ExpiryTests(SweeperTestCase):
         self.assertEqual(self.detail().expired, 1)
 
     def test_error(self) -> None:
-        """What fails is left, with a line in the log, and others have their turn."""
+        """A failed queue is left, with a line in the log; others have their turn."""
         q = {"max_age": 500, "expired_to": b"old"}
         self.broker.policies.replace(rules(q=q, r={"max_age": 500}))
         self.store.fill(b"q", b"a")
@@ -190,7 +190,7 @@ class StopTests(SweeperTestCase):
         self.sweeper.stop()
 
     def test_meanwhile(self) -> None:
-        """What is under way then is the last."""
+        """The slice that is under way then is the last."""
         self.rule(max_age=500)
         self.store.fill(b"q", *[b""] * (2 * MANY))
         self.reactor.rightNow += INTERVAL
@@ -227,7 +227,7 @@ class IdleTests(SweeperTestCase):
         self.assertEqual(self.round(), [])
 
     def test_used(self) -> None:
-        """One that was used meanwhile stays; the time of that may be late."""
+        """A queue that was used meanwhile stays; the time of that may be late."""
         self.wait(USED - 1.0)
         self.push(b"a")
         self.asker.pop()

@@ -13,17 +13,17 @@ from memq.test.support.readers import Reader, ReaderTestCase
 
 
 class WaitTests(ReaderTestCase):
-    """One that waits."""
+    """A read that waits."""
 
     def test_there(self) -> None:
-        """What is there already is had at once."""
+        """A message that is there already is had at once."""
         self.push(b"a")
         reader = self.waiter()
         self.assertEqual(reader.told, ["a"])
         self.assertEqual(self.reactor.calls, [])
 
     def test_comes(self) -> None:
-        """What comes is had in the turn after it, and told when that is durable."""
+        """A new message is had in the turn after it, and told when that is durable."""
         reader = self.reader()
         reader.take(5.0)
         self.turn()
@@ -59,7 +59,7 @@ class WaitTests(ReaderTestCase):
         self.assertEqual(self.broker.turns, turns + 1)
 
     def test_behind(self) -> None:
-        """What its client sent behind it is not run before, and after it in order."""
+        """Commands behind it are not run before it, and are run after it in order."""
         reader = self.reader()
         reader.take(5.0)
         reader.push(b"own")
@@ -86,7 +86,7 @@ class WaitTests(ReaderTestCase):
         self.assertEqual(reader.told[3:], ["None"])
 
     def test_before(self) -> None:
-        """What was before it is told while it waits."""
+        """Commands before it are told while it waits."""
         reader = self.reader()
         reader.push(b"a")
         reader.pop()
@@ -95,7 +95,7 @@ class WaitTests(ReaderTestCase):
         self.assertEqual(reader.told, ["0", "a"])
 
     def test_noPlaceInTurn(self) -> None:
-        """One that waits counts in a turn, like what finds nothing."""
+        """A read that waits counts in a turn, like one that finds nothing."""
         self.bound(2 * MESSAGE_COST, MESSAGE_COST)
         readers = [self.reader() for _ in range(3)]
         for reader in readers:
@@ -149,7 +149,7 @@ class OrderTests(ReaderTestCase):
         return " ".join("".join(reader.told) or "-" for reader in readers)
 
     def test_firstCome(self) -> None:
-        """Whoever came first is served first, however the messages come."""
+        """Waiters are served in the order they came, however the messages come."""
         readers = self.waiting(5)
         self.push(b"a")
         self.assertEqual(self.told(readers), "a - - - -")
@@ -160,7 +160,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.store.dump(), "q 6/5: f")
 
     def test_newcomer(self) -> None:
-        """Who comes in the turn of the message does not get before who waits."""
+        """A newcomer in the turn of the message does not get before those that wait."""
         readers = self.waiting(1)
         self.asker.push(b"a")
         newcomer = self.waiter()
@@ -169,7 +169,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.told([*readers, newcomer]), "a b")
 
     def test_enough(self) -> None:
-        """Who comes when there is more than those that wait can take gets of it."""
+        """A newcomer gets a message when there are more than the waiters can take."""
         readers = self.waiting(2)
         self.asker.push(b"a", b"b", b"c")
         self.turn()
@@ -177,7 +177,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.told([*readers, newcomer]), "a b c")
 
     def test_oldPlace(self) -> None:
-        """One that was to have a message and found it taken keeps its place."""
+        """A waiter that was to have a message and found it taken keeps its place."""
         readers = self.waiting(3)
         self.asker.push(b"a", b"b")
         self.asker.pop()
@@ -213,7 +213,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.told([*readers, other]), "a b -")
 
     def test_peek(self) -> None:
-        """Who only looks lets the next one have it."""
+        """A peek lets the next waiter have the message."""
         first, second = self.reader(), self.reader()
         first.peek(5.0)
         self.settle()
@@ -232,7 +232,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.told([*readers, looker]), "a a")
 
     def test_gone(self) -> None:
-        """One that is gone leaves the line, and costs nothing."""
+        """A waiter whose client is gone leaves the line, and costs nothing."""
         readers = self.waiting(3)
         readers[0].leave()
         readers[1].leave()
@@ -242,7 +242,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.reactor.calls, [])
 
     def test_goneNext(self) -> None:
-        """One that is gone when it is next hands that on."""
+        """A waiter whose client is gone when it is next hands that on."""
         readers = self.waiting(3)
         self.asker.push(b"a")
         self.turn()
@@ -251,7 +251,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.told(readers), "- a -")
 
     def test_goneBehind(self) -> None:
-        """What it sent behind the read counts."""
+        """Sets that its client sent behind the read count."""
         readers = self.waiting(1)
         readers[0].push(b"own")
         readers[0].leave()
@@ -259,7 +259,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.store.dump(), "q 1/0: own")
 
     def test_blocked(self) -> None:
-        """One that does not read is passed over, and stands at the end afterwards."""
+        """A blocked waiter is passed over, and stands at the end afterwards."""
         readers = self.waiting(3)
         readers[0].session.block()
         self.push(b"a")
@@ -284,7 +284,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.told(readers), "b a")
 
     def test_undelivered(self) -> None:
-        """One that has not got what was taken before gets no more until it has."""
+        """A waiter that has not got what was taken before gets no more until it has."""
         reader = self.waiting(1)[0]
         reader.session.outstanding.undelivered = UNDELIVERED_BYTES
         self.push(b"a")
@@ -314,7 +314,7 @@ class ErrorTests(ReaderTestCase):
     """Turns that are undone while somebody waits."""
 
     def test_undone(self) -> None:
-        """Who found nothing in a turn that was undone waits all the same."""
+        """A read that found nothing in a turn that was undone waits all the same."""
         self.store.refuse("push", StoreError("bad page"), b"q", b"bad")
         reader = self.reader()
         reader.take(5.0)
@@ -327,7 +327,7 @@ class ErrorTests(ReaderTestCase):
         self.assertEqual(reader.told, ["a", "1"])
 
     def test_foundNoMore(self) -> None:
-        """Who found something in it, and nothing then, waits; what is behind, too."""
+        """A read whose message is gone the second time waits; so do those behind it."""
         reader = self.reader()
         self.asker.push(b"a")
         reader.take(5.0)
@@ -342,7 +342,7 @@ class ErrorTests(ReaderTestCase):
         self.assertEqual(reader.told, ["b", "1", "own"])
 
     def test_foundAgain(self) -> None:
-        """Who finds it then has it, once."""
+        """A read that finds its message again has it, once."""
         reader = self.reader()
         self.asker.push(b"a")
         reader.take(5.0)
@@ -352,7 +352,7 @@ class ErrorTests(ReaderTestCase):
         self.assertEqual(reader.session.outstanding.undelivered, 0)
 
     def test_nextUndone(self) -> None:
-        """Who is next in a turn that is undone finds it when run again."""
+        """A waiter that is next in a turn that is undone finds it when run again."""
         reader = self.waiter()
         self.asker.push(b"a")
         self.turn()
@@ -378,7 +378,7 @@ class ErrorTests(ReaderTestCase):
         self.assertEqual([reader.told for reader in readers], [["no memory"], ["a"]])
 
     def test_pop(self) -> None:
-        """One that fails hands on what it was to have."""
+        """A pop that fails hands on the message that it was to have."""
         readers = [self.waiter(), self.waiter()]
         self.store.refuse("pop", StoreError("bad page"), times=2)
         self.push(b"a")
@@ -440,7 +440,7 @@ class EndTests(ReaderTestCase):
         self.assertEqual(self.reactor.calls, [])
 
     def test_hurryNext(self) -> None:
-        """One that is next has its try."""
+        """A waiter that is next has its try."""
         reader = self.waiter()
         self.asker.push(b"a")
         self.turn()
@@ -449,7 +449,7 @@ class EndTests(ReaderTestCase):
         self.assertEqual(reader.told, ["a"])
 
     def test_hurryNobody(self) -> None:
-        """One that does not wait can be hurried."""
+        """A session that does not wait can be hurried."""
         reader = self.reader()
         reader.push(b"a")
         reader.session.hurry()

@@ -1,4 +1,4 @@
-"""What is asked for a little at a time."""
+"""Slices do a large operation a little at a time."""
 
 from __future__ import annotations
 

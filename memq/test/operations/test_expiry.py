@@ -85,7 +85,7 @@ class MovingTestCase(SynchronousTestCase):
 
 
 class ExpireTests(MovingTestCase):
-    """What expires at the head of a queue."""
+    """Messages that expire at the head of a queue."""
 
     def expire(self, rule: Rule = AGE, now: int = 1000) -> Expired:
         """Let it, and return what came of it."""
@@ -135,7 +135,7 @@ class ExpireTests(MovingTestCase):
         self.assertEqual(self.store.part(large.id, 0), b"abc")
 
     def test_droppedLarge(self) -> None:
-        """One that is dropped lets its parts go."""
+        """A large message that is dropped lets its parts go."""
         large = self.pushLarge()
         self.assertEqual(self.expire().freed, 3)
         self.assertRaises(DamagedMessage, self.store.part, large.id, 0)
@@ -158,7 +158,7 @@ class ExpireTests(MovingTestCase):
 
 
 class BuryTests(MovingTestCase):
-    """What was given back too often."""
+    """Messages that were given back too often."""
 
     def opened(self) -> Message:
         """Return the head of q, open."""
@@ -217,7 +217,7 @@ class BuryTests(MovingTestCase):
         self.assertRaises(DamagedMessage, self.store.part, large.id, 0)
 
     def test_gone(self) -> None:
-        """What is not there any more, or damaged, does not go anywhere."""
+        """A message that is not there any more, or damaged, does not go anywhere."""
         for refusal in (None, DamagedMessage("number 0")):
             self.store.fill(b"q", b"a")
             self.patch(self.store, "popRead", lambda *_, refusal=refusal: refusal)

@@ -106,7 +106,7 @@ class OpenTests(ReaderTestCase):
         self.assertEqual(self.store.dump(), "q 3/1: c")
 
     def test_closeLost(self) -> None:
-        """What is not synced in the end is told as failed, and open no longer."""
+        """A read not synced in the end is told as failed, and open no longer."""
         self.one.open()
         self.one.close()
         self.turn()
@@ -153,7 +153,7 @@ class OpenTests(ReaderTestCase):
         self.assertEqual(self.one.session.outstanding.undelivered, 0)
 
     def test_gain(self) -> None:
-        """What closing gives back is counted."""
+        """Bytes that closing gives back are counted."""
         self.done(self.one.open())
         close = self.done(self.one.close())
         self.assertEqual(close.bytesFreed, 1)
@@ -255,7 +255,7 @@ class LeaveTests(ReaderTestCase):
         self.done(self.one.open())
 
     def test_back(self) -> None:
-        """What it has open goes back, is counted, and is durable."""
+        """Its open message goes back, is counted, and is durable."""
         self.one.leave()
         self.turn()
         self.assertEqual((self.store.dump(), self.deliveries(0)), ("q 2/0: a b", 1))
@@ -280,21 +280,21 @@ class LeaveTests(ReaderTestCase):
         self.assertEqual(self.asker.told[2:], ["a"])
 
     def test_closedBefore(self) -> None:
-        """What it had closed before it left is closed."""
+        """A message that it had closed before it left is closed."""
         self.one.close()
         self.one.leave()
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/1: b")
 
     def test_blocked(self) -> None:
-        """One that did not read is no exception."""
+        """A reader that did not read is no exception."""
         self.one.session.block()
         self.one.leave()
         self.settle()
         self.assertEqual(self.store.dump(), "q 2/0: a b")
 
     def test_neverSeen(self) -> None:
-        """What it was never sent goes back without being counted."""
+        """A message that it was never sent goes back without being counted."""
         other = self.reader()
         self.asker.push(b"c")
         other.open()
@@ -373,7 +373,7 @@ class TimeoutTests(RuledTestCase):
         self.assertEqual((self.one.told, self.store.dump()), (["a", "0"], "q 2/0: a b"))
 
     def test_closed(self) -> None:
-        """One that was closed does not."""
+        """A closed message does not go back by itself."""
         self.done(self.one.close())
         self.assertEqual(self.reactor.calls, [])
 
@@ -401,7 +401,7 @@ class TimeoutTests(RuledTestCase):
         self.assertEqual(len(self.reactor.calls), 1)
 
     def test_openedAgain(self) -> None:
-        """One that is opened in the second attempt has its time once."""
+        """A message that is opened in the second attempt has its time once."""
         other = self.reader()
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.done(other.open())
@@ -422,7 +422,7 @@ class TimeoutTests(RuledTestCase):
         self.assertEqual(self.reactor.calls, [])
 
     def test_again(self) -> None:
-        """One that cannot go back is tried again."""
+        """A message that cannot go back is tried again."""
         self.store.refuse("abortRead", StoreError("bad page"), times=3)
         self.reactor.advance(10.0)
         self.settle()
@@ -432,7 +432,7 @@ class TimeoutTests(RuledTestCase):
         self.assertEqual(self.store.dump(), "q 2/0: a b")
 
     def test_wakes(self) -> None:
-        """Who waits has it then."""
+        """A waiter has it then."""
         self.asker.pop()
         other = self.reader()
         self.done(other.take(60.0))

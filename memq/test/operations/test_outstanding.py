@@ -1,4 +1,4 @@
-"""What is charged to a client, and refunded; that it ends at 0, each harness checks."""
+"""Charges to a client are refunded; each harness checks that they end at 0."""
 
 from __future__ import annotations
 

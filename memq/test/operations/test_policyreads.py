@@ -52,7 +52,7 @@ class ExpiryTests(RuledTestCase):
         self.assertEqual((self.detail().expired, self.detail().closed), (1, 1))
 
     def test_openTooLong(self) -> None:
-        """One that goes back has expired by then, if it is too old."""
+        """A message that goes back has expired by then, if it is too old."""
         self.done(self.one.open())
         self.wait(5.0)
         self.one.abort()
@@ -82,7 +82,7 @@ class ExpiryTests(RuledTestCase):
         self.assertEqual(self.one.told, ["old"])
 
     def test_waits(self) -> None:
-        """One that waits while everything expires gets the next one."""
+        """A read that waits while everything expires gets the next message."""
         self.wait(5.0)
         self.done(self.one.take(9.0))
         self.assertEqual((self.one.told, self.store.dump()), ([], "q 2/2:"))
@@ -90,7 +90,7 @@ class ExpiryTests(RuledTestCase):
         self.assertEqual(self.one.told, ["next"])
 
     def test_expiresBetween(self) -> None:
-        """One that was woken for a message that expired keeps its place."""
+        """A waiter that was woken for a message that expired keeps its place."""
         other = self.reader()
         self.wait(5.0)
         self.done(self.one.take(9.0))
@@ -200,7 +200,7 @@ class ManyTests(RuledTestCase):
         self.assertEqual(self.one.told, ["new", "newer"])
 
     def test_line(self) -> None:
-        """Whoever waited before stands before those that come while it goes on."""
+        """Earlier waiters stand before those that come while it goes on."""
         self.wait(2.0)
         self.rule(max_age=1000, paused=READS)
         self.done(self.one.take(9.0))
@@ -217,7 +217,7 @@ class ManyTests(RuledTestCase):
         )
 
     def test_newcomer(self) -> None:
-        """Who comes behind one that is unfinished does not get before it."""
+        """A read that comes behind an unfinished one does not get before it."""
         self.one.take(9.0)
         self.turn()
         self.other.take(9.0)
@@ -394,7 +394,7 @@ class TimeoutTests(RuledTestCase):
         self.assertEqual((self.detail().open, self.detail().returns), (1, 1))
 
     def test_sweptAway(self) -> None:
-        """What goes back by itself while the disk is full is tried again."""
+        """A message that goes back by itself while the disk is full is tried again."""
         self.rule(open_timeout=5.0, max_deliveries=1, dead_letter=b"dead")
         self.push(b"a")
         self.done(self.reader().open())
@@ -442,7 +442,7 @@ class PauseTests(RuledTestCase):
         self.assertEqual(self.one.told[3:], ["a"])
 
     def test_waits(self) -> None:
-        """Who waits goes on waiting, whatever comes; resume serves them in order."""
+        """Waiters go on waiting, whatever comes; resume serves them in order."""
         self.pause()
         self.done(self.one.take(9.0))
         self.done(self.other.take(9.0))
@@ -470,7 +470,7 @@ class PauseTests(RuledTestCase):
         self.assertEqual(self.one.told, ["None"])
 
     def test_open(self) -> None:
-        """What is open can be closed and aborted."""
+        """An open message can be closed and aborted."""
         self.push(b"b")
         self.one.open()
         self.done(self.other.open())
@@ -491,7 +491,7 @@ class PauseTests(RuledTestCase):
         self.assertEqual(self.detail().paused, 0)
 
     def test_writesOnly(self) -> None:
-        """One that is paused for writes is read."""
+        """A queue that is paused for writes is read."""
         self.pause(WRITES)
         self.done(self.one.take())
         self.assertEqual(self.one.told, ["a"])

@@ -69,7 +69,7 @@ class JoinedTests(ProtocolTestCase):
         self.assertEqual((detail.taken, detail.items), (3, 2 * MANY))
 
     def test_gone(self) -> None:
-        """What nobody is there to receive stays, or goes back."""
+        """A message that nobody is there to receive stays, or goes back."""
         self.harness.policies.replace(rules(q={"max_age": 1000}))
         self.runTurns()
         self.client.end()

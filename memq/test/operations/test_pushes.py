@@ -222,7 +222,7 @@ class LimitTests(RuledTestCase):
         self.assertEqual(self.detail().items, 5)
 
     def test_comesDown(self) -> None:
-        """One that drops its oldest comes down to its limit, a part with each set."""
+        """A queue that drops its oldest reaches its limit by a part with each set."""
         self.patch(routing, "DROP_COST", 3 * 1025)
         self.begin()
         self.talk(put(b"q", b"x") * 10)
@@ -236,7 +236,7 @@ class LimitTests(RuledTestCase):
         self.assertEqual((detail.discarded, detail.pushed, detail.taken), (13, 15, 13))
 
     def test_dropped(self) -> None:
-        """What is dropped is counted, and taken for stats queue; room is counted."""
+        """Dropped messages are counted, and taken for stats queue; room is counted."""
         self.begin(q={"maxItems": 2, "dropOldest": True})
         gains: list[int] = []
         self.patch(self.harness.broker.room, "changed", lambda g, _: gains.append(g))
@@ -334,7 +334,7 @@ class FanOutTests(RuledTestCase):
             self.assertEqual(self.detail(queue).pushed, 1)
 
     def test_waiters(self) -> None:
-        """Whoever waits for one of them is served."""
+        """A waiter for one of these queues is served."""
         self.begin(q={"fanout": (b"a",), "fanoutOnly": True})
         other = self.harness.connect()
         self.assertEqual(other.talk(b"get a/t=5000\r\n"), b"")
@@ -367,7 +367,7 @@ class FanOutTests(RuledTestCase):
         self.assertEqual(len(self.store.parts), 0)
 
     def test_largeRefused(self) -> None:
-        """One that is refused, or does not come, leaves nothing."""
+        """A large set that is refused, or does not come, leaves nothing."""
         self.begin(q={"fanout": (b"a", b"b")}, b={"maxBytes": 5})
         self.assertEqual(self.talk(put(b"q", LARGE)), NOT_STORED)
         bad = put(b"q", LARGE)[:-2] + b"xx\r\n"
@@ -396,7 +396,7 @@ class FanOutTests(RuledTestCase):
         self.assertEqual(self.talk(b"get q b c a\r\n").count(b"VALUE"), 2)
 
     def test_largeRulesCome(self) -> None:
-        """One that began without rules goes to its own queue."""
+        """A large set that began without rules goes to its own queue."""
         self.begin()
         request = put(b"q", LARGE)
         self.client.send(request[:-9])
@@ -420,7 +420,7 @@ class FanOutTests(RuledTestCase):
 
 
 class FullDiskTests(RuledTestCase):
-    """What happens when there is no room on the disk."""
+    """Sets when there is no room on the disk."""
 
     def test_refused(self) -> None:
         """Sets of every kind are told that, and adds."""
@@ -482,7 +482,7 @@ class DelayTests(RuledTestCase):
         self.assertEqual(self.talk(b"get q\r\n"), b"VALUE q 3 1\r\na\r\n" + END)
 
     def test_waiter(self) -> None:
-        """Whoever waits gets it then."""
+        """A waiter gets it then."""
         self.begin()
         self.talk(b"set q/delay=5 0 0 1\r\na\r\n")
         self.assertEqual(self.talk(b"get q/t=60000\r\n"), b"")
@@ -580,7 +580,7 @@ class DiskTests(BDBTestCase):
         self.assertEqual(answer, value(b"q", b"b") + value(b"q", LARGE) + END)
 
     def test_dueMeanwhile(self) -> None:
-        """What became due while there was no server is there when one starts."""
+        """A message that became due while there was no server is there at its start."""
         store = self.openStore()
         harness = self.start(store)
         harness.connect().talk(put(b"q/delay=60", b"a") + put(b"q/delay=50", b"b"))
@@ -699,7 +699,7 @@ class OperationTests(SteppedTestCase):
     """The operations by themselves."""
 
     def test_undone(self) -> None:
-        """What was undone has shown and dropped nothing."""
+        """A push that was undone has shown and dropped nothing."""
         harness = Harness(rules=rules(q={"maxItems": 1, "dropOldest": True}))
         session = harness.broker.session(lambda: None)
         store = harness.store

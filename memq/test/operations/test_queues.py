@@ -1,6 +1,6 @@
 """Pause, resume and reload, and plain gets of queues with rules, as a client sees them.
 
-What they do to reads is in test_ruledreads.
+Their effect on reads is in test_policyreads.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ LARGE = b"".join(b"%07d " % number for number in range(2 * PART_SIZE // 8 + 9))
     }
 )
 class PauseSessions(SessionTestCase):
-    """What is answered."""
+    """Answers to pause, resume and reload."""
 
 
 class ReloadTests(ProtocolTestCase):
@@ -102,7 +102,7 @@ class ReloadTests(ProtocolTestCase):
         self.harness.broker.policies.replace(self.rules)
 
     def test_replaced(self) -> None:
-        """What comes behind it finds the new ones."""
+        """Commands behind it find the new rules."""
         self.client.talk(put(b"q", b"a"))
         self.rules = rules(q={"paused": READS})
         told = self.client.talk(b"get q/peek\r\nreload\r\nget q\r\n")
@@ -123,7 +123,7 @@ class ReloadTests(ProtocolTestCase):
         self.assertEqual(events[0]["error"].args[0], str(self.error))
 
     def test_waiting(self) -> None:
-        """Whoever waits gets what is paused no longer."""
+        """A waiter gets the message of a queue that is paused no longer."""
         self.rules = rules(q={"paused": READS})
         self.client.talk(b"reload\r\n" + put(b"q", b"a"))
         other = self.harness.connect()
@@ -178,7 +178,7 @@ class ReloadTests(ProtocolTestCase):
         self.assertEqual(self.store.dump(), "")
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is answered, and logged."""
+        """An unforeseen error is answered, and logged."""
         self.error = ZeroDivisionError()
         told = self.client.talk(b"reload\r\nget q\r\n")
         self.assertEqual(told, b"SERVER_ERROR internal error\r\n" + END)
@@ -208,7 +208,7 @@ class OrderTests(ProtocolTestCase):
             self.asks(b"", OK)
 
     def test_error(self) -> None:
-        """What the store cannot do is told."""
+        """An operation that the store cannot do is told."""
         self.harness.store.refuse("commit", StoreError("bad page"))
         for line in (b"pause q\r\n", b"resume q\r\n"):
             self.asks(line, b"SERVER_ERROR bad page\r\n")
@@ -237,7 +237,7 @@ class BehindTests(ProtocolTestCase):
         self.other = self.harness.connect()
 
     def test_paused(self) -> None:
-        """What is paused meanwhile is paused for them, gets and sets of any kind."""
+        """A queue paused meanwhile is paused for them, gets and sets of any kind."""
         self.check(b"get w/t=9000\r\n")
 
     def test_monitor(self) -> None:
@@ -290,7 +290,7 @@ class RuledGetTests(ProtocolTestCase):
         self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_gone(self) -> None:
-        """What is not sent goes back."""
+        """A message that is not sent goes back."""
         self.client.send(b"get q\r\nget r q\r\n")
         self.runTurns()
         self.assertEqual(self.store.dump(), "q 2/2:\nr 1/1:")

@@ -21,7 +21,7 @@ class ReadTests(ReaderTestCase):
         self.settle()
 
     def test_peek(self) -> None:
-        """Whoever peeks sees the next one, and leaves it."""
+        """A peek sees the next message, and leaves it."""
         self.other.peek()
         self.other.peek()
         self.turn()
@@ -43,7 +43,7 @@ class ReadTests(ReaderTestCase):
 
 
 class OperationTests(SynchronousTestCase):
-    """What all operations have."""
+    """Properties that all operations have."""
 
     def test_shown(self) -> None:
         """Most make no message visible."""

@@ -41,7 +41,7 @@ class ExpiryTests(SynchronousTestCase):
 
 
 class Model:
-    """What limits and fan-out come to, in a few lines."""
+    """A model of limits and fan-out, in a few lines."""
 
     def __init__(self, queues: dict[bytes, Rule]) -> None:
         self.rules = queues

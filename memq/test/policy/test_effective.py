@@ -65,7 +65,7 @@ class PoliciesTests(SynchronousTestCase):
         )
 
     def test_activate(self) -> None:
-        """Who is about to keep a limit says so first."""
+        """A caller that is about to keep a limit says so first."""
         policies = Policies(self.store)
         policies.activate()
         policies.look()

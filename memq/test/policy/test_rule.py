@@ -8,7 +8,7 @@ from memq.policy.rule import FIELDS, Rule, isPattern, quoted
 
 
 class RuleTests(SynchronousTestCase):
-    """What holds for a queue."""
+    """Rules that hold for a queue."""
 
     def test_nothing(self) -> None:
         """By default nothing holds."""

@@ -227,7 +227,7 @@ class FanoutTests(SynchronousTestCase):
 
 
 class CheckTests(SynchronousTestCase):
-    """What tables cannot say together."""
+    """Tables that make no sense together are refused."""
 
     def wrong(self, *tables: Table) -> tuple[bytes, str, str]:
         """Return where the mistake is, and which."""
@@ -313,13 +313,13 @@ class CheckTests(SynchronousTestCase):
         self.assertRegex(why, r": (\d+ -> ){6}\.\.\.$")
 
     def test_kinds(self) -> None:
-        """What goes round by different keys is none of that."""
+        """A way round by different keys is no circle."""
         Rules([table(b"a", dead_letter=b"b"), table(b"b", expired_to=b"a")]).check()
 
     @settings(deadline=None)
     @given(tables(_PATTERNS))
     def test_anyTables(self, tables: list[Table]) -> None:
-        """What is refused as a circle is one, and no other tables have any."""
+        """A circle that is refused is one, and no other tables have any."""
         # Only circles are looked for.
         tables = [
             table(each.name, **{**each.values, "fanout_only": False}) for each in tables

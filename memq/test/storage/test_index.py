@@ -233,7 +233,7 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual(self.index.waiting(), 2)
 
     def test_openReads(self) -> None:
-        """What is read openly is not ready, and not taken either."""
+        """A message that is read openly is not ready, and not taken either."""
         openRead(self.index, b"old")
         queue = self.index.queues[b"old"]
         self.assertEqual((queue.openReads, queue.ready, queue.taken), (1, 0, 1))
@@ -322,6 +322,6 @@ class CatalogTests(SynchronousTestCase):
         self.assertEqual(noted, [1020, 1020, 1080, 1080, 1020, 1020])
 
     def test_stored(self) -> None:
-        """What is delayed is stored, and does not wait."""
+        """A delayed message is stored, and does not wait."""
         delay(self.index, b"old")
         self.assertEqual((self.index.waiting(), self.index.stored()), (1, 2))

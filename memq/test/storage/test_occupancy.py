@@ -149,7 +149,7 @@ class SurveyTests(SynchronousTestCase):
         self.assertFalse(self.survey.isWorthIt)
 
     def test_tooMuchLater(self) -> None:
-        """What was little and is much is not worth a move."""
+        """A file that had little in it and has much is not worth a move."""
         self.walk()
         self.fill(5000, 1100)
         self.walk()
@@ -159,7 +159,7 @@ class SurveyTests(SynchronousTestCase):
         self.assertFalse(self.survey.isWorthIt)
 
     def test_pause(self) -> None:
-        """Whoever asks for a pause starts from nothing."""
+        """A survey that is paused starts from nothing."""
         self.count = 10
         self.walk()
         self.walk()

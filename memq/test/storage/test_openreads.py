@@ -25,7 +25,7 @@ class ReadsTests(SynchronousTestCase):
         )
 
     def test_returned(self) -> None:
-        """What was given back is found in its order, each once."""
+        """A message that was given back is found in its order, once."""
         for sequence in (5, 3, 9):
             self.reads.giveBack(sequence)
         found = []

@@ -52,7 +52,7 @@ class RecordTests(SynchronousTestCase):
         some.integers(0, 2**64 - 1),
     )
     def test_roundTrip(self, flags: int, time: int, body: bytes, expires: int) -> None:
-        """What is packed is unpacked."""
+        """A packed message is unpacked as it was."""
         message = Message(1, 2, flags, time, body, None, expires)
         record = packMessage(message)
         self.assertEqual(unpackRecord(1, 2, record), message)

@@ -47,7 +47,7 @@ class UndoLogTests(SynchronousTestCase):
         self.assertEqual((self.numbers, self.done), ({"a": 0}, []))
 
     def test_commit(self) -> None:
-        """What waits for a commit is done by it, in order and once."""
+        """A commit runs the calls that wait for it, in order and once."""
         self.set("a", 1)
         for number in range(3):
             self.undo.afterCommit((self.done.append, number))

@@ -256,7 +256,7 @@ class MoveTests(RotationTestCase):
         self.store.abort()
 
     def test_sweptFirst(self) -> None:
-        """What was deleted is removed and not moved."""
+        """A deleted message is removed and not moved."""
         make(self.store)
         self.transact(lambda: self.store.delete(b"q"))
         self.assertTrue(self.store.sweep(1000))
@@ -475,7 +475,7 @@ class KillTests(RotationTestCase):
 
 
 class RefusalTests(RotationTestCase):
-    """What fails is tried again."""
+    """A step that fails is tried again."""
 
     def test_sliceWithoutRoom(self) -> None:
         """A slice for which there is no room is undone, and moves later."""

@@ -164,7 +164,7 @@ class BallastTests(BDBTestCase):
         self.assertEqual(dump(store), self.whole)
 
     def test_ofAnotherSize(self) -> None:
-        """One that is too small for the log as it is now is made anew."""
+        """A next log file that is too small for the log as it is now is made anew."""
         settings = SMALL._replace(logFile=2 * SMALL.logFile)
         self.start(settings=settings).reserveSpace()
         self.assertEqual(os.stat(self.next).st_size, settings.logFile)

@@ -70,7 +70,7 @@ class DamageTests(BDBTestCase):
         self.assertIsNotNone(again.transaction.queues.get(b"\0damaged" + self.key))
 
     def test_popReadOfDamaged(self) -> None:
-        """What is damaged while it is open is set aside when it is to be moved."""
+        """A message damaged while it is open is set aside when it is to be moved."""
         self.pop()
         self.store.transaction.messages.put(self.key, packRecord(0, 0, b"2"))
         with self.store.transaction.run():
@@ -85,7 +85,7 @@ class DamageTests(BDBTestCase):
         self.assertIsNotNone(again.transaction.queues.get(b"\0damaged" + self.key))
 
     def test_popReadOfLost(self) -> None:
-        """One that is gone altogether is an error, which changes nothing."""
+        """A message that is gone altogether is an error, which changes nothing."""
         self.store.begin()
         read: Any = self.store.openRead(b"q")
         self.store.transaction.messages.delete(b"\0\0\0\1" + b"\0" * 8)

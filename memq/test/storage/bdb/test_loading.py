@@ -1,4 +1,4 @@
-"""What the store reads when it is opened is what it wrote."""
+"""An opened store reads the rows that it wrote."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from memq.test.support.homes import BDBTestCase
 
 
 class LoadingTests(BDBTestCase):
-    """What stands in the table of queues."""
+    """Rows in the table of queues."""
 
     def setUp(self) -> None:
         """Make a store with a queue that was deleted, and one that was read."""

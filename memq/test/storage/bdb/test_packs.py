@@ -62,7 +62,7 @@ class HeadTests(PackTestCase):
     """The head within a record."""
 
     def test_popped(self) -> None:
-        """What is taken stays taken after any end; the record goes with its last."""
+        """A popped message stays so after any end; the record goes with its last."""
         self.assertEqual(self.pop(2), [b"0", b"1"])
         self.assertEqual(self.pop(), [b"2"])
         self.store.flush()
@@ -84,7 +84,7 @@ class HeadTests(PackTestCase):
         self.assertEqual(self.pop(5), [b"1", b"2", b"3", b"4", b"5"])
 
     def test_undonePush(self) -> None:
-        """What was pushed and popped in a turn that is undone is not met again."""
+        """A message pushed and popped in a turn that is undone is not met again."""
         self.pop(6)
         self.store.begin()
         self.store.pushAll(b"q", [(0, b"old"), (0, b"old")])
@@ -133,7 +133,7 @@ class HeadTests(PackTestCase):
 
 
 class ShareTests(PackTestCase):
-    """Who shares a record."""
+    """Messages that share a record."""
 
     def test_bounds(self) -> None:
         """A record has so many messages at most, and so many bytes of bodies."""
@@ -158,7 +158,7 @@ class ShareTests(PackTestCase):
         self.assertEqual(self.pop(9, b"turn"), [b"a", b"b", b"c"])
 
     def test_between(self) -> None:
-        """What comes between in a record of its own ends the shared one."""
+        """A message between them in a record of its own ends the shared one."""
         with self.store.transaction.run():
             self.store.pushAll(b"turn", [(0, b"a"), (0, b"b")])
             self.store.push(b"turn", 0, b"c", expires=1 << 45)
@@ -168,7 +168,7 @@ class ShareTests(PackTestCase):
 
 
 class SplitTests(PackTestCase):
-    """What happens to one message of a record, and to no other."""
+    """Changes to one message of a record, and to no other."""
 
     def test_givenBack(self) -> None:
         """A message that is given back is the head again, wherever the head is."""

@@ -16,7 +16,7 @@ r 0/0
 
 
 class DiskTests(BDBTestCase):
-    """What is on the disk of delayed messages."""
+    """Rows of delayed messages on the disk."""
 
     def test_restart(self) -> None:
         """Rows and delayed messages outlive a restart, in their order."""

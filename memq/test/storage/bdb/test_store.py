@@ -130,7 +130,7 @@ def runMachine(case: SynchronousTestCase, machine: type[Any]) -> None:
 
 
 class RecoveryTests(BDBTestCase):
-    """What is there after the end of a process, whatever end it was."""
+    """Messages and counts after the end of a process, whatever end it was."""
 
     def test_restart(self) -> None:
         """Messages and counts outlive a clean stop."""
@@ -143,7 +143,7 @@ class RecoveryTests(BDBTestCase):
         self.assertEqual(before, "q 2/1\n  1 0 b'2'")
 
     def test_crash(self) -> None:
-        """What was flushed outlives a kill, counts included; nothing else is there."""
+        """A flushed message outlives a kill, counts included; nothing else is there."""
         store = self.openStore()
         self.fill(store, b"q", b"1", b"2")
         store.flush()
@@ -213,7 +213,7 @@ class RecoveryTests(BDBTestCase):
         return message
 
     def test_openReadsAreBack(self) -> None:
-        """What is read openly is there again after any end, for all to see."""
+        """An openly read message is there again after any end, for all to see."""
         store = self.openStore()
         self.fill(store, b"q", b"1", b"2")
         store.flush()
@@ -290,7 +290,7 @@ class RecoveryTests(BDBTestCase):
 
 
 class FailureTests(BDBTestCase):
-    """What Berkeley DB's errors become."""
+    """Berkeley DB's errors become those of the store."""
 
     def setUp(self) -> None:
         """Make a store with one message."""
@@ -341,7 +341,7 @@ class FailureTests(BDBTestCase):
             self.before = dump(self.store)
 
     def test_refused(self) -> None:
-        """What Berkeley DB refuses fails alone, says why, and leaves no trace."""
+        """A call Berkeley DB refuses fails alone, says why, and leaves no trace."""
         store = self.store
         store.begin()
         message = store.pop(b"q")
@@ -369,7 +369,7 @@ class FailureTests(BDBTestCase):
             self.assertFails(partial(getattr(store, name), *arguments), kind, words)
 
     def test_popReadFails(self) -> None:
-        """What cannot be taken out of the table stays hidden."""
+        """A message that cannot be taken out of the table stays hidden."""
 
         def popRead() -> None:
             message = self.store.openRead(b"q")
@@ -471,7 +471,7 @@ class FailureTests(BDBTestCase):
         self.store.close()
 
     def test_flushAgain(self) -> None:
-        """What a flush had no room for is kept, and the next one writes it."""
+        """A flush without room keeps its changes, and the next one writes them."""
         store = self.store
         store.flush()
         self.fill(store, b"q", b"2", b"3")
@@ -496,7 +496,7 @@ class FailureTests(BDBTestCase):
         self.assertIn("the log cannot be synced: Input/output error", str(error))
 
     def test_whatFailedDoesNotComeBack(self) -> None:
-        """What could not be synced is not there later, whatever ends the store."""
+        """Changes that failed to sync are not there later, whatever ends the store."""
         for end in ("close", "garbage"):
             store: Any = self.openStore()
             self.fill(store, b"q", b"1", b"2")

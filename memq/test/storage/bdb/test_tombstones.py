@@ -1,4 +1,4 @@
-"""What nobody can read any more goes in slices, until nothing of it is left."""
+"""Garbage is removed in slices, until nothing of it is left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from memq.test.support.homes import BDBTestCase
 
 
 class TombstonesTests(BDBTestCase):
-    """What is to be removed, in the tables of a store that does not look."""
+    """Garbage to be removed, in the tables of a store that does not look."""
 
     def setUp(self) -> None:
         """Make a queue with some messages, of which one has parts, and another one."""
@@ -64,7 +64,7 @@ class TombstonesTests(BDBTestCase):
         self.assertEqual(self.keys(), [KEY.pack(2, 0)])
 
     def test_undone(self) -> None:
-        """What is new is removed after the commit, and not at all after an abort."""
+        """New garbage is removed after the commit, and not at all after an abort."""
         for end, left in ((self.undo.rollBack, []), (self.undo.commit, [ID.pack(1)])):
             self.tombstones.discard(ID.pack(1))
             self.assertEqual(list(self.tombstones.left), [])
@@ -72,7 +72,7 @@ class TombstonesTests(BDBTestCase):
             self.assertEqual(list(self.tombstones.left), left)
 
     def test_inOrder(self) -> None:
-        """What came first goes first; ids of queues are told apart from bodies."""
+        """Garbage goes in the order it came; ids of queues are told from bodies."""
         self.tombstones.load([ID.pack(3), ID.pack(1)])
         self.tombstones.release(KEY.pack(0, 9))
         self.tombstones.release(ID.pack(3))

@@ -21,7 +21,7 @@ LOG = "log.0000000001"
 
 
 class OpeningTests(BDBTestCase):
-    """What a store refuses to open, in one line."""
+    """Homes that a store refuses to open, in one line."""
 
     def closed(self) -> str:
         """Return the directory of a home that a store wrote and closed."""
@@ -49,7 +49,7 @@ class OpeningTests(BDBTestCase):
         return [path for path in paths if os.path.getsize(path)]
 
     def test_refused(self) -> None:
-        """What is missing, cut, replaced or damaged is named; nothing is made of it."""
+        """A file missing, cut, replaced or damaged is named; nothing is made of it."""
         other = self.openStore()
         self.fill(other, b"other", *[b"x" * 10_000] * 3)
         other.close()

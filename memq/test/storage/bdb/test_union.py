@@ -26,7 +26,7 @@ def table(*keys: bytes) -> Any:
 
 
 class JoinedTests(SynchronousTestCase):
-    """What the store asks of a table."""
+    """Operations of a table that the store uses."""
 
     def test_get(self) -> None:
         """A record is found in whichever table it is, even if it is empty."""
@@ -37,7 +37,7 @@ class JoinedTests(SynchronousTestCase):
         self.assertEqual(found, [b"a", b"b", None, b""])
 
     def test_put(self) -> None:
-        """What is put goes into the new table."""
+        """A record that is put goes into the new table."""
         new, old = table(), table()
         JoinedTable(new, old).put(b"a", b"1", None)
         self.assertEqual((new.get(b"a"), old.get(b"a")), (b"1", None))
@@ -51,7 +51,7 @@ class JoinedTests(SynchronousTestCase):
         self.assertEqual([*new.keys(), *old.keys()], [b"c", b"d"])
 
     def test_putBehindTheCursor(self) -> None:
-        """What is put while a cursor is open is found in its place."""
+        """A record that is put while a cursor is open is found in its place."""
         joined = JoinedTable(table(b"9"), table(b"1", b"2"))
         cursor = joined.cursor(None)
         self.assertEqual(cursor.set_range(b"2"), (b"2", b"2"))

@@ -21,7 +21,7 @@ EMPTY = bytes.fromhex("01 00000002 0000000000000009 0000000000000009 00000000000
 
 
 class UpgradeTests(BDBTestCase):
-    """What becomes of rows of version 1."""
+    """Rows of version 1 become rows of the present version."""
 
     def setUp(self) -> None:
         """Make a home of format 2 with such rows."""

@@ -43,14 +43,14 @@ class PlaceTestCase(SynchronousTestCase):
 
 
 class PlaceTests(PlaceTestCase):
-    """What is done to the directory."""
+    """Operations on the directory."""
 
     def gone(self) -> str:
         """Return what is said of a place that is gone."""
         return str(self.assertRaises(HomeGone, self.place.check))
 
     def test_stays(self) -> None:
-        """One that nothing is done to is in its place, by any name of it."""
+        """A directory that nothing is done to is in its place, by any name of it."""
         self.assertIsNone(self.place.check())
         os.rename(self.path, self.path + ".2")
         os.symlink(self.path + ".2", self.path)
@@ -65,7 +65,7 @@ class PlaceTests(PlaceTestCase):
         self.assertTrue(self.gone().endswith(f"stored is in {self.path}.2"))
 
     def test_exchanged(self) -> None:
-        """One that takes its place is another one, and is left alone."""
+        """A directory that takes its place is another one, and is left alone."""
         os.rename(self.path, self.path + ".2")
         self.made(self.path)
         with open(os.path.join(self.place.way, "new"), "wb"):
@@ -101,7 +101,7 @@ class PlaceTests(PlaceTestCase):
         self.assertIn("was moved", self.gone())
 
     def test_doubt(self) -> None:
-        """What the system cannot tell is no reason to take it for gone."""
+        """An error of the system is no reason to take the directory for gone."""
         for code in (errno.EIO, errno.ESTALE, errno.EACCES):
             self.refuse(code)
             doubt = self.place.check()
@@ -188,7 +188,7 @@ class KnownFilesTests(PlaceTestCase):
         self.assertIsNone(self.found())
 
     def test_closed(self) -> None:
-        """One that is forgotten while it is looked for is not missed."""
+        """A file that is forgotten while it is looked for is not missed."""
 
         def log() -> None:
             os.unlink(self.table)
@@ -201,7 +201,7 @@ class KnownFilesTests(PlaceTestCase):
         self.assertIsNone(self.files.findGone(log))
 
     def test_doubt(self) -> None:
-        """What the system cannot tell is no reason to take one for gone."""
+        """An error of the system is no reason to take a file for gone."""
         self.log = self.first
         self.refuse(errno.EIO)
         self.assertIsNone(self.found())

@@ -19,7 +19,7 @@ from memq.test.support.homes import refusing
 
 
 class ReplaceFileTests(SynchronousTestCase):
-    """What replaceFile leaves behind."""
+    """Files that replaceFile leaves behind."""
 
     def setUp(self) -> None:
         """Make an empty directory."""

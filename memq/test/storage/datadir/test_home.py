@@ -53,7 +53,7 @@ class HomeTestCase(SynchronousTestCase):
 
 
 class HomeTests(HomeTestCase):
-    """What a directory has to be before a store is opened in it."""
+    """Conditions that a directory meets before a store is opened in it."""
 
     def test_made(self) -> None:
         """A home is made with its parents, closed to others."""
@@ -147,7 +147,7 @@ class HomeTests(HomeTestCase):
         self.prepared()
 
     def test_parentsSynced(self) -> None:
-        """What is made is made durably, from the top down."""
+        """Directories are made durably, from the top down."""
         synced: list[str] = []
         self.patch(module, "syncDirectory", synced.append)
         home = self.prepared()
@@ -221,7 +221,7 @@ class MemcacheQTests(HomeTestCase):
         self.assertIn(os.fsdecode(MOVED), os.listdir(self.path))
 
     def test_refused(self) -> None:
-        """What cannot be taken over is refused at once, and left as it is."""
+        """A home that cannot be taken over is refused at once, and left as it is."""
         for name in ("log.0000000001", "__db.001"):
             os.makedirs(self.path)
             write(os.path.join(self.path, "queue.list"))

@@ -6,7 +6,7 @@ from memq.storage.datadir.sizing import MEGABYTE, sizesFor
 
 
 class SizesTests(SynchronousTestCase):
-    """What memq uses of a file system beside the messages."""
+    """Space that memq uses of a file system beside the messages."""
 
     def test_large(self) -> None:
         """On a large disk: 128 MB of logs, 256 between checkpoints, 384 free."""
@@ -41,7 +41,7 @@ class SizesTests(SynchronousTestCase):
                 self.assertLessEqual(used, total / 4)
 
     def test_roomForATurn(self) -> None:
-        """What a turn may log between two looks fits into a log file and the next."""
+        """A turn's log between two looks fits into a log file and the next."""
         for megabytes in (16, 64, 512, 1024, 100_000):
             sizes = sizesFor(megabytes * MEGABYTE, False)
             self.assertGreaterEqual(sizes.logFile, sizes.logFile // 4 + MEGABYTE)

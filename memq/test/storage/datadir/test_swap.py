@@ -12,7 +12,7 @@ from memq.storage.datadir.damage import REPORT, WORK, beginSwap, finishSwap
 
 
 class SwapTests(SynchronousTestCase):
-    """What a swap leaves."""
+    """Files that a swap leaves."""
 
     def setUp(self) -> None:
         """Make old files, and new ones below them."""
@@ -63,7 +63,7 @@ class SwapTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.home), ["memq"])
 
     def test_otherFileSystem(self) -> None:
-        """What could not be moved is refused before anything is."""
+        """A file that could not be moved is refused before any is moved."""
         real = os.stat
 
         class Other:

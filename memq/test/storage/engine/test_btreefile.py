@@ -14,7 +14,7 @@ from memq.test.support.homes import SMALL, BDBTestCase
 
 
 class TreeFileTests(BDBTestCase):
-    """What is read is what Berkeley DB would read."""
+    """The records read are those that Berkeley DB would read."""
 
     def setUp(self) -> None:
         """Name a home."""

@@ -14,7 +14,7 @@ from memq.test.support.homes import BDBTestCase
 
 
 class LogTests(BDBTestCase):
-    """What is found in a log."""
+    """Checkpoints and records found in a log."""
 
     def setUp(self) -> None:
         """Open a store with something in it."""
@@ -65,7 +65,7 @@ class LogTests(BDBTestCase):
             self.assertFalse(isSettled(self.directory, marker))
 
     def test_noRecord(self) -> None:
-        """What cannot be a record is not taken for one."""
+        """Bytes that cannot be a record are not taken for one."""
         marker = self.marker()
         path = os.path.join(self.directory, logName(marker.file))
         with open(path, "r+b") as file:

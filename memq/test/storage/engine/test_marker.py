@@ -11,7 +11,7 @@ from memq.storage.engine.marker import Marker, readMarker, writeMarker
 
 
 class MarkerTests(SynchronousTestCase):
-    """What the marker remembers and refuses."""
+    """The marker remembers a record, and refuses a log without it."""
 
     def setUp(self) -> None:
         """Make a directory with one log file of 100 bytes."""

@@ -52,7 +52,7 @@ class FillTests(BDBTestCase):
         self.assertTrue(os.path.exists(self.path))
 
     def test_there(self) -> None:
-        """One that is there already is left as it is."""
+        """A log file that is there already is left as it is."""
         with open(self.path, "wb") as file:
             file.write(b"log")
         fillAhead(self.path, SIZE)
@@ -61,7 +61,7 @@ class FillTests(BDBTestCase):
         self.assertEqual(os.listdir(self.directory), [logName(7)])
 
     def test_noRoom(self) -> None:
-        """One that cannot be filled is not there."""
+        """A log file that cannot be filled is not there."""
         self.patch(os, "fdatasync", refusing(errno.ENOSPC))
         self.assertRaises(OSError, fillAhead, self.path, SIZE)
         self.assertEqual(os.listdir(self.directory), [])
@@ -134,7 +134,7 @@ class StoreTests(PreallocationTestCase):
         self.assertEqual(self.there(), [1, 2, 3])
 
     def test_failed(self) -> None:
-        """One that cannot be made is no harm, and is tried again."""
+        """A log file that cannot be made is no harm, and is tried again."""
         patch = self.patch(os, "fdatasync", refusing(errno.ENOSPC))
         self.assertFalse(self.store.reserveSpace())
         patch.restore()

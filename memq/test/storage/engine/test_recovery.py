@@ -1,4 +1,4 @@
-"""What it means that a home is not opened, and where its log is damaged."""
+"""An error at opening a home is explained, and the damage in its log is found."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ class ReserveTests(SynchronousTestCase):
             self.assertEqual(file.read(), b"log")
 
     def test_once(self) -> None:
-        """What it has it is not given again."""
+        """Blocks that a file has are not reserved again."""
         self.reserve.hold(self.path, 1 << 20)
         self.patch(reservation, "_fallocate", None)
         self.assertTrue(self.reserve.hold(self.path, 1 << 20))
 
     def test_cutOff(self) -> None:
-        """What was cut off is given again."""
+        """Blocks that were cut off are reserved again."""
         self.reserve.hold(self.path, 1 << 20)
         os.truncate(self.path, 1)
         self.assertFalse(hasRoom(self.path, 1 << 20))

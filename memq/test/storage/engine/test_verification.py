@@ -60,7 +60,7 @@ class LogTestCase(BDBTestCase):
 
 
 class TailTests(LogTestCase):
-    """What stands behind the last record."""
+    """Bytes behind the last record."""
 
     def test_nothing(self) -> None:
         """Nothing is said of a log that ends in zeros, or with its file."""
@@ -75,7 +75,7 @@ class TailTests(LogTestCase):
         self.assertSaid(f"{self.log(5)}: no record can be read from byte ")
 
     def test_damaged(self) -> None:
-        """What is damaged behind the marker ends the log there, and that is said."""
+        """A damaged record behind the marker ends the log there, and that is said."""
         with open(self.log(5), "rb") as file:
             size = len(file.read().rstrip(b"\0"))
         flip(self.log(5), size - 10_000)
@@ -114,7 +114,7 @@ class TailTests(LogTestCase):
             self.assertSaid(f"{self.log(5)} begins with ")
 
     def test_nextFiles(self) -> None:
-        """What stands in files behind the last one counts as well."""
+        """Bytes in files behind the last one count as well."""
         directory = self.mktemp()
         os.mkdir(directory)
         for number, text in {1: b"x" * 100, 2: b"", 3: b"\0" * 9 + b"z\0"}.items():
@@ -133,7 +133,7 @@ class MissingTests(LogTestCase):
             os.unlink(self.log(number))
 
     def test_refused(self) -> None:
-        """What is missing before others, cut, or no log file, is named."""
+        """A file that is missing before others, cut, or no log file, is named."""
         goesOn = "of {} on, and goes on later"
         noHead = "{} is damaged: it does not begin"
         for number, damage, why in (
@@ -158,7 +158,7 @@ class MissingTests(LogTestCase):
         self.assertEqual(headlessFrom(os.path.dirname(self.log(3))), 3)
 
     def test_nothingBehind(self) -> None:
-        """One that is missing where nothing goes on is not."""
+        """A missing log file is not named where nothing goes on."""
         for number in (3, 4, 5):
             os.unlink(self.log(number))
         with open(self.log(4), "wb"):
