@@ -177,7 +177,7 @@ class WaitTests(TwoClientsTestCase):
         self.assertEqual(self.client.read(), END)
 
     def test_pipelined(self) -> None:
-        """Commands that it sends behind that wait as well, and are carried out after."""
+        """Commands behind it wait as well, and are carried out after it."""
         sent = b"get q/t=1000\r\n" + put(b"q", b"own") + b"version\r\nget q\r\n"
         self.asks(sent, b"")
         self.assertEqual(self.store.dump(), "")

@@ -176,7 +176,7 @@ class WaitTests(TwoClientsTestCase):
         self.assertEqual(self.client.read(), value(b"b/t=1000/open", b"2") + END)
 
     def test_lateOnes(self) -> None:
-        """A message for one word that came while another waited is sent at the timeout."""
+        """A message that came while another word waited is had when the time is up."""
         self.client.talk(b"get a/t=1000 b/t=1000\r\n")
         self.other.talk(put(b"b", b"2"))
         self.harness.pass_(1.0)

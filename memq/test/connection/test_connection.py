@@ -208,7 +208,7 @@ class PauseTests(ProtocolTestCase):
         self.assertEqual(other.talk(b"get q\r\n"), value(b"q", b"a") + END)
 
     def test_pausedTwice(self) -> None:
-        """A connection paused twice, unread and with much under way, goes on after both."""
+        """A client that does not read, with much under way, goes on after both."""
         self.client.send(put(b"q", b"x") * (MAX_COMMANDS + 1))
         self.client.stopReading()
         self.harness.settle()

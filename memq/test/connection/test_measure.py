@@ -192,7 +192,7 @@ class UndeliveredTests(MeasureTestCase):
         self.assertTrue(answer.endswith(b"END\r\nEND\r\n"))
 
     def test_leaves(self) -> None:
-        """A client that leaves then gives back all that was taken for it, however divided.
+        """A client that leaves then gives back all taken for it, however divided.
 
         So it is when only some of it was carried out by then.
         """
