@@ -211,7 +211,7 @@ class EagerTests(SteppedTestCase):
         self.assertIsInstance(other.lost, ConnectionDone)
 
     def test_unacknowledged(self) -> None:
-        """Bytes that the other end's system cannot take never arrive, then or later."""
+        """Bytes the other end's system cannot take have not arrived, then or ever."""
         self.transport.keepLittle()
         self.transport.write(b"x" * MUCH)
         before = self.transport.unacknowledged()
