@@ -1,8 +1,8 @@
-"""What can go wrong, one class a meaning, each with its reply line.
+"""Errors, one class a meaning, each with its reply line.
 
 An error that a client can cause or must hear of is a :class:`QueueError`: it
 carries the line that is sent, without its line end, and says whether the
-connection lives on.  What stops a start is a :class:`StartError`: one line for
+connection lives on.  An error that stops a start is a :class:`StartError`: one line for
 the person who started the server, never a traceback.
 """
 

@@ -7,8 +7,8 @@ the caller keeps them apart:
 - *maintenance* (:mod:`memq.storage.maintenance`) may block for long and comes from
   other threads; it holds no locks that a transaction could wait for.
 
-A commit makes changes visible; only ``flush`` makes them durable.  Whoever
-tells a client that something is stored or taken waits for the flush that
+A commit makes changes visible; only ``flush`` makes them durable.  A caller
+that tells a client that something is stored or taken waits for the flush that
 began after its commit.
 
 Times are milliseconds since 1970-01-01 UTC unless it says seconds.
@@ -38,7 +38,7 @@ class QueueCount(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What is kept of a queue's messages, which is what limits are about."""
+    """Figures of a queue's kept messages, which limits are about."""
 
     #: Messages: those that can be taken, are read openly, or are not due.
     items: int
@@ -54,7 +54,7 @@ NOTHING_KEPT = Kept(0, 0, 0, 0)
 
 
 class Sums(NamedTuple):
-    """What some queues have together."""
+    """Sums of some queues."""
 
     #: Messages that wait in them, and the bytes of their bodies.
     messages: int
@@ -88,7 +88,7 @@ class QueueDetail(NamedTuple):
     returns: int
     #: The most messages that may wait, 0 for any number.
     limit: int
-    #: What is paused: 1 reads, 2 writes, 3 both.
+    #: The commands that are paused: 1 reads, 2 writes, 3 both.
     paused: int
     #: When the head was set; 0 when there is none, or it is damaged.
     headTime: int
@@ -249,7 +249,7 @@ class IQueueStore(Interface):
     def closeRead(queue: bytes, message: Message) -> bool:
         """Take a message for good that is read openly.
 
-        What is said of the body in parts of one that was popped holds then.
+        A body in parts then stays readable as after ``pop``.
 
         :param message: what was returned, perhaps without its body.
         :return: False when it is not hidden, or when the queue was deleted or emptied
@@ -300,8 +300,8 @@ class IQueueStore(Interface):
     def empty(queue: bytes) -> int:
         """Discard all messages of a queue, at once; they count as taken.
 
-        Those that are delayed are discarded as well, and were never pushed.  What was
-        taken before cannot be put back any more, nor can what is read openly.
+        Those that are delayed are discarded as well, and were never pushed.  Messages
+        taken before cannot be put back any more, nor can those that are read openly.
 
         :return: how many there were.
         """

@@ -166,7 +166,7 @@ class Broker:
         """Return whether a queue is waited for, or a message may go back to it."""
         return self._returns.isPending or queue in self._rotation.awaited
 
-    # What sessions ask for.
+    # Calls of sessions.
 
     def expectDue(self, due: int) -> None:
         """Note that a delayed message is due at a time, in ms since 1970."""

@@ -5,8 +5,8 @@ the log, and the pages that tables take.  Before that could use up what is to be
 free, the next look is asked for, and nothing more is stored until it has come.  Only
 a look says that the disk is full, behind a checkpoint, which gives log files back.
 
-What is taken out of a file makes room inside of it, which the disk does not show: that
-is counted as well, with care, and only from the start of the server on.
+A message taken out of a file makes room inside of it, which the disk does not show:
+that is counted as well, with care, and only from the start of the server on.
 
 It knows no store, and takes no time: the broker tells it what changes in each turn.
 """
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What is free has to grow by this part of --min-free, or MARGIN bytes if that is less,
+#: Free space has to grow by this part of --min-free, or MARGIN bytes if that is less,
 #: before sets are taken again: nobody is served by a server that changes its mind.
 SHARE = 8
 MARGIN = 16 * 1024 * 1024
@@ -61,9 +61,9 @@ class DiskSpaceGuard:
         self.free: int | None = None
         self.inside = 0
         self.bound(0, 1 << 20, 1 << 20)
-        #: What was logged, and what tables took, since the last look began.
+        #: Bytes that were logged, and that tables took, since the last look began.
         self._spent = 0
-        #: What of that came before the look that is under way.
+        #: The part of that which came before the look that is under way.
         self._spentBefore = 0
         #: How much of it there may be.
         self._allowed = _UNBOUNDED

@@ -7,16 +7,16 @@ One number, --max-buffered, is divided:
   its set line has come, before its first byte: all of it, but PART_SIZE at most, for
   no more than a part of a body is in memory before it is stored.
 - Where there is no room the connection is not read from until its turn has come,
-  first come, first served.  What it has sent by then is in memory as well, so an
-  eighth is for those that wait.  When that is used up, too, the body is refused, and
-  thrown away.
+  first come, first served.  The bytes that it has sent by then are in memory as well,
+  so an eighth is for those that wait.  When that is used up, too, the body is refused,
+  and thrown away.
 - The rest is for all else: commands that are not answered, messages that are not
   delivered, replies that clients do not read.  It is not handed out in advance.  Each
   connection may hold a sixteenth of what is free, up to MAX_LOAD, and always
   ALLOWANCE, with which it gets on command by command.  So nobody waits for anybody
-  here: who is over the measure holds something itself, and goes on when that is done.
-  When there is no more than the allowance for anyone, who does not read has to go;
-  memq.server.timeouts sees to that.
+  here: a client over the measure holds something itself, and goes on when that is
+  done.  When there is no more than the allowance for anyone, a client that does not
+  read has to go; memq.server.timeouts sees to that.
 
 Pure bookkeeping: it knows no connections and no clock.
 """
@@ -33,7 +33,7 @@ from memq.operations.outstanding import ALLOWANCE as ALLOWANCE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What a connection can have under way before it is not read from any more: a command
+#: The load that a connection can have before it is not read from any more: a command
 #: counts as its body and COMMAND_LOAD, so that is 1024 commands, or 2 MiB.
 MAX_LOAD = 2 * 1024 * 1024
 #: The part of what is free that a connection may hold is one in so many.
@@ -108,7 +108,7 @@ class Share:
 
 
 class Budget:
-    """What all connections hold, and how much each may.
+    """The memory that all connections hold, and how much each may.
 
     :ivar limit: bytes in all.
     :ivar small: the room for bodies of up to PART_SIZE that come in pieces.

@@ -32,7 +32,7 @@ _log = Logger()
 
 
 class _Queue:
-    """What one queue refused.
+    """The sets that one queue refused.
 
     :ivar unlogged: how many sets since the last line of the log about it.
     """

@@ -255,7 +255,7 @@ class Rotation:
                     if session.outstanding.undelivered >= undelivered:
                         break
             except WouldBlock as nothing:
-                # What is behind it waits with it.
+                # The operations behind it wait with it.
                 session.state = SUSPENDED
                 self.keep(nothing.read)
                 left -= operations.pop().idleCost + nothing.cost

@@ -1,6 +1,6 @@
 """Session: one client, as the broker sees it.
 
-What the client asks for waits in the inbox, in order, until a turn takes it.  Only
+Operations of the client wait in the inbox, in order, until a turn takes them.  Only
 :mod:`memq.broker.rotation` writes ``state``, which tells where the session stands.  The
 session also has what its client has open.
 """
@@ -357,12 +357,12 @@ class Session:
     def leave(self) -> None:
         """Note that the client is gone: what it sent counts, what it asks does not.
 
-        What it has open goes back before anybody else gets something.
+        Its open reads go back before anybody else gets something.
         """
         self.gone = True
         self._scheduler.leave(self)
         for operation in self.inbox:
-            # What it asked for has found nothing, and nobody is to wait for that.
+            # Its reads have found nothing, and nobody is to wait for them.
             operation.done = not operation.outlivesSession
         self.inbox = deque(each for each in self.inbox if each.outlivesSession)
         if self.open:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from memq.operations.base import Operation
     from memq.operations.reads import Search
 
-#: What a turn costs at most, about 10 ms of work: a message counts as its body and
+#: The cost of a turn at most, about 10 ms of work: a message counts as its body and
 #: MESSAGE_COST, so that is 1000 messages, or 1 MiB.
 TURN_COST = 1024 * 1024
 #: A session's share of a turn, at least.

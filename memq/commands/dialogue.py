@@ -106,6 +106,6 @@ class Dialogue:
     def renderRefused(self, error: QueueError) -> bytes:
         """Return what a set is told that was refused."""
         if isinstance(error, OutOfSpace):
-            # What queues refuse is counted by their operations.
+            # The refusals of queues are counted by their operations.
             self.session.refused(error)
         return self.renderError(error)

@@ -74,7 +74,7 @@ _renderOK = _answers(wire.OK)
 _renderResume = _answers(wire.OK, wire.NOT_FOUND)
 
 
-# What changes queues.
+# Commands that change queues.
 
 
 def add(dialogue: Dialogue, command: dialect.Add, body: bytes, complete: bool) -> None:
@@ -126,7 +126,7 @@ def _resume(dialogue: Dialogue, command: dialect.Resume) -> None:
     _ask(dialogue, Resume(dialogue.session, command.queue), _renderResume)
 
 
-# What reads from them.
+# Commands that read from them.
 
 
 def _read(dialogue: Dialogue, command: dialect.Read) -> None:
@@ -141,7 +141,7 @@ def _monitor(dialogue: Dialogue, command: dialect.Monitor) -> None:
     Monitor(dialogue, command)
 
 
-# What tells of them.
+# Commands that tell of them.
 
 
 def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
@@ -183,7 +183,7 @@ def _renderTold(dialogue: Dialogue, operation: TellQueues) -> bytes:
     return reply + renderRest(dialogue, operation, partial(_renderTold, dialogue), b"")
 
 
-# What is about the server, or the connection.
+# Commands about the server, or the connection.
 
 
 def _version(dialogue: Dialogue, command: wire.Version) -> None:
@@ -195,7 +195,7 @@ def _verbosity(dialogue: Dialogue, command: wire.Verbosity) -> None:
 
 
 def _reload(dialogue: Dialogue, command: dialect.Reload) -> None:
-    # What comes behind it is to find the new rules.
+    # The commands behind it are to find the new rules.
     dialogue.connection.hold()
     done: Deferred[Any] = dialogue.host.reload()
     done.addCallbacks(lambda _: wire.OK, _ebRefused)

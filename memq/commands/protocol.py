@@ -51,7 +51,7 @@ class Commands(Dialogue):
         #: The parts that came of a body.
         self._upload = _NO_UPLOAD
 
-    # What comes in.
+    # Input.
 
     def reserve(self, size: int) -> bool:
         """Find room for a body that comes in pieces, or pause until there is."""
@@ -218,7 +218,7 @@ class Commands(Dialogue):
         replies.expect(operation, self._renderPop)
         replies.pops = operation
 
-    # What goes out.
+    # Output.
 
     def _ignorePart(self, operation: AddPart) -> bytes:
         self.outstanding.load -= len(operation.data)
@@ -254,7 +254,7 @@ class Commands(Dialogue):
         count = len(ready)
         outstanding.load -= COMMAND_LOAD * (count - 1)
         if count < operation.most:
-            # What is behind a body in parts waits until that is sent.
+            # The replies behind a body in parts wait until that is sent.
             self.replies.queue.appendleft((operation.after(count), self._renderPop))
         elif operation.rest is not None:
             self.replies.queue.appendleft((operation.rest, self._renderPop))

@@ -4,10 +4,10 @@ A receiver makes commands of bytes and hands them to an object that carries them
 what these are answered leaves through the replies, in order.  The connection moves all
 three: it sends what is ready, reads on or pauses, and ends.
 
-What a connection can pile up is bounded: reading pauses when too many replies
-or bytes of bodies are under way, and the session takes no more messages for a
-client that does not read those it got.  How much is too much, the budget says, from
-what all connections hold; so the ledger of each tells it what it holds.
+The load of a connection is bounded: reading pauses when too many replies or bytes of
+bodies are under way, and the session takes no more messages for a client that does not
+read those it got.  How much is too much, the budget says, from what all connections
+hold; so the ledger of each tells it what it holds.
 
 Which commands there are, it does not know: see :mod:`memq.commands.protocol`.
 """

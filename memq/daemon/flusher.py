@@ -1,9 +1,9 @@
 """Flusher: makes durable what the store has committed.
 
 A flush that takes less than the way to a thread and back stays in the reactor's, as the
-last ones tell.  One that was slow is forgiven, since the next is most often quick; but
-after two in a row, or one in four, or one that stalled, flushes go to their thread, so
-that a slow disk holds up nobody who need not wait for it.
+last ones tell.  A slow flush is forgiven, since the next is most often quick; but after
+two in a row, or one in four, or one that stalled, flushes go to their thread, so that
+a slow disk holds up nobody who need not wait for it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Copy of MemcacheQ's files, recovered so that they can be read.
 
 Berkeley DB recovers a directory in place.  That may fail, and then nobody knows what it
-has changed; so it is never done to the original.  What is copied depends on how
-MemcacheQ ended, which the log tells:
+has changed; so it is never done to the original.  The files that are copied depend on
+how MemcacheQ ended, which the log tells:
 
 - It was stopped: all files of queues were closed, so they are whole, and are read where
   they are.  Only the list of queues, which it does not close, is copied and
@@ -131,7 +131,7 @@ class Copy:
     def _seeEnd(self) -> None:
         end = End()
         environment = db.DBEnv()
-        # What is wrong with it is for the recovery to say.
+        # The recovery is to say its errors.
         with suppress(*ERRORS):
             environment.open(self._path, LOG_FLAGS, FILE_MODE)
             with closing(environment.log_cursor()) as cursor:

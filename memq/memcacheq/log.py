@@ -66,7 +66,7 @@ def readEnd(cursor: Any) -> End:
     areOpen: dict[bytes, bytes] = {}
     isChanged = False
     if found and _typeOf(found[1]) == _COMMIT:
-        # What it commits came before the checkpoint.
+        # The changes that it commits came before the checkpoint.
         found = cursor.next()
     while found:
         record = found[1]

@@ -72,7 +72,7 @@ class Poller:
         #: Connections by descriptor, and the events that each waits for.
         self._connections: dict[int, Any] = {}
         self._events: dict[int, int] = {}
-        #: What is called at the end of the sweep under way; None when none is.
+        #: Calls made at the end of the sweep under way; None when none is.
         self._calls: list[Callable[[], object]] | None = None
         #: The descriptor of the reactor's epoll; -1 where none is known.
         self._beneath = -1
@@ -195,7 +195,7 @@ class Poller:
     def _sweep(self, ready: Iterable[tuple[int, int]]) -> bool:
         """Serve the connections that are ready, and make the calls that wait for that.
 
-        What these ask for comes in the reactor's next iteration.
+        Calls that these ask for come in the reactor's next iteration.
 
         :return: whether the reactor's own descriptors have something.
         """

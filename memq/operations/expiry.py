@@ -79,7 +79,7 @@ def expire(store: IQueueStore, queue: bytes, rule: Rule, now: int) -> Expired:
     count = cost = freed = 0
     while cost < LOOK_COST:
         head = store.peek(queue)
-        # One that is damaged is left to whoever takes it.
+        # A damaged message is left to whoever takes it.
         if not isinstance(head, Message) or not hasExpired(head, rule, now):
             break
         message = store.pop(queue)

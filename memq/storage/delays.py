@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Bits of a delayed message's number that tell those of one millisecond apart.
 _BITS = 16
 _LAST = (1 << _BITS) - 1
-#: What no number is above.
+#: A number that no other one is above.
 NEVER = (1 << 64) - 1
 
 

@@ -183,8 +183,8 @@ class QueueIndex:
     def empty(self, name: bytes) -> Queue | None:
         """Give a queue a new id, and return it as it was, None if there is none.
 
-        Its messages stay under the old ids, for the store to remove.  What was taken
-        and is not delivered cannot come back, even if it was all that there was.
+        Its messages stay under the old ids, for the store to remove.  A message taken
+        and not delivered cannot come back, even if it was all that there was.
         """
         queue = self.remove(name)
         if queue is None:

@@ -1,4 +1,4 @@
-"""The maintenance of a store: what may block for long, and comes from other threads.
+"""The maintenance of a store: calls that may block for long, from other threads.
 
 It holds no locks that a transaction could wait for.
 """
@@ -11,7 +11,7 @@ from memq.interfaces import IQueueStore
 class IMaintainedStore(IQueueStore):
     """A store that is opened, kept up, and closed.
 
-    What cannot be done raises memq.errors.StoreError; a later call tries again.
+    A call that fails raises memq.errors.StoreError; a later call tries again.
     """
 
     def open() -> None:
@@ -52,7 +52,7 @@ class IMaintainedStore(IQueueStore):
     def tidy() -> int:
         """Give room back; called about once a second.
 
-        What takes long is done here, what has to be a transaction by ``sweep``.
+        Long work is done here, work that has to be a transaction by ``sweep``.
 
         :return: bytes given back.
         """

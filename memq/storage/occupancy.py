@@ -30,7 +30,7 @@ PAUSE = 60.0
 WALK_SHARE = 0.01
 #: Bytes that the smallest message takes on a page, in a packed record.
 LEAST_MESSAGE = 12
-#: What a page needs for a record beside its key and itself.
+#: Bytes that a page needs for a record beside its key and itself.
 _ITEM = 10
 #: The most bytes of records that one slice reads or moves: 0.4 ms.
 SLICE_BYTES = 64 * 1024

@@ -8,15 +8,15 @@ Theory of operation
 
 A store looks for the head of a queue from a number on, below which there is nothing;
 behind that it knows nothing of open reads.  So each number that is hidden is below it.
-What is given back is below it, too, while others there are hidden, and stands in a list
-of its own, from which it is taken first.  When nothing is hidden any more, the store
-looks from the lowest number of that list on, and the list is dropped.
+A number given back is below it, too, while others there are hidden, and stands in a
+list of its own, from which it is taken first.  When nothing is hidden any more, the
+store looks from the lowest number of that list on, and the list is dropped.
 
 How often a message was given back stands here as long as it is in its queue; the store
 keeps that on disk as well.
 
-A queue without all that has no :class:`Reads`, so that it costs nothing.  What changes
-inside a transaction is undone by the undo log.
+A queue without all that has no :class:`Reads`, so that it costs nothing.  The undo log
+undoes changes inside a transaction.
 
 This module does no I/O.
 """

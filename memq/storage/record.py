@@ -173,7 +173,7 @@ def unpackRecord(queueId: int, sequence: int, record: bytes) -> Message:
     body = record[HEADER_SIZE:]
     if crc32(body) != crc:
         raise DamagedRecord(f"the CRC of a body of {len(body)} bytes is wrong")
-    # What Message() does, but for a call of Python's; every get comes through here.
+    # The same as Message(), but for a call of Python's; every get comes through here.
     return _new(Message, (queueId, sequence, flags, time, body, None, 0))
 
 

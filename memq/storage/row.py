@@ -66,7 +66,7 @@ class DamagedRow(Exception):
 
 
 class Rest(NamedTuple):
-    """What seldom changes in a row: kept, packed and put back as one.
+    """The figures of a row that seldom change: kept, packed and put back as one.
 
     :ivar expired: messages that expired.
     :ivar discarded: messages that were discarded.
@@ -88,7 +88,7 @@ class Rest(NamedTuple):
     delayedBytes: int = 0
 
 
-#: What most queues have.
+#: The rest of most queues.
 NO_REST = Rest()
 _NO_REST_PACKED = _REST.pack(*NO_REST, 0)
 

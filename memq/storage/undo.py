@@ -2,7 +2,7 @@
 
 Whatever a transaction changes in memory is changed by an object that writes here, at
 once, how that one change is undone.  An abort plays the log back, the last entry first.
-What must not happen before the commit is written here as well, and done by it.
+A call that must not happen before the commit is written here as well, and done by it.
 
 Invariant: when an entry is played, all that was changed after it is as it was when the
 entry was written.  So an entry puts back what it has seen itself and nothing else, and
@@ -18,7 +18,7 @@ from typing import Any
 
 
 class UndoLog:
-    """What the transaction under way has changed in memory.
+    """The changes in memory of the transaction under way.
 
     An entry is a tuple of a function and its arguments.
 

@@ -5,7 +5,7 @@ may still be there; that number is a hint kept in memory only.  Within a transac
 the next head of the same queue is the cursor's next record.
 
 A message that is read openly stays where it is, and is hidden in memory only, see
-:mod:`memq.storage.openreads`.  Who looks from the head on does not meet it.  A queue
+:mod:`memq.storage.openreads`.  A look from the head on does not meet it.  A queue
 without open reads, as most are, is read the short way: ``popAll`` does it all by
 itself.
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _packKey = KEY.pack
 _unpackKey = KEY.unpack
 
-#: What is found behind the last record: a key of no queue's.
+#: The record found behind the last one: a key of no queue's.
 _NOTHING = _packKey(0, 0), b""
 
 
@@ -118,7 +118,7 @@ class Heads:
                         count = cursorIn = 0
                         left = most - len(messages)
                         messages += self._enter(entry, key, record, left)
-                        # One that is damaged may have been many.
+                        # A damaged record may have been many messages.
                         most = min(most, len(messages) + entry.pushed - entry.taken)
                         continue
                     size += bodySize(record)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Rows(NamedTuple):
-    """What stands in the table of queues.
+    """The rows in the table of queues.
 
     :ivar queues: one for each row.
     :ivar nextId: the id that the next new queue gets.

@@ -36,7 +36,7 @@ _packKey = KEY.pack
 
 
 class Packs:
-    """What is to be packed, and the packed records that heads are within.
+    """Messages that are to be packed, and the packed records that heads are within.
 
     :ivar least: the least messages that share a record.
     :ivar runs: by queue, the first number and the messages that have no record yet.

@@ -31,7 +31,7 @@ _BYTES = 512 * 1024
 
 
 class Tombstones:
-    """What is to be removed.
+    """Records that are to be removed.
 
     :ivar left: prefixes of keys that are to be removed, in order; always the same
         object, so that a store may look at it often.
@@ -91,7 +91,7 @@ class Tombstones:
 
     def _discardParts(self, key: bytes, record: bytes) -> None:
         """Leave the parts of a message that is removed, if it has any, for later."""
-        # What is damaged does not say what parts it has.
+        # A damaged record does not say what parts it has.
         with suppress(DamagedRecord):
             id, sequence = KEY.unpack(key)
             large = unpackRecord(id, sequence, record).large

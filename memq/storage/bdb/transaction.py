@@ -1,8 +1,8 @@
 """The transaction on the tables of a home, one at a time, of one thread.
 
-What lies in the tables is drawn in :mod:`memq.storage.bdb.store`; what is known of it
-in memory is the index, the delays and the tombstones.  A transaction changes both.  Its
-commit writes the rows that changed; an abort plays the undo log back.
+The records in the tables are drawn in :mod:`memq.storage.bdb.store`; what is known of
+them in memory is the index, the delays and the tombstones.  A transaction changes
+both.  Its commit writes the rows that changed; an abort plays the undo log back.
 
 One cursor of a transaction on the messages is kept until its end, for each next head.
 """
@@ -149,7 +149,7 @@ class Transaction:
         with self.translated:
             self.removeTombstone(KEY.pack(0, large.id))
 
-    # What follows raises what the binding raises.
+    # The methods that follow raise what the binding raises.
 
     def setAside(self, key: bytes, record: bytes) -> None:
         """Keep a record that is damaged in no queue, under the key that it had."""

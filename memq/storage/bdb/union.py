@@ -1,6 +1,6 @@
 """Two tables that are read as one, while what is in the old one moves to the new one.
 
-What is put goes into the new table.  What is looked for is looked for in both, and a
+A record that is put goes into the new table.  A key is looked for in both, and a
 cursor goes through the keys of both in their order.  No key may be in both at once:
 the store puts none that is there already.
 

@@ -159,7 +159,7 @@ class KnownFiles:
                 if not self._logIs(path):
                     return path
             for path, identity in list(self._files.items()):
-                # One that was forgotten meanwhile may be removed by now.
+                # A file that was forgotten meanwhile may be removed by now.
                 if _isOther(path, identity) and path in self._files:
                     return path
         return None

@@ -114,6 +114,6 @@ class FailStop:
         except OSError as error:
             words += f" (and it cannot be written down: {error})"
         noted = DamagedStore(words)
-        # What there is to be done is no client's business.
+        # The advice is no client's business.
         noted.reply = failure.reply
         return noted

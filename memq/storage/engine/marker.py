@@ -109,7 +109,7 @@ def isSettled(directory: str, marker: Marker) -> bool:
     """Return whether the tables of a home that nobody uses have all that is logged."""
     try:
         file, offset = lastCheckpoint(directory, marker)
-        # What was logged just there may be a change; the tables have it.
+        # The record logged just there may be a change; the tables have it.
         offset += _recordAt(directory, file, offset).size
         while (record := readRecord(directory, file, offset)) is not None:
             if record.type not in (_REGISTER, _CHECKPOINT):

@@ -125,6 +125,6 @@ class Reservation:
         longest, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         if longest == resource.RLIM_INFINITY:
             return left
-        # What is left in a file is as good as what is left on the disk (ulimit -f).
+        # Room left in a file is as good as room left on the disk (ulimit -f).
         sizes = [table.get_pagesize() * _pages(table) for table in self._tables]
         return min(left, max(0, longest - max(sizes, default=0)))

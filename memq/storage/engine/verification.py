@@ -9,9 +9,10 @@ synced, nothing may be missing: a log that does not have that record was cut or
 replaced, and the home is refused.  Behind it power cuts and damage cannot be told
 apart, so there memq goes on, but says how many bytes it leaves behind.
 
-What a power cut cannot leave is refused: a file is synced before the next one begins,
-so none is missing, or without its head, while a later one has records; and the log is
-synced before the pages that it tells of are written, so none is newer than the log.
+A log that a power cut cannot leave is refused: a file is synced before the next one
+begins, so none is missing, or without its head, while a later one has records; and the
+log is synced before the pages that it tells of are written, so none is newer than the
+log.
 """
 
 from __future__ import annotations

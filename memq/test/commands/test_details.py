@@ -1,4 +1,4 @@
-"""What is told of each queue, from the store and from what else is known."""
+"""The figures of each queue, from the store and from what else is known."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def names(answer: bytes) -> list[bytes]:
 
 
 class AnswerTests(ProtocolTestCase):
-    """What clients are told."""
+    """Replies to clients."""
 
     def test_detail(self) -> None:
         """Figures are told of what there is at that place in the conversation."""
@@ -172,7 +172,7 @@ class AnswerTests(ProtocolTestCase):
             self.assertTrue(answer.endswith(END))
 
     def test_badPattern(self) -> None:
-        """What matches no name, whatever it is, is refused."""
+        """A pattern that matches no name, whatever it is, is refused."""
         for pattern in (b"a/b", b"\t", b"*" * 251):
             self.assertEqual(
                 self.client.talk(b"stats detail %b\r\n" % pattern),
@@ -238,7 +238,7 @@ class ManyTests(ProtocolTestCase):
         self.assertEqual(self.client.protocol.session.outstanding.undelivered, 0)
 
     def test_notReading(self) -> None:
-        """One that does not read is told no more until it does."""
+        """A client that does not read is told no more until it does."""
         self.client.send(b"stats detail\r\n")
         self.harness.reactor.iterate()
         self.client.stopReading()
@@ -266,7 +266,7 @@ class ManyTests(ProtocolTestCase):
         self.assertEqual((names(answer), answer.count(END)), (self.queues, 1))
 
     def test_inVain(self) -> None:
-        """What follows a slice that fails when it runs again tells nothing."""
+        """The rest of a slice that fails when it runs again tells nothing."""
         listing = Listing(self.harness.statistics.details, formatDetails)
         session = self.client.protocol.session
         one = TellQueues(session, listing)

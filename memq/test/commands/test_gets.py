@@ -132,7 +132,7 @@ class OptionTests(ProtocolTestCase):
         self.asks(b"", END)
 
     def test_errors(self) -> None:
-        """What the store refuses is told, and the read is what it was."""
+        """A refusal of the store is told, and the read is what it was."""
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         for verb, word in ((b"closeRead", b"close"), (b"abortRead", b"abort")):
@@ -177,7 +177,7 @@ class WaitTests(TwoClientsTestCase):
         self.assertEqual(self.client.read(), END)
 
     def test_pipelined(self) -> None:
-        """What it sends behind that waits as well, and is carried out after it."""
+        """Commands behind it wait as well, and are carried out after it."""
         sent = b"get q/t=1000\r\n" + put(b"q", b"own") + b"version\r\nget q\r\n"
         self.asks(sent, b"")
         self.assertEqual(self.store.dump(), "")
@@ -209,7 +209,7 @@ class WaitTests(TwoClientsTestCase):
         self.assertFalse(self.client.isPaused)
 
     def test_gone(self) -> None:
-        """One that is gone is noticed at once."""
+        """A client that is gone is noticed at once."""
         self.client.talk(b"get q/t=1000\r\n")
         self.client.end()
         self.assertEqual(self.harness.broker.waiters(b"q"), 0)
@@ -269,7 +269,7 @@ class WaitTests(TwoClientsTestCase):
         self.assertEqual(self.client.read(), b"SERVER_ERROR the disk is gone\r\n")
 
     def test_notReading(self) -> None:
-        """One that does not read is passed over, until it does."""
+        """A client that does not read is passed over, until it does."""
         self.client.talk(b"get q/t=10000\r\n")
         self.client.stopReading()
         self.other.talk(put(b"q", b"a"))
@@ -297,7 +297,7 @@ class IdleTests(ProtocolTestCase):
         self.assertEqual(self.client.read(), END)
 
     def test_idleBack(self) -> None:
-        """One that keeps a message and is silent is closed; the message goes back."""
+        """A silent client that keeps a message is closed; the message goes back."""
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         for _ in range(12):
@@ -318,14 +318,14 @@ class GoneTests(ProtocolTestCase):
         return self.store.deliveries(message)
 
     def test_counted(self) -> None:
-        """What was sent goes back, and counts as delivered."""
+        """A message that was sent goes back, and counts as delivered."""
         self.store.fill(b"q", b"a", b"b")
         self.client.talk(b"get q/open\r\n")
         self.client.end()
         self.assertEqual((self.store.dump(), self.deliveries()), ("q 2/0: a b", 1))
 
     def test_notCounted(self) -> None:
-        """What waited for its place among the replies was never sent."""
+        """A message that waited for its place among the replies was never sent."""
         self.store.fill(b"q", b"a")
         self.client.send(b"db_checkpoint\r\nget q/open\r\n")
         self.runTurns()
@@ -359,7 +359,7 @@ class GoneTests(ProtocolTestCase):
         self.assertEqual((self.store.dump(), self.deliveries()), ("q 2/1: b", 0))
 
     def test_several(self) -> None:
-        """What it has open on several queues all goes back."""
+        """All open reads of it, on several queues, go back."""
         for queue in (b"a", b"b", b"c"):
             self.store.fill(queue, queue)
             self.client.talk(b"get %b/open\r\n" % queue)
@@ -428,12 +428,12 @@ class LargeTests(ProtocolTestCase):
         self.assertEqual(self.dump(), "q 2/1: 0")
 
     def test_take(self) -> None:
-        """One that is taken lets them go."""
+        """A message that is taken lets them go."""
         self.asks(b"get q/t=5\r\n", self.head(b"q/t=5"))
         self.assertEqual(self.dump(), "q 2/1: b 0")
 
     def test_peek(self) -> None:
-        """One that is looked at keeps them."""
+        """A message that is looked at keeps them."""
         for _ in range(2):
             self.asks(b"get q/peek\r\n", self.head(b"q/peek"))
         self.assertEqual(self.dump(), "q 2/0:  b 1")
@@ -441,12 +441,12 @@ class LargeTests(ProtocolTestCase):
         self.assertTrue(session.outstanding.isSettled)
 
     def test_abort(self) -> None:
-        """One that goes back is there as it was."""
+        """A message that goes back is there as it was."""
         self.client.talk(b"get q/open\r\nget q/abort\r\n")
         self.asks(b"get q\r\n", self.head(b"q"))
 
     def test_goneHalfWay(self) -> None:
-        """One that was not sent to its end goes back when its reader is gone."""
+        """A message not sent to its end goes back when its reader is gone."""
         for option in (b"t=5", b"open", b"peek"):
             client = self.harness.connect()
             self.halfWay(client)
@@ -458,7 +458,7 @@ class LargeTests(ProtocolTestCase):
             self.assertTrue(session.outstanding.isSettled)
 
     def test_goneAfterClose(self) -> None:
-        """One that was closed is gone, and its parts are."""
+        """A message that was closed is gone, and its parts are."""
         self.client.talk(b"get q/open\r\n")
         self.client.send(b"get q/close\r\n")
         self.runTurns()
@@ -466,7 +466,7 @@ class LargeTests(ProtocolTestCase):
         self.assertEqual(self.dump(), "q 2/1: b 0")
 
     def test_peekTaken(self) -> None:
-        """One that somebody else takes meanwhile breaks off, and is nobody's damage."""
+        """A peek breaks off when somebody else takes the message; that is no damage."""
         self.patch(self.store, "setAside", self.fail)
         cut: list[bool] = []
         client = self.harness.connect()
@@ -519,13 +519,13 @@ class LargeTests(ProtocolTestCase):
         self.assertEqual(self.store.dump(), "q 2/1: b")
 
     def test_damagedPeek(self) -> None:
-        """One that was looked at stays: the next get finds it out."""
+        """A message that was looked at stays: the next get finds it out."""
         self.patch(self.store, "setAside", self.fail)
         self.damage(b"q/peek")
         self.assertEqual(self.store.dump(), "q 2/0:  b")
 
     def test_load(self) -> None:
-        """What is open and was sent is no load."""
+        """An open read that was sent is no load."""
         self.harness.broker.budget.window = 4 * COMMAND_LOAD
         self.client.talk(b"get q/open\r\n")
         self.assertFalse(self.client.isPaused)

@@ -41,7 +41,7 @@ class MaintenanceTests(ProtocolTestCase):
         self.assertEqual(self.store.journal, ["removeLogs"])
 
     def test_error(self) -> None:
-        """One that failed is an ERROR in its place, and logged."""
+        """A command that failed is an ERROR in its place, and logged."""
         self.store.refuse("checkpoint", StoreError("no room"))
         self.store.refuse("removeLogs", StoreError("not mine"))
         self.asks(
@@ -52,7 +52,7 @@ class MaintenanceTests(ProtocolTestCase):
         self.assertEqual(errors, ["no room", "not mine"])
 
     def test_failed(self) -> None:
-        """One that the store cannot come back from ends the broker."""
+        """A failure that the store cannot come back from ends the broker."""
         failures: list[StoreFailed] = []
         self.harness.onFailure = failures.append
         self.store.refuse("checkpoint", StoreFailed("the disk is gone"))

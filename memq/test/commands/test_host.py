@@ -18,7 +18,7 @@ def needed(protocol: type) -> set[str]:
 
 
 class HostTests(SynchronousTestCase):
-    """What is declared below, and provided above."""
+    """Interfaces that are declared below, and provided above."""
 
     def test_provided(self) -> None:
         """Factory, statistics and maintenance have all that is declared of them."""

@@ -1,4 +1,4 @@
-"""What Kestrel and Darner do with options, each set of them in each situation.
+"""The options of Kestrel and Darner, each set of them in each situation.
 
 A situation is a word: ``a`` is a message that waits, ``(a)`` one that the client has
 open who asks, ``[a]`` one that somebody else has open; ``-`` is no queue.  They stand
@@ -86,7 +86,7 @@ WAITS = """
 | nothing in [a]  | END: [a] | END: [a]     | END: [a]     | END: [a]   |
 | nothing in (a)  | END: (a) | FIRST: (a)   | END:         | END: (a)   |
 """
-#: What a client may have sent when its connection ends.
+#: Bytes that a client may have sent when its connection ends.
 ENDS = (
     b"",
     b"get q/close/op",
@@ -233,14 +233,14 @@ class OptionTests(KestrelTestCase):
     """Every set of options, in every situation."""
 
     def test_together(self) -> None:
-        """What goes together does what the table says, in any order of the options."""
+        """Options that go together do what the table says, in any order."""
         for words, outcomes in rows(TABLE):
             for order in permutations(words.split()):
                 found = {each: self.asked(each, order) for each in outcomes}
                 self.assertEqual(found, outcomes, order)
 
     def test_apart(self) -> None:
-        """What does not go together is refused, and changes nothing."""
+        """Options that do not go together are refused, and change nothing."""
         together = {frozenset(words.split()) for words, _ in rows(TABLE)}
         split = [each for each in sets() if frozenset(each) not in together]
         situations = [each for _, outcomes in rows(TABLE) for each in outcomes]
@@ -255,7 +255,7 @@ class WaitTests(KestrelTestCase):
     """Those that wait when something happens."""
 
     def test_waiting(self) -> None:
-        """Who waits is answered when there is something, and only then."""
+        """A waiter is answered when there is something, and only then."""
         for what, outcomes in rows(WAITS):
             happens, _, situation = what.partition(" in")
             found = {
@@ -344,13 +344,13 @@ class EndTests(KestrelTestCase):
             self.here.send(before + b"get %b/close\r\n" % queue)
             self.end()
             if before:
-                # Whoever waits may still read; what it is sent comes back, if not.
+                # A waiter may still read; a message that it is sent comes back, if not.
                 self.set(b"none", "x")
                 self.assertEqual(self.other.get(b"none/t=60000"), "x")
             self.assertEqual(self.situation(queue), "b")
 
     def test_noMore(self) -> None:
-        """What was open goes back when the client quits, and when it sends no more."""
+        """Open reads go back when the client quits, and when it sends no more."""
         for sent in (b"quit\r\n", b"version"):
             queue = self.arrange("(a)b")
             self.here.send(sent)

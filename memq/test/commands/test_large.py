@@ -148,13 +148,13 @@ class LargeTests(SteppedTestCase):
         self.assertEqual(written, [])
 
     def test_badChunk(self) -> None:
-        """One that does not end as announced is refused, and not kept."""
+        """A body that does not end as announced is refused, and not kept."""
         reply = self.client.talk(b"set q 0 0 70000\r\n" + body(70000) + b"xx")
         self.assertEqual(reply, b"CLIENT_ERROR bad data chunk\r\n")
         self.assertTrue(self.swept())
 
     def test_gone(self) -> None:
-        """What came of a body is forgotten with its client."""
+        """The parts of a body that came are forgotten with its client."""
         self.client.talk(b"set q 0 0 300000\r\n" + body(150000))
         self.assertEqual(len(self.store.parts), 1)
         self.client.leave()
@@ -293,7 +293,7 @@ class LargeTests(SteppedTestCase):
         self.client.send(b"get q\r\nversion\r\n")
         self.harness.settle()
         self.assertTrue(self.client.transport.disconnecting)
-        # What comes next would pass for the body.
+        # The next reply would pass for the body.
         self.assertEqual(self.client.read(), b"")
         self.client.protocol.unblock()
         self.assertEqual(self.client.read(), b"")
@@ -302,7 +302,7 @@ class LargeTests(SteppedTestCase):
         self.assertEqual(self.store.dump(), "q 1/1:")
 
     def test_unreadable(self) -> None:
-        """One that cannot be read now goes back."""
+        """A body that cannot be read now goes back."""
         self.set(3 * PART_SIZE)
         self.patch(self.store, "part", self.failing(StoreError("not now")))
         self.client.talk(b"get q\r\n")

@@ -112,7 +112,7 @@ class MonitorTests(TwoClientsTestCase):
         self.assertEqual(self.harness.reactor.calls, [])
 
     def test_behind(self) -> None:
-        """What the client sends behind it is carried out after it."""
+        """Commands that the client sends behind it are carried out after it."""
         sent = b"monitor q 10\r\nconfirm q 2\r\n" + put(b"q", b"own") + b"version\r\n"
         self.asks(sent, b"")
         self.other.talk(put(b"q", b"a") + put(b"q", b"b") + put(b"q", b"c"))
@@ -171,7 +171,7 @@ class MonitorTests(TwoClientsTestCase):
         self.assertEqual(self.client.read(), value(b"q", b"a") * 3)
 
     def test_undelivered(self) -> None:
-        """What is taken for it and not sent is bounded as ever."""
+        """Messages that are taken for it and not sent are bounded as ever."""
         self.store.fill(b"q", *[b"x" * PART_SIZE] * 40)
         self.client.send(b"monitor q 100\r\n")
         self.harness.reactor.iterate()
@@ -203,7 +203,7 @@ class MonitorTests(TwoClientsTestCase):
         self.assertEqual(self.harness.reactor.calls, [])
 
     def test_leavesUnsent(self) -> None:
-        """What was opened and not sent goes back as well, and holds nothing."""
+        """Messages opened and not sent go back as well, and hold nothing."""
         self.store.fill(b"q", *[b"x" * 50_000] * 3)
         self.client.send(b"db_checkpoint\r\nmonitor q 10\r\nversion\r\n")
         self.runTurns()
@@ -366,7 +366,7 @@ class ManyTests(ProtocolTestCase):
         self.assertEqual(self.session.openReads, 0)
 
     def test_leavesClosing(self) -> None:
-        """What it has closed before that is closed."""
+        """Messages that it has closed before that are closed."""
         self.client.send(b"confirm q %d\r\n" % (ENDED_AT_ONCE + 1))
         self.client.end()
         left = self.COUNT - ENDED_AT_ONCE - 1
@@ -374,7 +374,7 @@ class ManyTests(ProtocolTestCase):
         self.assertEqual(self.harness.factory.lingering, 0)
 
     def test_error(self) -> None:
-        """What cannot be closed is told once, and is open, as all behind it."""
+        """A failed close is told once; its message is open, as all behind it."""
         self.store.refuse("closeRead", StoreError("bad page"), after=ENDED_AT_ONCE)
         self.client.talk(b"version\r\n")
         self.asks(
@@ -384,10 +384,10 @@ class ManyTests(ProtocolTestCase):
 
 
 class OperationTests(ReaderTestCase):
-    """What runs again because its turn was undone."""
+    """Operations that run again because their turn was undone."""
 
     def test_inVain(self) -> None:
-        """What follows a read that finds nothing then finds nothing itself."""
+        """The rest of a read that finds nothing then finds nothing itself."""
         self.push(b"a", b"b")
         session = self.reader().session
         one = MonitorRead(session, b"q", 0.0, 9)

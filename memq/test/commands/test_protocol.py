@@ -71,7 +71,7 @@ class TwoClientsTestCase(ProtocolTestCase):
 
 
 class StoreErrorTests(ProtocolTestCase):
-    """What a client hears when the store cannot do it."""
+    """Replies to a client when the store cannot do it."""
 
     options: ClassVar[dict[str, Any]] = {"flushAllEnabled": True}
 
@@ -135,7 +135,7 @@ class StoreErrorTests(ProtocolTestCase):
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is an error of the server, and logged in full."""
+        """An unforeseen error is an error of the server, and logged in full."""
         self.store.refuse("push", ZeroDivisionError(), b"q")
         self.asks(
             put(b"q", b"a") + put(b"r", b"b"),
@@ -193,7 +193,7 @@ class FullDiskTests(ProtocolTestCase):
 
 
 class AttributeTests(ProtocolTestCase):
-    """What a connection keeps."""
+    """The attributes that a connection keeps."""
 
     def test_few(self) -> None:
         """A connection in use has no more attributes than Python finds fast."""
@@ -231,7 +231,7 @@ class JoinedTests(ProtocolTestCase):
             self.client.talk(b"delete q\r\n")
 
     def test_packets(self) -> None:
-        """What comes in another packet is another operation."""
+        """A command that comes in another packet is another operation."""
         for _ in range(2):
             self.client.send(put(b"q", b"1"))
         self.client.send(b"get q\r\n")

@@ -57,7 +57,7 @@ class AddSessions(SessionTestCase):
 
 
 class WriterTests(RuledTestCase):
-    """What becomes one operation, and what does not."""
+    """Sets that become one operation, and sets that do not."""
 
     def test_joined(self) -> None:
         """Where others have rules, plain sets of one packet are few operations."""
@@ -76,7 +76,7 @@ class WriterTests(RuledTestCase):
         self.assertEqual(self.detail().items, count + 2)
 
     def test_window(self) -> None:
-        """What they load counts, and stops the reading."""
+        """Their load counts, and stops the reading."""
         self.begin(other={"maxItems": 1})
         self.harness.broker.budget.window = 4096
         self.client.send(put(b"q", b"x") * 40)

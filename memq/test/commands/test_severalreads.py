@@ -99,7 +99,7 @@ class SeveralTests(TwoClientsTestCase):
         )
 
     def test_storeErrors(self) -> None:
-        """What the store refuses is told once, and those behind are as before."""
+        """A refusal of the store is told once, and those behind are as before."""
         self.store.fill(b"a", b"1")
         self.store.fill(b"b", b"2")
         self.client.talk(b"get b/open\r\n")
@@ -154,7 +154,7 @@ class WaitTests(TwoClientsTestCase):
         self.assertEqual(self.harness.reactor.calls, [])
 
     def test_answers(self) -> None:
-        """What comes is answered in the order of the words, as soon as it can."""
+        """Messages are sent in the order of the words, as soon as they can be."""
         self.client.talk(b"get a/t=2000 b/t=2000/open c\r\n")
         self.other.talk(put(b"b", b"2") + put(b"c", b"3"))
         self.assertEqual(self.client.read(), b"")
@@ -169,14 +169,14 @@ class WaitTests(TwoClientsTestCase):
         )
 
     def test_first(self) -> None:
-        """What the first word finds is sent while others wait."""
+        """The message that the first word finds is sent while others wait."""
         self.store.fill(b"a", b"1")
         self.asks(b"get a/open b/t=1000/open\r\n", value(b"a/open", b"1"))
         self.other.talk(put(b"b", b"2"))
         self.assertEqual(self.client.read(), value(b"b/t=1000/open", b"2") + END)
 
     def test_lateOnes(self) -> None:
-        """What came for one while another waited is had when the time is over."""
+        """A message that came while another word waited is had when the time is up."""
         self.client.talk(b"get a/t=1000 b/t=1000\r\n")
         self.other.talk(put(b"b", b"2"))
         self.harness.pass_(1.0)
@@ -191,7 +191,7 @@ class WaitTests(TwoClientsTestCase):
         self.assertEqual(self.client.read(), END)
 
     def test_gone(self) -> None:
-        """What a client had opened goes back when it leaves while it waits."""
+        """Open reads of a client go back when it leaves while it waits."""
         self.store.fill(b"a", b"1")
         self.client.talk(b"get a/open b/t=1000 c\r\n")
         self.client.end()

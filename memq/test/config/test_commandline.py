@@ -24,10 +24,10 @@ LONG = (
     "--port 1 --listen ::1 --max-connections 2 --home /h --cache-size 3 "
     "--log-buffer 4 --page-size 512 --max-body 5 --checkpoint 6"
 )
-#: What is a size, and what their units are.
+#: Options that are sizes, and their units.
 SIZES = ("cache-size", "log-buffer", "max-body", "max-buffered", "min-free")
 UNITS = {"kilobytes": 1024, "megabytes": MEGABYTE}
-#: What a file says, typed.
+#: The options of a file, typed.
 TYPED = "-p 7 -B 2K -N -vv --endpoint tcp:1 --keep-logs"
 
 
@@ -39,7 +39,7 @@ def parsed(*words: str) -> Options:
 
 
 class DefaultTests(SynchronousTestCase):
-    """What holds when nothing is said."""
+    """Options that hold when nothing is said."""
 
     def test_defaults(self) -> None:
         """Each option has the default that is documented."""
@@ -88,7 +88,7 @@ class DefaultTests(SynchronousTestCase):
 
 
 class ValueTests(SynchronousTestCase):
-    """What values are allowed."""
+    """Values that are allowed."""
 
     def refused(self, *words: str) -> str:
         """Return the line that refuses a command line."""
@@ -132,7 +132,7 @@ class ValueTests(SynchronousTestCase):
                 self.assertEqual(parsed(f"--{name}={text}")[name], value, text)
 
     def test_refused(self) -> None:
-        """What is not allowed is refused with the option, the value and the reason."""
+        """A wrong value is refused with the option, the value and the reason."""
         for option, texts, why in (
             (
                 "--max-body (-B)",
@@ -214,7 +214,7 @@ class ValueTests(SynchronousTestCase):
 
 
 class TwistdTests(SynchronousTestCase):
-    """What is between twistd and memq."""
+    """The interplay of twistd and memq."""
 
     def parsed(self, *words: str) -> tuple[Options, Any]:
         """Return the options of a command line, and those of twistd."""
@@ -284,7 +284,7 @@ class FileTests(SynchronousTestCase):
         return [port, *(options[name] for name in ("listen", "socket", "endpoint"))]
 
     def test_values(self) -> None:
-        """What stands in the file is as if it were typed."""
+        """An option in the file is as if it were typed."""
         text = 'port = 7\nmax-body = "2K"\nno-sync = true\nverbose = 2\n'
         options = self.options(text + 'endpoint = ["tcp:1"]\nkeep-logs = true\n')
         expected = parsed(*TYPED.split())
@@ -293,7 +293,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(options, expected)
 
     def test_commandLineWins(self) -> None:
-        """What is typed goes before what stands in the file."""
+        """An option that is typed goes before the same in the file."""
         text = 'cache-size = 7\nverbose = 2\nno-sync = false\nhome = "/f"\n'
         options = self.options(text, "-m", "8", "-v", "-N")
         names = ("cache-size", "verbose", "no-sync", "home")
@@ -354,7 +354,7 @@ class FileTests(SynchronousTestCase):
 
 
 class SettingsTests(SynchronousTestCase):
-    """What ``stats settings`` shows."""
+    """The settings that ``stats settings`` shows."""
 
     def test_all(self) -> None:
         """Every option is there with its value, one word each."""

@@ -30,7 +30,7 @@ class ConfigTestCase(TOMLTestCase):
 
 
 class ReadTests(ConfigTestCase):
-    """What a file can say."""
+    """Files that can be read."""
 
     def test_values(self) -> None:
         """Every kind of value becomes what the command line makes of it."""
@@ -66,7 +66,7 @@ class ReadTests(ConfigTestCase):
         self.assertEqual(found.server, {"home": "/é"})
 
     def test_immutable(self) -> None:
-        """What was read stays so."""
+        """Values that were read stay so."""
         server: object = self.read("[server]\nport = 1\n").server
         self.assertFalse(hasattr(server, "__setitem__"))
 
@@ -88,7 +88,7 @@ class ReadTests(ConfigTestCase):
 
 
 class ValueTests(ConfigTestCase):
-    """What is not allowed in a file."""
+    """Values that are not allowed in a file."""
 
     def wrong(self, text: str) -> str:
         """Return why a line of [server] is refused; all behind the line is."""
@@ -154,7 +154,7 @@ class ValueTests(ConfigTestCase):
         self.assertIn("the nearest is port", self.wrong("[server.prot]"))
 
     def test_commandLineOnly(self) -> None:
-        """What is about the command line does not stand in a file."""
+        """An option about the command line does not stand in a file."""
         for name in ("config", "no-config", "help", "version"):
             self.assertNotIn(name, NAMES)
             self.assertEqual(
@@ -180,7 +180,7 @@ class ValueTests(ConfigTestCase):
             self.assertIn(why, self.refused(text))
 
     def test_shown(self) -> None:
-        """What is shown is short, and fits into a line."""
+        """A value that is shown is short, and fits into a line."""
         self.assertIn('store = "a\\nb": must be', self.wrong(r'store = "a\nb"'))
         self.assertIn('store = "数据": must be', self.wrong('store = "数据"'))
         self.assertIn("x" * 60 + '...": must', self.wrong(f'store = "{"x" * 999}"'))
@@ -301,7 +301,7 @@ class QueueTests(ConfigTestCase):
             self.assertIn(why, self.wrong(text))
 
     def test_together(self) -> None:
-        """What tables say together is told with the line of the key."""
+        """A conflict of tables is told with the line of the key."""
         self.assertEqual(
             self.wrong('overflow = "reject"'),
             'overflow = "reject": there is no max_items and no max_bytes for it',

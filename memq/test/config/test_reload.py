@@ -114,7 +114,7 @@ class FileTests(ReloadTestCase):
         self.assertEqual((self.reload(), self.held), ([], []))
 
     def test_server(self) -> None:
-        """What has changed in [server] since the start is named each time."""
+        """The options changed in [server] since the start are named each time."""
         self.write("[server]\nport = 1\nhome = '/h'\nno-sync = true\n")
         self.begin(findConfig(None))
         self.write("[server]\nport = 2\nhome = '/h'\nverbose = 1\n")
@@ -130,7 +130,7 @@ class OrderTests(ReloadTestCase):
     """Readings, step by step."""
 
     def test_told(self) -> None:
-        """Whoever asks is told when the rules hold, and nothing holds before."""
+        """A caller is told when the rules hold, and nothing holds before."""
         self.write(LIMIT.format(1))
         done = self.reloader.reload()
         self.pool.step()
@@ -168,7 +168,7 @@ class OrderTests(ReloadTestCase):
         self.assertEqual(self.limits, [3])
 
     def test_again(self) -> None:
-        """Who asks anew when told is told of a reading of its own."""
+        """A caller that asks anew when told is told of a reading of its own."""
         told: list[Deferred[None]] = []
         done = self.reloader.reload()
         done.addCallback(lambda _: told.append(self.reloader.reload()))

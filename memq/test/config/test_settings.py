@@ -46,7 +46,7 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(list(KEYS), list(FIELDS))
 
     def test_settings(self) -> None:
-        """What is in force is shown as it stands in the file, and nothing else."""
+        """The options in force are shown as they stand in the file, nothing else."""
         self.assertEqual(inForce(Rule()), [])
         rule = Rule(
             maxItems=9,
@@ -83,7 +83,7 @@ class KeyTests(SynchronousTestCase):
         self.assertEqual(inForce(Rule(paused=READS | WRITES)), [("paused", "both")])
 
     def test_thereAndBack(self) -> None:
-        """What is shown of a value is what makes it."""
+        """The text that is shown of a value makes that value."""
         for name, texts in (
             ("max_bytes", ("0", "10")),
             ("overflow", ("reject", "drop-oldest")),

@@ -67,16 +67,16 @@ class FileTests(TOMLTestCase):
         self.assertEqual(self.unread(), ": Permission denied")
 
     def test_large(self) -> None:
-        """What is far too large is not read to its end."""
+        """A file that is far too large is not read to its end."""
         error = self.assertRaises(ConfigError, TOMLFile.read, "/dev/zero")
         self.assertIn(f"more than {LARGEST} bytes", str(error))
 
     def test_notUTF8(self) -> None:
-        """What is not UTF-8 is told with its line."""
+        """A byte that is not UTF-8 is told with its line."""
         self.assertEqual(self.refused(b"a\nb\n\xff\n"), " line 3: is not UTF-8")
 
     def test_notTOML(self) -> None:
-        """What is not TOML is told in TOML's words, with the line."""
+        """A text that is not TOML is told in TOML's words, with the line."""
         for text, line in (
             ("[server]\nhome = /h\n", " line 2: Invalid value (column 8)"),
             ("[server]\nport = 1\nport = 2\n", " line 3: Cannot overwrite a value"),
@@ -115,7 +115,7 @@ class LineTests(TOMLTestCase):
             self.assertEqual(self.line("#\r\n\r\n" + text), lines + 2, text)
 
     def test_lookalikes(self) -> None:
-        """What only looks like the key is passed over."""
+        """Text that only looks like the key is passed over."""
         text = (
             '[server]\n# port = -1\nhome = """\nport = -1\n[server]\n"""\n'
             'endpoint = [\n  "port = -1",\n  # port = -1\n]\nport = -1\n'
@@ -143,7 +143,7 @@ class LineTests(TOMLTestCase):
         self.assertLess(sum(map(len, read)), len(text))
 
     def test_strings(self) -> None:
-        """What strings and comments have in them ends no statement."""
+        """The text in strings and comments ends no statement."""
         for value in (
             '"""\n[x]\n"" \\""" { """""',
             "'''\n# [\n'' \\'''''",

@@ -205,14 +205,14 @@ class ArrivalTests(LastTestCase):
             self.assertEqual(self.store.dump(), "q 4/1: b c d", request)
 
     def test_sentBefore(self) -> None:
-        """What was sent before the end was known is gone, as from any client."""
+        """A message sent before the end was known is gone, as from any client."""
         self.assertEqual(self.client.talk(b"get q\r\n"), value(b"a"))
         self.assertEqual(self.last(b"get q\r\n"), value(b"b"))
         self.lose()
         self.assertEqual(self.store.dump(), "q 4/1: b c d")
 
     def test_forgotten(self) -> None:
-        """One that sends more than is under way keeps no message that has arrived."""
+        """A connection that sends more than is under way keeps no arrived message."""
         self.store.fill(b"q", *[b"x"] * 3000)
         self.client.send(b"get q\r\n" * 1500)
         self.client.protocol.foreseeEnd()
@@ -224,7 +224,7 @@ class ArrivalTests(LastTestCase):
         self.assertFalse(self.client.protocol.owes)
 
     def test_foreseenOnly(self) -> None:
-        """One that is known to send no more is owed what has not arrived."""
+        """A client known to send no more is owed the messages that have not arrived."""
         self.client.send(b"get q\r\n")
         self.client.protocol.foreseeEnd()
         self.harness.settle()
@@ -234,7 +234,7 @@ class ArrivalTests(LastTestCase):
         self.assertEqual(self.store.dump(), "q 4/0: a b c d")
 
     def test_underWay(self) -> None:
-        """What was not taken before the connection ended is not taken, nor is more."""
+        """A message not taken before the connection ended is not taken, nor is more."""
         self.client.send(b"get q\r\nget q/t=9\r\nget q q\r\n")
         self.client.protocol.foreseeEnd()
         self.harness.reactor.iterate()
@@ -264,7 +264,7 @@ class ReadTests(LastTestCase):
     """Reads with options."""
 
     def test_waits(self) -> None:
-        """One that waits is served, and the next one if it was gone."""
+        """A client that waits is served, and the next one if it was gone."""
         self.assertEqual(self.last(b"get q/t=5000\r\n"), b"")
         other = self.harness.connect()
         other.send(b"get q/t=5000\r\n")
@@ -305,7 +305,7 @@ class ReadTests(LastTestCase):
             self.assertTrue(client.isClosed)
 
     def test_open(self) -> None:
-        """What is there is opened, and goes back; it counts if it has arrived."""
+        """A message that is there is opened, and goes back; it counts if it arrived."""
         self.store.fill(b"q", b"a")
         for arrives, deliveries in ((False, 0), (True, 1)):
             client = self.connect()
@@ -327,14 +327,14 @@ class ReadTests(LastTestCase):
         self.assertEqual(self.store.dump(), "q 2/1: b")
 
     def test_peek(self) -> None:
-        """What was only looked at is where it was."""
+        """A message that was only looked at is where it was."""
         self.store.fill(b"q", b"a")
         self.assertEqual(self.last(b"get q/peek\r\n"), value(b"a", b"q/peek"))
         self.lose()
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_openBefore(self) -> None:
-        """What it has open goes back before it waits for something else."""
+        """Its open read goes back before it waits for something else."""
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         self.last(b"get r/t=5000\r\n")
@@ -352,7 +352,7 @@ class ReadTests(LastTestCase):
         self.assertEqual(self.store.dump(), "q 1/1:")
 
     def test_openWhileAnother(self) -> None:
-        """What it has open when nothing waits goes back with the connection."""
+        """Its open read goes back with the connection when nothing waits."""
         self.store.fill(b"q", b"a")
         self.client.talk(b"get q/open\r\n")
         self.last(b"version\r\n")
@@ -380,7 +380,7 @@ class LargeTests(LastTestCase):
         self.assertEqual(self.store.dump(), "q 2/2:")
 
     def test_lost(self) -> None:
-        """One that did not arrive goes back; what was before it has arrived."""
+        """A body that did not arrive goes back; the message before it has arrived."""
         self.store.fill(b"q", b"a")
         answer = self.large()
         small = value(b"a")
@@ -419,7 +419,7 @@ class LargeTests(LastTestCase):
         self.assertEqual(self.store.dump(), "q 2/1: a")
 
     def test_open(self) -> None:
-        """One that is open goes back, and is no delivery when it did not arrive."""
+        """An open read goes back, and is no delivery when it did not arrive."""
         self.large()
         for arrives in (False, True):
             client = self.connect()
@@ -430,7 +430,7 @@ class LargeTests(LastTestCase):
             self.assertEqual(self.detail().returns, int(arrives))
 
     def test_damaged(self) -> None:
-        """One that is damaged is set aside, as from any client."""
+        """A damaged body is set aside, as from any client."""
         self.large()
 
         def part(id: int, number: int) -> bytes:

@@ -46,7 +46,7 @@ class OrderTests(ProtocolTestCase):
             self.assertEqual(self.client.read(), reply)
 
     def test_nothingChanged(self) -> None:
-        """What changed nothing waits for no flush."""
+        """A command that changed nothing waits for no flush."""
         self.client.send(b"get q\r\ndelete q\r\nstats queue\r\nversion\r\n")
         self.runTurns()
         self.assertEqual(self.client.read(), END + b"NOT_FOUND\r\n" + END + VERSION)
@@ -208,7 +208,7 @@ class PauseTests(ProtocolTestCase):
         self.assertEqual(other.talk(b"get q\r\n"), value(b"q", b"a") + END)
 
     def test_pausedTwice(self) -> None:
-        """One that does not read and has much under way goes on after both."""
+        """A client that does not read, with much under way, goes on after both."""
         self.client.send(put(b"q", b"x") * (MAX_COMMANDS + 1))
         self.client.stopReading()
         self.harness.settle()
@@ -231,7 +231,7 @@ class EndTests(ProtocolTestCase):
         self.assertIsNone(self.client.transport.producer)
 
     def test_web(self) -> None:
-        """What follows a line of HTTP is not carried out."""
+        """Commands that follow a line of HTTP are not carried out."""
         self.client.talk(b"POST / HTTP/1.1\r\n" + put(b"q", b"a"))
         self.assertTrue(self.client.isClosed)
         self.assertEqual(self.store.dump(), "")
@@ -305,7 +305,7 @@ class LostTests(ProtocolTestCase):
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_lostNotReading(self) -> None:
-        """What was sent by a client that never read still counts."""
+        """The sets of a client that never read still count."""
         self.store.fill(b"q", b"a")
         self.client.send(put(b"r", b"b") + b"get q\r\n")
         self.client.stopReading()

@@ -50,7 +50,7 @@ class RoomTests(MeasureTestCase):
         return clients
 
     def test_whole(self) -> None:
-        """One that comes in one packet needs no room."""
+        """A body that comes in one packet needs no room."""
         self.occupy(16)
         self.assertEqual(self.client.talk(put(b"hello")), STORED)
 
@@ -69,7 +69,7 @@ class RoomTests(MeasureTestCase):
         self.assertEqual(self.client.talk(b""), STORED + VERSION)
 
     def test_goneMeanwhile(self) -> None:
-        """One that leaves meanwhile is not waited for."""
+        """A client that leaves meanwhile is not waited for."""
         clients = self.occupy(18)
         self.assertEqual(self.budget.waiting, 2)
         clients[16].leave()
@@ -101,7 +101,7 @@ class WindowTests(MeasureTestCase):
     """Commands under way."""
 
     def test_counted(self) -> None:
-        """What is under way is counted from the allowance on, until it is answered."""
+        """Commands under way count from the allowance on, until they are answered."""
         self.client.send(put(b"x" * 1000))
         self.assertEqual(self.budget.held, 0)
         self.client.send(put(b"x" * ALLOWANCE))
@@ -118,7 +118,7 @@ class WindowTests(MeasureTestCase):
         self.assertFalse(self.client.isPaused)
 
     def test_gone(self) -> None:
-        """What a client leaves behind counts until it is carried out."""
+        """Commands that a client leaves behind count until they are carried out."""
         self.client.send(put(b"x" * 50_000) + b"get q\r\nstats\r\n")
         self.client.leave()
         self.assertGreater(self.budget.held, 50_000)
@@ -192,7 +192,7 @@ class UndeliveredTests(MeasureTestCase):
         self.assertTrue(answer.endswith(b"END\r\nEND\r\n"))
 
     def test_leaves(self) -> None:
-        """Who leaves then gives back all that was taken for it, however divided.
+        """A client that leaves then gives back all taken for it, however divided.
 
         So it is when only some of it was carried out by then.
         """

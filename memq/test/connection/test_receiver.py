@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TOO_LONG = b"CLIENT_ERROR line too long\r\n"
 
-#: What clients send, whole and broken; random bytes come between.
+#: Commands of clients, whole and broken; random bytes come between.
 _FRAGMENTS = [
     b"set q 0 0 5\r\nhello\r\n",
     b"set q 1 0 3 noreply\r\nget\r\n",
@@ -176,7 +176,7 @@ class LongLineTests(SteppedTestCase):
         self.assertEqual(self.client.talk(b""), b"STORED\r\n" + TOO_LONG)
 
     def test_behindBody(self) -> None:
-        """One that stands behind a body in pieces is answered at once as well."""
+        """A line that stands behind a body in pieces is answered at once as well."""
         for request, answer in (
             (b"set q 0 0 5\r\nhel", b"STORED\r\n"),
             (b"replace q 0 0 5\r\nhel", b"ERROR\r\n"),
@@ -249,7 +249,7 @@ class ReceiverTests(SteppedTestCase):
         )
 
     def test_paused(self) -> None:
-        """What comes while it is paused waits for its turn."""
+        """Bytes that come while it is paused wait for their turn."""
         data = b"set q 0 0 5\r\npause\r\nversion\r\nset q 0 0 2\r\nh"
         self.assertEqual(self.receive(data), [b"pause", "all"])
         self.assertEqual(self.receive(b"i\r\n"), [])
@@ -270,7 +270,7 @@ class ReceiverTests(SteppedTestCase):
         self.assertEqual(self.receive(b" q\r\n"), ["Get", "all"])
 
     def test_closed(self) -> None:
-        """What comes behind the command that closed it is dropped."""
+        """Bytes behind the command that closed it are dropped."""
         data = b"set q 0 0 5\r\nclose\r\nversion\r\n"
         self.assertEqual(self.receive(data), [b"close", "all"])
         self.assertEqual(self.transport.producerState, "paused")

@@ -116,7 +116,7 @@ def received(
     return sink
 
 
-#: What tells of a run: how many joined at once, where as many may as are wanted.
+#: The runs of a stream: how many joined at once, where as many may as are wanted.
 RUNS: dict[str, tuple[bytes, list[int]]] = {
     "one set": (put(b"a"), []),
     "sets": (put(b"a") + put(b"b") + put(b"c"), [2]),
@@ -156,7 +156,7 @@ RUNS: dict[str, tuple[bytes, list[int]]] = {
 
 
 class RunTests(SteppedTestCase):
-    """What the receiver takes at once."""
+    """Runs of commands, which the receiver takes at once."""
 
     def test_runs(self) -> None:
         """Equal lines behind one are one run; what is told is the same without."""
@@ -220,7 +220,7 @@ class OneByOne(CommandReceiver):
 
 
 class State(NamedTuple):
-    """What is seen of a server after each piece."""
+    """The state of a server that is seen after each piece."""
 
     asked: list[tuple[object, ...]]
     load: int
@@ -231,7 +231,7 @@ class State(NamedTuple):
 
 
 class Situation(NamedTuple):
-    """What a server is like."""
+    """The situation that a server is in."""
 
     window: int = 1 << 20
     ruled: tuple[str, ...] = ()
@@ -299,7 +299,7 @@ def told(
 
 
 class JoiningTests(SteppedTestCase):
-    """What the commands of a connection make of a run."""
+    """Operations that the commands of a connection make of a run."""
 
     def asked(self, data: bytes, **situation: Any) -> tuple[list[int], State]:
         """Return how many commands each operation is, and the rest."""

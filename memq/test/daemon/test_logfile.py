@@ -60,7 +60,7 @@ class LogFileTests(LogTestCase):
     def test_owner(self) -> None:
         """A new file is given to the user that the server will run as.
 
-        One that is its owner's already is left alone: a sandbox may refuse that.
+        A file that is its owner's already is left alone: a sandbox may refuse that.
         """
         given: list[tuple[int, int]] = []
         self.patch(os, "fchown", lambda fd, uid, gid: given.append((uid, gid)))
@@ -226,7 +226,7 @@ class JournalTests(LogTestCase):
         )
 
     def test_noLevel(self) -> None:
-        """What has none is information."""
+        """An event that has none is information."""
         LineObserver(self.file, 0)({"log_format": "so", "log_time": 0.0})
         self.assertEqual(read(self.path), "<6>[-#-] so\n")
 

@@ -33,7 +33,7 @@ class MaintenanceTestCase(SteppedTestCase):
     ) -> list[str]:
         """Start, and return the store's journal."""
         self.begin(settings, durable)
-        # What the start itself asks for is another matter.
+        # The calls of the start itself are another matter.
         self.store.journal.clear()
         return self.store.journal
 
@@ -120,7 +120,7 @@ class PeriodTests(MaintenanceTestCase):
         self.assertEqual(journal, ["checkpoint", "removeLogs"])
 
     def test_quiet(self) -> None:
-        """What a burst left in the log is dealt with once it is over."""
+        """The log that a burst left is dealt with once it is over."""
         journal = self.start()
         for _ in range(3):
             self.store.log += QUIET_VOLUME
@@ -196,7 +196,7 @@ class RoomTests(MaintenanceTestCase):
         self.assertFalse(self.harness.broker.room.isFull)
 
     def test_size(self) -> None:
-        """What the store occupies is told in the statistics."""
+        """The size of the store on disk is told in the statistics."""
         self.assertEqual(self.harness.statistics.bytesOnDisk, 4096)
 
     def test_atStart(self) -> None:
@@ -224,7 +224,7 @@ class TidyTests(MaintenanceTestCase):
         self.assertEqual(journal, ["tidy"] * 2 + [f"sweep {SWEEP_MESSAGES}"] * 2)
 
     def test_givenBack(self) -> None:
-        """What a file gave back is logged, and its old logs are given back, too."""
+        """The room that a file gave back is logged, and its old logs go back, too."""
         journal = self.start()
         self.store.tidied = [4096]
         told = ("info", "4096 bytes of a drained file are given back")
@@ -298,7 +298,7 @@ class StopTests(MaintenanceTestCase):
         self.assertEqual(journal, [])
 
     def test_underWay(self) -> None:
-        """What is under way is waited for, whatever comes of it."""
+        """A task under way is waited for, whatever comes of it."""
         for isRefused in (False, True):
             self.start(NEVER._replace(checkpoint=0.5))
             if isRefused:
@@ -312,7 +312,7 @@ class StopTests(MaintenanceTestCase):
             self.assertIn("checkpoint", self.store.journal)
 
     def test_ended(self) -> None:
-        """One that never began has ended, and to stop it twice is to stop it."""
+        """Maintenance that never began has ended; to stop it twice is to stop it."""
         self.successResultOf(Harness().maintenance.stop())
         self.start(MaintenanceSettings())
         for _ in range(2):
@@ -353,7 +353,7 @@ class HomeTests(MaintenanceTestCase):
         self.assertEqual(self.store.dump(), "q 1/0: a")
 
     def test_flushUnderWay(self) -> None:
-        """What the flush under way makes durable is told so, and nothing behind it."""
+        """Sets that the flush under way makes durable are told so, none behind it."""
         flushes: list[Deferred[None]] = []
 
         def persist() -> Deferred[None]:

@@ -66,7 +66,7 @@ class PidFileTests(SynchronousTestCase):
         self.assertEqual(read(other), "precious")
 
     def test_noFile(self) -> None:
-        """What is no file is left alone: a directory, a pipe, a device."""
+        """A path that is no file is left alone: a directory, a pipe, a device."""
         os.mkdir(self.path)
         pipe = os.path.join(self.directory, "pipe")
         os.mkfifo(pipe)

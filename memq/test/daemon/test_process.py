@@ -140,7 +140,7 @@ class EndingTests(SynchronousTestCase):
         self.assertEqual(self.statuses, [1])
 
     def test_failTold(self) -> None:
-        """Whoever is to know why it ends is told."""
+        """The callback that is to know why it ends is told."""
         reasons: list[str] = []
         ending = ExitStatus(
             self.reactor, self.atExit.append, self.statuses.append, reasons.append
@@ -247,7 +247,7 @@ class ProcessServiceTests(SynchronousTestCase):
         self.assertFalse(os.path.exists(path))
 
     def test_noPidFile(self) -> None:
-        """One that cannot be written, or removed, is a line, and no more than that."""
+        """A pid file that cannot be written, or removed, is a line, and no more."""
         path = os.path.abspath(self.mktemp()) + "/none/pid"
         file = PidFile(path)
         service = ProcessService(self.reactor, self.signals, pidFile=file)
@@ -324,7 +324,7 @@ class LimitTests(SynchronousTestCase):
     def test_fileLimit(self) -> None:
         """A limit that is too low is raised to fit; root raises the hard one as well.
 
-        One that is high enough stays.
+        A limit that is high enough stays.
         """
         unlimited = resource.RLIM_INFINITY
         for most, before, after in (
@@ -376,7 +376,7 @@ class LimitTests(SynchronousTestCase):
         self.assertFalse(isRoomForClient())
 
     def test_sparePermanent(self) -> None:
-        """What is there now is out of the garbage collector's sight."""
+        """Objects that are there now are out of the garbage collector's sight."""
         self.addCleanup(gc.unfreeze)
         sparePermanent()
         self.assertGreater(gc.get_freeze_count(), 10_000)

@@ -194,7 +194,7 @@ class TroubleTests(ClockTestCase):
             self.assertEqual([formatEvent(each) for each in events], [words + why])
 
     def test_back(self) -> None:
-        """What it missed is told with the next tick, in its latest form."""
+        """A status that it missed is told with the next tick, in its latest form."""
         notifier = self.started()
         os.rename(self.manager.path, self.manager.path + ".away")
         for line in ("one", "two"):

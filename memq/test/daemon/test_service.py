@@ -294,7 +294,7 @@ class StartTests(ServiceTestCase):
         )
 
     def test_flushes(self) -> None:
-        """What clients send is flushed in the pool that is for that alone."""
+        """Sets of clients are flushed in the pool that is for that alone."""
         client = self.start()
         client.send(b"set q 0 0 1\r\nx\r\n")
         self.harness.workPool.callInThreadWithCallback(lambda *_: None, self.fail)
@@ -339,7 +339,7 @@ class StartTests(ServiceTestCase):
             self.assertEqual(self.journal[0], "stop listening")
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is logged in full as well."""
+        """An unforeseen error is logged in full as well."""
         self.store.refuse("open", ZeroDivisionError("what"))
         self.start()
         self.assertEqual(self.exitStatus.reasons, ["what"])
@@ -498,8 +498,8 @@ class StopTests(ServiceTestCase):
     def test_closeFails(self) -> None:
         """A store that cannot be closed ends the stop, with a line and a status.
 
-        One that has failed for good has its own; of what nobody foresaw the log has a
-        traceback.
+        A store that has failed for good has its own; of an unforeseen error the log
+        has a traceback.
         """
         for error, status, unforeseen in (
             (StoreError("no room"), 1, 0),

@@ -75,7 +75,7 @@ class StartTests(SynchronousTestCase):
             self.assertEqual(server.stop(), 0)
 
     def test_ignored(self) -> None:
-        """What the units put before it makes a start safe from its first moment on."""
+        """The prefix of the units makes a start safe from its first moment on."""
         prefix = ("/usr/bin/env", "--ignore-signal=HUP,USR1")
         for unit in ("memq.service", "memq@.service"):
             with open(

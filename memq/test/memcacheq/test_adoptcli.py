@@ -74,7 +74,7 @@ class AdoptTests(CommandTestCase):
         self.assertEqual(self.adopt(), want)
 
     def test_damaged(self) -> None:
-        """What is damaged is refused in one line, or skipped."""
+        """A damaged queue is refused in one line, or skipped."""
         want = self.stopped()
         os.remove(self.at("q"))
         del want[b"q"]
@@ -119,7 +119,7 @@ class AdoptTests(CommandTestCase):
         )
 
     def test_system(self) -> None:
-        """What the system refuses is one line."""
+        """A refusal of the system is one line."""
         error = PermissionError(13, "Permission denied", self.path)
         with self.failing(module, "findOld", error):
             self.assertEqual(self.refused(self.path), f"{self.path}: Permission denied")

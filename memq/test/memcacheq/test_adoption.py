@@ -42,10 +42,10 @@ MEGABYTE = 1024 * 1024
 
 
 class AdoptTests(AdoptionTestCase):
-    """What MemcacheQ had is memq's, in the same order, with the same counts."""
+    """MemcacheQ's messages are memq's, in the same order, with the same counts."""
 
     def test_stopped(self) -> None:
-        """That of one that was stopped is, and its files are gone."""
+        """Those of a MemcacheQ that was stopped are, and its files are gone."""
         want = self.stopped()
         self.assertEqual(self.adopt(), want)
         self.checkGone(self.path)
@@ -156,11 +156,11 @@ class FixtureTests(AdoptionTestCase):
         self.checkGone(self.at(name))
 
     def test_clean(self) -> None:
-        """One that was stopped comes out exactly."""
+        """A MemcacheQ that was stopped comes out exactly."""
         self.check("clean")
 
     def test_killed(self) -> None:
-        """One that was killed comes out exactly."""
+        """A MemcacheQ that was killed comes out exactly."""
         self.check("killed")
 
 
@@ -203,7 +203,7 @@ class HomeInUseTests(AdoptionTestCase):
         home.release()
 
     def test_both(self) -> None:
-        """What memq had comes first, and counts are added."""
+        """The messages that memq had come first, and counts are added."""
         with MemcacheQ(self.path) as old:
             old.push(b"q", b"a", b"b", b"c")
             old.pop(b"q")
@@ -301,7 +301,7 @@ class InterruptedTests(AdoptionTestCase):
     """Asked to stop, it stops; the next one goes on."""
 
     def test_staging(self) -> None:
-        """What is staged is not read again."""
+        """Staged messages are not read again."""
         want = self.stopped()
         self.stagePart(5)
         self.assertSaid("Taking over is interrupted; the next start goes on")
@@ -341,7 +341,7 @@ class ChangedTests(AdoptionTestCase):
     """A MemcacheQ that works on the directory meanwhile."""
 
     def test_between(self) -> None:
-        """What was staged is discarded, for MemcacheQ has given it out itself."""
+        """Staged messages are discarded, for MemcacheQ has given them out itself."""
         with MemcacheQ(self.path) as old:
             old.push(b"q", b"1", b"2", b"3")
         self.stagePart()
@@ -406,7 +406,7 @@ class DamagedTests(AdoptionTestCase):
         """One whose file is missing is left out."""
         want = self.stopped()
         self.remove("q")
-        # What is left of it is of no queue that can be opened.
+        # Its other files are of no queue that can be opened.
         self.remove(*self.listed() & {"__dbq.q.0", "__dbq.q.1"})
         del want[b"q"]
         self.check(f"{self.path}/q is missing", want)
@@ -544,7 +544,7 @@ class RoomTests(AdoptionTestCase):
 
 
 class FailingTests(AdoptionTestCase):
-    """What fails is one line, and the next start goes on."""
+    """A failure is one line, and the next start goes on."""
 
     def test_store(self) -> None:
         """An error of the store's is said with the home."""

@@ -20,7 +20,7 @@ SEED = "-d -r -H /data1/memcacheq -N -R -v -L 1024 -B 1024"
 
 
 class CommandTests(SynchronousTestCase):
-    """What a command line becomes for twistd."""
+    """The command line of twistd that a command line becomes."""
 
     def setUp(self) -> None:
         """Be a common user, whose standard error is a file."""

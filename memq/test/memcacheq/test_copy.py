@@ -99,7 +99,7 @@ class CopyTestCase(SynchronousTestCase):
 
 
 class EndTests(CopyTestCase):
-    """What is copied depends on how MemcacheQ ended."""
+    """The files that are copied depend on how MemcacheQ ended."""
 
     def test_stopped(self) -> None:
         """Only the list and the log are, when it was stopped."""
@@ -203,7 +203,7 @@ class RoomTests(CopyTestCase):
 
 
 class RefusedTests(CopyTestCase):
-    """What cannot be recovered or read is refused, and the original is as it was."""
+    """Files not to be recovered or read are refused; the original is as it was."""
 
     def refused(self) -> str:
         """Return why the copy cannot be read."""

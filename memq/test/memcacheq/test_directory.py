@@ -99,7 +99,7 @@ class FindTests(DirectoryTestCase):
 
 
 class RefusedTests(DirectoryTestCase):
-    """What cannot be taken over is refused in one line that names a file."""
+    """A directory that cannot be taken over is refused in a line that names a file."""
 
     def test_noList(self) -> None:
         """Files of Berkeley DB without a list of queues are no queues."""
@@ -161,14 +161,14 @@ class RefusedTests(DirectoryTestCase):
         self.old()
 
     def test_realOne(self) -> None:
-        """What Berkeley DB maps is found."""
+        """The files that Berkeley DB maps are found."""
         with MemcacheQ(self.path, shared=True):
             self.assertIn(f"in use by process {os.getpid()}", self.refused())
         self.old()
 
 
 class MappedTests(DirectoryTestCase):
-    """Who has a file mapped is read from /proc."""
+    """The processes that have a file mapped are read from /proc."""
 
     def test_maps(self) -> None:
         """Processes that are gone are passed over, and so are other file systems."""
@@ -225,7 +225,7 @@ class RemoveTests(DirectoryTestCase):
     """Files are removed as they were when they were read, or not at all."""
 
     def test_removed(self) -> None:
-        """What is gone already is no harm, and what is not named stays."""
+        """A file that is gone already is no harm, and a file not named stays."""
         old = self.old()
         files = old.look([LIST, b"nothing", b"a"])
         self.assertEqual(len(files), 2)

@@ -142,7 +142,7 @@ class ReadTests(QueueFileTestCase):
 
 
 class DamageTests(QueueFileTestCase):
-    """What cannot be read is told, with the file's name, and never passed over."""
+    """Damage is told, with the file's name, and never passed over."""
 
     def refused(self, why: str) -> None:
         """Assert that the queue cannot be opened."""

@@ -50,7 +50,7 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(packState(state), row)
 
     def test_damaged(self) -> None:
-        """What makes no sense is refused."""
+        """A row that makes no sense is refused."""
         row = packState(AdoptionState(True, False, FINGERPRINT, FILES))
         for bad in (
             b"",
@@ -122,7 +122,7 @@ class StagingTests(StagingTestCase):
         self.assertEqual(self.staging.staged(), {})
 
     def test_unseen(self) -> None:
-        """What is staged is not seen, and how far it is outlives the process."""
+        """Staged messages are not seen; how far staging is outlives the process."""
         self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b")
         self.stage(b"r")
@@ -157,7 +157,7 @@ class StagingTests(StagingTestCase):
         self.assertEqual(self.drain(b"q"), [(7, 0, b"a"), (8, 1, b"b"), (9, 0, b"c")])
 
     def test_discarded(self) -> None:
-        """What was staged before is swept when it begins again."""
+        """Messages staged before are swept when it begins again."""
         self.staging.beginAdoption(FINGERPRINT)
         self.stage(b"q", b"a", b"b")
         self.staging.beginAdoption(bytes(32))
@@ -220,7 +220,7 @@ class MergeTests(StagingTestCase):
 
 
 class FailingTests(StagingTestCase):
-    """What fails is undone."""
+    """A failed change is undone."""
 
     def test_store(self) -> None:
         """An error of the store's is raised as one, and nothing was done."""

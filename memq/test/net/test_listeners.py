@@ -90,7 +90,7 @@ class ListenTestCase(TestCase):
         return kind
 
 
-#: What is said of a port that somebody else has.
+#: The refusal of a port that somebody else has.
 IN_USE = "in use by another program on 127.0.0.1; stop that, or give another port"
 
 
@@ -264,7 +264,7 @@ class UNIXTests(ListenTestCase):
 
     @inlineCallbacks
     def test_goneMeanwhile(self) -> Generator[Deferred[Any], Any, None]:
-        """What goes wrong after the check is told with the option."""
+        """A failure after the check is told with the option."""
         listener = checkUNIX(self.path, 0o700)
         os.mkdir(self.path)
         error = yield self.assertFailure(self.opened(listener), OptionError)
@@ -296,7 +296,7 @@ class EndpointTests(ListenTestCase):
 
     @inlineCallbacks
     def test_inUse(self) -> Generator[Deferred[Any], Any, None]:
-        """What cannot be had is told with the option."""
+        """An endpoint that cannot be had is told with the option."""
         with socket.create_server(("127.0.0.1", 0)) as other:
             description = f"tcp:{other.getsockname()[1]}:interface=127.0.0.1"
             listener = parseEndpoint(self.reactor, description)

@@ -117,9 +117,9 @@ class PollerTests(SteppedTestCase):
         self.assertGreater(self.poller.fileno(), 0)
 
     def test_afterSweep(self) -> None:
-        """What is asked for in a sweep is called once all were served.
+        """A call that is asked for in a sweep is made once all were served.
 
-        What is asked for then, or at any other time, comes in the next iteration.
+        A call asked for then, or at any other time, comes in the next iteration.
         """
         served: list[int] = []
 
@@ -191,7 +191,7 @@ class PollerTests(SteppedTestCase):
         self.assertEqual(self.other.heard, [b"me too"])
 
     def test_write(self) -> None:
-        """Who wants to write is told when that is possible, and not before."""
+        """A writer is told when it can write, and not before."""
         self.one.socket.setblocking(False)
         with self.assertRaises(BlockingIOError):
             while True:
@@ -205,14 +205,14 @@ class PollerTests(SteppedTestCase):
         self.assertEqual(self.one.heard, ["write"])
 
     def test_both(self) -> None:
-        """What is there is read before more is written."""
+        """Bytes that are there are read before more are written."""
         self.poller.addWriter(self.one)
         self.client.sendall(b"hello")
         self.poll()
         self.assertEqual(self.one.heard, [b"hello", "write"])
 
     def test_lostInRead(self) -> None:
-        """What was lost while it was read is not written to, and told once."""
+        """A connection lost while it was read is not written to, and told once."""
         self.one.why = CONNECTION_LOST
         self.poller.addWriter(self.one)
         self.client.sendall(b"hello")
@@ -222,7 +222,7 @@ class PollerTests(SteppedTestCase):
         self.assertEqual(self.other.heard, [])
 
     def test_end(self) -> None:
-        """What was sent before the end is read before the end is told."""
+        """Bytes sent before the end are read before the end is told."""
         self.client.sendall(b"bye")
         self.client.shutdown(socket.SHUT_WR)
         self.poll()
@@ -237,7 +237,7 @@ class PollerTests(SteppedTestCase):
         self.assertEqual(self.one.heard, [ConnectionLost])
 
     def test_endInLoss(self) -> None:
-        """One that is lost with its end is not written to any more."""
+        """A connection that is lost with its end is not written to any more."""
 
         def readConnectionLost(reason: Failure) -> None:
             self.poller.removeWriter(self.one)
@@ -278,7 +278,7 @@ class PollerTests(SteppedTestCase):
         self.poller.forget(self.one)
 
     def test_endUnread(self) -> None:
-        """One that is not read is told as well when it is gone."""
+        """A connection that is not read is told as well when it is gone."""
         self.poller.addWriter(self.one)
         self.poller.removeReader(self.one)
         self.reset()
@@ -295,7 +295,7 @@ class PollerTests(SteppedTestCase):
             self.assertEqual(connection.heard, [ConnectionDone])
 
     def test_failing(self) -> None:
-        """One that raises is logged and lost, and the others go on."""
+        """A connection that raises is logged and lost, and the others go on."""
 
         def doRead() -> None:
             raise ZeroDivisionError
@@ -311,7 +311,7 @@ class PollerTests(SteppedTestCase):
         self.assertEqual(self.one.heard, [ZeroDivisionError])
 
     def test_closedMeanwhile(self) -> None:
-        """What one connection does to another one in the same round counts."""
+        """A change that one connection makes to another in the same round counts."""
         read: list[Connection] = []
         for each, victim in ((self.one, self.other), (self.other, self.one)):
 
@@ -500,7 +500,7 @@ class AboveTests(PollerTests):
 
 
 class TwistedTests(TestCase):
-    """What a poller needs of Twisted's own reactor, and no interface promises."""
+    """The needs of a poller from Twisted's own reactor that no interface promises."""
 
     timeout = PATIENCE
 

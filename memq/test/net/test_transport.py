@@ -186,7 +186,7 @@ class EagerTests(SteppedTestCase):
         self.assertEqual(self.protocol.ended, [])
 
     def test_halfClosed(self) -> None:
-        """One that is owed something gets it, and is watched until its end."""
+        """A client that is owed something gets it, and is watched until its end."""
         self.protocol.owes = True
         self.client.shutdown(socket.SHUT_WR)
         self.transport.readConnectionLost(DONE)
@@ -211,7 +211,7 @@ class EagerTests(SteppedTestCase):
         self.assertIsInstance(other.lost, ConnectionDone)
 
     def test_unacknowledged(self) -> None:
-        """What does not fit the other end's system has not arrived, then or ever."""
+        """Bytes the other end's system cannot take have not arrived, then or ever."""
         self.transport.keepLittle()
         self.transport.write(b"x" * MUCH)
         before = self.transport.unacknowledged()
@@ -244,7 +244,7 @@ class EagerTests(SteppedTestCase):
         self.assertEqual(self.protocol.ended, ["write"])
 
     def test_atOnce(self) -> None:
-        """What is written is sent before write returns, and nothing is registered."""
+        """Bytes written are sent before write returns, and nothing is registered."""
         for data in (b"hello", b"world"):
             self.transport.write(data)
             self.assertEqual(self.received(5), data)
@@ -253,7 +253,7 @@ class EagerTests(SteppedTestCase):
         self.assertEqual((self.reactor.registrations, self.reactor.removals), (0, 0))
 
     def test_rest(self) -> None:
-        """What the kernel does not take is sent when the reactor says so."""
+        """Bytes that the kernel does not take are sent when the reactor says so."""
         data = os.urandom(MUCH // 16) * 16
         self.transport.write(data)
         self.assertEqual(self.reactor.writers, {self.transport})
@@ -264,7 +264,7 @@ class EagerTests(SteppedTestCase):
         self.assertEqual(self.reactor.removals, 1)
 
     def test_order(self) -> None:
-        """What is written while something is left comes behind it."""
+        """Bytes written while something is left come behind it."""
         self.transport.write(b"a" * MUCH)
         self.transport.write(b"b")
         self.assertEqual(self.reactor.writers, {self.transport})
@@ -395,7 +395,7 @@ class LastBytesTests(EagerTests):
         self.assertTrue(looking.poll(PATIENCE * 1000))
 
     def test_reset(self) -> None:
-        """What meets a client that has closed has not arrived, to the byte."""
+        """Bytes that meet a client that has closed have not arrived, to the byte."""
         self.closed()
         self.assertEqual(self.transport.unacknowledged(), 0)
         self.transport.write(b"x" * 1000)
@@ -408,7 +408,7 @@ class LastBytesTests(EagerTests):
         self.assertEqual(self.transport.unacknowledged(), 1000)
 
     def test_unread(self) -> None:
-        """What has arrived counts, though the client closes and has not read it."""
+        """Bytes that arrived count, though the client closes and has not read them."""
         self.client.shutdown(socket.SHUT_WR)
         self.transport.write(b"x" * 1000)
         self.received(1)

@@ -85,7 +85,7 @@ class EndTests(SteppedTestCase):
         self.successResultOf(done)
 
     def test_answered(self) -> None:
-        """What was taken is answered before."""
+        """A command that was taken is answered before."""
         client = self.harness.connect()
         client.send(b"set q 0 0 1\r\nx\r\n")
         done = self.harness.factory.finish()

@@ -115,7 +115,7 @@ class StatisticsTests(StatsTestCase):
     def test_commands(self) -> None:
         """They tell how often was set and got, and with what success."""
         self.store(b"q", 3)
-        # One that is not as long as announced closes its connection.
+        # A body that is not as long as announced closes its connection.
         self.harness.connect().talk(b"set q 0 0 1\r\nxyz\r\n")
         self.client.talk(b"get q\r\nget q none q q\r\nget none\r\n")
         self.assertEqual(
@@ -232,7 +232,7 @@ class LikeMemcachedTests(StatsTestCase):
         self.assertEqual(self.figures("evictions", "curr_items"), [2, 1])
 
     def test_expired(self) -> None:
-        """What was too old counts, as long as its queue is there."""
+        """Messages that were too old count, as long as their queue is there."""
         self.store(b"q")
         self.harness.store.countExpired(b"q", 7)
         self.assertEqual(self.figures("get_expired"), [7])
@@ -251,7 +251,7 @@ class LikeMemcachedTests(StatsTestCase):
         self.assertEqual(self.figures(*names), [0, 0])
 
     def test_flushes(self) -> None:
-        """What empties one queue or all counts."""
+        """A command that empties one queue or all counts."""
         self.client.talk(b"flush q\r\nflush_all\r\nflush_all noreply\r\n")
         self.assertEqual(self.figures("cmd_flush"), [3])
         self.client.talk(b"stats reset\r\n")

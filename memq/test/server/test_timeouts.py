@@ -70,7 +70,7 @@ class BodyTests(WatchTestCase):
         self.assertEqual(budget.reserved, 0)
 
     def test_noreply(self) -> None:
-        """Who wants no reply is told nothing, and closed."""
+        """A client that wants no reply is told nothing, and closed."""
         client = self.begin()
         client.send(b"set q 0 0 9 noreply\r\nhello")
         self.harness.pass_(62)
@@ -153,7 +153,7 @@ class ReaderTests(WatchTestCase):
     """Clients that do not read."""
 
     def test_stays(self) -> None:
-        """Who does not read may stay while there is room for what it holds."""
+        """A client that does not read may stay while there is room for its load."""
         client = self.begin()
         client.stopReading()
         self.harness.pass_(200)
@@ -170,7 +170,7 @@ class ReaderTests(WatchTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_readsSlowly(self) -> None:
-        """One that reads now and then is not."""
+        """A client that reads now and then is not."""
         client = self.begin()
         self.harness.broker.budget.count(1 << 30)
         for _ in range(5):
@@ -192,7 +192,7 @@ class WaitTests(WatchTestCase):
     """Clients that wait for a message and are not read from."""
 
     def test_gone(self) -> None:
-        """One that is gone waits no longer; what it sent is carried out."""
+        """A client that is gone waits no longer; its commands are carried out."""
         client = self.begin(Budget(LEAST_LIMIT))
         client.send(b"get q/t=3600000\r\n" + b"version\r\n" * 10_000)
         self.harness.pass_(2)
@@ -226,7 +226,7 @@ class IdleTests(WatchTestCase):
         self.assertFalse(client.isClosed)
 
     def test_owed(self) -> None:
-        """One that waits for its reply is not silent."""
+        """A client that waits for its reply is not silent."""
         client = self.begin(idleTimeout=10)
         client.send(b"set q 0 0 1\r\nx\r\n")
         self.harness.reactor.pump([1] * 20)
@@ -235,7 +235,7 @@ class IdleTests(WatchTestCase):
         self.assertEqual(client.read(), b"STORED\r\n")
 
     def test_doesNotRead(self) -> None:
-        """One that does not read what it is owed is cut off."""
+        """A client that does not read what it is owed is cut off."""
         client = self.begin(idleTimeout=10)
         client.stopReading()
         self.harness.pass_(12)
@@ -272,7 +272,7 @@ class KeepaliveTests(WatchTestCase):
         Keepalive(60).begin(Transport())
 
     def test_vanished(self) -> None:
-        """One that owes an answer for that long is cut off."""
+        """A machine that owes an answer for that long is cut off."""
         client = self.remote(60)
         self.harness.store.fill(b"q", b"a")
         client.talk(b"get q/open\r\n")
@@ -284,7 +284,7 @@ class KeepaliveTests(WatchTestCase):
         self.assertTrue(client.transport.disconnected)
 
     def test_answers(self) -> None:
-        """One that answers, however late, may take as long as it likes."""
+        """A machine that answers, however late, may take as long as it likes."""
         client = self.remote(60)
         other = self.harness.connect()
         for _ in range(5):

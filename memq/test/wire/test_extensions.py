@@ -119,7 +119,7 @@ class ReadTests(GrammarTestCase):
         return error is None
 
     def test_wrong(self) -> None:
-        """What is wrong first, from the left, is told."""
+        """The first error from the left is told."""
         for length in range(1, 4):
             for options in product((*OPTIONS, *WRONG), repeat=length):
                 self.check(options)
@@ -145,7 +145,7 @@ class ReadTests(GrammarTestCase):
             self.taken(Reads(reads), verb + b" a/open b b/t=5/open b/close")
 
     def test_severalRefused(self) -> None:
-        """One that is wrong is the error of the line, the first from the left."""
+        """A wrong word is the error of the line, the first from the left."""
         for line, error in (
             (b"get a b/what", UnknownOption),
             (b"get a/t=x b/what", BadWait),

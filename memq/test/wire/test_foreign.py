@@ -33,12 +33,12 @@ class LineTests(GrammarTestCase):
             self.assertIn(name, ADVICE)
 
     def test_notForeign(self) -> None:
-        """What only looks like it is none."""
+        """A line that only looks like it is none."""
         for line in (b"GET", b"hello", b"get HTTP", "队列".encode(), b"\x1b[A"):
             self.assertNotIsInstance(parse(line), Foreign)
 
     def test_bodies(self) -> None:
-        """What may have a body closes, unless its end is known."""
+        """A command that may have a body closes, unless its end is known."""
         for lines, announced in ((UNSIZED, (None, True)), (SIZED, (44, False))):
             for line in lines:
                 command = parse(line)

@@ -81,7 +81,7 @@ class LineTests(GrammarTestCase):
     """Lines in general."""
 
     def test_notACommand(self) -> None:
-        """What is not a command, an empty line too, is an ERROR."""
+        """A line that is no command, an empty one too, is an ERROR."""
         self.refused(UnknownCommand, b"", b"   ", b"bogus", b"get\tq", b"GET")
 
     def test_capitals(self) -> None:
@@ -201,7 +201,7 @@ class SetTests(GrammarTestCase):
         self.refused(BadLine, b"set q 0 0 00000000005", closes=True)
 
     def test_notANumber(self) -> None:
-        """What is not digits is a bad line, and closes where the bytes are not."""
+        """A number not in digits is a bad line, and closes where the bytes are not."""
         for word in (b"abc", b"5x", b"+5", b"1_000", b"0x1", b"5.0", b"12345678901"):
             self.refused(
                 BadLine, b"set q %b 0 7" % word, b"set q 0 %b 7" % word, size=7
@@ -322,7 +322,7 @@ class OtherCommandTests(GrammarTestCase):
         self.refused(BadLine, b"stats detail a/b")
 
     def test_nothingOfMemcached(self) -> None:
-        """What memcached tells of items in memory is known, whatever follows."""
+        """Memcached's statistics of items in memory are known, whatever follows."""
         for rest in (
             *(b"items", b"slabs", b"sizes", b"conns", b"sizes_enable", b"malloc"),
             *(b"sizes_disable", b"cachedump 3 0", b"maps", b"proxy", b"proxyfuncs"),
