@@ -269,7 +269,7 @@ class EndTests(ProtocolTestCase):
 
 
 class LostTests(ProtocolTestCase):
-    """Connections that end before all is answered; open reads: test_opened."""
+    """Connections that end before all is answered; open reads: test_openreads."""
 
     def test_lostBeforeTurn(self) -> None:
         """A get whose client is gone before it ran takes nothing; a set counts."""

@@ -1,4 +1,4 @@
-"""Reads that look for one message; waiting: test_parking, open: test_opened."""
+"""Reads that look for one message; waiting: test_waiters, open: test_openreads."""
 
 from __future__ import annotations
 
