@@ -21,7 +21,7 @@ class ShownTests(SynchronousTestCase):
             self.assertEqual(shownText(text), text)
 
     def test_controls(self) -> None:
-        """Characters that break a line, drive a terminal or turn it are escaped."""
+        """Characters that break lines, drive a terminal or turn text are escaped."""
         for text, shown in (
             ("a\nb\r\tc\0", r"a\nb\r\tc\x00"),
             ("\x1b[2J\x7f", r"\x1b[2J\x7f"),

@@ -101,7 +101,7 @@ class ToolsTests(cases.ClientCase):
         self.assertEqual(await self.client.pop(self.queue), Message(0, b"2"))
 
     async def test_notForAQueue(self) -> None:
-        """A tool that needs no command of a queue's fails at once, and pushes nothing.
+        """A tool whose command a queue does not have fails at once, and pushes nothing.
 
         memcexist sends an add of nothing, which is no number, memctouch a touch, and
         memcflush a flush_all.  memcdump asks for the names in memcached's slabs, of

@@ -17,7 +17,7 @@ from memq.test.support.torture import report, rounds
 from testkit.servers import PATIENCE, Server, outputOf
 from testkit.wire import sets
 
-#: Statements that a server runs first, so that it does all the time what it does rarely:
+#: Statements that a server runs first, so that it does all its rare work all the time:
 #: checkpoints, other log files, moves to another file of messages.
 TURMOIL = """
 from memq.storage.datadir import sizing as sizes

@@ -331,7 +331,7 @@ class DescriptorTests(HostileTestCase):
     """More clients than the process may have files."""
 
     def test_moreThanFiles(self) -> None:
-        """A client too many is told so; others go on, and so does it when some leave."""
+        """A client too many is told so; others go on, as it does when some leave."""
         server = started(self, "--no-sync", "--body-timeout", "1")
         with staged(self, server) as scene:
             files = len(os.listdir(f"/proc/{server.pid}/fd"))
@@ -466,7 +466,7 @@ class CutTests(HostileTestCase):
                 self.assertTrue(replies.replace(b"NAME", name).startswith(told), told)
                 come, gone = done[-1][2:] if done else (0, 0)
                 if not session.isOpen:
-                    # A client that left before a message could be sent has not taken it.
+                    # A client that left before a message was sent has not taken it.
                     gone = max(gone, told.count(b"VALUE"))
                 left = session.bodies[gone:come]
                 self.assertEqual(server.take(name), left, (cut, told))

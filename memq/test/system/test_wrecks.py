@@ -34,7 +34,7 @@ from memq.test.support.torture import report, rounds, told
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Signals that end a process in which Berkeley DB is beside itself; its most seconds.
+#: Deaths of a process in which Berkeley DB is beside itself; its seconds at most.
 DEATHS = (SIGABRT, SIGALRM, SIGSEGV)
 SECONDS = 30
 
