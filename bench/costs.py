@@ -231,7 +231,7 @@ def _costOf(part: str) -> Cost:
     if not events or not totals:
         return Cost()
     numbers = map(int, totals[1].split())
-    # What callgrind puts off to the next part can make one less than nothing.
+    # Costs that callgrind puts off to the next part can make one less than nothing.
     signed = (n - (1 << 64) if n >> 63 else n for n in numbers)
     named = dict(zip(events[1].split(), signed, strict=False))
 
@@ -285,7 +285,7 @@ def section(versions: dict[str, dict[str, Costs]]) -> str:
 def _functions(versions: dict[str, Costs]) -> str:
     """Return the costliest functions of a verb, in the order of the last version."""
     last = list(versions.values())[-1].functions
-    # What is not done for each is a timer's.
+    # A function that is not called for each is a timer's.
     names = [name for name in last if last[name].calls > 0.9]
     names.sort(key=lambda name: -last[name].cost.instructions)
     names = names[:SHOWN]

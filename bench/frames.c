@@ -4,7 +4,7 @@
    callgrind cannot tell them apart.  With a frame evaluation function of one's own (PEP
    523), each call comes through here.  Whenever another function begins or goes on, it
    asks callgrind for a dump under the name of the one that ran; callgrind counts anew
-   from there.  What is done here for that is not counted.
+   from there.  The work done here for that is not counted.
 
    SIGUSR2 begins that, and the next one ends it. */
 

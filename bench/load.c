@@ -27,7 +27,7 @@
  * queue as often as it was filled, and none of them empty.
  *
  * Every reply is looked at.  A body is a run of 64 characters that goes round
- * and starts anywhere, so its first byte tells all others.  What is not as it
+ * and starts anywhere, so its first byte tells all others.  A reply not as it
  * should be counts as an error, and the first one is shown on standard error.
  *
  * A take from beanstalkd is reserve and delete, timed as one.  beanstalkd has its

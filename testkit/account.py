@@ -110,14 +110,14 @@ class Count:
 
 
 class Account:
-    """What is known of a queue."""
+    """The known state of a queue."""
 
     def __init__(self) -> None:
         self.pushed = Count()
         self.taken = Count()
-        #: What was sent and not given out yet.
+        #: Messages that were sent and not given out yet.
         self.waiting: dict[Name, Set] = {}
-        #: What was deleted, and when that was told.
+        #: Messages that were deleted, and when that was told.
         self.dead: dict[Name, int] = {}
         #: For each producer, the last number given out, or surely deleted.
         self.floors: dict[int, int] = {}

@@ -6,15 +6,15 @@ sent.  A server that was killed leaves commands unanswered.  Of those it may hav
 each or not: a set, a get (whose message may be gone, or is in its old place) or a
 delete.  Nothing else is left to chance:
 
-- What was STORED is given out, unless its queue was deleted, or a get that was never
+- A STORED message is given out, unless its queue was deleted, or a get that was never
   answered took it.  How many those are, the counts tell.  They come from the front of
   their queue, so a gap in the middle is a loss.
-- What was given out does not come again, nor does what was deleted.
-- What one producer sent to one queue comes in that order, whoever gets it and however
-  often the server was started meanwhile.  Only a client that left before its answer
-  may bring something back to its old place.
+- A message that was given out does not come again, nor does one that was deleted.
+- Messages of one producer to one queue come in the order sent, whoever gets them and
+  however often the server was started meanwhile.  Only a client that left before its
+  answer may bring something back to its old place.
 - Counts are exact: as many are set as were told so, and besides some of those without
-  an answer; so for those taken.  What they say waits is what is there.
+  an answer; so for those taken.  As many messages are there as counts say wait.
 - A message has the bytes and the flags that it was sent with.
 
 A message says in every part of its body which one it is.

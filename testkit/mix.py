@@ -36,7 +36,7 @@ def newSeed() -> int:
 
 
 class Mix:
-    """What one client asks for; it is one producer."""
+    """The commands of one client; it is one producer."""
 
     def __init__(self, ledger: Ledger, rng: Random) -> None:
         self._ledger = ledger

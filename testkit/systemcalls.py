@@ -19,7 +19,7 @@ from testkit.servers import PATIENCE, Server
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: What changes files and directories, what syncs them, and what sends.
+#: Calls that change files and directories, that sync them, and that send.
 CALLS = (
     "open,openat,creat,close,lseek,write,pwrite64,writev,pwritev,pwritev2,"
     "ftruncate,truncate,fallocate,fsync,fdatasync,sync_file_range,"

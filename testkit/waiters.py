@@ -78,7 +78,7 @@ class Waiters:
     def _settle(self, pattern: bytes) -> None:
         """Wait until the server knows of everybody who waits for some queues.
 
-        What different connections have sent may be handed to it in another order.
+        Commands of different connections may be handed to it in another order.
         """
         late = perf_counter() + PATIENCE
         waiting = self._lines.get(pattern)

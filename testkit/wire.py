@@ -55,7 +55,7 @@ class Value(NamedTuple):
 class Wire:
     """A connection whose answers are read to their end.
 
-    What reads raises ConnectionError when the connection ended before.
+    Methods that read raise ConnectionError when the connection ended before.
 
     :ivar socket: the connection.
     """

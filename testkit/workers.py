@@ -110,7 +110,7 @@ class OpenSome:
     def read(self, wire: Wire) -> None:
         """Expect a value and END from each but the last one, or only END.
 
-        What is open has not been got before its close is answered.
+        An open message has not been got before its close is answered.
         """
         opened: Value | None = None
         last = len(self._gets)

@@ -19,7 +19,7 @@ from testkit.systemcalls import TracedServer
 #: The highest exposure, in tenths, as ``systemd-analyze security`` counts it.
 EXPOSURE = 20
 
-#: What the name of a system call looks like.
+#: The pattern of a system call's name.
 CALL = "[a-z][a-z0-9_]*"
 
 

@@ -73,7 +73,7 @@ class Part(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a part: all that trial said, and the seconds of each test."""
+    """The outcome of a part: all that trial said, and the seconds of each test."""
 
     part: Part
     status: int

@@ -1,4 +1,4 @@
-"""What others sent is shown as they wrote it, and never breaks a line."""
+"""Text that others sent is shown as they wrote it, and never breaks a line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ShownTests(SynchronousTestCase):
             self.assertEqual(shownText(text), text)
 
     def test_controls(self) -> None:
-        """What breaks a line, drives a terminal or turns its direction is escaped."""
+        """Characters that break lines, drive a terminal or turn text are escaped."""
         for text, shown in (
             ("a\nb\r\tc\0", r"a\nb\r\tc\x00"),
             ("\x1b[2J\x7f", r"\x1b[2J\x7f"),

@@ -16,14 +16,14 @@ from memq.errors import (
 
 
 class ErrorTests(SynchronousTestCase):
-    """What errors say."""
+    """The words of errors."""
 
     def test_asText(self) -> None:
         """An error reads as its reply."""
         self.assertEqual(str(BadLine()), "CLIENT_ERROR bad command line format")
 
     def test_storeErrorIsOneLine(self) -> None:
-        """What a store says becomes one line, of bounded length, in any script."""
+        """A store's words become one line, of bounded length, in any script."""
         error = StoreError("disk\r\nSTORED\r\n 满")
         self.assertEqual(error.reply, "SERVER_ERROR disk STORED 满".encode())
         self.assertLessEqual(len(StoreError("x" * 5000).reply), 213)

@@ -1,4 +1,4 @@
-"""What happens often is logged rarely."""
+"""Events that happen often are logged rarely."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIs(plugin.makeService, makeService)
 
     def test_outdated(self) -> None:
-        """What was rotated or changed during the start is looked at when it is over."""
+        """A file rotated or changed during the start is looked at when it is over."""
         path = os.path.abspath(self.mktemp())
         log = LogFile.open(path, (os.geteuid(), os.getegid()))
         self.addCleanup(log.close)
@@ -126,7 +126,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIn(f"held by another server (pid {os.getpid()})", self.refused())
 
     def test_named(self) -> None:
-        """What cannot be had is named: a home, an endpoint, a socket, a log file."""
+        """A refused resource is named: a home, an endpoint, a socket, a log file."""
         foreground = {"nodaemon": True, "syslog": False, "logger": None}
         for words, twistd, why in (
             (["-H", "/proc/none"], {}, "--home /proc/none"),
@@ -167,7 +167,7 @@ class MakeServiceTests(SynchronousTestCase):
         )
 
     def test_say(self) -> None:
-        """What a takeover says is in the log, and what the service manager shows."""
+        """A takeover's words are in the log, and the service manager shows them."""
         path = os.path.join(tempfile.mkdtemp(), "notify")
         self.addCleanup(shutil.rmtree, os.path.dirname(path))
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
@@ -235,7 +235,7 @@ class SignalTests(SynchronousTestCase):
         self.assertEqual(self.held, [])
 
     def test_unforeseen(self) -> None:
-        """What nobody foresaw is logged as that, and the server goes on."""
+        """An unforeseen error is logged as that, and the server goes on."""
         self.patch(file, "readConfig", None)
         self.assertEqual(self.send(SIGHUP)[-1][0], "critical")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)

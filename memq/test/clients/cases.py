@@ -40,9 +40,9 @@ def server(*options: str) -> Server:
 
 
 class ClientCase(TestCase):
-    """What a client can rely on; its own tests say what it cannot do."""
+    """Promises that a client can rely on; its own tests say what it cannot do."""
 
-    #: What makes the client.
+    #: The class of the client.
     clientClass: ClassVar[type[Client]]
 
     async def setUp(self) -> None:  # type: ignore[override] # trial waits for it
@@ -77,7 +77,7 @@ class ClientCase(TestCase):
     async def test_tooLarge(self) -> None:
         """A message over --max-body is refused, and the client goes on."""
         stored = await self.client.push(self.queue, bytes(MEGABYTE + 1))
-        # Who does not read replies takes it for stored.
+        # A client that does not read replies takes it for stored.
         self.assertNotEqual(stored, self.client.reads)
         await self.comesBack(b"after")
 
@@ -127,7 +127,7 @@ class ClientCase(TestCase):
 
 
 class ReaderCase(ClientCase):
-    """What a client can rely on that stays connected: reads that survive it."""
+    """Promises to a client that stays connected: reads that survive it."""
 
     async def test_openAndClose(self) -> None:
         """A message is opened, and gone once it is closed, not before."""

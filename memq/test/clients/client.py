@@ -1,4 +1,4 @@
-"""What the cases ask of a client."""
+"""The interface that the cases ask of a client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Message(NamedTuple):
 class Client(ABC):
     """A client that is to be connected, used and closed.
 
-    What it does is asynchronous, since one of the clients is; the others just
+    Its methods are asynchronous, since one of the clients is; the others just
     block, which they may: the server is a process of its own.
     """
 

@@ -33,7 +33,7 @@ function found(array $values): array
     return $reply;
 }
 
-/** What "stats queue" is answered on a connection of its own, line by line. */
+/** The reply to "stats queue" on a connection of its own, line by line. */
 function statsQueue($socket): array
 {
     fwrite($socket, "stats queue\r\n");

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 class Library(Client):
     """A library that blocks, and whose functions are named as the commands are.
 
-    What differs is how a message becomes a value of the library's.
+    Libraries differ in how a message becomes a value of theirs.
     """
 
     client: Any
-    #: What it raises when a message is refused.
+    #: The exceptions that it raises when a message is refused.
     refusal: ClassVar[tuple[type[Exception], ...]] = ()
     #: The functions of others that are named otherwise: close and get of many names.
     closing, getting = "disconnect_all", "get_multi"

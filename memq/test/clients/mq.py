@@ -1,4 +1,4 @@
-"""What MemcacheQ's mqpush and mqpop send: many sets, or gets, then ``stats queue``.
+"""The commands of MemcacheQ's mqpush and mqpop: sets, or gets, then ``stats queue``.
 
 python mq.py push|pop PORT COUNT
 """

@@ -1,4 +1,4 @@
-# What Perl's Net::MemcacheQ sends, driven: perl net-memcacheq.pl PORT
+# The commands of Perl's Net::MemcacheQ, driven: perl net-memcacheq.pl PORT
 #
 # A request is one print: line and body of a set together, flags and exptime 0.
 # Unlike the module, which waits for an END or STORED after whatever it sends, this

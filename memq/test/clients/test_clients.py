@@ -21,7 +21,7 @@ class NoreplyPymemcacheTests(cases.ReaderCase):
     client: libraries.NoreplyPymemcache
 
     async def test_refusedInSilence(self) -> None:
-        """What a queue refuses silently costs no message of the get behind it."""
+        """A command refused silently costs no message of the get behind it."""
         library = self.client.client
         for refused in (library.append, library.prepend, library.replace):
             refused("other", b"delete " + self.queue.encode())
@@ -101,7 +101,7 @@ class ToolsTests(cases.ClientCase):
         self.assertEqual(await self.client.pop(self.queue), Message(0, b"2"))
 
     async def test_notForAQueue(self) -> None:
-        """What a queue has no command for fails at once, and pushes nothing.
+        """A tool whose command a queue does not have fails at once, and pushes nothing.
 
         memcexist sends an add of nothing, which is no number, memctouch a touch, and
         memcflush a flush_all.  memcdump asks for the names in memcached's slabs, of
@@ -117,7 +117,7 @@ class ToolsTests(cases.ClientCase):
 
 
 class ZendQueueTests(cases.ReaderCase):
-    """What ZendQueue's adapter sends."""
+    """The commands that ZendQueue's adapter sends."""
 
     clientClass = drivers.ZendQueue
 

@@ -1,6 +1,6 @@
 """Programs that watch memcached, and watch queues as well.
 
-What is no package of its own that can be installed without a server is unpacked by
+A program without a package that can be installed without a server is unpacked by
 tools/unpack, into var/clients.
 """
 
@@ -89,7 +89,7 @@ class MemcstatTests(MonitorTestCase):
 class MuninTests(MonitorTestCase):
     """Munin's plugin memcached_, which asks by Cache::Memcached."""
 
-    #: What each graph is made of, as far as it is known here.
+    #: The figures that each graph is made of, as far as they are known here.
     graphs: ClassVar[dict[str, dict[str, str]]] = {
         "bytes": {},
         "counters": {"curr_items": "2", "bytes_allocated": "8"},

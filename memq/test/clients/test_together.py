@@ -27,12 +27,12 @@ CLIENTS: tuple[type[Client], ...] = (
     drivers.ZendQueue,
 )
 
-#: What all of them can carry.
+#: A body that all of them can carry.
 BODY = b"\r\nEND\r\n" + bytes(range(256))
 
 
 class TogetherTests(TestCase):
-    """What one client pushes, another pops."""
+    """Messages that one client pushes and another pops."""
 
     async def connect(self, server: Server) -> list[Client]:
         """Return all the clients, connected."""
@@ -57,7 +57,7 @@ class TogetherTests(TestCase):
                 self.assertEqual(message, (0, BODY), f"from {other} to {name}")
 
     async def test_restart(self) -> None:
-        """What clients pushed is there after a restart, in order, for others."""
+        """Pushed messages are there after a restart, in order, for other clients."""
         server = started(self)
         queues = [f"queue-{clientClass.__name__}" for clientClass in CLIENTS]
         bodies = [BODY + b"%d" % number for number in range(10)]

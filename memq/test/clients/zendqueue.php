@@ -1,5 +1,5 @@
 <?php
-// What ZendQueue's adapter for MemcacheQ sends, driven: php zendqueue.php PORT
+// The commands of ZendQueue's adapter for MemcacheQ, driven: php zendqueue.php PORT
 //
 // It sets and gets through the extension memcache, with an exptime of 15 seconds
 // where it makes a queue.  It deletes and asks for "stats queue" on a second

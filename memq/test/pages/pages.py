@@ -1,7 +1,7 @@
 """The project's pages: what of them a test can read, blocks and tables.
 
-Enough of Markdown for README.md and docs/, and no more.  What tests of pages share is
-here as well.
+Enough of Markdown for README.md and docs/, and no more.  The parts that tests of pages
+share are here as well.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _part(text: str) -> tuple[str, ...]:
 
 
 class PageTestCase(SynchronousTestCase):
-    """What is tested of pages; a memq without its pages has nothing to test."""
+    """A test of pages; a memq without its pages has nothing to test."""
 
     skip = SKIP
 

@@ -1,4 +1,4 @@
-"""What the pages show that no test can run: Debian's packages, services and files.
+"""Blocks of pages that no test can run: Debian's packages, services and files.
 
 Each name in such a block is looked up in debian/ and etc/, and what memq's own commands
 are given is parsed.
@@ -21,7 +21,7 @@ _MOVED = {"/etc/memq/memq.toml": "etc/memq.toml"}
 #: Files of the user's own, each made like one of etc/.
 _INSTANCE = re.compile(r"/etc/(memq/[A-Za-z]+\.toml|default/memq@[A-Za-z]+)")
 
-#: What is not of memq's own: verbs of systemctl, and a path.
+#: Words that are not of memq's own: verbs of systemctl, and a path.
 _VERBS = "status|start|stop|restart|enable --now|edit"
 _PATH = r"/\S*"
 
@@ -64,7 +64,7 @@ def isShipped(path: str) -> bool:
 class CommandsTests(PageTestCase):
     """The commands that want root, or another system."""
 
-    #: What parses the words of memq's own.
+    #: Parsers of the words of memq's own commands.
     parsers: ClassVar = {"memq": makeParser, "memq-adopt": makeAdoptParser}
 
     def check(self, line: str) -> None:
@@ -104,7 +104,7 @@ class FilesTests(PageTestCase):
     """The files of a service."""
 
     def test_drop_ins(self) -> None:
-        """What a drop-in says is said, or told of, in the unit that it changes."""
+        """Each setting of a drop-in is set, or told of, in the unit that it changes."""
         units = {"Service": "memq.service", "Socket": "memq.socket"}
         for text in self.ofKind("ini"):
             section, *lines = text.splitlines()
@@ -113,7 +113,7 @@ class FilesTests(PageTestCase):
                 self.assertRegex(unit, rf"(?m)^(# )?{line.split('=')[0]}=")
 
     def test_environment(self) -> None:
-        """What is to be said in /etc/default/memq stands there, ready to be used."""
+        """Each setting for /etc/default/memq stands there, ready to be used."""
         lines = readPage("etc/default/memq").splitlines()
         for text in self.ofKind("sh"):
             for line in text.splitlines():
@@ -130,7 +130,7 @@ class FilesTests(PageTestCase):
                     self.assertTrue(os.path.exists(file), f"{path}: {word}")
 
     def test_unknown(self) -> None:
-        """One that it does not bring is found."""
+        """A file that memq does not bring is found."""
         self.assertFalse(isShipped("/etc/memq/memq.conf"))
         self.assertFalse(isShipped("/etc/default/memcacheq"))
 

@@ -103,7 +103,7 @@ class OptionsTests(PageTestCase):
 
 
 class PagesTests(PageTestCase):
-    """What all of them have."""
+    """Parts that all manual pages have."""
 
     def test_names(self) -> None:
         """Each begins with its name, and ends with others that are there."""
@@ -132,7 +132,7 @@ def _nameOf(path: str) -> tuple[str, str]:
 
 
 class ManTests(PageTestCase):
-    """What tools/manpages makes of them."""
+    """The manual pages that tools/manpages makes of them."""
 
     def make(self) -> dict[str, str]:
         """Make them, and return their texts."""

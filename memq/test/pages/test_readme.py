@@ -1,9 +1,9 @@
-"""What the project's pages show is so: README.md, docs/ and the rest.
+"""The project's pages show what is so: README.md, docs/ and the rest.
 
 Every block of README.md, and of the pages that go on where it ends, is run as it
 stands, through a real shell or a real socket; only paths and ports are moved to where
 nothing else is.  Those in PHP are run by memq.test.clients.test_readme, where there is
-a php.  What wants root or another system is looked at by
+a php.  Blocks that want root or another system are looked at by
 memq.test.pages.test_debianpages. The tables of docs/protocol.md are sent to a real
 server, row by row.
 """
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 _PHP = "memq.test.clients.test_readme"
 _DEBIAN = "memq.test.pages.test_debianpages"
 
-#: Who runs the blocks of a kind.
+#: The tests that run the blocks of a kind.
 RUNNERS = {
     "telnet": "TelnetTests",
     "console": "ConsoleTests",
@@ -65,7 +65,7 @@ RUNNERS = {
     "sh": _DEBIAN,
 }
 
-#: What telnet says by itself, first and last.
+#: Lines that telnet says by itself, first and last.
 GREETING = [
     "Trying 127.0.0.1...",
     "Connected to 127.0.0.1.",
@@ -75,7 +75,7 @@ FAREWELL = "Connection closed by foreign host."
 
 LISTENING = "Listening on 127.0.0.1:"
 
-#: What the log of a command shows when it has worked; "" for one that is silent.
+#: Words in the log of a command that has worked; "" for one that is silent.
 PROOFS = {
     "make run": LISTENING,
     "make test": "python tools/suite.py",
@@ -88,7 +88,7 @@ PROOFS = {
 
 
 class PagesTests(PageTestCase):
-    """What holds for all pages."""
+    """Rules that hold for all pages."""
 
     def test_kinds(self) -> None:
         """Each block of the pages that are run is of a kind that a test runs."""
@@ -104,7 +104,7 @@ class PagesTests(PageTestCase):
         for module in ("memq/admin/cli.py", "memq/memcacheq/adoptcli.py"):
             known |= set(re.findall(r'"--([a-z-]+)"', readPage(module)))
         for path in PAGES:
-            # What other programs' options are is looked at where they are.
+            # The options of other programs are looked at where they are.
             page = re.sub(
                 "^```console debian$.*?^```$", "", readPage(path), flags=re.M | re.S
             )
@@ -396,12 +396,12 @@ class ProtocolTests(PageTestCase):
     def check(self, server: Server, row: list[str]) -> None:
         """Send a row's lines, and compare."""
         sent, answered = row[0], row[1].removesuffix(" *closed*")
-        # What the server is to close by itself need not be told to quit.
+        # A connection that the server is to close by itself need not quit.
         last = b"" if row[1].endswith("*closed*") else b"quit\r\n"
         self.assertEqual(server.talk(wireBytes(sent) + last), wireBytes(answered), row)
 
     def test_rows(self) -> None:
-        """What stands on the left is answered what stands beside it."""
+        """The request on the left of a row is answered with the reply beside it."""
         self.assertGreater(self.play("sent"), 100)
 
     def test_rowsWithFlushAll(self) -> None:

@@ -8,7 +8,7 @@ PAGES = ("README.md", "README.zh-CN.md")
 
 
 class TranslationTests(PageTestCase):
-    """What two languages have in common."""
+    """Parts that the pages of two languages have in common."""
 
     def setUp(self) -> None:
         """Take both pages apart."""

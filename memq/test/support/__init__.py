@@ -5,7 +5,7 @@
   Its store is ``fakes.FakeStore``, which fails when told to; ``stepped`` is the clock.
 - Operations without a wire, that wait or read openly, with rules or not: ``readers``.
 - A home and a store on it, opened, crashed and opened again: ``homes``.
-- What every store promises: ``contract``.
+- Promises of every store: ``contract``.
 - Any sequence of commands, kills and time beside plain Python: ``model``.
 - Disks that fail, are full, lose power, or hold damage: ``disks``.
 - Real servers with clients that misbehave or die: ``load``; see testkit.servers, too.

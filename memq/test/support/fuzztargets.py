@@ -1,4 +1,4 @@
-"""What a fuzzer looks for: two functions that take any bytes and assert what holds.
+"""Targets of a fuzzer: two functions that take any bytes and assert what holds.
 
 ``fuzz.py`` calls them with whatever reaches new branches, as fast as it can;
 test_fuzzing.py calls them with CORPUS, which is where the fuzzer begins, and what it

@@ -105,7 +105,7 @@ def dump(store: Any) -> str:
         lines.append(f"{name.decode('latin-1')} {pushed}/{taken}")
         while (message := store.pop(name)) is not None:
             lines.append(f"  {message.sequence} {message.flags} {message.body!r}")
-    # What is delayed comes in the order of its times.
+    # Delayed messages come in the order of their times.
     for name in store.promoteDue((1 << 47) - 1, 1 << 30):
         message = store.pop(name)
         lines.append(f"  later {name.decode()} {message.flags} {message.body!r}")

@@ -10,7 +10,7 @@ A session is text, a line a step:
     closed      the server has closed the connection
 
 ``N250`` and ``N251`` stand for names of so many bytes, and ``#`` for the three
-numbers of the version.  What is expected comes from docs/protocol.md.
+numbers of the version.  The expected replies come from docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _SHORT = 120
 
 
 class Step(NamedTuple):
-    """What is sent, and what is answered before anything else is sent."""
+    """Bytes that are sent, and the answer before anything else is sent."""
 
     sent: bytes
     answered: bytes

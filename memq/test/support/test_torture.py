@@ -23,13 +23,13 @@ class RoundsTests(SynchronousTestCase):
         self.assertEqual(list(rounds(1, environ, times.__next__)), [0, 1, 2])
 
     def test_whole(self) -> None:
-        """What is large is large only then."""
+        """A whole test's figure is used only then."""
         environ = {"MEMQ_TORTURE_SECONDS": "10"}
         self.assertEqual((whole(1, 9, {}), whole(1, 9, environ)), (1, 9))
 
 
 class ToldTests(SynchronousTestCase):
-    """What is said with what fails."""
+    """Words that are said with a failure."""
 
     def test_told(self) -> None:
         """An error carries the words, and is no other error."""
@@ -43,7 +43,7 @@ class ToldTests(SynchronousTestCase):
 
 
 class ReportTests(SynchronousTestCase):
-    """What a test writes down."""
+    """Reports that a test writes down."""
 
     def test_report(self) -> None:
         """Each report is a line of JSON in the file that is named."""

@@ -98,7 +98,7 @@ class ServerTests(AdoptionTestCase):
         self.check(server)
 
     def test_refused(self) -> None:
-        """What cannot be taken over ends it with status 1 and one line."""
+        """A directory that cannot be taken over ends it with status 1 and one line."""
         os.remove(os.path.join(self.path, "log.0000000001"))
         told = ended(self.path)
         self.assertEqual(told.returncode, 1)

@@ -17,7 +17,7 @@ from memq.test.support.torture import report, rounds
 from testkit.servers import PATIENCE, Server, outputOf
 from testkit.wire import sets
 
-#: What a server does first, so that all that it does rarely it does all the time:
+#: Statements that a server runs first, so that it does all its rare work all the time:
 #: checkpoints, other log files, moves to another file of messages.
 TURMOIL = """
 from memq.storage.datadir import sizing as sizes
@@ -40,7 +40,7 @@ RUN = "import sys; from memq.cli import run; sys.exit(run())"
 
 
 class Batch(NamedTuple):
-    """What was asked for at once.
+    """Commands that were sent at once.
 
     :ivar sent: when.
     :ivar answered: when all was answered.
@@ -61,7 +61,7 @@ class Load:
         self._stop = threading.Event()
         self.set: list[list[Batch]] = [[] for _ in range(QUEUES)]
         self.got: list[list[Batch]] = [[] for _ in range(QUEUES)]
-        #: What was sent and got, in all; a thread of each queue's counts its own.
+        #: Messages sent and got, in all; a thread of each queue's counts its own.
         self._waiting = [threading.Semaphore(BACKLOG) for _ in range(QUEUES)]
         self._threads = [
             threading.Thread(target=work, args=[queue])
@@ -197,7 +197,7 @@ class BackupUnderLoadTests(SynchronousTestCase):
         self.assertEqual({*found} - all(perhaps), frozenset(), where)
 
     def test_synced(self) -> None:
-        """What was acknowledged before a backup, and not taken, is in it, once."""
+        """A message acknowledged before a backup, and not taken, is in it, once."""
         self.torture("backup", 2)
 
     def test_noSync(self) -> None:

@@ -39,7 +39,7 @@ class ConsumerTests(TestCase):
             custody = work.custody
             words = f"seed {seed}, round {number}: {custody.complaints[:20]}"
             self.assertEqual(custody.complaints, [], words)
-            # What was closed is there no more, and nothing was closed twice.
+            # A closed message is there no more, and none was closed twice.
             figures = server.figures(b"detail work")
             names = (b"total_items", b"taken", b"deleted")
             pushed, *taken = (int(figures[b"queue_work_" + name]) for name in names)
@@ -86,7 +86,7 @@ class ConsumerTests(TestCase):
 
 
 class CustodyTests(SynchronousTestCase):
-    """What would be noticed."""
+    """Faults that would be noticed."""
 
     def setUp(self) -> None:
         """Have a message that is waiting."""
@@ -124,7 +124,7 @@ class CustodyTests(SynchronousTestCase):
         self.assertEqual(self.told(), "250 has 69999 bytes that are not its own")
 
     def test_late(self) -> None:
-        """What is STORED late has not to come again."""
+        """A message that is STORED late has not to come again."""
         for note in (self.custody.isClosed, self.custody.isUnsure):
             note(8)
             self.custody.stored(8)

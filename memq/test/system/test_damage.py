@@ -92,7 +92,7 @@ class FailingDiskTests(ServerTestCase):
             self.assertRaises(ConnectionError, other.line)
         line = self.assertFailed(server, 1)
         self.assertIn("Input/output error", line)
-        # What was refused may be there: the system had it when the sync failed.
+        # A refused message may be there: the system had it when the sync failed.
         bodies = [body for _, _, body in self.found()[b"q"]]
         self.assertIn(bodies, ([b"2"], [b"2", b"3"], [b"2", b"3", b"4"]))
 
@@ -197,7 +197,7 @@ class RefusalTests(ServerTestCase):
         line = [*TWISTD, "--pidfile=p", "--logfile=log", "memq", "-H", self.home, "-p0"]
         script = (
             "import ctypes, os, subprocess, sys\n"
-            # What a daemon leaves behind becomes this one's child.
+            # A process that a daemon leaves behind becomes this one's child.
             "assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0\n"
             "first = subprocess.run(sys.argv[1:]).returncode\n"
             "print(first)\n"
@@ -252,7 +252,7 @@ class UnnotedTests(BDBTestCase):
 
 
 class NoteTests(SynchronousTestCase):
-    """What is written down for the next start."""
+    """The note of damage that is written down for the next start."""
 
     def setUp(self) -> None:
         """Make a directory."""
@@ -274,7 +274,7 @@ class NoteTests(SynchronousTestCase):
             self.assertEqual(damageIn(words), meaning)
 
     def test_noted(self) -> None:
-        """What is noted is refused from then on; without a note nothing is."""
+        """A home with a note is refused from then on; without a note none is."""
         refuseDamaged(self.directory)
         noteDamage(self.directory, DamagedStore("page 5\nis damaged"))
         error = self.assertRaises(DamagedHome, refuseDamaged, self.directory)

@@ -86,7 +86,7 @@ class ExchangedTests(SynchronousTestCase):
                 self.assertEqual(set_(), b"STORED")
             change()
             self.stored, self.unanswered = 20, 1
-            # One that comes when the connections are being closed is not answered.
+            # A set that comes when the connections are being closed is not answered.
             with contextlib.suppress(ConnectionError):
                 while (answer := set_()) == b"STORED":
                     self.stored += 1
@@ -155,7 +155,7 @@ class ExchangedTests(SynchronousTestCase):
         self.assertStored(self.memq)
 
     def test_removed(self) -> None:
-        """One that is removed is not made again, and the line says so."""
+        """A home that is removed is not made again, and the line says so."""
 
         def change() -> None:
             self.moveAway()
@@ -212,7 +212,7 @@ class ExchangedTests(SynchronousTestCase):
         self.assertStored(self.old)
 
     def test_blip(self) -> None:
-        """What is moved and moved back within a moment is no matter."""
+        """A home moved and moved back within a moment is no matter."""
         self.again(before=NEVER)
         self.moveAway()
         stored = self.server.talk(SET + b"quit\r\n")
@@ -257,7 +257,7 @@ class StoreTests(BDBTestCase):
             self.assertEqual(file.read(), before)
 
     def test_flush(self) -> None:
-        """What can be synced in the old one is; where it cannot, that is why."""
+        """The old home's log is synced if it can be; if not, the exchange is why."""
         self.exchange()
         self.store.flush()
         environment = self.store.environment

@@ -1,11 +1,11 @@
 """A full disk, for real: a server that is filled, drained and filled again.
 
-What is shown for every kind of disk, small and large bodies, synced and not, with and
+These are shown for every kind of disk, small and large bodies, synced and not, with and
 without another program that takes the last bytes, and whatever is given back:
 
 - sets are refused with SERVER_ERROR out of disk space;
 - every message that was STORED can be taken out, once, in its order;
-- what was refused never comes back, and a get that was answered an error took nothing;
+- a refused message never comes back, and a get that was answered an error took nothing;
 - sets are taken again when enough was taken out, without a restart;
 - a server that is killed on a full disk starts again;
 - the log, and stats, tell when it begins and when it ends.
@@ -55,7 +55,7 @@ class Run:
         self._eater: Eater | None = None
         self._total = disk.free()
         self._lock = threading.Lock()
-        #: What was STORED and is to be taken out, by queue, in order.
+        #: Messages that were STORED and are to be taken out, by queue, in order.
         self.stored: dict[bytes, list[bytes]] = {queue: [] for queue in QUEUES}
         self.sets = dict.fromkeys(QUEUES, 0)
         self.refused: set[bytes] = set()
@@ -156,7 +156,7 @@ class Run:
 
 
 class FullTests(SynchronousTestCase):
-    """What a server on a full disk does."""
+    """A server on a full disk."""
 
     def run_(
         self,

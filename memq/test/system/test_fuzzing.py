@@ -1,4 +1,4 @@
-"""What the fuzzer begins with, what it found, and that it would notice."""
+"""The fuzzer's corpus, its past findings, and faults that it would notice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FuzzingTests(SteppedTestCase):
         records(b"")
 
     def test_replies(self) -> None:
-        """What is no whole reply is noticed."""
+        """Output that is no whole reply is noticed."""
         checkReplies(b"VALUE q 0 2\r\nhi\r\nEND\r\nSTAT q 1/0\r\n")
         for broken in (
             b"STORED",

@@ -152,7 +152,7 @@ class GoneTests(HalfClosedTestCase):
         self.assertEqual(server.counts(), {b"q": (1, 1)})
 
     def test_unread(self) -> None:
-        """What has no room at a client that does not read goes back when it is gone."""
+        """Messages with no room at a client that reads none go back when it is gone."""
         server = started(self, "--no-sync", "--max-body", "1M")
         size = 1 << 20
         server.put(b"q", *[bytes([65 + number]) * size for number in range(16)])
@@ -168,7 +168,7 @@ class GoneTests(HalfClosedTestCase):
         self.assertGreater(pushed - taken, 6)
 
     def test_halfClosedThenReset(self) -> None:
-        """One that waited half-closed and is gone by then hands on what it gets."""
+        """A half-closed waiter that is gone by then hands on the message it gets."""
         server = started(self)
         with server.connect() as first:
             first.sendall(b"get q/t=3600000\r\n")

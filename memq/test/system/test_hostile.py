@@ -174,7 +174,7 @@ class ReaderTests(HostileTestCase):
             scene.crowd(clients, self.path).send(request)
             scene.othersAreServed()
             self.assertLess(scene.growth(), limit)
-            #: What was held at the end.
+            #: Bytes that were held at the end.
             self.held = int(scene.polite.figures()[b"bytes_buffered"])
         return server
 
@@ -213,7 +213,7 @@ class ReaderTests(HostileTestCase):
         request = b"get q/open\r\nget large/open\r\n" + b"get q/close/open\r\n" * 10
         limit = 100 * 2 * 65536 + 8 * MEGABYTE
         server = self.notRead(100, request, limit, q=300, large=100)
-        # What nobody closed went back.
+        # Messages that nobody closed went back.
         for queue, most in ((b"q", 300), (b"large", 100)):
             pushed, taken = server.counts()[queue]
             self.assertEqual(pushed, most)
@@ -298,7 +298,7 @@ class WaitTests(HostileTestCase):
             self.assertEqual(len(scene.server.take(b"q")), 10)
 
     def test_muchBehind(self) -> None:
-        """What is sent behind a wait is bounded, and goes with its client.
+        """Data sent behind a wait is bounded, and goes with its client.
 
         They are not read from when they leave, and that is noticed all the same.
         """
@@ -331,7 +331,7 @@ class DescriptorTests(HostileTestCase):
     """More clients than the process may have files."""
 
     def test_moreThanFiles(self) -> None:
-        """Who is too many is told so; others go on, and so does it when some leave."""
+        """A client too many is told so; others go on, as it does when some leave."""
         server = started(self, "--no-sync", "--body-timeout", "1")
         with staged(self, server) as scene:
             files = len(os.listdir(f"/proc/{server.pid}/fd"))
@@ -366,7 +366,7 @@ class DescriptorTests(HostileTestCase):
 
 
 class Session(NamedTuple):
-    """What is sent to a queue that nobody else uses.
+    """Commands to a queue that nobody else uses.
 
     :ivar steps: the commands, what each is answered, and then how many messages have
         come, and how many of those have gone for certain.
@@ -459,14 +459,14 @@ class CutTests(HostileTestCase):
             for cut in range(len(whole) + 1):
                 name = b"%04d" % cut
                 told = self.cut(server, whole[:cut].replace(b"NAME", name))
-                # What was taken for it, and not sent, is back when nothing waits.
+                # A message taken for it, and not sent, is back when nothing waits.
                 scene.waitForFigure(b"waiting", 0)
                 done = session.steps[: sum(end <= cut for end in ends)]
                 replies = b"".join(reply for _, reply, *_ in done)
                 self.assertTrue(replies.replace(b"NAME", name).startswith(told), told)
                 come, gone = done[-1][2:] if done else (0, 0)
                 if not session.isOpen:
-                    # Who left before a message could be sent has not taken it.
+                    # A client that left before a message was sent has not taken it.
                     gone = max(gone, told.count(b"VALUE"))
                 left = session.bodies[gone:come]
                 self.assertEqual(server.take(name), left, (cut, told))
@@ -517,7 +517,7 @@ class LieTests(HostileTestCase):
     """Lengths that are not those of the bodies, and text that looks like commands."""
 
     def test_lies(self) -> None:
-        """What does not come as announced, or is announced wrongly, closes."""
+        """A body not as announced, or announced wrongly, closes its connection."""
         error = b"CLIENT_ERROR bad command line format\r\n"
         lies = {
             b"2\r\nlonger": b"CLIENT_ERROR bad data chunk\r\n",
@@ -540,7 +540,7 @@ class LieTests(HostileTestCase):
             self.assertIsNone(scene.polite.take(b"q"))
 
     def test_otherProtocols(self) -> None:
-        """Who speaks another protocol is closed at once, and a line each says so."""
+        """Clients of other protocols are closed at once; a line for each says so."""
         server = started(self, "--no-sync")
         with staged(self, server) as scene:
             for _, data in FOREIGN:

@@ -5,7 +5,7 @@ and many, small bodies and bodies of up to 3 MiB, while messages move to other f
 log files change.  The server is killed after a random number of answers, and sometimes
 while it recovers.  After each start, every message and count is what clients were told.
 
-What is allowed, and nothing else, is in :mod:`testkit.ledger`.
+:mod:`testkit.ledger` says all that is allowed, and nothing else is.
 
 MEMQ_TORTURE_SEED repeats what was random, but for what threads make of it.
 """
@@ -30,7 +30,7 @@ LARGE_BUFFERS = ("--log-buffer", "16384", "--cache-size", "64", "--trickle", "0"
 
 
 class KillTests(TestCase):
-    """What is there after kills."""
+    """Messages and counts that are there after kills."""
 
     def killing(self, *options: str) -> Killing:
         """Return a new home whose servers are killed."""
@@ -60,7 +60,7 @@ class KillTests(TestCase):
         )
 
     def test_synced(self) -> None:
-        """What was told is there after every kill."""
+        """Every answered command still holds after every kill."""
         self.kill("kills", 13)
 
     def test_notSynced(self) -> None:

@@ -132,7 +132,7 @@ class Run:
 
 
 class ServerTests(TestCase):
-    """What stays true with many clients at once."""
+    """Promises that hold with many clients at once."""
 
     timeout = 600
 
@@ -217,7 +217,7 @@ class ServerTests(TestCase):
         os.unlink(slow)
         server.start()
         left = server.ask(b"get last", b"delete last")
-        # What was told is there; what was not may be.
+        # A set that was answered is there; another one may be.
         self.assertIn(told, (b"", b"STORED\r\n"))
         self.assertTrue(left.startswith(b"VALUE last") or not told)
         self.checkRest(server, first)

@@ -128,14 +128,14 @@ class ModelTests(SynchronousTestCase):
         self.run_("clockmodel", ClockMachine)
 
     def test_rare(self) -> None:
-        """What comes about rarely does so too."""
+        """Rare cases come about too."""
         w, large = b"w", 70000
         machine = self.machine(ClockMachine, 0)()
         machine.begin(rules={}, noSync=False)
         put, wait = Set(w, 6, 1), Read(w, b"", 6500)
         machine.go(
             [
-                # What is closed is gone already.
+                # The message to be closed is gone already.
                 (0, put),
                 (0, Read(w, b"open")),
                 (1, Word(b"flush", w)),
@@ -155,7 +155,7 @@ class ModelTests(SynchronousTestCase):
                 (0, Set(w, large, 2, delay=1)),
                 (0, 2.0),
                 (0, put),
-                # What goes back keeps its order, while something else is open.
+                # Returned messages keep their order, while another one is open.
                 *[(3, Set(b"x", 6, number)) for number in (1, 2, 3)],
                 *[(who, Read(b"x", b"open")) for who in (3, 4, 5)],
                 *[(who, Read(b"x", b"abort")) for who in (5, 3)],

@@ -15,7 +15,7 @@ from testkit.wire import Wire
 if TYPE_CHECKING:
     from testkit.servers import Server
 
-#: What a consumer does when it has a message open.
+#: Acts of a consumer that has a message open.
 ENDS = ("close", "next", "leave", "reset", "unread")
 
 
@@ -60,7 +60,7 @@ class Consumer(Wire):
 
 
 class OpenReadTests(TestCase):
-    """What becomes of open reads."""
+    """Open reads, and the end of each."""
 
     def setUp(self) -> None:
         """Start a server with an empty home."""
@@ -134,7 +134,7 @@ class OpenReadTests(TestCase):
         self.assertEqual(self.rest(), bodies)
 
     def test_batches(self) -> None:
-        """Who takes many at a time closes what it says, and gives back the rest.
+        """A monitor of many messages closes those it confirms, and gives back the rest.
 
         Others are not kept waiting for it, and see in the figures what is going on.
         """
@@ -157,7 +157,7 @@ class OpenReadTests(TestCase):
         asking.leave()
 
     def test_waiting(self) -> None:
-        """Who waits has what comes, in order; one that is gone loses nothing."""
+        """Waiters get messages in order; a waiter that is gone loses nothing."""
         waiting = self.consumers(5)
         (asking,) = self.consumers(1)
         for consumer in waiting:

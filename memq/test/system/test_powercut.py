@@ -1,4 +1,4 @@
-"""What a power cut leaves, shown from the system calls of real servers.
+"""The data that a power cut leaves, shown from the system calls of real servers.
 
 Nothing is told to a client before the log that covers it is synced.  And on whatever a
 disk may have then of what was not synced (:mod:`memq.test.support.disks.disk`), memq
@@ -106,7 +106,7 @@ class PowerCutTests(SynchronousTestCase):
         report(name, traces=traces, cuts=traces * (CUTS + LATER_CUTS) // 2)
 
     def test_synced(self) -> None:
-        """What was answered was synced, and is there whenever the power goes."""
+        """Every answered command was synced, and is there whenever the power goes."""
         self.trace("power cuts, synced")
 
     def test_noSync(self) -> None:

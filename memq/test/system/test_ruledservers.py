@@ -48,7 +48,7 @@ class RuledServerTestCase(SynchronousTestCase):
 
 
 class PauseTests(RuledServerTestCase):
-    """What clients have paused."""
+    """Pauses that clients make."""
 
     def test_restarts(self) -> None:
         """It is paused after the end of the server, whatever that was."""
@@ -69,7 +69,7 @@ class ReloadTests(RuledServerTestCase):
     """Rules that are read again."""
 
     def woken(self, wake: Callable[[], object]) -> None:
-        """One that waits for the end of a pause has its message when that is over."""
+        """A waiter of a paused queue has its message when the pause is over."""
         self.reload('[queue.q]\npaused = "reads"\n')
         self.told(b"STORED\r\n" + END, SET % b"a", b"get q")
         with self.server.connect() as waiting:
@@ -121,14 +121,14 @@ class RuleTests(RuledServerTestCase):
         self.server.put(b"q", b"a")
         opened = found(b"q/open", b"a")
         self.told(opened, b"get q/open")
-        # What is synced behind it tells that it is synced.
+        # A set that is synced behind it tells that it is synced.
         self.server.put(b"other", b"b")
         self.kill()
         self.told(opened, b"get q/open")
         self.told(END + found(b"dead", b"a"), b"get q", b"get dead")
 
     def test_expires(self) -> None:
-        """What nobody reads moves to expired_to by itself."""
+        """A message that nobody reads moves to expired_to by itself."""
         self.reload('[queue.q]\nmax_age = 0.001\nexpired_to = "old"\n')
         self.server.put(b"q", b"a")
         self.told(found(b"old/t=60000", b"a"), b"get old/t=60000")

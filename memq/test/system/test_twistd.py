@@ -117,7 +117,7 @@ class ForegroundTests(SynchronousTestCase):
         # A process that lives, as in a container where each server is process 1.
         path = write(os.path.join(directory, "twistd.pid"), f"{os.getpid()}\n")
         here = f"import os; os.chdir({directory!r})\n"
-        # What a test's server says on the matter is that it wants none.
+        # The option of a test's server for the matter says that it wants none.
         default = here + "import sys; sys.argv.remove('--pidfile=')\n"
         first = self.start(before=default)
         second = started(self, home=self.home + ".2", before=default)
@@ -160,7 +160,7 @@ class ForegroundTests(SynchronousTestCase):
         server.waitForLine("--page-size 8192: a power cut can tear pages")
 
     def test_queueStats(self) -> None:
-        """What stats tells of each queue can be left out."""
+        """The figures of each queue can be left out of stats."""
         told = self.start("--no-queue-stats").ask(
             sets(b"q", b"x") + b"stats", b"stats settings"
         )
@@ -197,7 +197,7 @@ class ForegroundTests(SynchronousTestCase):
         self.assertNotIn("Traceback", told.stdout + told.stderr)
 
     def test_config(self) -> None:
-        """What stands in its configuration file holds, and it tells which that is."""
+        """The settings in its configuration file hold, and it tells which that is."""
         text = "[server]\nmax-connections = 7\nno-sync = true\nport = 1\n"
         path = write(os.path.abspath(self.mktemp()), text)
         told = self.start("--config", path).figures(b"settings")

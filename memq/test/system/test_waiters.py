@@ -61,7 +61,7 @@ class WaiterTests(TestCase):
         return min(found)
 
     def test_least(self) -> None:
-        """What is always too much is noticed, and once is not."""
+        """A figure that is always too large is noticed; one that is so once is not."""
         figures = iter([0.3, 0.1])
         self.assertEqual(self.least(lambda: next(figures), 0.2), 0.1)
         self.assertRaises(self.failureException, self.least, lambda: 0.2, 0.2)

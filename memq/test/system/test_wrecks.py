@@ -1,7 +1,7 @@
 """Anything may happen to any file: nothing is lost without a word.
 
-Each round damages a home in one random way.  What is told or refused then, and what
---skip-damaged makes of it, has to fit what was there.
+Each round damages a home in one random way.  The replies and refusals then, and what
+--skip-damaged makes of it, have to fit what was there.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from memq.test.support.torture import report, rounds, told
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: What a process dies of in which Berkeley DB is beside itself; how long it may take.
+#: Deaths of a process in which Berkeley DB is beside itself; its seconds at most.
 DEATHS = (SIGABRT, SIGALRM, SIGSEGV)
 SECONDS = 30
 
-#: What clients are told in the place of messages that are damaged or gone.
+#: Words that clients are told in the place of messages that are damaged or gone.
 TOLD = re.compile("has lost messages|damaged message")
 
 
@@ -95,7 +95,7 @@ class WreckTests(BDBTestCase):
         closedHome(self.homes["closed"])
 
     def test_anyDamage(self) -> None:
-        """What is there is right, and what is missing is listed or refused."""
+        """Messages that are there are right; missing ones are listed or refused."""
         names = ("rounds", "refused", "failed", "told", "whole", "behind", "died")
         figures: dict[str, Any] = dict.fromkeys(names, 0)
         seed = random.randrange(1 << 32)
@@ -228,11 +228,11 @@ class ChildTests(SynchronousTestCase):
     """Work in a process of its own."""
 
     def test_done(self) -> None:
-        """What it returns is returned."""
+        """The child's result is returned."""
         self.assertEqual(inChild(lambda: "whole"), "whole")
 
     def test_failed(self) -> None:
-        """What it raises is told."""
+        """The child's exception is told."""
         error = self.assertRaises(AssertionError, inChild, lambda: "" + 5)  # type: ignore[operator]
         self.assertIn("TypeError", str(error))
 

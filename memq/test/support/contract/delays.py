@@ -25,7 +25,7 @@ class DelaysContract(StoreContract):
         self.assertEqual(self.detail(), NOTHING._replace(items=2, bytes=8, pushed=2))
 
     def test_delayedWhole(self) -> None:
-        """What is due has the flags, the time and the rest that it came with."""
+        """A due message has the flags, the time and the rest that it came with."""
         large = self.upload(b"one", b"two")
         with self.done() as store:
             store.pushDelayed(b"q", 5, large, 60, expires=90)
@@ -67,7 +67,7 @@ class DelaysContract(StoreContract):
         self.assertEqual(self.bodies(b"q"), [b"1", b"2", b"3", b"4", b"6", b"5"])
 
     def test_promotionUndone(self) -> None:
-        """What is undone of all that is done again as if it were the first time."""
+        """An undone promotion is done again as if it were the first time."""
         self.delay(b"q", 10, b"1", b"2")
         both = dump(self.store)
         for _ in range(2):

@@ -11,7 +11,7 @@ NOTHING = QueueDetail(b"q", *[0] * 14)
 
 
 class FiguresContract(StoreContract):
-    """What is counted, and what is kept beside messages."""
+    """Counts, and settings that are kept beside messages."""
 
     def test_counts(self) -> None:
         """Counts are sorted by name, and say how many went in and out."""
@@ -25,7 +25,7 @@ class FiguresContract(StoreContract):
         self.assertEqual(self.store.figures(), status)
 
     def test_sums(self) -> None:
-        """What queues have together is that of those that there are."""
+        """The sums of queues are those of the queues that there are."""
         self.push(b"q", b"1", b"22")
         self.push(b"r", b"333", b"4444")
         self.r.pop()
@@ -69,7 +69,7 @@ class FiguresContract(StoreContract):
         self.assertEqual((detail.closed, detail.returns, detail.taken), (1, 1, 2))
 
     def test_kept(self) -> None:
-        """What a queue keeps is told: delayed and open ones too, but not as ready."""
+        """A queue's kept messages are told: delayed and open ones, but not as ready."""
 
         def assertKept(*figures: int) -> None:
             self.assertEqual(self.store.kept(b"q"), Kept(*figures))
@@ -92,7 +92,7 @@ class FiguresContract(StoreContract):
         self.assertIsNone(self.settle())
 
     def test_expiredAndDiscarded(self) -> None:
-        """What expires and what is discarded is counted, where there is a queue."""
+        """Expired and discarded messages are counted, where there is a queue."""
         self.push(b"q", b"x")
         for queue in (self.q, self.none):
             queue.countExpired(2)
@@ -128,7 +128,7 @@ class FiguresContract(StoreContract):
         self.assertEqual(self.detail(), NOTHING)
 
     def test_paused(self) -> None:
-        """What is paused is kept, even of a queue that was not there."""
+        """A pause is kept, even of a queue that was not there."""
         self.assertFalse(self.q.setPaused(0))
         self.assertHolds("")
         for bits in (3, 1, 0):

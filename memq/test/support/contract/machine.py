@@ -28,7 +28,7 @@ Taken = tuple[bytes, Queue, Item, "Message"]
 
 @dataclass
 class Model:
-    """What a store should hold, and what was taken or read of which queue of a name."""
+    """The expected store, and what was taken or read of which queue of a name."""
 
     queues: dict[bytes, Queue] = field(default_factory=dict)
     taken: list[Taken] = field(default_factory=list)

@@ -37,7 +37,7 @@ class MessagesContract(StoreContract):
         self.assertEqual(list(self.store.counts()), [(b"q", 4, 4), (b"r", 1, 1)])
 
     def test_runsUndone(self) -> None:
-        """What is undone of them is as if it had never been."""
+        """An undone run is as if it had never been."""
         self.push(b"q", b"a", b"b")
         before = dump(self.store)
         with self.undone() as store:

@@ -10,7 +10,7 @@ class OpenReadsContract(StoreContract):
     """Open, close, abort, and all else beside them."""
 
     def test_openRead(self) -> None:
-        """What is read openly is hidden from all others, and not taken."""
+        """An open message is hidden from all others, and not taken."""
         self.push(b"q", b"0", b"1", b"2")
         self.assertEqual(self.q.openRead().body, b"0")
         self.assertEqual(self.q.peek().body, b"1")
@@ -32,7 +32,7 @@ class OpenReadsContract(StoreContract):
         self.assertHolds("q 2/1\n  1 0 b'1'")
 
     def test_closeWhatIsNotOpen(self) -> None:
-        """What is not hidden can be neither closed nor given back."""
+        """A message that is not hidden can be neither closed nor given back."""
         self.push(b"q", b"0", b"1")
         message = self.q.peek()
         for queue in (self.q, self.none):
@@ -41,7 +41,7 @@ class OpenReadsContract(StoreContract):
         self.assertEqual(self.bodies(b"q"), [b"0", b"1"])
 
     def test_abortRead(self) -> None:
-        """What is given back stands in its old place, before what came later."""
+        """A returned message stands in its old place, before later ones."""
         self.push(b"q", b"0", b"1", b"2", b"3")
         reads = [self.q.openRead() for _ in range(3)]
         self.assertTrue(self.q.abortRead(reads[2], False))
@@ -86,7 +86,7 @@ class OpenReadsContract(StoreContract):
         self.assertHolds("q 8/8\nr 1/1")
 
     def test_putBackBesideReads(self) -> None:
-        """What was popped goes back to its old place beside what is hidden."""
+        """A popped message goes back to its old place beside hidden ones."""
         self.push(b"q", *[b"%d" % n for n in range(5)])
         taken = [self.q.pop(), self.q.openRead(), self.q.pop()]
         for message in (taken[2], taken[0]):
@@ -129,7 +129,7 @@ class OpenReadsContract(StoreContract):
             self.assertEqual(self.store.deliveries(message), 0)
 
     def test_readsUndone(self) -> None:
-        """What is undone of open reads is as if it had never been."""
+        """An undone change of open reads is as if it had never been."""
         self.push(b"q", *[b"%d" % n for n in range(6)])
         reads = [self.q.openRead() for _ in range(3)]
         self.q.abortRead(reads[1], True)
@@ -162,7 +162,7 @@ class OpenReadsContract(StoreContract):
         self.assertEqual(self.bodies(b"q"), [b"0", b"1"])
 
     def test_readsOfWhatIsGone(self) -> None:
-        """What is hidden goes with its queue, when that is deleted or emptied."""
+        """A hidden message goes with its queue, when that is deleted or emptied."""
         for remove in (self.q.delete, self.q.empty):
             self.push(b"q", b"old", b"other")
             reads = [self.q.openRead(), self.q.openRead()]
@@ -176,7 +176,7 @@ class OpenReadsContract(StoreContract):
             self.assertEqual(self.bodies(b"q"), [b"new"])
 
     def test_popRead(self) -> None:
-        """What is read openly can be taken whole by its place alone."""
+        """An open message can be taken whole by its place alone."""
         self.push(b"q", b"0", b"1", b"2")
         whole = [self.q.openRead(), self.q.openRead()]
         self.q.abortRead(whole[0], True)

@@ -154,7 +154,7 @@ class PartsContract(StoreContract):
         self.assertEqual(self.parts(self.r.pop().large), [b"three"])
 
     def test_discard(self) -> None:
-        """What is discarded lets its body go when that is committed, not before."""
+        """A discarded message lets its body go when that is committed, not before."""
         large = self.pushLarge(b"q", b"one")
         self.push(b"q", b"small")
         with self.undone() as store:

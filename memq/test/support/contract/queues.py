@@ -44,7 +44,7 @@ class QueuesContract(StoreContract):
         self.assertHolds("q 4/3\n  3 0 b'4'")
 
     def test_emptyWhileTaken(self) -> None:
-        """What was taken before a queue was emptied, even its last, stays out."""
+        """A message taken before its queue was emptied, even the last, stays out."""
         for rest in ([], [b"2"]):
             self.push(b"q", b"1", *rest)
             message = self.q.pop()
@@ -88,7 +88,7 @@ class QueuesContract(StoreContract):
         self.assertFalse(self.store.sweep(1))
 
     def test_sweepOfWhatWasEmptied(self) -> None:
-        """What was in an emptied queue is swept, what came after is not."""
+        """Messages of an emptied queue are swept, later ones are not."""
         self.push(b"q", b"1", b"2")
         self.q.empty()
         self.push(b"q", b"3")

@@ -22,7 +22,7 @@ class WholeContract(
     QueuesContract,
     FiguresContract,
 ):
-    """What holds for every store; mixed into a test case."""
+    """Promises of every store; mixed into a test case."""
 
     def test_interface(self) -> None:
         """It provides the interface."""

@@ -3,8 +3,8 @@
 It is told the system calls of a server, and knows at each moment what is on the disk
 for certain and what may be there or not.  The rules:
 
-- What was written before a sync of the file began is there once that has ended.
-- What was written since then is there or not, each page of 4096 bytes by itself, and
+- A write before a sync of the file began is there once that has ended.
+- A write since then is there or not, each page of 4096 bytes by itself, and
   each as it was at any time since: a file system writes pages whenever it likes, but
   a page as a whole.  So the file may have any of the sizes that it had.
 - In a log file, the last page that was written may be torn after any byte.
@@ -38,7 +38,7 @@ _DESCRIPTOR = re.compile("/proc/self/fd/([0-9]+)")
 
 
 class _Rename:
-    """What happens to names: each gets a file, or goes."""
+    """A change of names: each gets a file, or goes."""
 
     __slots__ = ("files", "over")
 
@@ -75,9 +75,9 @@ class Disk:
         self.synced = -inf
         self._open: dict[int, DiskFile | None] = {}
         self._offsets: dict[int, int] = {}
-        #: What calls under way open, None for the directory.
+        #: Files that calls under way open, None for the directory.
         self._opening: dict[Call, DiskFile | None] = {}
-        #: What calls under way have begun.
+        #: Changes that calls under way have begun.
         self._changes: dict[Call, Change | _Rename] = {}
         self._syncs: dict[Call, Callable[[], None]] = {}
         self._calls = {

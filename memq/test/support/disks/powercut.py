@@ -27,7 +27,7 @@ SETTINGS = StoreSettings(
 )
 #: A share of them is at the beginning and at the end, in so many moments.
 EDGE = 160
-#: What is looked for in the log: messages, queues that are deleted, tombstones.
+#: Bytes that are looked for in the log: messages, queues that are deleted, tombstones.
 TOKENS = re.compile(rb"[\x01\x02]\xe7\x5c..|gone\d*-\d\d|\0deleted....", re.DOTALL)
 #: The same where messages are packed: their flags stand one behind the other.
 PACKED_TOKENS = re.compile(rb"\xe7\x5c..|gone\d*-\d\d|\0deleted....", re.DOTALL)

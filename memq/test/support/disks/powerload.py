@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: A queue: messages ever set, ever taken, and the flags and bodies of what is in it.
 State = tuple[int, int, tuple[tuple[int, bytes], ...]]
 
-#: What flags begin with, so that they are found in the log.
+#: The beginning of flags, so that they are found in the log.
 FLAGS = 0xE75C0000
 #: The most commands of a client.
 COMMANDS = 4096
@@ -29,7 +29,7 @@ _NONE: State = (0, 0, ())
 
 
 class Command(NamedTuple):
-    """What a client asks.
+    """A command of a client.
 
     :ivar verb: set, get, delete or flush_all.
     :ivar queue: the queue.
@@ -167,7 +167,7 @@ class Client:
         begins = [0, *accumulate(call.result for call in sends)]
         offsets = [0, *accumulate(map(len, self._replies))]
         moments = [call.began for call in sends]
-        # What another client sent is told with the next reply, perhaps never.
+        # A command of another client is told with the next reply, perhaps never.
         moments.append(calls[-1].began + 1)
         return [moments[bisect_right(begins, at) - 1] for at in offsets[:-1]]
 

@@ -77,7 +77,7 @@ class DiskTestCase(SynchronousTestCase):
 
 
 class FileTests(DiskTestCase):
-    """What is left of what was written."""
+    """Writes that are left."""
 
     def setUp(self) -> None:
         """Open the file."""
@@ -85,20 +85,20 @@ class FileTests(DiskTestCase):
         self.open("old", 3)
 
     def test_unsynced(self) -> None:
-        """What was not synced is there or not, as long as it was then."""
+        """An unsynced write is there or not; the file has the size of either moment."""
         self.write(3, "new!", 0)
         self.assertLeft(
             {"old": b"old"}, {"old": b"new"}, {"old": b"new!"}, {"old": b"old\0"}
         )
 
     def test_synced(self) -> None:
-        """What was synced is there."""
+        """A synced write is there."""
         self.write(3, "new!", 0)
         self.sync(3)
         self.assertLeft({"old": b"new!"})
 
     def test_writtenMeanwhile(self) -> None:
-        """What is written while a sync goes on is not synced by it."""
+        """A write that begins while a sync goes on is not synced by it."""
         self.lines += [
             "1 fsync(3<> <unfinished ...>\n",
             '2 pwrite64(3<>, "\\x4f", 1, 0) = 1\n',
@@ -107,7 +107,7 @@ class FileTests(DiskTestCase):
         self.assertLeft({"old": b"old"}, {"old": b"Old"})
 
     def test_underWay(self) -> None:
-        """What is being written when a sync begins is not synced by it."""
+        """A write that goes on when a sync begins is not synced by it."""
         self.lines += [
             '2 pwrite64(3<>, "\\x4f", 1, 0 <unfinished ...>\n',
             "1 fsync(3<>) = 0\n",
@@ -175,7 +175,7 @@ class FileTests(DiskTestCase):
         self.assertLessEqual({b"", b"abc", b"ab\0", b"a\0\0", bytes(3)}, left)
 
     def test_elsewhere(self) -> None:
-        """What happens to other files is nothing to it."""
+        """Calls for other files are nothing to it."""
         self.call("open", "/elsewhere/old", "'O_RDWR", result=6)
         self.write(6, "new", 0)
         self.sync(6)
@@ -201,7 +201,7 @@ class FileTests(DiskTestCase):
 
 
 class NameTests(DiskTestCase):
-    """What is left of names."""
+    """Names that are left."""
 
     def test_order(self) -> None:
         """Names come and go in their order, and the last ones may be missing."""

@@ -22,7 +22,7 @@ KILOBYTE = 1024
 #: Bytes of log files in these tests, and what a turn logs at most.
 LOG_FILE = 256 * KILOBYTE
 TRANSACTION = 2 * LOG_FILE
-#: What makes everything happen within a second that takes megabytes and minutes else.
+#: Statements by which all that takes megabytes and minutes else happens in a second.
 SMALL = f"""
 from memq.storage.engine import preallocation as ahead
 from memq.storage.datadir import sizing as sizes
@@ -69,7 +69,7 @@ class Run:
         self._random = random
         self._moves = 0
         self.folder = os.path.join(path, "memq")
-        #: What was there before.
+        #: Files that were there before.
         self.files = readFiles(self.folder)
         before = f"{SMALL}{before}"
         self.server = TracedServer(
@@ -86,7 +86,7 @@ class Run:
         random = self._random
         for _ in range(batches):
             for client in self.clients:
-                # What is set and deleted in one turn leaves no trace in the log.
+                # A queue set and deleted in one turn leaves no trace in the log.
                 gone = [name for name in client.queues if name.startswith(b"gone")]
                 for name in gone[:1]:
                     client.delete(name)

@@ -1,1 +1,1 @@
-"""What is not memq's own: MemcacheQ's directories, and clients of other protocols."""
+"""Others' formats: MemcacheQ's directories, and clients of other protocols."""

@@ -1,8 +1,8 @@
-"""What clients of other protocols say, and lines that announce bodies."""
+"""Requests of clients of other protocols, and lines that announce bodies."""
 
 from __future__ import annotations
 
-#: What must not be carried out, whatever it stands in.
+#: Commands that must not be carried out, whatever they stand in.
 ORDERS = b"set pwned 0 0 2\r\nhi\r\ndelete jobs\r\nflush jobs\r\n"
 
 _HEADERS = (
@@ -10,7 +10,7 @@ _HEADERS = (
     b"content-length: %d\r\n\r\n" % len(ORDERS)
 )
 
-#: What clients of other protocols send first, by the name that the log has for it.
+#: First bytes of clients of other protocols, by the name that the log has for each.
 FOREIGN: tuple[tuple[str, bytes], ...] = (
     *(
         ("HTTP", b"%b /x HTTP/1.1\r\n" % method + _HEADERS + ORDERS)

@@ -51,7 +51,7 @@ def packOld(name: bytes, flags: int, body: bytes) -> bytes:
 
 
 class MemcacheQ:
-    """One that is running, as far as its files are concerned.
+    """A running MemcacheQ, as far as its files are concerned.
 
     :ivar path: its directory.
     """

@@ -28,7 +28,7 @@ CONSUMERS = 100
 #: Every so many-th one is killed, before this part of its commands, or within that
 #: part of the answers.
 FIFTH, RISK, RISK_READING = 5, 0.2, 0.05
-#: What one does with a message, all but the last one until it is done.
+#: Options of the get that follows an open one; all but the last close its message.
 CHOICES = (b"close", b"close/open/t=100", b"close/open", b"abort")
 WEIGHTS = (4, 3, 2, 1)
 #: Messages that are sent at once, and that wait at most: few enough that some
@@ -45,7 +45,7 @@ def makeBody(number: int) -> bytes:
 
 
 class Custody:
-    """Who has which message; they are numbers.
+    """The holder of each message; messages are numbers.
 
     :ivar complaints: what the server did wrong, in words.
     :ivar waiting: what was STORED and has to come, or to be closed by who has it.

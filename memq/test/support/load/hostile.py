@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from testkit.servers import Server
 
-#: What 99 of 100 commands of another client take at most, in seconds.
+#: Seconds that 99 of 100 commands of another client take at most.
 PROMISE = 0.1
 #: How often that is measured again when it was more: others use the machine as well.
 TRIES = 5

@@ -21,7 +21,7 @@ from testkit.mix import drain, plans
 from testkit.servers import Server
 from testkit.workers import Load
 
-#: What a server is started with: pages go to the disk early, log files are small.
+#: The options of a server: pages go to the disk early, log files are small.
 OPTIONS = ("--max-body", "4M", "--cache-size", "2", "--log-buffer", "64")
 #: Makes a server change log files and move its messages as often as it can.
 RESTLESS = """

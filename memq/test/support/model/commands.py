@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Bytes of the largest body that is sent at once, and of the largest that is taken.
 PART, MAX_BODY = 65536, 200_000
 
-#: What a rule can say, in the order in which it is told.
+#: The keys of a rule, in the order in which they are told.
 KEYS = [
     *("max_items", "max_bytes", "overflow", "max_age", "honor_exptime"),
     *("open_timeout", "max_deliveries", "dead_letter", "expired_to"),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from memq.test.support.model.rig import Contents
     from memq.test.support.model.server import Operation
 
-#: What passes before each command, in seconds.  All other times are multiples of half a
+#: Seconds that pass before each command.  All other times are multiples of half a
 #: second, so that no event falls together with another command: there are less than 256
 #: in an example.  A float has all of them without rounding.
 TICK = 1 / 512
@@ -96,7 +96,7 @@ class Machine(RuleBasedStateMachine):
             assert held.expireHeads(name, count) == count, (name, count)
         self.model.settle()
 
-    # What is compared.
+    # The comparison.
 
     def check(self) -> None:
         """Find that everybody heard what the model says, and that all is there."""
@@ -115,7 +115,7 @@ class Machine(RuleBasedStateMachine):
         assert there == told, f"{there} is not {told}"
         self.isRight = True
 
-    # What clients do.
+    # The moves of clients.
 
     def go(self, moves: list[Move]) -> None:
         """Let clients send commands, or leave, and time pass."""

@@ -17,7 +17,7 @@ READS, WRITES = 1, 2
 #: Seconds up to which an exptime counts from now on.
 RELATIVE = 30 * 24 * 3600
 
-#: What is in the file for each queue, by its full name.
+#: The rules in the file for each queue, by its full name.
 Rules = dict[bytes, dict[str, Any]]
 
 
