@@ -172,6 +172,8 @@ class Packs:
         """
         self._leave(queue)
         transaction = self._transaction
+        # The cost of a turn does not tell that it logs all of these.
+        transaction.lookAgain()
         for single in unpacked(key, record, queue.head):
             transaction.messages.put(*single, transaction.handle)
         transaction.cursorIn = 0

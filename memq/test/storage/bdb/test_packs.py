@@ -187,8 +187,12 @@ class SplitTests(PackTestCase):
     def test_openReads(self) -> None:
         """Those that are open are neither seen nor lost."""
         self.pop()
-        with self.store.transaction.run():
-            one, two = (self.store.openRead(b"q") for _ in range(2))
+        looks: list[None] = []
+        self.patch(self.store.transaction, "lookAgain", lambda: looks.append(None))
+        self.store.begin()
+        one, two = (self.store.openRead(b"q") for _ in range(2))
+        self.assertEqual(len(looks), 1)
+        self.store.commit()
         self.assertEqual(self.records(), [1, 2, 3, 4, 5])
         with self.store.transaction.run():
             self.store.closeRead(b"q", one)
