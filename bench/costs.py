@@ -1,8 +1,9 @@
 """Costs of a command in instructions and cache misses, by Python function.
 
-`python -m bench.costs` counts plain durable sets and gets of bench/inprocess.py under
-callgrind, and prints the section of docs/performance.md; with --write, it puts it
-there.  Rows of an older memq, which that section may have, stay as they are.
+`python -m bench.costs`, the last part of `make profile`, counts plain durable sets and
+gets of bench/inprocess.py under callgrind, and prints the section of
+docs/performance.md; with --write, it puts it there.  Rows of an older memq, which that
+section may have, stay as they are.
 
 The totals are counted as the process is.  For the functions, bench/frames.c divides
 them, and a call then takes a longer way, partly in the function that calls and partly
@@ -18,11 +19,11 @@ import subprocess
 import sys
 import sysconfig
 from collections import Counter
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import tables
-from bench.inprocess import CALLS
 from bench.measure import VERBS, progress
 from bench.workspace import ROOT, build, workspace
 
@@ -35,8 +36,10 @@ SHAPES = {
     "1 client, cold": (1, 40, "cold"),
     "50 clients": (50, 10, "warm"),
 }
-#: Rounds that are divided by function.
+#: Rounds of a lone client that are divided by function.
 DIVIDED = 40
+#: Calls a round of a function that does nothing, and rounds.
+CALLS, CALLED = 100, 10
 #: The functions that the table shows, of the costliest.
 SHOWN = 25
 #: Marks the section within docs/performance.md.
@@ -168,8 +171,8 @@ def costs(program: Sequence[str], root: Path) -> dict[str, Costs]:
         progress(f"{verb}, {clients} x {rounds}, {how}")
         return _run([*program, verb, str(clients), str(rounds)], root, library, how)
 
-    plain = total(run("nothing", 1, DIVIDED, "warm"), DIVIDED * CALLS).instructions
-    less = overhead(run("nothing", 1, DIVIDED, "divided"), plain)
+    plain = total(run("nothing", CALLS, CALLED, "warm"), CALLS * CALLED).instructions
+    less = overhead(run("nothing", CALLS, CALLED, "divided"), plain)
     return {
         verb: Costs(
             {
@@ -254,8 +257,8 @@ def _table(
 ) -> tuple[str, str]:
     """Return a title and its table, with the rows that other versions have in it."""
     _, _, after = old.partition(f"{title}\n\n")
-    lines = after.partition("\n\n")[0].splitlines()[2:]
-    kept = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    lines = takewhile(lambda line: line.startswith("|"), after.splitlines())
+    kept = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][2:]
     rows = [*(row for row in kept if row[0] != rows[0][0]), *rows]
     return f"{title}\n", tables.table(heads, rows)
 
@@ -280,8 +283,8 @@ _INTRODUCTION = """\
 ## Where a command's time goes
 
 Durable sets and gets of 100 bytes, a command at a time on each connection, counted by
-callgrind. `python -m bench.costs --write` writes the rows of "now", and `make bench`
-leaves the section as it is. The server runs in the process that is counted, without
+callgrind. `python -m bench.costs` makes the rows of "now" anew, and `make bench` leaves
+the section as it is. The server runs in the process that is counted, without
 sockets, reactor, threads and timers, and flushes at once: so two runs differ by less
 than 0.1 %. The kernel's part, which is most of a lone command's time, is not in it.
 
@@ -295,6 +298,10 @@ A function has what it does in C, Berkeley DB included, but not what it calls in
 Python. Dividing by function makes each call longer; what that is for a function that
 does nothing is taken off. The rest that this leaves is a row of its own: so a single
 function is good to some hundred instructions. `inprocess.py` is the bench itself.
+
+"Before" is the commit a23a2a5. Its turns were calls of the reactor's, here of a clock
+(`task.py`), and each flush gave a Deferred; now they come at the end of the sockets'
+sweep, and a quick flush gives none.
 """
 
 

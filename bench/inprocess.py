@@ -12,6 +12,7 @@ import ctypes
 import gc
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import maybeDeferred
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 #: Rounds before those that are counted: CPython has specialised its bytecode by then.
 WARM = 50
-#: Calls a round of a function that does nothing.
-CALLS = 20
 _BODY = b"x" * 100
 REQUESTS = {"set": b"set q 0 0 100\r\n" + _BODY + b"\r\n", "get": b"get q\r\n"}
 
@@ -115,8 +114,8 @@ def nothing() -> None:
     """Do nothing, so that what a call costs can be told."""
 
 
-def _callNothing() -> None:
-    for _ in range(CALLS):
+def _callNothing(calls: int) -> None:
+    for _ in range(calls):
         nothing()
 
 
@@ -124,22 +123,20 @@ def count(make: Callable[[str, int], Server], words: list[str]) -> None:
     """Count rounds, and end the process.
 
     :param make: returns a server, from its home and the number of its clients.
-    :param words: the verb, or ``nothing``; clients, rounds, the home, the library of
-        bench/frames.c; and ``warm``, ``cold`` for caches that are empty before each
-        round, or ``divided`` by function.
+    :param words: the verb, or ``nothing``; clients, or calls of that; rounds; the home;
+        the library of bench/frames.c; and ``warm``, ``cold`` for caches that are empty
+        before each round, or ``divided`` by function.
     """
     verb, clients, rounds, home, library, how = words
     frames = ctypes.PyDLL(library)
     turns = int(rounds)
-    call: Callable[[], None] = _callNothing
+    call: Callable[[], None] = partial(_callNothing, int(clients))
     if verb != "nothing":
         server = make(home, int(clients))
         if verb == "get":
             for _ in range(2 * WARM + turns):
                 server.round(REQUESTS["set"])
-
-        def call() -> None:
-            server.round(REQUESTS[verb])
+        call = partial(server.round, REQUESTS[verb])
 
     gc.collect()
     gc.freeze()
