@@ -122,6 +122,7 @@ bench-quick: .venv/memq.stamp ## the main tables of that, printed: five minutes
 
 profile: .venv/memq.stamp ## where memq's time goes: cProfile, and callgrind if it is there
 	@$(BIN)/python -m bench.profiles
+	@! command -v valgrind >/dev/null || $(BIN)/python -m bench.costs
 
 format: .venv/tools.stamp ## let ruff put right what it can
 	$(BIN)/ruff check --fix

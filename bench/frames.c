@@ -1,36 +1,25 @@
-/* Tells callgrind which Python function runs, for bench/costs.py.
+/* Tells callgrind what to count, and which Python function runs, for bench/costs.py.
 
    CPython runs a Python function that another one calls within the same C function, so
    callgrind cannot tell them apart.  With a frame evaluation function of one's own (PEP
    523), each call comes through here.  Whenever another function begins or goes on, it
    asks callgrind for a dump under the name of the one that ran; callgrind counts anew
-   from there.  The work done here for that is not counted.
-
-   SIGUSR2 begins that, and the next one ends it. */
+   from there.  What is done here for that is not counted. */
 
 #include <Python.h>
 #if PY_VERSION_HEX < 0x030c0000
 #define Py_BUILD_CORE
 #include <internal/pycore_frame.h>
 #endif
-#include <signal.h>
 #include <valgrind/callgrind.h>
 
 /* How the name of a part ends that began with the call of the function. */
 #define CALLED " called"
+/* Its own name, for what runs when the counting begins. */
+#define BENCH "bench"
 
-static volatile sig_atomic_t counts;
-/* The thread that is divided into functions; NULL for none. */
-static PyThreadState *divided;
-static char running[512];
-
-static void toggle(int number)
-{
-    (void) number;
-    counts = !counts;
-    if (counts)
-        strcpy(running, "the call under way");
-}
+static int counts;
+static char running[512] = BENCH;
 
 static void note(struct _PyInterpreterFrame *frame)
 {
@@ -50,7 +39,7 @@ static PyObject *evaluate(PyThreadState *state, struct _PyInterpreterFrame *fram
     char before[sizeof running];
     PyObject *result;
 
-    if (!counts || state != divided)
+    if (!counts)
         return _PyEval_EvalFrameDefault(state, frame, throws);
     CALLGRIND_DUMP_STATS_AT(running);
     CALLGRIND_TOGGLE_COLLECT;
@@ -58,26 +47,35 @@ static PyObject *evaluate(PyThreadState *state, struct _PyInterpreterFrame *fram
     note(frame);
     CALLGRIND_TOGGLE_COLLECT;
     result = _PyEval_EvalFrameDefault(state, frame, throws);
-    if (counts) {
-        CALLGRIND_DUMP_STATS_AT(running);
-        CALLGRIND_TOGGLE_COLLECT;
-        /* It goes on: it is not called again. */
-        char *end = strstr(before, CALLED);
-        if (end)
-            *end = 0;
-        strcpy(running, before);
-        CALLGRIND_TOGGLE_COLLECT;
-    }
+    CALLGRIND_DUMP_STATS_AT(running);
+    CALLGRIND_TOGGLE_COLLECT;
+    /* It goes on: it is not called again. */
+    char *end = strstr(before, CALLED);
+    if (end)
+        *end = 0;
+    strcpy(running, before);
+    CALLGRIND_TOGGLE_COLLECT;
     return result;
 }
 
-void install(int divides)
+/* Simulates from here on; the caches are empty. */
+void simulate(int divides)
 {
-    struct sigaction action = {.sa_handler = toggle, .sa_flags = SA_RESTART};
+    if (divides)
+        _PyInterpreterState_SetEvalFrameFunc(PyInterpreterState_Get(), evaluate);
+    CALLGRIND_STOP_INSTRUMENTATION;
+    CALLGRIND_START_INSTRUMENTATION;
+}
 
-    sigaction(SIGUSR2, &action, NULL);
-    if (divides) {
-        divided = PyThreadState_Get();
-        _PyInterpreterState_SetEvalFrameFunc(divided->interp, evaluate);
-    }
+void begin(void)
+{
+    counts = 1;
+    CALLGRIND_ZERO_STATS;
+}
+
+void end(void)
+{
+    CALLGRIND_DUMP_STATS_AT(running);
+    counts = 0;
+    CALLGRIND_STOP_INSTRUMENTATION;
 }

@@ -134,13 +134,11 @@ class Bench(NamedTuple):
         )
         docs.mkdir(parents=True, exist_ok=True)
         path = docs / "performance.md"
-        if path.exists() and (section := costs.kept(path.read_text(encoding="utf-8"))):
-            text = costs.put(text, section)
         machine = dict(self.machine)
         note = "; ".join([machine["date"], machine["processor"], *versions()])
         names = list(dict.fromkeys(kind.name for kind in self.kinds))
         page.plots(self.results, names, note, docs)
-        path.write_text(text, encoding="utf-8")
+        write(path, text)
         progress(f"written: {os.path.relpath(path)}")
 
     def _head(self) -> None:
@@ -174,6 +172,13 @@ class Bench(NamedTuple):
             facts += waiting(kind, self.root)
         progress("memory")
         return [*facts, *memory(self.load, memq()[1], self.root)]
+
+
+def write(path: Path, text: str) -> None:
+    """Write the page; the section of bench.costs stays, which is measured apart."""
+    if path.exists() and (section := costs.kept(path.read_text(encoding="utf-8"))):
+        text = costs.put(text, section)
+    path.write_text(text, encoding="utf-8")
 
 
 def _end(number: int, frame: object) -> None:

@@ -9,6 +9,7 @@ import os
 import sys
 from io import StringIO
 from itertools import permutations
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -154,3 +155,115 @@ class MemcacheQTests(SynchronousTestCase):
         # The programs are scripts, which need a shell.
         self.assertEqual(self.find("", path), [original, original])
         self.assertEqual(self.find("", os.path.dirname(ours)), [])
+
+
+class CostsTests(SynchronousTestCase):
+    """What a command costs, by function, and where that is written."""
+
+    def written(self, *parts: tuple[str, int]) -> str:
+        """Return what callgrind writes of functions that ran one after the other."""
+        return "".join(
+            f"part: {number}\ndesc: Trigger: Client Request: {name}\n"
+            f"events: Ir I1mr ILmr\nfn=1\n3 4\ntotals: {cost} 2 1\n\n"
+            for number, (name, cost) in enumerate(parts)
+        )
+
+    def test_total(self) -> None:
+        """A total has all parts, instructions and misses, for each command."""
+        from bench import costs
+
+        found = costs.parts(self.written(("bench", 30), ("/memq/a.py:f called", 10)))
+        self.assertEqual(costs.total(found, 2), (20, 2, 1))
+        self.assertEqual(
+            costs.parts("part: 1\ndesc: Trigger: Program termination\n"), []
+        )
+
+    def test_divided(self) -> None:
+        """A function has its parts, less what each call costs it and its caller."""
+        from bench import costs
+
+        first, second = "/home/memq/a/b.py:C.f", "/lib/c.py:g"
+        found = costs.parts(
+            self.written(
+                ("bench", 7),
+                (f"{first} called", 100),
+                (f"{second} called", 300),
+                (first, 50),
+                (f"{second} called", 500),
+                (first, 60),
+            )
+        )
+        functions = costs.divide(found, 2, costs.Overhead(10, 5))
+        self.assertEqual(
+            list(functions.items()),
+            [("c.py: g", (1, 390)), ("a/b.py: C.f", (0.5, 95)), ("bench", (0, 1))],
+        )
+
+    def test_overhead(self) -> None:
+        """Calls of a function that does nothing tell what dividing costs."""
+        from bench import costs
+
+        one, caller = "/b/inprocess.py:nothing called", "/b/inprocess.py:_callNothing"
+        parts = costs.parts(self.written(*[(one, 100), (caller, 400)] * 3))
+        less = costs.overhead(parts, 60)
+        self.assertEqual(less, (70, 370))
+        left = costs.divide(parts, 3, less)
+        self.assertEqual(sum(one.instructions for one in left.values()), 60)
+
+    def test_rows(self) -> None:
+        """The table has 25 functions, the others and the rest, and is the total."""
+        from bench import costs
+
+        functions = {f"f{n}": costs.Function(1, 100 - n) for n in range(30)}
+        one = costs.Costs({"1 client": costs.Total(2600, 0, 0)}, functions)
+        rows = costs.section({"set": one}).splitlines()
+        shown = [row for row in rows if "| `f" in row]
+        self.assertEqual(len(shown), 25)
+        self.assertRegex(shown[0], r"^\| now +\| `f0` +\| 1.0 +\| 100 +\|$")
+        for cells in (
+            r"5 other functions +\| 5.0 +\| 365 ",
+            r"rest +\| +\| 35 \(1.3 %\)",
+            r"all +\| 30.0 +\| 2,600 ",
+        ):
+            self.assertRegex("\n".join(rows[-4:]), cells)
+
+    def section(self, cost: float, version: str, old: str = "") -> str:
+        """Return a section whose commands cost as much."""
+        from bench import costs
+
+        one = costs.Costs(
+            {"1 client": costs.Total(cost, 0, 0)}, {"f": costs.Function(1, cost)}
+        )
+        return costs.section({"set": one, "get": one}, old, version)
+
+    def test_before(self) -> None:
+        """Rows of another version stay, and those of this one are made anew."""
+        both = self.section(2222, "now", self.section(1111, "before"))
+        self.assertEqual(both.count("1,111"), 6)
+        anew = self.section(3333, "now", both)
+        self.assertEqual(anew, both.replace("2,222", "3,333"))
+
+    def test_kept(self) -> None:
+        """`make bench` writes the page anew, and the section stays at its end."""
+        from bench import costs, run
+
+        path = Path(self.mktemp())
+        run.write(path, "# first\n")
+        self.assertEqual(path.read_text(), "# first\n")
+        section = self.section(1, "now")
+        path.write_text(costs.put(path.read_text(), section))
+        run.write(path, "# second\n")
+        self.assertEqual(path.read_text(), f"# second\n\n{section}")
+        other = self.section(2, "now")
+        self.assertEqual(costs.put(path.read_text(), other), f"# second\n\n{other}")
+
+    def test_page(self) -> None:
+        """docs/performance.md has the section, before and now."""
+        from bench import costs
+        from bench.workspace import ROOT
+
+        page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+        section = costs.kept(page)
+        self.assertIn("| before |", section)
+        self.assertIn("| now ", section)
+        self.assertNotIn(str(ROOT), section)
