@@ -30,7 +30,7 @@ from bench.workspace import ROOT, build, workspace
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: What is counted: clients, rounds, and how.
+#: The counted shapes: clients, rounds, and how.
 SHAPES = {
     "1 client": (1, 40, "warm"),
     "1 client, cold": (1, 40, "cold"),
