@@ -29,8 +29,9 @@ SETTINGS = StoreSettings(
 EDGE = 160
 #: Bytes that are looked for in the log: messages, queues that are deleted, tombstones.
 TOKENS = re.compile(rb"[\x01\x02]\xe7\x5c..|gone\d*-\d\d|\0deleted....", re.DOTALL)
-#: The same where messages are packed: their flags stand one behind the other.
-PACKED_TOKENS = re.compile(rb"\xe7\x5c..|gone\d*-\d\d|\0deleted....", re.DOTALL)
+#: The same where messages are packed: their flags stand one behind the other, behind a
+#: checksum that may seem to begin one.
+PACKED_TOKENS = re.compile(rb"(?=(\xe7\x5c..|gone\d*-\d\d|\0deleted....))", re.DOTALL)
 
 
 def early(run: Run, isPacked: bool = False) -> list[bytes]:
