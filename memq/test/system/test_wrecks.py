@@ -103,9 +103,8 @@ class WreckTests(BDBTestCase):
             figures["rounds"] += 1
             with told(f"seed {seed}, round {number}"):
                 chance = random.Random(f"{seed} {number}")
-                figures[
-                    inChild(partial(self.round, chance, WAYS[number % len(WAYS)]))
-                ] += 1
+                way = WAYS[number % len(WAYS)]
+                figures[inChild(partial(self.round, chance, way))] += 1
         report("damage at random", seed=seed, **figures)
         self.assertLessEqual(figures["died"], 1 + figures["rounds"] // 100)
 
