@@ -89,7 +89,7 @@ class Machine(RuleBasedStateMachine):
         """Let that go from the model which expired, and of which nobody asked."""
         self.anyWaited |= bool(self.model.lines)
         held = self.model.queues
-        # In the order in which the sweep looks at them, for some move to the same queue.
+        # In the order of the sweep, for some move to the same queue.
         for name in self.rig.store.names():
             queue = held.named[name]
             detail = self.rig.store.detail(name)
