@@ -69,7 +69,9 @@ class ConsumerTests(TestCase):
 
     def test_forgetful(self) -> None:
         """So is one that answers a close, or a set, before it writes."""
-        told = self.broken(FORGETFUL, *LARGE_BUFFERS)
+        # A kill may come just when a checkpoint has written all that was answered.
+        kills = (self.broken(FORGETFUL, *LARGE_BUFFERS) for _ in range(5))
+        told = next(filter(None, kills), "")
         self.assertRegex(told, "came after it was closed|is lost")
 
     def test_killed(self) -> None:
