@@ -250,9 +250,11 @@ class Heads:
             transaction.claim(message.large)
         with transaction.translated:
             if entry.packHead:
-                # The head leaves its packed record.
+                # The head leaves its packed record, and is the head still.
+                head = entry.head
                 with suppress(DamagedMessage):
                     self._findHead(entry)
+                    entry.head = head
             key = _packKey(message.queueId, message.sequence)
             transaction.messages.put(key, packMessage(message), transaction.handle)
         entry.taken -= 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.display import shownName
-from memq.errors import DamagedHome, StoreFailed
+from memq.errors import DamagedHome, StoreFailed, UnusableHome
 from memq.test.support.disks.wrecks import (
     Contents,
     closedHome,
@@ -137,12 +137,12 @@ class WreckTests(BDBTestCase):
         told: list[str] = []
         try:
             store = storeAt(path)
-        except DamagedHome:
+        except (DamagedHome, UnusableHome):
             return "refused"
         try:
             store.open()
             found = contents(store, told)
-        except DamagedHome:
+        except (DamagedHome, UnusableHome):
             return "refused"
         except StoreFailed as error:
             self.assertEqual(error.status, 78, error)
@@ -163,7 +163,11 @@ class WreckTests(BDBTestCase):
     ) -> None:
         """Open a home with the option, and account for each message."""
         lines: list[str] = []
-        store = skipping(path, lines)
+        try:
+            store = skipping(path, lines)
+        except UnusableHome:
+            # VERSION may say that a newer memq wrote it.
+            return
         try:
             store.open()
             found = contents(store)

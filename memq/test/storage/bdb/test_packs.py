@@ -181,6 +181,8 @@ class SplitTests(PackTestCase):
                 self.store.putBack(b"q", second)
                 self.store.putBack(b"q", first)
             self.assertEqual(self.records(), [0, 1, 2, 3, 4, 5])
+            lines = [f"  {number} 0 b'{number}'" for number in range(6)]
+            self.assertEqual(dump(self.store), "\n".join(["q 6/0", *lines]))
         self.restart()
         self.assertEqual(self.pop(6), [b"%d" % number for number in range(6)])
 
