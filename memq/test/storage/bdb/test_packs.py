@@ -186,6 +186,16 @@ class SplitTests(PackTestCase):
         self.restart()
         self.assertEqual(self.pop(6), [b"%d" % number for number in range(6)])
 
+    def test_givenBackAndTaken(self) -> None:
+        """A message that is given back and taken in one turn hides no other."""
+        with self.store.transaction.run():
+            _, second = self.store.popAll(b"q", 2)
+        with self.store.transaction.run():
+            self.store.putBack(b"q", second)
+            found = [self.store.pop(b"q").body for _ in range(3)]
+        self.assertEqual(found, [b"1", b"2", b"3"])
+        self.assertEqual(self.pop(9), [b"4", b"5"])
+
     def test_openReads(self) -> None:
         """Those that are open are neither seen nor lost."""
         self.pop()

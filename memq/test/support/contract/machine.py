@@ -112,6 +112,17 @@ class StoreMachine(RuleBasedStateMachine):
         assert found == queue.pushed
         queue.push(Item(flags, body, 0))
 
+    @rule(
+        name=names, bodies=some.lists(some.binary(max_size=9), min_size=1, max_size=6)
+    )
+    def pushAll(self, name: bytes, bodies: list[bytes]) -> None:
+        """Append messages that come together."""
+        queue = self.queue(name)
+        found = self.store.pushAll(name, [(7, body) for body in bodies])
+        assert found == queue.pushed
+        for body in bodies:
+            queue.push(Item(7, body, 0))
+
     @rule(name=names, body=some.binary(max_size=3), due=times, expires=times)
     def pushDelayed(self, name: bytes, body: bytes, due: int, expires: int) -> None:
         """Append later."""
@@ -150,6 +161,20 @@ class StoreMachine(RuleBasedStateMachine):
         if found is not None:
             found[2].deliveries = 0
             self.now.taken.append(found)
+
+    @rule(name=names, most=some.integers(1, 6))
+    def popAll(self, name: bytes, most: int) -> None:
+        """Take some messages at once."""
+        queue = self.begin().get(name)
+        messages = self.store.popAll(name, most)
+        items = queue.ready[:most] if queue else []
+        found = [(each.sequence, each.flags, each.body) for each in messages]
+        assert found == [(item.number, item.flags, item.body) for item in items]
+        for item, message in zip(items, messages, strict=True):
+            assert queue is not None
+            queue.ready.remove(item)
+            item.deliveries = 0
+            self.now.taken.append((name, queue, item, message))
 
     @rule(name=names)
     def openRead(self, name: bytes) -> None:
@@ -210,6 +235,27 @@ class StoreMachine(RuleBasedStateMachine):
         if there:
             queue.open.append(item)
             queue.back(item)
+
+    @rule(
+        name=names,
+        bodies=some.lists(some.binary(max_size=3), min_size=4, max_size=9),
+        counts=some.tuples(some.integers(1, 3), some.integers(1, 9)),
+        isCommitted=some.booleans(),
+    )
+    def giveBackSome(
+        self,
+        name: bytes,
+        bodies: list[bytes],
+        counts: tuple[int, int],
+        isCommitted: bool,
+    ) -> None:
+        """Return one of some messages that came together, and take it with others."""
+        self.pushAll(name, bodies)
+        self.popAll(name, counts[0])
+        if isCommitted:
+            self.commit()
+        self.putBack(len(self.seen.taken) - 1)
+        self.popAll(name, counts[1])
 
     def chosen(self, kind: str, number: int) -> Taken:
         """Return a message that was taken or read, which is not any more."""
