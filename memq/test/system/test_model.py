@@ -43,12 +43,16 @@ STEPS = {"model": 12, "clockmodel": 6}
 clients = some.integers(0, 2)
 anything = pipelines(NAMES)
 steps = some.integers(0, 6)
+#: Small messages are packed when they come together, as in a server, or always.
+packed = some.sampled_from([2, 1])
 
 
 class PlainMachine(Machine):
     """Pipelines of plain commands; no time passes that matters."""
 
-    begin = initialize(rules=some.just({}), noSync=some.booleans())(Machine.begin)
+    begin = initialize(rules=some.just({}), noSync=some.booleans(), leastPacked=packed)(
+        Machine.begin
+    )
     talk = rule(
         who=clients,
         what=anything,
@@ -72,7 +76,9 @@ class PlainMachine(Machine):
 class ClockMachine(Machine):
     """Commands one by one, of all that queues can do; rules, and time that passes."""
 
-    begin = initialize(rules=tables, noSync=some.booleans())(Machine.begin)
+    begin = initialize(rules=tables, noSync=some.booleans(), leastPacked=packed)(
+        Machine.begin
+    )
     reload = rule(moves=moves, rules=tables, isMistaken=rarely)(Machine.reload)
     restart = rule(
         moves=moves, gap=some.sampled_from([0, 1, 5]), isKilled=some.booleans()

@@ -54,14 +54,14 @@ class Machine(RuleBasedStateMachine):
     #: How often each rule ran, over all examples.
     ran: Counter[str]
 
-    def begin(self, rules: Rules, noSync: bool) -> None:
+    def begin(self, rules: Rules, noSync: bool, leastPacked: int = 2) -> None:
         """Start a server on a new home."""
         self.model = Server(BEGIN)
         #: Whether all was right at the last look.
         self.isRight = True
         #: Whether anybody waited: what expired then is flushed with something else.
         self.anyWaited = False
-        self.rig = Rig(self.directory, noSync)
+        self.rig = Rig(self.directory, noSync, leastPacked)
         self.rig.write(rules)
         self.model.queues.rules = rules
         self.rig.open(BEGIN)

@@ -85,8 +85,14 @@ class Rig:
     :ivar time: what all clocks say, in seconds since 1970.
     """
 
-    def __init__(self, directory: str, noSync: bool) -> None:
-        self.settings = StoreSettings(1024 * 1024, 65536, 4096, noSync, 1024 * 1024)
+    def __init__(self, directory: str, noSync: bool, leastPacked: int) -> None:
+        self.settings = StoreSettings(
+            cacheSize=1024 * 1024,
+            logBuffer=65536,
+            noSync=noSync,
+            logFile=1024 * 1024,
+            leastPacked=leastPacked,
+        )
         self._directory = directory
         self._config = os.path.join(directory, "memq.toml")
         self._path = self._newPath()
