@@ -181,3 +181,19 @@ class ModelTests(SynchronousTestCase):
         sets = [(0, Set(b"w", 6, number)) for number in (1, 2, 3)]
         machine.go([*sets, (0, Get((b"w", b"w")))])
         machine.teardown()
+
+    def test_buried(self) -> None:
+        """What came back too often goes to the queue for dead letters, or nowhere."""
+        machine = self.machine(ClockMachine, 0)()
+        machine.begin(
+            rules={
+                b"w": {"max_deliveries": 1, "dead_letter": "x"},
+                b"y": {"max_deliveries": 1},
+            },
+            noSync=False,
+        )
+        for name in (b"w", b"y"):
+            reads = [Read(name, b"open"), Read(name, b"abort"), Get((name,))]
+            machine.go([(0, Set(name, 6, 1)), *[(0, each) for each in reads]])
+        machine.go([(0, Get((b"x",)))])
+        machine.teardown()
