@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from memq.broker.session import BLOCKED
 from memq.errors import BodyTimedOut
 from memq.message import PART_SIZE
 
@@ -182,12 +183,16 @@ class ConnectionTimeouts:
         before, after = self._silences, {}
         mayBeSilent = self._idleTimeout == inf
         for connection in list(self._connections):
-            # Most of very many connections are silent, and may be.
+            # Most of very many connections are silent, and may be; the calls of
+            # _isStuck would be half of the time that they take.
+            receiver = connection.receiver
             if (
                 mayBeSilent
-                and connection.receiver.command is None
-                and not connection.receiver.paused
-                and not _isStuck(connection)
+                and receiver.command is None
+                and not receiver.paused
+                and connection.session.state is not BLOCKED
+                and not connection.transport.disconnecting
+                and connection.replies.arrivals is None
             ):
                 continue
             silence = before.get(connection)
