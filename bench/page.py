@@ -246,9 +246,9 @@ those of samples of the server (`perf record -e cpu-clock`).
   kernel's and 17 % Berkeley DB's. A set's body goes into a packed record as it came; a
   get takes it out, and makes its reply, one by one.
 - **512 bodies of 1 MiB** go to the disk twice, into the log and into the table.
-- **Disk space that is not given back within 30 s**: a file that is moved while a quarter
-  of it is in use leaves one of that size, and the next look is due a minute later. The
-  log has two files at least, one in use and one ahead.
+- **Disk space that is not given back within 30 s**: a file that is moved while a
+  quarter of it is in use leaves one of that size, and the next look is due a minute
+  later. The log has two files at least, one in use and one ahead.
 
 | attempt | result |
 |---|---|
