@@ -208,7 +208,7 @@ def _parseBegin(fields: dict[str, Any]) -> Begin:
 def _parseQueue(fields: dict[str, Any]) -> QueueBegin:
     name = _bytes(fields, "queue")
     # No home has a queue that no client can ask for.
-    if parse(b"get " + name) != Get((name,), False):
+    if parse(b"get " + name) != Get((name,)):
         raise BadExport(f"{shownName(name)} is no name of a queue")
     queue = QueueBegin(name, **_numbers(QueueBegin, fields))
     if queue.taken > queue.pushed:

@@ -14,7 +14,7 @@ from memq.interfaces import Sums
 from memq.operations.base import MESSAGE_COST, Ask, Slice
 from memq.policy.patterns import Pattern
 from memq.wire.figures import QueueFigures, formatKestrel
-from memq.wire.text import END
+from memq.wire.forms import END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

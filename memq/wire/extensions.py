@@ -19,6 +19,7 @@ from memq.errors import (
     TooManyQueues,
     UnknownOption,
 )
+from memq.wire.forms import CHANGES, ENDS, GETS, SETS, Form
 from memq.wire.words import MAX_NUMBER, Refused, isName, number
 
 #: Queues that one line names, at most, if one has options.
@@ -57,7 +58,7 @@ class Read(NamedTuple):
     close: bool
     abort: bool
     peek: bool
-    withSequence: bool
+    form: Form = GETS
 
 
 class Reads(NamedTuple):
@@ -71,13 +72,14 @@ class Add(NamedTuple):
 
     queue: bytes
     size: int
-    noreply: bool = False
+    form: Form = SETS
 
 
 class Flush(NamedTuple):
     """Empty a queue."""
 
     queue: bytes
+    form: Form = ENDS
 
 
 class Pause(NamedTuple):
@@ -85,16 +87,20 @@ class Pause(NamedTuple):
 
     queue: bytes
     bits: int = READS | WRITES
+    form: Form = CHANGES
 
 
 class Resume(NamedTuple):
     """Stop nothing of a queue any more."""
 
     queue: bytes
+    form: Form = CHANGES
 
 
 class Reload(NamedTuple):
     """Read the configuration file again."""
+
+    form: Form = CHANGES
 
 
 class Monitor(NamedTuple):
@@ -103,6 +109,7 @@ class Monitor(NamedTuple):
     queue: bytes
     seconds: int
     most: int = MOST
+    form: Form = GETS
 
 
 class Confirm(NamedTuple):
@@ -110,10 +117,13 @@ class Confirm(NamedTuple):
 
     queue: bytes
     most: int
+    form: Form = ENDS
 
 
 class DumpStats(NamedTuple):
     """Tell all figures of all queues, a block a queue."""
+
+    form: Form = ENDS
 
 
 Extension = (
@@ -164,12 +174,12 @@ def _split(key: bytes, known: _Options) -> tuple[bytes, dict[bytes, int]] | Queu
     return queue, given
 
 
-def plain(queue: bytes, withSequence: bool) -> Read:
+def plain(queue: bytes, form: Form) -> Read:
     """Return the command that a plain get of one queue is, as a read."""
-    return Read(queue, queue, None, False, False, False, False, withSequence)
+    return Read(queue, queue, None, False, False, False, False, form)
 
 
-def parseReads(keys: list[bytes], withSequence: bool) -> Read | Reads | Refused:
+def parseReads(keys: list[bytes], form: Form) -> Read | Reads | Refused:
     """Return what a get asks for of which a name is none by itself.
 
     The first thing that is wrong, from the left, is the error of the whole line.
@@ -179,16 +189,16 @@ def parseReads(keys: list[bytes], withSequence: bool) -> Read | Reads | Refused:
         return Refused(TooManyQueues() if hasOptions else BadLine())
     reads: list[Read] = []
     for key in keys:
-        read = _parseRead(key, withSequence)
+        read = _parseRead(key, form)
         if isinstance(read, QueueError):
             return Refused(read)
         reads.append(read)
     return reads[0] if len(reads) == 1 else Reads(tuple(reads))
 
 
-def _parseRead(key: bytes, withSequence: bool) -> Read | QueueError:
+def _parseRead(key: bytes, form: Form) -> Read | QueueError:
     if isName(key):
-        return plain(key, withSequence)
+        return plain(key, form)
     found = _split(key, _READ)
     if isinstance(found, QueueError):
         return found
@@ -196,7 +206,7 @@ def _parseRead(key: bytes, withSequence: bool) -> Read | QueueError:
     if frozenset(given) not in _TOGETHER:
         return OptionsApart()
     flags = [flag in given for flag in _FLAGS]
-    return Read._make([queue, key, given.get(b"t="), *flags, withSequence])
+    return Read._make([queue, key, given.get(b"t="), *flags, form])
 
 
 def parseDelay(key: bytes) -> tuple[bytes, int] | QueueError:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.errors import UnknownCommand
+from memq.wire.forms import PLAIN, spoken
 from memq.wire.words import (
     MAX_NUMBER,
     MAX_SIZE,
@@ -149,7 +150,7 @@ def _parseWithoutBody(silentFrom: int, words: list[bytes]) -> Refused:
     :param silentFrom: words from which on the last one may be noreply.
     """
     noreply = len(words) >= silentFrom and words[-1] == NOREPLY
-    return Refused(UnknownCommand(), noreply=noreply)
+    return Refused(UnknownCommand(), form=spoken(PLAIN, noreply))
 
 
 #: Words of a line, the command first, are refused.

@@ -35,6 +35,7 @@ from memq.wire.extensions import (
     Resume,
     parseLimit,
 )
+from memq.wire.forms import GETS, NUMBERED, SETS, SILENT
 from memq.wire.text import Set, parse
 
 if TYPE_CHECKING:
@@ -87,10 +88,10 @@ class ReadTests(GrammarTestCase):
 
     def reads(self, key: bytes, **asked: object) -> None:
         """Assert that this is asked for, whether by get or by gets."""
-        plain = Read(b"q", key, None, False, False, False, False, False)
+        plain = Read(b"q", key, None, False, False, False, False)
         read = plain._replace(**asked)  # type: ignore[arg-type]
         self.taken(read, b"get " + key)
-        self.taken(read._replace(withSequence=True), b"gets " + key)
+        self.taken(read._replace(form=NUMBERED), b"gets " + key)
 
     def test_together(self) -> None:
         """Each set of options that go together is taken, in any order."""
@@ -134,8 +135,8 @@ class ReadTests(GrammarTestCase):
 
     def test_several(self) -> None:
         """Each queue of a line has its own options, or none."""
-        for verb, withSequence in ((b"get", False), (b"gets", True)):
-            plain = Read(b"b", b"b", None, False, False, False, False, withSequence)
+        for verb, form in ((b"get", GETS), (b"gets", NUMBERED)):
+            plain = Read(b"b", b"b", None, False, False, False, False, form)
             reads = (
                 plain._replace(queue=b"a", key=b"a/open", open=True),
                 plain,
@@ -177,7 +178,7 @@ class ReadTests(GrammarTestCase):
         """Any name can have options, and the key is kept as it was asked for."""
         key = name + b"/t=1/open"
         self.assertEqual(
-            parse(b"get " + key), Read(name, key, 1, True, False, False, False, False)
+            parse(b"get " + key), Read(name, key, 1, True, False, False, False)
         )
 
     def test_manyOptions(self) -> None:
@@ -192,8 +193,8 @@ class DelayTests(GrammarTestCase):
         """A delay is 0 to 31536000 seconds."""
         for delay in (0, 1, 31_536_000):
             line = b"set q/delay=%d 1 -2 3" % delay
-            self.taken(Set(b"q", 1, 3, False, -2, delay), line)
-        self.taken(Set(b"q", 0, 3, True, 0, 5), b"set q/delay=5 0 0 3 noreply")
+            self.taken(Set(b"q", 1, 3, SETS, -2, delay), line)
+        self.taken(Set(b"q", 0, 3, SILENT, 0, 5), b"set q/delay=5 0 0 3 noreply")
         for word in (b"", b"x", b"-1", b"31536001", b"1=1"):
             self.refused(BadDelay, b"set q/delay=%b 0 0 3" % word, size=3)
         line = b"set q/delay=x 0 0 3 noreply"
@@ -224,7 +225,7 @@ class CommandTests(GrammarTestCase):
         self.taken(Add(b"q", 1), b"add q 0 0 1")
         self.taken(Add(b"q", 20), b"add q 4294967295 -1 20")
         self.taken(Add(b"q", 0), b"add q 0 0 0")
-        self.taken(Add(b"q", 1, True), b"add q 0 0 1 noreply")
+        self.taken(Add(b"q", 1, SILENT), b"add q 0 0 1 noreply")
         self.refused(NotANumber, b"add q 0 0 21 noreply", size=21, noreply=True)
         self.refused(NotANumber, b"add q 0 0 21", size=21)
         self.refused(NotANumber, b"add q 0 0 2147483645", size=2147483645)
