@@ -195,7 +195,7 @@ class Commands(Dialogue):
         _log.info("{peer} {command}", peer=peer, command=shownCommand(command))
 
     def _get(self, command: wire.Get) -> None:
-        queues, form = command
+        queues, form = command.queues, command.form
         self.statistics.getCommands += len(queues)
         replies, policies = self.replies, self._policies
         if len(queues) > 1:
@@ -236,7 +236,7 @@ class Commands(Dialogue):
             if type(found) is Message and found.large is None:
                 size += len(found.body)
                 hits += 1
-                append(value(queue, found))
+                append(value(queue, found, None))
             else:
                 append(self._renderOther(queue, found, form))
                 if self.replies.sending is not None:
