@@ -85,3 +85,16 @@ class Archive(NamedTuple):
 
 class Quit(NamedTuple):
     """Close the connection without a word."""
+
+
+class Noop(NamedTuple):
+    """Answer, once all before it is answered."""
+
+    form: Form
+
+
+class Describe(NamedTuple):
+    """Tell the figures of a queue, and of its next message."""
+
+    queue: bytes
+    form: Form

@@ -46,6 +46,11 @@ class Form:
 
     __slots__ = ("done", "none", "tail")
 
+    #: Whether it shows what only a queue knows of a message, which takes a look more.
+    describes = False
+    #: Whether it shows the body.
+    showsBody = True
+
     def __init__(
         self, done: bytes = b"", none: bytes = b"", tail: bytes = _CRLF
     ) -> None:

@@ -15,12 +15,14 @@ from functools import lru_cache, partial
 
 from memq.errors import BadLine, NotANumber, QueueError, UnknownCommand
 from memq.wire import extensions as dialect
-from memq.wire import foreign
+from memq.wire import foreign, meta
 from memq.wire.commands import Archive as Archive
 from memq.wire.commands import Checkpoint as Checkpoint
 from memq.wire.commands import Delete as Delete
+from memq.wire.commands import Describe as Describe
 from memq.wire.commands import FlushAll as FlushAll
 from memq.wire.commands import Get as Get
+from memq.wire.commands import Noop as Noop
 from memq.wire.commands import Quit as Quit
 from memq.wire.commands import Set as Set
 from memq.wire.commands import Stats as Stats
@@ -59,6 +61,8 @@ Command = (
     | Checkpoint
     | Archive
     | Quit
+    | Noop
+    | Describe
     | Refused
     | foreign.Foreign
     | dialect.Extension
@@ -232,6 +236,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"quit": syntax(Quit),
     b"lru_crawler": _parseCrawler,
     **foreign.PARSERS,
+    **meta.PARSERS,
 }
 
 
