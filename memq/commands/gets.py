@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 class Reader:
     """The reply to one command."""
 
-    __slots__ = ("_command", "_dialogue", "_form")
+    __slots__ = ("_command", "_dialogue", "_ended", "_form")
 
     def __init__(self, dialogue: Dialogue, command: Command) -> None:
         self._dialogue = dialogue
         self._command = command
         self._form = command.form
+        self._ended = 0
 
     def run(self) -> None:
         """Ask for what the command says."""
@@ -53,7 +54,11 @@ class Reader:
             self._ask(Take(session, queue, wait))
 
     def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
-        render = self._renderFound if isinstance(operation, Read) else self._renderEnded
+        if isinstance(operation, Read):
+            render: Callable[[Any], bytes] = self._renderFound
+            operation.describes = self._form.describes
+        else:
+            render = self._renderEnded
         self._dialogue.session.submit(operation)
         self._dialogue.expect(operation, render)
 

@@ -144,6 +144,11 @@ def _renderAnswer(dialogue: Dialogue, form: Form, operation: Ask) -> bytes:
     return form.figures(operation.result)
 
 
+def _describe(dialogue: Dialogue, command: wire.Describe) -> None:
+    question = partial(dialogue.statistics.details.describe, command.queue)
+    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
+
+
 def _dumpStats(dialogue: Dialogue, command: dialect.DumpStats) -> None:
     _tell(dialogue, command.form, formatDump)
 
@@ -233,6 +238,10 @@ def _answerLater(
     done.addCallback(answer)
 
 
+def _noop(dialogue: Dialogue, command: wire.Noop) -> None:
+    dialogue.answer(command.form.done)
+
+
 def _quit(dialogue: Dialogue, command: wire.Quit) -> None:
     dialogue.connection.hangUp()
 
@@ -258,6 +267,8 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Checkpoint: _checkpoint,
     wire.Archive: _archive,
     wire.Quit: _quit,
+    wire.Noop: _noop,
+    wire.Describe: _describe,
     wire.Refused: _refused,
     foreign.Foreign: _foreign,
     dialect.Read: _read,

@@ -1,6 +1,6 @@
 """Meta protocol of memcached's: lines become commands, whose forms write the replies.
 
-``mg``, ``ms``, ``md``, ``me``, ``ma`` and ``mn`` stand among the other lines of the text
+``mg``, ``ms``, ``md``, ``me``, ``ma`` and ``mn`` are lines among those of the text
 protocol.  Behind the key they have flags, words of which the first letter tells which
 one it is.  A reply is two letters, and those of the flags that ask for something, in
 their order.  The format is that of memcached's doc/protocol.txt.
@@ -115,9 +115,8 @@ class MetaForm(Form):
         :param none: those that tell that there is nothing, b"" for nothing.
         :param echo: what is behind either.
         """
-        super().__init__(
-            *[each + echo + b"\r\n" if each else b"" for each in (done, none)]
-        )
+        told = [each + echo + b"\r\n" if each else b"" for each in (done, none)]
+        super().__init__(*told)
         self._refused = b"NS%b\r\n" % echo
         self._log = f"{line.verb} {line.shown}"
 
@@ -163,11 +162,12 @@ class MetaValues(MetaForm):
         if self._names and not self.describes:
             self._get = attrgetter(*[_OF_MESSAGE[name] for name in self._names])
         echo = line.echo(_NUMBERS)
-        self._echo = echo if self._names else echo % ()
+        self._echo: bytes = echo if self._names else echo % ()
 
     def _flags(self, message: Message, details: Details | None) -> bytes:
         if self._get is not None:
-            return self._echo % self._get(message)
+            flags: bytes = self._echo % self._get(message)
+            return flags
         if not self._names:
             return self._echo
         return self._echo % tuple(
