@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memq.errors import QueueError
-    from memq.message import LargeBody, Message
+    from memq.message import LargeBody, Message, Trace
 
 
 class QueueCount(NamedTuple):
@@ -120,13 +120,21 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreFailed: when it cannot be undone.
         """
 
-    def push(queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+    def push(
+        queue: bytes,
+        flags: int,
+        body: bytes,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
+    ) -> int:
         """Append a message to a queue, which is made if it does not exist.
 
         :param queue: the name, 1 to 250 bytes.
         :param flags: 0 to 4294967295.
         :param body: 0 bytes to PART_SIZE; a larger one comes in parts.
         :param expires: when, 0 for never; kept with the message, no store looks at it.
+        :param trace: what became of it before; kept with the message.
         :return: the message's sequence number.
         """
 
@@ -159,7 +167,12 @@ class IQueueStore(Interface):
         """
 
     def pushLarge(
-        queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+        queue: bytes,
+        flags: int,
+        large: LargeBody,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
     ) -> int:
         """Append a message whose body was added in parts; return its number."""
 
@@ -170,6 +183,8 @@ class IQueueStore(Interface):
         due: int,
         *,
         expires: int = 0,
+        trace: Trace | None = None,
+        time: int = 0,
     ) -> None:
         """Keep a message unseen until ``promoteDue`` moves it into its queue.
 
@@ -177,6 +192,7 @@ class IQueueStore(Interface):
 
         :param body: as for ``push``, or where it is, as for ``pushLarge``.
         :param due: when, less than 2 ** 47.
+        :param time: when it was set; 0 for now.
         """
 
     def nextDue() -> int | None:
@@ -189,7 +205,7 @@ class IQueueStore(Interface):
     def promoteDue(now: int, limit: int) -> list[bytes]:
         """Append delayed messages that are due to their queues, in the order of that.
 
-        They count as pushed then; their time stays that of the push.
+        They count as pushed then; their time stays that of the push, and their trace.
 
         :param limit: how many at most, 1 or more.
         :return: the queue of each.
@@ -276,8 +292,8 @@ class IQueueStore(Interface):
     def deliveries(message: Message) -> int:
         """Return how often a message in a queue was given back and that was counted.
 
-        Needs no transaction.  Once it is taken, that is forgotten, even if ``putBack``
-        follows.
+        What its trace says of this queue is added.  Needs no transaction.  Once it is
+        taken, the rest is forgotten, even if ``putBack`` follows.
         """
 
     def discard(message: Message) -> None:

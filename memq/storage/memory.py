@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
-    from memq.message import LargeBody
+    from memq.message import LargeBody, Trace
     from memq.storage.row import Queue
 
 _sequence = attrgetter("sequence")
@@ -63,9 +63,17 @@ class MemoryStore(IndexedStore):
         """Undo what was done since ``begin``."""
         self.undo.rollBack()
 
-    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+    def push(
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
+    ) -> int:
         """Append a message."""
-        return self._append(queue, flags, body, None, self._now, expires)
+        return self._append(queue, flags, self._now, body, None, expires, trace)
 
     def pushAll(
         self,
@@ -90,10 +98,16 @@ class MemoryStore(IndexedStore):
         self.undo.add((parts.pop,))
 
     def pushLarge(
-        self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+        self,
+        queue: bytes,
+        flags: int,
+        large: LargeBody,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
     ) -> int:
         """Append a message."""
-        return self._append(queue, flags, b"", large, self._now, expires)
+        return self._append(queue, flags, self._now, b"", large, expires, trace)
 
     def pushDelayed(
         self,
@@ -103,6 +117,8 @@ class MemoryStore(IndexedStore):
         due: int,
         *,
         expires: int = 0,
+        trace: Trace | None = None,
+        time: int = 0,
     ) -> None:
         """Keep a message among those that are delayed."""
         entry = self.index.forDelay(queue)
@@ -115,7 +131,9 @@ class MemoryStore(IndexedStore):
 
         sequence = freeNumber(due, highest)
         small, large = (body, None) if isinstance(body, bytes) else (b"", body)
-        message = Message(id, sequence, flags, self._now, small, large, expires)
+        message = Message(
+            id, sequence, flags, time or self._now, small, large, expires, trace
+        )
         self._insert(message)
         entry.delay(1, message.size)
         self.delays.add(entry, sequence)
@@ -134,8 +152,7 @@ class MemoryStore(IndexedStore):
         count = size = 0
         while messages and messages[0].sequence <= last and count < most:
             message = self._takeFirst(messages)
-            _, _, flags, time, body, large, expires = message
-            self._append(entry.name, flags, body, large, time, expires)
+            self._append(entry.name, *message[2:])
             count += 1
             size += message.size
         entry.delay(-count, -size)
@@ -156,16 +173,17 @@ class MemoryStore(IndexedStore):
         self,
         queue: bytes,
         flags: int,
+        time: int,
         body: bytes,
         large: LargeBody | None,
-        time: int,
         expires: int,
+        trace: Trace | None,
     ) -> int:
         entry = self.index.forPush(queue)
         sequence = entry.nextSequence
         entry.nextSequence = sequence + 1
         messages = self._of(entry.id)
-        message = Message(entry.id, sequence, flags, time, body, large, expires)
+        message = Message(entry.id, sequence, flags, time, body, large, expires, trace)
         messages.append(message)
         entry.pushed += 1
         entry.bytes += message.size

@@ -178,8 +178,11 @@ class AllReads:
 
     def deliveries(self, message: Message) -> int:
         """Return how often a message was given back."""
+        before = 0 if message.trace is None else message.trace.counted
         reads = self._byId.get(message.queueId)
-        return 0 if reads is None else reads.deliveries.get(message.sequence, 0)
+        if reads is None:
+            return before
+        return before + reads.deliveries.get(message.sequence, 0)
 
     def _untouch(self, queue: Queue, head: int) -> None:
         queue.head = head
