@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from functools import partial
+from itertools import islice
 from operator import attrgetter
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
@@ -63,17 +64,9 @@ class MemoryStore(IndexedStore):
         """Undo what was done since ``begin``."""
         self.undo.rollBack()
 
-    def push(
-        self,
-        queue: bytes,
-        flags: int,
-        body: bytes,
-        *,
-        expires: int = 0,
-        trace: Trace | None = None,
-    ) -> int:
+    def push(self, queue: bytes, flags: int, body: bytes, **rest: Any) -> int:
         """Append a message."""
-        return self._append(queue, flags, self._now, body, None, expires, trace)
+        return self._append(queue, flags, self._now, body, None, **rest)
 
     def pushAll(
         self,
@@ -97,17 +90,9 @@ class MemoryStore(IndexedStore):
         parts[number:] = [data]
         self.undo.add((parts.pop,))
 
-    def pushLarge(
-        self,
-        queue: bytes,
-        flags: int,
-        large: LargeBody,
-        *,
-        expires: int = 0,
-        trace: Trace | None = None,
-    ) -> int:
+    def pushLarge(self, queue: bytes, flags: int, large: LargeBody, **rest: Any) -> int:
         """Append a message."""
-        return self._append(queue, flags, self._now, b"", large, expires, trace)
+        return self._append(queue, flags, self._now, b"", large, **rest)
 
     def pushDelayed(
         self,
@@ -176,8 +161,8 @@ class MemoryStore(IndexedStore):
         time: int,
         body: bytes,
         large: LargeBody | None,
-        expires: int,
-        trace: Trace | None,
+        expires: int = 0,
+        trace: Trace | None = None,
     ) -> int:
         entry = self.index.forPush(queue)
         sequence = entry.nextSequence
@@ -227,6 +212,35 @@ class MemoryStore(IndexedStore):
             return None
         return self._messages[entry.id][0]
 
+    def deadLetters(
+        self, queue: bytes, first: int, end: int, limit: int
+    ) -> tuple[list[Message], int]:
+        """Look for messages that have an origin."""
+        found: list[Message] = []
+        entry = self.index.queues.get(queue)
+        messages = deque[Message]() if entry is None else self._of(entry.id)
+        place = bisect_left(messages, first, key=_sequence)
+        for message in islice(messages, place, None):
+            if message.sequence >= end:
+                break
+            if limit <= 0:
+                return found, message.sequence
+            limit -= len(message.body) + 1024
+            if message.trace is not None and message.trace.origin:
+                found.append(message)
+        return found, end
+
+    def takeOut(self, queue: bytes, message: Message) -> None:
+        """Take a message out of the middle."""
+        entry = self.index.forReturn(queue, message.queueId)
+        assert entry is not None
+        self._remove(message)
+        self.undo.add((self._insertAgain, message))
+        entry.taken += 1
+        entry.bytes -= message.size
+        if entry.reads is not None:
+            self.index.readsOf(entry).forgetDeliveries(message.sequence)
+
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""
         entry = self.index.forReturn(queue, message.queueId)
@@ -239,10 +253,17 @@ class MemoryStore(IndexedStore):
         return True
 
     def _insert(self, message: Message) -> None:
+        self._insertAgain(message)
+        self.undo.add((self._remove, message))
+
+    def _insertAgain(self, message: Message) -> None:
         messages = self._of(message.queueId)
         place = bisect_left(messages, message.sequence, key=_sequence)
         messages.insert(place, message)
-        self.undo.add((messages.remove, message))
+
+    def _remove(self, message: Message) -> None:
+        messages = self._of(message.queueId)
+        del messages[bisect_left(messages, message.sequence, key=_sequence)]
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head."""

@@ -88,6 +88,12 @@ class Reads:
         self._undo.add((insort, self._returned, -sequence))
         return sequence
 
+    def forgetReturned(self, sequence: int) -> None:
+        """Forget one of those, if it is one: it is taken in another way."""
+        if -sequence in self._returned:
+            self._remove(sequence)
+            self._undo.add((insort, self._returned, -sequence))
+
     def returned(self) -> int | None:
         """Return the first one of those, None without any."""
         return -self._returned[-1] if self._returned else None

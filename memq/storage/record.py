@@ -192,7 +192,7 @@ def bodySize(record: bytes) -> int:
         return int(_EXPIRING_LARGE.unpack_from(record)[5])
     if version == PACKED_VERSION:
         return max(0, len(record) - 19 - 12 * int.from_bytes(record[1:3], "big"))
-    if version in (TRACED_VERSION, TRACED_LARGE_VERSION):
+    if isTraced(record):
         return _tracedSize(record)
     header = EXPIRING_HEADER_SIZE if version == EXPIRING_VERSION else HEADER_SIZE
     return max(0, len(record) - header)
@@ -233,7 +233,7 @@ def _unpackOther(queueId: int, sequence: int, record: bytes) -> Message:
         return _unpackExpiring(queueId, sequence, record)
     if version in (LARGE_VERSION, EXPIRING_LARGE_VERSION):
         return _unpackLarge(queueId, sequence, record)
-    if version in (TRACED_VERSION, TRACED_LARGE_VERSION):
+    if isTraced(record):
         return _unpackTraced(queueId, sequence, record)
     if version == PACKED_VERSION:
         raise DamagedRecord("a packed record whose fields are damaged")
@@ -274,6 +274,11 @@ def _unpackLarge(queueId: int, sequence: int, record: bytes) -> Message:
     if layout is _EXPIRING_LARGE:
         expires, *where = where
     return Message(queueId, sequence, flags, time, b"", LargeBody(*where), expires)
+
+
+def isTraced(record: bytes) -> bool:
+    """Return whether a record is that of a message with a trace."""
+    return bool(record) and record[0] in (TRACED_VERSION, TRACED_LARGE_VERSION)
 
 
 def _packTraced(

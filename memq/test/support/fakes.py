@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
 
 
 class _Refusal:
