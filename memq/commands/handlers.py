@@ -153,10 +153,12 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         _list(dialogue, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
-    if command.topic == b"peek":
-        question = partial(dialogue.statistics.details.head, command.pattern)
-    else:
-        question = dialogue.statistics.asked(command.topic)
+    statistics = dialogue.statistics
+    question = (
+        partial(statistics.details.head, command.pattern)
+        if command.topic == b"peek"
+        else statistics.asked(command.topic)
+    )
     _ask(dialogue, Ask(dialogue.session, question), _renderAnswer)
 
 

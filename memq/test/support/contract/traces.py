@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from memq.message import Message, Reason, Trace
 from memq.test.support.contract.base import StoreContract
+from memq.test.support.homes import dump
 
 DEAD = Trace(3, b"work", Reason.DELIVERIES, 1_700_000_000_000)
 RETRIED = Trace(4)
@@ -89,3 +90,114 @@ class TracesContract(StoreContract):
             self.assertEqual(self.store.deliveries(self.q.peek()), before + 1)
             self.q.pop()
             self.assertEqual(self.store.deliveries(message), before)
+
+    # Dead letters in the midst of others.
+
+    def letters(self) -> list[Message]:
+        """Have five messages in q, of which those with odd numbers are dead letters."""
+        with self.done() as store:
+            for number in range(5):
+                trace = DEAD if number % 2 else None
+                store.push(b"q", number, b"%d" % number, trace=trace)
+        found, _ = self.found()
+        self.assertEqual([(m.sequence, m.trace) for m in found], [(1, DEAD), (3, DEAD)])
+        return found
+
+    def found(
+        self, first: int = 0, end: int = 99, limit: int = 99_999
+    ) -> tuple[list[Message], int]:
+        """Look for dead letters in q."""
+        found: tuple[list[Message], int] = self.q.deadLetters(first, end, limit)
+        return found
+
+    def numbers(self, *where: int) -> tuple[list[int], int]:
+        """Return the numbers of those that are found, and where to go on."""
+        found, reached = self.found(*where)
+        return [message.sequence for message in found], reached
+
+    def test_deadLetters(self) -> None:
+        """They are found from a number on and up to another, a few at a time."""
+        self.letters()
+        self.assertEqual(self.store.nextNumber(b"q"), 5)
+        self.assertEqual(self.store.nextNumber(b"none"), 0)
+        self.assertEqual(self.none.deadLetters(0, 9, 9999), ([], 9))
+        self.assertEqual(self.numbers(0, 5), ([1, 3], 5))
+        self.assertEqual(self.numbers(2, 5), ([3], 5))
+        self.assertEqual(self.numbers(0, 3), ([1], 3))
+        self.assertEqual(self.numbers(0, 5, 2048), ([1], 2))
+        self.assertEqual(self.numbers(0, 5, 1), ([], 1))
+
+    def test_noDeadLetters(self) -> None:
+        """Those that were retried later are none, nor those that are open."""
+        letters = self.letters()
+        self.q.push(0, b"again", trace=RETRIED)
+        first, second = self.q.openRead(), self.q.openRead()
+        self.assertEqual(second, letters[0])
+        self.assertEqual(self.numbers(), ([3], 99))
+        self.q.abortRead(second, True)
+        self.assertEqual(self.numbers(), ([1, 3], 99))
+        self.q.abortRead(first, False)
+
+    def test_takeOut(self) -> None:
+        """One that is taken out leaves the others in their places, also when undone."""
+        one, three = self.letters()
+        before = dump(self.store)
+        with self.undone() as store:
+            store.takeOut(b"q", three)
+            store.pop(b"q")
+            store.takeOut(b"q", one)
+        self.assertHolds(before)
+        self.q.takeOut(three)
+        self.assertHolds("q 5/1\n  0 0 b'0'\n  1 1 b'1'\n  2 2 b'2'\n  4 4 b'4'")
+        self.assertEqual(self.detail().bytes, 4)
+        self.q.takeOut(one)
+        self.assertEqual(self.bodies(b"q"), [b"0", b"2", b"4"])
+
+    def test_takeOutWithinATurn(self) -> None:
+        """So it is among other changes of one turn."""
+        self.letters()
+        with self.done() as store:
+            store.pushAll(b"q", [(0, b"5"), (0, b"6")])
+            first = store.pop(b"q")
+            found, _ = store.deadLetters(b"q", 0, 99, 99_999)
+            for message in found:
+                store.takeOut(b"q", message)
+            taken = [first, *store.popAll(b"q", 2)]
+            store.push(b"r", 0, b"x")
+            taken += store.popAll(b"q", 9)
+        self.assertEqual([m.body for m in taken], [b"0", b"2", b"4", b"5", b"6"])
+
+    def test_takeOutOfTheReturned(self) -> None:
+        """One that was given back is taken out as well, and its deliveries forgotten.
+
+        Others stay open meanwhile.
+        """
+        letters = self.letters()
+        reads = [self.q.openRead() for _ in range(4)]
+        self.q.abortRead(reads[1], True)
+        self.q.abortRead(reads[3], True)
+        before = dump(self.store)
+        with self.undone() as store:
+            for message in letters:
+                store.takeOut(b"q", message)
+        self.assertHolds(before)
+        self.assertEqual([self.store.deliveries(m) for m in letters], [1, 1])
+        for message in letters:
+            self.q.takeOut(message)
+        self.assertEqual([self.store.deliveries(m) for m in letters], [0, 0])
+        self.assertEqual(self.bodies(b"q"), [b"4"])
+        self.q.abortRead(reads[0], False)
+        self.q.abortRead(reads[2], False)
+        self.assertEqual(self.bodies(b"q"), [b"0", b"2"])
+
+    def test_takeOutLarge(self) -> None:
+        """A body in parts can be another message's in the same transaction."""
+        large = self.upload(b"one", b"two")
+        self.q.pushLarge(3, large, trace=DEAD)
+        [message], _ = self.found()
+        with self.done() as store:
+            store.takeOut(b"q", message)
+            store.pushLarge(b"r", 3, large)
+        self.sweepAll()
+        self.assertEqual(self.r.pop().large, large)
+        self.assertEqual(self.parts(large), [b"one", b"two"])
