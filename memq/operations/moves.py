@@ -16,6 +16,7 @@ expired is.  It ends with its client: what has moved until then has moved.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 _log = Logger()
 
 
-class _Moving(Slice):
+class _Moving(Slice, ABC):
     """Move some messages; the result is how many, an error when that failed.
 
     :ivar refusal: why messages stay that were to move, None when none do.
@@ -98,13 +99,13 @@ class _Moving(Slice):
         rest._most = self._most - self.result
         rest._isFirst = False
 
+    @abstractmethod
     def _another(self) -> _Moving:
         """Return one that goes on behind this one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _moveSome(self, store: IQueueStore) -> None:
         """Move messages, and note whether there are more."""
-        raise NotImplementedError
 
     def _reset(self) -> None:
         self.bytesFreed = self._cost = 0
