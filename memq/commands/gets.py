@@ -86,7 +86,9 @@ class Reader:
     def _renderRest(self, operation: CloseRead | AbortRead) -> bytes:
         if isinstance(operation.result, QueueError):
             return self._renderError(operation.result)
-        return renderRest(self._dialogue, operation, self._renderEnded, self._form.done)
+        self._ended += operation.result
+        end = self._form.done if self._ended else self._form.none
+        return renderRest(self._dialogue, operation, self._renderEnded, end)
 
 
 class Line:

@@ -75,6 +75,10 @@ class Client(Protocol):
     openReads: int
     policies: Policies
 
+    @property
+    def isFull(self) -> bool:
+        """Return whether the disk is too full to store anything."""
+
     def submit(self, operation: Operation) -> None:
         """Ask for an operation; it runs after those submitted before it."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from memq.interfaces import NOTHING_KEPT, QueueCount, Sums
+from memq.figures import NOTHING_KEPT, QueueCount, Sums
 from memq.message import Message
 from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.interfaces import Kept, QueueDetail
+    from memq.figures import Kept, QueueDetail
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
 
@@ -368,6 +368,11 @@ class IndexedStore(ABC):
             return 0
         self._discardAll(entry)
         return entry.pushed - entry.taken + entry.rest.delayed
+
+    def nextNumber(self, queue: bytes) -> int:
+        """Return the number of the next message, 0 if there is no such queue."""
+        entry = self.index.queues.get(queue)
+        return 0 if entry is None else entry.nextSequence
 
     def _discardAll(self, entry: Queue) -> None:
         self.discardId(entry.id)

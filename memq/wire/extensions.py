@@ -19,7 +19,7 @@ from memq.errors import (
     TooManyQueues,
     UnknownOption,
 )
-from memq.wire.forms import CHANGES, ENDS, GETS, SETS, Form
+from memq.wire.forms import CHANGES, ENDS, GETS, PLAIN, SETS, Form
 from memq.wire.words import MAX_NUMBER, Refused, isName, number
 
 #: Queues that one line names, at most, if one has options.
@@ -120,6 +120,23 @@ class Confirm(NamedTuple):
     form: Form = ENDS
 
 
+class Move(NamedTuple):
+    """Move up to ``most`` messages from the head of a queue to the end of another."""
+
+    queue: bytes
+    target: bytes
+    most: int = MAX_NUMBER
+    form: Form = PLAIN
+
+
+class Redrive(NamedTuple):
+    """Move up to ``most`` dead letters of a queue to their first queues."""
+
+    queue: bytes
+    most: int = MAX_NUMBER
+    form: Form = PLAIN
+
+
 class DumpStats(NamedTuple):
     """Tell all figures of all queues, a block a queue."""
 
@@ -127,7 +144,18 @@ class DumpStats(NamedTuple):
 
 
 Extension = (
-    Read | Reads | Add | Flush | Pause | Resume | Reload | Monitor | Confirm | DumpStats
+    Read
+    | Reads
+    | Add
+    | Flush
+    | Pause
+    | Resume
+    | Reload
+    | Monitor
+    | Confirm
+    | Move
+    | Redrive
+    | DumpStats
 )
 
 #: The options of a command: the largest number behind "=", and the error of another.

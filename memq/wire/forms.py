@@ -91,6 +91,10 @@ class Form:
         """Return figures, each a line ``STAT <name> <value>``, perhaps with the END."""
         return lines
 
+    def moved(self, count: int) -> bytes:
+        """Return the reply that tells how many messages were moved."""
+        return b"MOVED %d\r\n" % count
+
     def version(self, numbers: bytes) -> bytes:
         """Return the reply that tells a version."""
         return b"VERSION %b\r\n" % numbers

@@ -179,11 +179,10 @@ def _parseStats(words: list[bytes]) -> Command:
     if topic == b"detail" and len(rest) <= 1:
         # A pattern has the same bytes as what it matches.
         pattern = rest[0] if rest else b""
-        return (
-            Refused(BadLine())
-            if rest and not isName(pattern)
-            else Stats(topic, pattern)
-        )
+        isWrong = rest and not isName(pattern)
+        return Refused(BadLine()) if isWrong else Stats(topic, pattern)
+    if topic == b"peek" and len(rest) == 1:
+        return Stats(topic, rest[0]) if isName(rest[0]) else Refused(BadLine())
     if topic in _EMPTY_TOPICS:
         return Stats(b"items")
     return Refused(UnknownCommand())
@@ -204,8 +203,17 @@ def _verbosity(level: int = 0, form: Form = CHANGES) -> Verbosity:
     return Verbosity(form)
 
 
+def _move(
+    queue: bytes, target: bytes, most: int = MAX_NUMBER
+) -> dialect.Move | Refused:
+    if queue == target:
+        return Refused(BadLine())
+    return dialect.Move(queue, target, most)
+
+
 _seconds = partial(number, most=dialect.MAX_SECONDS)
 _messages = partial(number, most=dialect.MOST, least=1)
+_anyMessages = partial(number, most=MAX_NUMBER, least=1)
 _large = partial(number, most=MAX_SIZE)
 _stops = {b"reads": dialect.READS, b"writes": dialect.WRITES}.get
 
@@ -226,6 +234,8 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"resume": syntax(dialect.Resume, name, least=2),
     b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
+    b"move": syntax(_move, name, name, _anyMessages, least=3),
+    b"redrive": syntax(dialect.Redrive, name, _anyMessages, least=2),
     b"stats": _parseStats,
     b"dump_stats": syntax(dialect.DumpStats),
     b"version": syntax(Version),
