@@ -43,6 +43,7 @@ DELETED = b"DELETED\r\n"
 NOT_FOUND = b"NOT_FOUND\r\n"
 END = b"END\r\n"
 OK = b"OK\r\n"
+TOUCHED = b"TOUCHED\r\n"
 RESET = b"RESET\r\n"
 ERROR = b"ERROR\r\n"
 
@@ -258,8 +259,39 @@ def _parseCrawler(words: list[bytes]) -> Command:
     return Refused(UnknownCommand())
 
 
-def _delete(queue: bytes, time: bytes = b"", noreply: bool = False) -> Delete:
-    return Delete(queue, noreply)
+def parseDelete(
+    key: bytes, time: bytes = b"", noreply: bool = False
+) -> Delete | dialect.Close | Refused:
+    """Return what a delete means: a queue, or with ``open=`` an open message of it.
+
+    :param time: what memcached's first clients add to it; it says nothing.
+    """
+    if isName(key):
+        return Delete(key, noreply)
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, noreply=noreply)
+    return dialect.Close(*found, noreply)
+
+
+def _touch(key: bytes, seconds: int, noreply: bool = False) -> dialect.Touch | Refused:
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, noreply=noreply)
+    return dialect.Touch(*found, seconds, noreply)
+
+
+_parseTouchRead = syntax(
+    _touch, bytes, partial(number, most=dialect.MAX_TOUCH), least=3, silentFrom=4
+)
+
+
+def _parseTouch(words: list[bytes]) -> Command:
+    """Parse a touch, which has a meaning for an open read only."""
+    parser = foreign.PARSERS[b"touch"]
+    if len(words) > 1 and b"/" in words[1]:
+        parser = _parseTouchRead
+    return parser(words)
 
 
 def _verbosity(level: int = 0, noreply: bool = False) -> Verbosity:
@@ -290,7 +322,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"cas": partial(_parseStorage, None, 6),
     b"get": partial(_parseGet, False),
     b"gets": partial(_parseGet, True),
-    b"delete": syntax(_delete, name, bytes, least=2, silentFrom=3),
+    b"delete": syntax(parseDelete, bytes, bytes, least=2, silentFrom=3),
     b"flush": syntax(dialect.Flush, name, least=2),
     b"flush_all": syntax(FlushAll, _large, silentFrom=2),
     b"pause": syntax(dialect.Pause, name, _stops, least=2),
@@ -309,6 +341,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"quit": syntax(Quit),
     b"lru_crawler": _parseCrawler,
     **foreign.PARSERS,
+    b"touch": _parseTouch,
 }
 
 
