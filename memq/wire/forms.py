@@ -20,6 +20,7 @@ DELETED = b"DELETED\r\n"
 NOT_FOUND = b"NOT_FOUND\r\n"
 END = b"END\r\n"
 OK = b"OK\r\n"
+TOUCHED = b"TOUCHED\r\n"
 RESET = b"RESET\r\n"
 
 
@@ -167,6 +168,7 @@ PLAIN = Form()
 SILENT = Silent()
 SETS = Form(STORED, NOT_STORED)
 DELETES = Form(DELETED, NOT_FOUND)
+TOUCHES = Form(TOUCHED, NOT_FOUND)
 CHANGES = Form(OK, NOT_FOUND)
 ENDS = Form(END)
 GETS = Values()

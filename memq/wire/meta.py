@@ -24,12 +24,13 @@ from memq.errors import (
     KeyNotDecoded,
     LongOpaque,
     Meaningless,
+    NotOpen,
     NotStored,
     OpenUnseen,
     QueueError,
 )
 from memq.wire import extensions as dialect
-from memq.wire.commands import Delete, Describe, Get, Noop, Set
+from memq.wire.commands import Delete, Describe, Get, Noop, Set, deletion
 from memq.wire.forms import Form
 from memq.wire.words import (
     MAX_FLAGS,
@@ -126,7 +127,9 @@ class MetaForm(Form):
 
     def error(self, error: QueueError) -> bytes:
         """Return the reply that tells an error, quiet or not."""
-        return self._refused if isinstance(error, NotStored) else super().error(error)
+        if isinstance(error, NotStored):
+            return self._refused
+        return self.none if isinstance(error, NotOpen) else super().error(error)
 
 
 class Figures(MetaForm):
@@ -253,12 +256,10 @@ def _get(line: _Line) -> Get | dialect.Read | dialect.Reads | Refused:
     return command._replace(peek=True) if isLook else command
 
 
-def _delete(line: _Line) -> Delete | Refused:
-    if not isName(line.key):
-        return Refused(BadLine())
+def _delete(line: _Line) -> Delete | dialect.Close | Refused:
     isQuiet = "q" in line.flags
     words = (b"", b"") if isQuiet else (b"HD", b"NF")
-    return Delete(line.key, MetaForm(line, *words, line.echo() % ()))
+    return deletion(line.key, MetaForm(line, *words, line.echo() % ()))
 
 
 def _describe(line: _Line) -> Describe | Refused:

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs, formatEvent
 
 from memq.errors import BodyTimedOut, DamagedMessage, OutOfSpace, StoreError
 from memq.message import PART_SIZE
-from memq.operations.openreads import ENDED_AT_ONCE
+from memq.operations.openreads.ending import ENDED_AT_ONCE
 from memq.policy.rule import READS, WRITES
 from memq.test.commands.test_protocol import NO_SPACE, ProtocolTestCase, put
 from memq.test.operations.test_pushes import RuledTestCase
@@ -203,7 +203,7 @@ from memq.test.support.sessions import SessionTestCase, sessions
             > md foo k O1 -> HD kfoo O1
             > md foo k O1 -> NF kfoo O1
             > md foo -> NF
-            > md foo/open -> CLIENT_ERROR bad command line format
+            > md foo/open -> CLIENT_ERROR unknown option
         """,
         "Text and meta are one server.": """
             > set foo 5 0 2 | hi -> STORED
@@ -229,6 +229,22 @@ from memq.test.support.sessions import SessionTestCase, sessions
             > mg w/close q
             > mg w/close/open v -> EN
             > stats queue -> STAT w 2/2 | END
+        """,
+        "One of several open messages is told by its number.": """
+            > ms w 1 q | a | ms w 1 q | b | ms w 1 q | c
+            > mg w/open v c -> VA 1 c0 | a
+            > mg w/open/more v c t h -> VA 1 c1 t-1 h0 | b
+            > mg w/open/more v c q -> VA 1 c2 | c
+            > md w/open=1 k -> HD kw/open=1
+            > md w/open=1 k O1 -> NF kw/open=1 O1
+            > md w/open=1 q
+            > mg w/close=2 -> HD
+            > mg w/close=2 k -> EN kw/close=2
+            > mg w/abort=0 -> HD
+            > mg w/abort=0 q
+            > mg w/open v h -> VA 1 h1 | a
+            > md w/open=0 q
+            > stats queue -> STAT w 3/3 | END
         """,
         "Without a value they wait and look.": """
             > mg w/t=0 s -> EN

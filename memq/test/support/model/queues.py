@@ -70,6 +70,11 @@ class Queue:
         self.pushed += 1
         self.ready.append(item)
 
+    def delay(self, item: Item, due: int) -> None:
+        """Keep a message until it is due."""
+        self.delayed.append((due, item))
+        self.delayed.sort(key=itemgetter(0))
+
     def back(self, item: Item) -> None:
         """Put an open message back in its place."""
         self.open.remove(item)
@@ -216,8 +221,7 @@ class Queues:
             del queue.ready[0]
             queue.counts["discarded"] += 1
         if delay:
-            queue.delayed.append((self.ms + delay * 1000, item))
-            queue.delayed.sort(key=itemgetter(0))
+            queue.delay(item, self.ms + delay * 1000)
         else:
             queue.push(item)
 
@@ -289,8 +293,15 @@ class Queues:
             queue.open.remove(item)
             queue.counts["closed"] += 1
 
-    def giveBack(self, name: bytes, item: Item) -> None:
-        """Return an open message to its old place, or bury it, if it is there."""
+    def isOpen(self, name: bytes, item: Item) -> bool:
+        """Tell whether a message is open."""
+        return item in self.find(name).open
+
+    def giveBack(self, name: bytes, item: Item, delay: int = 0) -> None:
+        """Return an open message to its old place, or bury it, if it is there.
+
+        :param delay: seconds after which it goes to the end instead.
+        """
         queue, rule = self.find(name), self.rule(name)
         if item not in queue.open:
             return
@@ -301,6 +312,9 @@ class Queues:
             target = rule.get("dead_letter")
             self._bury(name, item, "deliveries", target)
             queue.counts["discarded"] += target is None
+        elif delay:
+            queue.open.remove(item)
+            queue.delay(item, self.ms + delay * 1000)
         else:
             item.since = self.ms
             queue.back(item)
