@@ -99,7 +99,8 @@ class _Line(NamedTuple):
     def shown(self) -> str:
         """Return the command and its flags, for the log."""
         words = [flag.encode() + word for flag, word in self.flags.items()]
-        return b" ".join(words).decode("utf-8", "backslashreplace")
+        flags = b" ".join(words).decode("utf-8", "backslashreplace")
+        return f"{self.verb} {flags}".rstrip()
 
 
 class MetaForm(Form):
@@ -119,7 +120,7 @@ class MetaForm(Form):
         told = [each + echo + b"\r\n" if each else b"" for each in (done, none)]
         super().__init__(*told)
         self._refused = b"NS%b\r\n" % echo
-        self._log = f"{line.verb} {line.shown}"
+        self._log = line.shown
 
     def __str__(self) -> str:
         """Return the command and its flags."""

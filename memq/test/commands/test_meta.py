@@ -339,14 +339,13 @@ class MetaTests(ProtocolTestCase):
         harness = Harness(verbosity=2)
         client = harness.connect()
         with capturedLogs() as events:
-            client.talk(b"ms q 1 k O\x1b\r\na\r\nmg q v f\r\nmg q/peek\r\nmn\r\n")
+            client.talk(b"ms q 1 k O\x1b\r\na\r\nmg q v f\r\nmn\r\n")
         told = [formatEvent(event).split(" ", 1)[1] for event in events]
         self.assertEqual(
             told,
             [
                 "set q flags=0 size=1 ms k O\\x1b exptime=0 delay=0",
                 "get q mg v f",
-                "read q q/peek peek mg",
                 "noop mn",
             ],
         )

@@ -58,8 +58,9 @@ MANY = b"\xff\xff"
 _MANY = b"x" * 35000
 
 _LINE = re.compile(
-    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
-    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ]+"
+    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|TOUCHED|MOVED \d+|END|OK|ERROR|RESET"
+    rb"|VERSION \d+\.\d+\.\d+"
+    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ,=]+"
     rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
     rb"|(HD|EN|NS|NF|MN|ME)( [^\n]*)?"
     rb"|queue '[^\x00-\x20\x7f]{1,250}' \{|  \w+=[^\r\n]*|\}"
