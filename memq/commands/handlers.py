@@ -12,20 +12,25 @@ from twisted.logger import Logger
 
 from memq import __version__
 from memq.commands.details import Listing, TellQueues
+from memq.commands.dialogue import Dialogue
 from memq.commands.gets import Line, Reader, renderRest
 from memq.commands.monitor import Monitor, confirm
+from memq.commands.moves import move, redrive
 from memq.errors import (
     BadChunk,
     BadLine,
     ConfigError,
     FlushAllDisabled,
     NotANumber,
+    NotOpen,
     OutOfSpace,
     QueueError,
     RulesRefused,
     UnknownCommand,
 )
 from memq.operations.base import Ask, Operation
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.touches import TouchRead
 from memq.operations.queues import AddQueue, Delete, Empty, EmptyAll, Pause, Resume
 from memq.wire import extensions as dialect
 from memq.wire import foreign
@@ -38,7 +43,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
-    from memq.commands.dialogue import Dialogue
+    from memq.wire.forms import Form
 
 _log = Logger()
 
@@ -46,32 +51,12 @@ _log = Logger()
 def _ask(
     dialogue: Dialogue,
     operation: Operation,
-    render: Callable[[Dialogue, Any], bytes],
-    noreply: bool = False,
+    form: Form,
+    render: Callable[[Dialogue, Form, Any], bytes] = Dialogue.render,
 ) -> None:
-    """Ask for an operation, and answer its result; only log an error if noreply."""
+    """Ask for an operation, and answer its result."""
     dialogue.session.submit(operation)
-    dialogue.expect(
-        operation, dialogue.renderNothing if noreply else partial(render, dialogue)
-    )
-
-
-def _answers(reply: bytes, failing: bytes = b"") -> Callable[[Dialogue, Any], bytes]:
-    """Return what renders a reply, another if the result is False, or an error."""
-
-    def render(dialogue: Dialogue, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return dialogue.renderError(operation.result)
-        return failing if operation.result is False else reply
-
-    return render
-
-
-_renderAdd = _answers(wire.STORED, wire.NOT_STORED)
-_renderDelete = _answers(wire.DELETED, wire.NOT_FOUND)
-_renderEnd = _answers(wire.END)
-_renderOK = _answers(wire.OK)
-_renderResume = _answers(wire.OK, wire.NOT_FOUND)
+    dialogue.expect(operation, partial(render, dialogue, form))
 
 
 # Commands that change queues.
@@ -81,49 +66,67 @@ def add(dialogue: Dialogue, command: dialect.Add, body: bytes, complete: bool) -
     """Make a queue with a limit, which is the body."""
     session, limit = dialogue.session, dialect.parseLimit(body)
     if not complete:
-        dialogue.refuse(BadChunk(), command.noreply)
+        dialogue.refuse(BadChunk(), command.form)
     elif limit is None:
-        dialogue.refuse(NotANumber(), command.noreply)
+        dialogue.refuse(NotANumber(), command.form)
     elif session.isFull:
-        dialogue.refuse(OutOfSpace(), command.noreply)
+        dialogue.refuse(OutOfSpace(), command.form)
     else:
-        operation = AddQueue(session, command.queue, limit)
-        _ask(dialogue, operation, _renderAdd, command.noreply)
+        _ask(dialogue, AddQueue(session, command.queue, limit), command.form)
 
 
 def _delete(dialogue: Dialogue, command: wire.Delete) -> None:
-    def render(dialogue: Dialogue, operation: Operation) -> bytes:
-        statistics = dialogue.statistics
-        statistics.deletes += operation.result is True
-        statistics.deleteMisses += operation.result is False
-        if command.noreply:
-            return dialogue.renderNothing(operation)
-        return _renderDelete(dialogue, operation)
+    _ask(
+        dialogue, Delete(dialogue.session, command.queue), command.form, _renderDeleted
+    )
 
-    _ask(dialogue, Delete(dialogue.session, command.queue), render)
+
+def _renderDeleted(dialogue: Dialogue, form: Form, operation: Operation) -> bytes:
+    dialogue.statistics.deletes += operation.result is True
+    dialogue.statistics.deleteMisses += operation.result is False
+    return dialogue.render(form, operation)
+
+
+def _close(dialogue: Dialogue, command: dialect.Close) -> None:
+    queue, number, form = command
+    closing = CloseRead(dialogue.session, queue, number=number)
+    _ask(dialogue, closing, form, _renderClosed)
+
+
+def _renderClosed(dialogue: Dialogue, form: Form, closing: CloseRead) -> bytes:
+    closing.release()
+    dialogue.statistics.deletes += type(closing.result) is int
+    dialogue.statistics.deleteMisses += type(closing.result) is NotOpen
+    return dialogue.render(form, closing)
+
+
+def _touch(dialogue: Dialogue, command: dialect.Touch) -> None:
+    queue, number, seconds, form = command
+    _ask(dialogue, TouchRead(dialogue.session, queue, number, seconds), form)
 
 
 def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
     if not dialogue.host.flushAllEnabled:
-        dialogue.refuse(FlushAllDisabled(), command.noreply)
+        dialogue.refuse(FlushAllDisabled(), command.form)
     elif command.delay:
-        dialogue.refuse(BadLine(), command.noreply)
+        dialogue.refuse(BadLine(), command.form)
     else:
         dialogue.statistics.flushes += 1
-        _ask(dialogue, EmptyAll(dialogue.session), _renderOK, command.noreply)
+        _ask(dialogue, EmptyAll(dialogue.session), command.form)
 
 
 def _flush(dialogue: Dialogue, command: dialect.Flush) -> None:
     dialogue.statistics.flushes += 1
-    _ask(dialogue, Empty(dialogue.session, command.queue), _renderEnd)
+    _ask(dialogue, Empty(dialogue.session, command.queue), command.form)
 
 
 def _pause(dialogue: Dialogue, command: dialect.Pause) -> None:
-    _ask(dialogue, Pause(dialogue.session, command.queue, command.bits), _renderOK)
+    operation = Pause(dialogue.session, command.queue, command.bits)
+    _ask(dialogue, operation, command.form)
 
 
 def _resume(dialogue: Dialogue, command: dialect.Resume) -> None:
-    _ask(dialogue, Resume(dialogue.session, command.queue), _renderResume)
+    _ask(dialogue, Resume(dialogue.session, command.queue), command.form)
 
 
 # Commands that read from them.
@@ -146,77 +149,90 @@ def _monitor(dialogue: Dialogue, command: dialect.Monitor) -> None:
 
 def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
     if command.topic == b"detail":
-        _tell(dialogue, formatDetails, command.pattern)
+        _tell(dialogue, command.form, formatDetails, command.pattern)
         return
     if not command.topic:
-        _list(dialogue, dialogue.statistics.summary())
+        _list(dialogue, command.form, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
-    question = dialogue.statistics.asked(command.topic)
-    _ask(dialogue, Ask(dialogue.session, question), _renderAnswer)
+    statistics = dialogue.statistics
+    question = (
+        partial(statistics.details.head, command.pattern)
+        if command.topic == b"peek"
+        else statistics.asked(command.topic)
+    )
+    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
 
 
-def _renderAnswer(dialogue: Dialogue, operation: Ask) -> bytes:
+def _renderAnswer(dialogue: Dialogue, form: Form, operation: Ask) -> bytes:
     operation.settle()
-    return dialogue.renderBytes(operation)
+    if isinstance(operation.result, QueueError):
+        return dialogue.renderError(operation.result, form)
+    return form.figures(operation.result)
+
+
+def _describe(dialogue: Dialogue, command: wire.Describe) -> None:
+    question = partial(dialogue.statistics.details.describe, command.queue)
+    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
 
 
 def _dumpStats(dialogue: Dialogue, command: dialect.DumpStats) -> None:
-    _tell(dialogue, formatDump)
+    _tell(dialogue, command.form, formatDump)
 
 
 def _tell(
     dialogue: Dialogue,
-    form: Callable[[Iterable[QueueFigures]], bytes],
+    form: Form,
+    format: Callable[[Iterable[QueueFigures]], bytes],
     pattern: bytes = b"",
 ) -> None:
     """Tell the details of queues, some at a time."""
-    _list(dialogue, Listing(dialogue.statistics.details, form, pattern))
+    _list(dialogue, form, Listing(dialogue.statistics.details, format, pattern))
 
 
-def _list(dialogue: Dialogue, listing: Listing) -> None:
-    _ask(dialogue, TellQueues(dialogue.session, listing), _renderTold)
+def _list(dialogue: Dialogue, form: Form, listing: Listing) -> None:
+    _ask(dialogue, TellQueues(dialogue.session, listing), form, _renderTold)
 
 
-def _renderTold(dialogue: Dialogue, operation: TellQueues) -> bytes:
-    reply = _renderAnswer(dialogue, operation)
-    return reply + renderRest(dialogue, operation, partial(_renderTold, dialogue), b"")
+def _renderTold(dialogue: Dialogue, form: Form, operation: TellQueues) -> bytes:
+    reply = _renderAnswer(dialogue, form, operation)
+    render = partial(_renderTold, dialogue, form)
+    return reply + renderRest(dialogue, operation, render, b"")
 
 
 # Commands about the server, or the connection.
 
 
 def _version(dialogue: Dialogue, command: wire.Version) -> None:
-    dialogue.answer(wire.formatVersion(__version__))
+    dialogue.answer(command.form.version(wire.versionNumbers(__version__)))
 
 
 def _verbosity(dialogue: Dialogue, command: wire.Verbosity) -> None:
-    dialogue.answer(b"" if command.noreply else wire.OK)
+    dialogue.answer(command.form.done)
 
 
 def _reload(dialogue: Dialogue, command: dialect.Reload) -> None:
     # The commands behind it are to find the new rules.
     dialogue.connection.hold()
     done: Deferred[Any] = dialogue.host.reload()
-    done.addCallbacks(lambda _: wire.OK, _ebRefused)
+    done.addErrback(_ebRefused)
     done.addErrback(_ebFailed, "The rules could not be read again", QueueError())
-    _answerLater(dialogue, done, dialogue.connection.release)
+    _answerLater(dialogue, command.form, done, dialogue.connection.release)
 
 
 def _checkpoint(dialogue: Dialogue, command: wire.Checkpoint) -> None:
-    _maintain(dialogue, dialogue.host.maintenance.checkpoint())
+    _maintain(dialogue, command.form, dialogue.host.maintenance.checkpoint())
 
 
 def _archive(dialogue: Dialogue, command: wire.Archive) -> None:
-    _maintain(dialogue, dialogue.host.maintenance.removeLogs())
+    _maintain(dialogue, command.form, dialogue.host.maintenance.removeLogs())
 
 
-def _maintain(dialogue: Dialogue, done: Deferred[Any]) -> None:
-    done.addCallback(lambda _: wire.OK)
+def _maintain(dialogue: Dialogue, form: Form, done: Deferred[Any]) -> None:
     done.addErrback(
         _ebFailed, "Maintenance that a client asked for failed", UnknownCommand()
     )
-    _answerLater(dialogue, done)
+    _answerLater(dialogue, form, done)
 
 
 def _ebRefused(failure: Failure) -> RulesRefused:
@@ -230,20 +246,27 @@ def _ebFailed(failure: Failure, event: str, error: QueueError) -> QueueError:
 
 
 def _answerLater(
-    dialogue: Dialogue, done: Deferred[Any], then: Callable[[], None] | None = None
+    dialogue: Dialogue,
+    form: Form,
+    done: Deferred[Any],
+    then: Callable[[], None] | None = None,
 ) -> None:
     """Answer with the result of a Deferred, once ``then`` is called."""
     operation = Operation(dialogue.session)
-    dialogue.expect(operation, dialogue.renderBytes)
+    dialogue.expect(operation, partial(dialogue.render, form))
 
-    def answer(reply: bytes | QueueError) -> None:
-        operation.result = reply
+    def answer(result: QueueError | None) -> None:
+        operation.result = result
         operation.done = True
         if then is not None:
             then()
         dialogue.connection.deliver()
 
     done.addCallback(answer)
+
+
+def _noop(dialogue: Dialogue, command: wire.Noop) -> None:
+    dialogue.answer(command.form.done)
 
 
 def _quit(dialogue: Dialogue, command: wire.Quit) -> None:
@@ -256,7 +279,7 @@ def _foreign(dialogue: Dialogue, command: foreign.Foreign) -> None:
 
 
 def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
-    dialogue.refuse(command.error, command.noreply)
+    dialogue.refuse(command.error, command.form)
     if command.closes:
         dialogue.connection.hangUp()
 
@@ -264,6 +287,8 @@ def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
 #: The handlers, by command: of all that have no body and are no plain get.
 VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Delete: _delete,
+    dialect.Close: _close,
+    dialect.Touch: _touch,
     wire.FlushAll: _flushAll,
     wire.Stats: _stats,
     wire.Version: _version,
@@ -271,6 +296,8 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Checkpoint: _checkpoint,
     wire.Archive: _archive,
     wire.Quit: _quit,
+    wire.Noop: _noop,
+    wire.Describe: _describe,
     wire.Refused: _refused,
     foreign.Foreign: _foreign,
     dialect.Read: _read,
@@ -281,5 +308,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Reload: _reload,
     dialect.Monitor: _monitor,
     dialect.Confirm: confirm,
+    dialect.Move: move,
+    dialect.Redrive: redrive,
     dialect.DumpStats: _dumpStats,
 }

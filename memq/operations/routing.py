@@ -21,7 +21,8 @@ from memq.policy.effective import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from memq.interfaces import IQueueStore, Kept
+    from memq.figures import Kept
+    from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import EffectivePolicy, Policies
 
@@ -110,7 +111,7 @@ def _size(body: bytes | LargeBody) -> int:
     return len(body) if isinstance(body, bytes) else body.size
 
 
-def _isRoom(policy: EffectivePolicy, items: int, size: int) -> bool:
+def isRoom(policy: EffectivePolicy, items: int, size: int) -> bool:
     """Return whether a queue may have so many messages, of so many bytes in all."""
     maxItems, maxBytes = policy.maxItems, policy.rule.maxBytes
     return (not maxItems or items <= maxItems) and (not maxBytes or size <= maxBytes)
@@ -123,8 +124,8 @@ def _takes(policy: EffectivePolicy, kept: Kept, size: int) -> bool:
     """
     items, bytes, ready, readyBytes = kept
     if policy.rule.dropOldest:
-        return _isRoom(policy, items - ready + 1, bytes - readyBytes + size)
-    return _isRoom(policy, items + 1, bytes + size)
+        return isRoom(policy, items - ready + 1, bytes - readyBytes + size)
+    return isRoom(policy, items + 1, bytes + size)
 
 
 def _targets(
@@ -155,7 +156,7 @@ def _makeRoom(store: IQueueStore, target: _Target, effects: Effects) -> None:
     count = cost = 0
     while cost < DROP_COST:
         kept = store.kept(queue)
-        if not kept.ready or _isRoom(policy, kept.items + 1, kept.bytes + target.size):
+        if not kept.ready or isRoom(policy, kept.items + 1, kept.bytes + target.size):
             break
         found = store.pop(queue)
         cost += MESSAGE_COST
@@ -178,8 +179,11 @@ def _makeRoom(store: IQueueStore, target: _Target, effects: Effects) -> None:
 
 def _put(
     store: IQueueStore, target: _Target, flags: int, due: int, effects: Effects
-) -> None:
-    """Append a message, or keep it until it is due if that is not 0."""
+) -> int:
+    """Append a message, or keep it until it is due if that is not 0.
+
+    :return: its number, 0 as long as it has none.
+    """
     queue, _, body, expires = target
     effects.cost += MESSAGE_COST
     if isinstance(body, bytes):
@@ -189,12 +193,11 @@ def _put(
         effects.used.append(body)
     if due:
         store.pushDelayed(queue, flags, body, due, expires=expires)
-        return
+        return 0
     effects.shown[queue] += 1
     if isinstance(body, bytes):
-        store.push(queue, flags, body, expires=expires)
-    else:
-        store.pushLarge(queue, flags, body, expires=expires)
+        return store.push(queue, flags, body, expires=expires)
+    return store.pushLarge(queue, flags, body, expires=expires)
 
 
 def route(
@@ -211,7 +214,8 @@ def route(
         in parts.
     :param effects: gets what was done.
 
-    :return: a number when it was not refused.
+    :return: its number in the queue that was asked for when it was not refused, 0 if it
+        has none there.
     """
     policies = client.policies
     now = policies.now()
@@ -222,10 +226,13 @@ def route(
     if isinstance(targets, NotStored):
         return targets
     due = now + asked.delay * 1000 if asked.delay else 0
+    number = 0
     for target in targets:
         if target.policy.rule.dropOldest:
             _makeRoom(store, target, effects)
-        _put(store, target, flags, due, effects)
+        put = _put(store, target, flags, due, effects)
+        if target.queue == asked.queue:
+            number = put
     if due:
         client.expectDue(due)
-    return len(targets)
+    return number

@@ -20,7 +20,7 @@ from memq.wire.figures import (
     formatStats,
     memcachedFigures,
 )
-from memq.wire.text import END, RESET
+from memq.wire.forms import END, RESET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.broker.broker import Broker
-    from memq.interfaces import IQueueStore, Sums
+    from memq.figures import Sums
+    from memq.interfaces import IQueueStore
 
 
 class Statistics:
