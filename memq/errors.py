@@ -133,6 +133,18 @@ class NotANumber(QueueError):
     reply = b"CLIENT_ERROR not a number"
 
 
+class BadPacket(QueueError):
+    """A packet of the binary protocol has more, or less, than its opcode takes."""
+
+    reply = b"CLIENT_ERROR invalid arguments"
+
+
+class CasRefused(QueueError):
+    """A packet is to change something only if nobody else has changed it."""
+
+    reply = b"CLIENT_ERROR a queue knows no cas"
+
+
 class LineTooLong(QueueError):
     """A line did not end within the longest line allowed."""
 

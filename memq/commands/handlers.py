@@ -233,7 +233,12 @@ def _answerLater(
     done.addCallback(answer)
 
 
+def _noop(dialogue: Dialogue, command: wire.Noop) -> None:
+    dialogue.answer(command.form.done)
+
+
 def _quit(dialogue: Dialogue, command: wire.Quit) -> None:
+    dialogue.answer(command.form.done)
     dialogue.connection.hangUp()
 
 
@@ -257,6 +262,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Verbosity: _verbosity,
     wire.Checkpoint: _checkpoint,
     wire.Archive: _archive,
+    wire.Noop: _noop,
     wire.Quit: _quit,
     wire.Refused: _refused,
     foreign.Foreign: _foreign,

@@ -83,5 +83,13 @@ class Archive(NamedTuple):
     form: Form = CHANGES
 
 
+class Noop(NamedTuple):
+    """Answer that all before it is answered."""
+
+    form: Form = PLAIN
+
+
 class Quit(NamedTuple):
-    """Close the connection without a word."""
+    """Close the connection; in text, without a word."""
+
+    form: Form = PLAIN

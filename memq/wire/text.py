@@ -21,6 +21,7 @@ from memq.wire.commands import Checkpoint as Checkpoint
 from memq.wire.commands import Delete as Delete
 from memq.wire.commands import FlushAll as FlushAll
 from memq.wire.commands import Get as Get
+from memq.wire.commands import Noop as Noop
 from memq.wire.commands import Quit as Quit
 from memq.wire.commands import Set as Set
 from memq.wire.commands import Stats as Stats
@@ -58,6 +59,7 @@ Command = (
     | Verbosity
     | Checkpoint
     | Archive
+    | Noop
     | Quit
     | Refused
     | foreign.Foreign
@@ -167,7 +169,11 @@ _EMPTY_TOPICS = frozenset(
 )
 
 
-def _parseStats(words: list[bytes]) -> Command:
+def parseStats(words: list[bytes]) -> Stats | Refused:
+    """Return what is to be told.
+
+    :param words: of the line, ``stats`` among them.
+    """
     topic, rest = words[1] if len(words) > 1 else b"", words[2:]
     # The original ignores what stands behind "queue"; its clients rely on it.
     if topic == b"queue" or (topic in (b"", b"settings", b"reset") and not rest):
@@ -222,7 +228,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"resume": syntax(dialect.Resume, name, least=2),
     b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
-    b"stats": _parseStats,
+    b"stats": parseStats,
     b"dump_stats": syntax(dialect.DumpStats),
     b"version": syntax(Version),
     b"verbosity": syntax(_verbosity, _large, least=2, silentFrom=2),

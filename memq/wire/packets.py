@@ -1,0 +1,181 @@
+"""Packets of memcached's binary protocol: the layout of requests and responses.
+
+::
+
+    0       magic: 80 in a request, 81 in a response (hexadecimal)
+    1       opcode
+    2-3     bytes of the key
+    4       bytes of the extras
+    5       data type, which is 0 and has no meaning
+    6-7     status in a response; no meaning in a request
+    8-11    bytes of all that follows the header: extras, key and value
+    12-15   opaque: any four bytes, which come back in the response
+    16-23   CAS: the number of a message in its queue, or 0
+
+Numbers are big-endian.  The extras come first, then the key, then the value.  The draft
+``protocol-binary`` of memcached has the format, and its server what that leaves open.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.errors import (
+    AlreadyOpen,
+    BodyTimedOut,
+    BodyTooLarge,
+    FlushAllDisabled,
+    NotStored,
+    OutOfMemory,
+    OutOfSpace,
+    QueueError,
+    UnknownCommand,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: The first byte of a request, and of a response.
+REQUEST = 0x80
+RESPONSE = 0x81
+
+#: Statuses of a response.
+DONE = 0x0000
+NOT_FOUND = 0x0001
+TOO_LARGE = 0x0003
+INVALID = 0x0004
+NOT_STORED = 0x0005
+FORBIDDEN = 0x0020
+UNKNOWN = 0x0081
+OUT_OF_MEMORY = 0x0082
+INTERNAL = 0x0084
+BUSY = 0x0085
+TEMPORARY = 0x0086
+
+_HEADER = Struct(">BBHBBHI4sQ")
+#: Bytes of a header.
+HEADER_SIZE = _HEADER.size
+#: Where the opaque of a packet is.
+OPAQUE = slice(12, 16)
+
+_STATUSES: dict[type[QueueError], int] = {
+    UnknownCommand: UNKNOWN,
+    BodyTooLarge: TOO_LARGE,
+    NotStored: NOT_STORED,
+    OutOfMemory: OUT_OF_MEMORY,
+    # Clients know no better word for it: they may try again.
+    OutOfSpace: OUT_OF_MEMORY,
+    FlushAllDisabled: FORBIDDEN,
+    AlreadyOpen: BUSY,
+    BodyTimedOut: TEMPORARY,
+}
+#: The words of errors whose line in text has none.
+_WORDS = {b"ERROR": b"unknown command", b"NOT_STORED": b"not stored"}
+_NOT_FOUND = b"not found"
+
+
+class Head(NamedTuple):
+    """The header of a request.
+
+    :ivar size: bytes of all that follows it.
+    """
+
+    magic: int
+    opcode: int
+    keySize: int
+    extrasSize: int
+    dataType: int
+    reserved: int
+    size: int
+    opaque: bytes
+    cas: int
+
+    @property
+    def before(self) -> int:
+        """Return the bytes before the value, the header's not counted."""
+        return self.extrasSize + self.keySize
+
+    @property
+    def isSound(self) -> bool:
+        """Return whether it is that of a request, and tells where that ends."""
+        return self.magic == REQUEST and self.size >= self.before
+
+
+def readHead(data: bytes, start: int = 0) -> Head:
+    """Return the header that is at a place of some bytes."""
+    return Head._make(_HEADER.unpack_from(data, start))
+
+
+def statusOf(error: QueueError) -> int:
+    """Return the status that tells an error."""
+    status = _STATUSES.get(type(error))
+    if status is not None:
+        return status
+    return INVALID if error.reply.startswith(b"CLIENT_ERROR") else INTERNAL
+
+
+def wordsOf(error: QueueError) -> bytes:
+    """Return the words that tell an error: those of its line in text."""
+    reply = error.reply
+    return _WORDS.get(reply) or reply.split(b"_ERROR ", 1)[-1]
+
+
+def formatPacket(
+    opcode: int,
+    opaque: bytes,
+    status: int = DONE,
+    key: bytes = b"",
+    value: bytes = b"",
+    cas: int = 0,
+) -> bytes:
+    """Return a response without extras."""
+    size = len(key) + len(value)
+    header = _HEADER.pack(RESPONSE, opcode, len(key), 0, 0, status, size, opaque, cas)
+    return header + key + value
+
+
+def formatError(opcode: int, opaque: bytes, error: QueueError) -> bytes:
+    """Return the response that tells an error."""
+    return formatPacket(opcode, opaque, statusOf(error), value=wordsOf(error))
+
+
+def formatMissing(opcode: int, opaque: bytes, key: bytes = b"") -> bytes:
+    """Return the response that tells that there is none.
+
+    :param key: the one that was asked for, if the response is to have it, which stands
+        in it instead of words.
+    """
+    value = b"" if key else _NOT_FOUND
+    return formatPacket(opcode, opaque, NOT_FOUND, key, value)
+
+
+_FOUND = Struct(">BBHBBHI4sQI")
+
+
+def formatFound(
+    opcode: int, opaque: bytes, key: bytes, flags: int, size: int, cas: int
+) -> bytes:
+    """Return what is before the body of a message: header, flags and key.
+
+    :param key: b"" if the response is to have none.
+    :param size: bytes of the body.
+    :param cas: the number of the message in its queue.
+    """
+    total = 4 + len(key) + size
+    head = _FOUND.pack(
+        RESPONSE, opcode, len(key), 4, 0, DONE, total, opaque, cas, flags
+    )
+    return head + key if key else head
+
+
+def formatFigures(opcode: int, opaque: bytes, lines: bytes) -> Iterator[bytes]:
+    """Yield the responses that tell lines of ``stats``, as they are in text.
+
+    ``STAT <name> <value>`` is a packet with name and value; any other line, which ends
+    them, is one that has neither.
+    """
+    for line in lines.split(b"\r\n")[:-1]:
+        kind, *figure = line.split(b" ", 2)
+        key, value = figure if kind == b"STAT" else (b"", b"")
+        yield formatPacket(opcode, opaque, key=key, value=value)
