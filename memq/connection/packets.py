@@ -12,15 +12,24 @@ other, leaves nothing to go on with: nobody knows where the next packet begins.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from struct import Struct
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import connectionDone
 
 from memq.errors import BodyTooLarge, OutOfMemory
 from memq.message import PART_SIZE
-from memq.wire.binary import MAX_KEY, Packets, QuietPackets, parse
+from memq.wire.binary import (
+    KEPT_REST,
+    MAX_KEY,
+    Packets,
+    QuietPackets,
+    parse,
+    parseShort,
+)
 from memq.wire.foreign import OUT_OF_STEP
-from memq.wire.packets import HEADER_SIZE, OPAQUE, readHead
+from memq.wire.packets import CAS, HEADER_SIZE, OPAQUE, readHead
 from memq.wire.text import Get, Set
 from memq.wire.words import Refused
 
@@ -30,8 +39,21 @@ if TYPE_CHECKING:
     from memq.connection.interfaces import Counters
     from memq.connection.receiver import CommandSink
     from memq.wire.forms import Form
-    from memq.wire.packets import Head
     from memq.wire.text import Command
+
+#: How many layouts are kept: bytes of key and body of sets that are often the same.
+_KEPT_LAYOUTS = 256
+
+
+@lru_cache(_KEPT_LAYOUTS)
+def _layoutOf(rest: int, body: int) -> Struct:
+    """Return the layout of a request: the first, opaque, rest and body."""
+    return Struct(f"{OPAQUE}s{CAS - OPAQUE}s{rest}s{body}s")
+
+
+def _join(form: Form, opaques: list[bytes]) -> None:
+    assert isinstance(form, Packets)
+    form.join(opaques)
 
 
 class PacketReceiver:
@@ -134,7 +156,8 @@ class PacketReceiver:
         value = start + HEADER_SIZE
         if len(data) < value:
             return start
-        head = readHead(data, start)
+        first = data[start : start + OPAQUE]
+        head = readHead(first)
         if not head.isSound:
             self._sink.execute(OUT_OF_STEP)
             return start
@@ -142,81 +165,80 @@ class PacketReceiver:
             value += head.before
             if len(data) < value:
                 return start
-        command = self._parse(head, data[start + HEADER_SIZE : value])
+        rest = data[start + CAS : value]
+        make = (parseShort if len(rest) <= KEPT_REST else parse)(first, rest)
+        command = make(data[start + OPAQUE : start + CAS])
         after = start + HEADER_SIZE + head.size
-        if after > len(data) or after - value > self._largestWhole:
+        if type(command) is Set:
+            if after > len(data) or command.size > self._largestWhole:
+                self._begin(command, command.size)
+                return value
+            self._sink.executeWithBody(command, data[value:after], True)
+            if data.startswith(first, after):
+                return self._takeSets(command, data, start, rest)
+        elif after > len(data):
             self._begin(command, after - value)
             return value
-        if type(command) is Set:
-            self._sink.executeWithBody(command, data[value:after], True)
-            return self._takeSets(command, data, start, value, after)
-        self._sink.execute(command)
-        if type(command) is Get:
-            return self._takeGets(command, data, start, after)
+        else:
+            self._sink.execute(command)
+            if type(command) is Get and data.startswith(first, after):
+                return self._takeGets(command, data, start, rest)
         return after
 
-    def _parse(self, head: Head, rest: bytes) -> Command:
-        command = parse(head, rest)
-        if type(command) is Set and command.size > self._maxBody:
-            return Refused(BodyTooLarge(), form=command.form)
-        return command
-
-    def _takeSets(
-        self, command: Set, data: bytes, start: int, value: int, after: int
-    ) -> int:
+    def _takeSets(self, command: Set, data: bytes, start: int, rest: bytes) -> int:
         """Take sets at once that say the same as the one before them.
 
         :param start: where that begins.
-        :param value: where its body does.
-        :param after: where it ends.
+        :param rest: its header behind the opaque, extras and key.
         :return: where what is not taken begins.
         """
-        # Sets are joined that are told the same, opaque and all; quiet ones, nothing.
         form = command.form
-        behind = OPAQUE.stop if type(form) is QuietPackets else OPAQUE.start
-        first, rest = data[start : start + OPAQUE.start], data[start + behind : value]
-        if not data.startswith(first, after):
-            return after
-        period, body = after - start, value - start
-        most = min(self._joinable(command), (len(data) - after) // period)
-        bodies: list[bytes] = []
-        opaques: list[bytes] = []
-        while (
-            len(bodies) < most
-            and data.startswith(first, after)
-            and data.startswith(rest, after + behind)
-        ):
-            opaques.append(data[after + OPAQUE.start : after + OPAQUE.stop])
-            bodies.append(data[after + body : after + period])
-            after += period
-        if bodies:
-            self._join(form, opaques)
-            self._sink.joinSets(command, bodies)
-        return after
-
-    def _takeGets(self, command: Get, data: bytes, start: int, after: int) -> int:
-        """Take gets at once that say the same as the one before; see ``_takeSets``."""
-        first = data[start : start + OPAQUE.start]
-        rest = data[start + OPAQUE.stop : after]
-        if not data.startswith(first, after):
-            return after
-        most, period = self._joinable(command), after - start
-        opaques: list[bytes] = []
-        while (
-            len(opaques) < most
-            and data.startswith(first, after)
-            and data.startswith(rest, after + OPAQUE.stop)
-        ):
-            opaques.append(data[after + OPAQUE.start : after + OPAQUE.stop])
-            after += period
+        # Sets are joined that are told the same: quiet ones are told nothing.
+        opaque = b""
+        if type(form) is not QuietPackets:
+            opaque = data[start + OPAQUE : start + CAS]
+        layout = _layoutOf(len(rest), command.size)
+        opaques, bodies = self._alike(command, data, start, rest, layout, opaque)
         if opaques:
-            self._join(command.form, opaques)
-            self._sink.joinGets(len(opaques))
-        return after
+            _join(form, opaques)
+            self._sink.joinSets(command, bodies)
+        return start + (1 + len(opaques)) * layout.size
 
-    def _join(self, form: Form, opaques: list[bytes]) -> None:
-        assert isinstance(form, Packets)
-        form.join(opaques)
+    def _takeGets(self, command: Get, data: bytes, start: int, rest: bytes) -> int:
+        """Take gets at once that say the same as the one before; see ``_takeSets``."""
+        layout = _layoutOf(len(rest), 0)
+        opaques, _ = self._alike(command, data, start, rest, layout)
+        if opaques:
+            _join(command.form, opaques)
+            self._sink.joinGets(len(opaques))
+        return start + (1 + len(opaques)) * layout.size
+
+    def _alike(
+        self,
+        command: Set | Get,
+        data: bytes,
+        start: int,
+        rest: bytes,
+        layout: Struct,
+        opaque: bytes = b"",
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Return the requests behind one that say the same, as far as they are to join.
+
+        :param opaque: the one that they have; b"" for any.
+        :return: the opaques and the bodies.
+        """
+        period, first = layout.size, data[start : start + OPAQUE]
+        after = start + period
+        most = min(self._joinable(command), (len(data) - after) // period)
+        opaques: list[bytes] = []
+        bodies: list[bytes] = []
+        for row in layout.iter_unpack(data[after : after + most * period]):
+            its, other, rests, body = row
+            if its != first or rests != rest or (opaque and other != opaque):
+                break
+            opaques.append(other)
+            bodies.append(body)
+        return opaques, bodies
 
     def _joinable(self, command: Set | Get) -> int:
         return 0 if self.paused else self._sink.joinable(command)
@@ -224,7 +246,9 @@ class PacketReceiver:
     def _begin(self, command: Command, size: int) -> None:
         """Begin to receive a value: a body to keep, or what is thrown away."""
         if type(command) is Set:
-            if not self._sink.reserve(size):
+            if size > self._maxBody:
+                command = Refused(BodyTooLarge(), form=command.form)
+            elif not self._sink.reserve(size):
                 command = Refused(OutOfMemory(), form=command.form)
             elif size > PART_SIZE:
                 self._sink.beginBody(command)

@@ -1,14 +1,19 @@
 """memcached's binary protocol: a packet becomes a command, and has a form of reply.
 
-:func:`parse` is given the header of a request and what stands before its value, and
-returns the command that the same words are in text; ``_KINDS`` has every opcode that is
-known.  Keys have the options that they have in text.  The layout of packets is in
+:func:`parse` is given what stands before the value of a request, and returns the
+command that the same words are in text; ``_KINDS`` has every opcode that is known.
+Keys have the options that they have in text.  The layout of packets is in
 :mod:`memq.wire.packets`.
+
+Requests differ in their opaques, and else are often the same: so the command is made in
+two steps, and the first one, all but the opaque, is kept.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import lru_cache, partial
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,18 +30,24 @@ from memq.wire.commands import (
     Verbosity,
     Version,
 )
-from memq.wire.forms import Form
+from memq.wire.forms import GETS, Form
 from memq.wire.packets import (
+    DONE,
+    FLAGS_SIZE,
+    KEPT_HEADS,
     formatError,
     formatFigures,
-    formatFound,
     formatMissing,
     formatPacket,
+    packBehind,
+    packFirst,
+    readCAS,
+    readHead,
 )
 from memq.wire.words import Refused, isName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from memq.message import Message
     from memq.wire.forms import Details
@@ -62,8 +73,15 @@ QUITQ = 0x17
 FLUSHQ = 0x18
 VERBOSITY = 0x1B
 
+#: Bytes of the longest one that is kept with what it means, CAS and extras included.
+KEPT_REST = 300
+
+_CAS_SIZE = 8
 _SET_EXTRAS = Struct(">II")
 _DELAY = Struct(">I")
+
+#: Makes the command of an opaque.
+Make = Callable[[bytes], text.Command]
 
 
 class Packets(Form):
@@ -75,10 +93,12 @@ class Packets(Form):
 
     __slots__ = ("_opaque", "_opcode", "_others")
 
-    def __init__(self, head: Head) -> None:
-        self.tail = b""
-        self._opcode = head.opcode
-        self._opaque = head.opaque
+    tail = b""
+
+    # Not the one above: most of these live for a moment, and done and none are made.
+    def __init__(self, opcode: int, opaque: bytes) -> None:
+        self._opcode = opcode
+        self._opaque = opaque
         self._others: deque[bytes] | None = None
 
     def __str__(self) -> str:
@@ -134,16 +154,22 @@ class QuietPackets(Packets):
 
 
 class Found(Packets):
-    """The form of what a get finds; a close or an abort finds nothing.
+    """The form of what a get finds; a close or an abort finds nothing."""
 
-    :param key: the one that the response has, b"" for none.
-    """
+    __slots__ = ("_first", "_key", "_size")
 
-    __slots__ = ("_key",)
+    def __init__(self, opcode: int, opaque: bytes, key: bytes) -> None:
+        """Take what the response has of the request.
 
-    def __init__(self, head: Head, key: bytes) -> None:
-        super().__init__(head)
+        :param key: the one that is to be in it, b"" for none.
+        """
+        self._opcode = opcode
+        self._opaque = opaque
         self._key = key
+        self._others = None
+        #: How the last response began, and the bytes of its body: many are as large.
+        self._first = b""
+        self._size = -1
 
     @property
     def done(self) -> bytes:  # type: ignore[override]
@@ -159,22 +185,24 @@ class Found(Packets):
         self, key: bytes, message: Message, details: Details | None = None
     ) -> bytes:
         """Return all but the body."""
-        _, sequence, flags, *_ = message
-        size = message.size
-        return formatFound(
-            *(self._opcode, self._next(), self._key, flags, size, sequence)
-        )
+        shown = self._key
+        first = packFirst(self._opcode, DONE, len(shown), FLAGS_SIZE, message.size)
+        behind = packBehind(message.sequence, message.flags)
+        return b"%b%b%b%b" % (first, self._next(), behind, shown)
 
     def value(
         self, key: bytes, message: Message, details: Details | None = None
     ) -> bytes:
         """Return all of the response, faster than in general."""
-        body = message.body
-        sequence, flags, size = message.sequence, message.flags, len(body)
-        return (
-            formatFound(self._opcode, self._next(), self._key, flags, size, sequence)
-            + body
-        )
+        shown, body, opaque = self._key, message.body, self._opaque
+        if self._others:
+            self._opaque = self._others.popleft()
+        if len(body) != self._size:
+            self._size = size = len(body)
+            opcode, keySize = self._opcode, len(shown)
+            self._first = packFirst(opcode, DONE, keySize, FLAGS_SIZE, size)
+        behind = packBehind(message.sequence, message.flags)
+        return b"%b%b%b%b%b" % (self._first, opaque, behind, shown, body)
 
 
 class QuietFound(Found):
@@ -193,77 +221,103 @@ class QuietFound(Found):
 _QUIET = frozenset((GETQ, GETKQ, SETQ, DELETEQ, QUITQ, FLUSHQ))
 
 
-def _formOf(head: Head) -> Packets:
-    return QuietPackets(head) if head.opcode in _QUIET else Packets(head)
+def _formOf(opcode: int) -> Callable[[bytes], Packets]:
+    """Return what makes the form of a request of its opaque."""
+    return partial(QuietPackets if opcode in _QUIET else Packets, opcode)
 
 
-def _set(head: Head, extras: bytes, key: bytes) -> text.Command:
-    form = _formOf(head)
-    if head.cas:
-        return Refused(CasRefused(), form=form)
+def _refused(head: Head, error: QueueError) -> Make:
+    return lambda opaque: Refused(error, form=Packets(head.opcode, opaque))
+
+
+def _set(head: Head, extras: bytes, key: bytes) -> Make:
+    opcode, size = head.opcode, head.size - head.before
+    kind = QuietPackets if opcode in _QUIET else Packets
     flags, exptime = _SET_EXTRAS.unpack(extras)
-    size = head.size - head.before
+    delay = 0
+    if not isName(key):
+        delayed = dialect.parseDelay(key)
+        if isinstance(delayed, QueueError):
+            return _refused(head, delayed)
+        key, delay = delayed
+    return lambda opaque: Set(key, flags, size, kind(opcode, opaque), exptime, delay)
+
+
+def _get(head: Head, extras: bytes, key: bytes) -> Make:
+    opcode = head.opcode
+    kind = QuietFound if opcode in _QUIET else Found
+    shown = key if opcode in (GETK, GETKQ) else b""
     if isName(key):
-        return Set(key, flags, size, form, exptime)
-    delayed = dialect.parseDelay(key)
-    if isinstance(delayed, QueueError):
-        return Refused(delayed, form=form)
-    queue, delay = delayed
-    return Set(queue, flags, size, form, exptime, delay)
+        keys = (key,)
+        return lambda opaque: Get(keys, kind(opcode, opaque, shown))
+    read = dialect.parseReads([key], GETS)
+    if not isinstance(read, dialect.Read):
+        assert isinstance(read, Refused)
+        return _refused(head, read.error)
+    return lambda opaque: read._replace(form=kind(opcode, opaque, shown))
 
 
-def _get(head: Head, extras: bytes, key: bytes) -> text.Command:
-    kind = QuietFound if head.opcode in _QUIET else Found
-    form = kind(head, key if head.opcode in (GETK, GETKQ) else b"")
-    if isName(key):
-        return Get((key,), form)
-    read = dialect.parseReads([key], form)
-    return read._replace(form=form) if isinstance(read, Refused) else read
+def _delete(head: Head, extras: bytes, key: bytes) -> Make:
+    form = _formOf(head.opcode)
+    if not isName(key):
+        return _refused(head, BadLine())
+    return lambda opaque: Delete(key, form(opaque))
 
 
-def _delete(head: Head, extras: bytes, key: bytes) -> text.Command:
-    form = _formOf(head)
-    if head.cas:
-        return Refused(CasRefused(), form=form)
-    return Delete(key, form) if isName(key) else Refused(BadLine(), form=form)
+def _flush(head: Head, extras: bytes, key: bytes) -> Make:
+    form, delay = _formOf(head.opcode), _DELAY.unpack(extras)[0] if extras else 0
+    return lambda opaque: FlushAll(delay, form(opaque))
 
 
-def _flush(head: Head, extras: bytes, key: bytes) -> text.Command:
-    return FlushAll(_DELAY.unpack(extras)[0] if extras else 0, _formOf(head))
-
-
-def _stat(head: Head, extras: bytes, key: bytes) -> text.Command:
+def _stat(head: Head, extras: bytes, key: bytes) -> Make:
+    form = _formOf(head.opcode)
     words = [b"stats", *filter(None, key.split(b" "))]
-    return text.parseStats(words)._replace(form=_formOf(head))
+    command = text.parseStats(words)
+    return lambda opaque: command._replace(form=form(opaque))
 
 
 def _plain(
     command: type[Noop] | type[Quit] | type[Verbosity] | type[Version],
-) -> Callable[[Head, bytes, bytes], text.Command]:
-    """Return what makes a command that has a form and nothing else."""
-    return lambda head, extras, key: command(_formOf(head))
+) -> Callable[[Head, bytes, bytes], Make]:
+    """Return what parses a request that has nothing but a form."""
+
+    def parsePlain(head: Head, extras: bytes, key: bytes) -> Make:
+        form = _formOf(head.opcode)
+        return lambda opaque: command(form(opaque))
+
+    return parsePlain
 
 
 class _Kind(NamedTuple):
     """A kind of request.
 
-    :ivar make: returns the command of a header, extras and key.
+    :ivar parse: returns what makes the command of a header, extras and key.
     :ivar extras: how many bytes of extras there may be.
     :ivar keys: whether there may be a key, or may be none.
     :ivar hasValue: whether there may be a value.
+    :ivar ignoresCAS: whether the CAS may be anything.
     """
 
-    make: Callable[[Head, bytes, bytes], text.Command]
+    parse: Callable[[Head, bytes, bytes], Make]
     extras: tuple[int, ...] = (0,)
     keys: tuple[bool, ...] = (False,)
     hasValue: bool = False
+    ignoresCAS: bool = True
+
+    def admits(self, head: Head) -> bool:
+        """Return whether a request may have what its header says."""
+        return (
+            head.extrasSize in self.extras
+            and (head.keySize > 0) in self.keys
+            and (self.hasValue or head.size == head.before)
+        )
 
 
 _KEY = (True,)
 _KINDS: dict[int, _Kind] = {
     **dict.fromkeys((GET, GETQ, GETK, GETKQ), _Kind(_get, keys=_KEY)),
-    **dict.fromkeys((SET, SETQ), _Kind(_set, (_SET_EXTRAS.size,), _KEY, True)),
-    **dict.fromkeys((DELETE, DELETEQ), _Kind(_delete, keys=_KEY)),
+    **dict.fromkeys((SET, SETQ), _Kind(_set, (_SET_EXTRAS.size,), _KEY, True, False)),
+    **dict.fromkeys((DELETE, DELETEQ), _Kind(_delete, keys=_KEY, ignoresCAS=False)),
     **dict.fromkeys((FLUSH, FLUSHQ), _Kind(_flush, (0, _DELAY.size))),
     **dict.fromkeys((QUIT, QUITQ), _Kind(_plain(Quit))),
     STAT: _Kind(_stat, keys=(True, False)),
@@ -273,21 +327,25 @@ _KINDS: dict[int, _Kind] = {
 }
 
 
-def parse(head: Head, rest: bytes) -> text.Command:
-    """Return the command that a request asks for.
+def parse(first: bytes, rest: bytes) -> Make:
+    """Return what makes the command that a request asks for, of its opaque.
 
-    :param head: its header, which is sound.
-    :param rest: the extras and the key; or less, where the key is longer than MAX_KEY.
+    :param first: its header before the opaque, which is sound.
+    :param rest: its CAS, extras and key; or less, where the key is longer than MAX_KEY.
     """
+    head = readHead(first)
     kind = _KINDS.get(head.opcode)
     if kind is None:
-        return Refused(UnknownCommand(), form=Packets(head))
-    if (
-        head.extrasSize not in kind.extras
-        or (head.keySize > 0) not in kind.keys
-        or not (kind.hasValue or head.size == head.before)
-    ):
-        return Refused(BadPacket(), form=Packets(head))
+        return _refused(head, UnknownCommand())
+    if not kind.admits(head):
+        return _refused(head, BadPacket())
     if head.keySize > MAX_KEY:
-        return Refused(BadLine(), form=Packets(head))
-    return kind.make(head, rest[: head.extrasSize], rest[head.extrasSize :])
+        return _refused(head, BadLine())
+    if not kind.ignoresCAS and readCAS(rest):
+        return _refused(head, CasRefused())
+    extras = _CAS_SIZE + head.extrasSize
+    return kind.parse(head, rest[_CAS_SIZE:extras], rest[extras:])
+
+
+#: The same for short keys: clients say the same few again and again.
+parseShort = lru_cache(KEPT_HEADS)(parse)

@@ -18,6 +18,7 @@ Numbers are big-endian.  The extras come first, then the key, then the value.  T
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -53,11 +54,15 @@ INTERNAL = 0x0084
 BUSY = 0x0085
 TEMPORARY = 0x0086
 
-_HEADER = Struct(">BBHBBHI4sQ")
+#: Where the opaque of a packet begins, and where the CAS does, behind it.
+OPAQUE, CAS = 12, 16
 #: Bytes of a header.
-HEADER_SIZE = _HEADER.size
-#: Where the opaque of a packet is.
-OPAQUE = slice(12, 16)
+HEADER_SIZE = 24
+_FIRST = Struct(">BBHBBHI")
+_CAS = Struct(">Q")
+_NO_CAS = bytes(_CAS.size)
+#: How many beginnings of packets are kept, with what they mean.
+KEPT_HEADS = 2048
 
 _STATUSES: dict[type[QueueError], int] = {
     UnknownCommand: UNKNOWN,
@@ -76,35 +81,34 @@ _NOT_FOUND = b"not found"
 
 
 class Head(NamedTuple):
-    """The header of a request.
+    """What a header says before its opaque.
 
-    :ivar size: bytes of all that follows it.
+    :ivar size: bytes of all that follows the header.
+    :ivar before: those of them that are before the value: extras and key.
+    :ivar isSound: whether it is that of a request, and tells where that ends.
     """
 
-    magic: int
     opcode: int
     keySize: int
     extrasSize: int
-    dataType: int
-    reserved: int
     size: int
-    opaque: bytes
-    cas: int
-
-    @property
-    def before(self) -> int:
-        """Return the bytes before the value, the header's not counted."""
-        return self.extrasSize + self.keySize
-
-    @property
-    def isSound(self) -> bool:
-        """Return whether it is that of a request, and tells where that ends."""
-        return self.magic == REQUEST and self.size >= self.before
+    before: int
+    isSound: bool
 
 
-def readHead(data: bytes, start: int = 0) -> Head:
-    """Return the header that is at a place of some bytes."""
-    return Head._make(_HEADER.unpack_from(data, start))
+@lru_cache(KEPT_HEADS)
+def readHead(first: bytes) -> Head:
+    """Return what the bytes of a header before its opaque say."""
+    magic, opcode, keySize, extrasSize, _, _, size = _FIRST.unpack(first)
+    before = extrasSize + keySize
+    isSound = magic == REQUEST and size >= before
+    return Head(opcode, keySize, extrasSize, size, before, isSound)
+
+
+def readCAS(rest: bytes) -> int:
+    """Return the CAS, with which what is behind the opaque begins."""
+    cas: int = _CAS.unpack_from(rest)[0]
+    return cas
 
 
 def statusOf(error: QueueError) -> int:
@@ -121,18 +125,25 @@ def wordsOf(error: QueueError) -> bytes:
     return _WORDS.get(reply) or reply.split(b"_ERROR ", 1)[-1]
 
 
+@lru_cache(KEPT_HEADS)
+def packFirst(
+    opcode: int, status: int, keySize: int, extrasSize: int, valueSize: int
+) -> bytes:
+    """Return the header of a response before its opaque."""
+    size = extrasSize + keySize + valueSize
+    return _FIRST.pack(RESPONSE, opcode, keySize, extrasSize, 0, status, size)
+
+
 def formatPacket(
     opcode: int,
     opaque: bytes,
     status: int = DONE,
     key: bytes = b"",
     value: bytes = b"",
-    cas: int = 0,
 ) -> bytes:
-    """Return a response without extras."""
-    size = len(key) + len(value)
-    header = _HEADER.pack(RESPONSE, opcode, len(key), 0, 0, status, size, opaque, cas)
-    return header + key + value
+    """Return a response without extras and CAS."""
+    first = packFirst(opcode, status, len(key), 0, len(value))
+    return b"%b%b%b%b%b" % (first, opaque, _NO_CAS, key, value)
 
 
 def formatError(opcode: int, opaque: bytes, error: QueueError) -> bytes:
@@ -150,23 +161,12 @@ def formatMissing(opcode: int, opaque: bytes, key: bytes = b"") -> bytes:
     return formatPacket(opcode, opaque, NOT_FOUND, key, value)
 
 
-_FOUND = Struct(">BBHBBHI4sQI")
-
-
-def formatFound(
-    opcode: int, opaque: bytes, key: bytes, flags: int, size: int, cas: int
-) -> bytes:
-    """Return what is before the body of a message: header, flags and key.
-
-    :param key: b"" if the response is to have none.
-    :param size: bytes of the body.
-    :param cas: the number of the message in its queue.
-    """
-    total = 4 + len(key) + size
-    head = _FOUND.pack(
-        RESPONSE, opcode, len(key), 4, 0, DONE, total, opaque, cas, flags
-    )
-    return head + key if key else head
+_BEHIND = Struct(">QI")
+#: Returns what is between the opaque and the key of a response that shows a message:
+#: its number, and its flags, which are the extras.
+packBehind = _BEHIND.pack
+#: Bytes of those extras.
+FLAGS_SIZE = _BEHIND.size - _CAS.size
 
 
 def formatFigures(opcode: int, opaque: bytes, lines: bytes) -> Iterator[bytes]:
