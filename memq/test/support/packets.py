@@ -11,6 +11,7 @@ A conversation has a line a step, ``request | request -> response | response``; 
 
 from __future__ import annotations
 
+import re
 from struct import Struct
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -69,7 +70,8 @@ _SHORT = 160
 
 
 def _bytes(text: str) -> bytes:
-    text, _, count = text.partition("*")
+    repeated = re.fullmatch(r"(.*)\*(\d+)", text, re.DOTALL)
+    text, count = repeated.groups() if repeated else (text, "1")
     text = text.replace("\\s", " ").encode().decode("unicode_escape")
     return text.encode("latin-1") * int(count or 1)
 
