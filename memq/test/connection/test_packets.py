@@ -255,6 +255,12 @@ class BodyTests(WatchTestCase):
         self.assertEqual(self.client.talk(last + PROBE), PROBED)
         self.assertEqual(self.budget.reserved, 0)
 
+    def test_wholeParts(self) -> None:
+        """A body of whole parts ends with the last of them."""
+        last = self.begun(2 * PART_SIZE)
+        self.assertEqual(self.client.talk(last + PROBE), PROBED)
+        self.assertEqual(self.harness.store.counts(), [(b"q", 1, 0)])
+
     def test_leaves(self) -> None:
         """A client that leaves within a body gives it back, its parts as well."""
         for size in (1000, PART_SIZE, 3 * PART_SIZE + 5):
@@ -461,6 +467,20 @@ class AnswerTests(SteppedTestCase):
         self.assertEqual(
             told, b"VALUE q 0 1\r\na\r\nEND\r\nVALUE q 0 1\r\nb\r\nEND\r\n"
         )
+
+    def test_comesLate(self) -> None:
+        """What comes though it is not read is kept, or dropped behind the end."""
+        with capturedLogs():
+            self.assertEqual(self.client.talk(PROBE), PROBED)
+            self.client.stopReading()
+            for word in ("Noop", "Noop opaque=1"):
+                self.client.protocol.dataReceived(request(word))
+            self.assertEqual(self.client.read(), b"")
+            self.client.startReading()
+            self.assertEqual(shown(self.client.talk(b"")), ["Noop", "Noop opaque=1"])
+            self.client.send(request("Quit"))
+            self.client.protocol.dataReceived(request("Noop"))
+            self.assertEqual(shown(self.client.talk(b"")), ["Quit"])
 
     def test_doesNotRead(self) -> None:
         """A client that does not read is not read from, and loses nothing."""
