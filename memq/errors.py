@@ -78,10 +78,28 @@ class BadDelay(QueueError):
     reply = b"CLIENT_ERROR delay= takes 0 to 31536000 seconds"
 
 
+class BadNumber(QueueError):
+    """The number of an open message is none."""
+
+    reply = b"CLIENT_ERROR open=, close= and abort= take the number of a message"
+
+
 class AlreadyOpen(QueueError):
     """This connection has an open read on that queue."""
 
     reply = b"CLIENT_ERROR close current item first"
+
+
+class TooManyOpen(QueueError):
+    """This connection has as many open reads as it may, on that queue or in all."""
+
+    reply = b"CLIENT_ERROR too many open, close or abort some first"
+
+
+class NotOpen(QueueError):
+    """A command asks for a message that this connection has not open."""
+
+    reply = b"CLIENT_ERROR not open on this connection"
 
 
 class Refusing(Enum):
@@ -139,12 +157,6 @@ class BadPacket(QueueError):
     reply = b"CLIENT_ERROR invalid arguments"
 
 
-class CasRefused(QueueError):
-    """A packet is to change something only if nobody else has changed it."""
-
-    reply = b"CLIENT_ERROR a queue knows no cas"
-
-
 class LineTooLong(QueueError):
     """A line did not end within the longest line allowed."""
 
@@ -189,6 +201,56 @@ class TooManyConnections(QueueError):
 
     reply = b"SERVER_ERROR too many open connections"
     closes = True
+
+
+class BadToken(QueueError):
+    """A flag of the meta protocol has behind its letter what it does not take."""
+
+    reply = b"CLIENT_ERROR bad token in command line format"
+
+
+class DuplicateFlag(QueueError):
+    """A line of the meta protocol has the same flag twice."""
+
+    reply = b"CLIENT_ERROR duplicate flag"
+
+
+class InvalidFlag(QueueError):
+    """A line of the meta protocol has a flag that nobody knows there."""
+
+    reply = b"CLIENT_ERROR invalid flag"
+
+
+class InvalidMode(QueueError):
+    """The mode of a set in the meta protocol is none."""
+
+    reply = b"CLIENT_ERROR invalid mode for ms M token"
+
+
+class LongOpaque(QueueError):
+    """The opaque of a line of the meta protocol has more than 32 bytes."""
+
+    reply = b"CLIENT_ERROR opaque token too long"
+
+
+class KeyNotDecoded(QueueError):
+    """A key of the meta protocol is said to be base64, and is not."""
+
+    reply = b"CLIENT_ERROR error decoding key"
+
+
+class Meaningless(QueueError):
+    """Something of memcached's would do what a queue does not."""
+
+    def __init__(self, what: bytes) -> None:
+        super().__init__(what)
+        self.reply = b"CLIENT_ERROR %b has no meaning for a queue" % what
+
+
+class OpenUnseen(QueueError):
+    """A message is to be opened, and its body not to be told."""
+
+    reply = b"CLIENT_ERROR open takes the flag v"
 
 
 class StoreError(QueueError):

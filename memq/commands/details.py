@@ -10,16 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from memq.config.settings import inForce
-from memq.interfaces import Sums
+from memq.figures import Sums
+from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Ask, Slice
 from memq.policy.patterns import Pattern
-from memq.wire.figures import QueueFigures, formatKestrel
+from memq.wire.figures import QueueFigures, formatKestrel, formatMessage
 from memq.wire.forms import END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from memq.interfaces import IQueueStore, QueueDetail
+    from memq.figures import QueueDetail
+    from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import Policies
 
@@ -85,6 +87,31 @@ class Details:
             detail.returns,
             *self._refused(detail.name),
         ]
+
+    def head(self, queue: bytes, store: IQueueStore) -> bytes:
+        """Return what is told of the message that a read would find next.
+
+        :raise memq.errors.QueueError: when it is damaged, or cannot be read.
+        """
+        message = store.peek(queue)
+        if message is None:
+            return END
+        if not isinstance(message, Message):
+            raise message
+        now = int(self._timeOfDay() * 1000)
+        return formatMessage(message, now, store.deliveries(message))
+
+    def describe(self, queue: bytes, store: IQueueStore) -> bytes:
+        """Return words of a queue and of its next message; b"" if there is no queue."""
+        told = [pair for row in self.rows(store, [queue]) for pair in row.named()]
+        if told and isinstance(store.peek(queue), Message):
+            for line in self.head(queue, store).splitlines()[:-1]:
+                _, name, value = line.split(b" ")
+                told.append((b"head_" + name, value))
+        # A rule may have several words.
+        return b" ".join(
+            [b"%b=%b" % (name, value.replace(b" ", b"_")) for name, value in told]
+        )
 
     def _rule(self, queue: bytes) -> list[tuple[str, str]]:
         """Return what is in force, by the file or by the store."""

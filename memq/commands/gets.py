@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
-from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.openreads.aborts import AbortRead
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.reads import Peek, Read, Take, Waits
 
 if TYPE_CHECKING:
@@ -24,12 +26,13 @@ if TYPE_CHECKING:
 class Reader:
     """The reply to one command."""
 
-    __slots__ = ("_command", "_dialogue", "_form")
+    __slots__ = ("_command", "_dialogue", "_ended", "_form")
 
     def __init__(self, dialogue: Dialogue, command: Command) -> None:
         self._dialogue = dialogue
         self._command = command
         self._form = command.form
+        self._ended = 0
 
     def run(self) -> None:
         """Ask for what the command says."""
@@ -37,23 +40,31 @@ class Reader:
         session, queue = self._dialogue.session, command.queue
         wait = (command.wait or 0) / 1000
         if command.abort:
-            self._ask(AbortRead(session, queue))
+            number, delay = command.number, command.delay
+            self._ask(AbortRead(session, queue, number=number, delay=delay))
             return
-        closing = CloseRead(session, queue) if command.close else None
+        closing = None
+        if command.close:
+            closing = CloseRead(session, queue, number=command.number)
         if closing is not None:
             self._ask(closing)
             if not command.open:
                 return
         self._dialogue.statistics.getCommands += 1
         if command.open:
-            self._ask(OpenRead(session, queue, wait, after=closing))
+            more = command.more
+            self._ask(OpenRead(session, queue, wait, after=closing, several=more))
         elif command.peek:
             self._ask(Peek(session, queue, wait))
         else:
             self._ask(Take(session, queue, wait))
 
     def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
-        render = self._renderFound if isinstance(operation, Read) else self._renderEnded
+        if isinstance(operation, Read):
+            render: Callable[[Any], bytes] = self._renderFound
+            operation.describes = self._form.describes
+        else:
+            render = self._renderEnded
         self._dialogue.session.submit(operation)
         self._dialogue.expect(operation, render)
 
@@ -81,7 +92,9 @@ class Reader:
     def _renderRest(self, operation: CloseRead | AbortRead) -> bytes:
         if isinstance(operation.result, QueueError):
             return self._renderError(operation.result)
-        return renderRest(self._dialogue, operation, self._renderEnded, self._form.done)
+        self._ended += operation.result
+        end = self._form.done if self._ended else self._form.none
+        return renderRest(self._dialogue, operation, self._renderEnded, end)
 
 
 class Line:

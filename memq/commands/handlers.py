@@ -15,18 +15,22 @@ from memq.commands.details import Listing, TellQueues
 from memq.commands.dialogue import Dialogue
 from memq.commands.gets import Line, Reader, renderRest
 from memq.commands.monitor import Monitor, confirm
+from memq.commands.moves import move, redrive
 from memq.errors import (
     BadChunk,
     BadLine,
     ConfigError,
     FlushAllDisabled,
     NotANumber,
+    NotOpen,
     OutOfSpace,
     QueueError,
     RulesRefused,
     UnknownCommand,
 )
 from memq.operations.base import Ask, Operation
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.touches import TouchRead
 from memq.operations.queues import AddQueue, Delete, Empty, EmptyAll, Pause, Resume
 from memq.wire import extensions as dialect
 from memq.wire import foreign
@@ -83,6 +87,24 @@ def _renderDeleted(dialogue: Dialogue, form: Form, operation: Operation) -> byte
     return dialogue.render(form, operation)
 
 
+def _close(dialogue: Dialogue, command: dialect.Close) -> None:
+    queue, number, form = command
+    closing = CloseRead(dialogue.session, queue, number=number)
+    _ask(dialogue, closing, form, _renderClosed)
+
+
+def _renderClosed(dialogue: Dialogue, form: Form, closing: CloseRead) -> bytes:
+    closing.release()
+    dialogue.statistics.deletes += type(closing.result) is int
+    dialogue.statistics.deleteMisses += type(closing.result) is NotOpen
+    return dialogue.render(form, closing)
+
+
+def _touch(dialogue: Dialogue, command: dialect.Touch) -> None:
+    queue, number, seconds, form = command
+    _ask(dialogue, TouchRead(dialogue.session, queue, number, seconds), form)
+
+
 def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
     if not dialogue.host.flushAllEnabled:
         dialogue.refuse(FlushAllDisabled(), command.form)
@@ -133,7 +155,12 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         _list(dialogue, command.form, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
-    question = dialogue.statistics.asked(command.topic)
+    statistics = dialogue.statistics
+    question = (
+        partial(statistics.details.head, command.pattern)
+        if command.topic == b"peek"
+        else statistics.asked(command.topic)
+    )
     _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
 
 
@@ -142,6 +169,11 @@ def _renderAnswer(dialogue: Dialogue, form: Form, operation: Ask) -> bytes:
     if isinstance(operation.result, QueueError):
         return dialogue.renderError(operation.result, form)
     return form.figures(operation.result)
+
+
+def _describe(dialogue: Dialogue, command: wire.Describe) -> None:
+    question = partial(dialogue.statistics.details.describe, command.queue)
+    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
 
 
 def _dumpStats(dialogue: Dialogue, command: dialect.DumpStats) -> None:
@@ -256,14 +288,17 @@ def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
 #: The handlers, by command: of all that have no body and are no plain get.
 VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Delete: _delete,
+    dialect.Close: _close,
+    dialect.Touch: _touch,
     wire.FlushAll: _flushAll,
     wire.Stats: _stats,
     wire.Version: _version,
     wire.Verbosity: _verbosity,
     wire.Checkpoint: _checkpoint,
     wire.Archive: _archive,
-    wire.Noop: _noop,
     wire.Quit: _quit,
+    wire.Noop: _noop,
+    wire.Describe: _describe,
     wire.Refused: _refused,
     foreign.Foreign: _foreign,
     dialect.Read: _read,
@@ -274,5 +309,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Reload: _reload,
     dialect.Monitor: _monitor,
     dialect.Confirm: confirm,
+    dialect.Move: move,
+    dialect.Redrive: redrive,
     dialect.DumpStats: _dumpStats,
 }

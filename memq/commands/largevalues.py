@@ -226,11 +226,15 @@ def renderValue(
     :param read: what found it, and is told how it went; None if it was taken.
     """
     dialogue.statistics.getHits += 1
-    if message.large is not None:
-        source = read.source if read else Taken(dialogue.session, key, message)
-        head = form.head(key, message)
-        value = LargeValue(dialogue, key, message, head, form.tail, source)
-        dialogue.replies.sending = value
-        return b""
-    dialogue.outstanding.undelivered -= len(message.body)
-    return form.value(key, message)
+    details = None if read is None else read.details
+    if message.large is None:
+        dialogue.outstanding.undelivered -= len(message.body)
+        return form.value(key, message, details)
+    head = form.head(key, message, details)
+    if not form.showsBody:
+        dialogue.outstanding.refund(message)
+        return head
+    source = read.source if read else Taken(dialogue.session, key, message)
+    value = LargeValue(dialogue, key, message, head, form.tail, source)
+    dialogue.replies.sending = value
+    return b""

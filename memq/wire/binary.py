@@ -17,11 +17,10 @@ from functools import lru_cache, partial
 from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.errors import BadLine, BadPacket, CasRefused, QueueError, UnknownCommand
+from memq.errors import BadLine, BadPacket, Meaningless, QueueError, UnknownCommand
 from memq.wire import extensions as dialect
 from memq.wire import text
 from memq.wire.commands import (
-    Delete,
     FlushAll,
     Get,
     Noop,
@@ -29,6 +28,7 @@ from memq.wire.commands import (
     Set,
     Verbosity,
     Version,
+    deletion,
 )
 from memq.wire.forms import GETS, Form
 from memq.wire.packets import (
@@ -259,9 +259,7 @@ def _get(head: Head, extras: bytes, key: bytes) -> Make:
 
 def _delete(head: Head, extras: bytes, key: bytes) -> Make:
     form = _formOf(head.opcode)
-    if not isName(key):
-        return _refused(head, BadLine())
-    return lambda opaque: Delete(key, form(opaque))
+    return lambda opaque: deletion(key, form(opaque))
 
 
 def _flush(head: Head, extras: bytes, key: bytes) -> Make:
@@ -342,7 +340,7 @@ def parse(first: bytes, rest: bytes) -> Make:
     if head.keySize > MAX_KEY:
         return _refused(head, BadLine())
     if not kind.ignoresCAS and readCAS(rest):
-        return _refused(head, CasRefused())
+        return _refused(head, Meaningless(b"cas"))
     extras = _CAS_SIZE + head.extrasSize
     return kind.parse(head, rest[_CAS_SIZE:extras], rest[extras:])
 

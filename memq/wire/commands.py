@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from memq.errors import QueueError
+from memq.wire import extensions as dialect
 from memq.wire.forms import CHANGES, DELETES, ENDS, GETS, PLAIN, SETS, Form
+from memq.wire.words import Refused, isName
 
 
 class Set(NamedTuple):
@@ -83,13 +86,30 @@ class Archive(NamedTuple):
     form: Form = CHANGES
 
 
-class Noop(NamedTuple):
-    """Answer that all before it is answered."""
-
-    form: Form = PLAIN
-
-
 class Quit(NamedTuple):
     """Close the connection; in text, without a word."""
 
     form: Form = PLAIN
+
+
+class Noop(NamedTuple):
+    """Answer, once all before it is answered."""
+
+    form: Form
+
+
+class Describe(NamedTuple):
+    """Tell the figures of a queue, and of its next message."""
+
+    queue: bytes
+    form: Form
+
+
+def deletion(key: bytes, form: Form) -> Delete | dialect.Close | Refused:
+    """Return what a delete of a key is: of a queue, or of an open message of it."""
+    if isName(key):
+        return Delete(key, form)
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, form=form)
+    return dialect.Close(*found, form)

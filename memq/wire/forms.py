@@ -20,6 +20,7 @@ DELETED = b"DELETED\r\n"
 NOT_FOUND = b"NOT_FOUND\r\n"
 END = b"END\r\n"
 OK = b"OK\r\n"
+TOUCHED = b"TOUCHED\r\n"
 RESET = b"RESET\r\n"
 
 
@@ -45,6 +46,11 @@ class Form:
     """
 
     __slots__ = ("done", "none", "tail")
+
+    #: Whether it shows what only a queue knows of a message, which takes a look more.
+    describes = False
+    #: Whether it shows the body.
+    showsBody = True
 
     def __init__(
         self, done: bytes = b"", none: bytes = b"", tail: bytes = _CRLF
@@ -85,6 +91,10 @@ class Form:
     def figures(self, lines: bytes) -> bytes:
         """Return figures, each a line ``STAT <name> <value>``, perhaps with the END."""
         return lines
+
+    def moved(self, count: int) -> bytes:
+        """Return the reply that tells how many messages were moved."""
+        return b"MOVED %d\r\n" % count
 
     def version(self, numbers: bytes) -> bytes:
         """Return the reply that tells a version."""
@@ -158,6 +168,7 @@ PLAIN = Form()
 SILENT = Silent()
 SETS = Form(STORED, NOT_STORED)
 DELETES = Form(DELETED, NOT_FOUND)
+TOUCHES = Form(TOUCHED, NOT_FOUND)
 CHANGES = Form(OK, NOT_FOUND)
 ENDS = Form(END)
 GETS = Values()

@@ -27,10 +27,12 @@ from memq.errors import (
     BodyTimedOut,
     BodyTooLarge,
     FlushAllDisabled,
+    NotOpen,
     NotStored,
     OutOfMemory,
     OutOfSpace,
     QueueError,
+    TooManyOpen,
     UnknownCommand,
 )
 
@@ -73,6 +75,8 @@ _STATUSES: dict[type[QueueError], int] = {
     OutOfSpace: OUT_OF_MEMORY,
     FlushAllDisabled: FORBIDDEN,
     AlreadyOpen: BUSY,
+    TooManyOpen: BUSY,
+    NotOpen: NOT_FOUND,
     BodyTimedOut: TEMPORARY,
 }
 #: The words of errors whose line in text has none.

@@ -15,10 +15,11 @@ from functools import lru_cache, partial
 
 from memq.errors import BadLine, NotANumber, QueueError, UnknownCommand
 from memq.wire import extensions as dialect
-from memq.wire import foreign
+from memq.wire import foreign, meta
 from memq.wire.commands import Archive as Archive
 from memq.wire.commands import Checkpoint as Checkpoint
 from memq.wire.commands import Delete as Delete
+from memq.wire.commands import Describe as Describe
 from memq.wire.commands import FlushAll as FlushAll
 from memq.wire.commands import Get as Get
 from memq.wire.commands import Noop as Noop
@@ -27,7 +28,17 @@ from memq.wire.commands import Set as Set
 from memq.wire.commands import Stats as Stats
 from memq.wire.commands import Verbosity as Verbosity
 from memq.wire.commands import Version as Version
-from memq.wire.forms import CHANGES, DELETES, GETS, NUMBERED, SETS, Form, spoken
+from memq.wire.commands import deletion
+from memq.wire.forms import (
+    CHANGES,
+    DELETES,
+    GETS,
+    NUMBERED,
+    SETS,
+    TOUCHES,
+    Form,
+    spoken,
+)
 from memq.wire.words import (
     MAX_FLAGS,
     MAX_NUMBER,
@@ -59,8 +70,9 @@ Command = (
     | Verbosity
     | Checkpoint
     | Archive
-    | Noop
     | Quit
+    | Noop
+    | Describe
     | Refused
     | foreign.Foreign
     | dialect.Extension
@@ -181,11 +193,10 @@ def parseStats(words: list[bytes]) -> Stats | Refused:
     if topic == b"detail" and len(rest) <= 1:
         # A pattern has the same bytes as what it matches.
         pattern = rest[0] if rest else b""
-        return (
-            Refused(BadLine())
-            if rest and not isName(pattern)
-            else Stats(topic, pattern)
-        )
+        isWrong = rest and not isName(pattern)
+        return Refused(BadLine()) if isWrong else Stats(topic, pattern)
+    if topic == b"peek" and len(rest) == 1:
+        return Stats(topic, rest[0]) if isName(rest[0]) else Refused(BadLine())
     if topic in _EMPTY_TOPICS:
         return Stats(b"items")
     return Refused(UnknownCommand())
@@ -198,16 +209,51 @@ def _parseCrawler(words: list[bytes]) -> Command:
     return Refused(UnknownCommand())
 
 
-def _delete(queue: bytes, time: bytes = b"", form: Form = DELETES) -> Delete:
-    return Delete(queue, form)
+def parseDelete(
+    key: bytes, time: bytes = b"", form: Form = DELETES
+) -> Delete | dialect.Close | Refused:
+    """Return what a delete means: a queue, or with ``open=`` an open message of it.
+
+    :param time: what memcached's first clients add to it; it says nothing.
+    """
+    return deletion(key, form)
+
+
+def _touch(key: bytes, seconds: int, form: Form = TOUCHES) -> dialect.Touch | Refused:
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, form=form)
+    return dialect.Touch(*found, seconds, form)
+
+
+_parseTouchRead = syntax(
+    _touch, bytes, partial(number, most=dialect.MAX_TOUCH), least=3, silentFrom=4
+)
+
+
+def _parseTouch(words: list[bytes]) -> Command:
+    """Parse a touch, which has a meaning for an open read only."""
+    parser = foreign.PARSERS[b"touch"]
+    if len(words) > 1 and b"/" in words[1]:
+        parser = _parseTouchRead
+    return parser(words)
 
 
 def _verbosity(level: int = 0, form: Form = CHANGES) -> Verbosity:
     return Verbosity(form)
 
 
+def _move(
+    queue: bytes, target: bytes, most: int = MAX_NUMBER
+) -> dialect.Move | Refused:
+    if queue == target:
+        return Refused(BadLine())
+    return dialect.Move(queue, target, most)
+
+
 _seconds = partial(number, most=dialect.MAX_SECONDS)
 _messages = partial(number, most=dialect.MOST, least=1)
+_anyMessages = partial(number, most=MAX_NUMBER, least=1)
 _large = partial(number, most=MAX_SIZE)
 _stops = {b"reads": dialect.READS, b"writes": dialect.WRITES}.get
 
@@ -221,13 +267,15 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"cas": partial(_parseStorage, None, 6),
     b"get": partial(_parseGet, GETS),
     b"gets": partial(_parseGet, NUMBERED),
-    b"delete": syntax(_delete, name, bytes, least=2, silentFrom=3),
+    b"delete": syntax(parseDelete, bytes, bytes, least=2, silentFrom=3),
     b"flush": syntax(dialect.Flush, name, least=2),
     b"flush_all": syntax(FlushAll, _large, silentFrom=2),
     b"pause": syntax(dialect.Pause, name, _stops, least=2),
     b"resume": syntax(dialect.Resume, name, least=2),
     b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
+    b"move": syntax(_move, name, name, _anyMessages, least=3),
+    b"redrive": syntax(dialect.Redrive, name, _anyMessages, least=2),
     b"stats": parseStats,
     b"dump_stats": syntax(dialect.DumpStats),
     b"version": syntax(Version),
@@ -238,6 +286,8 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"quit": syntax(Quit),
     b"lru_crawler": _parseCrawler,
     **foreign.PARSERS,
+    **meta.PARSERS,
+    b"touch": _parseTouch,
 }
 
 

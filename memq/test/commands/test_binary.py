@@ -86,6 +86,18 @@ VERSION = versionNumbers(__version__).decode()
             GetQ key=q/open opaque=7 | GetQ key=q/close | Noop \
                 -> GetQ extras=00000000 value=two opaque=7 cas=1 | Noop
             """,
+        "number": f"""
+            The CAS of an open message is the number by which it is closed.
+            SetQ key=q {SET} value=a | SetQ key=q {SET} value=b
+            Get key=q -> Get extras=00000000 value=a
+            Get key=q/open -> Get extras=00000000 value=b cas=1
+            Delete key=q/open=0 opaque=1 -> Delete status=0001 opaque=1 \
+                value=not\\sfound
+            Delete key=q/open=1 opaque=2 -> Delete opaque=2
+            DeleteQ key=q/open=1 opaque=3 -> DeleteQ status=0001 opaque=3 \
+                value=not\\sfound
+            Stat key=queue -> Stat key=q value=2/2 | Stat
+            """,
         "badOptions": f"""
             An option that a command does not have is invalid, and the body thrown away.
             Get key=q/what opaque=1 -> Get status=0004 value=unknown\\soption opaque=1
@@ -94,7 +106,7 @@ VERSION = versionNumbers(__version__).decode()
             Set key=q/open {SET} value=one -> Set status=0004 value=unknown\\soption
             SetQ key=q/delay=x {SET} value=one opaque=2 -> SetQ status=0004 opaque=2 \
                 value=delay=\\stakes\\s0\\sto\\s31536000\\sseconds
-            Delete key=q/open -> Delete status=0004 value=bad\\scommand\\sline\\sformat
+            Delete key=q/open -> Delete status=0004 value=unknown\\soption
             Get key=a\\sb -> Get status=0004 value=bad\\scommand\\sline\\sformat
             Stat key=queue -> Stat
             """,
@@ -133,11 +145,12 @@ VERSION = versionNumbers(__version__).decode()
         "cas": f"""
             What is to be done only if a number is right is refused; a get ignores it.
             Set key=q {SET} value=one cas=1 opaque=1 \
-                -> Set status=0004 value=a\\squeue\\sknows\\sno\\scas opaque=1
+                -> Set opaque=1 status=0004 \
+                value=cas\\shas\\sno\\smeaning\\sfor\\sa\\squeue
             SetQ key=q {SET} value=one cas=18446744073709551615 \
-                -> SetQ status=0004 value=a\\squeue\\sknows\\sno\\scas
+                -> SetQ status=0004 value=cas\\shas\\sno\\smeaning\\sfor\\sa\\squeue
             Delete key=q cas=1 -> Delete status=0004 \
-                value=a\\squeue\\sknows\\sno\\scas
+                value=cas\\shas\\sno\\smeaning\\sfor\\sa\\squeue
             Set key=q {SET} value=one -> Set
             Get key=q cas=5 -> Get extras=00000000 value=one
             """,

@@ -505,7 +505,7 @@ class AnswerTests(SteppedTestCase):
             lines,
             [
                 *["set q flags=0 size=1 opcode=11 exptime=0 delay=0"] * 2,
-                "read q q/open open opcode=0c",
+                "read q q/open open opcode=0c delay=0",
                 "refused error=ERROR opcode=99",
                 "is told: ERROR",
             ],

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
 
 
 class _Refusal:
@@ -65,7 +65,7 @@ class FakeStore(MemoryStore):
     """A MemoryStore that keeps a journal and can be made to fail.
 
     :ivar journal: the calls of maintenance and transactions, in order.
-    :ivar damaged: what ``pop`` returns instead of a queue's head.
+    :ivar damaged: what ``pop`` and ``peek`` return instead of a queue's head.
     :ivar free: what ``freeBytes`` says.
     :ivar log: what ``logged`` says.
     :ivar tidied: what the next calls of ``tidy`` return; noted as long as there is any.
@@ -162,16 +162,20 @@ class FakeStore(MemoryStore):
         self._called("detail", queue)
         return super().detail(queue)
 
-    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+    def push(self, queue: bytes, flags: int, body: bytes, **rest: Any) -> int:
         """Append a message, unless that is to fail for this body."""
         self._called("push", queue, body)
-        return super().push(queue, flags, body, expires=expires)
+        return super().push(queue, flags, body, **rest)
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, then fail if that is to fail."""
         message = self.damaged.get(queue) or super().pop(queue)
         self._called("pop", queue)
         return message
+
+    def peek(self, queue: bytes) -> Message | QueueError | None:
+        """Return the head, or what is there instead."""
+        return self.damaged.get(queue) or super().peek(queue)
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head, then fail if that is to fail."""

@@ -12,7 +12,7 @@ from memq.display import shownCommand
 from memq.errors import (
     BadLine,
     BadPacket,
-    CasRefused,
+    Meaningless,
     OptionsApart,
     QueueError,
     UnknownCommand,
@@ -95,11 +95,12 @@ class CommandTests(SynchronousTestCase):
         for words, error in (
             ("Get key=a\\sb", BadLine),
             ("Set key=/ extras=0000000000000000", BadLine),
-            ("Delete key=q/open", BadLine),
+            ("Delete key=q/open", UnknownOption),
+            ("DeleteQ key=a\\sb", BadLine),
             ("Get key=q/what", UnknownOption),
             ("GetKQ key=q/peek/open", OptionsApart),
-            (f"Set key=q {SET} cas=1", CasRefused),
-            ("DeleteQ key=q cas=1", CasRefused),
+            (f"Set key=q {SET} cas=1", Meaningless),
+            ("DeleteQ key=q cas=1", Meaningless),
             ("Stat key=everything", UnknownCommand),
         ):
             self.refused(words, error)
