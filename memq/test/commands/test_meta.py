@@ -431,15 +431,22 @@ class RuledTests(RuledTestCase):
     def test_timeLeft(self) -> None:
         """The time that is left goes by the message and the queue, rounded up."""
         self.begin(
-            both={"honor_exptime": True, "max_age": 20_000}, age={"max_age": 20_000}
+            both={"honor_exptime": True, "max_age": 20_000},
+            age={"max_age": 20_000},
+            time={"honor_exptime": True},
         )
-        for queue, times in ((b"both", (b"T5", b"T30", b"T0")), (b"age", (b"T5",))):
+        for queue, times in (
+            *((b"both", (b"T5", b"T30", b"T0")), (b"age", (b"T5",))),
+            (b"time", (b"T30", b"T0")),
+        ):
             for time in times:
                 self.talk(b"ms %b 1 %b\r\nx\r\n" % (queue, time))
         self.harness.timeOfDay += 1.5
         got = self.talk(b"mg both v t l\r\n" * 3, b"mg age t l\r\n")
         told = b"VA 1 t4 l1\r\nx\r\n" + b"VA 1 t19 l1\r\nx\r\n" * 2
         self.assertEqual(got, told + b"HD t19 l1\r\n")
+        got = self.talk(b"mg time v t\r\n" * 2)
+        self.assertEqual(got, b"VA 1 t29\r\nx\r\nVA 1 t-1\r\nx\r\n")
 
     def test_figures(self) -> None:
         """The figures of a queue are words, and its rules, and those of its head."""

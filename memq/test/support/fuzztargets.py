@@ -197,6 +197,7 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         b"\1\0q/close\n\1\0dead\n\0\0p x\n\0\1p x\n\0\2r x\n\1\0r/t=9\n",
         b"\1\0\0q a\n\1\2q/open\n\2\0q/open/more\n\4\6q/open=0\n\4\0q/open=0\n"
         b"\1\0q/close=7\n\1\0q/t=x\n\0\0q/x version\n\0\4\x7f version\n",
+        b"\0\1\0 no key\n\1\0http/1.1\n\3\0q/peek\n",
     ),
     "records": (
         b"",
