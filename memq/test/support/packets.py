@@ -120,14 +120,19 @@ def response(words: str) -> bytes:
     return spelled(words, 0x81)
 
 
-def split(data: bytes) -> Iterator[tuple[tuple[int, ...], bytes, bytes, bytes]]:
-    """Yield header, extras, key and value of each packet; all are whole."""
+def split(
+    data: bytes, mayBeCut: bool = False
+) -> Iterator[tuple[tuple[int, ...], bytes, bytes, bytes]]:
+    """Yield header, extras, key and value of each packet; all are whole.
+
+    :param mayBeCut: whether the value of the last may not be.
+    """
     at = 0
     while at < len(data):
         head = HEADER.unpack_from(data, at)
         _, _, keySize, extrasSize, _, _, size, _, _ = head
         rest = data[at + HEADER.size : at + HEADER.size + size]
-        assert len(rest) == size, data[at:]
+        assert len(rest) == size or mayBeCut, data[at:]
         before = extrasSize + keySize
         assert before <= size, data[at:]
         yield head, rest[:extrasSize], rest[extrasSize:before], rest[before:]
