@@ -1,7 +1,8 @@
 /* load: closed-loop load for queue servers on this machine.
  *
  *   cc -O2 -o load load.c
- *   load -p PORT [-P memcache|redis|beanstalk] [-m set|get|pair|burst]
+ *   load -p PORT [-P memcache|binary|numbered|redis|beanstalk]
+ *        [-m set|get|pair|burst]
  *        [-c CONNECTIONS] [-d OUTSTANDING] [-n OPERATIONS] [-t MILLISECONDS]
  *        [-w MICROSECONDS] [-s BYTES] [-q QUEUES] [-k NAME]
  *
@@ -29,6 +30,10 @@
  * Every reply is looked at.  A body is a run of 64 characters that goes round
  * and starts anywhere, so its first byte tells all others.  A reply not as it
  * should be counts as an error, and the first one is shown on standard error.
+ *
+ * binary is memcached's binary protocol; numbered gives each request an opaque of its
+ * own, where binary has 0 in all.  In a burst all but the last are quiet: sets that say
+ * nothing, and gets that say nothing when the queue is empty, which none may be.
  *
  * A take from beanstalkd is reserve and delete, timed as one.  beanstalkd has its
  * default tube only: a choice of tubes would be other commands, and more of them.
@@ -106,6 +111,7 @@ static const char *name = "bench";
 static const struct protocol *protocol;
 
 static char *pattern;                   /* size + PERIOD bytes */
+static unsigned behind;                 /* requests of a burst that follow this one */
 static uint64_t issued, finished, errors, empties, underway, began;
 static uint64_t *latencies, room;
 static volatile sig_atomic_t ended;
@@ -217,6 +223,78 @@ static enum outcome memcacheParse(const char *p, size_t n, enum verb verb,
     return bodyAt(p, n, r->used, strtoul(rest, NULL, 10), "\r\nEND\r\n", r);
 }
 
+/* ---- memcached's binary protocol ---- */
+
+enum { HEADER = 24, FLAGS = 4 };
+
+static void store(unsigned char *at, uint64_t value, unsigned bytes) {
+    for (unsigned i = bytes; i--; value >>= 8) at[i] = (unsigned char)value;
+}
+
+static uint64_t load(const unsigned char *at, unsigned bytes) {
+    uint64_t value = 0;
+    for (unsigned i = 0; i < bytes; i++) value = value << 8 | at[i];
+    return value;
+}
+
+static void addPacket(struct buffer *b, int opcode, uint64_t opaque, size_t extras,
+                      uint64_t queue, size_t body) {
+    unsigned char header[HEADER + 8] = {0x80, (unsigned char)opcode};
+    char key[256];
+    int count = snprintf(key, sizeof key, "%s%lu", name, queue);
+    store(header + 2, (uint64_t)count, 2);
+    header[4] = (unsigned char)extras;
+    store(header + 8, extras + (uint64_t)count + body, 4);
+    store(header + 12, opaque, 4);
+    add(b, (char *)header, HEADER + extras);
+    add(b, key, (size_t)count);
+}
+
+/* The one set of a burst that is answered has as its opaque how many were not. */
+static void putPacket(struct buffer *b, uint64_t queue, const char *body,
+                      uint64_t opaque) {
+    if (!behind) opaque = mode == BURST ? outstanding - 1 : 0;
+    addPacket(b, behind ? 0x11 : 0x01, opaque, 8, queue, size);
+    add(b, body, size);
+}
+
+static void binaryPut(struct buffer *b, uint64_t queue, const char *body) {
+    putPacket(b, queue, body, 0);
+}
+
+static void binaryTake(struct buffer *b, uint64_t queue) {
+    addPacket(b, behind ? 0x09 : 0x00, 0, 0, queue, 0);
+}
+
+static void numberedPut(struct buffer *b, uint64_t queue, const char *body) {
+    putPacket(b, queue, body, issued);
+}
+
+static void numberedTake(struct buffer *b, uint64_t queue) {
+    addPacket(b, behind ? 0x09 : 0x00, issued, 0, queue, 0);
+}
+
+/* That answer is the answer to all of them: it counts down. */
+static enum outcome storedAt(unsigned char *p, struct reply *r) {
+    uint64_t unanswered = mode == BURST ? load(p + 12, 4) : 0;
+    store(p + 12, unanswered - 1, 4);
+    r->used = unanswered ? 0 : HEADER;
+    return GOOD;
+}
+
+static enum outcome binaryParse(const char *bytes, size_t n, enum verb verb,
+                                struct reply *r) {
+    unsigned char *p = (unsigned char *)bytes;
+    if (n < HEADER) return PART;
+    uint64_t body = load(p + 8, 4), status = load(p + 6, 2);
+    r->used = HEADER + body;
+    if (p[0] != 0x81 || (verb == PUT && status)) return WRONG;
+    if (verb == PUT) return storedAt(p, r);
+    if (status) return n < r->used ? PART : status == 1 ? EMPTY : WRONG;
+    if (p[4] != FLAGS) return WRONG;
+    return bodyAt(bytes, n, HEADER + FLAGS, body - FLAGS, "", r);
+}
+
 /* ---- redis ---- */
 
 static int digits(uint64_t number) { return snprintf(NULL, 0, "%lu", number); }
@@ -269,6 +347,8 @@ static enum outcome beanstalkParse(const char *p, size_t n, enum verb verb,
 
 static const struct protocol protocols[] = {
     {"memcache", memcachePut, memcacheTake, memcacheParse},
+    {"binary", binaryPut, binaryTake, binaryParse},
+    {"numbered", numberedPut, numberedTake, binaryParse},
     {"redis", redisPut, redisTake, redisParse},
     {"beanstalk", beanstalkPut, beanstalkTake, beanstalkParse},
 };
@@ -325,7 +405,10 @@ static void burst(struct connection *c, uint64_t at) {
     uint64_t first = c->owes ? c->owed : issued;
     c->owes = verb == PUT;
     c->owed = first;
-    for (unsigned d = 0; d < outstanding; d++) issue(c, verb, queueOf(first + d), at);
+    for (unsigned d = 0; d < outstanding; d++) {
+        behind = outstanding - 1 - d;
+        issue(c, verb, queueOf(first + d), at);
+    }
 }
 
 static void finish(uint64_t took) {
@@ -502,7 +585,7 @@ static uint64_t number(char letter, const char *word, uint64_t least, uint64_t m
 static const struct protocol *protocolOf(const char *word) {
     for (size_t i = 0; i < sizeof protocols / sizeof *protocols; i++)
         if (!strcmp(protocols[i].name, word)) return protocols + i;
-    die(2, "-P takes memcache, redis or beanstalk");
+    die(2, "-P takes memcache, binary, numbered, redis or beanstalk");
     return NULL;
 }
 

@@ -151,6 +151,12 @@ class NotANumber(QueueError):
     reply = b"CLIENT_ERROR not a number"
 
 
+class BadPacket(QueueError):
+    """A packet of the binary protocol has more, or less, than its opcode takes."""
+
+    reply = b"CLIENT_ERROR invalid arguments"
+
+
 class LineTooLong(QueueError):
     """A line did not end within the longest line allowed."""
 
@@ -234,7 +240,7 @@ class KeyNotDecoded(QueueError):
 
 
 class Meaningless(QueueError):
-    """Something of the meta protocol would do what a queue does not."""
+    """Something of memcached's would do what a queue does not."""
 
     def __init__(self, what: bytes) -> None:
         super().__init__(what)

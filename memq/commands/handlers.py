@@ -270,6 +270,7 @@ def _noop(dialogue: Dialogue, command: wire.Noop) -> None:
 
 
 def _quit(dialogue: Dialogue, command: wire.Quit) -> None:
+    dialogue.answer(command.form.done)
     dialogue.connection.hangUp()
 
 

@@ -28,18 +28,23 @@ from zope.interface import implementer
 
 from memq.broker.memorybudget import BodyReservation, Share
 from memq.broker.session import BLOCKED
+from memq.connection.packets import PacketReceiver
 from memq.connection.receiver import CommandReceiver
 from memq.connection.replies import Replies
 from memq.wire.forms import PLAIN
+from memq.wire.packets import REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.python.failure import Failure
 
-    from memq.connection.interfaces import Host, ITransport
+    from memq.connection.interfaces import Host, ITransport, Receiver
     from memq.connection.receiver import CommandSink
     from memq.errors import QueueError
+
+#: The first byte of a connection in the binary protocol.
+_REQUEST = bytes([REQUEST])
 
 
 @implementer(IPushProducer)
@@ -102,9 +107,9 @@ class Connection(Protocol):
         self.outstanding = self.session.outstanding
         self.replies = Replies(self.session, budget, self._send, self.catchUp)
         self._commands = makeCommands(self)
-        self.receiver = receiver(self._commands, host.maxBody, host.statistics)
-        # Not by a method, which would be a call more for each packet: 200 instructions.
-        self.dataReceived = self.receiver.dataReceived  # type: ignore[method-assign]
+        self.receiver: Receiver = receiver(
+            self._commands, host.maxBody, host.statistics
+        )
         #: The room for a body that comes in pieces.
         self._room: BodyReservation | None = None
         #: Whether operations are under way though the client is gone.
@@ -119,6 +124,17 @@ class Connection(Protocol):
             self.transport.setTcpKeepAlive(True)
             self.host.keepalive.begin(self.transport)
         self.transport.registerProducer(WriteGate(self), True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take the first bytes, which tell the protocol; all others go past this."""
+        if data.startswith(_REQUEST) and not self.receiver.closing:
+            self.receiver = PacketReceiver(
+                self._commands, self.host.maxBody, self._statistics
+            )
+            self.receiver.makeConnection(self.transport)
+        # Not by a method, which would be a call more for each packet: 200 instructions.
+        self.dataReceived = self.receiver.dataReceived  # type: ignore[method-assign]
+        self.dataReceived(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End: what was taken for this client and not sent goes back."""

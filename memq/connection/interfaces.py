@@ -13,6 +13,8 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from zope.interface import Attribute
 
 if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
     from memq.broker.broker import Broker
     from memq.operations.base import Operation
 
@@ -85,6 +87,43 @@ class PartialGet(Protocol):
 
     def ask(self) -> tuple[Operation, Render]:
         """Ask for the next slice; return its operation, and what renders that."""
+
+
+class Receiver(Protocol):
+    """Makes commands of what a client sends.
+
+    :ivar command: the one whose body is being received, None if none is.
+    :ivar paused: whether it keeps what comes, unread.
+    :ivar closing: whether no more commands are taken, for good.
+    :ivar heard: whether anything came since somebody set it to False.
+    """
+
+    command: Any
+    paused: bool
+    closing: bool
+    heard: bool
+
+    @property
+    def missing(self) -> int:
+        """Return how many bytes of a body are still to come."""
+
+    def makeConnection(self, transport: Any) -> None:
+        """Take the transport, which is paused and resumed."""
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take what came."""
+
+    def pauseProducing(self) -> None:
+        """Take no more for now, and read no more."""
+
+    def resumeProducing(self) -> None:
+        """Go on with what was kept, and read on."""
+
+    def close(self) -> None:
+        """Take no more commands, and forget what came of the next one."""
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Forget what came of the next command."""
 
 
 class Counters(Protocol):

@@ -139,7 +139,7 @@ class QueueFactory(ServerFactory):
         if count:
             _log.warn(
                 "{peer} is closed ({count} such): it speaks {name}, and memq speaks "
-                "memcached's text protocol; {advice}",
+                "memcached's protocols; {advice}",
                 peer=peer,
                 count=count,
                 name=name,

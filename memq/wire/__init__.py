@@ -1,4 +1,4 @@
-"""memcached's text protocol: bytes become commands, results become replies.
+"""memcached's protocols: bytes become commands, results become replies.
 
 Pure functions and records: no I/O, no state, no Twisted, no zope.interface.
 Imports: memq.errors and memq.message.  All other packages may import it.

@@ -87,7 +87,9 @@ class Archive(NamedTuple):
 
 
 class Quit(NamedTuple):
-    """Close the connection without a word."""
+    """Close the connection; in text, without a word."""
+
+    form: Form = PLAIN
 
 
 class Noop(NamedTuple):

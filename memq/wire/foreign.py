@@ -27,7 +27,8 @@ from memq.wire.words import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_BINARY = "memcached's binary protocol"
+_BINARY = "memcached's binary protocol behind text"
+_BROKEN = "memcached's binary protocol out of step"
 _TLS = "TLS"
 _HTTP = "HTTP"
 _PROXY = "the PROXY protocol"
@@ -40,8 +41,9 @@ _OTHER = "a binary protocol"
 
 #: Advice about each protocol, for the log.
 ADVICE = {
-    _BINARY: "choose the text protocol in the client (binary=False, or whatever its "
-    "option is called: OPT_BINARY_PROTOCOL, --binary, Protocol.TEXT)",
+    _BINARY: "a connection that begins in text goes on in text",
+    _BROKEN: "a packet begins with 80 and has room for its extras and key: no other "
+    "one is found behind one that does not",
     _TLS: "switch TLS off in the client, or put a proxy that ends it before memq",
     _HTTP: "let health checks only connect, or send version; web pages are kept out",
     _PROXY: "switch it off in the proxy (HAProxy's send-proxy, nginx's proxy_protocol)",
@@ -60,6 +62,9 @@ class Foreign(NamedTuple):
 
     name: str
 
+
+#: Packets of which nobody knows where the next one begins.
+OUT_OF_STEP = Foreign(_BROKEN)
 
 _FIRST_BYTES = {0x80: _BINARY, 0x16: _TLS, 0x10: _MQTT, 0x00: _OTHER}
 #: The second version of the PROXY protocol begins with two empty lines and this one.

@@ -181,7 +181,11 @@ _EMPTY_TOPICS = frozenset(
 )
 
 
-def _parseStats(words: list[bytes]) -> Command:
+def parseStats(words: list[bytes]) -> Stats | Refused:
+    """Return what is to be told.
+
+    :param words: of the line, ``stats`` among them.
+    """
     topic, rest = words[1] if len(words) > 1 else b"", words[2:]
     # The original ignores what stands behind "queue"; its clients rely on it.
     if topic == b"queue" or (topic in (b"", b"settings", b"reset") and not rest):
@@ -272,7 +276,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
     b"move": syntax(_move, name, name, _anyMessages, least=3),
     b"redrive": syntax(dialect.Redrive, name, _anyMessages, least=2),
-    b"stats": _parseStats,
+    b"stats": parseStats,
     b"dump_stats": syntax(dialect.DumpStats),
     b"version": syntax(Version),
     b"verbosity": syntax(_verbosity, _large, least=2, silentFrom=2),

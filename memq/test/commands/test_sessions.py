@@ -96,7 +96,8 @@ from memq.test.support.sessions import SessionTestCase, sessions
             | PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x12\x04
             closed
         """,
-        "So does memcached's binary protocol.": r"""
+        "So does memcached's binary protocol, behind text.": r"""
+            > verbosity 1 -> OK
             | \x80\x0b\x00\x00\n\x00\x00\x00flush_all\r\n
             closed
         """,

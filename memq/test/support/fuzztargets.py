@@ -35,6 +35,7 @@ from memq.storage.record import (
 )
 from memq.storage.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
 from memq.storage.row import VERSION as VERSION_OF_ROWS
+from memq.test.support import packettargets
 from memq.test.support.harness import Harness, QuickTransport, Transport
 from memq.test.support.homes import MEMORY
 from memq.test.support.readers import rules
@@ -107,6 +108,7 @@ WORDS = (
     *(b"\x16\x03", b"\x80\x0b", b"*2\r\n", b"$5\r\n", b"AMQP", b"PROXY ", b"CONNECT"),
     *(b"mg ", b"md ", b"me ", b"mn", b" v f", b" k O1 q", b" t h l", b" s c", b"cQ== "),
     *(b"ms q 1 ", b" b", b" ME", b" T5", b" F7", b"/more", b"/open=0", b"/close=0"),
+    *packettargets.WORDS,
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 
@@ -189,6 +191,8 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         b"\1\x80\x0b\0\0flush_all\n",
         b"\0\x16\x03\x01\0\xc8",
     ),
+    "packets": packettargets.PACKETS,
+    "packettwins": packettargets.TWINS,
     "twins": (
         b"",
         b"\0\0\0q hi\n\1\0q\n\2\2q\n",
@@ -229,6 +233,8 @@ def protocol(data: bytes) -> None:
     the same when the bytes come at once and all go through LineReceiver.
     """
     size, data = data[0] if data else 0, data[1:].replace(MANY, _MANY, 8)
+    # What begins so are packets, which have a target of their own.
+    data = data.lstrip(b"\x80")
     isRuled, size = divmod(size, _RULED)
     # Not so many that it takes long.
     size = max(size, len(data) // 100 - 20, 1) if size else max(len(data), 1)
@@ -387,4 +393,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "protocol": protocol,
     "records": records,
     "twins": twins,
+    "packets": packettargets.packets,
+    "packettwins": packettargets.packetTwins,
 }

@@ -112,7 +112,7 @@ class CarriedOutTests(SteppedTestCase):
         """So of one whose first line is too long."""
         for general in (False, True):
             _, client = self.client(general)
-            data = b"\x80" + b"x" * 70_000 + b"\r\n" + ORDERS
+            data = b"\x16" + b"x" * 70_000 + b"\r\n" + ORDERS
             self.assertEqual((client.talk(data), client.isClosed), (b"", True))
 
     def test_unsized(self) -> None:
@@ -219,7 +219,7 @@ class LogTests(SteppedTestCase):
         self.assertEqual(
             line,
             "192.168.1.1:54321 is closed (1 such): it speaks HTTP, and memq speaks "
-            "memcached's text protocol; " + ADVICE["HTTP"],
+            "memcached's protocols; " + ADVICE["HTTP"],
         )
 
     def test_rarely(self) -> None:

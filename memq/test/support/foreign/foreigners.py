@@ -31,8 +31,6 @@ FOREIGN: tuple[tuple[str, bytes], ...] = (
     ("HTTP", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + ORDERS),
     ("HTTP", b"host:127.0.0.1\r\n" + ORDERS),
     ("HTTP", b" X-Custom_1: yes\r\n" + ORDERS),
-    ("memcached's binary protocol", b"\x80\x0b" + b"\0" * 22),
-    ("memcached's binary protocol", b"\x80\x01\x00\n" + ORDERS),
     ("TLS", bytes.fromhex("16030100c8010000c40303")),
     ("TLS", b"\x16\x03\x01\x00\x0a\n" + ORDERS),
     ("MQTT", b"\x10\x0c\x00\x04MQTT\x04\x02"),
