@@ -34,7 +34,7 @@ from memq.test.support.model.draws import (
 from memq.test.support.model.machine import Machine
 from memq.test.support.model.moves import Move, Redrive, StatsPeek
 from memq.test.support.model.queues import READS, WRITES
-from memq.test.support.model.reads import Get, Monitor, Read
+from memq.test.support.model.reads import Delete, Get, Monitor, Read, Touch
 from memq.test.support.torture import report, rounds
 
 EXAMPLES = 100
@@ -172,6 +172,30 @@ class ModelTests(SynchronousTestCase):
         # It is flushed, and not answered.
         machine.killBusy(0, [Word(b"delete", w)], 3)
         machine.go([(0, wait), (0, Monitor(w, 1, 1))])
+        machine.teardown()
+
+    def test_workers(self) -> None:
+        """A worker with several open reads ends, extends and retries each by itself."""
+        w = b"w"
+        machine = self.machine(ClockMachine, 0)()
+        rules = {w: {"open_timeout": 3.5, "max_open": 3, "max_deliveries": 3}}
+        machine.begin(rules=rules, noSync=False)
+        more = (0, Read(w, b"open/more"))
+        later = (0, Read(w, b"abort=N/delay=D", None, 1, delay=3))
+        machine.go([*[(1, Set(w, 6, number)) for number in range(6)], *[more] * 4])
+        # The second one lasts longer than the others, and is tried later then.
+        machine.go([(0, 3.0), (0, Touch(w, 1, 4)), (0, 1.0), later, (0, 5.0), more])
+        # The one in the middle is closed, and those around it go on.
+        machine.go(
+            [more, more, (0, Delete(w, 1)), (0, Delete(w, 6)), (1, Delete(w, 0))]
+        )
+        machine.go([(0, Read(w, b"close=N/open/more")), (0, Touch(w, 0, 0)), (0, 2.0)])
+        for steps in range(7):
+            machine.go([more, more])
+            machine.killBusy(0, [later[1]], steps)
+        machine.go([more, later])
+        machine.restart(isKilled=True, gap=1)
+        machine.go([(0, 5.0), (0, Get((w, w, w, w)))])
         machine.teardown()
 
     def test_dropped(self) -> None:
