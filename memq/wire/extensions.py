@@ -49,6 +49,7 @@ class Read(NamedTuple):
     :ivar close: whether the open read is done, before another is opened.
     :ivar abort: whether the open reads go back.
     :ivar peek: whether the message is left where it is.
+    :ivar any: whether it is read only if those of the line before it find nothing.
     """
 
     queue: bytes
@@ -59,10 +60,20 @@ class Read(NamedTuple):
     abort: bool
     peek: bool
     form: Form = GETS
+    any: bool = False
 
 
 class Reads(NamedTuple):
     """Read from several queues; each but for its key as if it were alone."""
+
+    reads: tuple[Read, ...]
+
+
+class AnyOf(NamedTuple):
+    """Read one message from the first of several queues that has one.
+
+    :ivar reads: of each queue; but for that, the key and the wait they are the same.
+    """
 
     reads: tuple[Read, ...]
 
@@ -146,6 +157,7 @@ class DumpStats(NamedTuple):
 Extension = (
     Read
     | Reads
+    | AnyOf
     | Add
     | Flush
     | Pause
@@ -164,7 +176,7 @@ _Options = dict[bytes, tuple[int, type[QueueError]]]
 _FLAGS = (b"open", b"close", b"abort", b"peek")
 _READ: _Options = {
     b"t=": (MAX_WAIT, BadWait),
-    **dict.fromkeys(_FLAGS, (0, UnknownOption)),
+    **dict.fromkeys((*_FLAGS, b"any"), (0, UnknownOption)),
 }
 _SET: _Options = {b"delay=": (MAX_DELAY, BadDelay)}
 
@@ -174,6 +186,7 @@ _TOGETHER = {
     for options in (
         *(b"t=", b"open", b"open t=", b"close", b"close open", b"close open t="),
         *(b"abort", b"peek", b"peek t="),
+        *(b"any", b"any t=", b"any open", b"any open t=", b"any peek", b"any peek t="),
     )
 }
 
@@ -207,7 +220,7 @@ def plain(queue: bytes, form: Form) -> Read:
     return Read(queue, queue, None, False, False, False, False, form)
 
 
-def parseReads(keys: list[bytes], form: Form) -> Read | Reads | Refused:
+def parseReads(keys: list[bytes], form: Form) -> Read | Reads | AnyOf | Refused:
     """Return what a get asks for of which a name is none by itself.
 
     The first thing that is wrong, from the left, is the error of the whole line.
@@ -221,7 +234,12 @@ def parseReads(keys: list[bytes], form: Form) -> Read | Reads | Refused:
         if isinstance(read, QueueError):
             return Refused(read)
         reads.append(read)
-    return reads[0] if len(reads) == 1 else Reads(tuple(reads))
+    if len(reads) == 1:
+        return reads[0]
+    if not any(read.any for read in reads):
+        return Reads(tuple(reads))
+    kinds = {read._replace(queue=b"", key=b"", wait=None) for read in reads}
+    return AnyOf(tuple(reads)) if len(kinds) == 1 else Refused(OptionsApart())
 
 
 def _parseRead(key: bytes, form: Form) -> Read | QueueError:
@@ -234,7 +252,7 @@ def _parseRead(key: bytes, form: Form) -> Read | QueueError:
     if frozenset(given) not in _TOGETHER:
         return OptionsApart()
     flags = [flag in given for flag in _FLAGS]
-    return Read._make([queue, key, given.get(b"t="), *flags, form])
+    return Read._make([queue, key, given.get(b"t="), *flags, form, b"any" in given])
 
 
 def parseDelay(key: bytes) -> tuple[bytes, int] | QueueError:
