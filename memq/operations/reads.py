@@ -67,12 +67,13 @@ class Search(Operation):
         """Whether it did not get to the end of what has expired."""
         return self.expired.isMore
 
-    def places(self) -> Iterable[tuple[bytes, int | None]]:
-        """Yield each queue in which others may be behind it, and its ticket there.
+    def places(self) -> Iterable[tuple[bytes, int | None, bool]]:
+        """Yield each queue in which others are behind it, once it raised WouldBlock.
 
-        Asked when it has raised WouldBlock.  One that does not wait is before all.
+        :return: the queue, the ticket, 0 before all others, and whether it does not
+            know yet if there is something.
         """
-        yield self.queue, 0
+        yield self.queue, 0, True
 
     def policy(self) -> EffectivePolicy | None:
         """Return what holds for the queue."""
@@ -184,10 +185,10 @@ class Read(Search):
         """Return the reads of one queue each that stand in line for it: itself."""
         return (self,)
 
-    def places(self) -> Iterable[tuple[bytes, int | None]]:
+    def places(self) -> Iterable[tuple[bytes, int | None, bool]]:
         """Yield its queue, with its ticket if it waits."""
         if self.wait:
-            yield self.queue, self.ticket
+            yield self.queue, self.ticket, self.isUnfinished or self.isOwed
         else:
             yield from super().places()
 

@@ -30,12 +30,13 @@ class AnyRead(Read):
     :ivar found: the part that has found something; None without any.
     """
 
-    __slots__ = ("_parts", "found")
+    __slots__ = ("_parts", "found", "takes")
 
     def __init__(self, parts: Sequence[Read]) -> None:
         """Look in the queue of each of these, in order; they are of one kind."""
         self._parts = parts
         self.found: Read | None = None
+        self.takes = parts[0].takes
         super().__init__(parts[0].client, parts[0].queue, self.wait)
         for part in parts:
             part.group = self
@@ -46,7 +47,7 @@ class AnyRead(Read):
         return self._parts
 
     @property
-    def wait(self) -> float:  # type: ignore[override]
+    def wait(self) -> float:
         """Seconds to wait for a message: as long as the part that waits longest."""
         return max(part.wait for part in self._parts)
 
@@ -57,18 +58,13 @@ class AnyRead(Read):
             part.wait = min(part.wait, seconds)
 
     @property
-    def takes(self) -> bool:
-        """Whether others do not find what it found."""
-        return self._parts[0].takes
-
-    @property
     def source(self) -> Read | Taken:
         """Return what is told how its message is sent."""
         assert self.found is not None
         return self.found.source
 
-    def places(self) -> Iterable[tuple[bytes, int | None]]:
-        """Yield each queue in which others may be behind it, and its ticket there."""
+    def places(self) -> Iterable[tuple[bytes, int | None, bool]]:
+        """Yield what its parts do that wait, or are unfinished."""
         for part in self._parts:
             if part.wait or part.isUnfinished:
                 yield from part.places()
@@ -84,7 +80,7 @@ class AnyRead(Read):
         return super().idleCost + LOOK_COST * len(self._parts)
 
     def run(self, store: IQueueStore) -> int:
-        """Look in each queue until there is something; raise WouldBlock as others do."""
+        """Look until there is something; raise WouldBlock as each part does."""
         if self.promised is not None:
             self.client.tries(self)
         self._forget()

@@ -83,8 +83,8 @@ class Lines:
         self._owing: set[bytes] = set()
         #: The queues for which a read was stopped in this turn, with the first ticket.
         self._stopped: dict[bytes, int] = {}
-        #: Of these, those where it did not get to the end of what has expired.
-        self._unfinished: set[bytes] = set()
+        #: Of these, those of which nobody knows yet whether there is something.
+        self._unsure: set[bytes] = set()
 
     def __iter__(self) -> Iterator[Read]:
         """Yield all that wait, in order; they may leave meanwhile."""
@@ -109,10 +109,8 @@ class Lines:
         else:
             isBehind = line is not None and line.first() < ticket
         if isBehind:
-            read.isOwed = (
-                ticket != _NEW
-                or read.queue in self._unfinished
-                or (line is not None and bool(line.woken or line.owed))
+            read.isOwed = read.queue in self._unsure or (
+                line is not None and bool(line.woken or line.owed)
             )
         return isBehind
 
@@ -125,16 +123,16 @@ class Lines:
 
     def stop(self, read: Search) -> None:
         """Note that a read found nothing in this turn, or does not know yet."""
-        if read.isUnfinished:
-            self._unfinished.add(read.queue)
-        for queue, ticket in read.places():
+        for queue, ticket, isUnsure in read.places():
+            if isUnsure:
+                self._unsure.add(queue)
             place = _NEW if ticket is None else ticket
             self._stopped[queue] = min(place, self._stopped.get(queue, place))
 
     def endTurn(self) -> None:
         """Note that no read of the turn is under way any more."""
         self._stopped.clear()
-        self._unfinished.clear()
+        self._unsure.clear()
 
     # Between turns.
 
