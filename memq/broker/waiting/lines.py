@@ -102,17 +102,15 @@ class Lines:
     def isBehind(self, read: Read) -> bool:
         """Return whether somebody else is before a read, which is to look now."""
         ticket = _NEW if read.ticket is None else read.ticket
-        line = self.queues.get(read.queue)
         stopped = self._stopped.get(read.queue)
         if stopped is not None and (stopped < ticket or ticket == _NEW):
-            isBehind = True
-        else:
-            isBehind = line is not None and line.first() < ticket
-        if isBehind:
-            read.isOwed = read.queue in self._unsure or (
-                line is not None and bool(line.woken or line.owed)
-            )
-        return isBehind
+            read.isOwed = read.queue in self._unsure
+            return True
+        line = self.queues.get(read.queue)
+        if line is None or line.first() > ticket:
+            return False
+        read.isOwed = bool(line.woken or line.owed)
+        return True
 
     def tries(self, read: Read) -> None:
         """Note that a read that was woken runs."""
