@@ -133,6 +133,7 @@ class Read(Search):
     :ivar timer: ends the waiting; None while it does not wait.
     :ivar promised: the queue of which it was promised a message, when it was woken.
     :ivar isOwed: whether it did not look, and is to try again soon.
+    :ivar isLate: whether its time is over, and others of its group still wait.
     :ivar group: the read of several queues that it is a part of; None if it is alone.
     """
 
@@ -140,6 +141,7 @@ class Read(Search):
         "describes",
         "details",
         "group",
+        "isLate",
         "isOwed",
         "previous",
         "promised",
@@ -163,6 +165,7 @@ class Read(Search):
         self.timer: IDelayedCall | None = None
         self.promised: bytes | None = None
         self.isOwed = False
+        self.isLate = False
         self.group: Read | None = None
         self.previous: Operation | None = None
         self.waits: Waits | None = None

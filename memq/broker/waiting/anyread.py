@@ -3,7 +3,7 @@
 It is one operation, with a *part* for each queue, an ordinary read that never runs by
 itself.  While it waits each part stands in the line of its queue, as long as its own
 time lasts; they have one ticket, and leave their lines together.  When it is woken it
-looks at all queues again, in order.
+looks again, in order, at all queues for which its time is not over.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class AnyRead(Read):
         self.bytesFreed = cost = 0
         isWaiting = False
         for part in self._parts:
+            if part.isLate:
+                continue
             self.queue = part.queue
             try:
                 cost += part.run(store)
@@ -94,12 +96,12 @@ class AnyRead(Read):
                 cost += nothing.cost
                 isWaiting = True
             self.bytesFreed += part.bytesFreed
-            if part.isUnfinished or part.result is not None:
+            if part.result is not None:
+                self.found, self.result = part, part.result
+                return cost
+            if part.isUnfinished:
                 break
-        if part.result is not None:
-            self.found = part
-            self.result = part.result
-        elif isWaiting:
+        if isWaiting:
             raise WouldBlock(self, cost)
         return cost
 

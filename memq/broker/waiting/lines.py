@@ -154,7 +154,7 @@ class Lines:
                 if part.isOwed:
                     line.owed += 1
                     self._owing.add(part.queue)
-            part.isOwed = False
+            part.isOwed, part.isLate = False, not part.wait
         self._setTimer(read)
 
     def _setTimer(self, read: Read) -> None:
@@ -172,7 +172,7 @@ class Lines:
         for part in read.parts:
             if part.wait and part.until <= until:
                 self._remove(part)
-                part.wait = 0.0
+                part.wait, part.isLate = 0.0, True
         self._setTimer(read)
 
     def leave(self, read: Read) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as some
@@ -17,7 +18,7 @@ from memq.test.support.model.commands import (
     StatsQueue,
     Word,
 )
-from memq.test.support.model.reads import Confirm, Get, Monitor, Read
+from memq.test.support.model.reads import AnyOf, Confirm, Get, Monitor, Read
 
 if TYPE_CHECKING:
     from memq.test.support.model.queues import Rules
@@ -116,10 +117,15 @@ sets = some.builds(
     some.sampled_from([0, 0, 0, 1, 3]),
 )
 kinds = some.sampled_from([b"open", b"open", b"close/open", b"peek", b""])
+#: Some queues in order of priority, each with its own wait.
+several = some.lists(
+    some.tuples(queues, waits), min_size=1, max_size=4, unique_by=itemgetter(0)
+).map(tuple)
 reads = weighed(
     (some.builds(Get, some.tuples(queues), some.booleans()), 1),
     (some.builds(Get, some.tuples(queues, queues), some.booleans()), 1),
     (some.builds(Read, queues, kinds, waits), 2),
+    (some.builds(AnyOf, some.sampled_from([b"", b"open", b"peek"]), several), 2),
     (some.builds(Read, queues, some.sampled_from([b"close", b"abort"])), 1),
 )
 others = some.one_of(
