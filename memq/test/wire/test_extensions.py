@@ -42,8 +42,14 @@ if TYPE_CHECKING:
     from memq.wire.text import Command
 
 #: The options of a get, and those that go together, in the order of the alphabet.
-OPTIONS = (b"abort", b"close", b"open", b"peek", b"t=7")
+OPTIONS = (b"abort", b"any", b"close", b"open", b"peek", b"t=7")
 TOGETHER = [
+    (b"any",),
+    (b"any", b"t=7"),
+    (b"any", b"open"),
+    (b"any", b"open", b"t=7"),
+    (b"any", b"peek"),
+    (b"any", b"peek", b"t=7"),
     (b"t=7",),
     (b"open",),
     (b"open", b"t=7"),
