@@ -160,11 +160,11 @@ class Broker:
 
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
-        return len(self._rotation.awaited.get(queue, ()))
+        return self._rotation.lines.waiters(queue)
 
     def isHeld(self, queue: bytes) -> bool:
         """Return whether a queue is waited for, or a message may go back to it."""
-        return self._returns.isPending or queue in self._rotation.awaited
+        return self._returns.isPending or queue in self._rotation.lines.queues
 
     # Calls of sessions.
 

@@ -34,7 +34,6 @@ message, for whatever reason, hands the promise on.
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import deque
 from operator import attrgetter
 from sys import maxsize
@@ -42,11 +41,12 @@ from typing import TYPE_CHECKING, cast
 
 from memq.broker.memorybudget import ALLOWANCE
 from memq.broker.session import BLOCKED, IDLE, UNDELIVERED_BYTES, State, sessionOf
+from memq.broker.waiting.lines import Lines
 from memq.operations.pops import Pop
 from memq.operations.reads import Read, WouldBlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -62,74 +62,15 @@ WAITING, WOKEN, HELD = State.WAITING, State.WOKEN, State.HELD
 _ticket = attrgetter("ticket")
 
 
-class WaitQueues:
-    """The reads that wait, first come, first served.
-
-    :ivar queues: the queues that have waiters, each with its line.
-    """
-
-    def __init__(self, clock: IReactorTime, onLate: Callable[[Read], None]) -> None:
-        """Begin with none.
-
-        :param onLate: called with each read whose time is over; it waits no longer.
-        """
-        self._clock = clock
-        self._onLate = onLate
-        self._lastTicket = 0
-        self.queues: dict[bytes, list[Read]] = {}
-
-    def __iter__(self) -> Iterator[Read]:
-        """Yield everybody, those of a queue in order; they may leave meanwhile."""
-        for line in list(self.queues.values()):
-            yield from list(line)
-
-    def join(self, read: Read) -> None:
-        """Let a read wait: at the end of the line, or where it was before."""
-        now = self._clock.seconds()
-        if read.ticket is None:
-            self._lastTicket += 1
-            read.ticket = self._lastTicket
-            read.until = now + read.wait
-        insort(self.queues.setdefault(read.queue, []), read, key=_ticket)
-        read.timer = self._clock.callLater(
-            max(0.0, read.until - now), self._timeIsOver, read
-        )
-
-    def _timeIsOver(self, read: Read) -> None:
-        self._remove(read)
-        self._onLate(read)
-
-    def _remove(self, read: Read) -> None:
-        line = self.queues[read.queue]
-        del line[bisect_left(line, read.ticket, key=_ticket)]
-        if not line:
-            del self.queues[read.queue]
-        read.timer = None
-
-    def leave(self, read: Read) -> None:
-        """Take a read out of its line."""
-        assert read.timer is not None
-        read.timer.cancel()
-        self._remove(read)
-
-    def next(self, queue: bytes, count: int) -> list[Read]:
-        """Take the first of a line out, so that they try, and return them."""
-        reads = self.queues.get(queue, [])[:count]
-        for read in reads:
-            self.leave(read)
-        return reads
-
-
 class Rotation:
     """Sessions, each where it stands.
 
     :ivar isScheduled: whether a turn is to come; it says itself that it has.
     :ivar new: sessions that may run and come anew.
     :ivar behind: sessions that have had a share and want more.
-    :ivar waiters: the reads that wait.
+    :ivar lines: the reads that wait, and those that were woken.
     :ivar awaited: the queues that these wait for.
     :ivar blocked: the reads that found nothing in this turn.
-    :ivar unfinished: the queues of those among these that will go on.
     :ivar refused: pushes that the full disk has no room for, not told yet.
     :ivar undelivered: bytes undelivered at which a session is left out.
     """
@@ -152,10 +93,9 @@ class Rotation:
         self.isScheduled = False
         self.new: deque[Session] = deque()
         self.behind: deque[Session] = deque()
-        self.waiters = WaitQueues(clock, self._answer)
-        self.awaited = self.waiters.queues
+        self.lines = Lines(clock, self._answer)
+        self.awaited = self.lines.queues
         self.blocked: list[Search] = []
-        self.unfinished: set[bytes] = set()
         self.refused: list[Operation] = []
         self.undelivered = UNDELIVERED_BYTES
 
@@ -186,6 +126,7 @@ class Rotation:
         elif state is HELD:
             session.state = WOKEN
             self.new.appendleft(session)
+            self.lines.woken(cast("Read", session.inbox[0]))
         else:
             return
         if self._room.isFull:
@@ -285,6 +226,8 @@ class Rotation:
         """Take all that could run now out of the inboxes, and return it."""
         operations: list[Operation] = []
         for session in (*self.new, *self.behind):
+            if session.state is WOKEN:
+                self.lines.tries(cast("Read", session.inbox[0]))
             session.state = IDLE
             operations += session.inbox
             session.inbox.clear()
@@ -322,42 +265,49 @@ class Rotation:
         if isWaiting:
             read = cast("Read", session.inbox[0])
             if state is WAITING:
-                self.waiters.leave(read)
+                self.lines.leave(read)
             else:
-                self._wake(self.waiters.next(read.queue, 1))
-            read.ticket = None
+                assert read.promised is not None
+                self.lines.tries(read)
+                self._wake([*self.lines.next(read.promised, 1), *self.lines.due()])
+            self.lines.forget(read)
 
     # Sessions whose reads wait.
 
     def keep(self, read: Search) -> None:
         """Note that a read is to wait once the turn is committed."""
         self.blocked.append(read)
-        if read.isUnfinished:
-            self.unfinished.add(read.queue)
+        self.lines.stop(read)
 
     def takeBlocked(self) -> list[Search]:
         """Return the reads of the turn that are to wait, and forget them."""
         blocked, self.blocked = self.blocked, []
-        self.unfinished.clear()
+        self.lines.endTurn()
         return blocked
 
     def wait(self) -> None:
         """Let the reads of the turn that found nothing wait, or go on in the next."""
+        goOn: list[Read] = []
         for read in self.takeBlocked():
             session = sessionOf(read)
             session.inbox.appendleft(read)
-            if isinstance(read, Read) and read.wait:
-                self._remove(session)
-                session.state = WAITING
-                self.waiters.join(read)
-            else:
+            if not isinstance(read, Read) or not read.wait:
                 self.enqueueFirst(session)
+                continue
+            self._remove(session)
+            session.state = WAITING
+            if read.isUnfinished:
+                self.lines.enter(read)
+                goOn.append(read)
+            else:
+                self.lines.join(read)
+        self._wake(goOn)
 
     def endWait(self, session: Session) -> None:
         """Answer the read that waits, with nothing."""
         if session.state is WAITING:
             read = cast("Read", session.inbox[0])
-            self.waiters.leave(read)
+            self.lines.leave(read)
             self._answer(read)
 
     def _answer(self, read: Read) -> None:
@@ -369,32 +319,39 @@ class Rotation:
 
     def endAll(self) -> None:
         """Answer all reads that wait, and let none wait any more."""
-        for read in self.waiters:
+        for read in self.lines:
             sessionOf(read).hurry()
 
     def release(self) -> None:
         """Let all sessions run whose reads wait."""
-        for read in self.waiters:
-            self.waiters.leave(read)
+        for read in self.lines:
+            self.lines.leave(read)
             session = sessionOf(read)
             session.state = IDLE
             self.enqueue(session)
 
-    def wakeFor(self, operations: list[Operation]) -> None:
+    def wakeFor(self, done: list[Operation], blocked: list[Search]) -> None:
         """Wake as many as a turn made messages visible."""
-        reads: list[Read] = []
-        for operation in operations:
+        lines = self.lines
+        for operation in done:
+            if isinstance(operation, Read) and operation.promised is not None:
+                # It may have been over before it looked.
+                lines.tries(operation)
+        reads = lines.due()
+        for operation in (*done, *blocked):
             for queue, count in operation.madeVisible():
-                reads += self.waiters.next(queue, count)
+                reads += lines.next(queue, count)
         self._wake(reads)
 
     def wakeAll(self) -> None:
         """Wake all: what held them up may hold no longer."""
+        reads: list[Read] = []
         for queue in list(self.awaited):
-            self._wake(self.waiters.next(queue, maxsize))
+            reads += self.lines.next(queue, maxsize)
+        self._wake(reads)
 
     def _wake(self, reads: list[Read]) -> None:
-        for read in reversed(reads):
+        for read in sorted(reads, key=_ticket, reverse=True):
             session = sessionOf(read)
             session.state = HELD
             self.enqueue(session)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from memq.broker.diskspace import DiskSpaceGuard
     from memq.broker.refusals import Refusals
+    from memq.broker.waiting.lines import Lines
     from memq.errors import NotStored, QueueError
     from memq.message import LargeBody, Message
     from memq.operations.openreads.opened import Opened, OpenReads
@@ -60,12 +61,10 @@ IDLE, BLOCKED = State.IDLE, State.BLOCKED
 class Scheduler(Protocol):
     """The place where sessions stand until a turn takes them.
 
-    :ivar awaited: the queues that have waiters.
-    :ivar unfinished: the queues of which a read has run in this turn and will go on.
+    :ivar lines: the reads that wait.
     """
 
-    awaited: dict[bytes, list[Read]]
-    unfinished: set[bytes]
+    lines: Lines
 
     def enqueue(self, session: Session, behind: bool = False) -> None:
         """Let a session run, if it may; ``behind`` when it has had a share."""
@@ -282,13 +281,13 @@ class Session:
         """Note that open reads could not go back; they have to, some time."""
         self._server.giveBackLater(opened)
 
-    def isBehind(self, queue: bytes) -> bool:
-        """Return whether somebody else waits for a message of a queue."""
-        return queue in self._scheduler.awaited
+    def isBehind(self, read: Read) -> bool:
+        """Return whether somebody else is before a read that may wait."""
+        return self._scheduler.lines.isBehind(read)
 
-    def isHeldUp(self, queue: bytes) -> bool:
-        """Return whether somebody else is about to get to a message of a queue."""
-        return queue in self._scheduler.unfinished
+    def tries(self, read: Read) -> None:
+        """Note that a read runs that was promised a message."""
+        self._scheduler.lines.tries(read)
 
     def seconds(self) -> float:
         """Return the time, by a clock that is never set."""
@@ -350,7 +349,8 @@ class Session:
         goes back before it waits, unless it has sent what ends that.
         """
         self.sendsNoMore = True
-        if self.inbox and isinstance(self.inbox[0], OpenRead):
+        first = self.inbox[0] if self.inbox else None
+        if isinstance(first, Read) and isinstance(first.parts[0], OpenRead):
             self._scheduler.endWait(self)
         if not (self.open and self.mayWait):
             return

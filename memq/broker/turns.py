@@ -110,7 +110,7 @@ class Turns:
         if blocked:
             rotation.wait()
         if rotation.awaited:
-            rotation.wakeFor([*operations, *blocked])
+            rotation.wakeFor(operations, blocked)
         return operations, changed
 
     def _runAgain(self, operations: list[Operation], error: Exception) -> bool:

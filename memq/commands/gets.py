@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memq.broker.waiting.anyread import AnyRead
 from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
 from memq.operations.openreads.aborts import AbortRead
@@ -18,9 +19,22 @@ from memq.operations.reads import Peek, Read, Take, Waits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from memq.broker.session import Session
     from memq.commands.dialogue import Dialogue
     from memq.operations.base import Operation, Slice
     from memq.wire.extensions import Read as Command
+
+
+def _asked(session: Session, command: Command, after: CloseRead | None = None) -> Read:
+    """Return the read that a command asks for.
+
+    :param after: what it closes before.
+    """
+    queue, wait = command.queue, (command.wait or 0) / 1000
+    if command.open:
+        more = command.more
+        return OpenRead(session, queue, wait, after=after, several=more)
+    return (Peek if command.peek else Take)(session, queue, wait)
 
 
 class Reader:
@@ -38,7 +52,6 @@ class Reader:
         """Ask for what the command says."""
         command = self._command
         session, queue = self._dialogue.session, command.queue
-        wait = (command.wait or 0) / 1000
         if command.abort:
             number, delay = command.number, command.delay
             self._ask(AbortRead(session, queue, number=number, delay=delay))
@@ -51,13 +64,7 @@ class Reader:
             if not command.open:
                 return
         self._dialogue.statistics.getCommands += 1
-        if command.open:
-            more = command.more
-            self._ask(OpenRead(session, queue, wait, after=closing, several=more))
-        elif command.peek:
-            self._ask(Peek(session, queue, wait))
-        else:
-            self._ask(Take(session, queue, wait))
+        self._ask(_asked(session, command, closing))
 
     def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
         if isinstance(operation, Read):
@@ -135,6 +142,41 @@ class Line:
         if self._error is None:
             return self._form.done
         return self._dialogue.renderError(self._error, self._form)
+
+
+class First:
+    """The reply to a line of which one command is carried out: the first that can be.
+
+    That is one VALUE block at most, with the key as it was asked for, and END.
+    """
+
+    __slots__ = ("_commands", "_dialogue", "_form")
+
+    def __init__(self, dialogue: Dialogue, commands: Sequence[Command]) -> None:
+        self._dialogue = dialogue
+        self._commands = commands
+        self._form = commands[0].form
+
+    def run(self) -> None:
+        """Ask for what they say."""
+        dialogue = self._dialogue
+        dialogue.statistics.getCommands += 1
+        session = dialogue.session
+        read = AnyRead([_asked(session, command) for command in self._commands])
+        session.submit(read)
+        dialogue.expect(read, self._render)
+
+    def _render(self, read: AnyRead) -> bytes:
+        """Return the block of a message, or how a large one begins."""
+        found, part = read.result, read.found
+        if isinstance(found, QueueError):
+            return self._dialogue.renderError(found, self._form)
+        if part is None:
+            return self._form.none
+        key = self._commands[read.parts.index(part)].key
+        reply = renderValue(self._dialogue, key, found, self._form, part)
+        part.seen()
+        return reply
 
 
 class _Word(Reader):

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from memq import __version__
 from memq.commands.details import Listing, TellQueues
 from memq.commands.dialogue import Dialogue
-from memq.commands.gets import Line, Reader, renderRest
+from memq.commands.gets import First, Line, Reader, renderRest
 from memq.commands.monitor import Monitor, confirm
 from memq.commands.moves import move, redrive
 from memq.errors import (
@@ -138,6 +138,10 @@ def _read(dialogue: Dialogue, command: dialect.Read) -> None:
 
 def _reads(dialogue: Dialogue, command: dialect.Reads) -> None:
     Line(dialogue, command.reads).run()
+
+
+def _anyOf(dialogue: Dialogue, command: dialect.AnyOf) -> None:
+    First(dialogue, command.reads).run()
 
 
 def _monitor(dialogue: Dialogue, command: dialect.Monitor) -> None:
@@ -303,6 +307,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     foreign.Foreign: _foreign,
     dialect.Read: _read,
     dialect.Reads: _reads,
+    dialect.AnyOf: _anyOf,
     dialect.Flush: _flush,
     dialect.Pause: _pause,
     dialect.Resume: _resume,

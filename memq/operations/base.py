@@ -114,11 +114,11 @@ class Client(Protocol):
     def giveBackLater(self, opened: Sequence[Any]) -> None:
         """Note that open reads could not go back; they have to, some time."""
 
-    def isBehind(self, queue: bytes) -> bool:
-        """Return whether somebody else waits for a message of a queue."""
+    def isBehind(self, read: Any) -> bool:
+        """Return whether somebody else is before a read that may wait."""
 
-    def isHeldUp(self, queue: bytes) -> bool:
-        """Return whether somebody else is about to get to a message of a queue."""
+    def tries(self, read: Any) -> None:
+        """Note that a read runs that was promised a message."""
 
     def seconds(self) -> float:
         """Return the time, by a clock that is never set."""

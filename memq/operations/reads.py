@@ -10,6 +10,9 @@ Each asks for the policy of its queue when it runs.  Before it looks, messages g
 have expired; when those are many it is *unfinished*, raises WouldBlock as well, whether
 it may wait or not, and is run again in the next turn.  So are those that wait for the
 same queue and come behind it, or they could get what it has made its way to.
+
+First come, first served: a read that may wait and takes something does not look while
+somebody is before it.
 """
 
 from __future__ import annotations
@@ -19,21 +22,18 @@ from typing import TYPE_CHECKING
 from memq.errors import QueueError
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Operation
-from memq.operations.expiry import NOTHING, Expired, expire, secondsLeft
+from memq.operations.expiry import NOTHING, expire, secondsLeft
 from memq.wire.forms import Details
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from twisted.internet.interfaces import IDelayedCall
 
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
+    from memq.operations.expiry import Expired
     from memq.policy.effective import EffectivePolicy, Policies
-
-
-#: Of a queue in which somebody else is on the way to what has not expired.
-_HELD_UP = Expired(isMore=True)
 
 
 class WouldBlock(Exception):
@@ -64,8 +64,16 @@ class Search(Operation):
 
     @property
     def isUnfinished(self) -> bool:
-        """Whether it, or one before it, did not get to the end of what has expired."""
+        """Whether it did not get to the end of what has expired."""
         return self.expired.isMore
+
+    def places(self) -> Iterable[tuple[bytes, int | None, bool]]:
+        """Yield each queue in which others are behind it, once it raised WouldBlock.
+
+        :return: the queue, the ticket, 0 before all others, and whether it does not
+            know yet if there is something.
+        """
+        yield self.queue, 0, True
 
     def policy(self) -> EffectivePolicy | None:
         """Return what holds for the queue."""
@@ -83,7 +91,7 @@ class Search(Operation):
     def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell what moved; let those go on that are in line, if it has to."""
         yield from self.expired.moved()
-        if self.isUnfinished:
+        if self.isUnfinished and not self.wait:
             yield self.queue, 1
 
 
@@ -123,12 +131,20 @@ class Read(Search):
     :ivar until: when its wait is over.
     :ivar ticket: tells who came first; None as long as it did not wait.
     :ivar timer: ends the waiting; None while it does not wait.
+    :ivar promised: the queue of which it was promised a message, when it was woken.
+    :ivar isOwed: whether it did not look, and is to try again soon.
+    :ivar isLate: whether its time is over, and others of its group still wait.
+    :ivar group: the read of several queues that it is a part of; None if it is alone.
     """
 
     __slots__ = (
         "describes",
         "details",
+        "group",
+        "isLate",
+        "isOwed",
         "previous",
+        "promised",
         "ticket",
         "timer",
         "until",
@@ -147,6 +163,10 @@ class Read(Search):
         self.until = 0.0
         self.ticket: int | None = None
         self.timer: IDelayedCall | None = None
+        self.promised: bytes | None = None
+        self.isOwed = False
+        self.isLate = False
+        self.group: Read | None = None
         self.previous: Operation | None = None
         self.waits: Waits | None = None
         self.describes = False
@@ -159,9 +179,21 @@ class Read(Search):
         return self.result if type(self.result) is Message else None
 
     @property
-    def isWoken(self) -> bool:
-        """Whether it has waited, and was promised a message."""
-        return self.ticket is not None and self.timer is None
+    def whole(self) -> Read:
+        """Return the operation: itself, unless it is one of several parts."""
+        return self.group or self
+
+    @property
+    def parts(self) -> Sequence[Read]:
+        """Return the reads of one queue each that stand in line for it: itself."""
+        return (self,)
+
+    def places(self) -> Iterable[tuple[bytes, int | None, bool]]:
+        """Yield its queue, with its ticket if it waits."""
+        if self.wait:
+            yield self.queue, self.ticket, self.isUnfinished or self.isOwed
+        else:
+            yield from super().places()
 
     @property
     def idleCost(self) -> int:
@@ -172,6 +204,8 @@ class Read(Search):
     def run(self, store: IQueueStore) -> int:
         """Look; raise WouldBlock when there is nothing and there is time."""
         client = self.client
+        if self.promised is not None:
+            client.tries(self)
         if self.hasFailed():
             return 0
         if self.waits is not None:
@@ -180,12 +214,9 @@ class Read(Search):
         self.bytesFreed = 0
         self.expired = NOTHING
         found = None
-        if self.wait and self.takes:
-            if self.ticket is None and client.isBehind(self.queue):
-                raise WouldBlock(self)
-            if client.isHeldUp(self.queue):
-                self.expired = _HELD_UP
-                raise WouldBlock(self)
+        self.isOwed = False
+        if self.wait and self.takes and client.isBehind(self):
+            raise WouldBlock(self)
         policy = self.policy()
         if policy is not None:
             self.expire(store, policy)
@@ -230,11 +261,11 @@ class Read(Search):
         """Let the next one try, if it was to have a message and left it."""
         yield from super().madeVisible()
         if (
-            self.isWoken
+            self.promised is not None
             and not self.isUnfinished
-            and not (self.takes and self.message is not None)
+            and not (self.takes and self.message and self.queue == self.promised)
         ):
-            yield self.queue, 1
+            yield self.promised, 1
 
     def seen(self) -> None:
         """Note that the message begins to be sent."""

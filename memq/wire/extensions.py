@@ -58,6 +58,7 @@ class Read(NamedTuple):
     :ivar number: which open read is closed or goes back; None for the oldest one to
         close, and all to abort.
     :ivar delay: seconds until those can be seen that go back.
+    :ivar any: whether it is read only if those of the line before it find nothing.
     """
 
     queue: bytes
@@ -71,6 +72,7 @@ class Read(NamedTuple):
     more: bool = False
     number: int | None = None
     delay: int = 0
+    any: bool = False
 
 
 class Reads(NamedTuple):
@@ -97,6 +99,15 @@ class Touch(NamedTuple):
     number: int
     seconds: int
     form: Form = TOUCHES
+
+
+class AnyOf(NamedTuple):
+    """Read one message from the first of several queues that has one.
+
+    :ivar reads: of each queue; but for that, the key and the wait they are the same.
+    """
+
+    reads: tuple[Read, ...]
 
 
 class Add(NamedTuple):
@@ -180,6 +191,7 @@ Extension = (
     | Reads
     | Close
     | Touch
+    | AnyOf
     | Add
     | Flush
     | Pause
@@ -201,7 +213,7 @@ _FLAGS = (b"open", b"close", b"abort", b"peek")
 _NUMBER = MAX_SEQUENCE, BadNumber
 _READ: _Options = {
     b"t=": (MAX_WAIT, BadWait),
-    **dict.fromkeys((*_FLAGS, b"more"), (0, UnknownOption)),
+    **dict.fromkeys((*_FLAGS, b"more", b"any"), (0, UnknownOption)),
     b"close=": _NUMBER,
     b"abort=": _NUMBER,
     b"delay=": (MAX_DELAY, BadDelay),
@@ -221,6 +233,8 @@ _TOGETHER = {
             for more in (b"", b" more")
             for wait in (b"", b" t=")
         ),
+        *(b"any", b"any t=", b"any peek", b"any peek t="),
+        *(b"any open", b"any open t=", b"any open more", b"any open more t="),
     )
 }
 
@@ -254,7 +268,7 @@ def plain(queue: bytes, form: Form) -> Read:
     return Read(queue, queue, None, False, False, False, False, form)
 
 
-def parseReads(keys: list[bytes], form: Form) -> Read | Reads | Refused:
+def parseReads(keys: list[bytes], form: Form) -> Read | Reads | AnyOf | Refused:
     """Return what a get asks for of which a name is none by itself.
 
     The first thing that is wrong, from the left, is the error of the whole line.
@@ -268,7 +282,12 @@ def parseReads(keys: list[bytes], form: Form) -> Read | Reads | Refused:
         if isinstance(read, QueueError):
             return Refused(read)
         reads.append(read)
-    return reads[0] if len(reads) == 1 else Reads(tuple(reads))
+    if len(reads) == 1:
+        return reads[0]
+    if not any(read.any for read in reads):
+        return Reads(tuple(reads))
+    kinds = {read._replace(queue=b"", key=b"", wait=None) for read in reads}
+    return AnyOf(tuple(reads)) if len(kinds) == 1 else Refused(OptionsApart())
 
 
 def _parseRead(key: bytes, form: Form) -> Read | QueueError:
@@ -293,6 +312,7 @@ def _parseRead(key: bytes, form: Form) -> Read | QueueError:
         more=b"more" in given,
         number=sequence,
         delay=given.get(b"delay=", 0),
+        any=b"any" in given,
     )
 
 

@@ -267,7 +267,7 @@ def _withoutBody(
     return Refused(line) if isinstance(line, QueueError) else make(line)
 
 
-def _get(line: _Line) -> Get | dialect.Read | dialect.Reads | Refused:
+def _get(line: _Line) -> Get | dialect.Read | dialect.Reads | dialect.AnyOf | Refused:
     form = MetaValues(line)
     if form.showsBody and not form.describes and isName(line.key):
         return Get((line.key,), form)

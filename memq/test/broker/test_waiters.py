@@ -8,6 +8,7 @@ from memq.message import LargeBody, Message
 from memq.operations.base import MESSAGE_COST, Upload
 from memq.operations.pushes import AddPart, PushLarge
 from memq.operations.routing import SetRequest
+from memq.policy.rules import Rules
 from memq.storage.memory import MemoryStore
 from memq.test.support.readers import Reader, ReaderTestCase
 from memq.wire.forms import SETS
@@ -222,6 +223,67 @@ class OrderTests(ReaderTestCase):
         self.settle()
         self.push(b"a")
         self.assertEqual(self.told([first, second]), "a a")
+
+    def unpause(self, *bodies: bytes) -> None:
+        """Let all that wait try, for there are messages since the rules are read."""
+        self.store.fill(b"q", *bodies)
+        self.broker.policies.replace(Rules([]))
+        self.reactor.advance(0)
+        self.settle()
+
+    def test_behindWoken(self) -> None:
+        """A read that comes while all that wait are woken is behind each of them."""
+        first, second = self.reader(), self.reader()
+        first.peek(5.0)
+        first.take(5.0)
+        self.settle()
+        second.take(5.0)
+        self.settle()
+        self.unpause(b"a")
+        self.assertEqual(self.told([first, second]), "a a")
+        self.assertEqual(self.broker.waiters(b"q"), 1)
+        self.push(b"b")
+        self.assertEqual(first.told, ["a", "b"])
+
+    def test_behindWokenOwed(self) -> None:
+        """It has what they leave, at once."""
+        first, second = self.reader(), self.reader()
+        first.peek(5.0)
+        first.take(5.0)
+        self.settle()
+        second.take(5.0)
+        self.settle()
+        self.unpause(b"a", b"b", b"c")
+        self.assertEqual((first.told, second.told), (["a", "b"], ["a"]))
+        self.assertEqual(self.store.dump(), "q 3/2: c")
+
+    def test_behindWokenGone(self) -> None:
+        """So it has when one that was woken leaves without a try."""
+        first, second = self.waiting(2)
+        second.session.outstanding.undelivered = UNDELIVERED_BYTES
+        self.asker.push(b"a", b"b")
+        self.turn()
+        newcomer = self.reader()
+        self.bound(MESSAGE_COST, MESSAGE_COST)
+        newcomer.take(5.0)
+        first.leave()
+        self.settle()
+        self.assertEqual(self.told([first, newcomer]), "- a")
+        second.session.outstanding.undelivered = 0
+        second.session.catchUp()
+        self.settle()
+        self.assertEqual(second.told, ["b"])
+
+    def test_inOneTurn(self) -> None:
+        """Of two that come in one turn, and a message between, the first has it."""
+        first, second = self.reader(), self.reader()
+        first.take(5.0)
+        self.asker.push(b"a")
+        second.take(5.0)
+        self.settle()
+        self.assertEqual(self.told([first, second]), "a -")
+        self.push(b"b")
+        self.assertEqual(self.told([first, second]), "a b")
 
     def test_peekDoesNotQueue(self) -> None:
         """Nor does it queue for what is there."""

@@ -101,6 +101,7 @@ WORDS = (
     *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
     *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
     *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
+    *(b"/any", b"get q/any/t=9 r/any"),
     *(b"/peek", b"/t=1", b"/delay=1", b" reads", b"\x80", b" 10 5\r\n", b"\r\n"),
     *(b" 0 0 1\r\n", b" 0 0 70000\r\n"),
     *(b" 4294967295 ", b"2147483645"),
@@ -154,6 +155,8 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
                 "2 *2;$3;GET;$8;delete q;",
                 "0 set q 0 0 1;x;set q 0 0 1;x;"
                 "get q/open r/t=9 q/close/open q/t=60000 none;",
+                "0 get q/any/t=9 r/any/t=60000;set r 0 0 1;x;"
+                "get r/any/open q/any/open;get q/any r;",
                 "2 set q 0 0 1;x;gets q/open q/open q;get r/t=9 q/abort q/peek;quit;",
                 "0 get q/open r;get q/t=x;get q/open/open;get q/;get q/peek/abort;",
                 "1 get q/t=9/peek;set q 0 0 1;x;get q/open/t=1;flush q;get q/close;",

@@ -49,10 +49,18 @@ if TYPE_CHECKING:
 
 #: The options of a get, and those that go together, in the order of the alphabet.
 OPTIONS = (
-    *(b"abort", b"abort=7", b"close", b"close=7", b"delay=7"),
+    *(b"abort", b"abort=7", b"any", b"close", b"close=7", b"delay=7"),
     *(b"more", b"open", b"peek", b"t=7"),
 )
 TOGETHER = [
+    (b"any",),
+    (b"any", b"t=7"),
+    (b"any", b"open"),
+    (b"any", b"open", b"t=7"),
+    (b"any", b"more", b"open"),
+    (b"any", b"more", b"open", b"t=7"),
+    (b"any", b"peek"),
+    (b"any", b"peek", b"t=7"),
     (b"t=7",),
     (b"open",),
     (b"open", b"t=7"),

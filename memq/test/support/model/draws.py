@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import count
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as some
@@ -20,6 +21,7 @@ from memq.test.support.model.commands import (
 from memq.test.support.model.moves import Move, Redrive, StatsPeek
 from memq.test.support.model.reads import (
     LITERAL,
+    AnyOf,
     Confirm,
     Delete,
     Get,
@@ -139,10 +141,16 @@ numbered = weighed(
     (some.builds(Delete, queues, numbers, rarely), 2),
     (some.builds(Touch, queues, numbers, some.sampled_from([0, 1, 4])), 3),
 )
+anyKinds = some.sampled_from([b"", b"open", b"open/more", b"peek"])
+#: Some queues in order of priority, each with its own wait.
+several = some.lists(
+    some.tuples(queues, waits), min_size=1, max_size=4, unique_by=itemgetter(0)
+).map(tuple)
 reads = weighed(
     (some.builds(Get, some.tuples(queues), some.booleans()), 1),
     (some.builds(Get, some.tuples(queues, queues), some.booleans()), 1),
     (some.builds(Read, queues, kinds, waits), 2),
+    (some.builds(AnyOf, anyKinds, several), 2),
     (some.builds(Read, queues, some.sampled_from([b"close", b"abort"])), 1),
 )
 others = some.one_of(

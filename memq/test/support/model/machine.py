@@ -146,24 +146,19 @@ class Machine(RuleBasedStateMachine):
         return what if client is None else what.chosen(self.model, client)
 
     def isOrdered(self, who: int, what: Any) -> bool:
-        """Tell whether it is said in which order those go on who wait by then.
+        """Tell whether it is promised what is answered.
 
-        In which order those go on that waited for different queues is nobody's promise.
-        So when something stands behind a read that waits, all wait for the same queue.
-        Nor is it promised how many still wait when the first of them goes on.  And a
-        delete that waits may cut off its client before a later read is answered: then
-        that gives back what it took.
+        It is not how many still wait when the first of them goes on.  And a delete that
+        waits may cut off its client before a later read is answered: then that gives
+        back what it took.
         """
-        lines, clients = self.model.lines, self.model.clients
+        clients = self.model.clients
         isBehind = who in clients and clients[who].waits
         if isBehind and isinstance(what, StatsDetail):
             return False
         inbox = clients[who].inbox if isBehind else []
-        if any(isinstance(each, Word) for each in inbox) and isinstance(what, READS):
-            return False
-        if not isBehind and all(len(each.inbox) <= 1 for each in clients.values()):
-            return True
-        return len({*lines, what.queue} if what.waits else lines) <= 1
+        waits = any(isinstance(each, Word) for each in inbox)
+        return not (waits and isinstance(what, READS))
 
     def talk(
         self,
@@ -281,7 +276,7 @@ class Machine(RuleBasedStateMachine):
 
     def stop(self) -> None:
         """Stop the server in order."""
-        # In which order they go on that waited is nobody's promise.
+        # In which order their other commands are carried out is nobody's promise.
         busy = [who for who, each in self.model.clients.items() if len(each.inbox) > 1]
         for who in busy[1:]:
             self.end(who)

@@ -104,26 +104,76 @@ class Read(Simple):
 
     def run(self, server: Server, client: Client) -> bytes | None:
         """Read, or wait."""
-        opens, more = b"open" in self.kind, b"more" in self.kind
-        if opens and not more and client.reads.get(self.queue):
-            return b"CLIENT_ERROR close current item first\r\n"
-        if more and server.hasMost(client, self.queue):
-            return b"CLIENT_ERROR too many open, close or abort some first\r\n"
         wait = 0 if client.isHurried else self.wait or 0
-        isPeek = self.kind == b"peek"
-        item = None
-        if not (wait and not isPeek and server.isBehind(client, self.queue)):
-            if opens:
-                item = server.open(client, self.queue)
-            else:
-                queues = server.queues
-                item = (queues.head if isPeek else queues.take)(self.queue)
-        if item is not None:
-            client.mayBeCut |= (opens or isPeek) and len(item.body) > PART
-            return value(self.key, item) + END
-        if not wait:
+        reply = look(server, client, self, bool(wait))
+        if reply is not None or not wait:
+            return END if reply is None else reply
+        server.wait(client, {self.queue: wait / 1000})
+        return None
+
+
+def look(server: Server, client: Client, read: Read, waits: bool) -> bytes | None:
+    """Return what is answered to a read; None when there is nothing.
+
+    :param waits: whether it may wait, and so does not look while others are before it.
+    """
+    name, kind = read.queue, read.kind
+    opens, more, isPeek = b"open" in kind, b"more" in kind, kind.endswith(b"peek")
+    if opens and not more and client.reads.get(name):
+        return b"CLIENT_ERROR close current item first\r\n"
+    if more and server.hasMost(client, name):
+        return b"CLIENT_ERROR too many open, close or abort some first\r\n"
+    if waits and not isPeek and server.isBehind(client, name):
+        return None
+    if opens:
+        item = server.open(client, name)
+    else:
+        item = (server.queues.head if isPeek else server.queues.take)(name)
+    if item is None:
+        return None
+    client.mayBeCut |= (opens or isPeek) and len(item.body) > PART
+    return value(read.key, item) + END
+
+
+@dataclass(frozen=True)
+class AnyOf(Simple):
+    """A get of the first of some queues that has a message.
+
+    :ivar queues: each with how long it is waited for, as in a Read; none twice.
+    """
+
+    kind: bytes
+    queues: tuple[tuple[bytes, int | None], ...]
+
+    @property
+    def waits(self) -> bool:
+        """Whether it may have to wait."""
+        return any(wait for _, wait in self.queues)
+
+    def _reads(self) -> list[Read]:
+        """Return the words of the line."""
+        kind = b"/".join(filter(None, [b"any", self.kind]))
+        return [Read(name, kind, wait) for name, wait in self.queues]
+
+    def wire(self) -> bytes:
+        """Return the line."""
+        return b"get %b\r\n" % b" ".join(each.key for each in self._reads())
+
+    def run(self, server: Server, client: Client) -> bytes | None:
+        """Look in each queue, or wait for those that are still waited for."""
+        waits = {name: wait / 1000 for name, wait in self.queues if wait}
+        if client.ticket is not None:
+            waits = {name: waits[name] for name in client.untils}
+        if client.isHurried:
+            waits.clear()
+        for read in self._reads():
+            if client.ticket is None or read.queue in client.untils:
+                reply = look(server, client, read, read.queue in waits)
+                if reply is not None:
+                    return reply
+        if not waits:
             return END
-        server.wait(client, self.queue, wait / 1000)
+        server.wait(client, waits)
         return None
 
 
@@ -246,14 +296,14 @@ class Monitoring:
             if item is None:
                 break
             # It is behind all others after that.
-            client.ticket = None
+            client.forget()
             client.said += value(self.queue, item)
             client.mayBeCut |= len(item.body) > PART
             self.left -= 1
             isFull = server.hasMost(client, self.queue)
         if not self.left or isFull or wait <= 0:
             return END
-        server.wait(client, self.queue, wait)
+        server.wait(client, {self.queue: wait})
         return None
 
 

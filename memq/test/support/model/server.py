@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import insort
 from dataclasses import dataclass, field
 from math import inf
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any, Protocol
 
 from memq.test.support.model.queues import READS, Item, Queues
@@ -48,7 +48,7 @@ class Client:
 
     :ivar reads: its open reads of each queue, the oldest first.
     :ivar ticket: its place in a line, None if it stands in none.
-    :ivar until: when the time of its read is over.
+    :ivar untils: the queues that its read waits for, and until when.
     :ivar isHurried: whether no read of it waits any more.
     :ivar mayBeCut: whether it was shown a body in parts that may have gone meanwhile.
     """
@@ -57,7 +57,7 @@ class Client:
     said: bytes = b""
     reads: dict[bytes, list[Opened]] = field(default_factory=dict)
     ticket: int | None = None
-    until: float = inf
+    untils: dict[bytes, float] = field(default_factory=dict)
     isHurried: bool = False
     mayBeCut: bool = False
 
@@ -65,6 +65,17 @@ class Client:
     def waits(self) -> bool:
         """Whether it stands in a line."""
         return bool(self.inbox) and self.ticket is not None
+
+    def forget(self) -> None:
+        """Stand nowhere."""
+        self.ticket = None
+        self.untils.clear()
+
+
+def place(client: Client) -> int:
+    """Return the place of a client that waits: who came first has the smaller one."""
+    assert client.ticket is not None
+    return client.ticket
 
 
 class Server:
@@ -79,6 +90,8 @@ class Server:
         self.lines: dict[bytes, list[Client]] = {}
         self._tickets = 0
         self._round: list[Client] = []
+        #: Those who were woken and did not try yet.
+        self._woken: list[Client] = []
 
     # Open reads.
 
@@ -144,23 +157,34 @@ class Server:
     # Waiting.
 
     def isBehind(self, client: Client, name: bytes) -> bool:
-        """Tell whether somebody else is before a client that comes anew."""
-        return client.ticket is None and bool(self.lines.get(name))
+        """Tell whether somebody else who came first waits, or is about to try."""
+        mine = inf if client.ticket is None else client.ticket
+        others = [*self.lines.get(name, []), *self._woken]
+        return any(name in each.untils and place(each) < mine for each in others)
 
-    def wait(self, client: Client, name: bytes, seconds: float) -> None:
-        """Let a client stand in line: at the end, or where it was."""
+    def wait(self, client: Client, seconds: dict[bytes, float]) -> None:
+        """Let a client stand in lines: at their ends, or where it was.
+
+        :param seconds: for each queue that it asks for; as long as it may yet wait.
+        """
         if client.ticket is None:
             self._tickets += 1
             client.ticket = self._tickets
-            client.until = self.queues.now + seconds
-        insort(self.lines.setdefault(name, []), client, key=attrgetter("ticket"))
+            now = self.queues.now
+            client.untils = {name: now + each for name, each in seconds.items()}
+        for name in client.untils:
+            insort(self.lines.setdefault(name, []), client, key=place)
 
-    def _leaveLine(self, client: Client) -> None:
-        for name, line in list(self.lines.items()):
-            if client in line:
-                line.remove(client)
-                if not line:
-                    del self.lines[name]
+    def _leaveLines(self, client: Client) -> None:
+        for name in list(self.lines):
+            self._leaveLine(client, name)
+
+    def _leaveLine(self, client: Client, name: bytes) -> None:
+        line = self.lines[name]
+        if client in line:
+            line.remove(client)
+        if not line:
+            del self.lines[name]
 
     def send(self, number: int, operations: list[Operation]) -> None:
         """Let a client ask for something, and everything happen that follows."""
@@ -180,24 +204,27 @@ class Server:
             self._wake()
 
     def _run(self, client: Client) -> None:
+        if client in self._woken:
+            self._woken.remove(client)
         while client.inbox:
             reply = client.inbox[0].run(self, client)
             if reply is None:
                 return
             client.said += reply
             client.inbox.pop(0)
-            client.ticket = None
+            client.forget()
 
     def _wake(self) -> None:
         """Let as many try as there are messages."""
-        woken = []
         for name in list(self.lines):
             if self.queues.isPaused(name, READS) or self.queues.head(name) is None:
                 continue
-            for client in self.lines[name][: len(self.queues.find(name).ready)]:
-                self._leaveLine(client)
-                woken.append(client)
-        self._round[:0] = woken
+            line = self.lines.get(name, [])
+            for client in line[: len(self.queues.find(name).ready)]:
+                self._leaveLines(client)
+                self._woken.append(client)
+        self._woken.sort(key=place)
+        self._round[:0] = self._woken
 
     def leave(self, number: int, operations: list[Operation] | None = None) -> None:
         """Let a client be gone: what it asks does not count, what it changes does.
@@ -205,8 +232,8 @@ class Server:
         :param operations: what it asked for just before, of which nothing is answered.
         """
         client = self.clients.pop(number, Client())
-        self._leaveLine(client)
-        client.ticket = None
+        self._leaveLines(client)
+        client.forget()
         inbox = [*client.inbox, *(operations or [])]
         client.inbox = [each for each in inbox if each.outlives]
         self._run(client)
@@ -223,8 +250,8 @@ class Server:
             for due, _ in queue.delayed[:1]:
                 found.append((due / 1000, (self.queues.ripen, due)))
         for client in self.clients.values():
-            if client.waits:
-                found.append((client.until, (self._endWait, client)))
+            for name, until in client.untils.items():
+                found.append((until, (self._endWait, client, name)))
             for name, reads in client.reads.items():
                 for opened in reads:
                     call = (self._overdue, client, name, opened)
@@ -243,12 +270,15 @@ class Server:
             self.settle()
         self.queues.now = now
 
-    def _endWait(self, client: Client) -> None:
-        self._leaveLine(client)
-        client.said += END
-        client.inbox.pop(0)
-        client.ticket = None
-        self._round.append(client)
+    def _endWait(self, client: Client, name: bytes) -> None:
+        """Wait for one queue no longer; if that was the last one, go on."""
+        self._leaveLine(client, name)
+        del client.untils[name]
+        if not client.untils:
+            client.said += END
+            client.inbox.pop(0)
+            client.forget()
+            self._round.append(client)
 
     def _overdue(self, client: Client, name: bytes, opened: Opened) -> None:
         client.reads[name].remove(opened)
@@ -258,10 +288,11 @@ class Server:
 
     def stop(self) -> None:
         """Stop in order: nobody waits any more."""
-        waiting = [client for line in list(self.lines.values()) for client in line]
-        for client in waiting:
+        waiting = [each for each in self.clients.values() if each.waits]
+        for client in sorted(waiting, key=place):
             client.isHurried = True
-            self._endWait(client)
+            for name in list(client.untils):
+                self._endWait(client, name)
         self.settle()
 
     def crash(self) -> None:

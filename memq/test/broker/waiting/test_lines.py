@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.broker.rotation import WaitQueues
+from memq.broker.waiting.lines import Lines
 from memq.operations.reads import Read
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class LinesTests(SynchronousTestCase):
         """Let three stand in one line, each for ten seconds."""
         self.clock = Clock()
         self.late: list[Read] = []
-        self.lines = WaitQueues(self.clock, self.late.append)
+        self.lines = Lines(self.clock, self.late.append)
         self.reads = [self.read(b"q", 10.0) for _ in range(3)]
 
     def read(self, queue: bytes, wait: float) -> Read:
@@ -36,7 +36,7 @@ class LinesTests(SynchronousTestCase):
         """The first read to join is next, and those of other queues are not."""
         self.read(b"r", 1.0)
         self.assertEqual(self.lines.next(b"q", 2), self.reads[:2])
-        self.assertEqual(len(self.lines.queues[b"q"]), 1)
+        self.assertEqual(self.lines.waiters(b"q"), 1)
         self.assertEqual(self.lines.next(b"q", 2), self.reads[2:])
         self.assertEqual(self.lines.next(b"q", 2), [])
         self.assertEqual(list(self.lines.queues), [b"r"])
