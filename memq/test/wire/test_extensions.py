@@ -150,7 +150,7 @@ class ReadTests(GrammarTestCase):
             for options in product(OPTIONS, repeat=length):
                 count += self.check(options)
         # As many as TOGETHER has of one to four options, in any order.
-        self.assertEqual(count, 7 * 1 + 7 * 2 + 5 * 6 + 2 * 24)
+        self.assertEqual(count, 8 * 1 + 10 * 2 + 8 * 6 + 3 * 24)
 
     def check(self, options: tuple[bytes, ...]) -> bool:
         """Assert what a get with these options is; return whether it is taken."""
