@@ -64,9 +64,8 @@ DEAD = Trace(1, b"a", Reason.EXPIRED, 5, 3)
 
 def item(flags: int, body: bytes, trace: Trace | None) -> Item:
     """Return a message of the model; the trace is the store's own here."""
-    made: Any = Item(flags, body, 0)
-    made.trace = trace
-    return made
+    kept: Any = trace
+    return Item(flags, body, 0, trace=kept)
 
 
 def isDead(item: Any) -> bool:
