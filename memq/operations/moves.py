@@ -12,7 +12,8 @@ count from 0, and it has no trace.  Large bodies go with it and are not copied.
 
 A slice is bounded as a look at what has expired is, and there is one in a turn: so
 nobody waits for more than that (it puts off its rest, as a read does that is
-unfinished).  It ends with its client: what has moved until then has moved.
+unfinished).  It ends with its client, and with the server: what has moved until then
+has moved.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class _Moving(Slice, Search, ABC):
             self._isEarly = False
             raise WouldBlock(self)
         self.result = 0
-        if self.isOver:
+        if self.isOver or self.client.isStopping:
             return 0
         if self.client.isFull:
             self.fail(OutOfSpace())

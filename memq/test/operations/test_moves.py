@@ -254,6 +254,16 @@ class MoveTests(MovesTestCase):
         self.assertEqual(left + moved, 5 * SLICE)
         self.assertLess(moved, 3 * SLICE)
 
+    def test_stop(self) -> None:
+        """A server that stops ends a move, and tells how many have moved."""
+        self.store.fill(b"q", *[b""] * 5 * SLICE)
+        moving = self.move()
+        self.turn()
+        self.broker.drain()
+        self.settle()
+        self.assertEqual(self.total(moving), 112)
+        self.assertEqual(self.detail(b"r").items, 112)
+
     def test_fullDisk(self) -> None:
         """A disk without room refuses it, and it does not begin."""
         self.store.fill(b"q", b"a")
