@@ -12,7 +12,8 @@ count from 0, and it has no trace.  Large bodies go with it and are not copied.
 
 A slice is bounded as a look at what has expired is, and there is one in a turn: so
 nobody waits for more than that (it puts off its rest, as a read does that is
-unfinished).  It ends with its client: what has moved until then has moved.
+unfinished).  It ends with its client, and with the server: what has moved until then
+has moved.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class _Moving(Slice, Search, ABC):
             self._isEarly = False
             raise WouldBlock(self)
         self.result = 0
-        if self.isOver:
+        if self.isOver or self.client.isStopping:
             return 0
         if self.client.isFull:
             self.fail(OutOfSpace())
@@ -126,11 +127,14 @@ class _Moving(Slice, Search, ABC):
         self._reset()
 
     def _of(self, queue: bytes) -> EffectivePolicy:
-        return self.client.policies.of(queue) or PLAIN
+        policies = self.client.policies
+        return (policies.of(queue) if policies.isActive else None) or PLAIN
 
     def _refuses(self, store: IQueueStore, queue: bytes, size: int) -> bool:
         """Return whether a queue takes no message of so many bytes now."""
         policy = self._of(queue)
+        if policy is PLAIN:
+            return False
         if policy.writesArePaused:
             cause = Refusing.PAUSED
         else:
@@ -188,7 +192,7 @@ class Move(_Moving):
             self._most = min(self._most, store.kept(self.queue).ready)
         self.expired = expired = expire(store, self.queue, rule, now)
         self._cost, self.bytesFreed = expired.cost, expired.freed
-        isBound = mayExpire(rule) or self.client.policies.of(self._target) is not None
+        isBound = mayExpire(rule) or self._of(self._target) is not PLAIN
         while self._cost < LOOK_COST and (left := self._most - self._moved.total()):
             if isBound:
                 head = store.peek(self.queue)

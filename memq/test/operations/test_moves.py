@@ -235,7 +235,7 @@ class MoveTests(MovesTestCase):
         """A slice that fails when its turn is undone and run again is the last, too."""
         self.store.fill(b"q", *[b"%d" % n for n in range(5 * SLICE)])
         self.store.refuse("commit", StoreError("once"), times=1)
-        self.store.refuse("push", StoreError("no"), b"r", b"50", after=1)
+        self.store.refuse("push", StoreError("no"), b"r", b"50", after=1, times=1)
         moving = self.move()
         self.settle()
         self.assertIsInstance(moving.result, StoreError)
@@ -253,6 +253,16 @@ class MoveTests(MovesTestCase):
         left, moved = self.detail().items, self.detail(b"r").items
         self.assertEqual(left + moved, 5 * SLICE)
         self.assertLess(moved, 3 * SLICE)
+
+    def test_stop(self) -> None:
+        """A server that stops ends a move, and tells how many have moved."""
+        self.store.fill(b"q", *[b""] * 5 * SLICE)
+        moving = self.move()
+        self.turn()
+        self.broker.drain()
+        self.settle()
+        self.assertEqual(self.total(moving), 112)
+        self.assertEqual(self.detail(b"r").items, 112)
 
     def test_fullDisk(self) -> None:
         """A disk without room refuses it, and it does not begin."""
