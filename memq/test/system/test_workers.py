@@ -135,6 +135,13 @@ class LeasesTests(SynchronousTestCase):
         self.lend("three")
         self.assertEqual(self.leases.complaints, ["7 has two readers"])
 
+    def test_readLate(self) -> None:
+        """An answer that is read too late is not the last word."""
+        self.now += OPEN_TIMEOUT
+        self.leases.lent(makeBody(7), "zero", 100.0)
+        self.assertTrue(self.leases.has(7, "one"))
+        self.assertEqual(self.leases.complaints, [])
+
     def test_extended(self) -> None:
         """Nor when its time was extended."""
         self.leases.extended(7, self.now)
@@ -144,10 +151,8 @@ class LeasesTests(SynchronousTestCase):
 
     def test_early(self) -> None:
         """It does not come before it is due."""
-        for wait, complaints in (
-            (LATER, []),
-            (LATER / 2, ["7 came before it was due"]),
-        ):
+        early = ["7 came before it was due"]
+        for wait, complaints in ((LATER, []), (LATER / 2, early)):
             self.leases.back(7)
             self.leases.retried(7, self.now)
             self.now += wait

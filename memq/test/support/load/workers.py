@@ -59,9 +59,16 @@ class Leases(Custody):
         self.deleted = self.later = self.doubtful = self.missed = 0
 
     def lent(self, body: bytes, holder: object, asked: float) -> int:
-        """Note that somebody has a message who asked for one at a time."""
+        """Note that somebody has a message who asked for one at a time.
+
+        An answer that is read when that time may be over says nothing, if others had
+        the message since: theirs was read before.
+        """
         now = self._now()
         number = int(body.split(b" ", 1)[0])
+        others = (self.held, self.closed, self.unsure, self._notBefore)
+        if now >= asked + OPEN_TIMEOUT and any(number in each for each in others):
+            return number
         if number in self.held and now >= self._until[number]:
             self.back(number)
         if now < self._notBefore.pop(number, 0.0) - TOLERANCE:
