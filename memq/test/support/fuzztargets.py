@@ -57,7 +57,8 @@ MANY = b"\xff\xff"
 _MANY = b"x" * 35000
 
 _LINE = re.compile(
-    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|TOUCHED|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
+    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|TOUCHED|END|OK|ERROR|RESET"
+    rb"|VERSION \d+\.\d+\.\d+"
     rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ,]+"
     rb"|CLIENT_ERROR open=, close= and abort= take the number of a message"
     rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
