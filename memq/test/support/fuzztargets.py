@@ -60,16 +60,9 @@ MANY = b"\xff\xff"
 _MANY = b"x" * 35000
 
 _LINE = re.compile(
-<<<<<<< HEAD
     rb"STORED|NOT_STORED|DELETED|NOT_FOUND|TOUCHED|MOVED \d+|END|OK|ERROR|RESET"
     rb"|VERSION \d+\.\d+\.\d+"
     rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ,=]+"
-=======
-    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
-    rb"|MOVED \d+"
-    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ]+"
->>>>>>> 53fe1d46a2ba96db1b16d182fe7e9248d2826852
-    rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
     rb"|(HD|EN|NS|NF|MN|ME)( [^\n]*)?"
     rb"|queue '[^\x00-\x20\x7f]{1,250}' \{|  \w+=[^\r\n]*|\}"
 )
@@ -92,7 +85,12 @@ _RULES = rules(
         "max_deliveries": 2,
         "dead_letter": b"dead",
     },
-    f={"fanout": (b"q", b"r"), "honor_exptime": True, "open_timeout": 10.0},
+    f={
+        "fanout": (b"q", b"r"),
+        "honor_exptime": True,
+        "open_timeout": 10.0,
+        "max_open": 2,
+    },
     r={"fanout": (b"s",), "fanout_only": True},
     s={"max_bytes": 100_000, "remove_when_idle": 60.0, "honor_exptime": True},
     p={"paused": WRITES},
@@ -109,6 +107,7 @@ WORDS = (
     *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
     *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
     *(b"/any", b"get q/any/t=9 r/any"),
+    *(b"/more", b"/open=0", b"/close=0", b"/abort=1", b"/open=1", b"gets q/open/more"),
     *(b"/peek", b"/t=1", b"/delay=1", b" reads", b"\x80", b" 10 5\r\n", b"\r\n"),
     *(b" 0 0 1\r\n", b" 0 0 70000\r\n", b"move ", b"redrive ", b" peek "),
     *(b" 4294967295 ", b"2147483645"),
@@ -186,6 +185,14 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
                 "128 set q 0 0 1;x;move q p;move q s;move q f;redrive f;",
                 "128 set q 0 0 1;x;get none/t=60000;get none/t=60000;get old;",
                 "128 set f 0 0 70000;****;get q;get s;set p 0 0 1;x;set s 0 -1 1;x;",
+                "0 set q 0 0 1;x;set q 0 0 1;y;gets q/open/more q/open/more;"
+                "delete q/open=1;touch q/open=0 9;get q/abort=0/delay=5;get q/t=9000;",
+                "3 set q 0 0 1;x;get q/open;get q/close=0/open/more/t=1;"
+                "delete q/open=0 noreply;touch q/open=x 1;touch q/open=0;get q/more;",
+                "0 set q 0 0 140000;********;get q/open;get q/abort/delay=1;"
+                "get q/t=2000/open/more;delete q/open=1;",
+                "128 set f 0 0 1;x;set f 0 0 1;x;set f 0 0 1;x;monitor f 0;"
+                "get f/open/more;touch f/open=0 0;monitor f 15 1;get f/abort/delay=1;",
                 "131 set q 0 0 1;x;set q 0 0 1;x;set q 0 0 1;x;set q 0 0 1;x;"
                 "set q 0 0 1;x;dump_stats;get q q q q;",
             ),

@@ -171,7 +171,7 @@ transfers = some.one_of(
     some.builds(StatsPeek, queues),
 )
 commands = weighed(
-    *((sets, 4), (reads, 5), (numbered, 4), (others, 2), (monitors, 1), (transfers, 1))
+    *((sets, 5), (reads, 5), (numbered, 4), (others, 2), (monitors, 1), (transfers, 1))
 )
 #: Of a client: a command, or its end; or that time passes, in seconds.
 passing = some.sampled_from([0.5, 1.0, 2.0, 5.0])
