@@ -24,6 +24,7 @@ from memq.wire.extensions import (
     READS,
     WRITES,
     Add,
+    AnyOf,
     Confirm,
     DumpStats,
     Flush,
@@ -113,7 +114,7 @@ class ReadTests(GrammarTestCase):
         for length in range(1, 5):
             for options in product(OPTIONS, repeat=length):
                 count += self.check(options)
-        self.assertEqual(count, 2 + 3 + 2 + 2 + 2 + 6)
+        self.assertEqual(count, 1 + 2 + 2 + 6 + 2 + 6 + 2 + 3 + 2 + 2 + 2 + 6)
 
     def check(self, options: tuple[bytes, ...]) -> bool:
         """Assert what a get with these options is; return whether it is taken."""
@@ -150,6 +151,21 @@ class ReadTests(GrammarTestCase):
                 plain._replace(key=b"b/close", close=True),
             )
             self.taken(Reads(reads), verb + b" a/open b b/t=5/open b/close")
+
+    def test_anyOf(self) -> None:
+        """With any, a line reads from one queue; its words differ in waits at most."""
+        read = Read(b"a", b"a/any/t=5/open", 5, True, False, False, False, any=True)
+        reads = read, read._replace(queue=b"b", key=b"b/open/any", wait=None)
+        self.taken(AnyOf(reads), b"get a/any/t=5/open b/open/any")
+        for line in (
+            b"get a/any b",
+            b"get b a/any",
+            b"get a/any b/open",
+            b"get a/any/open b/any",
+            b"get a/any/open b/any/t=5/peek",
+            b"get a/any b/any c/close",
+        ):
+            self.refused(OptionsApart, line)
 
     def test_severalRefused(self) -> None:
         """A wrong word is the error of the line, the first from the left."""
