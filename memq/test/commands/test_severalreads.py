@@ -299,5 +299,7 @@ class AnyTests(TwoClientsTestCase):
         self.client.talk(self.LINE)
         done = self.harness.factory.finish()
         self.harness.settle()
-        self.successResultOf(done)
         self.assertEqual(self.client.read(), END)
+        for client in (self.client, self.other):
+            client.leave()
+        self.assertIsNone(self.successResultOf(done))
