@@ -221,6 +221,12 @@ class IQueueStore(Interface):
             None where ``closeRead`` returns False.
         """
 
+    def isRead(queue: bytes, message: Message) -> bool:
+        """Return whether a message is read openly, and ``closeRead`` would find it.
+
+        Needs no transaction.
+        """
+
     def deliveries(message: Message) -> int:
         """Return how often a message in a queue was given back and that was counted.
 

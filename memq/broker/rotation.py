@@ -23,7 +23,7 @@ Only this module writes :attr:`Session.state`::
 - ``clear`` and ``release`` make all IDLE: they are told that the store has failed.
 
 A read that finds nothing and may wait leaves the turn.  It stays at the head of its
-inbox, and in the line of its queue, or of each of its queues, until a turn was committed
+inbox, and in the line of its queue, or of each of its queues, until a turn is committed
 that made a message visible in one, or its time is over.  As many as there are messages
 are *woken*: they leave all lines, their sessions run first in the next turn, and a read
 that finds nothing then joins its lines again, in its old place.
@@ -32,9 +32,9 @@ Invariants, see memq.broker.waiting.lines:
 
 - While a queue has waiters, waiting or woken, a read that comes anew joins behind them,
   without a look.
-- While some wait, every ready message is promised to a woken read, or the line owes them
-  a try as soon as the woken ones have run.  A woken read that does not take what it was
-  promised, for whatever reason, hands the promise on.
+- While some wait, every ready message is promised to a woken read, or the line owes a
+  try to those that wait, as soon as the woken ones have run.  A woken read that does
+  not take what it was promised, for whatever reason, hands the promise on.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
+from memq.errors import NotOpen, OutOfSpace, QueueError, StoreError, StoreFailed
 from memq.operations.outstanding import COMMAND_LOAD
 from memq.wire.forms import PLAIN
 
@@ -57,9 +57,12 @@ class Dialogue:
 
     def render(self, form: Form, operation: Operation) -> bytes:
         """Return the reply that tells whether something was done, or an error."""
-        if isinstance(operation.result, QueueError):
-            return self.renderError(operation.result, form)
-        return form.none if operation.result is False else form.done
+        result = operation.result
+        if result is False or isinstance(result, NotOpen):
+            return form.none
+        if isinstance(result, QueueError):
+            return self.renderError(result, form)
+        return form.done
 
     def renderError(self, error: QueueError, form: Form) -> bytes:
         """Return the reply that tells an error, and log it."""
@@ -82,7 +85,10 @@ class Dialogue:
         if type(results) is not range:
             return self._renderPushes(push)
         self.statistics.setHits += count
-        return push.form.done * count
+        form = push.form
+        if form.numbers:
+            return b"".join(map(form.stored, results))
+        return form.done * count
 
     def _renderPushes(self, push: Push) -> bytes:
         """Return the replies of sets of which some failed, or went by a policy."""
@@ -98,7 +104,7 @@ class Dialogue:
         """Return the reply of one set, which may be refused."""
         if not isinstance(result, QueueError):
             self.statistics.setHits += 1
-            return form.done
+            return form.stored(result)
         if isinstance(result, OutOfSpace):
             # The refusals of queues are counted by their operations.
             self.session.refused(result)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from memq.broker.waiting.anyread import AnyRead
 from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
-from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.openreads.aborts import AbortRead
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.reads import Peek, Read, Take, Waits
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def _asked(session: Session, command: Command, after: CloseRead | None = None) -
     """
     queue, wait = command.queue, (command.wait or 0) / 1000
     if command.open:
-        return OpenRead(session, queue, wait, after=after)
+        return OpenRead(session, queue, wait, after=after, several=command.more)
     return (Peek if command.peek else Take)(session, queue, wait)
 
 
@@ -50,9 +52,12 @@ class Reader:
         command = self._command
         session, queue = self._dialogue.session, command.queue
         if command.abort:
-            self._ask(AbortRead(session, queue))
+            number, delay = command.number, command.delay
+            self._ask(AbortRead(session, queue, number=number, delay=delay))
             return
-        closing = CloseRead(session, queue) if command.close else None
+        closing = None
+        if command.close:
+            closing = CloseRead(session, queue, number=command.number)
         if closing is not None:
             self._ask(closing)
             if not command.open:

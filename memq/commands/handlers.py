@@ -22,12 +22,15 @@ from memq.errors import (
     ConfigError,
     FlushAllDisabled,
     NotANumber,
+    NotOpen,
     OutOfSpace,
     QueueError,
     RulesRefused,
     UnknownCommand,
 )
 from memq.operations.base import Ask, Operation
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.touches import TouchRead
 from memq.operations.queues import AddQueue, Delete, Empty, EmptyAll, Pause, Resume
 from memq.wire import extensions as dialect
 from memq.wire import foreign
@@ -82,6 +85,24 @@ def _renderDeleted(dialogue: Dialogue, form: Form, operation: Operation) -> byte
     dialogue.statistics.deletes += operation.result is True
     dialogue.statistics.deleteMisses += operation.result is False
     return dialogue.render(form, operation)
+
+
+def _close(dialogue: Dialogue, command: dialect.Close) -> None:
+    queue, number, form = command
+    closing = CloseRead(dialogue.session, queue, number=number)
+    _ask(dialogue, closing, form, _renderClosed)
+
+
+def _renderClosed(dialogue: Dialogue, form: Form, closing: CloseRead) -> bytes:
+    closing.release()
+    dialogue.statistics.deletes += type(closing.result) is int
+    dialogue.statistics.deleteMisses += type(closing.result) is NotOpen
+    return dialogue.render(form, closing)
+
+
+def _touch(dialogue: Dialogue, command: dialect.Touch) -> None:
+    queue, number, seconds, form = command
+    _ask(dialogue, TouchRead(dialogue.session, queue, number, seconds), form)
 
 
 def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
@@ -270,6 +291,8 @@ def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
 #: The handlers, by command: of all that have no body and are no plain get.
 VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Delete: _delete,
+    dialect.Close: _close,
+    dialect.Touch: _touch,
     wire.FlushAll: _flushAll,
     wire.Stats: _stats,
     wire.Version: _version,

@@ -46,6 +46,7 @@ class QueueIndex:
         self._used = 0
         self._step = self._nextStep = 0
         self._reads = AllReads(undo, self.queues)
+        self.isRead = self._reads.isRead
 
     def load(
         self,
@@ -146,10 +147,7 @@ class QueueIndex:
 
     def readBy(self, name: bytes, message: Message) -> Queue | None:
         """Return the queue in which a message is read openly, None if it is not."""
-        queue = self.queues.get(name)
-        if queue is None or queue.id != message.queueId or queue.reads is None:
-            return None
-        return queue if message.sequence in queue.reads.hidden else None
+        return self.queues[name] if self.isRead(name, message) else None
 
     def readsOf(self, queue: Queue) -> Reads:
         """Return the reads of a queue, which may change, as may its head."""
@@ -343,6 +341,7 @@ class IndexedStore(ABC):
         self.kept = index.kept
         self.idleSince = index.idleSince
         self.deliveries = index.deliveries
+        self.isRead = index.isRead
         self.countExpired = index.countExpired
         self.countDiscarded = index.countDiscarded
         self.setLimit = index.setLimit

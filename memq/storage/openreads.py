@@ -182,6 +182,13 @@ class AllReads:
             queue.reads = self._byId[queue.id] = Reads(self._undo)
         return queue.reads
 
+    def isRead(self, name: bytes, message: Message) -> bool:
+        """Return whether a message is read openly in a queue of that name."""
+        queue = self._queues.get(name)
+        if queue is None or queue.id != message.queueId or queue.reads is None:
+            return False
+        return message.sequence in queue.reads.hidden
+
     def deliveries(self, message: Message) -> int:
         """Return how often a message was given back."""
         before = 0 if message.trace is None else message.trace.counted

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from memq.errors import QueueError
+from memq.wire import extensions as dialect
 from memq.wire.forms import CHANGES, DELETES, ENDS, GETS, PLAIN, SETS, Form
+from memq.wire.words import Refused, isName
 
 
 class Set(NamedTuple):
@@ -98,3 +101,13 @@ class Describe(NamedTuple):
 
     queue: bytes
     form: Form
+
+
+def deletion(key: bytes, form: Form) -> Delete | dialect.Close | Refused:
+    """Return what a delete of a key is: of a queue, or of an open message of it."""
+    if isName(key):
+        return Delete(key, form)
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, form=form)
+    return dialect.Close(*found, form)

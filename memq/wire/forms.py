@@ -20,6 +20,7 @@ DELETED = b"DELETED\r\n"
 NOT_FOUND = b"NOT_FOUND\r\n"
 END = b"END\r\n"
 OK = b"OK\r\n"
+TOUCHED = b"TOUCHED\r\n"
 RESET = b"RESET\r\n"
 
 
@@ -50,6 +51,8 @@ class Form:
     describes = False
     #: Whether it shows the body.
     showsBody = True
+    #: Whether it shows the number of a message that is stored.
+    numbers = False
 
     def __init__(
         self, done: bytes = b"", none: bytes = b"", tail: bytes = _CRLF
@@ -66,6 +69,13 @@ class Form:
     def inner(self) -> Form:
         """Return the form of each message, where a reply has many before its end."""
         return self
+
+    def stored(self, number: int) -> bytes:
+        """Return the reply that tells that a message is stored.
+
+        :param number: its number in its queue, 0 if it has none.
+        """
+        return self.done
 
     def error(self, error: QueueError) -> bytes:
         """Return the reply that tells an error."""
@@ -167,6 +177,7 @@ PLAIN = Form()
 SILENT = Silent()
 SETS = Form(STORED, NOT_STORED)
 DELETES = Form(DELETED, NOT_FOUND)
+TOUCHES = Form(TOUCHED, NOT_FOUND)
 CHANGES = Form(OK, NOT_FOUND)
 ENDS = Form(END)
 GETS = Values()

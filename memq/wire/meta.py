@@ -24,12 +24,13 @@ from memq.errors import (
     KeyNotDecoded,
     LongOpaque,
     Meaningless,
+    NotOpen,
     NotStored,
     OpenUnseen,
     QueueError,
 )
 from memq.wire import extensions as dialect
-from memq.wire.commands import Delete, Describe, Get, Noop, Set
+from memq.wire.commands import Delete, Describe, Get, Noop, Set, deletion
 from memq.wire.forms import Form
 from memq.wire.words import (
     MAX_FLAGS,
@@ -52,7 +53,7 @@ MAX_OPAQUE = 32
 
 #: The flags of each command that mean something, or make no difference.
 _MG = frozenset("bkOqvsfcthluPL")
-_MS = frozenset("bkOqsFTMIfhltuvPL")
+_MS = frozenset("bkOqscFTMIfhltuvPL")
 _MD = frozenset("bkOqsfhltuvPL")
 _ME = frozenset("b")
 #: Those that memcached has as well, and that would make one.
@@ -81,8 +82,11 @@ class _Line(NamedTuple):
     key: bytes
     flags: dict[str, bytes]
 
-    def echo(self, numbers: Container[str] = "") -> bytes:
-        """Return what a reply repeats, with a ``%d`` for each flag of ``numbers``."""
+    def echo(self, numbers: Container[str] = "", size: int | None = None) -> bytes:
+        """Return what a reply repeats, with a ``%d`` for each flag of ``numbers``.
+
+        :param size: what ``s`` is told, None where it is one of the numbers.
+        """
         told = []
         for flag, word in self.flags.items():
             if flag == "k":
@@ -90,6 +94,8 @@ class _Line(NamedTuple):
                 told.append(b" k" + key.replace(b"%", b"%%"))
             elif flag == "O":
                 told.append(b" O" + word.replace(b"%", b"%%"))
+            elif flag == "s" and size is not None:
+                told.append(b" s%d" % size)
             elif flag in numbers:
                 told.append(b" %b%%d" % flag.encode())
         return b"".join(told)
@@ -98,7 +104,8 @@ class _Line(NamedTuple):
     def shown(self) -> str:
         """Return the command and its flags, for the log."""
         words = [flag.encode() + word for flag, word in self.flags.items()]
-        return b" ".join(words).decode("utf-8", "backslashreplace")
+        flags = b" ".join(words).decode("utf-8", "backslashreplace")
+        return f"{self.verb} {flags}".rstrip()
 
 
 class MetaForm(Form):
@@ -118,7 +125,7 @@ class MetaForm(Form):
         told = [each + echo + b"\r\n" if each else b"" for each in (done, none)]
         super().__init__(*told)
         self._refused = b"NS%b\r\n" % echo
-        self._log = f"{line.verb} {line.shown}"
+        self._log = line.shown
 
     def __str__(self) -> str:
         """Return the command and its flags."""
@@ -126,7 +133,25 @@ class MetaForm(Form):
 
     def error(self, error: QueueError) -> bytes:
         """Return the reply that tells an error, quiet or not."""
-        return self._refused if isinstance(error, NotStored) else super().error(error)
+        if isinstance(error, NotStored):
+            return self._refused
+        return self.none if isinstance(error, NotOpen) else super().error(error)
+
+
+class Stored(MetaForm):
+    """The form of a set that is told the number of its message."""
+
+    __slots__ = ("_told",)
+
+    numbers = True
+
+    def __init__(self, line: _Line, size: int) -> None:
+        super().__init__(line, b"HD", b"", line.echo(size=size) % ())
+        self._told = b"HD%b\r\n" % line.echo("c", size)
+
+    def stored(self, number: int) -> bytes:
+        """Return the reply with the number."""
+        return self._told % number
 
 
 class Figures(MetaForm):
@@ -150,9 +175,11 @@ class MetaValues(MetaForm):
 
     def __init__(self, line: _Line) -> None:
         flags = line.flags
-        none = b"" if "q" in flags else b"EN"
-        super().__init__(line, b"HD", none, line.echo() % ())
         self.showsBody = "v" in flags
+        none = b"" if "q" in flags else b"EN"
+        # A client that asks for a value takes nothing else for an answer.
+        done = none if self.showsBody else b"HD"
+        super().__init__(line, done, none, line.echo() % ())
         if not self.showsBody:
             self.tail = b""
         self.describes = not _OF_DETAILS.keys().isdisjoint(flags)
@@ -253,12 +280,10 @@ def _get(line: _Line) -> Get | dialect.Read | dialect.Reads | dialect.AnyOf | Re
     return command._replace(peek=True) if isLook else command
 
 
-def _delete(line: _Line) -> Delete | Refused:
-    if not isName(line.key):
-        return Refused(BadLine())
+def _delete(line: _Line) -> Delete | dialect.Close | Refused:
     isQuiet = "q" in line.flags
     words = (b"", b"") if isQuiet else (b"HD", b"NF")
-    return Delete(line.key, MetaForm(line, *words, line.echo() % ()))
+    return deletion(line.key, MetaForm(line, *words, line.echo() % ()))
 
 
 def _describe(line: _Line) -> Describe | Refused:
@@ -311,9 +336,11 @@ def _set(line: _Line, size: int) -> Set | QueueError:
     delayed = (key, 0) if isName(key) else dialect.parseDelay(key)
     if isinstance(delayed, QueueError):
         return delayed
-    echo = line.echo("s")
-    echo %= (size,) if "s" in given else ()
-    form = MetaForm(line, b"" if "q" in given else b"HD", b"", echo)
+    if "c" in given and "q" not in given:
+        form: MetaForm = Stored(line, size)
+    else:
+        echo = line.echo(size=size) % ()
+        form = MetaForm(line, b"" if "q" in given else b"HD", b"", echo)
     return Set(delayed[0], flags, size, form, exptime, delayed[1])
 
 

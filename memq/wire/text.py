@@ -28,7 +28,17 @@ from memq.wire.commands import Set as Set
 from memq.wire.commands import Stats as Stats
 from memq.wire.commands import Verbosity as Verbosity
 from memq.wire.commands import Version as Version
-from memq.wire.forms import CHANGES, DELETES, GETS, NUMBERED, SETS, Form, spoken
+from memq.wire.commands import deletion
+from memq.wire.forms import (
+    CHANGES,
+    DELETES,
+    GETS,
+    NUMBERED,
+    SETS,
+    TOUCHES,
+    Form,
+    spoken,
+)
 from memq.wire.words import (
     MAX_FLAGS,
     MAX_NUMBER,
@@ -195,8 +205,34 @@ def _parseCrawler(words: list[bytes]) -> Command:
     return Refused(UnknownCommand())
 
 
-def _delete(queue: bytes, time: bytes = b"", form: Form = DELETES) -> Delete:
-    return Delete(queue, form)
+def parseDelete(
+    key: bytes, time: bytes = b"", form: Form = DELETES
+) -> Delete | dialect.Close | Refused:
+    """Return what a delete means: a queue, or with ``open=`` an open message of it.
+
+    :param time: what memcached's first clients add to it; it says nothing.
+    """
+    return deletion(key, form)
+
+
+def _touch(key: bytes, seconds: int, form: Form = TOUCHES) -> dialect.Touch | Refused:
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, form=form)
+    return dialect.Touch(*found, seconds, form)
+
+
+_parseTouchRead = syntax(
+    _touch, bytes, partial(number, most=dialect.MAX_TOUCH), least=3, silentFrom=4
+)
+
+
+def _parseTouch(words: list[bytes]) -> Command:
+    """Parse a touch, which has a meaning for an open read only."""
+    parser = foreign.PARSERS[b"touch"]
+    if len(words) > 1 and b"/" in words[1]:
+        parser = _parseTouchRead
+    return parser(words)
 
 
 def _verbosity(level: int = 0, form: Form = CHANGES) -> Verbosity:
@@ -227,7 +263,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"cas": partial(_parseStorage, None, 6),
     b"get": partial(_parseGet, GETS),
     b"gets": partial(_parseGet, NUMBERED),
-    b"delete": syntax(_delete, name, bytes, least=2, silentFrom=3),
+    b"delete": syntax(parseDelete, bytes, bytes, least=2, silentFrom=3),
     b"flush": syntax(dialect.Flush, name, least=2),
     b"flush_all": syntax(FlushAll, _large, silentFrom=2),
     b"pause": syntax(dialect.Pause, name, _stops, least=2),
@@ -247,6 +283,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"lru_crawler": _parseCrawler,
     **foreign.PARSERS,
     **meta.PARSERS,
+    b"touch": _parseTouch,
 }
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from memq.broker.waiting.anyread import AnyRead
 from memq.errors import DamagedMessage, StoreError
-from memq.operations.openreads import OpenRead
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.reads import Peek, Read, Take
 from memq.test.support.readers import Reader, ReaderTestCase, rules
 from memq.wire.forms import SETS

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis.stateful import RuleBasedStateMachine
 
 from memq.errors import ConfigError
-from memq.test.support.model.commands import Set, StatsDetail
+from memq.test.support.model.commands import Set, StatsDetail, Word
 from memq.test.support.model.draws import BEGIN
+from memq.test.support.model.reads import AnyOf, Get, Monitor, Read
 from memq.test.support.model.rig import Rig, contents
 from memq.test.support.model.server import Server
 
@@ -32,6 +33,9 @@ TICK = 1 / 512
 #: A message that has expired is gone after so many seconds at the latest.
 LATE = 2.0
 
+#: Commands that may take something.
+READS = (AnyOf, Get, Read, Monitor)
+
 Move = tuple[int, "Command | float | None"]
 
 
@@ -40,7 +44,10 @@ def expected(server: Server) -> Contents:
     return {
         name: (
             queue.details(),
-            [(item.flags, item.body, item.deliveries) for item in queue.ready],
+            [
+                (item.flags, item.body, item.deliveries, item.trace)
+                for item in queue.ready
+            ],
         )
         for name, queue in server.queues.named.items()
     }
@@ -130,17 +137,28 @@ class Machine(RuleBasedStateMachine):
                 if who in self.rig.clients:
                     self.end(who)
                     self.check()
-            elif self.isOrdered(who, what):
+            elif self.isOrdered(who, what := self.chosen(who, what)):
                 self.talk(who, [what])
+
+    def chosen(self, who: int, what: Command) -> Command:
+        """Return what a client sends, who has something open perhaps."""
+        client = self.model.clients.get(who)
+        return what if client is None else what.chosen(self.model, client)
 
     def isOrdered(self, who: int, what: Any) -> bool:
         """Tell whether it is promised what is answered.
 
-        It is not how many still wait when the first of them goes on.
+        It is not how many still wait when the first of them goes on.  And a delete that
+        waits may cut off its client before a later read is answered: then that gives
+        back what it took.
         """
         clients = self.model.clients
         isBehind = who in clients and clients[who].waits
-        return not (isBehind and isinstance(what, StatsDetail))
+        if isBehind and isinstance(what, StatsDetail):
+            return False
+        inbox = clients[who].inbox if isBehind else []
+        isDeleted = any(isinstance(each, Word) for each in inbox)
+        return not (isDeleted and isinstance(what, READS))
 
     def talk(
         self,
@@ -296,6 +314,7 @@ class Machine(RuleBasedStateMachine):
         for each in [each for each, it in self.model.clients.items() if it.waits]:
             self.end(each)
             self.check()
+        what = [self.chosen(who, each) for each in what]
         client = self.rig.client(who)
         client.send(b"".join(command.wire() for command in what))
         for step in range(steps):
