@@ -14,7 +14,8 @@ Only this module writes :attr:`Session.state`::
 
 - BEHIND and WOKEN go on from a turn as RUNNABLE does.  A session keeps its state while
   it runs: to write another one cost 100 instructions of a set's 57,400.
-- A SUSPENDED session whose turn was undone is BEHIND, one whose read goes on RUNNABLE.
+- A SUSPENDED session whose turn was undone is BEHIND.  One whose read goes on is WOKEN
+  if that may wait, and RUNNABLE if not.
 - ``wake`` makes a session HELD for which too much is undelivered, and ``enqueue`` that
   WOKEN, once it is not.
 - ``block`` makes a session BLOCKED, wherever it stands, and ``unblock`` that IDLE.
@@ -22,14 +23,18 @@ Only this module writes :attr:`Session.state`::
 - ``clear`` and ``release`` make all IDLE: they are told that the store has failed.
 
 A read that finds nothing and may wait leaves the turn.  It stays at the head of its
-inbox, and in the line of its queue, until a turn was committed that made a message
-visible there, or its time is over.  As many as there are messages are *woken*: their
-sessions run first in the next turn, and a read that finds nothing then joins its line
-again, in its old place.
+inbox, and in the line of its queue, or of each of its queues, until a turn is committed
+that made a message visible in one, or its time is over.  As many as there are messages
+are *woken*: they leave all lines, their sessions run first in the next turn, and a read
+that finds nothing then joins its lines again, in its old place.
 
-Invariant: while a queue has waiters, every ready message is promised to a woken read.
-So a read that comes anew joins the line without a look, and a woken one that takes no
-message, for whatever reason, hands the promise on.
+Invariants, see memq.broker.waiting.lines:
+
+- While a queue has waiters, waiting or woken, a read that comes anew joins behind them,
+  without a look.
+- While some wait, every ready message is promised to a woken read, or the line owes a
+  try to those that wait, as soon as the woken ones have run.  A woken read that does
+  not take what it was promised, for whatever reason, hands the promise on.
 """
 
 from __future__ import annotations

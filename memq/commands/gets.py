@@ -32,8 +32,7 @@ def _asked(session: Session, command: Command, after: CloseRead | None = None) -
     """
     queue, wait = command.queue, (command.wait or 0) / 1000
     if command.open:
-        more = command.more
-        return OpenRead(session, queue, wait, after=after, several=more)
+        return OpenRead(session, queue, wait, after=after, several=command.more)
     return (Peek if command.peek else Take)(session, queue, wait)
 
 

@@ -81,6 +81,15 @@ class Reads(NamedTuple):
     reads: tuple[Read, ...]
 
 
+class AnyOf(NamedTuple):
+    """Read one message from the first of several queues that has one.
+
+    :ivar reads: of each queue; but for that, the key and the wait they are the same.
+    """
+
+    reads: tuple[Read, ...]
+
+
 class Close(NamedTuple):
     """Close the open read of a message, which deletes that."""
 
@@ -99,15 +108,6 @@ class Touch(NamedTuple):
     number: int
     seconds: int
     form: Form = TOUCHES
-
-
-class AnyOf(NamedTuple):
-    """Read one message from the first of several queues that has one.
-
-    :ivar reads: of each queue; but for that, the key and the wait they are the same.
-    """
-
-    reads: tuple[Read, ...]
 
 
 class Add(NamedTuple):
@@ -189,9 +189,9 @@ class DumpStats(NamedTuple):
 Extension = (
     Read
     | Reads
+    | AnyOf
     | Close
     | Touch
-    | AnyOf
     | Add
     | Flush
     | Pause
@@ -233,8 +233,11 @@ _TOGETHER = {
             for more in (b"", b" more")
             for wait in (b"", b" t=")
         ),
-        *(b"any", b"any t=", b"any peek", b"any peek t="),
-        *(b"any open", b"any open t=", b"any open more", b"any open more t="),
+        *(
+            b"any" + kind + wait
+            for kind in (b"", b" open", b" open more", b" peek")
+            for wait in (b"", b" t=")
+        ),
     )
 }
 

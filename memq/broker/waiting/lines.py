@@ -15,6 +15,7 @@ expired.  Then the line *owes* it a try, which it has once the woken ones have r
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections import Counter
 from operator import attrgetter
 from sys import maxsize
 from typing import TYPE_CHECKING
@@ -37,15 +38,13 @@ class Line:
 
     :ivar waiting: the reads that wait.
     :ivar woken: those that were woken, and did not run since.
-    :ivar owed: how many of those that wait are to try once nobody is woken.
     """
 
-    __slots__ = ("owed", "waiting", "woken")
+    __slots__ = ("waiting", "woken")
 
     def __init__(self) -> None:
         self.waiting: list[Read] = []
         self.woken: list[Read] = []
-        self.owed = 0
 
     def first(self) -> int:
         """Return the ticket of the first."""
@@ -79,8 +78,8 @@ class Lines:
         self._onLate = onLate
         self._lastTicket = 0
         self.queues: dict[bytes, Line] = {}
-        #: The queues whose lines owe a try.
-        self._owing: set[bytes] = set()
+        #: How many of those that wait for a queue are to try once nobody is woken.
+        self._owed: Counter[bytes] = Counter()
         #: The queues for which a read was stopped in this turn, with the first ticket.
         self._stopped: dict[bytes, int] = {}
         #: Of these, those of which nobody knows yet whether there is something.
@@ -109,7 +108,7 @@ class Lines:
         line = self.queues.get(read.queue)
         if line is None or line.first() > ticket:
             return False
-        read.isOwed = bool(line.woken or line.owed)
+        read.isOwed = bool(line.woken) or read.queue in self._owed
         return True
 
     def tries(self, read: Read) -> None:
@@ -152,8 +151,7 @@ class Lines:
                 line = self._line(part.queue)
                 insort(line.waiting, part, key=_ticket)
                 if part.isOwed:
-                    line.owed += 1
-                    self._owing.add(part.queue)
+                    self._owed[part.queue] += 1
             part.isOwed, part.isLate = False, not part.wait
         self._setTimer(read)
 
@@ -211,26 +209,20 @@ class Lines:
         """Take the first of a line out, so that they try, and return them."""
         line = self.queues.get(queue)
         reads: list[Read] = []
-        if line is not None:
-            for part in line.waiting[:count]:
-                read = part.whole
-                # It may stand there twice.
-                if read.timer is not None:
-                    self.leave(read)
-                    read.promised = queue
-                    reads.append(read)
+        while line is not None and line.waiting and len(reads) < count:
+            read = line.waiting[0].whole
+            self.leave(read)
+            read.promised = queue
+            reads.append(read)
         return reads
 
     def due(self) -> list[Read]:
         """Take those out to whom their line owes a try, and return them."""
         reads: list[Read] = []
-        for queue in sorted(self._owing):
+        for queue in sorted(self._owed):
             line = self.queues.get(queue)
             if line is None or not line.woken:
-                self._owing.discard(queue)
-            if line is not None and not line.woken:
-                count, line.owed = line.owed, 0
-                reads += self.next(queue, count)
+                reads += self.next(queue, self._owed.pop(queue))
         return reads
 
     def woken(self, read: Read) -> None:

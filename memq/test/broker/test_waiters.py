@@ -257,6 +257,18 @@ class OrderTests(ReaderTestCase):
         self.assertEqual((first.told, second.told), (["a", "b"], ["a"]))
         self.assertEqual(self.store.dump(), "q 3/2: c")
 
+    def test_behindWokenFull(self) -> None:
+        """So when a turn has no room for those that were woken."""
+        first, second = self.reader(), self.reader()
+        first.peek(5.0)
+        first.take(5.0)
+        self.settle()
+        second.take(5.0)
+        self.settle()
+        self.bound(2 * MESSAGE_COST, 2 * MESSAGE_COST)
+        self.unpause(b"a", b"b")
+        self.assertEqual((first.told, second.told), (["a", "b"], ["a"]))
+
     def test_behindWokenGone(self) -> None:
         """So it has when one that was woken leaves without a try."""
         first, second = self.waiting(2)

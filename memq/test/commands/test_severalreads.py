@@ -225,3 +225,81 @@ class WaitTests(TwoClientsTestCase):
         self.other.talk(put(b"b", b"2"))
         self.harness.pass_(1.0)
         self.assertEqual(self.client.read(), value(b"b/t=1", b"2") + END)
+
+
+class AnyTests(TwoClientsTestCase):
+    """A client that reads from any of several queues."""
+
+    LINE = b"get a/any/t=2000/open b/any/t=2000/open c/any/t=2000/open\r\n"
+
+    def test_first(self) -> None:
+        """It has one message, of the first queue that has one, under its own key."""
+        self.store.fill(b"b", b"1")
+        self.store.fill(b"c", b"2")
+        self.asks(self.LINE, value(b"b/any/t=2000/open", b"1") + END)
+        self.assertEqual(self.store.dump(), "b 1/0:\nc 1/0: 2")
+
+    def test_comes(self) -> None:
+        """It has the first one that comes, for whichever queue, and only that."""
+        self.asks(self.LINE + b"version\r\n", b"")
+        told = self.other.talk(b"stats detail\r\n" + put(b"c", b"1"))
+        self.assertEqual(told, END + STORED)
+        self.other.talk(put(b"a", b"2"))
+        found = value(b"c/any/t=2000/open", b"1") + END + VERSION
+        self.assertEqual(self.client.read(), found)
+        self.assertEqual(self.other.talk(b"get a\r\n"), value(b"a", b"2") + END)
+
+    def test_waiters(self) -> None:
+        """It counts as a waiter of each queue."""
+        self.other.talk(put(b"b", b"1") + b"get b\r\n")
+        self.asks(self.LINE, b"")
+        told = self.other.talk(b"stats detail b\r\n")
+        self.assertIn(b"STAT queue_b_waiters 1\r\n", told)
+
+    def test_nothing(self) -> None:
+        """When all times are over it is told so, once."""
+        self.asks(b"get a/any/t=1000 b/any/t=3000\r\n", b"")
+        self.harness.pass_(2.9)
+        self.assertEqual(self.client.read(), b"")
+        self.harness.pass_(0.2)
+        self.assertEqual(self.client.read(), END)
+        self.assertEqual(self.harness.reactor.calls, [])
+
+    def test_error(self) -> None:
+        """An error is told in place of END."""
+        self.store.refuse("openRead", StoreError("bad page"))
+        self.store.fill(b"b", b"1")
+        self.asks(self.LINE, b"SERVER_ERROR bad page\r\n")
+
+    def test_numbered(self) -> None:
+        """With gets it has the number; and a large body comes in parts."""
+        self.other.talk(put(b"b", b"1") + put(b"b", LARGE))
+        self.asks(b"gets a/any b/any\r\n", b"VALUE b/any 0 1 0\r\n1\r\n" + END)
+        self.asks(b"get a/any b/any\r\n", value(b"b/any", LARGE) + END)
+
+    def test_leaves(self) -> None:
+        """A client that is gone waits for none of them."""
+        self.client.talk(self.LINE)
+        self.client.end()
+        broker = self.harness.broker
+        self.assertEqual([broker.waiters(each) for each in (b"a", b"b", b"c")], [0] * 3)
+        self.assertEqual(self.harness.reactor.calls, [])
+
+    def test_deleted(self) -> None:
+        """It waits on while queues are deleted and flushed."""
+        self.asks(self.LINE, b"")
+        self.other.talk(put(b"b", b"1") + b"delete b\r\nflush a\r\n")
+        self.assertEqual(self.client.read(), b"")
+        self.other.talk(b"pause b reads\r\n" + put(b"b", b"2") + put(b"c", b"3"))
+        found = value(b"c/any/t=2000/open", b"3") + END
+        self.assertEqual(self.client.read(), found)
+
+    def test_stop(self) -> None:
+        """When the server stops, it waits no longer."""
+        self.client.talk(self.LINE)
+        done = self.harness.factory.finish()
+        self.harness.settle()
+        self.assertEqual(self.client.read(), END)
+        for client in (self.client, self.other):
+            client.leave()
+        self.assertIsNone(self.successResultOf(done))

@@ -25,6 +25,7 @@ from memq.wire.extensions import (
     READS,
     WRITES,
     Add,
+    AnyOf,
     Close,
     Confirm,
     DumpStats,
@@ -187,6 +188,21 @@ class ReadTests(GrammarTestCase):
                 plain._replace(key=b"b/close", close=True),
             )
             self.taken(Reads(reads), verb + b" a/open b b/t=5/open b/close")
+
+    def test_anyOf(self) -> None:
+        """With any, a line reads from one queue; its words differ in waits at most."""
+        read = Read(b"a", b"a/any/t=5/open", 5, True, False, False, False, any=True)
+        reads = read, read._replace(queue=b"b", key=b"b/open/any", wait=None)
+        self.taken(AnyOf(reads), b"get a/any/t=5/open b/open/any")
+        for line in (
+            b"get a/any b",
+            b"get b a/any",
+            b"get a/any b/open",
+            b"get a/any/open b/any",
+            b"get a/any/open b/any/t=5/peek",
+            b"get a/any b/any c/close",
+        ):
+            self.refused(OptionsApart, line)
 
     def test_severalRefused(self) -> None:
         """A wrong word is the error of the line, the first from the left."""

@@ -128,13 +128,14 @@ class AnyTests(ChooserTestCase):
         self.put(b"q", b"1")
         self.put(b"q", b"2")
         self.assertEqual(client.told, ["1"])
-        again = self.chooses((b"r", 3.0), (b"r", 1.0))
+        again = self.chooses((b"r", 3.0), (b"r", 1.0), (b"s", 5.0))
+        other = self.chooses(R, R)
+        self.store.fill(b"r", b"a", b"b")
+        self.broker.policies.replace(rules())
         self.reactor.advance(1.0)
-        other = self.chooses((b"r", 5.0), (b"r", 5.0))
-        self.asker.session.push(b"r", 0, b"a", SETS)
-        self.asker.session.push(b"r", 0, b"b", SETS)
         self.settle()
         self.assertEqual((again.told, other.told), (["a"], ["b"]))
+        self.assertEqual(self.waiters(), (0, 0))
 
     def test_open(self) -> None:
         """It opens a message of one queue, or says that it has one open there."""

@@ -127,6 +127,11 @@ sets = some.builds(
     some.sampled_from([0, 0, 0, 1, 3]),
 )
 kinds = some.sampled_from([b"open", b"open", b"close/open", b"peek", b""])
+choices = [b"", b"open", b"open/more", b"peek"]
+#: Some queues in order of priority, each with its own wait.
+several = some.lists(
+    some.tuples(queues, waits), min_size=1, max_size=4, unique_by=itemgetter(0)
+).map(tuple)
 #: One of what the client has open, or a number that it may not have.
 numbers = some.integers(0, LITERAL + 1)
 delays = some.sampled_from([1, 3])
@@ -141,16 +146,11 @@ numbered = weighed(
     (some.builds(Delete, queues, numbers, rarely), 2),
     (some.builds(Touch, queues, numbers, some.sampled_from([0, 1, 4])), 3),
 )
-anyKinds = some.sampled_from([b"", b"open", b"open/more", b"peek"])
-#: Some queues in order of priority, each with its own wait.
-several = some.lists(
-    some.tuples(queues, waits), min_size=1, max_size=4, unique_by=itemgetter(0)
-).map(tuple)
 reads = weighed(
     (some.builds(Get, some.tuples(queues), some.booleans()), 1),
     (some.builds(Get, some.tuples(queues, queues), some.booleans()), 1),
     (some.builds(Read, queues, kinds, waits), 2),
-    (some.builds(AnyOf, anyKinds, several), 2),
+    (some.builds(AnyOf, some.sampled_from(choices), several), 2),
     (some.builds(Read, queues, some.sampled_from([b"close", b"abort"])), 1),
 )
 others = some.one_of(

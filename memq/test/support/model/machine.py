@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from memq.errors import ConfigError
 from memq.test.support.model.commands import Set, StatsDetail, Word
 from memq.test.support.model.draws import BEGIN
-from memq.test.support.model.reads import Get, Monitor, Read
+from memq.test.support.model.reads import AnyOf, Get, Monitor, Read
 from memq.test.support.model.rig import Rig, contents
 from memq.test.support.model.server import Server
 
@@ -34,7 +34,7 @@ TICK = 1 / 512
 LATE = 2.0
 
 #: Commands that may take something.
-READS = (Get, Read, Monitor)
+READS = (AnyOf, Get, Read, Monitor)
 
 Move = tuple[int, "Command | float | None"]
 
@@ -157,8 +157,8 @@ class Machine(RuleBasedStateMachine):
         if isBehind and isinstance(what, StatsDetail):
             return False
         inbox = clients[who].inbox if isBehind else []
-        waits = any(isinstance(each, Word) for each in inbox)
-        return not (waits and isinstance(what, READS))
+        isDeleted = any(isinstance(each, Word) for each in inbox)
+        return not (isDeleted and isinstance(what, READS))
 
     def talk(
         self,

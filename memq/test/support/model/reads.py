@@ -118,7 +118,8 @@ def look(server: Server, client: Client, read: Read, waits: bool) -> bytes | Non
     :param waits: whether it may wait, and so does not look while others are before it.
     """
     name, kind = read.queue, read.kind
-    opens, more, isPeek = b"open" in kind, b"more" in kind, kind.endswith(b"peek")
+    opens, more = b"open" in kind, b"more" in kind
+    isPeek = kind.endswith(b"peek")
     if opens and not more and client.reads.get(name):
         return b"CLIENT_ERROR close current item first\r\n"
     if more and server.hasMost(client, name):
