@@ -146,7 +146,7 @@ numbered = weighed(
     (some.builds(Read, queues, some.just(b"close=N/open/more"), waits, numbers), 1),
     (some.builds(Read, queues, ended, some.none(), numbers, delays), 3),
     (some.builds(Delete, queues, numbers, rarely), 2),
-    (some.builds(Touch, queues, numbers, some.sampled_from([0, 1, 4])), 2),
+    (some.builds(Touch, queues, numbers, some.sampled_from([0, 1, 4])), 3),
 )
 reads = weighed(
     (some.builds(Get, some.tuples(queues), some.booleans()), 1),
@@ -173,13 +173,13 @@ transfers = some.one_of(
     some.builds(StatsPeek, queues),
 )
 commands = weighed(
-    *((sets, 4), (reads, 5), (numbered, 4), (others, 2), (monitors, 1), (transfers, 1))
+    *((sets, 5), (reads, 5), (numbered, 4), (others, 2), (monitors, 1), (transfers, 1))
 )
 #: Of a client: a command, or its end; or that time passes, in seconds.
 passing = some.sampled_from([0.5, 1.0, 2.0, 5.0])
 move = weighed(
     (some.tuples(people, commands), 12),
-    (some.tuples(people, passing), 1),
+    (some.tuples(people, passing), 2),
     (some.tuples(people, some.sampled_from([None, 1.0])), 1),
 )
 # Hypothesis likes lists that are shorter.
