@@ -18,6 +18,7 @@ from memq.test.support.model.commands import (
     StatsQueue,
     Word,
 )
+from memq.test.support.model.meta import MetaGet, MetaSet
 from memq.test.support.model.moves import Move, Redrive, StatsPeek
 from memq.test.support.model.reads import (
     LITERAL,
@@ -74,8 +75,15 @@ def plain(names: list[bytes], ofAll: bool) -> some.SearchStrategy[Command]:
     sets = some.builds(Set, queue, some.sampled_from(SIZES), marks, flags, rarely)
     several = some.lists(queue, min_size=1, max_size=4).map(tuple)
     gets = some.builds(Get, several, some.booleans())
+    metaSets = some.builds(
+        MetaSet, queue, some.sampled_from(SIZES), marks, flags, rarely
+    )
+    metaGets = some.builds(MetaGet, queue, some.booleans(), rarely)
     deletes = some.builds(Word, some.just(b"delete"), queue, noreply=rarely)
-    return weighed((sets, 2), (gets, 2), (deletes, 1), (ofAllQueues, int(ofAll)))
+    return weighed(
+        *((sets, 2), (gets, 2), (metaSets, 1), (metaGets, 1), (deletes, 1)),
+        (ofAllQueues, int(ofAll)),
+    )
 
 
 def ofOneQueue(name: bytes, size: int) -> some.SearchStrategy[Command]:
@@ -117,7 +125,8 @@ def words(*verbs: bytes) -> some.SearchStrategy[Command]:
 
 
 sets = some.builds(
-    Set,
+    lambda kind, *rest: kind(*rest),
+    some.sampled_from([Set, Set, MetaSet]),
     queues,
     some.sampled_from([6, 6, 30, 70000]),
     some.builds(lambda: next(serials)),
@@ -151,6 +160,7 @@ reads = weighed(
     (some.builds(Get, some.tuples(queues, queues), some.booleans()), 1),
     (some.builds(Read, queues, kinds, waits), 2),
     (some.builds(AnyOf, some.sampled_from(choices), several), 2),
+    (some.builds(MetaGet, queues, some.booleans(), rarely), 1),
     (some.builds(Read, queues, some.sampled_from([b"close", b"abort"])), 1),
 )
 others = some.one_of(
