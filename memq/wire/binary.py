@@ -35,6 +35,7 @@ from memq.wire.packets import (
     DONE,
     FLAGS_SIZE,
     KEPT_HEADS,
+    NO_CAS,
     formatError,
     formatFigures,
     formatMissing,
@@ -121,7 +122,7 @@ class Packets(Form):
     @property
     def done(self) -> bytes:  # type: ignore[override]
         """Return the response when it is carried out."""
-        return formatPacket(self._opcode, self._next())
+        return packFirst(self._opcode, DONE, 0, 0, 0) + self._next() + NO_CAS
 
     @property
     def none(self) -> bytes:  # type: ignore[override]
