@@ -41,6 +41,7 @@ from memq.wire.packets import (
     formatMissing,
     formatPacket,
     packBehind,
+    packCAS,
     packFirst,
     readCAS,
     readHead,
@@ -142,6 +143,19 @@ class Packets(Form):
         return formatPacket(self._opcode, self._opaque, value=numbers)
 
 
+class Stored(Packets):
+    """The form of a set, which is told the number of its message."""
+
+    __slots__ = ()
+
+    numbers = True
+
+    def stored(self, number: int) -> bytes:
+        """Return the response that tells that a message is stored."""
+        first = packFirst(self._opcode, DONE, 0, 0, 0)
+        return first + self._next() + packCAS(number)
+
+
 class QuietPackets(Packets):
     """The form of a request that is told errors only."""
 
@@ -233,7 +247,7 @@ def _refused(head: Head, error: QueueError) -> Make:
 
 def _set(head: Head, extras: bytes, key: bytes) -> Make:
     opcode, size = head.opcode, head.size - head.before
-    kind = QuietPackets if opcode in _QUIET else Packets
+    kind = QuietPackets if opcode in _QUIET else Stored
     flags, exptime = _SET_EXTRAS.unpack(extras)
     delay = 0
     if not isName(key):

@@ -63,6 +63,8 @@ HEADER_SIZE = 24
 _FIRST = Struct(">BBHBBHI")
 _CAS = Struct(">Q")
 NO_CAS = bytes(_CAS.size)
+#: Returns a CAS.
+packCAS = _CAS.pack
 #: How many beginnings of packets are kept, with what they mean.
 KEPT_HEADS = 2048
 
