@@ -24,7 +24,6 @@ from memq.wire.binary import (
     KEPT_REST,
     MAX_KEY,
     Packets,
-    QuietPackets,
     parse,
     parseShort,
 )
@@ -192,15 +191,10 @@ class PacketReceiver:
         :param rest: its header behind the opaque, extras and key.
         :return: where what is not taken begins.
         """
-        form = command.form
-        # Sets are joined that are told the same: quiet ones are told nothing.
-        opaque = b""
-        if type(form) is not QuietPackets:
-            opaque = data[start + OPAQUE : start + CAS]
         layout = _layoutOf(len(rest), command.size)
-        opaques, bodies = self._alike(command, data, start, rest, layout, opaque)
+        opaques, bodies = self._alike(command, data, start, rest, layout)
         if opaques:
-            _join(form, opaques)
+            _join(command.form, opaques)
             self._sink.joinSets(command, bodies)
         return start + (1 + len(opaques)) * layout.size
 
@@ -220,11 +214,9 @@ class PacketReceiver:
         start: int,
         rest: bytes,
         layout: Struct,
-        opaque: bytes = b"",
     ) -> tuple[list[bytes], list[bytes]]:
         """Return the requests behind one that say the same, as far as they are to join.
 
-        :param opaque: the one that they have; b"" for any.
         :return: the opaques and the bodies.
         """
         period, first = layout.size, data[start : start + OPAQUE]
@@ -234,7 +226,7 @@ class PacketReceiver:
         bodies: list[bytes] = []
         for row in layout.iter_unpack(data[after : after + most * period]):
             its, other, rests, body = row
-            if its != first or rests != rest or (opaque and other != opaque):
+            if its != first or rests != rest:
                 break
             opaques.append(other)
             bodies.append(body)

@@ -35,11 +35,13 @@ from memq.wire.packets import (
     DONE,
     FLAGS_SIZE,
     KEPT_HEADS,
+    NO_CAS,
     formatError,
     formatFigures,
     formatMissing,
     formatPacket,
     packBehind,
+    packCAS,
     packFirst,
     readCAS,
     readHead,
@@ -121,7 +123,7 @@ class Packets(Form):
     @property
     def done(self) -> bytes:  # type: ignore[override]
         """Return the response when it is carried out."""
-        return formatPacket(self._opcode, self._next())
+        return packFirst(self._opcode, DONE, 0, 0, 0) + self._next() + NO_CAS
 
     @property
     def none(self) -> bytes:  # type: ignore[override]
@@ -139,6 +141,19 @@ class Packets(Form):
     def version(self, numbers: bytes) -> bytes:
         """Return the response that tells a version."""
         return formatPacket(self._opcode, self._opaque, value=numbers)
+
+
+class Stored(Packets):
+    """The form of a set, which is told the number of its message."""
+
+    __slots__ = ()
+
+    numbers = True
+
+    def stored(self, number: int) -> bytes:
+        """Return the response that tells that a message is stored."""
+        first = packFirst(self._opcode, DONE, 0, 0, 0)
+        return first + self._next() + packCAS(number)
 
 
 class QuietPackets(Packets):
@@ -232,7 +247,7 @@ def _refused(head: Head, error: QueueError) -> Make:
 
 def _set(head: Head, extras: bytes, key: bytes) -> Make:
     opcode, size = head.opcode, head.size - head.before
-    kind = QuietPackets if opcode in _QUIET else Packets
+    kind = QuietPackets if opcode in _QUIET else Stored
     flags, exptime = _SET_EXTRAS.unpack(extras)
     delay = 0
     if not isName(key):

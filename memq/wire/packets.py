@@ -62,7 +62,9 @@ OPAQUE, CAS = 12, 16
 HEADER_SIZE = 24
 _FIRST = Struct(">BBHBBHI")
 _CAS = Struct(">Q")
-_NO_CAS = bytes(_CAS.size)
+NO_CAS = bytes(_CAS.size)
+#: Returns a CAS.
+packCAS = _CAS.pack
 #: How many beginnings of packets are kept, with what they mean.
 KEPT_HEADS = 2048
 
@@ -147,7 +149,7 @@ def formatPacket(
 ) -> bytes:
     """Return a response without extras and CAS."""
     first = packFirst(opcode, status, len(key), 0, len(value))
-    return b"%b%b%b%b%b" % (first, opaque, _NO_CAS, key, value)
+    return b"%b%b%b%b%b" % (first, opaque, NO_CAS, key, value)
 
 
 def formatError(opcode: int, opaque: bytes, error: QueueError) -> bytes:

@@ -22,7 +22,7 @@ VERSION = versionNumbers(__version__).decode()
         "setGet": f"""
             A set appends, a get takes the oldest, with its flags and its number.
             Set key=q {SET} value=one -> Set
-            Set key=q extras=deadbeef00000e10 value=two opaque=7 -> Set opaque=7
+            Set key=q extras=deadbeef00000e10 value=two opaque=7 -> Set opaque=7 cas=1
             Get key=q opaque=8 -> Get extras=00000000 value=one opaque=8
             Get key=q -> Get extras=deadbeef value=two cas=1
             Get key=q opaque=9 -> Get status=0001 value=not\\sfound opaque=9
@@ -44,7 +44,7 @@ VERSION = versionNumbers(__version__).decode()
         "quietSets": f"""
             Quiet sets say nothing, and none is lost.
             SetQ key=q {SET} value=one | SetQ key=q {SET} value=two opaque=2
-            SetQ key=q {SET} value= | Set key=q {SET} value=four -> Set
+            SetQ key=q {SET} value= | Set key=q {SET} value=four -> Set cas=3
             Stat key=queue -> Stat key=q value=4/0 | Stat
             GetQ key=q | GetQ key=q opaque=1 | GetQ key=q opaque=2 | Get key=q \
                 -> GetQ extras=00000000 value=one | \
@@ -77,7 +77,7 @@ VERSION = versionNumbers(__version__).decode()
         "open": f"""
             Keys have the options that they have in text.
             Set key=q {SET} value=one -> Set
-            Set key=q/delay=0 {SET} value=two -> Set
+            Set key=q/delay=0 {SET} value=two -> Set cas=1
             Get key=q/peek -> Get extras=00000000 value=one
             GetK key=q/open -> GetK extras=00000000 key=q/open value=one
             Get key=q/open -> Get status=0085 value=close\\scurrent\\sitem\\sfirst
@@ -221,7 +221,7 @@ class ConversationTests(ConversationTestCase):
             Set key=q {SET} value=one -> Set
             Flush extras=00000000 -> Flush
             Get key=q -> Get status=0001 value=not\\sfound
-            Set key=q {SET} value=one -> Set
+            Set key=q {SET} value=one -> Set cas=1
             FlushQ | Get key=q -> Get status=0001 value=not\\sfound
             Flush extras=0000000a -> Flush status=0004 \
                 value=bad\\scommand\\sline\\sformat

@@ -364,8 +364,10 @@ class RunTests(SteppedTestCase):
             return pushAll(queue, messages, size)
 
         self.patch(self.store, "pushAll", note)
-        self.client.talk(self.sets(JOINED * 2 + 1))
-        self.assertEqual(pushes, [JOINED, JOINED, 1])
+        for word in ("SetQ", "Set"):
+            self.client.talk(self.sets(JOINED * 2 + 1, word))
+            self.assertEqual(pushes, [JOINED, JOINED, 1])
+            pushes.clear()
 
     def test_opaques(self) -> None:
         """Each get is answered with its own opaque, in order."""
@@ -381,9 +383,10 @@ class RunTests(SteppedTestCase):
             self.assertEqual(missed, [*range(40, 50)] if word == "Get" else [])
 
     def test_loud(self) -> None:
-        """Each set that is answered is, with its own opaque."""
+        """Each set that is answered is, with its own opaque and number."""
         got = self.client.talk(self.sets(40, "Set"))
-        self.assertEqual([head[7] for head, *_ in split(got)], [*range(40)])
+        told = [(head[7], head[8]) for head, *_ in split(got)]
+        self.assertEqual(told, [(number, number) for number in range(40)])
         same = request(f"Set key=q {SET} value=x opaque=7") * 40
         got = self.client.talk(same)
         self.assertEqual([head[7] for head, *_ in split(got)], [7] * 40)
