@@ -1,17 +1,20 @@
 """Each client, through the cases."""
 
-from memq.test.clients import cases, drivers, libraries, tools
+from memq.test.clients import cases, drivers, fetched, libraries, tools
 from memq.test.clients.client import Message
 
-# Those of which there is nothing else to say.
-for _client in (
-    *(libraries.Pymemcache, libraries.PythonMemcached, libraries.TwistedClient),
-    *(drivers.PHPMemcache, drivers.PHPMemcached),
-    *(drivers.CacheMemcached, drivers.NetMemcacheQ),
-):
-    _name = f"{_client.__name__}Tests"
-    _body = {"clientClass": _client, "__doc__": _client.__doc__}
-    globals()[_name] = type(_name, (cases.ReaderCase,), _body)
+cases.define(
+    globals(),
+    libraries.Pymemcache,
+    libraries.PythonMemcached,
+    libraries.TwistedClient,
+    drivers.PHPMemcache,
+    drivers.PHPMemcached,
+    drivers.CacheMemcached,
+    drivers.CacheMemcachedFast,
+    drivers.NetMemcacheQ,
+    fetched.Gomemcache,
+)
 
 
 class NoreplyPymemcacheTests(cases.ReaderCase):
