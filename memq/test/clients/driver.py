@@ -13,7 +13,10 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PATIENCE = float(os.environ["PATIENCE"])
 #: Flags and body.
@@ -251,7 +254,7 @@ class Memcache(Library):
         return bool(self.client.delete(queue))
 
 
-LIBRARIES = {
+LIBRARIES: dict[str, Callable[[Any, int], Library]] = {
     "aiomcache": Aiomcache,
     "emcache": Emcache,
     "bmemcached": Bmemcached,

@@ -129,7 +129,7 @@ def freePort() -> int:
 
 def nutcracker(one: int, two: int) -> Proxy:
     """Start twemproxy, by its other name."""
-    stats = ("-a", "127.0.0.1", "-s", str(freePort()))
+    stats = ("-o", "/dev/stderr", "-a", "127.0.0.1", "-s", str(freePort()))
     return Proxy(NUTCRACKER_YAML, one, two, NUTCRACKER, "-c", "CONFIG", *stats)
 
 
