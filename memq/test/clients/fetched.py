@@ -144,15 +144,11 @@ class Emcache(_Python):
 
 
 class Bmemcached(_Python):
-    """Python's python-binary-memcached, whose flags are types.
-
-    It takes for text in UTF-8 what another client pushed with flags 0.
-    """
+    """Python's python-binary-memcached in raw data mode, which has no flags."""
 
     library = "bmemcached"
     protocol = "binary"
-    flags = (0, 1, 2)
-    exact = False
+    flags = (0,)
 
 
 class MetaMemcache(_Python):
@@ -160,12 +156,15 @@ class MetaMemcache(_Python):
 
     library = "meta_memcache"
     protocol = "meta"
-    topics = False
 
 
 class AiskMemcache(_Python):
-    """Python's memcache, whose module has the name of python-memcached's."""
+    """Python's memcache, whose module has the name of python-memcached's.
+
+    It cannot send a body of nothing, and keeps to itself what the server answers.
+    """
 
     library = "memcache"
     protocol = "meta"
-    topics = False
+    bodies = BODIES[1:]
+    reads = False

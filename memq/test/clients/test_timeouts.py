@@ -20,7 +20,7 @@ TABLE: dict[type[drivers.Driver], str] = {
     fetched.Dalli: CLOSES,
     fetched.Emcache: CLOSES,
     fetched.Gomemcache: CLOSES,
-    fetched.MemcacheClient: STAYS,
+    fetched.MemcacheClient: CLOSES,
     fetched.Memjs: CLOSES,
     fetched.MetaDalli: CLOSES,
     fetched.MetaMemcache: CLOSES,
