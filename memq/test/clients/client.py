@@ -50,6 +50,8 @@ class Client(ABC):
     bodies: ClassVar[tuple[bytes, ...]] = BODIES
     #: Whether it and the others find in each other's messages the same bytes.
     exact: ClassVar[bool] = True
+    #: Whether it tells a delete of a queue that was not there from another one.
+    misses: ClassVar[bool] = True
     #: Whether it can ask for ``stats queue``, rather than for ``stats``.
     topics: ClassVar[bool] = True
     #: Whether it goes on by itself when the server was started anew.

@@ -11,6 +11,7 @@ import asyncio
 import importlib
 import os
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any
@@ -148,7 +149,7 @@ class Bmemcached(Library):
         self.client = self.module.Client(
             [f"127.0.0.1:{self.port}"], socket_timeout=PATIENCE, raw_data=True
         )
-        self.client.set_retry_delay(0)
+        self.client.enable_retry_delay(False)
 
     async def push(self, queue: str, flags: int, body: bytes) -> bool:
         """Set a key."""
@@ -209,17 +210,14 @@ class MetaMemcache(Library):
 
     async def pop(self, queue: str) -> Message | None:
         """Get a key."""
-        found: Message | None = self.client.get(queue)
-        return found
+        found = self.client.get(queue)
+        # Nothing goes past the serializer.
+        return found if isinstance(found, tuple | None) else (0, bytes(found))
 
     async def popEach(self, queues: list[str]) -> dict[str, bytes]:
         """Get several keys."""
         found = self.client.multi_get(queues)
-        return {
-            (queue if isinstance(queue, str) else queue.key): value[1]
-            for queue, value in found.items()
-            if value is not None
-        }
+        return {key.key: value[1] for key, value in found.items() if value is not None}
 
     async def delete(self, queue: str) -> bool:
         """Delete a key."""
@@ -233,7 +231,6 @@ class Memcache(Library):
         """Make the client."""
         self.client = self.module.Memcache(
             ("127.0.0.1", self.port),
-            pool_size=1,
             dump_func=lambda key, value: value,
             load_func=lambda key, body, flags: (flags, body),
         )
@@ -295,6 +292,7 @@ def main() -> None:
         try:
             reply = loop.run_until_complete(answer(client, name, *words))
         except Exception as error:
+            traceback.print_exc()
             reply = ["error", *f"{type(error).__name__}: {error}".split()]
         print(*reply, flush=True)
 

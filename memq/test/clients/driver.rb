@@ -5,6 +5,7 @@
 
 require 'base64'
 require 'dalli'
+require 'logger'
 
 Dalli.logger = Logger.new($stderr)
 port, protocol = ARGV

@@ -149,6 +149,7 @@ class Bmemcached(_Python):
     library = "bmemcached"
     protocol = "binary"
     flags = (0,)
+    misses = False
 
 
 class MetaMemcache(_Python):
