@@ -12,20 +12,20 @@ from memq.test.clients.client import SPOKEN, ClientFailure
 if TYPE_CHECKING:
     from memq.test.clients.client import Message
 
-#: What becomes of the connection; docs/clients.md says the same.
-CLOSES, STAYS = "closes", "stays"
+#: What becomes of the next message; docs/clients.md says the same.
+KEEPS, LOSES = "keeps", "loses"
 TABLE: dict[type[drivers.Driver], str] = {
-    drivers.CacheMemcachedFast: CLOSES,
-    fetched.Bmemcached: CLOSES,
-    fetched.Dalli: CLOSES,
-    fetched.Emcache: CLOSES,
-    fetched.Gomemcache: CLOSES,
-    fetched.MemcacheClient: CLOSES,
-    fetched.Memjs: CLOSES,
-    fetched.MetaDalli: CLOSES,
-    fetched.MetaMemcache: CLOSES,
-    fetched.Spymemcached: STAYS,
-    fetched.BinarySpymemcached: STAYS,
+    drivers.CacheMemcachedFast: KEEPS,
+    fetched.Bmemcached: KEEPS,
+    fetched.Dalli: KEEPS,
+    fetched.Emcache: KEEPS,
+    fetched.Gomemcache: KEEPS,
+    fetched.MemcacheClient: KEEPS,
+    fetched.Memjs: LOSES,
+    fetched.MetaDalli: KEEPS,
+    fetched.MetaMemcache: KEEPS,
+    fetched.Spymemcached: LOSES,
+    fetched.BinarySpymemcached: LOSES,
 }
 #: Seconds that they wait, and milliseconds in which a closed connection is noticed.
 SHORT, NOTICED = 0.3, 500
@@ -35,7 +35,7 @@ class TimeoutTests(TestCase):
     """Reads that a client gives up."""
 
     async def outcome(self, clientClass: type[drivers.Driver]) -> str:
-        """Return what becomes of a connection, and with it of the next message."""
+        """Return what becomes of the message that comes after a client gave up."""
         queue = f"given-up-{clientClass.__name__}"
         client = clientClass()
         client.patience = SHORT
@@ -52,10 +52,10 @@ class TimeoutTests(TestCase):
         # system says that the connection is closed: then it goes back.
         cases.server().put(queue.encode(), b"late")
         left = cases.server().ask(b"get %b/t=%d" % (queue.encode(), NOTICED))
-        return CLOSES if b"late" in left else STAYS
+        return KEEPS if b"late" in left else LOSES
 
     async def test_table(self) -> None:
-        """Some close their connection and lose nothing, others stay and lose one."""
+        """Those that close their connection keep it in its queue; others lose it."""
         for clientClass, told in TABLE.items():
             if clientClass.protocol in SPOKEN:
                 found = await self.outcome(clientClass)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import TestCase
 
 from memq.test.clients import cases, drivers, fetched, libraries, tools
-from memq.test.clients.client import SPOKEN, ClientFailure
+from memq.test.clients.client import PATIENCE, SPOKEN, ClientFailure
 from memq.test.net.test_activation import GIVE
 from testkit.servers import Server
 
@@ -56,8 +57,6 @@ CLIENTS: tuple[type[Client], ...] = tuple(
 
 #: A body that all of them can carry to themselves, and one that they can to each other.
 BODY, TEXT = b"\r\nEND\r\n" + bytes(range(256)), b"The text of a message, in ASCII"
-#: How often a client may fail before it finds the server that was started anew.
-TRIES = 10
 #: Seconds that a driver's library is told to wait for an answer here.
 BRIEF = 5.0
 
@@ -152,7 +151,8 @@ class TogetherTests(TestCase):
     async def again(self, client: Client, queue: str) -> Message:
         """Return a message that a client pops after it has found the server again."""
         errors: list[object] = []
-        while len(errors) < TRIES:
+        limit = monotonic() + PATIENCE
+        while monotonic() < limit:
             try:
                 message = await client.pop(queue)
             except ClientFailure as error:
@@ -161,4 +161,4 @@ class TogetherTests(TestCase):
             if message is not None:
                 return message
             errors.append("none")
-        raise AssertionError(f"{queue}: {errors}")
+        raise AssertionError(f"{queue}: {errors[:3]} and so on")
