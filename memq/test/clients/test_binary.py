@@ -19,11 +19,6 @@ if "binary" in SPOKEN:
             self.assertEqual(counts["pid"], str(cases.server().pid))
 
     class ToolsTests(cases.ClientCase):
-        """libmemcached's tools."""
+        """libmemcached's tools; memcping knows text alone."""
 
         clientClass = tools.BinaryTools
-        client: tools.BinaryTools
-
-        async def test_ping(self) -> None:
-            """Memcping finds the server."""
-            self.assertEqual(self.client.run("memcping").returncode, 0)
