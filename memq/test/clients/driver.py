@@ -225,7 +225,7 @@ class MetaMemcache(Library):
 
 
 class Memcache(Library):
-    """memcache, told to leave bytes and flags alone; it tells of no failure."""
+    """memcache, told to leave bytes and flags alone."""
 
     async def connect(self) -> None:
         """Make the client."""
@@ -236,7 +236,7 @@ class Memcache(Library):
         )
 
     async def push(self, queue: str, flags: int, body: bytes) -> bool:
-        """Set a key, which returns nothing."""
+        """Set a key, which returns nothing, or raises."""
         self.client.set(queue, (body, flags))
         return True
 

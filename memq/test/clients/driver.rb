@@ -1,14 +1,15 @@
-# Ruby's Dalli, driven: ruby driver.rb PORT PROTOCOL
+# Ruby's Dalli, driven: ruby driver.rb PORT PROTOCOL VERSION
 #
 # drivers.py says what comes in and goes out.  Flag 1 is how Dalli marks a value that
-# went through Marshal; what it calls raw has flags 0.
+# went through Marshal; what it calls raw has flags 0.  VERSION may be nothing.
 
 require 'base64'
 require 'dalli'
 require 'logger'
 
 Dalli.logger = Logger.new($stderr)
-port, protocol = ARGV
+port, protocol, version = ARGV
+abort "This is Dalli #{Dalli::VERSION}" unless Dalli::VERSION.start_with?(version)
 CLIENT = Dalli::Client.new(
   "127.0.0.1:#{port}",
   protocol: protocol.to_sym, socket_timeout: ENV.fetch('PATIENCE').to_f, compress: false,

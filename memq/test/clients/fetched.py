@@ -15,6 +15,8 @@ from testkit.servers import ROOT
 
 #: Where tools/clients and tools/unpack put things.
 FETCHED = os.path.join(ROOT, "var", "clients")
+#: Where gems of Debian 13 are.
+GEMS = os.path.join(FETCHED, "trixie/usr/share/rubygems-integration/all/gems")
 #: The jar of Debian's libspymemcached-java.
 JAR = "/usr/share/java/spymemcached.jar"
 
@@ -72,11 +74,8 @@ class Dalli(Driver):
 
 
 class _NewerDalli(Dalli):
-    variables: ClassVar[dict[str, str]] = {
-        "RUBYLIB": os.path.join(
-            FETCHED, "trixie/usr/share/rubygems-integration/all/lib"
-        ),
-    }
+    library = "3.2.8"
+    variables: ClassVar[dict[str, str]] = {"RUBYLIB": f"{GEMS}/dalli-3.2.8/lib"}
 
 
 class BinaryDalli(_NewerDalli):
@@ -162,10 +161,10 @@ class MetaMemcache(_Python):
 class AiskMemcache(_Python):
     """Python's memcache, whose module has the name of python-memcached's.
 
-    It cannot send a body of nothing, and keeps to itself what the server answers.
+    It cannot send a body of nothing, and returns nothing from set and delete.
     """
 
     library = "memcache"
     protocol = "meta"
     bodies = BODIES[1:]
-    reads = False
+    misses = False
