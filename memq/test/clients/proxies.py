@@ -26,7 +26,7 @@ MODULES = os.path.join(FETCHED, "usr/lib/nginx/modules")
 NUTCRACKER_YAML = """\
 memq:
   listen: {place} 0600
-  hash: fnv1a_64
+  hash: md5
   hash_tag: "{{}}"
   distribution: ketama
   auto_eject_hosts: false
