@@ -48,6 +48,8 @@ class Client(ABC):
     flags: ClassVar[tuple[int, ...]] = ALL_FLAGS
     #: Bodies that it can push.
     bodies: ClassVar[tuple[bytes, ...]] = BODIES
+    #: Whether it can read a body with line ends in it.
+    lines: ClassVar[bool] = True
     #: Whether it and the others find in each other's messages the same bytes.
     exact: ClassVar[bool] = True
     #: Whether it tells a delete of a queue that was not there from another one.

@@ -83,9 +83,14 @@ class BinaryDalli(_NewerDalli):
 
 
 class MetaDalli(_NewerDalli):
-    """Ruby's Dalli of Debian 13, told that the protocol is meta."""
+    """Ruby's Dalli of Debian 13, told that the protocol is meta.
+
+    It reads a body up to its first line end, from memcached too.
+    """
 
     protocol = "meta"
+    bodies = tuple(body for body in BODIES if b"\r\n" not in body)
+    lines = False
 
 
 class Spymemcached(Driver):

@@ -1,7 +1,7 @@
 """Each client, through the cases."""
 
 from memq.test.clients import cases, drivers, fetched, libraries, tools
-from memq.test.clients.client import Message
+from memq.test.clients.client import SPOKEN, Message
 
 cases.define(
     globals(),
@@ -130,3 +130,22 @@ class ZendQueueTests(cases.ReaderCase):
         await self.client.pop(self.queue)
         self.assertEqual((await self.client.stats())[self.queue], "1/1")
         await self.comesBack(b"the first")
+
+
+if "binary" in SPOKEN:
+    cases.define(globals(), drivers.BinaryPHPMemcache, drivers.BinaryPHPMemcached)
+
+    class BinaryPylibmcTests(cases.ReaderCase):
+        """pylibmc."""
+
+        clientClass = libraries.BinaryPylibmc
+
+        async def test_stats(self) -> None:
+            """The general statistics arrive, as in text."""
+            counts = await self.client.stats()
+            self.assertEqual(counts["pid"], str(cases.server().pid))
+
+    class BinaryToolsTests(cases.ClientCase):
+        """libmemcached's tools; memcping knows text alone."""
+
+        clientClass = tools.BinaryTools
