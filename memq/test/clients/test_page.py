@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import re
+from glob import glob
 
 from memq.test.clients import drivers, fetched, libraries, proxies, test_timeouts, tools
 from memq.test.clients.client import Client
@@ -62,3 +63,16 @@ class RowTests(PageTestCase):
         for clientClass, outcome in test_timeouts.TABLE.items():
             row = self.tested[clientClass.__name__]
             self.assertIn(outcome, row["gives up"].split(), clientClass.__name__)
+
+    def test_configuration(self) -> None:
+        """Each option that a row names is one that the client is driven with."""
+        texts = []
+        for path in glob(os.path.join(ROOT, "memq/test/clients/*")):
+            if os.path.isfile(path) and not path.endswith("test_page.py"):
+                with open(path, encoding="utf-8") as file:
+                    texts.append(file.read())
+        for name, row in self.tested.items():
+            for word in re.findall(
+                r"\b[A-Za-z_]{5,}(?=[=:(]| =>)", row["configuration"]
+            ):
+                self.assertTrue(any(word in text for text in texts), f"{name}: {word}")
