@@ -114,9 +114,7 @@ class CapableTests(TestCase):
         The others want a CAS.  A memq that speaks text alone closes at once.
         """
         passed, failed = self.capable("-b")
-        asked = {
-            f"binary {word}" for word in ("noop", "quit", "quitq", "stat", "version")
-        }
+        words = ("noop", "quit", "quitq", "stat", "version")
         self.assertEqual(len(passed | failed), 27)
         if "binary" in SPOKEN:
             self.assertLessEqual({f"binary {word}" for word in words}, passed)
