@@ -76,7 +76,7 @@ class Aiomcache(Library):
 
         self.client = self.module.FlagClient(
             *("127.0.0.1", self.port),
-            pool_size=1,
+            pool_size=int(os.environ.get("POOL", "1")),
             set_flag_handler=dump,
             get_flag_handler=load,
         )

@@ -140,6 +140,12 @@ class Aiomcache(_Python):
     library = "aiomcache"
 
 
+class PooledAiomcache(Aiomcache):
+    """Python's aiomcache, with a pool of two connections, as it comes."""
+
+    variables: ClassVar[dict[str, str]] = {**_Python.variables, "POOL": "2"}
+
+
 class Emcache(_Python):
     """Python's emcache, whose flags have 16 bits."""
 
