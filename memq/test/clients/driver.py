@@ -200,6 +200,7 @@ class MetaMemcache(Library):
                 mark_down_period_s=0.01,
                 connection_timeout=PATIENCE,
                 recv_timeout=PATIENCE,
+                read_buffer_size=1 << 20,
             ),
             serializer=Plain(),
         )
