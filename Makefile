@@ -17,10 +17,17 @@ SUITE_ARGS ?=
 BUILD_PACKAGES := gcc libc6-dev libdb5.3-dev python3-dev python3-venv
 TOOL_PACKAGES := libmemcached-dev zlib1g-dev
 TEST_PACKAGES := lowdown strace
-CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
-	php-cli php-memcache php-memcached
-# Of these only a program is needed, and no server that starts by itself: 2 MB.
-CLIENT_PROGRAMS := collectd-core memcached munin-plugins-extra
+CLIENT_PACKAGES := default-jdk-headless golang-github-bradfitz-gomemcache-dev golang-go \
+	libcache-memcached-fast-perl libcache-memcached-perl libmemcached-tools \
+	libspymemcached-java libyaml-0-2 nodejs php-cli php-memcache php-memcached ruby \
+	ruby-dalli $(shell command -v npm >/dev/null || echo npm)
+# Of these only a program is needed, and no server that starts by itself: 4 MB.
+CLIENT_PROGRAMS := collectd-core libnginx-mod-http-memc memcached munin-plugins-extra \
+	nginx nutcracker ruby-dalli/trixie
+# Clients from npm and from PyPI, which lie apart from what memq needs: 20 MB.
+CLIENT_NPM := memcache-client@1.0.5 memcached@2.2.2 memjs@1.3.2
+CLIENT_PIP := aiomcache==0.8.2 emcache==1.3.3 memcache==0.14.0 meta-memcache==4.3.0 \
+	python-binary-memcached==0.33.0
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
 	python3-zope.interface
 
@@ -39,8 +46,8 @@ TORTURES = $(subst /,.,$(patsubst %.py,%,\
 	$(shell grep -rl 'memq.test.support.torture import' memq/test --include='test_*.py' \
 	| grep -v test_torture)))
 
-.PHONY: help run venv test clients check lint types imports coverage test-debian fuzz torture \
-	soak test-packaging deb man test-deb bench bench-quick profile format clean
+.PHONY: help run venv test clients fetch-clients check lint types imports coverage \
+	test-debian fuzz torture soak test-packaging deb man test-deb bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -52,15 +59,17 @@ run: .venv/memq.stamp ## set up what is missing, and start memq on 127.0.0.1
 
 venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
 
-test: .venv/tools.stamp ## the whole suite, other people's clients included
-	@tools/need $(CLIENT_PACKAGES)
-	@tools/unpack var/clients $(CLIENT_PROGRAMS)
+test: fetch-clients ## the whole suite, other people's clients included
 	$(BIN)/python $(SUITE) $(SUITE_ARGS)
 
-clients: .venv/tools.stamp ## of that, what drives other people's clients
+clients: fetch-clients ## of that, what drives other people's clients
+	$(BIN)/python $(SUITE) memq.test.clients $(SUITE_ARGS)
+
+# Says what it cannot fetch; the tests fail that need it.
+fetch-clients: .venv/tools.stamp
 	@tools/need $(CLIENT_PACKAGES)
 	@tools/unpack var/clients $(CLIENT_PROGRAMS)
-	$(BIN)/python $(SUITE) memq.test.clients $(SUITE_ARGS)
+	@CLIENT_NPM="$(CLIENT_NPM)" CLIENT_PIP="$(CLIENT_PIP)" tools/clients var/clients
 
 check: lint types imports coverage ## all that a change has to pass
 

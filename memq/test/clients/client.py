@@ -8,8 +8,20 @@ from typing import ClassVar, NamedTuple
 #: Seconds that any answer may take.
 PATIENCE = 30
 
+#: memcached's protocols that memq speaks: "text", "meta" and "binary".  Clients of the
+#: others are ready, and wait for it.
+SPOKEN = ("text",)
+
+MEGABYTE = 1024 * 1024
 #: Flags at the edges of what memq takes, 32 bits unsigned.
 ALL_FLAGS = (0, 1, 65535, 65536, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
+#: Nothing, a byte, all bytes, replies, more than MemcacheQ could, nearly --max-body.
+BODIES = (
+    *(b"", b"x", bytes(range(256))),
+    b"\r\nEND\r\nVALUE a 0 1\r\nx\r\nSTORED\r\n\nEND\r\n",
+    bytes(range(256)) * 256,
+    (bytes(range(256)) * 4096)[:-1],
+)
 
 
 class Message(NamedTuple):
@@ -19,6 +31,10 @@ class Message(NamedTuple):
     body: bytes
 
 
+class ClientFailure(Exception):
+    """A client said that it could not do something."""
+
+
 class Client(ABC):
     """A client that is to be connected, used and closed.
 
@@ -26,8 +42,22 @@ class Client(ABC):
     block, which they may: the server is a process of its own.
     """
 
+    #: The protocol that it speaks, one of memcached's three.
+    protocol: ClassVar[str] = "text"
     #: Values that it can send as flags, and read.
     flags: ClassVar[tuple[int, ...]] = ALL_FLAGS
+    #: Bodies that it can push.
+    bodies: ClassVar[tuple[bytes, ...]] = BODIES
+    #: Whether it can read a body with line ends in it.
+    lines: ClassVar[bool] = True
+    #: Whether it and the others find in each other's messages the same bytes.
+    exact: ClassVar[bool] = True
+    #: Whether it tells a delete of a queue that was not there from another one.
+    misses: ClassVar[bool] = True
+    #: Whether it can ask for ``stats queue``, rather than for ``stats``.
+    topics: ClassVar[bool] = True
+    #: Whether it goes on by itself when the server was started anew.
+    reconnects: ClassVar[bool] = False
     #: Whether it reads what a push and a delete are answered.
     reads: ClassVar[bool] = True
 

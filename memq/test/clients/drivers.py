@@ -1,6 +1,8 @@
-"""The clients that speak Perl or PHP, each in a process of its own.
+"""The clients that speak other languages, each in a process of its own.
 
-A script in this directory carries out one request a line, and answers in one:
+A script in this directory, there is one for each language or library, takes the port,
+the protocol and perhaps the name of a library.  It carries out one request a line, and
+answers in one:
 
     push QUEUE FLAGS BODY       yes | no
     pop QUEUE                   message FLAGS BODY | none
@@ -8,6 +10,7 @@ A script in this directory carries out one request a line, and answers in one:
     delete QUEUE                yes | no
     stats                       found [QUEUE COUNTS]...
 
+or to each of them ``error WORDS...``, when its library says that something is wrong.
 Words are separated by one space each; BODY is in base64, so it may be nothing.
 """
 
@@ -21,7 +24,7 @@ from contextlib import suppress
 from threading import Timer
 from typing import IO, ClassVar, cast
 
-from memq.test.clients.client import PATIENCE, Client, Message
+from memq.test.clients.client import PATIENCE, Client, ClientFailure, Message
 
 #: Where the scripts are.
 SCRIPTS = os.path.dirname(os.path.abspath(__file__))
@@ -38,16 +41,28 @@ class Driver(Client):
     interpreter: ClassVar[tuple[str, ...]]
     #: The script's name.
     script: ClassVar[str]
+    #: The library, for a script that drives several.
+    library: ClassVar[str] = ""
+    #: What its environment has beside the test's.
+    variables: ClassVar[dict[str, str]] = {}
+
+    #: Seconds that its library is told to wait for an answer, if it can be told.
+    patience: float = PATIENCE
+
+    def command(self) -> list[str]:
+        """Return the command that runs it, up to the port."""
+        return [*self.interpreter, os.path.join(SCRIPTS, self.script)]
 
     async def connect(self, port: int) -> None:
         """Start the script."""
         # Its errors go into a file, where they can never hold it up.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
         self._process = subprocess.Popen(
-            [*self.interpreter, os.path.join(SCRIPTS, self.script), str(port)],
+            [*self.command(), str(port), self.protocol, self.library],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
+            env=os.environ | self.variables | {"PATIENCE": str(self.patience)},
         )
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._replies = cast("IO[bytes]", self._process.stdout)
@@ -76,13 +91,18 @@ class Driver(Client):
         if not reply:
             self._errors.seek(0)
             errors = self._errors.read().decode(errors="replace")
-            raise AssertionError(f"{self.script} ended: {errors}")
+            raise AssertionError(f"{type(self).__name__} ended: {errors}")
+        if reply.startswith(b"error "):
+            raise ClientFailure(reply.decode(errors="replace"))
         return reply.rstrip(b"\n").split(b" ")
 
     async def push(self, queue: str, body: bytes, flags: int = 0) -> bool:
         """Have a message pushed."""
         words = [queue.encode(), b"%d" % flags, b64encode(body)]
-        return self.ask(b"push", *words) == [b"yes"]
+        try:
+            return self.ask(b"push", *words) == [b"yes"]
+        except ClientFailure:
+            return False
 
     async def pop(self, queue: str) -> Message | None:
         """Have a message popped."""
@@ -129,12 +149,33 @@ class PHPMemcached(Driver):
     flags = (0, 1, 255, 65535)
 
 
+class BinaryPHPMemcache(PHPMemcache):
+    """PHP's extension memcache, with memcache.protocol=binary."""
+
+    protocol = "binary"
+
+
+class BinaryPHPMemcached(PHPMemcached):
+    """PHP's extension memcached, with OPT_BINARY_PROTOCOL."""
+
+    protocol = "binary"
+
+
 class CacheMemcached(Driver):
     """Perl's Cache::Memcached, whose flag 1 is a reference, serialised."""
 
     interpreter = PERL
     script = "cache-memcached.pl"
     flags = (0, 1)
+
+
+class CacheMemcachedFast(Driver):
+    """Perl's Cache::Memcached::Fast, whose flag 1 is a reference, serialised."""
+
+    interpreter = PERL
+    script = "cache-memcached-fast.pl"
+    flags = (0, 1)
+    reconnects = True
 
 
 class NetMemcacheQ(Driver):

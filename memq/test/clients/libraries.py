@@ -63,7 +63,7 @@ class Library(Client):
         return bool(self.client.delete(queue))
 
 
-class _AsMessages:
+class AsMessages:
     """Serialisation for pymemcache: bytes as they are, with their flags."""
 
     def serialize(self, key: bytes, value: bytes) -> tuple[bytes, int]:
@@ -86,7 +86,7 @@ class Pymemcache(Library):
         """Connect."""
         self.client = PymemcacheClient(
             ("127.0.0.1", port),
-            serde=_AsMessages(),
+            serde=AsMessages(),
             timeout=PATIENCE,
             default_noreply=self.noreply,
         )
@@ -155,12 +155,19 @@ class Pylibmc(Library):
 
     async def connect(self, port: int) -> None:
         """Connect."""
-        self.client = _BytesAndFlags([f"127.0.0.1:{port}"])
+        binary = self.protocol == "binary"
+        self.client = _BytesAndFlags([f"127.0.0.1:{port}"], binary=binary)
 
     async def stats(self) -> dict[str, str]:
         """Ask for ``stats``: it keeps the names it knows, and no queue's."""
         [(_, found)] = self.client.get_stats()
         return {name: value.decode() for name, value in found.items()}
+
+
+class BinaryPylibmc(Pylibmc):
+    """pylibmc, told binary=True."""
+
+    protocol = "binary"
 
 
 class _Connection(MemCacheProtocol):

@@ -1,9 +1,11 @@
 <?php
-// PHP's extension memcache, driven: php memcache.php PORT
+// PHP's extension memcache, driven: php memcache.php PORT PROTOCOL
 
 require __DIR__ . '/driver.php';
 
 $port = (int) $argv[1];
+// The extension calls text "ascii".
+ini_set('memcache.protocol', $argv[2] === 'binary' ? 'binary' : 'ascii');
 $memcache = new Memcache();
 $memcache->connect('127.0.0.1', $port);
 // Its getStats() refuses names that memcached does not have, such as "queue".

@@ -1,5 +1,5 @@
 <?php
-// PHP's extension memcached, driven: php memcached.php PORT
+// PHP's extension memcached, driven: php memcached.php PORT PROTOCOL
 
 require __DIR__ . '/driver.php';
 
@@ -7,6 +7,7 @@ $server = "127.0.0.1:$argv[1]";
 $memcached = new Memcached();
 $memcached->addServer('127.0.0.1', (int) $argv[1]);
 $memcached->setOption(Memcached::OPT_COMPRESSION, false);
+$memcached->setOption(Memcached::OPT_BINARY_PROTOCOL, $argv[2] === 'binary');
 
 drive([
     'push' => function ($queue, $flags, $body) use ($memcached) {

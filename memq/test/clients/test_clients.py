@@ -1,17 +1,20 @@
 """Each client, through the cases."""
 
-from memq.test.clients import cases, drivers, libraries, tools
-from memq.test.clients.client import Message
+from memq.test.clients import cases, drivers, fetched, libraries, tools
+from memq.test.clients.client import SPOKEN, Message
 
-# Those of which there is nothing else to say.
-for _client in (
-    *(libraries.Pymemcache, libraries.PythonMemcached, libraries.TwistedClient),
-    *(drivers.PHPMemcache, drivers.PHPMemcached),
-    *(drivers.CacheMemcached, drivers.NetMemcacheQ),
-):
-    _name = f"{_client.__name__}Tests"
-    _body = {"clientClass": _client, "__doc__": _client.__doc__}
-    globals()[_name] = type(_name, (cases.ReaderCase,), _body)
+cases.define(
+    globals(),
+    libraries.Pymemcache,
+    libraries.PythonMemcached,
+    libraries.TwistedClient,
+    drivers.PHPMemcache,
+    drivers.PHPMemcached,
+    drivers.CacheMemcached,
+    drivers.CacheMemcachedFast,
+    drivers.NetMemcacheQ,
+    fetched.Gomemcache,
+)
 
 
 class NoreplyPymemcacheTests(cases.ReaderCase):
@@ -127,3 +130,22 @@ class ZendQueueTests(cases.ReaderCase):
         await self.client.pop(self.queue)
         self.assertEqual((await self.client.stats())[self.queue], "1/1")
         await self.comesBack(b"the first")
+
+
+if "binary" in SPOKEN:
+    cases.define(globals(), drivers.BinaryPHPMemcache, drivers.BinaryPHPMemcached)
+
+    class BinaryPylibmcTests(cases.ReaderCase):
+        """pylibmc."""
+
+        clientClass = libraries.BinaryPylibmc
+
+        async def test_stats(self) -> None:
+            """The general statistics arrive, as in text."""
+            counts = await self.client.stats()
+            self.assertEqual(counts["pid"], str(cases.server().pid))
+
+    class BinaryToolsTests(cases.ClientCase):
+        """libmemcached's tools; memcping knows text alone."""
+
+        clientClass = tools.BinaryTools

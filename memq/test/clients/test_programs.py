@@ -11,7 +11,7 @@ from typing import ClassVar
 from twisted.trial.unittest import TestCase
 
 from memq.test.clients import cases
-from memq.test.clients.client import PATIENCE
+from memq.test.clients.client import PATIENCE, SPOKEN
 from memq.test.clients.drivers import PHP, SCRIPTS
 from memq.test.support.servers import started
 from testkit.servers import outputOf
@@ -50,7 +50,7 @@ class ProgramTests(TestCase):
 
 
 class CapableTests(TestCase):
-    """memccapable's tests of the ASCII protocol.
+    """memccapable's tests of the ASCII protocol, and of the binary one.
 
     They want flush_all, so they have a server to themselves.
     """
@@ -85,11 +85,12 @@ class CapableTests(TestCase):
         for noreply in ("", " noreply")
     } - queue
 
-    def test_capable(self) -> None:
-        """Those that make sense for a queue pass; the others fail without a hang."""
+    def capable(self, protocol: str) -> tuple[set[str], set[str]]:
+        """Return the tests of a protocol, an option of its own, that pass and fail."""
         server = started(self, "--enable-flush-all")
+        place = ("-h", "127.0.0.1", "-p", str(server.port))
         ended = subprocess.run(
-            ["memccapable", "-h", "127.0.0.1", "-p", str(server.port), "-a", "-t", "5"],
+            ["memccapable", *place, protocol, "-t", "5"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -98,6 +99,22 @@ class CapableTests(TestCase):
             check=False,
         )
         # Failures are on standard error.
-        found = re.findall(r"(ascii \w+(?: noreply)?) +(\[pass\])?", ended.stdout)
-        self.assertEqual({name for name, passed in found if passed}, self.queue)
-        self.assertEqual({name for name, passed in found if not passed}, self.cache)
+        found = re.findall(
+            r"((?:ascii|binary) \w+(?: noreply)?) +(\[pass\])?", ended.stdout
+        )
+        return {n for n, passed in found if passed}, {n for n, p in found if not p}
+
+    def test_capable(self) -> None:
+        """Those that make sense for a queue pass; the others fail without a hang."""
+        self.assertEqual(self.capable("-a"), (self.queue, self.cache))
+
+    def test_binary(self) -> None:
+        """In binary those pass that store nothing; the others do not hang.
+
+        The others want a CAS.  A memq that speaks text alone closes at once.
+        """
+        passed, failed = self.capable("-b")
+        words = ("noop", "quit", "quitq", "stat", "version")
+        self.assertEqual(len(passed | failed), 27)
+        if "binary" in SPOKEN:
+            self.assertLessEqual({f"binary {word}" for word in words}, passed)

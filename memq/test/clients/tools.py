@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 from memq.test.clients.client import PATIENCE, Client, Message
 
@@ -16,6 +17,9 @@ class Tools(Client):
     memccp names a key after the file, without its directory.  memccat ends with
     status 1 when it does not find a key.
     """
+
+    #: What every tool is told.
+    options: ClassVar[tuple[str, ...]] = ()
 
     async def connect(self, port: int) -> None:
         """Make a place for files; each tool connects by itself."""
@@ -29,7 +33,7 @@ class Tools(Client):
     def run(self, tool: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Run a tool on the server."""
         return subprocess.run(
-            [tool, self._servers, *arguments],
+            [tool, self._servers, *self.options, *arguments],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=PATIENCE,
@@ -79,3 +83,10 @@ class Tools(Client):
         if asked.returncode != 0 or asked.stderr:
             raise AssertionError(asked.stderr.decode())
         return dict(re.findall(r"^\t(.*): (.*)$", asked.stdout.decode(), re.MULTILINE))
+
+
+class BinaryTools(Tools):
+    """The tools, told --binary."""
+
+    protocol = "binary"
+    options = ("--binary",)

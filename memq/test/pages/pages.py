@@ -33,6 +33,8 @@ RUN_PAGES = (
 PAGES = (
     *RUN_PAGES,
     "CONTRIBUTING.md",
+    "docs/clients.md",
+    "docs/clients.zh-CN.md",
     "docs/protocol.md",
     "docs/design.md",
     "docs/performance.md",

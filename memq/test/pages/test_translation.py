@@ -1,19 +1,23 @@
-"""README.zh-CN.md says what README.md says: whoever changes one has to change both."""
+"""A page in Chinese says what the one in English says: both are changed together."""
 
 from __future__ import annotations
 
+import os
+from typing import ClassVar
+
 from memq.test.pages.pages import PageTestCase, readPage, sections
 
-PAGES = ("README.md", "README.zh-CN.md")
 
-
-class TranslationTests(PageTestCase):
+class READMETests(PageTestCase):
     """Parts that the pages of two languages have in common."""
+
+    #: The pages in English and in Chinese.
+    pages: ClassVar[tuple[str, str]] = ("README.md", "README.zh-CN.md")
 
     def setUp(self) -> None:
         """Take both pages apart."""
         super().setUp()
-        self.english, self.chinese = (sections(readPage(path)) for path in PAGES)
+        self.english, self.chinese = (sections(readPage(path)) for path in self.pages)
 
     def test_headings(self) -> None:
         """Both have as many headings, on the same levels."""
@@ -32,12 +36,19 @@ class TranslationTests(PageTestCase):
 
     def test_links(self) -> None:
         """Each section leads to the same places, the first to the other language."""
+        english, chinese = map(os.path.basename, self.pages)
         for one, other in zip(self.english, self.chinese, strict=True):
-            expected = [PAGES[0] if link == PAGES[1] else link for link in one.links]
+            expected = [english if link == chinese else link for link in one.links]
             self.assertEqual(expected, other.links)
-        self.assertEqual(self.english[0].links, [PAGES[1]])
+        self.assertEqual(self.english[0].links[:1], [chinese])
 
     def test_words(self) -> None:
         """Each section has the same words as code, each as often."""
         for one, other in zip(self.english, self.chinese, strict=True):
             self.assertEqual(one.words, other.words)
+
+
+class ClientsTests(READMETests):
+    """docs/clients.md, likewise."""
+
+    pages = ("docs/clients.md", "docs/clients.zh-CN.md")
