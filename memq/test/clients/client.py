@@ -10,7 +10,7 @@ PATIENCE = 30
 
 #: memcached's protocols that memq speaks: "text", "meta" and "binary".  Clients of the
 #: others are ready, and wait for it.
-SPOKEN = ("text",)
+SPOKEN = ("text", "meta", "binary")
 
 MEGABYTE = 1024 * 1024
 #: Flags at the edges of what memq takes, 32 bits unsigned.
