@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from twisted.trial.unittest import TestCase
 
-from memq.test.clients.client import MEGABYTE, PATIENCE, SPOKEN, Client, Message
+from memq.test.clients.client import MEGABYTE, PATIENCE, Client, Message
 from memq.test.support.servers import started
 from testkit.servers import Server
 
@@ -217,16 +217,12 @@ class ReaderCase(ClientCase):
 
 
 def define(module: dict[str, Any], *clientClasses: type[Client]) -> None:
-    """Put into a module the tests of clients of which there is nothing else to say.
-
-    Those that speak a protocol that is not tried here are left out.
-    """
+    """Put into a module the tests of clients of which there is nothing else to say."""
     for clientClass in clientClasses:
-        if clientClass.protocol in SPOKEN:
-            name = f"{clientClass.__name__}Tests"
-            body = {
-                "clientClass": clientClass,
-                "__doc__": clientClass.__doc__,
-                "__module__": module["__name__"],
-            }
-            module[name] = type(name, (ReaderCase,), body)
+        name = f"{clientClass.__name__}Tests"
+        body = {
+            "clientClass": clientClass,
+            "__doc__": clientClass.__doc__,
+            "__module__": module["__name__"],
+        }
+        module[name] = type(name, (ReaderCase,), body)

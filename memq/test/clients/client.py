@@ -8,10 +8,6 @@ from typing import ClassVar, NamedTuple
 #: Seconds that any answer may take.
 PATIENCE = 30
 
-#: memcached's protocols that memq speaks: "text", "meta" and "binary".  Clients of the
-#: others are ready, and wait for it.
-SPOKEN = ("text", "meta", "binary")
-
 MEGABYTE = 1024 * 1024
 #: Flags at the edges of what memq takes, 32 bits unsigned.
 ALL_FLAGS = (0, 1, 65535, 65536, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)

@@ -1,7 +1,7 @@
 """Each client, through the cases."""
 
 from memq.test.clients import cases, drivers, fetched, libraries, tools
-from memq.test.clients.client import SPOKEN, Message
+from memq.test.clients.client import Message
 
 cases.define(
     globals(),
@@ -132,20 +132,21 @@ class ZendQueueTests(cases.ReaderCase):
         await self.comesBack(b"the first")
 
 
-if "binary" in SPOKEN:
-    cases.define(globals(), drivers.BinaryPHPMemcache, drivers.BinaryPHPMemcached)
+cases.define(globals(), drivers.BinaryPHPMemcache, drivers.BinaryPHPMemcached)
 
-    class BinaryPylibmcTests(cases.ReaderCase):
-        """pylibmc."""
 
-        clientClass = libraries.BinaryPylibmc
+class BinaryPylibmcTests(cases.ReaderCase):
+    """pylibmc."""
 
-        async def test_stats(self) -> None:
-            """The general statistics arrive, as in text."""
-            counts = await self.client.stats()
-            self.assertEqual(counts["pid"], str(cases.server().pid))
+    clientClass = libraries.BinaryPylibmc
 
-    class BinaryToolsTests(cases.ClientCase):
-        """libmemcached's tools; memcping knows text alone."""
+    async def test_stats(self) -> None:
+        """The general statistics arrive, as in text."""
+        counts = await self.client.stats()
+        self.assertEqual(counts["pid"], str(cases.server().pid))
 
-        clientClass = tools.BinaryTools
+
+class BinaryToolsTests(cases.ClientCase):
+    """libmemcached's tools; memcping knows text alone."""
+
+    clientClass = tools.BinaryTools

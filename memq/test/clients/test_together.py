@@ -11,48 +11,44 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import TestCase
 
 from memq.test.clients import cases, drivers, fetched, libraries, tools
-from memq.test.clients.client import PATIENCE, SPOKEN, ClientFailure
+from memq.test.clients.client import PATIENCE, ClientFailure
 from memq.test.net.test_activation import GIVE
 from testkit.servers import Server
 
 if TYPE_CHECKING:
     from memq.test.clients.client import Client, Message
 
-CLIENTS: tuple[type[Client], ...] = tuple(
-    clientClass
-    for clientClass in (
-        libraries.Pymemcache,
-        libraries.NoreplyPymemcache,
-        libraries.PythonMemcached,
-        libraries.Pylibmc,
-        libraries.BinaryPylibmc,
-        libraries.TwistedClient,
-        tools.Tools,
-        tools.BinaryTools,
-        drivers.PHPMemcache,
-        drivers.BinaryPHPMemcache,
-        drivers.PHPMemcached,
-        drivers.BinaryPHPMemcached,
-        drivers.CacheMemcached,
-        drivers.CacheMemcachedFast,
-        drivers.NetMemcacheQ,
-        drivers.ZendQueue,
-        fetched.Memjs,
-        fetched.NodeMemcached,
-        fetched.MemcacheClient,
-        fetched.Dalli,
-        fetched.BinaryDalli,
-        fetched.MetaDalli,
-        fetched.Spymemcached,
-        fetched.BinarySpymemcached,
-        fetched.Gomemcache,
-        fetched.Aiomcache,
-        fetched.Emcache,
-        fetched.Bmemcached,
-        fetched.MetaMemcache,
-        fetched.AiskMemcache,
-    )
-    if clientClass.protocol in SPOKEN
+CLIENTS: tuple[type[Client], ...] = (
+    libraries.Pymemcache,
+    libraries.NoreplyPymemcache,
+    libraries.PythonMemcached,
+    libraries.Pylibmc,
+    libraries.BinaryPylibmc,
+    libraries.TwistedClient,
+    tools.Tools,
+    tools.BinaryTools,
+    drivers.PHPMemcache,
+    drivers.BinaryPHPMemcache,
+    drivers.PHPMemcached,
+    drivers.BinaryPHPMemcached,
+    drivers.CacheMemcached,
+    drivers.CacheMemcachedFast,
+    drivers.NetMemcacheQ,
+    drivers.ZendQueue,
+    fetched.Memjs,
+    fetched.NodeMemcached,
+    fetched.MemcacheClient,
+    fetched.Dalli,
+    fetched.BinaryDalli,
+    fetched.MetaDalli,
+    fetched.Spymemcached,
+    fetched.BinarySpymemcached,
+    fetched.Gomemcache,
+    fetched.Aiomcache,
+    fetched.Emcache,
+    fetched.Bmemcached,
+    fetched.MetaMemcache,
+    fetched.AiskMemcache,
 )
 
 #: A body that all of them can carry to themselves, and one that they can to each other.
