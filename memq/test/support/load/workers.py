@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from testkit.servers import Server
 
 #: Seconds of the rule, those that a touch asks for, and of a later try.
-OPEN_TIMEOUT, TOUCHED, LATER = 0.2, 5, 1
+OPEN_TIMEOUT, TOUCHED, LATER = 1.0, 5, 1
 #: The clocks of server and test are not one.
 TOLERANCE = 0.05
 #: Messages that a worker has open at most.
 MOST = 5
+#: How often a worker that has some dawdles, and how: until it is too late.
+DAWDLES, DAWDLING = 0.02, b"get none/t=1200\r\n"
 #: What it does to one of them, how often, and what it asks for.
 ACTS: dict[str, tuple[int, bytes]] = {
     "delete": (5, b"delete work/open=%d"),
@@ -135,6 +137,8 @@ class Worker(Consumer):
         """Decide what to do, and return the line."""
         self._number = self._message = -1
         self._act = "open"
+        if self._open and self._rng.random() < DAWDLES:
+            return DAWDLING
         if len(self._open) < MOST and (not self._open or self._rng.random() < 0.5):
             return b"gets work/open/more/t=100\r\n"
         weights = [weight for weight, _ in ACTS.values()]
@@ -155,7 +159,7 @@ class Worker(Consumer):
             self._giveUp(message)
         if self._act in ("delete", "swap", "later"):
             custody.doubtful += 1
-        if self._act in ("delete", "swap") and custody.has(self._message, self):
+        if self._act in ("delete", "swap") and self._message not in custody.closed:
             custody.isUnsure(self._message)
         self._giveUp(self._message)
         Client.leave(self)
