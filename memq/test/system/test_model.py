@@ -200,6 +200,16 @@ class ModelTests(SynchronousTestCase):
         machine.go([(0, 5.0), (0, Get((w, w, w, w)))])
         machine.teardown()
 
+    def test_madeAgain(self) -> None:
+        """In a queue that is made again, a number means the new message."""
+        w = b"w"
+        machine = self.machine(ClockMachine, 0)()
+        machine.begin(rules={}, noSync=False)
+        machine.go([(0, Set(w, 6, 1)), (0, Read(w, b"open")), (1, Word(b"delete", w))])
+        machine.go([(1, Set(w, 6, 2)), (0, Read(w, b"open/more")), (0, Touch(w, 0, 1))])
+        machine.go([(0, 2.0), (0, Delete(w, 0)), (0, Get((w,)))])
+        machine.teardown()
+
     def test_dropped(self) -> None:
         """A full queue drops its oldest message for a new one, if it is to."""
         machine = self.machine(ClockMachine, 0)()

@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from testkit.servers import Server
 
 #: Seconds of the rule, those that a touch asks for, and of a later try.
-OPEN_TIMEOUT, TOUCHED, LATER = 0.2, 5, 1
+OPEN_TIMEOUT, TOUCHED, LATER = 1.0, 5, 1
 #: The clocks of server and test are not one.
 TOLERANCE = 0.05
 #: Messages that a worker has open at most.
 MOST = 5
+#: How often a worker that has some dawdles, and how: until it is too late.
+DAWDLES, DAWDLING = 0.02, b"get none/t=1200\r\n"
 #: What it does to one of them, how often, and what it asks for.
 ACTS: dict[str, tuple[int, bytes]] = {
     "delete": (5, b"delete work/open=%d"),
@@ -82,8 +84,10 @@ class Leases(Custody):
         """Tell whether somebody is the last who was given a message."""
         return number in self.held and self._holders[number] is holder
 
-    def extended(self, number: int, asked: float) -> None:
-        """Note that a touch was answered that was sent at a time."""
+    def extended(self, number: int, holder: object, asked: float) -> None:
+        """Note that a touch was answered that was sent at a time: it is open there."""
+        self.held.add(number)
+        self._holders[number] = holder
         self._until[number] = asked + TOUCHED
 
     def retried(self, number: int, asked: float) -> None:
@@ -133,6 +137,8 @@ class Worker(Consumer):
         """Decide what to do, and return the line."""
         self._number = self._message = -1
         self._act = "open"
+        if self._open and self._rng.random() < DAWDLES:
+            return DAWDLING
         if len(self._open) < MOST and (not self._open or self._rng.random() < 0.5):
             return b"gets work/open/more/t=100\r\n"
         weights = [weight for weight, _ in ACTS.values()]
@@ -153,7 +159,7 @@ class Worker(Consumer):
             self._giveUp(message)
         if self._act in ("delete", "swap", "later"):
             custody.doubtful += 1
-        if self._act in ("delete", "swap") and custody.has(self._message, self):
+        if self._act in ("delete", "swap") and self._message not in custody.closed:
             custody.isUnsure(self._message)
         self._giveUp(self._message)
         Client.leave(self)
@@ -182,7 +188,7 @@ class Worker(Consumer):
             custody.deleted += 1
             custody.isClosed(message)
         elif self._act == "touch":
-            custody.extended(message, self._asked)
+            custody.extended(message, self, self._asked)
             self._open[self._number] = message
         elif self._act == "later":
             custody.retried(message, self._asked)
