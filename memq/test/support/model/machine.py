@@ -258,7 +258,10 @@ class Machine(RuleBasedStateMachine):
             assert not mistakes
             self.model.queues.rules = rules
         self.rig.harness.settle()
-        self.model.settle()
+        if isMistaken:
+            self.model.settle()
+        else:
+            self.model.wakeAll()
         self.check()
 
     # Ends.

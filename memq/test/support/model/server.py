@@ -226,6 +226,14 @@ class Server:
         self._woken.sort(key=place)
         self._round[:0] = self._woken
 
+    def wakeAll(self) -> None:
+        """Let all try who wait: other rules hold, and some may have an error now."""
+        for client in self.clients.values():
+            if client.waits:
+                self._leaveLines(client)
+                self._woken.append(client)
+        self.settle()
+
     def leave(self, number: int, operations: list[Operation] | None = None) -> None:
         """Let a client be gone: what it asks does not count, what it changes does.
 
