@@ -65,6 +65,10 @@ class Form:
         """Return what the log calls it, nothing if it is as any other."""
         return ""
 
+    def __repr__(self) -> str:
+        """Return its class and the same."""
+        return f"<{type(self).__name__} {self}>"
+
     @property
     def inner(self) -> Form:
         """Return the form of each message, where a reply has many before its end."""

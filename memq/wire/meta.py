@@ -111,7 +111,7 @@ class _Line(NamedTuple):
 class MetaForm(Form):
     """The form of a command that shows no message."""
 
-    __slots__ = ("_log", "_refused")
+    __slots__ = ("_log",)
 
     def __init__(
         self, line: _Line, done: bytes, none: bytes, echo: bytes = b""
@@ -122,9 +122,8 @@ class MetaForm(Form):
         :param none: those that tell that there is nothing, b"" for nothing.
         :param echo: what is behind either.
         """
-        told = [each + echo + b"\r\n" if each else b"" for each in (done, none)]
-        super().__init__(*told)
-        self._refused = b"NS%b\r\n" % echo
+        told = {word: word + echo + b"\r\n" if word else b"" for word in (done, none)}
+        super().__init__(told[done], told[none])
         self._log = line.shown
 
     def __str__(self) -> str:
@@ -133,12 +132,27 @@ class MetaForm(Form):
 
     def error(self, error: QueueError) -> bytes:
         """Return the reply that tells an error, quiet or not."""
-        if isinstance(error, NotStored):
-            return self._refused
         return self.none if isinstance(error, NotOpen) else super().error(error)
 
 
-class Stored(MetaForm):
+class SetForm(MetaForm):
+    """The form of a set."""
+
+    __slots__ = ("_echo",)
+
+    def __init__(self, line: _Line, size: int) -> None:
+        echo = line.echo(size=size) % ()
+        super().__init__(line, b"" if "q" in line.flags else b"HD", b"", echo)
+        self._echo = echo
+
+    def error(self, error: QueueError) -> bytes:
+        """Return the reply that tells an error, or that the queue refuses it."""
+        if isinstance(error, NotStored):
+            return b"NS%b\r\n" % self._echo
+        return super().error(error)
+
+
+class Numbered(SetForm):
     """The form of a set that is told the number of its message."""
 
     __slots__ = ("_told",)
@@ -146,7 +160,7 @@ class Stored(MetaForm):
     numbers = True
 
     def __init__(self, line: _Line, size: int) -> None:
-        super().__init__(line, b"HD", b"", line.echo(size=size) % ())
+        super().__init__(line, size)
         self._told = b"HD%b\r\n" % line.echo("c", size)
 
     def stored(self, number: int) -> bytes:
@@ -336,11 +350,8 @@ def _set(line: _Line, size: int) -> Set | QueueError:
     delayed = (key, 0) if isName(key) else dialect.parseDelay(key)
     if isinstance(delayed, QueueError):
         return delayed
-    if "c" in given and "q" not in given:
-        form: MetaForm = Stored(line, size)
-    else:
-        echo = line.echo(size=size) % ()
-        form = MetaForm(line, b"" if "q" in given else b"HD", b"", echo)
+    tells = "c" in given and "q" not in given
+    form = Numbered(line, size) if tells else SetForm(line, size)
     return Set(delayed[0], flags, size, form, exptime, delayed[1])
 
 
