@@ -166,5 +166,5 @@ def memcachedSettings(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "detail_enabled", "no"
     yield "dump_enabled", "no"
     yield "auth_enabled_sasl", "no"
-    yield "binding_protocol", "ascii"
+    yield "binding_protocol", "auto-negotiate"
     yield "lru_crawler", "no"
