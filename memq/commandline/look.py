@@ -1,0 +1,163 @@
+"""Look: the next message, and the figures of queues, at one moment or again and again.
+
+In a pipe names are the bytes that they are, and columns end at a TAB.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.client.figures import Figures, details
+from memq.commandline.arguments import (
+    REFUSED,
+    addCommand,
+    connected,
+    queueName,
+    seconds,
+)
+from memq.commandline.formats import Sink
+from memq.commandline.terminal import console, isTerminal, writeAll
+from memq.display import shownName
+from memq.wire.figures import FIGURES
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from memq.commandline.arguments import Add, Tell
+
+
+class Column(NamedTuple):
+    """A column of a table of queues: its title, and the figure in it."""
+
+    title: str
+    figure: str
+
+
+#: What the table of stat shows beside the name.
+COLUMNS = (
+    Column("messages", "items"),
+    Column("open", "open_transactions"),
+    Column("delayed", "delayed"),
+    Column("waiters", "waiters"),
+    Column("age", "age"),
+    Column("set", "total_items"),
+    Column("taken", "taken"),
+)
+#: Seconds of a day, an hour and a minute, and their letters.
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def addCommands(add: Add) -> None:
+    """Add the subcommands."""
+    does = "Show the next message of a queue, and leave it there."
+    peek = addCommand(add, "peek", _peek, does, queues="")
+    peek.add_argument("--json", action="store_true", help="with its number and flags")
+    does = "Show figures of the queues, or of those that match a pattern."
+    stat = addCommand(add, "stat", _stat, does)
+    stat.add_argument("pattern", nargs="?", metavar="PATTERN", type=queueName)
+    form = stat.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="all, a queue a line")
+    form.add_argument("--csv", action="store_true", help="all but the rules")
+    stat.add_argument(
+        "--watch", type=seconds, metavar="SECONDS", help="again after so long"
+    )
+
+
+def _peek(options: argparse.Namespace, tell: Tell) -> int:
+    with connected(options) as connection:
+        connection.send(b"gets %b/peek\r\n" % options.queue)
+        found = list(connection.messages())
+    sink = Sink(1, b"\n" if options.json else b"", options.json)
+    for message in found:
+        sink.write(message)
+    sink.settle()
+    return 0 if found else REFUSED
+
+
+def age(milliseconds: int) -> str:
+    """Return an age in four letters or so."""
+    whole = milliseconds // 1000
+    for size, letter in _UNITS:
+        if whole >= size:
+            return (
+                f"{whole / size:.1f}{letter}"
+                if whole < 10 * size
+                else (f"{whole // size}{letter}")
+            )
+    return f"{whole}s"
+
+
+def told(figures: Figures, column: Column) -> str:
+    """Return what stands in a column for a person."""
+    value = figures.number(column.figure)
+    return age(value) if column.figure == "age" else str(value)
+
+
+def _stat(options: argparse.Namespace, tell: Tell) -> int:
+    shows = isTerminal(1) and not options.json and not options.csv
+    with connected(options) as connection:
+        while True:
+            found = list(details(connection, options.pattern or b""))
+            if shows:
+                _show(found, options.watch is not None)
+            else:
+                writeAll(1, _text(found, options))
+            if options.watch is None:
+                return 0
+            time.sleep(options.watch)
+
+
+def _show(found: Sequence[Figures], clear: bool) -> None:
+    terminal = console()
+    if clear:
+        terminal.clear()
+    terminal.print(queueTable(found, COLUMNS))
+
+
+def queueTable(found: Sequence[Figures], columns: Sequence[Column]) -> Table:
+    """Return a table of queues for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    table.add_column("queue", ratio=1, no_wrap=True, overflow="ellipsis")
+    for column in columns:
+        table.add_column(column.title, justify="right", no_wrap=True)
+    for each in found:
+        cells = [told(each, column) for column in columns]
+        table.add_row(Text(shownName(each.name)), *cells)
+    return table
+
+
+def _text(found: Sequence[Figures], options: argparse.Namespace) -> bytes:
+    """Return figures as a program reads them."""
+    if options.json:
+        lines = [
+            json.dumps({"queue": _name(each), **each.numbers, "rules": each.rules})
+            for each in found
+        ]
+    elif options.csv:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("queue", *FIGURES))
+        for each in found:
+            rows.writerow((_name(each), *map(each.number, FIGURES)))
+        lines = text.getvalue().splitlines()
+    else:
+        lines = ["\t".join(["queue", *(column.title for column in COLUMNS)])]
+        for each in found:
+            cells = [str(each.number(column.figure)) for column in COLUMNS]
+            lines.append("\t".join([_name(each), *cells]))
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def _name(figures: Figures) -> str:
+    return figures.name.decode("utf-8", "surrogateescape")
