@@ -40,6 +40,7 @@ MODULES = {
     "pop": "memq.commandline.pop",
     "peek": "memq.commandline.look",
     "stat": "memq.commandline.look",
+    "top": "memq.commandline.top",
     "move": "memq.commandline.manage",
     "redrive": "memq.commandline.manage",
     "flush": "memq.commandline.manage",
@@ -48,6 +49,7 @@ MODULES = {
     "resume": "memq.commandline.manage",
     "reload": "memq.commandline.manage",
     "check": "memq.commandline.check",
+    "completion": "memq.completion",
     "export": "memq.admin.cli",
     "import": "memq.admin.cli",
     "backup": "memq.admin.cli",
@@ -67,6 +69,7 @@ def makeParser(command: str | None = None) -> argparse.ArgumentParser:
     does = "Push, pop and look at messages, watch and manage queues, keep a home."
     parser = Parser("memq", description=does)
     _tellVersion(parser)
+    parser.set_defaults(makeParser=makeParser)
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="{" + ",".join(MODULES) + "}"
     )

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from memq.client.figures import Figures, details
 from memq.commandline.arguments import (
@@ -26,11 +26,14 @@ from memq.wire.figures import FIGURES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.table import Table
 
     from memq.commandline.arguments import Add, Tell
+
+
+_T = TypeVar("_T")
 
 
 class Column(NamedTuple):
@@ -40,16 +43,18 @@ class Column(NamedTuple):
     figure: str
 
 
-#: What the table of stat shows beside the name.
+#: What the table of stat shows beside the name; a narrow one only the first of them.
 COLUMNS = (
     Column("messages", "items"),
+    Column("age", "age"),
     Column("open", "open_transactions"),
     Column("delayed", "delayed"),
     Column("waiters", "waiters"),
-    Column("age", "age"),
     Column("set", "total_items"),
     Column("taken", "taken"),
 )
+#: Letters of a terminal that has room for all columns, and how many others get.
+_WIDE, _NARROW = 72, 3
 #: Seconds of a day, an hour and a minute, and their letters.
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -100,6 +105,11 @@ def told(figures: Figures, column: Column) -> str:
     return age(value) if column.figure == "age" else str(value)
 
 
+def fitting(columns: Sequence[_T], width: int) -> Sequence[_T]:
+    """Return the columns for which a terminal has room."""
+    return columns if width >= _WIDE else columns[:_NARROW]
+
+
 def _stat(options: argparse.Namespace, tell: Tell) -> int:
     shows = isTerminal(1) and not options.json and not options.csv
     with connected(options) as connection:
@@ -118,10 +128,13 @@ def _show(found: Sequence[Figures], clear: bool) -> None:
     terminal = console()
     if clear:
         terminal.clear()
-    terminal.print(queueTable(found, COLUMNS))
+    columns = fitting(COLUMNS, terminal.width)
+    titles = [column.title for column in columns]
+    rows = [(each.name, [told(each, column) for column in columns]) for each in found]
+    terminal.print(queueTable(titles, rows))
 
 
-def queueTable(found: Sequence[Figures], columns: Sequence[Column]) -> Table:
+def queueTable(titles: Iterable[str], rows: Iterable[tuple[bytes, list[str]]]) -> Table:
     """Return a table of queues for a terminal."""
     from rich import box
     from rich.table import Table
@@ -129,11 +142,10 @@ def queueTable(found: Sequence[Figures], columns: Sequence[Column]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     table.add_column("queue", ratio=1, no_wrap=True, overflow="ellipsis")
-    for column in columns:
-        table.add_column(column.title, justify="right", no_wrap=True)
-    for each in found:
-        cells = [told(each, column) for column in columns]
-        table.add_row(Text(shownName(each.name)), *cells)
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, cells in rows:
+        table.add_row(Text(shownName(name)), *cells)
     return table
 
 
