@@ -78,10 +78,28 @@ class BadDelay(QueueError):
     reply = b"CLIENT_ERROR delay= takes 0 to 31536000 seconds"
 
 
+class BadNumber(QueueError):
+    """The number of an open message is none."""
+
+    reply = b"CLIENT_ERROR open=, close= and abort= take the number of a message"
+
+
 class AlreadyOpen(QueueError):
     """This connection has an open read on that queue."""
 
     reply = b"CLIENT_ERROR close current item first"
+
+
+class TooManyOpen(QueueError):
+    """This connection has as many open reads as it may, on that queue or in all."""
+
+    reply = b"CLIENT_ERROR too many open, close or abort some first"
+
+
+class NotOpen(QueueError):
+    """A command asks for a message that this connection has not open."""
+
+    reply = b"CLIENT_ERROR not open on this connection"
 
 
 class Refusing(Enum):

@@ -14,7 +14,7 @@ from twisted.logger import Logger, LogLevel
 from memq.display import shownName
 from memq.errors import OutOfSpace, QueueError, StoreFailed
 from memq.operations.base import MESSAGE_COST, Operation
-from memq.operations.openreads import AbortRead
+from memq.operations.openreads.aborts import AbortRead
 from memq.operations.pops import PutBack
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from memq.broker.session import Session
     from memq.interfaces import IQueueStore
     from memq.message import Message
-    from memq.operations.openreads import Opened
+    from memq.operations.openreads.opened import Opened
 
     #: Makes a session, given what is called when operations of it are done.
     Connect = Callable[[Callable[[], None]], Session]

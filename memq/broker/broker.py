@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore
     from memq.message import LargeBody, Message
-    from memq.operations.openreads import Opened
+    from memq.operations.openreads.opened import Opened
 
 #: The most messages that are swept, removed or moved, between two turns.
 SWEEP_MESSAGES = 100

@@ -14,7 +14,10 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from memq.errors import OutOfSpace
 from memq.operations.base import Operation, Upload
-from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.openreads.aborts import AbortRead
+from memq.operations.openreads.ending import Ending
+from memq.operations.openreads.opened import NOTHING_OPEN
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.pops import Pop, SetAside
 from memq.operations.pushes import AddPart, Push, Release
 from memq.operations.reads import Read
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from memq.broker.refusals import Refusals
     from memq.errors import NotStored, QueueError
     from memq.message import LargeBody, Message
-    from memq.operations.openreads import Opened
+    from memq.operations.openreads.opened import Opened, OpenReads
     from memq.operations.outstanding import Outstanding
     from memq.policy.effective import Policies
 
@@ -156,7 +159,7 @@ class Session:
         self.state = IDLE
         self.gone = False
         self.sendsNoMore = False
-        self.open: dict[bytes, deque[Opened]] | None = None
+        self.open: dict[bytes, OpenReads] | None = None
         self.openReads = 0
 
     def submit(self, operation: Operation) -> None:
@@ -265,9 +268,10 @@ class Session:
         """Return a message to its old place that was sent and has not arrived."""
         self._server.putBack(queue, message)
 
-    def opened(self, queue: bytes) -> Sequence[Opened]:
+    def opened(self, queue: bytes) -> OpenReads:
         """Return what is open on a queue, the oldest first."""
-        return () if self.open is None else self.open.get(queue, ())
+        reads = self.open
+        return NOTHING_OPEN if reads is None else reads.get(queue, NOTHING_OPEN)
 
     def overdue(self, opened: Opened) -> None:
         """Note that an open read took too long: it goes back."""
@@ -342,16 +346,19 @@ class Session:
         """Note that all was received that the client sends; it may be gone.
 
         To open something later is of no use to it; and what it has open and was sent
-        goes back before it waits, unless it has sent what closes that.
+        goes back before it waits, unless it has sent what ends that.
         """
         self.sendsNoMore = True
         if self.inbox and isinstance(self.inbox[0], OpenRead):
             self._scheduler.endWait(self)
         if not (self.open and self.mayWait):
             return
-        closing = {each.queue for each in self.inbox if isinstance(each, CloseRead)}
+        ending = {
+            (each.queue, each.number) for each in self.inbox if isinstance(each, Ending)
+        }
         for opened in chain.from_iterable(self.open.values()):
-            if opened.isSeen and opened.queue not in closing:
+            which = {(opened.queue, None), (opened.queue, opened.number)}
+            if opened.isSeen and ending.isdisjoint(which):
                 self._server.giveBack(opened)
 
     def leave(self) -> None:
@@ -369,7 +376,7 @@ class Session:
             self._leaveOpen(self.open)
         self.catchUp()
 
-    def _leaveOpen(self, reads: dict[bytes, deque[Opened]]) -> None:
+    def _leaveOpen(self, reads: dict[bytes, OpenReads]) -> None:
         if self._server.isStopping:
             # The next start has them all, and nobody was at fault.
             for opened in chain.from_iterable(reads.values()):

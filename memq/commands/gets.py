@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
-from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.openreads.aborts import AbortRead
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.reads import Peek, Read, Take, Waits
 from memq.wire import text as wire
 
@@ -40,16 +42,20 @@ class Reader:
         session, queue = self._dialogue.session, command.queue
         wait = (command.wait or 0) / 1000
         if command.abort:
-            self._ask(AbortRead(session, queue))
+            number, delay = command.number, command.delay
+            self._ask(AbortRead(session, queue, number=number, delay=delay))
             return
-        closing = CloseRead(session, queue) if command.close else None
+        closing = None
+        if command.close:
+            closing = CloseRead(session, queue, number=command.number)
         if closing is not None:
             self._ask(closing)
             if not command.open:
                 return
         self._dialogue.statistics.getCommands += 1
         if command.open:
-            self._ask(OpenRead(session, queue, wait, after=closing))
+            more = command.more
+            self._ask(OpenRead(session, queue, wait, after=closing, several=more))
         elif command.peek:
             self._ask(Peek(session, queue, wait))
         else:

@@ -14,18 +14,22 @@ from memq import __version__
 from memq.commands.details import Listing, TellQueues
 from memq.commands.gets import Line, Reader, renderRest
 from memq.commands.monitor import Monitor, confirm
+from memq.commands.moves import move, redrive
 from memq.errors import (
     BadChunk,
     BadLine,
     ConfigError,
     FlushAllDisabled,
     NotANumber,
+    NotOpen,
     OutOfSpace,
     QueueError,
     RulesRefused,
     UnknownCommand,
 )
 from memq.operations.base import Ask, Operation
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.touches import TouchRead
 from memq.operations.queues import AddQueue, Delete, Empty, EmptyAll, Pause, Resume
 from memq.wire import extensions as dialect
 from memq.wire import foreign
@@ -103,6 +107,42 @@ def _delete(dialogue: Dialogue, command: wire.Delete) -> None:
     _ask(dialogue, Delete(dialogue.session, command.queue), render)
 
 
+def _close(dialogue: Dialogue, command: dialect.Close) -> None:
+    session, noreply = dialogue.session, command.noreply
+
+    def render(dialogue: Dialogue, closing: CloseRead) -> bytes:
+        closing.release()
+        dialogue.statistics.deletes += type(closing.result) is int
+        dialogue.statistics.deleteMisses += type(closing.result) is NotOpen
+        return _renderOpened(dialogue, closing, wire.DELETED, noreply)
+
+    _ask(dialogue, CloseRead(session, command.queue, number=command.number), render)
+
+
+def _touch(dialogue: Dialogue, command: dialect.Touch) -> None:
+    queue, number, seconds, noreply = command
+
+    def render(dialogue: Dialogue, touching: TouchRead) -> bytes:
+        return _renderOpened(dialogue, touching, wire.TOUCHED, noreply)
+
+    _ask(dialogue, TouchRead(dialogue.session, queue, number, seconds), render)
+
+
+def _renderOpened(
+    dialogue: Dialogue, operation: Operation, reply: bytes, noreply: bool
+) -> bytes:
+    """Return the reply to a command about one open read, or that it is not open."""
+    if noreply:
+        return dialogue.renderNothing(operation)
+    if type(operation.result) is NotOpen:
+        return wire.NOT_FOUND
+    return (
+        reply
+        if type(operation.result) in (int, bool)
+        else dialogue.renderBytes(operation)
+    )
+
+
 def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
     if not dialogue.host.flushAllEnabled:
         dialogue.refuse(FlushAllDisabled(), command.noreply)
@@ -152,7 +192,12 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         _list(dialogue, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
-    question = dialogue.statistics.asked(command.topic)
+    statistics = dialogue.statistics
+    question = (
+        partial(statistics.details.head, command.pattern)
+        if command.topic == b"peek"
+        else statistics.asked(command.topic)
+    )
     _ask(dialogue, Ask(dialogue.session, question), _renderAnswer)
 
 
@@ -264,6 +309,8 @@ def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
 #: The handlers, by command: of all that have no body and are no plain get.
 VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Delete: _delete,
+    dialect.Close: _close,
+    dialect.Touch: _touch,
     wire.FlushAll: _flushAll,
     wire.Stats: _stats,
     wire.Version: _version,
@@ -281,5 +328,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Reload: _reload,
     dialect.Monitor: _monitor,
     dialect.Confirm: confirm,
+    dialect.Move: move,
+    dialect.Redrive: redrive,
     dialect.DumpStats: _dumpStats,
 }

@@ -14,9 +14,9 @@ from memq.commands.gets import renderRest
 from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
 from memq.operations.base import Slice
-from memq.operations.openreads import CloseRead, OpenRead
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openread import OpenRead
 from memq.wire import text as wire
-from memq.wire.extensions import MOST
 
 if TYPE_CHECKING:
     from memq.commands.dialogue import Dialogue
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class MonitorRead(Slice, OpenRead):
     """Open the next message of a monitor; the result is None when the monitor is over.
 
-    It is over, as well, when the connection has MOST open reads.
+    It is over, as well, when the connection has as many open reads as it may.
     """
 
     rest: MonitorRead | None
@@ -62,7 +62,7 @@ class MonitorRead(Slice, OpenRead):
     def run(self, store: IQueueStore) -> int:
         """Open it, unless the monitor is over."""
         client = self.client
-        if self.isOver or client.openReads >= MOST or self._isLate():
+        if self.isOver or self.hasMost() or self._isLate():
             # Whatever an earlier run has left: it is not to go on.
             self.undo()
             return 0

@@ -26,7 +26,7 @@ from memq.config.values import (
     size,
     something,
 )
-from memq.policy.rule import FIELDS, READS, WRITES, Rule
+from memq.policy.rule import FIELDS, MOST_OPEN, READS, WRITES, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +188,7 @@ QUEUE = (
     Setting("max_age", DECIMAL, milliseconds(_YEAR), show=_shownMilliseconds),
     Setting("honor_exptime", TRUTH, oneOf(_TRUTH), show=shownWord(_TRUTH)),
     Setting("open_timeout", DECIMAL, seconds(_YEAR), show=shownSeconds),
+    Setting("max_open", WHOLE, number(0, MOST_OPEN)),
     Setting("max_deliveries", WHOLE, number(0, 1_000_000)),
     Setting("dead_letter", TEXT, queueOrNone, show=bytes.decode),
     Setting("expired_to", TEXT, queueOrNone, show=bytes.decode),

@@ -16,7 +16,6 @@ from memq.errors import QueueError
 from memq.message import LargeBody, Message
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from twisted.internet.interfaces import IDelayedCall
@@ -71,9 +70,13 @@ class Client(Protocol):
     gone: bool
     sendsNoMore: bool
     outstanding: Outstanding
-    open: dict[bytes, deque[Any]] | None
+    open: dict[bytes, Any] | None
     openReads: int
     policies: Policies
+
+    @property
+    def isFull(self) -> bool:
+        """Return whether the disk is too full to store anything."""
 
     def submit(self, operation: Operation) -> None:
         """Ask for an operation; it runs after those submitted before it."""
@@ -102,8 +105,8 @@ class Client(Protocol):
     def putBack(self, queue: bytes, message: Message) -> None:
         """Return a message to its old place that was sent and has not arrived."""
 
-    def opened(self, queue: bytes) -> Sequence[Any]:
-        """Return what is open on a queue, the oldest first."""
+    def opened(self, queue: bytes) -> Any:
+        """Return the OpenReads of a queue, which are not to be changed."""
 
     def overdue(self, opened: Any) -> None:
         """Note that an open read took too long: it goes back."""

@@ -9,6 +9,10 @@ from memq.display import tomlKey
 #: Bits of ``Rule.paused``.
 READS, WRITES = 1, 2
 
+#: Open reads that a connection has at most, on all queues together: so many hold about
+#: 10 MB of memory.
+MOST_OPEN = 10_000
+
 _PATTERN = frozenset(b"*?[")
 
 
@@ -22,6 +26,8 @@ class Rule(NamedTuple):
     :ivar maxAgeMs: milliseconds after which a message expires; 0 for never.
     :ivar honorExptime: whether messages expire when their sets say so.
     :ivar openSeconds: after which an open read is given back; 0 for never.
+    :ivar maxOpen: open reads of the queue that a connection has at most, if it asks for
+        more than one; 0 for as many as it may have at all, which is MOST_OPEN.
     :ivar maxDeliveries: how often a message is given back before it is dropped, or goes
         to ``deadLetter``; 0 for any number.
     :ivar deadLetter: the queue for these, which is another one; None for none.
@@ -40,6 +46,7 @@ class Rule(NamedTuple):
     maxAgeMs: int = 0
     honorExptime: bool = False
     openSeconds: float = 0.0
+    maxOpen: int = 0
     maxDeliveries: int = 0
     deadLetter: bytes | None = None
     expiredTo: bytes | None = None
@@ -58,6 +65,7 @@ FIELDS = {
     "max_age": "maxAgeMs",
     "honor_exptime": "honorExptime",
     "open_timeout": "openSeconds",
+    "max_open": "maxOpen",
     "max_deliveries": "maxDeliveries",
     "dead_letter": "deadLetter",
     "expired_to": "expiredTo",

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from memq.interfaces import NOTHING_KEPT, QueueCount, Sums
+from memq.figures import NOTHING_KEPT, QueueCount, Sums
 from memq.message import Message
 from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.interfaces import Kept, QueueDetail
+    from memq.figures import Kept, QueueDetail
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
 
@@ -46,6 +46,7 @@ class QueueIndex:
         self._used = 0
         self._step = self._nextStep = 0
         self._reads = AllReads(undo, self.queues)
+        self.isRead = self._reads.isRead
 
     def load(
         self,
@@ -146,10 +147,7 @@ class QueueIndex:
 
     def readBy(self, name: bytes, message: Message) -> Queue | None:
         """Return the queue in which a message is read openly, None if it is not."""
-        queue = self.queues.get(name)
-        if queue is None or queue.id != message.queueId or queue.reads is None:
-            return None
-        return queue if message.sequence in queue.reads.hidden else None
+        return self.queues[name] if self.isRead(name, message) else None
 
     def readsOf(self, queue: Queue) -> Reads:
         """Return the reads of a queue, which may change, as may its head."""
@@ -343,6 +341,7 @@ class IndexedStore(ABC):
         self.kept = index.kept
         self.idleSince = index.idleSince
         self.deliveries = index.deliveries
+        self.isRead = index.isRead
         self.countExpired = index.countExpired
         self.countDiscarded = index.countDiscarded
         self.setLimit = index.setLimit
@@ -368,6 +367,11 @@ class IndexedStore(ABC):
             return 0
         self._discardAll(entry)
         return entry.pushed - entry.taken + entry.rest.delayed
+
+    def nextNumber(self, queue: bytes) -> int:
+        """Return the number of the next message, 0 if there is no such queue."""
+        entry = self.index.queues.get(queue)
+        return 0 if entry is None else entry.nextSequence
 
     def _discardAll(self, entry: Queue) -> None:
         self.discardId(entry.id)

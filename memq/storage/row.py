@@ -37,7 +37,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.display import shownName
-from memq.interfaces import Kept, QueueDetail
+from memq.figures import Kept, QueueDetail
 
 if TYPE_CHECKING:
     from memq.storage.openreads import Reads

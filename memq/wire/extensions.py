@@ -12,6 +12,7 @@ from typing import NamedTuple
 from memq.errors import (
     BadDelay,
     BadLine,
+    BadNumber,
     BadWait,
     OptionsApart,
     OptionTwice,
@@ -27,6 +28,10 @@ MAX_READS = 250
 MAX_WAIT = 3_600_000
 #: Seconds of the longest delay of a set: a year.
 MAX_DELAY = 31_536_000
+#: Seconds after which a touched open read goes back, at most: a year.
+MAX_TOUCH = MAX_DELAY
+#: The largest number of a message: a u64.
+MAX_SEQUENCE = (1 << 64) - 1
 #: Seconds of the longest monitor.
 MAX_SECONDS = 3600
 #: Messages that one monitor opens, and one confirm deletes, at most.
@@ -48,6 +53,10 @@ class Read(NamedTuple):
     :ivar close: whether the open read is done, before another is opened.
     :ivar abort: whether the open reads go back.
     :ivar peek: whether the message is left where it is.
+    :ivar more: whether there may be open reads already, with ``open``.
+    :ivar number: which open read is closed or goes back; None for the oldest one to
+        close, and all to abort.
+    :ivar delay: seconds until those can be seen that go back.
     """
 
     queue: bytes
@@ -58,12 +67,35 @@ class Read(NamedTuple):
     abort: bool
     peek: bool
     withSequence: bool
+    more: bool = False
+    number: int | None = None
+    delay: int = 0
 
 
 class Reads(NamedTuple):
     """Read from several queues; each but for its key as if it were alone."""
 
     reads: tuple[Read, ...]
+
+
+class Close(NamedTuple):
+    """Close the open read of a message, which deletes that."""
+
+    queue: bytes
+    number: int
+    noreply: bool = False
+
+
+class Touch(NamedTuple):
+    """Let an open read go back after so many ``seconds`` from now.
+
+    :ivar seconds: 0 for as many as the queue's rule says, 1 to MAX_TOUCH for others.
+    """
+
+    queue: bytes
+    number: int
+    seconds: int
+    noreply: bool = False
 
 
 class Add(NamedTuple):
@@ -112,30 +144,71 @@ class Confirm(NamedTuple):
     most: int
 
 
+class Move(NamedTuple):
+    """Move up to ``most`` messages from the head of a queue to the end of another."""
+
+    queue: bytes
+    target: bytes
+    most: int = MAX_NUMBER
+
+
+class Redrive(NamedTuple):
+    """Move up to ``most`` dead letters of a queue to their first queues."""
+
+    queue: bytes
+    most: int = MAX_NUMBER
+
+
 class DumpStats(NamedTuple):
     """Tell all figures of all queues, a block a queue."""
 
 
 Extension = (
-    Read | Reads | Add | Flush | Pause | Resume | Reload | Monitor | Confirm | DumpStats
+    Read
+    | Reads
+    | Close
+    | Touch
+    | Add
+    | Flush
+    | Pause
+    | Resume
+    | Reload
+    | Monitor
+    | Confirm
+    | Move
+    | Redrive
+    | DumpStats
 )
 
 #: The options of a command: the largest number behind "=", and the error of another.
 _Options = dict[bytes, tuple[int, type[QueueError]]]
+#: The digits of these, at most: as many as a u64 has.
+_MAX_DIGITS = 20
 
 _FLAGS = (b"open", b"close", b"abort", b"peek")
+_NUMBER = MAX_SEQUENCE, BadNumber
 _READ: _Options = {
     b"t=": (MAX_WAIT, BadWait),
-    **dict.fromkeys(_FLAGS, (0, UnknownOption)),
+    **dict.fromkeys((*_FLAGS, b"more"), (0, UnknownOption)),
+    b"close=": _NUMBER,
+    b"abort=": _NUMBER,
+    b"delay=": (MAX_DELAY, BadDelay),
 }
+_OPENED: _Options = {b"open=": _NUMBER}
 _SET: _Options = {b"delay=": (MAX_DELAY, BadDelay)}
 
 #: The options of a read that go together.
 _TOGETHER = {
     frozenset(options.split())
     for options in (
-        *(b"t=", b"open", b"open t=", b"close", b"close open", b"close open t="),
-        *(b"abort", b"peek", b"peek t="),
+        *(b"t=", b"peek", b"peek t=", b"close", b"close="),
+        *(b"abort", b"abort delay=", b"abort=", b"abort= delay="),
+        *(
+            before + b"open" + more + wait
+            for before in (b"", b"close ", b"close= ")
+            for more in (b"", b" more")
+            for wait in (b"", b" t=")
+        ),
     )
 }
 
@@ -157,7 +230,7 @@ def _split(key: bytes, known: _Options) -> tuple[bytes, dict[bytes, int]] | Queu
         if name in given:
             return OptionTwice()
         most, error = known[name]
-        value = number(word, most) if equals else 0
+        value = number(word, most, digits=_MAX_DIGITS) if equals else 0
         if value is None:
             return error()
         given[name] = value
@@ -195,8 +268,33 @@ def _parseRead(key: bytes, withSequence: bool) -> Read | QueueError:
     queue, given = found
     if frozenset(given) not in _TOGETHER:
         return OptionsApart()
-    flags = [flag in given for flag in _FLAGS]
-    return Read._make([queue, key, given.get(b"t="), *flags, withSequence])
+    sequence = given.get(b"close=", given.get(b"abort="))
+    return Read(
+        queue,
+        key,
+        given.get(b"t="),
+        open=b"open" in given,
+        close=b"close" in given or b"close=" in given,
+        abort=b"abort" in given or b"abort=" in given,
+        peek=b"peek" in given,
+        withSequence=withSequence,
+        more=b"more" in given,
+        number=sequence,
+        delay=given.get(b"delay=", 0),
+    )
+
+
+def parseOpened(key: bytes) -> tuple[bytes, int] | QueueError:
+    """Return the queue and the number of an open message: ``<queue>/open=<number>``.
+
+    That is the key of commands about one open read, those that close or touch it.  The
+    first thing that is wrong, from the left, is the error.
+    """
+    found = _split(key, _OPENED)
+    if isinstance(found, QueueError):
+        return found
+    queue, given = found
+    return (queue, given[b"open="]) if given else UnknownOption()
 
 
 def parseDelay(key: bytes) -> tuple[bytes, int] | QueueError:

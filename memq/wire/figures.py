@@ -9,6 +9,8 @@ from memq.wire.text import END
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from memq.message import Message
+
 #: The figures of a queue, in this order; docs/protocol.md says what each one is.
 FIGURES = (
     *("items", "bytes", "age", "total_items", "taken", "deleted", "expired"),
@@ -90,6 +92,32 @@ def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
         for name, value in row.named()
     ]
     return b"".join(lines)
+
+
+def formatMessage(message: Message, now: int, deliveries: int) -> bytes:
+    """Return what stats peek tells of a message.
+
+    :param now: milliseconds since 1970-01-01 UTC.
+    :param deliveries: how often it was given back in its queue.
+    """
+    told: list[tuple[str, object]] = [
+        ("number", message.sequence),
+        ("bytes", message.size),
+        ("flags", message.flags),
+        ("age", max(0, now - message.time)),
+        ("expires", message.expires),
+        ("deliveries", deliveries),
+    ]
+    lines = formatFigures(told)
+    trace = message.trace
+    if trace is None or trace.reason is None:
+        return lines + END
+    died = [
+        ("reason", trace.reason.name.lower()),
+        ("since", trace.since),
+        ("deliveries_before", trace.deliveries),
+    ]
+    return lines + b"STAT origin %b\r\n" % trace.origin + formatStats(died)
 
 
 def formatKestrel(rows: Iterable[QueueFigures]) -> bytes:

@@ -43,6 +43,7 @@ DELETED = b"DELETED\r\n"
 NOT_FOUND = b"NOT_FOUND\r\n"
 END = b"END\r\n"
 OK = b"OK\r\n"
+TOUCHED = b"TOUCHED\r\n"
 RESET = b"RESET\r\n"
 ERROR = b"ERROR\r\n"
 
@@ -87,7 +88,7 @@ class Stats(NamedTuple):
     """Tell figures: all the server's, or those of a topic.
 
     :ivar topic: b"items" stands for all that memcached alone has.
-    :ivar pattern: whose details; b"" for all queues'.
+    :ivar pattern: whose details; b"" for all queues'.  With b"peek", a queue's name.
     """
 
     topic: bytes = b""
@@ -244,6 +245,8 @@ def _parseStats(words: list[bytes]) -> Command:
     if topic == b"detail" and len(rest) <= 1:
         # A pattern has the same bytes as what it matches.
         return Stats(topic, *rest) if all(map(isName, rest)) else Refused(BadLine())
+    if topic == b"peek" and len(rest) == 1:
+        return Stats(topic, *rest) if isName(rest[0]) else Refused(BadLine())
     if topic in _EMPTY_TOPICS:
         return Stats(b"items")
     return Refused(UnknownCommand())
@@ -256,16 +259,56 @@ def _parseCrawler(words: list[bytes]) -> Command:
     return Refused(UnknownCommand())
 
 
-def _delete(queue: bytes, time: bytes = b"", noreply: bool = False) -> Delete:
-    return Delete(queue, noreply)
+def parseDelete(
+    key: bytes, time: bytes = b"", noreply: bool = False
+) -> Delete | dialect.Close | Refused:
+    """Return what a delete means: a queue, or with ``open=`` an open message of it.
+
+    :param time: what memcached's first clients add to it; it says nothing.
+    """
+    if isName(key):
+        return Delete(key, noreply)
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, noreply=noreply)
+    return dialect.Close(*found, noreply)
+
+
+def _touch(key: bytes, seconds: int, noreply: bool = False) -> dialect.Touch | Refused:
+    found = dialect.parseOpened(key)
+    if isinstance(found, QueueError):
+        return Refused(found, noreply=noreply)
+    return dialect.Touch(*found, seconds, noreply)
+
+
+_parseTouchRead = syntax(
+    _touch, bytes, partial(number, most=dialect.MAX_TOUCH), least=3, silentFrom=4
+)
+
+
+def _parseTouch(words: list[bytes]) -> Command:
+    """Parse a touch, which has a meaning for an open read only."""
+    parser = foreign.PARSERS[b"touch"]
+    if len(words) > 1 and b"/" in words[1]:
+        parser = _parseTouchRead
+    return parser(words)
 
 
 def _verbosity(level: int = 0, noreply: bool = False) -> Verbosity:
     return Verbosity(noreply)
 
 
+def _move(
+    queue: bytes, target: bytes, most: int = MAX_NUMBER
+) -> dialect.Move | Refused:
+    if queue == target:
+        return Refused(BadLine())
+    return dialect.Move(queue, target, most)
+
+
 _seconds = partial(number, most=dialect.MAX_SECONDS)
 _messages = partial(number, most=dialect.MOST, least=1)
+_anyMessages = partial(number, most=MAX_NUMBER, least=1)
 _large = partial(number, most=MAX_SIZE)
 _stops = {b"reads": dialect.READS, b"writes": dialect.WRITES}.get
 
@@ -279,13 +322,15 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"cas": partial(_parseStorage, None, 6),
     b"get": partial(_parseGet, False),
     b"gets": partial(_parseGet, True),
-    b"delete": syntax(_delete, name, bytes, least=2, silentFrom=3),
+    b"delete": syntax(parseDelete, bytes, bytes, least=2, silentFrom=3),
     b"flush": syntax(dialect.Flush, name, least=2),
     b"flush_all": syntax(FlushAll, _large, silentFrom=2),
     b"pause": syntax(dialect.Pause, name, _stops, least=2),
     b"resume": syntax(dialect.Resume, name, least=2),
     b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
+    b"move": syntax(_move, name, name, _anyMessages, least=3),
+    b"redrive": syntax(dialect.Redrive, name, _anyMessages, least=2),
     b"stats": _parseStats,
     b"dump_stats": syntax(dialect.DumpStats),
     b"version": syntax(Version),
@@ -296,6 +341,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"quit": syntax(Quit),
     b"lru_crawler": _parseCrawler,
     **foreign.PARSERS,
+    b"touch": _parseTouch,
 }
 
 
@@ -326,6 +372,11 @@ def formatValue(
         size = len(body)
         return b"VALUE %b %d %d\r\n%b\r\n%b" % (queue, flags, size, body, end)
     return b"%b%b\r\n%b" % (formatHead(queue, flags, len(body), sequence), body, end)
+
+
+def formatMoved(count: int) -> bytes:
+    """Return the reply to a move of so many messages."""
+    return b"MOVED %d\r\n" % count
 
 
 def formatVersion(version: str) -> bytes:

@@ -49,9 +49,14 @@ def unsized(
     return Refused(error, size, noreply, size is None)
 
 
-def number(word: bytes, most: int, least: int = 0) -> int | None:
-    """Return a word of digits as a number, None when it is none from least to most."""
-    if not word.isdigit() or len(word) > _MAX_DIGITS:
+def number(
+    word: bytes, most: int, least: int = 0, digits: int = _MAX_DIGITS
+) -> int | None:
+    """Return a word of digits as a number, None when it is none from least to most.
+
+    :param digits: as many as it has at most, zeros in front counted.
+    """
+    if not word.isdigit() or len(word) > digits:
         return None
     value = int(word)
     return value if least <= value <= most else None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from memq.commands import monitor as module
 from memq.commands.monitor import MonitorRead
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import PART_SIZE, Message
-from memq.operations.openreads import ENDED_AT_ONCE
+from memq.operations.openreads import openread
+from memq.operations.openreads.ending import ENDED_AT_ONCE
 from memq.test.commands.test_protocol import (
     END,
     STORED,
@@ -295,7 +295,7 @@ class MonitorTests(TwoClientsTestCase):
         """A connection has so many open reads and no more, whatever the queue."""
         self.store.fill(b"q", b"a", b"b", b"c")
         self.store.fill(b"r", b"d")
-        with patch.object(module, "MOST", 3):
+        with patch.object(openread, "MOST_OPEN", 3):
             self.assertEqual(
                 self.client.talk(b"get r/open\r\nmonitor q 10\r\n")[-8:],
                 b"b\r\nEND\r\n",
@@ -339,7 +339,7 @@ class ManyTests(ProtocolTestCase):
             b"confirm q %d\r\nstats queue\r\n" % count,
             END + b"STAT q %d/%d\r\n" % (self.COUNT, count) + END,
         )
-        self.assertEqual(self.session.opened(b"q")[0].message.sequence, count)
+        self.assertEqual(next(iter(self.session.opened(b"q"))).message.sequence, count)
 
     def test_exactly(self) -> None:
         """So where that is as many as are closed at once."""

@@ -193,7 +193,7 @@ class LineSessions(SessionTestCase):
             > get q/opens -> CLIENT_ERROR unknown option
             > get q/ -> CLIENT_ERROR unknown option
             > get / -> CLIENT_ERROR bad command line format
-            > delete q/x -> CLIENT_ERROR bad command line format
+            > delete q/x -> CLIENT_ERROR unknown option
             > set q/x 0 0 7 | version -> CLIENT_ERROR unknown option
             > stats queue -> END
         """,

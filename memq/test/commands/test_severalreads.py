@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memq.errors import DamagedMessage, StoreError, StoreFailed
 from memq.message import PART_SIZE
-from memq.operations.openreads import ENDED_AT_ONCE
+from memq.operations.openreads.ending import ENDED_AT_ONCE
 from memq.test.commands.test_protocol import END, STORED, TwoClientsTestCase, put, value
 from memq.test.support.sessions import VERSION, SessionTestCase, sessions
 

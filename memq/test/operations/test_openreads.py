@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from memq.broker.background import RETURN_AGAIN
 from memq.errors import DamagedMessage, OutOfSpace, StoreError, StoreFailed
 from memq.message import PART_SIZE
 from memq.operations.base import Upload
-from memq.operations.openreads import Opened, SetReadAside
+from memq.operations.openreads.closes import SetReadAside
 from memq.operations.pushes import AddPart, PushLarge
 from memq.operations.queues import Empty
 from memq.operations.routing import SetRequest
 from memq.test.support.readers import ReaderTestCase, RuledTestCase
+
+if TYPE_CHECKING:
+    from memq.operations.openreads.opened import Opened
 
 
 class OpenTests(ReaderTestCase):
@@ -237,7 +242,7 @@ class SeveralTests(ReaderTestCase):
 
     def test_oneOverdue(self) -> None:
         """One in the middle goes back alone; undone, it is there again."""
-        middle = self.one.session.opened(b"q")[1]
+        middle = list(self.one.session.opened(b"q"))[1]
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.one.session.overdue(middle)
         self.settle()

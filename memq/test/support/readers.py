@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memq.message import Message
-from memq.operations.openreads import AbortRead, CloseRead, OpenRead
+from memq.operations.openreads.aborts import AbortRead
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.reads import Peek, Take
 from memq.policy.rules import Rules, Table
 from memq.test.broker.test_broker import Asker, BrokerTestCase
 
 if TYPE_CHECKING:
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
     from memq.operations.base import Operation
 
 _Asked = TypeVar("_Asked", bound="Operation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.interfaces import QueueCount
+from memq.figures import QueueCount
 from memq.test.config.test_commandline import parsed
 from memq.wire.figures import (
     FIGURES,

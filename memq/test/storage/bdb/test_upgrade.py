@@ -69,7 +69,7 @@ class UpgradeTests(BDBTestCase):
         e, q = details(store)
         self.assertEqual((e.bytes, e.pushed, q.bytes, q.items), (0, 9, 604, 3))
         self.assertGreater(min(e.lastUsed, q.lastUsed), 1_700_000_000)
-        self.assertEqual(self.version(), "4\n")
+        self.assertEqual(self.version(), "5\n")
         rows = [store.transaction.queues.get(key) for key in (b"e", b"q")]
         found = [unpackQueue(b"", row) for row in rows]
         self.assertEqual([queue.bytes for queue in found], [0, 604])
@@ -83,7 +83,7 @@ class UpgradeTests(BDBTestCase):
         """A home of format 1 is read as well."""
         self.write("1\n")
         self.assertEqual(details(self.opened())[1].bytes, 604)
-        self.assertEqual(self.version(), "4\n")
+        self.assertEqual(self.version(), "5\n")
 
     def test_interrupted(self) -> None:
         """A home of format 3 may have rows of version 1, after a crash."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.interfaces import Kept
+from memq.figures import Kept
 from memq.test.support.homes import details, dump
 from memq.test.support.model.queues import Item, Queue
 
