@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MODULES = {
     "push": "memq.commandline.push",
     "pop": "memq.commandline.pop",
+    "work": "memq.commandline.work",
     "peek": "memq.commandline.look",
     "stat": "memq.commandline.look",
     "top": "memq.commandline.top",

@@ -101,15 +101,18 @@ class Connection:
         if word != b"VALUE":
             raise refusal(line)
         key, flags, size, *number = rest
-        length = int(size)
+        told = int(number[0]) if number else None
+        return Message(key, int(flags), self.body(int(size)), told)
+
+    def body(self, size: int) -> bytes:
+        """Return a body of so many bytes; the end of its line is read, too."""
         try:
-            body = self._replies.read(length + 2)
+            body: bytes = self._replies.read(size + 2)
         except OSError as error:
             _lost(error)
-        if len(body) != length + 2:
+        if len(body) != size + 2:
             _lost(None)
-        told = int(number[0]) if number else None
-        return Message(key, int(flags), body[:-2], told)
+        return body[:-2]
 
     def messages(self) -> Iterator[Message]:
         """Yield the messages of a reply."""
