@@ -18,9 +18,9 @@ from memq.client.connection import Connection
 from memq.wire.words import isName
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    Add = Callable[..., argparse.ArgumentParser]
+    Add = Callable[..., "Parser"]
     Tell = Callable[[str], None]
     Run = Callable[[argparse.Namespace, Tell], int]
 
@@ -32,13 +32,30 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaints have one line.
 
     :ivar mistake: the exit status of a mistake.
+    :ivar mixes: whether options may stand between other words.
     """
 
     mistake = 2
+    mixes = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.set_defaults(name=self.prog)
+
+    def parse_known_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse words; a subcommand's parser is called by the one above it."""
+        if not self.mixes:
+            return super().parse_known_args(args, namespace)
+        # It comes here again.
+        self.mixes = False
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.mixes = True
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit."""
@@ -47,7 +64,7 @@ class Parser(argparse.ArgumentParser):
 
 def addCommand(
     add: Add, name: str, run: Run, does: str, queues: str | None = None
-) -> argparse.ArgumentParser:
+) -> Parser:
     """Add a subcommand that speaks to a server; ``options.run(options, tell)`` runs it.
 
     :param add: ``add_parser`` of what add_subparsers returns.
@@ -55,6 +72,7 @@ def addCommand(
         argparse's ``nargs``.
     """
     parser = add(name, help=does, description=does, allow_abbrev=False)
+    parser.mixes = True
     parser.add_argument(
         "--server",
         metavar="ADDRESS",

@@ -10,11 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from memq.client.connection import ServerRefused
 from memq.client.figures import detail
-from memq.commandline.arguments import Parser, addCommand, connected
+from memq.commandline.arguments import addCommand, connected
 from memq.commandline.terminal import writeAll
 from memq.display import shownName
 from memq.errors import CommandError, ConfigError
@@ -75,7 +75,7 @@ def addCommands(add: Add) -> None:
     """Add the subcommand."""
     does = "Check the server and bounds of queues, as Nagios has it."
     parser = addCommand(add, "check", _check, does)
-    cast("Parser", parser).mistake = UNKNOWN
+    parser.mistake = UNKNOWN
     for option, does in (
         ("--max-age", "seconds that the next message may be old"),
         ("--max-messages", "messages that may wait"),

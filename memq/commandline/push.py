@@ -24,7 +24,7 @@ from memq.wire.words import MAX_FLAGS
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from memq.client.connection import Connection
     from memq.commandline.arguments import Add, Tell
@@ -162,20 +162,30 @@ def batches(bodies: list[bytes], most: int) -> Iterator[list[bytes]]:
         yield batch
 
 
-class _Pace:
-    """Send no more than so many messages a second."""
+class Pace:
+    """Send no more than so many messages a second.
 
-    def __init__(self, rate: int | None) -> None:
+    :ivar most: how many at a time.
+    """
+
+    def __init__(
+        self,
+        rate: int | None,
+        seconds: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        """Begin to count the seconds; None is no limit."""
         self._rate = rate
         self.most = BATCH if rate is None else max(1, min(BATCH, rate // _PARTS))
-        self._nextAt = time.monotonic()
+        self._seconds, self._sleep = seconds, sleep
+        self._nextAt = seconds()
 
     def keep(self, count: int) -> None:
         """Wait until so many may be sent."""
         if self._rate is not None:
-            now = time.monotonic()
+            now = self._seconds()
             if self._nextAt > now:
-                time.sleep(self._nextAt - now)
+                self._sleep(self._nextAt - now)
             self._nextAt = max(now, self._nextAt) + count / self._rate
 
 
@@ -188,7 +198,7 @@ def _push(options: argparse.Namespace, tell: Tell) -> int:
         raise CommandError("TEXT, and messages from elsewhere: choose one", 2)
     with connected(options) as connection, Meter(tell) as meter:
         pipeline = Pipeline(connection, key, options.flags)
-        pace = _Pace(options.rate)
+        pace = Pace(options.rate)
         try:
             for bodies, part in _pieces(options, pipeline):
                 for batch in batches(bodies, pace.most):
