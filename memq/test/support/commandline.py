@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import threading
+from signal import SIGINT
 from socket import socketpair
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -119,6 +120,10 @@ class Terminal:
     def type(self, keys: str) -> None:
         """Press keys."""
         os.write(self._master, keys.encode())
+
+    def interrupt(self) -> None:
+        """Do what Ctrl-C does where a terminal is the one that controls a process."""
+        self._process.send_signal(SIGINT)
 
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit status and what was shown."""
