@@ -72,7 +72,7 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
             while moved < total:
                 slice = min(SLICE, total - moved)
                 answer = connection.ask(b"%b %d" % (command, slice))
-                number = _number(answer)
+                number = int(answer.removeprefix(b"MOVED "))
                 moved += number
                 if number < slice:
                     break
@@ -80,13 +80,6 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
         finally:
             tell(f"{moved} messages moved")
     return 0
-
-
-def _number(answer: bytes) -> int:
-    word, _, number = answer.partition(b" ")
-    if word != b"MOVED":
-        raise CommandError(f"the server answered: {answer.decode()}", REFUSED)
-    return int(number)
 
 
 def _consent(options: argparse.Namespace, connection: Connection) -> bool:
