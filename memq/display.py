@@ -44,6 +44,9 @@ def shownCommand(command: Any) -> str:
                 shownName(part) if isinstance(part, bytes) else shownCommand(part)
                 for part in value
             ]
+        elif field == "form":
+            # As it differs from the usual.
+            words += shownText(str(value)).split()
         elif value is True:
             words.append(field)
         elif value is not False and value is not None:

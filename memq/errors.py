@@ -197,6 +197,56 @@ class TooManyConnections(QueueError):
     closes = True
 
 
+class BadToken(QueueError):
+    """A flag of the meta protocol has behind its letter what it does not take."""
+
+    reply = b"CLIENT_ERROR bad token in command line format"
+
+
+class DuplicateFlag(QueueError):
+    """A line of the meta protocol has the same flag twice."""
+
+    reply = b"CLIENT_ERROR duplicate flag"
+
+
+class InvalidFlag(QueueError):
+    """A line of the meta protocol has a flag that nobody knows there."""
+
+    reply = b"CLIENT_ERROR invalid flag"
+
+
+class InvalidMode(QueueError):
+    """The mode of a set in the meta protocol is none."""
+
+    reply = b"CLIENT_ERROR invalid mode for ms M token"
+
+
+class LongOpaque(QueueError):
+    """The opaque of a line of the meta protocol has more than 32 bytes."""
+
+    reply = b"CLIENT_ERROR opaque token too long"
+
+
+class KeyNotDecoded(QueueError):
+    """A key of the meta protocol is said to be base64, and is not."""
+
+    reply = b"CLIENT_ERROR error decoding key"
+
+
+class Meaningless(QueueError):
+    """Something of the meta protocol would do what a queue does not."""
+
+    def __init__(self, what: bytes) -> None:
+        super().__init__(what)
+        self.reply = b"CLIENT_ERROR %b has no meaning for a queue" % what
+
+
+class OpenUnseen(QueueError):
+    """A message is to be opened, and its body not to be told."""
+
+    reply = b"CLIENT_ERROR open takes the flag v"
+
+
 class StoreError(QueueError):
     """The store could not carry out one command; the next one may succeed."""
 

@@ -251,7 +251,7 @@ def _parseQueue(fields: dict[str, Any]) -> QueueBegin:
 def _name(fields: dict[str, Any], key: str) -> bytes:
     name = _bytes(fields, key)
     # No home has a queue that no client can ask for.
-    if parse(b"get " + name) != Get((name,), False):
+    if parse(b"get " + name) != Get((name,)):
         raise BadExport(f"{shownName(name)} is no name of a queue")
     return name
 

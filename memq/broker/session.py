@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from memq.operations.openreads.opened import Opened, OpenReads
     from memq.operations.outstanding import Outstanding
     from memq.policy.effective import Policies
+    from memq.wire.forms import Form
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
 UNDELIVERED_BYTES = 1024 * 1024
@@ -178,17 +179,17 @@ class Session:
         queue: bytes,
         flags: int,
         body: bytes,
-        noreply: bool,
+        form: Form,
         exptime: int = 0,
         delay: int = 0,
     ) -> Push:
         """Ask to append a message, and return the operation; more may join it.
 
-        :param noreply: whether the client wants to hear nothing of it.
+        :param form: how it is answered.
         :param exptime: as it was sent.
         :param delay: seconds until the message can be seen.
         """
-        operation = Push(self, queue, flags, body, noreply, exptime, delay)
+        operation = Push(self, queue, flags, body, form, exptime, delay)
         if self._server.room.isFull:
             operation.fail(OutOfSpace())
             operation.done = True
@@ -239,9 +240,9 @@ class Session:
         """Ask to forget the parts of a body that no message has."""
         self.submit(Release(self, body))
 
-    def pop(self, queue: bytes) -> Pop:
+    def pop(self, queue: bytes, form: Form) -> Pop:
         """Ask for a message, and return the operation; more may join it."""
-        operation = Pop(self, queue)
+        operation = Pop(self, queue, form)
         self.inbox.append(operation)
         if self.state is IDLE:
             self._scheduler.enqueue(self)

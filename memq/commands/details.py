@@ -15,7 +15,7 @@ from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Ask, Slice
 from memq.policy.patterns import Pattern
 from memq.wire.figures import QueueFigures, formatKestrel, formatMessage
-from memq.wire.text import END
+from memq.wire.forms import END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -100,6 +100,18 @@ class Details:
             raise message
         now = int(self._timeOfDay() * 1000)
         return formatMessage(message, now, store.deliveries(message))
+
+    def describe(self, queue: bytes, store: IQueueStore) -> bytes:
+        """Return words of a queue and of its next message; b"" if there is no queue."""
+        told = [pair for row in self.rows(store, [queue]) for pair in row.named()]
+        if told and isinstance(store.peek(queue), Message):
+            for line in self.head(queue, store).splitlines()[:-1]:
+                _, name, value = line.split(b" ")
+                told.append((b"head_" + name, value))
+        # A rule may have several words.
+        return b" ".join(
+            [b"%b=%b" % (name, value.replace(b" ", b"_")) for name, value in told]
+        )
 
     def _rule(self, queue: bytes) -> list[tuple[str, str]]:
         """Return what is in force, by the file or by the store."""

@@ -5,19 +5,21 @@ The modules of commands build on it; :mod:`memq.commands.protocol` hands them it
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
-from memq.errors import OutOfSpace, QueueError, StoreError, StoreFailed
+from memq.errors import NotOpen, OutOfSpace, QueueError, StoreError, StoreFailed
 from memq.operations.outstanding import COMMAND_LOAD
-from memq.wire import text as wire
+from memq.wire.forms import PLAIN
 
 if TYPE_CHECKING:
     from memq.commands.host import CommandHost
     from memq.connection.connection import Connection
     from memq.operations.base import Operation
-    from memq.operations.pushes import Push
+    from memq.operations.pushes import Push, PushLarge
+    from memq.wire.forms import Form
 
 _log = Logger()
 
@@ -41,27 +43,28 @@ class Dialogue:
 
     def answer(self, reply: bytes) -> None:
         """Answer with this, after all replies before it."""
-        self.expect(self.session.answered(reply), self.renderBytes)
+        self.expect(self.session.answered(reply), self._renderBytes)
 
-    def refuse(self, error: QueueError, noreply: bool = False) -> None:
+    def refuse(self, error: QueueError, form: Form = PLAIN) -> None:
         """Answer an error, after all replies before it."""
-        render = self.renderNothing if noreply else self.renderBytes
-        self.expect(self.session.answered(error), render)
+        self.expect(self.session.answered(error), partial(self.render, form))
         if error.closes:
             self.connection.hangUp()
 
-    def renderBytes(self, operation: Operation) -> bytes:
-        """Return a reply, or what tells an error."""
-        reply: bytes | QueueError = operation.result
-        return self.renderError(reply) if isinstance(reply, QueueError) else reply
+    def _renderBytes(self, operation: Operation) -> bytes:
+        reply: bytes = operation.result
+        return reply
 
-    def renderNothing(self, operation: Operation) -> bytes:
-        """Return nothing, for a command with noreply."""
-        if isinstance(operation.result, QueueError):
-            self.renderError(operation.result)
-        return b""
+    def render(self, form: Form, operation: Operation) -> bytes:
+        """Return the reply that tells whether something was done, or an error."""
+        result = operation.result
+        if result is False or isinstance(result, NotOpen):
+            return form.none
+        if isinstance(result, QueueError):
+            return self.renderError(result, form)
+        return form.done
 
-    def renderError(self, error: QueueError) -> bytes:
+    def renderError(self, error: QueueError, form: Form) -> bytes:
         """Return the reply that tells an error, and log it."""
         # Those two are logged once for all.
         once = isinstance(error, StoreFailed | OutOfSpace)
@@ -72,7 +75,7 @@ class Dialogue:
             _log.warn("{peer} is told: {error}", peer=peer, error=error)
         if error.closes:
             self.connection.receiver.close()
-        return wire.formatError(error)
+        return form.error(error)
 
     def renderPush(self, push: Push) -> bytes:
         """Return the replies of sets."""
@@ -82,30 +85,24 @@ class Dialogue:
         if type(results) is not range:
             return self._renderPushes(push)
         self.statistics.setHits += count
-        return b"" if push.noreply else wire.STORED * count
+        return push.form.done * count
 
     def _renderPushes(self, push: Push) -> bytes:
         """Return the replies of sets of which some failed, or went by a policy."""
         push.release()
-        replies = []
-        for result in push.results:
-            if isinstance(result, QueueError):
-                replies.append(self.renderRefused(result))
-            else:
-                self.statistics.setHits += 1
-                replies.append(wire.STORED)
-        return b"" if push.noreply else b"".join(replies)
+        return b"".join([self._renderSet(result, push.form) for result in push.results])
 
-    def renderStored(self, operation: Operation) -> bytes:
-        """Return what a single set is told."""
-        if isinstance(operation.result, QueueError):
-            return self.renderRefused(operation.result)
-        self.statistics.setHits += 1
-        return wire.STORED
+    def renderLargePush(self, form: Form, push: PushLarge) -> bytes:
+        """Return the reply of a set whose body came in parts."""
+        push.release()
+        return self._renderSet(push.result, form)
 
-    def renderRefused(self, error: QueueError) -> bytes:
-        """Return what a set is told that was refused."""
-        if isinstance(error, OutOfSpace):
+    def _renderSet(self, result: int | QueueError, form: Form) -> bytes:
+        """Return the reply of one set, which may be refused."""
+        if not isinstance(result, QueueError):
+            self.statistics.setHits += 1
+            return form.done
+        if isinstance(result, OutOfSpace):
             # The refusals of queues are counted by their operations.
-            self.session.refused(error)
-        return self.renderError(error)
+            self.session.refused(result)
+        return self.renderError(result, form)

@@ -14,10 +14,9 @@ from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.openread import OpenRead
 from memq.operations.reads import Peek, Read, Take, Waits
-from memq.wire import text as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
 
     from memq.commands.dialogue import Dialogue
     from memq.operations.base import Operation, Slice
@@ -27,14 +26,13 @@ if TYPE_CHECKING:
 class Reader:
     """The reply to one command."""
 
-    __slots__ = ("_command", "_dialogue")
-
-    #: The bytes behind the message, or in its place.
-    end = wire.END
+    __slots__ = ("_command", "_dialogue", "_ended", "_form")
 
     def __init__(self, dialogue: Dialogue, command: Command) -> None:
         self._dialogue = dialogue
         self._command = command
+        self._form = command.form
+        self._ended = 0
 
     def run(self) -> None:
         """Ask for what the command says."""
@@ -62,7 +60,11 @@ class Reader:
             self._ask(Take(session, queue, wait))
 
     def _ask(self, operation: Read | CloseRead | AbortRead) -> None:
-        render = self._renderFound if isinstance(operation, Read) else self._renderEnded
+        if isinstance(operation, Read):
+            render: Callable[[Any], bytes] = self._renderFound
+            operation.describes = self._form.describes
+        else:
+            render = self._renderEnded
         self._dialogue.session.submit(operation)
         self._dialogue.expect(operation, render)
 
@@ -72,14 +74,13 @@ class Reader:
         if isinstance(found, QueueError):
             return self._renderError(found)
         if found is None:
-            return self.end
-        key, withSequence = self._command.key, self._command.withSequence
-        reply = renderValue(self._dialogue, key, found, self.end, withSequence, read)
+            return self._form.none
+        reply = renderValue(self._dialogue, self._command.key, found, self._form, read)
         read.seen()
         return reply
 
     def _renderError(self, error: QueueError) -> bytes:
-        return self._dialogue.renderError(error)
+        return self._dialogue.renderError(error, self._form)
 
     def _renderEnded(self, operation: CloseRead | AbortRead) -> bytes:
         """Return the reply to closing or aborting; nothing if an open follows."""
@@ -91,7 +92,9 @@ class Reader:
     def _renderRest(self, operation: CloseRead | AbortRead) -> bytes:
         if isinstance(operation.result, QueueError):
             return self._renderError(operation.result)
-        return renderRest(self._dialogue, operation, self._renderEnded, self.end)
+        self._ended += operation.result
+        end = self._form.done if self._ended else self._form.none
+        return renderRest(self._dialogue, operation, self._renderEnded, end)
 
 
 class Line:
@@ -100,11 +103,12 @@ class Line:
     They are carried out one behind the other, and none behind the first error.
     """
 
-    __slots__ = ("_commands", "_dialogue", "_error", "_last", "_waits")
+    __slots__ = ("_commands", "_dialogue", "_error", "_form", "_last", "_waits")
 
-    def __init__(self, dialogue: Dialogue, commands: Iterable[Command]) -> None:
+    def __init__(self, dialogue: Dialogue, commands: Sequence[Command]) -> None:
         self._dialogue = dialogue
         self._commands = commands
+        self._form = commands[0].form
         self._waits = Waits()
         self._last: Read | CloseRead | AbortRead | None = None
         self._error: QueueError | None = None
@@ -129,8 +133,8 @@ class Line:
 
     def _renderEnd(self, operation: Operation) -> bytes:
         if self._error is None:
-            return wire.END
-        return self._dialogue.renderError(self._error)
+            return self._form.done
+        return self._dialogue.renderError(self._error, self._form)
 
 
 class _Word(Reader):
@@ -138,11 +142,10 @@ class _Word(Reader):
 
     __slots__ = ("_line",)
 
-    #: Another word of the line may follow.
-    end = b""
-
     def __init__(self, dialogue: Dialogue, command: Command, line: Line) -> None:
         super().__init__(dialogue, command)
+        # Another word of the line may follow.
+        self._form = command.form.inner
         self._line = line
 
     def _ask(self, operation: Read | CloseRead | AbortRead) -> None:

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from memq import __version__
 from memq.commands.details import Listing, TellQueues
+from memq.commands.dialogue import Dialogue
 from memq.commands.gets import Line, Reader, renderRest
 from memq.commands.monitor import Monitor, confirm
 from memq.commands.moves import move, redrive
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
-    from memq.commands.dialogue import Dialogue
+    from memq.wire.forms import Form
 
 _log = Logger()
 
@@ -50,32 +51,12 @@ _log = Logger()
 def _ask(
     dialogue: Dialogue,
     operation: Operation,
-    render: Callable[[Dialogue, Any], bytes],
-    noreply: bool = False,
+    form: Form,
+    render: Callable[[Dialogue, Form, Any], bytes] = Dialogue.render,
 ) -> None:
-    """Ask for an operation, and answer its result; only log an error if noreply."""
+    """Ask for an operation, and answer its result."""
     dialogue.session.submit(operation)
-    dialogue.expect(
-        operation, dialogue.renderNothing if noreply else partial(render, dialogue)
-    )
-
-
-def _answers(reply: bytes, failing: bytes = b"") -> Callable[[Dialogue, Any], bytes]:
-    """Return what renders a reply, another if the result is False, or an error."""
-
-    def render(dialogue: Dialogue, operation: Operation) -> bytes:
-        if isinstance(operation.result, QueueError):
-            return dialogue.renderError(operation.result)
-        return failing if operation.result is False else reply
-
-    return render
-
-
-_renderAdd = _answers(wire.STORED, wire.NOT_STORED)
-_renderDelete = _answers(wire.DELETED, wire.NOT_FOUND)
-_renderEnd = _answers(wire.END)
-_renderOK = _answers(wire.OK)
-_renderResume = _answers(wire.OK, wire.NOT_FOUND)
+    dialogue.expect(operation, partial(render, dialogue, form))
 
 
 # Commands that change queues.
@@ -85,85 +66,67 @@ def add(dialogue: Dialogue, command: dialect.Add, body: bytes, complete: bool) -
     """Make a queue with a limit, which is the body."""
     session, limit = dialogue.session, dialect.parseLimit(body)
     if not complete:
-        dialogue.refuse(BadChunk(), command.noreply)
+        dialogue.refuse(BadChunk(), command.form)
     elif limit is None:
-        dialogue.refuse(NotANumber(), command.noreply)
+        dialogue.refuse(NotANumber(), command.form)
     elif session.isFull:
-        dialogue.refuse(OutOfSpace(), command.noreply)
+        dialogue.refuse(OutOfSpace(), command.form)
     else:
-        operation = AddQueue(session, command.queue, limit)
-        _ask(dialogue, operation, _renderAdd, command.noreply)
+        _ask(dialogue, AddQueue(session, command.queue, limit), command.form)
 
 
 def _delete(dialogue: Dialogue, command: wire.Delete) -> None:
-    def render(dialogue: Dialogue, operation: Operation) -> bytes:
-        statistics = dialogue.statistics
-        statistics.deletes += operation.result is True
-        statistics.deleteMisses += operation.result is False
-        if command.noreply:
-            return dialogue.renderNothing(operation)
-        return _renderDelete(dialogue, operation)
+    _ask(
+        dialogue, Delete(dialogue.session, command.queue), command.form, _renderDeleted
+    )
 
-    _ask(dialogue, Delete(dialogue.session, command.queue), render)
+
+def _renderDeleted(dialogue: Dialogue, form: Form, operation: Operation) -> bytes:
+    dialogue.statistics.deletes += operation.result is True
+    dialogue.statistics.deleteMisses += operation.result is False
+    return dialogue.render(form, operation)
 
 
 def _close(dialogue: Dialogue, command: dialect.Close) -> None:
-    session, noreply = dialogue.session, command.noreply
+    queue, number, form = command
+    closing = CloseRead(dialogue.session, queue, number=number)
+    _ask(dialogue, closing, form, _renderClosed)
 
-    def render(dialogue: Dialogue, closing: CloseRead) -> bytes:
-        closing.release()
-        dialogue.statistics.deletes += type(closing.result) is int
-        dialogue.statistics.deleteMisses += type(closing.result) is NotOpen
-        return _renderOpened(dialogue, closing, wire.DELETED, noreply)
 
-    _ask(dialogue, CloseRead(session, command.queue, number=command.number), render)
+def _renderClosed(dialogue: Dialogue, form: Form, closing: CloseRead) -> bytes:
+    closing.release()
+    dialogue.statistics.deletes += type(closing.result) is int
+    dialogue.statistics.deleteMisses += type(closing.result) is NotOpen
+    return dialogue.render(form, closing)
 
 
 def _touch(dialogue: Dialogue, command: dialect.Touch) -> None:
-    queue, number, seconds, noreply = command
-
-    def render(dialogue: Dialogue, touching: TouchRead) -> bytes:
-        return _renderOpened(dialogue, touching, wire.TOUCHED, noreply)
-
-    _ask(dialogue, TouchRead(dialogue.session, queue, number, seconds), render)
-
-
-def _renderOpened(
-    dialogue: Dialogue, operation: Operation, reply: bytes, noreply: bool
-) -> bytes:
-    """Return the reply to a command about one open read, or that it is not open."""
-    if noreply:
-        return dialogue.renderNothing(operation)
-    if type(operation.result) is NotOpen:
-        return wire.NOT_FOUND
-    return (
-        reply
-        if type(operation.result) in (int, bool)
-        else dialogue.renderBytes(operation)
-    )
+    queue, number, seconds, form = command
+    _ask(dialogue, TouchRead(dialogue.session, queue, number, seconds), form)
 
 
 def _flushAll(dialogue: Dialogue, command: wire.FlushAll) -> None:
     if not dialogue.host.flushAllEnabled:
-        dialogue.refuse(FlushAllDisabled(), command.noreply)
+        dialogue.refuse(FlushAllDisabled(), command.form)
     elif command.delay:
-        dialogue.refuse(BadLine(), command.noreply)
+        dialogue.refuse(BadLine(), command.form)
     else:
         dialogue.statistics.flushes += 1
-        _ask(dialogue, EmptyAll(dialogue.session), _renderOK, command.noreply)
+        _ask(dialogue, EmptyAll(dialogue.session), command.form)
 
 
 def _flush(dialogue: Dialogue, command: dialect.Flush) -> None:
     dialogue.statistics.flushes += 1
-    _ask(dialogue, Empty(dialogue.session, command.queue), _renderEnd)
+    _ask(dialogue, Empty(dialogue.session, command.queue), command.form)
 
 
 def _pause(dialogue: Dialogue, command: dialect.Pause) -> None:
-    _ask(dialogue, Pause(dialogue.session, command.queue, command.bits), _renderOK)
+    operation = Pause(dialogue.session, command.queue, command.bits)
+    _ask(dialogue, operation, command.form)
 
 
 def _resume(dialogue: Dialogue, command: dialect.Resume) -> None:
-    _ask(dialogue, Resume(dialogue.session, command.queue), _renderResume)
+    _ask(dialogue, Resume(dialogue.session, command.queue), command.form)
 
 
 # Commands that read from them.
@@ -186,10 +149,10 @@ def _monitor(dialogue: Dialogue, command: dialect.Monitor) -> None:
 
 def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
     if command.topic == b"detail":
-        _tell(dialogue, formatDetails, command.pattern)
+        _tell(dialogue, command.form, formatDetails, command.pattern)
         return
     if not command.topic:
-        _list(dialogue, dialogue.statistics.summary())
+        _list(dialogue, command.form, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
     statistics = dialogue.statistics
@@ -198,70 +161,78 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         if command.topic == b"peek"
         else statistics.asked(command.topic)
     )
-    _ask(dialogue, Ask(dialogue.session, question), _renderAnswer)
+    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
 
 
-def _renderAnswer(dialogue: Dialogue, operation: Ask) -> bytes:
+def _renderAnswer(dialogue: Dialogue, form: Form, operation: Ask) -> bytes:
     operation.settle()
-    return dialogue.renderBytes(operation)
+    if isinstance(operation.result, QueueError):
+        return dialogue.renderError(operation.result, form)
+    return form.figures(operation.result)
+
+
+def _describe(dialogue: Dialogue, command: wire.Describe) -> None:
+    question = partial(dialogue.statistics.details.describe, command.queue)
+    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
 
 
 def _dumpStats(dialogue: Dialogue, command: dialect.DumpStats) -> None:
-    _tell(dialogue, formatDump)
+    _tell(dialogue, command.form, formatDump)
 
 
 def _tell(
     dialogue: Dialogue,
-    form: Callable[[Iterable[QueueFigures]], bytes],
+    form: Form,
+    format: Callable[[Iterable[QueueFigures]], bytes],
     pattern: bytes = b"",
 ) -> None:
     """Tell the details of queues, some at a time."""
-    _list(dialogue, Listing(dialogue.statistics.details, form, pattern))
+    _list(dialogue, form, Listing(dialogue.statistics.details, format, pattern))
 
 
-def _list(dialogue: Dialogue, listing: Listing) -> None:
-    _ask(dialogue, TellQueues(dialogue.session, listing), _renderTold)
+def _list(dialogue: Dialogue, form: Form, listing: Listing) -> None:
+    _ask(dialogue, TellQueues(dialogue.session, listing), form, _renderTold)
 
 
-def _renderTold(dialogue: Dialogue, operation: TellQueues) -> bytes:
-    reply = _renderAnswer(dialogue, operation)
-    return reply + renderRest(dialogue, operation, partial(_renderTold, dialogue), b"")
+def _renderTold(dialogue: Dialogue, form: Form, operation: TellQueues) -> bytes:
+    reply = _renderAnswer(dialogue, form, operation)
+    render = partial(_renderTold, dialogue, form)
+    return reply + renderRest(dialogue, operation, render, b"")
 
 
 # Commands about the server, or the connection.
 
 
 def _version(dialogue: Dialogue, command: wire.Version) -> None:
-    dialogue.answer(wire.formatVersion(__version__))
+    dialogue.answer(command.form.version(wire.versionNumbers(__version__)))
 
 
 def _verbosity(dialogue: Dialogue, command: wire.Verbosity) -> None:
-    dialogue.answer(b"" if command.noreply else wire.OK)
+    dialogue.answer(command.form.done)
 
 
 def _reload(dialogue: Dialogue, command: dialect.Reload) -> None:
     # The commands behind it are to find the new rules.
     dialogue.connection.hold()
     done: Deferred[Any] = dialogue.host.reload()
-    done.addCallbacks(lambda _: wire.OK, _ebRefused)
+    done.addErrback(_ebRefused)
     done.addErrback(_ebFailed, "The rules could not be read again", QueueError())
-    _answerLater(dialogue, done, dialogue.connection.release)
+    _answerLater(dialogue, command.form, done, dialogue.connection.release)
 
 
 def _checkpoint(dialogue: Dialogue, command: wire.Checkpoint) -> None:
-    _maintain(dialogue, dialogue.host.maintenance.checkpoint())
+    _maintain(dialogue, command.form, dialogue.host.maintenance.checkpoint())
 
 
 def _archive(dialogue: Dialogue, command: wire.Archive) -> None:
-    _maintain(dialogue, dialogue.host.maintenance.removeLogs())
+    _maintain(dialogue, command.form, dialogue.host.maintenance.removeLogs())
 
 
-def _maintain(dialogue: Dialogue, done: Deferred[Any]) -> None:
-    done.addCallback(lambda _: wire.OK)
+def _maintain(dialogue: Dialogue, form: Form, done: Deferred[Any]) -> None:
     done.addErrback(
         _ebFailed, "Maintenance that a client asked for failed", UnknownCommand()
     )
-    _answerLater(dialogue, done)
+    _answerLater(dialogue, form, done)
 
 
 def _ebRefused(failure: Failure) -> RulesRefused:
@@ -275,20 +246,27 @@ def _ebFailed(failure: Failure, event: str, error: QueueError) -> QueueError:
 
 
 def _answerLater(
-    dialogue: Dialogue, done: Deferred[Any], then: Callable[[], None] | None = None
+    dialogue: Dialogue,
+    form: Form,
+    done: Deferred[Any],
+    then: Callable[[], None] | None = None,
 ) -> None:
     """Answer with the result of a Deferred, once ``then`` is called."""
     operation = Operation(dialogue.session)
-    dialogue.expect(operation, dialogue.renderBytes)
+    dialogue.expect(operation, partial(dialogue.render, form))
 
-    def answer(reply: bytes | QueueError) -> None:
-        operation.result = reply
+    def answer(result: QueueError | None) -> None:
+        operation.result = result
         operation.done = True
         if then is not None:
             then()
         dialogue.connection.deliver()
 
     done.addCallback(answer)
+
+
+def _noop(dialogue: Dialogue, command: wire.Noop) -> None:
+    dialogue.answer(command.form.done)
 
 
 def _quit(dialogue: Dialogue, command: wire.Quit) -> None:
@@ -301,7 +279,7 @@ def _foreign(dialogue: Dialogue, command: foreign.Foreign) -> None:
 
 
 def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
-    dialogue.refuse(command.error, command.noreply)
+    dialogue.refuse(command.error, command.form)
     if command.closes:
         dialogue.connection.hangUp()
 
@@ -318,6 +296,8 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Checkpoint: _checkpoint,
     wire.Archive: _archive,
     wire.Quit: _quit,
+    wire.Noop: _noop,
+    wire.Describe: _describe,
     wire.Refused: _refused,
     foreign.Foreign: _foreign,
     dialect.Read: _read,

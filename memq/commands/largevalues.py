@@ -10,7 +10,6 @@ from memq.display import shownName
 from memq.errors import DamagedMessage, QueueError
 from memq.message import PART_SIZE
 from memq.operations.reads import Taken
-from memq.wire import text as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from memq.operations.base import Operation
     from memq.operations.pops import Pop
     from memq.operations.reads import Read
+    from memq.wire.forms import Form
 
 #: Parts of a body that are sent before others have their turn.
 PARTS_AT_ONCE = 16
@@ -33,18 +33,16 @@ class MultiGet:
     :ivar isOver: whether all was asked for, the end too.
     """
 
-    __slots__ = ("_dialogue", "_error", "_names", "_next", "_withSequence", "isOver")
+    __slots__ = ("_dialogue", "_error", "_form", "_names", "_next", "isOver")
 
-    def __init__(
-        self, dialogue: Dialogue, queues: Iterable[bytes], withSequence: bool
-    ) -> None:
+    def __init__(self, dialogue: Dialogue, queues: Iterable[bytes], form: Form) -> None:
         """Begin to get a message from each of these queues."""
         self._dialogue = dialogue
         # A name by itself takes 35 bytes more, and a line may have 32,000 names.
         self._names = b" ".join(queues)
         #: Where the next name begins.
         self._next = 0
-        self._withSequence = withSequence
+        self._form = form
         self._error: QueueError | None = None
         self.isOver = False
 
@@ -55,7 +53,7 @@ class MultiGet:
         if queue is None:
             self.isOver = True
             return session.answered(b""), self._renderEnd
-        return session.pop(queue), self._render
+        return session.pop(queue, self._form), self._render
 
     def _nextName(self) -> bytes | None:
         start = self._next
@@ -79,15 +77,14 @@ class MultiGet:
             # The reply has ended in an error: this message must not be lost.
             self._dialogue.session.giveBack(operation.queue, found)
             return b""
-        return renderValue(
-            self._dialogue, operation.queue, found, withSequence=self._withSequence
-        )
+        form = self._form.inner
+        return renderValue(self._dialogue, operation.queue, found, form)
 
     def _renderEnd(self, operation: Operation) -> bytes:
         """Return what ends the reply."""
         if self._error is None:
-            return wire.END
-        return self._dialogue.renderError(self._error)
+            return self._form.none
+        return self._dialogue.renderError(self._error, self._form)
 
 
 class LargeValue:
@@ -101,12 +98,12 @@ class LargeValue:
 
     __slots__ = (
         "_dialogue",
-        "_end",
         "_head",
         "_isSending",
         "_message",
         "_next",
         "_setAside",
+        "_tail",
         "_waits",
         "key",
         "source",
@@ -118,20 +115,20 @@ class LargeValue:
         key: bytes,
         message: Message,
         head: bytes,
-        end: bytes,
+        tail: bytes,
         source: Read | Taken,
     ) -> None:
         """Begin with the first part.
 
         :param head: what comes before the body.
-        :param end: what comes after the block.
+        :param tail: what comes after it.
         """
         self.source: Any = source
         self._dialogue = dialogue
         self.key = key
         self._message = message
         self._head = head
-        self._end = b"\r\n" + end
+        self._tail = tail
         self._next = 0
         #: Whether the message has turned out to be damaged.
         self._setAside = False
@@ -178,7 +175,7 @@ class LargeValue:
             if self._next == large.parts:
                 dialogue.replies.sending = None
                 # It leaves in one write with all that is ready behind it.
-                last = dialogue.session.answered(data + self._end)
+                last = dialogue.session.answered(data + self._tail)
                 dialogue.goOn(last, self._renderLast)
                 return True
             dialogue.replies.send(data)
@@ -218,26 +215,26 @@ class LargeValue:
 
 def renderValue(
     dialogue: Dialogue,
-    queue: bytes,
+    key: bytes,
     message: Message,
-    end: bytes = b"",
-    withSequence: bool = False,
+    form: Form,
     read: Read | None = None,
 ) -> bytes:
-    """Return the block of a message and its end, or how a large one begins.
+    """Return the reply that shows a message, or nothing yet if that is a large one.
 
-    :param queue: the name as it was asked for.
+    :param key: the name of its queue, as it was asked for.
     :param read: what found it, and is told how it went; None if it was taken.
     """
     dialogue.statistics.getHits += 1
-    sequence = message.sequence if withSequence else None
-    if message.large is not None:
-        source = read.source if read else Taken(dialogue.session, queue, message)
-        size = message.large.size
-        head = wire.formatHead(queue, message.flags, size, sequence)
-        value = LargeValue(dialogue, queue, message, head, end, source)
-        dialogue.replies.sending = value
-        return b""
-    body = message.body
-    dialogue.outstanding.undelivered -= len(body)
-    return wire.formatValue(queue, message.flags, body, end, sequence)
+    details = None if read is None else read.details
+    if message.large is None:
+        dialogue.outstanding.undelivered -= len(message.body)
+        return form.value(key, message, details)
+    head = form.head(key, message, details)
+    if not form.showsBody:
+        dialogue.outstanding.refund(message)
+        return head
+    source = read.source if read else Taken(dialogue.session, key, message)
+    value = LargeValue(dialogue, key, message, head, form.tail, source)
+    dialogue.replies.sending = value
+    return b""

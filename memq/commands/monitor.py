@@ -16,7 +16,6 @@ from memq.errors import QueueError
 from memq.operations.base import Slice
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.openread import OpenRead
-from memq.wire import text as wire
 
 if TYPE_CHECKING:
     from memq.commands.dialogue import Dialogue
@@ -89,11 +88,12 @@ class MonitorRead(Slice, OpenRead):
 class Monitor:
     """The reply to a monitor."""
 
-    __slots__ = ("_dialogue", "_queue")
+    __slots__ = ("_dialogue", "_form", "_queue")
 
     def __init__(self, dialogue: Dialogue, command: Command) -> None:
         self._dialogue = dialogue
         self._queue = command.queue
+        self._form = command.form
         session = dialogue.session
         read = MonitorRead(session, command.queue, command.seconds, command.most)
         session.submit(read)
@@ -104,12 +104,12 @@ class Monitor:
         dialogue, found = self._dialogue, read.result
         dialogue.statistics.getCommands += 1
         if isinstance(found, QueueError):
-            return dialogue.renderError(found)
+            return dialogue.renderError(found, self._form)
         if found is None:
-            return wire.END
+            return self._form.none
         rest = read.follow()
-        end = wire.END if rest is None else b""
-        reply = renderValue(dialogue, self._queue, found, end, read=read)
+        form = self._form if rest is None else self._form.inner
+        reply = renderValue(dialogue, self._queue, found, form, read)
         read.seen()
         if rest is not None:
             dialogue.goOn(rest, self._render)
@@ -122,8 +122,8 @@ def confirm(dialogue: Dialogue, command: Confirm) -> None:
     def render(closing: CloseRead) -> bytes:
         closing.release()
         if isinstance(closing.result, QueueError):
-            return dialogue.renderError(closing.result)
-        return renderRest(dialogue, closing, render, wire.END)
+            return dialogue.renderError(closing.result, command.form)
+        return renderRest(dialogue, closing, render, command.form.done)
 
     closing = CloseRead(dialogue.session, command.queue, command.most)
     dialogue.session.submit(closing)

@@ -1,4 +1,4 @@
-"""Protocol: carries out the commands of one client, in memcached's text protocol.
+"""Protocol: carries out the commands of one client, in whichever protocol they came.
 
 A command becomes an operation of the session; its result, a reply.  Here are sets and
 plain gets, which have to be fast; :mod:`memq.commands.handlers` has all others.
@@ -10,6 +10,7 @@ parts, each an operation without a reply.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from memq.operations.pops import Pop
     from memq.operations.pushes import AddPart, Push
     from memq.wire import extensions as dialect
+    from memq.wire.forms import Form
 
 _log = Logger()
 
@@ -77,16 +79,16 @@ class Commands(Dialogue):
             self._trace(command)
         self.statistics.setCommands += 1
         if not complete:
-            self.refuse(BadChunk(), command.noreply)
+            self.refuse(BadChunk(), command.form)
             return
-        queue, flags, size, noreply, exptime, delay = command
+        queue, flags, size, form, exptime, delay = command
         replies, policies = self.replies, self._policies
         pushes = replies.pushes
         # Where a policy makes one set many, that is enough for an operation.
         if (
             pushes is not None
             and pushes.queue == queue
-            and pushes.noreply is noreply
+            and pushes.form is form
             and pushes.exptime == exptime
             and pushes.delay == delay
             and len(pushes.messages) < JOINED
@@ -99,7 +101,7 @@ class Commands(Dialogue):
             if outstanding.load >= self._budget.window:
                 self.connection.catchUp()
             return
-        operation = self.session.push(queue, flags, body, noreply, exptime, delay)
+        operation = self.session.push(queue, flags, body, form, exptime, delay)
         self.outstanding.load += size
         replies.expect(operation, self.renderPush)
         if not operation.done:
@@ -162,13 +164,12 @@ class Commands(Dialogue):
         self.statistics.setCommands += 1
         if not complete:
             self.abandonBody()
-            self.refuse(BadChunk(), command.noreply)
+            self.refuse(BadChunk(), command.form)
             return
         asked = SetRequest(command.queue, command.exptime, command.delay)
         push = PushLarge(self.session, asked, command.flags, self._upload)
         self.session.submit(push)
-        render = self._ignoreLargePush if command.noreply else self._renderLargePush
-        self.expect(push, render)
+        self.expect(push, partial(self.renderLargePush, command.form))
 
     def abandonBody(self) -> None:
         """Forget the parts that came."""
@@ -194,17 +195,18 @@ class Commands(Dialogue):
         _log.info("{peer} {command}", peer=peer, command=shownCommand(command))
 
     def _get(self, command: wire.Get) -> None:
-        queues = command.queues
+        queues, form = command.queues, command.form
         self.statistics.getCommands += len(queues)
         replies, policies = self.replies, self._policies
-        if len(queues) > 1 or command.withSequence:
-            replies.getting = MultiGet(self, queues, command.withSequence)
+        if len(queues) > 1:
+            replies.getting = MultiGet(self, queues, form)
             self.connection.askForMore()
             return
         pops = replies.pops
         if (
             pops is not None
             and pops.queue == queues[0]
+            and pops.form is form
             and pops.most < JOINED
             and not (policies.isActive and policies.of(queues[0]) is not None)
         ):
@@ -214,7 +216,7 @@ class Commands(Dialogue):
             if outstanding.load >= self._budget.window:
                 self.connection.catchUp()
             return
-        operation = self.session.pop(queues[0])
+        operation = self.session.pop(queues[0], form)
         replies.expect(operation, self._renderPop)
         replies.pops = operation
 
@@ -224,28 +226,19 @@ class Commands(Dialogue):
         self.outstanding.load -= len(operation.data)
         return b""
 
-    def _renderLargePush(self, operation: PushLarge) -> bytes:
-        operation.release()
-        return self.renderStored(operation)
-
-    def _ignoreLargePush(self, operation: PushLarge) -> bytes:
-        self._renderLargePush(operation)
-        return b""
-
     def _renderPop(self, operation: Pop) -> bytes:
         """Return the replies of gets of one name each; most find a message."""
-        queue = operation.queue
+        queue, form = operation.queue, operation.form
         ready: list[bytes] = []
-        append, format = ready.append, wire.formatValue
+        append, value = ready.append, form.value
         size = hits = 0
         for found in operation.results:
             if type(found) is Message and found.large is None:
-                body = found.body
-                size += len(body)
+                size += len(found.body)
                 hits += 1
-                append(format(queue, found.flags, body, wire.END))
+                append(value(queue, found, None))
             else:
-                append(self._renderOther(queue, found))
+                append(self._renderOther(queue, found, form))
                 if self.replies.sending is not None:
                     break
         outstanding = self.outstanding
@@ -260,9 +253,11 @@ class Commands(Dialogue):
             self.replies.queue.appendleft((operation.rest, self._renderPop))
         return b"".join(ready)
 
-    def _renderOther(self, queue: bytes, found: Message | QueueError | None) -> bytes:
+    def _renderOther(
+        self, queue: bytes, found: Message | QueueError | None, form: Form
+    ) -> bytes:
         if found is None:
-            return wire.END
+            return form.none
         if isinstance(found, QueueError):
-            return self.renderError(found)
-        return renderValue(self, queue, found, wire.END)
+            return self.renderError(found, form)
+        return renderValue(self, queue, found, form)

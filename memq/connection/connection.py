@@ -30,6 +30,7 @@ from memq.broker.memorybudget import BodyReservation, Share
 from memq.broker.session import BLOCKED
 from memq.connection.receiver import CommandReceiver
 from memq.connection.replies import Replies
+from memq.wire.forms import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -154,7 +155,7 @@ class Connection(Protocol):
         No command before it waits for a message any more.
         """
         command = self.receiver.command
-        self._commands.refuse(error, command is not None and command.noreply)
+        self._commands.refuse(error, PLAIN if command is None else command.form)
         self.session.hurry()
         self.deliver()
 

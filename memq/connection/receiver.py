@@ -29,12 +29,14 @@ from memq.errors import BodyTooLarge, LineTooLong, OutOfMemory, QueueError
 from memq.message import PART_SIZE
 from memq.wire.extensions import Add
 from memq.wire.foreign import begins
+from memq.wire.forms import PLAIN
 from memq.wire.text import KEPT_LINE, MAX_LINE, Get, Refused, Set, parse, parseShort
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.connection.interfaces import Counters
+    from memq.wire.forms import Form
     from memq.wire.text import Command
 
 _CRLF = b"\r\n"
@@ -100,7 +102,7 @@ class CommandSink(Protocol):
     def abandonBody(self) -> None:
         """Forget the parts that came."""
 
-    def refuse(self, error: QueueError, noreply: bool = False) -> None:
+    def refuse(self, error: QueueError, form: Form = PLAIN) -> None:
         """Answer an error that is no command's."""
 
     def allReceived(self) -> None:
@@ -304,7 +306,7 @@ class CommandReceiver(LineReceiver):
         self._missing = command.size + 2
         if type(command) is Set:
             if not self._sink.reserve(command.size):
-                command = Refused(OutOfMemory(), command.size, command.noreply)
+                command = Refused(OutOfMemory(), command.size, command.form)
             elif command.size > PART_SIZE:
                 self._sink.beginBody(command)
         self.command = command
@@ -372,5 +374,5 @@ class CommandReceiver(LineReceiver):
     def _parse(self, line: bytes) -> Command:
         command = parse(line)
         if type(command) is Set and command.size > self._maxBody:
-            return Refused(BodyTooLarge(), command.size, command.noreply)
+            return Refused(BodyTooLarge(), command.size, command.form)
         return command

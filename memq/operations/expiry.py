@@ -71,6 +71,19 @@ def hasExpired(message: Message, rule: Rule, now: int) -> bool:
     return 0 < rule.maxAgeMs <= now - message.time
 
 
+def secondsLeft(message: Message, rule: Rule, now: int) -> int:
+    """Return how many seconds are left of a message, rounded up; -1 for ever.
+
+    :param now: milliseconds since 1970-01-01 UTC.
+    """
+    ends = []
+    if rule.honorExptime and message.expires:
+        ends.append(message.expires)
+    if rule.maxAgeMs:
+        ends.append(message.time + rule.maxAgeMs)
+    return max(0, -((now - min(ends)) // 1000)) if ends else -1
+
+
 def expire(store: IQueueStore, queue: bytes, rule: Rule, now: int) -> Expired:
     """Let messages at the head of a queue go that have expired, inside a transaction.
 

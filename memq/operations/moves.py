@@ -10,12 +10,14 @@ loses or drops anything: what its target has no room for, or does not take becau
 paused, stays where it is.  The message is a new one there: its age and its deliveries
 count from 0, and it has no trace.  Large bodies go with it and are not copied.
 
-A slice runs in a turn with what others ask for, and is bounded as a look at what has
-expired is.  It ends with its client: what has moved until then has moved.
+A slice is bounded as a look at what has expired is, and there is one in a turn: so
+nobody waits for more than that (it puts off its rest, as a read does that is
+unfinished).  It ends with its client: what has moved until then has moved.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -27,6 +29,7 @@ from memq.errors import NotStored, OutOfSpace, Refusing
 from memq.message import Message
 from memq.operations.base import JOINED, MESSAGE_COST, Slice
 from memq.operations.expiry import LOOK_COST, NOTHING, expire, hasExpired, mayExpire
+from memq.operations.reads import Search, WouldBlock
 from memq.operations.routing import isRoom
 from memq.policy.effective import PLAIN
 
@@ -41,13 +44,11 @@ if TYPE_CHECKING:
 _log = Logger()
 
 
-class _Moving(Slice):
+class _Moving(Slice, Search, ABC):
     """Move some messages; the result is how many, an error when that failed.
 
     :ivar refusal: why messages stay that were to move, None when none do.
     """
-
-    outlivesSession = False
 
     rest: _Moving | None
 
@@ -57,14 +58,16 @@ class _Moving(Slice):
         :param most: how many messages move at most.
         """
         super().__init__(client)
-        self._queue = queue
+        self.queue = queue
         self._most = most
         self._isFirst = True
+        #: Whether it is to wait for the next turn.
+        self._isEarly = False
         self.bytesFreed = 0
         self.refusal: NotStored | None = None
         self._hasMore = False
         self._cost = 0
-        self._expired = NOTHING
+        self.expired = NOTHING
         #: How many have moved, by the queue where they are now.
         self._moved: Counter[bytes] = Counter()
 
@@ -74,8 +77,11 @@ class _Moving(Slice):
         return self._hasMore and type(self.result) is int
 
     def run(self, store: IQueueStore) -> int:
-        """Move some."""
+        """Move some; raise WouldBlock when another slice was in this turn."""
         self._reset()
+        if self._isEarly:
+            self._isEarly = False
+            raise WouldBlock(self)
         self.result = 0
         if self.isOver:
             return 0
@@ -97,20 +103,21 @@ class _Moving(Slice):
         assert rest is not None
         rest._most = self._most - self.result
         rest._isFirst = False
+        rest._isEarly = True
 
+    @abstractmethod
     def _another(self) -> _Moving:
         """Return one that goes on behind this one."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _moveSome(self, store: IQueueStore) -> None:
         """Move messages, and note whether there are more."""
-        raise NotImplementedError
 
     def _reset(self) -> None:
         self.bytesFreed = self._cost = 0
         self.refusal = None
         self._hasMore = False
-        self._expired = NOTHING
+        self.expired = NOTHING
         self._moved = Counter()
 
     def undo(self) -> None:
@@ -118,12 +125,12 @@ class _Moving(Slice):
         super().undo()
         self._reset()
 
-    def _policy(self, queue: bytes) -> EffectivePolicy:
+    def _of(self, queue: bytes) -> EffectivePolicy:
         return self.client.policies.of(queue) or PLAIN
 
     def _refuses(self, store: IQueueStore, queue: bytes, size: int) -> bool:
         """Return whether a queue takes no message of so many bytes now."""
-        policy = self._policy(queue)
+        policy = self._of(queue)
         if policy.writesArePaused:
             cause = Refusing.PAUSED
         else:
@@ -131,7 +138,7 @@ class _Moving(Slice):
             if isRoom(policy, kept.items + 1, kept.bytes + size):
                 return False
             cause = Refusing.FULL
-        self.refusal = NotStored(self._queue, queue, cause)
+        self.refusal = NotStored(self.queue, queue, cause)
         return True
 
     def _put(
@@ -151,7 +158,7 @@ class _Moving(Slice):
 
     def madeVisible(self) -> Iterable[tuple[bytes, int]]:
         """Tell where messages are now."""
-        yield from self._expired.moved()
+        yield from self.expired.moved()
         yield from self._moved.items()
 
 
@@ -172,25 +179,25 @@ class Move(_Moving):
         self._target = target
 
     def _another(self) -> Move:
-        return Move(self.client, self._queue, self._target, self._most)
+        return Move(self.client, self.queue, self._target, self._most)
 
     def _moveSome(self, store: IQueueStore) -> None:
-        rule = self._policy(self._queue).rule
+        rule = self._of(self.queue).rule
         now = self.client.policies.now()
         if self._isFirst:
-            self._most = min(self._most, store.kept(self._queue).ready)
-        self._expired = expired = expire(store, self._queue, rule, now)
+            self._most = min(self._most, store.kept(self.queue).ready)
+        self.expired = expired = expire(store, self.queue, rule, now)
         self._cost, self.bytesFreed = expired.cost, expired.freed
         isBound = mayExpire(rule) or self.client.policies.of(self._target) is not None
         while self._cost < LOOK_COST and (left := self._most - self._moved.total()):
             if isBound:
-                head = store.peek(self._queue)
+                head = store.peek(self.queue)
                 if isinstance(head, Message):
                     if hasExpired(head, rule, now):
                         break
                     if self._refuses(store, self._target, head.size):
                         return
-            found = store.popAll(self._queue, 1 if isBound else min(JOINED, left))
+            found = store.popAll(self.queue, 1 if isBound else min(JOINED, left))
             if not found:
                 return
             self._put(store, self._target, list(self._whole(found)))
@@ -203,7 +210,7 @@ class Move(_Moving):
                 yield each
             else:
                 self._cost += MESSAGE_COST
-                queue = shownName(self._queue)
+                queue = shownName(self.queue)
                 _log.error("In queue {queue}, to move: {why}", queue=queue, why=each)
 
 
@@ -222,11 +229,11 @@ class Redrive(_Moving):
         return LOOK_COST
 
     def _another(self) -> Redrive:
-        return Redrive(self.client, self._queue, self._most)
+        return Redrive(self.client, self.queue, self._most)
 
     def _moveSome(self, store: IQueueStore) -> None:
-        queue = self._queue
-        rule = self._policy(queue).rule
+        queue = self.queue
+        rule = self._of(queue).rule
         now = self.client.policies.now()
         if self._isFirst:
             self._end = store.nextNumber(queue)

@@ -21,22 +21,25 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import EffectivePolicy
+    from memq.wire.forms import Form
 
 
 class Pop(Search):
     """Take messages from a queue.
 
+    :ivar form: how they are answered.
     :ivar most: how many; more may join until it runs.
     :ivar results: the message of each; None where there is none, or an error.
     :ivar rest: the pop that was divided from it, whose replies follow.
     """
 
-    __slots__ = ("most", "rest", "results")
+    __slots__ = ("form", "most", "rest", "results")
 
-    def __init__(self, client: Client, queue: bytes, most: int = 1) -> None:
+    def __init__(self, client: Client, queue: bytes, form: Form, most: int = 1) -> None:
         self.client = client
         self.done = False
         self.queue = queue
+        self.form = form
         self.most = most
         self.rest: Pop | None = None
         self.results: Sequence[Message | QueueError | None] = ()
@@ -89,26 +92,26 @@ class Pop(Search):
             yield self
             return
         for _ in range(self.most):
-            one = Pop(self.client, self.queue)
+            one = Pop(self.client, self.queue, self.form)
             yield one
             self.results = [*self.results, *one.results]
 
     def divide(self) -> Pop:
         """Take one message only, and return the pop that is to take the others."""
-        self.rest = Pop(self.client, self.queue, self.most - 1)
+        self.rest = Pop(self.client, self.queue, self.form, self.most - 1)
         self.most = 1
         return self.rest
 
     def after(self, count: int) -> Pop:
         """Return what is left of a pop that is done, without its first results."""
-        left = Pop(self.client, self.queue, self.most - count)
+        left = Pop(self.client, self.queue, self.form, self.most - count)
         left.results = self.results[count:]
         left.done = True
         return left
 
     def first(self) -> Pop:
         """Return what ``after(1)`` leaves out."""
-        first = Pop(self.client, self.queue)
+        first = Pop(self.client, self.queue, self.form)
         first.results = self.results[:1]
         first.done = True
         return first

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.message import LargeBody
     from memq.operations.base import Client
+    from memq.wire.forms import Form
 
 
 class Push(Operation):
@@ -30,7 +31,7 @@ class Push(Operation):
 
     :ivar messages: flags and body of each; more may join until it runs.
     :ivar size: the bytes of all bodies.
-    :ivar noreply: whether the client wants to hear nothing of it.
+    :ivar form: how they are answered.
     :ivar exptime: as it was sent with each of them.
     :ivar delay: seconds until they can be seen.
     :ivar results: a number for each, or why it was not appended; a range of sequence
@@ -42,8 +43,8 @@ class Push(Operation):
         "bytesFreed",
         "delay",
         "exptime",
+        "form",
         "messages",
-        "noreply",
         "queue",
         "results",
         "size",
@@ -55,7 +56,7 @@ class Push(Operation):
         queue: bytes,
         flags: int,
         body: bytes,
-        noreply: bool,
+        form: Form,
         exptime: int = 0,
         delay: int = 0,
     ) -> None:
@@ -64,7 +65,7 @@ class Push(Operation):
         self.queue = queue
         self.messages = [(flags, body)]
         self.size = len(body)
-        self.noreply = noreply
+        self.form = form
         self.exptime = exptime
         self.delay = delay
         self.results: Sequence[int | QueueError] = ()
@@ -106,7 +107,7 @@ class Push(Operation):
         results: list[int | QueueError] = []
         effects = Effects()
         self.results, self._effects = results, effects
-        asked = self.noreply, self.exptime, self.delay
+        asked = self.form, self.exptime, self.delay
         for flags, body in self.messages:
             one = Push(self.client, self.queue, flags, body, *asked)
             yield one

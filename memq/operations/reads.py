@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from memq.errors import QueueError
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Operation
-from memq.operations.expiry import NOTHING, Expired, expire
+from memq.operations.expiry import NOTHING, Expired, expire, secondsLeft
+from memq.wire.forms import Details
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
-    from memq.policy.effective import EffectivePolicy
+    from memq.policy.effective import EffectivePolicy, Policies
 
 
 #: Of a queue in which somebody else is on the way to what has not expired.
@@ -86,6 +87,17 @@ class Search(Operation):
             yield self.queue, 1
 
 
+def describe(store: IQueueStore, policies: Policies, queue: bytes) -> Details | None:
+    """Return what a queue knows of its next message; None if there is none."""
+    head = store.peek(queue)
+    if not isinstance(head, Message):
+        return None
+    now = policies.now()
+    policy = policies.of(queue)
+    left = -1 if policy is None else secondsLeft(head, policy.rule, now)
+    return Details(store.deliveries(head), max(0, now - head.time) // 1000, left)
+
+
 class Waits:
     """The waits of reads that are asked for together: all begin with the first one."""
 
@@ -106,12 +118,23 @@ class Read(Search):
 
     :ivar waits: what it shares with others of the same line until it runs; None if it
         is alone.
+    :ivar describes: whether it finds out what the queue knows of the message.
+    :ivar details: that, once it has run.
     :ivar until: when its wait is over.
     :ivar ticket: tells who came first; None as long as it did not wait.
     :ivar timer: ends the waiting; None while it does not wait.
     """
 
-    __slots__ = ("previous", "ticket", "timer", "until", "wait", "waits")
+    __slots__ = (
+        "describes",
+        "details",
+        "previous",
+        "ticket",
+        "timer",
+        "until",
+        "wait",
+        "waits",
+    )
 
     #: Whether others do not find what it found.
     takes = True
@@ -126,6 +149,8 @@ class Read(Search):
         self.timer: IDelayedCall | None = None
         self.previous: Operation | None = None
         self.waits: Waits | None = None
+        self.describes = False
+        self.details: Details | None = None
         self.expired = NOTHING
 
     @property
@@ -165,6 +190,8 @@ class Read(Search):
         if policy is not None:
             self.expire(store, policy)
         if policy is None or not policy.readsArePaused:
+            if self.describes:
+                self.details = describe(store, client.policies, self.queue)
             found = self.find(store)
         if found is None and self.wait:
             raise WouldBlock(self, self.expired.cost)

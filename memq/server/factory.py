@@ -15,7 +15,7 @@ from memq.errors import TooManyConnections
 from memq.ratelimit import Rarely
 from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
-from memq.wire.text import formatError
+from memq.wire.forms import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,7 @@ class _Refusal(Protocol):
     def connectionMade(self) -> None:
         """Tell a client that there are too many, and close."""
         assert self.transport is not None
-        self.transport.write(formatError(TooManyConnections()))
+        self.transport.write(PLAIN.error(TooManyConnections()))
         self.transport.loseConnection()
 
 

@@ -20,7 +20,7 @@ from memq.wire.figures import (
     formatStats,
     memcachedFigures,
 )
-from memq.wire.text import END, RESET
+from memq.wire.forms import END, RESET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

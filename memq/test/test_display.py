@@ -9,6 +9,7 @@ from memq.errors import BadLine
 from memq.wire import extensions as dialect
 from memq.wire import text as wire
 from memq.wire.foreign import Foreign
+from memq.wire.forms import GETS, NUMBERED, SILENT
 from memq.wire.words import Refused
 
 
@@ -54,24 +55,22 @@ class ShownTests(SynchronousTestCase):
         """A command is its word, its names, and what it has beside these."""
         name = "队列".encode()
         for command, shown in (
-            (wire.Set(name, 0, 5, False), "set 队列 flags=0 size=5 exptime=0 delay=0"),
+            (wire.Set(name, 0, 5), "set 队列 flags=0 size=5 exptime=0 delay=0"),
             (
-                wire.Set(b"q", 1, 5, True),
+                wire.Set(b"q", 1, 5, SILENT),
                 "set q flags=1 size=5 noreply exptime=0 delay=0",
             ),
-            (wire.Get((name, b"\xff"), True), r"get 队列 \xff withSequence"),
+            (wire.Get((name, b"\xff"), NUMBERED), r"get 队列 \xff withSequence"),
             (wire.Version(), "version"),
             (
-                dialect.Read(b"q", b"q/open", None, True, False, False, False, False),
+                dialect.Read(b"q", b"q/open", None, True, False, False, False),
                 "read q q/open open",
             ),
             (
                 dialect.Reads(
                     (
-                        dialect.plain(b"a", False),
-                        dialect.Read(
-                            name, b"x/peek", 5, False, False, False, True, False
-                        ),
+                        dialect.plain(b"a", GETS),
+                        dialect.Read(name, b"x/peek", 5, False, False, False, True),
                     )
                 ),
                 "reads read a a read 队列 x/peek wait=5 peek",

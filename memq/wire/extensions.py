@@ -20,6 +20,7 @@ from memq.errors import (
     TooManyQueues,
     UnknownOption,
 )
+from memq.wire.forms import CHANGES, DELETES, ENDS, GETS, PLAIN, SETS, TOUCHES, Form
 from memq.wire.words import MAX_NUMBER, Refused, isName, number
 
 #: Queues that one line names, at most, if one has options.
@@ -66,7 +67,7 @@ class Read(NamedTuple):
     close: bool
     abort: bool
     peek: bool
-    withSequence: bool
+    form: Form = GETS
     more: bool = False
     number: int | None = None
     delay: int = 0
@@ -83,7 +84,7 @@ class Close(NamedTuple):
 
     queue: bytes
     number: int
-    noreply: bool = False
+    form: Form = DELETES
 
 
 class Touch(NamedTuple):
@@ -95,7 +96,7 @@ class Touch(NamedTuple):
     queue: bytes
     number: int
     seconds: int
-    noreply: bool = False
+    form: Form = TOUCHES
 
 
 class Add(NamedTuple):
@@ -103,13 +104,14 @@ class Add(NamedTuple):
 
     queue: bytes
     size: int
-    noreply: bool = False
+    form: Form = SETS
 
 
 class Flush(NamedTuple):
     """Empty a queue."""
 
     queue: bytes
+    form: Form = ENDS
 
 
 class Pause(NamedTuple):
@@ -117,16 +119,20 @@ class Pause(NamedTuple):
 
     queue: bytes
     bits: int = READS | WRITES
+    form: Form = CHANGES
 
 
 class Resume(NamedTuple):
     """Stop nothing of a queue any more."""
 
     queue: bytes
+    form: Form = CHANGES
 
 
 class Reload(NamedTuple):
     """Read the configuration file again."""
+
+    form: Form = CHANGES
 
 
 class Monitor(NamedTuple):
@@ -135,6 +141,7 @@ class Monitor(NamedTuple):
     queue: bytes
     seconds: int
     most: int = MOST
+    form: Form = GETS
 
 
 class Confirm(NamedTuple):
@@ -142,6 +149,7 @@ class Confirm(NamedTuple):
 
     queue: bytes
     most: int
+    form: Form = ENDS
 
 
 class Move(NamedTuple):
@@ -150,6 +158,7 @@ class Move(NamedTuple):
     queue: bytes
     target: bytes
     most: int = MAX_NUMBER
+    form: Form = PLAIN
 
 
 class Redrive(NamedTuple):
@@ -157,10 +166,13 @@ class Redrive(NamedTuple):
 
     queue: bytes
     most: int = MAX_NUMBER
+    form: Form = PLAIN
 
 
 class DumpStats(NamedTuple):
     """Tell all figures of all queues, a block a queue."""
+
+    form: Form = ENDS
 
 
 Extension = (
@@ -237,12 +249,12 @@ def _split(key: bytes, known: _Options) -> tuple[bytes, dict[bytes, int]] | Queu
     return queue, given
 
 
-def plain(queue: bytes, withSequence: bool) -> Read:
+def plain(queue: bytes, form: Form) -> Read:
     """Return the command that a plain get of one queue is, as a read."""
-    return Read(queue, queue, None, False, False, False, False, withSequence)
+    return Read(queue, queue, None, False, False, False, False, form)
 
 
-def parseReads(keys: list[bytes], withSequence: bool) -> Read | Reads | Refused:
+def parseReads(keys: list[bytes], form: Form) -> Read | Reads | Refused:
     """Return what a get asks for of which a name is none by itself.
 
     The first thing that is wrong, from the left, is the error of the whole line.
@@ -252,16 +264,16 @@ def parseReads(keys: list[bytes], withSequence: bool) -> Read | Reads | Refused:
         return Refused(TooManyQueues() if hasOptions else BadLine())
     reads: list[Read] = []
     for key in keys:
-        read = _parseRead(key, withSequence)
+        read = _parseRead(key, form)
         if isinstance(read, QueueError):
             return Refused(read)
         reads.append(read)
     return reads[0] if len(reads) == 1 else Reads(tuple(reads))
 
 
-def _parseRead(key: bytes, withSequence: bool) -> Read | QueueError:
+def _parseRead(key: bytes, form: Form) -> Read | QueueError:
     if isName(key):
-        return plain(key, withSequence)
+        return plain(key, form)
     found = _split(key, _READ)
     if isinstance(found, QueueError):
         return found
@@ -277,7 +289,7 @@ def _parseRead(key: bytes, withSequence: bool) -> Read | QueueError:
         close=b"close" in given or b"close=" in given,
         abort=b"abort" in given or b"abort=" in given,
         peek=b"peek" in given,
-        withSequence=withSequence,
+        form=form,
         more=b"more" in given,
         number=sequence,
         delay=given.get(b"delay=", 0),

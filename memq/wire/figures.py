@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.wire.text import END
+from memq.wire.forms import END
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +29,12 @@ KESTREL = {
     "waiters": b"waiters",
     "open_transactions": b"open_transactions",
 }
+
+#: What is told of a message, in this order; the last four of a dead letter only.
+PEEKED = (
+    *("number", "bytes", "flags", "age", "expires", "deliveries"),
+    *("origin", "reason", "since", "deliveries_before"),
+)
 
 #: Figures of memcached's for what never happens to a queue.  Some tools give up when
 #: one of memcached's is missing.
@@ -100,24 +106,14 @@ def formatMessage(message: Message, now: int, deliveries: int) -> bytes:
     :param now: milliseconds since 1970-01-01 UTC.
     :param deliveries: how often it was given back in its queue.
     """
-    told: list[tuple[str, object]] = [
-        ("number", message.sequence),
-        ("bytes", message.size),
-        ("flags", message.flags),
-        ("age", max(0, now - message.time)),
-        ("expires", message.expires),
-        ("deliveries", deliveries),
-    ]
-    lines = formatFigures(told)
-    trace = message.trace
-    if trace is None or trace.reason is None:
-        return lines + END
-    died = [
-        ("reason", trace.reason.name.lower()),
-        ("since", trace.since),
-        ("deliveries_before", trace.deliveries),
-    ]
-    return lines + b"STAT origin %b\r\n" % trace.origin + formatStats(died)
+    age, trace = max(0, now - message.time), message.trace
+    told: list[object] = [message.sequence, message.size, message.flags, age]
+    told += [message.expires, deliveries]
+    if trace is not None and trace.reason is not None:
+        origin = trace.origin.decode("utf-8", "surrogateescape")
+        reason = trace.reason.name.lower()
+        told += [origin, reason, trace.since, trace.deliveries]
+    return formatStats(zip(PEEKED, told, strict=False))
 
 
 def formatKestrel(rows: Iterable[QueueFigures]) -> bytes:

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.errors import UnknownCommand
+from memq.wire.forms import PLAIN, spoken
 from memq.wire.words import (
     MAX_NUMBER,
     MAX_SIZE,
@@ -118,22 +119,6 @@ def parseUnknown(line: bytes, words: list[bytes]) -> Foreign | Refused:
     return Refused(UnknownCommand())
 
 
-def _parseMetaSet(words: list[bytes]) -> Refused:
-    """Refuse memcached's ms <key> <size> <flag>*; the size was a flag S<size> once."""
-    flags = words[2:]
-    size = None
-    if flags and flags[0].isdigit():
-        size = number(flags.pop(0), MAX_SIZE)
-    else:
-        sizes = [flag[1:] for flag in flags if flag.startswith(b"S")]
-        if len(sizes) == 1:
-            size = number(sizes[0], MAX_SIZE)
-    # With a blank in the key another word stands where the size does.
-    if not all(flag[:1].isalpha() for flag in flags):
-        size = None
-    return unsized(UnknownCommand(), size)
-
-
 def _parsePut(words: list[bytes]) -> Refused:
     """Refuse beanstalkd's put <priority> <delay> <time to run> <size>."""
     numbers = [number(word, MAX_NUMBER) for word in words[1:]]
@@ -149,12 +134,11 @@ def _parseWithoutBody(silentFrom: int, words: list[bytes]) -> Refused:
     :param silentFrom: words from which on the last one may be noreply.
     """
     noreply = len(words) >= silentFrom and words[-1] == NOREPLY
-    return Refused(UnknownCommand(), noreply=noreply)
+    return Refused(UnknownCommand(), form=spoken(PLAIN, noreply))
 
 
 #: Words of a line, the command first, are refused.
 PARSERS: dict[bytes, Callable[[list[bytes]], Refused]] = {
-    b"ms": _parseMetaSet,
     b"put": _parsePut,
     **{
         command: partial(_parseWithoutBody, silentFrom)
@@ -162,7 +146,7 @@ PARSERS: dict[bytes, Callable[[list[bytes]], Refused]] = {
             (3, b"touch incr decr cache_memlimit slabs lru extstore"),
             # The words before are an expiry time and a key.
             (4, b"gat gats"),
-            (NEVER, b"mg md ma mn me watch shutdown misbehave"),
+            (NEVER, b"watch shutdown misbehave"),
         )
         for command in commands.split()
     },

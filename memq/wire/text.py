@@ -12,11 +12,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple
 
 from memq.errors import BadLine, NotANumber, QueueError, UnknownCommand
 from memq.wire import extensions as dialect
-from memq.wire import foreign
+from memq.wire import foreign, meta
+from memq.wire.commands import Archive as Archive
+from memq.wire.commands import Checkpoint as Checkpoint
+from memq.wire.commands import Delete as Delete
+from memq.wire.commands import Describe as Describe
+from memq.wire.commands import FlushAll as FlushAll
+from memq.wire.commands import Get as Get
+from memq.wire.commands import Noop as Noop
+from memq.wire.commands import Quit as Quit
+from memq.wire.commands import Set as Set
+from memq.wire.commands import Stats as Stats
+from memq.wire.commands import Verbosity as Verbosity
+from memq.wire.commands import Version as Version
+from memq.wire.commands import deletion
+from memq.wire.forms import (
+    CHANGES,
+    DELETES,
+    GETS,
+    NUMBERED,
+    SETS,
+    TOUCHES,
+    Form,
+    spoken,
+)
 from memq.wire.words import (
     MAX_FLAGS,
     MAX_NUMBER,
@@ -37,85 +59,6 @@ MAX_LINE = 65_536
 KEPT_LINES = 8192
 KEPT_LINE = 300
 
-STORED = b"STORED\r\n"
-NOT_STORED = b"NOT_STORED\r\n"
-DELETED = b"DELETED\r\n"
-NOT_FOUND = b"NOT_FOUND\r\n"
-END = b"END\r\n"
-OK = b"OK\r\n"
-TOUCHED = b"TOUCHED\r\n"
-RESET = b"RESET\r\n"
-ERROR = b"ERROR\r\n"
-
-
-class Set(NamedTuple):
-    """Append a message whose body of ``size`` bytes follows.
-
-    :ivar exptime: as it was sent: 0, or seconds by memcached's rule.
-    :ivar delay: seconds until the message can be seen.
-    """
-
-    queue: bytes
-    flags: int
-    size: int
-    noreply: bool
-    exptime: int = 0
-    delay: int = 0
-
-
-class Get(NamedTuple):
-    """Take a message from each of some queues."""
-
-    queues: tuple[bytes, ...]
-    withSequence: bool
-
-
-class Delete(NamedTuple):
-    """Delete a queue."""
-
-    queue: bytes
-    noreply: bool = False
-
-
-class FlushAll(NamedTuple):
-    """Empty every queue, after a ``delay`` in seconds."""
-
-    delay: int = 0
-    noreply: bool = False
-
-
-class Stats(NamedTuple):
-    """Tell figures: all the server's, or those of a topic.
-
-    :ivar topic: b"items" stands for all that memcached alone has.
-    :ivar pattern: whose details; b"" for all queues'.  With b"peek", a queue's name.
-    """
-
-    topic: bytes = b""
-    pattern: bytes = b""
-
-
-class Version(NamedTuple):
-    """Tell the version."""
-
-
-class Verbosity(NamedTuple):
-    """Answer OK; how much is logged is decided at start."""
-
-    noreply: bool = False
-
-
-class Checkpoint(NamedTuple):
-    """Make a checkpoint now."""
-
-
-class Archive(NamedTuple):
-    """Remove log files that are not needed now."""
-
-
-class Quit(NamedTuple):
-    """Close the connection without a word."""
-
 
 Command = (
     Set
@@ -128,6 +71,8 @@ Command = (
     | Checkpoint
     | Archive
     | Quit
+    | Noop
+    | Describe
     | Refused
     | foreign.Foreign
     | dialect.Extension
@@ -166,8 +111,8 @@ def _parseOdd(line: bytes, words: list[bytes]) -> Command:
     return foreign.parseUnknown(line, words) if parser is None else parser(words)
 
 
-#: Returns the command of a key, flags, bytes of body, noreply and exptime.
-_MakeStorage = Callable[[bytes, int, int, bool, int], Set | dialect.Add | QueueError]
+#: Returns the command of a key, flags, bytes of body, form and exptime.
+_MakeStorage = Callable[[bytes, int, int, Form, int], Set | dialect.Add | QueueError]
 
 
 def _parseStorage(
@@ -179,55 +124,54 @@ def _parseStorage(
     :param expected: words of the line, but for noreply.
     """
     noreply = len(words) > 2 and words[-1] == NOREPLY
+    form = spoken(SETS, noreply)
     if len(words) - noreply != expected:
         # With a blank in the name, say, another word stands where the size does.
-        return unsized(UnknownCommand(), noreply=noreply)
+        return unsized(UnknownCommand(), form=form)
     _, key, *numbers = words
     size = number(numbers[2], MAX_SIZE)
     if make is None:
-        return unsized(UnknownCommand(), size, noreply)
+        return unsized(UnknownCommand(), size, form)
     flags = number(numbers[0], MAX_FLAGS)
     exptime = number(numbers[1].removeprefix(b"-"), MAX_NUMBER)
     if size is None or flags is None or exptime is None:
-        return unsized(BadLine(), size, noreply)
+        return unsized(BadLine(), size, form)
     if numbers[1].startswith(b"-"):
         exptime = -exptime
-    command = make(key, flags, size, noreply, exptime)
+    command = make(key, flags, size, form, exptime)
     if isinstance(command, QueueError):
-        return Refused(command, size, noreply)
+        return Refused(command, size, form)
     return command
 
 
 def _set(
-    key: bytes, flags: int, size: int, noreply: bool, exptime: int
+    key: bytes, flags: int, size: int, form: Form, exptime: int
 ) -> Set | QueueError:
     if isName(key):
-        return Set(key, flags, size, noreply, exptime)
+        return Set(key, flags, size, form, exptime)
     delayed = dialect.parseDelay(key)
     if isinstance(delayed, QueueError):
         return delayed
     queue, delay = delayed
-    return Set(queue, flags, size, noreply, exptime, delay)
+    return Set(queue, flags, size, form, exptime, delay)
 
 
 def _add(
-    key: bytes, _: int, size: int, noreply: bool, exptime: int
+    key: bytes, _: int, size: int, form: Form, exptime: int
 ) -> dialect.Add | QueueError:
     if not isName(key):
         return BadLine()
-    return (
-        dialect.Add(key, size, noreply) if size <= dialect.MAX_DIGITS else NotANumber()
-    )
+    return dialect.Add(key, size, form) if size <= dialect.MAX_DIGITS else NotANumber()
 
 
-def _parseGet(withSequence: bool, words: list[bytes]) -> Command:
+def _parseGet(form: Form, words: list[bytes]) -> Command:
     queues = words[1:]
     if not queues:
         return Refused(UnknownCommand())
     for queue in queues:
         if not isName(queue):
-            return dialect.parseReads(queues, withSequence)
-    return Get(tuple(queues), withSequence)
+            return dialect.parseReads(queues, form)
+    return Get(tuple(queues), form)
 
 
 #: Topics of ``stats`` that memcached has of items in memory: here there are none.
@@ -244,9 +188,11 @@ def _parseStats(words: list[bytes]) -> Command:
         return Stats(topic)
     if topic == b"detail" and len(rest) <= 1:
         # A pattern has the same bytes as what it matches.
-        return Stats(topic, *rest) if all(map(isName, rest)) else Refused(BadLine())
+        pattern = rest[0] if rest else b""
+        isWrong = rest and not isName(pattern)
+        return Refused(BadLine()) if isWrong else Stats(topic, pattern)
     if topic == b"peek" and len(rest) == 1:
-        return Stats(topic, *rest) if isName(rest[0]) else Refused(BadLine())
+        return Stats(topic, rest[0]) if isName(rest[0]) else Refused(BadLine())
     if topic in _EMPTY_TOPICS:
         return Stats(b"items")
     return Refused(UnknownCommand())
@@ -260,25 +206,20 @@ def _parseCrawler(words: list[bytes]) -> Command:
 
 
 def parseDelete(
-    key: bytes, time: bytes = b"", noreply: bool = False
+    key: bytes, time: bytes = b"", form: Form = DELETES
 ) -> Delete | dialect.Close | Refused:
     """Return what a delete means: a queue, or with ``open=`` an open message of it.
 
     :param time: what memcached's first clients add to it; it says nothing.
     """
-    if isName(key):
-        return Delete(key, noreply)
-    found = dialect.parseOpened(key)
-    if isinstance(found, QueueError):
-        return Refused(found, noreply=noreply)
-    return dialect.Close(*found, noreply)
+    return deletion(key, form)
 
 
-def _touch(key: bytes, seconds: int, noreply: bool = False) -> dialect.Touch | Refused:
+def _touch(key: bytes, seconds: int, form: Form = TOUCHES) -> dialect.Touch | Refused:
     found = dialect.parseOpened(key)
     if isinstance(found, QueueError):
-        return Refused(found, noreply=noreply)
-    return dialect.Touch(*found, seconds, noreply)
+        return Refused(found, form=form)
+    return dialect.Touch(*found, seconds, form)
 
 
 _parseTouchRead = syntax(
@@ -294,8 +235,8 @@ def _parseTouch(words: list[bytes]) -> Command:
     return parser(words)
 
 
-def _verbosity(level: int = 0, noreply: bool = False) -> Verbosity:
-    return Verbosity(noreply)
+def _verbosity(level: int = 0, form: Form = CHANGES) -> Verbosity:
+    return Verbosity(form)
 
 
 def _move(
@@ -320,8 +261,8 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"append": partial(_parseStorage, None, 5),
     b"prepend": partial(_parseStorage, None, 5),
     b"cas": partial(_parseStorage, None, 6),
-    b"get": partial(_parseGet, False),
-    b"gets": partial(_parseGet, True),
+    b"get": partial(_parseGet, GETS),
+    b"gets": partial(_parseGet, NUMBERED),
     b"delete": syntax(parseDelete, bytes, bytes, least=2, silentFrom=3),
     b"flush": syntax(dialect.Flush, name, least=2),
     b"flush_all": syntax(FlushAll, _large, silentFrom=2),
@@ -341,50 +282,17 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"quit": syntax(Quit),
     b"lru_crawler": _parseCrawler,
     **foreign.PARSERS,
+    **meta.PARSERS,
     b"touch": _parseTouch,
 }
 
 
-def formatError(error: QueueError) -> bytes:
-    """Return the reply that tells an error."""
-    return error.reply + b"\r\n"
-
-
-def formatHead(
-    queue: bytes, flags: int, size: int, sequence: int | None = None
-) -> bytes:
-    """Return the line before the body of a message.
-
-    :param queue: the name as it was asked for.
-    :param size: bytes of the body.
-    :param sequence: the fourth number, that gets adds.
-    """
-    if sequence is None:
-        return b"VALUE %b %d %d\r\n" % (queue, flags, size)
-    return b"VALUE %b %d %d %d\r\n" % (queue, flags, size, sequence)
-
-
-def formatValue(
-    queue: bytes, flags: int, body: bytes, end: bytes, sequence: int | None = None
-) -> bytes:
-    """Return the block of one message, and ``end``; see :func:`formatHead`."""
-    if sequence is None:
-        size = len(body)
-        return b"VALUE %b %d %d\r\n%b\r\n%b" % (queue, flags, size, body, end)
-    return b"%b%b\r\n%b" % (formatHead(queue, flags, len(body), sequence), body, end)
-
-
-def formatMoved(count: int) -> bytes:
-    """Return the reply to a move of so many messages."""
-    return b"MOVED %d\r\n" % count
-
-
-def formatVersion(version: str) -> bytes:
-    """Return the reply to version: 1, then the first two numbers of memq's version.
+def versionNumbers(version: str) -> bytes:
+    """Return what version is answered: 1, and the first two numbers of memq's version.
 
     libmemcached breaks off with a server whose first number is not 1 to 255.
 
     :param version: three numbers with dots.
     """
     major, minor, _ = version.split(".")
-    return f"VERSION 1.{major}.{minor}\r\n".encode("ascii")
+    return f"1.{major}.{minor}".encode("ascii")

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.errors import BadLine, QueueError, UnknownCommand
+from memq.wire.forms import PLAIN, SILENT, Form, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,18 +36,16 @@ class Refused(NamedTuple):
 
     error: QueueError
     size: int | None = None
-    noreply: bool = False
+    form: Form = PLAIN
     closes: bool = False
 
 
-def unsized(
-    error: QueueError, size: int | None = None, noreply: bool = False
-) -> Refused:
+def unsized(error: QueueError, size: int | None = None, form: Form = PLAIN) -> Refused:
     """Refuse a line that a body follows.
 
     :param size: bytes of the body; None if that is not known, which closes.
     """
-    return Refused(error, size, noreply, size is None)
+    return Refused(error, size, form, size is None)
 
 
 def number(
@@ -75,7 +74,7 @@ def syntax(
 ) -> Callable[[list[bytes]], Any]:
     """Return a parser for a command of so many arguments, each a word.
 
-    :param make: returns the command of what the arguments are, with ``noreply=True``
+    :param make: returns the command of what the arguments are, with ``form=SILENT``
         if it is to be answered nothing.
     :param arguments: each returns what a word is, None when that is wrong; the last
         ones may be missing.
@@ -88,10 +87,10 @@ def syntax(
         noreply = count >= silentFrom and words[-1] == NOREPLY
         given = words[1 : count - noreply]
         if count < least or len(given) > len(arguments):
-            return Refused(UnknownCommand(), noreply=noreply)
+            return Refused(UnknownCommand(), form=spoken(PLAIN, noreply))
         values = [read(word) for read, word in zip(arguments, given, strict=False)]
         if None in values:
-            return Refused(BadLine(), noreply=noreply)
-        return make(*values, noreply=True) if noreply else make(*values)
+            return Refused(BadLine(), form=spoken(PLAIN, noreply))
+        return make(*values, form=SILENT) if noreply else make(*values)
 
     return parseArguments

@@ -22,6 +22,7 @@ from memq.operations.queues import Delete, EmptyAll
 from memq.storage.memory import MemoryStore
 from memq.test.support.fakes import FakeStore
 from memq.test.support.stepped import SteppedPool, SteppedReactor, SteppedTestCase
+from memq.wire.forms import GETS, SETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,12 +50,12 @@ class Asker:
     def push(self, *bodies: bytes) -> None:
         """Send messages to q."""
         for body in bodies:
-            self._asked.append(self.session.push(b"q", 0, body, False))
+            self._asked.append(self.session.push(b"q", 0, body, SETS))
 
     def pop(self, times: int = 1) -> None:
         """Ask for messages of q."""
         for _ in range(times):
-            self._asked.append(self.session.pop(b"q"))
+            self._asked.append(self.session.pop(b"q", GETS))
 
     def delete(self) -> None:
         """Delete q."""
@@ -452,7 +453,7 @@ class TurnTests(BrokerTestCase):
     def test_full(self) -> None:
         """While the disk is too full a push is refused before it waits."""
         self.broker.room.exhausted()
-        operation = self.asker.session.push(b"q", 0, b"a", False)
+        operation = self.asker.session.push(b"q", 0, b"a", SETS)
         self.assertTrue(operation.done)
         self.assertEqual(list(map(str, operation.results)), ["out of disk space"])
         self.assertEqual(self.broker.waiting, 0)
@@ -490,9 +491,9 @@ class ErrorTests(BrokerTestCase):
     def test_joined(self) -> None:
         """Pushes that came together, and pops, fail one by one all the same."""
         self.store.refuse("push", StoreError("bad page"), b"q", b"bad")
-        push = self.asker.session.push(b"q", 0, b"a", False)
+        push = self.asker.session.push(b"q", 0, b"a", SETS)
         push.messages += [(0, b"bad"), (0, b"b")]
-        pop = self.asker.session.pop(b"q")
+        pop = self.asker.session.pop(b"q", GETS)
         pop.most = 3
         self.settle()
         self.assertEqual(list(map(str, push.results)), ["0", "bad page", "1"])
@@ -505,7 +506,7 @@ class ErrorTests(BrokerTestCase):
         """The charge of a pop is forgotten when the store fails for good."""
         self.store.fill(b"q", b"a", b"b")
         self.store.refuse("flush", StoreFailed("gone"))
-        pop = self.asker.session.pop(b"q")
+        pop = self.asker.session.pop(b"q", GETS)
         pop.most = 3
         self.settle()
         self.assertEqual(list(map(str, pop.results)), ["gone"] * 3)
@@ -514,7 +515,7 @@ class ErrorTests(BrokerTestCase):
     def test_joinedCounted(self) -> None:
         """Each of them waits, and counts in a turn."""
         self.bound(2 * MESSAGE_COST, MESSAGE_COST)
-        self.asker.session.pop(b"q").most = 3
+        self.asker.session.pop(b"q", GETS).most = 3
         self.asker.pop()
         self.assertEqual(self.broker.waiting, 4)
         self.turn()
@@ -603,7 +604,7 @@ class ErrorTests(BrokerTestCase):
 
         broken = [self.broker.session(deliver) for _ in range(3)]
         for session in broken:
-            session.push(b"q", 0, b"a", False)
+            session.push(b"q", 0, b"a", SETS)
         self.asker.push(b"b")
         self.settle()
         self.assertEqual(len(self.asker.told), 1)
@@ -937,7 +938,7 @@ class DrainTests(BrokerTestCase):
         """So is what only comes up then."""
         self.store.fill(b"q", b"a")
         gone = self.broker.session(lambda: self.broker.putBack(b"q", pop.results[0]))
-        pop: Any = gone.pop(b"q")
+        pop: Any = gone.pop(b"q", GETS)
         self.turn()
         done = self.broker.drain()
         self.turn()

@@ -10,6 +10,7 @@ from memq.operations.pushes import AddPart, PushLarge
 from memq.operations.routing import SetRequest
 from memq.storage.memory import MemoryStore
 from memq.test.support.readers import Reader, ReaderTestCase
+from memq.wire.forms import SETS
 
 
 class WaitTests(ReaderTestCase):
@@ -303,7 +304,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.broker.waiters(b"q3"), 100)
         for number in range(100):
             for queue in range(10):
-                self.asker.session.push(b"q%d" % queue, 0, b"%d" % number, False)
+                self.asker.session.push(b"q%d" % queue, 0, b"%d" % number, SETS)
         self.settle()
         for number, reader in enumerate(readers):
             self.assertEqual(reader.told, [str(number // 10)])

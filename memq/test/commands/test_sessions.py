@@ -129,21 +129,14 @@ from memq.test.support.sessions import SessionTestCase, sessions
             > get q noreply -> END
             > stats noreply -> ERROR
             > version noreply -> ERROR
-            > mg q noreply -> ERROR
+            > mg q noreply -> CLIENT_ERROR invalid flag
             > gat 0 noreply -> ERROR
-        """,
-        "The body of memcached's meta set is thrown away.": r"""
-            | ms q 7\r\nversion\r\n -> ERROR
-            | ms q 7 T0 F0 q\r\nversion\r\n -> ERROR
-            | ms cQ== 7 b\r\nversion\r\n -> ERROR
-            | MS q S7 T0\r\nversion\r\n -> ERROR
-            > mn -> ERROR
         """,
         "So is that of beanstalkd's put.": r"""
             | put 0 0 60 7\r\nversion\r\n -> ERROR
         """,
         "Where its length is not known, the connection is closed.": r"""
-            | ms my queue 7\r\nversion\r\n -> ERROR
+            | ms my queue 7\r\nversion\r\n -> CLIENT_ERROR bad command line format
             closed
         """,
         "So behind a line of nobody's with a number in it.": r"""

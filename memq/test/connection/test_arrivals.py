@@ -13,7 +13,7 @@ from memq.message import PART_SIZE
 from memq.test.support.harness import Client, Harness, Transport
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
-from memq.wire.text import formatError
+from memq.wire.forms import PLAIN
 
 if TYPE_CHECKING:
     from memq.figures import QueueDetail
@@ -469,7 +469,7 @@ class ManyTests(LastTestCase):
         self.connect()
         self.last(b"get q\r\n")
         refused = self.connect()
-        self.assertEqual(refused.read(), formatError(TooManyConnections()))
+        self.assertEqual(refused.read(), PLAIN.error(TooManyConnections()))
 
     def test_idle(self) -> None:
         """One of which nothing arrives is closed as one that does not read."""

@@ -202,7 +202,7 @@ class Recorder:
         self.beginBody = lambda command: note("begin")
         self.abandonBody = lambda: note("abandon")
         self.allReceived = lambda: note("all")
-        self.refuse = lambda error, noreply=False: note(error)
+        self.refuse = lambda error, form=None: note(error)
         self.execute = lambda command: note(type(command).__name__)
         self.executeInParts = lambda command, complete: note(complete)
 

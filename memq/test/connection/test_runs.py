@@ -240,7 +240,7 @@ class Situation(NamedTuple):
 
 
 def _asked(operation: Any) -> tuple[object, ...]:
-    names = ["queue", "size", "noreply", "exptime", "delay", "most"]
+    names = ["queue", "size", "form", "exptime", "delay", "most"]
     if isinstance(operation, Push):
         names.append("messages")
     details = [getattr(operation, name, None) for name in names]

@@ -23,6 +23,7 @@ from memq.test.support.harness import Harness
 from memq.test.support.homes import BDBTestCase, dump
 from memq.test.support.sessions import SessionTestCase, sessions
 from memq.test.support.stepped import SteppedTestCase
+from memq.wire.forms import SETS
 from testkit.servers import Server
 
 if TYPE_CHECKING:
@@ -705,7 +706,7 @@ class OperationTests(SteppedTestCase):
         store = harness.store
         assert isinstance(store, FakeStore)
         store.fill(b"q", b"a")
-        push = Push(session, b"q", 0, b"b", False)
+        push = Push(session, b"q", 0, b"b", SETS)
         push.run(store)
         self.assertEqual(list(push.madeVisible()), [(b"q", 1)])
         store.abort()

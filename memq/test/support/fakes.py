@@ -65,7 +65,7 @@ class FakeStore(MemoryStore):
     """A MemoryStore that keeps a journal and can be made to fail.
 
     :ivar journal: the calls of maintenance and transactions, in order.
-    :ivar damaged: what ``pop`` returns instead of a queue's head.
+    :ivar damaged: what ``pop`` and ``peek`` return instead of a queue's head.
     :ivar free: what ``freeBytes`` says.
     :ivar log: what ``logged`` says.
     :ivar tidied: what the next calls of ``tidy`` return; noted as long as there is any.
@@ -172,6 +172,10 @@ class FakeStore(MemoryStore):
         message = self.damaged.get(queue) or super().pop(queue)
         self._called("pop", queue)
         return message
+
+    def peek(self, queue: bytes) -> Message | QueueError | None:
+        """Return the head, or what is there instead."""
+        return self.damaged.get(queue) or super().peek(queue)
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head, then fail if that is to fail."""

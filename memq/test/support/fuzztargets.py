@@ -1,4 +1,4 @@
-"""Targets of a fuzzer: two functions that take any bytes and assert what holds.
+"""Targets of a fuzzer: functions that take any bytes and assert what holds.
 
 ``fuzz.py`` calls them with whatever reaches new branches, as fast as it can;
 test_fuzzing.py calls them with CORPUS, which is where the fuzzer begins, and what it
@@ -39,6 +39,7 @@ from memq.test.support.harness import Harness, QuickTransport, Transport
 from memq.test.support.homes import MEMORY
 from memq.test.support.readers import rules
 from memq.test.support.sessions import VERSION, GeneralPath
+from memq.test.support.twins import answer, talk, twins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,12 +58,16 @@ MANY = b"\xff\xff"
 _MANY = b"x" * 35000
 
 _LINE = re.compile(
-    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
-    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ]+"
+    rb"STORED|NOT_STORED|DELETED|NOT_FOUND|TOUCHED|MOVED \d+|END|OK|ERROR|RESET"
+    rb"|VERSION \d+\.\d+\.\d+"
+    rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ,=]+"
     rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
+    rb"|(HD|EN|NS|NF|MN|ME)( [^\n]*)?"
     rb"|queue '[^\x00-\x20\x7f]{1,250}' \{|  \w+=[^\r\n]*|\}"
 )
-_VALUE = re.compile(rb"VALUE [^\x00-\x20\x7f]{1,250} \d{1,10} (\d{1,6})( \d+)?")
+_VALUE = re.compile(
+    rb"(?:VALUE [^\x00-\x20\x7f]{1,250} \d{1,10}|VA) (\d{1,6})( [^\n]*)?"
+)
 #: Figures that tell by which way the same commands came.
 _FIGURE = re.compile(
     rb"STAT (turns|flushes|waiting|threads|rusage_\w+|bytes_\w+|\w+_hits) [^\r\n]*"
@@ -100,6 +105,8 @@ WORDS = (
     *(b" 4294967295 ", b"2147483645"),
     *(b"SET ", b"ms ", b"put ", b" S5", b"append ", b"touch ", b" HTTP/1.1", b"host:"),
     *(b"\x16\x03", b"\x80\x0b", b"*2\r\n", b"$5\r\n", b"AMQP", b"PROXY ", b"CONNECT"),
+    *(b"mg ", b"md ", b"me ", b"mn", b" v f", b" k O1 q", b" t h l", b" s c", b"cQ== "),
+    *(b"ms q 1 ", b" b", b" ME", b" T5", b" F7", b"/more", b"/open=0", b"/close=0"),
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 
@@ -166,10 +173,30 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
                 "set q 0 0 1;x;dump_stats;get q q q q;",
             ),
         ),
+        *map(
+            _typed,
+            (
+                "0 ms q 2 k O1 s F7;hi;mg q s f c t h l k;mg q v k O%d;mg q v k q;mn;",
+                "3 ms cQ== 2 b q;hi;mg cQ== b k;me q;md q q;md q k;ma q;",
+                "0 ms q 70000 q;****;mg q s;mg q v t;ms q 70000;****;mg q/open v;",
+                "0 ms q 1 ME;x;ms q 1 T0 T0;x;ms q S1;x;ms q 1;xx",
+                "128 ms q 1;x;mg q/open v;mg q/abort;mg q/open/more v h;mg q/close=0 k;"
+                "me dead;md q/open=0;mg q/t=60000;",
+            ),
+        ),
         # More commands than are read at once, in pieces.
         b"\3" + b"stats queue\r\n" * 1100,
         b"\1\x80\x0b\0\0flush_all\n",
         b"\0\x16\x03\x01\0\xc8",
+    ),
+    "twins": (
+        b"",
+        b"\0\0\0q hi\n\1\0q\n\2\2q\n",
+        b"\0\0\1q a\n\0\3q/delay=5 b\n\3\0q\n\4\1q\n\4\0q\n\3\2none\n",
+        b"\1\0\0q a\n\0\0q b\n\1\0q/open\n\1\0q/abort\n\2\4q/open\n\1\1q/abort\n"
+        b"\1\0q/close\n\1\0dead\n\0\0p x\n\0\1p x\n\0\2r x\n\1\0r/t=9\n",
+        b"\1\0\0q a\n\1\2q/open\n\2\0q/open/more\n\4\6q/open=0\n\4\0q/open=0\n"
+        b"\1\0q/close=7\n\1\0q/t=x\n\0\0q/x version\n\0\4\x7f version\n",
     ),
     "records": (
         b"",
@@ -238,34 +265,14 @@ def _converse(
     client = harness.connect(transport)
     for piece in pieces:
         client.send(piece)
-    answer = _answer(client)
+    answered = answer(client)
     closed = client.isClosed
-    checkReplies(answer, closed)
+    checkReplies(answered, closed)
     if not closed:
         checkInStep(client)
     client.leave()
     harness.settle()
-    return _FIGURE.sub(rb"STAT \1", answer), closed
-
-
-def _answer(client: Client) -> bytes:
-    """Let everything happen, and time pass as long as the client waits for it."""
-    harness = client.harness
-    harness.settle()
-    reactor = harness.reactor
-    while client.protocol.session.isWaiting:
-        # Not beyond what happens next: something else may be due before the wait ends.
-        passing = min(call.getTime() for call in reactor.calls) - reactor.seconds()
-        harness.timeOfDay += passing
-        reactor.advance(passing)
-        harness.settle()
-    return client.read()
-
-
-def _talk(client: Client, data: bytes) -> bytes:
-    """Send, and return what is answered in the end."""
-    client.send(data)
-    return _answer(client)
+    return _FIGURE.sub(rb"STAT \1", answered), closed
 
 
 def checkReplies(answer: bytes, mayBeCut: bool = False) -> None:
@@ -293,13 +300,13 @@ def checkInStep(client: Client) -> None:
     """Assert that the next command is answered, once a line or a body is over."""
     receiver = client.protocol.receiver
     if receiver.line_mode:
-        _talk(client, b"\n")
+        talk(client, b"\n")
     if receiver.missing > PATIENCE:
         return
     if not receiver.line_mode:
-        _talk(client, b"." * receiver.missing)
+        talk(client, b"." * receiver.missing)
     if not client.isClosed:
-        got = _talk(client, b"version\r\n")
+        got = talk(client, b"version\r\n")
         assert got == VERSION, got
 
 
@@ -378,4 +385,5 @@ def _marker(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "protocol": protocol,
     "records": records,
+    "twins": twins,
 }

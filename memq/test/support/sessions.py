@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 #: The reply to the command version.
-VERSION = wire.formatVersion(__version__)
+VERSION = b"VERSION %b\r\n" % wire.versionNumbers(__version__)
 
 _MACROS = (
     ("N250", "n" * 250),

@@ -17,6 +17,7 @@ from memq.test.support.fuzztargets import (
     records,
 )
 from memq.test.support.stepped import SteppedTestCase
+from memq.test.support.twins import twins
 
 
 class FuzzingTests(SteppedTestCase):
@@ -40,6 +41,7 @@ class FuzzingTests(SteppedTestCase):
         """No bytes at all are no harm."""
         protocol(b"")
         records(b"")
+        twins(b"")
 
     def test_replies(self) -> None:
         """Output that is no whole reply is noticed."""

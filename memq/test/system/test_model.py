@@ -32,7 +32,8 @@ from memq.test.support.model.draws import (
     tables,
 )
 from memq.test.support.model.machine import Machine
-from memq.test.support.model.queues import READS
+from memq.test.support.model.moves import Move, Redrive, StatsPeek
+from memq.test.support.model.queues import READS, WRITES
 from memq.test.support.model.reads import Get, Monitor, Read
 from memq.test.support.torture import report, rounds
 
@@ -196,4 +197,30 @@ class ModelTests(SynchronousTestCase):
             reads = [Read(name, b"open"), Read(name, b"abort"), Get((name,))]
             machine.go([(0, Set(name, 6, 1)), *[(0, each) for each in reads]])
         machine.go([(0, Get((b"x",)))])
+        machine.teardown()
+
+    def test_redriven(self) -> None:
+        """Dead letters go back from where they are, as far as their queue has room."""
+        machine = self.machine(ClockMachine, 0)()
+        rule = {"max_deliveries": 1, "dead_letter": "x", "max_items": 2}
+        machine.begin(rules={b"w": rule, b"x": {"max_age": 4.5}}, noSync=False)
+        for number in range(4):
+            steps = [Set(b"w", 6, number), Read(b"w", b"open"), Read(b"w", b"abort")]
+            machine.go([*[(0, each) for each in steps], (0, 1.0)])
+        machine.go(
+            [
+                # The first one is open, and the one behind it has expired.
+                (1, Read(b"x", b"open")),
+                (0, 1.0),
+                (2, Read(b"w", b"", 6500)),
+                (0, StatsPeek(b"x")),
+                (0, Redrive(b"x", 1)),
+                (0, Redrive(b"x", 9)),
+                (0, Move(b"w", b"x", 1)),
+                (0, Word(b"pause", b"w", WRITES)),
+                (0, Redrive(b"x", 9)),
+                (0, Move(b"x", b"w", 9)),
+                (0, Move(b"x", b"y", 9)),
+            ]
+        )
         machine.teardown()

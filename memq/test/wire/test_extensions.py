@@ -28,13 +28,16 @@ from memq.wire.extensions import (
     DumpStats,
     Flush,
     Monitor,
+    Move,
     Pause,
     Read,
     Reads,
+    Redrive,
     Reload,
     Resume,
     parseLimit,
 )
+from memq.wire.forms import GETS, NUMBERED, SETS, SILENT
 from memq.wire.text import Set, parse
 
 if TYPE_CHECKING:
@@ -87,10 +90,10 @@ class ReadTests(GrammarTestCase):
 
     def reads(self, key: bytes, **asked: object) -> None:
         """Assert that this is asked for, whether by get or by gets."""
-        plain = Read(b"q", key, None, False, False, False, False, False)
+        plain = Read(b"q", key, None, False, False, False, False)
         read = plain._replace(**asked)  # type: ignore[arg-type]
         self.taken(read, b"get " + key)
-        self.taken(read._replace(withSequence=True), b"gets " + key)
+        self.taken(read._replace(form=NUMBERED), b"gets " + key)
 
     def test_together(self) -> None:
         """Each set of options that go together is taken, in any order."""
@@ -134,8 +137,8 @@ class ReadTests(GrammarTestCase):
 
     def test_several(self) -> None:
         """Each queue of a line has its own options, or none."""
-        for verb, withSequence in ((b"get", False), (b"gets", True)):
-            plain = Read(b"b", b"b", None, False, False, False, False, withSequence)
+        for verb, form in ((b"get", GETS), (b"gets", NUMBERED)):
+            plain = Read(b"b", b"b", None, False, False, False, False, form)
             reads = (
                 plain._replace(queue=b"a", key=b"a/open", open=True),
                 plain,
@@ -177,7 +180,7 @@ class ReadTests(GrammarTestCase):
         """Any name can have options, and the key is kept as it was asked for."""
         key = name + b"/t=1/open"
         self.assertEqual(
-            parse(b"get " + key), Read(name, key, 1, True, False, False, False, False)
+            parse(b"get " + key), Read(name, key, 1, True, False, False, False)
         )
 
     def test_manyOptions(self) -> None:
@@ -192,8 +195,8 @@ class DelayTests(GrammarTestCase):
         """A delay is 0 to 31536000 seconds."""
         for delay in (0, 1, 31_536_000):
             line = b"set q/delay=%d 1 -2 3" % delay
-            self.taken(Set(b"q", 1, 3, False, -2, delay), line)
-        self.taken(Set(b"q", 0, 3, True, 0, 5), b"set q/delay=5 0 0 3 noreply")
+            self.taken(Set(b"q", 1, 3, SETS, -2, delay), line)
+        self.taken(Set(b"q", 0, 3, SILENT, 0, 5), b"set q/delay=5 0 0 3 noreply")
         for word in (b"", b"x", b"-1", b"31536001", b"1=1"):
             self.refused(BadDelay, b"set q/delay=%b 0 0 3" % word, size=3)
         line = b"set q/delay=x 0 0 3 noreply"
@@ -224,7 +227,7 @@ class CommandTests(GrammarTestCase):
         self.taken(Add(b"q", 1), b"add q 0 0 1")
         self.taken(Add(b"q", 20), b"add q 4294967295 -1 20")
         self.taken(Add(b"q", 0), b"add q 0 0 0")
-        self.taken(Add(b"q", 1, True), b"add q 0 0 1 noreply")
+        self.taken(Add(b"q", 1, SILENT), b"add q 0 0 1 noreply")
         self.refused(NotANumber, b"add q 0 0 21 noreply", size=21, noreply=True)
         self.refused(NotANumber, b"add q 0 0 21", size=21)
         self.refused(NotANumber, b"add q 0 0 2147483645", size=2147483645)
@@ -311,6 +314,32 @@ class CommandTests(GrammarTestCase):
                 *(b"confirm q 0", b"confirm q 10001", b"confirm q -1", b"confirm q x"),
                 b"confirm q/open 1",
             ],
+        )
+
+    def test_move(self) -> None:
+        """A move names two queues and perhaps a number, 1 to 9999999999."""
+        self.commands(
+            {
+                b"move q r": Move(b"q", b"r", 9_999_999_999),
+                b"move q r 1": Move(b"q", b"r", 1),
+                b"move q r 9999999999": Move(b"q", b"r", 9_999_999_999),
+            },
+            [b"move", b"move q", b"move q r 1 noreply"],
+            [
+                *(b"move q q", b"move q q 1", b"move q r 0", b"move q r x"),
+                *(b"move q/open r", b"move q r/open", b"move q r 10000000000"),
+            ],
+        )
+
+    def test_redrive(self) -> None:
+        """A redrive names a queue and perhaps a number."""
+        self.commands(
+            {
+                b"redrive q": Redrive(b"q", 9_999_999_999),
+                b"redrive q 5": Redrive(b"q", 5),
+            },
+            [b"redrive", b"redrive q 1 noreply"],
+            [b"redrive q/open", b"redrive q 0", b"redrive q noreply"],
         )
 
     def test_aloneOnTheirLine(self) -> None:

@@ -49,8 +49,8 @@ class LineTests(GrammarTestCase):
         """Commands of memcached's that have no body are an ERROR, numbers or not."""
         self.refused(
             UnknownCommand,
-            *(b"touch q 0", b"incr q 1", b"gat 0 q", b"gats 0 q r", b"mg q t0"),
-            *(b"ma q D5", b"mn", b"me q", b"md q I5", b"slabs reassign 1 2"),
+            *(b"touch q 0", b"incr q 1", b"gat 0 q", b"gats 0 q r", b"watch mutations"),
+            *(b"misbehave", b"slabs reassign 1 2"),
             *(b"lru_crawler sleep 5", b"cache_memlimit 64", b"shutdown", b"hello"),
         )
 
@@ -65,7 +65,7 @@ class LineTests(GrammarTestCase):
         )
         self.refused(
             UnknownCommand,
-            *(b"incr noreply", b"gat 0 noreply", b"mg q noreply", b"incr q NOREPLY"),
+            *(b"incr noreply", b"gat 0 noreply", b"watch noreply", b"incr q NOREPLY"),
         )
 
     def test_long(self) -> None:
@@ -136,7 +136,14 @@ class CarriedOutTests(SteppedTestCase):
         """A body that is longer than announced closes, refused or not."""
         for line in (
             *(b"set q 0 0 3", b"set q 0 0 3 noreply", b"SET q x 0 3", b"add q 0 0 3"),
-            *(b"append q 0 0 3 noreply", b"ms q 3", b"put 0 0 60 3", b"add q x 0 3"),
+            *(
+                b"append q 0 0 3 noreply",
+                b"ms q 3",
+                b"ms q 3 q",
+                b"ms q 3 ME",
+                b"put 0 0 60 3",
+                b"add q x 0 3",
+            ),
             b"set q/x 0 0 3",
         ):
             self.nothing(line + b"\r\n12345" + ORDERS, isClosed=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import UnknownCommand
+from memq.wire.forms import PLAIN, SILENT
 from memq.wire.words import MAX_NUMBER, Refused, isName, number, syntax
 
 
@@ -40,10 +41,10 @@ class WordTests(SynchronousTestCase):
         """A command takes its arguments, and perhaps noreply, and nothing else."""
         parse = syntax(dict, least=1, silentFrom=2)
         self.assertEqual(parse([b"word"]), {})
-        self.assertEqual(parse([b"word", b"noreply"]), {"noreply": True})
+        self.assertEqual(parse([b"word", b"noreply"]), {"form": SILENT})
         parse = syntax(dict)
         for words in ([b"word", b"noreply"], [b"word", b"more"]):
             refused = parse(words)
             assert isinstance(refused, Refused)
             self.assertIsInstance(refused.error, UnknownCommand)
-            self.assertEqual((refused.size, refused.noreply), (None, False))
+            self.assertEqual((refused.size, refused.form), (None, PLAIN))

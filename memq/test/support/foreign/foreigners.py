@@ -67,7 +67,13 @@ SIZED = (
     *(b"set a\1 0 0 44", b"SET q x 0 44", b"set q 0 x 44", b"set q/x 0 0 44"),
     *(b"add q 0 0 44", b"Add q/x 0 0 44", b"append q 0 0 44", b"PREPEND q 0 0 44"),
     *(b"replace q a b 44", b"cas q 0 0 44 1", b"cas q 0 0 44 x", b"set q 0 x 44"),
-    *(b"ms q 44", b"ms q 44 T0 F0 MS", b"ms cQ== 44 b", b"MS q S44", b"ms q T0 S44"),
-    *(b"put 0 0 60 44", b"PUT 4294967295 0 1 44", b"  ms  q  44 "),
+    *(
+        b"ms q 44 T0 T0",
+        b"ms q 44 T0 F0 ME",
+        b"ms cQ 44 b",
+        b"MS q S44",
+        b"ms q T0 S44",
+    ),
+    *(b"put 0 0 60 44", b"PUT 4294967295 0 1 44", b"  ms  q  44 C5 "),
 )
 assert len(ORDERS) - 2 == 44, len(ORDERS)

@@ -19,7 +19,7 @@ PART, MAX_BODY = 65536, 200_000
 #: The keys of a rule, in the order in which they are told.
 KEYS = [
     *("max_items", "max_bytes", "overflow", "max_age", "honor_exptime"),
-    *("open_timeout", "max_deliveries", "dead_letter", "expired_to"),
+    *("open_timeout", "max_open", "max_deliveries", "dead_letter", "expired_to"),
     *("fanout", "fanout_only", "paused"),
 ]
 
@@ -36,6 +36,10 @@ class Command(ABC):
     def waits(self) -> bool:
         """Whether it may have to wait."""
         return False
+
+    def chosen(self, server: Server, client: Client) -> Command:
+        """Return the command that a client sends now."""
+        return self
 
     def wire(self) -> bytes:
         """Return its bytes."""

@@ -17,7 +17,16 @@ from memq.test.support.model.commands import (
     StatsQueue,
     Word,
 )
-from memq.test.support.model.reads import Confirm, Get, Monitor, Read
+from memq.test.support.model.moves import Move, Redrive, StatsPeek
+from memq.test.support.model.reads import (
+    LITERAL,
+    Confirm,
+    Delete,
+    Get,
+    Monitor,
+    Read,
+    Touch,
+)
 
 if TYPE_CHECKING:
     from memq.test.support.model.queues import Rules
@@ -116,6 +125,20 @@ sets = some.builds(
     some.sampled_from([0, 0, 0, 1, 3]),
 )
 kinds = some.sampled_from([b"open", b"open", b"close/open", b"peek", b""])
+#: One of what the client has open, or a number that it may not have.
+numbers = some.integers(0, LITERAL + 1)
+delays = some.sampled_from([1, 3])
+more = some.sampled_from([b"open/more", b"open/more", b"close/open/more"])
+ended = some.sampled_from(
+    [b"abort=N", b"abort=N/delay=D", b"abort/delay=D", b"close=N"]
+)
+numbered = weighed(
+    (some.builds(Read, queues, more, waits), 4),
+    (some.builds(Read, queues, some.just(b"close=N/open/more"), waits, numbers), 1),
+    (some.builds(Read, queues, ended, some.none(), numbers, delays), 3),
+    (some.builds(Delete, queues, numbers, rarely), 2),
+    (some.builds(Touch, queues, numbers, some.sampled_from([0, 1, 4])), 2),
+)
 reads = weighed(
     (some.builds(Get, some.tuples(queues), some.booleans()), 1),
     (some.builds(Get, some.tuples(queues, queues), some.booleans()), 1),
@@ -133,7 +156,15 @@ monitors = some.one_of(
     some.builds(Monitor, queues, some.sampled_from([0, 1, 4]), some.integers(1, 3)),
     some.builds(Confirm, queues, some.integers(1, 3)),
 )
-commands = weighed((sets, 4), (reads, 5), (others, 2), (monitors, 1))
+most = some.sampled_from([1, 2, 99])
+transfers = some.one_of(
+    some.builds(Move, queues, queues, most).filter(lambda it: it.queue != it.target),
+    some.builds(Redrive, queues, most),
+    some.builds(StatsPeek, queues),
+)
+commands = weighed(
+    *((sets, 4), (reads, 5), (numbered, 4), (others, 2), (monitors, 1), (transfers, 1))
+)
 #: Of a client: a command, or its end; or that time passes, in seconds.
 passing = some.sampled_from([0.5, 1.0, 2.0, 5.0])
 move = weighed(
@@ -159,6 +190,7 @@ def ruled(later: list[str]) -> some.SearchStrategy[dict[str, Any]]:
         "max_age": some.sampled_from([1.5, 4.5]),
         "honor_exptime": some.just(True),
         "open_timeout": some.sampled_from([1.5, 3.5]),
+        "max_open": some.integers(1, 2),
         "max_deliveries": some.integers(1, 2),
         "paused": some.sampled_from(["reads", "writes", "both"]),
     }

@@ -40,7 +40,10 @@ def expected(server: Server) -> Contents:
     return {
         name: (
             queue.details(),
-            [(item.flags, item.body, item.deliveries) for item in queue.ready],
+            [
+                (item.flags, item.body, item.deliveries, item.trace)
+                for item in queue.ready
+            ],
         )
         for name, queue in server.queues.named.items()
     }
@@ -130,8 +133,13 @@ class Machine(RuleBasedStateMachine):
                 if who in self.rig.clients:
                     self.end(who)
                     self.check()
-            elif self.isOrdered(who, what):
+            elif self.isOrdered(who, what := self.chosen(who, what)):
                 self.talk(who, [what])
+
+    def chosen(self, who: int, what: Command) -> Command:
+        """Return what a client sends, who has something open perhaps."""
+        client = self.model.clients.get(who)
+        return what if client is None else what.chosen(self.model, client)
 
     def isOrdered(self, who: int, what: Any) -> bool:
         """Tell whether it is said in which order those go on who wait by then.
@@ -302,6 +310,7 @@ class Machine(RuleBasedStateMachine):
         for each in [each for each, it in self.model.clients.items() if it.waits]:
             self.end(each)
             self.check()
+        what = [self.chosen(who, each) for each in what]
         client = self.rig.client(who)
         client.send(b"".join(command.wire() for command in what))
         for step in range(steps):

@@ -17,6 +17,8 @@ READS, WRITES = 1, 2
 #: Seconds up to which an exptime counts from now on.
 RELATIVE = 30 * 24 * 3600
 
+#: How often a dead letter was given back, its first queue, a reason, and when.
+Trace = tuple[int, bytes, str, int]
 #: The rules in the file for each queue, by its full name.
 Rules = dict[bytes, dict[str, Any]]
 
@@ -29,6 +31,8 @@ class Item:
     :ivar time: when it was set, in milliseconds.
     :ivar expires: when it expires, 0 for never.
     :ivar deliveries: how often it was given back.
+    :ivar trace: of a dead letter, how often it was given back before, its first queue,
+        the reason why it left that, and when, in milliseconds.
     :ivar since: when it could be read last after it could not, in milliseconds.
     """
 
@@ -38,6 +42,7 @@ class Item:
     expires: int = 0
     number: int = -1
     deliveries: int = 0
+    trace: Trace | None = None
     since: int = 0
 
 
@@ -64,6 +69,11 @@ class Queue:
         item.number = self.pushed
         self.pushed += 1
         self.ready.append(item)
+
+    def delay(self, item: Item, due: int) -> None:
+        """Keep a message until it is due."""
+        self.delayed.append((due, item))
+        self.delayed.sort(key=itemgetter(0))
 
     def back(self, item: Item) -> None:
         """Put an open message back in its place."""
@@ -211,15 +221,29 @@ class Queues:
             del queue.ready[0]
             queue.counts["discarded"] += 1
         if delay:
-            queue.delayed.append((self.ms + delay * 1000, item))
-            queue.delayed.sort(key=itemgetter(0))
+            queue.delay(item, self.ms + delay * 1000)
         else:
             queue.push(item)
 
-    def _move(self, item: Item, target: str | None) -> None:
+    def _bury(self, name: bytes, item: Item, reason: str, target: str | None) -> None:
         """Push a message to another queue, or let it go."""
+        before, *first = item.trace or (0, name, reason, self.ms)
+        trace: Any = (before + item.deliveries, *first)
         if target is not None:
-            self.make(target.encode()).push(Item(item.flags, item.body, self.ms))
+            dead = Item(item.flags, item.body, self.ms, trace=trace)
+            self.make(target.encode()).push(dead)
+
+    def takes(self, name: bytes, item: Item) -> bool:
+        """Tell whether a queue takes a message that moves, and drops none for it."""
+        kept = self.find(name).kept()
+        isPaused = self.isPaused(name, WRITES)
+        return not isPaused and self.hasRoom(name, kept, len(item.body))
+
+    def move(self, name: bytes, item: Item, target: bytes) -> None:
+        """Move a message that can be read to the end of another queue."""
+        self.named[name].ready.remove(item)
+        moved = Item(item.flags, item.body, self.ms, item.expires)
+        self.make(target).push(moved)
 
     def delete(self, name: bytes) -> bool:
         """Delete a queue with all its messages."""
@@ -235,7 +259,8 @@ class Queues:
         queue = self.find(name)
         count = 0
         while count < most and queue.ready and self.hasExpired(name, queue.ready[0]):
-            self._move(queue.ready.pop(0), self.rule(name).get("expired_to"))
+            target = self.rule(name).get("expired_to")
+            self._bury(name, queue.ready.pop(0), "expired", target)
             queue.counts["expired"] += 1
             count += 1
         return count
@@ -268,8 +293,15 @@ class Queues:
             queue.open.remove(item)
             queue.counts["closed"] += 1
 
-    def giveBack(self, name: bytes, item: Item) -> None:
-        """Return an open message to its old place, or bury it, if it is there."""
+    def isOpen(self, name: bytes, item: Item) -> bool:
+        """Tell whether a message is open."""
+        return item in self.find(name).open
+
+    def giveBack(self, name: bytes, item: Item, delay: int = 0) -> None:
+        """Return an open message to its old place, or bury it, if it is there.
+
+        :param delay: seconds after which it goes to the end instead.
+        """
         queue, rule = self.find(name), self.rule(name)
         if item not in queue.open:
             return
@@ -278,8 +310,11 @@ class Queues:
         if 0 < rule.get("max_deliveries", 0) <= item.deliveries:
             queue.open.remove(item)
             target = rule.get("dead_letter")
-            self._move(item, target)
+            self._bury(name, item, "deliveries", target)
             queue.counts["discarded"] += target is None
+        elif delay:
+            queue.open.remove(item)
+            queue.delay(item, self.ms + delay * 1000)
         else:
             item.since = self.ms
             queue.back(item)

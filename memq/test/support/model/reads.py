@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 from memq.test.support.model.commands import PART, Command, Simple
 from memq.test.support.model.server import END
@@ -11,6 +11,19 @@ from memq.test.support.model.server import END
 if TYPE_CHECKING:
     from memq.test.support.model.queues import Item
     from memq.test.support.model.server import Client, Operation, Server
+
+
+NOT_OPEN = b"CLIENT_ERROR not open on this connection\r\n"
+#: The least number that is sent as it is; a lower one stands for an open read.
+LITERAL = 6
+
+
+def chosen(command: Any, client: Client) -> Any:
+    """Return a command with the number of an open read of its client, if it has any."""
+    reads = client.reads.get(command.queue)
+    if command.number >= LITERAL or not reads:
+        return command
+    return replace(command, number=reads[command.number % len(reads)].item.number)
 
 
 def value(key: bytes, item: Item, number: bool = False) -> bytes:
@@ -45,13 +58,22 @@ class Get(Simple):
 class Read(Simple):
     """A get with options.
 
-    :ivar kind: ``open``, ``close``, ``close/open``, ``abort``, ``peek`` or nothing.
+    :ivar kind: ``open``, ``close``, ``close/open``, ``abort``, ``peek`` or nothing,
+        with ``more``, ``=N`` and ``delay=D``.
     :ivar wait: milliseconds, None for no such option.
+    :ivar number: what N stands for.
+    :ivar delay: what D stands for.
     """
 
     queue: bytes
     kind: bytes
     wait: int | None = None
+    number: int = LITERAL
+    delay: int = 0
+
+    def chosen(self, server: Server, client: Client) -> Read:
+        """Return the one that ends what the client has open."""
+        return cast("Read", chosen(self, client)) if b"N" in self.kind else self
 
     @property
     def waits(self) -> bool:
@@ -62,7 +84,9 @@ class Read(Simple):
     def key(self) -> bytes:
         """The key, as it is sent."""
         time = b"" if self.wait is None else b"t=%d" % self.wait
-        return b"/".join(filter(None, [self.queue, self.kind, time]))
+        kind = self.kind.replace(b"N", b"%d" % self.number)
+        kind = kind.replace(b"D", b"%d" % self.delay)
+        return b"/".join(filter(None, [self.queue, kind, time]))
 
     def wire(self) -> bytes:
         """Return the line."""
@@ -70,17 +94,21 @@ class Read(Simple):
 
     def operations(self, server: Server) -> list[Operation]:
         """Return what it consists of."""
-        if self.kind in (b"close", b"abort"):
-            return [End(self.queue, self.kind, END)]
-        if self.kind == b"close/open":
-            return [End(self.queue, b"close", b""), self]
-        return [self]
+        if not self.kind.startswith((b"close", b"abort")):
+            return [self]
+        number = self.number if b"N" in self.kind else None
+        delay = self.delay if b"D" in self.kind else 0
+        if b"open" not in self.kind:
+            return [End(self.queue, self.kind, END, number=number, delay=delay)]
+        return [End(self.queue, self.kind, b"", number=number, then=self), self]
 
     def run(self, server: Server, client: Client) -> bytes | None:
         """Read, or wait."""
-        opens = self.kind.endswith(b"open")
-        if opens and client.reads.get(self.queue):
+        opens, more = b"open" in self.kind, b"more" in self.kind
+        if opens and not more and client.reads.get(self.queue):
             return b"CLIENT_ERROR close current item first\r\n"
+        if more and server.hasMost(client, self.queue):
+            return b"CLIENT_ERROR too many open, close or abort some first\r\n"
         wait = 0 if client.isHurried else self.wait or 0
         isPeek = self.kind == b"peek"
         item = None
@@ -101,21 +129,76 @@ class Read(Simple):
 
 @dataclass(frozen=True)
 class End:
-    """The end of open reads: close or abort."""
+    """The end of open reads: close or abort.
+
+    :ivar then: what does not run if there is none of a number.
+    """
 
     queue: bytes
     kind: bytes
     reply: bytes
     most: int = 1
+    number: int | None = None
+    delay: int = 0
+    then: Read | None = None
+    missing: bytes = NOT_OPEN
     outlives = True
 
     def run(self, server: Server, client: Client) -> bytes:
         """End them."""
-        if self.kind == b"abort":
-            server.abort(client, self.queue)
+        if self.kind.startswith(b"abort"):
+            isThere = server.abort(client, self.queue, self.number, self.delay)
         else:
-            server.close(client, self.queue, self.most)
-        return self.reply
+            isThere = server.close(client, self.queue, self.most, self.number)
+        if self.number is None or isThere:
+            return self.reply
+        if client.inbox[1:2] == [self.then]:
+            del client.inbox[1]
+        return self.missing
+
+
+@dataclass(frozen=True)
+class Delete(Command):
+    """A delete of an open message."""
+
+    queue: bytes
+    number: int
+    noreply: bool = False
+
+    def chosen(self, server: Server, client: Client) -> Delete:
+        """Return the one of what the client has open."""
+        return cast("Delete", chosen(self, client))
+
+    def wire(self) -> bytes:
+        """Return the line."""
+        rest = b" noreply" * self.noreply
+        return b"delete %b/open=%d%b\r\n" % (self.queue, self.number, rest)
+
+    def operations(self, server: Server) -> list[Operation]:
+        """Return the closing."""
+        replies = (b"", b"") if self.noreply else (b"DELETED\r\n", b"NOT_FOUND\r\n")
+        reply, missing = replies
+        number = self.number
+        return [End(self.queue, b"close", reply, number=number, missing=missing)]
+
+
+@dataclass(frozen=True)
+class Touch(Simple):
+    """A touch of an open message."""
+
+    queue: bytes
+    number: int
+    seconds: int
+    line = b"touch %(queue)b/open=%(number)d %(seconds)d"
+
+    def chosen(self, server: Server, client: Client) -> Touch:
+        """Return the one of what the client has open."""
+        return cast("Touch", chosen(self, client))
+
+    def run(self, server: Server, client: Client) -> bytes:
+        """Let it last longer."""
+        there = server.touch(client, self.queue, self.number, self.seconds)
+        return b"TOUCHED\r\n" if there else b"NOT_FOUND\r\n"
 
 
 @dataclass(frozen=True)
@@ -155,7 +238,10 @@ class Monitoring:
         wait = self.until - now
         if client.isHurried and self.seconds:
             return END
-        while self.left and not (wait > 0 and server.isBehind(client, self.queue)):
+        isFull = server.hasMost(client, self.queue)
+        while self.left and not (
+            isFull or (wait > 0 and server.isBehind(client, self.queue))
+        ):
             item = server.open(client, self.queue)
             if item is None:
                 break
@@ -164,7 +250,8 @@ class Monitoring:
             client.said += value(self.queue, item)
             client.mayBeCut |= len(item.body) > PART
             self.left -= 1
-        if not self.left or wait <= 0:
+            isFull = server.hasMost(client, self.queue)
+        if not self.left or isFull or wait <= 0:
             return END
         server.wait(client, self.queue, wait)
         return None

@@ -86,22 +86,60 @@ class Server:
         """Hide the head."""
         item = self.queues.hide(name)
         if item is not None:
-            seconds = self.queues.rule(name).get("open_timeout") or inf
-            opened = Opened(item, self.queues.now + seconds)
+            # One of a queue that is gone may have its number.
+            for before in self.meant(client, name, item.number):
+                client.reads[name].remove(before)
+            opened = Opened(item, self._until(name))
             client.reads.setdefault(name, []).append(opened)
         return item
 
-    def close(self, client: Client, name: bytes, most: int = 1) -> None:
-        """Delete what is open, the oldest first."""
-        reads = client.reads.get(name, [])
-        for opened in reads[:most]:
-            reads.remove(opened)
-            self.queues.close(name, opened.item)
+    def _until(self, name: bytes, seconds: float = 0.0) -> float:
+        """Return when something goes back that is opened or touched now."""
+        timeout = seconds or self.queues.rule(name).get("open_timeout") or inf
+        return self.queues.now + float(timeout)
 
-    def abort(self, client: Client, name: bytes) -> None:
-        """Give back all that is open."""
-        for opened in client.reads.pop(name, []):
-            self.queues.giveBack(name, opened.item)
+    def meant(self, client: Client, name: bytes, number: int | None) -> list[Opened]:
+        """Return the open read of a number, or all without one."""
+        reads = client.reads.get(name, [])
+        return [each for each in reads if number in (None, each.item.number)]
+
+    def hasMost(self, client: Client, name: bytes) -> bool:
+        """Tell whether a client has as many open as it may."""
+        most = self.queues.rule(name).get("max_open") or inf
+        return len(client.reads.get(name, [])) >= most
+
+    def close(
+        self, client: Client, name: bytes, most: int = 1, number: int | None = None
+    ) -> bool:
+        """Delete what is open, the oldest first; tell whether there was any."""
+        ended = False
+        for opened in self.meant(client, name, number)[:most]:
+            client.reads[name].remove(opened)
+            ended |= self.queues.isOpen(name, opened.item)
+            self.queues.close(name, opened.item)
+        return ended
+
+    def abort(
+        self, client: Client, name: bytes, number: int | None = None, delay: int = 0
+    ) -> bool:
+        """Give back all that is open, or one; tell whether there was any."""
+        ended = False
+        for opened in self.meant(client, name, number):
+            client.reads[name].remove(opened)
+            ended |= self.queues.isOpen(name, opened.item)
+            self.queues.giveBack(name, opened.item, delay)
+        return ended
+
+    def touch(self, client: Client, name: bytes, number: int, seconds: int) -> bool:
+        """Let an open read last longer; tell whether there is such a one."""
+        there = [
+            each
+            for each in self.meant(client, name, number)
+            if self.queues.isOpen(name, each.item)
+        ]
+        for opened in there:
+            opened.until = self._until(name, seconds)
+        return bool(there)
 
     # Waiting.
 
