@@ -92,7 +92,7 @@ def addresses(
             try:
                 return [parseAddress(text)]
             except ValueError as error:
-                raise CommandError(f"{name}: {error}") from None
+                raise CommandError(f"{name}: {error}", 2) from None
     # The file's grammar takes a tenth of a second to load.
     from memq.config import file
 

@@ -117,14 +117,12 @@ def _check(options: argparse.Namespace, tell: Tell) -> int:
     try:
         with connected(options) as connection:
             results = list(_look(options, connection))
-    except ConfigError as error:
-        results = [Result(UNKNOWN, "server", str(error), 0)]
-    except ServerRefused as error:
+    except (ConfigError, ServerRefused) as error:
         results = [Result(UNKNOWN, "server", str(error), 0)]
     except CommandError as error:
         status = UNKNOWN if error.status == 2 else CRITICAL
         results = [Result(status, "server", str(error), 0)]
-    writeAll(1, f"{_FORMATS[options.format](results)}\n".encode())
+    writeAll(1, f"{FORMATS[options.format](results)}\n".encode())
     return max(result.status for result in results)
 
 
@@ -192,7 +190,7 @@ def _text(results: list[Result]) -> str:
     return "\n".join(f"{WORDS[each.status]}: {each.words}" for each in results)
 
 
-_FORMATS: dict[str, Callable[[list[Result]], str]] = {
+FORMATS: dict[str, Callable[[list[Result]], str]] = {
     "nagios": _nagios,
     "json": _json,
     "text": _text,

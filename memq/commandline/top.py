@@ -57,8 +57,8 @@ COLUMNS = {
 }
 _HELP = "n m a i o w e d sort  / filter  space stop  arrows  q quit"
 _UP, _DOWN, _PAGE_UP, _PAGE_DOWN = "\x1b[A", "\x1b[B", "\x1b[5~", "\x1b[6~"
-#: Lines that are no rows: the sums, the keys, and the table's head.
-_OTHER_LINES = 5
+#: Lines that are no rows: the sums, the keys, and those around and in the table.
+_OTHER_LINES = 6
 
 
 class View:
@@ -173,6 +173,7 @@ class View:
     def _sums(self) -> str:
         rows = self._rows
         words = [
+            *(["stopped"] if self.stopped else []),
             f"{len(rows)} queues",
             f"{sum(row.messages for row in rows)} messages",
             f"in {sum(row.incoming for row in rows):.0f}/s",
@@ -180,8 +181,6 @@ class View:
         ]
         if self._pattern:
             words.append(self._pattern)
-        if self.stopped:
-            words.append("stopped")
         return "  ".join(words)
 
     def _footer(self) -> str:

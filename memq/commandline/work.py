@@ -160,7 +160,10 @@ class Worker:
         why = self._run(jobs, job, every)
         if not why:
             if not jobs.done(job):
-                self._tell(f"message {job.number} was done too late, and comes again")
+                self._tell(
+                    f"message {job.number} was not open any more when its command had "
+                    "ended: it may come again"
+                )
             return
         delay = self._retry[min(job.tries, len(self._retry) - 1)]
         self._tell(f"message {job.number}, try {job.tries + 1}: {why}")

@@ -94,6 +94,7 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(
             str(error), "MEMQ_SERVER: 'a:b' is neither HOST:PORT nor a path"
         )
+        self.assertEqual(error.status, 2)
         error = self.assertRaises(CommandError, addresses, "a:0", {})
         self.assertEqual(str(error), "--server: there is no port 0")
         self.assertRaises(ConfigError, self.configure, "port = x")
