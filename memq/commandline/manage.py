@@ -38,9 +38,9 @@ def addCommands(add: Add) -> None:
     does = "Stop reads from queues, and sets to them."
     pause = addCommand(add, "pause", _pause, does, queues="+")
     only = pause.add_mutually_exclusive_group()
-    for word in ("reads", "writes"):
+    for option, word in (("--reads", "reads"), ("--writes", "writes")):
         only.add_argument(
-            f"--{word}", dest="only", action="store_const", const=word, help="only"
+            option, dest="only", action="store_const", const=word, help=f"{word} only"
         )
     does = "Let paused queues go on."
     addCommand(add, "resume", _resume, does, queues="+")
