@@ -33,10 +33,12 @@ class Parser(argparse.ArgumentParser):
 
     :ivar mistake: the exit status of a mistake.
     :ivar mixes: whether options may stand between other words.
+    :ivar rest: the argument to which all words behind ``--`` belong, as they are.
     """
 
     mistake = 2
     mixes = False
+    rest = ""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -48,14 +50,21 @@ class Parser(argparse.ArgumentParser):
         namespace: argparse.Namespace | None = None,
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parse words; a subcommand's parser is called by the one above it."""
-        if not self.mixes:
+        words = list(args or [])
+        end = words.index("--") if "--" in words else None
+        if not self.mixes or (end is not None and not self.rest):
             return super().parse_known_args(args, namespace)
         # It comes here again.
         self.mixes = False
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            # argparse would lose the --, and any other one behind it.
+            found = self.parse_known_intermixed_args(words[:end], namespace)
         finally:
             self.mixes = True
+        if end is not None:
+            before = getattr(found[0], self.rest)
+            setattr(found[0], self.rest, [*before, *words[end + 1 :]])
+        return found
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit."""

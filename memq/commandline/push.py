@@ -42,6 +42,7 @@ def addCommands(add: Add) -> None:
     """Add the subcommand."""
     does = "Set messages; without TEXT and --file, standard input is one."
     parser = addCommand(add, "push", _push, does, queues="")
+    parser.rest = "text"
     parser.add_argument("text", nargs="*", metavar="TEXT", help="a message")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(

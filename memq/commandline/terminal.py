@@ -121,7 +121,7 @@ class Meter:
             return
         self._nextAt = now + PROGRESS_INTERVAL / 10
         if self._bar is None:
-            self._bar = _makeBar()
+            self._bar = _makeBar(None if part is None else 1.0)
         progress, task = self._bar
         words = self._figures(messages, part)
         progress.update(task, completed=part, words=" ".join(words[1:]), count=words[0])
@@ -134,7 +134,8 @@ class Meter:
         return words
 
 
-def _makeBar() -> tuple[Progress, Any]:
+def _makeBar(total: float | None) -> tuple[Progress, Any]:
+    """Return a bar, and its task; without a total it only moves."""
     from rich.progress import BarColumn, Progress, TextColumn
 
     progress = Progress(
@@ -146,4 +147,4 @@ def _makeBar() -> tuple[Progress, Any]:
         expand=True,
     )
     progress.start()
-    return progress, progress.add_task("", total=1.0, count="", words="")
+    return progress, progress.add_task("", total=total, count="", words="")

@@ -71,7 +71,8 @@ def addCommands(add: Add) -> None:
         metavar="SECONDS",
         help="after which a command is killed, and has failed",
     )
-    parser.add_argument("words", nargs="+", metavar="COMMAND", help="behind --")
+    parser.rest = "words"
+    parser.add_argument("words", nargs="*", metavar="COMMAND", help="behind --")
 
 
 def _delays(text: str) -> tuple[int, ...]:
@@ -224,6 +225,8 @@ class Worker:
 
 
 def _work(options: argparse.Namespace, tell: Tell) -> int:
+    if not options.words:
+        raise CommandError("which command? It stands behind --", 2)
     if shutil.which(options.words[0]) is None:
         raise CommandError(f"there is no command {options.words[0]}", 2)
     # A server that is not there at first is a mistake, later on it is waited for.

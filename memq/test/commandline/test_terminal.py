@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -86,13 +87,13 @@ class MeterTests(SynchronousTestCase):
 class BarTests(SynchronousTestCase):
     """Progress on a terminal."""
 
-    def push(self, columns: int, colour: str = "") -> tuple[str, str]:
+    def push(self, columns: int, **variables: Any) -> tuple[str, str]:
         """Push slowly on a terminal; return what is shown of a bar, and of all."""
         server = started(self)
         terminal = Terminal(
             *(server, "push", "q", "--lines", "--rate=10"),
             columns=columns,
-            NO_COLOR=colour,
+            **variables,
         )
         for number in range(12):
             terminal.type(f"{number}\n")
@@ -112,5 +113,5 @@ class BarTests(SynchronousTestCase):
 
     def test_noColour(self) -> None:
         """It has no colours where NO_COLOR says so."""
-        _, rest = self.push(80, "1")
+        _, rest = self.push(80, NO_COLOR="1")
         self.assertNotRegex(rest, r"\x1b\[[\d;]*3[0-7][\d;]*m")
