@@ -58,19 +58,23 @@ def collect(lines: Iterable[tuple[bytes, bytes]]) -> Iterator[Figures]:
     prefix = b""
     while ahead:
         key, value = ahead[0]
-        name = key[len(_PREFIX) : -len(_FIRST[0]) - 1]
-        first = [b"%b%b_%b" % (_PREFIX, name, each) for each in _FIRST]
-        if [each for each, _ in ahead] == first:
+        if key.endswith(_FIRST[0]) and _isFirst([each for each, _ in ahead]):
             if figures is not None:
                 yield figures
-            figures = Figures(name, {}, {})
-            prefix = b"%b%b_" % (_PREFIX, name)
+            prefix = key.removesuffix(_FIRST[0])
+            figures = Figures(prefix[len(_PREFIX) : -1], {}, {})
         if figures is not None:
             _add(figures, key.removeprefix(prefix).decode("utf-8"), value)
         ahead.popleft()
         ahead.extend(islice(rest, 1))
     if figures is not None:
         yield figures
+
+
+def _isFirst(keys: list[bytes]) -> bool:
+    """Return whether the figures of a queue begin with these keys."""
+    prefix = keys[0].removesuffix(_FIRST[0])
+    return keys == [prefix + name for name in _FIRST]
 
 
 def _add(figures: Figures, name: str, value: bytes) -> None:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from memq.client.connection import ServerRefused
+from memq.client.figures import detail
 from memq.commandline.arguments import REFUSED, addCommand, connected, count, seconds
 from memq.commandline.formats import LINE, NUL, Directory, Sink
 from memq.commandline.terminal import Meter, isTerminal
@@ -120,14 +121,21 @@ class Pop:
     """
 
     def __init__(
-        self, source: Opened, sink: Sink | Directory, most: float, meter: Meter
+        self,
+        source: Opened,
+        sink: Sink | Directory,
+        most: float,
+        meter: Meter,
+        there: int = 0,
     ) -> None:
         """Begin with none.
 
         :param most: how many to move; inf for all.
+        :param there: how many there are at first, if that is known.
         """
         self._source, self._sink, self._most = source, sink, most
         self._meter = meter
+        self._total = min(there, most)
         self.moved = 0
 
     def run(self, wait: float) -> None:
@@ -162,7 +170,8 @@ class Pop:
             self._sink.settle()
             self._source.close(number)
             self.moved += number
-            self._meter.reach(self.moved)
+            part = min(1.0, self.moved / self._total) if self._total else None
+            self._meter.reach(self.moved, part)
         if failure is not None:
             raise failure
         return number
@@ -187,7 +196,9 @@ def _pop(options: argparse.Namespace, tell: Tell) -> int:
     with connected(options) as connection, Meter(tell, bar=bar) as meter:
         sink = _sink(options)
         try:
-            pop = Pop(makes(connection, options.queue), sink, options.count, meter)
+            queue, most = options.queue, options.count
+            there = detail(connection, queue).number("items") if most > 1 else 0
+            pop = Pop(makes(connection, queue), sink, most, meter, there)
             pop.run(options.wait)
         finally:
             sink.close()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 from typing import TYPE_CHECKING
 
@@ -121,27 +120,6 @@ class PopTests(SynchronousTestCase):
         self.assertEqual(left, bodies[-len(left) :])
         self.assertGreaterEqual(len(left), 2 * BATCH)
 
-    def test_killed(self) -> None:
-        """Killed at any moment, it loses nothing; the last batch may come twice."""
-        bodies = [b"%05d" % n for n in range(10 * BATCH)]
-        source = random.Random(18)
-        for words in (("--lines",), ("--lines",), ("--null",)):
-            self.server.put(b"q", *bodies)
-            process = launched(self.server, "pop", "q", "--all", *words)
-            assert process.stdout is not None
-            first = process.stdout.read(source.randrange(1, 6 * len(bodies)))
-            process.kill()
-            first += process.stdout.read()
-            process.communicate()
-            end = b"\0" if words == ("--null",) else b"\n"
-            # A last one without its end is a part of one that comes again.
-            *had, _ = first.split(end)
-            rest = self.server.take(b"q")
-            self.assertEqual(had, bodies[: len(had)])
-            self.assertEqual(rest, bodies[len(bodies) - len(rest) :])
-            twice = len(had) + len(rest) - len(bodies)
-            self.assertTrue(0 <= twice <= BATCH, twice)
-
     def test_interrupted(self) -> None:
         """Ctrl-C and SIGTERM end it, and what was not closed goes back."""
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
@@ -197,6 +175,18 @@ class Kept(Sink):
         self.settled = len(self.bodies)
 
 
+class Parts(Meter):
+    """A meter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(print, bar=False)
+        self.parts: list[float | None] = []
+
+    def reach(self, messages: int, part: float | None = None) -> None:
+        """Keep how much of all is done."""
+        self.parts.append(part)
+
+
 class OrderTests(SynchronousTestCase):
     """Words to a server, and their order."""
 
@@ -241,6 +231,16 @@ class OrderTests(SynchronousTestCase):
         script = Script(self, b"VALUE q 0 1\r\na\r\nEND\r\n", b"END\r\n")
         self.assertEqual(self.run_(script, Taken).bodies, [b"a"])
         self.assertEqual(script.sent, b"get q q q\r\nget q q\r\n")
+
+    def test_progress(self) -> None:
+        """It tells how much is done of what was there, or was asked for."""
+        for there, part in ((0, None), (4, 0.75), (2, 1.0), (9, 0.75)):
+            script = Script(self, 3 * b"VALUE q 0 1\r\na\r\n" + b"END\r\n")
+            with script.connection() as connection:
+                meter = Parts()
+                pop = Pop(Taken(connection, b"q"), Kept(), 4, meter, there)
+                self.assertRaises(CommandError, pop.run, 0)
+            self.assertEqual(meter.parts, [part])
 
     def test_longNames(self) -> None:
         """No line is longer than the server reads."""

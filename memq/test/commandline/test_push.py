@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -147,19 +146,6 @@ class PushTests(SynchronousTestCase):
             done.err,
             f"^{_ONE}memq push: the server closed the connection",
         )
-
-    def test_killed(self) -> None:
-        """Killed at any moment, it has stored a beginning of the stream, no more."""
-        lines = b"".join(b"%d\n" % each for each in range(50_000))
-        source = random.Random(18)
-        for round in range(5):
-            process = launched(self.server, "push", "q", "--lines")
-            assert process.stdin is not None
-            process.stdin.write(lines[: source.randrange(len(lines) // 2)])
-            process.kill()
-            process.communicate()
-            found = self.server.take(b"q")
-            self.assertEqual(found, [b"%d" % n for n in range(len(found))], round)
 
     def test_interrupted(self) -> None:
         """Ctrl-C ends it with 130, and tells what is stored."""
