@@ -85,7 +85,10 @@ class Dialogue:
         if type(results) is not range:
             return self._renderPushes(push)
         self.statistics.setHits += count
-        return push.form.done * count
+        form = push.form
+        if form.numbers:
+            return b"".join(map(form.stored, results))
+        return form.done * count
 
     def _renderPushes(self, push: Push) -> bytes:
         """Return the replies of sets of which some failed, or went by a policy."""
@@ -101,7 +104,7 @@ class Dialogue:
         """Return the reply of one set, which may be refused."""
         if not isinstance(result, QueueError):
             self.statistics.setHits += 1
-            return form.done
+            return form.stored(result)
         if isinstance(result, OutOfSpace):
             # The refusals of queues are counted by their operations.
             self.session.refused(result)

@@ -227,7 +227,18 @@ class Commands(Dialogue):
         return b""
 
     def _renderPop(self, operation: Pop) -> bytes:
-        """Return the replies of gets of one name each; most find a message."""
+        """Return the reply of a get of one name; most find a message."""
+        if operation.most > 1 or operation.rest is not None:
+            return self._renderPops(operation)
+        found, form = operation.results[0], operation.form
+        if type(found) is Message and found.large is None:
+            self.outstanding.undelivered -= len(found.body)
+            self.statistics.getHits += 1
+            return form.value(operation.queue, found, None)
+        return self._renderOther(operation.queue, found, form)
+
+    def _renderPops(self, operation: Pop) -> bytes:
+        """Return the replies of several that are joined, as far as they can be sent."""
         queue, form = operation.queue, operation.form
         ready: list[bytes] = []
         append, value = ready.append, form.value

@@ -372,7 +372,8 @@ class CommandReceiver(LineReceiver):
         self._sink.allReceived()
 
     def _parse(self, line: bytes) -> Command:
-        command = parse(line)
+        # As above: equal lines are to be one command, also where one comes in pieces.
+        command = parseShort(line) if len(line) <= KEPT_LINE else parse(line)
         if type(command) is Set and command.size > self._maxBody:
             return Refused(BodyTooLarge(), command.size, command.form)
         return command

@@ -126,11 +126,14 @@ class _Moving(Slice, Search, ABC):
         self._reset()
 
     def _of(self, queue: bytes) -> EffectivePolicy:
-        return self.client.policies.of(queue) or PLAIN
+        policies = self.client.policies
+        return (policies.of(queue) if policies.isActive else None) or PLAIN
 
     def _refuses(self, store: IQueueStore, queue: bytes, size: int) -> bool:
         """Return whether a queue takes no message of so many bytes now."""
         policy = self._of(queue)
+        if policy is PLAIN:
+            return False
         if policy.writesArePaused:
             cause = Refusing.PAUSED
         else:
@@ -188,7 +191,7 @@ class Move(_Moving):
             self._most = min(self._most, store.kept(self.queue).ready)
         self.expired = expired = expire(store, self.queue, rule, now)
         self._cost, self.bytesFreed = expired.cost, expired.freed
-        isBound = mayExpire(rule) or self.client.policies.of(self._target) is not None
+        isBound = mayExpire(rule) or self._of(self._target) is not PLAIN
         while self._cost < LOOK_COST and (left := self._most - self._moved.total()):
             if isBound:
                 head = store.peek(self.queue)

@@ -34,8 +34,8 @@ class Push(Operation):
     :ivar form: how they are answered.
     :ivar exptime: as it was sent with each of them.
     :ivar delay: seconds until they can be seen.
-    :ivar results: a number for each, or why it was not appended; a range of sequence
-        numbers when all were appended as they are.
+    :ivar results: the number of each in its queue, 0 for none, or why it was not
+        appended; a range when all were appended as they are.
     """
 
     __slots__ = (
@@ -179,7 +179,7 @@ class AddPart(Operation):
 class PushLarge(Operation):
     """Append a message whose parts are kept, as the policy of its queue has it.
 
-    The result is a number when it was appended.
+    The result is its number in its queue when it was appended, 0 for none.
     """
 
     __slots__ = ("_asked", "_effects", "_flags", "_upload", "bytesFreed", "queue")

@@ -179,8 +179,11 @@ def _makeRoom(store: IQueueStore, target: _Target, effects: Effects) -> None:
 
 def _put(
     store: IQueueStore, target: _Target, flags: int, due: int, effects: Effects
-) -> None:
-    """Append a message, or keep it until it is due if that is not 0."""
+) -> int:
+    """Append a message, or keep it until it is due if that is not 0.
+
+    :return: its number, 0 as long as it has none.
+    """
     queue, _, body, expires = target
     effects.cost += MESSAGE_COST
     if isinstance(body, bytes):
@@ -190,12 +193,11 @@ def _put(
         effects.used.append(body)
     if due:
         store.pushDelayed(queue, flags, body, due, expires=expires)
-        return
+        return 0
     effects.shown[queue] += 1
     if isinstance(body, bytes):
-        store.push(queue, flags, body, expires=expires)
-    else:
-        store.pushLarge(queue, flags, body, expires=expires)
+        return store.push(queue, flags, body, expires=expires)
+    return store.pushLarge(queue, flags, body, expires=expires)
 
 
 def route(
@@ -212,7 +214,8 @@ def route(
         in parts.
     :param effects: gets what was done.
 
-    :return: a number when it was not refused.
+    :return: its number in the queue that was asked for when it was not refused, 0 if it
+        has none there.
     """
     policies = client.policies
     now = policies.now()
@@ -223,10 +226,13 @@ def route(
     if isinstance(targets, NotStored):
         return targets
     due = now + asked.delay * 1000 if asked.delay else 0
+    number = 0
     for target in targets:
         if target.policy.rule.dropOldest:
             _makeRoom(store, target, effects)
-        _put(store, target, flags, due, effects)
+        put = _put(store, target, flags, due, effects)
+        if target.queue == asked.queue:
+            number = put
     if due:
         client.expectDue(due)
-    return len(targets)
+    return number

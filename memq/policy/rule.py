@@ -10,7 +10,7 @@ from memq.display import tomlKey
 READS, WRITES = 1, 2
 
 #: Open reads that a connection has at most, on all queues together: so many hold about
-#: 10 MB of memory.
+#: 12 MB of memory.
 MOST_OPEN = 10_000
 
 _PATTERN = frozenset(b"*?[")

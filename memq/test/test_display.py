@@ -64,7 +64,7 @@ class ShownTests(SynchronousTestCase):
             (wire.Version(), "version"),
             (
                 dialect.Read(b"q", b"q/open", None, True, False, False, False),
-                "read q q/open open",
+                "read q q/open open delay=0",
             ),
             (
                 dialect.Reads(
@@ -73,7 +73,7 @@ class ShownTests(SynchronousTestCase):
                         dialect.Read(name, b"x/peek", 5, False, False, False, True),
                     )
                 ),
-                "reads read a a read 队列 x/peek wait=5 peek",
+                "reads read a a delay=0 read 队列 x/peek wait=5 peek delay=0",
             ),
             (Foreign("HTTP"), "foreign name=HTTP"),
             (

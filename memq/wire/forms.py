@@ -51,6 +51,8 @@ class Form:
     describes = False
     #: Whether it shows the body.
     showsBody = True
+    #: Whether it shows the number of a message that is stored.
+    numbers = False
 
     def __init__(
         self, done: bytes = b"", none: bytes = b"", tail: bytes = _CRLF
@@ -63,10 +65,21 @@ class Form:
         """Return what the log calls it, nothing if it is as any other."""
         return ""
 
+    def __repr__(self) -> str:
+        """Return its class and the same."""
+        return f"<{type(self).__name__} {self}>"
+
     @property
     def inner(self) -> Form:
         """Return the form of each message, where a reply has many before its end."""
         return self
+
+    def stored(self, number: int) -> bytes:
+        """Return the reply that tells that a message is stored.
+
+        :param number: its number in its queue, 0 if it has none.
+        """
+        return self.done
 
     def error(self, error: QueueError) -> bytes:
         """Return the reply that tells an error."""

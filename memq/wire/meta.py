@@ -53,7 +53,7 @@ MAX_OPAQUE = 32
 
 #: The flags of each command that mean something, or make no difference.
 _MG = frozenset("bkOqvsfcthluPL")
-_MS = frozenset("bkOqsFTMIfhltuvPL")
+_MS = frozenset("bkOqscFTMIfhltuvPL")
 _MD = frozenset("bkOqsfhltuvPL")
 _ME = frozenset("b")
 #: Those that memcached has as well, and that would make one.
@@ -82,8 +82,11 @@ class _Line(NamedTuple):
     key: bytes
     flags: dict[str, bytes]
 
-    def echo(self, numbers: Container[str] = "") -> bytes:
-        """Return what a reply repeats, with a ``%d`` for each flag of ``numbers``."""
+    def echo(self, numbers: Container[str] = "", size: int | None = None) -> bytes:
+        """Return what a reply repeats, with a ``%d`` for each flag of ``numbers``.
+
+        :param size: what ``s`` is told, None where it is one of the numbers.
+        """
         told = []
         for flag, word in self.flags.items():
             if flag == "k":
@@ -91,6 +94,8 @@ class _Line(NamedTuple):
                 told.append(b" k" + key.replace(b"%", b"%%"))
             elif flag == "O":
                 told.append(b" O" + word.replace(b"%", b"%%"))
+            elif flag == "s" and size is not None:
+                told.append(b" s%d" % size)
             elif flag in numbers:
                 told.append(b" %b%%d" % flag.encode())
         return b"".join(told)
@@ -106,7 +111,7 @@ class _Line(NamedTuple):
 class MetaForm(Form):
     """The form of a command that shows no message."""
 
-    __slots__ = ("_log", "_refused")
+    __slots__ = ("_log",)
 
     def __init__(
         self, line: _Line, done: bytes, none: bytes, echo: bytes = b""
@@ -117,9 +122,8 @@ class MetaForm(Form):
         :param none: those that tell that there is nothing, b"" for nothing.
         :param echo: what is behind either.
         """
-        told = [each + echo + b"\r\n" if each else b"" for each in (done, none)]
-        super().__init__(*told)
-        self._refused = b"NS%b\r\n" % echo
+        told = {word: word + echo + b"\r\n" if word else b"" for word in (done, none)}
+        super().__init__(told[done], told[none])
         self._log = line.shown
 
     def __str__(self) -> str:
@@ -128,9 +132,40 @@ class MetaForm(Form):
 
     def error(self, error: QueueError) -> bytes:
         """Return the reply that tells an error, quiet or not."""
-        if isinstance(error, NotStored):
-            return self._refused
         return self.none if isinstance(error, NotOpen) else super().error(error)
+
+
+class SetForm(MetaForm):
+    """The form of a set."""
+
+    __slots__ = ("_echo",)
+
+    def __init__(self, line: _Line, size: int) -> None:
+        echo = line.echo(size=size) % ()
+        super().__init__(line, b"" if "q" in line.flags else b"HD", b"", echo)
+        self._echo = echo
+
+    def error(self, error: QueueError) -> bytes:
+        """Return the reply that tells an error, or that the queue refuses it."""
+        if isinstance(error, NotStored):
+            return b"NS%b\r\n" % self._echo
+        return super().error(error)
+
+
+class Numbered(SetForm):
+    """The form of a set that is told the number of its message."""
+
+    __slots__ = ("_told",)
+
+    numbers = True
+
+    def __init__(self, line: _Line, size: int) -> None:
+        super().__init__(line, size)
+        self._told = b"HD%b\r\n" % line.echo("c", size)
+
+    def stored(self, number: int) -> bytes:
+        """Return the reply with the number."""
+        return self._told % number
 
 
 class Figures(MetaForm):
@@ -154,9 +189,11 @@ class MetaValues(MetaForm):
 
     def __init__(self, line: _Line) -> None:
         flags = line.flags
-        none = b"" if "q" in flags else b"EN"
-        super().__init__(line, b"HD", none, line.echo() % ())
         self.showsBody = "v" in flags
+        none = b"" if "q" in flags else b"EN"
+        # A client that asks for a value takes nothing else for an answer.
+        done = none if self.showsBody else b"HD"
+        super().__init__(line, done, none, line.echo() % ())
         if not self.showsBody:
             self.tail = b""
         self.describes = not _OF_DETAILS.keys().isdisjoint(flags)
@@ -313,9 +350,8 @@ def _set(line: _Line, size: int) -> Set | QueueError:
     delayed = (key, 0) if isName(key) else dialect.parseDelay(key)
     if isinstance(delayed, QueueError):
         return delayed
-    echo = line.echo("s")
-    echo %= (size,) if "s" in given else ()
-    form = MetaForm(line, b"" if "q" in given else b"HD", b"", echo)
+    tells = "c" in given and "q" not in given
+    form = Numbered(line, size) if tells else SetForm(line, size)
     return Set(delayed[0], flags, size, form, exptime, delayed[1])
 
 

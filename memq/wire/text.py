@@ -55,7 +55,7 @@ from memq.wire.words import Refused as Refused
 #: Bytes of the longest line, its line end not counted.
 MAX_LINE = 65_536
 #: How many lines are kept with their commands, and the bytes of the longest one:
-#: room for a name, and a few megabytes in all.
+#: room for a name, and 3 MB in all, up to 14 MB with the longest names and opaques.
 KEPT_LINES = 8192
 KEPT_LINE = 300
 

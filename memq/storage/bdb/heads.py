@@ -246,7 +246,7 @@ class Heads:
     def deadLetters(
         self, queue: bytes, first: int, end: int, limit: int
     ) -> tuple[list[Message], int]:
-        """Look for messages that have an origin; none of them is in a packed record."""
+        """Look for messages that have an origin; none of those is ever packed."""
         found: list[Message] = []
         entry = self._index.queues.get(queue)
         if entry is None:
@@ -257,7 +257,6 @@ class Heads:
             transaction.translated,
             closing(transaction.messages.cursor(transaction.handle)) as cursor,
         ):
-            transaction.packs.write()
             for key, record in scan(cursor, _packKey(id, first), ID.pack(id)):
                 sequence = _unpackKey(key)[1]
                 if sequence >= end:
@@ -287,7 +286,6 @@ class Heads:
             if entry.reads is not None:
                 self._forget(entry, message.sequence)
                 entry.reads.forgetReturned(message.sequence)
-        transaction.cursorIn = 0
         entry.taken += 1
         entry.bytes = max(0, entry.bytes - message.size)
 

@@ -46,6 +46,15 @@ from memq.test.support.sessions import SessionTestCase, sessions
             > ms foo 2 s O k | hi -> HD s2 O kfoo
             > get foo -> VALUE foo 1 2 | hi | END
         """,
+        "A set tells the number of its message, 0 of one that has none yet.": """
+            > ms foo 2 c k T0 MS | hi -> HD c0 kfoo
+            > ms foo 2 c s | hi -> HD c1 s2
+            > ms foo 2 s c O%d | hi -> HD s2 c2 O%d
+            > ms foo 2 q c | hi
+            > ms foo/delay=5 2 c | hi -> HD c0
+            > mg foo v c k -> VA 2 c0 kfoo | hi
+            > gets foo -> VALUE foo 0 2 1 | hi | END
+        """,
         "Quiet sets and deletes are told nothing, a quiet get what it finds.": """
             > ms quiet 2 q | mo
             > ms quiet 2 k q O1 | my
@@ -129,7 +138,7 @@ from memq.test.support.sessions import SessionTestCase, sessions
             > md foo x -> CLIENT_ERROR flag x has no meaning for a queue
             > ms foo 7 C5 | version -> CLIENT_ERROR flag C has no meaning for a queue
             > ms foo 7 E5 | version -> CLIENT_ERROR flag E has no meaning for a queue
-            > ms foo 7 c | version -> CLIENT_ERROR flag c has no meaning for a queue
+            > ms foo 7 D5 | version -> CLIENT_ERROR flag D has no meaning for a queue
             > ms foo 7 N0 q | version -> CLIENT_ERROR flag N has no meaning for a queue
             > ma foo N0 J13 v t -> CLIENT_ERROR ma has no meaning for a queue
             > stats queue -> END
@@ -190,7 +199,7 @@ from memq.test.support.sessions import SessionTestCase, sessions
             closed
         """,
         "So does one of a line that is refused.": r"""
-            | ms foo 2 c\r\nhiho\r\n -> CLIENT_ERROR flag c has no meaning for a queue
+            | ms foo 2 J\r\nhiho\r\n -> CLIENT_ERROR flag J has no meaning for a queue
             closed
         """,
         "A proxy's flags are nobody's business.": """
@@ -224,8 +233,10 @@ from memq.test.support.sessions import SessionTestCase, sessions
             > mg w/abort k -> HD kw/abort
             > mg w/abort k -> EN kw/abort
             > mg w/open/t=0 v h -> VA 2 h1 | a1
-            > mg w/close O1 v -> HD O1
+            > mg w/close O1 -> HD O1
+            > mg w/close O1 -> EN O1
             > mg w/close O1 v -> EN O1
+            > mg w/close v q
             > mg w/close q
             > mg w/close/open v -> EN
             > stats queue -> STAT w 2/2 | END
@@ -422,6 +433,22 @@ class RuledTests(RuledTestCase):
         large = b"ms p 70000 q s\r\n" + b"x" * 70000 + b"\r\n"
         self.assertEqual(self.talk(b"ms p 0\r\n\r\n", large), b"NS\r\nNS s70000\r\n")
 
+    def test_numbers(self) -> None:
+        """A set tells the number that its message has in the queue that it names."""
+        self.begin(
+            f={"fanout": (b"q", b"f")},
+            o={"fanout": (b"q",), "fanout_only": True},
+            e={"honor_exptime": True},
+        )
+        self.talk(put(b"q", b"a") * 5)
+        same = b"ms f 1 c\r\nx\r\n" * 2
+        self.assertEqual(self.talk(same), b"HD c0\r\nHD c1\r\n")
+        large = b"ms f 70000 c k\r\n" + b"x" * 70000 + b"\r\n"
+        self.assertEqual(self.talk(large), b"HD c2 kf\r\n")
+        gone = b"ms o 1 c\r\nx\r\nms e 1 T-1 c\r\nx\r\n"
+        self.assertEqual(self.talk(gone), b"HD c0\r\n" * 2)
+        self.assertEqual(self.talk(b"ms q 1 c\r\nx\r\n" * 2), b"HD c9\r\nHD c10\r\n")
+
     def test_pausedReads(self) -> None:
         """A queue that is paused for reads looks empty."""
         self.begin(p={"paused": READS})
@@ -431,15 +458,22 @@ class RuledTests(RuledTestCase):
     def test_timeLeft(self) -> None:
         """The time that is left goes by the message and the queue, rounded up."""
         self.begin(
-            both={"honor_exptime": True, "max_age": 20_000}, age={"max_age": 20_000}
+            both={"honor_exptime": True, "max_age": 20_000},
+            age={"max_age": 20_000},
+            time={"honor_exptime": True},
         )
-        for queue, times in ((b"both", (b"T5", b"T30", b"T0")), (b"age", (b"T5",))):
+        for queue, times in (
+            *((b"both", (b"T5", b"T30", b"T0")), (b"age", (b"T5",))),
+            (b"time", (b"T30", b"T0")),
+        ):
             for time in times:
                 self.talk(b"ms %b 1 %b\r\nx\r\n" % (queue, time))
         self.harness.timeOfDay += 1.5
         got = self.talk(b"mg both v t l\r\n" * 3, b"mg age t l\r\n")
         told = b"VA 1 t4 l1\r\nx\r\n" + b"VA 1 t19 l1\r\nx\r\n" * 2
         self.assertEqual(got, told + b"HD t19 l1\r\n")
+        got = self.talk(b"mg time v t\r\n" * 2)
+        self.assertEqual(got, b"VA 1 t29\r\nx\r\nVA 1 t-1\r\nx\r\n")
 
     def test_figures(self) -> None:
         """The figures of a queue are words, and its rules, and those of its head."""

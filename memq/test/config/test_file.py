@@ -205,6 +205,7 @@ class QueueTests(ConfigTestCase):
         found = self.values(
             'max_items = 10\nmax_bytes = "10M"\noverflow = "drop-oldest"\n'
             "max_age = 1.5\nhonor_exptime = true\nopen_timeout = 30\n"
+            "max_open = 7\n"
             'max_deliveries = 3\ndead_letter = "dead"\nexpired_to = "死"\n'
             'fanout = ["a", "b.c"]\nfanout_only = true\npaused = "both"\n'
             "remove_when_idle = 0.25\n"
@@ -216,6 +217,7 @@ class QueueTests(ConfigTestCase):
             "max_age": 1500,
             "honor_exptime": True,
             "open_timeout": 30.0,
+            "max_open": 7,
             "max_deliveries": 3,
             "dead_letter": b"dead",
             "expired_to": "死".encode(),
@@ -231,8 +233,9 @@ class QueueTests(ConfigTestCase):
         """Every key can be set back to nothing."""
         nothing = (
             'max_items = 0\nmax_bytes = 0\noverflow = "reject"\nmax_age = 0\n'
-            "honor_exptime = false\nopen_timeout = 0\nmax_deliveries = 0\n"
-            'dead_letter = ""\nexpired_to = ""\nfanout = []\nfanout_only = false\n'
+            "honor_exptime = false\nopen_timeout = 0\nmax_open = 0\n"
+            'max_deliveries = 0\ndead_letter = ""\nexpired_to = ""\n'
+            "fanout = []\nfanout_only = false\n"
             'paused = "no"\nremove_when_idle = 0\n'
         )
         limit = '[queue."*"]\nmax_items = 1\n'
@@ -285,6 +288,7 @@ class QueueTests(ConfigTestCase):
             ("max_age = 31536001", "must be seconds, from 0 (off) to 31536000"),
             ("open_timeout = -1", "must be seconds"),
             ("remove_when_idle = inf", "must be seconds"),
+            ("max_open = 10001", "must be a whole number from 0 to 10000"),
             ("max_deliveries = 1.0", "must be a whole number from 0 to 1000000"),
             ('overflow = "drop"', 'overflow = "drop": must be reject or drop-oldest'),
             ("honor_exptime = 1", "honor_exptime = 1: must be false or true"),

@@ -204,6 +204,15 @@ class ArrivalTests(LastTestCase):
             self.lose()
             self.assertEqual(self.store.dump(), "q 4/1: b c d", request)
 
+    def test_meta(self) -> None:
+        """So do those that were asked for in the meta protocol; a look takes none."""
+        for line in (b"mg q v k\r\n", b"mg q v h\r\n"):
+            self.setUp()
+            answer = self.last(line + b"mg q s\r\n" + line * 2 + b"mn\r\n")
+            self.transport.arrived = answer.index(b"\r\nb\r\n") + 4
+            self.lose()
+            self.assertEqual(self.store.dump(), "q 4/1: b c d", line)
+
     def test_sentBefore(self) -> None:
         """A message sent before the end was known is gone, as from any client."""
         self.assertEqual(self.client.talk(b"get q\r\n"), value(b"a"))

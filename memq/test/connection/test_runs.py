@@ -151,6 +151,12 @@ RUNS: dict[str, tuple[bytes, list[int]]] = {
     "a longer name": (GET + b"get qq\r\n" * 3, [2]),
     "part of a get": (GET * 3 + b"get q", [2]),
     "gets of several": (b"get q r\r\n" * 3, [2]),
+    "meta sets": (b"ms q 1 k O1\r\na\r\n" * 3 + b"ms q 1 k O2\r\na\r\n", [1]),
+    "meta sets that tell a number": (b"ms q 1 c\r\na\r\n" * 3, [2]),
+    "quiet meta sets": (b"ms q 1 q\r\na\r\n" * 3, [2]),
+    "meta gets": (b"mg q v f k\r\n" * 4 + b"mg q v f\r\n", [3]),
+    "meta gets that take a look more": (b"mg q v h\r\n" * 3, []),
+    "meta looks": (b"mg q k\r\n" * 3, []),
     "others": (b"version\r\n" * 3, []),
 }
 

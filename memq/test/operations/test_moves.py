@@ -235,7 +235,7 @@ class MoveTests(MovesTestCase):
         """A slice that fails when its turn is undone and run again is the last, too."""
         self.store.fill(b"q", *[b"%d" % n for n in range(5 * SLICE)])
         self.store.refuse("commit", StoreError("once"), times=1)
-        self.store.refuse("push", StoreError("no"), b"r", b"50", after=1)
+        self.store.refuse("push", StoreError("no"), b"r", b"50", after=1, times=1)
         moving = self.move()
         self.settle()
         self.assertIsInstance(moving.result, StoreError)

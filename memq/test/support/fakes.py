@@ -167,6 +167,11 @@ class FakeStore(MemoryStore):
         self._called("push", queue, body)
         return super().push(queue, flags, body, **rest)
 
+    def pushDelayed(self, queue: bytes, *arguments: Any, **rest: Any) -> None:
+        """Delay a message, then fail if that is to fail."""
+        super().pushDelayed(queue, *arguments, **rest)
+        self._called("pushDelayed", queue)
+
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, then fail if that is to fail."""
         message = self.damaged.get(queue) or super().pop(queue)

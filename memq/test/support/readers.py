@@ -8,6 +8,7 @@ from memq.message import Message
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.openread import OpenRead
+from memq.operations.openreads.touches import TouchRead
 from memq.operations.reads import Peek, Take
 from memq.policy.rules import Rules, Table
 from memq.test.broker.test_broker import Asker, BrokerTestCase
@@ -36,13 +37,25 @@ class Reader(Asker):
         """Open a message, or wait for one."""
         return self._ask(OpenRead(self.session, b"q", wait, **options))
 
-    def close(self, most: int = 1) -> CloseRead:
-        """Close the oldest open reads."""
-        return self._ask(CloseRead(self.session, b"q", most))
+    def more(self, wait: float = 0.0) -> OpenRead:
+        """Open a message beside those that are open."""
+        return self.open(wait, several=True)
 
-    def abort(self) -> AbortRead:
-        """Give back what is open."""
-        return self._ask(AbortRead(self.session, b"q"))
+    def close(self, most: int = 1, number: int | None = None) -> CloseRead:
+        """Close the oldest open reads, or that of a number."""
+        return self._ask(CloseRead(self.session, b"q", most, number))
+
+    def abort(self, number: int | None = None, delay: int = 0) -> AbortRead:
+        """Give back what is open, or that of a number; perhaps for later."""
+        return self._ask(AbortRead(self.session, b"q", number=number, delay=delay))
+
+    def touch(self, number: int, seconds: int = 0) -> TouchRead:
+        """Let an open read last longer."""
+        return self._ask(TouchRead(self.session, b"q", number, seconds))
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of what is open, the oldest first."""
+        return [each.number for each in self.session.opened(b"q")]
 
     def peek(self, wait: float = 0.0) -> Peek:
         """Look at the head, or wait for one."""

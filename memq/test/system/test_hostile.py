@@ -419,7 +419,7 @@ OPEN = Session(
 )
 
 
-MEANINGLESS = b"CLIENT_ERROR flag c has no meaning for a queue\r\n"
+MEANINGLESS = b"CLIENT_ERROR flag E has no meaning for a queue\r\n"
 SEVERAL = Session(
     [b"one", b"two", b"three"],
     (
@@ -431,7 +431,7 @@ SEVERAL = Session(
             b"VALUE NAME/open 0 3\r\none\r\nVALUE NAME/peek 0 3\r\ntwo\r\nEND\r\n",
             *(2, 0),
         ),
-        (b"ms NAME 13 c\r\ndelete NAME\r\n\r\n", MEANINGLESS, 2, 0),
+        (b"ms NAME 13 E1\r\ndelete NAME\r\n\r\n", MEANINGLESS, 2, 0),
         (
             b"gets none/t=0 NAME/close NAME/open\r\n",
             b"VALUE NAME/open 0 3 1\r\ntwo\r\nEND\r\n",

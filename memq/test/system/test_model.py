@@ -34,7 +34,7 @@ from memq.test.support.model.draws import (
 from memq.test.support.model.machine import Machine
 from memq.test.support.model.moves import Move, Redrive, StatsPeek
 from memq.test.support.model.queues import READS, WRITES
-from memq.test.support.model.reads import Get, Monitor, Read
+from memq.test.support.model.reads import Delete, Get, Monitor, Read, Touch
 from memq.test.support.torture import report, rounds
 
 EXAMPLES = 100
@@ -167,11 +167,37 @@ class ModelTests(SynchronousTestCase):
                 *[(who, Read(b"x", b"open")) for who in (3, 4, 5)],
                 *[(who, Read(b"x", b"abort")) for who in (5, 3)],
                 (3, Get((b"x", b"x"), number=True)),
+                # Somebody waits when it is killed.
+                (2, Read(b"y", b"", 6500)),
             ]
         )
         # It is flushed, and not answered.
         machine.killBusy(0, [Word(b"delete", w)], 3)
         machine.go([(0, wait), (0, Monitor(w, 1, 1))])
+        machine.teardown()
+
+    def test_workers(self) -> None:
+        """A worker with several open reads ends, extends and retries each by itself."""
+        w = b"w"
+        machine = self.machine(ClockMachine, 0)()
+        rules = {w: {"open_timeout": 3.5, "max_open": 3, "max_deliveries": 3}}
+        machine.begin(rules=rules, noSync=False)
+        more = (0, Read(w, b"open/more"))
+        later = (0, Read(w, b"abort=N/delay=D", None, 1, delay=3))
+        machine.go([*[(1, Set(w, 6, number)) for number in range(6)], *[more] * 4])
+        # The second one lasts longer than the others, and is tried later then.
+        machine.go([(0, 3.0), (0, Touch(w, 1, 4)), (0, 1.0), later, (0, 5.0), more])
+        # The one in the middle is closed, and those around it go on.
+        machine.go(
+            [more, more, (0, Delete(w, 1)), (0, Delete(w, 6)), (1, Delete(w, 0))]
+        )
+        machine.go([(0, Read(w, b"close=N/open/more")), (0, Touch(w, 0, 0)), (0, 2.0)])
+        for steps in range(7):
+            machine.go([more, more])
+            machine.killBusy(0, [later[1]], steps)
+        machine.go([more, later])
+        machine.restart(isKilled=True, gap=1)
+        machine.go([(0, 5.0), (0, Get((w, w, w, w)))])
         machine.teardown()
 
     def test_dropped(self) -> None:
@@ -202,25 +228,29 @@ class ModelTests(SynchronousTestCase):
     def test_redriven(self) -> None:
         """Dead letters go back from where they are, as far as their queue has room."""
         machine = self.machine(ClockMachine, 0)()
+        w, x = b"w", b"x"
         rule = {"max_deliveries": 1, "dead_letter": "x", "max_items": 2}
-        machine.begin(rules={b"w": rule, b"x": {"max_age": 4.5}}, noSync=False)
+        machine.begin(rules={w: rule}, noSync=False)
         for number in range(4):
-            steps = [Set(b"w", 6, number), Read(b"w", b"open"), Read(b"w", b"abort")]
-            machine.go([*[(0, each) for each in steps], (0, 1.0)])
+            steps = [Set(w, 6, number), Read(w, b"open"), Read(w, b"abort")]
+            machine.go([(0, each) for each in steps])
         machine.go(
             [
-                # The first one is open, and the one behind it has expired.
-                (1, Read(b"x", b"open")),
-                (0, 1.0),
-                (2, Read(b"w", b"", 6500)),
-                (0, StatsPeek(b"x")),
-                (0, Redrive(b"x", 1)),
-                (0, Redrive(b"x", 9)),
-                (0, Move(b"w", b"x", 1)),
-                (0, Word(b"pause", b"w", WRITES)),
-                (0, Redrive(b"x", 9)),
-                (0, Move(b"x", b"w", 9)),
-                (0, Move(b"x", b"y", 9)),
+                (1, Read(x, b"open")),
+                (2, Read(w, b"", 6500)),
+                (0, StatsPeek(x)),
+                (0, Redrive(x, 1)),
+                (0, Word(b"pause", w, WRITES)),
+                (0, Redrive(x, 9)),
+                (0, Move(x, w, 9)),
+                (0, Word(b"resume", w)),
+                (0, Set(w, 6, 5)),
+                (0, Redrive(x, 9)),
+                (0, Move(w, b"y", 1)),
+                (0, Move(x, b"y", 9)),
             ]
         )
+        # It goes to where it was first, which is no way back.
+        machine.reload([], {x: {"max_deliveries": 1, "dead_letter": "w"}}, False)
+        machine.go([(1, Read(x, b"abort")), (0, Redrive(w, 9)), (0, Move(w, x, 9))])
         machine.teardown()

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from memq.errors import (
     BadDelay,
     BadLine,
+    BadNumber,
     BadWait,
     NotANumber,
     OptionsApart,
@@ -24,6 +25,7 @@ from memq.wire.extensions import (
     READS,
     WRITES,
     Add,
+    Close,
     Confirm,
     DumpStats,
     Flush,
@@ -35,34 +37,63 @@ from memq.wire.extensions import (
     Redrive,
     Reload,
     Resume,
+    Touch,
     parseLimit,
+    parseOpened,
 )
 from memq.wire.forms import GETS, NUMBERED, SETS, SILENT
-from memq.wire.text import Set, parse
+from memq.wire.text import Delete, Set, parse
 
 if TYPE_CHECKING:
     from memq.wire.text import Command
 
 #: The options of a get, and those that go together, in the order of the alphabet.
-OPTIONS = (b"abort", b"close", b"open", b"peek", b"t=7")
+OPTIONS = (
+    *(b"abort", b"abort=7", b"close", b"close=7", b"delay=7"),
+    *(b"more", b"open", b"peek", b"t=7"),
+)
 TOGETHER = [
     (b"t=7",),
     (b"open",),
     (b"open", b"t=7"),
+    (b"more", b"open"),
+    (b"more", b"open", b"t=7"),
     (b"close",),
     (b"close", b"open"),
     (b"close", b"open", b"t=7"),
+    (b"close", b"more", b"open"),
+    (b"close", b"more", b"open", b"t=7"),
+    (b"close=7",),
+    (b"close=7", b"open"),
+    (b"close=7", b"open", b"t=7"),
+    (b"close=7", b"more", b"open"),
+    (b"close=7", b"more", b"open", b"t=7"),
     (b"abort",),
+    (b"abort", b"delay=7"),
+    (b"abort=7",),
+    (b"abort=7", b"delay=7"),
     (b"peek",),
     (b"peek", b"t=7"),
 ]
+#: Those that are more than a flag, and the fields of the command.
+MEANING: dict[bytes, dict[str, object]] = {
+    b"t=7": {"wait": 7},
+    b"delay=7": {"delay": 7},
+    b"close=7": {"close": True, "number": 7},
+    b"abort=7": {"abort": True, "number": 7},
+}
 #: Options that are wrong wherever they stand.
 WRONG: dict[bytes, type[QueueError]] = {
     b"": UnknownOption,
     b"OPEN": UnknownOption,
     b"open=": UnknownOption,
     b"t": UnknownOption,
-    b"delay=1": UnknownOption,
+    b"delay": UnknownOption,
+    b"delay=": BadDelay,
+    b"delay=31536001": BadDelay,
+    b"close=": BadNumber,
+    b"abort=-1": BadNumber,
+    b"abort=18446744073709551616": BadNumber,
     b"t=": BadWait,
     b"t=-1": BadWait,
     b"t=3600001": BadWait,
@@ -73,7 +104,7 @@ def expected(options: tuple[bytes, ...]) -> type[QueueError] | None:
     """Return what a get with these options is refused with, None if it is not."""
     seen = set()
     for option in options:
-        name = option.split(b"=")[0]
+        name = b"".join(option.partition(b"=")[:2])
         error = WRONG.get(option)
         if error is UnknownOption:
             return error
@@ -99,9 +130,10 @@ class ReadTests(GrammarTestCase):
         """Each set of options that go together is taken, in any order."""
         for options in TOGETHER:
             for ordered in permutations(options):
-                asked = {option.decode(): True for option in options}
-                wait = 7 if asked.pop("t=7", False) else None
-                self.reads(b"/".join((b"q", *ordered)), wait=wait, **asked)
+                asked: dict[str, object] = {}
+                for option in options:
+                    asked.update(MEANING.get(option, {option.decode(): True}))
+                self.reads(b"/".join((b"q", *ordered)), **asked)
 
     def test_everySet(self) -> None:
         """Every one, two, three and four options are taken or refused as they ought."""
@@ -109,7 +141,8 @@ class ReadTests(GrammarTestCase):
         for length in range(1, 5):
             for options in product(OPTIONS, repeat=length):
                 count += self.check(options)
-        self.assertEqual(count, 2 + 3 + 2 + 2 + 2 + 6)
+        # As many as TOGETHER has of one to four options, in any order.
+        self.assertEqual(count, 7 * 1 + 7 * 2 + 5 * 6 + 2 * 24)
 
     def check(self, options: tuple[bytes, ...]) -> bool:
         """Assert what a get with these options is; return whether it is taken."""
@@ -186,6 +219,58 @@ class ReadTests(GrammarTestCase):
     def test_manyOptions(self) -> None:
         """A line of nothing but slashes is refused as quickly as another."""
         self.refused(UnknownOption, b"get q" + b"/" * 65_000)
+
+
+class OpenedTests(GrammarTestCase):
+    """Commands about one open read."""
+
+    def test_close(self) -> None:
+        """A delete with open= closes one; any other word stands where a time did."""
+        for number in (0, 7, 18_446_744_073_709_551_615):
+            self.taken(Close(b"q", number), b"delete q/open=%d" % number)
+        self.taken(Close(b"q", 7), b"delete q/open=07 0")
+        self.taken(Close(b"q", 7, SILENT), b"delete q/open=7 noreply")
+        self.taken(Close(b"q", 7, SILENT), b"delete q/open=7 0 noreply")
+        self.taken(Delete(b"q"), b"delete q")
+
+    def test_touch(self) -> None:
+        """A touch has 0 to 31536000 seconds."""
+        for seconds in (0, 1, 31_536_000):
+            line = b"touch q/open=7 %d" % seconds
+            self.taken(Touch(b"q", 7, seconds), line)
+            self.taken(Touch(b"q", 7, seconds, SILENT), line + b" noreply")
+        for word in (b"x", b"-1", b"31536001", b"1.5"):
+            self.refused(BadLine, b"touch q/open=7 " + word)
+            line = b"touch q/open=7 %b noreply" % word
+            self.refused(BadLine, line, noreply=True)
+
+    def test_words(self) -> None:
+        """Both have as many words as are needed, and no others."""
+        self.refused(UnknownCommand, b"touch q/open=7", b"touch q/open=7 1 1")
+        self.refused(UnknownCommand, b"delete q/open=7 0 0", b"touch", b"touch q 0")
+
+    def test_wrong(self) -> None:
+        """The first error from the left is told."""
+        for key, error in (
+            (b"/open=7", BadLine),
+            (b"q/open=", BadNumber),
+            (b"q/open=-7", BadNumber),
+            (b"q/open=18446744073709551616", BadNumber),
+            (b"q/open=" + b"0" * 21, BadNumber),
+            (b"q/open=7/open=7", OptionTwice),
+            (b"q/open=x/close", BadNumber),
+            (b"q/open=7/close", UnknownOption),
+            (b"q/open", UnknownOption),
+            (b"q/", UnknownOption),
+            (b"q/t=1", UnknownOption),
+        ):
+            self.refused(error, b"delete " + key, b"touch %b 0" % key)
+            self.refused(error, b"delete %b noreply" % key, noreply=True)
+            self.refused(error, b"touch %b 0 noreply" % key, noreply=True)
+
+    def test_key(self) -> None:
+        """A key without options names no open message."""
+        self.assertIs(type(parseOpened(b"q")), UnknownOption)
 
 
 class DelayTests(GrammarTestCase):

@@ -195,7 +195,10 @@ class ReplyTests(SynchronousTestCase):
             (b"ms q 5", b"HD\r\n", b""),
             (b"ms q 5 k s O%s", b"HD kq s5 O%s\r\n", b""),
             (b"ms q 5 k q", b"", b""),
-            (b"mg q v k", b"HD kq\r\n", b"EN kq\r\n"),
+            (b"ms q 5 k q c", b"", b""),
+            (b"ms q 5 k c s", b"HD kq s5\r\n", b""),
+            (b"mg q v k", b"EN kq\r\n", b"EN kq\r\n"),
+            (b"mg q/close v q", b"", b""),
             (b"mg q/close k q s", b"HD kq/close\r\n", b""),
             (b"md q O1 k", b"HD O1 kq\r\n", b"NF O1 kq\r\n"),
             (b"md q O1 q", b"", b""),
@@ -203,6 +206,18 @@ class ReplyTests(SynchronousTestCase):
             (b"me q", b"", b"EN\r\n"),
         ):
             self.assertEqual((form(line).done, form(line).none), (done, none), line)
+
+    def test_stored(self) -> None:
+        """A set tells the number of its message, if it is to."""
+        for line, told in (
+            *(
+                (b"ms q 5", b"HD\r\n"),
+                (b"ms q 5 c", b"HD c7\r\n"),
+                (b"ms q 5 c q", b""),
+            ),
+            (b"ms q 5 s c k O%d", b"HD s5 c7 kq O%d\r\n"),
+        ):
+            self.assertEqual(form(line).stored(7), told)
 
     def test_errors(self) -> None:
         """A refusal is NS, what is not open is not there; others are their lines."""

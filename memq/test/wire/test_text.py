@@ -150,7 +150,7 @@ class NameTests(GrammarTestCase):
             if byte > 0x20 and byte not in b"\x7f/":
                 self.taken(Get((name,)), b"get " + name)
             elif byte != 0x20:
-                self.refused(BadLine, b"delete " + name)
+                self.refused(BadLine, b"flush " + name)
         self.taken(Get((b"n" * 250,)), b"get " + b"n" * 250)
         self.refused(BadLine, b"get " + b"n" * 251)
 
@@ -160,10 +160,11 @@ class NameTests(GrammarTestCase):
         self.taken(Get((name,)), b"get " + name)
 
     def test_slash(self) -> None:
-        """A slash begins an option; other commands than get and set know none."""
+        """A slash begins an option; other commands than these know none."""
         self.refused(UnknownOption, b"get q/x")
         self.refused(UnknownOption, b"set q/x 0 0 5", size=5)
-        self.refused(BadLine, b"delete q/x", b"get /x")
+        self.refused(UnknownOption, b"delete q/x", b"touch q/x 0")
+        self.refused(BadLine, b"flush q/x", b"get /x", b"delete /x", b"touch / 0")
 
     def test_dots(self) -> None:
         """Names are never file names."""

@@ -231,15 +231,25 @@ class Work:
     :ivar rest: how many messages were left when all had ended.
     """
 
-    def __init__(self, server: Server, rng: Random, patience: float = PATIENCE) -> None:
+    def __init__(
+        self,
+        server: Server,
+        rng: Random,
+        patience: float = PATIENCE,
+        kind: type[Consumer] = Consumer,
+        custody: Custody | None = None,
+    ) -> None:
         """Take a server that runs, and has no queue called work.
 
         :param patience: seconds after which nothing will come any more.
+        :param kind: of the consumers.
+        :param custody: what they tell; one of their kind.
         """
         self._server = server
         self._patience = patience
         self._rng = rng
-        self.custody = Custody()
+        self._kind = kind
+        self.custody = custody or Custody()
         self.deaths = self.rest = 0
         self._messages = self._sent = 0
 
@@ -274,7 +284,7 @@ class Work:
     def _employ(self, selector: DefaultSelector, mayDie: bool) -> None:
         """Let a consumer begin, and another one for each that is killed at once."""
         while True:
-            consumer = Consumer(self._server, self.custody, self._rng, mayDie)
+            consumer = self._kind(self._server, self.custody, self._rng, mayDie)
             if not consumer.isDead:
                 selector.register(consumer.socket, EVENT_READ, consumer)
                 return

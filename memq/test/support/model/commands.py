@@ -151,6 +151,8 @@ CONSTANTS = [
     Constant(b"nonsense", b"ERROR\r\n"),
     Constant(b"get a/b", b"CLIENT_ERROR unknown option\r\n"),
     Constant(b"replace a 0 0 8\r\nget lock", b"ERROR\r\n"),
+    Constant(b"mn", b"MN\r\n"),
+    Constant(b"ms a 8 T0 T0\r\nget lock", b"CLIENT_ERROR duplicate flag\r\n"),
 ]
 
 

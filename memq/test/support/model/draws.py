@@ -17,6 +17,7 @@ from memq.test.support.model.commands import (
     StatsQueue,
     Word,
 )
+from memq.test.support.model.meta import MetaGet, MetaSet
 from memq.test.support.model.moves import Move, Redrive, StatsPeek
 from memq.test.support.model.reads import (
     LITERAL,
@@ -72,8 +73,15 @@ def plain(names: list[bytes], ofAll: bool) -> some.SearchStrategy[Command]:
     sets = some.builds(Set, queue, some.sampled_from(SIZES), marks, flags, rarely)
     several = some.lists(queue, min_size=1, max_size=4).map(tuple)
     gets = some.builds(Get, several, some.booleans())
+    metaSets = some.builds(
+        MetaSet, queue, some.sampled_from(SIZES), marks, flags, rarely
+    )
+    metaGets = some.builds(MetaGet, queue, some.booleans(), rarely)
     deletes = some.builds(Word, some.just(b"delete"), queue, noreply=rarely)
-    return weighed((sets, 2), (gets, 2), (deletes, 1), (ofAllQueues, int(ofAll)))
+    return weighed(
+        *((sets, 2), (gets, 2), (metaSets, 1), (metaGets, 1), (deletes, 1)),
+        (ofAllQueues, int(ofAll)),
+    )
 
 
 def ofOneQueue(name: bytes, size: int) -> some.SearchStrategy[Command]:
@@ -115,7 +123,8 @@ def words(*verbs: bytes) -> some.SearchStrategy[Command]:
 
 
 sets = some.builds(
-    Set,
+    lambda kind, *rest: kind(*rest),
+    some.sampled_from([Set, Set, MetaSet]),
     queues,
     some.sampled_from([6, 6, 30, 70000]),
     some.builds(lambda: next(serials)),
@@ -137,12 +146,13 @@ numbered = weighed(
     (some.builds(Read, queues, some.just(b"close=N/open/more"), waits, numbers), 1),
     (some.builds(Read, queues, ended, some.none(), numbers, delays), 3),
     (some.builds(Delete, queues, numbers, rarely), 2),
-    (some.builds(Touch, queues, numbers, some.sampled_from([0, 1, 4])), 2),
+    (some.builds(Touch, queues, numbers, some.sampled_from([0, 1, 4])), 3),
 )
 reads = weighed(
     (some.builds(Get, some.tuples(queues), some.booleans()), 1),
     (some.builds(Get, some.tuples(queues, queues), some.booleans()), 1),
     (some.builds(Read, queues, kinds, waits), 2),
+    (some.builds(MetaGet, queues, some.booleans(), rarely), 1),
     (some.builds(Read, queues, some.sampled_from([b"close", b"abort"])), 1),
 )
 others = some.one_of(
@@ -163,13 +173,13 @@ transfers = some.one_of(
     some.builds(StatsPeek, queues),
 )
 commands = weighed(
-    *((sets, 4), (reads, 5), (numbered, 4), (others, 2), (monitors, 1), (transfers, 1))
+    *((sets, 5), (reads, 5), (numbered, 4), (others, 2), (monitors, 1), (transfers, 1))
 )
 #: Of a client: a command, or its end; or that time passes, in seconds.
 passing = some.sampled_from([0.5, 1.0, 2.0, 5.0])
 move = weighed(
     (some.tuples(people, commands), 12),
-    (some.tuples(people, passing), 1),
+    (some.tuples(people, passing), 2),
     (some.tuples(people, some.sampled_from([None, 1.0])), 1),
 )
 # Hypothesis likes lists that are shorter.

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from hypothesis.stateful import RuleBasedStateMachine
 
 from memq.errors import ConfigError
-from memq.test.support.model.commands import Set, StatsDetail
+from memq.test.support.model.commands import Set, StatsDetail, Word
 from memq.test.support.model.draws import BEGIN
+from memq.test.support.model.reads import Get, Monitor, Read
 from memq.test.support.model.rig import Rig, contents
 from memq.test.support.model.server import Server
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 TICK = 1 / 512
 #: A message that has expired is gone after so many seconds at the latest.
 LATE = 2.0
+
+#: Commands that may take something.
+READS = (Get, Read, Monitor)
 
 Move = tuple[int, "Command | float | None"]
 
@@ -146,11 +150,16 @@ class Machine(RuleBasedStateMachine):
 
         In which order those go on that waited for different queues is nobody's promise.
         So when something stands behind a read that waits, all wait for the same queue.
-        Nor is it promised how many still wait when the first of them goes on.
+        Nor is it promised how many still wait when the first of them goes on.  And a
+        delete that waits may cut off its client before a later read is answered: then
+        that gives back what it took.
         """
         lines, clients = self.model.lines, self.model.clients
         isBehind = who in clients and clients[who].waits
         if isBehind and isinstance(what, StatsDetail):
+            return False
+        inbox = clients[who].inbox if isBehind else []
+        if any(isinstance(each, Word) for each in inbox) and isinstance(what, READS):
             return False
         if not isBehind and all(len(each.inbox) <= 1 for each in clients.values()):
             return True

@@ -60,7 +60,7 @@ def whole(store: BDBStore, message: Message) -> bytes:
 
 def plain(trace: Trace | None) -> queues.Trace | None:
     """Return what became of a message before as the model has it."""
-    if trace is None:
+    if trace is None or not trace.origin:
         return None
     assert trace.reason is not None
     return trace.deliveries, trace.origin, trace.reason.name.lower(), trace.since
