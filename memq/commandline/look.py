@@ -20,7 +20,7 @@ from memq.commandline.arguments import (
     seconds,
 )
 from memq.commandline.formats import Sink
-from memq.commandline.terminal import console, isTerminal, writeAll
+from memq.commandline.terminal import console, isTerminal, shownBody, writeAll
 from memq.display import shownName
 from memq.wire.figures import FIGURES
 
@@ -111,14 +111,15 @@ def fitting(columns: Sequence[_T], width: int) -> Sequence[_T]:
 
 
 def _stat(options: argparse.Namespace, tell: Tell) -> int:
-    shows = isTerminal(1) and not options.json and not options.csv
+    there = isTerminal(1)
     with connected(options) as connection:
         while True:
             found = list(details(connection, options.pattern or b""))
-            if shows:
+            if there and not options.json and not options.csv:
                 _show(found, options.watch is not None)
             else:
-                writeAll(1, _text(found, options))
+                data = _text(found, options)
+                writeAll(1, shownBody(data).encode("utf-8") if there else data)
             if options.watch is None:
                 return 0
             time.sleep(options.watch)

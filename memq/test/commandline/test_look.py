@@ -105,6 +105,11 @@ class LookTests(SynchronousTestCase):
         widths = {len(line) + 2 * ("队列" in line) for line in lines if " 2 " in line}
         self.assertEqual(len(widths), 1)
 
+    def test_csvOnTerminal(self) -> None:
+        """Nor does one drive it in what is for programs."""
+        _, shown = Terminal(self.server, "stat", "--csv").end()
+        self.assertIn("\r\n\\x9b31m,1,1,", shown)
+
     def test_narrow(self) -> None:
         """A narrow terminal gets fewer columns."""
         _, shown = Terminal(self.server, "stat", columns=40).end()
