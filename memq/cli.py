@@ -56,16 +56,19 @@ MODULES = {
     "backup": "memq.admin.cli",
     "adopt": "memq.memcacheq.adoptcli",
 }
+#: The option that needs no subcommand.
+_VERSION = "--version"
 
 
 def _tellVersion(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--version", action="version", version=f"memq {__version__}")
+    parser.add_argument(_VERSION, action="version", version=f"memq {__version__}")
 
 
 def makeParser(command: str | None = None) -> argparse.ArgumentParser:
     """Return what parses the command line of ``memq``.
 
-    :param command: the one that will be parsed; None if that is not known.
+    :param command: the one that will be parsed, or --version, which loads none; None
+        if that is not known.
     """
     does = "Push, pop and look at messages, watch and manage queues, keep a home."
     parser = Parser("memq", description=does)
@@ -74,8 +77,8 @@ def makeParser(command: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="{" + ",".join(MODULES) + "}"
     )
-    wanted = MODULES.get(command or "")
-    for module in dict.fromkeys([wanted] if wanted else MODULES.values()):
+    modules = [MODULES[command]] if command in MODULES else MODULES.values()
+    for module in dict.fromkeys(() if command == _VERSION else modules):
         import_module(module).addCommands(commands.add_parser)
     return parser
 
@@ -112,7 +115,8 @@ def main(
 ) -> int:
     """Run a command of ``memq``, or of another parser; return its exit status."""
     given = sys.argv[1:] if arguments is None else arguments
-    command = next((word for word in given if not word.startswith("-")), None)
+    named = (word for word in given if word == _VERSION or not word.startswith("-"))
+    command = next(named, None)
     options = (parser or makeParser(command)).parse_args(given)
 
     def tell(line: str) -> None:
