@@ -101,7 +101,7 @@ class ExpiryTests(SweeperTestCase):
         self.assertEqual(self.detail().expired, MANY)
         self.settle()
         self.assertEqual(self.detail().expired, 3 * MANY)
-        self.assertEqual(self.asker.told, ["1"])
+        self.assertEqual(self.asker.told, ["300"])
 
     def test_later(self) -> None:
         """Without rules nothing is looked at, until there are some."""

@@ -186,7 +186,7 @@ class ManyTests(RuledTestCase):
         self.flush()
         self.assertEqual(self.other.told, ["None"])
         self.settle()
-        self.assertEqual(self.one.told, ["new", "1"])
+        self.assertEqual(self.one.told, ["new", "301"])
         self.assertEqual(self.store.dump(), f"q {3 * MANY + 2}/{3 * MANY + 1}: behind")
 
     def test_peek(self) -> None:

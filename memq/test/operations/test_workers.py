@@ -332,6 +332,12 @@ class TouchTests(WorkerTestCase):
         self.wait(9.0)
         self.assertEqual(self.one.numbers(), [1])
 
+    def test_undoneNotOpen(self) -> None:
+        """So is one of what is not open."""
+        self.store.refuse("commit", StoreError("no room"), times=1)
+        self.one.touch(9)
+        self.hears(NOT_OPEN)
+
     def test_failed(self) -> None:
         """One that cannot be done leaves the time as it is."""
         self.wait(6.0)
@@ -452,6 +458,15 @@ class LaterTests(WorkerTestCase):
         self.one.abort(0, 5)
         self.hears("out of disk space")
         self.holds("q 4/0: d", 0, 1, 2)
+
+    def test_failedWhileWaiting(self) -> None:
+        """A client that waits is not told of it."""
+        self.asker.pop()
+        self.done(self.other.take(60.0))
+        self.store.refuse("pushDelayed", OutOfSpace())
+        self.one.abort(0, 5)
+        self.hears("out of disk space")
+        self.assertEqual(self.other.told, [])
 
     def test_goneFailed(self) -> None:
         """Of a client that is gone it goes back."""

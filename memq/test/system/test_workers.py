@@ -141,10 +141,13 @@ class LeasesTests(SynchronousTestCase):
         self.leases.lent(makeBody(7), "zero", 100.0)
         self.assertTrue(self.leases.has(7, "one"))
         self.assertEqual(self.leases.complaints, [])
+        # Unless it is found to be.
+        self.leases.extended(7, "zero", self.now)
+        self.assertTrue(self.leases.has(7, "zero"))
 
     def test_extended(self) -> None:
         """Nor when its time was extended."""
-        self.leases.extended(7, self.now)
+        self.leases.extended(7, "one", self.now)
         self.now += TOUCHED / 2
         self.lend("two")
         self.assertEqual(self.leases.complaints, ["7 has two readers"])

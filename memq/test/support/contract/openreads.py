@@ -31,6 +31,24 @@ class OpenReadsContract(StoreContract):
         self.assertFalse(self.q.abortRead(message, False))
         self.assertHolds("q 2/1\n  1 0 b'1'")
 
+    def test_isRead(self) -> None:
+        """It tells whether a message is open, in a queue of a name."""
+        self.push(b"q", b"0", b"1")
+        message = self.q.openRead()
+        self.assertTrue(self.q.isRead(message))
+        self.assertFalse(self.none.isRead(message))
+        self.assertFalse(self.q.isRead(self.q.peek()))
+        for end in (
+            lambda each: self.q.abortRead(each, False),
+            self.q.closeRead,
+            lambda _: self.q.empty(),
+        ):
+            end(message)
+            self.assertFalse(self.q.isRead(message))
+            self.push(b"q", b"2")
+            message = self.q.openRead()
+            self.assertTrue(self.q.isRead(message))
+
     def test_closeWhatIsNotOpen(self) -> None:
         """A message that is not hidden can be neither closed nor given back."""
         self.push(b"q", b"0", b"1")

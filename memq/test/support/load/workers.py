@@ -82,8 +82,10 @@ class Leases(Custody):
         """Tell whether somebody is the last who was given a message."""
         return number in self.held and self._holders[number] is holder
 
-    def extended(self, number: int, asked: float) -> None:
-        """Note that a touch was answered that was sent at a time."""
+    def extended(self, number: int, holder: object, asked: float) -> None:
+        """Note that a touch was answered that was sent at a time: it is open there."""
+        self.held.add(number)
+        self._holders[number] = holder
         self._until[number] = asked + TOUCHED
 
     def retried(self, number: int, asked: float) -> None:
@@ -182,7 +184,7 @@ class Worker(Consumer):
             custody.deleted += 1
             custody.isClosed(message)
         elif self._act == "touch":
-            custody.extended(message, self._asked)
+            custody.extended(message, self, self._asked)
             self._open[self._number] = message
         elif self._act == "later":
             custody.retried(message, self._asked)
