@@ -28,8 +28,8 @@ CLIENT_PROGRAMS := collectd-core libnginx-mod-http-memc memcached munin-plugins-
 CLIENT_NPM := memcache-client@1.0.5 memcached@2.2.2 memjs@1.3.2
 CLIENT_PIP := aiomcache==0.8.2 emcache==1.3.3 memcache==0.14.0 meta-memcache==4.3.0 \
 	python-binary-memcached==0.33.0
-DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
-	python3-zope.interface
+DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-rich \
+	python3-twisted python3-zope.interface
 
 # The Debian releases that `make test-deb` tries the packages in.
 SUITES ?= bookworm trixie

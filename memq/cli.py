@@ -1,5 +1,7 @@
-"""The command ``memq``: subcommands that work on a home beside a server.
+"""The command ``memq``: subcommands that speak to a server, or work on a home.
 
+    memq push | pop | work | peek | stat | top | move | redrive | flush | delete
+    memq pause | resume | reload | check | completion
     memq export [--home HOME] [--output FILE] [QUEUE ...]
     memq import [--home HOME] [--append] [FILE]
     memq backup [--home HOME] DIR
@@ -7,77 +9,100 @@
 
 ``memq-adopt`` is ``memq adopt`` under its old name.
 
-Mistakes go to standard error, in one line.  The exit status is 0 when all was done, 1
-when something could not be, 2 for a mistake on the command line, 130 after Ctrl-C, 143
-after SIGTERM.
+Only the module of the subcommand that is run is loaded: ``memq push`` starts in a
+fraction of the time that the store takes to load.
+
+Mistakes go to standard error, in one line; memq.commandline.arguments says which exit
+statuses there are.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
 
 from memq import __version__
-from memq.admin import cli as admin
+from memq.commandline.arguments import Parser
 from memq.display import shownText
-from memq.errors import StartError, StoreError
-from memq.memcacheq import adoptcli
+from memq.errors import CommandError, StartError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import argparse
+    from collections.abc import Sequence
     from types import FrameType
 
+#: The module of each subcommand; its ``addCommands`` adds it, perhaps with others.
+MODULES = {
+    "push": "memq.commandline.push",
+    "pop": "memq.commandline.pop",
+    "work": "memq.commandline.work",
+    "peek": "memq.commandline.look",
+    "stat": "memq.commandline.look",
+    "top": "memq.commandline.top",
+    "move": "memq.commandline.manage",
+    "redrive": "memq.commandline.manage",
+    "flush": "memq.commandline.manage",
+    "delete": "memq.commandline.manage",
+    "pause": "memq.commandline.manage",
+    "resume": "memq.commandline.manage",
+    "reload": "memq.commandline.manage",
+    "check": "memq.commandline.check",
+    "completion": "memq.completion",
+    "export": "memq.admin.cli",
+    "import": "memq.admin.cli",
+    "backup": "memq.admin.cli",
+    "adopt": "memq.memcacheq.adoptcli",
+}
+#: The option that needs no subcommand.
+_VERSION = "--version"
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaints have one line."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.set_defaults(name=self.prog)
-
-    def error(self, message: str) -> NoReturn:
-        """Print what is wrong, and exit with status 2."""
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
-
-    def tellVersion(self) -> None:
-        """Have the option --version."""
-        self.add_argument("--version", action="version", version=f"memq {__version__}")
+def _tellVersion(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(_VERSION, action="version", version=f"memq {__version__}")
 
 
-def makeParser() -> argparse.ArgumentParser:
-    """Return what parses the command line of ``memq``."""
-    parser = _Parser(
-        "memq", description="Export, import, back up or take over memq's queues."
-    )
-    parser.tellVersion()
+def makeParser(command: str | None = None) -> argparse.ArgumentParser:
+    """Return what parses the command line of ``memq``.
+
+    :param command: the one that will be parsed, or --version, which loads none; None
+        if that is not known.
+    """
+    does = "Push, pop and look at messages, watch and manage queues, keep a home."
+    parser = Parser("memq", description=does)
+    _tellVersion(parser)
+    parser.set_defaults(makeParser=makeParser)
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{export,import,backup,adopt}"
+        dest="command", required=True, metavar="{" + ",".join(MODULES) + "}"
     )
-    admin.addCommands(commands.add_parser)
-    adoptcli.addCommand(commands.add_parser)
+    modules = [MODULES[command]] if command in MODULES else MODULES.values()
+    for module in dict.fromkeys(() if command == _VERSION else modules):
+        import_module(module).addCommands(commands.add_parser)
     return parser
 
 
 def makeAdoptParser() -> argparse.ArgumentParser:
     """Return what parses the command line of ``memq-adopt``."""
-    parser = _Parser("memq-adopt", description=adoptcli.DESCRIPTION, allow_abbrev=False)
-    parser.tellVersion()
+    from memq.memcacheq import adoptcli
+
+    parser = Parser("memq-adopt", description=adoptcli.DESCRIPTION, allow_abbrev=False)
+    _tellVersion(parser)
     adoptcli.addArguments(parser)
     return parser
 
 
-def run(makes: Callable[[], argparse.ArgumentParser] = makeParser) -> int:
+def run() -> int:
     """Run ``memq`` as a process: SIGTERM ends it as Ctrl-C does, with status 143."""
     signal.signal(signal.SIGTERM, _stop)
-    return main(parser=makes())
+    return main()
 
 
 def runAdopt() -> int:
     """Run ``memq-adopt`` as a process."""
-    return run(makeAdoptParser)
+    signal.signal(signal.SIGTERM, _stop)
+    return main(parser=makeAdoptParser())
 
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
@@ -89,7 +114,10 @@ def main(
     parser: argparse.ArgumentParser | None = None,
 ) -> int:
     """Run a command of ``memq``, or of another parser; return its exit status."""
-    options = (parser or makeParser()).parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    named = (word for word in given if word == _VERSION or not word.startswith("-"))
+    command = next(named, None)
+    options = (parser or makeParser(command)).parse_args(given)
 
     def tell(line: str) -> None:
         print(f"{options.name}: {shownText(line)}", file=sys.stderr, flush=True)
@@ -97,6 +125,10 @@ def main(
     try:
         status: int = options.run(options, tell)
         return status
+    except CommandError as error:
+        if words := str(error):
+            tell(" ".join(words.split()))
+        return error.status
     except (StartError, StoreError) as error:
         tell(" ".join(str(error).split()))
     except OSError as error:

@@ -332,6 +332,19 @@ class StartError(Exception):
     status: int = 1
 
 
+class CommandError(Exception):
+    """A command of ``memq`` that cannot go on: one line for the person who runs it.
+
+    It is silent without words.
+
+    :ivar status: the exit status; 3 where the server refused what was asked.
+    """
+
+    def __init__(self, words: str, status: int = 1) -> None:
+        super().__init__(words)
+        self.status = status
+
+
 class OptionError(StartError):
     """An option whose value is not allowed."""
 

@@ -35,7 +35,7 @@ DESCRIPTION = (
 )
 
 
-def addCommand(add: Callable[..., argparse.ArgumentParser]) -> None:
+def addCommands(add: Callable[..., argparse.ArgumentParser]) -> None:
     """Add the subcommand; ``options.run(options, tell)`` carries it out.
 
     :param add: ``add_parser`` of what add_subparsers returns.

@@ -7,7 +7,8 @@ import re
 import subprocess
 
 from memq import __version__
-from memq.cli import makeAdoptParser, makeParser
+from memq.cli import MODULES, makeAdoptParser, makeParser
+from memq.completion import Option, commands
 from memq.config.commandline import Options
 from memq.config.settings import SERVER
 from memq.memcacheq import cli
@@ -18,15 +19,28 @@ from testkit.servers import ROOT
 _OTHERS = {"twistd(1)", "systemctl(1)"}
 
 
+def _told(option: Option) -> tuple[str, tuple[str, str, str]]:
+    """Return an option of a command as :func:`_options` returns one."""
+    default = re.search(r"\(default: ([^)]*)\)", option.does)
+    first, *others = option.names
+    value = "value" if option.takesValue else ""
+    return first, ("".join(others), value, default[1] if default else "")
+
+
 def _options(page: str) -> dict[str, tuple[str, str, str]]:
-    """Return the options that a man page defines.
+    """Return the options that a man page defines: see :func:`_optionsIn`."""
+    return _optionsIn(readPage(page))
+
+
+def _optionsIn(page: str) -> dict[str, tuple[str, str, str]]:
+    """Return the options that a page, or a part of it, defines.
 
     :return: for each, by its long name or its only letter: the letter that goes with
         the long name, "value" if it takes one, and the default that is told; "" for
         each that there is not.
     """
     found = {}
-    for term, text in definitions(readPage(page)):
+    for term, text in definitions(page):
         if not term.startswith("`-"):
             continue
         told = re.search(r"\(default: `([^`]*)`", text)
@@ -83,23 +97,34 @@ class OptionsTests(PageTestCase):
 
     def test_commands(self) -> None:
         """The words of each command of ``memq`` are those that it takes."""
-        found = [
-            term
-            for term, _ in definitions(readPage("docs/man/memq.8.md"))
-            if term.startswith("`memq ")
-        ]
-        synopsis = re.split(r"\n\n|  \n", readPage("docs/man/memq.8.md"))
-        for term in found:
-            self.assertIn(term, synopsis)
-            words = re.sub(r"[]`*[]|\.\.\.", "", term).split()
-            makeParser().parse_args(words[1:])
-        usage = makeParser().format_usage()
-        commands = re.search("{(.*)}", usage)
-        assert commands is not None
-        self.assertEqual(
-            {term.split("`")[1].split()[1] for term in found},
-            set(commands[1].split(",")),
-        )
+        found = []
+        for page in map(readPage, ("docs/man/memq.1.md", "docs/man/memq.8.md")):
+            terms = [term for term, _ in definitions(page) if term.startswith("`memq ")]
+            synopsis = re.split(r"\n\n|  \n", page)
+            for term in terms:
+                self.assertIn(term, synopsis)
+                words = re.sub(r"[]`*[]|\.\.\.|option", "", term).split()
+                known = {"NUMBER": "1", "SHELL": "bash"}
+                makeParser().parse_args([known.get(word, word) for word in words[1:]])
+            found += [term.split("`")[1].split()[1] for term in terms]
+        self.assertEqual(sorted(found), sorted(MODULES))
+
+    def test_client(self) -> None:
+        """The options of each command that speaks to a server, with defaults."""
+        page = readPage("docs/man/memq.1.md")
+        common = {"--server", "-h"}
+        seen = set()
+        for section in re.split("^# ", page, flags=re.M):
+            names = re.findall(r"^`memq (\w+)`.*\n:", section, re.M)
+            expected: dict[str, tuple[str, str, str]] = {}
+            for command in commands(makeParser()):
+                if command.name in names:
+                    expected |= dict(map(_told, command.options))
+            seen |= set(names)
+            if names:
+                expected = {k: v for k, v in expected.items() if k not in common}
+                self.assertEqual(_optionsIn(section), expected, names)
+        self.assertEqual(seen | {"export", "import", "backup", "adopt"}, set(MODULES))
 
 
 class PagesTests(PageTestCase):

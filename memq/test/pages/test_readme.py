@@ -101,7 +101,8 @@ class PagesTests(PageTestCase):
         known = {"help", "version"}
         for options in (Options(), ServerOptions()):
             known |= {name.rstrip("=") for name in options.longOpt}
-        for module in ("memq/admin/cli.py", "memq/memcacheq/adoptcli.py"):
+        ours = glob(f"{ROOT}/memq/commandline/*.py")
+        for module in ("memq/admin/cli.py", "memq/memcacheq/adoptcli.py", *ours):
             known |= set(re.findall(r'"--([a-z-]+)"', readPage(module)))
         for path in PAGES:
             # The options of other programs are looked at where they are.

@@ -8,6 +8,7 @@
 - Promises of every store: ``contract``.
 - Any sequence of commands, kills and time beside plain Python: ``model``.
 - Disks that fail, are full, lose power, or hold damage: ``disks``.
+- The command memq as a process, on pipes or on a terminal: ``commandline``.
 - Real servers with clients that misbehave or die: ``load``; see testkit.servers, too.
 - MemcacheQ's directories, and clients of other protocols: ``foreign``.
 - How long a test goes on that injects faults: ``torture``; bytes made up: ``fuzz``.

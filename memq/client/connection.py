@@ -1,0 +1,154 @@
+"""Blocking client connection: commands of the text protocol and their replies.
+
+Nothing is tried again here.  A command whose reply did not come may have been carried
+out or not; :class:`ConnectionLost` says that, and the caller knows what it means.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+from memq.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from socket import socket
+
+END = b"END\r\n"
+STORED = b"STORED\r\n"
+#: Bytes that are read from the system at a time.
+_BUFFER = 1 << 18
+
+
+class ConnectionLost(CommandError):
+    """The connection ended before a reply had come."""
+
+
+class ServerRefused(CommandError):
+    """The server answered an error, or a word that was not asked for."""
+
+
+class Message(NamedTuple):
+    """A message as it was given out.
+
+    :ivar number: its number in the queue, if that was asked for.
+    """
+
+    key: bytes
+    flags: int
+    body: bytes
+    number: int | None = None
+
+
+class Connection:
+    """A connection to a server.
+
+    Methods raise :class:`ConnectionLost`, and :class:`ServerRefused` at an error.
+    """
+
+    def __init__(self, connection: socket) -> None:
+        self._socket = connection
+        self._replies = connection.makefile("rb", _BUFFER)
+
+    def __enter__(self) -> Connection:
+        """Disconnect in the end."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Disconnect: open reads go back."""
+        self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._replies.close()
+        self._socket.close()
+
+    def send(self, *pieces: bytes) -> None:
+        """Send pieces, one after the other, as they are."""
+        try:
+            self._socket.sendall(b"".join(pieces))
+        except OSError as error:
+            _lost(error)
+
+    def line(self) -> bytes:
+        """Return the next line, without its end."""
+        return self._line()[:-2]
+
+    def _line(self) -> bytes:
+        try:
+            line = self._replies.readline()
+        except OSError as error:
+            _lost(error)
+        if not line.endswith(b"\n"):
+            _lost(None)
+        return line
+
+    def ask(self, command: bytes) -> bytes:
+        """Send a command, and return the line that it is answered, but no error."""
+        self.send(command, b"\r\n")
+        line = self.line()
+        if line.partition(b" ")[0].endswith(b"ERROR"):
+            raise refusal(line)
+        return line
+
+    def message(self) -> Message | None:
+        """Return the next message of a reply, None at its end."""
+        line = self._line()
+        if line == END:
+            return None
+        word, *rest = line.split()
+        if word != b"VALUE":
+            raise refusal(line)
+        key, flags, size, *number = rest
+        told = int(number[0]) if number else None
+        return Message(key, int(flags), self.body(int(size)), told)
+
+    def body(self, size: int) -> bytes:
+        """Return a body of so many bytes; the end of its line is read, too."""
+        try:
+            body: bytes = self._replies.read(size + 2)
+        except OSError as error:
+            _lost(error)
+        if len(body) != size + 2:
+            _lost(None)
+        return body[:-2]
+
+    def messages(self) -> Iterator[Message]:
+        """Yield the messages of a reply."""
+        while (message := self.message()) is not None:
+            yield message
+
+    def figures(self, topic: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Yield names and values that ``stats`` tells of a topic."""
+        self.send(b"stats %b" % topic if topic else b"stats", b"\r\n")
+        while (line := self._line()) != END:
+            word, _, rest = line[:-2].partition(b" ")
+            if word != b"STAT":
+                raise refusal(line)
+            name, _, value = rest.partition(b" ")
+            yield name, value
+
+    def replies(self, count: int) -> Iterator[bytes]:
+        """Yield the lines that so many commands are answered, with their ends."""
+        try:
+            for line in islice(self._replies, count):
+                if not line.endswith(b"\n"):
+                    break
+                count -= 1
+                yield line
+        except OSError as error:
+            _lost(error)
+        if count:
+            _lost(None)
+
+
+def refusal(line: bytes) -> ServerRefused:
+    """Return the error that a reply is."""
+    words = line.decode("utf-8", "backslashreplace").rstrip()
+    return ServerRefused(f"the server answered: {words}")
+
+
+def _lost(error: OSError | None) -> NoReturn:
+    why = "" if error is None or error.strerror is None else f": {error.strerror}"
+    raise ConnectionLost(f"the server closed the connection{why}") from None

@@ -1,0 +1,176 @@
+"""Look: the next message, and the figures of queues, at one moment or again and again.
+
+In a pipe names are the bytes that they are, and columns end at a TAB.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from memq.client.figures import Figures, details
+from memq.commandline.arguments import (
+    REFUSED,
+    addCommand,
+    connected,
+    queueName,
+    seconds,
+)
+from memq.commandline.formats import Sink
+from memq.commandline.terminal import console, isTerminal, shownBody, writeAll
+from memq.display import shownName
+from memq.wire.figures import FIGURES
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Sequence
+
+    from rich.table import Table
+
+    from memq.commandline.arguments import Add, Tell
+
+
+_T = TypeVar("_T")
+
+
+class Column(NamedTuple):
+    """A column of a table of queues: its title, and the figure in it."""
+
+    title: str
+    figure: str
+
+
+#: What the table of stat shows beside the name; a narrow one only the first of them.
+COLUMNS = (
+    Column("messages", "items"),
+    Column("age", "age"),
+    Column("open", "open_transactions"),
+    Column("delayed", "delayed"),
+    Column("waiters", "waiters"),
+    Column("set", "total_items"),
+    Column("taken", "taken"),
+)
+#: Letters of a terminal that has room for all columns, and how many others get.
+_WIDE, _NARROW = 72, 3
+#: Seconds of a day, an hour and a minute, and their letters.
+_UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def addCommands(add: Add) -> None:
+    """Add the subcommands."""
+    does = "Show the next message of a queue, and leave it there."
+    peek = addCommand(add, "peek", _peek, does, queues="")
+    peek.add_argument("--json", action="store_true", help="with its number and flags")
+    does = "Show figures of the queues, or of those that match a pattern."
+    stat = addCommand(add, "stat", _stat, does)
+    stat.add_argument("pattern", nargs="?", metavar="PATTERN", type=queueName)
+    form = stat.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="all, a queue a line")
+    form.add_argument("--csv", action="store_true", help="all but the rules")
+    stat.add_argument(
+        "--watch", type=seconds, metavar="SECONDS", help="again after so long"
+    )
+
+
+def _peek(options: argparse.Namespace, tell: Tell) -> int:
+    with connected(options) as connection:
+        connection.send(b"gets %b/peek\r\n" % options.queue)
+        found = list(connection.messages())
+    sink = Sink(1, b"\n" if options.json else b"", options.json)
+    for message in found:
+        sink.write(message)
+    sink.settle()
+    return 0 if found else REFUSED
+
+
+def age(milliseconds: int) -> str:
+    """Return an age in four letters or so."""
+    whole = milliseconds // 1000
+    for size, letter in _UNITS:
+        if whole >= size:
+            return (
+                f"{whole / size:.1f}{letter}"
+                if whole < 10 * size
+                else (f"{whole // size}{letter}")
+            )
+    return f"{whole}s"
+
+
+def told(figures: Figures, column: Column) -> str:
+    """Return what stands in a column for a person."""
+    value = figures.number(column.figure)
+    return age(value) if column.figure == "age" else str(value)
+
+
+def fitting(columns: Sequence[_T], width: int) -> Sequence[_T]:
+    """Return the columns for which a terminal has room."""
+    return columns if width >= _WIDE else columns[:_NARROW]
+
+
+def _stat(options: argparse.Namespace, tell: Tell) -> int:
+    there = isTerminal(1)
+    with connected(options) as connection:
+        while True:
+            found = list(details(connection, options.pattern or b""))
+            if there and not options.json and not options.csv:
+                _show(found, options.watch is not None)
+            else:
+                data = _text(found, options)
+                writeAll(1, shownBody(data).encode("utf-8") if there else data)
+            if options.watch is None:
+                return 0
+            time.sleep(options.watch)
+
+
+def _show(found: Sequence[Figures], clear: bool) -> None:
+    terminal = console()
+    if clear:
+        terminal.clear()
+    columns = fitting(COLUMNS, terminal.width)
+    titles = [column.title for column in columns]
+    rows = [(each.name, [told(each, column) for column in columns]) for each in found]
+    terminal.print(queueTable(titles, rows))
+
+
+def queueTable(titles: Iterable[str], rows: Iterable[tuple[bytes, list[str]]]) -> Table:
+    """Return a table of queues for a terminal."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    table.add_column("queue", ratio=1, no_wrap=True, overflow="ellipsis")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, cells in rows:
+        table.add_row(Text(shownName(name)), *cells)
+    return table
+
+
+def _text(found: Sequence[Figures], options: argparse.Namespace) -> bytes:
+    """Return figures as a program reads them."""
+    if options.json:
+        lines = [
+            json.dumps({"queue": _name(each), **each.numbers, "rules": each.rules})
+            for each in found
+        ]
+    elif options.csv:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(("queue", *FIGURES))
+        for each in found:
+            rows.writerow((_name(each), *map(each.number, FIGURES)))
+        lines = text.getvalue().splitlines()
+    else:
+        lines = ["\t".join(["queue", *(column.title for column in COLUMNS)])]
+        for each in found:
+            cells = [str(each.number(column.figure)) for column in COLUMNS]
+            lines.append("\t".join([_name(each), *cells]))
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+
+
+def _name(figures: Figures) -> str:
+    return figures.name.decode("utf-8", "surrogateescape")

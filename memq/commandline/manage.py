@@ -1,0 +1,145 @@
+"""Manage: move, redrive, flush, delete, pause and resume queues; reload the rules.
+
+flush and delete ask where there is a terminal, and want --yes elsewhere.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memq.client.figures import detail
+from memq.commandline.arguments import REFUSED, addCommand, connected, count, queueName
+from memq.commandline.terminal import Meter, agrees, asks
+from memq.display import shownName
+from memq.errors import CommandError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from memq.client.connection import Connection
+    from memq.commandline.arguments import Add, Tell
+
+#: Messages that one command moves: what is told of the progress is as fine.
+SLICE = 10_000
+
+
+def addCommands(add: Add) -> None:
+    """Add the subcommands."""
+    does = "Move messages to the end of another queue."
+    move = addCommand(add, "move", _move, does, queues="")
+    move.add_argument("target", metavar="QUEUE", type=queueName)
+    _addCount(move)
+    does = "Move dead letters back to the queues that they come from."
+    _addCount(addCommand(add, "redrive", _move, does, queues=""))
+    does = "Empty queues, with what is open and delayed."
+    _addYes(addCommand(add, "flush", _flush, does, queues="+"))
+    does = "Delete queues with all that is in them."
+    _addYes(addCommand(add, "delete", _delete, does, queues="+"))
+    does = "Stop reads from queues, and sets to them."
+    pause = addCommand(add, "pause", _pause, does, queues="+")
+    only = pause.add_mutually_exclusive_group()
+    for option, word in (("--reads", "reads"), ("--writes", "writes")):
+        only.add_argument(
+            option, dest="only", action="store_const", const=word, help=f"{word} only"
+        )
+    does = "Let paused queues go on."
+    addCommand(add, "resume", _resume, does, queues="+")
+    does = "Have the server read the rules in its configuration file again."
+    addCommand(add, "reload", _reload, does)
+
+
+def _addCount(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-n", dest="count", type=count, metavar="NUMBER", help="how many, at most"
+    )
+
+
+def _addYes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def _move(options: argparse.Namespace, tell: Tell) -> int:
+    """Move messages, no more than there are at first."""
+    command = b"redrive %b" % options.queue
+    if options.command == "move":
+        command = b"move %b %b" % (options.queue, options.target)
+    moved = 0
+    with connected(options) as connection, Meter(tell) as meter:
+        total = detail(connection, options.queue).number("items")
+        if options.count is not None:
+            total = min(total, options.count)
+        try:
+            while moved < total:
+                slice = min(SLICE, total - moved)
+                answer = connection.ask(b"%b %d" % (command, slice))
+                number = int(answer.removeprefix(b"MOVED "))
+                moved += number
+                if number < slice:
+                    break
+                meter.reach(moved, moved / total)
+        finally:
+            tell(f"{moved} messages moved")
+    return 0
+
+
+def _consent(options: argparse.Namespace, connection: Connection) -> bool:
+    """Return whether to go on with a command that cannot be taken back."""
+    if options.yes:
+        return True
+    if not asks():
+        raise CommandError("not on a terminal: say --yes", 2)
+    for queue in options.queue:
+        messages = detail(connection, queue).number("items")
+        question = (
+            f"{options.command} {shownName(queue)}, which has {messages} messages?"
+        )
+        if not agrees(question):
+            return False
+    return True
+
+
+def _flush(options: argparse.Namespace, tell: Tell) -> int:
+    with connected(options) as connection:
+        if not _consent(options, connection):
+            return REFUSED
+        for queue in options.queue:
+            connection.ask(b"flush " + queue)
+    return 0
+
+
+def _delete(options: argparse.Namespace, tell: Tell) -> int:
+    with connected(options) as connection:
+        if not _consent(options, connection):
+            return REFUSED
+        return _each(options, tell, connection, b"delete %b")
+
+
+def _pause(options: argparse.Namespace, tell: Tell) -> int:
+    word = b" " + options.only.encode() if options.only else b""
+    with connected(options) as connection:
+        return _each(options, tell, connection, b"pause %b" + word)
+
+
+def _resume(options: argparse.Namespace, tell: Tell) -> int:
+    with connected(options) as connection:
+        return _each(options, tell, connection, b"resume %b")
+
+
+def _each(
+    options: argparse.Namespace, tell: Tell, connection: Connection, command: bytes
+) -> int:
+    """Say a command of each queue; tell which ones there are not."""
+    missing = [
+        queue
+        for queue in options.queue
+        if connection.ask(command % queue) == b"NOT_FOUND"
+    ]
+    for queue in missing:
+        tell(f"there is no queue {shownName(queue)}")
+    return REFUSED if missing else 0
+
+
+def _reload(options: argparse.Namespace, tell: Tell) -> int:
+    with connected(options) as connection:
+        connection.ask(b"reload")
+    return 0

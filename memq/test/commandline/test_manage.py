@@ -1,0 +1,114 @@
+"""The commands that change queues."""
+
+from __future__ import annotations
+
+import os
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.commandline import manage
+from memq.test.support.commandline import Ended, Terminal, command
+from memq.test.support.servers import started
+
+
+class ManageTests(SynchronousTestCase):
+    """Queues that are moved, emptied, deleted, paused."""
+
+    def setUp(self) -> None:
+        """Have a server with a queue."""
+        self.config = os.path.abspath(self.mktemp())
+        self.configure("")
+        self.server = started(self, "--config", self.config)
+        self.server.put(b"q", b"a", b"b", b"c")
+
+    def configure(self, text: str) -> None:
+        """Write the configuration file."""
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def command(self, *words: str) -> Ended:
+        """Run a command."""
+        return command(self.server, *words)
+
+    def test_move(self) -> None:
+        """Messages go to the end of another queue, in slices."""
+        self.assertEqual(
+            self.command("move", "q", "r", "-n", "2"),
+            (0, b"", "memq move: 2 messages moved\n"),
+        )
+        self.assertEqual(self.server.counts(), {b"q": (3, 2), b"r": (2, 0)})
+        self.command("move", "q", "r")
+        self.assertEqual(self.server.take(b"r"), [b"a", b"b", b"c"])
+        done = self.command("move", "none", "r")
+        self.assertEqual(done, (0, b"", "memq move: 0 messages moved\n"))
+
+    def test_slices(self) -> None:
+        """Many take several commands, until there is none or enough."""
+        bodies = [b"%d" % n for n in range(manage.SLICE + 10)]
+        self.server.put(b"many", *bodies)
+        done = self.command("move", "many", "r", "-n", str(manage.SLICE + 5))
+        self.assertEqual(done.status, 0)
+        counts = self.server.counts()
+        self.assertEqual(counts[b"r"], (manage.SLICE + 5, 0))
+
+    def test_redrive(self) -> None:
+        """Dead letters go back; what else there is stays."""
+        self.configure('[queue.q]\nmax_deliveries = 1\ndead_letter = "dead"\n')
+        self.assertEqual(self.command("reload"), Ended(0, b"", ""))
+        self.server.ask(b"get q/open", b"get q/abort")
+        self.server.put(b"dead", b"other")
+        done = self.command("redrive", "dead")
+        self.assertEqual(done, (0, b"", "memq redrive: 1 messages moved\n"))
+        self.assertEqual(self.server.take(b"q"), [b"b", b"c", b"a"])
+        self.assertEqual(self.server.take(b"dead"), [b"other"])
+
+    def test_flush(self) -> None:
+        """A queue is emptied when that is said twice."""
+        done = self.command("flush", "q")
+        self.assertEqual(done, (2, b"", "memq flush: not on a terminal: say --yes\n"))
+        self.assertEqual(self.server.counts(), {b"q": (3, 0)})
+        self.assertEqual(self.command("flush", "q", "--yes"), Ended(0, b"", ""))
+        self.assertEqual(self.server.counts(), {b"q": (3, 3)})
+
+    def test_delete(self) -> None:
+        """Queues are deleted; one that is not there is told."""
+        done = self.command("delete", "q", "none", "-y")
+        self.assertEqual(done, (3, b"", "memq delete: there is no queue none\n"))
+        self.assertEqual(self.server.counts(), {})
+        self.assertEqual(self.command("delete", "q").status, 2)
+
+    def test_asked(self) -> None:
+        """On a terminal a person is asked, who may say no."""
+        for name, answer, status in (
+            ("flush", "n\n", 3),
+            ("delete", "\n", 3),
+            ("flush", "y\n", 0),
+            ("delete", "y\n", 0),
+        ):
+            terminal = Terminal(self.server, name, "q")
+            terminal.waitFor(rf"{name} q, which has \d messages\? \[y/N\] ")
+            terminal.type(answer)
+            self.assertEqual(terminal.end()[0], status)
+        self.assertEqual(self.server.counts(), {})
+
+    def test_pause(self) -> None:
+        """A queue is paused for reads, for sets or both, and goes on."""
+        for words, stored, found in (
+            ((), b"NOT_STORED", b"END"),
+            (("--reads",), b"STORED", b"END"),
+            (("--writes",), b"NOT_STORED", b"VALUE p 0 1"),
+        ):
+            self.assertEqual(self.command("pause", "p", *words), Ended(0, b"", ""))
+            told = self.server.ask(b"set p 0 0 1", b"a", b"get p").split(b"\r\n")
+            self.assertEqual(told[:2], [stored, found])
+            self.assertEqual(self.command("resume", "p"), Ended(0, b"", ""))
+        done = self.command("resume", "p", "none")
+        self.assertEqual(done, (3, b"", "memq resume: there is no queue none\n"))
+
+    def test_reload(self) -> None:
+        """A mistake in the file is told with its line."""
+        self.configure("[queue.q]\ncolour = 1\n")
+        done = self.command("reload")
+        self.assertEqual(done.status, 1)
+        self.assertIn("memq reload: the server answered: SERVER_ERROR ", done.err)
+        self.assertIn("line 2", done.err)

@@ -1,0 +1,261 @@
+"""The command memq pop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.commandline.formats import Sink
+from memq.commandline.pop import BATCH, Opened, Pop, Taken
+from memq.commandline.terminal import Meter
+from memq.errors import CommandError
+from memq.test.support.commandline import (
+    Ended,
+    Script,
+    Terminal,
+    command,
+    ended,
+    launched,
+)
+from memq.test.support.servers import started
+from testkit.servers import PATIENCE
+
+if TYPE_CHECKING:
+    from memq.client.connection import Message
+
+
+class PopTests(SynchronousTestCase):
+    """Messages that are taken from a server."""
+
+    def setUp(self) -> None:
+        """Have a server."""
+        self.server = started(self)
+
+    def pop(self, *words: str) -> Ended:
+        """Pop from the queue q."""
+        return command(self.server, "pop", "q", *words)
+
+    def test_forms(self) -> None:
+        """A body as it is, or with an end, or as a line of JSON; several are lines."""
+        self.server.put(b"q", *[b"%d" % n for n in range(12)])
+        self.server.ask(b"set q 7 0 1", b"\xff")
+        for words, expected in (
+            ((), b"0"),
+            (("-n", "2"), b"1\n2\n"),
+            (("--lines",), b"3\n"),
+            (("-n2", "--null"), b"4\0" + b"5\0"),
+            (("-0",), b"6\0"),
+            (("--json",), b'{"body": "7"}\n'),
+            (("--lossy",), b"8"),
+            (("--lossy", "-n", "2"), b"9\n10\n"),
+            (("--all", "--json"), b'{"body": "11"}\n{"base64": "/w==", "flags": 7}\n'),
+        ):
+            self.assertEqual(self.pop(*words), (0, expected, ""), words)
+        self.assertEqual(self.server.counts(), {b"q": (13, 13)})
+
+    def test_none(self) -> None:
+        """Without a message the status says so; all of none are taken."""
+        for words, status in (
+            ((), 3),
+            (("-n5",), 3),
+            (("--lossy",), 3),
+            (("--all",), 0),
+        ):
+            self.assertEqual(self.pop(*words), (status, b"", ""))
+        self.server.put(b"q", b"a")
+        self.assertEqual(self.pop("-n5"), (0, b"a\n", ""))
+
+    def test_many(self) -> None:
+        """More than a batch come in their order, whichever way, no more than asked."""
+        bodies = [b"%d" % n for n in range(4 * BATCH)]
+        self.server.put(b"q", *bodies)
+        out = b""
+        for words in (["-n1500"], ["-n1500", "--lossy"], ["--all"]):
+            done = self.pop("--lines", *words)
+            self.assertEqual(done.status, 0, done.err)
+            out += done.out
+        self.assertEqual(out.splitlines(), bodies)
+
+    def test_wait(self) -> None:
+        """It waits for a message, if there is none, no longer than it is told to."""
+        for words in ((), ("--lossy",)):
+            process = launched(self.server, "pop", "q", "--wait=60", *words)
+            with self.server.wire() as wire:
+                while wire.figures(b"detail q").get(b"queue_q_waiters") != b"1":
+                    wire.ask(b"add q 0 0 1\r\n0")
+            self.server.put(b"q", b"a")
+            self.assertEqual(ended(process), (0, b"a", ""))
+            self.assertEqual(self.pop("--wait", "0.01", *words), (3, b"", ""))
+
+    def test_directory(self) -> None:
+        """Each can become a file."""
+        path = os.path.join(self.mktemp(), "out")
+        self.server.put(b"q", b"a\n", b"")
+        self.assertEqual(self.pop("--all", "--to", path), (0, b"", ""))
+        self.assertEqual(sorted(os.listdir(path)), ["0000000001", "0000000002"])
+        self.server.put(b"q", b"a")
+        done = self.pop("--to", "/proc/none")
+        self.assertEqual(done.status, 1)
+        self.assertEqual(self.server.counts(), {b"q": (3, 2)})
+
+    def test_brokenPipe(self) -> None:
+        """Messages that nobody has read from the pipe go back."""
+        bodies = [b"%d" % n for n in range(3 * BATCH)]
+        self.server.put(b"q", *bodies)
+        process = launched(self.server, "pop", "q", "--all", "--lines")
+        assert process.stdout is not None
+        self.assertEqual(process.stdout.readline(), b"0\n")
+        # No more of the first batch is read than what a file of ours has buffered.
+        process.stdout.close()
+        self.assertEqual(process.wait(PATIENCE), 141)
+        assert process.stderr is not None and process.stdin is not None
+        self.assertEqual(process.stderr.read(), b"")
+        process.stderr.close()
+        process.stdin.close()
+        left = self.server.take(b"q")
+        self.assertEqual(left, bodies[-len(left) :])
+        self.assertGreaterEqual(len(left), 2 * BATCH)
+
+    def test_interrupted(self) -> None:
+        """Ctrl-C and SIGTERM end it, and what was not closed goes back."""
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            process = launched(self.server, "pop", "q", "--wait=inf")
+            with self.server.wire() as wire:
+                while wire.figures(b"detail q").get(b"queue_q_waiters") != b"1":
+                    wire.ask(b"add q 0 0 1\r\n0")
+            process.send_signal(number)
+            self.assertEqual(ended(process), (status, b"", ""))
+
+    def test_lost(self) -> None:
+        """A server that goes is told in a line."""
+        process = launched(self.server, "pop", "q", "--wait=inf", "--all")
+        with self.server.wire() as wire:
+            while wire.figures(b"detail q").get(b"queue_q_waiters") != b"1":
+                wire.ask(b"add q 0 0 1\r\n0")
+        self.server.stop()
+        done = ended(process)
+        self.assertEqual(done.status, 1)
+        self.assertIn("memq pop: the server closed the connection", done.err)
+
+    def test_terminal(self) -> None:
+        """On a terminal a body cannot drive it, and has an end."""
+        self.server.put(b"q", b"a\x1b[31m\x9b\n\tb", "队".encode())
+        terminal = Terminal(self.server, "pop", "q", "-n", "2")
+        status, shown = terminal.end()
+        self.assertEqual(status, 0)
+        self.assertEqual(shown, "a\\x1b[31m\\x9b\r\n\tb\r\n队\r\n")
+
+    def test_jsonOnTerminal(self) -> None:
+        """JSON stays JSON there."""
+        self.server.put(b"q", b"a\x1b")
+        _, shown = Terminal(self.server, "pop", "q", "--json").end()
+        self.assertEqual(json.loads(shown), {"body": "a\x1b"})
+
+
+class Kept(Sink):
+    """A sink that keeps messages in memory.
+
+    :ivar settled: how many are in safe hands.
+    """
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.settled = 0
+
+    def write(self, message: Message) -> None:
+        """Keep a message."""
+        self.bodies.append(message.body)
+
+    def settle(self) -> None:
+        """Note how many there are."""
+        self.settled = len(self.bodies)
+
+
+class Parts(Meter):
+    """A meter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(print, bar=False)
+        self.parts: list[float | None] = []
+
+    def reach(self, messages: int, part: float | None = None) -> None:
+        """Keep how much of all is done."""
+        self.parts.append(part)
+
+
+class OrderTests(SynchronousTestCase):
+    """Words to a server, and their order."""
+
+    def run_(self, script: Script, makes: type[Opened], wait: float = 0) -> Kept:
+        """Pop all messages of the queue q; return what was kept."""
+        sink = Kept()
+        with script.connection() as connection, Meter(self.fail, bar=False) as meter:
+            source = makes(connection, b"q")
+            try:
+                Pop(source, sink, 3, meter).run(wait)
+            except CommandError as error:
+                self.error = str(error)
+        self.assertEqual(sink.settled, len(sink.bodies))
+        return sink
+
+    def test_closedLast(self) -> None:
+        """A batch is closed when it is settled, and the next one opened then."""
+        script = Script(
+            self,
+            b"VALUE q 0 1\r\na\r\nVALUE q 0 1\r\nb\r\nEND\r\n",
+            b"END\r\n",
+            b"VALUE q 0 1\r\nc\r\nEND\r\n",
+            b"END\r\n",
+        )
+        self.assertEqual(self.run_(script, Opened).bodies, [b"a", b"b", b"c"])
+        self.assertEqual(
+            script.sent,
+            b"monitor q 0 3\r\nconfirm q 2\r\nmonitor q 0 1\r\nconfirm q 1\r\n",
+        )
+
+    def test_error(self) -> None:
+        """Messages before an error are closed, and then it is told."""
+        damaged = b"VALUE q 0 1\r\na\r\nSERVER_ERROR damaged\r\n"
+        script = Script(self, damaged, b"END\r\n")
+        self.assertEqual(self.run_(script, Opened).bodies, [b"a"])
+        self.assertEqual(self.error, "the server answered: SERVER_ERROR damaged")
+        self.assertEqual(script.sent, b"monitor q 0 3\r\nconfirm q 1\r\n")
+        self.assertEqual(self.run_(Script(self, b"ERROR\r\n"), Opened).bodies, [])
+
+    def test_taken(self) -> None:
+        """Lossy, each is asked for by its name, and there is nothing to close."""
+        script = Script(self, b"VALUE q 0 1\r\na\r\nEND\r\n", b"END\r\n")
+        self.assertEqual(self.run_(script, Taken).bodies, [b"a"])
+        self.assertEqual(script.sent, b"get q q q\r\nget q q\r\n")
+
+    def test_progress(self) -> None:
+        """It tells how much is done of what was there, or was asked for."""
+        for there, part in ((0, None), (4, 0.75), (2, 1.0), (9, 0.75)):
+            script = Script(self, 3 * b"VALUE q 0 1\r\na\r\n" + b"END\r\n")
+            with script.connection() as connection:
+                meter = Parts()
+                pop = Pop(Taken(connection, b"q"), Kept(), 4, meter, there)
+                self.assertRaises(CommandError, pop.run, 0)
+            self.assertEqual(meter.parts, [part])
+
+    def test_longNames(self) -> None:
+        """No line is longer than the server reads."""
+        script = Script(self, b"END\r\n")
+        with script.connection() as connection:
+            list(Taken(connection, bytes(250)).batch(BATCH))
+        self.assertLess(len(script.sent), 65536)
+        self.assertEqual(script.sent.count(b" "), 239)
+
+    def test_waitEnded(self) -> None:
+        """A wait that ends too early goes on: a server that stops ends it at once."""
+        script = Script(self, b"END\r\n", b"END\r\n")
+        self.run_(script, Opened, wait=60)
+        self.assertIn("the server closed the connection", self.error)
+        monitor, *waits, rest = script.sent.split(b"\r\n")
+        self.assertEqual((monitor, rest), (b"monitor q 0 3", b""))
+        for line in waits:
+            self.assertRegex(line, rb"^get q/t=(60000|5\d\d\d\d)/open$")
