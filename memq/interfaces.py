@@ -96,6 +96,17 @@ class QueueDetail(NamedTuple):
     lastUsed: int
 
 
+class Totals(NamedTuple):
+    """Counters of queues together: what was ever done, by the names of QueueDetail."""
+
+    pushed: int = 0
+    taken: int = 0
+    closed: int = 0
+    expired: int = 0
+    discarded: int = 0
+    returns: int = 0
+
+
 class IQueueStore(Interface):
     """Queues of messages that outlive the process.
 
@@ -347,6 +358,12 @@ class IQueueStore(Interface):
 
     def detail(queue: bytes) -> QueueDetail | None:
         """Return a queue's details, None when there is none; looks at its head."""
+
+    def details(queues: Iterable[bytes]) -> list[QueueDetail]:
+        """Return the details of some queues, of those that there are."""
+
+    def gone() -> Totals:
+        """Return the counts of queues that were deleted, less those at ``open``."""
 
     def countExpired(queue: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""

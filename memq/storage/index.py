@@ -14,18 +14,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from memq.interfaces import NOTHING_KEPT, QueueCount, Sums
+from memq.interfaces import NOTHING_KEPT, QueueCount
 from memq.message import Message
 from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
-from memq.storage.row import NO_REST, USED, Queue
+from memq.storage.row import USED, Gone, Queue, addUp
 from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.interfaces import Kept, QueueDetail
+    from memq.interfaces import Kept, QueueDetail, Sums
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
 
@@ -46,6 +46,8 @@ class QueueIndex:
         self._used = 0
         self._step = self._nextStep = 0
         self._reads = AllReads(undo, self.queues)
+        #: What queues have counted that are deleted, less what all had at the load.
+        self.gone = Gone()
 
     def load(
         self,
@@ -60,6 +62,7 @@ class QueueIndex:
         """
         self.queues.clear()
         self.queues.update({queue.name: queue for queue in queues})
+        self.gone.restart(queues)
         self.nextId = nextId
         self._reads.load(queues, deliveries or {})
 
@@ -224,6 +227,7 @@ class QueueIndex:
             rest,
         ) = before
         queue.setRest(rest)
+        queue.forgetHead()
         self.queues[queue.name] = queue
         self.changed.pop(queue.name, None)
 
@@ -304,15 +308,7 @@ class QueueIndex:
 
     def sums(self, names: Iterable[bytes]) -> Sums:
         """Return what some queues have together, of those that there are."""
-        messages = size = expired = discarded = 0
-        for queue in filter(None, map(self.queues.get, names)):
-            messages += queue.pushed - queue.taken
-            size += queue.bytes
-            rest = queue.rest
-            if rest is not NO_REST:
-                expired += rest.expired
-                discarded += rest.discarded
-        return Sums(messages, size, expired, discarded)
+        return addUp(filter(None, map(self.queues.get, names)))
 
     def waiting(self) -> int:
         """Return how many messages wait in all queues."""
@@ -340,6 +336,7 @@ class IndexedStore(ABC):
         self.names = index.names
         self.counts = index.counts
         self.sums = index.sums
+        self.gone = index.gone.totals
         self.kept = index.kept
         self.idleSince = index.idleSince
         self.deliveries = index.deliveries
@@ -359,6 +356,7 @@ class IndexedStore(ABC):
         entry = self.index.remove(queue)
         if entry is not None:
             self._discardAll(entry)
+            self.undo.afterCommit((self.index.gone.count, entry))
         return entry is not None
 
     def empty(self, queue: bytes) -> int:
@@ -377,11 +375,19 @@ class IndexedStore(ABC):
 
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details, None if there is no such queue."""
-        entry = self.index.queues.get(queue)
-        if entry is None:
-            return None
-        head = self.peek(queue)
-        return entry.detail(head.time if isinstance(head, Message) else 0)
+        return next(iter(self.details([queue])), None)
+
+    def details(self, queues: Iterable[bytes]) -> list[QueueDetail]:
+        """Return details of some; only heads that may have changed are looked at."""
+        entries = filter(None, map(self.index.queues.get, queues))
+        return [entry.detail(self._headTime(entry)) for entry in entries]
+
+    def _headTime(self, entry: Queue) -> int:
+        time = entry.headTime
+        if time is None:
+            head = self.peek(entry.name)
+            time = entry.noteHead(head.time if isinstance(head, Message) else 0)
+        return time
 
     def status(self) -> dict[str, int]:
         """Return the figures, and how many messages wait in all queues."""

@@ -38,6 +38,8 @@ class ReadTests(ConfigTestCase):
             'port = 0\nhome = "/h"\nsocket-mode = "0770"\nmax-body = "4M"\n'
             "min-free = 1_000\ntrickle = 0.25\ncheckpoint = 9\nno-sync = true\n"
             'keep-logs = false\nverbose = 2\nendpoint = [\n  "tcp:1",\n  "tcp:2",\n]\n'
+            '[web]\nlisten = ""\nmetrics-listen = "unix:/s"\nhosts = ["A"]\n'
+            'queue-metrics = ["a", "b*"]\nqueue-metrics-max = 0\n'
         )
         expected = {
             "port": 0,
@@ -51,6 +53,11 @@ class ReadTests(ConfigTestCase):
             "keep-logs": False,
             "verbose": 2,
             "endpoint": ("tcp:1", "tcp:2"),
+            "web-listen": None,
+            "web-metrics-listen": ("", 0, "/s"),
+            "web-hosts": ("a",),
+            "web-queue-metrics": (b"a", b"b*"),
+            "web-queue-metrics-max": 0,
         }
         found = self.read("[server]\n" + text)
         self.assertEqual(found, Config(self.path, expected))
@@ -152,6 +159,13 @@ class ValueTests(ConfigTestCase):
             self.wrong("x = 1"),
         )
         self.assertIn("the nearest is port", self.wrong("[server.prot]"))
+        self.assertEqual(
+            self.wrong("web-listen = 1"), "web-listen = 1: is listen below [web]"
+        )
+        self.assertEqual(
+            self.refused("[web]\nlisen = 1\n"),
+            " line 2: lisen = 1: is no option; the nearest is listen",
+        )
 
     def test_commandLineOnly(self) -> None:
         """An option about the command line does not stand in a file."""
@@ -163,7 +177,7 @@ class ValueTests(ConfigTestCase):
             )
 
     def test_tables(self) -> None:
-        """There are two kinds of tables, and nothing above them."""
+        """There are three kinds of tables, and nothing above them."""
         for text, why in (
             (
                 "\n[serve]\n",
@@ -171,6 +185,7 @@ class ValueTests(ConfigTestCase):
             ),
             ("port = 1\n", " line 1: port = 1: is not known here; options stand below"),
             ("server = 1\n", " line 1: server = 1: must be one table"),
+            ("web = 1\n", " line 1: web = 1: must be one table"),
             ("\n[[server]]\n", " line 2: server = [...]: must be one table"),
             ("queue = 1\n", ' line 1: queue = 1: must be tables, [queue."NAME"]'),
             ("[[queue]]\n", ' line 1: queue = [...]: must be tables, [queue."NAME"]'),
