@@ -51,6 +51,7 @@ class Statistics:
     :ivar maxConnections: how many may be open at a time.
     :ivar details: what is told of each queue.
     :ivar bytesOnDisk: bytes that the store occupied when last looked at.
+    :ivar startedAt: when this began, in seconds since 1970.
     :ivar checkpointed: when the last checkpoint was made, in seconds since 1970.
     :ivar ofEach: whether ``stats`` tells of each queue, too, if there are not too many.
     """
@@ -75,7 +76,7 @@ class Statistics:
         self._started = clock.seconds()
         #: What was counted before the counters began anew.
         self._past: dict[str, int] = {}
-        self.checkpointed = 0.0
+        self.startedAt, self.checkpointed = timeOfDay(), 0.0
         #: When the disk was full last, from and until, in seconds since 1970; 0 for
         #: never.
         self._fullFrom = self._fullUntil = 0
