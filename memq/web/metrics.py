@@ -7,6 +7,7 @@ of its own: ``match=`` says which, by patterns, and ``figure=`` what of them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def _fraction(text: bytes) -> float:
     return float(text) if text.replace(b".", b"", 1).isdigit() else 0.0
 
 
-class MetricsPage(Page):
+class MetricsPage(Page, ABC):
     """What the two have in common: they take time, and may be long."""
 
     def __init__(self, clock: IReactorTime, surveyor: Surveyor) -> None:
@@ -74,13 +75,13 @@ class MetricsPage(Page):
         #: Requests that are not answered.
         self._underWay: set[Any] = set()
 
+    @abstractmethod
     def wanted(self, request: Any) -> Wanted | None:
         """Return the queues that are looked at; None if that cannot be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def families(self, request: Any, picture: Picture) -> Iterable[Family]:
         """Return what is told."""
-        raise NotImplementedError
 
     def show(self, request: Any) -> Any:
         """Look at the queues, then tell."""
@@ -125,9 +126,9 @@ class MetricsPage(Page):
             request.finish()
 
     def _ebFailed(self, failure: Failure, request: Any) -> None:
+        # It was there a moment ago, for it was about to be told.
         _log.failure("Metrics could not be told", failure)
-        if request in self._underWay:
-            request.loseConnection()
+        request.loseConnection()
 
 
 class Metrics(MetricsPage):

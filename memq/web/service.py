@@ -18,8 +18,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from memq.errors import OptionError
-from memq.net.listeners import checkUNIX
+from memq.net.listeners import removeStale
 from memq.web.exposition import Family, gauge
 from memq.web.health import Healthz, Readiness, Readyz
 from memq.web.metrics import Metrics, QueueMetrics, replies
@@ -30,8 +29,7 @@ from memq.web.survey import Surveyor
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IDelayedCall, IListeningPort
+    from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
     from twisted.web.resource import Resource
 
@@ -94,14 +92,13 @@ class WebListener:
         if self._again is not None:
             self._again.cancel()
 
-    def _listen(self) -> IListeningPort | Deferred[IListeningPort]:
+    def _listen(self) -> object:
         host, port, path = self._address
+        reactor, site = self._reactor, self._site
         if path:
-            return checkUNIX(path, self._mode).listen(self._reactor, self._site)
-        listening: IListeningPort = self._reactor.listenTCP(
-            port, self._site, backlog=BACKLOG, interface=host
-        )
-        return listening
+            removeStale(path)
+            return reactor.listenUNIX(path, site, backlog=BACKLOG, mode=self._mode)
+        return reactor.listenTCP(port, site, backlog=BACKLOG, interface=host)
 
     def _cbListening(self, port: Any) -> None:
         address = self._address
@@ -110,7 +107,7 @@ class WebListener:
         _log.info("The web is on {address}", address=address)
 
     def _ebListening(self, failure: Failure) -> None:
-        failure.trap(CannotListenError, OptionError, OSError)
+        failure.trap(CannotListenError, OSError)
         self._again = self._reactor.callLater(AGAIN, self.start)
         if self._isSaid:
             return
@@ -127,6 +124,7 @@ class WebService(Service):
     """Metrics and health over HTTP.
 
     :ivar readiness: is told when the server listens.
+    :ivar sites: one for each listener.
     """
 
     def __init__(self, reactor: Any, sources: Sources, settings: WebSettings) -> None:
@@ -137,12 +135,12 @@ class WebService(Service):
         self._limit = Limit(settings.queues, settings.mostQueues)
         broker.policies.subscribe(self._limit.lift)
         root = self._root(reactor)
-        self._sites: list[Site] = []
+        self.sites: list[Site] = []
         self._listeners: list[WebListener] = []
         for address in (settings.listen, settings.metricsListen):
             if address is not None:
                 site = Site(root, reactor, settings.hosts, PATHS)
-                self._sites.append(site)
+                self.sites.append(site)
                 listener = WebListener(reactor, address, site, settings.socketMode)
                 self._listeners.append(listener)
 
@@ -161,7 +159,7 @@ class WebService(Service):
         """Yield the metrics of the web itself."""
         counts: dict[tuple[str, int], int] = {}
         connections = 0
-        for site in self._sites:
+        for site in self.sites:
             connections += len(site.idle) + len(site.busy)
             for key, count in site.counts.items():
                 counts[key] = counts.get(key, 0) + count

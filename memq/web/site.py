@@ -94,26 +94,18 @@ class Request(server.Request):
     """A request that is refused before anybody looks at it, if it has to be."""
 
     channel: Any
-    _isRefused = False
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body that is too large, or says not how large it is."""
         if length is None or length > BODY:
-            self._isRefused = True
+            # From then on nothing more is read.
             self.channel.write(_TOO_LARGE)
             self.channel.loseConnection()
             length = 0
         super().gotLength(length)
 
-    def handleContentChunk(self, data: bytes) -> None:
-        """Take a part of a body, or throw it away that is refused."""
-        if not self._isRefused:
-            super().handleContentChunk(data)
-
     def process(self) -> None:
         """Say what every reply says; refuse another host; look for the resource."""
-        if self._isRefused:
-            return
         site: Site = self.channel.site
         site.begun(self.channel)
         for name, value in HEADERS.items():
@@ -218,9 +210,8 @@ class Site(server.Site):
 
     def done(self, channel: Any, request: Any) -> None:
         """Note that it is answered, and count it."""
-        if channel in self.busy:
-            self.busy.remove(channel)
-            self.idle[channel] = None
+        self.busy.remove(channel)
+        self.idle[channel] = None
         path = request.path.decode("ascii", "replace")
         self.counts[path if path in self._paths else "other", request.code] += 1
 
