@@ -19,10 +19,10 @@ TOOL_PACKAGES := libmemcached-dev zlib1g-dev
 TEST_PACKAGES := lowdown strace
 CLIENT_PACKAGES := libcache-memcached-perl libmemcached-tools \
 	php-cli php-memcache php-memcached
-# Of these only a program is needed, and no server that starts by itself: 2 MB.
-CLIENT_PROGRAMS := collectd-core memcached munin-plugins-extra
-DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-twisted \
-	python3-zope.interface
+# Of these only a program is needed, and no server that starts by itself: 20 MB.
+CLIENT_PROGRAMS := prometheus collectd-core memcached munin-plugins-extra
+DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis \
+	python3-prometheus-client python3-twisted python3-zope.interface
 
 # The Debian releases that `make test-deb` tries the packages in.
 SUITES ?= bookworm trixie

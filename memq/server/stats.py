@@ -93,10 +93,6 @@ class Statistics:
         """Return the time."""
         return self._clock.seconds()
 
-    def now(self) -> float:
-        """Return the time of day, in seconds since 1970-01-01 UTC."""
-        return self._timeOfDay()
-
     def zero(self) -> None:
         """Begin to count anew."""
         self._past = self.ever()
