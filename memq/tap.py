@@ -66,6 +66,7 @@ if TYPE_CHECKING:
 
     from memq.storage.datadir.home import Home
     from memq.storage.maintenance import IMaintainedStore
+    from memq.web.health import Readiness
 
 __all__ = ["Options", "makeService"]
 
@@ -129,7 +130,7 @@ def _makeService(
     parts = parts._replace(
         listeners=listeners,
         takeover=takeover,
-        settled=partial(_settled, store, notifier, options, log, web),
+        settled=partial(_settled, store, notifier, options, log, web.readiness),
     )
     signals = _signals(reactor, ending, log, reloader)
     observer = None if log is None else LineObserver(log, options["verbose"])
@@ -237,11 +238,11 @@ def _settled(
     notifier: Notifier,
     options: Options,
     log: LogFile | None,
-    web: WebService,
+    readiness: Readiness,
 ) -> None:
     """Do what is done once when the server listens."""
     sparePermanent()
-    web.readiness.settled()
+    readiness.settled()
     if options.isOutdated() or (log is not None and log.isMoved()):
         # systemd drops a reload that it is asked for while a service starts.
         raise_signal(SIGHUP)

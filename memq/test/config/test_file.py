@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from memq.config import file
-from memq.config.file import NAMES, Config, findConfig, readConfig
-from memq.config.settings import KEYS, SERVER
+from memq.config.file import NAMES, WEB_NAMES, Config, findConfig, readConfig
+from memq.config.settings import KEYS, LIST, SERVER, WEB
 from memq.errors import ConfigError
 from memq.policy.rule import FIELDS, READS, WRITES, Rule
 from memq.test.config.test_toml import TOMLTestCase
@@ -354,16 +354,19 @@ class SampleTests(ConfigTestCase):
         """As it is, it changes nothing."""
         self.assertEqual(self.read(self.sample).server, {})
         bare = [line for line in self.sample.splitlines() if line[:1] not in ("", "#")]
-        self.assertEqual(bare, ["[server]"])
+        self.assertEqual(bare, ["[server]", "[web]"])
         self.assertEqual(self.read(self.sample).queues, ())
 
     def test_complete(self) -> None:
         """It has every option, with its default or an example."""
         found = dict(self.uncommented().server)
-        self.assertEqual(sorted(found), NAMES)
+        web = [WEB + name for name in WEB_NAMES]
+        self.assertEqual(sorted(found), sorted(NAMES + web))
         for setting in SERVER:
-            if setting.default is not None and setting.name in NAMES:
+            if setting.default is not None and setting.name in found:
                 value = setting.parse(setting.default)
+                if setting.kind is LIST:
+                    value = (value,)
                 self.assertEqual(found[setting.name], value, setting.name)
 
     def test_queues(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from prometheus_client.openmetrics.parser import (
@@ -14,6 +15,7 @@ from memq.errors import StoreFailed
 from memq.policy.rule import READS, WRITES
 from memq.policy.rules import Rules, Table
 from memq.server.histogram import BOUNDS
+from memq.test.pages.pages import SKIP, readPage
 from memq.test.web.base import WebTestCase
 from memq.web.exposition import OPENMETRICS, TEXT, queueLabel
 from memq.web.metrics import REPLIES, weight
@@ -23,6 +25,8 @@ from memq.web.streaming import PATIENCE
 from memq.web.survey import AT_ONCE
 
 ASK_OPEN = "Accept: application/openmetrics-text"
+#: A metric in a table of docs/operation.md, and its labels.
+LISTED = re.compile(r"`(\w+)(?:{([^}]*)})?`")
 #: Names that a label or a line could be broken with.
 HOSTILE = [
     *(b'"', b"\\", b"%", b"%41", b'a"} 1', b"\\n", b"x" * 250, b"\xff" * 250),
@@ -274,6 +278,47 @@ class QueueTests(WebTestCase):
             reply = self.ask(f"/metrics/queues?{query}")
             self.assertEqual(reply.code, 400)
             self.assertTrue(reply.text.startswith("there are messages, bytes, "))
+
+
+class PageTests(WebTestCase):
+    """docs/operation.md."""
+
+    skip = SKIP
+
+    def test_table(self) -> None:
+        """It has a row for every metric, with its labels, and for no other."""
+        self.patch(self.store, "seconds", lambda: 1.25)
+        self.harness.connect().talk(b"set q 0 0 1\r\nx\r\n")
+        self.store.index.queues[b"q"].change(paused=READS, limit=5)
+        self.harness.policies.look()
+        self.store.free = 1
+        self.harness.maintenance.checkpoint()
+        self.harness.broker.room.looked(1)
+        self.harness.settle()
+        self.ask("/metrics")
+        _, _, page = readPage("docs/operation.md").partition("| metric |")
+        table, _, _ = page.partition("\n\n")
+        rows = re.findall("^\\| ([^|]*) \\|", table, re.M)
+        told = {name: labels for row in rows for name, labels in LISTED.findall(row)}
+        found = {}
+        for metric in parseText(self.ask("/metrics").text):
+            keys = {key for sample in metric.samples for key in sample.labels}
+            keys -= {"queue", "le"}
+            if metric.name != "memq_build_info":
+                suffix = "_total" if metric.type == "counter" else ""
+                found[metric.name + suffix] = keys
+        named = {
+            name: set(filter(None, keys.split(","))) for name, keys in told.items()
+        }
+        del named["memq_build_info"]
+        self.maxDiff = None
+        self.assertEqual(named, found)
+
+    def test_figures(self) -> None:
+        """It has every figure that can be asked for."""
+        page = readPage("docs/operation.md")
+        told = "".join(re.findall("figures? (.*?) \\|", page))
+        self.assertEqual(sorted(re.findall("`(\\w+)`", told)), sorted(METRICS))
 
 
 class LimitTests(WebTestCase):
