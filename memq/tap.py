@@ -62,7 +62,7 @@ from memq.web.service import WebService, WebSettings
 from memq.wire.figures import memcachedSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from memq.storage.datadir.home import Home
     from memq.storage.maintenance import IMaintainedStore
@@ -120,13 +120,17 @@ def _makeService(
     )
     poller = Poller(reactor)
     syncs = Histogram()
-    broker = _broker(options, poller, store, policies, pools, ending, syncs)
+    settings = _webSettings(options)
+    note = syncs.note if settings.isOn else None
+    broker = _broker(options, poller, store, policies, pools, ending, note)
     parts = _parts(options, poller, broker, store, sizes, pools, reloader)
     version = "none" if home is None else ".".join(map(str, db.version()))
     sources = Sources(
-        *(broker, parts.factory.statistics, syncs, reloader, Lateness(reactor)), version
+        *(broker, parts.factory.statistics, syncs, reloader),
+        Lateness(reactor, syncs.sort),
+        version,
     )
-    web = WebService(reactor, sources, _webSettings(options))
+    web = WebService(reactor, sources, settings)
     parts = parts._replace(
         listeners=listeners,
         takeover=takeover,
@@ -150,7 +154,7 @@ def _broker(
     policies: Policies,
     pools: Pools,
     ending: ExitStatus,
-    syncs: Histogram,
+    note: Callable[[float], object] | None,
 ) -> Broker:
     reactor = poller.reactor
     return Broker(
@@ -158,7 +162,7 @@ def _broker(
         reactor,
         Budget(options["max-buffered"]),
         policies,
-        persist=Flusher(reactor, pools.flush, store.flush, note=syncs.note).persist,
+        persist=Flusher(reactor, pools.flush, store.flush, note=note).persist,
         later=poller.afterSweep,
         durable=not options["no-sync"],
         onFailure=lambda error: ending.fail(str(error), error.status),

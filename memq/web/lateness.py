@@ -10,6 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IReactorTime
 
 #: Seconds between two looks.
@@ -19,8 +21,15 @@ STEP = 0.1
 class Lateness:
     """Notice how late timed calls come."""
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(
+        self, clock: IReactorTime, each: Callable[[], object] = lambda: None
+    ) -> None:
+        """Begin once :meth:`start` is called.
+
+        :param each: called at each look, for what else has to be done as often.
+        """
         self._clock = clock
+        self._each = each
         self._due = 0.0
         self._worst = 0.0
         self._isRunning = False
@@ -41,6 +50,7 @@ class Lateness:
     def _look(self) -> None:
         self._note()
         if self._isRunning:
+            self._each()
             self._wait()
 
     def _note(self) -> None:

@@ -185,6 +185,7 @@ def _work(sources: Sources) -> Iterator[Family]:
     )
     yield counter("memq_transactions", "Turns, since the start.", broker.turns)
     syncs = sources.syncs
+    syncs.sort()
     yield histogram(
         "memq_sync_duration_seconds",
         "How long the log took to be synced, while clients waited for it.",

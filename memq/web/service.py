@@ -64,6 +64,11 @@ class WebSettings(NamedTuple):
     mostQueues: int = 1000
     socketMode: int = 0o700
 
+    @property
+    def isOn(self) -> bool:
+        """Whether anything is served."""
+        return not (self.listen is None and self.metricsListen is None)
+
 
 class WebListener:
     """An address, tried until it can be had."""
@@ -169,7 +174,8 @@ class WebService(Service):
     def startService(self) -> None:
         """Listen."""
         super().startService()
-        self._sources.lateness.start()
+        if self._listeners:
+            self._sources.lateness.start()
         for listener in self._listeners:
             listener.start()
 

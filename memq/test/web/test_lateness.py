@@ -34,6 +34,13 @@ class LatenessTests(SynchronousTestCase):
         self.clock.rightNow = 5.0
         self.assertAlmostEqual(self.lateness.take(), 5.0 - STEP)
 
+    def test_each(self) -> None:
+        """What has to be done as often is done at each look."""
+        calls: list[None] = []
+        Lateness(self.clock, lambda: calls.append(None)).start()
+        self.clock.pump([STEP] * 3)
+        self.assertEqual(len(calls), 3)
+
     def test_stop(self) -> None:
         """Nobody looks any more in the end."""
         self.lateness.stop()
