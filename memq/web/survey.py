@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
 
-#: Queues that are looked at in one go: 0.3 ms where no head has changed.
-AT_ONCE = 128
+#: Queues that are looked at in one go: 0.2 ms, and 0.5 ms where each is told.
+AT_ONCE = 64
 #: Surveys that may wait.
 WAITING = 4
 

@@ -1,0 +1,122 @@
+"""Scraping: what a scrape a second costs others, with ten thousand queues.
+
+Clients set and get, one command at a time each, for seconds with a scrape in each of
+them and for seconds without, in turn; what is told of each is the percentile of all its
+seconds.  `python -m bench.scraping` prints what is found, for ``/metrics``, which tells
+of so many queues together, and for ``/metrics/queues``, which tells of each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import select
+import threading
+from time import monotonic
+from typing import TYPE_CHECKING
+from urllib.request import Request, urlopen
+
+from bench.measure import progress
+from bench.workspace import ROOT, workspace
+from testkit.servers import PATIENCE, Server
+from testkit.waiters import percentile
+from testkit.wire import sets
+
+if TYPE_CHECKING:
+    import socket
+
+#: Clients, and queues.
+_CLIENTS, _QUEUES = 16, 10_000
+#: Seconds of a turn, of which a scrape takes the first part.
+_TURN = 1.0
+
+_NAMES = [b"queue-%05d" % number for number in range(_QUEUES)]
+
+
+class _Load:
+    """Clients, each with a command under way."""
+
+    def __init__(self, server: Server) -> None:
+        self._random = random.Random(1)
+        self._poll = select.epoll()
+        self._clients: dict[int, socket.socket] = {}
+        self._sent: dict[int, float] = {}
+        for _ in range(_CLIENTS):
+            client = server.connect()
+            self._clients[client.fileno()] = client
+            self._poll.register(client, select.EPOLLIN)
+            self._send(client.fileno())
+
+    def _send(self, number: int) -> None:
+        name = self._random.choice(_NAMES)
+        command = sets(name, b"x" * 100)
+        if self._random.random() < 0.5:
+            command = b"get %b\r\n" % name
+        self._sent[number] = monotonic()
+        self._clients[number].sendall(command)
+
+    def run(self, seconds: float) -> list[float]:
+        """Go on for so long; return how long each command took."""
+        took: list[float] = []
+        end = monotonic() + seconds
+        while (now := monotonic()) < end:
+            for number, _ in self._poll.poll(end - now):
+                # A reply is short, and comes whole on loopback.
+                self._clients[number].recv(4096)
+                took.append(monotonic() - self._sent[number])
+                self._send(number)
+        return took
+
+
+def _scrape(url: str) -> None:
+    with urlopen(
+        Request(url, headers={"Accept-Encoding": "gzip"}), None, PATIENCE
+    ) as r:
+        r.read()
+
+
+def _measured(load: _Load, url: str, rounds: int) -> tuple[list[float], list[float]]:
+    """Return how long commands took without scrapes, and with one a second."""
+    without: list[float] = []
+    beside: list[float] = []
+    for number in range(rounds):
+        progress(f"scraping {url}, {number + 1} of {rounds}")
+        without += load.run(_TURN)
+        scraper = threading.Thread(target=_scrape, args=[url])
+        scraper.start()
+        beside += load.run(_TURN)
+        scraper.join()
+    return without, beside
+
+
+def main() -> None:
+    """Measure memq both durable and not synced, and print what is found."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=20)
+    rounds = parser.parse_args().rounds
+    with workspace(ROOT / "var") as root:
+        for options in ((), ("--no-sync",)):
+            home = root / "-".join(["scraping", *options])
+            server = Server(str(home), "--web-listen=127.0.0.1:0", *options)
+            server.start()
+            try:
+                place = server.waitForLine("The web is on ").rpartition(" ")[2]
+                for start in range(0, _QUEUES, 500):
+                    lines = [sets(name, b"x" * 100) for name in _NAMES[start:][:500]]
+                    server.talk(b"".join(lines) + b"quit\r\n")
+                load = _Load(server)
+                load.run(_TURN)
+                for path in ("/metrics", "/metrics/queues"):
+                    found = _measured(load, f"http://{place}{path}", rounds)
+                    words = [
+                        f"p{100 * share:g} {percentile(found[0], share):.2f} ms, "
+                        f"with scrapes {percentile(found[1], share):.2f}"
+                        for share in (0.5, 0.99)
+                    ]
+                    print(f"memq {' '.join(options)} {path}: {'; '.join(words)}")
+            finally:
+                server.stop()
+
+
+if __name__ == "__main__":
+    main()
