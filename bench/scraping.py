@@ -1,8 +1,8 @@
 """Scraping: what a scrape a second costs others, with ten thousand queues.
 
-Clients set and get, one command at a time each, for seconds with a scrape in each of
-them and for seconds without, in turn; what is told of each is the percentile of all its
-seconds.  `python -m bench.scraping` prints what is found, for ``/metrics``, which tells
+Clients set and get, one command at a time each, for a second with a scrape in it and
+for one without, in turn; of each kind the median is told of what its seconds had, since
+something else may disturb some of them.  `python -m bench.scraping` prints what is found, for ``/metrics``, which tells
 of so many queues together, and for ``/metrics/queues``, which tells of each.
 """
 
@@ -12,6 +12,7 @@ import argparse
 import random
 import select
 import threading
+from statistics import median
 from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.request import Request, urlopen
@@ -24,6 +25,7 @@ from testkit.wire import sets
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
 #: Clients, and queues.
 _CLIENTS, _QUEUES = 16, 10_000
@@ -75,18 +77,23 @@ def _scrape(url: str) -> None:
         r.read()
 
 
-def _measured(load: _Load, url: str, rounds: int) -> tuple[list[float], list[float]]:
-    """Return how long commands took without scrapes, and with one a second."""
-    without: list[float] = []
-    beside: list[float] = []
+def _measured(load: _Load, url: str, rounds: int) -> Iterator[str]:
+    """Yield how long commands took without scrapes, and with one a second."""
+    without: list[list[float]] = []
+    beside: list[list[float]] = []
     for number in range(rounds):
         progress(f"scraping {url}, {number + 1} of {rounds}")
-        without += load.run(_TURN)
+        without.append(load.run(_TURN))
         scraper = threading.Thread(target=_scrape, args=[url])
         scraper.start()
-        beside += load.run(_TURN)
+        beside.append(load.run(_TURN))
         scraper.join()
-    return without, beside
+    for share in (0.5, 0.99):
+        plain, scraped = (
+            median(percentile(took, share) for took in turns)
+            for turns in (without, beside)
+        )
+        yield f"p{100 * share:g} {plain:.2f} ms, with scrapes {scraped:.2f}"
 
 
 def main() -> None:
@@ -107,13 +114,8 @@ def main() -> None:
                 load = _Load(server)
                 load.run(_TURN)
                 for path in ("/metrics", "/metrics/queues"):
-                    found = _measured(load, f"http://{place}{path}", rounds)
-                    words = [
-                        f"p{100 * share:g} {percentile(found[0], share):.2f} ms, "
-                        f"with scrapes {percentile(found[1], share):.2f}"
-                        for share in (0.5, 0.99)
-                    ]
-                    print(f"memq {' '.join(options)} {path}: {'; '.join(words)}")
+                    words = "; ".join(_measured(load, f"http://{place}{path}", rounds))
+                    print(f"memq {' '.join(options)} {path}: {words}")
             finally:
                 server.stop()
 

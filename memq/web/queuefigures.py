@@ -7,16 +7,20 @@ or series that come and go, would be worse than none.
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.logger import Logger
 
 from memq.policy.rule import READS, WRITES
-from memq.web.exposition import Family, Sample
+from memq.web.exposition import Family
 from memq.web.survey import Rows, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    #: As memq.web.exposition.Sample.
+    _Sample = tuple[str, str, float]
 
 
 class _Metric(NamedTuple):
@@ -73,31 +77,30 @@ def queueFamilies(rows: Rows, figures: Sequence[str] = ()) -> Iterator[Family]:
         yield Family(f"memq_queue_{name}", kind, help, samples)
 
 
-def _plain(rows: Rows, figure: str, suffix: str) -> Iterator[Sample]:
-    for label, value in zip(rows.labels, rows.columns[figure], strict=True):
-        yield Sample(suffix, label, value)
+def _plain(rows: Rows, figure: str, suffix: str) -> Iterator[_Sample]:
+    return zip(repeat(suffix), rows.labels, rows.columns[figure], strict=False)
 
 
-def _oldest(rows: Rows) -> Iterator[Sample]:
+def _oldest(rows: Rows) -> Iterator[_Sample]:
     for label, value in zip(rows.labels, rows.columns["oldest"], strict=True):
         if value:
-            yield Sample("", label, value / 1000)
+            yield "", label, value / 1000
 
 
-def _limits(rows: Rows) -> Iterator[Sample]:
+def _limits(rows: Rows) -> Iterator[_Sample]:
     for label, value in zip(rows.labels, rows.columns["limit"], strict=True):
         if value:
-            yield Sample("", label, value)
+            yield "", label, value
 
 
-def _paused(rows: Rows) -> Iterator[Sample]:
+def _paused(rows: Rows) -> Iterator[_Sample]:
     for label, bits in zip(rows.labels, rows.columns["paused"], strict=True):
         for bit, word in ((READS, "reads"), (WRITES, "writes")):
             if bits & bit:
-                yield Sample("", f'{label[:-1]},op="{word}"}}', 1)
+                yield "", f'{label[:-1]},op="{word}"}}', 1
 
 
-_TELLERS: dict[str, Callable[[Rows], Iterator[Sample]]] = {
+_TELLERS: dict[str, Callable[[Rows], Iterator[_Sample]]] = {
     "oldest": _oldest,
     "limit": _limits,
     "paused": _paused,
