@@ -2,8 +2,9 @@
 
 Clients set and get, one command at a time each, for a second with a scrape in it and
 for one without, in turn; of each kind the median is told of what its seconds had, since
-something else may disturb some of them.  `python -m bench.scraping` prints what is found, for ``/metrics``, which tells
-of so many queues together, and for ``/metrics/queues``, which tells of each.
+something else may disturb some of them.  `python -m bench.scraping` prints what is
+found, for ``/metrics``, which tells of so many queues together, and for
+``/metrics/queues``, which tells of each.
 """
 
 from __future__ import annotations
@@ -11,20 +12,18 @@ from __future__ import annotations
 import argparse
 import random
 import select
-import threading
+import socket
 from statistics import median
 from time import monotonic
 from typing import TYPE_CHECKING
-from urllib.request import Request, urlopen
 
 from bench.measure import progress
 from bench.workspace import ROOT, workspace
-from testkit.servers import PATIENCE, Server
+from testkit.servers import Server
 from testkit.waiters import percentile
 from testkit.wire import sets
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterator
 
 #: Clients, and queues.
@@ -57,37 +56,46 @@ class _Load:
         self._sent[number] = monotonic()
         self._clients[number].sendall(command)
 
-    def run(self, seconds: float) -> list[float]:
-        """Go on for so long; return how long each command took."""
+    def run(self, place: str = "", path: str = "") -> list[float]:
+        """Go on for a second; return how long each command took.
+
+        :param place: where to begin with a scrape; nowhere if it is empty.
+        """
         took: list[float] = []
-        end = monotonic() + seconds
+        scraper = self._scrape(place, path) if place else None
+        end = monotonic() + _TURN
         while (now := monotonic()) < end:
             for number, _ in self._poll.poll(end - now):
+                if scraper is not None and number == scraper.fileno():
+                    if not scraper.recv(1 << 20):
+                        self._poll.unregister(scraper)
+                    continue
                 # A reply is short, and comes whole on loopback.
                 self._clients[number].recv(4096)
                 took.append(monotonic() - self._sent[number])
                 self._send(number)
+        if scraper is not None:
+            scraper.close()
         return took
 
+    def _scrape(self, place: str, path: str) -> socket.socket:
+        """Ask for metrics, in this thread: another one would cost the clients here."""
+        host, _, port = place.rpartition(":")
+        scraper = socket.create_connection((host, int(port)))
+        head = f"GET {path} HTTP/1.0\r\nAccept-Encoding: gzip\r\n\r\n"
+        scraper.sendall(head.encode())
+        self._poll.register(scraper, select.EPOLLIN)
+        return scraper
 
-def _scrape(url: str) -> None:
-    with urlopen(
-        Request(url, headers={"Accept-Encoding": "gzip"}), None, PATIENCE
-    ) as r:
-        r.read()
 
-
-def _measured(load: _Load, url: str, rounds: int) -> Iterator[str]:
+def _measured(load: _Load, place: str, path: str, rounds: int) -> Iterator[str]:
     """Yield how long commands took without scrapes, and with one a second."""
     without: list[list[float]] = []
     beside: list[list[float]] = []
     for number in range(rounds):
-        progress(f"scraping {url}, {number + 1} of {rounds}")
-        without.append(load.run(_TURN))
-        scraper = threading.Thread(target=_scrape, args=[url])
-        scraper.start()
-        beside.append(load.run(_TURN))
-        scraper.join()
+        progress(f"scraping {path}, {number + 1} of {rounds}")
+        without.append(load.run())
+        beside.append(load.run(place, path))
     for share in (0.5, 0.99):
         plain, scraped = (
             median(percentile(took, share) for took in turns)
@@ -112,9 +120,9 @@ def main() -> None:
                     lines = [sets(name, b"x" * 100) for name in _NAMES[start:][:500]]
                     server.talk(b"".join(lines) + b"quit\r\n")
                 load = _Load(server)
-                load.run(_TURN)
+                load.run()
                 for path in ("/metrics", "/metrics/queues"):
-                    words = "; ".join(_measured(load, f"http://{place}{path}", rounds))
+                    words = "; ".join(_measured(load, place, path, rounds))
                     print(f"memq {' '.join(options)} {path}: {words}")
             finally:
                 server.stop()

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
 
+    from memq.web.health import Readiness
     from memq.web.survey import Picture
 
 #: Replies at a time: each holds the figures of all its queues, 10 MB of 100,000.
@@ -68,9 +69,12 @@ def _fraction(text: bytes) -> float:
 class MetricsPage(Page, ABC):
     """What the two have in common: they take time, and may be long."""
 
-    def __init__(self, clock: IReactorTime, surveyor: Surveyor) -> None:
+    def __init__(
+        self, clock: IReactorTime, surveyor: Surveyor, readiness: Readiness
+    ) -> None:
         super().__init__()
         self._clock = clock
+        self._readiness = readiness
         self._surveyor = surveyor
         #: Requests that are not answered.
         self._underWay: set[Any] = set()
@@ -96,8 +100,11 @@ class MetricsPage(Page, ABC):
         request.setHeader(b"Content-Type", OPENMETRICS if isOpen else TEXT)
         if request.method == b"HEAD":
             return b""
+        reasons = list(self._readiness.reasons(forWrites=False))
         if len(self._underWay) >= REPLIES:
-            return self._refuse(request, "too many of these are under way")
+            reasons.append("too many of these are under way")
+        if reasons:
+            return self._refuse(request, "\n".join(reasons))
         self._underWay.add(request)
         request.notifyFinish().addBoth(lambda _: self._underWay.discard(request))
         looked = self._surveyor.look(wanted)
@@ -138,6 +145,7 @@ class Metrics(MetricsPage):
         self,
         clock: IReactorTime,
         surveyor: Surveyor,
+        readiness: Readiness,
         sources: Sources,
         limit: Limit,
         own: Callable[[], Iterator[Family]],
@@ -146,7 +154,7 @@ class Metrics(MetricsPage):
 
         :param own: returns the metrics of the web itself.
         """
-        super().__init__(clock, surveyor)
+        super().__init__(clock, surveyor, readiness)
         self._sources = sources
         self._limit = limit
         self._own = own

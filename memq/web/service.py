@@ -152,8 +152,9 @@ class WebService(Service):
     def _root(self, reactor: Any) -> Resource:
         """Return all that both listeners have."""
         surveyor = Surveyor(self._sources.broker)
-        metrics = Metrics(reactor, surveyor, self._sources, self._limit, self._own)
-        metrics.putChild(b"queues", QueueMetrics(reactor, surveyor))
+        both = reactor, surveyor, self.readiness
+        metrics = Metrics(*both, self._sources, self._limit, self._own)
+        metrics.putChild(b"queues", QueueMetrics(*both))
         root = Page()
         root.putChild(b"metrics", metrics)
         root.putChild(b"healthz", Healthz())

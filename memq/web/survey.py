@@ -45,12 +45,16 @@ FIGURES = (
 _SUMMED = QueueDetail._fields[1:11]
 
 
-class TooManySurveys(QueueError):
-    """So many surveys wait that there can be no more."""
+class NoSurvey(QueueError):
+    """The queues cannot be looked at now."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self._why = why
 
     def __str__(self) -> str:
-        """Say so."""
-        return "too many of these are under way, try again later"
+        """Say why."""
+        return self._why
 
 
 class Look(Operation):
@@ -242,15 +246,15 @@ class Surveyor:
     def look(self, wanted: Wanted) -> Deferred[Picture]:
         """Return what all queues have, once that is known.
 
-        It fails with memq.errors.QueueError when the store does, or with
-        TooManySurveys.
+        It fails with memq.errors.QueueError when the store does, or with NoSurvey.  It
+        must not be called before the store is open, nor once the server stops.
         """
         for survey in self._surveys:
             if survey.wanted == wanted:
                 break
         else:
             if len(self._surveys) > WAITING:
-                return fail(TooManySurveys())
+                return fail(NoSurvey("too many of these are under way"))
             survey = _Survey(wanted, self._broker, self._told)
             self._surveys.append(survey)
             if self._operation is None:
@@ -276,6 +280,9 @@ class Surveyor:
         operation, survey = self._operation, self._surveys[0]
         assert operation is not None
         result = operation.result
+        if self._broker.isStopping:
+            # The end waits for those who want more, and then the store is closed.
+            result = NoSurvey("the server is stopping")
         if isinstance(result, QueueError):
             self._end(Failure(result))
         elif isinstance(operation, Begin):

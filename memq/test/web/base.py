@@ -141,6 +141,7 @@ class WebTestCase(SteppedTestCase):
         settings = WebSettings(listen, **self.settings)
         self.web = WebService(self.harness.reactor, sources, settings)
         (self.site,) = self.web.sites
+        self.web.readiness.settled()
 
     def visitor(self) -> Visitor:
         """Return somebody who is connected, until the test ends."""

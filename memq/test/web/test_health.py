@@ -9,11 +9,6 @@ from memq.test.web.base import WebTestCase
 class HealthTests(WebTestCase):
     """/healthz and /readyz."""
 
-    def setUp(self) -> None:
-        """Be ready."""
-        super().setUp()
-        self.web.readiness.settled()
-
     def check(self, path: str, code: int, text: str) -> None:
         """Check a reply, and that /healthz says the same as ever."""
         reply = self.ask(path)

@@ -464,12 +464,31 @@ class ReplyTests(WebTestCase):
             visitor.leave()
         self.assertEqual(self.ask("/metrics").code, 200)
 
+    def test_notReady(self) -> None:
+        """Before the store is open, and once it is about to close, it is not asked."""
+        self.web.readiness.isListening = False
+        for why in ("the server is starting\n", "the server is stopping\n"):
+            for path in ("/metrics", "/metrics/queues"):
+                reply = self.ask(path)
+                self.assertEqual((reply.code, reply.text), (503, why))
+            self.harness.broker.stop()
+        self.assertEqual(self.harness.broker.turns, 0)
+
+    def test_stops(self) -> None:
+        """A reply that is under way then says so."""
+        self.fill(3 * AT_ONCE)
+        visitor, leaving = self.visitor(), self.visitor()
+        for each in (visitor, leaving):
+            each.request("/metrics/queues")
+        leaving.leave()
+        self.harness.broker.stop()
+        reply = visitor.read()
+        self.assertIn(b" 503 ", reply)
+        self.assertIn(b"the server is stopping", reply)
+
     def test_storeFailed(self) -> None:
         """When the store has failed, that is the reply."""
-        leaving = self.visitor()
         self.harness.broker.fail(StoreFailed("the disk is gone"))
-        leaving.request("/metrics")
-        leaving.leave()
         reply = self.ask("/metrics")
         self.assertEqual(reply.code, 503)
         self.assertIn("the disk is gone", reply.text)

@@ -77,9 +77,16 @@ class ListenTests(ServiceTestCase):
         service.stopService()
 
     def test_nowhere(self) -> None:
-        """It may listen nowhere."""
+        """It may listen nowhere, and then nothing is looked at."""
+        for settings, isOn in (
+            (WebSettings(), False),
+            (WebSettings(WEB), True),
+            (WebSettings(metricsListen=WEB), True),
+        ):
+            self.assertIs(settings.isOn, isOn)
         service = self.service(None, None)
         self.assertEqual((self.logged(service), self.reactor.tcpServers), ([], []))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
         service.stopService()
 
     def test_stop(self) -> None:

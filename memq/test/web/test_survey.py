@@ -15,9 +15,9 @@ from memq.web.survey import (
     AT_ONCE,
     FIGURES,
     WAITING,
+    NoSurvey,
     Picture,
     Surveyor,
-    TooManySurveys,
     Wanted,
 )
 
@@ -217,8 +217,8 @@ class OrderTests(SurveyTestCase):
     def test_tooMany(self) -> None:
         """No more than some can wait."""
         asked = self.wait(*[Wanted((b"%d" % n,)) for n in range(WAITING + 1)])
-        error = self.failureResultOf(self.surveyor.look(ALL), TooManySurveys).value
-        self.assertEqual(str(error), "too many of these are under way, try again later")
+        error = self.failureResultOf(self.surveyor.look(ALL), NoSurvey).value
+        self.assertEqual(str(error), "too many of these are under way")
         self.harness.settle()
         for each in asked:
             self.successResultOf(each)
@@ -230,6 +230,21 @@ class OrderTests(SurveyTestCase):
         self.harness.settle()
         self.failureResultOf(first, StoreError)
         self.successResultOf(second)
+
+    def test_stopping(self) -> None:
+        """When the server stops, nothing is looked at any more, and nobody waits."""
+        self.fill(9 * AT_ONCE)
+        asked = self.wait(ALL, Wanted((b"a",)))
+        self.harness.reactor.iterate()
+        drained = self.harness.broker.drain()
+        self.harness.settle()
+        self.successResultOf(drained)
+        for each in asked:
+            error = self.failureResultOf(each, NoSurvey).value
+            self.assertEqual(str(error), "the server is stopping")
+        turns = self.harness.broker.turns
+        self.harness.settle()
+        self.assertEqual(self.harness.broker.turns, turns)
 
     def test_fair(self) -> None:
         """Others come between the slices."""
