@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import socket
@@ -136,3 +137,33 @@ class WebServersTests(SynchronousTestCase):
             stuck.sendall(head * 20)
             self.assertEqual(_ask(f"{host}:{port}", "/readyz")[0], 200)
             self.assertEqual(server.stop(), 0)
+
+    def test_startsAndStops(self) -> None:
+        """Scrapes all the while spoil neither a start nor a stop."""
+        server = started(self, "--web-listen=127.0.0.1:0", "--no-sync")
+        place = _place(server)
+        for number in range(500):
+            server.put(b"%d" % number, b"x")
+        server.stop()
+        again = Server(server.home, f"--web-listen={place}", "--no-sync")
+        self.addCleanup(again.stop)
+        codes: set[int] = set()
+        isOver: list[bool] = []
+
+        def scrape() -> None:
+            while not isOver:
+                with contextlib.suppress(OSError, http.client.HTTPException):
+                    codes.add(_ask(place, "/metrics")[0])
+
+        def run() -> None:
+            try:
+                again.start()
+                again.put(b"q", b"x")
+                self.assertEqual(again.stop(), 0)
+            finally:
+                isOver.append(True)
+
+        together(scrape, scrape, run)
+        self.assertLessEqual(codes, {200, 503})
+        self.assertEqual([line for line in again.log if "#error" in line], [])
+        self.assertEqual([line for line in again.log if "#critical" in line], [])
