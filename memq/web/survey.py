@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
 
-#: Queues that are looked at in one go: 0.2 ms, and 0.5 ms where each is told.
+#: Queues that are looked at in one go: 0.09 ms, and 0.29 ms where each is told.
 AT_ONCE = 64
 #: Surveys that may wait.
 WAITING = 4
@@ -146,7 +146,7 @@ class _Survey:
     """One survey."""
 
     def __init__(
-        self, wanted: Wanted, broker: Broker, told: Callable[[bytes, int], int]
+        self, wanted: Wanted, broker: Broker, told: Callable[[QueueDetail], int]
     ) -> None:
         self.wanted = wanted
         self.asking: list[Deferred[Picture]] = []
@@ -206,7 +206,7 @@ class _Survey:
         return [
             *(each.items, each.bytes, each.open, each.delayed),
             *(self._broker.waiters(each.name), each.headTime, each.pushed),
-            *(self._told(each.name, each.taken), each.closed, each.expired),
+            *(self._told(each), each.closed, each.expired),
             *(each.discarded, each.returns, limit, paused),
         ]
 
@@ -240,8 +240,8 @@ class Surveyor:
         self._surveys: list[_Survey] = []
         self._operation: Operation | None = None
         self._ever = Totals()
-        #: The most that was told as taken from each queue.
-        self._taken: dict[bytes, int] = {}
+        #: By queue, how many had come, and the most that was told as taken from it.
+        self._taken: dict[bytes, tuple[int, int]] = {}
 
     def look(self, wanted: Wanted) -> Deferred[Picture]:
         """Return what all queues have, once that is known.
@@ -267,12 +267,16 @@ class Surveyor:
         self._operation = operation
         self._session.submit(operation)
 
-    def _told(self, name: bytes, taken: int) -> int:
-        """Return what is told as taken from a queue: never less than before."""
-        most = self._taken.get(name, 0)
-        if taken > most:
-            self._taken[name] = taken
-            return taken
+    def _told(self, each: QueueDetail) -> int:
+        """Return what is told as taken from a queue: not less than before.
+
+        Where fewer came than before, it is another queue of that name, all of whose
+        counters have begun anew.
+        """
+        pushed, most = self._taken.get(each.name, (0, 0))
+        if each.pushed < pushed or each.taken > most:
+            most = each.taken
+        self._taken[each.name] = each.pushed, most
         return most
 
     def _cbDone(self) -> None:

@@ -185,6 +185,15 @@ class CounterTests(SurveyTestCase):
         self.assertEqual((self.figures("taken"), self.figures("messages")), ([2], [1]))
         self.assertEqual((with_.taken, self.look().ever.taken), (1, 2))
 
+    def test_again(self) -> None:
+        """A queue that is made again begins anew, in each of its counters."""
+        self.client.talk(b"set q 0 0 1\r\nx\r\n" * 3 + b"get q\r\n" * 3)
+        self.assertEqual((self.figures("set"), self.figures("taken")), ([3], [3]))
+        self.client.talk(b"delete q\r\nset q 0 0 1\r\nx\r\n")
+        self.assertEqual((self.figures("set"), self.figures("taken")), ([1], [0]))
+        self.client.talk(b"get q\r\n")
+        self.assertEqual(self.figures("taken"), [1])
+
     def test_forgotten(self) -> None:
         """What was told of queues that are gone is not kept for ever."""
         for number in range(9):
