@@ -283,19 +283,29 @@ class Gone:
 
     def restart(self, queues: Iterable[Queue]) -> None:
         """Begin with the queues of a store that is opened."""
-        self._totals = Totals()
+        pushed = taken = closed = expired = discarded = returns = 0
+        # There may be a million.
         for queue in queues:
-            self.count(queue, -1)
+            pushed -= queue.pushed
+            taken -= queue.taken
+            closed -= queue.closed
+            rest = queue.rest
+            expired -= rest.expired
+            discarded -= rest.discarded
+            returns -= rest.returns
+        self._totals = Totals(pushed, taken, closed, expired, discarded, returns)
 
-    def count(self, queue: Queue, sign: int = 1) -> None:
+    def count(self, queue: Queue) -> None:
         """Add what a queue has counted, whose deletion is committed."""
-        rest = queue.rest
-        counted = (
-            *(queue.pushed, queue.taken, queue.closed),
-            *(rest.expired, rest.discarded, rest.returns),
+        there, rest = self._totals, queue.rest
+        self._totals = Totals(
+            there.pushed + queue.pushed,
+            there.taken + queue.taken,
+            there.closed + queue.closed,
+            there.expired + rest.expired,
+            there.discarded + rest.discarded,
+            there.returns + rest.returns,
         )
-        pairs = zip(self._totals, counted, strict=True)
-        self._totals = Totals(*(there + sign * more for there, more in pairs))
 
     def totals(self) -> Totals:
         """Return the sums."""
