@@ -144,7 +144,8 @@ class WebService(Service):
         self._listeners: list[WebListener] = []
         for address in (settings.listen, settings.metricsListen):
             if address is not None:
-                site = Site(root, reactor, settings.hosts, PATHS)
+                hosts = None if address.path else settings.hosts
+                site = Site(root, reactor, hosts, PATHS)
                 self.sites.append(site)
                 listener = WebListener(reactor, address, site, settings.socketMode)
                 self._listeners.append(listener)

@@ -164,17 +164,22 @@ class Site(server.Site):
     displayTracebacks = False
 
     def __init__(
-        self, root: Resource, clock: Any, hosts: Iterable[str], paths: Iterable[str]
+        self,
+        root: Resource,
+        clock: Any,
+        hosts: Iterable[str] | None,
+        paths: Iterable[str],
     ) -> None:
         """Begin with no connection.
 
-        :param hosts: further names of the machine, in small letters.
+        :param hosts: further names of the machine, in small letters; None for any, on a
+            UNIX socket, where no browser comes.
         :param paths: those that are counted apart.
         """
         super().__init__(
             root, requestFactory=Request, timeout=IDLE_SECONDS, reactor=clock
         )
-        self._hosts = frozenset(hosts)
+        self._hosts = None if hosts is None else frozenset(hosts)
         self._paths = frozenset(paths)
         self.idle: dict[Channel, None] = {}
         self.busy: set[Channel] = set()
@@ -222,8 +227,10 @@ class Site(server.Site):
 
     def knows(self, hosts: Sequence[bytes]) -> bool:
         """Return whether a request is for this machine, by its headers Host."""
-        if len(hosts) != 1:
-            return not hosts
+        if self._hosts is None or not hosts:
+            return True
+        if len(hosts) > 1:
+            return False
         name = hosts[0].decode("ascii", "replace").lower()
         bare, _, port = name.rpartition(":")
         if bare and (port.isdigit() or not port) and not name.endswith("]"):

@@ -161,6 +161,9 @@ class SocketTests(ServiceTestCase):
         self.assertEqual(self.logged(self.web), [f"The web is on unix:{self.path}"])
         ((path, _, _, mode, _),) = self.reactor.unixServers
         self.assertEqual((path, mode), (self.path, 0o660))
+        (site,) = self.web.sites
+        # No browser comes here, so it is no matter what the machine is called.
+        self.assertTrue(site.knows([b"memq"]))
         self.web.stopService()
 
     def test_busy(self) -> None:
