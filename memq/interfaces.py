@@ -16,7 +16,7 @@ Times are milliseconds since 1970-01-01 UTC unless it says seconds.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from zope.interface import Interface
 
@@ -24,87 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memq.errors import QueueError
-    from memq.message import LargeBody, Message
-
-
-class QueueCount(NamedTuple):
-    """The row of a queue in ``stats queue``."""
-
-    name: bytes
-    #: Messages ever pushed.
-    pushed: int
-    #: Messages ever taken; the difference is the depth, with what is read openly.
-    taken: int
-
-
-class Kept(NamedTuple):
-    """Figures of a queue's kept messages, which limits are about."""
-
-    #: Messages: those that can be taken, are read openly, or are not due.
-    items: int
-    #: Of the bodies of all these.
-    bytes: int
-    #: Messages that can be taken, and the bytes of their bodies.
-    ready: int
-    readyBytes: int
-
-
-#: Of a queue that is not there.
-NOTHING_KEPT = Kept(0, 0, 0, 0)
-
-
-class Sums(NamedTuple):
-    """Sums of some queues."""
-
-    #: Messages that wait in them, and the bytes of their bodies.
-    messages: int
-    bytes: int
-    #: Messages that were too old, and that were discarded, ever.
-    expired: int
-    discarded: int
-
-
-class QueueDetail(NamedTuple):
-    """The figures of a queue in ``stats detail``."""
-
-    name: bytes
-    #: Messages that can be taken.
-    items: int
-    #: Of the bodies of these, and of those with an open read.
-    bytes: int
-    #: Messages with an open read.
-    open: int
-    #: Messages that are not due yet.
-    delayed: int
-    #: Messages ever pushed, or due; ever taken.
-    pushed: int
-    taken: int
-    #: Open reads ever closed.
-    closed: int
-    #: Messages that expired, and that were discarded.
-    expired: int
-    discarded: int
-    #: Open reads ever given back.
-    returns: int
-    #: The most messages that may wait, 0 for any number.
-    limit: int
-    #: The commands that are paused: 1 reads, 2 writes, 3 both.
-    paused: int
-    #: When the head was set; 0 when there is none, or it is damaged.
-    headTime: int
-    #: Seconds, in steps of a minute.
-    lastUsed: int
-
-
-class Totals(NamedTuple):
-    """Counters of queues together: what was ever done, by the names of QueueDetail."""
-
-    pushed: int = 0
-    taken: int = 0
-    closed: int = 0
-    expired: int = 0
-    discarded: int = 0
-    returns: int = 0
+    from memq.figures import Kept, QueueCount, QueueDetail, Sums, Totals
+    from memq.message import LargeBody, Message, Trace
 
 
 class IQueueStore(Interface):
@@ -131,13 +52,21 @@ class IQueueStore(Interface):
         :raise memq.errors.StoreFailed: when it cannot be undone.
         """
 
-    def push(queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+    def push(
+        queue: bytes,
+        flags: int,
+        body: bytes,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
+    ) -> int:
         """Append a message to a queue, which is made if it does not exist.
 
         :param queue: the name, 1 to 250 bytes.
         :param flags: 0 to 4294967295.
         :param body: 0 bytes to PART_SIZE; a larger one comes in parts.
         :param expires: when, 0 for never; kept with the message, no store looks at it.
+        :param trace: what became of it before; kept with the message.
         :return: the message's sequence number.
         """
 
@@ -170,7 +99,12 @@ class IQueueStore(Interface):
         """
 
     def pushLarge(
-        queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+        queue: bytes,
+        flags: int,
+        large: LargeBody,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
     ) -> int:
         """Append a message whose body was added in parts; return its number."""
 
@@ -181,6 +115,8 @@ class IQueueStore(Interface):
         due: int,
         *,
         expires: int = 0,
+        trace: Trace | None = None,
+        time: int = 0,
     ) -> None:
         """Keep a message unseen until ``promoteDue`` moves it into its queue.
 
@@ -188,6 +124,7 @@ class IQueueStore(Interface):
 
         :param body: as for ``push``, or where it is, as for ``pushLarge``.
         :param due: when, less than 2 ** 47.
+        :param time: when it was set; 0 for now.
         """
 
     def nextDue() -> int | None:
@@ -200,7 +137,7 @@ class IQueueStore(Interface):
     def promoteDue(now: int, limit: int) -> list[bytes]:
         """Append delayed messages that are due to their queues, in the order of that.
 
-        They count as pushed then; their time stays that of the push.
+        They count as pushed then; their time stays that of the push, and their trace.
 
         :param limit: how many at most, 1 or more.
         :return: the queue of each.
@@ -287,8 +224,8 @@ class IQueueStore(Interface):
     def deliveries(message: Message) -> int:
         """Return how often a message in a queue was given back and that was counted.
 
-        Needs no transaction.  Once it is taken, that is forgotten, even if ``putBack``
-        follows.
+        What its trace says of this queue is added.  Needs no transaction.  Once it is
+        taken, the rest is forgotten, even if ``putBack`` follows.
         """
 
     def discard(message: Message) -> None:
@@ -299,6 +236,33 @@ class IQueueStore(Interface):
 
     def setAside(message: Message) -> None:
         """Keep a message in no queue that was popped or closed, with a damaged part."""
+
+    def nextNumber(queue: bytes) -> int:
+        """Return the number that the next message of a queue gets.
+
+        It is 0 if there is no such queue; needs no transaction.
+        """
+
+    def deadLetters(
+        queue: bytes, first: int, end: int, limit: int
+    ) -> tuple[list[Message], int]:
+        """Return messages of a queue that have an origin, in their order.
+
+        Those that are open or damaged are left out.
+
+        :param first: the number from which on they are looked for.
+        :param end: the number before which that ends.
+        :param limit: about how many bytes of records are looked at, each of which
+            counts for 1 KiB more.
+        :return: also the number from which on to go on; ``end`` if there are no more.
+        """
+
+    def takeOut(queue: bytes, message: Message) -> None:
+        """Take a message, wherever it stands, that ``deadLetters`` has returned.
+
+        A body in parts then stays readable as after ``pop``.  Nothing else has changed
+        the queue since, in the same transaction.
+        """
 
     def delete(queue: bytes) -> bool:
         """Delete a queue with all its messages, at once however long it is.

@@ -180,7 +180,14 @@ class OfflineReader:
             if message.large is not None:
                 body = self._largeBody(message.large)
             deliveries = self._deliveries.get((id, sequence), 0)
-            return Body(message.flags, message.time, body, message.expires, deliveries)
+            return Body(
+                message.flags,
+                message.time,
+                body,
+                message.expires,
+                deliveries,
+                trace=message.trace,
+            )
         except DamagedRecord as error:
             return Unreadable(sequence, sequence, str(error))
 

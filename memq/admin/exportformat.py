@@ -25,10 +25,16 @@ These are there only when they are not 0:
 - of a message, ``expires``, a time like its ``time``, ``tries``, how often it was given
   back, and ``due``, the time from which on it is to be seen: it is a delayed one then,
   and comes after those that are not;
+- of a message that was retried later, or is a dead letter, ``tries_before``, how often
+  it was given back before it came to its queue; of a dead letter ``origin``, the queue
+  that it was set to, in base64, ``reason``, why it left that, ``deliveries`` or
+  ``expired``, ``since``, when, a time like the others, and ``tries_again``, how often
+  it was given back in its queue before it was retried later;
 - of the end of a queue, ``delayed``, how many of these there were, which are not among
   its ``messages``.  If some could not be read they are among the ``damaged``.
 
-A memq that does not know them refuses a queue with delayed messages, and reads others.
+A memq that does not know them refuses a queue with delayed messages, and reads others:
+a dead letter is a message like any other then.
 
 To change the format, give it the next version, and go on reading this one.
 
@@ -44,6 +50,7 @@ from typing import Any, NamedTuple
 from zlib import crc32
 
 from memq.display import shownName
+from memq.message import Reason, Trace
 from memq.wire.text import Get, parse
 from memq.wire.words import MAX_FLAGS
 
@@ -86,6 +93,7 @@ class Body(NamedTuple):
     :ivar time: None if unknown.
     :ivar deliveries: how often it was given back.
     :ivar due: None for a message that is not delayed.
+    :ivar trace: what became of it before, None for nothing.
     """
 
     flags: int
@@ -94,6 +102,7 @@ class Body(NamedTuple):
     expires: int = 0
     deliveries: int = 0
     due: int | None = None
+    trace: Trace | None = None
 
 
 class QueueEnd(NamedTuple):
@@ -112,6 +121,9 @@ class End(NamedTuple):
 
 Line = Begin | QueueBegin | Body | QueueEnd | End
 
+#: Why a message left its first queue, by the words for that.
+_REASONS = {each.name.lower(): each for each in Reason}
+
 #: The default of a number that has to be there.
 _NEEDED = object()
 
@@ -124,8 +136,9 @@ class _Number(NamedTuple):
     default: object = _NEEDED
 
 
-#: The numbers of each line but the first, by the fields that have them.
-_NUMBERS: dict[type[Line], dict[str, _Number]] = {
+#: The numbers of each line but the first, by the fields that have them; and those of a
+#: trace, which is on the line of its message.
+_NUMBERS: dict[type[Line | Trace], dict[str, _Number]] = {
     QueueBegin: {
         "pushed": _Number("set"),
         "taken": _Number("taken"),
@@ -140,6 +153,11 @@ _NUMBERS: dict[type[Line], dict[str, _Number]] = {
         "deliveries": _Number("tries", _MAX_DELIVERIES, 0),
         "due": _Number("due", _MAX_DUE, None),
     },
+    Trace: {
+        "deliveries": _Number("tries_before", _MAX_DELIVERIES, 0),
+        "since": _Number("since", default=0),
+        "again": _Number("tries_again", _MAX_DELIVERIES, 0),
+    },
     QueueEnd: {
         "messages": _Number("messages"),
         "damaged": _Number("damaged"),
@@ -151,11 +169,7 @@ _NUMBERS: dict[type[Line], dict[str, _Number]] = {
 
 def packLine(line: Line) -> bytes:
     """Return a line, with its end."""
-    numbers = {
-        number.key: value
-        for field, number in _NUMBERS.get(type(line), {}).items()
-        if (value := getattr(line, field)) != number.default
-    }
+    numbers = _written(line)
     fields: dict[str, object] = {}
     match line:
         case Begin():
@@ -165,11 +179,31 @@ def packLine(line: Line) -> bytes:
             with suppress(UnicodeDecodeError):
                 fields["name"] = queue.decode()
             fields |= numbers
-        case Body(body=body):
-            fields = {**numbers, "crc": crc32(body), "body": b64encode(body).decode()}
+        case Body(body=body, trace=trace):
+            fields = numbers
+            if trace is not None:
+                fields |= _writtenTrace(trace)
+            fields |= {"crc": crc32(body), "body": b64encode(body).decode()}
         case _:
             fields |= numbers
     return json.dumps(fields).encode() + b"\n"
+
+
+def _written(line: Line | Trace) -> dict[str, object]:
+    """Return the numbers of a line, by their keys."""
+    return {
+        number.key: value
+        for field, number in _NUMBERS.get(type(line), {}).items()
+        if (value := getattr(line, field)) != number.default
+    }
+
+
+def _writtenTrace(trace: Trace) -> dict[str, object]:
+    fields = _written(trace)
+    if trace.reason is not None:
+        fields["origin"] = b64encode(trace.origin).decode()
+        fields["reason"] = trace.reason.name.lower()
+    return fields
 
 
 def parseLine(text: bytes) -> Line:
@@ -186,7 +220,8 @@ def parseLine(text: bytes) -> Line:
     if not isinstance(fields, dict):
         raise BadExport("not an object")
     if "body" in fields:
-        return Body(body=_body(fields), **_numbers(Body, fields))
+        numbers = _numbers(Body, fields)
+        return Body(body=_body(fields), **numbers, trace=_trace(fields))
     if "queue" in fields:
         return _parseQueue(fields)
     if "messages" in fields:
@@ -206,14 +241,30 @@ def _parseBegin(fields: dict[str, Any]) -> Begin:
 
 
 def _parseQueue(fields: dict[str, Any]) -> QueueBegin:
-    name = _bytes(fields, "queue")
-    # No home has a queue that no client can ask for.
-    if parse(b"get " + name) != Get((name,), False):
-        raise BadExport(f"{shownName(name)} is no name of a queue")
+    name = _name(fields, "queue")
     queue = QueueBegin(name, **_numbers(QueueBegin, fields))
     if queue.taken > queue.pushed:
         raise BadExport(f"{queue.taken} messages are taken, of {queue.pushed}")
     return queue
+
+
+def _name(fields: dict[str, Any], key: str) -> bytes:
+    name = _bytes(fields, key)
+    # No home has a queue that no client can ask for.
+    if parse(b"get " + name) != Get((name,), False):
+        raise BadExport(f"{shownName(name)} is no name of a queue")
+    return name
+
+
+def _trace(fields: dict[str, Any]) -> Trace | None:
+    """Return what became of a message before, None for nothing."""
+    trace = Trace(**_numbers(Trace, fields))
+    if "origin" in fields:
+        reason = _REASONS.get(str(fields.get("reason")))
+        if reason is None:
+            raise BadExport('"reason" is not one that this memq knows')
+        trace = trace._replace(origin=_name(fields, "origin"), reason=reason)
+    return None if trace == Trace(0) else trace
 
 
 def _body(fields: dict[str, Any]) -> bytes:
@@ -225,7 +276,7 @@ def _body(fields: dict[str, Any]) -> bytes:
     return body
 
 
-def _numbers(kind: type[Line], fields: dict[str, Any]) -> dict[str, Any]:
+def _numbers(kind: type[Line | Trace], fields: dict[str, Any]) -> dict[str, Any]:
     return {field: _count(fields, each) for field, each in _NUMBERS[kind].items()}
 
 

@@ -137,9 +137,7 @@ class Import:
         now = int(time() * 1000) if line.time is None else line.time
         body = line.body
         large = self._loader.addBody(body) if len(body) > PART_SIZE else body
-        self._batch.append(
-            Item(line.flags, now, large, line.expires, line.deliveries, line.due)
-        )
+        self._batch.append(Item(line.flags, now, large, *line[3:]))
         self._batchBytes += len(body)
         if line.due is None:
             self._count += 1

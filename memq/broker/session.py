@@ -201,6 +201,11 @@ class Session:
         """Whether the disk is too full to store anything."""
         return self._server.room.isFull
 
+    @property
+    def isStopping(self) -> bool:
+        """Whether the process is about to end."""
+        return self._server.isStopping
+
     def expectDue(self, due: int) -> None:
         """Note that a delayed message is due at a time, in ms since 1970."""
         self._server.expectDue(due)

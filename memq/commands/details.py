@@ -10,16 +10,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from memq.config.settings import inForce
-from memq.interfaces import Sums
+from memq.figures import Sums
+from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Ask, Slice
 from memq.policy.patterns import Pattern
-from memq.wire.figures import QueueFigures, formatKestrel
+from memq.wire.figures import QueueFigures, formatKestrel, formatMessage
 from memq.wire.text import END
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from memq.interfaces import IQueueStore, QueueDetail
+    from memq.figures import QueueDetail
+    from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import Policies
 
@@ -85,6 +87,19 @@ class Details:
             detail.returns,
             *self._refused(detail.name),
         ]
+
+    def head(self, queue: bytes, store: IQueueStore) -> bytes:
+        """Return what is told of the message that a read would find next.
+
+        :raise memq.errors.QueueError: when it is damaged, or cannot be read.
+        """
+        message = store.peek(queue)
+        if message is None:
+            return END
+        if not isinstance(message, Message):
+            raise message
+        now = int(self._timeOfDay() * 1000)
+        return formatMessage(message, now, store.deliveries(message))
 
     def _rule(self, queue: bytes) -> list[tuple[str, str]]:
         """Return what is in force, by the file or by the store."""

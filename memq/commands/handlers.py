@@ -14,6 +14,7 @@ from memq import __version__
 from memq.commands.details import Listing, TellQueues
 from memq.commands.gets import Line, Reader, renderRest
 from memq.commands.monitor import Monitor, confirm
+from memq.commands.moves import move, redrive
 from memq.errors import (
     BadChunk,
     BadLine,
@@ -152,7 +153,12 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         _list(dialogue, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
-    question = dialogue.statistics.asked(command.topic)
+    statistics = dialogue.statistics
+    question = (
+        partial(statistics.details.head, command.pattern)
+        if command.topic == b"peek"
+        else statistics.asked(command.topic)
+    )
     _ask(dialogue, Ask(dialogue.session, question), _renderAnswer)
 
 
@@ -281,5 +287,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Reload: _reload,
     dialect.Monitor: _monitor,
     dialect.Confirm: confirm,
+    dialect.Move: move,
+    dialect.Redrive: redrive,
     dialect.DumpStats: _dumpStats,
 }

@@ -75,6 +75,14 @@ class Client(Protocol):
     openReads: int
     policies: Policies
 
+    @property
+    def isFull(self) -> bool:
+        """Return whether the disk is too full to store anything."""
+
+    @property
+    def isStopping(self) -> bool:
+        """Return whether the process is about to end."""
+
     def submit(self, operation: Operation) -> None:
         """Ask for an operation; it runs after those submitted before it."""
 

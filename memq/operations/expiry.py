@@ -3,7 +3,8 @@
 A message that is too old *expires*: that is found out when its turn comes, for a look
 at the head of a queue is all that it takes.  A message that was given back too often is
 a *dead letter*.  Either moves to the end of another queue, or is let go; in the same
-transaction as what led to that, so that it is always in one place.
+transaction as what led to that, so that it is always in one place.  There it has a
+trace, which tells where it comes from (:class:`memq.message.Trace`).
 
 A queue may have a million messages that have expired.  So a look stops after a while
 and says so, and the next one goes on from there.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from memq.message import Message
+from memq.message import Message, Reason
 from memq.operations.base import MESSAGE_COST
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from memq.errors import QueueError
     from memq.interfaces import IQueueStore
+    from memq.message import Trace
     from memq.policy.rule import Rule
 
 #: The cost of one look at which it stops: 100 messages of 10 bytes took 0.7 ms when
@@ -82,9 +84,11 @@ def expire(store: IQueueStore, queue: bytes, rule: Rule, now: int) -> Expired:
         # A damaged message is left to whoever takes it.
         if not isinstance(head, Message) or not hasExpired(head, rule, now):
             break
+        deliveries = store.deliveries(head)
         message = store.pop(queue)
         assert isinstance(message, Message)
-        cost += move(store, message, rule.expiredTo)
+        trace = message.buried(queue, Reason.EXPIRED, deliveries, now)
+        cost += _move(store, message, rule.expiredTo, trace)
         count += 1
         if rule.expiredTo is None:
             freed += message.size
@@ -100,22 +104,27 @@ def isWornOut(store: IQueueStore, message: Message, rule: Rule) -> bool:
 
 
 def deadLetter(
-    store: IQueueStore, queue: bytes, message: Message, rule: Rule
+    store: IQueueStore, queue: bytes, message: Message, rule: Rule, now: int
 ) -> Message | QueueError | None:
     """Take a message that is open out of its queue, which is worn out.
 
+    :param now: milliseconds since 1970-01-01 UTC.
     :return: the message, an error when it was damaged and is set aside, None when it is
         not there any more.
     """
+    deliveries = store.deliveries(message) + 1
     found = store.popRead(queue, message)
     if isinstance(found, Message):
-        move(store, found, rule.deadLetter)
+        trace = found.buried(queue, Reason.DELIVERIES, deliveries, now)
+        _move(store, found, rule.deadLetter, trace)
         if rule.deadLetter is None:
             store.countDiscarded(queue, 1)
     return found
 
 
-def move(store: IQueueStore, message: Message, target: bytes | None) -> int:
+def _move(
+    store: IQueueStore, message: Message, target: bytes | None, trace: Trace
+) -> int:
     """Push a message that was popped to another queue, or let it go.
 
     The queue's rules for sets do not hold for it: nothing is lost.
@@ -127,7 +136,7 @@ def move(store: IQueueStore, message: Message, target: bytes | None) -> int:
         store.discard(message)
         return MESSAGE_COST
     if message.large is None:
-        store.push(target, message.flags, message.body)
+        store.push(target, message.flags, message.body, trace=trace)
     else:
-        store.pushLarge(target, message.flags, message.large)
+        store.pushLarge(target, message.flags, message.large, trace=trace)
     return MESSAGE_COST + len(message.body)

@@ -338,7 +338,8 @@ class AbortRead(_Ending):
         return MESSAGE_COST * ended
 
     def _deadLetter(self, store: IQueueStore, message: Message, rule: Rule) -> bool:
-        found = deadLetter(store, self.queue, message, rule)
+        now = self.client.policies.now()
+        found = deadLetter(store, self.queue, message, rule, now)
         if isinstance(found, Message):
             if rule.deadLetter is None:
                 self.bytesFreed += found.size

@@ -21,7 +21,8 @@ from memq.policy.effective import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from memq.interfaces import IQueueStore, Kept
+    from memq.figures import Kept
+    from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import EffectivePolicy, Policies
 
@@ -110,7 +111,7 @@ def _size(body: bytes | LargeBody) -> int:
     return len(body) if isinstance(body, bytes) else body.size
 
 
-def _isRoom(policy: EffectivePolicy, items: int, size: int) -> bool:
+def isRoom(policy: EffectivePolicy, items: int, size: int) -> bool:
     """Return whether a queue may have so many messages, of so many bytes in all."""
     maxItems, maxBytes = policy.maxItems, policy.rule.maxBytes
     return (not maxItems or items <= maxItems) and (not maxBytes or size <= maxBytes)
@@ -123,8 +124,8 @@ def _takes(policy: EffectivePolicy, kept: Kept, size: int) -> bool:
     """
     items, bytes, ready, readyBytes = kept
     if policy.rule.dropOldest:
-        return _isRoom(policy, items - ready + 1, bytes - readyBytes + size)
-    return _isRoom(policy, items + 1, bytes + size)
+        return isRoom(policy, items - ready + 1, bytes - readyBytes + size)
+    return isRoom(policy, items + 1, bytes + size)
 
 
 def _targets(
@@ -155,7 +156,7 @@ def _makeRoom(store: IQueueStore, target: _Target, effects: Effects) -> None:
     count = cost = 0
     while cost < DROP_COST:
         kept = store.kept(queue)
-        if not kept.ready or _isRoom(policy, kept.items + 1, kept.bytes + target.size):
+        if not kept.ready or isRoom(policy, kept.items + 1, kept.bytes + target.size):
             break
         found = store.pop(queue)
         cost += MESSAGE_COST

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.broker.broker import Broker
-    from memq.interfaces import IQueueStore, Sums
+    from memq.figures import Sums
+    from memq.interfaces import IQueueStore
 
 
 #: Counters that ``stats reset`` lets begin at 0 again.

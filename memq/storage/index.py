@@ -14,8 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from memq.interfaces import NOTHING_KEPT, QueueCount
-from memq.message import Message
+from memq.figures import NOTHING_KEPT, QueueCount
 from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
 from memq.storage.row import USED, Gone, Queue, addUp
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.interfaces import Kept, QueueDetail, Sums
+    from memq.figures import Kept, QueueDetail, Sums
+    from memq.message import Message
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
 
@@ -367,6 +367,11 @@ class IndexedStore(ABC):
         self._discardAll(entry)
         return entry.pushed - entry.taken + entry.rest.delayed
 
+    def nextNumber(self, queue: bytes) -> int:
+        """Return the number of the next message, 0 if there is no such queue."""
+        entry = self.index.queues.get(queue)
+        return 0 if entry is None else entry.nextSequence
+
     def _discardAll(self, entry: Queue) -> None:
         self.discardId(entry.id)
         if entry.rest.delayId:
@@ -380,14 +385,7 @@ class IndexedStore(ABC):
     def details(self, queues: Iterable[bytes]) -> list[QueueDetail]:
         """Return details of some; only heads that may have changed are looked at."""
         entries = filter(None, map(self.index.queues.get, queues))
-        return [entry.detail(self._headTime(entry)) for entry in entries]
-
-    def _headTime(self, entry: Queue) -> int:
-        time = entry.headTime
-        if time is None:
-            head = self.peek(entry.name)
-            time = entry.noteHead(head.time if isinstance(head, Message) else 0)
-        return time
+        return [entry.look(self.peek) for entry in entries]
 
     def status(self) -> dict[str, int]:
         """Return the figures, and how many messages wait in all queues."""

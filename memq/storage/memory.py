@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from functools import partial
+from itertools import islice
 from operator import attrgetter
 from time import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zope.interface import implementer
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
-    from memq.message import LargeBody
+    from memq.message import LargeBody, Trace
     from memq.storage.row import Queue
 
 _sequence = attrgetter("sequence")
@@ -63,9 +64,9 @@ class MemoryStore(IndexedStore):
         """Undo what was done since ``begin``."""
         self.undo.rollBack()
 
-    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+    def push(self, queue: bytes, flags: int, body: bytes, **rest: Any) -> int:
         """Append a message."""
-        return self._append(queue, flags, body, None, self._now, expires)
+        return self._append(queue, flags, self._now, body, None, **rest)
 
     def pushAll(
         self,
@@ -89,11 +90,9 @@ class MemoryStore(IndexedStore):
         parts[number:] = [data]
         self.undo.add((parts.pop,))
 
-    def pushLarge(
-        self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
-    ) -> int:
+    def pushLarge(self, queue: bytes, flags: int, large: LargeBody, **rest: Any) -> int:
         """Append a message."""
-        return self._append(queue, flags, b"", large, self._now, expires)
+        return self._append(queue, flags, self._now, b"", large, **rest)
 
     def pushDelayed(
         self,
@@ -103,6 +102,8 @@ class MemoryStore(IndexedStore):
         due: int,
         *,
         expires: int = 0,
+        trace: Trace | None = None,
+        time: int = 0,
     ) -> None:
         """Keep a message among those that are delayed."""
         entry = self.index.forDelay(queue)
@@ -115,7 +116,9 @@ class MemoryStore(IndexedStore):
 
         sequence = freeNumber(due, highest)
         small, large = (body, None) if isinstance(body, bytes) else (b"", body)
-        message = Message(id, sequence, flags, self._now, small, large, expires)
+        message = Message(
+            id, sequence, flags, time or self._now, small, large, expires, trace
+        )
         self._insert(message)
         entry.delay(1, message.size)
         self.delays.add(entry, sequence)
@@ -134,8 +137,7 @@ class MemoryStore(IndexedStore):
         count = size = 0
         while messages and messages[0].sequence <= last and count < most:
             message = self._takeFirst(messages)
-            _, _, flags, time, body, large, expires = message
-            self._append(entry.name, flags, body, large, time, expires)
+            self._append(entry.name, *message[2:])
             count += 1
             size += message.size
         entry.delay(-count, -size)
@@ -156,16 +158,17 @@ class MemoryStore(IndexedStore):
         self,
         queue: bytes,
         flags: int,
+        time: int,
         body: bytes,
         large: LargeBody | None,
-        time: int,
-        expires: int,
+        expires: int = 0,
+        trace: Trace | None = None,
     ) -> int:
         entry = self.index.forPush(queue)
         sequence = entry.nextSequence
         entry.nextSequence = sequence + 1
         messages = self._of(entry.id)
-        message = Message(entry.id, sequence, flags, time, body, large, expires)
+        message = Message(entry.id, sequence, flags, time, body, large, expires, trace)
         messages.append(message)
         entry.pushed += 1
         entry.bytes += message.size
@@ -209,6 +212,35 @@ class MemoryStore(IndexedStore):
             return None
         return self._messages[entry.id][0]
 
+    def deadLetters(
+        self, queue: bytes, first: int, end: int, limit: int
+    ) -> tuple[list[Message], int]:
+        """Look for messages that have an origin."""
+        found: list[Message] = []
+        entry = self.index.queues.get(queue)
+        messages = deque[Message]() if entry is None else self._of(entry.id)
+        place = bisect_left(messages, first, key=_sequence)
+        for message in islice(messages, place, None):
+            if message.sequence >= end:
+                break
+            if limit <= 0:
+                return found, message.sequence
+            limit -= len(message.body) + 1024
+            if message.trace is not None and message.trace.origin:
+                found.append(message)
+        return found, end
+
+    def takeOut(self, queue: bytes, message: Message) -> None:
+        """Take a message out of the middle."""
+        entry = self.index.forReturn(queue, message.queueId)
+        assert entry is not None
+        self._remove(message)
+        self.undo.add((self._insertAgain, message))
+        entry.taken += 1
+        entry.bytes -= message.size
+        if entry.reads is not None:
+            self.index.readsOf(entry).forgetDeliveries(message.sequence)
+
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""
         entry = self.index.forReturn(queue, message.queueId)
@@ -221,10 +253,17 @@ class MemoryStore(IndexedStore):
         return True
 
     def _insert(self, message: Message) -> None:
+        self._insertAgain(message)
+        self.undo.add((self._remove, message))
+
+    def _insertAgain(self, message: Message) -> None:
         messages = self._of(message.queueId)
         place = bisect_left(messages, message.sequence, key=_sequence)
         messages.insert(place, message)
-        self.undo.add((messages.remove, message))
+
+    def _remove(self, message: Message) -> None:
+        messages = self._of(message.queueId)
+        del messages[bisect_left(messages, message.sequence, key=_sequence)]
 
     def openRead(self, queue: bytes) -> Message | QueueError | None:
         """Hide the head."""

@@ -88,6 +88,12 @@ class Reads:
         self._undo.add((insort, self._returned, -sequence))
         return sequence
 
+    def forgetReturned(self, sequence: int) -> None:
+        """Forget one of those, if it is one: it is taken in another way."""
+        if -sequence in self._returned:
+            self._remove(sequence)
+            self._undo.add((insort, self._returned, -sequence))
+
     def returned(self) -> int | None:
         """Return the first one of those, None without any."""
         return -self._returned[-1] if self._returned else None
@@ -178,8 +184,11 @@ class AllReads:
 
     def deliveries(self, message: Message) -> int:
         """Return how often a message was given back."""
+        before = 0 if message.trace is None else message.trace.counted
         reads = self._byId.get(message.queueId)
-        return 0 if reads is None else reads.deliveries.get(message.sequence, 0)
+        if reads is None:
+            return before
+        return before + reads.deliveries.get(message.sequence, 0)
 
     def _untouch(self, queue: Queue, head: int) -> None:
         queue.head = head

@@ -110,7 +110,7 @@ def unpackMessages(queueId: int, last: int, record: bytes) -> Pack:
     first = last - count + 1
     rows = zip(range(first, last + 1), fields, bodies, strict=False)
     messages: list[Message | bytes] = [
-        _new(Message, (queueId, sequence, flags, time, body, None, 0))
+        _new(Message, (queueId, sequence, flags, time, body, None, 0, None))
         for sequence, flags, body in rows
     ]
     crcs = fields[2 * count :]

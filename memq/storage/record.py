@@ -40,6 +40,31 @@ A message that expires has records of their own kinds, which say when:
     37      4     number of its parts
     41      4     CRC-32 of the 41 bytes before
 
+A message with a trace (:class:`memq.message.Trace`) has records of their own kinds,
+which tell that:
+
+    offset  size  field
+    0       1     version of this layout: 6
+    1       4     flags
+    5       8     time of the push
+    13      8     when it expires, 0 for never
+    21      4     deliveries before it came to its queue
+    25      4     deliveries of a dead letter in its queue, before it was retried later
+    29      1     why it left its first queue: 1 deliveries, 2 expired, 0 it did not
+    30      8     when it did, milliseconds since 1970-01-01 UTC, or 0
+    38      1     bytes o of the name of that queue, or 0
+    39      o     that name
+    39+o    4     CRC-32 of the 39+o bytes before and of the body
+    43+o    n     body
+
+    offset  size  field
+    0       1     version of this layout: 7, the body is in parts
+    1       38+o  as above
+    39+o    8     id of the body
+    47+o    8     bytes of the body
+    55+o    4     number of its parts
+    59+o    4     CRC-32 of the 59+o bytes before
+
 A part is a record as well:
 
     offset  size  field
@@ -58,7 +83,7 @@ from struct import Struct
 from struct import error as FormatError
 from zlib import crc32
 
-from memq.message import LargeBody, Message
+from memq.message import LargeBody, Message, Reason, Trace
 
 #: The key of a message: id of its queue, sequence number.  Key prefix of the parts of a
 #: body: 0, id of the body.
@@ -86,6 +111,8 @@ EXPIRING_LARGE_VERSION = 4
 PART_VERSION = 1
 #: Of a record of several messages, see :mod:`memq.storage.packed`.
 PACKED_VERSION = 5
+TRACED_VERSION = 6
+TRACED_LARGE_VERSION = 7
 
 _HEADER = Struct(">BIQI")
 packHeader = _HEADER.pack
@@ -99,6 +126,10 @@ HEADER_SIZE = _HEADER.size
 _LARGE = Struct(">BIQQQI")
 _EXPIRING = Struct(">BIQQ")
 _EXPIRING_LARGE = Struct(">BIQQQQI")
+#: The last field is the length of the name that follows.
+_TRACED = Struct(">BIQQIIBQB")
+_WHERE = Struct(">QQI")
+_REASONS: dict[int, Reason | None] = {0: None} | {int(each): each for each in Reason}
 _PART_HEAD = Struct(">BI")
 _CRC = Struct(">I")
 
@@ -126,11 +157,19 @@ def packExpiring(flags: int, time: int, body: bytes, expires: int) -> bytes:
     return head + _CRC.pack(crc32(body, crc32(head))) + body
 
 
-def packAny(flags: int, time: int, body: bytes | LargeBody, expires: int) -> bytes:
+def packAny(
+    flags: int,
+    time: int,
+    body: bytes | LargeBody,
+    expires: int,
+    trace: Trace | None = None,
+) -> bytes:
     """Return the record of a message of whatever kind.
 
     :param expires: milliseconds since 1970-01-01 UTC, 0 for never.
     """
+    if trace is not None:
+        return _packTraced(flags, time, body, expires, trace)
     if isinstance(body, LargeBody):
         return packLarge(flags, time, body, expires)
     if expires:
@@ -141,7 +180,7 @@ def packAny(flags: int, time: int, body: bytes | LargeBody, expires: int) -> byt
 def packMessage(message: Message) -> bytes:
     """Return the record that a message was in, or is to be in."""
     body = message.body if message.large is None else message.large
-    return packAny(message.flags, message.time, body, message.expires)
+    return packAny(message.flags, message.time, body, message.expires, message.trace)
 
 
 def bodySize(record: bytes) -> int:
@@ -153,8 +192,19 @@ def bodySize(record: bytes) -> int:
         return int(_EXPIRING_LARGE.unpack_from(record)[5])
     if version == PACKED_VERSION:
         return max(0, len(record) - 19 - 12 * int.from_bytes(record[1:3], "big"))
+    if isTraced(record):
+        return _tracedSize(record)
     header = EXPIRING_HEADER_SIZE if version == EXPIRING_VERSION else HEADER_SIZE
     return max(0, len(record) - header)
+
+
+def _tracedSize(record: bytes) -> int:
+    nameEnd = _headOfTraced(record)
+    if record[0] == TRACED_VERSION:
+        return max(0, len(record) - nameEnd - _CRC.size)
+    if len(record) == nameEnd + _WHERE.size + _CRC.size:
+        return int(_WHERE.unpack_from(record, nameEnd)[1])
+    return 0
 
 
 def unpackRecord(queueId: int, sequence: int, record: bytes) -> Message:
@@ -174,7 +224,7 @@ def unpackRecord(queueId: int, sequence: int, record: bytes) -> Message:
     if crc32(body) != crc:
         raise DamagedRecord(f"the CRC of a body of {len(body)} bytes is wrong")
     # The same as Message(), but for a call of Python's; every get comes through here.
-    return _new(Message, (queueId, sequence, flags, time, body, None, 0))
+    return _new(Message, (queueId, sequence, flags, time, body, None, 0, None))
 
 
 def _unpackOther(queueId: int, sequence: int, record: bytes) -> Message:
@@ -183,6 +233,8 @@ def _unpackOther(queueId: int, sequence: int, record: bytes) -> Message:
         return _unpackExpiring(queueId, sequence, record)
     if version in (LARGE_VERSION, EXPIRING_LARGE_VERSION):
         return _unpackLarge(queueId, sequence, record)
+    if isTraced(record):
+        return _unpackTraced(queueId, sequence, record)
     if version == PACKED_VERSION:
         raise DamagedRecord("a packed record whose fields are damaged")
     raise DamagedRecord(f"a record of unknown version {version}")
@@ -222,6 +274,59 @@ def _unpackLarge(queueId: int, sequence: int, record: bytes) -> Message:
     if layout is _EXPIRING_LARGE:
         expires, *where = where
     return Message(queueId, sequence, flags, time, b"", LargeBody(*where), expires)
+
+
+def isTraced(record: bytes) -> bool:
+    """Return whether a record is that of a message with a trace."""
+    return bool(record) and record[0] in (TRACED_VERSION, TRACED_LARGE_VERSION)
+
+
+def _packTraced(
+    flags: int, time: int, body: bytes | LargeBody, expires: int, trace: Trace
+) -> bytes:
+    """Return the record of a message with a trace."""
+    isLarge = isinstance(body, LargeBody)
+    head = _TRACED.pack(
+        TRACED_LARGE_VERSION if isLarge else TRACED_VERSION,
+        flags,
+        time,
+        expires,
+        trace.deliveries,
+        trace.again,
+        trace.reason or 0,
+        trace.since,
+        len(trace.origin),
+    )
+    head += trace.origin
+    if isinstance(body, LargeBody):
+        head += _WHERE.pack(*body)
+        return head + _CRC.pack(crc32(head))
+    return head + _CRC.pack(crc32(body, crc32(head))) + body
+
+
+def _headOfTraced(record: bytes) -> int:
+    """Return where the name ends in a record, or would end if it was not cut short."""
+    size = _TRACED.size
+    # The name's length is the last byte before it.
+    return size + (record[size - 1] if len(record) >= size else 0)
+
+
+def _unpackTraced(queueId: int, sequence: int, record: bytes) -> Message:
+    isLarge = record[0] == TRACED_LARGE_VERSION
+    nameEnd = _headOfTraced(record)
+    crcAt = nameEnd + (_WHERE.size if isLarge else 0)
+    bodyAt = crcAt + _CRC.size
+    head, body = record[:crcAt], record[bodyAt:]
+    if record[crcAt:bodyAt] != _CRC.pack(crc32(body, crc32(head))):
+        raise DamagedRecord("the CRC of a message with a trace is wrong")
+    fields = _TRACED.unpack_from(record)
+    _, flags, time, expires, deliveries, again, reason, since, _ = fields
+    large = LargeBody(*_WHERE.unpack_from(record, nameEnd)) if isLarge else None
+    if (isLarge and body) or reason not in _REASONS:
+        raise DamagedRecord("a message with a trace has fields of no known meaning")
+    origin = record[_TRACED.size : nameEnd]
+    trace = Trace(deliveries, origin, _REASONS[reason], since, again)
+    return Message(queueId, sequence, flags, time, body, large, expires, trace)
 
 
 def packPart(data: bytes) -> bytes:

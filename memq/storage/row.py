@@ -37,11 +37,13 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.display import shownName
-from memq.interfaces import Kept, QueueDetail, Sums, Totals
+from memq.figures import Kept, QueueDetail, Sums, Totals
+from memq.message import Message
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from memq.errors import QueueError
     from memq.storage.openreads import Reads
 
 #: The version byte of the rows that this module writes.
@@ -187,10 +189,17 @@ class Queue:
             return None
         return seen[2] if seen[0] == self.head and seen[1] == self.taken else None
 
-    def noteHead(self, time: int) -> int:
-        """Note when the first message was set, 0 if that cannot be told; return it."""
-        self._seen = self.head, self.taken, time
-        return time
+    def look(self, peek: Callable[[bytes], Message | QueueError | None]) -> QueueDetail:
+        """Return the details, and look at the head if it may be another one.
+
+        :param peek: returns the head of a queue.
+        """
+        time = self.headTime
+        if time is None:
+            head = peek(self.name)
+            time = head.time if isinstance(head, Message) else 0
+            self._seen = self.head, self.taken, time
+        return self.detail(time)
 
     def forgetHead(self) -> None:
         """Forget that: what was seen is undone."""

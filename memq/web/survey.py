@@ -19,7 +19,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from memq.errors import QueueError
-from memq.interfaces import QueueDetail, Totals
+from memq.figures import QueueDetail, Totals
 from memq.operations.base import MESSAGE_COST, Operation
 from memq.policy.patterns import Pattern
 from memq.web.exposition import labels, queueLabel

@@ -112,12 +112,38 @@ class Confirm(NamedTuple):
     most: int
 
 
+class Move(NamedTuple):
+    """Move up to ``most`` messages from the head of a queue to the end of another."""
+
+    queue: bytes
+    target: bytes
+    most: int = MAX_NUMBER
+
+
+class Redrive(NamedTuple):
+    """Move up to ``most`` dead letters of a queue to their first queues."""
+
+    queue: bytes
+    most: int = MAX_NUMBER
+
+
 class DumpStats(NamedTuple):
     """Tell all figures of all queues, a block a queue."""
 
 
 Extension = (
-    Read | Reads | Add | Flush | Pause | Resume | Reload | Monitor | Confirm | DumpStats
+    Read
+    | Reads
+    | Add
+    | Flush
+    | Pause
+    | Resume
+    | Reload
+    | Monitor
+    | Confirm
+    | Move
+    | Redrive
+    | DumpStats
 )
 
 #: The options of a command: the largest number behind "=", and the error of another.

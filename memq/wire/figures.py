@@ -9,6 +9,8 @@ from memq.wire.text import END
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from memq.message import Message
+
 #: The figures of a queue, in this order; docs/protocol.md says what each one is.
 FIGURES = (
     *("items", "bytes", "age", "total_items", "taken", "deleted", "expired"),
@@ -27,6 +29,12 @@ KESTREL = {
     "waiters": b"waiters",
     "open_transactions": b"open_transactions",
 }
+
+#: What is told of a message, in this order; the last four of a dead letter only.
+PEEKED = (
+    *("number", "bytes", "flags", "age", "expires", "deliveries"),
+    *("origin", "reason", "since", "deliveries_before"),
+)
 
 #: Figures of memcached's for what never happens to a queue.  Some tools give up when
 #: one of memcached's is missing.
@@ -90,6 +98,22 @@ def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
         for name, value in row.named()
     ]
     return b"".join(lines)
+
+
+def formatMessage(message: Message, now: int, deliveries: int) -> bytes:
+    """Return what stats peek tells of a message.
+
+    :param now: milliseconds since 1970-01-01 UTC.
+    :param deliveries: how often it was given back in its queue.
+    """
+    age, trace = max(0, now - message.time), message.trace
+    told: list[object] = [message.sequence, message.size, message.flags, age]
+    told += [message.expires, deliveries]
+    if trace is not None and trace.reason is not None:
+        origin = trace.origin.decode("utf-8", "surrogateescape")
+        reason = trace.reason.name.lower()
+        told += [origin, reason, trace.since, trace.deliveries]
+    return formatStats(zip(PEEKED, told, strict=False))
 
 
 def formatKestrel(rows: Iterable[QueueFigures]) -> bytes:

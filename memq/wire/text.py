@@ -87,7 +87,7 @@ class Stats(NamedTuple):
     """Tell figures: all the server's, or those of a topic.
 
     :ivar topic: b"items" stands for all that memcached alone has.
-    :ivar pattern: whose details; b"" for all queues'.
+    :ivar pattern: whose details; b"" for all queues'.  With b"peek", a queue's name.
     """
 
     topic: bytes = b""
@@ -244,6 +244,8 @@ def _parseStats(words: list[bytes]) -> Command:
     if topic == b"detail" and len(rest) <= 1:
         # A pattern has the same bytes as what it matches.
         return Stats(topic, *rest) if all(map(isName, rest)) else Refused(BadLine())
+    if topic == b"peek" and len(rest) == 1:
+        return Stats(topic, *rest) if isName(rest[0]) else Refused(BadLine())
     if topic in _EMPTY_TOPICS:
         return Stats(b"items")
     return Refused(UnknownCommand())
@@ -264,8 +266,17 @@ def _verbosity(level: int = 0, noreply: bool = False) -> Verbosity:
     return Verbosity(noreply)
 
 
+def _move(
+    queue: bytes, target: bytes, most: int = MAX_NUMBER
+) -> dialect.Move | Refused:
+    if queue == target:
+        return Refused(BadLine())
+    return dialect.Move(queue, target, most)
+
+
 _seconds = partial(number, most=dialect.MAX_SECONDS)
 _messages = partial(number, most=dialect.MOST, least=1)
+_anyMessages = partial(number, most=MAX_NUMBER, least=1)
 _large = partial(number, most=MAX_SIZE)
 _stops = {b"reads": dialect.READS, b"writes": dialect.WRITES}.get
 
@@ -286,6 +297,8 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"resume": syntax(dialect.Resume, name, least=2),
     b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
+    b"move": syntax(_move, name, name, _anyMessages, least=3),
+    b"redrive": syntax(dialect.Redrive, name, _anyMessages, least=2),
     b"stats": _parseStats,
     b"dump_stats": syntax(dialect.DumpStats),
     b"version": syntax(Version),
@@ -326,6 +339,11 @@ def formatValue(
         size = len(body)
         return b"VALUE %b %d %d\r\n%b\r\n%b" % (queue, flags, size, body, end)
     return b"%b%b\r\n%b" % (formatHead(queue, flags, len(body), sequence), body, end)
+
+
+def formatMoved(count: int) -> bytes:
+    """Return the reply to a move of so many messages."""
+    return b"MOVED %d\r\n" % count
 
 
 def formatVersion(version: str) -> bytes:

@@ -39,6 +39,7 @@ from memq.storage.row import Queue
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from memq.message import Trace
     from memq.storage.bdb.store import BDBStore
 
 #: Parts that one transaction adds.
@@ -54,6 +55,7 @@ class Item(NamedTuple):
     :ivar expires: milliseconds since 1970-01-01 UTC, 0 for never.
     :ivar deliveries: how often it was given back.
     :ivar due: when a delayed message is to be seen, as ``expires``; None for others.
+    :ivar trace: what became of it before; None for nothing.
     """
 
     flags: int
@@ -62,6 +64,7 @@ class Item(NamedTuple):
     expires: int = 0
     deliveries: int = 0
     due: int | None = None
+    trace: Trace | None = None
 
 
 class BulkLoader:
@@ -122,7 +125,7 @@ class BulkLoader:
 
     def _append(self, queue: Queue, items: Sequence[Item]) -> None:
         for item in items:
-            record = packAny(item.flags, item.time, item.body, item.expires)
+            record = packAny(item.flags, item.time, item.body, item.expires, item.trace)
             if isinstance(item.body, LargeBody):
                 self._transaction.claim(item.body)
             if item.due is not None:

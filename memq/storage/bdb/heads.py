@@ -20,14 +20,16 @@ from typing import TYPE_CHECKING, Any
 from memq.display import shownName
 from memq.errors import DamagedMessage, StoreError
 from memq.storage.bdb.packs import damaged
-from memq.storage.engine.binding import ERRORS
+from memq.storage.engine.binding import ERRORS, scan
 from memq.storage.packed import PACKED, unpacked
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
+    ID,
     KEY,
     DamagedRecord,
     bodySize,
+    isTraced,
     packMessage,
     unpackRecord,
 )
@@ -178,11 +180,14 @@ class Heads:
 
     def _count(self, entry: Queue, sequence: int, size: int) -> None:
         """Count a message as taken, and forget how often it was given back."""
+        self._forget(entry, sequence)
+        entry.taken += 1
+        entry.bytes = max(0, entry.bytes - size)
+
+    def _forget(self, entry: Queue, sequence: int) -> None:
         if self._index.readsOf(entry).forgetDeliveries(sequence):
             key = DELIVERIES + _packKey(entry.id, sequence)
             self._transaction.queues.delete(key, self._transaction.handle)
-        entry.taken += 1
-        entry.bytes = max(0, entry.bytes - size)
 
     def _findHead(self, entry: Queue) -> tuple[bytes, bytes]:
         """Move the cursor to the head, and what comes next behind it."""
@@ -237,6 +242,52 @@ class Heads:
             return unpackRecord(id, _unpackKey(key)[1], record)
         except DamagedRecord as error:
             return damaged(key, error)
+
+    def deadLetters(
+        self, queue: bytes, first: int, end: int, limit: int
+    ) -> tuple[list[Message], int]:
+        """Look for messages that have an origin; none of those is ever packed."""
+        found: list[Message] = []
+        entry = self._index.queues.get(queue)
+        if entry is None:
+            return found, end
+        hidden = () if entry.reads is None else entry.reads.hidden
+        id, transaction = entry.id, self._transaction
+        with (
+            transaction.translated,
+            closing(transaction.messages.cursor(transaction.handle)) as cursor,
+        ):
+            for key, record in scan(cursor, _packKey(id, first), ID.pack(id)):
+                sequence = _unpackKey(key)[1]
+                if sequence >= end:
+                    break
+                if limit <= 0:
+                    return found, sequence
+                limit -= len(record) + 1024
+                if sequence in hidden or not isTraced(record):
+                    continue
+                # A damaged message is left to whoever takes it.
+                with suppress(DamagedRecord):
+                    message = unpackRecord(id, sequence, record)
+                    if message.trace is not None and message.trace.origin:
+                        found.append(message)
+        return found, end
+
+    def takeOut(self, queue: bytes, message: Message) -> None:
+        """Take a message, wherever it stands."""
+        entry = self._index.forReturn(queue, message.queueId)
+        assert entry is not None
+        transaction = self._transaction
+        key = _packKey(entry.id, message.sequence)
+        with transaction.translated:
+            if message.large is not None:
+                transaction.addTombstone(_packKey(0, message.large.id))
+            transaction.messages.delete(key, transaction.handle)
+            if entry.reads is not None:
+                self._forget(entry, message.sequence)
+                entry.reads.forgetReturned(message.sequence)
+        entry.taken += 1
+        entry.bytes = max(0, entry.bytes - message.size)
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return a message to its old place."""

@@ -27,7 +27,6 @@ from memq.storage.record import (
     bodySize,
     packAny,
     packExpiring,
-    packLarge,
     packMessage,
     packPart,
     packRecord,
@@ -37,7 +36,7 @@ from memq.storage.record import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.message import LargeBody, Message
+    from memq.message import LargeBody, Message, Trace
     from memq.storage.bdb.tombstones import Tombstones
     from memq.storage.bdb.transaction import Transaction
     from memq.storage.delays import Delays
@@ -54,9 +53,20 @@ class Pushes:
         self._transaction = transaction
         self._index = index
 
-    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+    def push(
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
+    ) -> int:
         """Append a message."""
-        return self.pushAll(queue, [(flags, body)], len(body), expires)
+        if trace is None:
+            return self.pushAll(queue, [(flags, body)], len(body), expires)
+        pack = partial(packAny, expires=expires, trace=trace)
+        return self.pushAll(queue, [(flags, body)], len(body), pack=pack)
 
     def pushAll(
         self,
@@ -103,10 +113,16 @@ class Pushes:
         return first
 
     def pushLarge(
-        self, queue: bytes, flags: int, large: LargeBody, *, expires: int = 0
+        self,
+        queue: bytes,
+        flags: int,
+        large: LargeBody,
+        *,
+        expires: int = 0,
+        trace: Trace | None = None,
     ) -> int:
         """Append a message, and remove the tombstone of its body."""
-        pack = partial(packLarge, expires=expires)
+        pack = partial(packAny, expires=expires, trace=trace)
         sequence = self.pushAll(queue, [(flags, large)], size=large.size, pack=pack)
         self._transaction.claim(large)
         return sequence
@@ -189,11 +205,13 @@ class Delayed:
         due: int,
         *,
         expires: int = 0,
+        trace: Trace | None = None,
+        time: int = 0,
     ) -> None:
         """Keep a message under the id of those that are delayed."""
         entry = self._index.forDelay(queue)
-        now = self._transaction.now
-        self.put(entry, due, packAny(flags, now, body, expires))
+        time = time or self._transaction.now
+        self.put(entry, due, packAny(flags, time, body, expires, trace))
         if not isinstance(body, bytes):
             self._transaction.claim(body)
 

@@ -165,6 +165,8 @@ class BDBStore(IndexedStore):
         self.pop = heads.pop
         self.popAll = heads.popAll
         self.peek = heads.peek
+        self.deadLetters = heads.deadLetters
+        self.takeOut = heads.takeOut
         self.putBack = heads.putBack
         self.openRead = heads.openRead
         self.closeRead = heads.closeRead

@@ -10,8 +10,9 @@ Its files:
 Formats: in 1 all messages are in the file ``messages``; in 2 a row of the store's says
 in which file they are (memq/storage/bdb/compaction.py); in 3 rows of queues are longer,
 and messages can expire and be delayed (memq/storage/row.py); in 4 several messages
-can share a record (memq/storage/packed.py).  A home of an older format
-goes up to the newest one when a store is opened in it.
+can share a record (memq/storage/packed.py); in 5 a message can have a trace
+(memq/storage/record.py).  A home of an older format goes up to the newest one when a
+store is opened in it.
 
 A second server in one home would run recovery under the first one and destroy
 it, so nobody opens a store without :meth:`Home.prepare`.  The lock belongs to
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 #: The format of the files in HOME/memq that this memq writes; it reads older ones.
-FORMAT = 4
+FORMAT = 5
 
 #: Errors where rights are missing, or a file system is read-only.
 RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)

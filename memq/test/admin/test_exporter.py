@@ -12,7 +12,7 @@ from typing import Any
 from memq.admin.exporter import OfflineReader, Unreadable, exportHome, settle
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, parseLine
 from memq.errors import HomeError
-from memq.message import PART_SIZE
+from memq.message import PART_SIZE, Reason, Trace
 from memq.ratelimit import Progress
 from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
@@ -21,6 +21,7 @@ from memq.test.storage.bdb.test_compaction import make
 from memq.test.support.disks.wrecks import flip, pushLarge, take
 from memq.test.support.homes import SHARED, BDBTestCase, contents, push
 
+DEAD = Trace(3, "käse".encode(), Reason.DELIVERIES, 5, 1)
 #: Names that queues may have, and that are easily got wrong.
 NAMES = (
     b"q",
@@ -101,10 +102,10 @@ class ExportTestCase(BDBTestCase):
         store.setPaused(b"limited", 2)
         for _ in range(50):
             name, body = some.choice(NAMES), some.randbytes(9)
-            store.push(name, 0, body, expires=some.choice((0, 5)))
-            store.pushDelayed(
-                name, 3, body, some.randrange(9), expires=some.randrange(2)
-            )
+            trace = some.choice((None, Trace(3), DEAD))
+            store.push(name, 0, body, expires=some.choice((0, 5)), trace=trace)
+            due, expires = some.randrange(9), some.randrange(2)
+            store.pushDelayed(name, 3, body, due, expires=expires, trace=trace)
             for _ in range(some.randrange(3)):
                 store.abortRead(name, store.openRead(name), True)
         store.commit()
@@ -171,6 +172,24 @@ class ExportTests(ExportTestCase):
                 Body(2, 0, b"later", due=30),
                 QueueEnd(1, 0, delayed=2),
                 End(1),
+            ],
+        )
+
+    def test_traces(self) -> None:
+        """What became of messages before is told, of large and delayed ones too."""
+        store: Any = self.openStore()
+        large = b"x" * (PART_SIZE + 5)
+        pushLarge(store, b"q", *inParts(large), flags=0, trace=DEAD)
+        store.begin()
+        store.push(b"q", 3, b"now", trace=Trace(4))
+        store.pushDelayed(b"q", 2, b"later", 30, trace=Trace(5))
+        store.commit()
+        self.assertEqual(
+            timeless(self.lines(self.letGo(store)))[2:5],
+            [
+                Body(0, 0, large, trace=DEAD),
+                Body(3, 0, b"now", trace=Trace(4)),
+                Body(2, 0, b"later", due=30, trace=Trace(5)),
             ],
         )
 

@@ -22,13 +22,21 @@ from memq.admin.exportformat import (
     parseLine,
 )
 from memq.display import shownName
+from memq.message import Reason, Trace
 
 BODY = b'{"flags": 7, "time": 5, "crc": 907060870, "body": "aGVsbG8="}\n'
 
 counts = some.integers(0, (1 << 64) - 1)
+tries = some.integers(0, (1 << 32) - 1)
 #: Any name that a client can give to a queue.
 names = some.binary(min_size=1, max_size=250).filter(
     lambda name: not any(byte < 0x21 or byte in b"\x7f/" for byte in name)
+)
+#: Traces of messages that were retried later, and of dead letters.
+traces = some.one_of(
+    some.none(),
+    tries.filter(bool).map(Trace),
+    some.builds(Trace, tries, names, some.sampled_from(Reason), counts, tries),
 )
 lines = some.one_of(
     some.builds(Begin),
@@ -49,8 +57,9 @@ lines = some.one_of(
         some.none() | counts,
         some.binary(),
         counts,
-        some.integers(0, (1 << 32) - 1),
+        tries,
         some.none() | some.integers(0, (1 << 47) - 1),
+        traces,
     ),
     some.builds(QueueEnd, counts, counts, counts),
     some.builds(End, counts),
@@ -100,6 +109,18 @@ class LineTests(SynchronousTestCase):
         self.assertEqual(
             packLine(Body(7, 5, b"hello", 6, 2, 0)),
             b'{"flags": 7, "time": 5, "expires": 6, "tries": 2, "due": 0, '
+            b'"crc": 907060870, "body": "aGVsbG8="}\n',
+        )
+        self.assertEqual(
+            packLine(Body(7, 5, b"hello", trace=Trace(2))),
+            b'{"flags": 7, "time": 5, "tries_before": 2, '
+            b'"crc": 907060870, "body": "aGVsbG8="}\n',
+        )
+        trace = Trace(3, b"q4", Reason.EXPIRED, 6, 1)
+        self.assertEqual(
+            packLine(Body(7, 5, b"hello", trace=trace)),
+            b'{"flags": 7, "time": 5, "tries_before": 3, "since": 6, '
+            b'"tries_again": 1, "origin": "cTQ=", "reason": "expired", '
             b'"crc": 907060870, "body": "aGVsbG8="}\n',
         )
         self.assertEqual(
@@ -176,10 +197,22 @@ class RefusalTests(SynchronousTestCase):
             (b"tries", b"4294967296"),
             (b"due", b"140737488355328"),
             (b"expires", b"-1"),
+            (b"tries_before", b"4294967296"),
+            (b"tries_again", b"-1"),
+            (b"since", b"-1"),
         ):
             text = b'{"flags": 0, "%b": %b, "body": ""}\n' % (field, bad)
             why = f'"{field.decode()}" is not a whole number from 0 to '
             self.assertIn(why, self.refused(text))
+
+    def test_traces(self) -> None:
+        """So is a dead letter without a reason, or with one that is not known."""
+        for reason in (b"", b', "reason": "age"', b', "reason": 1'):
+            text = b'{"flags": 0, "origin": "cTQ="%b, "body": ""}\n' % reason
+            why = '"reason" is not one that this memq knows'
+            self.assertEqual(self.refused(text), why)
+        text = b'{"flags": 0, "origin": "", "reason": "expired", "body": ""}\n'
+        self.assertIn("is no name of a queue", self.refused(text))
 
     def test_names(self) -> None:
         """So is a name that no queue has."""

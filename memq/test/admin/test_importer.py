@@ -19,7 +19,7 @@ from memq.test.support.homes import NO_SPACE, Failing, dump
 from memq.test.support.homes import details as everyDetail
 
 if TYPE_CHECKING:
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
 
 
 def details(store: Any) -> list[QueueDetail]:

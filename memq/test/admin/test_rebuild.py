@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from memq.admin.rebuild import Rebuild
-from memq.message import LargeBody
+from memq.message import LargeBody, Reason, Trace
 from memq.storage.bdb.compaction import ROW, filesOf
 from memq.storage.datadir.home import Home
 from memq.storage.delays import firstAt
@@ -22,6 +22,7 @@ from memq.storage.record import (
     NEXT_ID,
     PART,
     TOMBSTONE,
+    packAny,
     packExpiring,
     packLarge,
     packPart,
@@ -107,6 +108,26 @@ class RebuildTests(BDBTestCase):
         lines = ["q 6/2", *[f"  {n} 3 b'{n}'" for n in range(2, 6)]]
         self.assertEqual(dump(self.finished()), "\n".join(lines))
         self.assertEqual(self.rebuild.lost, [])
+
+    def test_traced(self) -> None:
+        """Messages keep their traces, and bodies in parts theirs."""
+        self.allRows({b"q": Queue(b"q", 1, 2, 2, 0)})
+        dead, large = Trace(3, b"w", Reason.EXPIRED, 5), LargeBody(5, 3, 1)
+        parts = [(PART.pack(0, 5, 0), packPart(b"abc"))]
+        kept = packAny(3, 0, large, 0, Trace(2))
+        self.messages(
+            (KEY.pack(1, 0), packAny(3, 0, b"x", 0, dead)), (KEY.pack(1, 1), kept)
+        )
+        self.messages(*parts)
+        record = Record(KEY.pack(1, 1), kept, LSN)
+        self.assertTrue(self.rebuild.isPlausible(record))
+        self.assertFalse(self.rebuild.isPlausible(record._replace(value=kept[:-1])))
+        store = self.finished()
+        store.begin()
+        messages = store.popAll(b"q", 2)
+        self.assertEqual([m.trace for m in messages], [dead, Trace(2)])
+        self.assertEqual(store.part(5, 0), b"abc")
+        store.abort()
 
     def test_damagedPack(self) -> None:
         """A shared record that is damaged is set aside, and hides no other message."""

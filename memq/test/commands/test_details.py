@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.commands import details as module
 from memq.commands.details import AT_ONCE, Details, Listing, TellQueues
 from memq.errors import StoreError
-from memq.interfaces import QueueDetail
+from memq.figures import QueueDetail
 from memq.policy.effective import Policies
 from memq.policy.rules import Rules, Table
 from memq.storage.memory import MemoryStore

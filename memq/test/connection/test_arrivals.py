@@ -16,7 +16,7 @@ from memq.test.support.stepped import SteppedTestCase
 from memq.wire.text import formatError
 
 if TYPE_CHECKING:
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
 
 
 def value(body: bytes, key: bytes = b"q") -> bytes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import DamagedMessage
-from memq.message import LargeBody, Message
+from memq.message import LargeBody, Message, Reason, Trace
 from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import (
     LOOK_COST,
@@ -123,7 +123,21 @@ class ExpireTests(MovingTestCase):
         assert isinstance(message, Message)
         self.assertEqual((message.flags, message.body), (7, b"abc"))
         self.assertEqual(message.expires, 0)
+        self.assertEqual(message.trace, Trace(0, b"q", Reason.EXPIRED, 5))
         self.assertEqual(self.figures(), (1, 0))
+
+    def test_movedAfterDeliveries(self) -> None:
+        """It tells how often it was given back before, and is counted anew."""
+        self.store.push(b"q", 0, b"a", trace=Trace(2))
+        message = self.store.openRead(b"q")
+        assert isinstance(message, Message)
+        self.store.abortRead(b"q", message, True)
+        self.store.commit()
+        self.expire(MOVES)
+        found = self.store.peek(b"old")
+        assert isinstance(found, Message)
+        self.assertEqual(found.trace, Trace(3, b"q", Reason.EXPIRED, 1000))
+        self.assertEqual(self.store.deliveries(found), 0)
 
     def test_movedLarge(self) -> None:
         """A body in parts goes with it."""
@@ -132,6 +146,7 @@ class ExpireTests(MovingTestCase):
         message = self.store.pop(b"old")
         assert isinstance(message, Message)
         self.assertEqual((message.flags, message.large), (7, large))
+        self.assertEqual(message.trace, Trace(0, b"q", Reason.EXPIRED, 1000))
         self.assertEqual(self.store.part(large.id, 0), b"abc")
 
     def test_droppedLarge(self) -> None:
@@ -189,7 +204,7 @@ class BuryTests(MovingTestCase):
     def deadLetter(self, rule: Rule) -> Message | QueueError | None:
         """Bury the head of q, of which the reader has no body any more."""
         message = self.opened()._replace(body=b"")
-        found = deadLetter(self.store, b"q", message, rule)
+        found = deadLetter(self.store, b"q", message, rule, 7000)
         self.store.commit()
         return found
 
@@ -201,6 +216,19 @@ class BuryTests(MovingTestCase):
         self.assertEqual(found.body, b"a")
         self.assertEqual(self.store.dump(), "dead 1/0: a\nq 2/1: b")
         self.assertEqual(self.figures(), (0, 0))
+        dead = self.store.peek(b"dead")
+        assert isinstance(dead, Message)
+        self.assertEqual(dead.trace, Trace(1, b"q", Reason.DELIVERIES, 7000))
+
+    def test_movedAgain(self) -> None:
+        """A dead letter that is one again keeps its first queue, and why it left it."""
+        trace = Trace(3, b"work", Reason.EXPIRED, 5000)
+        self.store.push(b"q", 0, b"a", trace=trace)
+        self.store.commit()
+        self.deadLetter(Rule(deadLetter=b"dead"))
+        dead = self.store.peek(b"dead")
+        assert isinstance(dead, Message)
+        self.assertEqual(dead.trace, trace._replace(deliveries=4))
 
     def test_movedLarge(self) -> None:
         """A body in parts goes with it."""

@@ -42,7 +42,7 @@ from memq.test.support.foreign.memcacheqdirs import MemcacheQ
 from memq.test.support.servers import started
 from memq.wire import text as wire
 from memq.wire.extensions import Add
-from memq.wire.figures import FIGURES, KESTREL
+from memq.wire.figures import FIGURES, KESTREL, PEEKED
 from testkit.servers import PATIENCE, ROOT, TWISTD, environment
 
 if TYPE_CHECKING:
@@ -429,9 +429,10 @@ class ProtocolTests(PageTestCase):
                 self.assertEqual(value, b"0", name)
 
     def test_figures(self) -> None:
-        """The figures of a queue are listed in their order."""
-        rows = self.table(self.PATH, "figure", "of the queue").rows
-        self.assertEqual([row[0].strip("`") for row in rows], [*FIGURES])
+        """The figures of a queue, and of a message, are listed in their order."""
+        for head, names in (("of the queue", FIGURES), ("of the message", PEEKED)):
+            rows = self.table(self.PATH, "figure", head).rows
+            self.assertEqual([row[0].strip("`") for row in rows], [*names])
 
     def test_errors(self) -> None:
         """Every error that has words of its own is listed with them."""

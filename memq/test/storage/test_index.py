@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.interfaces import QueueCount
+from memq.figures import QueueCount
 from memq.message import Message
 from memq.storage.index import QueueIndex
 from memq.storage.row import Queue

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
 
 
 class _Refusal:
@@ -162,10 +162,10 @@ class FakeStore(MemoryStore):
         self._called("detail", queue)
         return super().detail(queue)
 
-    def push(self, queue: bytes, flags: int, body: bytes, *, expires: int = 0) -> int:
+    def push(self, queue: bytes, flags: int, body: bytes, **rest: Any) -> int:
         """Append a message, unless that is to fail for this body."""
         self._called("push", queue, body)
-        return super().push(queue, flags, body, expires=expires)
+        return super().push(queue, flags, body, **rest)
 
     def pop(self, queue: bytes) -> Message | QueueError | None:
         """Take the head, then fail if that is to fail."""

@@ -18,13 +18,14 @@ from twisted.logger import LogLevel, capturedLogs
 
 from memq.connection.receiver import CommandReceiver
 from memq.errors import HomeError
-from memq.message import LargeBody, Message
+from memq.message import LargeBody, Message, Reason, Trace
 from memq.policy.rule import WRITES
 from memq.storage.engine.logfile import logName
 from memq.storage.engine.marker import readMarker, writeMarker
 from memq.storage.memory import MemoryStore
 from memq.storage.record import (
     DamagedRecord,
+    packAny,
     packExpiring,
     packLarge,
     packMessage,
@@ -58,6 +59,7 @@ _MANY = b"x" * 35000
 
 _LINE = re.compile(
     rb"STORED|NOT_STORED|DELETED|NOT_FOUND|END|OK|ERROR|RESET|VERSION \d+\.\d+\.\d+"
+    rb"|MOVED \d+"
     rb"|STAT [^\x00-\x20\x7f]+ [^\r\n]*|(CLIENT|SERVER)_ERROR [a-zA-Z0-9 ]+"
     rb"|CLIENT_ERROR (t|delay)= takes 0 to \d+ [a-z]+"
     rb"|queue '[^\x00-\x20\x7f]{1,250}' \{|  \w+=[^\r\n]*|\}"
@@ -96,7 +98,7 @@ WORDS = (
     *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
     *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
     *(b"/peek", b"/t=1", b"/delay=1", b" reads", b"\x80", b" 10 5\r\n", b"\r\n"),
-    *(b" 0 0 1\r\n", b" 0 0 70000\r\n"),
+    *(b" 0 0 1\r\n", b" 0 0 70000\r\n", b"move ", b"redrive ", b" peek "),
     *(b" 4294967295 ", b"2147483645"),
     *(b"SET ", b"ms ", b"put ", b" S5", b"append ", b"touch ", b" HTTP/1.1", b"host:"),
     *(b"\x16\x03", b"\x80\x0b", b"*2\r\n", b"$5\r\n", b"AMQP", b"PROXY ", b"CONNECT"),
@@ -160,6 +162,11 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
                 "128 set f 0 5 1;x;get f/open;get s/t=1;get r;",
                 "130 set q 0 0 1;x;get q/open;get q/abort;get q/open;"
                 "get q/abort;get dead;get q;",
+                "130 set q 0 0 1;x;get q/open;get q/abort;get q/open;get q/abort;"
+                "stats peek dead;redrive dead 5;stats peek q;move q dead;get dead;",
+                "0 set q 0 0 1;x;set q 7 0 70000;****;set q 0 0 1;y;move q r 2;"
+                "move r p;move q q;move p;redrive r;get q r r p;",
+                "128 set q 0 0 1;x;move q p;move q s;move q f;redrive f;",
                 "128 set q 0 0 1;x;get none/t=60000;get none/t=60000;get old;",
                 "128 set f 0 0 70000;****;get q;get s;set p 0 0 1;x;set s 0 -1 1;x;",
                 "131 set q 0 0 1;x;set q 0 0 1;x;set q 0 0 1;x;set q 0 0 1;x;"
@@ -177,6 +184,8 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
         packLarge(1, 2, LargeBody(3, 70000, 2)),
         packExpiring(7, 1_700_000_000_000, b"body", 1_800_000_000_000),
         packLarge(1, 2, LargeBody(3, 70000, 2), 1_800_000_000_000),
+        packAny(7, 1_700_000_000_000, b"body", 0, Trace(3, b"q", Reason.EXPIRED, 9)),
+        packAny(1, 2, LargeBody(3, 70000, 2), 1_800_000_000_000, Trace(2)),
         Queue(b"q", 5, 9, 8, 3, 100).pack(),
         b"\1\0\0\0\5" + b"\0" * 7 + b"\x09" + b"\0" * 7 + b"\x08" + b"\0" * 7 + b"\3",
         packPart(b"part"),
@@ -332,22 +341,29 @@ def _row(data: bytes) -> None:
         assert queue.pack() == data
 
 
-_NUMBERS = Struct(">IIQQI")
+_NUMBERS = Struct(">IIQQIIQ")
 
 
 def _written(data: bytes) -> None:
     """Pack these bytes, and find them again; and not if one bit is another."""
     assert unpackPart(packPart(data)) == data
     numbers = data[: _NUMBERS.size].ljust(_NUMBERS.size, b"\0")
-    flags, time, *where = _NUMBERS.unpack(numbers)
+    flags, time, *where, deliveries, since = _NUMBERS.unpack(numbers)
     small = Message(1, 2, flags, time, data)
     large = Message(1, 2, flags, time, b"", LargeBody(*where))
-    messages = (small, large, *[m._replace(expires=time + 1) for m in (small, large)])
+    trace = Trace(deliveries, data[-255:], Reason.EXPIRED, since, flags)
+    both = small, large
+    messages = (
+        *both,
+        *[message._replace(expires=time + 1) for message in both],
+        *[message._replace(trace=trace) for message in both],
+    )
     for message in messages:
         assert unpackRecord(1, 2, packMessage(message)) == message
     for record, unpack in (
         (packPart(data), unpackPart),
         (packMessage(large), lambda record: unpackRecord(1, 2, record)),
+        (packMessage(messages[-2]), lambda record: unpackRecord(1, 2, record)),
     ):
         damaged = bytearray(record)
         damaged[sum(data) % len(record)] ^= 1 << len(data) % 8

@@ -20,7 +20,7 @@ from memq.storage.packed import MOST
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
     from memq.message import Message
 
 #: Each queue by name: set, taken, flags and bodies of what waits.

@@ -11,7 +11,7 @@ from memq.policy.rules import Rules, Table
 from memq.test.broker.test_broker import Asker, BrokerTestCase
 
 if TYPE_CHECKING:
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
     from memq.operations.base import Operation
 
 _Asked = TypeVar("_Asked", bound="Operation")

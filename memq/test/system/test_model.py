@@ -32,7 +32,8 @@ from memq.test.support.model.draws import (
     tables,
 )
 from memq.test.support.model.machine import Machine
-from memq.test.support.model.queues import READS
+from memq.test.support.model.moves import Move, Redrive, StatsPeek
+from memq.test.support.model.queues import READS, WRITES
 from memq.test.support.model.reads import Get, Monitor, Read
 from memq.test.support.torture import report, rounds
 
@@ -166,6 +167,8 @@ class ModelTests(SynchronousTestCase):
                 *[(who, Read(b"x", b"open")) for who in (3, 4, 5)],
                 *[(who, Read(b"x", b"abort")) for who in (5, 3)],
                 (3, Get((b"x", b"x"), number=True)),
+                # Somebody waits when it is killed.
+                (2, Read(b"y", b"", 6500)),
             ]
         )
         # It is flushed, and not answered.
@@ -196,4 +199,34 @@ class ModelTests(SynchronousTestCase):
             reads = [Read(name, b"open"), Read(name, b"abort"), Get((name,))]
             machine.go([(0, Set(name, 6, 1)), *[(0, each) for each in reads]])
         machine.go([(0, Get((b"x",)))])
+        machine.teardown()
+
+    def test_redriven(self) -> None:
+        """Dead letters go back from where they are, as far as their queue has room."""
+        machine = self.machine(ClockMachine, 0)()
+        w, x = b"w", b"x"
+        rule = {"max_deliveries": 1, "dead_letter": "x", "max_items": 2}
+        machine.begin(rules={w: rule}, noSync=False)
+        for number in range(4):
+            steps = [Set(w, 6, number), Read(w, b"open"), Read(w, b"abort")]
+            machine.go([(0, each) for each in steps])
+        machine.go(
+            [
+                (1, Read(x, b"open")),
+                (2, Read(w, b"", 6500)),
+                (0, StatsPeek(x)),
+                (0, Redrive(x, 1)),
+                (0, Word(b"pause", w, WRITES)),
+                (0, Redrive(x, 9)),
+                (0, Move(x, w, 9)),
+                (0, Word(b"resume", w)),
+                (0, Set(w, 6, 5)),
+                (0, Redrive(x, 9)),
+                (0, Move(w, b"y", 1)),
+                (0, Move(x, b"y", 9)),
+            ]
+        )
+        # It goes to where it was first, which is no way back.
+        machine.reload([], {x: {"max_deliveries": 1, "dead_letter": "w"}}, False)
+        machine.go([(1, Read(x, b"abort")), (0, Redrive(w, 9)), (0, Move(w, x, 9))])
         machine.teardown()

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreError
-from memq.interfaces import Totals
+from memq.figures import Totals
 from memq.policy.rule import READS, WRITES
 from memq.policy.rules import Rules, Table
 from memq.test.support.harness import Harness

@@ -28,9 +28,11 @@ from memq.wire.extensions import (
     DumpStats,
     Flush,
     Monitor,
+    Move,
     Pause,
     Read,
     Reads,
+    Redrive,
     Reload,
     Resume,
     parseLimit,
@@ -311,6 +313,32 @@ class CommandTests(GrammarTestCase):
                 *(b"confirm q 0", b"confirm q 10001", b"confirm q -1", b"confirm q x"),
                 b"confirm q/open 1",
             ],
+        )
+
+    def test_move(self) -> None:
+        """A move names two queues and perhaps a number, 1 to 9999999999."""
+        self.commands(
+            {
+                b"move q r": Move(b"q", b"r", 9_999_999_999),
+                b"move q r 1": Move(b"q", b"r", 1),
+                b"move q r 9999999999": Move(b"q", b"r", 9_999_999_999),
+            },
+            [b"move", b"move q", b"move q r 1 noreply"],
+            [
+                *(b"move q q", b"move q q 1", b"move q r 0", b"move q r x"),
+                *(b"move q/open r", b"move q r/open", b"move q r 10000000000"),
+            ],
+        )
+
+    def test_redrive(self) -> None:
+        """A redrive names a queue and perhaps a number."""
+        self.commands(
+            {
+                b"redrive q": Redrive(b"q", 9_999_999_999),
+                b"redrive q 5": Redrive(b"q", 5),
+            },
+            [b"redrive", b"redrive q 1 noreply"],
+            [b"redrive q/open", b"redrive q 0", b"redrive q noreply"],
         )
 
     def test_aloneOnTheirLine(self) -> None:

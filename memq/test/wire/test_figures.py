@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.interfaces import QueueCount
+from memq.figures import QueueCount
+from memq.message import LargeBody, Message, Reason, Trace
 from memq.test.config.test_commandline import parsed
 from memq.wire.figures import (
     FIGURES,
@@ -12,6 +13,7 @@ from memq.wire.figures import (
     formatCounts,
     formatDetails,
     formatDump,
+    formatMessage,
     formatStats,
     memcachedFigures,
     memcachedSettings,
@@ -91,6 +93,31 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(
             formatStats([("pid", 1), ("home", "/srv/a b  c\udcff")]),
             b"STAT pid 1\r\nSTAT home /srv/a_b__c\xff\r\nEND\r\n",
+        )
+
+    def test_message(self) -> None:
+        """Of a message there is what it carries, and how old it is."""
+        message = Message(1, 12, 7, 5000, b"hello", None, 9000)
+        self.assertEqual(
+            formatMessage(message, 6500, 2),
+            b"STAT number 12\r\nSTAT bytes 5\r\nSTAT flags 7\r\nSTAT age 1500\r\n"
+            b"STAT expires 9000\r\nSTAT deliveries 2\r\nEND\r\n",
+        )
+        again = message._replace(trace=Trace(2))
+        self.assertEqual(formatMessage(again, 0, 2).count(b"STAT age 0\r\n"), 1)
+        self.assertEqual(formatMessage(again, 0, 2).count(b"\r\n"), 7)
+
+    def test_deadLetter(self) -> None:
+        """Of a dead letter there is where it came from, and why and when."""
+        trace = Trace(3, b"w\xff", Reason.DELIVERIES, 4000)
+        message = Message(1, 0, 0, 0, b"", LargeBody(1, 70_000, 2), 0, trace)
+        told = formatMessage(message, 0, 0)
+        self.assertIn(b"STAT bytes 70000\r\n", told)
+        self.assertTrue(
+            told.endswith(
+                b"STAT origin w\xff\r\nSTAT reason deliveries\r\nSTAT since 4000\r\n"
+                b"STAT deliveries_before 3\r\nEND\r\n"
+            )
         )
 
     def test_counts(self) -> None:

@@ -320,6 +320,9 @@ class OtherCommandTests(GrammarTestCase):
         for rest in (b"slab", b"reset now", b"settings x", b"detail a b"):
             self.refused(UnknownCommand, b"stats " + rest)
         self.refused(BadLine, b"stats detail a/b")
+        self.taken(Stats(b"peek", b"work"), b"stats peek work")
+        self.refused(BadLine, b"stats peek work/open")
+        self.refused(UnknownCommand, b"stats peek", b"stats peek a b")
 
     def test_nothingOfMemcached(self) -> None:
         """Memcached's statistics of items in memory are known, whatever follows."""

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from memq.errors import HomeError, OutOfSpace
-from memq.message import LargeBody
+from memq.message import LargeBody, Trace
 from memq.storage.datadir.home import Home
 from memq.storage.engine.binding import db
 from memq.storage.engine.environment import Environment
@@ -69,7 +69,7 @@ class UpgradeTests(BDBTestCase):
         e, q = details(store)
         self.assertEqual((e.bytes, e.pushed, q.bytes, q.items), (0, 9, 604, 3))
         self.assertGreater(min(e.lastUsed, q.lastUsed), 1_700_000_000)
-        self.assertEqual(self.version(), "4\n")
+        self.assertEqual(self.version(), "5\n")
         rows = [store.transaction.queues.get(key) for key in (b"e", b"q")]
         found = [unpackQueue(b"", row) for row in rows]
         self.assertEqual([queue.bytes for queue in found], [0, 604])
@@ -83,7 +83,24 @@ class UpgradeTests(BDBTestCase):
         """A home of format 1 is read as well."""
         self.write("1\n")
         self.assertEqual(details(self.opened())[1].bytes, 604)
-        self.assertEqual(self.version(), "4\n")
+        self.assertEqual(self.version(), "5\n")
+
+    def test_format4(self) -> None:
+        """A home without traces is one whose messages may have some from now on."""
+        store = self.opened()
+        self.write("4\n")
+        store = self.reopened(store)
+        self.assertEqual(self.version(), "5\n")
+        store.begin()
+        store.push(b"q", 0, b"again", trace=Trace(2))
+        store.commit()
+        store = self.reopened(store)
+        store.begin()
+        found = store.popAll(b"q", 9)
+        self.assertEqual(
+            [getattr(m, "trace", 0) for m in found], [None, None, 0, Trace(2)]
+        )
+        store.abort()
 
     def test_interrupted(self) -> None:
         """A home of format 3 may have rows of version 1, after a crash."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from twisted.trial.unittest import SynchronousTestCase as Base
 
-    from memq.interfaces import QueueDetail
+    from memq.figures import QueueDetail
 else:
     # Trial would run it by itself if it were a test case.
     Base = object

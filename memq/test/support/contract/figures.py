@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memq.interfaces import Kept, QueueDetail, Totals
+from memq.figures import Kept, QueueDetail, Totals
 from memq.test.support.contract.base import StoreContract
 from memq.test.support.homes import details
 

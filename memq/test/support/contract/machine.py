@@ -13,7 +13,8 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.interfaces import Kept
+from memq.figures import Kept
+from memq.message import Reason, Trace
 from memq.test.support.homes import details, dump
 from memq.test.support.model.queues import Item, Queue
 
@@ -57,6 +58,21 @@ def kept(queue: Queue) -> Kept:
     return Kept(len(sizes), sum(sizes), len(ready), sum(ready))
 
 
+#: What became of some messages before.
+DEAD = Trace(1, b"a", Reason.EXPIRED, 5, 3)
+
+
+def item(flags: int, body: bytes, trace: Trace | None) -> Item:
+    """Return a message of the model; the trace is the store's own here."""
+    kept: Any = trace
+    return Item(flags, body, 0, trace=kept)
+
+
+def isDead(item: Any) -> bool:
+    """Tell whether it has an origin."""
+    return item.trace is not None and bool(item.trace.origin)
+
+
 # When rules may run: inside a transaction or outside, and with messages to give back.
 within = precondition(lambda self: self.open)
 between = precondition(lambda self: not self.open)
@@ -79,6 +95,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.now = Model()
         self.open = False
 
+    traces = some.sampled_from([None, Trace(2), DEAD, DEAD])
     names = some.sampled_from([b"a", b"b"])
     times = some.integers(0, 4)
 
@@ -104,13 +121,16 @@ class StoreMachine(RuleBasedStateMachine):
         flags=some.integers(0, 2**32 - 1),
         body=some.binary(max_size=9),
         expires=times,
+        trace=traces,
     )
-    def push(self, name: bytes, flags: int, body: bytes, expires: int) -> None:
+    def push(
+        self, name: bytes, flags: int, body: bytes, expires: int, trace: Trace | None
+    ) -> None:
         """Append."""
         queue = self.queue(name)
-        found = self.store.push(name, flags, body, expires=expires)
+        found = self.store.push(name, flags, body, expires=expires, trace=trace)
         assert found == queue.pushed
-        queue.push(Item(flags, body, 0))
+        queue.push(item(flags, body, trace))
 
     @rule(
         name=names, bodies=some.lists(some.binary(max_size=9), min_size=1, max_size=6)
@@ -123,12 +143,20 @@ class StoreMachine(RuleBasedStateMachine):
         for body in bodies:
             queue.push(Item(7, body, 0))
 
-    @rule(name=names, body=some.binary(max_size=3), due=times, expires=times)
-    def pushDelayed(self, name: bytes, body: bytes, due: int, expires: int) -> None:
+    @rule(
+        name=names,
+        body=some.binary(max_size=3),
+        due=times,
+        expires=times,
+        trace=traces,
+    )
+    def pushDelayed(
+        self, name: bytes, body: bytes, due: int, expires: int, trace: Trace | None
+    ) -> None:
         """Append later."""
         delayed = self.queue(name).delayed
-        self.store.pushDelayed(name, 5, body, due, expires=expires)
-        delayed.append((due, Item(5, body, 0)))
+        self.store.pushDelayed(name, 5, body, due, expires=expires, trace=trace)
+        delayed.append((due, item(5, body, trace)))
         delayed.sort(key=itemgetter(0))
 
     @rule(now=times, limit=some.integers(1, 4))
@@ -176,6 +204,23 @@ class StoreMachine(RuleBasedStateMachine):
             item.deliveries = 0
             self.now.taken.append((name, queue, item, message))
 
+    @rule(name=names, to=names, first=times, every=some.integers(1, 2))
+    def redrive(self, name: bytes, to: bytes, first: int, every: int) -> None:
+        """Find the dead letters from a number on, and move some of them."""
+        queue = self.begin().get(name, Queue())
+        end = self.store.nextNumber(name)
+        expected = [it for it in queue.ready if it.number >= first and isDead(it)]
+        letters: list[Message] = []
+        while first < end:
+            some, first = self.store.deadLetters(name, first, end, 2000)
+            letters += some
+        found = [(each.sequence, each.flags, each.body) for each in letters]
+        assert found == [(it.number, it.flags, it.body) for it in expected]
+        for it, letter in list(zip(expected, letters, strict=True))[::every]:
+            self.store.takeOut(name, letter)
+            queue.ready.remove(it)
+            self.push(to, it.flags, it.body, 0, None)
+
     @rule(name=names)
     def openRead(self, name: bytes) -> None:
         """Hide the head."""
@@ -183,7 +228,8 @@ class StoreMachine(RuleBasedStateMachine):
         if found is not None:
             _, queue, item, message = found
             queue.open.append(item)
-            assert self.store.deliveries(message) == item.deliveries
+            counted = 0 if message.trace is None else message.trace.counted
+            assert self.store.deliveries(message) == item.deliveries + counted
             self.now.read.append(found)
 
     def head(self, name: bytes, take: Callable[[bytes], Any]) -> Taken | None:
@@ -196,8 +242,8 @@ class StoreMachine(RuleBasedStateMachine):
             assert message is None
             return None
         item = queue.ready.pop(0)
-        found = (message.sequence, message.flags, message.body)
-        assert found == (item.number, item.flags, item.body)
+        found = (message.sequence, message.flags, message.body, message.trace)
+        assert found == (item.number, item.flags, item.body, item.trace)
         return name, queue, item, message
 
     @hasRead

@@ -11,6 +11,7 @@ from memq.test.support.contract.messages import MessagesContract
 from memq.test.support.contract.openreads import OpenReadsContract
 from memq.test.support.contract.parts import PartsContract
 from memq.test.support.contract.queues import QueuesContract
+from memq.test.support.contract.traces import TracesContract
 from memq.test.support.homes import dump
 
 
@@ -19,6 +20,7 @@ class WholeContract(
     PartsContract,
     OpenReadsContract,
     DelaysContract,
+    TracesContract,
     QueuesContract,
     FiguresContract,
 ):

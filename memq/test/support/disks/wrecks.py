@@ -25,14 +25,16 @@ INTERNAL, LEAF, OVERFLOW = 3, 5, 7
 Contents = dict[bytes, list[tuple[int, int, bytes]]]
 
 
-def pushLarge(store: Any, queue: bytes, *parts: bytes, flags: int = 4) -> LargeBody:
+def pushLarge(
+    store: Any, queue: bytes, *parts: bytes, flags: int = 4, **rest: Any
+) -> LargeBody:
     """Append a message in parts, and return where its body is."""
     store.begin()
     body = store.newBody()
     for number, part in enumerate(parts):
         store.addPart(body, number, part)
     large = LargeBody(body, sum(map(len, parts)), len(parts))
-    store.pushLarge(queue, flags, large)
+    store.pushLarge(queue, flags, large, **rest)
     store.commit()
     return large
 

@@ -17,6 +17,7 @@ from memq.test.support.model.commands import (
     StatsQueue,
     Word,
 )
+from memq.test.support.model.moves import Move, Redrive, StatsPeek
 from memq.test.support.model.reads import Confirm, Get, Monitor, Read
 
 if TYPE_CHECKING:
@@ -133,7 +134,13 @@ monitors = some.one_of(
     some.builds(Monitor, queues, some.sampled_from([0, 1, 4]), some.integers(1, 3)),
     some.builds(Confirm, queues, some.integers(1, 3)),
 )
-commands = weighed((sets, 4), (reads, 5), (others, 2), (monitors, 1))
+most = some.sampled_from([1, 2, 99])
+transfers = some.one_of(
+    some.builds(Move, queues, queues, most).filter(lambda it: it.queue != it.target),
+    some.builds(Redrive, queues, most),
+    some.builds(StatsPeek, queues),
+)
+commands = weighed((sets, 4), (reads, 5), (others, 2), (monitors, 1), (transfers, 1))
 #: Of a client: a command, or its end; or that time passes, in seconds.
 passing = some.sampled_from([0.5, 1.0, 2.0, 5.0])
 move = weighed(

@@ -40,7 +40,10 @@ def expected(server: Server) -> Contents:
     return {
         name: (
             queue.details(),
-            [(item.flags, item.body, item.deliveries) for item in queue.ready],
+            [
+                (item.flags, item.body, item.deliveries, item.trace)
+                for item in queue.ready
+            ],
         )
         for name, queue in server.queues.named.items()
     }

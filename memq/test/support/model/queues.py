@@ -17,6 +17,8 @@ READS, WRITES = 1, 2
 #: Seconds up to which an exptime counts from now on.
 RELATIVE = 30 * 24 * 3600
 
+#: How often a dead letter was given back, its first queue, a reason, and when.
+Trace = tuple[int, bytes, str, int]
 #: The rules in the file for each queue, by its full name.
 Rules = dict[bytes, dict[str, Any]]
 
@@ -29,6 +31,8 @@ class Item:
     :ivar time: when it was set, in milliseconds.
     :ivar expires: when it expires, 0 for never.
     :ivar deliveries: how often it was given back.
+    :ivar trace: of a dead letter, how often it was given back before, its first queue,
+        the reason why it left that, and when, in milliseconds.
     :ivar since: when it could be read last after it could not, in milliseconds.
     """
 
@@ -38,6 +42,7 @@ class Item:
     expires: int = 0
     number: int = -1
     deliveries: int = 0
+    trace: Trace | None = None
     since: int = 0
 
 
@@ -216,10 +221,25 @@ class Queues:
         else:
             queue.push(item)
 
-    def _move(self, item: Item, target: str | None) -> None:
+    def _bury(self, name: bytes, item: Item, reason: str, target: str | None) -> None:
         """Push a message to another queue, or let it go."""
+        before, *first = item.trace or (0, name, reason, self.ms)
+        trace: Any = (before + item.deliveries, *first)
         if target is not None:
-            self.make(target.encode()).push(Item(item.flags, item.body, self.ms))
+            dead = Item(item.flags, item.body, self.ms, trace=trace)
+            self.make(target.encode()).push(dead)
+
+    def takes(self, name: bytes, item: Item) -> bool:
+        """Tell whether a queue takes a message that moves, and drops none for it."""
+        kept = self.find(name).kept()
+        isPaused = self.isPaused(name, WRITES)
+        return not isPaused and self.hasRoom(name, kept, len(item.body))
+
+    def move(self, name: bytes, item: Item, target: bytes) -> None:
+        """Move a message that can be read to the end of another queue."""
+        self.named[name].ready.remove(item)
+        moved = Item(item.flags, item.body, self.ms, item.expires)
+        self.make(target).push(moved)
 
     def delete(self, name: bytes) -> bool:
         """Delete a queue with all its messages."""
@@ -235,7 +255,8 @@ class Queues:
         queue = self.find(name)
         count = 0
         while count < most and queue.ready and self.hasExpired(name, queue.ready[0]):
-            self._move(queue.ready.pop(0), self.rule(name).get("expired_to"))
+            target = self.rule(name).get("expired_to")
+            self._bury(name, queue.ready.pop(0), "expired", target)
             queue.counts["expired"] += 1
             count += 1
         return count
@@ -278,7 +299,7 @@ class Queues:
         if 0 < rule.get("max_deliveries", 0) <= item.deliveries:
             queue.open.remove(item)
             target = rule.get("dead_letter")
-            self._move(item, target)
+            self._bury(name, item, "deliveries", target)
             queue.counts["discarded"] += target is None
         else:
             item.since = self.ms

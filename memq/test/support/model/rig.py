@@ -30,11 +30,13 @@ from memq.test.support.model.commands import MAX_BODY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from memq.message import Trace
     from memq.test.support.harness import Client
     from memq.test.support.model import queues
 
-#: The figures of each queue, and what can be read of it: flags, body, deliveries.
-Contents = dict[bytes, tuple[dict[str, int], list[tuple[int, bytes, int]]]]
+#: The figures of each queue, and what can be read of it: flags, body, deliveries, and
+#: of a dead letter what the model has of it.
+Contents = dict[bytes, tuple[dict[str, int], list[tuple[int, bytes, int, Any]]]]
 
 
 def written(rules: queues.Rules) -> str:
@@ -56,6 +58,14 @@ def whole(store: BDBStore, message: Message) -> bytes:
     return b"".join(store.part(large.id, number) for number in range(large.parts))
 
 
+def plain(trace: Trace | None) -> queues.Trace | None:
+    """Return what became of a message before as the model has it."""
+    if trace is None:
+        return None
+    assert trace.reason is not None
+    return trace.deliveries, trace.origin, trace.reason.name.lower(), trace.since
+
+
 def contents(store: BDBStore) -> Contents:
     """Return what is in a store: it is taken out in a transaction that is undone."""
     found: dict[bytes, tuple[dict[str, int], list[tuple[Message, bytes]]]] = {}
@@ -73,7 +83,10 @@ def contents(store: BDBStore) -> Contents:
     return {
         name: (
             figures,
-            [(item.flags, body, store.deliveries(item)) for item, body in items],
+            [
+                (item.flags, body, store.deliveries(item), plain(item.trace))
+                for item, body in items
+            ],
         )
         for name, (figures, items) in found.items()
     }

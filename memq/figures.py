@@ -1,0 +1,88 @@
+"""The figures of queues that a store tells.
+
+Times are milliseconds since 1970-01-01 UTC unless it says seconds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class QueueCount(NamedTuple):
+    """The row of a queue in ``stats queue``."""
+
+    name: bytes
+    #: Messages ever pushed.
+    pushed: int
+    #: Messages ever taken; the difference is the depth, with what is read openly.
+    taken: int
+
+
+class Kept(NamedTuple):
+    """Figures of a queue's kept messages, which limits are about."""
+
+    #: Messages: those that can be taken, are read openly, or are not due.
+    items: int
+    #: Of the bodies of all these.
+    bytes: int
+    #: Messages that can be taken, and the bytes of their bodies.
+    ready: int
+    readyBytes: int
+
+
+#: Of a queue that is not there.
+NOTHING_KEPT = Kept(0, 0, 0, 0)
+
+
+class Sums(NamedTuple):
+    """Sums of some queues."""
+
+    #: Messages that wait in them, and the bytes of their bodies.
+    messages: int
+    bytes: int
+    #: Messages that were too old, and that were discarded, ever.
+    expired: int
+    discarded: int
+
+
+class QueueDetail(NamedTuple):
+    """The figures of a queue in ``stats detail``."""
+
+    name: bytes
+    #: Messages that can be taken.
+    items: int
+    #: Of the bodies of these, and of those with an open read.
+    bytes: int
+    #: Messages with an open read.
+    open: int
+    #: Messages that are not due yet.
+    delayed: int
+    #: Messages ever pushed, or due; ever taken.
+    pushed: int
+    taken: int
+    #: Open reads ever closed.
+    closed: int
+    #: Messages that expired, and that were discarded.
+    expired: int
+    discarded: int
+    #: Open reads ever given back.
+    returns: int
+    #: The most messages that may wait, 0 for any number.
+    limit: int
+    #: The commands that are paused: 1 reads, 2 writes, 3 both.
+    paused: int
+    #: When the head was set; 0 when there is none, or it is damaged.
+    headTime: int
+    #: Seconds, in steps of a minute.
+    lastUsed: int
+
+
+class Totals(NamedTuple):
+    """Counters of queues together: what was ever done, by the names of QueueDetail."""
+
+    pushed: int = 0
+    taken: int = 0
+    closed: int = 0
+    expired: int = 0
+    discarded: int = 0
+    returns: int = 0
