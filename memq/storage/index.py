@@ -35,6 +35,8 @@ class QueueIndex:
 
     def __init__(self, undo: UndoLog) -> None:
         self.queues: dict[bytes, Queue] = {}
+        #: What queues have counted that are deleted, less what all had at the load.
+        self.gone = Gone()
         #: The id that the next new queue gets; never one that was in use.
         self.nextId = 1
         #: Whether the transaction has used up ids.
@@ -46,8 +48,6 @@ class QueueIndex:
         self._used = 0
         self._step = self._nextStep = 0
         self._reads = AllReads(undo, self.queues)
-        #: What queues have counted that are deleted, less what all had at the load.
-        self.gone = Gone()
 
     def load(
         self,
