@@ -21,15 +21,15 @@ CLIENT_PACKAGES := default-jdk-headless golang-github-bradfitz-gomemcache-dev go
 	libcache-memcached-fast-perl libcache-memcached-perl libmemcached-tools \
 	libspymemcached-java libyaml-0-2 nodejs php-cli php-memcache php-memcached ruby \
 	ruby-dalli $(shell command -v npm >/dev/null || echo npm)
-# Of these only a program is needed, and no server that starts by itself: 4 MB.
-CLIENT_PROGRAMS := collectd-core libnginx-mod-http-memc memcached munin-plugins-extra \
-	nginx nutcracker ruby-dalli/trixie
+# Of these only a program is needed, and no server that starts by itself: 20 MB.
+CLIENT_PROGRAMS := prometheus collectd-core libnginx-mod-http-memc memcached \
+	munin-plugins-extra nginx nutcracker ruby-dalli/trixie
 # Clients from npm and from PyPI, which lie apart from what memq needs: 20 MB.
 CLIENT_NPM := memcache-client@1.0.5 memcached@2.2.2 memjs@1.3.2
 CLIENT_PIP := aiomcache==0.8.2 emcache==1.3.3 memcache==0.14.0 meta-memcache==4.3.0 \
 	python-binary-memcached==0.33.0
-DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis python3-rich \
-	python3-twisted python3-zope.interface
+DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis \
+	python3-prometheus-client python3-rich python3-twisted python3-zope.interface
 
 # The Debian releases that `make test-deb` tries the packages in.
 SUITES ?= bookworm trixie

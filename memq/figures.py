@@ -75,3 +75,14 @@ class QueueDetail(NamedTuple):
     headTime: int
     #: Seconds, in steps of a minute.
     lastUsed: int
+
+
+class Totals(NamedTuple):
+    """Counters of queues together: what was ever done, by the names of QueueDetail."""
+
+    pushed: int = 0
+    taken: int = 0
+    closed: int = 0
+    expired: int = 0
+    discarded: int = 0
+    returns: int = 0

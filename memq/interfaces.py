@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from memq.errors import QueueError
-    from memq.figures import Kept, QueueCount, QueueDetail, Sums
+    from memq.figures import Kept, QueueCount, QueueDetail, Sums, Totals
     from memq.message import LargeBody, Message, Trace
 
 
@@ -328,6 +328,12 @@ class IQueueStore(Interface):
 
     def detail(queue: bytes) -> QueueDetail | None:
         """Return a queue's details, None when there is none; looks at its head."""
+
+    def details(queues: Iterable[bytes]) -> list[QueueDetail]:
+        """Return the details of some queues, of those that there are."""
+
+    def gone() -> Totals:
+        """Return the counts of queues that were deleted, less those at ``open``."""
 
     def countExpired(queue: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""

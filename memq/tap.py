@@ -49,19 +49,24 @@ from memq.net.poller import Poller
 from memq.policy.effective import Policies
 from memq.policy.rules import Rules
 from memq.server.factory import FactorySettings, QueueFactory
+from memq.server.histogram import Histogram
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.sizing import Sizes, diskSpace, sizesFor
-from memq.storage.engine.binding import StoreSettings
+from memq.storage.engine.binding import StoreSettings, db
 from memq.storage.memory import MemoryStore
+from memq.web.lateness import Lateness
+from memq.web.serverfigures import Sources
+from memq.web.service import WebService, WebSettings
 from memq.wire.figures import memcachedSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from memq.storage.datadir.home import Home
     from memq.storage.maintenance import IMaintainedStore
+    from memq.web.health import Readiness
 
 __all__ = ["Options", "makeService"]
 
@@ -114,16 +119,28 @@ def _makeService(
         not options["no-config"],
     )
     poller = Poller(reactor)
-    broker = _broker(options, poller, store, policies, pools, ending)
-    parts = _parts(options, poller, broker, store, sizes, pools, reloader)._replace(
+    syncs = Histogram()
+    settings = _webSettings(options)
+    note = syncs.note if settings.isOn else None
+    broker = _broker(options, poller, store, policies, pools, ending, note)
+    parts = _parts(options, poller, broker, store, sizes, pools, reloader)
+    version = "none" if home is None else ".".join(map(str, db.version()))
+    sources = Sources(
+        *(broker, parts.factory.statistics, syncs, reloader),
+        Lateness(reactor, syncs.sort),
+        version,
+    )
+    web = WebService(reactor, sources, settings)
+    parts = parts._replace(
         listeners=listeners,
         takeover=takeover,
-        settled=partial(_settled, store, notifier, options, log),
+        settled=partial(_settled, store, notifier, options, log, web.readiness),
     )
     signals = _signals(reactor, ending, log, reloader)
     observer = None if log is None else LineObserver(log, options["verbose"])
     pidFile = PidFile(options.pidFile)
     process = ProcessService(reactor, signals, home, observer, pidFile)
+    web.setServiceParent(process)
     QueueService(reactor, parts, pools, ending.fail).setServiceParent(process)
     # The last one in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
@@ -137,6 +154,7 @@ def _broker(
     policies: Policies,
     pools: Pools,
     ending: ExitStatus,
+    note: Callable[[float], object] | None,
 ) -> Broker:
     reactor = poller.reactor
     return Broker(
@@ -144,7 +162,7 @@ def _broker(
         reactor,
         Budget(options["max-buffered"]),
         policies,
-        persist=Flusher(reactor, pools.flush, store.flush).persist,
+        persist=Flusher(reactor, pools.flush, store.flush, note=note).persist,
         later=poller.afterSweep,
         durable=not options["no-sync"],
         onFailure=lambda error: ending.fail(str(error), error.status),
@@ -208,11 +226,27 @@ def _keepLog(why: str) -> None:
     _log.info("{why}: the log is twistd's, there is nothing to open again", why=why)
 
 
+def _webSettings(options: Options) -> WebSettings:
+    return WebSettings(
+        listen=options["web-listen"],
+        metricsListen=options["web-metrics-listen"],
+        hosts=options["web-hosts"],
+        queues=options["web-queue-metrics"],
+        mostQueues=options["web-queue-metrics-max"],
+        socketMode=options["socket-mode"],
+    )
+
+
 def _settled(
-    store: IMaintainedStore, notifier: Notifier, options: Options, log: LogFile | None
+    store: IMaintainedStore,
+    notifier: Notifier,
+    options: Options,
+    log: LogFile | None,
+    readiness: Readiness,
 ) -> None:
     """Do what is done once when the server listens."""
     sparePermanent()
+    readiness.settled()
     if options.isOutdated() or (log is not None and log.isMoved()):
         # systemd drops a reload that it is asked for while a service starts.
         raise_signal(SIGHUP)

@@ -86,7 +86,7 @@ class Server:
         self.variables: dict[str, str] = {}
         self.passed: tuple[int, ...] = ()
         self.home = home
-        self._arguments = ["--home", home, "--port", "0", *options]
+        self._arguments = ["--home", home, "--port=0", "--web-listen=", *options]
         self.port = 0
         self.log: list[str] = []
         self._changed = threading.Condition()

@@ -158,6 +158,11 @@ class Broker:
             operations += session.inbox
         return sum(operation.count for operation in operations)
 
+    @property
+    def readers(self) -> int:
+        """How many reads wait for a message, whichever queue they wait for."""
+        return len(set(self._rotation.waiters))
+
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
         return self._rotation.lines.waiters(queue)

@@ -29,6 +29,8 @@ from memq.errors import OptionError, StartError
 
 #: Where to listen.  When the command line says so, the file has no word in it.
 _PLACES = ("port", "listen", "socket", "endpoint")
+#: Options that are lists.
+_LISTS = [setting.name for setting in SERVER if setting.kind is LIST]
 
 
 def _described(setting: Setting) -> str:
@@ -68,11 +70,20 @@ class Options(usage.Options):
         self.pidFile = ""
         self._begun = time()
         self["verbose"] = 0
-        self["endpoint"] = []
+        for name in _LISTS:
+            self[name] = []
 
     def opt_endpoint(self, description: str) -> None:
         """Listen on a Twisted endpoint, instead of --port; may be repeated."""
         self["endpoint"].append(description)
+
+    def opt_web_hosts(self, name: str) -> None:
+        """Take requests for this name of the machine, too; may be repeated."""
+        self["web-hosts"].append(name)
+
+    def opt_web_queue_metrics(self, pattern: str) -> None:
+        """Tell metrics of these queues one by one [default: *]; may be repeated."""
+        self["web-queue-metrics"].append(pattern)
 
     def opt_verbose(self) -> None:
         """Log errors; twice, every command."""
@@ -121,7 +132,8 @@ class Options(usage.Options):
         given = {**self._read(typed), **typed}
         for setting in SERVER:
             self[setting.name] = given.get(setting.name, _default(setting))
-        self["endpoint"] = list(self["endpoint"] or ())
+        for name in _LISTS:
+            self[name] = list(self[name])
         self["config"] = self.config.path
         self["auto-remove-logs"] = not self["keep-logs"]
         self.given = frozenset(given)
@@ -174,8 +186,14 @@ def _typed(setting: Setting, typed: Any) -> Any:
     """Return the value of an option, of what stands on the command line."""
     if setting.kind is FLAG:
         return True
-    if setting.kind in (LIST, COUNT):
+    if setting.kind is COUNT:
         return typed
+    if setting.kind is LIST:
+        return [_parsed(setting, each) for each in typed]
+    return _parsed(setting, typed)
+
+
+def _parsed(setting: Setting, typed: str) -> Any:
     try:
         return setting.parse(typed)
     except ValueError as error:
@@ -186,6 +204,8 @@ def _typed(setting: Setting, typed: Any) -> Any:
 
 
 def _default(setting: Setting) -> Any:
+    if setting.kind is LIST:
+        return [] if setting.default is None else [setting.parse(setting.default)]
     return None if setting.default is None else setting.parse(setting.default)
 
 

@@ -2,9 +2,9 @@
 
 It is TOML.  [server] has the options of the command line under their long names:
 those that take a value, flags as true or false, ``verbose`` as a number, ``endpoint``
-as a list.  [queue."NAME"] has the keys of a rule, for a queue or for all that a pattern
-matches.  Both are tables of settings.py; the command line goes before the file, see
-commandline.py.
+as a list.  [web] has those that begin so, without that.  [queue."NAME"] has the keys of
+a rule, for a queue or for all that a pattern matches.  Both are tables of settings.py;
+the command line goes before the file, see commandline.py.
 
 A file is taken as a whole or not at all; each mistake is one line that has the file's
 line (toml.py).
@@ -17,7 +17,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.config.settings import KEYS, LIST, OPTIONS, Setting
+from memq.config.settings import KEYS, LIST, OPTIONS, WEB, Setting
 from memq.config.toml import TOMLFile, shown
 from memq.config.values import tableName
 from memq.display import tomlKey
@@ -32,15 +32,17 @@ DEFAULT = "/etc/memq/memq.toml"
 #: Names that stand on the command line only.
 _ELSEWHERE = {"config", "no-config", "help", "version"}
 #: Every name that [server] may have.
-NAMES = sorted(set(OPTIONS) - _ELSEWHERE)
+NAMES = sorted(name for name in set(OPTIONS) - _ELSEWHERE if not name.startswith(WEB))
+#: And every name that [web] may have.
+WEB_NAMES = sorted(name.removeprefix(WEB) for name in OPTIONS if name.startswith(WEB))
 
 
 class Config(NamedTuple):
     """The contents of a configuration file.
 
     :ivar path: where it is, absolute; None when none was read.
-    :ivar server: the options that stand in [server], under their long names, with the
-        values that the command line would give them.
+    :ivar server: the options that stand in [server] and [web], under the names that
+        they have on the command line, with the values that it would give them.
     :ivar queues: the [queue] tables in their order; they go together.
     """
 
@@ -71,18 +73,30 @@ def readConfig(path: str) -> Config:
     file = TOMLFile.read(path)
     tables = file.parse()
     for name, value in tables.items():
-        if name not in ("server", "queue"):
+        if name not in ("server", "web", "queue"):
             why = "is not known here; "
             if isinstance(value, dict):
-                why += 'there are [server] and [queue."NAME"]'
+                why += 'there are [server], [web] and [queue."NAME"]'
                 file.refuse(f"[{tomlKey(name)}]", why, name)
             why += "options stand below [server]"
             file.refuse(f"{tomlKey(name)} = {shown(value)}", why, name)
-    server = tables.get("server", {})
-    if not isinstance(server, dict):
-        file.refuse(f"server = {shown(server)}", "must be one table", "server")
-    values = _values(file, server, _value, "server")
+    server = _table(file, tables, "server", _value)
+    web = _table(file, tables, "web", _webValue)
+    values = MappingProxyType({**server, **{WEB + name: web[name] for name in web}})
     return Config(os.path.abspath(path), values, _queues(file, tables.get("queue", {})))
+
+
+def _table(
+    file: TOMLFile,
+    tables: Mapping[str, Any],
+    name: str,
+    parse: Callable[[str, Any], Any],
+) -> Mapping[str, Any]:
+    """Return what the keys of a table say that there is once."""
+    table = tables.get(name, {})
+    if not isinstance(table, dict):
+        file.refuse(f"{name} = {shown(table)}", "must be one table", name)
+    return _values(file, table, parse, name)
 
 
 def _values(
@@ -132,8 +146,16 @@ def _value(name: str, value: Any) -> Any:
     if name in _ELSEWHERE:
         raise ValueError("can be given on the command line only")
     if name in OPTIONS:
+        if name.startswith(WEB):
+            raise ValueError(f"is {name.removeprefix(WEB)} below [web]")
         return _parse(OPTIONS[name], value)
     raise ValueError(f"is no option; {_nearest(name, NAMES)}")
+
+
+def _webValue(name: str, value: Any) -> Any:
+    if name in WEB_NAMES:
+        return _parse(OPTIONS[WEB + name], value)
+    raise ValueError(f"is no option; {_nearest(name, WEB_NAMES)}")
 
 
 def _ruleValue(name: str, value: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -33,7 +34,11 @@ _log = Logger()
 
 
 class PolicyReloader:
-    """Read the rules again, as often as that is asked for."""
+    """Read the rules again, as often as that is asked for.
+
+    :ivar isCurrent: whether the rules in force are those that were read last.
+    :ivar readAt: when these were read, in seconds since 1970-01-01 UTC.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,7 @@ class PolicyReloader:
         run: Callable[..., Deferred[Any]],
         apply: Callable[[Rules], None],
         isRead: bool = True,
+        seconds: Callable[[], float] = time,
     ) -> None:
         """Begin with what the file said at the start.
 
@@ -54,6 +60,8 @@ class PolicyReloader:
         self._apply = apply
         self._isRead = isRead
         self._isReading = False
+        self._seconds = seconds
+        self.isCurrent, self.readAt = True, seconds()
         #: Those that are told of the next reading.
         self._waiting: list[Deferred[None]] = []
 
@@ -126,15 +134,17 @@ class PolicyReloader:
         ]
         if changed:
             _log.info(
-                "{path}: changed in [server], and takes effect when memq is started "
-                "again: {names}",
+                "{path}: changed in [server] or [web], and takes effect when memq is "
+                "started again: {names}",
                 path=config.path,
                 names=", ".join(changed),
             )
         self._apply(rules)
+        self.readAt = self._seconds()
 
     def _cbOver(self, result: Any, asked: list[Deferred[None]]) -> None:
         self._isReading = False
+        self.isCurrent = result is None
         if self._waiting:
             self._begin()
         for each in asked:

@@ -3,7 +3,8 @@
 SERVER has those of a server.  From it come the options of ``twistd memq``
 (commandline.py), the keys of [server] in the configuration file (file.py) and most
 letters of ``memcacheq`` (memcacheq/cli.py), so each allows what the others do, in the
-same words.  QUEUE has those of a queue: the keys of a [queue] table.
+same words.  Those that begin with WEB are keys of [web], without that.  QUEUE has those
+of a queue: the keys of a [queue] table.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memq.config.values import (
     MEGABYTE,
     Parser,
+    address,
+    hostName,
     milliseconds,
     number,
     oneOf,
@@ -25,6 +28,7 @@ from memq.config.values import (
     shownWord,
     size,
     something,
+    tableName,
 )
 from memq.policy.rule import FIELDS, MOST_OPEN, READS, WRITES, Rule
 
@@ -132,7 +136,14 @@ SERVER = (
     _flag("log-stderr"),
     Setting("verbose", COUNT, number(0, 2), "v", "0"),
     Setting("endpoint", LIST, str),
+    Setting("web-listen", TEXT, address, None, "127.0.0.1:22280"),
+    Setting("web-metrics-listen", TEXT, address, None, ""),
+    Setting("web-hosts", LIST, hostName),
+    Setting("web-queue-metrics", LIST, tableName, None, "*", bytes.decode),
+    Setting("web-queue-metrics-max", WHOLE, number(0, 1_000_000), None, "1000"),
 )
+#: How the names of settings begin that stand in [web].
+WEB = "web-"
 
 #: Their --help; the default is added.
 HELP = {
@@ -169,6 +180,9 @@ HELP = {
     "skip-damaged": "start with what can be read of a damaged home, and list what "
     "could not",
     "log-stderr": "log to standard error, as a daemon too",
+    "web-listen": "address and port for HTTP, or unix:PATH; an empty one for none",
+    "web-metrics-listen": "another one, which has metrics and health only",
+    "web-queue-metrics-max": "most queues that metrics tell one by one; of more, none",
 }
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from ipaddress import ip_address
+from typing import Any, NamedTuple
 
 from memq.policy.rule import isPattern
 from memq.wire.words import isName
@@ -24,6 +25,52 @@ _LETTERS = {"K": 1024, "M": MEGABYTE, "G": 1024 * MEGABYTE, "T": MEGABYTE * MEGA
 _DECIMAL = r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?"
 #: Allowed in any name; each has further exceptions.
 _ALLOWED = "1 to 250 bytes without blanks, control bytes"
+
+
+class Address(NamedTuple):
+    """An address that is listened on.
+
+    :ivar host: an IPv4 or IPv6 address; empty for a UNIX socket.
+    :ivar port: 0 to 65535; 0 for a free one.
+    :ivar path: that of a UNIX socket, else empty.
+    """
+
+    host: str = ""
+    port: int = 0
+    path: str = ""
+
+    def __str__(self) -> str:
+        """Return it as a person writes it."""
+        if self.path:
+            return f"unix:{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+
+def address(text: str) -> Address | None:
+    """Return an address; None for an empty text."""
+    if not text:
+        return None
+    if text.startswith("unix:/") and "\0" not in text:
+        return Address(path=text.removeprefix("unix:"))
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+|localhost)):([0-9]+)", text)
+    try:
+        if match and int(match[3][-6:]) < 65536:
+            host = "127.0.0.1" if match[2] == "localhost" else match[1] or match[2]
+            return Address(str(ip_address(host)), int(match[3][-6:]))
+    except ValueError:
+        pass
+    raise ValueError(
+        "must be an address and a port, such as 127.0.0.1:22280 or [::1]:22280, a UNIX "
+        'socket, such as unix:/run/memq/web.sock, or "" for none'
+    )
+
+
+def hostName(text: str) -> str:
+    """Return the name of a host, in small letters."""
+    if re.fullmatch("[0-9A-Za-z._-]{1,253}", text):
+        return text.lower()
+    raise ValueError("must be the name of a host, without a port")
 
 
 def number(low: int, high: int) -> Parser:

@@ -37,16 +37,20 @@ class Flusher:
         pool: ThreadPool,
         flush: Callable[[], None],
         seconds: Callable[[], float] = monotonic,
+        note: Callable[[float], object] | None = None,
     ) -> None:
         """Begin with no flush that was quick.
 
         :param pool: one thread, for flushes alone.
         :param seconds: a clock that never goes back, in seconds.
+        :param note: is told how many seconds each flush took, in the flush's thread;
+            None for nobody.
         """
         self._reactor = reactor
         self._pool = pool
         self._flush = flush
         self._seconds = seconds
+        self._note = note
         #: Quick flushes less what the slow ones count, 0 to QUICK_IN_A_ROW.
         self._credit = 0
         self._isQuick = False
@@ -65,6 +69,8 @@ class Flusher:
         began = self._seconds()
         self._flush()
         took = self._seconds() - began
+        if self._note is not None:
+            self._note(took)
         if took < QUICK_FLUSH:
             if self._credit < QUICK_IN_A_ROW:
                 self._credit += 1

@@ -152,6 +152,7 @@ class Maintenance:
     def _checkpoint(self) -> None:
         # One call in the pool: the store must not be closed between the two.
         self._store.checkpoint()
+        self._statistics.noteCheckpoint()
         if self._settings.removeLogs:
             self._store.removeLogs()
 

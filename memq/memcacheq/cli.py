@@ -171,6 +171,8 @@ def _memqOptions(options: Sequence[tuple[str, str]]) -> list[str]:
     if given.get("-U", "0") != "0":
         raise OptionError("-U", given["-U"], "must be 0, for UDP is not built")
     line = ["--no-config", "--home=" + _absolute(given.get("-H", "/data1/memcacheq"))]
+    # Its command line has no word for another port, so there is none.
+    line.append("--web-listen=")
     if "-s" in given:
         line.append("--socket=" + _absolute(given["-s"]))
     else:

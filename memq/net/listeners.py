@@ -149,7 +149,7 @@ def checkUNIX(path: str, mode: int) -> LateListener:
     """
     path = os.path.abspath(path)
     try:
-        _removeStale(path)
+        removeStale(path)
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trial:
             trial.bind(path)
         os.unlink(path)
@@ -208,7 +208,7 @@ def _cannotBind(host: str, port: int, error: OSError) -> OptionError:
     return OptionError("--port", port, f"cannot listen on {host}: {error.strerror}")
 
 
-def _removeStale(path: str) -> None:
+def removeStale(path: str) -> None:
     """Remove a socket that nobody listens on.
 
     :raise OSError: when what is there is not such a socket.

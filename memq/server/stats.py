@@ -32,6 +32,13 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
 
 
+#: Counters that ``stats reset`` lets begin at 0 again.
+COUNTERS = (
+    *("totalConnections", "rejected", "getCommands", "getHits", "setCommands"),
+    *("setHits", "bytesRead", "bytesWritten", "deletes", "deleteMisses", "flushes"),
+)
+
+
 class Statistics:
     """Count what happens, and tell it.
 
@@ -45,6 +52,8 @@ class Statistics:
     :ivar maxConnections: how many may be open at a time.
     :ivar details: what is told of each queue.
     :ivar bytesOnDisk: bytes that the store occupied when last looked at.
+    :ivar startedAt: when this began, in seconds since 1970.
+    :ivar checkpointed: when the last checkpoint was made, in seconds since 1970.
     :ivar ofEach: whether ``stats`` tells of each queue, too, if there are not too many.
     """
 
@@ -66,6 +75,9 @@ class Statistics:
         self._broker = broker
         self._settings = settings
         self._started = clock.seconds()
+        #: What was counted before the counters began anew.
+        self._past: dict[str, int] = {}
+        self.startedAt, self.checkpointed = timeOfDay(), 0.0
         #: When the disk was full last, from and until, in seconds since 1970; 0 for
         #: never.
         self._fullFrom = self._fullUntil = 0
@@ -76,7 +88,7 @@ class Statistics:
         self.bytesOnDisk = 0
         self.maxConnections = 0
         self.ofEach = True
-        self.zero()
+        self._begin()
 
     def seconds(self) -> float:
         """Return the time."""
@@ -84,6 +96,27 @@ class Statistics:
 
     def zero(self) -> None:
         """Begin to count anew."""
+        self._past = self.ever()
+        self._begin()
+
+    def ever(self) -> dict[str, int]:
+        """Return what was counted since the start, whatever began anew meanwhile.
+
+        :return: COUNTERS by their names, and ``refused_`` with each reason of sets.
+        """
+        refusals = self._broker.refusals
+        counted = {name: getattr(self, name) for name in COUNTERS}
+        for reason, count in refusals.sums.items():
+            counted[f"refused_{reason.value}"] = count
+        counted["refused_disk_full"] = refusals.diskFull
+        past = self._past
+        return {name: past.get(name, 0) + count for name, count in counted.items()}
+
+    def noteCheckpoint(self) -> None:
+        """Note that a checkpoint is made; from any thread."""
+        self.checkpointed = self._timeOfDay()
+
+    def _begin(self) -> None:
         self.totalConnections = self.rejected = 0
         self.getCommands = self.getHits = 0
         self.setCommands = self.setHits = 0

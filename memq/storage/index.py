@@ -14,18 +14,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from memq.figures import NOTHING_KEPT, QueueCount, Sums
-from memq.message import Message
+from memq.figures import NOTHING_KEPT, QueueCount
 from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
-from memq.storage.row import NO_REST, USED, Queue
+from memq.storage.row import USED, Gone, Queue, addUp
 from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.figures import Kept, QueueDetail
+    from memq.figures import Kept, QueueDetail, Sums
+    from memq.message import Message
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
 
@@ -35,6 +35,8 @@ class QueueIndex:
 
     def __init__(self, undo: UndoLog) -> None:
         self.queues: dict[bytes, Queue] = {}
+        #: What queues have counted that are deleted, less what all had at the load.
+        self.gone = Gone()
         #: The id that the next new queue gets; never one that was in use.
         self.nextId = 1
         #: Whether the transaction has used up ids.
@@ -61,6 +63,7 @@ class QueueIndex:
         """
         self.queues.clear()
         self.queues.update({queue.name: queue for queue in queues})
+        self.gone.restart(queues)
         self.nextId = nextId
         self._reads.load(queues, deliveries or {})
 
@@ -222,6 +225,7 @@ class QueueIndex:
             rest,
         ) = before
         queue.setRest(rest)
+        queue.forgetHead()
         self.queues[queue.name] = queue
         self.changed.pop(queue.name, None)
 
@@ -302,15 +306,7 @@ class QueueIndex:
 
     def sums(self, names: Iterable[bytes]) -> Sums:
         """Return what some queues have together, of those that there are."""
-        messages = size = expired = discarded = 0
-        for queue in filter(None, map(self.queues.get, names)):
-            messages += queue.pushed - queue.taken
-            size += queue.bytes
-            rest = queue.rest
-            if rest is not NO_REST:
-                expired += rest.expired
-                discarded += rest.discarded
-        return Sums(messages, size, expired, discarded)
+        return addUp(filter(None, map(self.queues.get, names)))
 
     def waiting(self) -> int:
         """Return how many messages wait in all queues."""
@@ -338,6 +334,7 @@ class IndexedStore(ABC):
         self.names = index.names
         self.counts = index.counts
         self.sums = index.sums
+        self.gone = index.gone.totals
         self.kept = index.kept
         self.idleSince = index.idleSince
         self.deliveries = index.deliveries
@@ -358,6 +355,7 @@ class IndexedStore(ABC):
         entry = self.index.remove(queue)
         if entry is not None:
             self._discardAll(entry)
+            self.undo.afterCommit((self.index.gone.count, entry))
         return entry is not None
 
     def empty(self, queue: bytes) -> int:
@@ -381,11 +379,12 @@ class IndexedStore(ABC):
 
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return a queue's details, None if there is no such queue."""
-        entry = self.index.queues.get(queue)
-        if entry is None:
-            return None
-        head = self.peek(queue)
-        return entry.detail(head.time if isinstance(head, Message) else 0)
+        return next(iter(self.details([queue])), None)
+
+    def details(self, queues: Iterable[bytes]) -> list[QueueDetail]:
+        """Return details of some; only heads that may have changed are looked at."""
+        entries = filter(None, map(self.index.queues.get, queues))
+        return [entry.look(self.peek) for entry in entries]
 
     def status(self) -> dict[str, int]:
         """Return the figures, and how many messages wait in all queues."""

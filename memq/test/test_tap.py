@@ -20,6 +20,7 @@ from twisted.plugin import getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq import tap
+from memq.broker.broker import Broker
 from memq.config import file
 from memq.config.file import readConfig
 from memq.config.reload import PolicyReloader
@@ -32,6 +33,7 @@ from memq.policy.rules import Rule, Rules
 from memq.storage.datadir.home import Home
 from memq.storage.memory import MemoryStore
 from memq.tap import Options, _keepLog, _say, _settled, _signals, makeService
+from memq.web.health import Readiness
 
 
 class FakeReactor:
@@ -94,7 +96,10 @@ class MakeServiceTests(SynchronousTestCase):
             self.patch(options, "isOutdated", partial(bool, isChanged))
             if isMoved:
                 os.unlink(path)
-            _settled(MemoryStore(), notifier, options, given)
+            store = MemoryStore()
+            readiness = Readiness(Broker(store, Clock()))
+            _settled(store, notifier, options, given, readiness)
+            self.assertTrue(readiness.isListening)
             self.assertEqual(sent, signals)
             sent.clear()
 

@@ -74,6 +74,11 @@ class DefaultTests(SynchronousTestCase):
             "log-stderr": False,
             "endpoint": [],
             "verbose": 0,
+            "web-listen": ("127.0.0.1", 22280, ""),
+            "web-metrics-listen": None,
+            "web-hosts": [],
+            "web-queue-metrics": [b"*"],
+            "web-queue-metrics-max": 1000,
         }
         self.assertEqual(dict(parsed()), expected)
 
@@ -126,6 +131,15 @@ class ValueTests(SynchronousTestCase):
             },
             "socket-mode": {"666": 0o666, "0666": 0o666, "0000666": 0o666},
             "store": {"memory": "memory"},
+            "web-listen": {
+                "": None,
+                "0.0.0.0:0": ("0.0.0.0", 0, ""),
+                "localhost:1": ("127.0.0.1", 1, ""),
+                "[::1]:065535": ("::1", 65535, ""),
+                "unix:/a b": ("", 0, "/a b"),
+            },
+            "web-hosts": {"Memq.Example": ["memq.example"]},
+            "web-queue-metrics": {"jobs.*": [b"jobs.*"], "死": ["死".encode()]},
         }
         for name, values in table.items():
             for text, value in values.items():
@@ -165,6 +179,17 @@ class ValueTests(SynchronousTestCase):
             ("--store", ("redis",), "must be bdb or memory"),
             ("--home (-H)", ("",), "must be a path"),
             ("--socket (-s)", ("a\0b",), "must be a path"),
+            (
+                "--web-listen",
+                (
+                    *("1", "22280", ":1", "[::1]", "::1:1", "1.2.3:1", "host:1"),
+                    *("127.0.0.1:65536", "127.0.0.1:x", "unix:a", "unix:/a\0"),
+                    *("127.0.0.1:", "[1::1::1]:1", "1.2.3.4:" + "1" * 5000),
+                ),
+                "must be an address and a port, such as 127.0.0.1:22280 or ",
+            ),
+            ("--web-hosts", ("", "a:1", "a b", "a" * 254), "must be the name of a h"),
+            ("--web-queue-metrics", ("", "a/b"), "must be named by a queue or a pat"),
         ):
             for text in texts:
                 shown = text.replace("\0", "\\x00") or "''"
@@ -188,6 +213,21 @@ class ValueTests(SynchronousTestCase):
                 for text in texts:
                     self.assertEqual(parsed(f"--{name}={text}")[name], border, text)
                 self.assertIn(f" {beyond}: must", self.refused(f"--{name}={beyond}"))
+
+    def test_shownAddresses(self) -> None:
+        """An address is told as it can be given."""
+        for given, shown in (
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("unix:/s", "unix:/s"),
+            ("", "none"),
+        ):
+            options = parsed(f"--web-listen={given}", "--web-hosts=b", "--web-hosts=a")
+            told = options.settings()
+            self.assertIn(("web-listen", shown), told)
+            self.assertIn(("web-queue-metrics", "*"), told)
+            hosts = [value for name, value in told if name == "web-hosts"]
+            self.assertEqual(hosts, ["b", "a"])
 
     def test_unknown(self) -> None:
         """An unknown option is named, and so is a word too many."""

@@ -6,8 +6,8 @@ import re
 from typing import Any
 
 from memq.config import file
-from memq.config.file import NAMES, Config, findConfig, readConfig
-from memq.config.settings import KEYS, SERVER
+from memq.config.file import NAMES, WEB_NAMES, Config, findConfig, readConfig
+from memq.config.settings import KEYS, LIST, SERVER, WEB
 from memq.errors import ConfigError
 from memq.policy.rule import FIELDS, READS, WRITES, Rule
 from memq.test.config.test_toml import TOMLTestCase
@@ -38,6 +38,8 @@ class ReadTests(ConfigTestCase):
             'port = 0\nhome = "/h"\nsocket-mode = "0770"\nmax-body = "4M"\n'
             "min-free = 1_000\ntrickle = 0.25\ncheckpoint = 9\nno-sync = true\n"
             'keep-logs = false\nverbose = 2\nendpoint = [\n  "tcp:1",\n  "tcp:2",\n]\n'
+            '[web]\nlisten = ""\nmetrics-listen = "unix:/s"\nhosts = ["A"]\n'
+            'queue-metrics = ["a", "b*"]\nqueue-metrics-max = 0\n'
         )
         expected = {
             "port": 0,
@@ -51,6 +53,11 @@ class ReadTests(ConfigTestCase):
             "keep-logs": False,
             "verbose": 2,
             "endpoint": ("tcp:1", "tcp:2"),
+            "web-listen": None,
+            "web-metrics-listen": ("", 0, "/s"),
+            "web-hosts": ("a",),
+            "web-queue-metrics": (b"a", b"b*"),
+            "web-queue-metrics-max": 0,
         }
         found = self.read("[server]\n" + text)
         self.assertEqual(found, Config(self.path, expected))
@@ -152,6 +159,13 @@ class ValueTests(ConfigTestCase):
             self.wrong("x = 1"),
         )
         self.assertIn("the nearest is port", self.wrong("[server.prot]"))
+        self.assertEqual(
+            self.wrong("web-listen = 1"), "web-listen = 1: is listen below [web]"
+        )
+        self.assertEqual(
+            self.refused("[web]\nlisen = 1\n"),
+            " line 2: lisen = 1: is no option; the nearest is listen",
+        )
 
     def test_commandLineOnly(self) -> None:
         """An option about the command line does not stand in a file."""
@@ -163,7 +177,7 @@ class ValueTests(ConfigTestCase):
             )
 
     def test_tables(self) -> None:
-        """There are two kinds of tables, and nothing above them."""
+        """There are three kinds of tables, and nothing above them."""
         for text, why in (
             (
                 "\n[serve]\n",
@@ -171,6 +185,7 @@ class ValueTests(ConfigTestCase):
             ),
             ("port = 1\n", " line 1: port = 1: is not known here; options stand below"),
             ("server = 1\n", " line 1: server = 1: must be one table"),
+            ("web = 1\n", " line 1: web = 1: must be one table"),
             ("\n[[server]]\n", " line 2: server = [...]: must be one table"),
             ("queue = 1\n", ' line 1: queue = 1: must be tables, [queue."NAME"]'),
             ("[[queue]]\n", ' line 1: queue = [...]: must be tables, [queue."NAME"]'),
@@ -343,16 +358,19 @@ class SampleTests(ConfigTestCase):
         """As it is, it changes nothing."""
         self.assertEqual(self.read(self.sample).server, {})
         bare = [line for line in self.sample.splitlines() if line[:1] not in ("", "#")]
-        self.assertEqual(bare, ["[server]"])
+        self.assertEqual(bare, ["[server]", "[web]"])
         self.assertEqual(self.read(self.sample).queues, ())
 
     def test_complete(self) -> None:
         """It has every option, with its default or an example."""
         found = dict(self.uncommented().server)
-        self.assertEqual(sorted(found), NAMES)
+        web = [WEB + name for name in WEB_NAMES]
+        self.assertEqual(sorted(found), sorted(NAMES + web))
         for setting in SERVER:
-            if setting.default is not None and setting.name in NAMES:
+            if setting.default is not None and setting.name in found:
                 value = setting.parse(setting.default)
+                if setting.kind is LIST:
+                    value = (value,)
                 self.assertEqual(found[setting.name], value, setting.name)
 
     def test_queues(self) -> None:

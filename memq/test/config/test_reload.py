@@ -119,8 +119,8 @@ class FileTests(ReloadTestCase):
         self.begin(findConfig(None))
         self.write("[server]\nport = 2\nhome = '/h'\nverbose = 1\n")
         expected = (
-            f"{self.path}: changed in [server], and takes effect when memq is started "
-            "again: no-sync, port, verbose"
+            f"{self.path}: changed in [server] or [web], and takes effect when memq is "
+            "started again: no-sync, port, verbose"
         )
         for _ in range(2):
             self.assertEqual(self.reload()[1:], [expected])

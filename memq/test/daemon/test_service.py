@@ -211,6 +211,20 @@ class TakeoverTests(ServiceTestCase):
 class FlushTests(ServiceTestCase):
     """Where flushes run."""
 
+    def test_noted(self) -> None:
+        """Each is noted, with the time that it took."""
+        harness, took = self.harness, [0.5, 0.0]
+        noted: list[float] = []
+        seconds = iter([1.0, 1.5, 2.0, 2.0])
+        flusher = Flusher(
+            *(harness.reactor, harness.flushPool, self.store.flush, seconds.__next__),
+            note=noted.append,
+        )
+        for count in (1, 2):
+            flusher.persist()
+            harness.settle()
+            self.assertEqual(noted, took[:count])
+
     def flushesInThread(self, client: Client) -> bool:
         """Let a client set a message; return whether its flush is the pool's."""
         client.send(b"set q 0 0 1\r\nx\r\n")

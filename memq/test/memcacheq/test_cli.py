@@ -67,7 +67,7 @@ class CommandTests(SynchronousTestCase):
         old is a daemon that logs to the file it was given; a UNIX socket takes the
         place of TCP.
         """
-        home = "--no-config --home=/data1/memcacheq"
+        home = "--no-config --home=/data1/memcacheq --web-listen="
         everywhere = f"{home} --listen=0.0.0.0 --port=22201"
         front = "--nodaemon --pidfile= memq"
         for line, expected in (

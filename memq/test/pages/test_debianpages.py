@@ -12,7 +12,9 @@ import shlex
 from typing import ClassVar
 
 from memq.cli import makeAdoptParser, makeParser
+from memq.config.settings import OPTIONS
 from memq.test.pages.pages import PAGES, PageTestCase, readPage, words
+from memq.web.service import PATHS
 from testkit.servers import ROOT
 
 #: Where a file of etc/ lies on a machine, if that is not the same place.
@@ -49,6 +51,7 @@ def _shapes() -> str:
             rf"install -d -o (?P<user>{user}) -g (?P=user) -m 750 {_PATH}",
             rf"(cp|mv)( -a)?( {_PATH}){{2}}",
             rf"(-u ({user}) )?(?P<own>memq(-adopt)? .*)",
+            rf"curl http://{OPTIONS['web-listen'].default}({'|'.join(PATHS)})",
         )
     )
 
@@ -95,6 +98,8 @@ class CommandsTests(PageTestCase):
             "$ systemctl status memcacheq",
             "$ sudo systemctl start memq.timer",
             "$ sudo -u nobody memq-adopt /data1/memcacheq",
+            "$ curl http://127.0.0.1:22281/metrics",
+            "$ curl http://127.0.0.1:22280/none",
         ):
             self.assertRaises(AssertionError, self.check, line)
         self.assertRaises(SystemExit, self.check, "$ sudo memq restore /data1/memq")

@@ -232,7 +232,7 @@ class Shell:
             "memq": f'{python} "from memq.cli import run; exit(run())" "$@"',
             "memq-adopt": f'{python} "from memq.cli import runAdopt; exit(runAdopt())" '
             '"$@"',
-            "twistd": f'exec {shlex.join(TWISTD)} "$@" --port 0',
+            "twistd": f'exec {shlex.join(TWISTD)} "$@" --port 0 --web-listen=',
             "memcacheq": f'{python} "from memq.memcacheq.cli import main; main()" "$@" '
             f"-p 0 -l 127.0.0.1 -u {user}",
             "make": f'line=$({shlex.join(make)} "$@") || exit\n'

@@ -42,7 +42,7 @@ def ended(
     """
     return runToEnd(
         *(sys.executable, "-c", f"{before}\n{RUN_TWISTD}", *twistd, "--pidfile="),
-        *("memq", "--home", home, "--port=0", *options),
+        *("memq", "--home", home, "--port=0", "--web-listen=", *options),
     )
 
 
@@ -80,7 +80,7 @@ class Daemon:
         ended = runToEnd(
             *TWISTD,
             *("--pidfile", self.pidFile, "--logfile", self.logPath),
-            *("memq", "--port", "0", "--home", self.home),
+            *("memq", "--port=0", "--web-listen=", "--home", self.home),
         )
         assert not (ended.returncode or ended.stdout or ended.stderr), ended
         return self.listening()

@@ -139,7 +139,9 @@ class RecoveryTests(BDBTestCase):
         with store.transaction.run():
             store.pop(b"q")
         before = dump(store)
-        self.assertEqual(dump(self.reopened(store)), before)
+        again = self.reopened(store)
+        self.assertEqual(dump(again), before)
+        self.assertEqual(again.gone(), (-2, -1, 0, 0, 0, 0))
         self.assertEqual(before, "q 2/1\n  1 0 b'2'")
 
     def test_crash(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memq.figures import Kept, QueueDetail
+from memq.figures import Kept, QueueDetail, Totals
 from memq.test.support.contract.base import StoreContract
 from memq.test.support.homes import details
 
@@ -114,6 +114,51 @@ class FiguresContract(StoreContract):
         for detail in (q, r):
             self.assertIn(r.headTime // 1000 - detail.lastUsed, range(-60, 60))
         self.assertIsNone(self.store.detail(b"none"))
+
+    def test_heads(self) -> None:
+        """The head's time is that of the message that a reader would find."""
+        self.push(b"q", b"1")
+
+        def check() -> None:
+            head = self.q.peek()
+            for _ in range(2):
+                (found,) = self.store.details([b"q", b"none"])
+                self.assertEqual(found.headTime, head.time if head else 0)
+
+        check()
+        self.push(b"q", b"2", b"3")
+        message = self.q.pop()
+        check()
+        self.q.putBack(message)
+        check()
+        opened = self.q.openRead()
+        check()
+        self.q.abortRead(opened, True)
+        check()
+        self.q.closeRead(self.q.openRead())
+        check()
+        with self.undone() as store:
+            store.pop(b"q")
+            store.details([b"q"])
+        check()
+        self.bodies(b"q")
+        check()
+
+    def test_gone(self) -> None:
+        """What was counted since the start is not forgotten with a queue."""
+        self.assertEqual(self.store.gone(), Totals())
+        self.push(b"q", b"1", b"2", b"3")
+        self.q.closeRead(self.q.openRead())
+        self.q.abortRead(self.q.openRead(), True)
+        self.q.countExpired(4)
+        self.q.countDiscarded(5)
+        self.q.empty()
+        with self.undone() as store:
+            store.delete(b"q")
+        self.assertEqual(self.store.gone(), Totals())
+        self.q.delete()
+        self.assertFalse(self.q.delete())
+        self.assertEqual(self.store.gone(), (3, 3, 1, 4, 5, 1))
 
     def test_limit(self) -> None:
         """A queue can be made with a limit, which it keeps."""

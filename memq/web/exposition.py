@@ -1,0 +1,130 @@
+"""Exposition: metrics in Prometheus's text format 0.0.4, and in OpenMetrics 1.0.
+
+Both are UTF-8, a line a sample, all lines of a metric together.  They differ in the
+name under which a counter is described, and OpenMetrics has an end.  Sources:
+prometheus/docs, content/docs/instrumenting/exposition_formats.md, and OpenMetrics'
+specification, both read in 2026.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+#: The types of content that tell the formats.
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
+#: What begins the label of a queue whose name is no UTF-8.
+HEX = "hex:"
+#: Lines that are joined in one go.
+LINES = 256
+
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
+
+
+class Sample(NamedTuple):
+    """A line: what follows the metric's name, its labels in braces, and the value."""
+
+    suffix: str
+    labels: str
+    value: float
+
+
+class Family(NamedTuple):
+    """A metric.
+
+    :ivar name: without what its kind adds.
+    :ivar kind: counter, gauge, histogram or info.
+    :ivar help: one sentence.
+    :ivar samples: each a Sample, or a plain tuple like it, which is made faster.
+    """
+
+    name: str
+    kind: str
+    help: str
+    samples: Iterable[tuple[str, str, float]]
+
+
+def queueLabel(name: bytes) -> str:
+    """Return what stands for a queue's name; another one for each name."""
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        return HEX + name.hex()
+    return HEX + name.hex() if text.startswith(HEX) else text
+
+
+def labels(**values: str) -> str:
+    """Return labels as they stand behind a name."""
+    told = [f'{name}="{value.translate(_ESCAPES)}"' for name, value in values.items()]
+    return f"{{{','.join(told)}}}"
+
+
+def counter(name: str, help: str, value: float) -> Family:
+    """Return a metric that only grows, and has no labels."""
+    return Family(name, "counter", help, [Sample("_total", "", value)])
+
+
+def counters(name: str, help: str, values: Mapping[str, float]) -> Family:
+    """Return one that has values by their labels."""
+    samples = [Sample("_total", label, value) for label, value in values.items()]
+    return Family(name, "counter", help, samples)
+
+
+def gauge(name: str, help: str, value: float | None) -> Family:
+    """Return a metric that goes up and down; it is left out where value is None."""
+    samples = [] if value is None else [Sample("", "", value)]
+    return Family(name, "gauge", help, samples)
+
+
+def histogram(
+    name: str, help: str, bounds: Iterable[float], counts: list[int], total: float
+) -> Family:
+    """Return how often something was in which class.
+
+    :param bounds: the upper bound of each class but the last.
+    :param total: the sum of all that was counted.
+    """
+    samples, seen = [], 0
+    for bound, count in zip([*bounds, float("inf")], counts, strict=True):
+        seen += count
+        at = "+Inf" if bound == float("inf") else repr(float(bound))
+        samples.append(Sample("_bucket", labels(le=at), seen))
+    samples.append(Sample("_sum", "", total))
+    samples.append(Sample("_count", "", seen))
+    return Family(name, "histogram", help, samples)
+
+
+def exposed(families: Iterable[Family], isOpen: bool) -> Iterator[bytes]:
+    """Yield metrics piece by piece; those without a sample are left out.
+
+    :param isOpen: whether it is to be OpenMetrics.
+    """
+    for family in families:
+        name = family.name
+        lines = _head(family, isOpen)
+        told = False
+        for suffix, where, value in family.samples:
+            told = True
+            lines.append(f"{name}{suffix}{where} {value}\n")
+            if len(lines) >= LINES:
+                yield "".join(lines).encode()
+                lines = []
+        if told and lines:
+            yield "".join(lines).encode()
+    if isOpen:
+        yield b"# EOF\n"
+
+
+def _head(family: Family, isOpen: bool) -> list[str]:
+    name, kind, help, _ = family
+    escaped = help.replace("\\", r"\\").replace("\n", r"\n")
+    if isOpen:
+        escaped = escaped.replace('"', r"\"")
+    elif kind == "info":
+        name, kind = f"{name}_info", "gauge"
+    elif kind == "counter":
+        name = f"{name}_total"
+    return [f"# HELP {name} {escaped}\n", f"# TYPE {name} {kind}\n"]

@@ -1,0 +1,189 @@
+"""The service: puts the resources together, and listens.
+
+Here is the one place that says what stands at which path.  The queues come first: where
+an address cannot be had, the log says so once, the queues are served without, and it is
+tried again every AGAIN seconds.  Two servers on one machine, started as they are, so
+both serve; the second one says that it has no web.
+
+A port is closed by the reactor, at its very end, so that until then somebody can ask
+why the server is not ready.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from twisted.application.service import Service
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+
+from memq.net.listeners import removeStale
+from memq.web.exposition import Family, gauge
+from memq.web.health import Healthz, Readiness, Readyz
+from memq.web.metrics import Metrics, QueueMetrics, replies
+from memq.web.queuefigures import Limit
+from memq.web.site import Page, Site
+from memq.web.survey import Surveyor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from twisted.internet.interfaces import IDelayedCall
+    from twisted.python.failure import Failure
+    from twisted.web.resource import Resource
+
+    from memq.config.values import Address
+    from memq.web.serverfigures import Sources
+
+#: Seconds between two tries to listen.
+AGAIN = 30.0
+#: Connections that may wait to be accepted.
+BACKLOG = 64
+#: The paths that requests are counted by.
+PATHS = ("/healthz", "/metrics", "/metrics/queues", "/readyz")
+
+_log = Logger()
+
+
+class WebSettings(NamedTuple):
+    """What is served, and where.
+
+    :ivar listen: where everything is; None for nowhere.
+    :ivar metricsListen: where metrics and health are, and nothing else.
+    :ivar hosts: further names of the machine.
+    :ivar queues: patterns of the queues that metrics tell one by one.
+    :ivar mostQueues: how many these may be.
+    :ivar socketMode: permissions of a UNIX socket.
+    """
+
+    listen: Address | None = None
+    metricsListen: Address | None = None
+    hosts: Sequence[str] = ()
+    queues: Sequence[bytes] = (b"*",)
+    mostQueues: int = 1000
+    socketMode: int = 0o700
+
+    @property
+    def isOn(self) -> bool:
+        """Whether anything is served."""
+        return not (self.listen is None and self.metricsListen is None)
+
+
+class WebListener:
+    """An address, tried until it can be had."""
+
+    def __init__(self, reactor: Any, address: Address, site: Site, mode: int) -> None:
+        """Remember it.
+
+        :param reactor: IReactorTCP, IReactorUNIX and IReactorTime.
+        """
+        self._reactor = reactor
+        self._address = address
+        self._site = site
+        self._mode = mode
+        self._again: IDelayedCall | None = None
+        self._isSaid = False
+
+    def start(self) -> None:
+        """Listen, or try again later."""
+        self._again = None
+        done = maybeDeferred(self._listen)
+        done.addCallbacks(self._cbListening, self._ebListening)
+        done.addErrback(lambda failure: _log.failure("The web has no port", failure))
+
+    def stop(self) -> None:
+        """Try no more."""
+        if self._again is not None:
+            self._again.cancel()
+
+    def _listen(self) -> object:
+        host, port, path = self._address
+        reactor, site = self._reactor, self._site
+        if path:
+            removeStale(path)
+            return reactor.listenUNIX(path, site, backlog=BACKLOG, mode=self._mode)
+        return reactor.listenTCP(port, site, backlog=BACKLOG, interface=host)
+
+    def _cbListening(self, port: Any) -> None:
+        address = self._address
+        if not address.path:
+            address = address._replace(port=port.getHost().port)
+        _log.info("The web is on {address}", address=address)
+
+    def _ebListening(self, failure: Failure) -> None:
+        failure.trap(CannotListenError, OSError)
+        self._again = self._reactor.callLater(AGAIN, self.start)
+        if self._isSaid:
+            return
+        self._isSaid = True
+        _log.error(
+            "The web cannot be on {address}, and is tried again; queues are served "
+            "without it (listen in [web], --web-listen): {why}",
+            address=self._address,
+            why=failure.getErrorMessage(),
+        )
+
+
+class WebService(Service):
+    """Metrics and health over HTTP.
+
+    :ivar readiness: is told when the server listens.
+    :ivar sites: one for each listener.
+    """
+
+    def __init__(self, reactor: Any, sources: Sources, settings: WebSettings) -> None:
+        """Put the resources together; nothing listens yet."""
+        broker = sources.broker
+        self._sources = sources
+        self.readiness = Readiness(broker)
+        self._limit = Limit(settings.queues, settings.mostQueues)
+        broker.policies.subscribe(self._limit.lift)
+        root = self._root(reactor)
+        self.sites: list[Site] = []
+        self._listeners: list[WebListener] = []
+        for address in (settings.listen, settings.metricsListen):
+            if address is not None:
+                hosts = None if address.path else settings.hosts
+                site = Site(root, reactor, hosts, PATHS)
+                self.sites.append(site)
+                listener = WebListener(reactor, address, site, settings.socketMode)
+                self._listeners.append(listener)
+
+    def _root(self, reactor: Any) -> Resource:
+        """Return all that both listeners have."""
+        surveyor = Surveyor(self._sources.broker)
+        both = reactor, surveyor, self.readiness
+        metrics = Metrics(*both, self._sources, self._limit, self._own)
+        metrics.putChild(b"queues", QueueMetrics(*both))
+        root = Page()
+        root.putChild(b"metrics", metrics)
+        root.putChild(b"healthz", Healthz())
+        root.putChild(b"readyz", Readyz(self.readiness))
+        return root
+
+    def _own(self) -> Iterator[Family]:
+        """Yield the metrics of the web itself."""
+        counts: dict[tuple[str, int], int] = {}
+        connections = 0
+        for site in self.sites:
+            connections += len(site.idle) + len(site.busy)
+            for key, count in site.counts.items():
+                counts[key] = counts.get(key, 0) + count
+        yield replies(counts)
+        yield gauge("memq_http_connections", "Connections of the web.", connections)
+
+    def startService(self) -> None:
+        """Listen."""
+        super().startService()
+        if self._listeners:
+            self._sources.lateness.start()
+        for listener in self._listeners:
+            listener.start()
+
+    def stopService(self) -> None:
+        """Try to listen no more; what listens does until the process ends."""
+        super().stopService()
+        self._sources.lateness.stop()
+        for listener in self._listeners:
+            listener.stop()

@@ -1,0 +1,320 @@
+"""Survey: what all queues have, looked at some at a time, between what clients ask.
+
+A survey is a client of the broker like any other: each slice of it is an operation, and
+the next one is asked for when that is done.  So it sees only what is durable, and
+nobody waits for more than a slice.  Surveys run one after the other; who wants the one
+that is under way, or waits for its turn, shares it.
+
+A queue that is deleted in the middle is not seen.  So the sums could fall for once, and
+so does ``taken`` when a message goes back; a counter that falls would be taken for one
+that began anew.  What was told once is told until there is more.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, NamedTuple
+
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+
+from memq.errors import QueueError
+from memq.figures import QueueDetail, Totals
+from memq.operations.base import MESSAGE_COST, Operation
+from memq.policy.patterns import Pattern
+from memq.web.exposition import labels, queueLabel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from memq.broker.broker import Broker
+    from memq.interfaces import IQueueStore
+    from memq.operations.base import Client
+
+#: Queues that are looked at in one go: 0.09 ms, and 0.29 ms where each is told.
+AT_ONCE = 64
+#: Surveys that may wait.
+WAITING = 4
+
+#: The figures of a queue that are kept, by the names of their metrics.
+FIGURES = (
+    *("messages", "bytes", "open", "delayed", "waiters", "oldest", "set", "taken"),
+    *("closed", "expired", "discarded", "returned", "limit", "paused"),
+)
+#: Of the details of queues, what is added up; from ``pushed`` on as in Totals.
+_SUMMED = QueueDetail._fields[1:11]
+
+
+class NoSurvey(QueueError):
+    """The queues cannot be looked at now."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self._why = why
+
+    def __str__(self) -> str:
+        """Say why."""
+        return self._why
+
+
+class Look(Operation):
+    """Look at some queues; the result is their details."""
+
+    __slots__ = ("_names",)
+
+    outlivesSession = False
+
+    def __init__(self, client: Client, names: Sequence[bytes]) -> None:
+        super().__init__(client)
+        self._names = names
+
+    @property
+    def idleCost(self) -> int:
+        """Return what it counts in a turn."""
+        return MESSAGE_COST + len(self._names) * MESSAGE_COST // 3
+
+    def run(self, store: IQueueStore) -> int:
+        """Look."""
+        self.result = store.details(self._names)
+        return 0
+
+
+class Begin(Operation):
+    """Begin to look; the result is the names of all queues, and what others counted."""
+
+    __slots__ = ()
+
+    outlivesSession = False
+
+    def run(self, store: IQueueStore) -> int:
+        """Look."""
+        self.result = store.names(), store.gone()
+        return 0
+
+
+class Wanted(NamedTuple):
+    """The queues of which a survey keeps every figure.
+
+    :ivar patterns: what their names match, one of them.
+    :ivar most: how many at most; None for any number.  Of more, none are kept.
+    """
+
+    patterns: tuple[bytes, ...] = (b"*",)
+    most: int | None = None
+
+
+class Rows:
+    """The figures of some queues, in columns, which is a tenth of what objects take.
+
+    :ivar labels: the label of each queue, as it stands behind a metric's name.
+    :ivar columns: the numbers of each of FIGURES, in the same order.
+    """
+
+    def __init__(self) -> None:
+        self.labels: list[str] = []
+        self.columns = {name: array("q") for name in FIGURES}
+
+    def add(self, name: bytes, figures: Sequence[int]) -> None:
+        """Add a queue."""
+        self.labels.append(labels(queue=queueLabel(name)))
+        for column, figure in zip(self.columns.values(), figures, strict=True):
+            column.append(figure)
+
+
+class Picture(NamedTuple):
+    """The outcome of a survey.
+
+    :ivar queues: how many there are.
+    :ivar ever: what was counted since the start.
+    :ivar oldest: when the oldest head was set, ms since 1970; 0 where all are empty.
+    :ivar rows: the queues that were wanted; None when they were too many.
+    :ivar seconds: how long it took.
+    """
+
+    queues: int
+    messages: int
+    bytes: int
+    open: int
+    delayed: int
+    ever: Totals
+    oldest: int
+    rows: Rows | None
+    seconds: float
+
+
+class _Survey:
+    """One survey."""
+
+    def __init__(
+        self, wanted: Wanted, broker: Broker, told: Callable[[QueueDetail], int]
+    ) -> None:
+        self.wanted = wanted
+        self.asking: list[Deferred[Picture]] = []
+        self.began = broker.clock.seconds()
+        self.gone = Totals()
+        #: The sums of the numbers of QueueDetail from ``items`` to ``returns``.
+        self._sums = [0] * len(_SUMMED)
+        self._oldest = 0
+        self.names: list[bytes] = []
+        self.place = 0
+        self._broker = broker
+        self._told = told
+        self._rows: Rows | None = Rows()
+        self._matchers = [
+            Pattern(each).matches for each in wanted.patterns if each != b"*"
+        ]
+        self._isAll = len(self._matchers) < len(wanted.patterns)
+
+    def take(self, details: list[QueueDetail]) -> None:
+        """Take the details of some queues."""
+        self.place += AT_ONCE
+        columns = dict(
+            zip(QueueDetail._fields, zip(*details, strict=True), strict=False)
+        )
+        for number, name in enumerate(_SUMMED if details else ()):
+            self._sums[number] += sum(columns[name])
+        heads = [each for each in columns.get("headTime", ()) if each]
+        if heads:
+            oldest = min(heads)
+            self._oldest = min(oldest, self._oldest or oldest)
+        if self._rows is not None:
+            self._keep(self._rows, details)
+
+    def _keep(self, rows: Rows, details: list[QueueDetail]) -> None:
+        """Keep the figures of those that are wanted."""
+        for each in details:
+            if self._wants(each.name):
+                rows.add(each.name, self._figures(each))
+        if self.wanted.most is not None and len(rows.labels) > self.wanted.most:
+            self._rows = None
+
+    @property
+    def counted(self) -> Totals:
+        """What the queues have counted."""
+        return Totals(*self._sums[4:])
+
+    def _wants(self, name: bytes) -> bool:
+        return self._isAll or any(matches(name) for matches in self._matchers)
+
+    def _figures(self, each: QueueDetail) -> list[int]:
+        limit, paused = each.limit, each.paused
+        policies = self._broker.policies
+        if policies.isActive:
+            policy = policies.of(each.name)
+            if policy is not None:
+                limit, paused = policy.maxItems, policy.paused
+        return [
+            *(each.items, each.bytes, each.open, each.delayed),
+            *(self._broker.waiters(each.name), each.headTime, each.pushed),
+            *(self._told(each), each.closed, each.expired),
+            *(each.discarded, each.returns, limit, paused),
+        ]
+
+    def picture(self, ever: Totals) -> Picture:
+        """Return what was seen.
+
+        :param ever: what is told of all that was ever counted.
+        """
+        messages, size, openReads, delayed = self._sums[:4]
+        return Picture(
+            len(self.names),
+            *(messages, size, openReads, delayed),
+            ever,
+            self._oldest,
+            self._rows,
+            self._broker.clock.seconds() - self.began,
+        )
+
+
+class Surveyor:
+    """Make surveys, one at a time."""
+
+    def __init__(self, broker: Broker) -> None:
+        """Begin with none.
+
+        :param broker: it is not asked before the first one.
+        """
+        self._broker = broker
+        self._session = broker.session(self._cbDone)
+        #: Those that are to be made; the first is under way.
+        self._surveys: list[_Survey] = []
+        self._operation: Operation | None = None
+        self._ever = Totals()
+        #: By queue, how many had come, and the most that was told as taken from it.
+        self._taken: dict[bytes, tuple[int, int]] = {}
+
+    def look(self, wanted: Wanted) -> Deferred[Picture]:
+        """Return what all queues have, once that is known.
+
+        It fails with memq.errors.QueueError when the store does, or with NoSurvey.  It
+        must not be called before the store is open, nor once the server stops.
+        """
+        for survey in self._surveys:
+            if survey.wanted == wanted:
+                break
+        else:
+            if len(self._surveys) > WAITING:
+                return fail(NoSurvey("too many of these are under way"))
+            survey = _Survey(wanted, self._broker, self._told)
+            self._surveys.append(survey)
+            if self._operation is None:
+                self._submit(Begin(self._session))
+        asked: Deferred[Picture] = Deferred()
+        survey.asking.append(asked)
+        return asked
+
+    def _submit(self, operation: Operation) -> None:
+        self._operation = operation
+        self._session.submit(operation)
+
+    def _told(self, each: QueueDetail) -> int:
+        """Return what is told as taken from a queue: not less than before.
+
+        Where fewer came than before, it is another queue of that name, all of whose
+        counters have begun anew.
+        """
+        pushed, most = self._taken.get(each.name, (0, 0))
+        if each.pushed < pushed or each.taken > most:
+            most = each.taken
+        self._taken[each.name] = each.pushed, most
+        return most
+
+    def _cbDone(self) -> None:
+        """Take what an operation has found, and ask for the next one."""
+        operation, survey = self._operation, self._surveys[0]
+        assert operation is not None
+        result = operation.result
+        if self._broker.isStopping:
+            # The end waits for those who want more, and then the store is closed.
+            result = NoSurvey("the server is stopping")
+        if isinstance(result, QueueError):
+            self._end(Failure(result))
+        elif isinstance(operation, Begin):
+            survey.names, survey.gone = result
+            self._goOn(survey)
+        else:
+            survey.take(result)
+            self._goOn(survey)
+
+    def _goOn(self, survey: _Survey) -> None:
+        place = survey.place
+        if place < len(survey.names):
+            names = survey.names[place : place + AT_ONCE]
+            self._submit(Look(self._session, names))
+            return
+        pairs = zip(survey.gone, survey.counted, self._ever, strict=True)
+        self._ever = Totals(*(max(gone + now, told) for gone, now, told in pairs))
+        if len(self._taken) > 2 * len(survey.names):
+            there = set(survey.names)
+            self._taken = {
+                name: self._taken[name] for name in self._taken.keys() & there
+            }
+        self._end(survey.picture(self._ever))
+
+    def _end(self, outcome: Picture | Failure) -> None:
+        survey = self._surveys.pop(0)
+        self._operation = None
+        if self._surveys:
+            self._submit(Begin(self._session))
+        for asked in survey.asking:
+            asked.callback(outcome)
