@@ -161,7 +161,7 @@ class Broker:
     @property
     def readers(self) -> int:
         """How many reads wait for a message, whichever queue they wait for."""
-        return len(set(self._rotation.waiters))
+        return len(list(self._rotation.lines))
 
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
