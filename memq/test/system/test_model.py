@@ -264,3 +264,14 @@ class ModelTests(SynchronousTestCase):
         machine.reload([], {x: {"max_deliveries": 1, "dead_letter": "w"}}, False)
         machine.go([(1, Read(x, b"abort")), (0, Redrive(w, 9)), (0, Move(w, x, 9))])
         machine.teardown()
+
+    def test_notMoved(self) -> None:
+        """A move or a redrive that waits when the server stops moves nothing."""
+        machine = self.machine(ClockMachine, 0)()
+        machine.begin(rules={}, noSync=False)
+        machine.go([(0, Set(b"w", 6, 1))])
+        for who, command in ((1, Move(b"w", b"x", 9)), (2, Redrive(b"w", 9))):
+            machine.go([(who, Read(b"y", b"", 6500)), (who, command)])
+        machine.restart(isKilled=False)
+        machine.go([(0, Get((b"w",)))])
+        machine.teardown()

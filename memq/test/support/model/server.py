@@ -88,6 +88,8 @@ class Server:
         self.queues = Queues(now)
         self.clients: dict[int, Client] = {}
         self.lines: dict[bytes, list[Client]] = {}
+        #: Whether the process is about to end: nothing is moved any more.
+        self.isStopping = False
         self._tickets = 0
         self._round: list[Client] = []
         #: Those who were woken and did not try yet.
@@ -296,6 +298,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop in order: nobody waits any more."""
+        self.isStopping = True
         waiting = [each for each in self.clients.values() if each.waits]
         for client in sorted(waiting, key=place):
             client.isHurried = True
@@ -305,6 +308,7 @@ class Server:
 
     def crash(self) -> None:
         """End; what is open is there again, and nobody is connected."""
+        self.isStopping = False
         self.clients.clear()
         self.lines.clear()
         self.queues.crash()
