@@ -141,7 +141,7 @@ def stop(name: str) -> None:
             sys.exit(f"{name} does not stop")
         time.sleep(0.05)
     with open(f"/run/{name}.log", encoding="utf-8") as log:
-        if not any("Stopped" in line for line in log.readlines()[-3:]):
+        if not any("Stopped" in line for line in log.readlines()[-4:]):
             sys.exit(f"{name} did not stop in order")
     print(f"{name} has stopped")
 
