@@ -1,8 +1,9 @@
 """Reply forms: how the replies to a command are written, in whichever protocol it came.
 
 A command carries its form to whatever answers it, and nothing on that way knows the
-protocol.  Here are the forms of memcached's text protocol.  Forms never change, and
-are the same only if they are one object: commands are joined whose forms are the same.
+protocol.  Here are the forms of memcached's text protocol.  Commands of text and meta
+are joined if their forms are one object, and those forms never change; those of the
+binary protocol take the opaques of the requests that join them.
 """
 
 from __future__ import annotations

@@ -161,7 +161,8 @@ def _add(
 ) -> dialect.Add | QueueError:
     if not isName(key):
         return BadLine()
-    return dialect.Add(key, size, form) if size <= dialect.MAX_DIGITS else NotANumber()
+    isSmall = size <= dialect.MAX_LIMIT_SIZE
+    return dialect.Add(key, size, form) if isSmall else NotANumber()
 
 
 def _parseGet(form: Form, words: list[bytes]) -> Command:
