@@ -210,7 +210,7 @@ def _parseCrawler(words: list[bytes]) -> Command:
     return Refused(UnknownCommand())
 
 
-def parseDelete(
+def _delete(
     key: bytes, time: bytes = b"", form: Form = DELETES
 ) -> Delete | dialect.Close | Refused:
     """Return what a delete means: a queue, or with ``open=`` an open message of it.
@@ -268,7 +268,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"cas": partial(_parseStorage, None, 6),
     b"get": partial(_parseGet, GETS),
     b"gets": partial(_parseGet, NUMBERED),
-    b"delete": syntax(parseDelete, bytes, bytes, least=2, silentFrom=3),
+    b"delete": syntax(_delete, bytes, bytes, least=2, silentFrom=3),
     b"flush": syntax(dialect.Flush, name, least=2),
     b"flush_all": syntax(FlushAll, _large, silentFrom=2),
     b"pause": syntax(dialect.Pause, name, _stops, least=2),
