@@ -26,7 +26,7 @@ RESET = b"RESET\r\n"
 
 
 class Details(NamedTuple):
-    """What a queue knows of a message beside what is in it.
+    """The figures of a message that only its queue knows.
 
     :ivar deliveries: how often it was given back.
     :ivar age: seconds since it was set.

@@ -1,11 +1,12 @@
-"""The grammar: a line becomes a command, a result becomes bytes of a reply.
+"""Text protocol of memcached: a line becomes a command, or is refused.
 
 :func:`parse` is given one line without its line end and returns a command; a line that
 is refused becomes :class:`Refused`, which says how many bytes of body follow it on the
 wire, so that the connection stays in step.  ``_PARSERS`` has every command with its
 arguments and their limits; docs/protocol.md is the contract, and the tests are named
 after its lines.  Commands that MemcacheQ did not know are records of
-:mod:`memq.wire.extensions`, those of other protocols of :mod:`memq.wire.foreign`.
+:mod:`memq.wire.extensions`, those of the meta protocol come from
+:mod:`memq.wire.meta`, and lines of other protocols are :mod:`memq.wire.foreign`'s.
 """
 
 from __future__ import annotations
