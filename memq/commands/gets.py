@@ -58,7 +58,6 @@ class Reader:
         closing = None
         if command.close:
             closing = CloseRead(session, queue, number=command.number)
-        if closing is not None:
             self._ask(closing)
             if not command.open:
                 return

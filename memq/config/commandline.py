@@ -51,7 +51,7 @@ class Options(usage.Options):
 
     #: twistd puts its own usage before it.
     synopsis = "[options]"
-    longdesc = "A persistent message queue behind the memcached protocol."
+    longdesc = "A persistent message queue behind the protocols of memcached."
     optParameters = [  # noqa: RUF012 - this is how usage.Options wants it
         [setting.name, setting.letter, None, _described(setting)]
         for setting in SERVER

@@ -1,4 +1,4 @@
-"""Commands: those of memcached's, as records.  Whatever protocol says them.
+"""Commands of memcached as records, the same in all of its protocols.
 
 Commands that memcached does not have are records of :mod:`memq.wire.extensions`.  Each
 has the form of its replies.

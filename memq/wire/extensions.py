@@ -37,8 +37,8 @@ MAX_SEQUENCE = (1 << 64) - 1
 MAX_SECONDS = 3600
 #: Messages that one monitor opens, and one confirm deletes, at most.
 MOST = 10_000
-#: Bytes of the longest body that may be a number.
-MAX_DIGITS = 20
+#: Bytes of the longest body of an add that is looked at.
+MAX_LIMIT_SIZE = 20
 
 #: Bits of a pause; by itself it has both.
 READS = 1
@@ -207,7 +207,7 @@ Extension = (
 #: The options of a command: the largest number behind "=", and the error of another.
 _Options = dict[bytes, tuple[int, type[QueueError]]]
 #: The digits of these, at most: as many as a u64 has.
-_MAX_DIGITS = 20
+_OPTION_DIGITS = 20
 
 _FLAGS = (b"open", b"close", b"abort", b"peek")
 _NUMBER = MAX_SEQUENCE, BadNumber
@@ -259,7 +259,7 @@ def _split(key: bytes, known: _Options) -> tuple[bytes, dict[bytes, int]] | Queu
         if name in given:
             return OptionTwice()
         most, error = known[name]
-        value = number(word, most, digits=_MAX_DIGITS) if equals else 0
+        value = number(word, most, digits=_OPTION_DIGITS) if equals else 0
         if value is None:
             return error()
         given[name] = value

@@ -1,8 +1,9 @@
 """Reply forms: how the replies to a command are written, in whichever protocol it came.
 
 A command carries its form to whatever answers it, and nothing on that way knows the
-protocol.  Here are the forms of memcached's text protocol.  Forms never change, and
-are the same only if they are one object: commands are joined whose forms are the same.
+protocol.  Here are the forms of memcached's text protocol.  Commands of text and meta
+are joined if their forms are one object, and those forms never change; those of the
+binary protocol take the opaques of the requests that join them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ RESET = b"RESET\r\n"
 
 
 class Details(NamedTuple):
-    """What a queue knows of a message beside what is in it.
+    """The figures of a message that only its queue knows.
 
     :ivar deliveries: how often it was given back.
     :ivar age: seconds since it was set.

@@ -1,4 +1,4 @@
-"""Meta protocol of memcached's: lines become commands, whose forms write the replies.
+"""Meta protocol of memcached: lines become commands, whose forms write the replies.
 
 ``mg``, ``ms``, ``md``, ``me``, ``ma`` and ``mn`` are lines among those of the text
 protocol.  Behind the key they have flags, words of which the first letter tells which

@@ -87,7 +87,7 @@ _NOT_FOUND = b"not found"
 
 
 class Head(NamedTuple):
-    """What a header says before its opaque.
+    """The fields of a header before its opaque.
 
     :ivar size: bytes of all that follows the header.
     :ivar before: those of them that are before the value: extras and key.

@@ -1,11 +1,12 @@
-"""The grammar: a line becomes a command, a result becomes bytes of a reply.
+"""Text protocol of memcached: a line becomes a command, or is refused.
 
 :func:`parse` is given one line without its line end and returns a command; a line that
 is refused becomes :class:`Refused`, which says how many bytes of body follow it on the
 wire, so that the connection stays in step.  ``_PARSERS`` has every command with its
 arguments and their limits; docs/protocol.md is the contract, and the tests are named
 after its lines.  Commands that MemcacheQ did not know are records of
-:mod:`memq.wire.extensions`, those of other protocols of :mod:`memq.wire.foreign`.
+:mod:`memq.wire.extensions`, those of the meta protocol come from
+:mod:`memq.wire.meta`, and lines of other protocols are :mod:`memq.wire.foreign`'s.
 """
 
 from __future__ import annotations
@@ -161,7 +162,8 @@ def _add(
 ) -> dialect.Add | QueueError:
     if not isName(key):
         return BadLine()
-    return dialect.Add(key, size, form) if size <= dialect.MAX_DIGITS else NotANumber()
+    isSmall = size <= dialect.MAX_LIMIT_SIZE
+    return dialect.Add(key, size, form) if isSmall else NotANumber()
 
 
 def _parseGet(form: Form, words: list[bytes]) -> Command:
@@ -209,7 +211,7 @@ def _parseCrawler(words: list[bytes]) -> Command:
     return Refused(UnknownCommand())
 
 
-def parseDelete(
+def _delete(
     key: bytes, time: bytes = b"", form: Form = DELETES
 ) -> Delete | dialect.Close | Refused:
     """Return what a delete means: a queue, or with ``open=`` an open message of it.
@@ -267,7 +269,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"cas": partial(_parseStorage, None, 6),
     b"get": partial(_parseGet, GETS),
     b"gets": partial(_parseGet, NUMBERED),
-    b"delete": syntax(parseDelete, bytes, bytes, least=2, silentFrom=3),
+    b"delete": syntax(_delete, bytes, bytes, least=2, silentFrom=3),
     b"flush": syntax(dialect.Flush, name, least=2),
     b"flush_all": syntax(FlushAll, _large, silentFrom=2),
     b"pause": syntax(dialect.Pause, name, _stops, least=2),

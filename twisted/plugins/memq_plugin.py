@@ -22,6 +22,6 @@ class _ServiceMaker(ServiceMaker):
 memq = _ServiceMaker(
     "memq",
     "memq.tap",
-    "A persistent message queue behind the memcached protocol.",
+    "A persistent message queue behind the protocols of memcached.",
     "memq",
 )

@@ -1,4 +1,4 @@
-"""The reads that wait: a line for each queue, and reads that stand in several.
+"""Waiters: a line of reads for each queue, and reads that stand in several.
 
 Imports: memq.operations and what that imports.
 It never runs anything: memq.broker.rotation does, and says who waits or is woken.

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.operations.reads import Taken
 
-#: The cost of a look in a turn: about an eighth of that of a message.
-LOOK_COST = MESSAGE_COST // 8
+#: The cost of a part in a turn: a look is about an eighth of a message.
+PART_COST = MESSAGE_COST // 8
 
 
 class AnyRead(Read):
@@ -77,7 +77,7 @@ class AnyRead(Read):
     @property
     def idleCost(self) -> int:
         """Return what it counts: its message is to be sent, and each part looks."""
-        return super().idleCost + LOOK_COST * len(self._parts)
+        return super().idleCost + PART_COST * len(self._parts)
 
     def run(self, store: IQueueStore) -> int:
         """Look until there is something; raise WouldBlock as each part does."""

@@ -263,7 +263,7 @@ class RefusalTests(BackupTestCase):
     """When there is no copy."""
 
     def test_thereAlready(self) -> None:
-        """Nothing is overwritten."""
+        """A directory that is not empty is refused, and not overwritten."""
         os.mkdir(self.target)
         inside = os.path.join(self.target, "file")
         with open(inside, "w"):

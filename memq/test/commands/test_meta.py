@@ -329,7 +329,7 @@ class MetaTests(ProtocolTestCase):
         )
 
     def test_storeError(self) -> None:
-        """So it is with whatever else the store cannot do."""
+        """Other errors of the store are told to quiet commands, too."""
         bad = b"SERVER_ERROR bad page\r\n"
         self.store.refuse("push", StoreError("bad page"))
         self.asks(b"ms q 1 q\r\na\r\nms q 1 k\r\na\r\nmn\r\n", bad * 2 + b"MN\r\n")
@@ -401,7 +401,7 @@ class LargeTests(ProtocolTestCase):
         self.asks(b"mg q v\r\n", b"EN\r\n")
 
     def test_quiet(self) -> None:
-        """So a quiet one, and one that is refused."""
+        """A large body of a quiet set, or of one that is refused, comes in as well."""
         line = b"ms q 70000 q\r\n"
         body = b"x" * 70000 + b"\r\n"
         self.asks(line + body + b"mn\r\n", b"MN\r\n")

@@ -182,7 +182,7 @@ class FullDiskTests(ProtocolTestCase):
         self.assertEqual(self.store.dump(), "")
 
     def test_noreply(self) -> None:
-        """With noreply silently."""
+        """With noreply a full disk refuses silently."""
         self.asks(b"set q 0 0 1 noreply\r\nb\r\n", b"")
         self.assertEqual(self.store.dump(), "q 1/0: a")
 

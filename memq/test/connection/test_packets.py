@@ -88,7 +88,7 @@ class CutTests(SteppedTestCase):
         check()
 
     def test_parts(self) -> None:
-        """So where bodies come in parts."""
+        """Bodies in parts, cut anywhere, are answered as if they came whole."""
         self.patch(packets, "PART_SIZE", 2)
         self.test_anyBytes()
 
@@ -148,7 +148,7 @@ class OutOfStepTests(SteppedTestCase):
     )
 
     def test_closes(self) -> None:
-        """Such a one closes, after what was asked before is answered."""
+        """A packet out of step closes the connection, after earlier answers."""
         for header in self.broken:
             harness = Harness()
             client = harness.connect()
@@ -298,7 +298,7 @@ class BodyTests(WatchTestCase):
             self.assertEqual(self.budget.reserved, 0)
 
     def test_thrownAway(self) -> None:
-        """So is one that is thrown away."""
+        """A body that is thrown away is given up in the same time."""
         self.client.send(request("0x77 value=x*1000")[:-1])
         self.harness.pass_(62)
         self.assertTrue(self.client.isClosed)
@@ -399,7 +399,7 @@ class RunTests(SteppedTestCase):
         self.assertEqual(told, [(number, 0x82) for number in range(20)])
 
     def test_large(self) -> None:
-        """So where a large body is among what gets find."""
+        """Each get has its own opaque also where a large body is found."""
         self.client.talk(self.sets(2))
         self.client.talk(request(f"SetQ key=q {SET} value=x*70000"))
         self.client.talk(self.sets(2))
@@ -409,7 +409,7 @@ class RunTests(SteppedTestCase):
         self.assertEqual(told, expected)
 
     def test_almostAlike(self) -> None:
-        """What differs in anything else is not taken for the same."""
+        """Requests that differ in anything else are not taken for the same."""
         one = f"SetQ key=q {SET} value=abc"
         for other in (
             f"SetQ key=r {SET} value=abc",
@@ -438,7 +438,7 @@ class AnswerTests(SteppedTestCase):
         self.client = self.harness.connect()
 
     def test_wait(self) -> None:
-        """What is behind a wait is carried out after it."""
+        """Requests behind a wait are carried out after it."""
         with capturedLogs():
             sent = "Get key=q/t=1000 opaque=1", f"Set key=q {SET} value=x", "Noop"
             self.assertEqual(self.client.talk(b"".join(map(request, sent))), b"")
@@ -472,7 +472,7 @@ class AnswerTests(SteppedTestCase):
         )
 
     def test_comesLate(self) -> None:
-        """What comes though it is not read is kept, or dropped behind the end."""
+        """Data that comes though it is not read is kept, or dropped behind the end."""
         with capturedLogs():
             self.assertEqual(self.client.talk(PROBE), PROBED)
             self.client.stopReading()

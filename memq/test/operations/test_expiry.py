@@ -49,7 +49,7 @@ class AgeTests(SynchronousTestCase):
         self.assertFalse(hasExpired(message._replace(expires=0), rule, 1 << 60))
 
     def test_both(self) -> None:
-        """Whichever comes first."""
+        """By age and exptime it expires at whichever comes first."""
         message = Message(1, 0, 0, 5000, b"", None, 5500)
         rule = Rule(honorExptime=True, maxAgeMs=1000)
         self.assertTrue(hasExpired(message, rule, 5500))

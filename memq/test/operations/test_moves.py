@@ -218,7 +218,7 @@ class MoveTests(MovesTestCase):
         self.assertEqual(counts, {b"q": 3 * SLICE - moving.result, b"r": moving.result})
 
     def test_failedLater(self) -> None:
-        """What a slice has moved stays where it is when the next one fails."""
+        """Messages that a slice has moved stay there when the next slice fails."""
         self.store.fill(b"q", *[b"%d" % n for n in range(5 * SLICE)])
         self.store.refuse("push", StoreError("no"), b"r", b"150")
         moving = self.move()
@@ -293,7 +293,7 @@ class RuledMoveTests(MovesTestCase):
         self.broker.policies.replace(rules(**tables))
 
     def test_full(self) -> None:
-        """What the target has no room for stays; it drops nothing for that."""
+        """Messages that the target has no room for stay; it drops nothing for them."""
         self.store.fill(b"q", b"a", b"b", b"c")
         for overflow in (False, True):
             self.rules(r={"max_items": 2, "overflow": overflow})
@@ -307,7 +307,7 @@ class RuledMoveTests(MovesTestCase):
             self.holds("q 3/2: c", "r 2/0: a b")
 
     def test_fullBytes(self) -> None:
-        """So it is when the bytes are too many."""
+        """Messages stay when their bytes are too many for the target."""
         self.rules(r={"max_bytes": 5})
         self.store.fill(b"q", b"abc", b"de", b"f")
         self.assertEqual(self.total(self.move()), 2)
@@ -329,7 +329,7 @@ class RuledMoveTests(MovesTestCase):
         self.assertEqual(self.total(self.move()), 1)
 
     def test_expired(self) -> None:
-        """What has expired expires, and does not move."""
+        """Messages that have expired expire, and do not move."""
         self.rules(q={"max_age": 5000, "expired_to": b"old"})
         self.store.fill(b"q", *[b"%d" % n for n in range(SLICE + 1)])
         self.reactor.advance(5)
@@ -344,7 +344,7 @@ class RuledMoveTests(MovesTestCase):
         self.assertEqual(self.heads(b"r").body, b"new")
 
     def test_expiresBehind(self) -> None:
-        """So it is with one that stands behind another that has not expired."""
+        """An expired message behind one that has not expired does not move either."""
         self.rules(q={"honor_exptime": True})
         self.put((b"a", None))
         self.put((b"b", None), expires=1000)
@@ -390,7 +390,7 @@ class RedriveTests(MovesTestCase):
         self.holds("q 3/2: 2", "w 2/0: 0 1")
 
     def test_own(self) -> None:
-        """One that is in its first queue stays there."""
+        """A dead letter that is in its first queue stays there."""
         self.put((b"a", dead(b"q")))
         self.assertEqual(self.total(self.redrive()), 0)
         self.holds("q 1/0: a")

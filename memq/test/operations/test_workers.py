@@ -87,7 +87,7 @@ class MoreTests(WorkerTestCase):
         self.holds("q 4/0: d", 0, 1, 2)
 
     def test_undone(self) -> None:
-        """One that is undone is opened again, behind the others."""
+        """An open that is undone is done again, behind the others."""
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.one.more()
         self.hears("d")
@@ -134,7 +134,7 @@ class NumberTests(WorkerTestCase):
         self.holds("q 4/0: a b c d")
 
     def test_notOpen(self) -> None:
-        """What is not open, or is no more, is not closed, given back or touched."""
+        """A message that is not open is not closed, given back or touched."""
         self.one.close(number=0)
         self.settle()
         self.one.told.clear()
@@ -147,7 +147,7 @@ class NumberTests(WorkerTestCase):
         self.holds("q 4/1: d", 1, 2)
 
     def test_others(self) -> None:
-        """Nor is what another client has open."""
+        """A message that another client has open is not ended or touched."""
         self.other.close(number=1)
         self.other.abort(1)
         self.done(self.other.touch(1))
@@ -155,7 +155,7 @@ class NumberTests(WorkerTestCase):
         self.holds("q 4/0: d", 0, 1, 2)
 
     def test_flushed(self) -> None:
-        """What was flushed is not there, and open no more once that is told."""
+        """A flushed message is not there, and open no more once that is told."""
         self.other.submit(Empty(self.other.session, b"q"))
         self.settle()
         for number in (0, 1):
@@ -204,7 +204,7 @@ class NumberTests(WorkerTestCase):
         self.holds("q 4/0: b d", 0, 2)
 
     def test_undoneToTheLast(self) -> None:
-        """So when not one was open any more."""
+        """Closing that is undone opens all again, also if none was open any more."""
         self.store.refuse("closeRead", StoreError("bad page"), after=2)
         self.one.close(3)
         self.hears("bad page")
@@ -253,7 +253,7 @@ class LeaveTests(WorkerTestCase):
         self.assertEqual(self.reactor.calls, [])
 
     def test_sendsNoMore(self) -> None:
-        """What it waits to end, by number, does not go back before that."""
+        """A message that it waits to end by number does not go back before that."""
         self.one.take(50.0)
         self.one.take(50.0)
         self.one.close(number=0)
@@ -287,7 +287,7 @@ class TouchTests(WorkerTestCase):
         self.holds("q 4/0: a b c d")
 
     def test_seconds(self) -> None:
-        """Or lasts for so many seconds, more or less than the rule says."""
+        """A touched one lasts for so many seconds, more or less than the rule says."""
         self.one.touch(0, 100)
         self.one.touch(2, 1)
         self.hears("True", "True")
@@ -314,7 +314,7 @@ class TouchTests(WorkerTestCase):
         self.assertEqual((self.one.told, self.pool.pending), (["True"], 0))
 
     def test_late(self) -> None:
-        """One whose time is over cannot be touched, though it is not back yet."""
+        """A message whose time is over cannot be touched, though it is not back yet."""
         self.store.refuse("abortRead", StoreError("bad page"))
         self.wait(10.0)
         self.one.touch(1)
@@ -333,13 +333,13 @@ class TouchTests(WorkerTestCase):
         self.assertEqual(self.one.numbers(), [1])
 
     def test_undoneNotOpen(self) -> None:
-        """So is one of what is not open."""
+        """A touch of a message that is not open is undone, and then told once."""
         self.store.refuse("commit", StoreError("no room"), times=1)
         self.one.touch(9)
         self.hears(NOT_OPEN)
 
     def test_failed(self) -> None:
-        """One that cannot be done leaves the time as it is."""
+        """A touch that cannot be done leaves the time as it is."""
         self.wait(6.0)
         self.store.refuse("commit", StoreError("no room"), times=2)
         self.one.touch(1)
@@ -500,7 +500,7 @@ class LaterTests(WorkerTestCase):
         self.assertEqual((self.detail().delayed, self.one.numbers()), (13, []))
 
     def test_many(self) -> None:
-        """So are many small ones."""
+        """Many small ones are delayed some at a time, and all are counted."""
         count = ENDED_AT_ONCE + 5
         self.push(*[b"x"] * count)
         for _ in range(count):

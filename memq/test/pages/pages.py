@@ -147,6 +147,15 @@ def links(page: str) -> list[str]:
     return re.findall(r"\]\(([^)]+)\)", prose(page))
 
 
+def anchors(page: str) -> list[str]:
+    """Return the names by which links reach the headings of a page, as GitHub has them.
+
+    Headings are in lower case there, without marks, and with a dash for each space.
+    """
+    headings = re.findall("^#+ (.+)$", page, re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings]
+
+
 def sections(page: str) -> list[Section]:
     """Return the sections of a page; it begins with a heading."""
     # No line of a block is a heading, whatever it begins with.

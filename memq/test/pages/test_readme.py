@@ -33,6 +33,7 @@ from memq.test.pages.pages import (
     PAGES,
     RUN_PAGES,
     PageTestCase,
+    anchors,
     blocks,
     links,
     readPage,
@@ -120,11 +121,14 @@ class PagesTests(PageTestCase):
             self.assertEqual(named - targets, set(), path)
 
     def test_links(self) -> None:
-        """Each link between pages leads somewhere."""
+        """Each link between pages leads somewhere, to a heading if it names one."""
         for path in PAGES:
             for link in links(readPage(path)):
-                target = os.path.join(ROOT, os.path.dirname(path), link)
-                self.assertTrue(os.path.exists(target), f"{path}: {link}")
+                other, _, anchor = link.partition("#")
+                page = os.path.join(os.path.dirname(path), other) if other else path
+                self.assertTrue(os.path.exists(os.path.join(ROOT, page)), link)
+                if anchor:
+                    self.assertIn(anchor, anchors(readPage(page)), path)
 
     def test_modules(self) -> None:
         """Each module and each test module that a page names in code is there."""

@@ -86,7 +86,7 @@ class SurveyTests(SynchronousTestCase):
         self.assertEqual(self.survey.found, 1000 * 112)
 
     def test_empty(self) -> None:
-        """Nothing is little."""
+        """A file without any message is worth a compaction."""
         self.assertEqual([self.walk(), self.walk()], [1, 1])
         self.assertTrue(self.survey.isWorthIt)
 

@@ -80,7 +80,7 @@ class ConsumerTests(TestCase):
         self.work(whole(4000, 50_000), 0)
 
     def test_killedNotSynced(self) -> None:
-        """So with --no-sync."""
+        """With --no-sync each message is closed exactly once as well."""
         self.work(whole(4000, 50_000), 0, "--no-sync")
 
     def test_serverKilled(self) -> None:

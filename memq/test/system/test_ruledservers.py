@@ -83,7 +83,7 @@ class ReloadTests(RuledServerTestCase):
         self.woken(lambda: self.told(b"OK\r\n", b"reload"))
 
     def test_wakes(self) -> None:
-        """So does SIGHUP."""
+        """SIGHUP ends a pause for a client that waits, too."""
         self.woken(lambda: os.kill(self.server.pid, SIGHUP))
 
     def isLimited(self) -> None:

@@ -71,5 +71,5 @@ class WaiterTests(TestCase):
         self.wait()
 
     def test_waitingNotSynced(self) -> None:
-        """So with --no-sync."""
+        """With --no-sync 99 of 100 have it within 20 ms as well."""
         self.wait("--no-sync")

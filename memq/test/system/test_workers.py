@@ -108,7 +108,7 @@ class WorkerTests(TestCase):
         self.work(whole(3000, 50_000), 0)
 
     def test_serverKilled(self) -> None:
-        """So with kill -9; only what was not answered may come again."""
+        """With kill -9, only messages that were not answered may come again."""
         self.work(whole(2000, 50_000), 3)
 
 
@@ -146,7 +146,7 @@ class LeasesTests(SynchronousTestCase):
         self.assertTrue(self.leases.has(7, "zero"))
 
     def test_extended(self) -> None:
-        """Nor when its time was extended."""
+        """Nobody else has it while its time is extended."""
         self.leases.extended(7, "one", self.now)
         self.now += TOUCHED / 2
         self.lend("two")

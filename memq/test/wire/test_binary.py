@@ -84,7 +84,7 @@ class CommandTests(SynchronousTestCase):
         self.assertNotEqual(value, b"")
 
     def test_refused(self) -> None:
-        """What has more or less than its opcode takes is refused."""
+        """A request with more or less than its opcode takes is refused."""
         for words in (
             *("Get", "GetQ key=q value=x", "Set key=q value=x", "SetQ extras=00"),
             *(f"Set {SET} value=x", "Delete", "DeleteQ key=q extras=00", "Quit key=q"),
@@ -131,7 +131,7 @@ class CommandTests(SynchronousTestCase):
         self.assertIsInstance(made.error, BadLine)
 
     def test_kept(self) -> None:
-        """What is kept is the same, with another opaque."""
+        """A parsed request that is kept is the same, with another opaque."""
         one, other = (request(f"GetK key=q opaque={number}") for number in (1, 2))
         for data in (one, other, one):
             made: Any = parseShort(data[:OPAQUE], data[CAS:])(data[OPAQUE:CAS])

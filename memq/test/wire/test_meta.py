@@ -108,7 +108,7 @@ class LineTests(GrammarTestCase):
         self.same(b"mn", Noop(PLAIN))
 
     def test_refused(self) -> None:
-        """What is wrong is told, the first thing from the left among flags."""
+        """A mistake is told, the first from the left among flags."""
         lines = (b"mg q ", b"md q ")
         for error, flags in (
             (DuplicateFlag, (b"k k", b"v v", b"q k q")),
@@ -190,7 +190,7 @@ class ReplyTests(SynchronousTestCase):
     details = Details(deliveries=2, age=30, left=-1)
 
     def test_words(self) -> None:
-        """What is done, and what is not, is two letters and what is repeated."""
+        """Success and failure are two letters and the flags that are repeated."""
         for line, done, none in (
             (b"ms q 5", b"HD\r\n", b""),
             (b"ms q 5 k s O%s", b"HD kq s5 O%s\r\n", b""),

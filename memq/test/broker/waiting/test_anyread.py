@@ -198,7 +198,7 @@ class OrderTests(ChooserTestCase):
         self.assertEqual([first.told, both.told, last.told], [["1"], ["2"], ["3"]])
 
     def test_newcomer(self) -> None:
-        """Who comes for any of its queues while it is woken is behind it."""
+        """A read that comes for any of its queues while it is woken is behind it."""
         self.broker.policies.replace(rules(q={"paused": 1}))
         both = self.chooses(R, Q)
         self.store.fill(b"q", b"1", b"2")
@@ -229,7 +229,7 @@ class OrderTests(ChooserTestCase):
         self.assertEqual((client.told, self.reactor.calls), (["None", "None"], []))
 
     def test_sendsNoMore(self) -> None:
-        """One that could not close it opens nothing later."""
+        """A client that could not close its message opens nothing later."""
         client = self.chooses(Q, R, kind=OpenRead)
         client.session.receiveNoMore()
         self.settle()
