@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class TouchRead(Operation):
     """Let the time of an open read begin anew; the result is True, or NotOpen.
 
-    NotOpen is also for one whose time is over, though it did not go back yet.
+    NotOpen is also for one whose time is over, though it did not go back yet; and for
+    one that was flushed, which is open no more then.
     """
 
     __slots__ = ("_number", "_queue", "_seconds", "_undo")
@@ -42,11 +43,12 @@ class TouchRead(Operation):
         client = self.client
         reads = client.opened(self._queue)
         opened = reads.find(self._number)
-        if (
-            opened is None
-            or opened.isLate
-            or not store.isRead(self._queue, opened.message)
-        ):
+        if opened is None or opened.isLate:
+            self.result = NotOpen()
+            return 0
+        if not store.isRead(self._queue, opened.message):
+            # It was flushed: who is told so could not end it, and may open the next.
+            self._undo = opened.end()
             self.result = NotOpen()
             return 0
         rule = (client.policies.of(self._queue) or PLAIN).rule

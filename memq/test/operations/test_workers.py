@@ -166,6 +166,23 @@ class NumberTests(WorkerTestCase):
         self.hears(*[NOT_OPEN] * 5)
         self.holds("q 4/4:")
 
+    def test_flushedTouched(self) -> None:
+        """A touch of what was flushed ends it, so that the next one can be opened."""
+        self.other.submit(Empty(self.other.session, b"q"))
+        self.settle()
+        self.one.touch(1, 9)
+        self.hears(NOT_OPEN)
+        self.assertEqual(self.one.numbers(), [0, 2])
+
+    def test_flushedUndone(self) -> None:
+        """A touch of what was flushed leaves it open if it is undone."""
+        self.other.submit(Empty(self.other.session, b"q"))
+        self.settle()
+        self.store.refuse("commit", StoreError("no room"), times=2)
+        self.one.touch(1, 9)
+        self.hears("no room")
+        self.assertEqual(self.one.numbers(), [0, 1, 2])
+
     def test_madeAgain(self) -> None:
         """A new message with an old number is the one that is meant."""
         self.other.submit(Delete(self.other.session, b"q"))

@@ -147,14 +147,14 @@ class Server:
 
     def touch(self, client: Client, name: bytes, number: int, seconds: int) -> bool:
         """Let an open read last longer; tell whether there is such a one."""
-        there = [
-            each
-            for each in self.meant(client, name, number)
-            if self.queues.isOpen(name, each.item)
-        ]
-        for opened in there:
-            opened.until = self._until(name, seconds)
-        return bool(there)
+        there = False
+        for opened in self.meant(client, name, number):
+            if self.queues.isOpen(name, opened.item):
+                opened.until = self._until(name, seconds)
+                there = True
+            else:
+                client.reads[name].remove(opened)
+        return there
 
     # Waiting.
 
