@@ -31,6 +31,8 @@ class Move(Simple):
 
     def run(self, server: Server, client: Client) -> bytes:
         """Move heads, as long as the target takes them."""
+        if server.isStopping:
+            return answer(0, False)
         queues = server.queues
         ready = queues.find(self.queue).ready
         moved, most = 0, min(self.most, len(ready))
@@ -53,6 +55,8 @@ class Redrive(Simple):
 
     def run(self, server: Server, client: Client) -> bytes:
         """Move dead letters, each to its first queue, if that takes it."""
+        if server.isStopping:
+            return answer(0, False)
         queues, name = server.queues, self.queue
         moved, areRefused = 0, False
         for item in list(queues.find(name).ready):

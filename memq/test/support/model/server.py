@@ -82,10 +82,12 @@ class Server:
     """A server.
 
     :ivar lines: who waits for a queue, in order.
+    :ivar isStopping: whether it is about to end, and nothing moves any more.
     """
 
     def __init__(self, now: float) -> None:
         self.queues = Queues(now)
+        self.isStopping = False
         self.clients: dict[int, Client] = {}
         self.lines: dict[bytes, list[Client]] = {}
         self._tickets = 0
@@ -296,6 +298,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop in order: nobody waits any more."""
+        self.isStopping = True
         waiting = [each for each in self.clients.values() if each.waits]
         for client in sorted(waiting, key=place):
             client.isHurried = True
@@ -305,6 +308,7 @@ class Server:
 
     def crash(self) -> None:
         """End; what is open is there again, and nobody is connected."""
+        self.isStopping = False
         self.clients.clear()
         self.lines.clear()
         self.queues.crash()
