@@ -253,7 +253,7 @@ class OrderTests(ChooserTestCase):
         self.assertEqual(self.store.dump().splitlines()[1], "r 2/0: other other")
 
     def test_unfinishedWithOthers(self) -> None:
-        """Who comes behind one that did not get to a later queue looks there as well."""
+        """Who comes behind one that did not get to a later queue looks there too."""
         self.store.seconds = self.broker.policies.seconds = self.reactor.seconds
         self.broker.policies.replace(rules(q={"max_age": 1000}))
         self.store.fill(b"q", *[b""] * 250)
