@@ -245,16 +245,20 @@ class Rotation:
     def block(self, session: Session) -> None:
         """Leave a session out, unless its client is gone: that one reads no more.
 
-        It loses its place: nobody is to wait for a client that does not read.
+        Nobody is to wait for a client that does not read; so it stands in no line, and
+        what it was promised goes to the next one.
         """
         if not session.gone:
             self._withdraw(session)
             session.state = BLOCKED
 
     def unblock(self, session: Session) -> None:
-        """Let a session in again."""
+        """Let a session in again: a read that waited tries, in its old place."""
         if session.state is BLOCKED:
             session.state = IDLE
+            first = session.inbox[0] if session.inbox else None
+            if isinstance(first, Read) and first.ticket is not None:
+                self._wake([first])
         self.enqueue(session, True)
 
     def leave(self, session: Session) -> None:
@@ -272,9 +276,11 @@ class Rotation:
             if state is WAITING:
                 self.lines.leave(read)
             else:
-                assert read.promised is not None
                 self.lines.tries(read)
-                self._wake([*self.lines.next(read.promised, 1), *self.lines.due()])
+                reads = self.lines.due()
+                if read.promised is not None:
+                    reads += self.lines.next(read.promised, 1)
+                self._wake(reads)
             self.lines.forget(read)
 
     # Sessions whose reads wait.

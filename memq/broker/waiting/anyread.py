@@ -64,10 +64,15 @@ class AnyRead(Read):
         return self.found.source
 
     def places(self) -> Iterable[tuple[bytes, int | None, bool]]:
-        """Yield what its parts do that wait, or are unfinished."""
+        """Yield what its parts do that wait, or are unfinished.
+
+        Behind one that is unfinished it has not looked: nobody knows what is there.
+        """
+        isUnfinished = self.isUnfinished
         for part in self._parts:
             if part.wait or part.isUnfinished:
-                yield from part.places()
+                for queue, ticket, isUnsure in part.places():
+                    yield queue, ticket, isUnsure or isUnfinished
 
     @property
     def isUnfinished(self) -> bool:

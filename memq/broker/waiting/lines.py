@@ -181,10 +181,8 @@ class Lines:
         self._removeAll(read)
 
     def forget(self, read: Read) -> None:
-        """Forget the place of a read that stands nowhere."""
+        """Forget that a read was promised anything; it has its ticket yet."""
         read.promised = None
-        for part in {*read.parts, read}:
-            part.ticket = None
 
     def _removeAll(self, read: Read) -> None:
         for part in read.parts:

@@ -334,7 +334,7 @@ class OrderTests(ReaderTestCase):
         self.assertEqual(self.store.dump(), "q 1/0: own")
 
     def test_blocked(self) -> None:
-        """A blocked waiter is passed over, and stands at the end afterwards."""
+        """A blocked waiter is passed over, and stands in its old place afterwards."""
         readers = self.waiting(3)
         readers[0].session.block()
         self.push(b"a")
@@ -342,9 +342,9 @@ class OrderTests(ReaderTestCase):
         readers[0].session.unblock()
         self.settle()
         self.push(b"b")
-        self.assertEqual(self.told(readers), "- a b")
+        self.assertEqual(self.told(readers), "b a -")
         self.push(b"c")
-        self.assertEqual(self.told(readers), "c a b")
+        self.assertEqual(self.told(readers), "b a c")
 
     def test_blockedNext(self) -> None:
         """So when it is next."""
@@ -357,6 +357,45 @@ class OrderTests(ReaderTestCase):
         readers[0].session.unblock()
         self.push(b"b")
         self.assertEqual(self.told(readers), "b a")
+
+    def test_blockedBriefly(self) -> None:
+        """One that could not be written to for a moment is before who came later."""
+        readers = self.waiting(2)
+        self.asker.push(b"a")
+        self.turn()
+        readers[0].session.block()
+        readers[0].session.unblock()
+        self.settle()
+        self.assertEqual(self.told(readers), "a -")
+        self.push(b"b")
+        self.assertEqual(self.told(readers), "a b")
+
+    def test_blockedLate(self) -> None:
+        """While it is blocked its time goes on."""
+        reader = self.waiter()
+        self.reactor.advance(3.0)
+        reader.session.block()
+        self.reactor.advance(1.0)
+        reader.session.unblock()
+        self.settle()
+        self.reactor.advance(0.9)
+        self.assertEqual(reader.told, [])
+        self.reactor.advance(0.2)
+        self.assertEqual((reader.told, self.reactor.calls), (["None"], []))
+
+    def test_blockedAgain(self) -> None:
+        """Blocked again and again, it gets no more until it has what was taken."""
+        reader = self.waiting(1)[0]
+        reader.session.outstanding.undelivered = UNDELIVERED_BYTES
+        for _ in range(2):
+            reader.session.block()
+            reader.session.unblock()
+        self.push(b"a")
+        self.assertEqual(reader.told, [])
+        reader.session.outstanding.undelivered = 0
+        reader.session.catchUp()
+        self.settle()
+        self.assertEqual(reader.told, ["a"])
 
     def test_undelivered(self) -> None:
         """A waiter that has not got what was taken before gets no more until it has."""

@@ -73,6 +73,17 @@ class MoreTests(WorkerTestCase):
         self.one.more()
         self.hears("1", "None")
 
+    def test_fewer(self) -> None:
+        """One that waits is told at once when a new rule leaves it no room."""
+        self.done(self.one.more())
+        self.one.told.clear()
+        self.one.more(5.0)
+        self.rule(max_open=5)
+        self.hears()
+        self.rule(max_open=4)
+        self.hears(TOO_MANY)
+        self.assertEqual(self.broker.waiters(b"q"), 0)
+
     def test_closeMore(self) -> None:
         """Closing one makes room for the next, in one turn."""
         self.rule(max_open=3)

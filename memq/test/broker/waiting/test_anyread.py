@@ -251,3 +251,16 @@ class OrderTests(ChooserTestCase):
             client = self.chooses((b"q", wait), (b"r", wait))
             self.assertEqual(client.told, ["new"])
         self.assertEqual(self.store.dump().splitlines()[1], "r 2/0: other other")
+
+    def test_unfinishedWithOthers(self) -> None:
+        """Who comes behind one that did not get to a later queue looks there too."""
+        self.store.seconds = self.broker.policies.seconds = self.reactor.seconds
+        self.broker.policies.replace(rules(q={"max_age": 1000}))
+        self.store.fill(b"q", *[b""] * 250)
+        self.reactor.advance(2.0)
+        self.store.fill(b"r", b"1", b"2")
+        both, other = self.chooser(), self.chooser()
+        both.any(Q, R)
+        other.any(R)
+        self.settle()
+        self.assertEqual((both.told, other.told), (["1"], ["2"]))

@@ -122,6 +122,10 @@ class Machine(RuleBasedStateMachine):
             client.mayBeCut = False
         there, told = contents(self.rig.store), expected(self.model)
         assert there == told, f"{there} is not {told}"
+        held = self.model.queues
+        for name in filter(held.canBeRead, held.named):
+            # Or it would wait until the next message comes, if one does.
+            assert not self.rig.harness.broker.waiters(name), name
         self.isRight = True
 
     # The moves of clients.
@@ -291,7 +295,8 @@ class Machine(RuleBasedStateMachine):
 
     def startAgain(self, outcomes: list[Server], gap: int = 0) -> None:
         """Start with what the files hold: that is one of some outcomes."""
-        self.rig.open(self.model.queues.now + gap)
+        # So that what was done at the end is due at no moment of the new sweeper.
+        self.rig.open(self.model.queues.now + gap + TICK)
         found = contents(self.rig.store)
         for each in outcomes:
             each.crash()

@@ -272,6 +272,12 @@ class Queues:
         ready = self.find(name).ready
         return ready[0] if ready and not self.isPaused(name, READS) else None
 
+    def canBeRead(self, name: bytes) -> bool:
+        """Tell whether there is a message for who asks now; nothing expires by that."""
+        ready = self.find(name).ready
+        isOld = all(self.hasExpired(name, item) for item in ready)
+        return not isOld and not self.isPaused(name, READS)
+
     def take(self, name: bytes) -> Item | None:
         """Take the head."""
         item = self.head(name)

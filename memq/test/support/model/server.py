@@ -82,10 +82,12 @@ class Server:
     """A server.
 
     :ivar lines: who waits for a queue, in order.
+    :ivar isStopping: whether it is about to end, and nothing moves any more.
     """
 
     def __init__(self, now: float) -> None:
         self.queues = Queues(now)
+        self.isStopping = False
         self.clients: dict[int, Client] = {}
         self.lines: dict[bytes, list[Client]] = {}
         #: Whether the process is about to end: nothing is moved any more.
