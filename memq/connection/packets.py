@@ -33,6 +33,8 @@ from memq.wire.text import Get, Set
 from memq.wire.words import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.python.failure import Failure
 
     from memq.connection.interfaces import Counters
@@ -50,7 +52,7 @@ def _layoutOf(rest: int, body: int) -> Struct:
     return Struct(f"{OPAQUE}s{CAS - OPAQUE}s{rest}s{body}s")
 
 
-def _join(form: Form, opaques: list[bytes]) -> None:
+def _join(form: Form, opaques: Sequence[bytes]) -> None:
     assert isinstance(form, Packets)
     form.join(opaques)
 
@@ -214,7 +216,7 @@ class PacketReceiver:
         start: int,
         rest: bytes,
         layout: Struct,
-    ) -> tuple[list[bytes], list[bytes]]:
+    ) -> tuple[Sequence[bytes], Sequence[bytes]]:
         """Return the requests behind one that say the same, as far as they are to join.
 
         :return: the opaques and the bodies.
@@ -222,15 +224,16 @@ class PacketReceiver:
         period, first = layout.size, data[start : start + OPAQUE]
         after = start + period
         most = min(self._joinable(command), (len(data) - after) // period)
-        opaques: list[bytes] = []
-        bodies: list[bytes] = []
-        for row in layout.iter_unpack(data[after : after + most * period]):
-            its, other, rests, body = row
-            if its != first or rests != rest:
-                break
-            opaques.append(other)
-            bodies.append(body)
-        return opaques, bodies
+        if not most:
+            return (), ()
+        rows = layout.iter_unpack(data[after : after + most * period])
+        firsts, opaques, rests, bodies = zip(*rows, strict=True)
+        if firsts.count(first) == rests.count(rest) == most:
+            return opaques, bodies
+        count = 0
+        while firsts[count] == first and rests[count] == rest:
+            count += 1
+        return opaques[:count], bodies[:count]
 
     def _joinable(self, command: Set | Get) -> int:
         return 0 if self.paused else self._sink.joinable(command)
