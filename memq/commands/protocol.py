@@ -29,6 +29,8 @@ from memq.operations.routing import SetRequest, destinations
 from memq.wire import text as wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memq.commands.host import CommandHost
     from memq.connection.connection import Connection
     from memq.operations.pops import Pop
@@ -129,7 +131,7 @@ class Commands(Dialogue):
         left = self._budget.window - 1 - self.outstanding.load
         return max(0, min(JOINED - operation.count, left // load))
 
-    def joinSets(self, command: wire.Set, bodies: list[bytes]) -> None:
+    def joinSets(self, command: wire.Set, bodies: Sequence[bytes]) -> None:
         """Append messages with those of the last set."""
         count = len(bodies)
         self.statistics.setCommands += count

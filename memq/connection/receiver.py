@@ -33,6 +33,8 @@ from memq.wire.forms import PLAIN
 from memq.wire.text import KEPT_LINE, MAX_LINE, Get, Refused, Set, parse, parseShort
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.python.failure import Failure
 
     from memq.connection.interfaces import Counters
@@ -84,7 +86,7 @@ class CommandSink(Protocol):
         So many have no effect but to be joined: not even on whether more is read.
         """
 
-    def joinSets(self, command: Set, bodies: list[bytes]) -> None:
+    def joinSets(self, command: Set, bodies: Sequence[bytes]) -> None:
         """Carry out sets like the last; at least one, at most as many as joinable."""
 
     def joinGets(self, count: int) -> None:

@@ -11,7 +11,6 @@ two steps, and the first one, all but the opaque, is kept.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import lru_cache, partial
 from struct import Struct
@@ -40,16 +39,16 @@ from memq.wire.packets import (
     formatFigures,
     formatMissing,
     formatPacket,
-    packBehind,
     packCAS,
     packFirst,
+    packShowing,
     readCAS,
     readHead,
 )
 from memq.wire.words import Refused, isName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from memq.message import Message
     from memq.wire.forms import Details
@@ -101,21 +100,22 @@ class Packets(Form):
     def __init__(self, opcode: int, opaque: bytes) -> None:
         self._opcode = opcode
         self._opaque = opaque
-        self._others: deque[bytes] | None = None
+        #: Those of the responses after the next one, the last one first.
+        self._others: list[bytes] | None = None
 
     def __str__(self) -> str:
         """Return the opcode, since several are the same command."""
         return f"opcode={self._opcode:02x}"
 
-    def join(self, opaques: Iterable[bytes]) -> None:
+    def join(self, opaques: Sequence[bytes]) -> None:
         """Take the opaques of requests that say the same, and came behind it."""
-        self._others = deque(opaques)
+        self._others = [*reversed(opaques)]
 
     def _next(self) -> bytes:
         """Return the opaque of the next response."""
         opaque = self._opaque
         if self._others:
-            self._opaque = self._others.popleft()
+            self._opaque = self._others.pop()
         return opaque
 
     # Made only when they are told: most requests need one of them, or none.
@@ -202,22 +202,22 @@ class Found(Packets):
         """Return all but the body."""
         shown = self._key
         first = packFirst(self._opcode, DONE, len(shown), FLAGS_SIZE, message.size)
-        behind = packBehind(message.sequence, message.flags)
-        return b"%b%b%b%b" % (first, self._next(), behind, shown)
+        _, number, flags, *_ = message
+        return packShowing(first, self._next(), number, flags) + shown
 
     def value(
         self, key: bytes, message: Message, details: Details | None = None
     ) -> bytes:
         """Return all of the response, faster than in general."""
-        shown, body, opaque = self._key, message.body, self._opaque
+        _, number, flags, _, body, *_ = message
+        shown, opaque = self._key, self._opaque
         if self._others:
-            self._opaque = self._others.popleft()
+            self._opaque = self._others.pop()
         if len(body) != self._size:
             self._size = size = len(body)
             opcode, keySize = self._opcode, len(shown)
             self._first = packFirst(opcode, DONE, keySize, FLAGS_SIZE, size)
-        behind = packBehind(message.sequence, message.flags)
-        return b"%b%b%b%b%b" % (self._first, opaque, behind, shown, body)
+        return packShowing(self._first, opaque, number, flags) + shown + body
 
 
 class QuietFound(Found):

@@ -167,12 +167,12 @@ def formatMissing(opcode: int, opaque: bytes, key: bytes = b"") -> bytes:
     return formatPacket(opcode, opaque, NOT_FOUND, key, value)
 
 
-_BEHIND = Struct(">QI")
-#: Returns what is between the opaque and the key of a response that shows a message:
-#: its number, and its flags, which are the extras.
-packBehind = _BEHIND.pack
+_SHOWING = Struct(f">{OPAQUE}s{CAS - OPAQUE}sQI")
+#: Returns what is before the key of a response that shows a message, of its header
+#: before the opaque, that, the message's number, and its flags, which are the extras.
+packShowing = _SHOWING.pack
 #: Bytes of those extras.
-FLAGS_SIZE = _BEHIND.size - _CAS.size
+FLAGS_SIZE = _SHOWING.size - HEADER_SIZE
 
 
 def formatFigures(opcode: int, opaque: bytes, lines: bytes) -> Iterator[bytes]:
