@@ -90,8 +90,6 @@ class Server:
         self.isStopping = False
         self.clients: dict[int, Client] = {}
         self.lines: dict[bytes, list[Client]] = {}
-        #: Whether the process is about to end: nothing is moved any more.
-        self.isStopping = False
         self._tickets = 0
         self._round: list[Client] = []
         #: Those who were woken and did not try yet.
