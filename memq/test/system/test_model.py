@@ -174,6 +174,8 @@ class ModelTests(SynchronousTestCase):
         # It is flushed, and not answered.
         machine.killBusy(0, [Word(b"delete", w)], 3)
         machine.go([(0, wait), (0, Monitor(w, 1, 1))])
+        # Nothing moves any more when it stops.
+        machine.go([(0, Set(b"x", 6, 1)), (0, Move(b"x", w, 1)), (0, Redrive(w, 1))])
         machine.teardown()
 
     def test_workers(self) -> None:
