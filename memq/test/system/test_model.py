@@ -237,6 +237,18 @@ class ModelTests(SynchronousTestCase):
         machine.go([(0, Get((b"x",)))])
         machine.teardown()
 
+    def test_leaves(self) -> None:
+        """What a client had open in two queues is dead, and meets in a third one."""
+        machine = self.machine(ClockMachine, 0)()
+        w, x = b"w", b"x"
+        rule = {"max_deliveries": 1, "dead_letter": "z"}
+        machine.begin(rules={w: rule, x: rule}, noSync=False)
+        machine.go([(1, Set(name, 6, number)) for number, name in enumerate((w, w, x))])
+        # Of the first queue nothing is open for a while.
+        kinds = [(w, b"open"), (w, b"close"), (x, b"open"), (w, b"open")]
+        machine.go([*[(0, Read(*each)) for each in kinds], (0, None)])
+        machine.teardown()
+
     def test_redriven(self) -> None:
         """Dead letters go back from where they are, as far as their queue has room."""
         machine = self.machine(ClockMachine, 0)()
