@@ -18,7 +18,8 @@ Only this module writes :attr:`Session.state`::
   if that may wait, and RUNNABLE if not.
 - ``wake`` makes a session HELD for which too much is undelivered, and ``enqueue`` that
   WOKEN, once it is not.
-- ``block`` makes a session BLOCKED, wherever it stands, and ``unblock`` that IDLE.
+- ``block`` makes a session BLOCKED, wherever it stands, and ``unblock`` that IDLE, or
+  HELD if its read has a place in line.
 - ``leave`` makes one IDLE whose read waits; what its client has sent runs all the same.
 - ``clear`` and ``release`` make all IDLE: they are told that the store has failed.
 

@@ -174,6 +174,8 @@ class ModelTests(SynchronousTestCase):
         # It is flushed, and not answered.
         machine.killBusy(0, [Word(b"delete", w)], 3)
         machine.go([(0, wait), (0, Monitor(w, 1, 1))])
+        # Nothing moves any more when it stops.
+        machine.go([(0, Set(b"x", 6, 1)), (0, Move(b"x", w, 1)), (0, Redrive(w, 1))])
         machine.teardown()
 
     def test_workers(self) -> None:
@@ -233,6 +235,18 @@ class ModelTests(SynchronousTestCase):
             reads = [Read(name, b"open"), Read(name, b"abort"), Get((name,))]
             machine.go([(0, Set(name, 6, 1)), *[(0, each) for each in reads]])
         machine.go([(0, Get((b"x",)))])
+        machine.teardown()
+
+    def test_leaves(self) -> None:
+        """What a client had open in two queues is dead, and meets in a third one."""
+        machine = self.machine(ClockMachine, 0)()
+        w, x = b"w", b"x"
+        rule = {"max_deliveries": 1, "dead_letter": "z"}
+        machine.begin(rules={w: rule, x: rule}, noSync=False)
+        machine.go([(1, Set(name, 6, number)) for number, name in enumerate((w, w, x))])
+        # Of the first queue nothing is open for a while.
+        kinds = [(w, b"open"), (w, b"close"), (x, b"open"), (w, b"open")]
+        machine.go([*[(0, Read(*each)) for each in kinds], (0, None)])
         machine.teardown()
 
     def test_redriven(self) -> None:

@@ -66,6 +66,16 @@ class Client:
         """Whether it stands in a line."""
         return bool(self.inbox) and self.ticket is not None
 
+    def ended(self, name: bytes, opened: Opened) -> None:
+        """Have something open no more.
+
+        When a client leaves, the queue goes first of which it has had some for longest:
+        that is no promise, but shows where their dead letters meet.
+        """
+        self.reads[name].remove(opened)
+        if not self.reads[name]:
+            del self.reads[name]
+
     def forget(self) -> None:
         """Stand nowhere."""
         self.ticket = None
@@ -129,7 +139,7 @@ class Server:
         """Delete what is open, the oldest first; tell whether there was any."""
         ended = False
         for opened in self.meant(client, name, number)[:most]:
-            client.reads[name].remove(opened)
+            client.ended(name, opened)
             ended |= self.queues.isOpen(name, opened.item)
             self.queues.close(name, opened.item)
         return ended
@@ -140,7 +150,7 @@ class Server:
         """Give back all that is open, or one; tell whether there was any."""
         ended = False
         for opened in self.meant(client, name, number):
-            client.reads[name].remove(opened)
+            client.ended(name, opened)
             ended |= self.queues.isOpen(name, opened.item)
             self.queues.giveBack(name, opened.item, delay)
         return ended
@@ -291,7 +301,7 @@ class Server:
             self._round.append(client)
 
     def _overdue(self, client: Client, name: bytes, opened: Opened) -> None:
-        client.reads[name].remove(opened)
+        client.ended(name, opened)
         self.queues.giveBack(name, opened.item)
 
     # Ends.
