@@ -202,22 +202,22 @@ class Found(Packets):
         """Return all but the body."""
         shown = self._key
         first = packFirst(self._opcode, DONE, len(shown), FLAGS_SIZE, message.size)
-        _, number, flags, *_ = message
-        return packShowing(first, self._next(), number, flags) + shown
+        numbers = message.sequence, message.flags
+        return packShowing(first, self._next(), *numbers) + shown
 
     def value(
         self, key: bytes, message: Message, details: Details | None = None
     ) -> bytes:
         """Return all of the response, faster than in general."""
-        _, number, flags, _, body, *_ = message
-        shown, opaque = self._key, self._opaque
-        if self._others:
-            self._opaque = self._others.pop()
+        body, opaque, others = message.body, self._opaque, self._others
+        if others:
+            self._opaque = others.pop()
         if len(body) != self._size:
             self._size = size = len(body)
-            opcode, keySize = self._opcode, len(shown)
+            opcode, keySize = self._opcode, len(self._key)
             self._first = packFirst(opcode, DONE, keySize, FLAGS_SIZE, size)
-        return packShowing(self._first, opaque, number, flags) + shown + body
+        shown = packShowing(self._first, opaque, message.sequence, message.flags)
+        return shown + self._key + body
 
 
 class QuietFound(Found):
