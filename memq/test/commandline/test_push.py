@@ -163,8 +163,8 @@ class PushTests(SynchronousTestCase):
         """It imports no Twisted, no store and no rich, however it ends."""
         code = (
             "import sys; from memq.cli import main; status = main(); "
-            "print(*(n for n, m in sys.modules.items() if m and n in {'twisted', 'rich', "
-            "'berkeleydb', 'bsddb3', 'zope', 'memq.storage', 'memq.config'})); "
+            "print(*(n for n, m in sys.modules.items() if m and n in {'twisted', "
+            "'rich', 'berkeleydb', 'bsddb3', 'zope', 'memq.storage', 'memq.config'})); "
             "sys.exit(status)"
         )
         for words in (["push", "q", "x"], ["pop", "q"], ["stat"], ["check", "--ready"]):
