@@ -289,3 +289,12 @@ class ModelTests(SynchronousTestCase):
         machine.restart(isKilled=False)
         machine.go([(0, Get((b"w",)))])
         machine.teardown()
+
+    def test_flushed(self) -> None:
+        """A touch of what was flushed meanwhile ends the open read."""
+        machine = self.machine(ClockMachine, 0)()
+        machine.begin(rules={}, noSync=False)
+        put, read = Set(b"w", 6, 1), Read(b"w", b"open")
+        machine.go([(0, put), (0, read), (1, Word(b"flush", b"w"))])
+        machine.go([(0, Touch(b"w", 0, 4)), (1, put), (0, read)])
+        machine.teardown()

@@ -52,3 +52,8 @@ class FormTests(SynchronousTestCase):
         self.assertIs(PLAIN.inner, PLAIN)
         with self.assertRaises(NotImplementedError):
             Form().head(b"q", Message(1, 9, 0, 0, b""))
+
+    def test_shown(self) -> None:
+        """The log names a form that is not as any other, and a test each."""
+        self.assertEqual((str(SETS), str(SILENT)), ("", "noreply"))
+        self.assertEqual(repr(SILENT), "<Silent noreply>")

@@ -32,11 +32,6 @@ class Command(ABC):
 
     line: ClassVar[bytes]
 
-    @property
-    def waits(self) -> bool:
-        """Whether it may have to wait."""
-        return False
-
     def chosen(self, server: Server, client: Client) -> Command:
         """Return the command that a client sends now."""
         return self

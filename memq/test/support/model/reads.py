@@ -76,11 +76,6 @@ class Read(Simple):
         return cast("Read", chosen(self, client)) if b"N" in self.kind else self
 
     @property
-    def waits(self) -> bool:
-        """Whether it may have to wait."""
-        return bool(self.wait)
-
-    @property
     def key(self) -> bytes:
         """The key, as it is sent."""
         time = b"" if self.wait is None else b"t=%d" % self.wait
@@ -145,11 +140,6 @@ class AnyOf(Simple):
 
     kind: bytes
     queues: tuple[tuple[bytes, int | None], ...]
-
-    @property
-    def waits(self) -> bool:
-        """Whether it may have to wait."""
-        return any(wait for _, wait in self.queues)
 
     def _reads(self) -> list[Read]:
         """Return the words of the line."""
@@ -260,11 +250,6 @@ class Monitor(Command):
     seconds: int
     most: int
     line = b"monitor %(queue)b %(seconds)d %(most)d"
-
-    @property
-    def waits(self) -> bool:
-        """Whether it may have to wait."""
-        return self.seconds > 0
 
     def operations(self, server: Server) -> list[Operation]:
         """Return one that has not begun."""
