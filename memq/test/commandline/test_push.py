@@ -164,7 +164,8 @@ class PushTests(SynchronousTestCase):
         code = (
             "import sys; from memq.cli import main; status = main(); "
             "print(*(n for n, m in sys.modules.items() if m and n in {'twisted', "
-            "'rich', 'berkeleydb', 'bsddb3', 'zope', 'memq.storage', 'memq.config'})); "
+            "'rich', 'berkeleydb', 'bsddb3', 'zope.interface', 'memq.storage', "
+            "'memq.config'})); "
             "sys.exit(status)"
         )
         for words in (["push", "q", "x"], ["pop", "q"], ["stat"], ["check", "--ready"]):
