@@ -37,7 +37,7 @@ SUITES ?= bookworm trixie
 # Seconds that each test goes on that `make torture` runs, inputs that `make fuzz`
 # tries, and where it is reported.
 SECONDS ?= 600
-RUNS ?= 12000
+RUNS ?= 5000
 REPORT ?= $(CURDIR)/var/torture.jsonl
 # How long `make soak` goes on.
 HOURS ?= 1

@@ -82,7 +82,7 @@ def run(target: str, limit: str, seed: int, *kept: str) -> bool:
 def main() -> int:
     """Fuzz all targets; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=12000, help="inputs for each")
+    parser.add_argument("--runs", type=int, default=5000, help="inputs for each")
     parser.add_argument("--seconds", type=int, help="how long for each, instead")
     parser.add_argument("--target", help=argparse.SUPPRESS)
     parser.add_argument("rest", nargs="*", help=argparse.SUPPRESS)
