@@ -56,8 +56,8 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.sizing import Sizes, diskSpace, sizesFor
 from memq.storage.engine.binding import StoreSettings, db
 from memq.storage.memory import MemoryStore
-from memq.web.lateness import Lateness
-from memq.web.serverfigures import Sources
+from memq.web.metrics.lateness import Lateness
+from memq.web.metrics.serverfigures import Sources
 from memq.web.service import WebService, WebSettings
 from memq.wire.figures import memcachedSettings
 

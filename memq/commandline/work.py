@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import threading
+from socket import socketpair
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from memq.wire.extensions import MAX_DELAY
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from memq.client.connection import Connection
@@ -40,6 +41,10 @@ WAIT = 500
 _LOOK = 0.5
 #: Seconds before a lost connection is made again, at first and at most.
 _PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+#: The byte that says that a thread has ended; no signal has this number.
+_ENDED = b"\0"
+#: Bytes that are read at a time.
+_BYTES = 4096
 #: How much of its time a message is open before that is counted anew.
 _TOUCH = 1 / 3
 
@@ -224,6 +229,37 @@ class Worker:
             return f"exit status {status}" if status else ""
 
 
+def together(works: Sequence[Callable[[], None]]) -> None:
+    """Run functions at the same time, each in a thread, until all have ended.
+
+    The handlers of signals are run meanwhile, in this thread, which must be the main
+    one.  One that waits for another thread to end does not see a signal that came just
+    before; a byte in a socket is not missed.
+    """
+    asleep, alarm = socketpair()
+    with asleep, alarm:
+        alarm.setblocking(False)
+
+        def run(work: Callable[[], None]) -> None:
+            try:
+                work()
+            finally:
+                alarm.send(_ENDED)
+
+        before = signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
+        try:
+            threads = [threading.Thread(target=run, args=[work]) for work in works]
+            for thread in threads:
+                thread.start()
+            ended = 0
+            while ended < len(threads):
+                ended += asleep.recv(_BYTES).count(_ENDED)
+            for thread in threads:
+                thread.join()
+        finally:
+            signal.set_wakeup_fd(before)
+
+
 def _work(options: argparse.Namespace, tell: Tell) -> int:
     if not options.words:
         raise CommandError("which command? It stands behind --", 2)
@@ -234,14 +270,10 @@ def _work(options: argparse.Namespace, tell: Tell) -> int:
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.signalled)
-    workers = [
-        threading.Thread(
-            target=Worker(options, stop, tell, lambda: connected(options)).run
-        )
-        for _ in range(options.workers)
-    ]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
+    together(
+        [
+            Worker(options, stop, tell, lambda: connected(options)).run
+            for _ in range(options.workers)
+        ]
+    )
     return 128 + signal.SIGINT if stop.number == signal.SIGINT else 0

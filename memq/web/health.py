@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memq.web.site import Page, say
+from memq.web.http.site import Page, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,12 +19,12 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from memq.net.listeners import removeStale
-from memq.web.exposition import Family, gauge
 from memq.web.health import Healthz, Readiness, Readyz
-from memq.web.metrics import Metrics, QueueMetrics, replies
-from memq.web.queuefigures import Limit
-from memq.web.site import Page, Site
-from memq.web.survey import Surveyor
+from memq.web.http.site import Page, Site
+from memq.web.metrics.endpoints import Metrics, QueueMetrics, replies
+from memq.web.metrics.exposition import Family, gauge
+from memq.web.metrics.queuefigures import Limit
+from memq.web.metrics.survey import Surveyor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from twisted.web.resource import Resource
 
     from memq.config.values import Address
-    from memq.web.serverfigures import Sources
+    from memq.web.metrics.serverfigures import Sources
 
 #: Seconds between two tries to listen.
 AGAIN = 30.0

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.commandline.work import kill
+from memq.commandline.work import kill, together
 from memq.test.support.commandline import Ended, command, ended, launched, variables
 from memq.test.support.servers import scratch, started
 from testkit.servers import PATIENCE
@@ -144,6 +145,20 @@ class WorkTests(SynchronousTestCase):
         self.assertEqual(done.status, 0)
         self.assertIn("try 1: ended by signal 9", done.err)
         self.assertEqual(self.server.figures(b"detail q")[b"queue_q_delayed"], b"1")
+
+    def test_signalled(self) -> None:
+        """A signal that another thread is given reaches its handler all the same."""
+        handled = threading.Event()
+        before = signal.signal(signal.SIGUSR2, lambda number, frame: handled.set())
+        self.addCleanup(signal.signal, signal.SIGUSR2, before)
+        seen = []
+
+        def work() -> None:
+            signal.pthread_kill(threading.get_ident(), signal.SIGUSR2)
+            seen.append(handled.wait(PATIENCE))
+
+        together([work])
+        self.assertEqual(seen, [True])
 
     def test_ended(self) -> None:
         """A command that has ended is not killed: its number may be another's."""

@@ -15,14 +15,14 @@ from memq.config.values import Address
 from memq.server.histogram import Histogram
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
-from memq.web.lateness import Lateness
-from memq.web.serverfigures import Sources
+from memq.web.metrics.lateness import Lateness
+from memq.web.metrics.serverfigures import Sources
 from memq.web.service import WebService, WebSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.web.site import Site
+    from memq.web.http.site import Site
 
 
 class Reloads:

@@ -14,9 +14,9 @@ from twisted.logger import LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.web.base import WebTestCase
-from memq.web.exposition import exposed, queueLabel
-from memq.web.queuefigures import queueFamilies
-from memq.web.survey import FIGURES, Rows
+from memq.web.metrics.exposition import exposed, queueLabel
+from memq.web.metrics.queuefigures import queueFamilies
+from memq.web.metrics.survey import FIGURES, Rows
 
 #: Pieces of requests, in order and out of it.
 PIECES = [

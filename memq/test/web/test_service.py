@@ -18,8 +18,8 @@ from memq.server.histogram import Histogram
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
 from memq.test.web.base import Reloads
-from memq.web.lateness import Lateness
-from memq.web.serverfigures import Sources
+from memq.web.metrics.lateness import Lateness
+from memq.web.metrics.serverfigures import Sources
 from memq.web.service import AGAIN, BACKLOG, WebService, WebSettings
 
 WEB = Address("127.0.0.1", 22280)

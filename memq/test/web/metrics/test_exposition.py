@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.web.exposition import (
+from memq.web.metrics.exposition import (
     LINES,
     Family,
     Sample,

@@ -17,12 +17,12 @@ from memq.policy.rules import Rules, Table
 from memq.server.histogram import BOUNDS
 from memq.test.pages.pages import SKIP, readPage
 from memq.test.web.base import WebTestCase
-from memq.web.exposition import OPENMETRICS, TEXT, queueLabel
-from memq.web.metrics import REPLIES, weight
-from memq.web.queuefigures import METRICS
-from memq.web.serverfigures import openFiles, residentBytes
-from memq.web.streaming import PATIENCE
-from memq.web.survey import AT_ONCE
+from memq.web.http.streaming import PATIENCE
+from memq.web.metrics.endpoints import REPLIES, weight
+from memq.web.metrics.exposition import OPENMETRICS, TEXT, queueLabel
+from memq.web.metrics.queuefigures import METRICS
+from memq.web.metrics.serverfigures import openFiles, residentBytes
+from memq.web.metrics.survey import AT_ONCE
 
 ASK_OPEN = "Accept: application/openmetrics-text"
 #: A metric in a table of docs/operation.md, and its labels.

@@ -15,7 +15,9 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
 from memq.errors import QueueError
-from memq.web.exposition import (
+from memq.web.http.site import Page, say
+from memq.web.http.streaming import Streamer, compressed
+from memq.web.metrics.exposition import (
     OPENMETRICS,
     TEXT,
     Family,
@@ -24,11 +26,9 @@ from memq.web.exposition import (
     gauge,
     labels,
 )
-from memq.web.queuefigures import METRICS, Limit, queueFamilies
-from memq.web.serverfigures import Sources, serverFamilies
-from memq.web.site import Page, say
-from memq.web.streaming import Streamer, compressed
-from memq.web.survey import Rows, Surveyor, Wanted
+from memq.web.metrics.queuefigures import METRICS, Limit, queueFamilies
+from memq.web.metrics.serverfigures import Sources, serverFamilies
+from memq.web.metrics.survey import Rows, Surveyor, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.web.health import Readiness
-    from memq.web.survey import Picture
+    from memq.web.metrics.survey import Picture
 
 #: Replies at a time: each holds the figures of all its queues, 10 MB of 100,000.
 REPLIES = 8

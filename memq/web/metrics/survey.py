@@ -22,7 +22,7 @@ from memq.errors import QueueError
 from memq.figures import QueueDetail, Totals
 from memq.operations.base import MESSAGE_COST, Operation
 from memq.policy.patterns import Pattern
-from memq.web.exposition import labels, queueLabel
+from memq.web.metrics.exposition import labels, queueLabel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from memq.test.web.base import WebTestCase
-from memq.web import metrics
-from memq.web.site import BODY, CONNECTIONS, HEADERS, IDLE_SECONDS
+from memq.web.http.site import BODY, CONNECTIONS, HEADERS, IDLE_SECONDS
+from memq.web.metrics import endpoints
 
 ALL = ("/", "/metrics", "/metrics/queues", "/healthz", "/readyz", "/none")
 
@@ -200,7 +200,7 @@ class ConnectionTests(WebTestCase):
 
     def test_full(self) -> None:
         """Where all are at work, it is closed."""
-        self.patch(metrics, "REPLIES", CONNECTIONS)
+        self.patch(endpoints, "REPLIES", CONNECTIONS)
         self.harness.broker.room.isHeld = True
         visitors = [self.visitor() for _ in range(CONNECTIONS)]
         for each in visitors:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import twisted
 from memq import __version__
 from memq.server.histogram import BOUNDS
-from memq.web.exposition import (
+from memq.web.metrics.exposition import (
     Family,
     Sample,
     counter,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from memq.broker.broker import Broker
     from memq.server.histogram import Histogram
     from memq.server.stats import Statistics
-    from memq.web.lateness import Lateness
-    from memq.web.survey import Picture
+    from memq.web.metrics.lateness import Lateness
+    from memq.web.metrics.survey import Picture
 
 #: The counters of commands: those that came, and those that did what they are for.
 _COMMANDS = {"get": "getCommands", "set": "setCommands", "flush": "flushes"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.web.lateness import STEP, Lateness
+from memq.web.metrics.lateness import STEP, Lateness
 
 
 class LatenessTests(SynchronousTestCase):

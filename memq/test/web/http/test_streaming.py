@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.support.stepped import SteppedReactor
-from memq.web.streaming import PATIENCE, Streamer, compressed
+from memq.web.http.streaming import PATIENCE, Streamer, compressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

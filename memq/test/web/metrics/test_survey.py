@@ -11,7 +11,7 @@ from memq.policy.rule import READS, WRITES
 from memq.policy.rules import Rules, Table
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
-from memq.web.survey import (
+from memq.web.metrics.survey import (
     AT_ONCE,
     FIGURES,
     WAITING,

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted.logger import Logger
 
 from memq.policy.rule import READS, WRITES
-from memq.web.exposition import Family
-from memq.web.survey import Rows, Wanted
+from memq.web.metrics.exposition import Family
+from memq.web.metrics.survey import Rows, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    #: As memq.web.exposition.Sample.
+    #: As memq.web.metrics.exposition.Sample.
     _Sample = tuple[str, str, float]
 
 
