@@ -350,6 +350,7 @@ class DescriptorTests(HostileTestCase):
             again.send(b"version\r\nquit\r\n")
             for reply in again.replies():
                 self.assertTrue(reply.startswith(b"VERSION"))
+        server.waitForLine("clients more")
         lines = [line for line in server.log if "clients more" in line]
         self.assertEqual(len(lines), 1, server.log)
         self.assertLess(len(server.log), 20, server.log)
@@ -552,6 +553,7 @@ class LieTests(HostileTestCase):
             scene.othersAreServed()
             self.assertIsNone(scene.polite.take(b"pwned"))
         for name in {name for name, _ in FOREIGN}:
+            server.waitForLine(f"it speaks {name},")
             lines = [line for line in server.log if f"it speaks {name}," in line]
             self.assertEqual(len(lines), 1, server.log)
 
