@@ -43,6 +43,12 @@ class Sums(NamedTuple):
     #: Messages that were too old, and that were discarded, ever.
     expired: int
     discarded: int
+    #: Messages with an open read; those that are not due yet.
+    open: int
+    delayed: int
+    #: Messages ever pushed, or due; ever taken.
+    pushed: int
+    taken: int
 
 
 class QueueDetail(NamedTuple):

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from memq.figures import Sums, Totals
     from memq.interfaces import IQueueStore
     from memq.message import LargeBody, Message
     from memq.operations.openreads.opened import Opened
@@ -161,7 +162,7 @@ class Broker:
     @property
     def readers(self) -> int:
         """How many reads wait for a message, whichever queue they wait for."""
-        return len(list(self._rotation.lines))
+        return len(self._rotation.lines)
 
     def waiters(self, queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
@@ -170,6 +171,20 @@ class Broker:
     def isHeld(self, queue: bytes) -> bool:
         """Return whether a queue is waited for, or a message may go back to it."""
         return self._returns.isPending or queue in self._rotation.lines.queues
+
+    # Figures without a turn.  They may be ahead of what is durable by one.
+
+    def names(self) -> list[bytes]:
+        """Return the names of all queues."""
+        return self._store.names()
+
+    def sums(self, queues: Sequence[bytes]) -> Sums:
+        """Return what some queues have together, of those that there are."""
+        return self._store.sums(queues)
+
+    def gone(self) -> Totals:
+        """Return what queues have counted that were deleted; see IQueueStore."""
+        return self._store.gone()
 
     # Calls of sessions.
 

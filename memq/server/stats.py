@@ -42,6 +42,7 @@ COUNTERS = (
 class Statistics:
     """Count what happens, and tell it.
 
+    :ivar timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
     :ivar connections: connections that are open.
     :ivar totalConnections: connections ever taken.
     :ivar getCommands: queues asked for a message; ``getHits`` had one.
@@ -70,7 +71,7 @@ class Statistics:
         :param settings: every option of the server with its value.
         :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
         """
-        self._timeOfDay = timeOfDay
+        self.timeOfDay = timeOfDay
         self._clock = clock
         self._broker = broker
         self._settings = settings
@@ -112,9 +113,14 @@ class Statistics:
         past = self._past
         return {name: past.get(name, 0) + count for name, count in counted.items()}
 
+    def refusedEver(self) -> int:
+        """Return how many sets were refused since the start, for whatever reason."""
+        ever = self.ever()
+        return sum(ever[name] for name in ever if name.startswith("refused_"))
+
     def noteCheckpoint(self) -> None:
         """Note that a checkpoint is made; from any thread."""
-        self.checkpointed = self._timeOfDay()
+        self.checkpointed = self.timeOfDay()
 
     def _begin(self) -> None:
         self.totalConnections = self.rejected = 0
@@ -126,7 +132,7 @@ class Statistics:
 
     def diskFull(self, isFull: bool) -> None:
         """Note when it begins, or ends, that sets are refused."""
-        now = int(self._timeOfDay())
+        now = int(self.timeOfDay())
         if isFull:
             self._fullFrom, self._fullUntil = now, 0
         else:
@@ -162,7 +168,7 @@ class Statistics:
         usage = getrusage(RUSAGE_SELF)
         yield "pid", os.getpid()
         yield "uptime", int(self._clock.seconds() - self._started)
-        yield "time", int(self._timeOfDay())
+        yield "time", int(self.timeOfDay())
         yield "version", __version__
         yield "pointer_size", 64
         yield "rusage_user", f"{usage.ru_utime:.6f}"

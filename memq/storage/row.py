@@ -270,15 +270,22 @@ class Queue:
 
 def addUp(queues: Iterable[Queue]) -> Sums:
     """Return what queues have together."""
-    messages = size = expired = discarded = 0
+    pushed = taken = size = expired = discarded = openReads = delayed = 0
     for queue in queues:
-        messages += queue.pushed - queue.taken
+        pushed += queue.pushed
+        taken += queue.taken
         size += queue.bytes
+        if queue.reads is not None:
+            openReads += len(queue.reads.hidden)
         rest = queue.rest
         if rest is not NO_REST:
             expired += rest.expired
             discarded += rest.discarded
-    return Sums(messages, size, expired, discarded)
+            delayed += rest.delayed
+    messages = pushed - taken
+    return Sums(
+        *(messages, size, expired, discarded), *(openReads, delayed, pushed, taken)
+    )
 
 
 class Gone:

@@ -20,6 +20,9 @@ from twisted.logger import Logger
 
 from memq.net.listeners import removeStale
 from memq.web.health import Healthz, Readiness, Readyz
+from memq.web.history.looker import Looker
+from memq.web.history.recorder import Recorder
+from memq.web.history.tallies import Tallies
 from memq.web.http.site import Page, Site
 from memq.web.metrics.endpoints import Metrics, QueueMetrics, replies
 from memq.web.metrics.exposition import Family, gauge
@@ -129,6 +132,9 @@ class WebService(Service):
     """Metrics and health over HTTP.
 
     :ivar readiness: is told when the server listens.
+    :ivar tallies: add up all queues, for whoever asks.
+    :ivar looker: looks at single queues.
+    :ivar recorder: has the last ten minutes.
     :ivar sites: one for each listener.
     """
 
@@ -139,6 +145,14 @@ class WebService(Service):
         self.readiness = Readiness(broker)
         self._limit = Limit(settings.queues, settings.mostQueues)
         broker.policies.subscribe(self._limit.lift)
+        self.tallies = Tallies(reactor, broker)
+        self.looker = Looker(broker)
+        self.recorder = Recorder(
+            *(reactor, broker, self.tallies, self.looker),
+            refused=sources.statistics.refusedEver,
+            timeOfDay=sources.statistics.timeOfDay,
+            isReady=lambda: not any(self.readiness.reasons(forWrites=False)),
+        )
         root = self._root(reactor)
         self.sites: list[Site] = []
         self._listeners: list[WebListener] = []
@@ -178,6 +192,7 @@ class WebService(Service):
         super().startService()
         if self._listeners:
             self._sources.lateness.start()
+            self.recorder.start()
         for listener in self._listeners:
             listener.start()
 
@@ -185,5 +200,6 @@ class WebService(Service):
         """Try to listen no more; what listens does until the process ends."""
         super().stopService()
         self._sources.lateness.stop()
+        self.recorder.stop()
         for listener in self._listeners:
             listener.stop()

@@ -87,9 +87,15 @@ class Lines:
 
     def __iter__(self) -> Iterator[Read]:
         """Yield all that wait, in order; they may leave meanwhile."""
+        yield from sorted(self._waiting(), key=_ticket)
+
+    def __len__(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting())
+
+    def _waiting(self) -> set[Read]:
         lines = self.queues.values()
-        waiting = {part.whole for line in lines for part in line.waiting}
-        yield from sorted(waiting, key=_ticket)
+        return {part.whole for line in lines for part in line.waiting}
 
     def waiters(self, queue: bytes) -> int:
         """Return how many wait for messages of a queue."""

@@ -18,6 +18,7 @@ from memq.server.histogram import Histogram
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
 from memq.test.web.base import Reloads
+from memq.web.history.series import STEP
 from memq.web.metrics.lateness import Lateness
 from memq.web.metrics.serverfigures import Sources
 from memq.web.service import AGAIN, BACKLOG, WebService, WebSettings
@@ -75,6 +76,18 @@ class ListenTests(ServiceTestCase):
         self.assertEqual(listening, expected)
         self.assertEqual(len(service.sites), 2)
         service.stopService()
+
+    def test_history(self) -> None:
+        """It takes samples while it listens, once the server does."""
+        service = self.service(WEB, None)
+        self.logged(service)
+        self.reactor.advance(STEP)
+        service.readiness.settled()
+        self.reactor.advance(STEP)
+        service.stopService()
+        self.reactor.advance(STEP)
+        messages = service.recorder.server()["messages"]
+        self.assertEqual(messages[-3:], [None, None, 0])
 
     def test_nowhere(self) -> None:
         """It may listen nowhere, and then nothing is looked at."""

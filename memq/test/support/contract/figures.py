@@ -31,9 +31,17 @@ class FiguresContract(StoreContract):
         self.r.pop()
         self.q.countExpired(5)
         self.r.countDiscarded(6)
-        self.assertEqual(self.store.sums([b"q", b"none"]), (2, 3, 5, 0))
-        self.assertEqual(self.store.sums([b"q", b"r"]), (3, 7, 5, 6))
-        self.assertEqual(self.store.sums([]), (0, 0, 0, 0))
+        nothing = 0, 0
+        expected = 2, 3, 5, 0, *nothing, 2, 0
+        self.assertEqual(self.store.sums([b"q", b"none"]), expected)
+        expected = 3, 7, 5, 6, *nothing, 4, 1
+        self.assertEqual(self.store.sums([b"q", b"r"]), expected)
+        self.assertEqual(self.store.sums([]), (0,) * 8)
+        self.q.openRead()
+        self.store.pushDelayed(b"r", 0, b"5", 1)
+        self.store.commit()
+        expected = 3, 7, 5, 6, 1, 1, 4, 1
+        self.assertEqual(self.store.sums([b"q", b"r"]), expected)
 
     def test_bytes(self) -> None:
         """The bytes of the bodies that wait are counted, wherever they are."""

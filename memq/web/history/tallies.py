@@ -1,0 +1,130 @@
+"""Tallies: what all queues have together, from the index in memory.
+
+Unlike a survey it looks at no head and makes no operation.  So it may be ahead of what
+is durable by a turn, and it costs a tenth: 10 ms for 100,000 queues, in slices of
+half a millisecond.  Where no turn has run since the last one, it costs nothing.
+
+A queue that is deleted between two slices is not seen, and would let counters fall.
+What was told once is told until there is more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from twisted.internet.defer import Deferred
+
+from memq.figures import Sums
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.broker.broker import Broker
+
+#: Queues that are added up in one go, in 0.6 ms.
+AT_ONCE = 4096
+#: Seconds for which a tally is good enough for whoever asks next.
+FRESH = 0.5
+
+
+class Tally(NamedTuple):
+    """What all queues have together.
+
+    :ivar at: when that was, by the clock that nobody sets.
+    :ivar queues: how many there are.
+    :ivar messages: those that can be taken.
+    :ivar bytes: of their bodies, and of those that are open.
+    :ivar open: messages that are read openly.
+    :ivar delayed: those that are not due yet.
+    :ivar set: messages that came since the start.
+    :ivar taken: those that left.
+    :ivar incoming: how many came a second, since the tally before; None for the first.
+    :ivar outgoing: how many left a second.
+    """
+
+    at: float
+    queues: int = 0
+    messages: int = 0
+    bytes: int = 0
+    open: int = 0
+    delayed: int = 0
+    set: int = 0
+    taken: int = 0
+    incoming: float | None = None
+    outgoing: float | None = None
+
+
+class Tallies:
+    """Make tallies, one at a time, for all who ask."""
+
+    def __init__(self, clock: IReactorTime, broker: Broker) -> None:
+        """Begin with none."""
+        self._clock = clock
+        self._broker = broker
+        self._asking: list[Deferred[Tally]] = []
+        self._last: Tally | None = None
+        #: The number of turns when it began.
+        self._turns = -1
+        self._names: list[bytes] = []
+        self._place = 0
+        self._sums = Sums(*[0] * len(Sums._fields))
+        self._gone = broker.gone()
+
+    def take(self) -> Deferred[Tally]:
+        """Return a tally, once it is there: at once, if there are few queues."""
+        asked: Deferred[Tally] = Deferred()
+        last, now = self._last, self._clock.seconds()
+        if not self._asking and last is not None and now - last.at < FRESH:
+            asked.callback(last)
+            return asked
+        self._asking.append(asked)
+        if len(self._asking) == 1:
+            self._begin()
+        return asked
+
+    def _begin(self) -> None:
+        if self._turns == self._broker.turns:
+            self._end()
+            return
+        self._turns = self._broker.turns
+        # Before the queues: one that is deleted meanwhile must not count twice.
+        self._gone = self._broker.gone()
+        self._names = self._broker.names()
+        self._place = 0
+        self._sums = Sums(*[0] * len(Sums._fields))
+        self._goOn()
+
+    def _goOn(self) -> None:
+        names = self._names[self._place : self._place + AT_ONCE]
+        found = self._broker.sums(names)
+        self._sums = Sums(*map(sum, zip(self._sums, found, strict=True)))
+        self._place += AT_ONCE
+        if self._place < len(self._names):
+            self._clock.callLater(0, self._goOn)
+        else:
+            self._end()
+
+    def _end(self) -> None:
+        asking, self._asking = self._asking, []
+        self._last = tally = self._tally()
+        for asked in asking:
+            asked.callback(tally)
+
+    def _tally(self) -> Tally:
+        sums, last = self._sums, self._last
+        came, left = self._gone.pushed + sums.pushed, self._gone.taken + sums.taken
+        now = self._clock.seconds()
+        tally = Tally(
+            *(now, len(self._names), sums.messages - sums.open, sums.bytes),
+            *(sums.open, sums.delayed, came, left),
+        )
+        if last is None:
+            return tally
+        came, left = max(came, last.set), max(left, last.taken)
+        seconds = now - last.at
+        return tally._replace(
+            set=came,
+            taken=left,
+            incoming=(came - last.set) / seconds,
+            outgoing=(left - last.taken) / seconds,
+        )
