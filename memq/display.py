@@ -12,6 +12,8 @@ from typing import Any
 
 #: Letters of a text in quotes.
 SHOWN = 60
+#: What begins the text of a queue's name that is no UTF-8.
+HEX = "hex:"
 
 
 def shownText(text: str) -> str:
@@ -31,6 +33,15 @@ def shownName(name: bytes) -> str:
     """
     text = shownText(name.decode("utf-8", "backslashreplace"))
     return text if text and " " not in text else f'"{text}"'
+
+
+def queueLabel(name: bytes) -> str:
+    """Return what stands for a queue's name in JSON; another text for each name."""
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        return HEX + name.hex()
+    return HEX + name.hex() if text.startswith(HEX) else text
 
 
 def shownCommand(command: Any) -> str:

@@ -26,7 +26,6 @@ from memq.config.commandline import Options
 from memq.config.reload import PolicyReloader
 from memq.config.values import MEGABYTE
 from memq.daemon.flusher import Flusher
-from memq.daemon.logfile import LineObserver, LogFile
 from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.daemon.pidfile import PidFile
 from memq.daemon.process import (
@@ -43,6 +42,7 @@ from memq.daemon.service import Parts, Pools, QueueService
 from memq.daemon.signals import Signals
 from memq.display import shownText
 from memq.errors import StartError
+from memq.logs.lines import LineObserver
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
 from memq.net.poller import Poller
@@ -64,6 +64,7 @@ from memq.wire.figures import memcachedSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from memq.logs.logfile import LogFile
     from memq.storage.datadir.home import Home
     from memq.storage.maintenance import IMaintainedStore
     from memq.web.health import Readiness

@@ -1,4 +1,4 @@
-"""The process: start and stop order, maintenance, signals, log file, systemd.
+"""The process: start and stop order, maintenance, signals, systemd.
 
 Imports: memq.server, memq.net and what they import.
 It alone decides when the process ends, and with which status.

@@ -13,9 +13,9 @@ from twisted.logger import Logger
 from twisted.python.util import runAsEffectiveUser
 
 from memq.config.values import MEGABYTE
-from memq.daemon.logfile import LogFile, chooseLog
 from memq.daemon.process import findOwner
 from memq.errors import OptionError
+from memq.logs.logfile import LogFile, chooseLog
 from memq.net.activation import firstEnvironment, takeListeners
 from memq.net.listeners import bindTCP, checkUNIX, parseEndpoint
 from memq.storage.datadir.home import Home

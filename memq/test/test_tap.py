@@ -25,10 +25,10 @@ from memq.config import file
 from memq.config.file import readConfig
 from memq.config.reload import PolicyReloader
 from memq.daemon import signals as held
-from memq.daemon.logfile import LogFile
 from memq.daemon.process import ExitStatus
 from memq.daemon.resources import takeResources
 from memq.daemon.sdnotify import Notifier
+from memq.logs.logfile import LogFile
 from memq.policy.rules import Rule, Rules
 from memq.storage.datadir.home import Home
 from memq.storage.memory import MemoryStore

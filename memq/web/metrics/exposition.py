@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from memq.display import queueLabel as queueLabel
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 #: The types of content that tell the formats.
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
-#: What begins the label of a queue whose name is no UTF-8.
-HEX = "hex:"
 #: Lines that are joined in one go.
 LINES = 256
 
@@ -45,15 +45,6 @@ class Family(NamedTuple):
     kind: str
     help: str
     samples: Iterable[tuple[str, str, float]]
-
-
-def queueLabel(name: bytes) -> str:
-    """Return what stands for a queue's name; another one for each name."""
-    try:
-        text = name.decode("utf-8")
-    except UnicodeDecodeError:
-        return HEX + name.hex()
-    return HEX + name.hex() if text.startswith(HEX) else text
 
 
 def labels(**values: str) -> str:

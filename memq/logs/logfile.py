@@ -1,4 +1,4 @@
-"""The log: one line an event, in a file that can be opened again.
+"""Log files: where lines go, and that they can be opened again.
 
 twistd takes its log observer from the application when there is one, and makes
 its own otherwise.  memq gives it one wherever twistd would write to a file or
@@ -6,13 +6,7 @@ to standard output, so that SIGHUP can open the file again after logrotate
 moved it away; what goes to syslog or to an observer of the user's choice stays
 twistd's.
 
-A line holds the time, where it comes from, its level, and the text.  A failure
-adds its type and message to the line; its traceback follows, indented, when it
-is critical (then it is a bug) or with -vv.  A log that cannot be written never
-stops the server.
-
-systemd's journal notes the time by itself.  So lines that go there have none, and
-begin with the level in the form that it reads, sd-daemon(3).
+A log that cannot be written never stops the server.
 """
 
 from __future__ import annotations
@@ -21,23 +15,12 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, eventAsText
-from zope.interface import implementer
+from twisted.logger import Logger
 
-from memq.display import shownText
 from memq.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-#: The levels as syslog numbers them.
-_PRIORITIES = {
-    LogLevel.critical: 2,
-    LogLevel.error: 3,
-    LogLevel.warn: 4,
-    LogLevel.info: 6,
-    LogLevel.debug: 7,
-}
 
 _log = Logger()
 
@@ -62,25 +45,44 @@ class LogFile:
         self._path = path
 
     @classmethod
-    def open(cls, path: str, owner: tuple[int, int]) -> LogFile:
+    def open(
+        cls, path: str, owner: tuple[int, int], option: str = "--logfile"
+    ) -> LogFile:
         """Append to the file at ``path``; a new one is given to ``owner``.
 
         :param owner: uid and gid.
+        :param option: what names the path, for the error.
         :raise memq.errors.StartError: when it cannot be opened.
         """
         path = os.path.abspath(path)
         try:
             return cls(_openToAppend(path, owner), path)
         except OSError as error:
-            raise StartError(f"--logfile {path}: {error.strerror}") from error
+            raise StartError(f"{option} {path}: {error.strerror}") from error
 
-    def write(self, line: str) -> None:
-        """Write a line, or some, without the last line end; lose it if need be."""
+    def write(self, line: str) -> str:
+        """Write a line, or some, without the last line end; lose it if need be.
+
+        A full disk must not stop the queues: they tell their clients of it.
+
+        :return: why it is lost; nothing when it is written.
+        """
         data = line.encode("utf-8", "backslashreplace") + b"\n"
-        # A full disk must not stop the queues: they tell their clients of it.
-        with suppress(OSError):
+        size = len(data)
+        try:
             while data:
                 data = data[os.write(self.descriptor, data) :]
+        except OSError as error:
+            if len(data) < size:
+                self._takeBack(size - len(data))
+            return error.strerror or str(error)
+        return ""
+
+    def _takeBack(self, size: int) -> None:
+        """Remove the bytes of a line that broke off, where that can be done."""
+        with suppress(OSError):
+            end = os.lseek(self.descriptor, 0, os.SEEK_CUR)
+            os.ftruncate(self.descriptor, end - size)
 
     def reopen(self, why: str) -> None:
         """Go on in the file that has the path now; stay with the old on error.
@@ -118,47 +120,6 @@ class LogFile:
     def close(self) -> None:
         """Let go of the descriptor."""
         os.close(self.descriptor)
-
-
-@implementer(ILogObserver)
-class LineObserver:
-    """Write each event to a log file as one line."""
-
-    def __init__(self, file: LogFile, verbosity: int) -> None:
-        """Take the file, and how often -v was given.
-
-        :param verbosity: from 2 on, debug events and all tracebacks are shown.
-        """
-        self._file = file
-        self._verbosity = verbosity
-
-    def __call__(self, event: LogEvent) -> None:
-        """Write ``event``, unless it is one for -vv only."""
-        if self._verbosity < 2 and event.get("log_level") is LogLevel.debug:
-            return
-        forJournal = self._file.isJournal
-        line = formatLine(event, self._verbosity >= 2, timestamp=not forJournal)
-        if forJournal:
-            prefix = f"<{_PRIORITIES.get(event.get('log_level'), 6)}>"
-            line = prefix + line.replace("\n", "\n" + prefix)
-        self._file.write(line)
-
-
-def formatLine(event: LogEvent, tracebacks: bool, timestamp: bool = True) -> str:
-    """Return the line that says what happened.
-
-    :param tracebacks: whether failures that are not critical show theirs.
-    :param timestamp: whether it says when.
-    """
-    line = eventAsText(event, includeTraceback=False, includeTimestamp=timestamp)
-    failure = event.get("log_failure")
-    if failure is None:
-        return shownText(line)
-    line = shownText(f"{line} {failure.type.__name__}: {failure.getErrorMessage()}")
-    if tracebacks or event.get("log_level") is LogLevel.critical:
-        for row in failure.getTraceback().splitlines():
-            line += "\n\t" + shownText(row)
-    return line
 
 
 def chooseLog(

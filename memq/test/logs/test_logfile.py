@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
+from errno import ENOSPC, EPIPE
 from typing import Any
 
-from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher, capturedLogs
-from twisted.python.failure import Failure
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
-from memq.daemon.logfile import LineObserver, LogFile, chooseLog
 from memq.errors import StartError
+from memq.logs.logfile import LogFile, chooseLog
 
 OWNER = (os.geteuid(), os.getegid())
 
@@ -139,111 +137,44 @@ class LogFileTests(LogTestCase):
         """A line that cannot be written is lost, and nothing else."""
         log = LogFile(os.open("/dev/full", os.O_WRONLY))
         self.addCleanup(log.close)
+        self.assertEqual(log.write("line"), "No space left on device")
+
+    def test_torn(self) -> None:
+        """Of a line that the disk has no room for, nothing is left."""
+        log = self.opened()
+        self.assertEqual(log.write("one"), "")
+        write, left = os.write, [5]
+
+        def writeSome(descriptor: int, data: bytes) -> int:
+            if not left[0]:
+                raise OSError(ENOSPC, os.strerror(ENOSPC))
+            done = write(descriptor, data[: left[0]])
+            left[0] -= done
+            return done
+
+        self.patch(os, "write", writeSome)
+        self.assertEqual(log.write("another"), os.strerror(ENOSPC))
+        left[0] = 100
+        log.write("two")
+        self.assertEqual(read(self.path), "one\ntwo\n")
+
+    def test_tornPipe(self) -> None:
+        """What broke off in a pipe stays there."""
+        reader, writer = os.pipe()
+        log = LogFile(writer)
+        write = os.write
+        parts = iter([3])
+
+        def writeSome(descriptor: int, data: bytes) -> int:
+            for size in parts:
+                return write(descriptor, data[:size])
+            raise OSError(EPIPE, os.strerror(EPIPE))
+
+        self.patch(os, "write", writeSome)
         log.write("line")
-
-
-class LineTests(LogTestCase):
-    """Form of a line of the log."""
-
-    def lines(self, verbosity: int = 0) -> tuple[Logger, LineObserver]:
-        """Return a logger that writes to the file, and its observer."""
-        observer = LineObserver(self.opened(), verbosity)
-        return Logger("memq.some", observer=LogPublisher(observer)), observer
-
-    def test_interface(self) -> None:
-        """It is what twistd takes as an observer."""
-        self.assertTrue(verifyObject(ILogObserver, self.lines()[1]))
-
-    def test_line(self) -> None:
-        """Time, origin, level, text."""
-        self.lines()[0].info("{what} happened", what="It")
-        self.assertTrue(
-            re.fullmatch(
-                r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4} "
-                r"\[memq\.some#info\] It happened\n",
-                read(self.path),
-            )
-        )
-
-    def test_oneLine(self) -> None:
-        """Nothing that a client sends can break a line, or drive a terminal."""
-        self.lines()[0].info("{sent}", sent="a\r\nb\tc\x1b[2Jd\x00\x9be")
-        self.assertTrue(read(self.path).endswith("a\\r\\nb\\tc\\x1b[2Jd\\x00\\x9be\n"))
-
-    def test_debug(self) -> None:
-        """Debug events are for -vv."""
-        self.lines(1)[0].debug("hidden")
-        self.lines(2)[0].debug("shown")
-        self.assertEqual(read(self.path).count("\n"), 1)
-
-    def test_failure(self) -> None:
-        """A failure's traceback follows, indented, with -vv or when it is a bug."""
-        for verbosity, level, hasMore in (
-            (0, LogLevel.critical, True),
-            (1, LogLevel.error, False),
-            (2, LogLevel.error, True),
-        ):
-            failure = Failure(ValueError("so\nit is"))
-            self.lines(verbosity)[0].failure("It broke", failure, level=level)
-            first, *rest = read(self.path).splitlines()
-            self.assertTrue(first.endswith("It broke ValueError: so\\nit is"), first)
-            self.assertEqual(bool(rest), hasMore)
-            self.assertEqual([row for row in rest if not row.startswith("\t")], [])
-            os.unlink(self.path)
-
-
-class JournalTests(LogTestCase):
-    """Lines for systemd's journal."""
-
-    def setUp(self) -> None:
-        """Let the journal read what is written to a file."""
-        LogTestCase.setUp(self)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT)
-        status = os.fstat(descriptor)
-        self.stream = f"{status.st_dev}:{status.st_ino}"
-        self.file = LogFile(descriptor, journal=self.stream)
-        self.addCleanup(self.file.close)
-
-    def logger(self) -> Logger:
-        """Return a logger that shows everything."""
-        observer = LogPublisher(LineObserver(self.file, 2))
-        return Logger("memq.some", observer=observer)
-
-    def test_level(self) -> None:
-        """Each line begins with the level as syslog numbers it, and has no time."""
-        log = self.logger()
-        for level in LogLevel.iterconstants():
-            log.emit(level, "It happened")
-        self.assertEqual(
-            sorted(read(self.path).splitlines()),
-            [
-                "<2>[memq.some#critical] It happened",
-                "<3>[memq.some#error] It happened",
-                "<4>[memq.some#warn] It happened",
-                "<6>[memq.some#info] It happened",
-                "<7>[memq.some#debug] It happened",
-            ],
-        )
-
-    def test_noLevel(self) -> None:
-        """An event that has none is information."""
-        LineObserver(self.file, 0)({"log_format": "so", "log_time": 0.0})
-        self.assertEqual(read(self.path), "<6>[-#-] so\n")
-
-    def test_traceback(self) -> None:
-        """So does each line of a traceback, which the journal keeps as an entry."""
-        self.logger().failure("It broke", Failure(ValueError("so")))
-        first, *rest = read(self.path).splitlines()
-        self.assertEqual(first, "<2>[memq.some#critical] It broke ValueError: so")
-        self.assertTrue(rest)
-        self.assertEqual([row for row in rest if not row.startswith("<2>\t")], [])
-
-    def test_otherStream(self) -> None:
-        """It is only for the descriptor that the journal reads."""
-        for stream in (None, "", "1:2", self.stream + "0"):
-            log = LogFile(os.dup(self.file.descriptor), journal=stream)
-            self.addCleanup(log.close)
-            self.assertFalse(log.isJournal)
+        log.close()
+        with open(reader) as file:
+            self.assertEqual(file.read(), "lin")
 
 
 class ChoiceTests(LogTestCase):
