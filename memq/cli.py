@@ -21,6 +21,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, NoReturn
 
@@ -31,7 +32,7 @@ from memq.errors import CommandError, StartError, StoreError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
 #: The module of each subcommand; its ``addCommands`` adds it, perhaps with others.
@@ -109,6 +110,24 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 
+@contextmanager
+def _drawing(options: argparse.Namespace) -> Iterator[None]:
+    """Let a subcommand that can do so draw bars, where there is a terminal."""
+    if not hasattr(options, "draw"):
+        yield
+        return
+    # It takes time to load, and not each subcommand needs it.
+    from memq.commandline.terminal import Bar, isTerminal
+
+    bar = Bar()
+    if isTerminal(2):
+        options.draw = bar.draw
+    try:
+        yield
+    finally:
+        bar.stop()
+
+
 def main(
     arguments: Sequence[str] | None = None,
     parser: argparse.ArgumentParser | None = None,
@@ -123,7 +142,8 @@ def main(
         print(f"{options.name}: {shownText(line)}", file=sys.stderr, flush=True)
 
     try:
-        status: int = options.run(options, tell)
+        with _drawing(options):
+            status: int = options.run(options, tell)
         return status
     except CommandError as error:
         if words := str(error):

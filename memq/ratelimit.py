@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    #: Takes words, and how much of all is done, None if nobody knows.
+    Draw = Callable[[str, float | None], object]
+
 #: Seconds between two lines of the log that tell of things of a kind.
 LOG_INTERVAL = 60.0
 #: Seconds between two lines that tell how far a long piece of work is.
@@ -45,29 +48,50 @@ class Rarely:
 
 
 class Progress:
-    """Tell how far a long piece of work is, at most one line in an interval."""
+    """Tell how far a long piece of work is, at most one line in an interval.
+
+    Where something draws, it is drawn instead, ten times as often.
+    """
 
     def __init__(
         self,
         tell: Callable[[str], object],
         seconds: Callable[[], float] = monotonic,
         interval: float = PROGRESS_INTERVAL,
+        draw: Draw | None = None,
     ) -> None:
         """Begin to count the seconds.
 
         :param tell: takes a line, without its end.
         :param seconds: a clock that never goes back.
+        :param draw: draws a bar; None where there is no terminal.
         """
         self.tell = tell
+        self._draw = draw
         self._seconds = seconds
-        self._interval = interval
-        self._nextAt = seconds() + interval
+        self._interval = interval if draw is None else interval / 10
+        self._began = seconds()
+        self._nextAt = self._began + self._interval
 
-    def reach(self, line: Callable[[], str]) -> bool:
-        """Tell a line if the last one of these was an interval ago; say whether."""
+    def rate(self, count: int) -> float:
+        """Return how many a second that is, from the start on."""
+        return count / max(self._seconds() - self._began, 1e-6)
+
+    def reach(self, line: Callable[[], str], part: float | None = None) -> bool:
+        """Tell a line if the last one of these was an interval ago; say whether.
+
+        :param part: how much of all is done, 0 to 1; None if nobody knows.
+        """
         now = self._seconds()
         if now < self._nextAt:
             return False
         self._nextAt = now + self._interval
-        self.tell(line())
+        words = line()
+        if part:
+            took = now - self._began
+            words += f", {max(took / part - took, 0):.0f} s left"
+        if self._draw is None:
+            self.tell(words)
+        else:
+            self._draw(words, part)
         return True

@@ -32,14 +32,19 @@ is written while we copy has changed since the checkpoint, so its changes are in
 log, and the recovery reads the page for them.  It fails, and so does the backup.
 
 Pages that did not change since are the same bytes as in the home.
+
+An export beside a server makes such a copy for itself, and exports that
+(:func:`copied`): so what it writes is one state, that of the moment in which the last
+log file was copied.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 from struct import Struct
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING
 
 from memq.display import megabytes
@@ -65,6 +70,10 @@ PIECE = 128 * 1024
 SLICE = 1024 * 1024
 #: How often a piece is read again that changes all the time.
 READS = 100
+
+#: Rules that were set while a server ran.  Each change of them is another file, so they
+#: are copied as they were at one moment; they never go.
+RULES = "rules.toml"
 
 #: Where a table says how large its pages are, in the machine's byte order.
 _PAGE_SIZE_AT = 20
@@ -96,6 +105,28 @@ def makeBackup(home: Home, target: str, progress: Progress) -> None:
             shutil.rmtree(unfinished, ignore_errors=True)
     except OSError as error:
         raise HomeError(f"backup to {target}: {error}") from error
+
+
+@contextmanager
+def copied(home: Home, directory: str, progress: Progress) -> Iterator[Home]:
+    """Copy a home that a server may be using; the copy is locked, and goes in the end.
+
+    :param directory: where to put it.
+    :raise memq.errors.HomeError: when it cannot be copied.
+    """
+    try:
+        place = TemporaryDirectory(prefix="memq-export-", dir=directory)
+    except OSError as error:
+        raise HomeError(f"--temporary {directory}: {error.strerror}") from None
+    with place as path:
+        target = os.path.join(path, "copy")
+        makeBackup(home, target, progress)
+        copy = Home(target)
+        copy.prepare()
+        try:
+            yield copy
+        finally:
+            copy.release()
 
 
 def _copyPlace(home: Home, copy: str, progress: Progress) -> None:
@@ -140,12 +171,13 @@ def _copyHome(directory: str, copy: str, progress: Progress) -> None:
     done = 0
 
     def shown() -> str:
-        return f"{megabytes(done)} of about {megabytes(total)}"
+        rate = megabytes(int(progress.rate(done)))
+        return f"{megabytes(done)} of about {megabytes(total)}, {rate}/s"
 
     os.mkdir(copy, 0o700)
     for size in _copyFiles(directory, copy, tables, firstLog):
         done += size
-        progress.reach(shown)
+        progress.reach(shown, min(1.0, done / max(1, total)))
     writeMarker(copy, marker)
     syncDirectory(copy)
 
@@ -181,6 +213,8 @@ def _copyFiles(
         yield from _copyTable(directory, copy, name)
     for number in range(firstLog, _lastLog(directory) + 1):
         yield from copyFile(directory, copy, logName(number))
+    if os.path.exists(os.path.join(directory, RULES)):
+        yield from copyFile(directory, copy, RULES)
     yield from copyFile(directory, copy, "VERSION")
 
 

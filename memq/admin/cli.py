@@ -1,5 +1,8 @@
 """The subcommands export, import and backup of ``memq``, on its command line.
 
+Whether a server runs on a home is told by the lock in it.  An export beside a server is
+made of a copy (:func:`memq.admin.backup.copied`).
+
 Without --home it is the one of the configuration file that a server reads: the one
 named by --config, or file.DEFAULT if that is there.  How far it is goes to standard
 error, about once a second.
@@ -13,10 +16,11 @@ from __future__ import annotations
 import argparse
 import os
 import stat
-from contextlib import contextmanager, suppress
+import tempfile
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from memq.admin.backup import makeBackup
+from memq.admin.backup import copied, makeBackup
 from memq.admin.exporter import exportHome
 from memq.admin.importer import Import
 from memq.config.file import DEFAULT, findConfig
@@ -57,13 +61,19 @@ def addCommands(add: Callable[..., argparse.ArgumentParser]) -> None:
         parser = add(
             name, parents=[home], help=does, description=does, allow_abbrev=False
         )
-        parser.set_defaults(run=run)
+        # Whoever runs it may draw bars.
+        parser.set_defaults(run=run, draw=None)
         return parser
 
-    export = made(
-        "export", _export, "Write queues as lines of JSON; no server may run."
-    )
+    does = "Write queues as lines of JSON, whether a server runs on them or not."
+    export = made("export", _export, does)
     export.add_argument("--output", metavar="FILE", help="not to standard output")
+    export.add_argument(
+        "--temporary",
+        metavar="DIR",
+        help="where the copy is made of which a running server's home is exported "
+        "(default: where FILE is, else $TMPDIR)",
+    )
     export.add_argument("queues", nargs="*", metavar="QUEUE", help="only these")
     read = made("import", _import, "Read what export wrote; no server may run.")
     read.add_argument(
@@ -88,11 +98,29 @@ def _home(options: argparse.Namespace) -> Home:
 def _export(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     home = _existing(options)
     names = [os.fsencode(name) for name in options.queues]
-    with _opened(options.output, "wb", 1) as output:
+    progress = Progress(tell, draw=options.draw)
+    with _opened(options.output, "wb", 1) as output, ExitStack() as ends:
+        copyOf = None
         _becomeOwner(home)
-        with _locked(home, "`memq backup` copies it, and the copy can be exported"):
-            complete = exportHome(home, names, output, Progress(tell))
+        try:
+            home.prepare()
+            ends.callback(home.release)
+        except HomeHeld as error:
+            _becomeOneself()
+            tell(f"{error}: a copy is exported, which is its state of one moment")
+            copyOf = home.path
+            home = ends.enter_context(copied(home, _temporary(options), progress))
+        complete = exportHome(home, names, output, progress, copyOf)
     return 0 if complete else 1
+
+
+def _temporary(options: argparse.Namespace) -> str:
+    """Return where a copy is made."""
+    if options.temporary is not None:
+        return str(options.temporary)
+    if options.output is not None and os.path.isfile(options.output):
+        return os.path.dirname(os.path.abspath(str(options.output)))
+    return tempfile.gettempdir()
 
 
 def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
@@ -103,7 +131,8 @@ def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
             sizes = sizesFor(diskSpace(home.directory).total, noSync=False)
             store = BDBStore(home, StoreSettings(logFile=sizes.logFile))
             store.open()
-            work = Import(store, options.append, Progress(tell), sizes.checkpointVolume)
+            progress = Progress(tell, draw=options.draw)
+            work = Import(store, options.append, progress, sizes.checkpointVolume)
             try:
                 work.run(lines)
             except BaseException:
@@ -119,7 +148,7 @@ def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
 def _backup(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     home = _existing(options)
-    makeBackup(home, options.target, Progress(tell))
+    makeBackup(home, options.target, Progress(tell, draw=options.draw))
     tell(f"{options.target} is a copy of {home.path}, ready to start")
     return 0
 
@@ -150,6 +179,13 @@ def _becomeOwner(home: Home) -> None:
         owner = os.stat(home.directory)
         os.setegid(owner.st_gid)
         os.seteuid(owner.st_uid)
+
+
+def _becomeOneself() -> None:
+    """Be who started it again: what is not in the home is nobody else's business."""
+    if os.getuid() != os.geteuid():
+        os.seteuid(os.getuid())
+        os.setegid(os.getgid())
 
 
 @contextmanager

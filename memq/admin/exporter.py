@@ -234,12 +234,18 @@ class OfflineReader:
 
 
 def exportHome(
-    home: Home, names: Sequence[bytes], output: BinaryIO, progress: Progress
+    home: Home,
+    names: Sequence[bytes],
+    output: BinaryIO,
+    progress: Progress,
+    copyOf: str | None = None,
 ) -> bool:
     """Write what is in a home, tell what cannot be read, and return whether all was.
 
     :param home: prepared and locked.
     :param names: which queues, all if there are none.
+    :param copyOf: the home of a running server of which this is a copy; None if it is
+        none.
     :raise memq.errors.StartError: when the home cannot be opened, or has no such queue.
     """
     settle(home)
@@ -250,10 +256,10 @@ def exportHome(
         for name in names:
             if name not in there:
                 raise HomeError(
-                    f"--home {home.path}: there is no queue {shownName(name)}"
+                    f"--home {copyOf or home.path}: there is no queue {shownName(name)}"
                 )
         wanted = [queue for queue in queues if queue.name in names or not names]
-        return _Export(reader, output, progress).run(wanted)
+        return _Export(reader, output, progress).run(wanted, copyOf is not None)
     finally:
         reader.close()
 
@@ -268,10 +274,14 @@ class _Export:
         self._output = output
         self._progress = progress
         self._messages = self._bytes = self._damaged = 0
+        #: How many messages there are by the counts of their queues, 1 or more.
+        self._total = 1
 
-    def run(self, queues: Sequence[Queue]) -> bool:
+    def run(self, queues: Sequence[Queue], isLive: bool) -> bool:
         """Write queues; return whether all of their messages could be read."""
-        self._output.write(packLine(Begin()))
+        counts = (each.pushed - each.taken + each.rest.delayed for each in queues)
+        self._total = max(1, sum(counts))
+        self._output.write(packLine(Begin(isLive)))
         for queue in queues:
             self._writeQueue(queue)
         self._output.write(packLine(End(len(queues))))
@@ -283,6 +293,9 @@ class _Export:
 
     def _figures(self) -> str:
         return f"{self._messages} messages, {megabytes(self._bytes)}"
+
+    def _reached(self) -> str:
+        return f"{self._figures()}, {self._progress.rate(self._messages):.0f}/s"
 
     def _writeQueue(self, queue: Queue) -> None:
         write = self._output.write
@@ -301,7 +314,7 @@ class _Export:
                 delayed += 1
             self._messages += 1
             self._bytes += len(found.body)
-            self._progress.reach(self._figures)
+            self._progress.reach(self._reached, self._messages / self._total)
         # Its counts differ from the messages that are there by those that are damaged.
         damaged = queue.pushed - queue.taken + rest.delayed - count - delayed
         write(packLine(QueueEnd(count, damaged, delayed)))

@@ -15,6 +15,9 @@ since 1970-01-01 UTC, ``crc`` the CRC-32 (zlib's) of the body.  ``messages`` is 
 there were; ``damaged`` how many could not be read, and are not there: set less taken is
 both together.  ``queues`` is how many queues there were.
 
+The first line of an export that was made beside a running server has ``"live": true``,
+too: it is the state of one moment, and the server went on from there.
+
 ``name``, ``time`` and ``crc`` may be missing.  A file without its last line is cut.
 
 These are there only when they are not 0:
@@ -73,7 +76,12 @@ class BadExport(Exception):
 
 
 class Begin(NamedTuple):
-    """The first line."""
+    """The first line.
+
+    :ivar live: whether a server was running.
+    """
+
+    live: bool = False
 
 
 class QueueBegin(NamedTuple):
@@ -172,8 +180,10 @@ def packLine(line: Line) -> bytes:
     numbers = _written(line)
     fields: dict[str, object] = {}
     match line:
-        case Begin():
+        case Begin(live):
             fields = {"format": FORMAT, "version": VERSION}
+            if live:
+                fields["live"] = True
         case QueueBegin(queue):
             fields = {"queue": b64encode(queue).decode()}
             with suppress(UnicodeDecodeError):
@@ -237,7 +247,7 @@ def _parseBegin(fields: dict[str, Any]) -> Begin:
     version = _count(fields, _Number("version"))
     if version != VERSION:
         raise BadExport(f"version {version}, and this memq reads version {VERSION}")
-    return Begin()
+    return Begin(fields.get("live") is True)
 
 
 def _parseQueue(fields: dict[str, Any]) -> QueueBegin:

@@ -134,6 +134,33 @@ class Meter:
         return words
 
 
+class Bar:
+    """A bar that others fill, as :class:`memq.ratelimit.Progress` does.
+
+    It is drawn from the first word on, and taken away in the end.
+    """
+
+    def __init__(self) -> None:
+        self._bar: tuple[Progress, Any] | None = None
+
+    def draw(self, words: str, part: float | None) -> None:
+        """Show how far it is: the first of some figures before the bar, others behind.
+
+        :param part: how much of all is done, 0 to 1; None if nobody knows.
+        """
+        if self._bar is None:
+            self._bar = _makeBar(None)
+        progress, task = self._bar
+        count, _, rest = words.partition(", ")
+        total = None if part is None else 1.0
+        progress.update(task, total=total, completed=part, words=rest, count=count)
+
+    def stop(self) -> None:
+        """Take the bar away, if there is one."""
+        if self._bar is not None:
+            self._bar[0].stop()
+
+
 def _makeBar(total: float | None) -> tuple[Progress, Any]:
     """Return a bar, and its task; without a total it only moves."""
     from rich.progress import BarColumn, Progress, TextColumn

@@ -36,3 +36,34 @@ class ProgressTests(SynchronousTestCase):
             now = 100 + tenth / 10
             progress.reach(lambda tenth=tenth: f"{tenth}")  # type: ignore[misc]
         self.assertEqual(lines, ["begun", "10", "20"])
+
+    def test_part(self) -> None:
+        """Where the part is known that is done, so is the time left; and the rate."""
+        now = 100.0
+        lines: list[str] = []
+        progress = Progress(lines.append, lambda: now)
+        now = 102.0
+        progress.reach(lambda: f"{progress.rate(50):.0f}/s", 0.25)
+        now = 104.0
+        progress.reach(lambda: "more than all", 1.5)
+        now = 106.0
+        progress.reach(lambda: "nothing yet", 0.0)
+        self.assertEqual(
+            lines, ["25/s, 6 s left", "more than all, 0 s left", "nothing yet"]
+        )
+
+    def test_draw(self) -> None:
+        """Where something draws, it is drawn, ten times as often, and not told."""
+        now = 100.0
+        lines: list[str] = []
+        drawn: list[tuple[str, float | None]] = []
+        progress = Progress(
+            lines.append,
+            lambda: now,
+            draw=lambda words, part: drawn.append((words, part)),
+        )
+        for tenth in range(4):
+            now = 100 + tenth / 9
+            progress.reach(lambda: "some", None)
+        self.assertEqual(drawn, [("some", None)] * 3)
+        self.assertEqual(lines, [])

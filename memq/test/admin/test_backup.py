@@ -111,7 +111,16 @@ class BackupTests(BackupTestCase):
         self.assertEqual(os.stat(self.target + "/memq").st_mode & 0o777, 0o700)
         self.assertEqual(os.listdir(self.parent), ["copy"])
         self.assertRegex(self.told[0], r"^needs about [0-9.]+ MB; [0-9.]+ MB are free$")
-        self.assertRegex(self.told[1], r"^[0-9.]+ MB of about [0-9.]+ MB$")
+        self.assertRegex(self.told[1], r"^[0-9.]+ MB of about [0-9.]+ MB, ")
+
+    def test_rules(self) -> None:
+        """Rules that were set online are copied, whatever stands in them."""
+        with open(os.path.join(self.store.home.directory, "rules.toml"), "w") as file:
+            file.write("[queue.q]\n")
+        self.backUp()
+        with open(os.path.join(self.target, "memq", "rules.toml")) as file:
+            self.assertEqual(file.read(), "[queue.q]\n")
+        self.assertCopied()
 
     def test_emptyDirectory(self) -> None:
         """It may take the place of an empty directory."""

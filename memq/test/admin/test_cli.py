@@ -7,19 +7,26 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from time import monotonic
 from typing import Any
 
 import memq.admin.cli
 import memq.cli
 import memq.config.file
-from memq import __version__
+from memq import __version__, ratelimit
 from memq.cli import main
+from memq.commandline import terminal
+from memq.errors import HomeError
 from memq.storage.bdb.store import BDBStore
+from memq.storage.datadir.home import Home
 from memq.test.admin.test_exporter import ExportTestCase
 from memq.test.admin.test_importer import TWO, Q, packed
 from memq.test.support.homes import NO_SPACE, Failing, dump
 from testkit.servers import PATIENCE, Server, environment
 
+#: Defaults of a progress that tells or draws all.
+DRAWS = (monotonic, 0.0, None)
 RUN = "import sys; from memq.cli import run; sys.exit(run())"
 
 
@@ -161,6 +168,74 @@ class CommandTests(CommandTestCase):
         self.patch(os, "geteuid", lambda: 0)
         self.command("import", "--home", other, file)
         self.assertEqual(became, [])
+
+    def test_oneself(self) -> None:
+        """Beside a server root is root again: its files are not the owner's."""
+        became: list[Any] = []
+        self.patch(os, "seteuid", became.append)
+        self.patch(os, "setegid", became.append)
+        home = Home(self.home())
+        home.prepare()
+        self.addCleanup(home.release)
+        self.patch(os, "geteuid", lambda: os.getuid() + 1)
+        self.ended(0, "export", "--home", home.path, "--output", self.path())
+        self.assertEqual(became, [os.getuid(), os.getgid()])
+
+    def copiedTo(self, *words: str, output: bool = True) -> str:
+        """Export a home that is held, with options; return where its copy was made."""
+        places: list[str] = []
+
+        def copy(home: Home, place: str, progress: object) -> Any:
+            places.append(place)
+            raise HomeError("no")
+
+        self.patch(memq.admin.cli, "copied", copy)
+        home = Home(self.home())
+        home.prepare()
+        self.addCleanup(home.release)
+        self.assertIn("no", self.ended(1, "export", "--home", home.path, *words))
+        return places[0]
+
+    def test_temporary(self) -> None:
+        """A copy is made beside the output, if that is a file, or where one says."""
+        file = self.path()
+        beside = os.path.dirname(file)
+        self.assertEqual(self.copiedTo("--output", file), beside)
+        self.assertEqual(self.copiedTo("--output", file, "--temporary", "/x"), "/x")
+        self.assertEqual(self.copiedTo("--output", "/dev/null"), tempfile.gettempdir())
+        self.assertEqual(self.copiedTo(), tempfile.gettempdir())
+
+    def test_noTemporary(self) -> None:
+        """A place for the copy that is none is named, and a queue that is none, too."""
+        home = Home(self.home())
+        home.prepare()
+        self.addCleanup(home.release)
+        words = "export", "--home", home.path, "--output", self.path()
+        said = self.ended(1, *words, "--temporary", "/none")
+        self.assertIn("--temporary /none: No such file or directory\n", said)
+        said = self.ended(1, *words, "nope")
+        self.assertIn(f"--home {home.path}: there is no queue nope\n", said)
+
+    def test_bar(self) -> None:
+        """On a terminal a bar is drawn that goes in the end."""
+        drawn: list[str] = []
+
+        class Bar:
+            """Keeps what is drawn."""
+
+            def draw(self, words: str, part: float | None) -> None:
+                drawn.append(words)
+
+            def stop(self) -> None:
+                drawn.append("stop")
+
+        self.patch(terminal, "Bar", Bar)
+        self.patch(terminal, "isTerminal", lambda stream: True)
+        self.patch(ratelimit.Progress.__init__, "__defaults__", DRAWS)
+        said = self.ended(0, "backup", "--home", self.home(), self.path())
+        self.assertNotIn("of about", said)
+        self.assertIn("of about", drawn[0])
+        self.assertEqual(drawn[-1], "stop")
 
     def test_storeCannotClose(self) -> None:
         """Why an import ends is told, not what else goes wrong then."""
@@ -325,26 +400,29 @@ class ProcessTests(CommandTestCase):
         self.assertEqual(done.stderr.splitlines()[-1], b"memq export: Broken pipe")
 
     def test_serverRuns(self) -> None:
-        """A server's home is not exported; it is copied, and the copy is."""
+        """A server's home is copied, and the copy is exported, which then goes."""
         server = Server(self.path()).start()
         self.addCleanup(server.stop)
         server.talk(b"set q 0 0 2\r\nhi\r\nquit\r\n")
-        for words, instead in (
-            (("export",), "`memq backup` copies it, and the copy can be exported"),
-            (("import",), "stop it first"),
-        ):
-            status, _, said = self.process(*words, "--home", server.home)
-            self.assertEqual(status, 1)
-            self.assertEqual(
-                said,
-                f"memq {words[0]}: --home {server.home}: "
-                f"held by another server (pid {server.pid}); {instead}\n",
-            )
+        status, _, said = self.process("import", "--home", server.home)
+        self.assertEqual(status, 1)
+        held = f"--home {server.home}: held by another server (pid {server.pid})"
+        self.assertEqual(said, f"memq import: {held}; stop it first\n")
+        temporary = self.path()
+        os.mkdir(temporary)
+        status, live, said = self.process(
+            "export", "--home", server.home, "--temporary", temporary
+        )
+        self.assertEqual(status, 0)
+        self.assertIn(f"memq export: {held}: a copy is exported", said)
+        self.assertEqual(os.listdir(temporary), [])
         target = self.path()
         self.assertEqual(self.process("backup", "--home", server.home, target)[0], 0)
         status, text, _ = self.process("export", "--home", target)
         self.assertEqual(status, 0)
         self.assertIn(b'"set": 1, "taken": 0', text)
+        self.assertEqual(live.replace(b', "live": true', b""), text)
+        self.assertNotEqual(live, text)
 
     def interrupted(self, number: signal.Signals) -> int:
         """Return the status of an import that a signal ends in its middle."""

@@ -7,10 +7,11 @@ import os
 import sys
 from typing import Any
 
+from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.commandline import terminal
-from memq.commandline.terminal import Meter, agrees, asks, shownBody, writeAll
+from memq.commandline.terminal import Bar, Meter, agrees, asks, shownBody, writeAll
 from memq.errors import CommandError
 from memq.test.support.commandline import Terminal, ticking
 from memq.test.support.servers import started
@@ -115,3 +116,30 @@ class BarTests(SynchronousTestCase):
         """It has no colours where NO_COLOR says so."""
         _, rest = self.push(80, NO_COLOR="1")
         self.assertNotRegex(rest, r"\x1b\[[\d;]*3[0-7][\d;]*m")
+
+
+class FilledTests(SynchronousTestCase):
+    """A bar that others fill."""
+
+    def test_columns(self) -> None:
+        """In 40 columns the count stands before the bar, the rest behind it."""
+        shown = self.shown("1234 messages, 25000/s, 6 s left", 0.5)
+        self.assertIn("1234 messages", shown)
+        self.assertIn("25000/s, 6 s", shown)
+
+    def test_unknown(self) -> None:
+        """Nobody need know how much there is; without a word nothing is drawn."""
+        self.assertIn("12 messages", self.shown("12 messages", None))
+        bar = Bar()
+        bar.stop()
+
+    def shown(self, words: str, part: float | None) -> str:
+        """Return what a terminal shows of a bar."""
+        seen = io.StringIO()
+        wide = Console(file=seen, force_terminal=True, width=40)
+        self.patch(terminal, "console", lambda stderr: wide)
+        bar = Bar()
+        bar.draw(words, part)
+        bar.draw(words, part)
+        bar.stop()
+        return seen.getvalue()
