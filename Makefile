@@ -34,6 +34,9 @@ DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis \
 # The Debian releases that `make test-deb` tries the packages in.
 SUITES ?= bookworm trixie
 
+# What `make container` calls its image.
+IMAGE ?= memq
+
 # Seconds that each test goes on that `make torture` runs, inputs that `make fuzz`
 # tries, and where it is reported.
 SECONDS ?= 600
@@ -47,7 +50,8 @@ TORTURES = $(subst /,.,$(patsubst %.py,%,\
 	| grep -v test_torture)))
 
 .PHONY: help run venv test clients fetch-clients check lint types imports coverage \
-	test-debian fuzz torture soak test-packaging deb man test-deb bench bench-quick profile format clean
+	test-debian fuzz torture soak test-packaging deb man test-deb container test-container bench \
+	bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -104,12 +108,18 @@ test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
 deb: ## the Debian packages, into dist/; DEB_BUILD_OPTIONS= runs the suite as well
 	tools/make-deb dist
 
+container: ## the container image IMAGE, of the packages, on a Debian that is pulled
+	tools/make-container $(IMAGE)
+
 man: ## the manual pages, into build/man
 	@tools/need lowdown
 	tools/manpages build/man
 
 test-deb: .venv/tools.stamp ## the packages in a fresh Debian of each of SUITES
 	tools/test-deb $(SUITES)
+
+test-container: .venv/tools.stamp ## a container image, built, used, killed and stopped
+	tools/test-container
 
 fuzz: .venv/tools.stamp ## RUNS inputs for each target of memq/test/support/fuzztargets.py
 	$(BIN)/python -m memq.test.support.fuzz --runs $(RUNS)

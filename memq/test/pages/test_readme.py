@@ -64,6 +64,7 @@ RUNNERS = {
     "console debian": _DEBIAN,
     "ini": _DEBIAN,
     "sh": _DEBIAN,
+    "console container": "memq.test.pages.test_container",
 }
 
 #: Lines that telnet says by itself, first and last.
@@ -108,7 +109,10 @@ class PagesTests(PageTestCase):
         for path in PAGES:
             # The options of other programs are looked at where they are.
             page = re.sub(
-                "^```console debian$.*?^```$", "", readPage(path), flags=re.M | re.S
+                "^```console (?:debian|container)$.*?^```$",
+                "",
+                readPage(path),
+                flags=re.M | re.S,
             )
             named = set(re.findall(r"--([a-z][a-z-]*)", page)) - {"include-deps"}
             self.assertEqual(named - known, set(), path)
