@@ -1,7 +1,7 @@
 """The container image, as the pages tell of it: blocks of the kind "console container".
 
-No container runs here: `make test-container` builds and runs one.  What the pages say is
-what is built and tried there.
+No container runs here: `make test-container` builds and runs one.  What the pages say
+is what is built and tried there.
 """
 
 from __future__ import annotations
