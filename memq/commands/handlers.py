@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.logger import Logger
 
 from memq import __version__
+from memq.commands.audited import Audited, Verb, audited
 from memq.commands.details import Listing, TellQueues
 from memq.commands.dialogue import Dialogue
 from memq.commands.gets import First, Line, Reader, renderRest
@@ -61,10 +62,14 @@ def _ask(
 
 # Commands that change queues.
 
+#: What stands in the line, and announces the body, is its size.
+_ADD = Verb("add", dialect.Add._field_defaults["form"], ())
+
 
 def add(dialogue: Dialogue, command: dialect.Add, body: bytes, complete: bool) -> None:
     """Make a queue with a limit, which is the body."""
     session, limit = dialogue.session, dialect.parseLimit(body)
+    dialogue = Audited(dialogue, command, _ADD, limit=limit)
     if not complete:
         dialogue.refuse(BadChunk(), command.form)
     elif limit is None:
@@ -289,17 +294,27 @@ def _refused(dialogue: Dialogue, command: wire.Refused) -> None:
         dialogue.connection.hangUp()
 
 
+#: Those of commands that manage something: each leaves a line in the audit.
+MANAGING: dict[type, tuple[str, Callable[[Dialogue, Any], None]]] = {
+    wire.Delete: ("delete", _delete),
+    wire.FlushAll: ("flush_all", _flushAll),
+    wire.Checkpoint: ("db_checkpoint", _checkpoint),
+    wire.Archive: ("db_archive", _archive),
+    dialect.Flush: ("flush", _flush),
+    dialect.Pause: ("pause", _pause),
+    dialect.Resume: ("resume", _resume),
+    dialect.Reload: ("reload", _reload),
+    dialect.Move: ("move", move),
+    dialect.Redrive: ("redrive", redrive),
+}
+
 #: The handlers, by command: of all that have no body and are no plain get.
 VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
-    wire.Delete: _delete,
     dialect.Close: _close,
     dialect.Touch: _touch,
-    wire.FlushAll: _flushAll,
     wire.Stats: _stats,
     wire.Version: _version,
     wire.Verbosity: _verbosity,
-    wire.Checkpoint: _checkpoint,
-    wire.Archive: _archive,
     wire.Quit: _quit,
     wire.Noop: _noop,
     wire.Describe: _describe,
@@ -308,13 +323,8 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Read: _read,
     dialect.Reads: _reads,
     dialect.AnyOf: _anyOf,
-    dialect.Flush: _flush,
-    dialect.Pause: _pause,
-    dialect.Resume: _resume,
-    dialect.Reload: _reload,
     dialect.Monitor: _monitor,
     dialect.Confirm: confirm,
-    dialect.Move: move,
-    dialect.Redrive: redrive,
     dialect.DumpStats: _dumpStats,
+    **audited(MANAGING),
 }

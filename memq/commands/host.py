@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from memq.commands.details import Details, Summary
     from memq.interfaces import IQueueStore
+    from memq.logs.audit import Audit
 
 
 class CommandCounters(Counters, Protocol):
@@ -69,6 +70,10 @@ class CommandHost(Host, Protocol):
     @property
     def traces(self) -> bool:
         """Return whether each command is logged."""
+
+    @property
+    def audit(self) -> Audit:
+        """Return what is told who did what."""
 
     @property
     def reload(self) -> Callable[[], Deferred[Any]]:

@@ -6,6 +6,7 @@ them.  memq.commands asks for more of the server, see its ``host``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,6 +21,24 @@ if TYPE_CHECKING:
 
 #: Makes the reply of what an operation has found.
 Render = Callable[[Any], bytes]
+
+
+class Witness(ABC):
+    """Makes a reply as any Render, and has to know what came of the operation anyway.
+
+    It is called, or told that nobody is there to get the reply; of an operation with a
+    rest, so is the render of that.
+    """
+
+    __slots__ = ()
+
+    @abstractmethod
+    def __call__(self, operation: Any) -> bytes:
+        """Make the reply."""
+
+    @abstractmethod
+    def abandon(self, operation: Operation) -> None:
+        """Note that it is done, and that the client is gone."""
 
 
 class ITransport(ITCPTransport, IConsumer, IPushProducer):

@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from memq.connection.arrivals import Arrivals
+from memq.connection.interfaces import Witness
 from memq.operations.outstanding import COMMAND_LOAD
 
 if TYPE_CHECKING:
@@ -142,13 +143,16 @@ class Replies:
         self.arrivals = None
         if self.sending is not None:
             self.sending.giveBack()
-        queue, self.queue = self.queue, deque()
+        # Not as arrivals, which look at each message.
+        queue, self.queue = deque(self.queue), deque()
         while queue:
             operation, render = queue.popleft()
             if not operation.done:
                 self.queue.append((operation, render))
                 continue
             operation.abandon()
+            if isinstance(render, Witness):
+                render.abandon(operation)
             if operation.rest is not None:
                 queue.appendleft((operation.rest, render))
         return bool(self.queue)

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from memq.commands.protocol import Commands
 from memq.connection.connection import Connection
 from memq.errors import TooManyConnections
+from memq.logs.audit import Audit
 from memq.ratelimit import Rarely
 from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
@@ -50,6 +51,7 @@ class FactorySettings(NamedTuple):
     :ivar hasRoom: tells whether the process may have one more connection.
     :ivar reload: reads the rules again; fires when they hold, or fails with
         memq.errors.ConfigError.
+    :ivar audit: is told who did what; None for one that writes to the log only.
     """
 
     maxBody: int = 1024 * 1024
@@ -59,6 +61,7 @@ class FactorySettings(NamedTuple):
     verbosity: int = 0
     hasRoom: Callable[[], bool] = lambda: True
     reload: Callable[[], Deferred[None]] = lambda: succeed(None)
+    audit: Audit | None = None
 
 
 class QueueFactory(ServerFactory):
@@ -93,6 +96,7 @@ class QueueFactory(ServerFactory):
         self.lingering = 0
         self._hasRoom = settings.hasRoom
         self.reload = settings.reload
+        self.audit = settings.audit or Audit(statistics.seconds)
         self._rarely = Rarely(statistics.seconds)
         self._empty: Deferred[None] | None = None
 

@@ -94,6 +94,7 @@ class Packets(Form):
 
     __slots__ = ("_opaque", "_opcode", "_others")
 
+    way = "binary"
     tail = b""
 
     # Not the one above: most of these live for a moment, and done and none are made.

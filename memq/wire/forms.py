@@ -48,6 +48,8 @@ class Form:
 
     __slots__ = ("done", "none", "tail")
 
+    #: The protocol, as the log calls it.
+    way = "text"
     #: Whether it shows what only a queue knows of a message, which takes a look more.
     describes = False
     #: Whether it shows the body.

@@ -113,6 +113,8 @@ class MetaForm(Form):
 
     __slots__ = ("_log",)
 
+    way = "meta"
+
     def __init__(
         self, line: _Line, done: bytes, none: bytes, echo: bytes = b""
     ) -> None:
