@@ -28,6 +28,7 @@ from memq.web.metrics.endpoints import Metrics, QueueMetrics, replies
 from memq.web.metrics.exposition import Family, gauge
 from memq.web.metrics.queuefigures import Limit
 from memq.web.metrics.survey import Surveyor
+from memq.web.page.files import addPage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -174,6 +175,7 @@ class WebService(Service):
         root.putChild(b"metrics", metrics)
         root.putChild(b"healthz", Healthz())
         root.putChild(b"readyz", Readyz(self.readiness))
+        addPage(root)
         return root
 
     def _own(self) -> Iterator[Family]:
