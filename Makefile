@@ -28,6 +28,10 @@ CLIENT_PROGRAMS := prometheus collectd-core libnginx-mod-http-memc memcached \
 CLIENT_NPM := memcache-client@1.0.5 memcached@2.2.2 memjs@1.3.2
 CLIENT_PIP := aiomcache==0.8.2 emcache==1.3.3 memcache==0.14.0 meta-memcache==4.3.0 \
 	python-binary-memcached==0.33.0
+# The schemas of Kubernetes, KEDA and the Prometheus operator, as models: 40 MB.
+KUBERNETES_PIP := cloudcoil==0.6.0 cloudcoil.models.keda==2.16.1.0 \
+	cloudcoil.models.kubernetes==1.32.1.3 \
+	cloudcoil.models.prometheus_operator==0.80.1.0 pyyaml
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis \
 	python3-prometheus-client python3-rich python3-twisted python3-zope.interface
 
@@ -102,8 +106,10 @@ test-debian: ## the suite on Debian's own Twisted and bsddb3
 	/usr/bin/python3 $(SUITE) --without memq.test.clients $(BELOW_TWISTED) \
 		$(SUITE_ARGS)
 
-test-packaging: .venv/tools.stamp ## sdist, wheel and editable install
+test-packaging: .venv/tools.stamp var/kubernetes.stamp ## sdist, wheel and editable install; the examples' schemas
 	tools/test-packaging $(BIN)/python
+	PYTHONPATH=var/kubernetes $(BIN)/python tools/check_kubernetes.py \
+		contrib/kubernetes/*.yaml
 
 deb: ## the Debian packages, into dist/; DEB_BUILD_OPTIONS= runs the suite as well
 	tools/make-deb dist
@@ -165,4 +171,10 @@ clean: ## remove all that was made, but for the data in var/
 .venv/tools.stamp: .venv/memq.stamp
 	@tools/need $(TOOL_PACKAGES) $(TEST_PACKAGES)
 	$(BIN)/pip install --quiet --use-pep517 --editable '.[test,dev]'
+	@touch $@
+
+# The versions stand here.
+var/kubernetes.stamp: Makefile | .venv/tools.stamp
+	rm -rf var/kubernetes
+	$(BIN)/pip install --quiet --target var/kubernetes $(KUBERNETES_PIP)
 	@touch $@
