@@ -42,7 +42,7 @@ from memq.daemon.service import Parts, Pools, QueueService
 from memq.daemon.signals import Signals
 from memq.display import shownText
 from memq.errors import StartError
-from memq.logs.lines import LineObserver
+from memq.logs.audit import Actor
 from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
 from memq.net.poller import Poller
@@ -64,7 +64,8 @@ from memq.wire.figures import memcachedSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from memq.logs.logfile import LogFile
+    from memq.logs.audit import Audit
+    from memq.logs.outputs import Outputs
     from memq.storage.datadir.home import Home
     from memq.storage.maintenance import IMaintainedStore
     from memq.web.health import Readiness
@@ -105,7 +106,7 @@ def _makeService(
     :param twistd: the options of twistd itself.
     :raise memq.errors.StartError: when something is refused; nothing is held.
     """
-    home, listeners, log = takeResources(options, reactor, twistd, makeWay)
+    home, listeners, logs = takeResources(options, reactor, twistd, makeWay)
     useSteadyClock(reactor)
     ending = ExitStatus(reactor, failed=notifier.fail)
     sizes = _sizes(options, home)
@@ -124,7 +125,7 @@ def _makeService(
     settings = _webSettings(options)
     note = syncs.note if settings.isOn else None
     broker = _broker(options, poller, store, policies, pools, ending, note)
-    parts = _parts(options, poller, broker, store, sizes, pools, reloader)
+    parts = _parts(options, poller, broker, store, sizes, pools, reloader, logs)
     version = "none" if home is None else ".".join(map(str, db.version()))
     sources = Sources(
         *(broker, parts.factory.statistics, syncs, reloader),
@@ -135,12 +136,11 @@ def _makeService(
     parts = parts._replace(
         listeners=listeners,
         takeover=takeover,
-        settled=partial(_settled, store, notifier, options, log, web.readiness),
+        settled=partial(_settled, store, notifier, options, logs, web.readiness),
     )
-    signals = _signals(reactor, ending, log, reloader)
-    observer = None if log is None else LineObserver(log, options["verbose"])
+    signals = _signals(reactor, ending, logs, reloader, parts.factory.audit)
     pidFile = PidFile(options.pidFile)
-    process = ProcessService(reactor, signals, home, observer, pidFile)
+    process = ProcessService(reactor, signals, home, logs.observer, pidFile)
     web.setServiceParent(process)
     QueueService(reactor, parts, pools, ending.fail).setServiceParent(process)
     # The last one in is the first to stop, so the manager knows before the stop begins.
@@ -178,6 +178,7 @@ def _parts(
     sizes: Sizes,
     pools: Pools,
     reloader: PolicyReloader,
+    logs: Outputs,
 ) -> Parts:
     """Return what serves the queues; nothing listens yet."""
     reactor = poller.reactor
@@ -193,6 +194,7 @@ def _parts(
         _maintenanceSettings(options, sizes),
     )
     settings = _factorySettings(options, reloader)
+    settings = settings._replace(audit=logs.audit(reactor.seconds))
     factory = QueueFactory(broker, maintenance, statistics, settings)
     watch = ConnectionTimeouts(
         reactor,
@@ -208,23 +210,31 @@ def _parts(
 
 
 def _signals(
-    reactor: Any, ending: ExitStatus, log: LogFile | None, reloader: PolicyReloader
+    reactor: Any,
+    ending: ExitStatus,
+    logs: Outputs,
+    reloader: PolicyReloader,
+    audit: Audit,
 ) -> Signals:
     """Return what the process does on which signal."""
-    reopen = _keepLog if log is None else log.reopen
 
     def reload(why: str) -> None:
-        reopen(why)
-        reloader.reloadFor(why)
+        logs.reopen(why)
+        reloader.reloadFor(why).addCallback(partial(_noteReload, audit, why))
 
     return Signals(
         reactor,
-        {SIGTERM: ending.stop, SIGINT: ending.stop, SIGHUP: reload, SIGUSR1: reopen},
+        {
+            SIGTERM: ending.stop,
+            SIGINT: ending.stop,
+            SIGHUP: reload,
+            SIGUSR1: logs.reopen,
+        },
     )
 
 
-def _keepLog(why: str) -> None:
-    _log.info("{why}: the log is twistd's, there is nothing to open again", why=why)
+def _noteReload(audit: Audit, why: str, error: str | None) -> None:
+    audit.note(Actor(why, "signal"), "reload", None, error or "OK", error=error)
 
 
 def _webSettings(options: Options) -> WebSettings:
@@ -242,13 +252,13 @@ def _settled(
     store: IMaintainedStore,
     notifier: Notifier,
     options: Options,
-    log: LogFile | None,
+    logs: Outputs,
     readiness: Readiness,
 ) -> None:
     """Do what is done once when the server listens."""
     sparePermanent()
     readiness.settled()
-    if options.isOutdated() or (log is not None and log.isMoved()):
+    if options.isOutdated() or logs.areMoved:
         # systemd drops a reload that it is asked for while a service starts.
         raise_signal(SIGHUP)
     there = "{queues} queues with {messages} messages".format(**store.status())

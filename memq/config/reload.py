@@ -78,23 +78,27 @@ class PolicyReloader:
             self._begin()
         return done
 
-    def reloadFor(self, why: str) -> None:
-        """Read the file again where nobody waits for it; a mistake is logged.
+    def reloadFor(self, why: str) -> Deferred[str | None]:
+        """Read the file again because of a signal; a mistake is logged.
 
         :param why: what asked for it, for the log.
+        :return: fires with the mistake, None without one.
         """
-        done = self.reload().addErrback(self._ebRefused, why)
-        done.addErrback(
-            lambda failure: _log.failure("Rules could not be read", failure)
-        )
+        done: Deferred[Any] = self.reload().addErrback(self._ebRefused, why)
+        return done.addErrback(self._ebFailed)
 
-    def _ebRefused(self, failure: Failure, why: str) -> None:
+    def _ebFailed(self, failure: Failure) -> str:
+        _log.failure("Rules could not be read", failure)
+        return failure.getErrorMessage()
+
+    def _ebRefused(self, failure: Failure, why: str) -> str:
         failure.trap(ConfigError)
         _log.error(
             "{why}: {error}; the rules stay as they were",
             why=why,
             error=failure.getErrorMessage(),
         )
+        return failure.getErrorMessage()
 
     def _begin(self) -> None:
         self._isReading = True

@@ -90,6 +90,7 @@ _TRUTH = {"false": False, "true": True}
 _PAUSED = {"no": 0, "reads": READS, "writes": WRITES, "both": READS | WRITES}
 _OVERFLOW = {"reject": False, "drop-oldest": True}
 _STORES = {"bdb": "bdb", "memory": "memory"}
+_FORMATS = {"text": "text", "json": "json"}
 _PATH = something("a path")
 _ADDRESS = something("an address or the name of one")
 
@@ -134,6 +135,9 @@ SERVER = (
     _flag("no-queue-stats"),
     _flag("skip-damaged"),
     _flag("log-stderr"),
+    Setting("log-format", TEXT, oneOf(_FORMATS), None, "text"),
+    Setting("audit-log", TEXT, _PATH),
+    _time("slow", None, "0.5"),
     Setting("verbose", COUNT, number(0, 2), "v", "0"),
     Setting("endpoint", LIST, str),
     Setting("web-listen", TEXT, address, None, "127.0.0.1:22280"),
@@ -180,6 +184,10 @@ HELP = {
     "skip-damaged": "start with what can be read of a damaged home, and list what "
     "could not",
     "log-stderr": "log to standard error, as a daemon too",
+    "log-format": "of a line of the log: text, or json, an object a line",
+    "audit-log": "file for a line about each thing that somebody does that manages "
+    "queues or the server; the log has it anyway",
+    "slow": "seconds after which a command is logged as slow; 0 = off",
     "web-listen": "address and port for HTTP, or unix:PATH; an empty one for none",
     "web-metrics-listen": "another one, which has metrics and health only",
     "web-queue-metrics-max": "most queues that metrics tell one by one; of more, none",

@@ -1,4 +1,4 @@
-"""Resources: the home, the addresses and the log of a server, taken at its start.
+"""Resources: the home, the addresses and the logs of a server, taken at its start.
 
 All of them may be refused, and are taken while there is still a terminal to say so on.
 """
@@ -16,6 +16,7 @@ from memq.config.values import MEGABYTE
 from memq.daemon.process import findOwner
 from memq.errors import OptionError
 from memq.logs.logfile import LogFile, chooseLog
+from memq.logs.outputs import Outputs
 from memq.net.activation import firstEnvironment, takeListeners
 from memq.net.listeners import bindTCP, checkUNIX, parseEndpoint
 from memq.storage.datadir.home import Home
@@ -34,14 +35,11 @@ _log = Logger()
 
 
 class Resources(NamedTuple):
-    """All that could have been refused to a server.
-
-    :ivar log: None when the log is not memq's.
-    """
+    """All that could have been refused to a server."""
 
     home: Home | None
     listeners: Sequence[Listener]
-    log: LogFile | None
+    logs: Outputs
 
 
 def takeResources(
@@ -50,7 +48,7 @@ def takeResources(
     twistd: Mapping[str, Any],
     makeWay: Callable[[str], object],
 ) -> Resources:
-    """Take the home, the addresses and the log.
+    """Take the home, the addresses and the logs.
 
     :param twistd: the options of twistd itself.
     :param makeWay: see :meth:`memq.storage.datadir.home.Home.prepare`.
@@ -67,10 +65,24 @@ def takeResources(
         listeners: Sequence[Listener] = _givenListeners(options, undo)
         if not listeners:
             listeners = _listeners(options, reactor, owner, undo)
-        journal = os.environ.get("JOURNAL_STREAM")
-        log = chooseLog(twistd, options["log-stderr"], owner, journal)
+        logs = _takeLogs(options, twistd, owner)
         undo.pop_all()
-    return Resources(home, listeners, log)
+    return Resources(home, listeners, logs)
+
+
+def _takeLogs(
+    options: Options, twistd: Mapping[str, Any], owner: tuple[int, int]
+) -> Outputs:
+    """Return the files of the logs, open.
+
+    :raise memq.errors.StartError: when one cannot be opened.
+    """
+    journal = os.environ.get("JOURNAL_STREAM")
+    log = chooseLog(twistd, options["log-stderr"], owner, journal)
+    path, audit = options["audit-log"], None
+    if path is not None:
+        audit = LogFile.open(path, owner, "--audit-log")
+    return Outputs(log, audit, options["verbose"], options["log-format"] == "json")
 
 
 def _checkCache(size: int) -> None:

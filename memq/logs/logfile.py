@@ -84,10 +84,16 @@ class LogFile:
             end = os.lseek(self.descriptor, 0, os.SEEK_CUR)
             os.ftruncate(self.descriptor, end - size)
 
-    def reopen(self, why: str) -> None:
+    @property
+    def name(self) -> str:
+        """Return its path, or what else it is known as."""
+        return self._path or f"descriptor {self.descriptor}"
+
+    def reopen(self, why: str, what: str = "the log file") -> None:
         """Go on in the file that has the path now; stay with the old on error.
 
         :param why: what asked for it, for the log.
+        :param what: what it is, for the log.
         """
         if self._path is None:
             _log.info("{why}: this log has no file name to open again", why=why)
@@ -96,8 +102,8 @@ class LogFile:
             new = _openToAppend(self._path, None)
         except OSError as error:
             _log.warn(
-                "{why}: {path} cannot be opened again: {error}; the log goes on "
-                "in the old file",
+                "{why}: {path} cannot be opened again: {error}; the old file is "
+                "written on",
                 why=why,
                 path=self._path,
                 error=error.strerror,
@@ -105,7 +111,7 @@ class LogFile:
             return
         os.dup2(new, self.descriptor, inheritable=False)
         os.close(new)
-        _log.info("{why}: opened the log file again", why=why)
+        _log.info("{why}: opened {what} again", why=why, what=what)
 
     def isMoved(self) -> bool:
         """Tell whether its path, if it has one, leads to another file by now."""

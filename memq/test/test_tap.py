@@ -28,11 +28,13 @@ from memq.daemon import signals as held
 from memq.daemon.process import ExitStatus
 from memq.daemon.resources import takeResources
 from memq.daemon.sdnotify import Notifier
+from memq.logs.audit import Audit
 from memq.logs.logfile import LogFile
+from memq.logs.outputs import Outputs
 from memq.policy.rules import Rule, Rules
 from memq.storage.datadir.home import Home
 from memq.storage.memory import MemoryStore
-from memq.tap import Options, _keepLog, _say, _settled, _signals, makeService
+from memq.tap import Options, _say, _settled, _signals, makeService
 from memq.web.health import Readiness
 
 
@@ -98,7 +100,7 @@ class MakeServiceTests(SynchronousTestCase):
                 os.unlink(path)
             store = MemoryStore()
             readiness = Readiness(Broker(store, Clock()))
-            _settled(store, notifier, options, given, readiness)
+            _settled(store, notifier, options, Outputs(given), readiness)
             self.assertTrue(readiness.isListening)
             self.assertEqual(sent, signals)
             sent.clear()
@@ -162,15 +164,6 @@ class MakeServiceTests(SynchronousTestCase):
         self.assertIn(f"{self.home}/queue.list is missing, but", self.refused())
         self.assertEqual(os.listdir(self.home), ["__db.001"])
 
-    def test_foreignLog(self) -> None:
-        """SIGHUP is no harm where the log is twistd's own."""
-        with capturedLogs() as events:
-            _keepLog("SIGHUP")
-        self.assertEqual(
-            [formatEvent(event) for event in events],
-            ["SIGHUP: the log is twistd's, there is nothing to open again"],
-        )
-
     def test_say(self) -> None:
         """A takeover's words are in the log, and the service manager shows them."""
         path = os.path.join(tempfile.mkdtemp(), "notify")
@@ -200,6 +193,7 @@ class SignalTests(SynchronousTestCase):
         self.write(1)
         self.log = LogFile.open(self.mktemp(), (os.geteuid(), os.getegid()))
         self.addCleanup(self.log.close)
+        self.audit = Audit(Clock().seconds)
         for number in (SIGHUP, SIGINT, SIGTERM, SIGUSR1):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         #: The rules that were let hold, one behind the other.
@@ -215,7 +209,8 @@ class SignalTests(SynchronousTestCase):
     def send(self, number: int) -> list[tuple[str, str]]:
         """Do what is done on a signal; return level and text of what is logged."""
         reactor: Any = FakeReactor()
-        _signals(reactor, ExitStatus(reactor), self.log, self.reloader).install()
+        parts = Outputs(self.log), self.reloader, self.audit
+        _signals(reactor, ExitStatus(reactor), *parts).install()
         signal.raise_signal(number)
         with capturedLogs() as events:
             reactor.call()
@@ -229,20 +224,22 @@ class SignalTests(SynchronousTestCase):
         self.assertIn("is read again", logged[1][1])
         [rules] = self.held
         self.assertEqual(rules.of(b"q"), Rule(maxItems=2))
+        self.assertEqual(logged[2:], [("info", "SIGHUP (signal) reload: OK")])
 
     def test_mistake(self) -> None:
         """A mistake is one line with the file's line, and the old rules stay."""
         self.write(-1)
-        _, (level, line) = self.send(SIGHUP)
+        _, (level, line), (_, audited) = self.send(SIGHUP)
         self.assertEqual(level, "error")
         self.assertIn(f"SIGHUP: {self.path} line 2: max_items = -1: must be a wh", line)
         self.assertTrue(line.endswith("; the rules stay as they were"), line)
         self.assertEqual(self.held, [])
+        self.assertTrue(audited.startswith(f"SIGHUP (signal) reload: {self.path}"))
 
     def test_unforeseen(self) -> None:
         """An unforeseen error is logged as that, and the server goes on."""
         self.patch(file, "readConfig", None)
-        self.assertEqual(self.send(SIGHUP)[-1][0], "critical")
+        self.assertEqual(self.send(SIGHUP)[-2][0], "critical")
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_sigusr1(self) -> None:
