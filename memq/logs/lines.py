@@ -97,7 +97,8 @@ def formatJSON(event: LogEvent, tracebacks: bool) -> str:
     level = event.get("log_level") or LogLevel.info
     when = datetime.fromtimestamp(event.get("log_time") or 0.0, UTC)
     error = event.get("error") if failure is None else _cause(failure)
-    source = event.get("log_namespace") or event.get("log_system") or "-"
+    # What says nothing of it is twistd's, in its old way.
+    source = event.get("log_system") or event.get("log_namespace") or "-"
     values = (
         when.isoformat(timespec="milliseconds"),
         level.name,
