@@ -131,6 +131,7 @@ def _makeService(
         *(broker, parts.factory.statistics, syncs, reloader),
         Lateness(reactor, syncs.sort),
         version,
+        lambda queue, key: options.config.path or "the file",
     )
     web = WebService(reactor, sources, settings)
     parts = parts._replace(
@@ -245,6 +246,8 @@ def _webSettings(options: Options) -> WebSettings:
         queues=options["web-queue-metrics"],
         mostQueues=options["web-queue-metrics-max"],
         socketMode=options["socket-mode"],
+        actions=options["web-actions"],
+        bodies=options["web-bodies"],
     )
 
 

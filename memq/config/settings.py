@@ -89,6 +89,7 @@ class Setting(NamedTuple):
 _TRUTH = {"false": False, "true": True}
 _PAUSED = {"no": 0, "reads": READS, "writes": WRITES, "both": READS | WRITES}
 _OVERFLOW = {"reject": False, "drop-oldest": True}
+_ACTIONS = {"never": "never", "users": "users", "anyone": "anyone"}
 _STORES = {"bdb": "bdb", "memory": "memory"}
 _FORMATS = {"text": "text", "json": "json"}
 _PATH = something("a path")
@@ -145,6 +146,8 @@ SERVER = (
     Setting("web-hosts", LIST, hostName),
     Setting("web-queue-metrics", LIST, tableName, None, "*", bytes.decode),
     Setting("web-queue-metrics-max", WHOLE, number(0, 1_000_000), None, "1000"),
+    Setting("web-actions", TEXT, oneOf(_ACTIONS), None, "users"),
+    _flag("web-bodies"),
 )
 #: How the names of settings begin that stand in [web].
 WEB = "web-"
@@ -191,6 +194,9 @@ HELP = {
     "web-listen": "address and port for HTTP, or unix:PATH; an empty one for none",
     "web-metrics-listen": "another one, which has metrics and health only",
     "web-queue-metrics-max": "most queues that metrics tell one by one; of more, none",
+    "web-actions": "who may change something over HTTP: users, which there are none of "
+    "yet, never or anyone",
+    "web-bodies": "tell bodies of messages over HTTP",
 }
 
 

@@ -19,10 +19,18 @@ from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
 from memq.net.listeners import removeStale
+from memq.web.api.errands import Errands, refusal
+from memq.web.api.figures import QueueRows, ServerFigures
+from memq.web.api.names import named
+from memq.web.api.queues import Queues
+from memq.web.api.server import Server
+from memq.web.api.snapshot import Snapshots
 from memq.web.health import Healthz, Readiness, Readyz
 from memq.web.history.looker import Looker
 from memq.web.history.recorder import Recorder
 from memq.web.history.tallies import Tallies
+from memq.web.http.inputs import Refused
+from memq.web.http.routes import Route, Routes, Terms
 from memq.web.http.site import Page, Site
 from memq.web.metrics.endpoints import Metrics, QueueMetrics, replies
 from memq.web.metrics.exposition import Family, gauge
@@ -35,7 +43,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
-    from twisted.web.resource import Resource
 
     from memq.config.values import Address
     from memq.web.metrics.serverfigures import Sources
@@ -59,6 +66,8 @@ class WebSettings(NamedTuple):
     :ivar queues: patterns of the queues that metrics tell one by one.
     :ivar mostQueues: how many these may be.
     :ivar socketMode: permissions of a UNIX socket.
+    :ivar actions: who may change something: "anyone", "users" or "never".
+    :ivar bodies: whether bodies of messages are told.
     """
 
     listen: Address | None = None
@@ -67,6 +76,8 @@ class WebSettings(NamedTuple):
     queues: Sequence[bytes] = (b"*",)
     mostQueues: int = 1000
     socketMode: int = 0o700
+    actions: str = "users"
+    bodies: bool = False
 
     @property
     def isOn(self) -> bool:
@@ -143,6 +154,8 @@ class WebService(Service):
         """Put the resources together; nothing listens yet."""
         broker = sources.broker
         self._sources = sources
+        self._settings = settings
+        self._surveyor = Surveyor(broker)
         self.readiness = Readiness(broker)
         self._limit = Limit(settings.queues, settings.mostQueues)
         broker.policies.subscribe(self._limit.lift)
@@ -154,10 +167,14 @@ class WebService(Service):
             timeOfDay=sources.statistics.timeOfDay,
             isReady=lambda: not any(self.readiness.reasons(forWrites=False)),
         )
-        root = self._root(reactor)
+        figures = self._figures(reactor)
+        sites = (
+            (settings.listen, self._root(reactor, figures)),
+            (settings.metricsListen, figures),
+        )
         self.sites: list[Site] = []
         self._listeners: list[WebListener] = []
-        for address in (settings.listen, settings.metricsListen):
+        for address, root in sites:
             if address is not None:
                 hosts = None if address.path else settings.hosts
                 site = Site(root, reactor, hosts, PATHS)
@@ -165,18 +182,43 @@ class WebService(Service):
                 listener = WebListener(reactor, address, site, settings.socketMode)
                 self._listeners.append(listener)
 
-    def _root(self, reactor: Any) -> Resource:
+    def _figures(self, reactor: Any) -> Page:
         """Return all that both listeners have."""
-        surveyor = Surveyor(self._sources.broker)
-        both = reactor, surveyor, self.readiness
+        both = reactor, self._surveyor, self.readiness
         metrics = Metrics(*both, self._sources, self._limit, self._own)
         metrics.putChild(b"queues", QueueMetrics(*both))
         root = Page()
         root.putChild(b"metrics", metrics)
         root.putChild(b"healthz", Healthz())
         root.putChild(b"readyz", Readyz(self.readiness))
-        addPage(root)
         return root
+
+    def _root(self, reactor: Any, figures: Page) -> Page:
+        """Return all that only the first one has, and that, too."""
+        root = Page()
+        for path, resource in figures.children.items():
+            root.putChild(path, resource)
+        addPage(root)
+        terms = Terms({"queue": named}, self._mayAct, refusal)
+        root.putChild(b"api", Routes(reactor, terms, self._routes(reactor)))
+        return root
+
+    def _routes(self, reactor: Any) -> list[Route]:
+        """Return the table of the API."""
+        sources, settings, broker = self._sources, self._settings, self._sources.broker
+        errands = Errands(broker, self.readiness)
+        rows = QueueRows(broker, sources.ruleSource)
+        allowed = settings.actions == "anyone", settings.bodies
+        server = ServerFigures(sources, self.readiness, *allowed)
+        snapshots = Snapshots(reactor, broker, self._surveyor, server.note)
+        return [
+            *Server(snapshots, self.tallies, server, self.readiness).routes,
+            *Queues(reactor, errands, snapshots, rows).routes,
+        ]
+
+    def _mayAct(self) -> None:
+        if self._settings.actions != "anyone":
+            raise Refused(403, "actions are off: see actions in [web], --web-actions")
 
     def _own(self) -> Iterator[Family]:
         """Yield the metrics of the web itself."""

@@ -82,6 +82,8 @@ class DefaultTests(SynchronousTestCase):
             "web-hosts": [],
             "web-queue-metrics": [b"*"],
             "web-queue-metrics-max": 1000,
+            "web-actions": "users",
+            "web-bodies": False,
         }
         self.assertEqual(dict(parsed()), expected)
 

@@ -40,6 +40,7 @@ class ReadTests(ConfigTestCase):
             'keep-logs = false\nverbose = 2\nendpoint = [\n  "tcp:1",\n  "tcp:2",\n]\n'
             '[web]\nlisten = ""\nmetrics-listen = "unix:/s"\nhosts = ["A"]\n'
             'queue-metrics = ["a", "b*"]\nqueue-metrics-max = 0\n'
+            'actions = "anyone"\nbodies = true\n'
         )
         expected = {
             "port": 0,
@@ -58,6 +59,8 @@ class ReadTests(ConfigTestCase):
             "web-hosts": ("a",),
             "web-queue-metrics": (b"a", b"b*"),
             "web-queue-metrics-max": 0,
+            "web-actions": "anyone",
+            "web-bodies": True,
         }
         found = self.read("[server]\n" + text)
         self.assertEqual(found, Config(self.path, expected))

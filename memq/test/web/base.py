@@ -78,9 +78,10 @@ class _Transport(StringTransport):
 class Visitor:
     """A connection to a site."""
 
-    def __init__(self, harness: Harness, site: Site) -> None:
+    def __init__(self, harness: Harness, site: Site, address: Any = None) -> None:
         self._harness = harness
         self.transport: Any = _Transport(self.leave)
+        self.transport.peerAddr = address or self.transport.peerAddr
         self.channel: Any = site.buildProtocol(None)
         self.isGone = self.channel is None
         if not self.isGone:
@@ -116,6 +117,11 @@ class Visitor:
     def ask(self, path: str, method: str = "GET", *lines: str) -> Reply:
         """Send a request, and return the reply."""
         self.request(path, method, *lines)
+        return self.answer(method)
+
+    def answer(self, method: str, body: bytes = b"") -> Reply:
+        """Send the body of a request, and return the reply."""
+        self.send(body)
         return Reply(self.read(), method)
 
 

@@ -91,9 +91,14 @@ class Missing(Page):
 
 
 class Request(server.Request):
-    """A request that is refused before anybody looks at it, if it has to be."""
+    """A request that is refused before anybody looks at it, if it has to be.
+
+    :ivar place: the path that it is counted by, where names in it are left out; None
+        for the path as it is.
+    """
 
     channel: Any
+    place: str | None = None
 
     def gotLength(self, length: int | None) -> None:
         """Refuse a body that is too large, or says not how large it is."""
@@ -218,7 +223,8 @@ class Site(server.Site):
         self.busy.remove(channel)
         self.idle[channel] = None
         path = request.path.decode("ascii", "replace")
-        self.counts[path if path in self._paths else "other", request.code] += 1
+        place = request.place or (path if path in self._paths else "other")
+        self.counts[place, request.code] += 1
 
     def gone(self, channel: Any) -> None:
         """Note that it is no more."""

@@ -25,7 +25,7 @@ from memq.web.metrics.exposition import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from memq.broker.broker import Broker
     from memq.server.histogram import Histogram
@@ -61,6 +61,7 @@ class Sources(NamedTuple):
 
     :ivar syncs: how long syncs took.
     :ivar berkeleydb: the version of Berkeley DB, or "none".
+    :ivar ruleSource: returns where the value of a key of a queue's rule is from.
     """
 
     broker: Broker
@@ -69,6 +70,7 @@ class Sources(NamedTuple):
     reloads: Reloads
     lateness: Lateness
     berkeleydb: str = "none"
+    ruleSource: Callable[[bytes, str], str] = lambda queue, key: "the file"
 
 
 def serverFamilies(sources: Sources, picture: Picture) -> Iterator[Family]:

@@ -97,26 +97,33 @@ class Wanted(NamedTuple):
 
     :ivar patterns: what their names match, one of them.
     :ivar most: how many at most; None for any number.  Of more, none are kept.
+    :ivar areLabelled: whether they get labels.
     """
 
     patterns: tuple[bytes, ...] = (b"*",)
     most: int | None = None
+    areLabelled: bool = True
 
 
 class Rows:
     """The figures of some queues, in columns, which is a tenth of what objects take.
 
-    :ivar labels: the label of each queue, as it stands behind a metric's name.
+    :ivar names: the name of each queue.
+    :ivar labels: its label, as it stands behind a metric's name, if there are some.
     :ivar columns: the numbers of each of FIGURES, in the same order.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, areLabelled: bool = True) -> None:
+        self._areLabelled = areLabelled
+        self.names: list[bytes] = []
         self.labels: list[str] = []
         self.columns = {name: array("q") for name in FIGURES}
 
     def add(self, name: bytes, figures: Sequence[int]) -> None:
         """Add a queue."""
-        self.labels.append(labels(queue=queueLabel(name)))
+        self.names.append(name)
+        if self._areLabelled:
+            self.labels.append(labels(queue=queueLabel(name)))
         for column, figure in zip(self.columns.values(), figures, strict=True):
             column.append(figure)
 
@@ -142,6 +149,25 @@ class Picture(NamedTuple):
     seconds: float
 
 
+def figuresOf(broker: Broker, each: QueueDetail, taken: int) -> list[int]:
+    """Return the figures of a queue, as FIGURES names them.
+
+    :param taken: what is told as taken from it.
+    """
+    limit, paused = each.limit, each.paused
+    policies = broker.policies
+    if policies.isActive:
+        policy = policies.of(each.name)
+        if policy is not None:
+            limit, paused = policy.maxItems, policy.paused
+    return [
+        *(each.items, each.bytes, each.open, each.delayed),
+        *(broker.waiters(each.name), each.headTime, each.pushed),
+        *(taken, each.closed, each.expired),
+        *(each.discarded, each.returns, limit, paused),
+    ]
+
+
 class _Survey:
     """One survey."""
 
@@ -159,7 +185,7 @@ class _Survey:
         self.place = 0
         self._broker = broker
         self._told = told
-        self._rows: Rows | None = Rows()
+        self._rows: Rows | None = Rows(wanted.areLabelled)
         self._matchers = [
             Pattern(each).matches for each in wanted.patterns if each != b"*"
         ]
@@ -184,8 +210,8 @@ class _Survey:
         """Keep the figures of those that are wanted."""
         for each in details:
             if self._wants(each.name):
-                rows.add(each.name, self._figures(each))
-        if self.wanted.most is not None and len(rows.labels) > self.wanted.most:
+                rows.add(each.name, figuresOf(self._broker, each, self._told(each)))
+        if self.wanted.most is not None and len(rows.names) > self.wanted.most:
             self._rows = None
 
     @property
@@ -195,20 +221,6 @@ class _Survey:
 
     def _wants(self, name: bytes) -> bool:
         return self._isAll or any(matches(name) for matches in self._matchers)
-
-    def _figures(self, each: QueueDetail) -> list[int]:
-        limit, paused = each.limit, each.paused
-        policies = self._broker.policies
-        if policies.isActive:
-            policy = policies.of(each.name)
-            if policy is not None:
-                limit, paused = policy.maxItems, policy.paused
-        return [
-            *(each.items, each.bytes, each.open, each.delayed),
-            *(self._broker.waiters(each.name), each.headTime, each.pushed),
-            *(self._told(each), each.closed, each.expired),
-            *(each.discarded, each.returns, limit, paused),
-        ]
 
     def picture(self, ever: Totals) -> Picture:
         """Return what was seen.

@@ -1,0 +1,126 @@
+"""Queues: the list of them, page by page, and one of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memq.web.api.rates import Speeds
+from memq.web.api.selection import ORDERS, Asked, Selection, cursor
+from memq.web.api.snapshot import inSlices
+from memq.web.http.inputs import Input, Refused, whole, word
+from memq.web.http.routes import Route, Streamed, dumped
+from memq.web.metrics.survey import Look
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.operations.base import Operation
+    from memq.web.api.errands import Errands
+    from memq.web.api.figures import QueueRows
+    from memq.web.api.snapshot import Snapshot, Snapshots
+    from memq.web.http.routes import Call
+
+#: Lists that are made at a time.
+LISTS = 8
+#: Rows that are told in one go.
+AT_ONCE = 50
+
+_MISSING = "there is no queue of that name"
+
+
+def missing() -> Refused:
+    """Return what is told where there is no such queue."""
+    return Refused(404, _MISSING)
+
+
+class Queues:
+    """The routes of queues that change nothing.
+
+    :ivar routes: for the table.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        errands: Errands,
+        snapshots: Snapshots,
+        rows: QueueRows,
+    ) -> None:
+        self._clock = clock
+        self._errands = errands
+        self._snapshots = snapshots
+        self._rows = rows
+        self._speeds = Speeds()
+        self._slices = inSlices(clock)
+        self._underWay = 0
+        query = (
+            Input("match", bytes, b"*"),
+            Input("sort", word(*ORDERS), "name"),
+            Input("order", word("asc", "desc")),
+            Input("limit", whole(1, 1000), 100),
+            Input("after", cursor),
+        )
+        self.routes = (
+            Route("GET", "/api/v1/queues", self._list, query),
+            Route("GET", "/api/v1/queues/{queue}", self._one),
+        )
+
+    def _list(self, call: Call) -> Deferred[Streamed]:
+        self._errands.check()
+        if self._underWay >= LISTS:
+            raise Refused(503, "too many of these are under way", Retry_After="1")
+        self._underWay += 1
+        query = call.query
+        order = query["order"] or ("asc" if query["sort"] == "name" else "desc")
+        asked = Asked(
+            query["match"],
+            query["sort"],
+            order == "desc",
+            query["limit"],
+            query["after"],
+        )
+        looked = self._snapshots.look().addCallback(self._select, asked)
+        return looked.addBoth(self._cbOver)
+
+    def _select(self, snapshot: Snapshot, asked: Asked) -> Deferred[Streamed]:
+        selection = Selection(snapshot, asked)
+        done = self._slices.cooperate(selection.steps()).whenDone()
+        return done.addCallback(lambda _: Streamed(self._pieces(selection)))
+
+    def _cbOver(self, result: Any) -> Any:
+        self._underWay -= 1
+        return result
+
+    def _pieces(self, selection: Selection) -> Iterator[bytes]:
+        """Yield the page, some rows at a time."""
+        snapshot, places = selection.snapshot, selection.places
+        head = {"total": selection.total, "next": selection.next, "at": snapshot.at}
+        yield dumped(head).rstrip(b"}\n") + b',"queues":['
+        for start in range(0, len(places), AT_ONCE):
+            rows = [
+                dumped(self._row(snapshot, place)).rstrip()
+                for place in places[start : start + AT_ONCE]
+            ]
+            yield b"," * (start > 0) + b",".join(rows)
+        yield b"]}\n"
+
+    def _row(self, snapshot: Snapshot, place: int) -> dict[str, Any]:
+        figures, rates = snapshot.figures(place), snapshot.ratesOf(place)
+        return self._rows.tell(snapshot.names[place], figures, rates)
+
+    def _one(self, call: Call) -> Deferred[dict[str, Any]]:
+        names = [call.names["queue"]]
+        done = self._errands.run(lambda session: Look(session, names))
+        return done.addCallback(self._cbOne)
+
+    def _cbOne(self, parts: Sequence[Operation]) -> dict[str, Any]:
+        (details,) = [part.result for part in parts]
+        if not details:
+            raise missing()
+        (detail,) = details
+        now = self._clock.seconds()
+        rates = self._speeds.note(detail.name, now, detail.pushed, detail.taken)
+        return self._rows.whole(detail, rates)

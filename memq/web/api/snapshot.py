@@ -1,0 +1,186 @@
+"""Snapshot: the figures of all queues at one time, for all who look.
+
+A survey is made only when somebody asks, and what it found is told for a second, or ten
+times as long as it took: so viewers, however many, take at most a tenth of the time.
+The counters of the one before it are kept, for rates.
+
+All of it is in columns: 100,000 queues take 16 MB, and their names are the store's own.
+"""
+
+from __future__ import annotations
+
+from array import array
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Cooperator
+
+from memq.web.api.rates import LEAST, MOST, UNKNOWN, Rates, between, perSecond
+from memq.web.metrics.survey import Wanted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.broker.broker import Broker
+    from memq.web.metrics.survey import Picture, Surveyor
+
+#: Seconds that a snapshot is told at least, and how many times as long as it took.
+FRESH, TIMES = 1.0, 10.0
+#: Queues that are worked at in one go, in about a millisecond.
+AT_ONCE = 2048
+#: The rate of a queue of which it is not known.
+NO_RATE = -1.0
+
+#: All queues, of which nobody needs labels.
+_ALL = Wanted(areLabelled=False)
+
+
+def inSlices(clock: IReactorTime) -> Cooperator:
+    """Return what does one step of some work in each turn of the reactor."""
+    return Cooperator(
+        terminationPredicateFactory=lambda: lambda: True,
+        scheduler=partial(clock.callLater, 0),
+    )
+
+
+class Snapshot(NamedTuple):
+    """The figures of all queues.
+
+    :ivar at: when that was, in seconds since 1970.
+    :ivar names: in the order of the columns.
+    :ivar columns: by the names of memq.web.metrics.survey.FIGURES.
+    :ivar incoming: messages a second that come into each, or NO_RATE; and ``outgoing``.
+    :ivar rates: of them all.
+    """
+
+    at: float
+    picture: Picture
+    names: Sequence[bytes]
+    columns: dict[str, array[int]]
+    incoming: array[float]
+    outgoing: array[float]
+    rates: Rates
+
+    def figures(self, place: int) -> list[int]:
+        """Return the figures of one."""
+        return [column[place] for column in self.columns.values()]
+
+    def ratesOf(self, place: int) -> Rates:
+        """Return the rates of one."""
+        incoming, outgoing = self.incoming[place], self.outgoing[place]
+        return UNKNOWN if incoming < 0 else Rates(incoming, outgoing)
+
+
+class _Before(NamedTuple):
+    """What is kept of the last snapshot."""
+
+    seconds: float
+    picture: Picture
+    names: Sequence[bytes]
+    pushed: array[int]
+    taken: array[int]
+
+
+class Snapshots:
+    """Make snapshots."""
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        broker: Broker,
+        surveyor: Surveyor,
+        noted: Callable[[Snapshot], object] = lambda snapshot: None,
+    ) -> None:
+        """Begin with none.
+
+        :param noted: is told of each.
+        """
+        self._clock = clock
+        self._broker = broker
+        self._surveyor = surveyor
+        self._noted = noted
+        self._slices = inSlices(clock)
+        self._asking: list[Deferred[Snapshot]] = []
+        self._last: Snapshot | None = None
+        #: Until when, by the clock, that one is told.
+        self._until = 0.0
+        self._before: _Before | None = None
+
+    def forget(self) -> None:
+        """Tell the last one no more: something was changed."""
+        self._last = None
+
+    def look(self) -> Deferred[Snapshot]:
+        """Return a snapshot; it fails as Surveyor.look does."""
+        done: Deferred[Snapshot] = Deferred()
+        if self._last is not None and self._clock.seconds() < self._until:
+            done.callback(self._last)
+            return done
+        self._asking.append(done)
+        if len(self._asking) == 1:
+            looked = self._surveyor.look(_ALL).addCallback(self._cbLooked)
+            looked.addBoth(self._cbOver)
+        return done
+
+    def _cbLooked(self, picture: Picture) -> Deferred[Snapshot]:
+        rows = picture.rows
+        assert rows is not None
+        now = self._clock.seconds()
+        incoming, outgoing = array("d"), array("d")
+        before, taken = self._before, rows.columns["taken"]
+        self._before = _Before(now, picture, rows.names, rows.columns["set"], taken)
+        if before is None or not LEAST <= now - before.seconds <= MOST:
+            rates = UNKNOWN
+            incoming = array("d", [NO_RATE]) * len(rows.names)
+            work: Iterator[None] = iter(())
+            outgoing = incoming
+        else:
+            ever, then = picture.ever, before.picture.ever
+            rates = between(
+                now - before.seconds, ever.pushed - then.pushed, ever.taken - then.taken
+            )
+            work = _rates(before, self._before, incoming, outgoing)
+        snapshot = Snapshot(
+            self._broker.policies.seconds(),
+            *(picture, rows.names, rows.columns, incoming, outgoing, rates),
+        )
+        done = self._slices.cooperate(work).whenDone()
+        return done.addCallback(lambda _: self._keep(snapshot))
+
+    def _keep(self, snapshot: Snapshot) -> Snapshot:
+        fresh = max(FRESH, TIMES * snapshot.picture.seconds)
+        self._last, self._until = snapshot, self._clock.seconds() + fresh
+        self._noted(snapshot)
+        return snapshot
+
+    def _cbOver(self, outcome: Any) -> None:
+        asking, self._asking = self._asking, []
+        for each in asking:
+            each.callback(outcome)
+
+
+def _rates(
+    before: _Before, now: _Before, incoming: array[float], outgoing: array[float]
+) -> Iterator[None]:
+    """Work out the rates of queues, some in each step."""
+    seconds = now.seconds - before.seconds
+    places: dict[bytes, int] = {}
+    # Mostly each is where it was.
+    areSame = before.names == now.names
+    for start in range(0, 0 if areSame else len(before.names), AT_ONCE):
+        some = before.names[start : start + AT_ONCE]
+        places.update(zip(some, range(start, start + len(some)), strict=True))
+        yield
+    for start in range(0, len(now.names), AT_ONCE):
+        for place, name in enumerate(now.names[start : start + AT_ONCE], start):
+            then = place if areSame else places.get(name)
+            came = went = NO_RATE
+            if then is not None:
+                came = perSecond(now.pushed[place] - before.pushed[then], seconds)
+                went = perSecond(now.taken[place] - before.taken[then], seconds)
+            incoming.append(came)
+            outgoing.append(went)
+        yield
