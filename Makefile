@@ -32,6 +32,8 @@ CLIENT_PIP := aiomcache==0.8.2 emcache==1.3.3 memcache==0.14.0 meta-memcache==4.
 KUBERNETES_PIP := cloudcoil==0.6.0 cloudcoil.models.keda==2.16.1.0 \
 	cloudcoil.models.kubernetes==1.32.1.3 \
 	cloudcoil.models.prometheus_operator==0.80.1.0 pyyaml
+# A browser that looks at the page, and a font with Chinese.
+BROWSER_PACKAGES := chromium chromium-driver fonts-noto-cjk
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis \
 	python3-prometheus-client python3-rich python3-twisted python3-zope.interface
 
@@ -53,7 +55,7 @@ TORTURES = $(subst /,.,$(patsubst %.py,%,\
 	$(shell grep -rl 'memq.test.support.torture import' memq/test --include='test_*.py' \
 	| grep -v test_torture)))
 
-.PHONY: help run venv test clients fetch-clients check lint types imports coverage \
+.PHONY: help run venv test clients fetch-clients browser need-browser pictures check lint types imports coverage \
 	test-debian fuzz torture soak test-packaging deb man test-deb container test-container bench \
 	bench-quick profile format clean
 
@@ -67,7 +69,7 @@ run: .venv/memq.stamp ## set up what is missing, and start memq on 127.0.0.1
 
 venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
 
-test: fetch-clients ## the whole suite, other people's clients included
+test: fetch-clients need-browser ## the whole suite, clients and browser included
 	$(BIN)/python $(SUITE) $(SUITE_ARGS)
 
 clients: fetch-clients ## of that, what drives other people's clients
@@ -78,6 +80,15 @@ fetch-clients: .venv/tools.stamp
 	@tools/need $(CLIENT_PACKAGES)
 	@tools/unpack var/clients $(CLIENT_PROGRAMS)
 	@CLIENT_NPM="$(CLIENT_NPM)" CLIENT_PIP="$(CLIENT_PIP)" tools/clients var/clients
+
+browser: .venv/tools.stamp need-browser ## of that, what looks at the page in a browser
+	$(BIN)/python $(SUITE) memq.test.browser $(SUITE_ARGS)
+
+need-browser:
+	@tools/need $(BROWSER_PACKAGES)
+
+pictures: .venv/tools.stamp need-browser ## pictures of the page, into docs/pictures
+	$(BIN)/python -m memq.test.browser.pictures docs/pictures
 
 check: lint types imports coverage ## all that a change has to pass
 
@@ -93,7 +104,8 @@ imports: .venv/tools.stamp ## import-linter: the layers
 
 coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/python $(SUITE) --coverage --bsddb3 --without memq.test.clients $(SUITE_ARGS)
+	$(BIN)/python $(SUITE) --coverage --bsddb3 \
+		--without memq.test.browser memq.test.clients $(SUITE_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
@@ -103,7 +115,7 @@ BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
 
 test-debian: ## the suite on Debian's own Twisted and bsddb3
 	@tools/need $(DEBIAN_PACKAGES) $(TEST_PACKAGES)
-	/usr/bin/python3 $(SUITE) --without memq.test.clients $(BELOW_TWISTED) \
+	/usr/bin/python3 $(SUITE) --without memq.test.browser memq.test.clients $(BELOW_TWISTED) \
 		$(SUITE_ARGS)
 
 test-packaging: .venv/tools.stamp var/kubernetes.stamp ## sdist, wheel and editable install; the examples' schemas

@@ -35,7 +35,9 @@ BODY = 64 * 1024
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    # No text becomes HTML or a script, whatever the page would do with it.
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 #: What every reply says.
 HEADERS = {

@@ -14,7 +14,7 @@ import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from memq.web.http.site import HEADERS, Page
+from memq.web.http.site import Page
 
 if TYPE_CHECKING:
     from twisted.web.resource import Resource
@@ -30,11 +30,6 @@ TYPES = {
 }
 #: The file at ``/``.
 INDEX = "index.html"
-#: What the page may do, beside what every reply says: no text becomes HTML or a script.
-POLICY = (
-    f"{HEADERS['Content-Security-Policy']}; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
 
 
 def takesGzip(accepted: bytes) -> bool:
@@ -66,7 +61,6 @@ class File(Page):
         """Return its bytes, or nothing to a browser that has them."""
         isPacked = takesGzip(request.getHeader(b"accept-encoding") or b"")
         request.setHeader(b"Content-Type", self.type)
-        request.setHeader(b"Content-Security-Policy", POLICY.encode())
         request.setHeader(b"Cache-Control", b"no-cache")
         request.setHeader(b"Vary", b"Accept-Encoding")
         if request.setETag(b'"%s%s"' % (self._tag, b"-gzip" * isPacked)):

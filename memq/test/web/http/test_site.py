@@ -19,14 +19,15 @@ class ReplyTests(WebTestCase):
                 for method in ("GET", "HEAD", "POST"):
                     headers = self.ask(path, method, *lines).headers
                     for name, value in HEADERS.items():
-                        self.assertEqual(headers[name], value)
+                        kept = {value, "no-cache"} if path == "/" else {value}
+                        self.assertIn(headers[name], kept)
                     self.assertNotIn("Server", headers)
                     self.assertIsNotNone(headers["Content-Type"])
 
     def test_nothing(self) -> None:
         """A path that leads nowhere is told so."""
         for path in (
-            *("/", "/none", "/metrics/", "/metrics/none", "/healthz/x", "/readyz/"),
+            *("/none", "/metrics/", "/metrics/none", "/healthz/x", "/readyz/"),
             *(
                 "/METRICS",
                 "/%00",

@@ -8,7 +8,7 @@ import re
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.web.base import WebTestCase
-from memq.web.page.files import POLICY, STATIC, readFiles, takesGzip
+from memq.web.page.files import STATIC, readFiles, takesGzip
 
 #: Lines of a file, at most.
 LINES = 400
@@ -32,8 +32,8 @@ class ServingTests(WebTestCase):
         reply = self.ask("/")
         self.assertEqual(reply.code, 200)
         self.assertEqual(reply.headers["Content-Type"], "text/html; charset=utf-8")
-        self.assertEqual(reply.headers.get_all("Content-Security-Policy"), [POLICY])
-        self.assertIn("require-trusted-types-for 'script'", POLICY)
+        policy = reply.headers["Content-Security-Policy"]
+        self.assertIn("require-trusted-types-for 'script'", policy)
         self.assertTrue(reply.text.startswith("<!doctype html>"))
 
     def test_files(self) -> None:

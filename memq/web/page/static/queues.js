@@ -240,6 +240,7 @@ export class QueuesView {
     this.explain(list);
     this.page(list);
     this.watch();
+    performance.mark("memq.list");
   }
 
   // Let Tab reach one row of all: the keys go on from there.

@@ -1,0 +1,107 @@
+"""The page lives: figures come by themselves, and it says when they do not."""
+
+from __future__ import annotations
+
+from memq.test.browser.case import BrowserTestCase, fill
+
+#: Milliseconds in which the first page of the list is there.
+FIRST_PAGE = 1000
+#: The best of so many tries counts: other work of the machine is not the page's.
+TRIES = 5
+
+
+class LiveTests(BrowserTestCase):
+    """One queue, and a server that goes and comes."""
+
+    def prepare(self) -> None:
+        """Have a queue."""
+        self.server.put(b"jobs", b"1")
+
+    def test_ticks(self) -> None:
+        """What is set shows in the list and on the queue's view without a hand."""
+        browser = self.browser
+        browser.open()
+        browser.untilText("td.messages", "1")
+        self.server.put(b"jobs", b"2", b"3")
+        browser.untilText("td.messages", "3")
+        browser.untilText(".tile.messages dd", "3")
+        browser.open("#/queue/jobs")
+        browser.untilText(".figures dd", "3")
+        browser.one(".plot polyline")
+        self.server.take(b"jobs")
+        browser.untilText(".figures dd", "0")
+
+    def test_restart(self) -> None:
+        """A server that stops is told of; one that starts again is found."""
+        browser = self.browser
+        browser.open()
+        browser.untilText(".state", "live")
+        self.server.stop()
+        browser.untilText(".state", "no connection")
+        self.server.start()
+        browser.untilText(".state", "live")
+        self.server.put(b"jobs", b"2")
+        browser.untilText("td.messages", "2")
+        self.isClean = False  # The console shows each try.
+
+    def test_hidden(self) -> None:
+        """A page that nobody sees asks for nothing, and goes on when it is seen."""
+        browser = self.browser
+        browser.open()
+        browser.untilText(".state", "live")
+        browser.run(
+            "Object.defineProperty(document, 'hidden', {value: true, writable: true});"
+            "document.dispatchEvent(new Event('visibilitychange'));"
+        )
+        browser.untilText(".state", "paused")
+        browser.run(
+            "document.hidden = false;"
+            "document.dispatchEvent(new Event('visibilitychange'));"
+        )
+        browser.untilText(".state", "live")
+
+    def test_log(self) -> None:
+        """The log shows what was logged, and can be filtered."""
+        browser = self.browser
+        browser.open("#/log")
+        browser.untilText(".log", "Listening on")
+        browser.press("/", "L", "i", "s", "t", "e", "n", "i", "n", "g")
+        browser.until(
+            lambda: all("Listening" in line for line in browser.texts(".log li")),
+            "only lines with that",
+        )
+
+    def test_server(self) -> None:
+        """The server's view has its figures."""
+        browser = self.browser
+        browser.open("#/server")
+        browser.untilText(".ready", "Ready")
+        browser.untilText(".facts-list", "5.3")
+        browser.untilText(".meter", "free")
+
+
+class ManyTests(BrowserTestCase):
+    """Ten thousand queues."""
+
+    def prepare(self) -> None:
+        """Have them."""
+        fill(self.server, [b"queue.%05d" % number for number in range(10_000)])
+
+    def test_first(self) -> None:
+        """The first page of them is there within a second from the click."""
+        browser = self.browser
+        taken = []
+        for _ in range(TRIES):
+            browser.open()
+            browser.one("tbody tr:nth-child(100)")
+            script = "return performance.getEntriesByName('memq.list')[0].startTime"
+            taken.append(browser.run(script))
+        self.assertLess(min(taken), FIRST_PAGE)
+        browser.untilText(".count", "10,000")
+        asked = browser.run(
+            "return performance.getEntriesByType('resource').map((each) => each.name)"
+        )
+        # Only what is in view is asked for each second.
+        queues = [each for each in asked if "/events?" in each]
+        self.assertTrue(queues, asked)
+        self.assertLess(queues[-1].count(","), 40)
