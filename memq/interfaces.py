@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from zope.interface import Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from memq.errors import QueueError
     from memq.figures import Kept, QueueCount, QueueDetail, Sums, Totals
@@ -194,6 +194,14 @@ class IQueueStore(Interface):
             body in parts is readable, until the queue is deleted or emptied.
         """
 
+    def openAll(queue: bytes, most: int, size: int) -> list[Message | QueueError]:
+        """Hide messages from the head of a queue on, as ``openRead`` does, but faster.
+
+        :param size: bytes of bodies at which it ends, with that message.
+        :return: what ``openRead`` returns for each.  It ends with an error, or a body
+            in parts; where it ends before all of that, there may be more.
+        """
+
     def closeRead(queue: bytes, message: Message) -> bool:
         """Take a message for good that is read openly.
 
@@ -203,6 +211,12 @@ class IQueueStore(Interface):
         :return: False when it is not hidden, or when the queue was deleted or emptied
             meanwhile; the message then shares the fate of the others, and there is
             nothing to release.
+        """
+
+    def closeAll(queue: bytes, messages: Sequence[Message]) -> list[Message]:
+        """Take messages for good that are read openly, as ``closeRead`` does each.
+
+        :return: those of them for which that returns True.
         """
 
     def abortRead(queue: bytes, message: Message, count: bool) -> bool:

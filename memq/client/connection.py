@@ -87,6 +87,10 @@ class Connection:
     def ask(self, command: bytes) -> bytes:
         """Send a command, and return the line that it is answered, but no error."""
         self.send(command, b"\r\n")
+        return self.answer()
+
+    def answer(self) -> bytes:
+        """Return the line that a command is answered, but no error."""
         line = self.line()
         if line.partition(b" ")[0].endswith(b"ERROR"):
             raise refusal(line)

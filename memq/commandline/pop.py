@@ -2,7 +2,9 @@
 
 Messages are opened in batches, written, settled (:mod:`memq.commandline.formats`), and
 only then closed.  Whatever ends the command before, those that are not closed go back
-to their places.  So none is lost, and at most the last batch comes twice.
+to their places.  While a batch is written the server opens the next one, and while that
+is written it closes the one before.  So none is lost, and at most two batches, MOST
+messages, come twice.
 
 --lossy takes messages for good before they are written: faster, and those on their way
 are lost with the command.
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
     from memq.client.connection import Connection, Message
     from memq.commandline.arguments import Add, Tell
 
+#: Messages that are written and perhaps not closed, at most.
+MOST = 1000
 #: Messages of a batch.
-BATCH = 1000
+BATCH = MOST // 2
 #: Bytes of the names on one line: the longest line has 64 KiB.
 _MOST_BYTES = 60_000
 
@@ -81,9 +85,12 @@ class Opened:
     def __init__(self, connection: Connection, queue: bytes) -> None:
         self._connection, self._queue = connection, queue
 
-    def batch(self, most: int) -> Iterator[Message]:
-        """Yield what is there."""
+    def ask(self, most: int) -> None:
+        """Ask for a batch, which ``messages`` yields."""
         self._connection.send(b"monitor %b 0 %d\r\n" % (self._queue, most))
+
+    def messages(self) -> Iterator[Message]:
+        """Yield the messages of what was asked for first."""
         return self._connection.messages()
 
     def wait(self, milliseconds: int) -> Iterator[Message]:
@@ -92,18 +99,21 @@ class Opened:
         return self._connection.messages()
 
     def close(self, number: int) -> None:
-        """Delete so many of those that were yielded, and wait until that is synced."""
-        self._connection.ask(b"confirm %b %d" % (self._queue, number))
+        """Ask to delete so many of those that were yielded first."""
+        self._connection.send(b"confirm %b %d\r\n" % (self._queue, number))
+
+    def closed(self) -> None:
+        """Wait until that is done, and synced."""
+        self._connection.answer()
 
 
 class Taken(Opened):
     """Messages that are gone when they are sent."""
 
-    def batch(self, most: int) -> Iterator[Message]:
-        """Yield what is there."""
+    def ask(self, most: int) -> None:
+        """Ask for a batch, which ``messages`` yields."""
         most = min(most, _MOST_BYTES // (len(self._queue) + 1))
         self._connection.send(b"get", most * (b" " + self._queue), b"\r\n")
-        return self._connection.messages()
 
     def wait(self, milliseconds: int) -> Iterator[Message]:
         """Yield the next message, if one comes in time."""
@@ -112,6 +122,9 @@ class Taken(Opened):
 
     def close(self, number: int) -> None:
         """Do nothing: they are closed."""
+
+    def closed(self) -> None:
+        """Do nothing."""
 
 
 class Pop:
@@ -133,32 +146,64 @@ class Pop:
         :param most: how many to move; inf for all.
         :param there: how many there are at first, if that is known.
         """
-        self._source, self._sink, self._most = source, sink, most
-        self._meter = meter
+        self._source, self._sink, self._meter = source, sink, meter
         self._total = min(there, most)
+        #: How many are to be asked for.
+        self._left = most
         self.moved = 0
 
     def run(self, wait: float) -> None:
         """Move messages, until there is none for so many seconds."""
-        while self.moved < self._most:
-            left = int(min(BATCH, self._most - self.moved))
-            if not self._move(self._source.batch(left)) and not self._wait(wait):
-                break
+        while self._moveAll() or (self._left and self._wait(wait)):
+            pass
+
+    def _moveAll(self) -> int:
+        """Move batches until one is empty; return how many messages they had.
+
+        Messages before an error are moved, and those that were asked for behind it.
+        There may be more than it finds, if no more can be open at a time.
+        """
+        before = self.moved
+        failure: ServerRefused | None = None
+        asked, written, goesOn = self._ask(), 0, True
+        while asked:
+            ahead = self._ask() if goesOn else 0
+            number, error = self._write(self._source.messages())
+            self._left += asked - number
+            failure = failure or error
+            goesOn = number > 0 and failure is None
+            # The answer to the close before comes behind these messages.
+            self._settled(written)
+            asked, written = ahead, number
+        self._settled(written)
+        if failure is not None:
+            raise failure
+        return self.moved - before
+
+    def _ask(self) -> int:
+        """Ask for the next batch; return how many messages it has at most."""
+        number = int(min(BATCH, self._left))
+        if number:
+            self._source.ask(number)
+        self._left -= number
+        return number
 
     def _wait(self, wait: float) -> bool:
         """Wait for a message, move it, and say whether there was one."""
         until = monotonic() + wait
         while (left := until - monotonic()) > 0:
             milliseconds = math.ceil(min(left * 1000, MAX_WAIT))
-            if self._move(self._source.wait(milliseconds)):
+            number, failure = self._write(self._source.wait(milliseconds))
+            self._left -= number
+            self._settled(number)
+            if failure is not None:
+                raise failure
+            if number:
                 return True
         return False
 
-    def _move(self, messages: Iterator[Message]) -> int:
-        """Move a batch; return how many there were.
-
-        Those before an error are moved, too.
-        """
+    def _write(self, messages: Iterator[Message]) -> tuple[int, ServerRefused | None]:
+        """Write messages, and ask to close them; return how many, and what failed."""
         number, failure = 0, None
         try:
             for message in messages:
@@ -169,12 +214,15 @@ class Pop:
         if number:
             self._sink.settle()
             self._source.close(number)
+        return number, failure
+
+    def _settled(self, number: int) -> None:
+        """Wait until so many that were written are closed."""
+        if number:
+            self._source.closed()
             self.moved += number
             part = min(1.0, self.moved / self._total) if self._total else None
             self._meter.reach(self.moved, part)
-        if failure is not None:
-            raise failure
-        return number
 
 
 def _sink(options: argparse.Namespace) -> Sink | Directory:

@@ -1,9 +1,11 @@
-"""Monitors: many open reads with one command, each answered as soon as it is there.
+"""Monitors: many open reads with one command.
 
-Each message is an open read of its own, and has the next one as its rest.  So a monitor
-waits in the line of its queue like any other read, and stands at its end again once it
-has got something; what its client sent behind it is not run before the monitor is over.
-A client that does not read what is sent to it gets no more for now.
+Without a time, a monitor opens what there is, many messages in one go.  Where it is to
+go on for some time, each message is answered as soon as it is there: it is an open read
+of its own, and has the next one as its rest.  So the monitor waits in the line of its
+queue like any other read, and stands at its end again once it has got something; what
+its client sent behind it is not run before the monitor is over.  A client that does not
+read what is sent to it gets no more for now.
 """
 
 from __future__ import annotations
@@ -15,12 +17,14 @@ from memq.commands.largevalues import renderValue
 from memq.errors import QueueError
 from memq.operations.base import Slice
 from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openmany import OpenMany
 from memq.operations.openreads.openread import OpenRead
 
 if TYPE_CHECKING:
     from memq.commands.dialogue import Dialogue
     from memq.interfaces import IQueueStore
-    from memq.operations.base import Client
+    from memq.operations.base import Client, Operation
+    from memq.operations.openreads.opened import Opened
     from memq.wire.extensions import Confirm
     from memq.wire.extensions import Monitor as Command
 
@@ -43,7 +47,7 @@ class MonitorRead(Slice, OpenRead):
     ) -> None:
         """Remember where from.
 
-        :param seconds: how long the monitor goes on; 0 as long as there is something.
+        :param seconds: how long the monitor goes on, more than 0.
         :param most: how many messages it opens at most, this one included.
         :param until: when the seconds are over; None for the first message, from whose
             first run they count.
@@ -75,8 +79,6 @@ class MonitorRead(Slice, OpenRead):
 
     def _isLate(self) -> bool:
         """Return whether the time is over, or the client was told not to wait."""
-        if not self._seconds:
-            return False
         now = self.client.seconds()
         if self._until is None:
             self._until = now + self._seconds
@@ -95,9 +97,64 @@ class Monitor:
         self._queue = command.queue
         self._form = command.form
         session = dialogue.session
+        if not command.seconds:
+            many = OpenMany(session, command.queue, command.most)
+            session.submit(many)
+            dialogue.expect(many, self._renderMany)
+            return
         read = MonitorRead(session, command.queue, command.seconds, command.most)
         session.submit(read)
         dialogue.expect(read, self._render)
+
+    def _renderMany(self, many: OpenMany) -> bytes:
+        """Return the blocks of messages, and what ends them, if they are the last.
+
+        When one of them is large, or it has to be known of each when it has arrived,
+        they leave by themselves.
+        """
+        dialogue, found = self._dialogue, many.opened
+        dialogue.statistics.getCommands += len(found) + many.isShort
+        rest = many.follow()
+        apart = dialogue.replies.arrivals is not None
+        if not apart and not (found and found[-1].message.large is not None):
+            if rest is None:
+                return self._renderAll(found) + self._renderEnd(many)
+            dialogue.goOn(rest, self._renderMany)
+            return self._renderAll(found)
+        if rest is None:
+            end = dialogue.session.answered(many.result)
+            dialogue.goOn(end, self._renderEnd)
+        else:
+            dialogue.goOn(rest, self._renderMany)
+        for read in reversed(list(many.reads())):
+            dialogue.goOn(read, self._renderOne)
+        return b""
+
+    def _renderAll(self, found: list[Opened]) -> bytes:
+        """Return the blocks of messages of which none is large."""
+        dialogue, queue, value = self._dialogue, self._queue, self._form.inner.value
+        dialogue.statistics.getHits += len(found)
+        size = 0
+        blocks = []
+        for opened in found:
+            message = opened.message
+            size += len(message.body)
+            blocks.append(value(queue, message))
+            opened.see()
+        dialogue.outstanding.undelivered -= size
+        return b"".join(blocks)
+
+    def _renderOne(self, read: OpenRead) -> bytes:
+        message, form = read.result, self._form.inner
+        reply = renderValue(self._dialogue, self._queue, message, form, read)
+        read.seen()
+        return reply
+
+    def _renderEnd(self, operation: Operation) -> bytes:
+        error = operation.result
+        if error is None:
+            return self._form.none
+        return self._dialogue.renderError(error, self._form)
 
     def _render(self, read: MonitorRead) -> bytes:
         """Return the block of a message, or how a large one begins, or the end."""

@@ -51,6 +51,16 @@ class Expired(NamedTuple):
         if self.target is not None:
             yield self.target, self.messages
 
+    def plus(self, later: Expired) -> Expired:
+        """Return what this look and the next one at the same queue found together."""
+        return Expired(
+            self.messages + later.messages,
+            self.cost + later.cost,
+            self.freed + later.freed,
+            later.isMore,
+            self.target or later.target,
+        )
+
 
 #: Of a queue in which nothing has expired.
 NOTHING = Expired()

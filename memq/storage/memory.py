@@ -21,6 +21,7 @@ from memq.message import Message
 from memq.storage.delays import freeNumber, lastAt
 from memq.storage.index import IndexedStore
 from memq.storage.maintenance import IMaintainedStore
+from memq.storage.openreads import OneByOne
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ _sequence = attrgetter("sequence")
 
 
 @implementer(IMaintainedStore)
-class MemoryStore(IndexedStore):
+class MemoryStore(OneByOne, IndexedStore):
     """Keep every queue in a deque."""
 
     def __init__(self, seconds: Callable[[], float] = time) -> None:

@@ -27,8 +27,9 @@ from bisect import bisect_left, insort
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
+    from memq.errors import QueueError
     from memq.message import Message
     from memq.storage.undo import UndoLog
 
@@ -71,6 +72,27 @@ class Reads:
         size = self.hidden.pop(sequence)
         self.bytes -= size
         return size
+
+    def hideAll(self, sizes: dict[int, int]) -> None:
+        """Hide messages, of which the bytes of each are given."""
+        self._hideAll(sizes)
+        self._undo.add((self._showAll, sizes))
+
+    def showAll(self, sequences: Iterable[int]) -> None:
+        """Hide messages no longer that are hidden."""
+        hidden = self.hidden
+        sizes = {sequence: hidden[sequence] for sequence in sequences}
+        self._showAll(sizes)
+        self._undo.add((self._hideAll, sizes))
+
+    def _hideAll(self, sizes: dict[int, int]) -> None:
+        self.hidden.update(sizes)
+        self.bytes += sum(sizes.values())
+
+    def _showAll(self, sizes: dict[int, int]) -> None:
+        for sequence in sizes:
+            del self.hidden[sequence]
+        self.bytes -= sum(sizes.values())
 
     def giveBack(self, sequence: int) -> None:
         """Let a message be found below where the store looks."""
@@ -130,6 +152,30 @@ class Reads:
         head = min(head, -self._returned[-1])
         self._returned.clear()
         return head
+
+
+class OneByOne:
+    """Many open reads of a store that has no faster way than one by one."""
+
+    openRead: Callable[[bytes], Message | QueueError | None]
+    closeRead: Callable[[bytes, Message], bool]
+
+    def openAll(self, queue: bytes, most: int, size: int) -> list[Message | QueueError]:
+        """Hide messages."""
+        found: list[Message | QueueError] = []
+        while len(found) < most and size > 0:
+            one = self.openRead(queue)
+            if one is None:
+                break
+            found.append(one)
+            if not isinstance(one, tuple) or one.large is not None:
+                break
+            size -= one.size
+        return found
+
+    def closeAll(self, queue: bytes, messages: Iterable[Message]) -> list[Message]:
+        """Take those that are hidden."""
+        return [message for message in messages if self.closeRead(queue, message)]
 
 
 class Queue(Protocol):

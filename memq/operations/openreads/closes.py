@@ -44,10 +44,10 @@ class CloseRead(Ending):
         most = 0 if self.isOver else self._most
         if most > ENDED_AT_ONCE and self.rest is None:
             self.divide(CloseRead(self.client, self.queue, most - ENDED_AT_ONCE))
-        for opened in self.meant(self.client, min(most, ENDED_AT_ONCE)):
+        meant = self.meant(self.client, min(most, ENDED_AT_ONCE))
+        for opened in meant:
             self.end(opened)
-            if store.closeRead(self.queue, opened.message):
-                self.closed.append(opened.message)
+        self.closed = store.closeAll(self.queue, [each.message for each in meant])
         self.result = len(self.closed)
         if self.number is not None and not self.closed:
             self.result = NotOpen()

@@ -43,6 +43,9 @@ class _Seen(Message):
         return self.bytes
 
 
+_newSeen = tuple.__new__
+
+
 class State(Enum):
     """Where an open read stands."""
 
@@ -176,8 +179,10 @@ class Opened:
         if self.isOpen:
             self.state = State.SEEN
         if self.message.large is None:
-            seen = _Seen(*self.message._replace(body=b""))
-            seen.bytes = self.message.size
+            id, number, flags, time, body, _, expires, trace = self.message
+            # A third of the time that _replace takes.
+            seen = _newSeen(_Seen, (id, number, flags, time, b"", None, expires, trace))
+            seen.bytes = len(body)
             self.message = seen
 
     def unsee(self) -> None:

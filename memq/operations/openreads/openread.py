@@ -49,6 +49,13 @@ class OpenRead(Read):
         self._several = several
         self._undo: Callable[[], None] | None = None
 
+    @classmethod
+    def of(cls, opened: Opened) -> OpenRead:
+        """Return one that is done, of what is open and charged already."""
+        read = cls(opened.reader, opened.queue, several=True)
+        read.opened, read.result, read.done = opened, opened.message, True
+        return read
+
     def find(self, store: IQueueStore) -> Message | QueueError | None:
         """Open it."""
         found = store.openRead(self.queue)

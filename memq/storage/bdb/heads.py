@@ -180,11 +180,12 @@ class Heads:
 
     def _count(self, entry: Queue, sequence: int, size: int) -> None:
         """Count a message as taken, and forget how often it was given back."""
-        self._forget(entry, sequence)
+        self.forget(entry, sequence)
         entry.taken += 1
         entry.bytes = max(0, entry.bytes - size)
 
-    def _forget(self, entry: Queue, sequence: int) -> None:
+    def forget(self, entry: Queue, sequence: int) -> None:
+        """Forget how often a message was given back that leaves its queue."""
         if self._index.readsOf(entry).forgetDeliveries(sequence):
             key = DELIVERIES + _packKey(entry.id, sequence)
             self._transaction.queues.delete(key, self._transaction.handle)
@@ -214,7 +215,7 @@ class Heads:
         if record[:1] == PACKED:
             self._index.forReturn(entry.name, id)
             packs.enter(entry, key, record)
-            packs.split(entry, key, record)
+            packs.split(entry)
             return self._findHead(entry)
         transaction.cursorIn = id
         entry.head = sequence + 1
@@ -284,7 +285,7 @@ class Heads:
                 transaction.addTombstone(_packKey(0, message.large.id))
             transaction.messages.delete(key, transaction.handle)
             if entry.reads is not None:
-                self._forget(entry, message.sequence)
+                self.forget(entry, message.sequence)
                 entry.reads.forgetReturned(message.sequence)
         entry.taken += 1
         entry.bytes = max(0, entry.bytes - message.size)

@@ -20,12 +20,18 @@ from memq.storage.packed import (
     Pack,
     lengthOf,
     packMessages,
-    unpacked,
     unpackMessages,
 )
-from memq.storage.record import KEY, DamagedRecord, bodySize, packRecord
+from memq.storage.record import (
+    KEY,
+    DamagedRecord,
+    bodySize,
+    packMessage,
+    packRecord,
+)
 
 if TYPE_CHECKING:
+    from memq.message import Message
     from memq.storage.row import Queue
     from memq.storage.undo import UndoLog
 
@@ -165,18 +171,24 @@ class Packs:
         self._transaction.messages.delete(key, self._transaction.handle)
         queue.packHead = 0
 
-    def split(self, queue: Queue, key: bytes, record: bytes) -> None:
+    def split(self, queue: Queue) -> list[Message | bytes]:
         """Give what is left of a record that was entered records of their own.
 
+        :return: each message, or its record where its body is damaged.
         :raise: Berkeley DB's errors (ERRORS).
         """
+        pack = self._kept[queue.id][0]
+        left = pack.messages[queue.head - pack.first :]
         self._leave(queue)
         transaction = self._transaction
         # The cost of a turn does not tell that it logs all of these.
         transaction.lookAgain()
-        for single in unpacked(key, record, queue.head):
-            transaction.messages.put(*single, transaction.handle)
+        for sequence, each in enumerate(left, queue.head):
+            record = each if isinstance(each, bytes) else packMessage(each)
+            key = _packKey(queue.id, sequence)
+            transaction.messages.put(key, record, transaction.handle)
         transaction.cursorIn = 0
+        return left
 
 
 def damaged(key: bytes, why: object) -> DamagedMessage:

@@ -48,6 +48,7 @@ from zope.interface import implementer
 from memq.errors import DamagedHome, HomeError, OutOfSpace, StoreError
 from memq.storage.bdb.compaction import Compaction
 from memq.storage.bdb.heads import Heads
+from memq.storage.bdb.hidden.many import Hidden
 from memq.storage.bdb.loading import countUncounted, findDelayed, readRows, refuseOld
 from memq.storage.bdb.pushes import Bodies, Delayed, Pushes
 from memq.storage.bdb.tombstones import Tombstones
@@ -170,6 +171,9 @@ class BDBStore(IndexedStore):
         self.putBack = heads.putBack
         self.openRead = heads.openRead
         self.closeRead = heads.closeRead
+        hidden = Hidden(transaction, index, heads)
+        self.openAll = hidden.openAll
+        self.closeAll = hidden.closeAll
         self.abortRead = heads.abortRead
         self.popRead = heads.popRead
 

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.commandline import pop
 from memq.commandline.formats import Sink
-from memq.commandline.pop import BATCH, Opened, Pop, Taken
+from memq.commandline.pop import MOST, Opened, Pop, Taken
 from memq.commandline.terminal import Meter
 from memq.errors import CommandError
 from memq.test.support.commandline import (
@@ -26,6 +28,9 @@ from testkit.servers import PATIENCE
 
 if TYPE_CHECKING:
     from memq.client.connection import Message
+
+
+A, END = b"VALUE q 0 1\r\na\r\n", b"END\r\n"
 
 
 class PopTests(SynchronousTestCase):
@@ -71,7 +76,7 @@ class PopTests(SynchronousTestCase):
 
     def test_many(self) -> None:
         """More than a batch come in their order, whichever way, no more than asked."""
-        bodies = [b"%d" % n for n in range(4 * BATCH)]
+        bodies = [b"%d" % n for n in range(4 * MOST)]
         self.server.put(b"q", *bodies)
         out = b""
         for words in (["-n1500"], ["-n1500", "--lossy"], ["--all"]):
@@ -104,7 +109,7 @@ class PopTests(SynchronousTestCase):
 
     def test_brokenPipe(self) -> None:
         """Messages that nobody has read from the pipe go back."""
-        bodies = [b"%d" % n for n in range(3 * BATCH)]
+        bodies = [b"%d" % n for n in range(3 * MOST)]
         self.server.put(b"q", *bodies)
         process = launched(self.server, "pop", "q", "--all", "--lines")
         assert process.stdout is not None
@@ -118,7 +123,7 @@ class PopTests(SynchronousTestCase):
         process.stdin.close()
         left = self.server.take(b"q")
         self.assertEqual(left, bodies[-len(left) :])
-        self.assertGreaterEqual(len(left), 2 * BATCH)
+        self.assertGreaterEqual(len(left), 2 * MOST)
 
     def test_interrupted(self) -> None:
         """Ctrl-C and SIGTERM end it, and what was not closed goes back."""
@@ -203,50 +208,70 @@ class OrderTests(SynchronousTestCase):
         return sink
 
     def test_closedLast(self) -> None:
-        """A batch is closed when it is settled, and the next one opened then."""
-        script = Script(
-            self,
-            b"VALUE q 0 1\r\na\r\nVALUE q 0 1\r\nb\r\nEND\r\n",
-            b"END\r\n",
-            b"VALUE q 0 1\r\nc\r\nEND\r\n",
-            b"END\r\n",
-        )
-        self.assertEqual(self.run_(script, Opened).bodies, [b"a", b"b", b"c"])
+        """A batch is closed when it is settled; the next one is asked for before."""
+        script = Script(self, A + A + END, A + END, END, END)
+        with patch.object(pop, "BATCH", 2):
+            self.assertEqual(self.run_(script, Opened).bodies, [b"a"] * 3)
         self.assertEqual(
             script.sent,
-            b"monitor q 0 3\r\nconfirm q 2\r\nmonitor q 0 1\r\nconfirm q 1\r\n",
+            b"monitor q 0 2\r\nmonitor q 0 1\r\nconfirm q 2\r\nconfirm q 1\r\n",
+        )
+
+    def test_noneMayBeOpen(self) -> None:
+        """Where no more may be open it goes on once those are closed."""
+        script = Script(self, A + END, END, END, *2 * (A + END, END))
+        with patch.object(pop, "BATCH", 2):
+            self.assertEqual(self.run_(script, Opened).bodies, [b"a"] * 3)
+        self.assertEqual(
+            script.sent,
+            b"monitor q 0 2\r\n" + 3 * b"monitor q 0 1\r\nconfirm q 1\r\n",
         )
 
     def test_error(self) -> None:
         """Messages before an error are closed, and then it is told."""
-        damaged = b"VALUE q 0 1\r\na\r\nSERVER_ERROR damaged\r\n"
-        script = Script(self, damaged, b"END\r\n")
+        script = Script(self, A + b"SERVER_ERROR damaged\r\n", END)
         self.assertEqual(self.run_(script, Opened).bodies, [b"a"])
         self.assertEqual(self.error, "the server answered: SERVER_ERROR damaged")
         self.assertEqual(script.sent, b"monitor q 0 3\r\nconfirm q 1\r\n")
         self.assertEqual(self.run_(Script(self, b"ERROR\r\n"), Opened).bodies, [])
 
+    def test_errorBefore(self) -> None:
+        """So are those that were asked for behind it."""
+        script = Script(self, b"SERVER_ERROR damaged\r\n", A + END, END)
+        with patch.object(pop, "BATCH", 2):
+            self.assertEqual(self.run_(script, Opened).bodies, [b"a"])
+        self.assertEqual(self.error, "the server answered: SERVER_ERROR damaged")
+
+    def test_errorWaiting(self) -> None:
+        """An error that a wait meets is told as well."""
+        script = Script(self, END, b"SERVER_ERROR damaged\r\n")
+        self.run_(script, Opened, wait=60)
+        self.assertEqual(self.error, "the server answered: SERVER_ERROR damaged")
+
     def test_taken(self) -> None:
         """Lossy, each is asked for by its name, and there is nothing to close."""
-        script = Script(self, b"VALUE q 0 1\r\na\r\nEND\r\n", b"END\r\n")
-        self.assertEqual(self.run_(script, Taken).bodies, [b"a"])
-        self.assertEqual(script.sent, b"get q q q\r\nget q q\r\n")
+        script = Script(self, A + END, A + END, END, END)
+        with patch.object(pop, "BATCH", 2):
+            self.assertEqual(self.run_(script, Taken).bodies, [b"a", b"a"])
+        self.assertEqual(script.sent, b"get q q\r\n" + 3 * b"get q\r\n")
 
     def test_progress(self) -> None:
         """It tells how much is done of what was there, or was asked for."""
         for there, part in ((0, None), (4, 0.75), (2, 1.0), (9, 0.75)):
-            script = Script(self, 3 * b"VALUE q 0 1\r\na\r\n" + b"END\r\n")
+            script = Script(self, 3 * A + END)
             with script.connection() as connection:
                 meter = Parts()
-                pop = Pop(Taken(connection, b"q"), Kept(), 4, meter, there)
-                self.assertRaises(CommandError, pop.run, 0)
+                moving = Pop(Taken(connection, b"q"), Kept(), 4, meter, there)
+                self.assertRaises(CommandError, moving.run, 0)
             self.assertEqual(meter.parts, [part])
 
     def test_longNames(self) -> None:
         """No line is longer than the server reads."""
         script = Script(self, b"END\r\n")
         with script.connection() as connection:
-            list(Taken(connection, bytes(250)).batch(BATCH))
+            taken = Taken(connection, bytes(250))
+            taken.ask(1000)
+            self.assertEqual(list(taken.messages()), [])
         self.assertLess(len(script.sent), 65536)
         self.assertEqual(script.sent.count(b" "), 239)
 

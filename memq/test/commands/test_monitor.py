@@ -390,7 +390,7 @@ class OperationTests(ReaderTestCase):
         """The rest of a read that finds nothing then finds nothing itself."""
         self.push(b"a", b"b")
         session = self.reader().session
-        one = MonitorRead(session, b"q", 0.0, 9)
+        one = MonitorRead(session, b"q", 9.0, 9)
         one.run(self.store)
         two = one.rest
         one.undo()

@@ -31,6 +31,58 @@ class OpenReadsContract(StoreContract):
         self.assertFalse(self.q.abortRead(message, False))
         self.assertHolds("q 2/1\n  1 0 b'1'")
 
+    def test_openAll(self) -> None:
+        """Many are opened as one by one: in order, so many, or up to a size."""
+        self.push(b"q", *[b"%d" % n for n in range(9)])
+        self.store.begin()
+        self.store.pushAll(b"q", [(7, b"%d" % n) for n in range(9, 20)])
+        self.store.commit()
+        found = self.q.openAll(3, 100)
+        self.q.abortRead(found[1], True)
+        found[1:2] = [self.q.openAll(1, 100)[0]]
+        found += self.q.openAll(100, 5)
+        self.assertEqual(len(found), 8)
+        found += self.q.openAll(4, 100) + self.q.openAll(100, 100)
+        self.assertEqual([each.body for each in found], [b"%d" % n for n in range(20)])
+        self.assertEqual(self.store.deliveries(found[1]), 1)
+        self.assertEqual(self.q.openAll(1, 1), [])
+        self.assertEqual(self.none.openAll(1, 1), [])
+        self.assertHolds("q 20/0")
+        self.assertEqual(self.q.closeAll(found[:5]), found[:5])
+        self.assertEqual(self.q.closeAll(found[3:6]), found[5:6])
+        self.assertEqual(self.q.closeAll(found[:6]), [])
+        self.assertEqual(self.none.closeAll(found), [])
+        for message in found[6:]:
+            self.assertTrue(self.q.abortRead(message, False))
+        self.assertEqual(self.bodies(b"q"), [b"%d" % n for n in range(6, 20)])
+        detail = self.store.detail(b"q")
+        self.assertEqual((detail.closed, detail.taken, detail.bytes), (6, 20, 0))
+
+    def test_openAllUndone(self) -> None:
+        """A transaction that is undone leaves all where they are, open or not."""
+        self.store.begin()
+        self.store.pushAll(b"q", [(0, b"%d" % n) for n in range(30)])
+        self.store.commit()
+        found = self.q.openAll(5, 100)
+        self.store.begin()
+        self.assertEqual(self.store.closeAll(b"q", found), found)
+        self.assertEqual(len(self.store.openAll(b"q", 9, 100)), 9)
+        self.store.abort()
+        self.assertEqual(self.store.detail(b"q").open, 5)
+        self.assertEqual(self.q.openAll(1, 100)[0].body, b"5")
+        self.assertEqual(self.q.closeAll(found), found)
+
+    def test_openAllLarge(self) -> None:
+        """It ends with a body in parts, which stays readable when it is closed."""
+        self.push(b"q", b"0")
+        large = self.pushLarge(b"q", b"a", b"b")
+        self.push(b"q", b"2")
+        found = self.q.openAll(9, 1 << 30)
+        self.assertEqual([each.body for each in found], [b"0", b""])
+        self.q.closeAll(found)
+        self.assertEqual(self.store.part(large.id, 0), b"a")
+        self.assertEqual([each.body for each in self.q.openAll(9, 9)], [b"2"])
+
     def test_isRead(self) -> None:
         """It tells whether a message is open, in a queue of a name."""
         self.push(b"q", b"0", b"1")

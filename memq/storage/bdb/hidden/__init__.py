@@ -1,0 +1,4 @@
+"""Hidden messages: those that are read openly, many in one go.
+
+Imports: memq.storage.bdb.heads and what that imports.  It never imports Twisted.
+"""
