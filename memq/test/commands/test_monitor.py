@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest.mock import patch
 
 from memq.commands.monitor import MonitorRead
-from memq.errors import DamagedMessage, StoreError, StoreFailed
+from memq.errors import DamagedMessage, QueueError, StoreError, StoreFailed
 from memq.message import PART_SIZE, Message
 from memq.operations.openreads import openread
 from memq.operations.openreads.ending import ENDED_AT_ONCE
@@ -252,6 +253,28 @@ class MonitorTests(TwoClientsTestCase):
         self.store.damaged.clear()
         self.asks(b"version\r\n", VERSION)
         self.assertEqual(self.harness.broker.waiters(b"q"), 0)
+
+    def test_damagedAtOnce(self) -> None:
+        """So without a time, and behind a large one."""
+        self.other.talk(put(b"q", b"a") + put(b"q", LARGE))
+        real = self.store.openAll
+
+        def damaged(*words: Any) -> list[Message | QueueError]:
+            found = real(*words)
+            return found or [DamagedMessage("number 2")]
+
+        self.patch(self.store, "openAll", damaged)
+        self.asks(
+            b"monitor q 0\r\n",
+            value(b"q", b"a")
+            + value(b"q", LARGE)
+            + b"SERVER_ERROR damaged message set aside: number 2\r\n",
+        )
+
+    def test_largeIsLast(self) -> None:
+        """END comes behind the last part."""
+        self.other.talk(put(b"q", LARGE))
+        self.asks(b"monitor q 0 1\r\n", value(b"q", LARGE) + END)
 
     def test_error(self) -> None:
         """So does what the store cannot do; what is open is open."""

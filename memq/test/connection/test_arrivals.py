@@ -10,6 +10,7 @@ from zope.interface.verify import verifyObject
 
 from memq.errors import DamagedMessage, TooManyConnections
 from memq.message import PART_SIZE
+from memq.operations.openreads.openmany import OPENED_AT_ONCE
 from memq.test.support.harness import Client, Harness, Transport
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
@@ -137,6 +138,17 @@ class AnswerTests(LastTestCase):
         replies = self.last(sets + b"version\r\nstats queue\r\n")
         self.assertEqual(replies, b"STORED\r\n" + VERSION + b"STAT q 2/0\r\nEND\r\n")
         self.assertTrue(self.client.isClosed)
+
+    def test_monitor(self) -> None:
+        """Messages that are opened in one go, and did not arrive, were not seen."""
+        bodies = [b"%03d" % number for number in range(OPENED_AT_ONCE + 5)]
+        self.store.fill(b"q", *bodies)
+        replies = self.last(b"monitor q 0\r\n")
+        blocks = [value(body).removesuffix(b"END\r\n") for body in bodies]
+        self.assertEqual(replies, b"".join(blocks) + b"END\r\n")
+        self.transport.arrived = sum(map(len, blocks[:3]))
+        self.lose()
+        self.assertEqual((self.detail().items, self.detail().returns), (69, 3))
 
     def test_pieces(self) -> None:
         """A line that has no end is nothing, and a body is dropped at once."""

@@ -48,7 +48,7 @@ class KillTests(SynchronousTestCase):
         report("memq push", rounds=number + 1, stored=stored)
 
     def test_pop(self) -> None:
-        """A pop that is killed has lost nothing; at most its last MOST messages come twice."""
+        """A pop that is killed loses nothing; MOST messages at most come twice."""
         bodies = [b"%06d" % n for n in range(whole(3, 100) * MOST)]
         twice = 0
         for number in rounds(30):
