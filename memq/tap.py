@@ -50,6 +50,7 @@ from memq.policy.effective import Policies
 from memq.policy.rules import Rules
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.histogram import Histogram
+from memq.server.slow import SlowCommands
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
 from memq.storage.bdb.store import BDBStore
@@ -207,7 +208,9 @@ def _parts(
     )
     holders = broker.isHeld, factory.holds
     sweeper = PolicySweeper(broker.session, reactor.callLater, *holders)
-    return Parts(store, broker, factory, maintenance, watch, sweeper, poller, ())
+    slow = SlowCommands(reactor, broker, factory.connections, options["slow"])
+    parts = store, broker, factory, maintenance, watch, sweeper, slow, poller
+    return Parts(*parts, ())
 
 
 def _signals(

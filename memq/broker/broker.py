@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -35,7 +35,7 @@ from memq.broker.groupcommit import GroupCommit, finish
 from memq.broker.memorybudget import Budget
 from memq.broker.refusals import Refusals
 from memq.broker.rotation import Rotation
-from memq.broker.session import Session
+from memq.broker.session import Session, State, sessionOf
 from memq.broker.turns import Turns, asQueueError
 from memq.errors import StoreFailed
 from memq.operations.outstanding import Outstanding
@@ -49,14 +49,26 @@ if TYPE_CHECKING:
     from memq.figures import Sums, Totals
     from memq.interfaces import IQueueStore
     from memq.message import LargeBody, Message
+    from memq.operations.base import Operation
     from memq.operations.openreads.opened import Opened
 
 #: The most messages that are swept, removed or moved, between two turns.
 SWEEP_MESSAGES = 100
 #: Seconds until a sweep that failed is tried again.
 SWEEP_AGAIN = 60.0
+#: The states of sessions that stand in the rotation.
+MAY_RUN = (State.RUNNABLE, State.BEHIND, State.WOKEN)
 
 _log = Logger()
+
+
+class Watch(Protocol):
+    """Looks on while turns run."""
+
+    def run(
+        self, turn: Callable[[], tuple[list[Operation], bool]]
+    ) -> tuple[list[Operation], bool]:
+        """Run a turn, and return what that does."""
 
 
 class Broker:
@@ -66,6 +78,7 @@ class Broker:
     :ivar failure: the error for which the store has failed for good; None without one.
     :ivar isStopping: whether the process is about to end, and open reads with it.
     :ivar room: tells whether pushes are refused because the disk is too full.
+    :ivar watch: runs the turns; None where nobody looks on.
     """
 
     def __init__(
@@ -108,6 +121,7 @@ class Broker:
             self.session, store, clock.callLater, self.policies.now
         )
         self.failure: StoreFailed | None = None
+        self.watch: Watch | None = None
         #: Whether those that were waiting when the disk became full are refused.
         self._areRefused = False
         #: When sweeping may go on, by the clock; 0 for at once.
@@ -158,6 +172,28 @@ class Broker:
         for session in (*rotation.new, *rotation.behind):
             operations += session.inbox
         return sum(operation.count for operation in operations)
+
+    @property
+    def flushing(self) -> Sequence[Operation]:
+        """The operations that the flush under way is to cover."""
+        return self._commits.flushing
+
+    @property
+    def lastInLine(self) -> Operation | None:
+        """The next operation of the session that stands last in the rotation."""
+        sessions = self._rotation.new or self._rotation.behind
+        inbox = sessions[-1].inbox if sessions else None
+        return inbox[0] if inbox else None
+
+    def isInLine(self, operation: Operation) -> bool | None:
+        """Return whether one that was the next of its session is so, and may run.
+
+        :return: None when it is, and its session is left out; False when it has run.
+        """
+        session = sessionOf(operation)
+        if not session.inbox or session.inbox[0] is not operation:
+            return False
+        return session.state in MAY_RUN or None
 
     @property
     def readers(self) -> int:
@@ -267,7 +303,8 @@ class Broker:
             # A look at the disk is under way, and goes on from here.
             return
         elif rotation.new or rotation.behind:
-            operations, changed = self._turns.run()
+            turn, watch = self._turns.run, self.watch
+            operations, changed = turn() if watch is None else watch.run(turn)
             if self.failure is not None or not changed or not self.durable:
                 finish(operations)
             # Without anything to be told, the next flush will do.

@@ -20,7 +20,7 @@ from memq.broker.turns import undo
 from memq.errors import OutOfSpace, StoreFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
@@ -85,6 +85,11 @@ class GroupCommit:
     def operations(self) -> list[Operation]:
         """Return the operations that are not told yet."""
         return [*self._flushing, *self._committed]
+
+    @property
+    def flushing(self) -> Sequence[Operation]:
+        """Return the operations that wait for the flush under way."""
+        return self._flushing
 
     def add(self, operations: list[Operation]) -> None:
         """Take operations that are committed, and flush unless a flush is under way."""

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from memq.net.listeners import Listener
     from memq.net.poller import Poller
     from memq.server.factory import QueueFactory
+    from memq.server.slow import SlowCommands
     from memq.server.timeouts import ConnectionTimeouts
     from memq.storage.maintenance import IMaintainedStore
 
@@ -103,6 +104,7 @@ class Parts(NamedTuple):
 
     :ivar watch: looks after silent clients while there are any.
     :ivar sweeper: carries out the rules while the server listens.
+    :ivar slow: looks for slow commands meanwhile.
     :ivar poller: watches the sockets of connections.
     :ivar listeners: what to listen on once the store is open.
     :ivar takeover: what to do with the store when it is open.
@@ -115,6 +117,7 @@ class Parts(NamedTuple):
     maintenance: Maintenance
     watch: ConnectionTimeouts
     sweeper: PolicySweeper
+    slow: SlowCommands
     poller: Poller
     listeners: Sequence[Listener]
     takeover: Takeover | None = None
@@ -176,6 +179,7 @@ class QueueService(Service):
         parts.broker.start()
         parts.watch.start()
         parts.sweeper.start()
+        parts.slow.start()
         ports = [
             listener.listen(parts.poller, parts.factory).addCallback(self._cbListening)
             for listener in parts.listeners
@@ -230,6 +234,7 @@ class QueueService(Service):
                 late.cancel()
             self._parts.watch.stop()
             self._parts.sweeper.stop()
+            self._parts.slow.stop()
             return self._parts.broker.drain()
 
         return self._parts.factory.finish().addCallback(_cbGone)

@@ -115,6 +115,7 @@ class ServiceTestCase(SteppedTestCase):
             harness.maintenance,
             harness.watch,
             harness.sweeper,
+            harness.slow,
             Poller(harness.reactor),
             self.listeners,
             takeover,

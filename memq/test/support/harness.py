@@ -23,6 +23,7 @@ from memq.connection.receiver import CommandReceiver
 from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.policy.effective import Policies
 from memq.server.factory import FactorySettings, QueueFactory
+from memq.server.slow import SlowCommands
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
 from memq.test.support.fakes import FakeStore
@@ -75,6 +76,7 @@ class Harness:
         store: Any = None,
         rules: Rules | None = None,
         clock: Any = None,
+        slow: float = 0.0,
         **options: Any,
     ) -> None:
         """Put them together.
@@ -85,6 +87,7 @@ class Harness:
         :param store: what to keep the queues in instead of a FakeStore, open.
         :param rules: those that queues have; None for none.
         :param clock: calls the broker's turns; None for the stepped reactor.
+        :param slow: seconds from which on a command is slow; 0 for none.
         :param options: what FactorySettings has.
         """
         self.reactor = SteppedReactor()
@@ -135,6 +138,9 @@ class Harness:
             self.broker.clock.callLater,
             self.broker.isHeld,
             self.factory.holds,
+        )
+        self.slow = SlowCommands(
+            self.reactor, self.broker, self.factory.connections, slow
         )
         self._receiver = receiver
         self.clients: list[Client] = []
