@@ -13,6 +13,7 @@ import gc
 import os
 import sys
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import maybeDeferred
@@ -23,6 +24,7 @@ from memq.broker.broker import Broker
 from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.policy.effective import Policies
 from memq.server.factory import FactorySettings, QueueFactory
+from memq.server.slow import SlowCommands
 from memq.server.stats import Statistics
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 #: Rounds before those that are counted: CPython has specialised its bytecode by then.
 WARM = 50
+#: Seconds from which on a command is slow, as by default.
+SLOW = 0.5
 _BODY = b"x" * 100
 REQUESTS = {"set": b"set q 0 0 100\r\n" + _BODY + b"\r\n", "get": b"get q\r\n"}
 
@@ -55,7 +59,10 @@ class Server:
         """Make one whose home is new."""
         self._calls: list[Callable[[], None]] = []
         self._transports = [_Transport() for _ in range(clients)]
-        factory = self.factory(path, Clock())
+        clock: Any = Clock()
+        # As memq.daemon.process.useSteadyClock does.
+        clock.seconds = monotonic
+        factory = self.factory(path, clock)
         self._clients = [factory.buildProtocol(None) for _ in range(clients)]
         for client, transport in zip(self._clients, self._transports, strict=True):
             client.makeConnection(transport)
@@ -88,7 +95,9 @@ class Server:
         maintenance = Maintenance(
             clock, store, broker, statistics, maybeDeferred, MaintenanceSettings()
         )
-        return QueueFactory(broker, maintenance, statistics, FactorySettings())
+        factory = QueueFactory(broker, maintenance, statistics, FactorySettings())
+        SlowCommands(clock, broker, factory.connections, SLOW).start()
+        return factory
 
     def turn(self) -> None:
         """Make the calls that wait for the end of the sockets' sweep."""

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from functools import partial
 from math import inf
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -62,13 +62,8 @@ MAY_RUN = (State.RUNNABLE, State.BEHIND, State.WOKEN)
 _log = Logger()
 
 
-class Watch(Protocol):
-    """Looks on while turns run."""
-
-    def run(
-        self, turn: Callable[[], tuple[list[Operation], bool]]
-    ) -> tuple[list[Operation], bool]:
-        """Run a turn, and return what that does."""
+def _ignore(began: float, operations: list[Operation]) -> None:
+    """Do nothing."""
 
 
 class Broker:
@@ -78,7 +73,8 @@ class Broker:
     :ivar failure: the error for which the store has failed for good; None without one.
     :ivar isStopping: whether the process is about to end, and open reads with it.
     :ivar room: tells whether pushes are refused because the disk is too full.
-    :ivar watch: runs the turns; None where nobody looks on.
+    :ivar longTurn: seconds after which a turn is told of.
+    :ivar onLongTurn: is told when it began, and what is done.
     """
 
     def __init__(
@@ -121,7 +117,9 @@ class Broker:
             self.session, store, clock.callLater, self.policies.now
         )
         self.failure: StoreFailed | None = None
-        self.watch: Watch | None = None
+        self.longTurn = inf
+        self.onLongTurn: Callable[[float, list[Operation]], object] = _ignore
+        self._seconds = clock.seconds
         #: Whether those that were waiting when the disk became full are refused.
         self._areRefused = False
         #: When sweeping may go on, by the clock; 0 for at once.
@@ -303,8 +301,10 @@ class Broker:
             # A look at the disk is under way, and goes on from here.
             return
         elif rotation.new or rotation.behind:
-            turn, watch = self._turns.run, self.watch
-            operations, changed = turn() if watch is None else watch.run(turn)
+            began = self._seconds()
+            operations, changed = self._turns.run()
+            if self._seconds() - began > self.longTurn:
+                self.onLongTurn(began, operations)
             if self.failure is not None or not changed or not self.durable:
                 finish(operations)
             # Without anything to be told, the next flush will do.

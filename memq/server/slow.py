@@ -11,6 +11,7 @@ held at most, until the next look.
 
 from __future__ import annotations
 
+from math import inf
 from typing import TYPE_CHECKING, Protocol
 
 from twisted.logger import Logger
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from memq.broker.broker import Watch
     from memq.operations.base import Operation
 
 #: Seconds between two looks, at most and at least.
@@ -80,7 +80,8 @@ class Client(Protocol):
 class Watched(Protocol):
     """The broker, as far as it has to be known here."""
 
-    watch: Watch | None
+    longTurn: float
+    onLongTurn: Callable[[float, list[Operation]], object]
 
     @property
     def flushing(self) -> Sequence[Operation]:
@@ -138,8 +139,6 @@ class SlowCommands:
         self._slow = slow
         self._step = max(LEAST_STEP, min(STEP, slow / 5))
         self._isRunning = False
-        #: The longest turn since the last look.
-        self._longest = QUICK_TURN
         self._flushing: _Followed | None = None
         self._inLine: _Followed | None = None
         self._toldAt: float | None = None
@@ -149,26 +148,19 @@ class SlowCommands:
         """Begin to look."""
         if self._slow:
             self._isRunning = True
-            self._broker.watch = self
+            self._broker.onLongTurn = self._noteTurn
+            self._broker.longTurn = QUICK_TURN
             self._clock.callLater(self._step, self._look)
 
     def stop(self) -> None:
         """Look no more."""
         self._isRunning = False
-        self._broker.watch = None
-
-    def run(
-        self, turn: Callable[[], tuple[list[Operation], bool]]
-    ) -> tuple[list[Operation], bool]:
-        """Run a turn, and note how long it takes."""
-        began = self._seconds()
-        done = turn()
-        if self._seconds() - began > self._longest:
-            self._noteTurn(began, done[0])
-        return done
+        self._broker.longTurn = inf
 
     def _noteTurn(self, began: float, operations: list[Operation]) -> None:
-        self._longest = took = self._seconds() - began
+        """Note that a turn took long: no other was as long since the last look."""
+        took = self._seconds() - began
+        self._broker.longTurn = took
         if took < self._slow or not operations:
             return
         followed = _Followed(min(operations, key=_rank), began)
@@ -188,7 +180,7 @@ class SlowCommands:
             self._flushing.count = sum(each.count for each in flushing)
         if self._inLine is None and last is not None and not _waits(last):
             self._inLine = _Followed(last, now, inLine=True)
-        self._longest = QUICK_TURN
+        self._broker.longTurn = QUICK_TURN
         self._clock.callLater(self._step, self._look)
 
     def _followed(self, followed: _Followed | None, now: float) -> _Followed | None:
@@ -211,8 +203,8 @@ class SlowCommands:
     def _noteRun(self, followed: _Followed) -> None:
         """Note that an operation has had its turn, which may have taken long."""
         followed.inLine = False
-        if self._longest > QUICK_TURN:
-            followed.turn = min(self._longest, followed.line)
+        if self._broker.longTurn > QUICK_TURN:
+            followed.turn = min(self._broker.longTurn, followed.line)
             followed.line -= followed.turn
 
     def _tell(self, followed: _Followed, took: float) -> None:
