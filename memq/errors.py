@@ -284,7 +284,7 @@ class DamagedMessage(StoreError):
 
 
 class RulesRefused(StoreError):
-    """The configuration file cannot be read again: the rules stay as they are."""
+    """Rules cannot be read again, or be changed as asked: they stay as they are."""
 
     most = 1000
 

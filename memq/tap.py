@@ -47,7 +47,6 @@ from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
 from memq.net.poller import Poller
 from memq.policy.effective import Policies
-from memq.policy.rules import Rules
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.histogram import Histogram
 from memq.server.slow import SlowCommands
@@ -107,20 +106,22 @@ def _makeService(
     :param twistd: the options of twistd itself.
     :raise memq.errors.StartError: when something is refused; nothing is held.
     """
-    home, listeners, logs = takeResources(options, reactor, twistd, makeWay)
+    home, listeners, logs, online = takeResources(options, reactor, twistd, makeWay)
     useSteadyClock(reactor)
     ending = ExitStatus(reactor, failed=notifier.fail)
     sizes = _sizes(options, home)
     options["min-free"] = sizes.minFree
     store, takeover = _store(options, reactor, home, sizes, notifier)
-    policies = Policies(store, Rules(options.config.queues))
+    policies = Policies(store)
     pools = Pools(*(ThreadPool(1, 1, f"memq-{name}") for name in Pools._fields))
     reloader = PolicyReloader(
         options.config,
         partial(deferToThreadPool, reactor, pools.rules),
         policies.replace,
         not options["no-config"],
+        online=online,
     )
+    policies.replace(reloader.rules)
     poller = Poller(reactor)
     syncs = Histogram()
     settings = _webSettings(options)
@@ -340,7 +341,7 @@ def _factorySettings(options: Options, reloader: PolicyReloader) -> FactorySetti
         flushAllEnabled=options["enable-flush-all"],
         verbosity=options["verbose"],
         hasRoom=isRoomForClient,
-        reload=reloader.reload,
+        rules=reloader,
     )
 
 

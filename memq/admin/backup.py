@@ -20,6 +20,7 @@ outside, while they change, and the log then makes one state of them:
    file meanwhile are there or cut off, as after a crash.  Files that the server made
    ahead are zeros and are left out.
 5. The format is read last: a server writes it down before there is anything of it.
+   The online rules go with it, if there are any: that file is always whole.
 6. Berkeley DB recovers the copy, from its first log file on.  A usual recovery begins
    at the last checkpoint in the log, and there may have been one since 2, which the
    pages copied before do not have.  The copy then gets a checkpoint and a marker.
@@ -51,6 +52,7 @@ from memq.display import megabytes
 from memq.errors import HomeError, HomeGone, StoreError
 from memq.storage.bdb.compaction import isFileName
 from memq.storage.bdb.store import BDBStore
+from memq.storage.datadir.damage import RULES
 from memq.storage.datadir.directory import Place
 from memq.storage.datadir.files import syncDirectory
 from memq.storage.datadir.home import Home, held
@@ -216,6 +218,8 @@ def _copyFiles(
     if os.path.exists(os.path.join(directory, RULES)):
         yield from copyFile(directory, copy, RULES)
     yield from copyFile(directory, copy, "VERSION")
+    if os.path.exists(os.path.join(directory, RULES)):
+        yield from copyFile(directory, copy, RULES)
 
 
 def _copyTable(source: str, copy: str, name: str) -> Iterator[int]:

@@ -82,6 +82,10 @@ class Audited(Dialogue, Witness):
         self._hasMore = False
         self._render: Render
 
+    def remark(self, **more: str) -> None:
+        """Take down more of the command than its result."""
+        self._more.update(more)
+
     def _expect(self, operation: Operation, render: Render) -> None:
         self._render = render
         self.replies.expect(operation, self)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from memq.commands.gets import renderRest
 from memq.config.settings import inForce
+from memq.errors import QueueError
 from memq.figures import Sums
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Ask, Slice
@@ -20,10 +22,12 @@ from memq.wire.forms import END
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from memq.commands.dialogue import Dialogue
     from memq.figures import QueueDetail
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import Policies
+    from memq.wire.forms import Form
 
     _Format = Callable[[Iterable[QueueFigures]], bytes]
 
@@ -122,21 +126,13 @@ class Details:
         return inForce(rule)
 
 
-class Listing:
-    """One answer.
+class Telling:
+    """One answer of many parts, each about some things.
 
     :ivar queues: the names of those that are told; known after the first ``tell``.
     """
 
-    def __init__(self, details: Details, form: _Format, pattern: bytes = b"") -> None:
-        """Begin.
-
-        :param form: makes bytes of what is told.
-        :param pattern: what the names of the queues match; b"" for any.
-        """
-        self._details = details
-        self._form = form
-        self._pattern = pattern
+    def __init__(self) -> None:
         self.queues: list[bytes] = []
 
     @property
@@ -157,14 +153,42 @@ class Listing:
 
     def _part(self, start: int, store: IQueueStore) -> bytes:
         stop = start + AT_ONCE
-        told = self._form(self._details.rows(store, self.queues[start:stop]))
+        told = self._told(slice(start, stop), store)
         return told + END if stop >= len(self.queues) else told
 
     def _names(self, store: IQueueStore) -> list[bytes]:
-        names = [count.name for count in store.counts()]
-        if not self._pattern:
-            return names
-        return list(filter(Pattern(self._pattern).matches, names))
+        raise NotImplementedError
+
+    def _told(self, which: slice, store: IQueueStore) -> bytes:
+        """Return what is told of some of ``queues``."""
+        raise NotImplementedError
+
+
+class Listing(Telling):
+    """The figures of queues."""
+
+    def __init__(self, details: Details, form: _Format, pattern: bytes = b"") -> None:
+        """Begin.
+
+        :param form: makes bytes of what is told.
+        :param pattern: what the names of the queues match; b"" for any.
+        """
+        super().__init__()
+        self._details = details
+        self._form = form
+        self._pattern = pattern
+
+    def _told(self, which: slice, store: IQueueStore) -> bytes:
+        return self._form(self._details.rows(store, self.queues[which]))
+
+    def _names(self, store: IQueueStore) -> list[bytes]:
+        return names(store, self._pattern)
+
+
+def names(store: IQueueStore, pattern: bytes) -> list[bytes]:
+    """Return the names of queues that match a pattern; b"" for all."""
+    found = [count.name for count in store.counts()]
+    return list(filter(Pattern(pattern).matches, found)) if pattern else found
 
 
 class Summary(Listing):
@@ -228,7 +252,7 @@ class Summary(Listing):
 class TellQueues(Slice, Ask):
     """Tell some of the queues of a listing; the result is a part of the answer."""
 
-    def __init__(self, client: Client, listing: Listing, start: int = 0) -> None:
+    def __init__(self, client: Client, listing: Telling, start: int = 0) -> None:
         """Remember which.
 
         :param start: the first one's place in the listing.
@@ -256,3 +280,24 @@ class TellQueues(Slice, Ask):
         if self.rest is None and stop < len(self._listing.queues):
             self.divide(TellQueues(self.client, self._listing, stop))
         return 0
+
+
+def tell(dialogue: Dialogue, form: Form, listing: Telling) -> None:
+    """Answer with what is told of many things, some at a time."""
+    telling = TellQueues(dialogue.session, listing)
+    dialogue.session.submit(telling)
+    dialogue.expect(telling, partial(_renderTold, dialogue, form))
+
+
+def _renderTold(dialogue: Dialogue, form: Form, operation: TellQueues) -> bytes:
+    reply = renderAnswer(dialogue, form, operation)
+    render = partial(_renderTold, dialogue, form)
+    return reply + renderRest(dialogue, operation, render, b"")
+
+
+def renderAnswer(dialogue: Dialogue, form: Form, operation: Ask) -> bytes:
+    """Return the reply that tells what was asked for."""
+    operation.settle()
+    if isinstance(operation.result, QueueError):
+        return dialogue.renderError(operation.result, form)
+    return form.figures(operation.result)

@@ -6,18 +6,23 @@ The modules of commands build on it; :mod:`memq.commands.protocol` hands them it
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 
 from memq.errors import NotOpen, OutOfSpace, QueueError, StoreError, StoreFailed
+from memq.operations.base import Operation
 from memq.operations.outstanding import COMMAND_LOAD
 from memq.wire.forms import PLAIN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+    from twisted.python.failure import Failure
+
     from memq.commands.host import CommandHost
     from memq.connection.connection import Connection
-    from memq.operations.base import Operation
     from memq.operations.pushes import Push, PushLarge
     from memq.wire.forms import Form
 
@@ -50,6 +55,32 @@ class Dialogue:
         self.expect(self.session.answered(error), partial(self.render, form))
         if error.closes:
             self.connection.hangUp()
+
+    def remark(self, **more: str) -> None:
+        """Say more of a command than its result; only an audit takes that down."""
+
+    def answerLater(
+        self,
+        form: Form,
+        done: Deferred[Any],
+        then: Callable[[], None] | None = None,
+    ) -> None:
+        """Answer with the result of a Deferred, once ``then`` is called.
+
+        :param done: fires with None, with False when there was nothing to be done, or
+            with an error; it does not fail.
+        """
+        operation = Operation(self.session)
+        self.expect(operation, partial(self.render, form))
+
+        def answer(result: QueueError | bool | None) -> None:
+            operation.result = result
+            operation.done = True
+            if then is not None:
+                then()
+            self.connection.deliver()
+
+        done.addCallback(answer)
 
     def _renderBytes(self, operation: Operation) -> bytes:
         reply: bytes = operation.result
@@ -109,3 +140,9 @@ class Dialogue:
             # The refusals of queues are counted by their operations.
             self.session.refused(result)
         return self.renderError(result, form)
+
+
+def ebFailed(failure: Failure, event: str, error: QueueError) -> QueueError:
+    """Log something that was not foreseen; return what the client is told."""
+    _log.failure(event, failure)
+    return error

@@ -8,15 +8,15 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from twisted.logger import Logger
-
 from memq import __version__
 from memq.commands.audited import Audited, Verb, audited
-from memq.commands.details import Listing, TellQueues
-from memq.commands.dialogue import Dialogue
-from memq.commands.gets import First, Line, Reader, renderRest
+from memq.commands.details import Listing, renderAnswer, tell
+from memq.commands.dialogue import Dialogue, ebFailed
+from memq.commands.gets import First, Line, Reader
 from memq.commands.monitor import Monitor, confirm
 from memq.commands.moves import move, redrive
+from memq.commands.rules.changes import setRule, unsetRule
+from memq.commands.rules.telling import listRules, showRule, tryRule
 from memq.errors import (
     BadChunk,
     BadLine,
@@ -37,6 +37,7 @@ from memq.wire import extensions as dialect
 from memq.wire import foreign
 from memq.wire import text as wire
 from memq.wire.figures import QueueFigures, formatDetails, formatDump
+from memq.wire.rules.grammar import ListRules, SetRule, ShowRule, TryRule, UnsetRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.wire.forms import Form
-
-_log = Logger()
 
 
 def _ask(
@@ -161,7 +160,7 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         _tell(dialogue, command.form, formatDetails, command.pattern)
         return
     if not command.topic:
-        _list(dialogue, command.form, dialogue.statistics.summary())
+        tell(dialogue, command.form, dialogue.statistics.summary())
         return
     # In its place among the others, so that it sees what was sent before.
     statistics = dialogue.statistics
@@ -170,19 +169,12 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         if command.topic == b"peek"
         else statistics.asked(command.topic)
     )
-    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
-
-
-def _renderAnswer(dialogue: Dialogue, form: Form, operation: Ask) -> bytes:
-    operation.settle()
-    if isinstance(operation.result, QueueError):
-        return dialogue.renderError(operation.result, form)
-    return form.figures(operation.result)
+    _ask(dialogue, Ask(dialogue.session, question), command.form, renderAnswer)
 
 
 def _describe(dialogue: Dialogue, command: wire.Describe) -> None:
     question = partial(dialogue.statistics.details.describe, command.queue)
-    _ask(dialogue, Ask(dialogue.session, question), command.form, _renderAnswer)
+    _ask(dialogue, Ask(dialogue.session, question), command.form, renderAnswer)
 
 
 def _dumpStats(dialogue: Dialogue, command: dialect.DumpStats) -> None:
@@ -196,17 +188,7 @@ def _tell(
     pattern: bytes = b"",
 ) -> None:
     """Tell the details of queues, some at a time."""
-    _list(dialogue, form, Listing(dialogue.statistics.details, format, pattern))
-
-
-def _list(dialogue: Dialogue, form: Form, listing: Listing) -> None:
-    _ask(dialogue, TellQueues(dialogue.session, listing), form, _renderTold)
-
-
-def _renderTold(dialogue: Dialogue, form: Form, operation: TellQueues) -> bytes:
-    reply = _renderAnswer(dialogue, form, operation)
-    render = partial(_renderTold, dialogue, form)
-    return reply + renderRest(dialogue, operation, render, b"")
+    tell(dialogue, form, Listing(dialogue.statistics.details, format, pattern))
 
 
 # Commands about the server, or the connection.
@@ -223,10 +205,10 @@ def _verbosity(dialogue: Dialogue, command: wire.Verbosity) -> None:
 def _reload(dialogue: Dialogue, command: dialect.Reload) -> None:
     # The commands behind it are to find the new rules.
     dialogue.connection.hold()
-    done: Deferred[Any] = dialogue.host.reload()
+    done: Deferred[Any] = dialogue.host.rules.reload()
     done.addErrback(_ebRefused)
-    done.addErrback(_ebFailed, "The rules could not be read again", QueueError())
-    _answerLater(dialogue, command.form, done, dialogue.connection.release)
+    done.addErrback(ebFailed, "The rules could not be read again", QueueError())
+    dialogue.answerLater(command.form, done, dialogue.connection.release)
 
 
 def _checkpoint(dialogue: Dialogue, command: wire.Checkpoint) -> None:
@@ -239,39 +221,14 @@ def _archive(dialogue: Dialogue, command: wire.Archive) -> None:
 
 def _maintain(dialogue: Dialogue, form: Form, done: Deferred[Any]) -> None:
     done.addErrback(
-        _ebFailed, "Maintenance that a client asked for failed", UnknownCommand()
+        ebFailed, "Maintenance that a client asked for failed", UnknownCommand()
     )
-    _answerLater(dialogue, form, done)
+    dialogue.answerLater(form, done)
 
 
 def _ebRefused(failure: Failure) -> RulesRefused:
     failure.trap(ConfigError)
     return RulesRefused(str(failure.value))
-
-
-def _ebFailed(failure: Failure, event: str, error: QueueError) -> QueueError:
-    _log.failure(event, failure)
-    return error
-
-
-def _answerLater(
-    dialogue: Dialogue,
-    form: Form,
-    done: Deferred[Any],
-    then: Callable[[], None] | None = None,
-) -> None:
-    """Answer with the result of a Deferred, once ``then`` is called."""
-    operation = Operation(dialogue.session)
-    dialogue.expect(operation, partial(dialogue.render, form))
-
-    def answer(result: QueueError | None) -> None:
-        operation.result = result
-        operation.done = True
-        if then is not None:
-            then()
-        dialogue.connection.deliver()
-
-    done.addCallback(answer)
 
 
 def _noop(dialogue: Dialogue, command: wire.Noop) -> None:
@@ -304,6 +261,8 @@ MANAGING: dict[type, tuple[str, Callable[[Dialogue, Any], None]]] = {
     dialect.Pause: ("pause", _pause),
     dialect.Resume: ("resume", _resume),
     dialect.Reload: ("reload", _reload),
+    SetRule: ("rule set", setRule),
+    UnsetRule: ("rule unset", unsetRule),
     dialect.Move: ("move", move),
     dialect.Redrive: ("redrive", redrive),
 }
@@ -327,4 +286,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Confirm: confirm,
     dialect.DumpStats: _dumpStats,
     **audited(MANAGING),
+    TryRule: tryRule,
+    ListRules: listRules,
+    ShowRule: showRule,
 }

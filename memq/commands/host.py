@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from memq.connection.interfaces import Counters, Host
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from memq.commands.details import Details, Summary
+    from memq.config.reload import PolicyReloader
     from memq.interfaces import IQueueStore
     from memq.logs.audit import Audit
 
@@ -76,8 +77,8 @@ class CommandHost(Host, Protocol):
         """Return what is told who did what."""
 
     @property
-    def reload(self) -> Callable[[], Deferred[Any]]:
-        """Return what reads the rules again."""
+    def rules(self) -> PolicyReloader:
+        """Return what changes the rules of clients, and knows those that hold."""
 
     def noteForeign(self, name: str, peer: str) -> None:
         """Log that a client speaks another protocol."""

@@ -3,8 +3,8 @@
 It is TOML.  [server] has the options of the command line under their long names:
 those that take a value, flags as true or false, ``verbose`` as a number, ``endpoint``
 as a list.  [web] has those that begin so, without that.  [queue."NAME"] has the keys of
-a rule, for a queue or for all that a pattern matches.  Both are tables of settings.py;
-the command line goes before the file, see commandline.py.
+a rule, for a queue or for all that a pattern matches, and perhaps ``locked``.  Both are
+tables of settings.py; the command line goes before the file, see commandline.py.
 
 A file is taken as a whole or not at all; each mistake is one line that has the file's
 line (toml.py).
@@ -17,8 +17,8 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.config.settings import KEYS, LIST, OPTIONS, WEB, Setting
-from memq.config.toml import TOMLFile, shown
+from memq.config.settings import KEYS, LIST, LOCKED, OPTIONS, WEB, Setting
+from memq.config.toml import TOMLFile, keyLines, shown
 from memq.config.values import tableName
 from memq.display import tomlKey
 from memq.policy.rules import RuleError, Rules, Table
@@ -83,7 +83,14 @@ def readConfig(path: str) -> Config:
     server = _table(file, tables, "server", _value)
     web = _table(file, tables, "web", _webValue)
     values = MappingProxyType({**server, **{WEB + name: web[name] for name in web}})
-    return Config(os.path.abspath(path), values, _queues(file, tables.get("queue", {})))
+    queues = queueTables(file, tables.get("queue", {}))
+    try:
+        Rules(queues).check()
+    except RuleError as error:
+        name = error.table.name.decode()
+        what = f"{error.key} = {shown(tables['queue'][name][error.key])}"
+        file.refuse(what, str(error), "queue", name, error.key)
+    return Config(os.path.abspath(path), values, queues)
 
 
 def _table(
@@ -119,10 +126,19 @@ def _values(
     return MappingProxyType(values)
 
 
-def _queues(file: TOMLFile, tables: Any) -> tuple[Table, ...]:
+def queueTables(
+    file: TOMLFile, tables: Any, parse: Callable[[str, Any], Any] | None = None
+) -> tuple[Table, ...]:
+    """Return the [queue] tables of a file, each for itself as it should be.
+
+    :param parse: makes the value of a key; None for those of the configuration file.
+    :raise memq.errors.ConfigError: when one is not.
+    """
     if not isinstance(tables, dict):
         why = 'must be tables, [queue."NAME"]'
         file.refuse(f"queue = {shown(tables)}", why, "queue")
+    lines = keyLines(file.text, "queue") if tables else {}
+    path = os.path.abspath(file.path)
     found = []
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -132,13 +148,10 @@ def _queues(file: TOMLFile, tables: Any) -> tuple[Table, ...]:
             named = tableName(name)
         except ValueError as error:
             file.refuse(f"[queue.{tomlKey(name)}]", str(error), "queue", name)
-        found.append(Table(named, _values(file, table, _ruleValue, "queue", name)))
-    try:
-        Rules(found).check()
-    except RuleError as error:
-        name = error.table.decode()
-        what = f"{error.key} = {shown(tables[name][error.key])}"
-        file.refuse(what, str(error), "queue", name, error.key)
+        values = dict(_values(file, table, parse or _fileValue, "queue", name))
+        locked = values.pop(LOCKED.name, False)
+        places = tuple(lines[name][key] for key in values)
+        found.append(Table(named, MappingProxyType(values), path, places, locked))
     return tuple(found)
 
 
@@ -158,9 +171,19 @@ def _webValue(name: str, value: Any) -> Any:
     raise ValueError(f"is no option; {_nearest(name, WEB_NAMES)}")
 
 
-def _ruleValue(name: str, value: Any) -> Any:
+def _fileValue(name: str, value: Any) -> Any:
+    return _parse(LOCKED, value) if name == LOCKED.name else ruleValue(name, value)
+
+
+def ruleValue(name: str, value: Any) -> Any:
+    """Return the value of a key of a rule, of what TOML has made of it.
+
+    :raise ValueError: when there is no such key, or it cannot have that value.
+    """
     if name in KEYS:
         return _parse(KEYS[name], value)
+    if name == LOCKED.name:
+        raise ValueError("stands in the configuration file only")
     underscored = name.replace("-", "_")
     if underscored in KEYS:
         raise ValueError(f"is written {underscored} here")

@@ -1,29 +1,47 @@
-"""Policy reload: reads the configuration file again while the server runs.
+"""Policy reload: reads rules again while the server runs, and changes those of clients.
 
-A file of a megabyte takes half a second to read, so that is done in a thread, one
-reading at a time; to put its rules in place takes no time.  Requests that come while
-one is under way share the next one, since the file may have changed after the first
-began.  A file with a mistake changes nothing.
+A file of a megabyte takes half a second to read, so that is done in a thread, one thing
+at a time, in the order in which they are asked for; to put its rules in place takes no
+time.  Requests for a reading that come while one is under way share the next one, since
+the file may have changed after the first began.  A file with a mistake changes nothing.
+
+A change of the online rules is written down in that thread, too (online.py); it is told
+when it is durable and holds.
 """
 
 from __future__ import annotations
 
 import gc
 import sys
+from collections import deque
+from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from memq.config.file import Config, findConfig
-from memq.errors import ConfigError
-from memq.policy.rules import Rules
+from memq.config.online import (
+    Book,
+    Online,
+    OnlineFile,
+    changed,
+    overruled,
+    together,
+    told,
+)
+from memq.display import tomlKey
+from memq.errors import ConfigError, RulesRefused
+from memq.policy.rules import RuleError, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from twisted.python.failure import Failure
+
+    from memq.config.online import Change
+    from memq.policy.rules import Table
 
 #: Seconds after which Python is handed on while a file is read.  The reactor waits for
 #: it behind each call of Berkeley DB's, several times for a set: with Python's own 5
@@ -33,11 +51,38 @@ SWITCH = 0.0002
 _log = Logger()
 
 
+class Changed(NamedTuple):
+    """What a change has done.
+
+    :ivar old: the keys of the table before, with their values; None for no table.
+    :ivar new: the same after it.
+    """
+
+    old: Mapping[str, Any] | None
+    new: Mapping[str, Any] | None
+
+
+class _Job(NamedTuple):
+    """Something to do in the thread.
+
+    :ivar run: does it there.
+    :ivar then: is called with its result.
+    :ivar asked: those that are told of it.
+    """
+
+    run: Callable[[], Any]
+    then: Callable[[Any], Any]
+    asked: list[Deferred[Any]]
+
+
 class PolicyReloader:
-    """Read the rules again, as often as that is asked for.
+    """Read the rules again, as often as that is asked for, and change those online.
 
     :ivar isCurrent: whether the rules in force are those that were read last.
     :ivar readAt: when these were read, in seconds since 1970-01-01 UTC.
+    :ivar rules: the rules in force.
+    :ivar tables: the tables of the configuration file, of which they are made.
+    :ivar book: the online rules, of which they are made, too.
     """
 
     def __init__(
@@ -47,23 +92,29 @@ class PolicyReloader:
         apply: Callable[[Rules], None],
         isRead: bool = True,
         seconds: Callable[[], float] = time,
+        online: Online | None = None,
     ) -> None:
         """Begin with what the file said at the start.
 
         :param run: calls a function in a thread, and returns a Deferred of its result.
         :param apply: lets rules hold.
         :param isRead: False when no file is to be read at all (--no-config).
+        :param online: the online rules; None for none, and none in a file.
         """
         self._server = config.server
         self._path = config.path
         self._run = run
         self._apply = apply
         self._isRead = isRead
-        self._isReading = False
+        self._isBusy = False
         self._seconds = seconds
         self.isCurrent, self.readAt = True, seconds()
-        #: Those that are told of the next reading.
-        self._waiting: list[Deferred[None]] = []
+        self._file, self.book = online or Online(OnlineFile(None), Book())
+        self.tables = config.queues
+        self.rules = Rules(self.tables, self.book.tables)
+        self._jobs: deque[_Job] = deque()
+        #: The reading that is to begin next, if one is.
+        self._next: _Job | None = None
 
     def reload(self) -> Deferred[None]:
         """Read the file again, or the one that is at DEFAULT by now.
@@ -72,11 +123,10 @@ class PolicyReloader:
             they cannot be, or when a file is gone that was there once: the rules stay
             as they are.
         """
-        done: Deferred[None] = Deferred()
-        self._waiting.append(done)
-        if not self._isReading:
-            self._begin()
-        return done
+        if self._next is None:
+            self._next = _Job(self._read, self._cbRead, [])
+            self._jobs.append(self._next)
+        return self._ask(self._next)
 
     def reloadFor(self, why: str) -> Deferred[str | None]:
         """Read the file again because of a signal; a mistake is logged.
@@ -86,6 +136,22 @@ class PolicyReloader:
         """
         done: Deferred[Any] = self.reload().addErrback(self._ebRefused, why)
         return done.addErrback(self._ebFailed)
+
+    def change(self, change: Change) -> Deferred[Changed]:
+        """Change the online rules.
+
+        :return: fires when the change is durable and holds.  It fails with
+            memq.errors.RulesRefused when it cannot be: the rules stay as they are.
+        """
+        job = _Job(partial(self._change, change), partial(self._cbChanged, change), [])
+        self._jobs.append(job)
+        return self._ask(job)
+
+    def plan(self, change: Change) -> Deferred[Rules]:
+        """Return the rules that a change would make; it fails as ``change`` does."""
+        job = _Job(lambda: self._planned(change)[0], lambda rules: rules, [])
+        self._jobs.append(job)
+        return self._ask(job)
 
     def _ebFailed(self, failure: Failure) -> str:
         _log.failure("Rules could not be read", failure)
@@ -100,33 +166,79 @@ class PolicyReloader:
         )
         return failure.getErrorMessage()
 
+    def _ask(self, job: _Job) -> Deferred[Any]:
+        done: Deferred[Any] = Deferred()
+        job.asked.append(done)
+        if not self._isBusy:
+            self._begin()
+        return done
+
     def _begin(self) -> None:
-        self._isReading = True
-        asked, self._waiting = self._waiting, []
-        done = self._run(self._read).addCallback(self._cbRead)
-        done.addBoth(self._cbOver, asked)
+        self._isBusy = True
+        job = self._jobs.popleft()
+        if job is self._next:
+            self._next = None
+        done = self._run(_yielding, job.run).addCallback(job.then)
+        done.addBoth(self._cbOver, job)
 
-    def _read(self) -> tuple[Config, Rules]:
-        """Return what the file says, and its rules; in any thread."""
-        before, collects = sys.getswitchinterval(), gc.isenabled()
-        sys.setswitchinterval(SWITCH)
-        # It would look through all that is read, over and over, and hand nothing on
-        # meanwhile: others waited up to 19 ms for that, and 8 without it.
-        gc.disable()
+    def _cbOver(self, result: Any, job: _Job) -> None:
+        self._isBusy = False
+        if job.run == self._read:
+            self.isCurrent = result is None
+        if self._jobs:
+            self._begin()
+        for each in job.asked:
+            each.callback(result)
+
+    # In the thread: nothing changes here meanwhile.
+
+    def _read(self) -> tuple[Config, Book, Rules]:
+        """Return what the files say, and their rules."""
+        config = findConfig(self._path) if self._isRead else Config()
+        book = self._file.read(self.book)
+        return config, book, together(config.queues, book.tables)
+
+    def _planned(self, change: Change) -> tuple[Rules, list[Table]]:
+        """Return the rules with a change, and the online ones of these.
+
+        :raise memq.errors.RulesRefused: when it cannot be.
+        """
+        for key in change.values:
+            lock = self.rules.lock(change.name, key)
+            if lock is not None:
+                what = f"{key} of {tomlKey(lock.name.decode())}"
+                raise RulesRefused(f"{what} is locked at {lock.place(key)}")
+        online = changed(self.book.tables, change)
+        rules = Rules(self.tables, online)
         try:
-            config = findConfig(self._path) if self._isRead else Config()
-            return config, Rules(config.queues)
-        finally:
-            sys.setswitchinterval(before)
-            if collects:
-                gc.enable()
+            rules.check()
+        except RuleError as error:
+            where = f"{error.table.place(error.key)}: " if error.table.path else ""
+            raise RulesRefused(where + told(error)) from None
+        return rules, online
 
-    def _cbRead(self, read: tuple[Config, Rules]) -> None:
-        """Let the rules hold, if there is a file; name options that differ."""
-        config, rules = read
-        if config.path is None:
-            return
-        self._path = config.path
+    def _change(self, change: Change) -> tuple[Book, Rules]:
+        _, online = self._planned(change)
+        book = self._file.write(self.book, online, change.name)
+        return book, Rules(self.tables, book.tables)
+
+    # In the reactor.
+
+    def _cbRead(self, read: tuple[Config, Book, Rules]) -> None:
+        """Let the rules hold, if there are any; name options that differ."""
+        config, self.book, rules = read
+        if config.path is not None:
+            self._path = config.path
+            self._tell(config)
+        self.tables = config.queues
+        if config.path is not None or not (rules.isEmpty and self.rules.isEmpty):
+            self._hold(rules)
+            self.readAt = self._seconds()
+        for line in overruled(rules, self.book.tables):
+            _log.warn("{line}", line=line)
+
+    def _tell(self, config: Config) -> None:
+        """Log that the configuration file was read, and what has no effect yet."""
         _log.info(
             "{path} is read again: {tables} [queue] tables",
             path=config.path,
@@ -143,13 +255,29 @@ class PolicyReloader:
                 path=config.path,
                 names=", ".join(changed),
             )
-        self._apply(rules)
-        self.readAt = self._seconds()
 
-    def _cbOver(self, result: Any, asked: list[Deferred[None]]) -> None:
-        self._isReading = False
-        self.isCurrent = result is None
-        if self._waiting:
-            self._begin()
-        for each in asked:
-            each.callback(result)
+    def _cbChanged(self, change: Change, made: tuple[Book, Rules]) -> Changed:
+        old = self.book.table(change.name)
+        self.book, rules = made
+        new = self.book.table(change.name)
+        self._hold(rules)
+        return Changed(old and old.values, new and new.values)
+
+    def _hold(self, rules: Rules) -> None:
+        self.rules = rules
+        self._apply(rules)
+
+
+def _yielding(call: Callable[[], Any]) -> Any:
+    """Call something that takes long in a thread, and let others go on meanwhile."""
+    before, collects = sys.getswitchinterval(), gc.isenabled()
+    sys.setswitchinterval(SWITCH)
+    # It would look through all that is read, over and over, and hand nothing on
+    # meanwhile: others waited up to 19 ms for that, and 8 without it.
+    gc.disable()
+    try:
+        return call()
+    finally:
+        sys.setswitchinterval(before)
+        if collects:
+            gc.enable()

@@ -226,8 +226,16 @@ QUEUE = (
     Setting("remove_when_idle", DECIMAL, seconds(_YEAR), show=shownSeconds),
 )
 
+#: What else a [queue] table of the configuration file may have.
+LOCKED = Setting("locked", TRUTH, oneOf(_TRUTH), show=shownWord(_TRUTH))
+
 OPTIONS = {setting.name: setting for setting in SERVER}
 KEYS = {setting.name: setting for setting in QUEUE}
+
+
+def shownValue(key: str, value: Any) -> str:
+    """Return the value of a key of a rule as text; "" for none."""
+    return KEYS[key].show(value) if value is not None else ""
 
 
 def inForce(rule: Rule) -> list[tuple[str, str]]:

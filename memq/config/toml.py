@@ -1,7 +1,7 @@
 """TOML files: reads them, and finds the line of a mistake.
 
-tomllib does not tell on which line something stands.  When there is a mistake, that is
-found by reading the statements one by one.
+tomllib does not tell on which line something stands.  That is found by reading the
+statements one by one: where there is a mistake, and of the keys in tables of queues.
 """
 
 from __future__ import annotations
@@ -29,6 +29,14 @@ _TOKEN = re.compile(
 )
 
 
+#: Statements as most are: the line of a table in a table, and a key.
+_TABLE = re.compile(
+    r"[ \t]*\[[ \t]*([A-Za-z0-9_-]+)[ \t]*\."
+    r'[ \t]*(?:"([^"\\]*)"|([A-Za-z0-9_-]+))[ \t]*\][ \t]*(?:#|$)'
+)
+_KEY = re.compile(r"[ \t]*([A-Za-z0-9_-]+)[ \t]*=")
+
+
 class TOMLFile(NamedTuple):
     """The text of a file, and the path as it was given."""
 
@@ -40,9 +48,14 @@ class TOMLFile(NamedTuple):
         """Return the file at ``path``; raise ConfigError when it cannot be read."""
         try:
             with open(path, "rb") as file:
-                data = file.read(LARGEST + 1).removeprefix(codecs.BOM_UTF8)
+                data = file.read(LARGEST + 1)
         except OSError as error:
             raise ConfigError(path, None, error.strerror or str(error)) from None
+        return cls.decode(path, data.removeprefix(codecs.BOM_UTF8))
+
+    @classmethod
+    def decode(cls, path: str, data: bytes) -> TOMLFile:
+        """Return what a file has; raise ConfigError when it can be none."""
         if len(data) > LARGEST:
             why = f"has more than {LARGEST} bytes: no configuration file"
             raise ConfigError(path, None, why)
@@ -75,6 +88,41 @@ class TOMLFile(NamedTuple):
         # keys and quoted ones are no matter.
         lines = [line for line, isSet in _look(self.text, keys) if isSet]
         raise ConfigError(self.path, lines[0], f"{what}: {why}")
+
+
+def keyLines(text: str, table: str) -> dict[str, dict[str, int]]:
+    """Return the line of each key in each table below a table, of what is TOML.
+
+    Where a key stands in several lines, as ``a.b.c`` does, it is the first one.
+    """
+    found: dict[str, dict[str, int]] = {}
+    within: tuple[str, ...] = ()
+    for line, statement in _statements(text):
+        key = _KEY.match(statement)
+        if key and len(within) == 2 and within[0] == table:
+            found.setdefault(within[1], {}).setdefault(key[1], line)
+            continue
+        plain = _TABLE.match(statement)
+        if plain:
+            within = plain[1], plain[2] or plain[3] or ""
+            continue
+        value = tomllib.loads(statement)
+        if statement.lstrip().startswith("["):
+            within = _tableNamed(value)
+            continue
+        for each in reversed(within):
+            value = {each: value}
+        for name, keys in _tables(value.get(table)):
+            for each in keys:
+                found.setdefault(name, {}).setdefault(each, line)
+    return found
+
+
+def _tables(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the tables in what may be one, with their names."""
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        if isinstance(inner, dict):
+            yield name, inner
 
 
 def _look(text: str, keys: tuple[str, ...]) -> Iterator[tuple[int, bool]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.logger import Logger
 from twisted.python.util import runAsEffectiveUser
 
+from memq.config.online import openOnline
 from memq.config.values import MEGABYTE
 from memq.daemon.process import findOwner
 from memq.errors import OptionError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from memq.config.commandline import Options
+    from memq.config.online import Online
     from memq.net.activation import GivenListener
     from memq.net.listeners import Listener
 
@@ -35,11 +37,15 @@ _log = Logger()
 
 
 class Resources(NamedTuple):
-    """All that could have been refused to a server."""
+    """All that could have been refused to a server.
+
+    :ivar online: the rules that clients have made.
+    """
 
     home: Home | None
     listeners: Sequence[Listener]
     logs: Outputs
+    online: Online
 
 
 def takeResources(
@@ -62,12 +68,14 @@ def takeResources(
             home = Home(options["home"])
             undo.callback(home.release)
             runAsEffectiveUser(*owner, home.prepare, options["skip-damaged"], makeWay)
+        rules = options.config.queues, options["skip-damaged"]
+        online = runAsEffectiveUser(*owner, openOnline, home, *rules)
         listeners: Sequence[Listener] = _givenListeners(options, undo)
         if not listeners:
             listeners = _listeners(options, reactor, owner, undo)
         logs = _takeLogs(options, twistd, owner)
         undo.pop_all()
-    return Resources(home, listeners, logs)
+    return Resources(home, listeners, logs, online)
 
 
 def _takeLogs(

@@ -5,12 +5,16 @@ that many is read with that many names.  So each pattern is filed under the long
 bytes that stand in it as they are, and only those are tried whose bytes a name has: it
 is cut wherever such bytes may be, and the pieces are looked up.  A pattern without any
 (``*``) is tried for every name.
+
+Whether two patterns can match one name is found step by step, from their ends: no part
+of a pattern is longer than a byte, but for stars.
 """
 
 from __future__ import annotations
 
 import re
 from fnmatch import translate
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -73,3 +77,68 @@ class Patterns:
             for piece in {name[at : at + size] for at in range(last + 1)}:
                 tried += within.get(piece, ())
         return sorted(number for number, pattern in tried if pattern.matches(name))
+
+
+#: Bytes that a name may have.
+_BYTES = frozenset(range(0x21, 0x100)) - frozenset(b"/\x7f")
+#: A star, which matches any of them, and as many as there are.
+_STAR = None
+
+
+def meet(first: bytes, second: bytes) -> bool:
+    """Tell whether a name can match two patterns, or names.
+
+    Lengths of names are no matter: one of more than 250 bytes counts as well.
+    """
+    begins = [_WILD.split(text, maxsplit=1)[0] for text in (first, second)]
+    shorter = min(map(len, begins))
+    if begins[0][:shorter] != begins[1][:shorter]:
+        return False
+    ours, others = _parts(first), _parts(second)
+    # Whether what follows a place in the one can match what follows a place in the
+    # other; of one place in ours and each in others.
+    after = [all(part is _STAR for part in others[at:]) for at in range(len(others))]
+    after.append(True)
+    for at in range(len(ours) - 1, -1, -1):
+        after = _before(ours[at], others, after)
+    return after[0]
+
+
+def _before(
+    ours: frozenset[int] | None,
+    others: list[frozenset[int] | None],
+    after: list[bool],
+) -> list[bool]:
+    """Return what ``after`` is for the place before."""
+    found = [False] * len(others) + [ours is _STAR and after[-1]]
+    for at in range(len(others) - 1, -1, -1):
+        theirs = others[at]
+        if ours is _STAR:
+            found[at] = after[at] or (found[at + 1] and theirs != frozenset())
+        elif theirs is _STAR:
+            found[at] = found[at + 1] or (bool(ours) and after[at])
+        else:
+            found[at] = after[at + 1] and not ours.isdisjoint(theirs)
+    return found
+
+
+def _parts(text: bytes) -> list[frozenset[int] | None]:
+    """Return the parts of a pattern: the bytes that each matches, or _STAR."""
+    found: list[frozenset[int] | None] = []
+    start = 0
+    for wild in _WILD.finditer(text):
+        found += map(_one, text[start : wild.start()])
+        found.append(_STAR if wild[0] == b"*" else _set(wild[0]))
+        start = wild.end()
+    return found + list(map(_one, text[start:]))
+
+
+def _one(byte: int) -> frozenset[int]:
+    return frozenset((byte,))
+
+
+@lru_cache(256)
+def _set(text: bytes) -> frozenset[int]:
+    """Return the bytes that a pattern of one byte matches."""
+    matches = Pattern(text).matches
+    return frozenset(byte for byte in _BYTES if matches(bytes((byte,))))

@@ -11,6 +11,10 @@ one queue hands on to another is handed on by that one too, by its own rules.  S
 of the three may lead back to where it began.  Only queues that are named in full can be
 on such a circle, for each one in it is handed something by another: it is enough to
 look at those names when the file is read, and ``Rules.check`` does.
+
+Tables are of two kinds: those of the configuration file, and behind them those that
+were made online, by clients.  A table of the file can be locked: what it says of a
+queue is then not changed by any that was made online.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from bisect import insort
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.policy.patterns import Patterns
+from memq.policy.patterns import Pattern, Patterns, meet
 from memq.policy.rule import FIELDS, READS, WRITES, Rule, isPattern, quoted
 
 if TYPE_CHECKING:
@@ -29,6 +33,9 @@ __all__ = ["READS", "WRITES", "Rule", "RuleError", "Rules", "Table"]
 
 #: Names whose rules are kept at hand.
 KNOWN = 16_384
+
+#: The place of a table that stands in no file.
+NOWHERE = "memory"
 
 #: Queues of a circle that are told.
 _MOST = 6
@@ -41,20 +48,34 @@ class Table(NamedTuple):
 
     :ivar name: of a queue, or a pattern.
     :ivar values: what its keys say, as Rule has it.
+    :ivar path: the file in which it stands; empty if it stands in none.
+    :ivar lines: on which lines its keys stand, in their order.
+    :ivar locked: whether its keys stay as they are, whatever is said online.
     """
 
     name: bytes
     values: Mapping[str, Any]
+    path: str = ""
+    lines: Sequence[int] = ()
+    locked: bool = False
+
+    def line(self, key: str) -> int | None:
+        """Return the line on which one of its keys stands; None in no file."""
+        return self.lines[list(self.values).index(key)] if self.lines else None
+
+    def place(self, key: str) -> str:
+        """Return where one of its keys stands, ``FILE:LINE``."""
+        return f"{self.path}:{self.line(key)}" if self.lines else NOWHERE
 
 
 class RuleError(ValueError):
     """A table contradicts itself or others, though each key for itself could be.
 
-    :ivar table: its name.
+    :ivar table: which.
     :ivar key: the one that is wrong.
     """
 
-    def __init__(self, table: bytes, key: str, why: str) -> None:
+    def __init__(self, table: Table, key: str, why: str) -> None:
         super().__init__(why)
         self.table = table
         self.key = key
@@ -66,8 +87,17 @@ class Rules:
     :ivar isEmpty: whether no queue has any.
     """
 
-    def __init__(self, tables: Sequence[Table] = ()) -> None:
-        """Take the tables in the order in which they stand."""
+    def __init__(
+        self, tables: Sequence[Table] = (), online: Sequence[Table] = ()
+    ) -> None:
+        """Take the tables in the order in which they stand.
+
+        :param tables: those of the configuration file.
+        :param online: those that were made online; none is locked.
+        """
+        self._locks = [table for table in tables if table.locked]
+        self._online = len(tables)
+        tables = [*tables, *online] if online else tables
         self.isEmpty = not tables
         self._tables = tables
         self._exact: dict[bytes, int] = {}
@@ -93,19 +123,33 @@ class Rules:
             found = self.known[queue] = None if rule == _NOTHING else rule
             return found
 
+    def deciding(self, queue: bytes) -> dict[str, Table]:
+        """Return which table decides on each key of a queue that any of them has."""
+        found: dict[str, Table] = {}
+        locked: set[str] = set()
+        for index in self._matching(queue):
+            table = self._tables[index]
+            for key in table.values:
+                if index < self._online or key not in locked:
+                    found[key] = table
+            if table.locked:
+                locked.update(table.values)
+        return found
+
+    def lock(self, name: bytes, key: str) -> Table | None:
+        """Return what locks a key for a queue that a name or pattern can match."""
+        for table in self._locks:
+            if key in table.values and meet(table.name, name):
+                return table
+        return None
+
     def check(self) -> None:
         """See that the tables go together.
 
         :raise RuleError: when they do not.
         """
-        limited = self._whereSet("max_items", "max_bytes")
-        fanned = self._whereSet("fanout")
-        for index, (name, values) in enumerate(self._tables):
-            if "overflow" in values and index not in limited:
-                why = "there is no max_items and no max_bytes for it"
-                raise RuleError(name, "overflow", why)
-            if values.get("fanout_only") and index not in fanned:
-                raise RuleError(name, "fanout_only", "there is no fanout for it")
+        self._checkNeeds("overflow", "max_items", "max_bytes")
+        self._checkNeeds("fanout_only", "fanout")
         for key in ("fanout", "dead_letter", "expired_to"):
             self._checkCircles(key)
 
@@ -118,10 +162,10 @@ class Rules:
 
     def _made(self, queue: bytes) -> Rule:
         """Return what holds for a queue, without what a set reaches in the end."""
-        fields: dict[str, Any] = {}
-        for index in self._matching(queue):
-            for key, value in self._tables[index].values.items():
-                fields[FIELDS[key]] = value
+        fields: dict[str, Any] = {
+            FIELDS[key]: table.values[key]
+            for key, table in self.deciding(queue).items()
+        }
         rule = Rule(**fields)
         return rule if rule.fanout else rule._replace(fanoutOnly=False)
 
@@ -140,35 +184,37 @@ class Rules:
             names += new
         return tuple(found)
 
-    def _whereSet(self, *keys: str) -> set[int]:
-        """Return which tables are of queues of which some can have one of some keys.
+    def _checkNeeds(self, key: str, *others: str) -> None:
+        """See that no table has a key that is nothing without one of others.
 
         Two patterns are taken to have queues in common.
+
+        :raise RuleError: when one has.
         """
-        isSet = [any(map(table.values.get, keys)) for table in self._tables]
-        found: set[int] = set()
-        patterns: set[int] = set()
-        for index, (name, _) in enumerate(self._tables):
-            if isPattern(name):
-                patterns.add(index)
+        isSet = [any(map(table.values.get, others)) for table in self._tables]
+        names = [name for name, index in self._exact.items() if isSet[index]]
+        hasPattern = sum(isSet) > len(names)
+        for index, table in enumerate(self._tables):
+            name = table.name
+            if isSet[index] or not _needs(table, key):
                 continue
-            matching = self._matching(name)
-            if isSet[index]:
-                found.update(matching)
-            elif any(isSet[each] for each in matching):
-                found.add(index)
-        return found | patterns if any(isSet[each] for each in patterns) else found
+            if isPattern(name):
+                isFine = hasPattern or any(map(Pattern(name).matches, names))
+            else:
+                isFine = any(isSet[each] for each in self._matching(name))
+            if not isFine:
+                why = f"there is no {' and no '.join(others)} for it"
+                raise RuleError(table, key, why)
 
     def _checkCircles(self, key: str) -> None:
         """See that no queue hands on to itself, nor by way of others.
 
         :raise RuleError: when one does.  It names the last table that has a part in it.
         """
-        names = {*self._exact}
+        names: set[bytes] = set()
         for table in self._tables:
             names.update(_queues(table.values.get(key)))
-        field = FIELDS[key]
-        graph = {name: _queues(getattr(self._made(name), field)) for name in names}
+        graph = {name: self._handedTo(name, key) for name in names}
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
@@ -176,14 +222,20 @@ class Rules:
             circle = error.args[1][::-1]
         else:
             return
-        last = max(
-            each
-            for name in circle
-            for each in self._matching(name)
-            if key in self._tables[each].values
-        )
-        name = self._tables[last].name
-        raise RuleError(name, key, _told(circle, isPattern(name)))
+        deciding = [self.deciding(name)[key] for name in circle]
+        table = max(deciding, key=self._tables.index)
+        raise RuleError(table, key, _told(circle, isPattern(table.name)))
+
+    def _handedTo(self, queue: bytes, key: str) -> tuple[bytes, ...]:
+        """Return the queues that a queue hands on to by one of its keys."""
+        table = self.deciding(queue).get(key)
+        return () if table is None else _queues(table.values[key])
+
+
+def _needs(table: Table, key: str) -> bool:
+    """Tell whether a table says a key that is nothing by itself."""
+    # An overflow says what to do in either case; fanout_only may be false.
+    return key in table.values and (key == "overflow" or table.values[key])
 
 
 def _queues(value: Any) -> tuple[bytes, ...]:

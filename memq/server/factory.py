@@ -5,11 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
 from memq.commands.protocol import Commands
+from memq.config.file import Config
+from memq.config.reload import PolicyReloader
 from memq.connection.connection import Connection
 from memq.errors import TooManyConnections
 from memq.logs.audit import Audit
@@ -49,9 +51,9 @@ class FactorySettings(NamedTuple):
     :ivar flushAllEnabled: whether clients may empty all queues.
     :ivar verbosity: 1 logs errors that are told to clients, 2 commands too.
     :ivar hasRoom: tells whether the process may have one more connection.
-    :ivar reload: reads the rules again; fires when they hold, or fails with
-        memq.errors.ConfigError.
     :ivar audit: is told who did what; None for one that writes to the log only.
+    :ivar rules: reads the rules again, and changes those of clients; None for nothing
+        but rules in memory, which no thread has to write down.
     """
 
     maxBody: int = 1024 * 1024
@@ -60,8 +62,8 @@ class FactorySettings(NamedTuple):
     flushAllEnabled: bool = False
     verbosity: int = 0
     hasRoom: Callable[[], bool] = lambda: True
-    reload: Callable[[], Deferred[None]] = lambda: succeed(None)
     audit: Audit | None = None
+    rules: PolicyReloader | None = None
 
 
 class QueueFactory(ServerFactory):
@@ -95,8 +97,10 @@ class QueueFactory(ServerFactory):
         self.last: dict[Connection, None] = {}
         self.lingering = 0
         self._hasRoom = settings.hasRoom
-        self.reload = settings.reload
         self.audit = settings.audit or Audit(statistics.seconds)
+        self.rules = settings.rules or PolicyReloader(
+            Config(), maybeDeferred, broker.policies.replace, isRead=False
+        )
         self._rarely = Rarely(statistics.seconds)
         self._empty: Deferred[None] | None = None
 

@@ -5,8 +5,8 @@ is refused becomes :class:`Refused`, which says how many bytes of body follow it
 wire, so that the connection stays in step.  ``_PARSERS`` has every command with its
 arguments and their limits; docs/protocol.md is the contract, and the tests are named
 after its lines.  Commands that MemcacheQ did not know are records of
-:mod:`memq.wire.extensions`, those of the meta protocol come from
-:mod:`memq.wire.meta`, and lines of other protocols are :mod:`memq.wire.foreign`'s.
+:mod:`memq.wire.extensions` or :mod:`memq.wire.rules`, those of the meta protocol come
+from :mod:`memq.wire.meta`, and lines of other protocols are :mod:`memq.wire.foreign`'s.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ from memq.wire.forms import (
     Form,
     spoken,
 )
+from memq.wire.rules.grammar import RuleCommand, parseRule
 from memq.wire.words import (
     MAX_FLAGS,
     MAX_NUMBER,
@@ -77,6 +78,7 @@ Command = (
     | Refused
     | foreign.Foreign
     | dialect.Extension
+    | RuleCommand
 )
 
 
@@ -283,6 +285,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"version": syntax(Version),
     b"verbosity": syntax(_verbosity, _large, least=2, silentFrom=2),
     b"reload": syntax(dialect.Reload),
+    b"rule": parseRule,
     b"db_checkpoint": syntax(Checkpoint),
     b"db_archive": syntax(Archive),
     b"quit": syntax(Quit),

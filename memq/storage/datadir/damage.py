@@ -33,7 +33,9 @@ WORK = "salvaging"
 #: A file in it that goes with the old files, and tells of them.
 REPORT = "UNREADABLE"
 _SWAP = "swap"
-_STAYS = ("lock", _SWAP, f"{_SWAP}.new", WORK, "VERSION")
+#: The rules that clients have made (memq/config/online.py), which no salvage makes.
+RULES = "rules.toml"
+_STAYS = ("lock", _SWAP, f"{_SWAP}.new", WORK, "VERSION", RULES)
 #: Files that hold zeros only.
 _WORTHLESS = ("ahead", "ballast")
 _LINE = re.compile(r"(in|out) (memq\.damaged(?:\.[0-9]+)?)")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def readFile(path: str, most: int) -> bytes | None:
@@ -17,11 +21,17 @@ def readFile(path: str, most: int) -> bytes | None:
         return None
 
 
-def replaceFile(path: str, content: bytes) -> None:
+def replaceFile(
+    path: str,
+    content: bytes,
+    check: Callable[[str, bytes], object] = lambda path, content: None,
+) -> None:
     """Put ``content`` into a file, as a whole or not at all, and sync it.
 
     A crash leaves the old content or the new one.
 
+    :param check: is called with the path of the new file before it gets its name, and
+        with the content; raises OSError when it is not to have it.
     :raise OSError: when there is no room, or the disk fails; the old one stays.
     """
     beside = path + ".new"
@@ -29,6 +39,7 @@ def replaceFile(path: str, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    check(beside, content)
     os.replace(beside, path)
     syncDirectory(os.path.dirname(path))
 

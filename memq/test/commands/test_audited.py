@@ -18,6 +18,7 @@ from memq.test.support.harness import Harness, Transport
 from memq.wire import extensions as dialect
 from memq.wire import foreign
 from memq.wire import text as wire
+from memq.wire.rules.grammar import ListRules, SetRule, ShowRule, TryRule, UnsetRule
 from memq.wire.words import Refused
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ QUIET = {
     *(wire.Stats, wire.Version, wire.Verbosity, wire.Quit, wire.Noop, wire.Describe),
     *(Refused, foreign.Foreign, dialect.Close, dialect.Touch, dialect.Read),
     *(dialect.Reads, dialect.AnyOf, dialect.Monitor, dialect.Confirm),
-    dialect.DumpStats,
+    *(dialect.DumpStats, TryRule, ListRules, ShowRule),
 }
 #: What is sent for each of the others, and what the audit says of it.
 LINES = {
@@ -40,6 +41,11 @@ LINES = {
     dialect.Pause: (b"pause full", "pause full: OK"),
     dialect.Resume: (b"resume full", "resume full: OK"),
     dialect.Reload: (b"reload", "reload: OK"),
+    SetRule: (
+        b"rule set full max_age 5 max_open 1",
+        'rule set full values="max_age 5 max_open 1": OK',
+    ),
+    UnsetRule: (b"rule unset full", "rule unset full: NOT_FOUND"),
     dialect.Move: (b"move full to", "move full target=to count=3: MOVED 3"),
     dialect.Redrive: (b"redrive full", "redrive full count=0: MOVED 0"),
 }

@@ -84,7 +84,7 @@ class ReloadTests(ProtocolTestCase):
         """Have rules that can be replaced."""
         self.rules: Rules = rules()
         super().setUp()
-        self.harness.factory.reload = self.reload
+        self.patch(self.harness.factory.rules, "reload", self.reload)
         self.error: Exception | None = None
         self.takes = 0
 

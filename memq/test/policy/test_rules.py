@@ -232,7 +232,7 @@ class CheckTests(SynchronousTestCase):
     def wrong(self, *tables: Table) -> tuple[bytes, str, str]:
         """Return where the mistake is, and which."""
         error = self.assertRaises(RuleError, Rules(tables).check)
-        return error.table, error.key, str(error)
+        return error.table.name, error.key, str(error)
 
     def test_overflow(self) -> None:
         """Overflow is nothing without a limit in a table for the same queue."""
