@@ -215,8 +215,6 @@ def _copyFiles(
         yield from _copyTable(directory, copy, name)
     for number in range(firstLog, _lastLog(directory) + 1):
         yield from copyFile(directory, copy, logName(number))
-    if os.path.exists(os.path.join(directory, RULES)):
-        yield from copyFile(directory, copy, RULES)
     yield from copyFile(directory, copy, "VERSION")
     if os.path.exists(os.path.join(directory, RULES)):
         yield from copyFile(directory, copy, RULES)

@@ -52,7 +52,9 @@ def word(key: str, value: Any) -> str:
         plain = ",".join(names) if isPlain else ""
     else:
         plain = shownValue(key, value) if KEYS[key].kind is TEXT else ""
-    return text if not plain or plain[0] in '["' else plain
+    if not plain or plain[0] in '["':
+        return text.removesuffix(".0")
+    return plain
 
 
 def readWord(key: str, text: str) -> Any:

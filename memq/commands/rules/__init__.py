@@ -1,5 +1,5 @@
 """The commands about rules: change them, and tell them.
 
 Imports: memq.commands, memq.config, memq.operations, memq.policy, memq.wire.
-It writes none down itself, and never speaks of one that does not hold.
+It never writes rules down itself, nor answers that one holds before it does.
 """
