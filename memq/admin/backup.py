@@ -20,7 +20,6 @@ outside, while they change, and the log then makes one state of them:
    file meanwhile are there or cut off, as after a crash.  Files that the server made
    ahead are zeros and are left out.
 5. The format is read last: a server writes it down before there is anything of it.
-   The online rules go with it, if there are any: that file is always whole.
 6. Berkeley DB recovers the copy, from its first log file on.  A usual recovery begins
    at the last checkpoint in the log, and there may have been one since 2, which the
    pages copied before do not have.  The copy then gets a checkpoint and a marker.
@@ -72,10 +71,6 @@ PIECE = 128 * 1024
 SLICE = 1024 * 1024
 #: How often a piece is read again that changes all the time.
 READS = 100
-
-#: Rules that were set while a server ran.  Each change of them is another file, so they
-#: are copied as they were at one moment; they never go.
-RULES = "rules.toml"
 
 #: Where a table says how large its pages are, in the machine's byte order.
 _PAGE_SIZE_AT = 20

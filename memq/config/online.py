@@ -17,6 +17,7 @@ rules the server would drop, keep or hand out what it should not.
 
 from __future__ import annotations
 
+import errno
 import os
 import tomllib
 from contextlib import suppress
@@ -170,7 +171,7 @@ class OnlineFile:
             if self._look() != before.seen:
                 why = "was changed by hand: have it read first, with reload"
                 raise RulesRefused(f"{self.path} {why}")
-            replaceFile(self._way, data, self._compare)
+            replaceFile(self._way, data, _compare)
             return Book(placed, texts, self._look())
         except OSError as error:
             with suppress(OSError):
@@ -198,15 +199,15 @@ class OnlineFile:
             placed = [table._replace(lines=()) for table in placed]
         return tuple(placed), MappingProxyType(texts)
 
-    @staticmethod
-    def _compare(path: str, content: bytes) -> None:
-        """See that a file has what was written to it.
 
-        :raise OSError: when it has not.
-        """
-        with open(path, "rb") as file:
-            if file.read() != content:
-                raise OSError(5, "what was written is not what can be read")
+def _compare(path: str, content: bytes) -> None:
+    """See that a file has what was written to it.
+
+    :raise OSError: when it has not.
+    """
+    with open(path, "rb") as file:
+        if file.read() != content:
+            raise OSError(errno.EIO, "what was written is not what can be read")
 
 
 class Online(NamedTuple):
@@ -277,29 +278,29 @@ def _checked(table: Table) -> bytes:
     return text
 
 
-def changed(tables: Sequence[Table], change: Change) -> list[Table]:
-    """Return online tables with a change.
+def changed(tables: Sequence[Table], change: Change) -> Sequence[Table]:
+    """Return online tables with a change; ``tables`` itself when nothing changes.
 
     A table that is new goes behind the last one that a pattern names if a pattern names
     it too, else to the end: so what is said of one queue counts more.  One without keys
     goes.
     """
-    found = list(tables)
-    at = next((n for n, each in enumerate(found) if each.name == change.name), None)
-    values: dict[str, Any] = {}
-    if at is not None and change.removed is not None:
-        values = dict(found[at].values)
-        for key in change.removed:
-            values.pop(key, None)
+    at = next((n for n, each in enumerate(tables) if each.name == change.name), None)
+    old: Mapping[str, Any] = {} if at is None else tables[at].values
+    removed = old if change.removed is None else change.removed
+    values = {key: value for key, value in old.items() if key not in removed}
     values.update(change.values)
+    if values == old:
+        return tables
+    found = list(tables)
     table = Table(change.name, MappingProxyType(values))
     if at is not None:
         found[at : at + 1] = [table] if values else []
-    elif values:
-        at = len(found)
-        while isPattern(change.name) and at and not isPattern(found[at - 1].name):
-            at -= 1
-        found.insert(at, table)
+        return found
+    at = len(found)
+    while isPattern(change.name) and at and not isPattern(found[at - 1].name):
+        at -= 1
+    found.insert(at, table)
     return found
 
 

@@ -36,7 +36,7 @@ from memq.errors import ConfigError, RulesRefused
 from memq.policy.rules import RuleError, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.python.failure import Failure
 
@@ -198,8 +198,10 @@ class PolicyReloader:
         book = self._file.read(self.book)
         return config, book, together(config.queues, book.tables)
 
-    def _planned(self, change: Change) -> tuple[Rules, list[Table]]:
+    def _planned(self, change: Change) -> tuple[Rules, Sequence[Table]]:
         """Return the rules with a change, and the online ones of these.
+
+        Both are those that there are when nothing changes.
 
         :raise memq.errors.RulesRefused: when it cannot be.
         """
@@ -209,6 +211,8 @@ class PolicyReloader:
                 what = f"{key} of {tomlKey(lock.name.decode())}"
                 raise RulesRefused(f"{what} is locked at {lock.place(key)}")
         online = changed(self.book.tables, change)
+        if online is self.book.tables:
+            return self.rules, online
         rules = Rules(self.tables, online)
         try:
             rules.check()
@@ -218,7 +222,9 @@ class PolicyReloader:
         return rules, online
 
     def _change(self, change: Change) -> tuple[Book, Rules]:
-        _, online = self._planned(change)
+        rules, online = self._planned(change)
+        if rules is self.rules:
+            return self.book, rules
         book = self._file.write(self.book, online, change.name)
         return book, Rules(self.tables, book.tables)
 
@@ -260,7 +266,8 @@ class PolicyReloader:
         old = self.book.table(change.name)
         self.book, rules = made
         new = self.book.table(change.name)
-        self._hold(rules)
+        if rules is not self.rules:
+            self._hold(rules)
         return Changed(old and old.values, new and new.values)
 
     def _hold(self, rules: Rules) -> None:

@@ -58,7 +58,7 @@ def word(key: str, value: Any) -> str:
 
 
 def readWord(key: str, text: str) -> Any:
-    """Return the value of a key, of a word.
+    """Return the value of a key, of a word without blanks.
 
     :raise ValueError: when there is no such key, or it cannot have that value.
     """
@@ -74,9 +74,11 @@ def readWord(key: str, text: str) -> Any:
 
 def _tomlRead(text: str) -> Any:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        found = tomllib.loads(f"value = {text}")
     except (ValueError, RecursionError):
         raise ValueError("is not TOML") from None
+    # A word has no end of a line, in which another key could stand.
+    return found["value"]
 
 
 def readName(name: bytes) -> bytes:

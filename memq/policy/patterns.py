@@ -128,7 +128,11 @@ def _parts(text: bytes) -> list[frozenset[int] | None]:
     start = 0
     for wild in _WILD.finditer(text):
         found += map(_one, text[start : wild.start()])
-        found.append(_STAR if wild[0] == b"*" else _set(wild[0]))
+        # Those have no end: each of their bytes stands for itself.
+        if wild[0] in (b"[]", b"[!]"):
+            found += map(_one, wild[0])
+        else:
+            found.append(_STAR if wild[0] == b"*" else _set(wild[0]))
         start = wild.end()
     return found + list(map(_one, text[start:]))
 

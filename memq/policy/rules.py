@@ -100,14 +100,15 @@ class Rules:
         tables = [*tables, *online] if online else tables
         self.isEmpty = not tables
         self._tables = tables
-        self._exact: dict[bytes, int] = {}
+        #: The tables of each name: one of the file, one online, or both.
+        self._exact: dict[bytes, tuple[int, ...]] = {}
         patterns: dict[int, bytes] = {}
         self.known: dict[bytes, Rule | None] = {}
         for index, table in enumerate(tables):
             if isPattern(table.name):
                 patterns[index] = table.name
             else:
-                self._exact[table.name] = index
+                self._exact[table.name] = (*self._exact.get(table.name, ()), index)
         self._patterns = Patterns(patterns.items())
 
     def of(self, queue: bytes) -> Rule | None:
@@ -156,8 +157,8 @@ class Rules:
     def _matching(self, queue: bytes) -> list[int]:
         """Return which tables match a queue, in their order."""
         found = self._patterns.matching(queue)
-        if queue in self._exact:
-            insort(found, self._exact[queue])
+        for index in self._exact.get(queue, ()):
+            insort(found, index)
         return found
 
     def _made(self, queue: bytes) -> Rule:
@@ -192,8 +193,11 @@ class Rules:
         :raise RuleError: when one has.
         """
         isSet = [any(map(table.values.get, others)) for table in self._tables]
-        names = [name for name, index in self._exact.items() if isSet[index]]
-        hasPattern = sum(isSet) > len(names)
+        named = [
+            table.name for table, here in zip(self._tables, isSet, strict=True) if here
+        ]
+        names = [name for name in named if not isPattern(name)]
+        hasPattern = len(names) < len(named)
         for index, table in enumerate(self._tables):
             name = table.name
             if isSet[index] or not _needs(table, key):

@@ -100,17 +100,16 @@ def tryRule(dialogue: Dialogue, command: TryRule) -> None:
 
 def showRule(dialogue: Dialogue, command: ShowRule) -> None:
     """Tell the rule of a queue."""
-    question = partial(_shown, dialogue, command.queue)
-    asking = Ask(dialogue.session, question)
+    told = _shown(dialogue.host.rules.rules, command.queue)
+    asking = Ask(dialogue.session, lambda store: told)
     dialogue.session.submit(asking)
     dialogue.expect(asking, partial(renderAnswer, dialogue, command.form))
 
 
-def _shown(dialogue: Dialogue, queue: bytes, store: IQueueStore) -> bytes:
-    # Those that hold now, in its place among the others.
+def _shown(rules: Rules, queue: bytes) -> bytes:
     lines = [
         f"STAT {key} {value} {place}\r\n".encode("utf-8", "surrogateescape")
-        for key, value, place in sources(dialogue.host.rules.rules, queue)
+        for key, value, place in sources(rules, queue)
     ]
     return b"".join(lines) + END
 

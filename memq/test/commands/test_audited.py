@@ -161,8 +161,7 @@ class ErrorTests(AuditedTestCase):
     def test_reload(self) -> None:
         """A file with a mistake is told of in its words, when that is known."""
         done: Deferred[None] = Deferred()
-        self.options = {"reload": lambda: done}
-        self.setUp()
+        self.patch(self.harness.factory.rules, "reload", lambda: done)
         self.client.talk(b"reload\r\n")
         self.assertEqual(self.told(), [])
         done.errback(Failure(ConfigError("memq.toml", 3, "it is wrong")))
@@ -251,8 +250,7 @@ class GoneTests(AuditedTestCase):
     def test_reload(self) -> None:
         """A reload is told of when it is over."""
         done: Deferred[None] = Deferred()
-        self.options = {"reload": lambda: done}
-        self.setUp()
+        self.patch(self.harness.factory.rules, "reload", lambda: done)
         self.client.send(b"reload\r\n")
         self.client.end()
         self.assertEqual(self.told(), [])

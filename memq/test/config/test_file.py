@@ -97,6 +97,27 @@ class ReadTests(ConfigTestCase):
         self.assertEqual(self.why(error), "/memq.toml: Not a directory")
 
 
+class PlaceTests(ConfigTestCase):
+    """Where rules come from."""
+
+    def test_lines(self) -> None:
+        """Each value has its line, and a table may be locked."""
+        text = (
+            "[queue.a]\n\nmax_items = 1\nlocked = true\nmax_age = 2\n"
+            '[queue."b*"]\nfanout = [\n"x",\n"y"]\npaused = "no"\nlocked = false\n'
+        )
+        first, second = self.read(text).queues
+        self.assertEqual((first.locked, second.locked), (True, False))
+        self.assertEqual(first.place("max_age"), f"{self.path}:5")
+        self.assertEqual((first.lines, second.lines), ((3, 5), (7, 10)))
+        self.assertEqual([*first.values], ["max_items", "max_age"])
+
+    def test_locked(self) -> None:
+        """It is locked or not."""
+        why = self.refused('[queue.a]\nlocked = "yes"\n')
+        self.assertIn(' line 2: locked = "yes": must be false or true', why)
+
+
 class ValueTests(ConfigTestCase):
     """Values that are not allowed in a file."""
 

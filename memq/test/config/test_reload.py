@@ -14,9 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.config import file, reload
 from memq.config.file import Config, findConfig
-from memq.config.reload import SWITCH, PolicyReloader
-from memq.errors import ConfigError
+from memq.config.online import Change, openOnline
+from memq.config.reload import SWITCH, Changed, PolicyReloader
+from memq.errors import ConfigError, RulesRefused
 from memq.policy.rules import Rule, Rules
+from memq.storage.datadir.home import Home
 from memq.test.support.stepped import SteppedPool, SteppedReactor
 
 if TYPE_CHECKING:
@@ -124,6 +126,180 @@ class FileTests(ReloadTestCase):
         )
         for _ in range(2):
             self.assertEqual(self.reload()[1:], [expected])
+
+
+class ChangeTests(ReloadTestCase):
+    """Online rules that are changed."""
+
+    def setUp(self) -> None:
+        """Have a home for them."""
+        super().setUp()
+        self.home = Home(os.path.abspath(self.mktemp()))
+        self.home.prepare()
+        self.addCleanup(self.home.release)
+        self.begin(findConfig(None))
+
+    def begin(self, config: Config, isRead: bool = True) -> None:
+        """Begin with what is in the home as well, if there is one."""
+        super().begin(config, isRead)
+        home = getattr(self, "home", None)
+        online = openOnline(home, config.queues, False)
+        run = partial(deferToThreadPool, self.reactor, self.pool)
+        self.reloader = PolicyReloader(
+            config, run, self.held.append, isRead, online=online
+        )
+
+    def change(self, name: bytes, removed: Any = (), **values: Any) -> Changed:
+        """Change them; return what that has done."""
+        done = self.reloader.change(Change(name, values, removed))
+        self.assertNoResult(done)
+        self.step()
+        found: Changed = self.successResultOf(done)
+        return found
+
+    def whyNot(self, name: bytes, removed: Any = (), **values: Any) -> str:
+        """Return why they cannot be changed so; nothing changes."""
+        before = self.held[:], self.reloader.book, self.reloader.rules
+        done = self.reloader.change(Change(name, values, removed))
+        self.step()
+        error = self.failureResultOf(done, RulesRefused).value
+        self.assertEqual((self.held, self.reloader.book, self.reloader.rules), before)
+        return str(error)
+
+    def test_changed(self) -> None:
+        """A change holds, is told with what was before, and is there after a start."""
+        found = self.change(b"q", max_items=1)
+        self.assertEqual(found, (None, {"max_items": 1}))
+        found = self.change(b"q", max_items=2, max_age=1)
+        self.assertEqual(found, ({"max_items": 1}, {"max_items": 2, "max_age": 1}))
+        self.assertEqual(self.limits, [1, 2])
+        self.begin(findConfig(None))
+        self.assertEqual(self.reloader.rules.of(b"q"), Rule(maxItems=2, maxAgeMs=1))
+        found = self.change(b"q", removed=None)
+        self.assertEqual(found[1], None)
+        # The limit of the other file holds again.
+        self.assertEqual(self.limits, [5])
+
+    def test_nothing(self) -> None:
+        """What changes nothing is not written down, and wakes nobody."""
+        self.change(b"q", max_items=1)
+        seen = self.reloader.book.seen
+        self.change(b"q", max_items=1)
+        self.change(b"r", removed=None)
+        self.assertEqual((len(self.held), self.reloader.book.seen), (1, seen))
+
+    def test_refused(self) -> None:
+        """What does not go together changes nothing, and is told in the same words."""
+        why = self.whyNot(b"q", dead_letter=b"q")
+        self.assertEqual(
+            why, 'dead_letter = "q": a queue would hand on to itself: q -> q'
+        )
+        self.write('[queue.q]\noverflow = "reject"\n[queue."*"]\nmax_items = 0\n')
+        self.refuse()
+        self.write('[queue.d]\ndead_letter = "q"\n')
+        self.reload()
+        why = self.whyNot(b"*", dead_letter=b"d")
+        self.assertIn("a queue would hand on to itself", why)
+        self.change(b"b", fanout=(b"c",))
+        self.change(b"a", fanout=(b"b",))
+        why = self.whyNot(b"c", fanout=(b"a",))
+        # The last one that has a part in it is another one.
+        path = self.reloader.book.tables[0].path
+        self.change(b"aa", max_age=1)
+        self.assertTrue(why.startswith(('fanout = ["a"]', f"{path}:")), why)
+
+    def test_other(self) -> None:
+        """Where another table is what is wrong then, its place is told."""
+        self.change(b"q", max_age=1)
+        self.write('[queue.r]\noverflow = "reject"\nmax_items = 1\n')
+        self.reload()
+        self.change(b"s", max_items=1)
+        self.change(b"s*", overflow=True)
+        why = self.whyNot(b"s", removed=None)
+        path = self.reloader.book.tables[0].path
+        self.assertIn(f'{path}:5: overflow = "drop-oldest": there is no', why)
+
+    def test_locked(self) -> None:
+        """A key that the file locks cannot be changed where its table may match."""
+        self.write('[queue."a*"]\nlocked = true\nmax_items = 3\n')
+        self.reload()
+        for name in (b"a", b"*b", b"?", b"[a-c]x*"):
+            why = self.whyNot(name, max_items=1)
+            self.assertEqual(why, f'max_items of "a*" is locked at {self.path}:3')
+        self.change(b"b", max_items=1)
+        self.change(b"a", max_age=1)
+        self.assertEqual(self.held[-1].of(b"a"), Rule(maxItems=3, maxAgeMs=1))
+
+    def test_lockedLater(self) -> None:
+        """A lock that comes later counts more than what was online, and is logged."""
+        self.change(b"q", max_items=1)
+        self.write("[queue.q]\nlocked = true\nmax_items = 3\n")
+        (_, line) = self.reload()
+        self.assertIn(f"max_items has no effect where {self.path}:3 has it", str(line))
+        self.assertEqual(self.limits, [1, 3])
+        # It may go: that changes nothing that is locked.
+        self.change(b"q", removed=["max_items"])
+        self.assertEqual(self.limits, [1, 3, 3])
+
+    def test_reload(self) -> None:
+        """A reload reads both files, and takes them only together."""
+        self.change(b"r", max_items=1)
+        self.write(LIMIT.format(6))
+        self.reload()
+        self.assertEqual(self.held[-1].of(b"r"), Rule(maxItems=1))
+        self.assertEqual(self.held[-1].of(b"q"), Rule(maxItems=6))
+        self.change(b"r", dead_letter=b"q")
+        self.write('[queue.q]\ndead_letter = "r"\n')
+        done = self.reloader.reload()
+        self.step()
+        why = str(self.failureResultOf(done, ConfigError).value)
+        self.assertIn("rules.toml line", why)
+        self.assertEqual(self.held[-1].of(b"q"), Rule(maxItems=6))
+        self.assertFalse(self.reloader.isCurrent)
+        self.write("")
+        self.reload()
+        self.assertEqual(self.held[-1].of(b"r"), Rule(maxItems=1, deadLetter=b"q"))
+
+    def test_byHand(self) -> None:
+        """What a person writes into the file is read, without the other one as well."""
+        os.remove(self.path)
+        self.begin(Config(), isRead=False)
+        self.change(b"q", max_items=1)
+        with open(self.reloader.book.tables[0].path, "w", encoding="utf-8") as file:
+            file.write(LIMIT.format(2))
+        self.assertEqual(self.reload(), [])
+        with open(self.reloader.book.tables[0].path, "w", encoding="utf-8"):
+            pass
+        self.reload()
+        self.assertEqual([each.of(b"q") and 1 for each in self.held], [1, 1, None])
+
+    def test_plan(self) -> None:
+        """The rules that a change would make can be had without it."""
+        done = self.reloader.plan(Change(b"q", {"max_items": 1}))
+        self.step()
+        rules = self.successResultOf(done)
+        self.assertEqual(rules.of(b"q"), Rule(maxItems=1))
+        self.assertEqual(self.held, [])
+        self.assertEqual(self.reloader.rules.of(b"q"), Rule(maxItems=5))
+        done = self.reloader.plan(Change(b"q", {"dead_letter": b"q"}))
+        self.step()
+        self.failureResultOf(done, RulesRefused)
+
+    def test_order(self) -> None:
+        """Changes and readings are done one by one, in their order."""
+        done: list[Deferred[Any]] = [
+            self.reloader.change(Change(b"q", {"max_items": 1})),
+            self.reloader.reload(),
+            self.reloader.change(Change(b"q", {"max_items": 2})),
+            self.reloader.reload(),
+        ]
+        # The two readings are one: neither has begun.
+        for _ in range(3):
+            self.assertEqual(self.pool.pending, 1)
+            self.step()
+        for each in done:
+            self.successResultOf(each)
+        self.assertEqual((self.limits, self.pool.pending), ([1, 1, 2], 0))
 
 
 class OrderTests(ReloadTestCase):

@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.config.toml import LARGEST, TOMLFile
+from memq.config.toml import LARGEST, TOMLFile, keyLines
 from memq.errors import ConfigError
 
 
@@ -170,3 +170,35 @@ class LineTests(TOMLTestCase):
         ):
             error = self.assertRaises(ConfigError, file.refuse, "x", "y", *keys)
             self.assertEqual(self.why(error), f" line {line}: x: y")
+
+
+class KeyLinesTests(SynchronousTestCase):
+    """The lines on which keys stand."""
+
+    def test_spellings(self) -> None:
+        """They are found however tables and keys are written."""
+        text = (
+            '[queue.a]\nx = 1\n"y" = """\nx = 3\n"""\nz = 1 # z = 2\n\n'
+            '[ queue . "b c" ] # x\n\tx=[\n1,\n]\ny = {x = 1}\n'
+            "[queue.'d\"']\nx = 1\n"
+            '[queue."\\u0065"]\nx = 1\n'
+            "[server]\nx = 1\n[queue]\nf.x = 1\nf.y = 1\ng = {x = 1, y = 1}\nh = 1\n"
+            "[queue.i.j]\nx = 1\nx1 = 2\n[other.k]\nx = 1\n"
+        )
+        expected = {
+            "a": {"x": 2, "y": 3, "z": 6},
+            "b c": {"x": 9, "y": 12},
+            'd"': {"x": 14},
+            "e": {"x": 16},
+            "f": {"x": 20, "y": 21},
+            "g": {"x": 22, "y": 22},
+            "i": {"j": 25},
+        }
+        self.assertEqual(keyLines(text, "queue"), expected)
+
+    def test_above(self) -> None:
+        """Also where no table begins before them."""
+        self.assertEqual(keyLines("queue.a.x = 1\n", "queue"), {"a": {"x": 1}})
+        found = keyLines("x = 1\nqueue = { a = { x = 1 } }\n", "queue")
+        self.assertEqual(found, {"a": {"x": 2}})
+        self.assertEqual(keyLines("queue = 1\n", "queue"), {})

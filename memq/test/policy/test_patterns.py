@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.policy.patterns import Pattern, Patterns
+from memq.policy.patterns import Pattern, Patterns, meet
 
 #: Few letters, so that many match, with all that is special in a pattern.
 _LETTERS = some.sampled_from(b"aaab*?[]!^-\xc3\xa9")
@@ -53,3 +54,54 @@ class PatternsTests(SynchronousTestCase):
             tried.clear()
             self.assertEqual(len(many.matching(name)), 2, name)
             self.assertLess(len(tried), 5)
+
+
+class MeetTests(SynchronousTestCase):
+    """Patterns that can match the same name."""
+
+    #: Enough to match whatever so short a pattern does.
+    names = tuple(
+        bytes(name)
+        for size in range(1, 6)
+        for name in product(b"ab!-" if size < 5 else b"ab", repeat=size)
+    )
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        *[some.lists(some.sampled_from(b"aab*?[]!-"), min_size=1, max_size=4)] * 2,
+    )
+    def test_any(self, first: list[int], second: list[int]) -> None:
+        """Two meet if there is a name that both match."""
+        patterns = bytes(first), bytes(second)
+        # A bracket without another one stands for itself, as in no name here.
+        isFound = any(
+            all(Pattern(each).matches(name) for each in patterns)
+            for name in [*self.names, *patterns]
+        )
+        if isFound:
+            self.assertTrue(meet(*patterns), patterns)
+        elif b"[" not in b"".join(patterns):
+            self.assertFalse(meet(*patterns), patterns)
+        self.assertEqual(meet(*patterns), meet(*patterns[::-1]))
+
+    def test_known(self) -> None:
+        """Patterns that are told apart, and others."""
+        for first, second, isSo in (
+            (b"jobs.*", b"mail.*", False),
+            (b"jobs.*", b"*.mail", True),
+            (b"jobs.*", b"jobs", False),
+            (b"*", b"*", True),
+            (b"a*b", b"*c", False),
+            (b"[a-c]x", b"[d-f]x", False),
+            (b"[a-c]x", b"[c-f]?", True),
+            (b"[b-a]*", b"*", False),
+            (b"*", b"[b-a]", False),
+            (b"[b-a]", b"?", False),
+            (b"[!a]", b"a", False),
+            (b"[*]", b"a", False),
+            (b"\xc3?", "é".encode(), True),
+            (b"*a" * 125, b"*b" * 125, False),
+            (b"*a" * 125, b"b*" * 125, True),
+        ):
+            self.assertIs(meet(first, second), isSo, (first, second))
+            self.assertIs(meet(second, first), isSo, (first, second))

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.policy import rules
 from memq.policy.patterns import Pattern
 from memq.policy.rule import FIELDS
-from memq.policy.rules import READS, Rule, RuleError, Rules, Table
+from memq.policy.rules import NOWHERE, READS, Rule, RuleError, Rules, Table
 
 #: Names of few bytes, so that many match, with all that is special in a pattern.
 _NAMES = some.lists(some.sampled_from(b"aaabB*?[]!^-\xc3\xa9"), min_size=1, max_size=5)
@@ -168,6 +168,46 @@ class OfTests(SynchronousTestCase):
             self.assertEqual(rule, Rule(maxItems=1))
             self.assertIs(made.of(b"q%d" % number), rule)
             self.assertLessEqual(len(made.known), 3)
+
+
+class OnlineTests(SynchronousTestCase):
+    """Tables of both kinds."""
+
+    def test_deciding(self) -> None:
+        """Of each key it is known which table decides, and where it stands."""
+        first = Table(b"*", {"max_items": 1, "max_age": 2}, "/f", (2, 7))
+        online = [Table(b"q", {"max_age": 3}, "/o", (9,)), table(b"*", paused=1)]
+        found = Rules([first, table(b"r", max_items=2)], online).deciding(b"q")
+        self.assertEqual(
+            {key: each.place(key) for key, each in found.items()},
+            {"max_items": "/f:2", "max_age": "/o:9", "paused": NOWHERE},
+        )
+        self.assertEqual(online[1].line("paused"), None)
+
+    def test_sameName(self) -> None:
+        """A queue may have a table of its own of either kind."""
+        rules = Rules([table(b"q", max_items=1, max_age=1)], [table(b"q", max_items=2)])
+        self.assertEqual(rules.of(b"q"), Rule(maxItems=2, maxAgeMs=1))
+
+    def test_locked(self) -> None:
+        """What is locked is as the tables of the file say; these may differ."""
+        locked = Table(b"q*", {"max_items": 1, "max_age": 1}, locked=True)
+        further = table(b"qq", max_items=2)
+        online = table(b"*", max_items=3, max_open=3)
+        rules = Rules([locked, further], [online])
+        for queue, most in ((b"q", 1), (b"qq", 2)):
+            self.assertEqual(
+                rules.of(queue), Rule(maxItems=most, maxAgeMs=1, maxOpen=3)
+            )
+        self.assertEqual(rules.of(b"r"), Rule(maxItems=3, maxOpen=3))
+        self.assertEqual(rules.lock(b"*", "max_items"), locked)
+        for name, key in ((b"*", "max_open"), (b"r*", "max_items")):
+            self.assertIsNone(rules.lock(name, key))
+
+    def test_check(self) -> None:
+        """What those of one kind lack, those of the other may have."""
+        Rules([table(b"*", max_items=1)], [table(b"q", overflow=True)]).check()
+        self.assertRaises(RuleError, Rules([], [table(b"q", overflow=True)]).check)
 
 
 class FanoutTests(SynchronousTestCase):
