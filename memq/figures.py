@@ -5,6 +5,7 @@ Times are milliseconds since 1970-01-01 UTC unless it says seconds.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import NamedTuple
 
 
@@ -81,6 +82,20 @@ class QueueDetail(NamedTuple):
     headTime: int
     #: Seconds, in steps of a minute.
     lastUsed: int
+
+
+class Outcome(Enum):
+    """Something that became of messages, of what is counted since the start."""
+
+    #: Given back too often, or too old: it is in another queue.
+    DEAD_DELIVERIES = "deliveries"
+    DEAD_EXPIRED = "expired"
+    #: Given back: by its reader, because that was gone, or took too long.
+    ABORTED = "abort"
+    DISCONNECTED = "disconnect"
+    TIMED_OUT = "timeout"
+    #: A record that was found damaged, and is set aside.
+    DAMAGED = "damaged"
 
 
 class Totals(NamedTuple):

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 from zope.interface import Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from memq.errors import QueueError
-    from memq.figures import Kept, QueueCount, QueueDetail, Sums, Totals
+    from memq.figures import Kept, Outcome, QueueCount, QueueDetail, Sums, Totals
     from memq.message import LargeBody, Message, Trace
 
 
@@ -348,6 +348,12 @@ class IQueueStore(Interface):
 
     def gone() -> Totals:
         """Return the counts of queues that were deleted, less those at ``open``."""
+
+    def countOutcome(outcome: Outcome, number: int = 1) -> None:
+        """Count what became of messages, since ``open``, inside a transaction."""
+
+    def outcomes() -> Mapping[Outcome, int]:
+        """Return how many each of these there were; needs no transaction."""
 
     def countExpired(queue: bytes, number: int) -> None:
         """Count messages of a queue that expired, if there is such a queue."""

@@ -135,6 +135,8 @@ def _makeService(
         version,
         lambda queue, key: options.config.path or "the file",
     )
+    if home is not None:
+        sources = sources._replace(lastBackup=home.lastBackup)
     web = WebService(reactor, sources, settings)
     parts = parts._replace(
         listeners=listeners,

@@ -150,6 +150,10 @@ def _backup(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
     home = _existing(options)
     makeBackup(home, options.target, Progress(tell, draw=options.draw))
     tell(f"{options.target} is a copy of {home.path}, ready to start")
+    try:
+        home.noteBackup()
+    except OSError as error:
+        tell(f"metrics do not tell of this backup: {error}")
     return 0
 
 

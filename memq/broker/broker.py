@@ -42,11 +42,11 @@ from memq.operations.outstanding import Outstanding
 from memq.policy.effective import Policies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
-    from memq.figures import Sums, Totals
+    from memq.figures import Outcome, Sums, Totals
     from memq.interfaces import IQueueStore
     from memq.message import LargeBody, Message
     from memq.operations.base import Operation
@@ -219,6 +219,10 @@ class Broker:
     def gone(self) -> Totals:
         """Return what queues have counted that were deleted; see IQueueStore."""
         return self._store.gone()
+
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """Return what became of messages since the start."""
+        return self._store.outcomes()
 
     # Calls of sessions.
 

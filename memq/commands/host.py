@@ -22,6 +22,8 @@ class CommandCounters(Counters, Protocol):
 
     getCommands: int
     getHits: int
+    opens: int
+    looks: int
     setCommands: int
     setHits: int
     deletes: int

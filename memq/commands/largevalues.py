@@ -226,7 +226,11 @@ def renderValue(
     :param read: what found it, and is told how it went; None if it was taken.
     """
     dialogue.statistics.getHits += 1
-    details = None if read is None else read.details
+    details = None
+    if read is not None:
+        dialogue.statistics.opens += read.opens
+        dialogue.statistics.looks += not read.takes
+        details = read.details
     if message.large is None:
         dialogue.outstanding.undelivered -= len(message.body)
         return form.value(key, message, details)

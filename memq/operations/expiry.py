@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from memq.figures import Outcome
 from memq.message import Message, Reason
 from memq.operations.base import MESSAGE_COST
 
@@ -117,6 +118,8 @@ def expire(store: IQueueStore, queue: bytes, rule: Rule, now: int) -> Expired:
             freed += message.size
     if count:
         store.countExpired(queue, count)
+        if rule.expiredTo is not None:
+            store.countOutcome(Outcome.DEAD_EXPIRED, count)
     return Expired(count, cost, freed, cost >= LOOK_COST, rule.expiredTo)
 
 
@@ -142,6 +145,8 @@ def deadLetter(
         _move(store, found, rule.deadLetter, trace)
         if rule.deadLetter is None:
             store.countDiscarded(queue, 1)
+        else:
+            store.countOutcome(Outcome.DEAD_DELIVERIES)
     return found
 
 

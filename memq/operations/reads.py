@@ -152,8 +152,9 @@ class Read(Search):
         "waits",
     )
 
-    #: Whether others do not find what it found.
+    #: Whether others do not find what it found, and whether that is open then.
     takes = True
+    opens = False
 
     def __init__(self, client: Client, queue: bytes, wait: float = 0.0) -> None:
         super().__init__(client)

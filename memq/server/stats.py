@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 COUNTERS = (
     *("totalConnections", "rejected", "getCommands", "getHits", "setCommands"),
     *("setHits", "bytesRead", "bytesWritten", "deletes", "deleteMisses", "flushes"),
+    *("opens", "looks"),
 )
 
 
@@ -46,6 +47,7 @@ class Statistics:
     :ivar connections: connections that are open.
     :ivar totalConnections: connections ever taken.
     :ivar getCommands: queues asked for a message; ``getHits`` had one.
+    :ivar opens: of those, how many opened it; ``looks`` left it where it was.
     :ivar setCommands: messages sent; ``setHits`` were stored.
     :ivar deletes: commands that deleted a queue; ``deleteMisses`` found none.
     :ivar flushes: commands that emptied a queue, or all of them.
@@ -124,7 +126,7 @@ class Statistics:
 
     def _begin(self) -> None:
         self.totalConnections = self.rejected = 0
-        self.getCommands = self.getHits = 0
+        self.getCommands = self.getHits = self.opens = self.looks = 0
         self.setCommands = self.setHits = 0
         self.bytesRead = self.bytesWritten = 0
         self.deletes = self.deleteMisses = self.flushes = 0

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from memq.figures import NOTHING_KEPT, QueueCount
 from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
-from memq.storage.row import USED, Gone, Queue, addUp
+from memq.storage.row import USED, Gone, Outcomes, Queue, addUp
 from memq.storage.undo import UndoLog
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class QueueIndex:
         self.queues: dict[bytes, Queue] = {}
         #: What queues have counted that are deleted, less what all had at the load.
         self.gone = Gone()
+        self.outcomes = Outcomes(undo)
         #: The id that the next new queue gets; never one that was in use.
         self.nextId = 1
         #: Whether the transaction has used up ids.
@@ -330,6 +331,8 @@ class IndexedStore(ABC):
         self.undo = UndoLog()
         self.index = index = QueueIndex(self.undo)
         self.delays = Delays(index.queues, self.undo)
+        self.countOutcome = index.outcomes.count
+        self.outcomes = index.outcomes.told
         self.nextDue = self.delays.next
         self.names = index.names
         self.counts = index.counts

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import implementer
 
 from memq.errors import DamagedMessage
+from memq.figures import Outcome
 from memq.message import Message
 from memq.storage.delays import freeNumber, lastAt
 from memq.storage.index import IndexedStore
@@ -333,8 +334,9 @@ class MemoryStore(OneByOne, IndexedStore):
         self.undo.afterCommit((self._forget, message))
 
     def setAside(self, message: Message) -> None:
-        """Forget it: nothing in memory is damaged."""
+        """Forget it, and count it: nothing in memory is damaged."""
         self._forget(message)
+        self.countOutcome(Outcome.DAMAGED)
 
     def _forget(self, message: Message) -> None:
         if message.large is not None:

@@ -37,7 +37,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.display import shownName
-from memq.figures import Kept, QueueDetail, Sums, Totals
+from memq.figures import Kept, Outcome, QueueDetail, Sums, Totals
 from memq.message import Message
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from memq.errors import QueueError
     from memq.storage.openreads import Reads
+    from memq.storage.undo import UndoLog
 
 #: The version byte of the rows that this module writes.
 VERSION = 2
@@ -326,6 +327,27 @@ class Gone:
     def totals(self) -> Totals:
         """Return the sums."""
         return self._totals
+
+
+class Outcomes:
+    """What became of messages since the start, as far as that is committed."""
+
+    def __init__(self, undo: UndoLog) -> None:
+        """Begin with nothing."""
+        self._undo = undo
+        self._counts = dict.fromkeys(Outcome, 0)
+
+    def count(self, outcome: Outcome, number: int = 1) -> None:
+        """Count messages, in the transaction under way."""
+        self._counts[outcome] += number
+        self._undo.add((self._uncount, outcome, number))
+
+    def _uncount(self, outcome: Outcome, number: int) -> None:
+        self._counts[outcome] -= number
+
+    def told(self) -> dict[Outcome, int]:
+        """Return the counts."""
+        return dict(self._counts)
 
 
 def unpackQueue(name: bytes, row: bytes) -> Queue:

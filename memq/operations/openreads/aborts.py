@@ -14,6 +14,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from memq.errors import NotOpen, OutOfSpace, QueueError, StoreFailed
+from memq.figures import Outcome
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, roomFor
 from memq.operations.expiry import deadLetter, isWornOut
@@ -102,6 +103,8 @@ class AbortRead(Ending):
             counts = self._counts and (opened.isSeen or not self._reader.gone)
             self.end(opened)
             if self._return(store, opened.message, rule, counts):
+                if counts or self._delay:
+                    store.countOutcome(self._why())
                 ended += 1
                 cost += MESSAGE_COST + (opened.message.size if self._delay else 0)
         self._hasMore = done < len(meant) or done == ENDED_AT_ONCE
@@ -111,6 +114,13 @@ class AbortRead(Ending):
         if self.number is not None and not ended:
             self.result = NotOpen()
         return cost
+
+    def _why(self) -> Outcome:
+        """Return for which reason they are given back."""
+        reader = self._reader
+        if reader.gone or (self._only and reader.sendsNoMore):
+            return Outcome.DISCONNECTED
+        return Outcome.ABORTED if self._only is None else Outcome.TIMED_OUT
 
     def _return(
         self, store: IQueueStore, message: Message, rule: Rule, counts: bool

@@ -28,6 +28,8 @@ class OpenRead(Read):
 
     __slots__ = ("_several", "_undo", "opened")
 
+    opens = True
+
     def __init__(
         self,
         client: Client,

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreFailed
+from memq.figures import Outcome
 from memq.storage.bdb.packs import Packs
 from memq.storage.engine.binding import ERRORS
 from memq.storage.record import DAMAGED, ID, KEY, NEXT_ID, TOMBSTONE
@@ -154,6 +155,7 @@ class Transaction:
     def setAside(self, key: bytes, record: bytes) -> None:
         """Keep a record that is damaged in no queue, under the key that it had."""
         self.queues.put(DAMAGED + key, record, self.handle)
+        self._index.outcomes.count(Outcome.DAMAGED)
 
     def addTombstone(self, prefix: bytes) -> None:
         """Write a tombstone: nobody can read what has keys that begin so."""

@@ -6,6 +6,7 @@ Its files:
     HOME/memq/          all that memq owns, so that no name meets MemcacheQ's
     HOME/memq/lock      locked (flock) as long as a server runs; text: its pid
     HOME/memq/VERSION   text: the format that the store was written in, and LF
+    HOME/memq/backup    empty: its time is that of the last backup
 
 Formats: in 1 all messages are in the file ``messages``; in 2 a row of the store's says
 in which file they are (memq/storage/bdb/compaction.py); in 3 rows of queues are longer,
@@ -219,6 +220,24 @@ class Home:
             )
             raise UnusableHome(self._words(why))
         self.format = int(text)
+
+    def noteBackup(self) -> None:
+        """Note that a backup was made just now.
+
+        :raise OSError: when that cannot be.
+        """
+        path = os.path.join(self.directory, "backup")
+        # An older one may be somebody else's.
+        with open(f"{path}.new", "wb"):
+            pass
+        os.rename(f"{path}.new", path)
+
+    def lastBackup(self) -> float | None:
+        """Return when that was done, in seconds since 1970; None if it never was."""
+        try:
+            return os.stat(os.path.join(self.way, "backup")).st_mtime
+        except OSError:
+            return None
 
     def _words(self, why: str) -> str:
         return f"--home {self.path}: {why}"

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 import memq.admin.cli
@@ -108,6 +108,19 @@ class CommandTests(CommandTestCase):
         said = self.ended(0, "backup", "--home", home, target)
         self.assertIn(f"memq backup: {target} is a copy of {home}, ready", said)
         self.assertEqual(self.dumpOf(target), self.dumpOf(home))
+        self.assertNotIn("metrics", said)
+        noted = Home(home).lastBackup()
+        assert noted is not None
+        self.assertLess(abs(noted - time()), 60)
+        self.assertIsNone(Home(target).lastBackup())
+
+    def test_backupIsNotNoted(self) -> None:
+        """A backup is one, whether or not metrics can tell of it."""
+        home, target = self.home(), self.path()
+        os.mkdir(os.path.join(home, "memq", "backup.new"))
+        said = self.ended(0, "backup", "--home", home, target)
+        self.assertIn(f"memq backup: {target} is a copy of {home}, ready", said)
+        self.assertIn("memq backup: metrics do not tell of this backup: ", said)
 
     def test_oneQueue(self) -> None:
         """A queue is named as its bytes are."""

@@ -139,9 +139,11 @@ class WebTestCase(SteppedTestCase):
         self.syncs = Histogram()
         self.reloads = Reloads()
         self.lateness = Lateness(self.harness.reactor)
+        self.backup: float | None = None
         sources = Sources(
             *(self.harness.broker, self.harness.statistics, self.syncs),
             *(self.reloads, self.lateness),
+            lastBackup=lambda: self.backup,
         )
         listen = Address("127.0.0.1", 22280)
         settings = WebSettings(listen, **self.settings)

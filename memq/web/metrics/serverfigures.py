@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import twisted
 from memq import __version__
+from memq.figures import Outcome
 from memq.server.histogram import BOUNDS
 from memq.web.metrics.exposition import (
     Family,
@@ -45,7 +46,19 @@ _EVER = {
     "closed": ("closed", "Of these, those whose open read was closed."),
     "expired": ("expired", "Messages that were too old."),
     "discarded": ("discarded", "Messages that a rule dropped: overflow, deliveries."),
-    "returns": ("returned", "Open reads that were given back."),
+}
+
+
+#: Counters of outcomes, by the reasons that are their labels.
+_OUTCOMES = {
+    "memq_messages_returned": (
+        "Open reads that were given back and count as deliveries, since the start.",
+        (Outcome.ABORTED, Outcome.DISCONNECTED, Outcome.TIMED_OUT),
+    ),
+    "memq_messages_dead_lettered": (
+        "Messages that a rule moved to another queue, since the start.",
+        (Outcome.DEAD_DELIVERIES, Outcome.DEAD_EXPIRED),
+    ),
 }
 
 
@@ -62,6 +75,8 @@ class Sources(NamedTuple):
     :ivar syncs: how long syncs took.
     :ivar berkeleydb: the version of Berkeley DB, or "none".
     :ivar ruleSource: returns where the value of a key of a queue's rule is from.
+    :ivar lastBackup: returns when a backup was made last, in seconds since 1970; None
+        for never.
     """
 
     broker: Broker
@@ -71,6 +86,7 @@ class Sources(NamedTuple):
     lateness: Lateness
     berkeleydb: str = "none"
     ruleSource: Callable[[bytes, str], str] = lambda queue, key: "the file"
+    lastBackup: Callable[[], float | None] = lambda: None
 
 
 def serverFamilies(sources: Sources, picture: Picture) -> Iterator[Family]:
@@ -79,6 +95,7 @@ def serverFamilies(sources: Sources, picture: Picture) -> Iterator[Family]:
     yield from _process(sources.statistics)
     yield from _clients(sources.statistics)
     yield from _messages(picture)
+    yield from _outcomes(sources)
     yield from _work(sources)
     yield from _disk(sources)
     yield from _memory(sources.broker)
@@ -179,6 +196,27 @@ def _messages(picture: Picture) -> Iterator[Family]:
     )
 
 
+def _outcomes(sources: Sources) -> Iterator[Family]:
+    """Yield what became of messages, by the reason."""
+    ever = sources.statistics.ever()
+    taken = ever["getHits"] - ever["opens"] - ever["looks"]
+    given = {labels(how="taken"): taken, labels(how="opened"): ever["opens"]}
+    yield counters(
+        "memq_messages_given",
+        "Messages that clients were sent, since the start.",
+        given,
+    )
+    outcomes = sources.broker.outcomes()
+    for name, (help, reasons) in _OUTCOMES.items():
+        values = {labels(reason=each.value): outcomes[each] for each in reasons}
+        yield counters(name, help, values)
+    yield counter(
+        "memq_messages_damaged",
+        "Records that were found damaged and set aside, since the start.",
+        outcomes[Outcome.DAMAGED],
+    )
+
+
 def _work(sources: Sources) -> Iterator[Family]:
     broker = sources.broker
     yield gauge("memq_waiters", "Reads that wait for a message.", broker.readers)
@@ -225,6 +263,11 @@ def _disk(sources: Sources) -> Iterator[Family]:
         "memq_last_checkpoint_timestamp_seconds",
         "When the last checkpoint was made, in seconds since 1970.",
         statistics.checkpointed or None,
+    )
+    yield gauge(
+        "memq_last_backup_timestamp_seconds",
+        "When the last backup was made, in seconds since 1970.",
+        sources.lastBackup(),
     )
 
 

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from memq.errors import DamagedMessage, StoreError, StoreFailed
+from memq.figures import Outcome
 from memq.message import Message
 from memq.storage.record import packRecord
 from memq.test.support.homes import BDBTestCase, dump
@@ -38,6 +39,7 @@ class DamageTests(BDBTestCase):
         self.assertIsInstance(error, DamagedMessage)
         self.assertIn("message 1 of its queue", str(error))
         self.assertEqual(self.pop().body, b"3")
+        self.assertEqual(self.store.outcomes()[Outcome.DAMAGED], 1)
         again = self.reopened(self.store)
         self.assertEqual(dump(again), "q 3/3")
         self.assertEqual(again.transaction.queues.get(b"\0damaged" + self.key), damaged)

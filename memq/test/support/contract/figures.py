@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memq.figures import Kept, QueueDetail, Totals
+from memq.figures import Kept, Outcome, QueueDetail, Totals
 from memq.test.support.contract.base import StoreContract
 from memq.test.support.homes import details
 
@@ -38,8 +38,7 @@ class FiguresContract(StoreContract):
         self.assertEqual(self.store.sums([b"q", b"r"]), expected)
         self.assertEqual(self.store.sums([]), (0,) * 8)
         self.q.openRead()
-        self.store.pushDelayed(b"r", 0, b"5", 1)
-        self.store.commit()
+        self.r.pushDelayed(0, b"5", 1)
         expected = 3, 7, 5, 6, 1, 1, 4, 1
         self.assertEqual(self.store.sums([b"q", b"r"]), expected)
 
@@ -167,6 +166,20 @@ class FiguresContract(StoreContract):
         self.q.delete()
         self.assertFalse(self.q.delete())
         self.assertEqual(self.store.gone(), (3, 3, 1, 4, 5, 1))
+
+    def test_outcomes(self) -> None:
+        """What became of messages is counted, unless its transaction is undone."""
+        nothing = dict.fromkeys(Outcome, 0)
+        self.assertEqual(self.store.outcomes(), nothing)
+        self.store.begin()
+        self.store.countOutcome(Outcome.ABORTED)
+        self.store.countOutcome(Outcome.DEAD_EXPIRED, 5)
+        self.store.commit()
+        counted = nothing | {Outcome.ABORTED: 1, Outcome.DEAD_EXPIRED: 5}
+        self.assertEqual(self.store.outcomes(), counted)
+        with self.undone() as store:
+            store.countOutcome(Outcome.ABORTED, 7)
+        self.assertEqual(self.store.outcomes(), counted)
 
     def test_limit(self) -> None:
         """A queue can be made with a limit, which it keeps."""

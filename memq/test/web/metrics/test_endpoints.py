@@ -136,6 +136,8 @@ class ServerTests(WebTestCase):
         """The disk is told of, as it was looked at last, and checkpoints."""
         self.assertNotIn("memq_disk_free_bytes", self.samples())
         self.assertNotIn("memq_last_checkpoint_timestamp_seconds", self.samples())
+        self.assertNotIn("memq_last_backup_timestamp_seconds", self.samples())
+        self.backup = 1.5e9
         self.store.free = 1 << 40
         self.harness.maintenance.start()
         self.harness.pass_(2)
@@ -147,6 +149,7 @@ class ServerTests(WebTestCase):
                 "memq_disk_min_free_bytes": str(64 << 20),
                 "memq_disk_full": "0",
                 "memq_last_checkpoint_timestamp_seconds": "1600000002.0",
+                "memq_last_backup_timestamp_seconds": "1500000000.0",
             }
         )
 
@@ -295,6 +298,7 @@ class PageTests(WebTestCase):
         self.harness.maintenance.checkpoint()
         self.harness.broker.room.looked(1)
         self.harness.settle()
+        self.backup = 1.0
         self.ask("/metrics")
         _, _, page = readPage("docs/operation.md").partition("| metric |")
         table, _, _ = page.partition("\n\n")
