@@ -103,8 +103,10 @@ class Server:
     def start(self) -> Server:
         """Start it, and wait until it listens."""
         self.launch()
-        line = self.waitForLine("Listening on 127.0.0.1:")
-        self.port = int(line.rpartition(":")[2])
+        where = "Listening on 127.0.0.1:"
+        _, _, rest = self.waitForLine(where).partition(where)
+        # A line of JSON goes on.
+        self.port = int(rest.partition('"')[0])
         return self
 
     def launch(self) -> Server:
