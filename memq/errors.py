@@ -96,6 +96,12 @@ class TooManyOpen(QueueError):
     reply = b"CLIENT_ERROR too many open, close or abort some first"
 
 
+class TooManyTails(QueueError):
+    """There are as many tails as there may be."""
+
+    reply = b"SERVER_ERROR too many tails"
+
+
 class NotOpen(QueueError):
     """A command asks for a message that this connection has not open."""
 

@@ -36,6 +36,7 @@ from memq.broker.memorybudget import Budget
 from memq.broker.refusals import Refusals
 from memq.broker.rotation import Rotation
 from memq.broker.session import Session, State, sessionOf
+from memq.broker.taps.taps import Taps
 from memq.broker.turns import Turns, asQueueError
 from memq.errors import StoreFailed
 from memq.operations.outstanding import Outstanding
@@ -72,6 +73,7 @@ class Broker:
     :ivar durable: whether results wait for ``persist`` before they are told.
     :ivar failure: the error for which the store has failed for good; None without one.
     :ivar isStopping: whether the process is about to end, and open reads with it.
+    :ivar taps: has those who get copies of what is set.
     :ivar room: tells whether pushes are refused because the disk is too full.
     :ivar longTurn: seconds after which a turn is told of.
     :ivar onLongTurn: is told when it began, and what is done.
@@ -116,6 +118,7 @@ class Broker:
         self._delays = DelayTimer(
             self.session, store, clock.callLater, self.policies.now
         )
+        self.taps = Taps()
         self.failure: StoreFailed | None = None
         self.longTurn = inf
         self.onLongTurn: Callable[[float, list[Operation]], object] = _ignore
@@ -307,8 +310,8 @@ class Broker:
         elif rotation.new or rotation.behind:
             began = self._seconds()
             operations, changed = self._turns.run()
-            if self._seconds() - began > self.longTurn:
-                self.onLongTurn(began, operations)
+from memq.broker.session import Session, State, sessionOf
+from memq.broker.taps.taps import Taps
             if self.failure is not None or not changed or not self.durable:
                 finish(operations)
             # Without anything to be told, the next flush will do.

@@ -13,6 +13,7 @@ from memq.commands.audited import Audited, Verb, audited
 from memq.commands.details import Listing, renderAnswer, tell
 from memq.commands.dialogue import Dialogue, ebFailed
 from memq.commands.gets import First, Line, Reader
+from memq.commands.looks.tail import tail
 from memq.commands.monitor import Monitor, confirm
 from memq.commands.moves import move, redrive
 from memq.commands.rules.changes import setRule, unsetRule
@@ -283,6 +284,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Reads: _reads,
     dialect.AnyOf: _anyOf,
     dialect.Monitor: _monitor,
+    dialect.Tail: tail,
     dialect.Confirm: confirm,
     dialect.DumpStats: _dumpStats,
     **audited(MANAGING),

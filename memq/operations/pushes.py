@@ -182,7 +182,7 @@ class PushLarge(Operation):
     The result is its number in its queue when it was appended, 0 for none.
     """
 
-    __slots__ = ("_asked", "_effects", "_flags", "_upload", "bytesFreed", "queue")
+    __slots__ = ("_asked", "_effects", "_upload", "bytesFreed", "flags", "queue")
 
     def __init__(
         self, client: Client, asked: SetRequest, flags: int, upload: Upload
@@ -191,9 +191,19 @@ class PushLarge(Operation):
         self.bytesFreed = 0
         self.queue = asked.queue
         self._asked = asked
-        self._flags = flags
+        self.flags = flags
         self._upload = upload
         self._effects = Effects()
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of the body."""
+        return self._upload.size
+
+    @property
+    def delay(self) -> int:
+        """Return the seconds until it can be seen."""
+        return self._asked.delay
 
     def run(self, store: IQueueStore) -> int:
         """Append it, if its body could be kept and no queue refuses it."""
@@ -203,7 +213,7 @@ class PushLarge(Operation):
             self.result = upload.error
             return 0
         places = zip(upload.queues, upload.bodies(), strict=True)
-        self.result = route(store, client, self._asked, self._flags, places, effects)
+        self.result = route(store, client, self._asked, self.flags, places, effects)
         if isinstance(self.result, NotStored):
             client.refused(self.result)
         self.bytesFreed = effects.bytesFreed

@@ -163,6 +163,13 @@ class Confirm(NamedTuple):
     form: Form = ENDS
 
 
+class Tail(NamedTuple):
+    """Show what is set from now on to the queues that match a pattern."""
+
+    pattern: bytes
+    form: Form = GETS
+
+
 class Move(NamedTuple):
     """Move up to ``most`` messages from the head of a queue to the end of another."""
 
@@ -199,6 +206,7 @@ Extension = (
     | Reload
     | Monitor
     | Confirm
+    | Tail
     | Move
     | Redrive
     | DumpStats

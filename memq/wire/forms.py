@@ -112,6 +112,20 @@ class Form:
         """Return the reply that tells how many messages were moved."""
         return b"MOVED %d\r\n" % count
 
+    def copy(
+        self, queue: bytes, flags: int, body: bytes | None, size: int, number: int
+    ) -> bytes:
+        """Return a copy of a message that was set.
+
+        :param body: None where it is not shown, for it is too large.
+        """
+        line = b"%b %d %d %d\r\n" % (queue, flags, size, number)
+        return b"LARGE " + line if body is None else b"VALUE %b%b\r\n" % (line, body)
+
+    def dropped(self, count: int) -> bytes:
+        """Return the line that tells how many copies were dropped."""
+        return b"DROPPED %d\r\n" % count
+
     def version(self, numbers: bytes) -> bytes:
         """Return the reply that tells a version."""
         return b"VERSION %b\r\n" % numbers

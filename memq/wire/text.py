@@ -278,6 +278,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"resume": syntax(dialect.Resume, name, least=2),
     b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
+    b"tail": syntax(dialect.Tail, name, least=2),
     b"move": syntax(_move, name, name, _anyMessages, least=3),
     b"redrive": syntax(dialect.Redrive, name, _anyMessages, least=2),
     b"stats": parseStats,

@@ -29,7 +29,7 @@ QUIET = {
     *(wire.Stats, wire.Version, wire.Verbosity, wire.Quit, wire.Noop, wire.Describe),
     *(Refused, foreign.Foreign, dialect.Close, dialect.Touch, dialect.Read),
     *(dialect.Reads, dialect.AnyOf, dialect.Monitor, dialect.Confirm),
-    *(dialect.DumpStats, TryRule, ListRules, ShowRule),
+    *(dialect.DumpStats, dialect.Tail, TryRule, ListRules, ShowRule),
 }
 #: What is sent for each of the others, and what the audit says of it.
 LINES = {
