@@ -1,7 +1,7 @@
 """The command ``memq``: subcommands that speak to a server, or work on a home.
 
-    memq push | pop | work | peek | stat | top | move | redrive | flush | delete
-    memq pause | resume | reload | check | completion
+    memq push | pop | work | peek | tail | stat | top | move | redrive | flush
+    memq delete | pause | resume | reload | check | completion
     memq export [--home HOME] [--output FILE] [QUEUE ...]
     memq import [--home HOME] [--append] [FILE]
     memq backup [--home HOME] DIR
@@ -43,6 +43,7 @@ MODULES = {
     "peek": "memq.commandline.look",
     "stat": "memq.commandline.look",
     "top": "memq.commandline.top",
+    "tail": "memq.commandline.live.tail",
     "move": "memq.commandline.manage",
     "redrive": "memq.commandline.manage",
     "flush": "memq.commandline.manage",

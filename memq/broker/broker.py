@@ -310,8 +310,10 @@ class Broker:
         elif rotation.new or rotation.behind:
             began = self._seconds()
             operations, changed = self._turns.run()
-from memq.broker.session import Session, State, sessionOf
-from memq.broker.taps.taps import Taps
+            if self._seconds() - began > self.longTurn:
+                self.onLongTurn(began, operations)
+            if self.taps.watching:
+                self.taps.copy(operations)
             if self.failure is not None or not changed or not self.durable:
                 finish(operations)
             # Without anything to be told, the next flush will do.

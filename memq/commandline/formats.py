@@ -61,12 +61,16 @@ class Splitter:
         return [self._rest] if self._rest else []
 
 
-def packMessage(message: Message) -> bytes:
-    """Return a message as a line of JSON, without its end."""
+def packMessage(message: Message, queue: str | None = None) -> bytes:
+    """Return a message as a line of JSON, without its end.
+
+    :param queue: what stands for its queue's name; None to leave that out.
+    """
+    told: dict[str, Any] = {} if queue is None else {"queue": queue}
     try:
-        told: dict[str, Any] = {"body": message.body.decode("utf-8")}
+        told["body"] = message.body.decode("utf-8")
     except UnicodeDecodeError:
-        told = {"base64": b64encode(message.body).decode("ascii")}
+        told["base64"] = b64encode(message.body).decode("ascii")
     if message.number is not None:
         told["number"] = message.number
     if message.flags:

@@ -20,6 +20,7 @@ from memq.display import shownName
 from memq.operations.moves import Move, Redrive
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openmany import OpenMany
 from memq.operations.openreads.touches import TouchRead
 from memq.operations.pops import Pop
 from memq.operations.pushes import AddPart, Push, PushLarge
@@ -54,6 +55,7 @@ _WORDS: dict[type[Operation], str] = {
     Resume: "resume",
     AbortRead: "abort",
     CloseRead: "close",
+    OpenMany: "monitor",
     TouchRead: "touch",
     PushLarge: "set",
     AddPart: "set",
