@@ -7,6 +7,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 #: Seconds that anything on the page may take.
-PATIENCE = 30.0
+PATIENCE = 20.0
 #: Seconds between two looks.
 _STEP = 0.05
 CHROMIUM, DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
@@ -128,10 +129,11 @@ class Browser:
 
     def until(self, isSo: Callable[[], object], words: str) -> None:
         """Wait until something is so."""
-        wait = WebDriverWait(self.driver, PATIENCE, _STEP)
-        wait.until(
-            lambda _: isSo(), f"{words}; the page says {self.text('body')[:2000]}"
-        )
+        try:
+            WebDriverWait(self.driver, PATIENCE, _STEP).until(lambda _: isSo())
+        except TimeoutException:
+            page = self.text("body")[:2000]
+            raise AssertionError(f"not {words}: {page} {self.bad()}") from None
 
     def untilText(self, selector: str, text: str) -> None:
         """Wait until an element has a text somewhere in it."""

@@ -35,7 +35,7 @@ def fill(server: Server, names: Iterable[bytes]) -> None:
             piece = commands[start : start + _PIECE]
             wire.send(b"".join(piece))
             for _ in piece:
-                assert wire.line() == b"STORED\r\n"
+                assert wire.line() == b"STORED"
 
 
 class BrowserTestCase(SynchronousTestCase):
@@ -63,6 +63,7 @@ class BrowserTestCase(SynchronousTestCase):
         self.prepare()
         self.browser = Browser(self.base)
         self.addCleanup(self.browser.quit)
+        self.addCleanup(self.check)
 
     def moreOptions(self) -> tuple[str, ...]:
         """Return options that a test makes."""
@@ -71,7 +72,7 @@ class BrowserTestCase(SynchronousTestCase):
     def prepare(self) -> None:
         """Put into the queues what the test needs."""
 
-    def tearDown(self) -> None:
+    def check(self) -> None:
         """Check that nothing happened behind the page."""
         if self.isClean:
             self.assertEqual(self.browser.bad(), [])

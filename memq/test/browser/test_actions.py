@@ -135,7 +135,7 @@ class DeadLetterTests(BrowserTestCase):
         with self.server.wire() as wire:
             for line in (b"get jobs/open\r\n", b"get jobs/abort\r\n"):
                 wire.send(line)
-                while wire.line() != b"END\r\n":
+                while wire.line() != b"END":
                     pass
 
     def test_redriven(self) -> None:

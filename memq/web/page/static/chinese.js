@@ -148,7 +148,7 @@ export const chinese = {
   pauseReads: "读取：get 取不到消息，等待",
   pauseWhy: "暂停的队列保留其消息。",
   pauseWrites: "写入：set 被拒绝",
-  plotDepth: "消息数，最近十分钟",
+  plotDepth: "消息数",
   plotMessages: "等待",
   plotRates: "每秒消息数",
   previousPage: "上一页",

@@ -148,7 +148,7 @@ export const english = {
   pauseReads: "Reads: gets find nothing, and wait",
   pauseWhy: "A paused queue keeps its messages.",
   pauseWrites: "Writes: sets are refused",
-  plotDepth: "Messages, last ten minutes",
+  plotDepth: "Messages",
   plotMessages: "waiting",
   plotRates: "Messages a second",
   previousPage: "Previous",

@@ -176,7 +176,8 @@ class App {
 
   // Tell something; what went wrong stays until it is put away.
   toast(text, kind) {
-    const toast = el("div", { class: `toast ${kind}`, role: kind === "error" ? "alert" : null },
+    const role = kind === "error" ? "alert" : null;
+    const toast = el("div", { class: `toast ${kind}`, role },
       el("span", { class: "wrap" }, text),
       el("button", {
         type: "button", class: "quiet", "aria-label": t("close"),

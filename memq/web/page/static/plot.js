@@ -84,15 +84,19 @@ function stepFor(most, isWhole) {
   return isWhole ? Math.max(1, Math.ceil(step)) : step;
 }
 
+// Seconds between two times below a plot.
+const EVERY = [15, 30, 60, 120, 240];
 const HEIGHT = 180;
 const LEFT = 58;
 const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 22;
 
-// Lines over the last SECONDS, with axes, a legend, and the values where one points.
+// Lines over the last LEAST to SECONDS seconds, with axes, a legend, and the values where
+// one points.
 export class Plot {
   static SECONDS = 600;
+  static LEAST = 60;
 
   // lines: [{key, label, format, style}]; samples are {t, [key]: value}.
   constructor(title, lines, isWhole = false) {
@@ -160,13 +164,16 @@ export class Plot {
       return;
     }
     const end = this.samples.at(-1)?.t ?? 0;
-    const begin = end - Plot.SECONDS;
+    const oldest = this.samples[0]?.t ?? 0;
+    // A server that was just started fills the plot, too.
+    const seconds = Math.max(Plot.LEAST, Math.min(Plot.SECONDS, end - oldest));
+    const begin = end - seconds;
     const shown = this.samples.filter((sample) => sample.t >= begin);
     const all = shown.flatMap((sample) => this.lines.map(({ key }) => sample[key] ?? 0));
     const most = Math.max(this.isWhole ? 4 : 1, ...all);
     const step = stepFor(most, this.isWhole);
     const top = Math.ceil(most / step) * step;
-    const x = (time) => LEFT + ((time - begin) / Plot.SECONDS) * (width - LEFT - RIGHT);
+    const x = (time) => LEFT + ((time - begin) / seconds) * (width - LEFT - RIGHT);
     const y = (value) => TOP + (1 - value / top) * (HEIGHT - TOP - BOTTOM);
     const parts = [...this.grid(width, step, top, y)];
     if (end) {
@@ -203,15 +210,15 @@ export class Plot {
   }
 
   *times(begin, end, width, x) {
-    const minutes = width < 480 ? 4 : 2;
-    const every = minutes * 60;
+    const most = width < 480 ? 4 : 7;
+    const every = EVERY.find((each) => (end - begin) / each <= most);
     for (let at = Math.ceil(begin / every) * every; at <= end; at += every) {
       const place = x(at);
       if (place > LEFT + 16 && place < width - 20) {
         yield svg(
           "text",
           { x: place, y: HEIGHT - 5, "text-anchor": "middle" },
-          clock(at).slice(0, 5),
+          every < 60 ? clock(at) : clock(at).slice(0, 5),
         );
       }
     }
