@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.application.service import Service
 from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
-from twisted.logger import Logger
+from twisted.logger import Logger, globalLogPublisher
 
+from memq.logs.recent import RecentLines
 from memq.net.listeners import removeStale
 from memq.web.api.errands import Errands, refusal
 from memq.web.api.figures import QueueRows, ServerFigures
@@ -32,6 +33,8 @@ from memq.web.history.tallies import Tallies
 from memq.web.http.inputs import Refused
 from memq.web.http.routes import Route, Routes, Terms
 from memq.web.http.site import Page, Site
+from memq.web.live.streams import Streams
+from memq.web.live.ticks import Figures
 from memq.web.metrics.endpoints import Metrics, QueueMetrics, replies
 from memq.web.metrics.exposition import Family, gauge
 from memq.web.metrics.queuefigures import Limit
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.config.values import Address
+    from memq.web.api.snapshot import Snapshot
     from memq.web.metrics.serverfigures import Sources
 
 #: Seconds between two tries to listen.
@@ -159,6 +163,7 @@ class WebService(Service):
         self.readiness = Readiness(broker)
         self._limit = Limit(settings.queues, settings.mostQueues)
         broker.policies.subscribe(self._limit.lift)
+        self._recent = RecentLines()
         self.tallies = Tallies(reactor, broker)
         self.looker = Looker(broker)
         self.recorder = Recorder(
@@ -210,10 +215,25 @@ class WebService(Service):
         rows = QueueRows(broker, sources.ruleSource)
         allowed = settings.actions == "anyone", settings.bodies
         server = ServerFigures(sources, self.readiness, *allowed)
-        snapshots = Snapshots(reactor, broker, self._surveyor, server.note)
+
+        def noted(snapshot: Snapshot) -> None:
+            server.note(snapshot)
+            rates = snapshot.incoming, snapshot.outgoing
+            self.recorder.rank(snapshot.names, *rates)
+
+        snapshots = Snapshots(reactor, broker, self._surveyor, noted)
+        looks = self.tallies, self.looker, self.recorder
+        self._streams = Streams(
+            *(reactor, self.readiness, looks, Figures(server.server, rows.row)),
+            self._recent,
+            sources.statistics.timeOfDay,
+        )
         return [
-            *Server(snapshots, self.tallies, server, self.readiness).routes,
-            *Queues(reactor, errands, snapshots, rows).routes,
+            *Server(
+                snapshots, self.tallies, server, self.readiness, self.recorder.server
+            ).routes,
+            *Queues(reactor, errands, snapshots, rows, self.recorder.queue).routes,
+            *self._streams.routes,
         ]
 
     def _mayAct(self) -> None:
@@ -237,6 +257,7 @@ class WebService(Service):
         if self._listeners:
             self._sources.lateness.start()
             self.recorder.start()
+            globalLogPublisher.addObserver(self._recent)
         for listener in self._listeners:
             listener.start()
 
@@ -245,5 +266,7 @@ class WebService(Service):
         super().stopService()
         self._sources.lateness.stop()
         self.recorder.stop()
+        self._streams.stop()
+        globalLogPublisher.removeObserver(self._recent)
         for listener in self._listeners:
             listener.stop()

@@ -12,7 +12,7 @@ from memq.web.http.routes import Route, Streamed, dumped
 from memq.web.metrics.survey import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
@@ -48,11 +48,17 @@ class Queues:
         errands: Errands,
         snapshots: Snapshots,
         rows: QueueRows,
+        history: Callable[[bytes], dict[str, Any]],
     ) -> None:
+        """Take where the figures are from.
+
+        :param history: returns the history of a queue that there is.
+        """
         self._clock = clock
         self._errands = errands
         self._snapshots = snapshots
         self._rows = rows
+        self._history = history
         self._speeds = Speeds()
         self._slices = inSlices(clock)
         self._underWay = 0
@@ -63,9 +69,10 @@ class Queues:
             Input("limit", whole(1, 1000), 100),
             Input("after", cursor),
         )
+        once = (Input("history", word("1")),)
         self.routes = (
             Route("GET", "/api/v1/queues", self._list, query),
-            Route("GET", "/api/v1/queues/{queue}", self._one),
+            Route("GET", "/api/v1/queues/{queue}", self._one, once),
         )
 
     def _list(self, call: Call) -> Deferred[Streamed]:
@@ -114,13 +121,16 @@ class Queues:
     def _one(self, call: Call) -> Deferred[dict[str, Any]]:
         names = [call.names["queue"]]
         done = self._errands.run(lambda session: Look(session, names))
-        return done.addCallback(self._cbOne)
+        return done.addCallback(self._cbOne, call)
 
-    def _cbOne(self, parts: Sequence[Operation]) -> dict[str, Any]:
+    def _cbOne(self, parts: Sequence[Operation], call: Call) -> dict[str, Any]:
         (details,) = [part.result for part in parts]
         if not details:
             raise missing()
         (detail,) = details
         now = self._clock.seconds()
         rates = self._speeds.note(detail.name, now, detail.pushed, detail.taken)
-        return self._rows.whole(detail, rates)
+        told = self._rows.whole(detail, rates)
+        if call.query["history"]:
+            told["history"] = self._history(detail.name)
+        return told

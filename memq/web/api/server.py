@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from memq.web.http.inputs import Input, word
 from memq.web.http.routes import Route
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memq.web.api.figures import ServerFigures
     from memq.web.api.snapshot import Snapshot, Snapshots
     from memq.web.health import Readiness
@@ -28,18 +31,28 @@ class Server:
         tallies: Tallies,
         figures: ServerFigures,
         readiness: Readiness,
+        history: Callable[[], dict[str, Any]],
     ) -> None:
         """Take where the figures are from.
 
         :param snapshots: tell their figures when there is a new one.
+        :param history: returns the history.
         """
         self._snapshots = snapshots
         self._tallies = tallies
         self._figures = figures
         self._readiness = readiness
-        self.routes = (Route("GET", "/api/v1/server", self._show),)
+        self._history = history
+        query = [Input("history", word("1"))]
+        self.routes = (Route("GET", "/api/v1/server", self._show, query),)
 
     def _show(self, call: Call) -> Deferred[dict[str, Any]]:
+        told = self._look()
+        if call.query["history"]:
+            told.addCallback(lambda each: each | {"history": self._history()})
+        return told
+
+    def _look(self) -> Deferred[dict[str, Any]]:
         # Why it is not ready is told here, and so this is told.
         if any(self._readiness.reasons(forWrites=False)):
             return succeed(self._figures.server(None))

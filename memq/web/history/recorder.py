@@ -10,16 +10,19 @@ busiest ones.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.task import Cooperator, SchedulerStopped
 from twisted.logger import Logger
 
 from memq.errors import QueueError
 from memq.ratelimit import Rarely
+from memq.web.history.ranking import ranked
 from memq.web.history.series import SAMPLES, STEP, Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -69,6 +72,10 @@ class Recorder:
         self._refused = refused
         self._timeOfDay = timeOfDay
         self._isReady = isReady
+        self._steps = Cooperator(
+            terminationPredicateFactory=lambda: lambda: True,
+            scheduler=partial(clock.callLater, 0),
+        )
         self._rarely = Rarely(clock.seconds)
         self._server = Series(("messages", "open", "waiters"), ("in", "out", "refused"))
         self.queues: dict[bytes, Series] = {}
@@ -91,6 +98,7 @@ class Recorder:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
+        self._steps.stop()
 
     def server(self) -> dict[str, Any]:
         """Return the history of the server, as JSON has it."""
@@ -111,6 +119,21 @@ class Recorder:
         :param names: MOST of them at most.
         """
         self._keep(names, self._clock.seconds() + BUSY)
+
+    def rank(
+        self,
+        names: Sequence[bytes],
+        incoming: Sequence[float],
+        outgoing: Sequence[float],
+    ) -> None:
+        """Find the busiest of all queues, some at a time, and note them.
+
+        :param incoming: messages a second that come into each; less than 0 for unknown.
+        """
+        steps = ranked(names, incoming, outgoing, self.busiest)
+        done = self._steps.coiterate(steps)
+        done.addErrback(lambda failure: failure.trap(SchedulerStopped))
+        self._rarelyFails(done)
 
     def _keep(self, names: Iterable[bytes], until: float) -> None:
         for name in names:

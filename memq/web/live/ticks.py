@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twisted.internet.task import Cooperator, SchedulerStopped
 from twisted.logger import Logger
@@ -42,19 +42,16 @@ LEAST = 0.5
 _log = Logger()
 
 
-class Figures(Protocol):
-    """How figures are told."""
+class Figures(NamedTuple):
+    """How figures are told.
 
-    def server(self, tally: Tally) -> dict[str, Any]:
-        """Return what is told of the server."""
+    :ivar server: returns what is told of the server.
+    :ivar row: returns what is told of a queue, with the messages a second that came and
+        that left; None for unknown.
+    """
 
-    def row(
-        self, detail: QueueDetail, incoming: float | None, outgoing: float | None
-    ) -> dict[str, Any]:
-        """Return what is told of a queue.
-
-        :param incoming: messages a second that came, and that left; None for unknown.
-        """
+    server: Callable[[Tally], dict[str, Any]]
+    row: Callable[[QueueDetail, float | None, float | None], dict[str, Any]]
 
 
 class _Seen(NamedTuple):

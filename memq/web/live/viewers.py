@@ -19,8 +19,6 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 #: Viewers at a time.
@@ -29,6 +27,8 @@ MOST = 16
 KEEP = 15.0
 #: Seconds that a viewer may read nothing.
 PATIENCE = 60.0
+#: The type of content.
+TYPE = b"text/event-stream; charset=utf-8"
 #: Milliseconds after which a browser connects again.
 RETRY = 3000
 
@@ -76,7 +76,7 @@ class Viewer:
         """Answer, and say when to come again."""
         request = self._request
         request.notifyFinish().addBoth(self._cbGone)
-        request.setHeader(b"Content-Type", b"text/event-stream; charset=utf-8")
+        request.setHeader(b"Content-Type", TYPE)
         # nginx, for one, would collect what is sent.
         request.setHeader(b"X-Accel-Buffering", b"no")
         if request.channel._waitingForTransport:
@@ -126,13 +126,9 @@ class Viewer:
 class Viewers:
     """All of them, whatever they view."""
 
-    def __init__(self, clock: IReactorTime, reasons: Callable[[], list[str]]) -> None:
-        """Begin with none.
-
-        :param reasons: returns why nobody can be served now; nothing if they can.
-        """
+    def __init__(self, clock: IReactorTime) -> None:
+        """Begin with none."""
         self._clock = clock
-        self._reasons = reasons
         self._isOver = False
         self._viewers: dict[Viewer, None] = {}
         self._call: IDelayedCall | None = None
@@ -143,12 +139,11 @@ class Viewers:
 
     def refusal(self) -> str:
         """Return why there cannot be one more; nothing if there can."""
-        reasons = self._reasons()
         if self._isOver:
-            reasons.append("the server is stopping")
-        elif len(self._viewers) >= MOST:
-            reasons.append(f"there are {MOST} viewers already, as many as there may be")
-        return "; ".join(reasons)
+            return "the server is stopping"
+        if len(self._viewers) >= MOST:
+            return f"there are {MOST} viewers already, as many as there may be"
+        return ""
 
     def admit(self, request: Any) -> Viewer:
         """Return a new one, where there is no refusal; its reply has begun."""

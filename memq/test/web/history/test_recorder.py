@@ -152,6 +152,17 @@ class QueueTests(RecorderTestCase):
             self.recorder.watch([b"f"])
             self.assertEqual(list(self.recorder.queues), [b"d", b"f"])
 
+    def test_ranked(self) -> None:
+        """The busiest of all are found between what else there is to do."""
+        self.recorder.rank([b"a", b"b"], [0.0, 1.0], [0.0, 1.0])
+        self.assertEqual(list(self.recorder.queues), [])
+        self.harness.settle()
+        self.assertEqual(list(self.recorder.queues), [b"b"])
+        self.recorder.rank([b"a", b"b"], [1.0, 1.0], [0.0, 1.0])
+        self.recorder.stop()
+        self.harness.settle()
+        self.assertEqual(list(self.recorder.queues), [b"b"])
+
     def test_refused(self) -> None:
         """A look that fails is a sample that is missing, and logged now and then."""
         self.set(b"a")

@@ -90,9 +90,8 @@ class LiveTestCase(WebTestCase):
     def setUp(self) -> None:
         """Have no viewer."""
         super().setUp()
-        self.reasons: list[str] = []
         self.came: list[Viewer] = []
-        self.viewers = Viewers(self.harness.reactor, lambda: list(self.reasons))
+        self.viewers = Viewers(self.harness.reactor)
         page = StreamPage(self.join)
         self.site.resource.putChild(b"stream", page)
 

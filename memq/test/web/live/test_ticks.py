@@ -11,7 +11,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from memq.errors import StoreError
 from memq.test.web.live.base import LiveTestCase
-from memq.web.live.ticks import LEAST, QUEUES, STEP, Ticks
+from memq.web.live.ticks import LEAST, QUEUES, STEP, Figures, Ticks
 from memq.web.live.viewers import KEEP, MOST
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class TicksTests(LiveTestCase):
         self.ticks = Ticks(
             *(self.harness.reactor, self.viewers),
             (web.tallies, web.looker, web.recorder),
-            self.figures,
+            Figures(self.figures.server, self.figures.row),
             lambda: self.harness.timeOfDay,
         )
         self.client = self.harness.connect()

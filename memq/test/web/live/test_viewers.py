@@ -104,11 +104,6 @@ class ViewersTests(LiveTestCase):
         self.watcher()
         self.assertEqual(len(self.viewers), MOST)
 
-    def test_refused(self) -> None:
-        """Nobody views while the server is not ready."""
-        self.reasons = ["starting", "badly"]
-        self.assertEqual(self.ask("/stream").text, "starting; badly")
-
     def test_stop(self) -> None:
         """All end at the stop, who reads with a whole reply; nobody comes then."""
         visitor = self.visitor()
