@@ -131,9 +131,8 @@ def _makeService(
     version = "none" if home is None else ".".join(map(str, db.version()))
     sources = Sources(
         *(broker, parts.factory.statistics, syncs, reloader),
-        Lateness(reactor, syncs.sort),
+        *(Lateness(reactor, syncs.sort), reloader, parts.factory.audit),
         version,
-        lambda queue, key: options.config.path or "the file",
     )
     if home is not None:
         sources = sources._replace(lastBackup=home.lastBackup)

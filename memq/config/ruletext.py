@@ -35,6 +35,11 @@ def tomlValue(key: str, value: Any) -> str:
     return _string(text) if setting.kind is TEXT else text
 
 
+def jsonValue(key: str, value: Any) -> Any:
+    """Return the value of a key as JSON has it: as TOML, but for a size in letters."""
+    return json.loads(tomlValue(key, value))
+
+
 def tableText(table: Table) -> bytes:
     """Return a table as it stands in a file; it begins with the line of its name."""
     lines = [f"[queue.{_string(table.name.decode())}]"]

@@ -18,12 +18,14 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger, globalLogPublisher
 
+from memq.config.ruletext import readName
 from memq.logs.recent import RecentLines
 from memq.net.listeners import removeStale
 from memq.web.api.errands import Errands, refusal
 from memq.web.api.figures import QueueRows, ServerFigures
 from memq.web.api.names import named
 from memq.web.api.queues import Queues
+from memq.web.api.rules import RuleRoutes, source
 from memq.web.api.server import Server
 from memq.web.api.snapshot import Snapshots
 from memq.web.health import Healthz, Readiness, Readyz
@@ -204,7 +206,7 @@ class WebService(Service):
         for path, resource in figures.children.items():
             root.putChild(path, resource)
         addPage(root)
-        terms = Terms({"queue": named}, self._mayAct, refusal)
+        terms = Terms({"queue": named, "pattern": readName}, self._mayAct, refusal)
         root.putChild(b"api", Routes(reactor, terms, self._routes(reactor)))
         return root
 
@@ -212,7 +214,7 @@ class WebService(Service):
         """Return the table of the API."""
         sources, settings, broker = self._sources, self._settings, self._sources.broker
         errands = Errands(broker, self.readiness)
-        rows = QueueRows(broker, sources.ruleSource)
+        rows = QueueRows(broker, lambda *which: source(broker.policies.rules, *which))
         allowed = settings.actions == "anyone", settings.bodies
         server = ServerFigures(sources, self.readiness, *allowed)
 
@@ -234,6 +236,7 @@ class WebService(Service):
             ).routes,
             *Queues(reactor, errands, snapshots, rows, self.recorder.queue).routes,
             *self._streams.routes,
+            *RuleRoutes(sources.rules, sources.audit).routes,
         ]
 
     def _mayAct(self) -> None:

@@ -143,6 +143,7 @@ class WebTestCase(SteppedTestCase):
         sources = Sources(
             *(self.harness.broker, self.harness.statistics, self.syncs),
             *(self.reloads, self.lateness),
+            *(self.harness.factory.rules, self.harness.factory.audit),
             lastBackup=lambda: self.backup,
         )
         listen = Address("127.0.0.1", 22280)

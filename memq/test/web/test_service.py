@@ -51,6 +51,7 @@ class ServiceTestCase(SteppedTestCase):
         sources = Sources(
             *(self.harness.broker, self.harness.statistics, Histogram(), Reloads()),
             Lateness(self.reactor),
+            *(self.harness.factory.rules, self.harness.factory.audit),
         )
         settings = WebSettings(listen, other, socketMode=0o660)
         return WebService(self.reactor, sources, settings)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from memq.broker.broker import Broker
+    from memq.config.reload import PolicyReloader
+    from memq.logs.audit import Audit
     from memq.server.histogram import Histogram
     from memq.server.stats import Statistics
     from memq.web.metrics.lateness import Lateness
@@ -73,8 +75,9 @@ class Sources(NamedTuple):
     """Where the figures come from.
 
     :ivar syncs: how long syncs took.
+    :ivar rules: those in force, and what changes them.
+    :ivar audit: is told who did what.
     :ivar berkeleydb: the version of Berkeley DB, or "none".
-    :ivar ruleSource: returns where the value of a key of a queue's rule is from.
     :ivar lastBackup: returns when a backup was made last, in seconds since 1970; None
         for never.
     """
@@ -84,8 +87,9 @@ class Sources(NamedTuple):
     syncs: Histogram
     reloads: Reloads
     lateness: Lateness
+    rules: PolicyReloader
+    audit: Audit
     berkeleydb: str = "none"
-    ruleSource: Callable[[bytes, str], str] = lambda queue, key: "the file"
     lastBackup: Callable[[], float | None] = lambda: None
 
 

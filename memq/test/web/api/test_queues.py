@@ -177,13 +177,13 @@ class OneTests(ApiTestCase):
             told["rules"],
             [
                 {"key": "max_items", "value": "5", "from": "add"},
-                {"key": "max_age", "value": "1.5", "from": "the file"},
+                {"key": "max_age", "value": "1.5", "from": "memory"},
                 {"key": "paused", "value": "both", "from": "pause"},
             ],
         )
         self.rule(b"q", max_items=3, paused=READS)
         sources = [rule["from"] for rule in self.told("/queues/q")["rules"]]
-        self.assertEqual(sources, ["the file", "the file"])
+        self.assertEqual(sources, ["memory", "memory"])
 
     def test_refused(self) -> None:
         """It tells how many sets it refused, and why."""
