@@ -177,6 +177,20 @@ class IQueueStore(Interface):
     def peek(queue: bytes) -> Message | QueueError | None:
         """Return what ``pop`` would, and leave it there, even if it is damaged."""
 
+    def peekMany(
+        queue: bytes, first: int, most: int, limit: int
+    ) -> tuple[list[Message | QueueError], int | None]:
+        """Return messages that can be taken, in their order, and leave them there.
+
+        An error stands for each that is damaged.  Bodies in parts stay where they are.
+
+        :param first: the number from which on they are looked for.
+        :param most: how many at most, 1 or more.
+        :param limit: about how many bytes of records are looked at, each of which
+            counts for 1 KiB more.
+        :return: also the number from which on to go on; None if there are no more.
+        """
+
     def putBack(queue: bytes, message: Message) -> bool:
         """Return a message that was popped to its old place.
 

@@ -52,6 +52,8 @@ _CLOSED = b"\x07"
 #: many milliseconds ago data, and an acknowledgement, last came.
 _UNANSWERED = slice(2, 4)
 _LAST_HEARD = slice(52, 60)
+#: Where it tells how many bytes were acknowledged, and how many came.
+_TRAFFIC = slice(120, 136)
 
 
 class _SendsAtOnce(tcp.Connection):
@@ -212,6 +214,17 @@ class EagerServer(_SendsAtOnce, tcp.Server):
             return None
         heard: tuple[int, int] = unpack("II", info[_LAST_HEARD])
         return min(heard) / 1000
+
+    def traffic(self) -> tuple[int | None, int | None]:
+        """Return the bytes that came, and those that have arrived at the other end.
+
+        :return: None for each when the connection has ended.
+        """
+        if not hasattr(self, "socket"):
+            return None, None
+        info = self.socket.getsockopt(IPPROTO_TCP, TCP_INFO, _TRAFFIC.stop)
+        sent, received = unpack("QQ", info[_TRAFFIC])
+        return received, sent
 
     def _underWay(self) -> int:
         # It stays what it was when the connection was reset.

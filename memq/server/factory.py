@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -16,6 +17,7 @@ from memq.connection.connection import Connection
 from memq.errors import TooManyConnections
 from memq.logs.audit import Audit
 from memq.ratelimit import Rarely
+from memq.server.clients import Arrival
 from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
 from memq.wire.forms import PLAIN
@@ -69,7 +71,7 @@ class FactorySettings(NamedTuple):
 class QueueFactory(ServerFactory):
     """Make a Connection for each client.
 
-    :ivar connections: the connections that are open.
+    :ivar connections: the connections that are open, in the order in which they came.
     :ivar last: those of them that receive no more, the oldest first.
     :ivar lingering: those that are gone, and whose commands are still under way.  They
         count as open, or many that come and go at once could pile up any number.
@@ -93,7 +95,8 @@ class QueueFactory(ServerFactory):
         self.flushAllEnabled = settings.flushAllEnabled
         self.verbose = settings.verbosity >= 1
         self.traces = settings.verbosity >= 2
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, Arrival] = {}
+        self._ids = count(1)
         self.last: dict[Connection, None] = {}
         self.lingering = 0
         self._hasRoom = settings.hasRoom
@@ -156,7 +159,8 @@ class QueueFactory(ServerFactory):
 
     def connected(self, connection: Connection) -> None:
         """Count a connection in."""
-        self.connections.add(connection)
+        arrival = Arrival(next(self._ids), self.statistics.timeOfDay())
+        self.connections[connection] = arrival
         self.statistics.totalConnections += 1
         self.statistics.connections = len(self.connections)
 
@@ -166,7 +170,7 @@ class QueueFactory(ServerFactory):
 
     def disconnected(self, connection: Connection) -> None:
         """Count it out."""
-        self.connections.discard(connection)
+        self.connections.pop(connection, None)
         self.last.pop(connection, None)
         self.statistics.connections = len(self.connections)
         if self._empty is not None and not self.connections:

@@ -25,7 +25,7 @@ from memq.storage.maintenance import IMaintainedStore
 from memq.storage.openreads import OneByOne
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from memq.errors import QueueError
     from memq.message import LargeBody, Trace
@@ -178,10 +178,7 @@ class MemoryStore(OneByOne, IndexedStore):
         return sequence
 
     def _of(self, id: int) -> deque[Message]:
-        messages = self._messages.get(id)
-        if messages is None:
-            messages = self._messages[id] = deque()
-        return messages
+        return self._messages.setdefault(id, deque())
 
     def _takeFirst(self, messages: deque[Message]) -> Message:
         message = messages.popleft()
@@ -214,15 +211,29 @@ class MemoryStore(OneByOne, IndexedStore):
             return None
         return self._messages[entry.id][0]
 
+    def peekMany(
+        self, queue: bytes, first: int, most: int, limit: int
+    ) -> tuple[list[Message | QueueError], int | None]:
+        """Look at messages from a number on."""
+        found: list[Message | QueueError] = []
+        for message in self._from(queue, first):
+            found.append(message)
+            limit -= len(message.body) + 1024
+            if limit <= 0 or len(found) == most:
+                return found, message.sequence + 1
+        return found, None
+
+    def _from(self, queue: bytes, first: int) -> Iterator[Message]:
+        entry = self.index.queues.get(queue)
+        messages = deque[Message]() if entry is None else self._of(entry.id)
+        return islice(messages, bisect_left(messages, first, key=_sequence), None)
+
     def deadLetters(
         self, queue: bytes, first: int, end: int, limit: int
     ) -> tuple[list[Message], int]:
         """Look for messages that have an origin."""
         found: list[Message] = []
-        entry = self.index.queues.get(queue)
-        messages = deque[Message]() if entry is None else self._of(entry.id)
-        place = bisect_left(messages, first, key=_sequence)
-        for message in islice(messages, place, None):
+        for message in self._from(queue, first):
             if message.sequence >= end:
                 break
             if limit <= 0:
@@ -370,14 +381,10 @@ class MemoryStore(OneByOne, IndexedStore):
                 del self._deleted[0]
         return bool(self._deleted)
 
-    def _nothing(self) -> None:
-        """Do nothing: memory is neither recovered nor made durable."""
+    def _nothing(self) -> Any:
+        """Do nothing: memory is neither recovered nor made durable, nor bounded."""
 
-    open = close = flush = checkpoint = _nothing
-
-    def checkHome(self) -> OSError | None:
-        """Find nothing wrong: memory stays where it is."""
-        return None
+    open = close = flush = checkpoint = checkHome = freeBytes = _nothing
 
     def _none(self) -> int:
         """Return 0: there is no log, and no disk."""
@@ -392,7 +399,3 @@ class MemoryStore(OneByOne, IndexedStore):
     def reserveSpace(self) -> bool:
         """Return True: nothing is reserved."""
         return True
-
-    def freeBytes(self) -> int | None:
-        """Return None: only the memory of the machine bounds it."""
-        return None

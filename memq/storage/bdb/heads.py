@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from memq.display import shownName
 from memq.errors import DamagedMessage, StoreError
-from memq.storage.bdb.packs import damaged
+from memq.storage.bdb.packs import damaged, looked
 from memq.storage.engine.binding import ERRORS, scan
-from memq.storage.packed import PACKED, unpacked
+from memq.storage.packed import PACKED
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -164,8 +164,7 @@ class Heads:
     def _unpack(self, key: bytes, record: bytes) -> Message | QueueError:
         """Return a message that leaves its queue, or set it aside."""
         try:
-            id, sequence = _unpackKey(key)
-            found = unpackRecord(id, sequence, record)
+            found = unpackRecord(*_unpackKey(key), record=record)
         except DamagedRecord as error:
             return self._setAside(key, record, error)
         if found.large is not None:
@@ -223,26 +222,36 @@ class Heads:
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
+        found, _ = self.peekMany(queue, 0, 1, 1)
+        return found[0] if found else None
+
+    def peekMany(
+        self, queue: bytes, first: int, most: int, limit: int
+    ) -> tuple[list[Message | QueueError], int | None]:
+        """Look at messages from a number on; below the first one given back is none."""
+        found: list[Message | QueueError] = []
         entry = self._index.queues.get(queue)
         if entry is None or not entry.ready:
-            return None
-        returned = None if entry.reads is None else entry.reads.returned()
-        head = entry.head if returned is None else returned
-        transaction = self._transaction
+            return found, None
+        reads, id, transaction = entry.reads, entry.id, self._transaction
+        returned = None if reads is None else reads.returned()
+        first = max(first, head := entry.head if returned is None else returned)
+        hidden = () if reads is None else reads.hidden
         with (
             transaction.translated,
             closing(transaction.messages.cursor(transaction.handle)) as cursor,
         ):
             transaction.packs.write()
-            key, record = cursor.set_range(_packKey(entry.id, head)) or _NOTHING
-        id = _unpackKey(key)[0]
-        if id != entry.id:
+            for key, record in scan(cursor, _packKey(id, first), ID.pack(id)):
+                for sequence, size, each in looked(key, record, first):
+                    if sequence not in hidden:
+                        found.append(each)
+                    limit -= size + 1024
+                    if limit <= 0 or len(found) == most:
+                        return found, sequence + 1
+        if not found and first == head:
             raise _lost(entry)
-        try:
-            key, record = next(unpacked(key, record, head))
-            return unpackRecord(id, _unpackKey(key)[1], record)
-        except DamagedRecord as error:
-            return damaged(key, error)
+        return found, None
 
     def deadLetters(
         self, queue: bytes, first: int, end: int, limit: int

@@ -166,6 +166,7 @@ class BDBStore(IndexedStore):
         self.pop = heads.pop
         self.popAll = heads.popAll
         self.peek = heads.peek
+        self.peekMany = heads.peekMany
         self.deadLetters = heads.deadLetters
         self.takeOut = heads.takeOut
         self.putBack = heads.putBack

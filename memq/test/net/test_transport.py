@@ -427,6 +427,20 @@ class LastBytesTests(EagerTests):
         self.assertEqual(self.client.recv(1), b"")
         self.assertFalse(self.transport.isArriving())
 
+    def test_traffic(self) -> None:
+        """The kernel counts what came and what arrived."""
+        self.assertEqual(self.transport.traffic(), (0, 0))
+        self.transport.write(b"hello")
+        self.received(5)
+        # This says that it has arrived, too.
+        self.client.sendall(b"hi")
+        looking = select.poll()
+        looking.register(self.transport.socket, select.POLLIN)
+        self.assertTrue(looking.poll(PATIENCE * 1000))
+        self.assertEqual(self.transport.traffic(), (2, 5))
+        self.transport.connectionLost(LOST)
+        self.assertEqual(self.transport.traffic(), (None, None))
+
     def test_machine(self) -> None:
         """The machine is asked as it is said; one that is there is not silent."""
         ours = self.transport.socket

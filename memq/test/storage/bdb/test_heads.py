@@ -44,6 +44,14 @@ class DamageTests(BDBTestCase):
         self.assertEqual(dump(again), "q 3/3")
         self.assertEqual(again.transaction.queues.get(b"\0damaged" + self.key), damaged)
 
+    def test_amongMany(self) -> None:
+        """A look at many tells it in its place, and goes on."""
+        self.store.begin()
+        found, reached = self.store.peekMany(b"q", 0, 9, 9999)
+        self.store.abort()
+        kinds = [type(each) for each in found]
+        self.assertEqual((kinds, reached), ([Message, DamagedMessage, Message], None))
+
     def test_withinRun(self) -> None:
         """So in the middle of a run."""
         with self.store.transaction.run():

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from memq.errors import DamagedMessage
+from memq.message import Message
 from memq.storage.bdb import packs as module
 from memq.storage.engine.binding import scan
 from memq.storage.packed import MOST, SMALL
@@ -111,6 +112,32 @@ class HeadTests(PackTestCase):
             self.store.pushAll(b"new", [(0, b"a"), (0, b"b")])
             self.assertEqual(self.store.peek(b"new").body, b"a")
         self.assertEqual(self.records(), [5])
+
+    def test_peekMany(self) -> None:
+        """A look at many begins within a record, and goes on from one to the next."""
+        self.push(b"q", b"6")
+        self.pop(2)
+        for first, most, numbers, reached in (
+            (0, 9, (2, 3, 4, 5, 6), None),
+            (4, 9, (4, 5, 6), None),
+            (3, 2, (3, 4), 5),
+            (6, 1, (6,), 7),
+        ):
+            found, there = self.store.peekMany(b"q", first, most, 99_999)
+            bodies = [b"%d" % number for number in numbers]
+            self.assertEqual([each.body for each in found], bodies)
+            self.assertEqual(there, reached)
+        self.assertEqual(self.records(), [5, 6])
+
+    def test_peekManyDamaged(self) -> None:
+        """Damaged bodies, or fields, are told in their places."""
+        self.damage(-5)
+        found, _ = self.store.peekMany(b"q", 0, 9, 99_999)
+        kinds = [type(each) is Message for each in found]
+        self.assertEqual(kinds, [True, False, True, True, True, True])
+        self.damage(20)
+        found, _ = self.store.peekMany(b"q", 0, 9, 99_999)
+        self.assertEqual([type(each) for each in found], [DamagedMessage])
 
     def test_manyQueues(self) -> None:
         """Heads within more records than are kept are found again."""

@@ -221,6 +221,18 @@ class StoreMachine(RuleBasedStateMachine):
             queue.ready.remove(it)
             self.push(to, it.flags, it.body, 0, None)
 
+    @rule(name=names, first=times, most=some.integers(1, 3))
+    def look(self, name: bytes, first: int, most: int) -> None:
+        """Look at all messages from a number on, some at a time."""
+        queue = self.begin().get(name, Queue())
+        found: list[tuple[int, int, bytes]] = []
+        reached: int | None = first
+        while reached is not None:
+            some, reached = self.store.peekMany(name, reached, most, 2000)
+            found += [(each.sequence, each.flags, each.body) for each in some]
+        items = [it for it in queue.ready if it.number >= first]
+        assert found == [(it.number, it.flags, it.body) for it in items]
+
     @rule(name=names)
     def openRead(self, name: bytes) -> None:
         """Hide the head."""

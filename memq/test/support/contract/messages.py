@@ -116,6 +116,41 @@ class MessagesContract(StoreContract):
         self.assertEqual(self.q.peek().body, b"1")
         self.assertEqual(self.bodies(b"q"), [b"1", b"2"])
 
+    def seen(
+        self, first: int = 0, most: int = 99, limit: int = 99_999
+    ) -> tuple[list[bytes], int | None]:
+        """Look at messages of q; return their bodies, and where to go on."""
+        found, reached = self.q.peekMany(first, most, limit)
+        return [message.body for message in found], reached
+
+    def test_peekMany(self) -> None:
+        """So does a look at many, from a number on, some at a time."""
+        self.assertEqual(self.none.peekMany(0, 9, 9999), ([], None))
+        self.push(b"q", b"0", b"1", b"2", b"3")
+        self.push(b"r", b"other")
+        self.assertEqual(self.seen(), ([b"0", b"1", b"2", b"3"], None))
+        self.assertEqual(self.seen(2), ([b"2", b"3"], None))
+        self.assertEqual(self.seen(0, 2), ([b"0", b"1"], 2))
+        self.assertEqual(self.seen(1, 9, 1026), ([b"1", b"2"], 3))
+        self.assertEqual(self.seen(1, 9, 1), ([b"1"], 2))
+        self.assertEqual(self.seen(4), ([], None))
+        self.assertEqual(self.bodies(b"q"), [b"0", b"1", b"2", b"3"])
+        self.assertEqual(self.seen(), ([], None))
+
+    def test_peekManyOpen(self) -> None:
+        """Those that are open are left out, and those given back are in their place."""
+        self.push(b"q", b"0", b"1", b"2", b"3")
+        first, second = self.q.openRead(), self.q.openRead()
+        self.assertEqual(self.seen(), ([b"2", b"3"], None))
+        self.q.abortRead(first, False)
+        self.assertEqual(self.seen(), ([b"0", b"2", b"3"], None))
+        self.assertEqual(self.seen(0, 1), ([b"0"], 1))
+        self.assertEqual(self.seen(1, 1), ([b"2"], 3))
+        self.q.abortRead(second, True)
+        self.assertEqual(self.seen(), ([b"0", b"1", b"2", b"3"], None))
+        self.assertEqual([self.q.openRead().body for _ in range(4)][:1], [b"0"])
+        self.assertEqual(self.seen(), ([], None))
+
     def test_putBack(self) -> None:
         """Messages that are put back stand in their old places."""
         self.push(b"q", b"0", b"1", b"2", b"3", b"4")
