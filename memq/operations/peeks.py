@@ -33,6 +33,10 @@ class Shown(NamedTuple):
     total: int = 0
 
 
+#: Nothing of any.
+HIDDEN = Shown()
+
+
 class Peeked(NamedTuple):
     """A message that was looked at.
 
@@ -59,7 +63,7 @@ class PeekMany(Slice):
     rest: PeekMany | None
 
     def __init__(
-        self, client: Client, queue: bytes, most: int, shown: Shown = Shown()
+        self, client: Client, queue: bytes, most: int, shown: Shown = HIDDEN
     ) -> None:
         """Begin.
 

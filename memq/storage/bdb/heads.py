@@ -164,7 +164,8 @@ class Heads:
     def _unpack(self, key: bytes, record: bytes) -> Message | QueueError:
         """Return a message that leaves its queue, or set it aside."""
         try:
-            found = unpackRecord(*_unpackKey(key), record=record)
+            id, sequence = _unpackKey(key)
+            found = unpackRecord(id, sequence, record)
         except DamagedRecord as error:
             return self._setAside(key, record, error)
         if found.large is not None:
@@ -246,8 +247,7 @@ class Heads:
                 for sequence, size, each in looked(key, record, first):
                     if sequence not in hidden:
                         found.append(each)
-                    limit -= size + 1024
-                    if limit <= 0 or len(found) == most:
+                    if (limit := limit - size - 1024) <= 0 or len(found) == most:
                         return found, sequence + 1
         if not found and first == head:
             raise _lost(entry)

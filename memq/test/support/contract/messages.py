@@ -131,7 +131,7 @@ class MessagesContract(StoreContract):
         self.assertEqual(self.seen(), ([b"0", b"1", b"2", b"3"], None))
         self.assertEqual(self.seen(2), ([b"2", b"3"], None))
         self.assertEqual(self.seen(0, 2), ([b"0", b"1"], 2))
-        self.assertEqual(self.seen(1, 9, 1026), ([b"1", b"2"], 3))
+        self.assertEqual(self.seen(1, 9, 2000), ([b"1", b"2"], 3))
         self.assertEqual(self.seen(1, 9, 1), ([b"1"], 2))
         self.assertEqual(self.seen(4), ([], None))
         self.assertEqual(self.bodies(b"q"), [b"0", b"1", b"2", b"3"])
