@@ -180,9 +180,7 @@ class IQueueStore(Interface):
     def peekMany(
         queue: bytes, first: int, most: int, limit: int
     ) -> tuple[list[Message | QueueError], int | None]:
-        """Return messages that can be taken, in their order, and leave them there.
-
-        An error stands for each that is damaged.  Bodies in parts stay where they are.
+        """Return messages that can be taken, in order, and an error for a damaged one.
 
         :param first: the number from which on they are looked for.
         :param most: how many at most, 1 or more.

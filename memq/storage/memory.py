@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections import deque
 from functools import partial
-from itertools import islice
+from itertools import count, islice
 from operator import attrgetter
 from time import time
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ class MemoryStore(OneByOne, IndexedStore):
         #: For ``sweep`` to free.
         self._deleted: list[deque[Message]] = []
         self.parts: dict[int, list[bytes]] = {}
-        self._lastBody = 0
+        self._bodies = count(1)
 
     def begin(self) -> None:
         """Begin a transaction."""
@@ -83,8 +83,7 @@ class MemoryStore(OneByOne, IndexedStore):
 
     def newBody(self) -> int:
         """Return the next id."""
-        self._lastBody += 1
-        return self._lastBody
+        return next(self._bodies)
 
     def addPart(self, body: int, number: int, data: bytes) -> None:
         """Keep a part."""
@@ -225,7 +224,7 @@ class MemoryStore(OneByOne, IndexedStore):
 
     def _from(self, queue: bytes, first: int) -> Iterator[Message]:
         entry = self.index.queues.get(queue)
-        messages = deque[Message]() if entry is None else self._of(entry.id)
+        messages = self._of(0 if entry is None else entry.id)
         return islice(messages, bisect_left(messages, first, key=_sequence), None)
 
     def deadLetters(
@@ -358,7 +357,7 @@ class MemoryStore(OneByOne, IndexedStore):
         messages = self._messages.pop(id, deque[Message]())
         hidden = self._hidden.pop(id, {})
         self.undo.add((self._bringBack, id, messages, hidden))
-        discarded = messages, deque(hidden.values())
+        discarded = [messages, deque(hidden.values())]
         self.undo.afterCommit((self._deleted.extend, discarded))
 
     def _bringBack(

@@ -223,8 +223,7 @@ class Heads:
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
-        found, _ = self.peekMany(queue, 0, 1, 1)
-        return found[0] if found else None
+        return next(iter(self.peekMany(queue, 0, 1, 1)[0]), None)
 
     def peekMany(
         self, queue: bytes, first: int, most: int, limit: int
@@ -235,8 +234,8 @@ class Heads:
         if entry is None or not entry.ready:
             return found, None
         reads, id, transaction = entry.reads, entry.id, self._transaction
-        returned = None if reads is None else reads.returned()
-        first = max(first, head := entry.head if returned is None else returned)
+        back = None if reads is None else reads.returned()
+        first = max(first, head := entry.head if back is None else back)
         hidden = () if reads is None else reads.hidden
         with (
             transaction.translated,

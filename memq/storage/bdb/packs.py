@@ -20,6 +20,7 @@ from memq.storage.packed import (
     Pack,
     lengthOf,
     packMessages,
+    unpacked,
     unpackMessages,
 )
 from memq.storage.record import (
