@@ -14,6 +14,7 @@ from typing import NamedTuple
 from twisted.logger import ILogObserver, LogEvent, LogLevel
 from zope.interface import implementer
 
+from memq.display import shownText
 from memq.logs.lines import formatLine
 
 #: Lines that are kept, and characters of each.
@@ -35,6 +36,15 @@ class Line(NamedTuple):
     text: str
 
 
+def _textOf(event: LogEvent, level: str) -> str:
+    """Return the text of an event, in one line."""
+    line = event.get("line")
+    if type(line) is str and event.get("log_format") == "{line}":
+        # As the audit's are, of which there may be ten thousand a second.
+        return f"[{event.get('log_namespace')}#{level}] {shownText(line)}"
+    return formatLine(event, tracebacks=False, timestamp=False).partition("\n")[0]
+
+
 @implementer(ILogObserver)
 class RecentLines:
     """Keep them; events may come from any thread.
@@ -53,7 +63,7 @@ class RecentLines:
         level = event.get("log_level") or LogLevel.info
         if level is LogLevel.debug:
             return
-        text = formatLine(event, tracebacks=False, timestamp=False).partition("\n")[0]
+        text = _textOf(event, level.name)
         if len(text) > LENGTH:
             text = text[:LENGTH] + "..."
         with self._lock:

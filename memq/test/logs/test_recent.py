@@ -56,6 +56,17 @@ class RecentLinesTests(SynchronousTestCase):
             self.log.failure("oh")
         self.assertEqual(self.texts(), ["[test#critical] oh ValueError: a\\nb"])
 
+    def test_line(self) -> None:
+        """An event that is a line is told as any other."""
+        for text in ("flush q", "a\nb"):
+            told = []
+            for form in ("{line}", " {line}"):
+                self.log.info(form, line=text)
+                told.append(self.texts(self.recent.last - 1)[0].replace("  ", " "))
+            self.assertEqual(*told)
+        self.log.info("{line}", line=5)
+        self.assertEqual(self.texts(self.recent.last - 1), ["[test#info] 5"])
+
     def test_anything(self) -> None:
         """An event of somebody else, without a level, is information."""
         self.recent({"log_format": "x"})
