@@ -53,6 +53,8 @@ class LineObserver:
         self._file = file
         self._tracebacks = verbosity >= 2
         self._isJSON = isJSON
+        #: Under which an event keeps its line for others that write it in this form.
+        self._form = f"line {isJSON} {file.isJournal} {self._tracebacks}"
 
     def __call__(self, event: LogEvent) -> None:
         """Write ``event``, unless it is one for -vv only."""
@@ -61,15 +63,21 @@ class LineObserver:
 
     def write(self, event: LogEvent) -> str:
         """Write an event; return why that could not be done, or nothing."""
+        line = event.get(self._form)
+        if line is None:
+            line = event[self._form] = self._line(event)
+        return self._file.write(line)
+
+    def _line(self, event: LogEvent) -> str:
         forJournal = self._file.isJournal
         if self._isJSON:
             line = formatJSON(event, self._tracebacks)
         else:
             line = formatLine(event, self._tracebacks, timestamp=not forJournal)
-        if forJournal:
-            prefix = f"<{_PRIORITIES.get(event.get('log_level'), 6)}>"
-            line = prefix + line.replace("\n", "\n" + prefix)
-        return self._file.write(line)
+        if not forJournal:
+            return line
+        prefix = f"<{_PRIORITIES.get(event.get('log_level'), 6)}>"
+        return prefix + line.replace("\n", "\n" + prefix)
 
 
 def formatLine(event: LogEvent, tracebacks: bool, timestamp: bool = True) -> str:
