@@ -295,6 +295,14 @@ class RulesRefused(StoreError):
     most = 1000
 
 
+class ImportRefused(QueueError):
+    """What an import asks for cannot be; nothing of its chunk is done."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.reply = b"SERVER_ERROR import: " + why.encode("utf-8", "backslashreplace")
+
+
 class StoreFailed(StoreError):
     """The store cannot go on at all: the process has to end.
 

@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from memq.admin.backup import copied, makeBackup
 from memq.admin.exporter import exportHome
 from memq.admin.importer import Import
+from memq.admin.online import send, serverOf
+from memq.client.address import addresses, connectTo
+from memq.client.connection import Connection
 from memq.config.file import DEFAULT, findConfig
 from memq.config.settings import OPTIONS
-from memq.errors import HomeError, HomeHeld, StoreError
+from memq.errors import CommandError, HomeError, HomeHeld, StoreError
 from memq.ratelimit import Progress
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
@@ -75,9 +78,18 @@ def addCommands(add: Callable[..., argparse.ArgumentParser]) -> None:
         "(default: where FILE is, else $TMPDIR)",
     )
     export.add_argument("queues", nargs="*", metavar="QUEUE", help="only these")
-    read = made("import", _import, "Read what export wrote; no server may run.")
+    does = "Read what export wrote, into a home or a running server."
+    read = made("import", _import, does)
     read.add_argument(
         "--append", action="store_true", help="also to queues that have messages"
+    )
+    read.add_argument(
+        "--server", metavar="ADDRESS", help="the server (default: the one of the home)"
+    )
+    read.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with an import of FILE into a server that was interrupted",
     )
     read.add_argument("file", nargs="?", metavar="FILE", help="not standard input")
     backup = made("backup", _backup, "Copy a home, whether a server runs on it or not.")
@@ -124,26 +136,63 @@ def _temporary(options: argparse.Namespace) -> str:
 
 
 def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
-    home = _home(options)
     with _opened(options.file, "rb", 0) as lines:
+        if options.server is not None:
+            place = addresses(options.server)
+            _send(options, lines, Connection(connectTo(place)), tell)
+            return 0
+        home = _home(options)
         _becomeOwner(home)
-        with _locked(home, "stop it first"):
-            sizes = sizesFor(diskSpace(home.directory).total, noSync=False)
-            store = BDBStore(home, StoreSettings(logFile=sizes.logFile))
-            store.open()
-            progress = Progress(tell, draw=options.draw)
-            work = Import(store, options.append, progress, sizes.checkpointVolume)
-            try:
-                work.run(lines)
-            except BaseException:
-                # Why it ends is more than that it cannot be closed either.
-                with suppress(StoreError):
-                    store.close()
-                tell(f"only {work.figures} are imported")
-                raise
-            store.close()
-    tell(f"imported {work.figures}")
+        try:
+            home.prepare()
+        except HomeHeld as error:
+            _becomeOneself()
+            connection = serverOf(home, addresses(None, config=options.config))
+            tell(f"{error}: importing into that server")
+            _send(options, lines, connection, tell)
+            return 0
+        try:
+            if options.resume:
+                raise CommandError("--resume goes on in a server, and none runs", 2)
+            _load(options, home, lines, tell)
+        finally:
+            home.release()
     return 0
+
+
+def _send(
+    options: argparse.Namespace,
+    lines: BinaryIO,
+    connection: Connection,
+    tell: Callable[[str], None],
+) -> None:
+    """Import into a server."""
+    progress = Progress(tell, draw=options.draw)
+    send(connection, lines, options.append, options.resume, progress)
+
+
+def _load(
+    options: argparse.Namespace,
+    home: Home,
+    lines: BinaryIO,
+    tell: Callable[[str], None],
+) -> None:
+    """Import into a home that is locked."""
+    sizes = sizesFor(diskSpace(home.directory).total, noSync=False)
+    store = BDBStore(home, StoreSettings(logFile=sizes.logFile))
+    store.open()
+    progress = Progress(tell, draw=options.draw)
+    work = Import(store, options.append, progress, sizes.checkpointVolume)
+    try:
+        work.run(lines)
+    except BaseException:
+        # Why it ends is more than that it cannot be closed either.
+        with suppress(StoreError):
+            store.close()
+        tell(f"only {work.figures} are imported")
+        raise
+    store.close()
+    tell(f"imported {work.figures}")
 
 
 def _backup(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
@@ -162,19 +211,6 @@ def _existing(options: argparse.Namespace) -> Home:
     if not os.path.exists(os.path.join(home.directory, "VERSION")):
         raise HomeError(f"--home {home.path}: there is no home of memq's")
     return home
-
-
-@contextmanager
-def _locked(home: Home, instead: str) -> Iterator[None]:
-    """Hold a home, or say what to do instead when a server does."""
-    try:
-        home.prepare()
-    except HomeHeld as error:
-        raise HomeError(f"{error}; {instead}") from None
-    try:
-        yield
-    finally:
-        home.release()
 
 
 def _becomeOwner(home: Home) -> None:

@@ -12,26 +12,16 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING
 
-from memq.admin.exportformat import (
-    MAX_LINE,
-    BadExport,
-    Begin,
-    Body,
-    End,
-    QueueBegin,
-    QueueEnd,
-    parseLine,
-)
+from memq.admin.exportformat import BadExport
+from memq.admin.reading import ImportRefused as ImportRefused
+from memq.admin.reading import Reading
 from memq.display import shownName
-from memq.errors import StartError
 from memq.message import PART_SIZE
 from memq.storage.bdb.bulkloader import BulkLoader, Item
 from memq.storage.datadir.sizing import CHECKPOINT_VOLUME
 
 if TYPE_CHECKING:
-    from typing import BinaryIO
-
-    from memq.admin.exportformat import Line
+    from memq.admin.exportformat import Body, QueueBegin
     from memq.ratelimit import Progress
     from memq.storage.bdb.store import BDBStore
     from memq.storage.row import Queue
@@ -41,11 +31,7 @@ BATCH_MESSAGES = 1000
 BATCH_BYTES = 1024 * 1024
 
 
-class ImportRefused(StartError):
-    """A line that cannot be imported."""
-
-
-class Import:
+class Import(Reading):
     """Reads an export into a store, and counts whole queues and visible messages."""
 
     def __init__(
@@ -61,17 +47,15 @@ class Import:
         :param append: whether queues that have messages are appended to.
         :param volume: bytes of log after which there is a checkpoint.
         """
+        super().__init__()
         self._store = store
         self._loader = BulkLoader(store)
         self._append = append
         self._progress = progress
         self._volume = volume
-        self.queues = self.messages = 0
-        #: The queue that is being read: its line, and itself if nobody sees it.
-        self._line: QueueBegin | None = None
+        self.messages = 0
+        #: The queue that is being read, if nobody sees it.
         self._unseen: Queue | None = None
-        #: How many of its messages were read, and how many that are delayed.
-        self._count = self._delayed = 0
         self._batch: list[Item] = []
         self._batchBytes = 0
 
@@ -79,47 +63,6 @@ class Import:
     def figures(self) -> str:
         """The figures of what was imported so far, for a person."""
         return f"{self.queues} queues, {self.messages} messages"
-
-    def run(self, lines: BinaryIO) -> None:
-        """Import all lines.
-
-        :raise ImportRefused: when one cannot be; it is named.
-        """
-        number = 0
-        ended = False
-        while text := lines.readline(MAX_LINE + 1):
-            number += 1
-            try:
-                line = parseLine(text)
-                if (number == 1) != isinstance(line, Begin) or ended:
-                    raise BadExport("not a line that memq export writes here")
-                self._take(line)
-            except BadExport as error:
-                raise ImportRefused(f"line {number}: {error}") from None
-            ended = isinstance(line, End)
-        if not ended:
-            raise ImportRefused(
-                f"line {number + 1}: the file is cut, its last line is missing"
-            )
-
-    def _take(self, line: Line) -> None:
-        match line:
-            case QueueBegin() if self._line is None:
-                self._begin(line)
-            case Body() if self._line is not None:
-                self._add(line)
-            case QueueEnd() if self._line is not None:
-                self._end(self._line, line)
-            case End() if self._line is None:
-                self._finish(line)
-            case Begin():
-                pass
-            case _:
-                raise BadExport("not a line that memq export writes here")
-
-    def _finish(self, line: End) -> None:
-        if line.queues != self.queues:
-            raise BadExport(f"{line.queues} queues, and here are {self.queues}")
 
     def _begin(self, line: QueueBegin) -> None:
         there = self._loader.find(line.queue)
@@ -129,29 +72,22 @@ class Import:
                 f"queue {shownName(line.queue)} is there and has messages; "
                 "with --append these are appended"
             )
-        self._line = line
-        self._count = self._delayed = 0
         self._unseen = self._loader.newQueue(line.queue) if isEmpty else None
 
-    def _add(self, line: Body) -> None:
+    def _add(self, queue: QueueBegin, line: Body) -> None:
         now = int(time() * 1000) if line.time is None else line.time
         body = line.body
         large = self._loader.addBody(body) if len(body) > PART_SIZE else body
         self._batch.append(Item(line.flags, now, large, *line[3:]))
         self._batchBytes += len(body)
-        if line.due is None:
-            self._count += 1
-        else:
-            self._delayed += 1
         if len(self._batch) >= BATCH_MESSAGES or self._batchBytes >= BATCH_BYTES:
-            self._writeBatch()
+            self._writeBatch(queue)
 
-    def _writeBatch(self) -> None:
-        assert self._line is not None
+    def _writeBatch(self, queue: QueueBegin) -> None:
         if self._unseen is not None:
             self._loader.fill(self._unseen, self._batch)
         else:
-            self._loader.extend(self._line.queue, self._batch)
+            self._loader.extend(queue.queue, self._batch)
         self._store.flush()
         if self._unseen is None:
             self.messages += len(self._batch)
@@ -162,23 +98,12 @@ class Import:
             self._store.removeLogs()
         self._progress.reach(lambda: f"{self.figures}, {self._count} of the next")
 
-    def _end(self, begin: QueueBegin, end: QueueEnd) -> None:
-        waiting = begin.pushed - begin.taken + begin.delayed
-        if (end.messages, end.delayed) != (self._count, self._delayed) or (
-            waiting != end.messages + end.delayed + end.damaged
-        ):
-            raise BadExport(
-                f"queue {shownName(begin.queue)} had "
-                f"{end.messages + end.delayed} messages and {end.damaged} damaged "
-                f"ones, by its counts {waiting}, "
-                f"and here are {self._count + self._delayed}"
-            )
-        self._writeBatch()
+    def _end(self, queue: QueueBegin) -> None:
+        self._writeBatch(queue)
         if self._unseen is not None:
-            self._show(self._unseen, begin)
+            self._show(self._unseen, queue)
             self.messages += self._count + self._delayed
-        self.queues += 1
-        self._line = self._unseen = None
+        self._unseen = None
 
     def _show(self, queue: Queue, begin: QueueBegin) -> None:
         there = self._loader.find(begin.queue)

@@ -79,11 +79,14 @@ def parseAddress(text: str) -> Address:
 
 
 def addresses(
-    server: str | None, variables: Mapping[str, str] = os.environ
+    server: str | None,
+    variables: Mapping[str, str] = os.environ,
+    config: str | None = None,
 ) -> list[Address]:
     """Return where the server may be, in the order in which to try.
 
     :param server: what --server says, None without it.
+    :param config: the configuration file; None for the usual one, if it is there.
     :raise memq.errors.CommandError: when that or the variable is no address.
     :raise memq.errors.ConfigError: when the configuration file cannot be read.
     """
@@ -96,9 +99,9 @@ def addresses(
     # The file's grammar takes a tenth of a second to load.
     from memq.config import file
 
-    if not os.path.lexists(file.DEFAULT):
+    if config is None and not os.path.lexists(file.DEFAULT):
         return _usual()
-    return [*_configured(file.findConfig(None).server), *_usual()]
+    return [*_configured(file.findConfig(config).server), *_usual()]
 
 
 def _configured(settings: Mapping[str, object]) -> Iterable[Address]:

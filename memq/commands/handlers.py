@@ -13,6 +13,7 @@ from memq.commands.audited import Audited, Verb, audited
 from memq.commands.details import Listing, renderAnswer, tell
 from memq.commands.dialogue import Dialogue, ebFailed
 from memq.commands.gets import First, Line, Reader
+from memq.commands.imports import importing
 from memq.commands.looks.tail import tail
 from memq.commands.monitor import Monitor, confirm
 from memq.commands.moves import move, redrive
@@ -38,6 +39,7 @@ from memq.wire import extensions as dialect
 from memq.wire import foreign
 from memq.wire import text as wire
 from memq.wire.figures import QueueFigures, formatDetails, formatDump
+from memq.wire.imports import grammar as imports
 from memq.wire.rules.grammar import ListRules, SetRule, ShowRule, TryRule, UnsetRule
 
 if TYPE_CHECKING:
@@ -266,6 +268,7 @@ MANAGING: dict[type, tuple[str, Callable[[Dialogue, Any], None]]] = {
     UnsetRule: ("rule unset", unsetRule),
     dialect.Move: ("move", move),
     dialect.Redrive: ("redrive", redrive),
+    imports.Begin: ("import", importing.begin),
 }
 
 #: The handlers, by command: of all that have no body and are no plain get.
@@ -287,6 +290,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.Tail: tail,
     dialect.Confirm: confirm,
     dialect.DumpStats: _dumpStats,
+    imports.Put: importing.put,
     **audited(MANAGING),
     TryRule: tryRule,
     ListRules: listRules,

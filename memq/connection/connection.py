@@ -89,6 +89,8 @@ class Connection(Protocol):
     """
 
     transport: ITransport
+    #: Called when the client is gone; few have one.
+    atEnd: Callable[[], None] | None = None
 
     def __init__(
         self,
@@ -143,6 +145,8 @@ class Connection(Protocol):
             self.replies.arrivals.settle()
         self.receiver.connectionLost(reason)
         self.outstanding.unsent = 0
+        if self.atEnd is not None:
+            self.atEnd()
         self.session.leave()
         self.deliver()
 

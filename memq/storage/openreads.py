@@ -134,6 +134,12 @@ class Reads:
     def _set(self, sequence: int, deliveries: int) -> None:
         self.deliveries[sequence] = deliveries
 
+    def setDeliveries(self, deliveries: dict[int, int]) -> None:
+        """Note how often messages were given back that have just come."""
+        self.deliveries.update(deliveries)
+        for sequence in deliveries:
+            self._undo.add((self.deliveries.pop, sequence))
+
     def forgetDeliveries(self, sequence: int) -> bool:
         """Forget how often a message was given back; return whether it ever was."""
         deliveries = self.deliveries.pop(sequence, None)

@@ -94,12 +94,14 @@ ID = Struct(">I")
 PART = Struct(">IQI")
 
 #: In the table of queues: the key of the id that the next queue gets; key prefixes of
-#: tombstones, of damaged records, and of how often a message that is in its queue was
-#: given back: then id and sequence number, as in its own key.
+#: tombstones, of damaged records, of how often a message that is in its queue was given
+#: back: then id and sequence number, as in its own key; and of how far an import is:
+#: then its token.
 NEXT_ID = b"\0next-id"
 TOMBSTONE = b"\0deleted"
 DAMAGED = b"\0damaged"
 DELIVERIES = b"\0tries"
+IMPORT = b"\0import"
 #: How often it was.
 DELIVERIES_ROW = Struct(">I")
 

@@ -324,6 +324,13 @@ class Gone:
             there.returns + rest.returns,
         )
 
+    def leaveOut(self, queue: Queue) -> None:
+        """Leave out what a queue had counted when it came from elsewhere."""
+        there = self._totals
+        self._totals = there._replace(
+            pushed=there.pushed - queue.pushed, taken=there.taken - queue.taken
+        )
+
     def totals(self) -> Totals:
         """Return the sums."""
         return self._totals

@@ -40,6 +40,7 @@ from memq.wire.forms import (
     Form,
     spoken,
 )
+from memq.wire.imports import grammar as imports
 from memq.wire.rules.grammar import RuleCommand, parseRule
 from memq.wire.words import (
     MAX_FLAGS,
@@ -78,6 +79,8 @@ Command = (
     | Refused
     | foreign.Foreign
     | dialect.Extension
+    | imports.Begin
+    | imports.Put
     | RuleCommand
 )
 
@@ -290,6 +293,7 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"db_checkpoint": syntax(Checkpoint),
     b"db_archive": syntax(Archive),
     b"quit": syntax(Quit),
+    b"import": imports.parseImport,
     b"lru_crawler": _parseCrawler,
     **foreign.PARSERS,
     **meta.PARSERS,

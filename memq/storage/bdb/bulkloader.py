@@ -14,6 +14,9 @@ gives the id:
 Invariant: each id under which there is a record has a queue's row, a tombstone, or a
 caller's row.
 
+What a running server is asked to import comes in transactions of its own, which it may
+undo: then the memory is as it was, by the undo log.
+
 Everything here is done by the thread of transactions.
 """
 
@@ -29,6 +32,7 @@ from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
     ID,
+    IMPORT,
     KEY,
     bodySize,
     packAny,
@@ -41,9 +45,14 @@ if TYPE_CHECKING:
 
     from memq.message import Trace
     from memq.storage.bdb.store import BDBStore
+    from memq.storage.row import Rest
 
 #: Parts that one transaction adds.
 _PARTS = 16
+
+
+#: Rows of imports that are kept.
+_IMPORTS = 64
 
 
 class Item(NamedTuple):
@@ -92,9 +101,7 @@ class BulkLoader:
     def newQueue(self, name: bytes) -> Queue:
         """Return a queue that nobody sees; durable with the next flush, or gone."""
         with self.transacting():
-            queue = self._index.newQueue(name)
-            self._transaction.addTombstone(ID.pack(queue.id))
-        return queue
+            return self.hide(name)
 
     def addBody(self, body: bytes) -> LargeBody:
         """Keep a large body in parts, for a message that is appended later."""
@@ -110,20 +117,59 @@ class BulkLoader:
     def fill(self, queue: Queue, items: Sequence[Item]) -> None:
         """Append messages to a queue that nobody sees."""
         with self.transacting():
-            if not queue.rest.delayId and any(item.due is not None for item in items):
-                id = self.newId()
-                queue.change(delayId=id)
-                self._transaction.addTombstone(ID.pack(id))
-            self._append(queue, items)
+            self.putUnseen(queue, items)
 
     def extend(self, name: bytes, items: Sequence[Item]) -> None:
         """Append messages to a queue that is there, or is made."""
         with self.transacting():
-            isDelayed = any(item.due is not None for item in items)
-            find = self._index.forDelay if isDelayed else self._index.forPush
-            self._append(find(name), items)
+            self.append(name, items)
 
-    def _append(self, queue: Queue, items: Sequence[Item]) -> None:
+    def publish(
+        self, queue: Queue, pushed: int, taken: int, limit: int = 0, paused: int = 0
+    ) -> None:
+        """Let everybody see a queue that was filled, instead of an empty one, if any.
+
+        That one's limit and pauses stay, and what it has counted.
+        """
+        with self.transacting():
+            self.show(queue, pushed, taken, limit, paused)
+
+    # These are parts of one.
+
+    def hide(self, name: bytes) -> Queue:
+        """Return a queue that nobody sees."""
+        queue = self._index.newQueue(name)
+        self._transaction.addTombstone(ID.pack(queue.id))
+        return queue
+
+    def putUnseen(self, queue: Queue, items: Sequence[Item]) -> dict[int, int]:
+        """Append messages to a queue that nobody sees; return as ``_append`` does."""
+        self._remember(queue)
+        if not queue.rest.delayId and any(item.due is not None for item in items):
+            id = self.newId()
+            queue.change(delayId=id)
+            self._transaction.addTombstone(ID.pack(id))
+        return self._append(queue, items)
+
+    def append(self, name: bytes, items: Sequence[Item]) -> None:
+        """Append messages to a queue that is there, or is made."""
+        isDelayed = any(item.due is not None for item in items)
+        find = self._index.forDelay if isDelayed else self._index.forPush
+        queue = find(name)
+        self._setDeliveries(queue, self._append(queue, items))
+
+    def _setDeliveries(self, queue: Queue, deliveries: dict[int, int]) -> None:
+        if deliveries:
+            self._index.readsOf(queue).setDeliveries(deliveries)
+
+    def _remember(self, queue: Queue) -> None:
+        """Let what is done to a queue that nobody sees be undone."""
+        before = queue.nextSequence, queue.pushed, queue.taken, queue.bytes
+        self._store.undo.add((_restore, queue, before, queue.closed, queue.rest))
+
+    def _append(self, queue: Queue, items: Sequence[Item]) -> dict[int, int]:
+        """Append messages; return how often some were given back, by their numbers."""
+        deliveries: dict[int, int] = {}
         for item in items:
             record = packAny(item.flags, item.time, item.body, item.expires, item.trace)
             if isinstance(item.body, LargeBody):
@@ -134,15 +180,25 @@ class BulkLoader:
             if item.deliveries:
                 key = DELIVERIES + KEY.pack(queue.id, queue.nextSequence)
                 self.putRow(key, DELIVERIES_ROW.pack(item.deliveries))
+                deliveries[queue.nextSequence] = item.deliveries
             self._appendRecord(queue, record)
+        return deliveries
 
-    def publish(
-        self, queue: Queue, pushed: int, taken: int, limit: int = 0, paused: int = 0
+    def show(
+        self,
+        queue: Queue,
+        pushed: int,
+        taken: int,
+        limit: int = 0,
+        paused: int = 0,
+        deliveries: dict[int, int] | None = None,
     ) -> None:
-        """Let everybody see a queue that was filled, instead of an empty one, if any.
+        """Let everybody see a queue that was filled; see ``publish``.
 
-        That one's limit and pauses stay, and what it has counted.
+        :param deliveries: what ``putUnseen`` has returned, of all messages; None where
+            the store is closed before anybody asks.
         """
+        self._remember(queue)
         queue.pushed, queue.taken = pushed, taken
         rest = queue.rest
         there = self.find(queue.name)
@@ -156,10 +212,42 @@ class BulkLoader:
             )
             queue.setRest(kept)
             queue.closed = there.closed
-        with self.transacting():
-            for id in filter(None, (queue.id, queue.rest.delayId)):
-                self._transaction.removeTombstone(ID.pack(id))
-            self._index.show(queue)
+        for id in filter(None, (queue.id, queue.rest.delayId)):
+            self._transaction.removeTombstone(ID.pack(id))
+        self._index.show(queue)
+        self._setDeliveries(queue, deliveries or {})
+        if queue.rest.delayed:
+            # It may have been looked for and not found, before it was there.
+            self._store.delays.add(queue, 0)
+        if there is None:
+            # Its messages were set and taken elsewhere.
+            self._store.undo.afterCommit((self._index.gone.leaveOut, queue))
+
+    def discardUnseen(self, queue: Queue) -> None:
+        """Let a queue go that nobody has seen."""
+        self._store.discardId(queue.id)
+        if queue.rest.delayId:
+            self._store.discardId(queue.rest.delayId)
+            self._store.delays.forget(queue)
+
+    def importRow(self, token: bytes) -> bytes | None:
+        """Return the row of an import, None if there is none."""
+        transaction = self._transaction
+        row: bytes | None = transaction.queues.get(
+            IMPORT + token, None, transaction.handle
+        )
+        return row
+
+    def setImportRow(self, token: bytes, row: bytes) -> None:
+        """Write the row of an import; forget others where there are many.
+
+        :param row: rows that are less go first.
+        """
+        if self.importRow(token) is None:
+            rows = sorted((row, token) for token, row in self.rows(IMPORT))
+            for _, old in rows[: max(0, len(rows) + 1 - _IMPORTS)]:
+                self.deleteRow(IMPORT + old)
+        self.putRow(IMPORT + token, row)
 
     # These are parts of one, for callers with rows of their own.
 
@@ -228,3 +316,12 @@ class BulkLoader:
     def deleteRow(self, key: bytes) -> None:
         """Remove one that is there."""
         self._transaction.queues.delete(key, self._transaction.handle)
+
+
+def _restore(
+    queue: Queue, before: tuple[int, int, int, int], closed: int, rest: Rest
+) -> None:
+    """Make a queue that nobody sees as it was."""
+    queue.nextSequence, queue.pushed, queue.taken, queue.bytes = before
+    queue.closed = closed
+    queue.setRest(rest)

@@ -46,6 +46,7 @@ from typing import TYPE_CHECKING, Protocol
 from zope.interface import implementer
 
 from memq.errors import DamagedHome, HomeError, OutOfSpace, StoreError
+from memq.storage.bdb.bulkloader import BulkLoader
 from memq.storage.bdb.compaction import Compaction
 from memq.storage.bdb.heads import Heads
 from memq.storage.bdb.hidden.many import Hidden
@@ -159,6 +160,7 @@ class BDBStore(IndexedStore):
         self.release = bodies.release
         self.discard = bodies.discard
         self.setAside = bodies.setAside
+        self.loader = BulkLoader(self)
         self.delayed = delayed = Delayed(transaction, index, self.delays)
         self.pushDelayed = delayed.pushDelayed
         self.promoteDue = delayed.promoteDue

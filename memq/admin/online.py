@@ -1,0 +1,92 @@
+"""Online: an import into the server that uses a home, or one that is named.
+
+Which process uses a home stands in its lock, and a server tells its own number: so the
+server that is found where the configuration says is known to be the right one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from memq.admin.sender import Sender, newToken, tokenOf
+from memq.client.connection import Connection
+from memq.errors import CommandError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import BinaryIO
+
+    from memq.client.address import Address
+    from memq.ratelimit import Progress
+    from memq.storage.datadir.home import Home
+
+
+def serverOf(home: Home, places: Iterable[Address]) -> Connection:
+    """Return a connection to the server that uses a home.
+
+    :param places: where it may be.
+    :raise memq.errors.CommandError: when it is not there.
+    """
+    with open(os.path.join(home.directory, "lock"), "rb") as file:
+        pid = file.read(20).strip()
+    seen = []
+    for place in dict.fromkeys(places):
+        try:
+            connection = Connection(place.connect())
+        except OSError as error:
+            seen.append(f"{place}: {error.strerror or error}")
+            continue
+        # What does not answer as memq does is another server, too.
+        with suppress(CommandError):
+            if dict(connection.figures()).get(b"pid") == pid:
+                return connection
+        connection.close()
+        seen.append(f"{place}: another server")
+    raise CommandError(
+        f"--home {home.path}: a server uses it (pid {pid.decode('ascii', 'replace')}); "
+        f"name that with --server: {'; '.join(seen)}"
+    )
+
+
+def send(
+    connection: Connection,
+    lines: BinaryIO,
+    append: bool,
+    resume: bool,
+    progress: Progress,
+) -> None:
+    """Import an export into a server.
+
+    :param append: whether queues that have messages are appended to.
+    :param resume: whether to go on with an import of the same that was interrupted.
+    :raise memq.errors.CommandError: when the server refuses it, or is gone.
+    :raise memq.admin.reading.ImportRefused: when a line cannot be imported.
+    """
+    status = os.fstat(lines.fileno())
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    if resume and not size:
+        raise CommandError("--resume needs a FILE", 2)
+    token = tokenOf(lines) if size else newToken()
+    part: Callable[[], float | None] = (
+        (lambda: min(1.0, lines.tell() / size)) if size else lambda: None
+    )
+    with connection:
+        sender = Sender(connection, append, progress, part)
+        sender.begin(token, resume)
+        if sender.isDone:
+            progress.tell("all of that is imported already")
+            return
+        try:
+            sender.run(lines)
+        except BaseException:
+            _tellReached(sender, progress, bool(size))
+            raise
+    progress.tell(f"imported {sender.figures}")
+
+
+def _tellReached(sender: Sender, progress: Progress, isFile: bool) -> None:
+    how = "; --resume goes on behind that" if isFile else ""
+    progress.tell(f"imported for good: up to line {sender.reached} at least{how}")
