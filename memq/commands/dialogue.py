@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
     from memq.commands.host import CommandHost
-    from memq.commands.imports.importing import Importing
     from memq.connection.connection import Connection
     from memq.operations.pushes import Push, PushLarge
     from memq.wire.forms import Form
@@ -36,9 +35,6 @@ class Dialogue:
     :ivar expect: answers with what an operation will find, after all before it.
     :ivar goOn: answers with what the rest of one will find, before all others.
     """
-
-    #: The import that goes on; None when none ever did.  Most instances have none.
-    importing: Importing | None = None
 
     def __init__(self, connection: Connection, host: CommandHost) -> None:
         self.connection = connection

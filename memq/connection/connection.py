@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
-    from memq.connection.interfaces import Host, ITransport, Receiver
+    from memq.connection.interfaces import Ending, Host, ITransport, Receiver
     from memq.connection.receiver import CommandSink
     from memq.errors import QueueError
 
@@ -89,8 +89,8 @@ class Connection(Protocol):
     """
 
     transport: ITransport
-    #: Called when the client is gone; few have one.
-    atEnd: Callable[[], None] | None = None
+    #: The import of the client; few have one.
+    importing: Ending | None = None
 
     def __init__(
         self,
@@ -145,8 +145,8 @@ class Connection(Protocol):
             self.replies.arrivals.settle()
         self.receiver.connectionLost(reason)
         self.outstanding.unsent = 0
-        if self.atEnd is not None:
-            self.atEnd()
+        if self.importing is not None:
+            self.importing.end()
         self.session.leave()
         self.deliver()
 

@@ -159,6 +159,13 @@ class Watchdog(Protocol):
         """Watch the other end of a connection."""
 
 
+class Ending(Protocol):
+    """Something that a client has begun, and that goes on for several commands."""
+
+    def end(self) -> None:
+        """End it: the client is gone."""
+
+
 class Host(Protocol):
     """The server.
 

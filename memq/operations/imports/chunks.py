@@ -146,6 +146,11 @@ class PutChunk(ImportOperation):
         self._items = items
         self._cost = self.bytesFreed = 0
 
+    @property
+    def isLast(self) -> bool:
+        """Whether it says that all is there."""
+        return isinstance(self._items[-1], Finished)
+
     def _run(self, store: IQueueStore, loader: Any) -> int:
         if self.client.isFull:
             self.fail(OutOfSpace())

@@ -18,6 +18,7 @@ from memq.test.support.harness import Harness, Transport
 from memq.wire import extensions as dialect
 from memq.wire import foreign
 from memq.wire import text as wire
+from memq.wire.imports import grammar as imports
 from memq.wire.rules.grammar import ListRules, SetRule, ShowRule, TryRule, UnsetRule
 from memq.wire.words import Refused
 
@@ -29,6 +30,8 @@ QUIET = {
     *(wire.Stats, wire.Version, wire.Verbosity, wire.Quit, wire.Noop, wire.Describe),
     *(Refused, foreign.Foreign, dialect.Close, dialect.Touch, dialect.Read),
     *(dialect.Reads, dialect.AnyOf, dialect.Monitor, dialect.Confirm),
+    dialect.DumpStats,
+    imports.Put,
     *(dialect.DumpStats, dialect.Tail, TryRule, ListRules, ShowRule),
 }
 #: What is sent for each of the others, and what the audit says of it.
@@ -47,6 +50,10 @@ LINES = {
     ),
     UnsetRule: (b"rule unset full", "rule unset full: NOT_FOUND"),
     dialect.Move: (b"move full to", "move full target=to count=3: MOVED 3"),
+    imports.Begin: (
+        b"import begin " + b"0" * 32,
+        f"import token={'0' * 32}: SERVER_ERROR import: ",
+    ),
     dialect.Redrive: (b"redrive full", "redrive full count=0: MOVED 0"),
 }
 #: More of what may come of them.

@@ -11,6 +11,7 @@ body that a server takes for lines is none.
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
 from binascii import a2b_base64
 from typing import NamedTuple
@@ -24,8 +25,9 @@ MAX_CHUNK = 49_000
 
 #: Makes usual base64 of one with - and _, and nothing of what is usual.
 _PLAIN = bytes.maketrans(b"-_+/", b"+/!!")
-#: Bytes of a token.
-_TOKEN = 16
+isToken = re.compile(rb"[0-9a-f]{32}").fullmatch
+#: What the audit says of one that has begun; the client is told how far it is.
+BEGINS = Form(b"IMPORTED\r\n")
 
 
 class Chunk:
@@ -44,12 +46,13 @@ class Chunk:
 class Begin(NamedTuple):
     """Begin an import, or ask how far it is.
 
+    :ivar token: as it was sent: 32 hexadecimal digits.
     :ivar append: whether queues that have messages are appended to.
     """
 
     token: bytes
     append: bool = False
-    form: Form = PLAIN
+    form: Form = BEGINS
 
 
 class Put(NamedTuple):
@@ -73,12 +76,8 @@ def parseImport(words: list[bytes]) -> Begin | Put | Refused:
             return Refused(UnknownCommand())
 
 
-def _parseBegin(text: bytes, append: bool) -> Begin | Refused:
-    try:
-        token = bytes.fromhex(text.decode("ascii"))
-    except ValueError:
-        token = b""
-    return Begin(token, append) if len(token) == _TOKEN else Refused(BadLine())
+def _parseBegin(token: bytes, append: bool) -> Begin | Refused:
+    return Begin(token, append) if isToken(token) else Refused(BadLine())
 
 
 def _parsePut(text: bytes) -> Put | Refused:
