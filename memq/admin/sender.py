@@ -96,6 +96,8 @@ class Sender(Reading):
         self._isTold = False
         self._items: list[bytes] = []
         self._bytes = self._inChunk = 0
+        #: The line of the last message that is whole.
+        self._whole = 0
         #: Chunks that were not answered.
         self._underWay = 0
 
@@ -147,12 +149,15 @@ class Sender(Reading):
         now = int(time() * 1000) if line.time is None else line.time
         body, rest = line.body, line[3:]
         if isLarge := len(body) > _WHOLE:
+            # A chunk with parts of a body has no whole message before them.
+            self._sendMessages()
             for start in range(0, len(body), _WHOLE):
                 self._put(packItem(Part(body[start : start + _WHOLE])))
             body = b""
         self._put(packItem(Item(line.flags, now, body, *rest, isLarge)))
         self.messages += 1
         self._inChunk += 1
+        self._whole = self.number
         if self._inChunk == CHUNK_MESSAGES or self._bytes >= _BYTES:
             self._send()
 
@@ -163,10 +168,15 @@ class Sender(Reading):
         self._items.append(item)
         self._bytes += len(item)
 
+    def _sendMessages(self) -> None:
+        """Send the messages that are whole, if there are any."""
+        if self._inChunk:
+            self._send()
+
     def _send(self) -> None:
         """Send a chunk; read replies to earlier ones."""
         if self._append and self._inChunk:
-            self._items.append(packItem(Reached(self.number)))
+            self._items.append(packItem(Reached(self._whole)))
         self._connection.send(putLine(b"".join(self._items)))
         self._items.clear()
         self._bytes = self._inChunk = 0
@@ -185,6 +195,7 @@ class Sender(Reading):
 
     def _end(self, queue: QueueBegin) -> None:
         if self._isNew(queue):
+            self._sendMessages()
             self._put(packItem(QueueEnds(self.number)))
             self._send()
 

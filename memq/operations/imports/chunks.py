@@ -16,6 +16,7 @@ turn that is undone needs no more than to forget that.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,7 +66,7 @@ class State(NamedTuple):
     body: LargeBody | None = None
 
 
-class ImportOperation(Operation):
+class ImportOperation(Operation, ABC):
     """A part of an import; see the module.
 
     :ivar before: the one before it; None for the first one, and once that is done.
@@ -91,11 +92,13 @@ class ImportOperation(Operation):
         elif self.before is not None and isinstance(self.before.result, QueueError):
             self.result = self.before.result
         else:
-            return self._run(store, loader)
+            with loader.translated:
+                return self._run(store, loader)
         return 0
 
+    @abstractmethod
     def _run(self, store: IQueueStore, loader: Any) -> int:
-        raise NotImplementedError
+        """Run; what raises is undone."""
 
     def _reset(self) -> None:
         self.result = None
@@ -132,7 +135,10 @@ class BeginImport(ImportOperation):
 class PutChunk(ImportOperation):
     """Import a chunk; the result is the line that is imported for good, 0 for none."""
 
-    __slots__ = ("_cost", "_items", "append", "bytesFreed")
+    __slots__ = ("_cost", "_isUnmarked", "_items", "append", "bytesFreed")
+
+    #: Bytes of the largest body: the most that --max-body allows.
+    mostBody = 64 * 1024 * 1024
 
     def __init__(
         self, client: Client, token: bytes, append: bool, items: Sequence[AnyItem]
@@ -145,6 +151,8 @@ class PutChunk(ImportOperation):
         self.append = append
         self._items = items
         self._cost = self.bytesFreed = 0
+        #: Whether messages are visible behind the line that is reached.
+        self._isUnmarked = False
 
     @property
     def isLast(self) -> bool:
@@ -156,10 +164,13 @@ class PutChunk(ImportOperation):
             self.fail(OutOfSpace())
             return 0
         self._cost = self.bytesFreed = 0
+        self._isUnmarked = False
         state = self.after
         # What raises is undone, and all that was done before it.
         for item in self._joined():
             state = self._take(store, loader, state, item)
+        if self._isUnmarked:
+            raise BadLine
         self.after = state
         row = state.row
         self.result = b"%d" % (0 if row is None else _ROW.unpack(row)[1])
@@ -234,6 +245,7 @@ class PutChunk(ImportOperation):
             state.deliveries.update(loader.putUnseen(state.unseen, items))
         else:
             loader.append(queue.name, items)
+            self._isUnmarked = True
             self._show(queue.name, ready, len(items) - ready)
         return state._replace(messages=state.messages + ready, body=None)
 
@@ -245,9 +257,11 @@ class PutChunk(ImportOperation):
 
     def _addPart(self, store: IQueueStore, state: State, data: bytes) -> State:
         body = state.body or LargeBody(store.newBody(), 0, 0)
-        store.addPart(body.id, body.parts, data)
+        if body.size + len(data) > self.mostBody:
+            raise BadLine
         self._cost += MESSAGE_COST + len(data)
         self.bytesFreed -= roomFor(1, len(data))
+        store.addPart(body.id, body.parts, data)
         return state._replace(
             body=LargeBody(body.id, body.size + len(data), body.parts + 1)
         )
@@ -286,6 +300,7 @@ class PutChunk(ImportOperation):
         now = self.client.policies.now()
         row = _ROW.pack(now, line, isFinished)
         loader.setImportRow(self.token, row)
+        self._isUnmarked = False
         self._cost += MESSAGE_COST
         return state._replace(row=row)
 
@@ -298,10 +313,12 @@ class DiscardImport(ImportOperation):
     def run(self, store: IQueueStore) -> int:
         """Let it go, once the last chunk has run."""
         self._reset()
+        return self._run(store, getattr(store, "loader", None))
+
+    def _run(self, store: IQueueStore, loader: Any) -> int:
         unseen, body = self.after.unseen, self.after.body
         if unseen is not None:
-            loader: Any = store
-            loader.loader.discardUnseen(unseen)
+            loader.discardUnseen(unseen)
         if body is not None:
             store.release(body.id)
         self.result = True

@@ -80,6 +80,7 @@ class BulkLoader:
     """Brings whole queues into a store; each method is a transaction or a part of one.
 
     :ivar transacting: a context that is a transaction, committed at its end, or undone.
+    :ivar translated: a context in which Berkeley DB's errors become the store's.
     :ivar newId: returns an id that nothing has; a row of the caller's is to tell it.
     :ivar discard: lets what is under an id be removed, once that is committed.
     """
@@ -89,6 +90,7 @@ class BulkLoader:
         self._index = store.index
         self._transaction = store.transaction
         self.transacting = store.transaction.run
+        self.translated = store.transaction.translated
         self.newId = store.index.newId
         self.discard = store.discardId
 
