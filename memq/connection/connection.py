@@ -227,7 +227,11 @@ class Connection(Protocol):
         address = self.transport.getPeer()
         if isinstance(address, IPv4Address | IPv6Address):
             return f"{address.host}:{address.port}"
-        return "a local client"
+        owner = getattr(self.transport, "owner", None)
+        found = None if owner is None else owner()
+        if found is None:
+            return "a local client"
+        return "a local client (process {}, user {})".format(*found)
 
     # Input.
 

@@ -19,6 +19,7 @@ from fcntl import ioctl
 from select import POLLERR, POLLHUP, POLLRDHUP, poll
 from socket import (
     IPPROTO_TCP,
+    SO_PEERCRED,
     SO_SNDBUF,
     SOL_SOCKET,
     TCP_INFO,
@@ -26,7 +27,7 @@ from socket import (
     TCP_KEEPIDLE,
     TCP_KEEPINTVL,
 )
-from struct import unpack
+from struct import Struct, unpack
 from termios import TIOCOUTQ
 from typing import TYPE_CHECKING, Any
 
@@ -46,13 +47,15 @@ ACCEPTS = 100
 #: each message among them is kept here as well, until it has arrived.
 LAST_BUFFER = 64 * 1024
 
+#: What SO_PEERCRED tells: process, user and group.
+_CREDENTIALS = Struct("3i")
 #: The state of a TCP connection of which nothing is left, as TCP_INFO begins with it.
 _CLOSED = b"\x07"
 #: Where TCP_INFO tells how often data, and questions, were sent again in vain; and how
 #: many milliseconds ago data, and an acknowledgement, last came.
 _UNANSWERED = slice(2, 4)
 _LAST_HEARD = slice(52, 60)
-#: Where it tells how many bytes were acknowledged, and how many came.
+#: Where TCP_INFO tells how many bytes were acknowledged, and how many came.
 _TRAFFIC = slice(120, 136)
 
 
@@ -249,6 +252,15 @@ class EagerServer(_SendsAtOnce, tcp.Server):
 
 class EagerUNIXServer(_SendsAtOnce, unix.Server):
     """A UNIX socket's connection that sends at once."""
+
+    def owner(self) -> tuple[int, int] | None:
+        """Return the process that has connected, and its user, while it is there."""
+        # Twisted forgets the socket when it is closed.
+        if not hasattr(self, "socket"):
+            return None
+        found = self.socket.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS.size)
+        pid, user, _ = _CREDENTIALS.unpack(found)
+        return pid, user
 
 
 def sendAtOnce(port: IListeningPort, poller: Poller) -> IListeningPort:

@@ -362,7 +362,7 @@ class LogTests(SteppedTestCase):
         self.assertIn(" refused error=ERROR", lines[2])
 
     def test_peers(self) -> None:
-        """A peer over IPv6 is named by address and port; a local one has no name."""
+        """A peer over IPv6 is named by address and port, a local one by its process."""
         for address, name in (
             (IPv6Address("TCP", "::1", 4000), "::1:4000"),
             (UNIXAddress(None), "a local client"),
@@ -370,6 +370,11 @@ class LogTests(SteppedTestCase):
             transport = Transport(peerAddress=address)
             [(_, line)] = self.logged(1, b"foo\r\n", transport)
             self.assertEqual(line, f"{name} is told: ERROR")
+        for owner, name in (((7, 8), " (process 7, user 8)"), (None, "")):
+            local: Any = Transport(peerAddress=UNIXAddress(None))
+            local.owner = partial(next, iter([owner]))
+            [(_, line)] = self.logged(1, b"foo\r\n", local)
+            self.assertEqual(line, f"a local client{name} is told: ERROR")
 
 
 class SocketTransport(Transport):

@@ -361,6 +361,12 @@ class EagerUNIXTests(EagerTests):
         """Let the peer be gone."""
         self.client.close()
 
+    def test_owner(self) -> None:
+        """The process at the other end is known, and its user, until the end."""
+        self.assertEqual(self.transport.owner(), (os.getpid(), os.geteuid()))
+        self.transport.connectionLost(DONE)
+        self.assertIsNone(self.transport.owner())
+
     def finished(self) -> None:
         """Check how a UNIX socket's connection is finished: what is written arrived."""
         self.assertEqual(self.reactor.ends, {})
