@@ -322,7 +322,7 @@ class LostTests(ProtocolTestCase):
         self.harness.settle()
         self.assertEqual(self.store.dump(), "")
         self.assertEqual(self.client.protocol.receiver.collected, b"")
-        self.assertEqual(self.harness.factory.connections, set())
+        self.assertFalse(self.harness.factory.connections)
 
 
 class LogTests(SteppedTestCase):
