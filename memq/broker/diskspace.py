@@ -65,6 +65,8 @@ class DiskSpaceGuard:
         self._spent = 0
         #: The part of that which came before the look that is under way.
         self._spentBefore = 0
+        #: What was spent before that.
+        self._past = 0
         #: How much of it there may be.
         self._allowed = _UNBOUNDED
         #: For how many more looks there is no room, whatever they show.
@@ -102,6 +104,7 @@ class DiskSpaceGuard:
         """
         self.free = free
         self._spent -= self._spentBefore
+        self._past += self._spentBefore
         self._spentBefore = 0
         self._allowed = _UNBOUNDED
         if free is not None:
@@ -136,6 +139,11 @@ class DiskSpaceGuard:
             self._decide()
         if self._spent >= self._allowed:
             self._hold()
+
+    @property
+    def spentEver(self) -> int:
+        """Return the bytes spent since the start: more after each turn with changes."""
+        return self._past + self._spent
 
     def left(self, most: int) -> int:
         """Return how much may be spent before the next look.

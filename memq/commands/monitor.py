@@ -134,6 +134,7 @@ class Monitor:
         """Return the blocks of messages of which none is large."""
         dialogue, queue, value = self._dialogue, self._queue, self._form.inner.value
         dialogue.statistics.getHits += len(found)
+        dialogue.statistics.opens += len(found)
         size = 0
         blocks = []
         for opened in found:

@@ -166,7 +166,8 @@ class WebService(Service):
         self._limit = Limit(settings.queues, settings.mostQueues)
         broker.policies.subscribe(self._limit.lift)
         self._recent = RecentLines()
-        self.tallies = Tallies(reactor, broker)
+        ever = sources.statistics.ever
+        self.tallies = Tallies(reactor, broker, lambda: ever()["getHits"])
         self.looker = Looker(broker)
         self.recorder = Recorder(
             *(reactor, broker, self.tallies, self.looker),

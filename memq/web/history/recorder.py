@@ -1,7 +1,7 @@
 """Recorder: takes samples of the server always, and of queues while somebody asks.
 
 A server that does nothing pays for a call every STEP seconds, which takes some
-microseconds: no turn has run, so nothing is added up.
+microseconds: nothing has changed, so nothing is added up.
 
 Samples of a queue begin when somebody looks at it, and go on for WATCHED seconds after
 that.  Of very many, those that somebody asked for last have samples, and then the

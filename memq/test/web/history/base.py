@@ -22,7 +22,10 @@ class HistoryTestCase(SteppedTestCase):
         self.harness.timeOfDay = 1.6e9
         self.store: Any = self.harness.store
         self.client = self.harness.connect()
-        self.tallies = Tallies(self.harness.reactor, self.harness.broker)
+        ever = self.harness.statistics.ever
+        self.tallies = Tallies(
+            *(self.harness.reactor, self.harness.broker), lambda: ever()["getHits"]
+        )
         self.looker = Looker(self.harness.broker)
 
     def tally(self) -> Tally:

@@ -53,13 +53,25 @@ class TalliesTests(HistoryTestCase):
         self.assertEqual(again.messages, 1)
 
     def test_idle(self) -> None:
-        """Nothing is added up again where no turn has run."""
+        """Nothing is added up again where nothing has changed, whoever looks."""
         self.set(b"a")
         before = self.tally()
+        self.client.talk(b"get none\r\nstats\r\n")
+        self.harness.broker.room.look()
+        self.harness.broker.room.looked(1 << 40)
         with patch.object(self.harness.broker, "names", side_effect=AssertionError):
             after = self.tally()
         self.assertEqual(after[1:-2], before[1:-2])
         self.assertEqual(after[-2:], (0, 0))
+
+    def test_opened(self) -> None:
+        """An open read changes something, too."""
+        self.set(b"a", b"a", b"a")
+        self.assertEqual(self.tally().messages, 3)
+        self.client.talk(b"get a/open\r\n")
+        self.assertEqual((self.tally().messages, self.tally().open), (2, 1))
+        self.harness.connect().talk(b"monitor a 9 2\r\n")
+        self.assertEqual((self.tally().messages, self.tally().open), (0, 3))
 
     def test_deleted(self) -> None:
         """A queue that is deleted lets no counter fall, not even for once."""

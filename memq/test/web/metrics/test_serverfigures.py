@@ -40,6 +40,9 @@ class OutcomeTests(WebTestCase):
         self.assertEqual(self.told("given"), {"taken": 1, "opened": 1})
         self.client.talk(b"stats reset\r\nget q/close/open\r\n")
         self.assertEqual(self.told("given"), {"taken": 1, "opened": 2})
+        self.push(b"r", b"y", b"z")
+        self.client.talk(b"monitor r 9 2\r\n")
+        self.assertEqual(self.told("given"), {"taken": 1, "opened": 4})
 
     def test_returned(self) -> None:
         """A message goes back for three reasons."""
