@@ -1,7 +1,7 @@
 """The command ``memq``: subcommands that speak to a server, or work on a home.
 
     memq push | pop | work | peek | tail | stat | top | move | redrive | flush
-    memq delete | pause | resume | reload | check | completion
+    memq delete | pause | resume | reload | rules | check | completion
     memq export [--home HOME] [--output FILE] [QUEUE ...]
     memq import [--home HOME] [--append] [FILE]
     memq backup [--home HOME] DIR
@@ -51,6 +51,7 @@ MODULES = {
     "pause": "memq.commandline.manage",
     "resume": "memq.commandline.manage",
     "reload": "memq.commandline.manage",
+    "rules": "memq.commandline.rules.rules",
     "check": "memq.commandline.check",
     "completion": "memq.completion",
     "export": "memq.admin.cli",

@@ -125,13 +125,18 @@ class Connection:
 
     def figures(self, topic: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Yield names and values that ``stats`` tells of a topic."""
-        self.send(b"stats %b" % topic if topic else b"stats", b"\r\n")
+        for told in self.told(b"stats %b" % topic if topic else b"stats"):
+            name, _, value = told.partition(b" ")
+            yield name, value
+
+    def told(self, command: bytes) -> Iterator[bytes]:
+        """Yield what a command is answered line by line, each behind ``STAT``."""
+        self.send(command, b"\r\n")
         while (line := self._line()) != END:
             word, _, rest = line[:-2].partition(b" ")
             if word != b"STAT":
                 raise refusal(line)
-            name, _, value = rest.partition(b" ")
-            yield name, value
+            yield rest
 
     def replies(self, count: int) -> Iterator[bytes]:
         """Yield the lines that so many commands are answered, with their ends."""
