@@ -62,7 +62,7 @@ from memq.web.service import WebService, WebSettings
 from memq.wire.figures import memcachedSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from memq.logs.audit import Audit
     from memq.logs.outputs import Outputs
@@ -126,8 +126,10 @@ def _makeService(
     syncs = Histogram()
     settings = _webSettings(options)
     note = syncs.note if settings.isOn else None
-    broker = _broker(options, poller, store, policies, pools, ending, note)
+    flusher = Flusher(reactor, pools.flush, store.flush, note=note)
+    broker = _broker(options, poller, store, policies, flusher, ending)
     parts = _parts(options, poller, broker, store, sizes, pools, reloader, logs)
+    flusher.onStall = parts.slow.noteFlush
     version = "none" if home is None else ".".join(map(str, db.version()))
     sources = Sources(
         *(broker, parts.factory.statistics, syncs, reloader),
@@ -157,9 +159,8 @@ def _broker(
     poller: Poller,
     store: IMaintainedStore,
     policies: Policies,
-    pools: Pools,
+    flusher: Flusher,
     ending: ExitStatus,
-    note: Callable[[float], object] | None,
 ) -> Broker:
     reactor = poller.reactor
     return Broker(
@@ -167,7 +168,7 @@ def _broker(
         reactor,
         Budget(options["max-buffered"]),
         policies,
-        persist=Flusher(reactor, pools.flush, store.flush, note=note).persist,
+        persist=flusher.persist,
         later=poller.afterSweep,
         durable=not options["no-sync"],
         onFailure=lambda error: ending.fail(str(error), error.status),

@@ -29,7 +29,11 @@ SLOW = QUICK_IN_A_ROW // 2
 
 
 class Flusher:
-    """Flush a store, one flush at a time."""
+    """Flush a store, one flush at a time.
+
+    :ivar onStall: is told how many seconds a flush took that stalled where all waited
+        for it; in the reactor's thread.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,9 @@ class Flusher:
         #: Quick flushes less what the slow ones count, 0 to QUICK_IN_A_ROW.
         self._credit = 0
         self._isQuick = False
+        #: What the last flush took that was not quick.
+        self._last = 0.0
+        self.onStall: Callable[[float], object] = lambda took: None
 
     def persist(self) -> Deferred[None] | None:
         """Make durable all that is committed.
@@ -62,6 +69,8 @@ class Flusher:
         """
         if self._isQuick:
             self._run()
+            if not self._isQuick:
+                self.onStall(self._last)
             return None
         return deferToThreadPool(self._reactor, self._pool, self._run)
 
@@ -76,6 +85,7 @@ class Flusher:
                 self._credit += 1
                 self._isQuick = self._isQuick or self._credit == QUICK_IN_A_ROW
         else:
+            self._last = took
             lost = SLOW if took < STALLED_FLUSH else QUICK_IN_A_ROW
             self._credit = max(0, self._credit - lost)
             self._isQuick = self._isQuick and self._credit > 0

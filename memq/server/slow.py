@@ -170,6 +170,13 @@ class SlowCommands:
         followed.count = sum(each.count for each in operations)
         self._flushing = followed
 
+    def noteFlush(self, took: float) -> None:
+        """Note that all had to wait for so many seconds until a flush was over."""
+        flushing = self._broker.flushing
+        if self._isRunning and took >= self._slow and flushing:
+            self._flushing = _Followed(flushing[0], self._seconds() - took)
+            self._flushing.count = sum(each.count for each in flushing)
+
     def _look(self) -> None:
         if not self._isRunning:
             return

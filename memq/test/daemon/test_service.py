@@ -226,6 +226,22 @@ class FlushTests(ServiceTestCase):
             harness.settle()
             self.assertEqual(noted, took[:count])
 
+    def test_stall(self) -> None:
+        """It is told of when a flush that was to be quick held up the reactor."""
+        harness = self.harness
+        times = [0.0] * (2 * QUICK_IN_A_ROW + 2) + [1.0, 1.75]
+        flusher = Flusher(
+            *(harness.reactor, harness.flushPool, self.store.flush),
+            iter(times).__next__,
+        )
+        told: list[float] = []
+        for _ in range(QUICK_IN_A_ROW + 1):
+            flusher.persist()
+            harness.settle()
+        flusher.onStall = told.append
+        self.assertIsNone(flusher.persist())
+        self.assertEqual(told, [0.75])
+
     def flushesInThread(self, client: Client) -> bool:
         """Let a client set a message; return whether its flush is the pool's."""
         client.send(b"set q 0 0 1\r\nx\r\n")

@@ -97,6 +97,21 @@ class SyncTests(SlowTestCase):
             ],
         )
 
+    def test_stalls(self) -> None:
+        """So is one whose flush held up everybody, and not one of a short one."""
+
+        def persist() -> None:
+            self.harness.reactor.rightNow += 0.7
+            self.harness.slow.noteFlush(0.4)
+            self.harness.slow.noteFlush(0.7)
+
+        self.patch(self.harness, "persist", persist)
+        self.send(SET)
+        self.send(SET, self.harness.connect())
+        self.pass_(0.3)
+        line, *_ = self.told()
+        self.assertIn("took 0.7 s: 0.0 in line, 0.0 in its turn, 0.7 until", line)
+
     def test_quick(self) -> None:
         """One that did not is not; however many there are, and for how long."""
         for _ in range(10):
