@@ -14,6 +14,8 @@ from memq.commands.details import Listing, renderAnswer, tell
 from memq.commands.dialogue import Dialogue, ebFailed
 from memq.commands.gets import First, Line, Reader
 from memq.commands.imports import importing
+from memq.commands.looks.clients import kill
+from memq.commands.looks.peek import peek
 from memq.commands.looks.tail import tail
 from memq.commands.monitor import Monitor, confirm
 from memq.commands.moves import move, redrive
@@ -165,6 +167,9 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
     if not command.topic:
         tell(dialogue, command.form, dialogue.statistics.summary())
         return
+    if command.topic == b"conns":
+        tell(dialogue, command.form, dialogue.host.clients())
+        return
     # In its place among the others, so that it sees what was sent before.
     statistics = dialogue.statistics
     question = (
@@ -266,6 +271,7 @@ MANAGING: dict[type, tuple[str, Callable[[Dialogue, Any], None]]] = {
     dialect.Reload: ("reload", _reload),
     SetRule: ("rule set", setRule),
     UnsetRule: ("rule unset", unsetRule),
+    dialect.Kill: ("kill", kill),
     dialect.Move: ("move", move),
     dialect.Redrive: ("redrive", redrive),
     imports.Begin: ("import", importing.begin),
@@ -288,6 +294,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     dialect.AnyOf: _anyOf,
     dialect.Monitor: _monitor,
     dialect.Tail: tail,
+    dialect.Peek: peek,
     dialect.Confirm: confirm,
     dialect.DumpStats: _dumpStats,
     imports.Put: importing.put,

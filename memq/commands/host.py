@@ -82,5 +82,14 @@ class CommandHost(Host, Protocol):
     def rules(self) -> PolicyReloader:
         """Return what changes the rules of clients, and knows those that hold."""
 
+    def clients(self) -> Telling:
+        """Return what tells of each connection."""
+
+    def kill(self, number: int) -> str | None:
+        """Cut a connection off; return what the log calls its client, if there is one.
+
+        :param number: as ``clients`` tells it.
+        """
+
     def noteForeign(self, name: str, peer: str) -> None:
         """Log that a client speaks another protocol."""

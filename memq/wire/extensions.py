@@ -170,6 +170,21 @@ class Tail(NamedTuple):
     form: Form = GETS
 
 
+class Peek(NamedTuple):
+    """Show up to ``most`` messages from the head of a queue, which stay there."""
+
+    queue: bytes
+    most: int = 1
+    form: Form = GETS
+
+
+class Kill(NamedTuple):
+    """Cut off the connection that has a number."""
+
+    number: int
+    form: Form = CHANGES
+
+
 class Move(NamedTuple):
     """Move up to ``most`` messages from the head of a queue to the end of another."""
 
@@ -207,6 +222,8 @@ Extension = (
     | Monitor
     | Confirm
     | Tail
+    | Peek
+    | Kill
     | Move
     | Redrive
     | DumpStats

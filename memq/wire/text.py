@@ -181,9 +181,11 @@ def _parseGet(form: Form, words: list[bytes]) -> Command:
     return Get(tuple(queues), form)
 
 
+#: Topics of ``stats`` that are words by themselves.
+_TOPICS = frozenset((b"", b"settings", b"reset", b"conns"))
 #: Topics of ``stats`` that memcached has of items in memory: here there are none.
 _EMPTY_TOPICS = frozenset(
-    b"cachedump conns extstore items malloc maps proxy proxybe proxyfuncs sizes "
+    b"cachedump extstore items malloc maps proxy proxybe proxyfuncs sizes "
     b"sizes_disable sizes_enable slabs".split()
 )
 
@@ -195,7 +197,7 @@ def parseStats(words: list[bytes]) -> Stats | Refused:
     """
     topic, rest = words[1] if len(words) > 1 else b"", words[2:]
     # The original ignores what stands behind "queue"; its clients rely on it.
-    if topic == b"queue" or (topic in (b"", b"settings", b"reset") and not rest):
+    if topic == b"queue" or (topic in _TOPICS and not rest):
         return Stats(topic)
     if topic == b"detail" and len(rest) <= 1:
         # A pattern has the same bytes as what it matches.
@@ -261,6 +263,7 @@ def _move(
 _seconds = partial(number, most=dialect.MAX_SECONDS)
 _messages = partial(number, most=dialect.MOST, least=1)
 _anyMessages = partial(number, most=MAX_NUMBER, least=1)
+_id = partial(number, most=dialect.MAX_SEQUENCE, digits=20)
 _large = partial(number, most=MAX_SIZE)
 _stops = {b"reads": dialect.READS, b"writes": dialect.WRITES}.get
 
@@ -282,6 +285,8 @@ _PARSERS: dict[bytes, Callable[[list[bytes]], Command]] = {
     b"monitor": syntax(dialect.Monitor, name, _seconds, _messages, least=3),
     b"confirm": syntax(dialect.Confirm, name, _messages, least=3),
     b"tail": syntax(dialect.Tail, name, least=2),
+    b"peek": syntax(dialect.Peek, name, _messages, least=2),
+    b"kill": syntax(dialect.Kill, _id, least=2),
     b"move": syntax(_move, name, name, _anyMessages, least=3),
     b"redrive": syntax(dialect.Redrive, name, _anyMessages, least=2),
     b"stats": parseStats,

@@ -22,6 +22,7 @@ from memq.errors import (
 )
 from memq.test.wire.test_text import GrammarTestCase, names
 from memq.wire.extensions import (
+    MAX_SEQUENCE,
     READS,
     WRITES,
     Add,
@@ -30,14 +31,17 @@ from memq.wire.extensions import (
     Confirm,
     DumpStats,
     Flush,
+    Kill,
     Monitor,
     Move,
     Pause,
+    Peek,
     Read,
     Reads,
     Redrive,
     Reload,
     Resume,
+    Tail,
     Touch,
     parseLimit,
     parseOpened,
@@ -408,6 +412,23 @@ class CommandTests(GrammarTestCase):
             [
                 *(b"monitor q 3601", b"monitor q -1", b"monitor q x"),
                 *(b"monitor q 1 0", b"monitor q 1 10001", b"monitor q/open 1"),
+            ],
+        )
+
+    def test_looks(self) -> None:
+        """A tail takes a pattern, a peek 1 to 10000 messages, a kill a number."""
+        self.commands(
+            {
+                b"tail q*[a-z]": Tail(b"q*[a-z]"),
+                b"peek q": Peek(b"q", 1),
+                b"peek q 10000": Peek(b"q", 10_000),
+                b"kill 1": Kill(1),
+                b"kill 18446744073709551615": Kill(MAX_SEQUENCE),
+            },
+            [b"tail", b"tail a b", b"peek", b"peek q 1 1", b"kill", b"kill 1 noreply"],
+            [
+                *(b"tail a/b", b"peek q 0", b"peek q 10001", b"peek q/open", b"kill x"),
+                b"kill 18446744073709551616",
             ],
         )
 

@@ -315,6 +315,7 @@ class OtherCommandTests(GrammarTestCase):
         self.taken(Stats(b"queue"), b"stats queue", b"stats queue and more")
         self.taken(Stats(b"settings"), b"stats settings")
         self.taken(Stats(b"reset"), b"stats reset")
+        self.taken(Stats(b"conns"), b"stats conns")
         self.taken(Stats(b"detail", b""), b"stats detail")
         self.taken(Stats(b"detail", b"work*"), b"stats detail work*")
         for rest in (b"slab", b"reset now", b"settings x", b"detail a b"):
@@ -327,7 +328,7 @@ class OtherCommandTests(GrammarTestCase):
     def test_nothingOfMemcached(self) -> None:
         """Memcached's statistics of items in memory are known, whatever follows."""
         for rest in (
-            *(b"items", b"slabs", b"sizes", b"conns", b"sizes_enable", b"malloc"),
+            *(b"items", b"slabs", b"sizes", b"sizes_enable", b"malloc"),
             *(b"sizes_disable", b"cachedump 3 0", b"maps", b"proxy", b"proxyfuncs"),
             *(b"proxybe", b"extstore", b"items more"),
         ):
