@@ -1,7 +1,8 @@
 """The command ``memq``: subcommands that speak to a server, or work on a home.
 
     memq push | pop | work | peek | tail | stat | top | move | redrive | flush
-    memq delete | pause | resume | reload | rules | check | completion
+    memq delete | pause | resume | reload | rules | connections | check
+    memq completion
     memq export [--home HOME] [--output FILE] [QUEUE ...]
     memq import [--home HOME] [--append] [FILE]
     memq backup [--home HOME] DIR
@@ -44,6 +45,7 @@ MODULES = {
     "stat": "memq.commandline.look",
     "top": "memq.commandline.top",
     "tail": "memq.commandline.live.tail",
+    "connections": "memq.commandline.live.connections",
     "move": "memq.commandline.manage",
     "redrive": "memq.commandline.manage",
     "flush": "memq.commandline.manage",

@@ -99,8 +99,10 @@ class Connection:
     def message(self) -> Message | None:
         """Return the next message of a reply, None at its end."""
         line = self._line()
-        if line == END:
-            return None
+        return None if line == END else self.shown(line)
+
+    def shown(self, line: bytes) -> Message:
+        """Return the message that begins with a line that was read."""
         word, *rest = line.split()
         if word != b"VALUE":
             raise refusal(line)

@@ -11,6 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from memq.client.connection import END
 from memq.client.figures import Figures, details
 from memq.commandline.arguments import (
     REFUSED,
@@ -18,18 +19,21 @@ from memq.commandline.arguments import (
     connected,
     queueName,
     seconds,
+    whole,
 )
 from memq.commandline.formats import Sink
 from memq.commandline.terminal import console, isTerminal, shownBody, writeAll
 from memq.display import shownName
+from memq.wire.extensions import MOST
 from memq.wire.figures import FIGURES
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from rich.table import Table
 
+    from memq.client.connection import Connection, Message
     from memq.commandline.arguments import Add, Tell
 
 
@@ -61,8 +65,16 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
 def addCommands(add: Add) -> None:
     """Add the subcommands."""
-    does = "Show the next message of a queue, and leave it there."
+    does = "Show the next message of a queue, or several, and leave them there."
     peek = addCommand(add, "peek", _peek, does, queues="")
+    peek.add_argument(
+        "-n",
+        dest="count",
+        type=whole(1, MOST),
+        default=1,
+        metavar="NUMBER",
+        help=f"how many, at most, up to {MOST} (default: 1)",
+    )
     peek.add_argument("--json", action="store_true", help="with its number and flags")
     does = "Show figures of the queues, or of those that match a pattern."
     stat = addCommand(add, "stat", _stat, does)
@@ -76,14 +88,30 @@ def addCommands(add: Add) -> None:
 
 
 def _peek(options: argparse.Namespace, tell: Tell) -> int:
+    single = options.count == 1
+    sink = Sink(1, b"\n" if options.json or not single else b"", options.json)
+    number = 0
     with connected(options) as connection:
-        connection.send(b"gets %b/peek\r\n" % options.queue)
-        found = list(connection.messages())
-    sink = Sink(1, b"\n" if options.json else b"", options.json)
-    for message in found:
-        sink.write(message)
+        if single:
+            connection.send(b"gets %b/peek\r\n" % options.queue)
+        else:
+            connection.send(b"peek %b %d\r\n" % (options.queue, options.count))
+        for message in _peeked(connection, tell):
+            sink.write(message)
+            number += 1
     sink.settle()
-    return 0 if found else REFUSED
+    return 0 if number else REFUSED
+
+
+def _peeked(connection: Connection, tell: Tell) -> Iterator[Message]:
+    """Yield messages that are shown; tell of those that are too large."""
+    while (line := connection.line()) != END.rstrip():
+        word, _, rest = line.partition(b" ")
+        if word == b"LARGE":
+            size, number = map(int, rest.split()[2:])
+            tell(f"message {number} has {size} bytes, and is shown with -n 1 only")
+        else:
+            yield connection.shown(line)
 
 
 def age(milliseconds: int) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from memq.commands.details import Details, Summary
+    from memq.commands.details import Details, Summary, Telling
     from memq.config.reload import PolicyReloader
     from memq.interfaces import IQueueStore
     from memq.logs.audit import Audit

@@ -17,7 +17,8 @@ from memq.connection.connection import Connection
 from memq.errors import TooManyConnections
 from memq.logs.audit import Audit
 from memq.ratelimit import Rarely
-from memq.server.clients import Arrival
+from memq.server.clients import Arrival, kill
+from memq.server.telling import TellClients
 from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
 from memq.wire.forms import PLAIN
@@ -176,6 +177,21 @@ class QueueFactory(ServerFactory):
         if self._empty is not None and not self.connections:
             empty, self._empty = self._empty, None
             empty.callback(None)
+
+    def clients(self) -> TellClients:
+        """Return what tells of each connection."""
+        return TellClients(self.connections)
+
+    def kill(self, number: int) -> str | None:
+        """Cut off the connection of an id, soon: it may be the one that asks.
+
+        :return: its peer; None if there is no such connection.
+        """
+        for connection, arrival in self.connections.items():
+            if arrival.id == number:
+                self.broker.clock.callLater(0, kill, self.connections, number)
+                return connection.peer
+        return None
 
     def holds(self, queue: bytes) -> bool:
         """Return whether a message that was taken from a queue may go back to it."""

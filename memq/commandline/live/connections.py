@@ -32,7 +32,7 @@ _COLUMNS = {
     "waits": "waits",
 }
 #: Those that a narrow terminal has room for, and the letters of a wide one.
-_NARROW, _WIDE = ("id", "peer", "since", "open", "waits"), 76
+_NARROW, _WIDE = ("id", "peer", "since", "protocol", "open", "waits"), 100
 _RIGHT = {"id", "since", "open", "unanswered", "received", "sent"}
 
 
@@ -92,8 +92,8 @@ def _connections(options: argparse.Namespace, tell: Tell) -> int:
         _show(found)
         return 0
     else:
-        rows = [list(_COLUMNS), *([*map(each.text, _COLUMNS.values())] for each in found)]
-        lines = ["\t".join(row) for row in rows]
+        rows = [map(each.text, _COLUMNS.values()) for each in found]
+        lines = ["\t".join(row) for row in (_COLUMNS, *rows)]
     text = "".join(f"{line}\n" for line in lines)
     writeAll(1, text.encode("utf-8", "surrogateescape"))
     return 0
@@ -123,10 +123,13 @@ def _show(found: list[Client]) -> None:
     titles = list(_COLUMNS) if terminal.width >= _WIDE else list(_NARROW)
     table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for title in titles:
-        justify = "right" if title in _RIGHT else "left"
-        ratio = 1 if title == "waits" else None
         table.add_column(
-            title, justify=justify, ratio=ratio, no_wrap=True, overflow="ellipsis"
+            title,
+            justify="right" if title in _RIGHT else "left",
+            ratio=1 if title == "waits" else None,
+            min_width=8 if title == "waits" else None,
+            no_wrap=True,
+            overflow="ellipsis",
         )
     for client in found:
         table.add_row(*[Text(_cell(client, title)) for title in titles])

@@ -73,9 +73,7 @@ class Tail:
         line = connection.line()
         word, *rest = line.split()
         if word == b"VALUE":
-            key, flags, size, number = rest
-            body = connection.body(int(size))
-            self._show(Message(key, int(flags), body, int(number)))
+            self._show(connection.shown(line))
         elif word == b"LARGE":
             name = shownName(rest[0])
             self._tell(f"a message of {int(rest[2])} bytes of {name} is not shown")

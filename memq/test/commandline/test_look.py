@@ -64,7 +64,17 @@ class LookTests(SynchronousTestCase):
             done = command(self.server, "peek", *words)
             self.assertEqual(done, Ended(0, expected, ""))
         self.assertEqual(command(self.server, "peek", "none"), Ended(3, b"", ""))
-        self.assertEqual(self.server.counts()[b"q"], (2, 0))
+        self.assertEqual(
+            command(self.server, "peek", "q", "-n9"), Ended(0, b"one\n\ntwo\n", "")
+        )
+        self.server.put(b"q", b"x" * 70_000)
+        done = command(self.server, "peek", "q", "-n3", "--json")
+        self.assertEqual(done.out.count(b"\n"), 2)
+        self.assertEqual(
+            done.err,
+            "memq peek: message 2 has 70000 bytes, and is shown with -n 1 only\n",
+        )
+        self.assertEqual(self.server.counts()[b"q"], (3, 0))
 
     def test_pipe(self) -> None:
         """In a pipe are names as they are, and TABs between columns."""

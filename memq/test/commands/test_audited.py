@@ -30,9 +30,8 @@ QUIET = {
     *(wire.Stats, wire.Version, wire.Verbosity, wire.Quit, wire.Noop, wire.Describe),
     *(Refused, foreign.Foreign, dialect.Close, dialect.Touch, dialect.Read),
     *(dialect.Reads, dialect.AnyOf, dialect.Monitor, dialect.Confirm),
-    dialect.DumpStats,
     imports.Put,
-    *(dialect.DumpStats, dialect.Tail, TryRule, ListRules, ShowRule),
+    *(dialect.DumpStats, dialect.Tail, dialect.Peek, TryRule, ListRules, ShowRule),
 }
 #: What is sent for each of the others, and what the audit says of it.
 LINES = {
@@ -49,6 +48,7 @@ LINES = {
         'rule set full values="max_age 5 max_open 1": OK',
     ),
     UnsetRule: (b"rule unset full", "rule unset full: NOT_FOUND"),
+    dialect.Kill: (b"kill 1", "kill number=1 client=10.0.0.1:4000: OK"),
     dialect.Move: (b"move full to", "move full target=to count=3: MOVED 3"),
     imports.Begin: (
         b"import begin " + b"0" * 32,
@@ -61,6 +61,7 @@ OTHERS = (
     (b"delete none", "delete none: NOT_FOUND"),
     (b"delete full noreply", "delete full: DELETED"),
     (b"flush none", "flush none count=0: END"),
+    (b"kill 9", "kill number=9: NOT_FOUND"),
     (b"resume none", "resume none: NOT_FOUND"),
     (b"pause full reads", "pause full bits=reads: OK"),
     (b"pause full writes", "pause full bits=writes: OK"),
