@@ -102,16 +102,17 @@ types: .venv/tools.stamp ## mypy, with zope.interface
 imports: .venv/tools.stamp ## import-linter: the layers
 	$(BIN)/lint-imports --no-logo
 
-coverage: .venv/tools.stamp ## the suite on both bindings, with branch coverage
+# Tests that break the layers below Twisted run on both bindings here, and not again on
+# Debian's.  The rest runs there on the second binding, and here on the first.
+BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
+	backup_load full kills powercut wrecks) memcacheq.test_adoption admin.test_salvage)
+
+coverage: .venv/tools.stamp ## the suite with branch coverage, the storage on both bindings
 	$(BIN)/coverage erase
-	$(BIN)/python $(SUITE) --coverage --bsddb3 \
+	$(BIN)/python $(SUITE) --coverage --bsddb3 memq.test.storage $(BELOW_TWISTED) \
 		--without memq.test.browser memq.test.clients $(SUITE_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
-
-# Tests that break the layers below Twisted have run on both bindings already.
-BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
-	backup_load full kills powercut wrecks) memcacheq.test_adoption admin.test_salvage)
 
 test-debian: ## the suite on Debian's own Twisted and bsddb3
 	@tools/need $(DEBIAN_PACKAGES) $(TEST_PACKAGES)

@@ -26,14 +26,35 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 #: Seconds that each module took, from one run to the next.
 TIMES = ROOT / "build" / "suite.json"
-#: Seconds that a module is thought to take before the first run, and one that starts
-#: servers; the seconds of the modules that one process takes.
-GUESS, LONG_GUESS, ENOUGH = 1.0, 8.0, 6.0
-#: Tests of these packages open Berkeley DB, and so run on both bindings; so do those
-#: elsewhere that name one of these modules.
-BERKELEY = [f"memq.test.{p}" for p in ("admin", "memcacheq", "storage", "system")]
-OPENERS = ("memq.test.support.homes", "memq.test.support.servers", "testkit.servers")
-#: Those of them that run with coverage on the second one: what differs is in there.
+#: Seconds that a module is thought to take before the first run, that these are, and
+#: those that start servers; the seconds of the modules that one process takes.
+GUESS, LONG_GUESS, ENOUGH = 0.5, 8.0, 8.0
+LONG = {
+    f"memq.test.{name}": seconds
+    for name, seconds in {
+        "commandline.test_pop": 20.0,
+        "commandline.test_push": 15.0,
+        "commandline.test_work": 20.0,
+        "commands.test_kestrel": 12.0,
+        "memcacheq.test_adoption": 20.0,
+        "pages.test_readme": 30.0,
+        "storage.bdb.test_compaction": 12.0,
+        "storage.bdb.test_store": 20.0,
+        "system.test_backup_load": 15.0,
+        "system.test_commandline": 15.0,
+        "system.test_exchanged": 25.0,
+        "system.test_full": 25.0,
+        "system.test_fuzzing": 12.0,
+        "system.test_hostile": 50.0,
+        "system.test_kills": 35.0,
+        "system.test_load": 30.0,
+        "system.test_model": 20.0,
+        "system.test_powercut": 25.0,
+        "system.test_twistd": 30.0,
+        "system.test_workers": 15.0,
+    }.items()
+}
+#: What runs with coverage on the second binding, too: what differs is in there.
 DIFFERENT = ["memq.test.storage.engine"]
 #: Those that load their servers, which therefore run without coverage.
 LOADED = [
@@ -94,19 +115,13 @@ def find(wanted: list[str], without: list[str]) -> list[str]:
     return [n for n in names if within(n, wanted) and not within(n, without)]
 
 
-def opensBerkeley(module: str) -> bool:
-    """Return whether tests of a module open Berkeley DB, or start servers that do."""
-    text = (ROOT / (module.replace(".", "/") + ".py")).read_text(encoding="utf-8")
-    return within(module, BERKELEY) or any(opener in text for opener in OPENERS)
-
-
 def divide(modules: list[str], times: dict[str, float]) -> list[Part]:
     """Return parts: neighbours of one package that take little are together."""
     parts: list[Part] = []
     kind: object = None
     for module in modules:
         guess = LONG_GUESS if within(module, ["memq.test.system"]) else GUESS
-        seconds = times.get(module, guess)
+        seconds = times.get(module, LONG.get(module, guess))
         last, kind = kind, (module.rpartition(".")[0], within(module, LOADED))
         if kind == last and parts[-1].seconds + seconds <= ENOUGH:
             (others, before, _) = parts.pop()
@@ -238,12 +253,14 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--bsddb3",
-        action="store_true",
-        help="run what opens Berkeley DB on this binding as well",
+        nargs="*",
+        default=[],
+        metavar="MODULE",
+        help="of these, run on this binding as well",
     )
-    parser.add_argument(
-        "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="at once"
-    )
+    # One more than processors: a test waits for a server now and then.
+    jobs = len(os.sched_getaffinity(0)) + 1
+    parser.add_argument("--jobs", type=int, default=jobs, help="at once")
     parser.add_argument(
         "--temp",
         default=scratchParent(),
@@ -261,9 +278,8 @@ def main() -> int:
         times = json.loads(TIMES.read_text(encoding="utf-8"))
     modules = find(asked.module, asked.without)
     parts = divide(modules, times)
-    if asked.bsddb3:
-        again = [module for module in modules if opensBerkeley(module)]
-        parts += [part._replace(binding="bsddb3") for part in divide(again, times)]
+    again = [module for module in modules if within(module, asked.bsddb3)]
+    parts += [part._replace(binding="bsddb3") for part in divide(again, times)]
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="memq-", dir=asked.temp) as directory:
         os.chmod(directory, 0o711)
