@@ -134,6 +134,7 @@ def _makeService(
     sources = Sources(
         *(broker, parts.factory.statistics, syncs, reloader),
         *(Lateness(reactor, syncs.sort), reloader, parts.factory.audit),
+        parts.factory,
         version,
     )
     if home is not None:

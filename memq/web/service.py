@@ -21,6 +21,10 @@ from twisted.logger import Logger, globalLogPublisher
 from memq.config.ruletext import readName
 from memq.logs.recent import RecentLines
 from memq.net.listeners import removeStale
+from memq.web.api.actions.messages import Messages
+from memq.web.api.actions.noted import Noted
+from memq.web.api.actions.queues import QueueActions
+from memq.web.api.actions.server import ServerActions, connectionId
 from memq.web.api.errands import Errands, refusal
 from memq.web.api.figures import QueueRows, ServerFigures
 from memq.web.api.names import named
@@ -207,7 +211,8 @@ class WebService(Service):
         for path, resource in figures.children.items():
             root.putChild(path, resource)
         addPage(root)
-        terms = Terms({"queue": named, "pattern": readName}, self._mayAct, refusal)
+        names = {"queue": named, "pattern": readName, "id": connectionId}
+        terms = Terms(names, self._mayAct, refusal)
         root.putChild(b"api", Routes(reactor, terms, self._routes(reactor)))
         return root
 
@@ -219,12 +224,13 @@ class WebService(Service):
         allowed = settings.actions == "anyone", settings.bodies
         server = ServerFigures(sources, self.readiness, *allowed)
 
-        def noted(snapshot: Snapshot) -> None:
+        def note(snapshot: Snapshot) -> None:
             server.note(snapshot)
             rates = snapshot.incoming, snapshot.outgoing
             self.recorder.rank(snapshot.names, *rates)
 
-        snapshots = Snapshots(reactor, broker, self._surveyor, noted)
+        snapshots = Snapshots(reactor, broker, self._surveyor, note)
+        noted = Noted(reactor, errands, sources.audit, snapshots)
         looks = self.tallies, self.looker, self.recorder
         self._streams = Streams(
             *(reactor, self.readiness, looks, Figures(server.server, rows.row)),
@@ -238,6 +244,9 @@ class WebService(Service):
             *Queues(reactor, errands, snapshots, rows, self.recorder.queue).routes,
             *self._streams.routes,
             *RuleRoutes(sources.rules, sources.audit).routes,
+            *QueueActions(noted, sources.statistics).routes,
+            *Messages(noted, errands, sources.factory, settings.bodies).routes,
+            *ServerActions(noted, sources.factory).routes,
         ]
 
     def _mayAct(self) -> None:

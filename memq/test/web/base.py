@@ -144,6 +144,7 @@ class WebTestCase(SteppedTestCase):
             *(self.harness.broker, self.harness.statistics, self.syncs),
             *(self.reloads, self.lateness),
             *(self.harness.factory.rules, self.harness.factory.audit),
+            self.harness.factory,
             lastBackup=lambda: self.backup,
         )
         listen = Address("127.0.0.1", 22280)

@@ -52,6 +52,7 @@ class ServiceTestCase(SteppedTestCase):
             *(self.harness.broker, self.harness.statistics, Histogram(), Reloads()),
             Lateness(self.reactor),
             *(self.harness.factory.rules, self.harness.factory.audit),
+            self.harness.factory,
         )
         settings = WebSettings(listen, other, socketMode=0o660)
         return WebService(self.reactor, sources, settings)

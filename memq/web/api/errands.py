@@ -21,6 +21,7 @@ from memq.errors import (
     RulesRefused,
 )
 from memq.operations.base import Operation, Slice
+from memq.operations.peeks import PeekMany
 from memq.web.http.inputs import Refused
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class _Errand:
     ) -> None:
         self._done = done
         self._parts: list[Any] = []
-        session = broker.session(self._cbDone)
+        self._session = session = broker.session(self._cbDone)
         self._operation: Operation | None = make(session)
         if self._operation.done:
             self._cbDone()
@@ -70,13 +71,12 @@ class _Errand:
         """Go on with what follows, or tell."""
         while (part := self._operation) is not None and part.done:
             self._parts.append(part)
-            isFailed = isinstance(part.result, QueueError)
-            self._operation = None
-            if isinstance(part, Slice) and not isFailed:
-                self._operation = part.follow()
-            if isFailed:
-                self._done.errback(part.result)
-            elif self._operation is None:
+            if isinstance(part, PeekMany):
+                # What it holds is bounded, and must not keep the rest from running.
+                part.settle()
+                self._session.catchUp()
+            self._operation = part.follow() if isinstance(part, Slice) else None
+            if self._operation is None:
                 self._done.callback(self._parts)
 
 
@@ -97,14 +97,28 @@ class Errands:
             raise Refused(503, "; ".join(reasons), Retry_After="1")
 
     def run(self, make: Callable[[Session], Operation]) -> Deferred[Any]:
+        """Carry out an operation as ``carryOut``; it fails with the error of one."""
+        return self.carryOut(make).addCallback(_successful)
+
+    def carryOut(self, make: Callable[[Session], Operation]) -> Deferred[Any]:
         """Carry out an operation.
 
         :param make: makes it, for a session.
-        :return: fires with it, and with those that followed it, once all are done; it
-            fails with the error of one.
+        :return: fires with it, and with those that followed it, once all are done.
         :raise Refused: when the store cannot be asked.
         """
         self.check()
         done: Deferred[Any] = Deferred()
         _Errand(self._broker, make, done)
         return done
+
+
+def _successful(parts: list[Operation]) -> list[Operation]:
+    """Return operations all of which succeeded.
+
+    :raise memq.errors.QueueError: the error of the last one.
+    """
+    result = parts[-1].result
+    if isinstance(result, QueueError):
+        raise result
+    return parts

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from memq.broker.broker import Broker
     from memq.config.reload import PolicyReloader
     from memq.logs.audit import Audit
+    from memq.server.factory import QueueFactory
     from memq.server.histogram import Histogram
     from memq.server.stats import Statistics
     from memq.web.metrics.lateness import Lateness
@@ -77,6 +78,7 @@ class Sources(NamedTuple):
     :ivar syncs: how long syncs took.
     :ivar rules: those in force, and what changes them.
     :ivar audit: is told who did what.
+    :ivar factory: has the connections.
     :ivar berkeleydb: the version of Berkeley DB, or "none".
     :ivar lastBackup: returns when a backup was made last, in seconds since 1970; None
         for never.
@@ -89,6 +91,7 @@ class Sources(NamedTuple):
     lateness: Lateness
     rules: PolicyReloader
     audit: Audit
+    factory: QueueFactory
     berkeleydb: str = "none"
     lastBackup: Callable[[], float | None] = lambda: None
 
