@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address
@@ -274,6 +275,35 @@ class GoneTests(AuditedTestCase):
         client.protocol.readConnectionLost()
         client.end()
         self.assertEqual(self.told(), ["delete full: DELETED"])
+
+
+class AnyOrderTests(AuditedTestCase):
+    """Many clients, some of which go away."""
+
+    def test_each(self) -> None:
+        """Whatever they send and whenever they go, each command is told of once."""
+        choose = random.Random(7)
+        names = [b"a", b"b", b"full"]
+        words = (b"delete", b"flush", b"pause", b"resume", b"move")
+        sent = 0
+        for _ in range(300):
+            transport: Any = choose.choice((Transport, HalfTransport))()
+            client = self.harness.connect(transport)
+            for _ in range(choose.randrange(5)):
+                one, other = choose.sample(names, 2)
+                word = choose.choice(words)
+                last = b" " + other if word == b"move" else b""
+                client.send(b"set %b 0 0 1\r\nx\r\n" % one * choose.randrange(3))
+                client.send(b"%b %b%b\r\n" % (word, one, last))
+                sent += 1
+                if choose.random() < 0.3:
+                    self.harness.reactor.iterate()
+            if isinstance(transport, HalfTransport) and choose.random() < 0.5:
+                client.protocol.readConnectionLost()
+            if choose.random() < 0.7:
+                client.leave()
+            self.harness.settle()
+        self.assertEqual(len(self.events), sent)
 
 
 class HalfTransport(Transport):
