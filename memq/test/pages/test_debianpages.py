@@ -52,6 +52,8 @@ def _shapes() -> str:
             rf"(cp|mv)( -a)?( {_PATH}){{2}}",
             rf"(-u ({user}) )?(?P<own>memq(-adopt)? .*)",
             rf"curl http://{OPTIONS['web-listen'].default}({'|'.join(PATHS)})",
+            rf"curl -N '?http://{OPTIONS['web-listen'].default}"
+            r"/api/v1/(log|events\?queues=[a-z,]+)'?",
         )
     )
 
