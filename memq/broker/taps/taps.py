@@ -100,10 +100,14 @@ class Taps:
 
     def _sort(self, push: Push | PushLarge, wanted: dict[Tap, list[Copy]]) -> None:
         queues = destinations(push.client.policies, push.queue)
+        # Those who want the same have the same copies.
+        made: dict[tuple[bytes, ...], list[Copy]] = {}
         for tap in self.watching:
-            those = [queue for queue in queues if tap.wants(queue)]
+            those = tuple([queue for queue in queues if tap.wants(queue)])
+            if those and those not in made:
+                made[those] = list(_copies(push, those))
             if those:
-                wanted.setdefault(tap, []).extend(_copies(push, those))
+                wanted.setdefault(tap, []).extend(made[those])
 
     def deliver(self) -> None:
         """Hand out the copies that are durable, in order; the others are lost."""
@@ -117,7 +121,7 @@ class Taps:
                     tap.take(those)
 
 
-def _copies(push: Push | PushLarge, queues: list[bytes]) -> Iterator[Copy]:
+def _copies(push: Push | PushLarge, queues: Iterable[bytes]) -> Iterator[Copy]:
     """Yield a copy of each message that was stored, for each of some queues."""
     shown = dict(push.madeVisible())
     isDelayed = push.delay > 0

@@ -103,7 +103,7 @@ class PagesTests(PageTestCase):
         known = {"help", "version"}
         for options in (Options(), ServerOptions()):
             known |= {name.rstrip("=") for name in options.longOpt}
-        ours = glob(f"{ROOT}/memq/commandline/*.py")
+        ours = glob(f"{ROOT}/memq/commandline/**/*.py", recursive=True)
         for module in ("memq/admin/cli.py", "memq/memcacheq/adoptcli.py", *ours):
             known |= set(re.findall(r'"--([a-z-]+)"', readPage(module)))
         for path in PAGES:

@@ -105,6 +105,7 @@ WORDS = (
     *(b" settings", b" reset", b"version", b"verbosity ", b"quit", b"noreply"),
     *(b"db_checkpoint", b"db_archive", b"add ", b"cas ", b"incr ", b"GET ", b"Host:"),
     *(b"flush ", b"pause ", b" writes", b"resume ", b"reload", b"monitor "),
+    *(b"tail ", b"peek ", b"kill ", b" conns"),
     *(b"confirm ", b"dump_stats", b" detail", b"/open", b"/close", b"/abort"),
     *(b"/any", b"get q/any/t=9 r/any"),
     *(b"/more", b"/open=0", b"/close=0", b"/abort=1", b"/open=1", b"gets q/open/more"),
