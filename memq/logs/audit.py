@@ -74,6 +74,8 @@ class Audit:
         :param log: takes each event, too.
         """
         self.lost = 0
+        #: Those since the file could be written last.
+        self._missing = 0
         self._rarely = Rarely(seconds)
         self._target = target
         self._publish = log
@@ -120,10 +122,13 @@ class Audit:
         self._publish(event)
         if why:
             self._noteLost(why)
+        elif self._missing:
+            self._noteFound()
 
     def _noteLost(self, why: str) -> None:
         assert self._target is not None
         self.lost += 1
+        self._missing += 1
         count = self._rarely.count("lost")
         if count:
             _log.error(
@@ -132,6 +137,16 @@ class Audit:
                 count=count,
                 error=why,
             )
+
+    def _noteFound(self) -> None:
+        """Note that the file can be written again."""
+        assert self._target is not None
+        missing, self._missing = self._missing, 0
+        _log.warn(
+            "--audit-log {path} is written again; {count} lines are missing in it",
+            path=self._target.path,
+            count=missing,
+        )
 
 
 def _line(

@@ -115,3 +115,22 @@ class AuditFileTests(LogTestCase):
         )
         self.assertEqual(audit.lost, 4)
         self.assertEqual(len(events), 6)
+
+    def test_again(self) -> None:
+        """When it can be written again, the log says how much is missing."""
+        file = self.opened()
+        audit = self.audit(file)
+        full = os.open("/dev/full", os.O_WRONLY)
+        self.addCleanup(os.close, full)
+        file.descriptor, whole = full, file.descriptor
+        with capturedLogs():
+            for _ in range(3):
+                audit.note(WHO, "delete", b"q", "DELETED")
+        file.descriptor = whole
+        with capturedLogs() as events:
+            for _ in range(2):
+                audit.note(WHO, "delete", b"q", "DELETED")
+        lines = [formatEvent(each) for each in events if "command" not in each]
+        expected = "--audit-log PATH is written again; 3 lines are missing in it"
+        self.assertEqual(lines, [expected])
+        self.assertEqual(len(read(self.path).splitlines()), 2)

@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
@@ -39,6 +39,16 @@ class LineTests(LogTestCase):
                 read(self.path),
             )
         )
+
+    def test_once(self) -> None:
+        """A line that two files have is made once; each form has its own."""
+        event: LogEvent = {"log_format": "so", "log_time": 0.0}
+        for isJSON in (False, True, False):
+            LineObserver(self.opened(), 0, isJSON)(event)
+            event["log_format"] = "not so"
+        text, other, again = read(self.path).splitlines()
+        self.assertEqual(again, text)
+        self.assertEqual(json.loads(other)["event"], "not so")
 
     def test_oneLine(self) -> None:
         """Nothing that a client sends can break a line, or drive a terminal."""
