@@ -35,6 +35,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/clients.md",
     "docs/clients.zh-CN.md",
+    "docs/api.md",
     "docs/protocol.md",
     "docs/design.md",
     "docs/performance.md",
