@@ -9,7 +9,6 @@ from memq.test.web.api.base import ApiTestCase
 if TYPE_CHECKING:
     from twisted.logger import LogEvent
 
-QUEUE = "/api/v1/queues/{queue}"
 #: What is sent to each route that changes something, and what the audit says of it.
 ACTIONS: dict[tuple[str, str], tuple[str, object, str]] = {
     ("POST", "/api/v1/queues/{queue}/messages"): (
@@ -47,36 +46,6 @@ ACTIONS: dict[tuple[str, str], tuple[str, object, str]] = {
         "rule set jobs values=max_items=5:",
     ),
     ("DELETE", "/api/v1/rules/{pattern}"): ("/rules/jobs", None, "rule unset jobs"),
-    ("POST", f"{QUEUE}/pause"): (
-        *("/queues/jobs/pause", {"reads": True}),
-        "pause jobs bits=reads: OK",
-    ),
-    ("POST", f"{QUEUE}/resume"): ("/queues/jobs/resume", None, "resume jobs: OK"),
-    ("POST", f"{QUEUE}/messages"): (
-        *("/queues/jobs/messages", {"text": "secret"}),
-        "set jobs bytes=6: STORED",
-    ),
-    ("POST", f"{QUEUE}/move"): (
-        *("/queues/jobs/move", {"to": "other", "max": 1}),
-        "move jobs target=other most=1 count=1: MOVED 1",
-    ),
-    ("POST", f"{QUEUE}/redrive"): (
-        *("/queues/jobs/redrive", None),
-        "redrive jobs count=0: MOVED 0",
-    ),
-    ("POST", f"{QUEUE}/flush"): (
-        *("/queues/jobs/flush", {"confirm": "jobs"}),
-        "flush jobs count=2: END",
-    ),
-    ("DELETE", QUEUE): (
-        *("/queues/jobs", {"confirm": "jobs"}),
-        "delete jobs: DELETED",
-    ),
-    ("DELETE", "/api/v1/connections/{id}"): (
-        *("/connections/1", None),
-        "kill id=1: NOT_FOUND",
-    ),
-    ("POST", "/api/v1/reload"): ("/reload", None, "reload: OK"),
 }
 
 
