@@ -248,7 +248,7 @@ def runRounds(
                     # A sync is not to wait for what others have left to be written.
                     os.sync()
                 with placed(server.pid, workload.placement):
-                    pair = _setAndGet(load, server, workload, warm=turn == 0)
+                    pair = setAndGet(load, server, workload, warm=turn == 0)
                 said.append(f"{kind.name} " + " / ".join(_rate(r) for r in pair))
                 if turn:
                     for verb, result in zip(VERBS, pair, strict=False):
@@ -275,7 +275,7 @@ def progress(line: str) -> None:
     sys.stderr.flush()
 
 
-def _setAndGet(
+def setAndGet(
     load: Load, server: Server, workload: Workload, warm: bool
 ) -> list[Result]:
     """Store messages, then take as many; the second only if the first went well."""

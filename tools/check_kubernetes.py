@@ -11,6 +11,7 @@ versions.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tempfile
@@ -184,8 +185,17 @@ class Example:
                 paths += [e["path"] for e in self["PodMonitor"]["podMetricsEndpoints"]]
                 for path in paths:
                     ask(port, "10.1.2.3:22280", path)
+                self.checkScaler(server, port)
             finally:
                 server.stop()
+
+    def checkScaler(self, server: Server, port: int) -> None:
+        """Ask a server's web what KEDA asks for, with messages in the queue."""
+        trigger = self.trigger()
+        url = urlsplit(trigger["url"])
+        server.put(url.path.rpartition("/")[2].encode(), b"one", b"two")
+        told = json.loads(ask(port, url.netloc, url.path))
+        same(trigger["valueLocation"], 2, told[trigger["valueLocation"]])
 
 
 def ask(port: int, host: str, path: str) -> bytes:
