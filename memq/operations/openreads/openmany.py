@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from memq.errors import QueueError
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Slice
-from memq.operations.expiry import NOTHING, expire, mayExpire
+from memq.operations.expiry import NOTHING, expire, hasExpired, mayExpire
 from memq.operations.openreads import openread
 from memq.operations.openreads.opened import Opened
 from memq.operations.reads import Search, WouldBlock
@@ -78,13 +78,14 @@ class OpenMany(Slice, Search):
         room = self._room(policy or PLAIN)
         most = min(room, self.most, OPENED_AT_ONCE)
         self._isShort = room <= 0
-        # Each message may have to let expired ones go first.
-        each = policy is not None and mayExpire(policy.rule)
         while len(self.opened) < most and self._size < OPENED_BYTES:
-            if each and not self._lookAt(store, policy or PLAIN):
+            now = self.client.policies.now()
+            if policy is not None and not self._lookAt(store, policy, now):
                 break
-            left = 1 if each else most - len(self.opened)
-            found = store.openAll(self.queue, left, OPENED_BYTES - self._size)
+            left = most - len(self.opened), OPENED_BYTES - self._size
+            found = store.openAll(self.queue, *left)
+            if policy is not None:
+                found = self._unexpired(store, policy, found, now)
             if not self._openAll(found, policy or PLAIN):
                 break
         self._goOn()
@@ -100,14 +101,37 @@ class OpenMany(Slice, Search):
             return 0
         return min(room, most - len(client.opened(self.queue))) if most else room
 
-    def _lookAt(self, store: IQueueStore, policy: EffectivePolicy) -> bool:
+    def _lookAt(self, store: IQueueStore, policy: EffectivePolicy, now: int) -> bool:
         """Let go what has expired; return whether the head may be opened."""
-        now = self.client.policies.now()
         found = expire(store, self.queue, policy.rule, now)
         self.expired = self.expired.plus(found)
         if found.isMore and not self.opened:
             raise WouldBlock(self, found.cost)
         return not found.isMore
+
+    def _unexpired(
+        self,
+        store: IQueueStore,
+        policy: EffectivePolicy,
+        found: list[Message | QueueError],
+        now: int,
+    ) -> list[Message | QueueError]:
+        """Return what the store has hidden, up to the first that has expired.
+
+        That one and those behind it are shown again, to be looked at.
+        """
+        rule = policy.rule
+        messages = [each for each in found if isinstance(each, Message)]
+        if not mayExpire(rule):
+            return found
+        ages = (at for at, each in enumerate(messages) if hasExpired(each, rule, now))
+        place = next(ages, None)
+        if place is None:
+            return found
+        for message in reversed(messages[place:]):
+            store.abortRead(self.queue, message, False)
+        # An error is the last one, and is told.
+        return [*messages[:place], *found[len(messages) :]]
 
     def _openAll(
         self, found: list[Message | QueueError], policy: EffectivePolicy
