@@ -6,6 +6,7 @@ at when its turn has come, some in each slice, and left out when it is gone by t
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ class Details:
         return inForce(rule)
 
 
-class Telling:
+class Telling(ABC):
     """One answer of many parts, each about some things.
 
     :ivar queues: the names of those that are told; known after the first ``tell``.
@@ -156,12 +157,13 @@ class Telling:
         told = self._told(slice(start, stop), store)
         return told + END if stop >= len(self.queues) else told
 
+    @abstractmethod
     def _names(self, store: IQueueStore) -> list[bytes]:
-        raise NotImplementedError
+        """Return the names of those that are to be told."""
 
+    @abstractmethod
     def _told(self, which: slice, store: IQueueStore) -> bytes:
         """Return what is told of some of ``queues``."""
-        raise NotImplementedError
 
 
 class Listing(Telling):
