@@ -166,11 +166,17 @@ class PutChunk(ImportOperation):
         self._cost = self.bytesFreed = 0
         self._isUnmarked = False
         state = self.after
-        # What raises is undone, and all that was done before it.
-        for item in self._joined():
-            state = self._take(store, loader, state, item)
-        if self._isUnmarked:
-            raise BadLine
+        try:
+            for item in self._joined():
+                state = self._take(store, loader, state, item)
+            if self._isUnmarked:
+                raise BadLine
+        except QueueError as error:
+            if self._cost:
+                # What was done before it is to be undone.
+                raise
+            self.result = error
+            return 0
         self.after = state
         row = state.row
         self.result = b"%d" % (0 if row is None else _ROW.unpack(row)[1])
@@ -217,6 +223,7 @@ class PutChunk(ImportOperation):
         if there is None or not there.kept.items:
             if not queue.goesOn:
                 unseen = loader.hide(queue.name)
+                self._cost += MESSAGE_COST
                 first = unseen.nextSequence
                 return State(state.row, queue, unseen, first, deliveries={})
         elif not self.append:
