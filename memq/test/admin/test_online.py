@@ -7,10 +7,12 @@ import os
 import socket
 import sys
 import threading
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq import ratelimit
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd
 from memq.admin.sender import Sender
 from memq.cli import main
@@ -183,6 +185,12 @@ class WholeTests(OnlineTestCase):
             self.written(TWO),
         )
         self.assertIn("imported 2 queues, 1400 messages\n", said)
+
+    def test_progress(self) -> None:
+        """Rate and time left are told."""
+        self.patch(ratelimit.Progress.__init__, "__defaults__", (monotonic, 0.0, None))
+        said = self.imported(TWO)
+        self.assertRegex(said, r"1 queues, 1400 messages, \d+/s, 0 s left\n")
 
     def test_pipe(self) -> None:
         """What comes from a pipe is imported as well, and cannot be gone on with."""
