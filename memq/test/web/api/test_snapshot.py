@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from memq.errors import StoreError
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
+from memq.web.api import snapshot as module
 from memq.web.api.rates import MOST, UNKNOWN, Rates
-from memq.web.api.snapshot import AT_ONCE, FRESH, TIMES, Snapshot, Snapshots
+from memq.web.api.snapshot import AT_ONCE, FRESH, Snapshot, Snapshots
 from memq.web.metrics.survey import Surveyor
 
 if TYPE_CHECKING:
@@ -70,16 +71,13 @@ class LookTests(SnapshotTestCase):
         self.assertIsNot(second, first)
         self.assertEqual(self.noted, [first, second])
 
-    def test_long(self) -> None:
-        """One that took long is told for longer."""
-        self.harness.broker.room.isHeld = True
-        looked = self.snapshots.look()
-        self.harness.pass_(2)
-        self.harness.broker.room.looked(None)
-        self.harness.settle()
-        snapshot = self.successResultOf(looked)
-        self.assertEqual(snapshot.picture.seconds, 2)
-        self.harness.pass_(TIMES * 2 - 1)
+    def test_manyQueues(self) -> None:
+        """One of very many queues is told for longer."""
+        self.patch(module, "FRESH_EACH", 2.0)
+        for name in (b"a", b"b"):
+            self.store.fill(name, b"")
+        snapshot = self.look()
+        self.harness.pass_(3)
         self.assertIs(self.look(), snapshot)
         self.harness.pass_(1)
         self.assertIsNot(self.look(), snapshot)
