@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from memq.display import shownName
 from memq.errors import DamagedMessage, StoreError
-from memq.storage.bdb.packs import damaged, looked
+from memq.storage.bdb.packs import damaged
 from memq.storage.engine.binding import ERRORS, scan
-from memq.storage.packed import PACKED
+from memq.storage.packed import PACKED, unpacked
 from memq.storage.record import (
     DELIVERIES,
     DELIVERIES_ROW,
@@ -49,7 +49,8 @@ _unpackKey = KEY.unpack
 _NOTHING = _packKey(0, 0), b""
 
 
-def _lost(queue: Queue) -> StoreError:
+def lost(queue: Queue) -> StoreError:
+    """Return the error for a queue without the messages that it counts."""
     return StoreError(
         f"queue {shownName(queue.name)} has lost messages: its counts say "
         f"{queue.pushed} set and {queue.taken} taken, but none is there"
@@ -105,7 +106,7 @@ class Heads:
                 key, record = found or _NOTHING
                 foundId, sequence = _unpackKey(key)
                 if foundId != id:
-                    raise _lost(entry)
+                    raise lost(entry)
                 try:
                     message = unpackRecord(id, sequence, record)
                     if message.large is None:
@@ -202,7 +203,7 @@ class Heads:
             key = _packKey(entry.id, returned)
             found = cursor.set_range(key)
             if not found or found[0] != key:
-                raise _lost(entry)
+                raise lost(entry)
             return found[0], found[1]
         if transaction.cursorIn == entry.id:
             found = cursor.next()
@@ -211,7 +212,7 @@ class Heads:
         key, record = found or _NOTHING
         id, sequence = _unpackKey(key)
         if id != entry.id:
-            raise _lost(entry)
+            raise lost(entry)
         if record[:1] == PACKED:
             self._index.forReturn(entry.name, id)
             packs.enter(entry, key, record)
@@ -223,34 +224,26 @@ class Heads:
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Look at the head."""
-        return next(iter(self.peekMany(queue, 0, 1, 1)[0]), None)
-
-    def peekMany(
-        self, queue: bytes, first: int, most: int, limit: int
-    ) -> tuple[list[Message | QueueError], int | None]:
-        """Look at messages from a number on; below the first one given back is none."""
-        found: list[Message | QueueError] = []
         entry = self._index.queues.get(queue)
         if entry is None or not entry.ready:
-            return found, None
-        reads, id, transaction = entry.reads, entry.id, self._transaction
-        back = None if reads is None else reads.returned()
-        first = max(first, head := entry.head if back is None else back)
-        hidden = () if reads is None else reads.hidden
+            return None
+        returned = None if entry.reads is None else entry.reads.returned()
+        head = entry.head if returned is None else returned
+        transaction = self._transaction
         with (
             transaction.translated,
             closing(transaction.messages.cursor(transaction.handle)) as cursor,
         ):
             transaction.packs.write()
-            for key, record in scan(cursor, _packKey(id, first), ID.pack(id)):
-                for sequence, size, each in looked(key, record, first):
-                    if sequence not in hidden:
-                        found.append(each)
-                    if (limit := limit - size - 1024) <= 0 or len(found) == most:
-                        return found, sequence + 1
-        if not found and first == head:
-            raise _lost(entry)
-        return found, None
+            key, record = cursor.set_range(_packKey(entry.id, head)) or _NOTHING
+        id = _unpackKey(key)[0]
+        if id != entry.id:
+            raise lost(entry)
+        try:
+            key, record = next(unpacked(key, record, head))
+            return unpackRecord(id, _unpackKey(key)[1], record)
+        except DamagedRecord as error:
+            return damaged(key, error)
 
     def deadLetters(
         self, queue: bytes, first: int, end: int, limit: int
@@ -393,7 +386,7 @@ class Heads:
         with self._transaction.translated:
             record = self._transaction.messages.get(key)
             if record is None:
-                raise _lost(entry)
+                raise lost(entry)
             found = self._unpack(key, record)
             self._takeHidden(entry, message.sequence, bodySize(record))
         entry.change(returns=entry.rest.returns + 1)

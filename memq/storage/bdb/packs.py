@@ -20,7 +20,6 @@ from memq.storage.packed import (
     Pack,
     lengthOf,
     packMessages,
-    unpacked,
     unpackMessages,
 )
 from memq.storage.record import (
@@ -29,13 +28,9 @@ from memq.storage.record import (
     bodySize,
     packMessage,
     packRecord,
-    unpackRecord,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from memq.errors import QueueError
     from memq.message import Message
     from memq.storage.row import Queue
     from memq.storage.undo import UndoLog
@@ -199,21 +194,3 @@ class Packs:
 def damaged(key: bytes, why: object) -> DamagedMessage:
     """Return the error for what stands under a key."""
     return DamagedMessage(f"message {KEY.unpack(key)[1]} of its queue: {why}")
-
-
-def looked(
-    key: bytes, record: bytes, first: int
-) -> Iterator[tuple[int, int, Message | QueueError]]:
-    """Yield what a record holds: number and bytes of each message, and the message.
-
-    :param first: the number before which those of a packed record are left out.
-    """
-    try:
-        for single, each in unpacked(key, record, first):
-            id, sequence = KEY.unpack(single)
-            try:
-                yield sequence, len(each), unpackRecord(id, sequence, each)
-            except DamagedRecord as error:
-                yield sequence, len(each), damaged(single, error)
-    except DamagedRecord as error:
-        yield KEY.unpack(key)[1], len(record), damaged(key, error)

@@ -49,6 +49,7 @@ from memq.errors import DamagedHome, HomeError, OutOfSpace, StoreError
 from memq.storage.bdb.bulkloader import BulkLoader
 from memq.storage.bdb.compaction import Compaction
 from memq.storage.bdb.heads import Heads
+from memq.storage.bdb.hidden.looks import Looks
 from memq.storage.bdb.hidden.many import Hidden
 from memq.storage.bdb.loading import countUncounted, findDelayed, readRows, refuseOld
 from memq.storage.bdb.pushes import Bodies, Delayed, Pushes
@@ -168,7 +169,7 @@ class BDBStore(IndexedStore):
         self.pop = heads.pop
         self.popAll = heads.popAll
         self.peek = heads.peek
-        self.peekMany = heads.peekMany
+        self.peekMany = Looks(transaction, index).peekMany
         self.deadLetters = heads.deadLetters
         self.takeOut = heads.takeOut
         self.putBack = heads.putBack
