@@ -28,7 +28,8 @@ FLAGS = (
     *("--disable-sync", "--disable-dev-shm-usage", "--hide-scrollbars"),
     "--disable-extensions",
 )
-#: Notes what must not happen, before any script of the page runs.
+#: Notes what must not happen, and which streams are asked for; before any script of the
+#: page runs.
 _WATCH = """
 window.bad = [];
 window.alert = (text) => window.bad.push(`alert: ${text}`);
@@ -36,6 +37,13 @@ addEventListener("error", (event) => window.bad.push(`error: ${event.message}`))
 addEventListener("unhandledrejection", (event) => window.bad.push(`${event.reason}`));
 document.addEventListener("securitypolicyviolation", (event) =>
   window.bad.push(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+window.streams = [];
+window.EventSource = class extends EventSource {
+  constructor(url) {
+    super(url);
+    window.streams.push(url);
+  }
+};
 """
 
 
