@@ -21,7 +21,7 @@ from testkit.servers import Server
 from testkit.wire import Wire, sets
 
 #: Seconds of work before the first picture; and between two pieces of work.
-WARM, STEP = 75.0, 0.1
+WARM, STEP = 70.0, 0.1
 #: Of WebP, 0 to 100: text stays sharp.
 QUALITY = 30
 #: Widths and heights in pixels.
@@ -38,7 +38,7 @@ max_items = 0
 dead_letter = ""
 [queue.thumbnails]
 max_items = 1500
-overflow = "drop_oldest"
+overflow = "drop-oldest"
 [queue."mail.out"]
 max_age = 86400
 open_timeout = 30
