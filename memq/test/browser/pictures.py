@@ -187,13 +187,15 @@ def main(directory: str) -> None:
     """Write them."""
     os.makedirs(directory, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="memq-pictures-") as scratch:
-        rules = os.path.join(scratch, "memq.toml")
-        with open(rules, "w", encoding="utf-8") as file:
+        # A short path looks better.
+        directory = os.path.abspath(directory)
+        os.chdir(scratch)
+        with open("memq.toml", "w", encoding="utf-8") as file:
             file.write(RULES)
         base = f"127.0.0.1:{freePort()}"
         server = Server(
             os.path.join(scratch, "home"),
-            *(f"--config={rules}", f"--web-listen={base}"),
+            *("--config=memq.toml", f"--web-listen={base}"),
             *("--web-actions=anyone", "--web-bodies"),
         )
         server.start()

@@ -30,6 +30,11 @@ export function number(value) {
   return value === null || value === undefined ? NONE : fixed(value, 0);
 }
 
+// A figure beside a line of a plot.
+export function axis(value) {
+  return value.toLocaleString(locale(), { maximumFractionDigits: 2 });
+}
+
 // Messages a second.
 export function rate(value) {
   if (value === null || value === undefined) {

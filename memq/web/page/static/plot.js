@@ -1,7 +1,7 @@
 // Plot: lines over time as SVG, small ones for rows and large ones with axes.
 
 import { el, setText, svg } from "./dom.js";
-import { clock } from "./format.js";
+import { axis, clock } from "./format.js";
 
 const NONE = [];
 
@@ -16,10 +16,18 @@ function points(values, x, y) {
   return pairs.join(" ");
 }
 
+// Return how many seconds are drawn: what was just started fills a plot, too.
+function secondsOf(samples) {
+  const end = samples.at(-1)?.t ?? 0;
+  const oldest = samples[0]?.t ?? 0;
+  return Math.max(Plot.LEAST, Math.min(Plot.SECONDS, end - oldest));
+}
+
 // A line or two without axes, over the last LENGTH values of each, or over the samples of
 // a series.
 export class Sparkline {
   static LENGTH = 60;
+  static LEAST = 15;
 
   constructor(classes, width = 96, height = 22) {
     this.width = width;
@@ -56,8 +64,9 @@ export class Sparkline {
     const top = Math.max(1e-9, ...this.values.flat());
     this.lines.forEach((line, index) => {
       const values = this.values[index];
-      const start = Sparkline.LENGTH - values.length;
-      const x = (each) => ((start + each) / (Sparkline.LENGTH - 1)) * this.width;
+      const length = Math.max(Sparkline.LEAST, values.length);
+      const start = length - values.length;
+      const x = (each) => ((start + each) / (length - 1)) * this.width;
       line.setAttribute("points", points(values, x, (value) => this.y(value, top)));
     });
   }
@@ -71,7 +80,8 @@ export class Sparkline {
     const end = samples.at(-1)?.t ?? 0;
     const values = samples.map((sample) => sample[key]);
     const top = Math.max(1e-9, ...values) * 1.2;
-    const x = (each) => (1 - (end - samples[each].t) / Plot.SECONDS) * this.width;
+    const seconds = secondsOf(samples);
+    const x = (each) => (1 - (end - samples[each].t) / seconds) * this.width;
     this.lines[0].setAttribute("points", points(values, x, (v) => this.y(v, top)));
   }
 }
@@ -164,9 +174,7 @@ export class Plot {
       return;
     }
     const end = this.samples.at(-1)?.t ?? 0;
-    const oldest = this.samples[0]?.t ?? 0;
-    // A server that was just started fills the plot, too.
-    const seconds = Math.max(Plot.LEAST, Math.min(Plot.SECONDS, end - oldest));
+    const seconds = secondsOf(this.samples);
     const begin = end - seconds;
     const shown = this.samples.filter((sample) => sample.t >= begin);
     const all = shown.flatMap((sample) => this.lines.map(({ key }) => sample[key] ?? 0));
@@ -195,7 +203,6 @@ export class Plot {
   }
 
   *grid(width, step, top, y) {
-    const [{ format }] = this.lines;
     for (let value = 0; value <= top + step / 2; value += step) {
       const place = Math.round(y(value)) + 0.5;
       yield svg("line", {
@@ -204,7 +211,7 @@ export class Plot {
       yield svg(
         "text",
         { x: LEFT - 8, y: place + 4, "text-anchor": "end" },
-        format(value),
+        axis(value),
       );
     }
   }
@@ -263,7 +270,10 @@ export class Series {
         for (const key of this.keys) {
           sample[key] = history[key]?.[index] ?? null;
         }
-        older.push(sample);
+        // Nothing was seen then where all are absent.
+        if (this.keys.some((key) => sample[key] !== null)) {
+          older.push(sample);
+        }
       }
     }
     this.samples = [...older, ...this.samples];

@@ -113,17 +113,19 @@ export class ServerView {
   whyOf(why) {
     if (why && typeof why === "object") {
       const some = Object.entries(why).filter(([, count]) => count);
-      return some.map(([each, count]) => `${each} ${number(count)}`).join(t("comma"));
+      return some
+        .map(([each, count]) => `${each.replaceAll("_", " ")} ${number(count)}`)
+        .join(t("comma"));
     }
     return visible(String(why ?? "–"));
   }
 
   bounds({ disk, memory, connections, connectionsLimit }) {
     if (disk) {
-      const { free, minFree, store } = disk;
+      const { free, minFree, store, full } = disk;
       const known = free !== null && free !== undefined;
       const all = known && store ? store / (store + Math.max(0, free - minFree)) : null;
-      const isBad = known && free <= minFree;
+      const isBad = full || (known && free <= minFree);
       this.disk.show(all, t("diskWords", {
         free: bytes(free), min: bytes(minFree), store: bytes(store),
       }), isBad);
