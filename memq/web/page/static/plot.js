@@ -247,6 +247,10 @@ export class Plot {
   }
 }
 
+// Seconds of a sample, as the server has them, and the figures that are rates.
+const STEP = 5;
+const RATES = ["in", "out"];
+
 // Samples over time: a history of the server's, and what comes since.
 export class Series {
   constructor(keys) {
@@ -280,7 +284,13 @@ export class Series {
   }
 
   add(t, figures) {
-    const sample = { t };
+    const step = Math.floor(t / STEP);
+    const last = this.samples.at(-1);
+    if (last?.step === step) {
+      this.join(last, t, figures);
+      return;
+    }
+    const sample = { t, step, count: 1 };
     for (const key of this.keys) {
       sample[key] = figures[key] ?? null;
     }
@@ -288,6 +298,20 @@ export class Series {
     const oldest = t - Plot.SECONDS - 10;
     while (this.samples[0].t < oldest) {
       this.samples.shift();
+    }
+  }
+
+  // Take figures into the last sample: rates as their mean, others as they are now.
+  join(last, t, figures) {
+    last.t = t;
+    last.count += 1;
+    for (const key of this.keys) {
+      const value = figures[key] ?? null;
+      if (RATES.includes(key) && value !== null && last[key] !== null) {
+        last[key] += (value - last[key]) / last.count;
+      } else {
+        last[key] = value ?? last[key];
+      }
     }
   }
 }
