@@ -88,7 +88,7 @@ class ActionTests(BrowserTestCase):
         """A connection is ended from its row."""
         browser = self.browser
         with self.server.wire() as wire:
-            wire.send(b"get/t=60000 empty\r\n")
+            wire.send(b"get empty/t=60000\r\n")
             browser.open("#/connections")
             browser.untilText("table.connections", "empty")
             browser.one("td.kill button").click()
@@ -111,7 +111,7 @@ class ReadOnlyTests(BrowserTestCase):
         browser = self.browser
         browser.open("#/queue/jobs")
         browser.untilText(".actions", "Read only")
-        browser.untilText(".messages", "Bodies are not shown")
+        browser.untilText("div.messages", "Bodies are not shown")
         self.assertFalse(browser.all("[data-action]"))
         self.assertNotIn("secret", browser.text("body"))
 
