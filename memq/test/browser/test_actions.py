@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memq.test.browser.case import BrowserTestCase
+from testkit.wire import readAll
 
 
 class ActionTests(BrowserTestCase):
@@ -94,7 +95,7 @@ class ActionTests(BrowserTestCase):
             browser.one("td.kill button").click()
             browser.one("dialog .solid").click()
             self.done("disconnected")
-            self.assertEqual(wire.socket.recv(100), b"")
+            self.assertEqual(readAll(wire.socket), b"")
 
 
 class ReadOnlyTests(BrowserTestCase):
