@@ -29,13 +29,20 @@ function field(label, input, hint) {
 
 function count(name, hint) {
   return el("input", {
-    name, type: "number", min: 0, step: 1, inputmode: "numeric", placeholder: hint,
+    name,
+    type: "number",
+    min: name === "max" ? 1 : 0,
+    step: 1,
+    inputmode: "numeric",
+    placeholder: hint,
   });
 }
 
-function check(name, label, isChecked) {
+function check(name, label, isPaused, isChecked) {
   return el("label", { class: "check" },
-    el("input", { type: "checkbox", name, checked: isChecked }), label);
+    el("input", {
+      type: "checkbox", name, checked: isPaused || isChecked, disabled: isPaused,
+    }), label);
 }
 
 // Return the number that was typed; nothing where nothing was.
@@ -83,8 +90,8 @@ const ACTIONS = {
   pause: {
     fields: (name, { paused = [] }) => [
       el("p", {}, t("pauseWhy")),
-      check("reads", t("pauseReads"), !paused.length || paused.includes("reads")),
-      check("writes", t("pauseWrites"), paused.includes("writes")),
+      check("reads", t("pauseReads"), paused.includes("reads"), true),
+      check("writes", t("pauseWrites"), paused.includes("writes"), paused.length > 0),
     ],
     send: (form) => ["POST", "/pause", {
       reads: form.elements.reads.checked,
@@ -145,7 +152,11 @@ export function openAction(action, name, queue, app, done) {
     send: async (form) => {
       const [method, rest, body] = send(form, name);
       const reply = await ask(method, queuePath(name, rest), body);
-      app.toast(t(`done_${action}`, { name: visible(name), n: countOf(reply) }), "good");
+      const words = t(`done_${action}`, { name: visible(name), n: countOf(reply) });
+      // Some may have stayed, for a reason that the server tells.
+      const { stays } = reply;
+      app.toast(stays ? `${words}. ${t("stays", { why: stays })}` : words,
+        stays ? "error" : "good");
       done();
     },
   });

@@ -32,6 +32,7 @@ const COUNTERS = [
   ["counterReturned", "returned"],
   ["counterExpired", "expired"],
   ["counterDiscarded", "discarded"],
+  ["counterRefused", "refusedSum"],
 ];
 
 function list(entries) {
@@ -53,6 +54,8 @@ export class QueueView {
 
   build() {
     this.badges = el("span", { class: "badges" });
+    this.dead = el("span", { class: "muted" });
+    this.deadLetter = null;
     this.actions = el("div", { class: "actions", role: "group" });
     this.actions.setAttribute("aria-label", t("actions"));
     this.failure = el("div", { class: "note panel", hidden: true });
@@ -83,7 +86,7 @@ export class QueueView {
       "div",
       {},
       el("p", { class: "crumbs" }, el("a", { href: link("queues") }, t("queues"))),
-      el("div", { class: "title" }, el("h1", {}, nameOf(this.name)), this.badges),
+      el("div", { class: "title" }, el("h1", {}, nameOf(this.name)), this.badges, this.dead),
       this.actions,
       this.failure,
       this.content,
@@ -159,6 +162,9 @@ export class QueueView {
 
   show(queue) {
     this.queue = queue;
+    const refused = Object.values(queue.refused ?? {});
+    queue.refusedSum = refused.reduce((sum, each) => sum + each, 0);
+    this.showDead(queue);
     for (const [, figure, text] of this.figures) {
       setText(figure, text(queue));
     }
@@ -171,6 +177,17 @@ export class QueueView {
     this.depth.update(this.series.samples);
     this.rates.update(this.series.samples);
     this.showActions(queue);
+  }
+
+  // Lead to where its dead letters are.
+  showDead({ deadLetter }) {
+    if (deadLetter !== this.deadLetter) {
+      this.deadLetter = deadLetter;
+      this.dead.replaceChildren(...(deadLetter === null ? [] : [
+        t("deadLetters"), " ",
+        el("a", { href: link("queue", deadLetter) }, nameOf(deadLetter)),
+      ]));
+    }
   }
 
   showActions(queue, isMissing = false) {
