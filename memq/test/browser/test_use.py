@@ -25,7 +25,9 @@ class KeyTests(BrowserTestCase):
         browser.press("ENTER")
         browser.untilText("h1", "q001")
         browser.press("ESCAPE")
-        browser.one("tbody tr")
+        browser.until(
+            lambda: browser.focused() == "q001", "the row has the focus again"
+        )
         browser.driver.back()
         browser.untilText("h1", "q001")
         browser.open("#/queues?sort=name&order=asc")

@@ -32,6 +32,9 @@ class App {
     this.server = null;
     this.series = new Series(["messages", "in", "out", "open", "waiters"]);
     this.mayAct = false;
+    // Where the list was when a queue was opened, and which one that was.
+    this.list = link("queues");
+    this.cameFrom = null;
     this.view = null;
     this.state = ["waiting", 0];
     this.live = new Live(
@@ -117,6 +120,9 @@ class App {
       go(link("queues"), true);
       return;
     }
+    if (route.view === "queues") {
+      this.list = location.hash || link("queues");
+    }
     if (!isNew && this.view instanceof View && this.view.move) {
       this.view.move(route);
       return;
@@ -140,7 +146,7 @@ class App {
   back() {
     const { view, values } = parse();
     if (view === "queue") {
-      go(this.list ?? link("queues"));
+      go(this.list);
     } else if (view !== "queues" || values.match || values.after) {
       go(link("queues"));
     }

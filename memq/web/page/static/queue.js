@@ -85,7 +85,7 @@ export class QueueView {
     this.element = el(
       "div",
       {},
-      el("p", { class: "crumbs" }, el("a", { href: link("queues") }, t("queues"))),
+      el("p", { class: "crumbs" }, el("a", { href: this.app.list }, t("queues"))),
       el("div", { class: "title" }, el("h1", {}, nameOf(this.name)), this.badges, this.dead),
       this.actions,
       this.failure,
@@ -101,6 +101,7 @@ export class QueueView {
 
   close() {
     this.isClosed = true;
+    this.app.cameFrom = this.name;
     clearTimeout(this.again);
     this.depth.close();
     this.rates.close();

@@ -217,7 +217,9 @@ export class QueuesView {
   }
 
   show(list) {
-    const focused = document.activeElement?.closest("tr")?.dataset.name;
+    const active = document.activeElement?.closest("tr")?.dataset.name;
+    const focused = active ?? this.app.cameFrom;
+    this.app.cameFrom = null;
     const old = this.rows;
     this.rows = new Map();
     for (const figures of list.queues) {
