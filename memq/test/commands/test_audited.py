@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from memq.wire import text as wire
 from memq.wire.imports import grammar as imports
 from memq.wire.rules.grammar import ListRules, SetRule, ShowRule, TryRule, UnsetRule
 from memq.wire.words import Refused
+from testkit.servers import ROOT
 
 if TYPE_CHECKING:
     from twisted.logger import LogEvent
@@ -109,6 +111,14 @@ class LineTests(AuditedTestCase):
         """Each command is known to manage something, or not to."""
         self.assertEqual(QUIET | set(LINES), set(VERBS))
         self.assertEqual(set(LINES), set(MANAGING))
+
+    def test_told(self) -> None:
+        """The page names each of the latter."""
+        with open(os.path.join(ROOT, "docs/operation.md"), encoding="utf-8") as file:
+            _, _, rest = file.read().partition("**The audit.**")
+        named = rest.partition("\n\n")[0]
+        for word in ("add", *(word for word, _ in MANAGING.values())):
+            self.assertIn(f"`{word}`", named)
 
     def test_one(self) -> None:
         """Each that manages something leaves one line, which says what came of it."""
