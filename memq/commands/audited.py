@@ -79,7 +79,7 @@ class Audited(Dialogue, Witness):
             if value != usual:
                 self._more[name] = _WORDS.get(name, {}).get(value, value)
         self._begun = self.session.seconds()
-        self._hasMore = False
+        self._hasMore = self._isNoted = False
         self._render: Render
 
     def remark(self, **more: str) -> None:
@@ -88,6 +88,7 @@ class Audited(Dialogue, Witness):
 
     def _expect(self, operation: Operation, render: Render) -> None:
         self._render = render
+        self.replies.witnesses += 1
         self.replies.expect(operation, self)
 
     def _goOn(self, rest: Operation, render: Render) -> None:
@@ -109,12 +110,22 @@ class Audited(Dialogue, Witness):
         if operation.rest is None:
             self._note(operation)
 
+    def look(self, operation: Operation) -> None:
+        """Note the result before the reply is made, if there is nothing to follow."""
+        if operation.rest is None and not self._hasMore:
+            self._add(operation)
+            self._note(operation)
+
     def _add(self, operation: Operation) -> None:
         """Count the messages that it was about."""
         if type(operation.result) is int:
             self._more["count"] = self._more.get("count", 0) + operation.result
 
     def _note(self, operation: Operation) -> None:
+        if self._isNoted:
+            return
+        self._isNoted = True
+        self.replies.witnesses -= 1
         words, error = self._outcome(operation)
         ms = (self.session.seconds() - self._begun) * 1000
         self.host.audit.note(

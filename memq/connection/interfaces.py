@@ -40,6 +40,10 @@ class Witness(ABC):
     def abandon(self, operation: Operation) -> None:
         """Note that it is done, and that the client is gone."""
 
+    @abstractmethod
+    def look(self, operation: Operation) -> None:
+        """Note that it is done, and that the reply has to wait for the client."""
+
 
 class ITransport(ITCPTransport, IConsumer, IPushProducer):
     """The transport of a connection."""

@@ -36,6 +36,7 @@ class Replies:
     :ivar pops: the same for gets.
     :ivar getting: a get whose names have not all been asked for.
     :ivar sending: the message whose body is being sent in parts.
+    :ivar witnesses: how many of those that render are Witnesses.
     :ivar send: sends bytes; nothing else may be due before them.
     """
 
@@ -51,6 +52,7 @@ class Replies:
         "queue",
         "send",
         "sending",
+        "witnesses",
     )
 
     def __init__(
@@ -75,6 +77,7 @@ class Replies:
         self.pops: Pop | None = None
         self.getting: PartialGet | None = None
         self.sending: ValueInParts | None = None
+        self.witnesses = 0
 
     def expect(self, operation: Operation, render: Render) -> None:
         """Answer with what an operation will find, after all replies before it."""
@@ -117,6 +120,15 @@ class Replies:
                 session.catchUp()
             if self.sending is None:
                 break
+        else:
+            if self.witnesses:
+                self._showWitnesses()
+
+    def _showWitnesses(self) -> None:
+        """Let those look that wait behind a body that the client does not read."""
+        for operation, render in self.queue:
+            if operation.done and isinstance(render, Witness):
+                render.look(operation)
 
     @property
     def isOver(self) -> bool:

@@ -287,6 +287,34 @@ class GoneTests(AuditedTestCase):
         self.assertEqual(self.told(), ["delete full: DELETED"])
 
 
+class WaitingTests(AuditedTestCase):
+    """Clients that do not read what stands before the answer."""
+
+    def test_each(self) -> None:
+        """What was carried out is told of at once, and once."""
+        self.client.talk(b"set large 0 0 300000\r\n%b\r\n" % bytes(300_000))
+        for _ in range(1500):
+            self.client.talk(b"set many 0 0 1\r\nx\r\n")
+        other = self.connect()
+        other.transport.write = self._fill(other)
+        other.send(b"get large\r\ndelete full\r\nget none\r\nmove many to\r\n")
+        self.harness.settle()
+        self.assertEqual(self.told(), ["delete full: DELETED"])
+        self.assertEqual(other.protocol.replies.witnesses, 1)
+        other.end()
+        (line,) = self.told()
+        self.assertIn("move many target=to count=", line)
+        self.assertEqual(other.protocol.replies.witnesses, 0)
+
+    def _fill(self, client: Any) -> Any:
+        """Return what takes a reply, after which its transport is full."""
+
+        def write(data: bytes) -> None:
+            client.transport.producer.pauseProducing()
+
+        return write
+
+
 class AnyOrderTests(AuditedTestCase):
     """Many clients, some of which go away."""
 
