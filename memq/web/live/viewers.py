@@ -51,7 +51,7 @@ class Viewer:
     def __init__(self, clock: IReactorTime, request: Any) -> None:
         """Take a request that is not answered yet; :meth:`begin` does."""
         self._clock = clock
-        self._request = request
+        self._request: Any = request
         self.isGone = False
         #: Since when it has not read; None while it does.
         self._pausedAt: float | None = None
@@ -109,6 +109,8 @@ class Viewer:
 
     def _cbGone(self, result: object) -> None:
         self.isGone = True
+        # Each knows the other, and would wait for the garbage collector.
+        self._request = None
 
     def pauseProducing(self) -> None:
         """Note that it does not read."""
