@@ -129,20 +129,22 @@ class SliceTests(PeekTestCase):
         self.assertEqual(len(self.bodies()), self.count)
 
     def test_over(self) -> None:
-        """A slice after one that failed finds nothing to do."""
-        real, calls = self.store.peekMany, []
+        """A slice behind one that failed finds nothing to do."""
+        first = PeekMany(self.client.session, b"q", 999)
+        first.run(self.store)
+        rest = first.rest
+        assert rest is not None
+        first.fail(StoreError("no"))
+        rest.run(self.store)
+        self.assertEqual((rest.result, rest.hasMore), ([], False))
 
-        def peekMany(*given: Any) -> Any:
-            calls.append(given)
-            if len(calls) % 2 == 0:
-                raise StoreError("no")
-            return real(*given)
-
-        self.patch(self.store, "peekMany", peekMany)
-        first = self.ask()
-        self.settle()
-        self.assertTrue(first.done)
-        first.settle()
+    def test_abandoned(self) -> None:
+        """What was found for a client that is gone is held no longer."""
+        first = PeekMany(self.client.session, b"q", 999, Shown(9, 99))
+        first.run(self.store)
+        self.assertGreater(self.client.session.outstanding.undelivered, 0)
+        first.abandon()
+        self.assertEqual(self.client.session.outstanding.undelivered, 0)
 
     def test_gone(self) -> None:
         """It ends with its client."""

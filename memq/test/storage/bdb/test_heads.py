@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from typing import Any
 
 from memq.errors import DamagedMessage, StoreError, StoreFailed
@@ -131,7 +132,9 @@ class DamageTests(BDBTestCase):
         self.fill(self.store, b"s", b"another queue's")
         self.store.transaction.messages.delete(b"\0\0\0\2" + b"\0" * 8)
         self.store.begin()
-        for look in (self.store.peek, self.store.pop, self.store.openRead):
+        store = self.store
+        many = partial(store.peekMany, first=0, most=1, limit=1)
+        for look in (store.peek, many, store.pop, store.openRead):
             error = self.assertRaises(StoreError, look, b"r")
             self.assertIn("queue r has lost messages", str(error))
         self.store.abort()
