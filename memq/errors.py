@@ -303,6 +303,10 @@ class ImportRefused(QueueError):
         self.reply = b"SERVER_ERROR import: " + why.encode("utf-8", "backslashreplace")
 
 
+class RulesNotKept(RulesRefused):
+    """Rules cannot be written down: the disk is full, or fails."""
+
+
 class StoreFailed(StoreError):
     """The store cannot go on at all: the process has to end.
 

@@ -30,7 +30,7 @@ from memq.config.file import queueTables, ruleValue
 from memq.config.ruletext import tableText, tomlValue
 from memq.config.toml import LARGEST, TOMLFile
 from memq.display import SHOWN, tomlKey
-from memq.errors import ConfigError, DamagedHome, RulesRefused
+from memq.errors import ConfigError, DamagedHome, RulesNotKept, RulesRefused
 from memq.policy.rule import isPattern
 from memq.policy.rules import NOWHERE, RuleError, Rules, Table
 from memq.storage.datadir.damage import RULES
@@ -151,53 +151,52 @@ class OnlineFile:
         os.rename(self._way, aside)
         return os.path.join(os.path.dirname(self.path), os.path.basename(aside))
 
-    def write(self, before: Book, tables: Sequence[Table], changed: bytes) -> Book:
+    def placed(self, tables: Sequence[Table]) -> tuple[Table, ...]:
+        """Return tables with the lines on which they stand when they are written."""
+        found = []
+        line = _HEAD_LINES + 1
+        for name, values, *_ in tables:
+            lines = range(line + 1, line + 1 + len(values)) if self.path else ()
+            found.append(Table(name, values, self.path, lines))
+            line += len(values) + 2
+        return tuple(found)
+
+    def write(self, before: Book, tables: tuple[Table, ...], changed: bytes) -> Book:
         """Put tables into the file; return what it says then, durably.
 
         :param before: what it says now.
-        :param changed: the name of the table that differs.
+        :param tables: all of them, with their lines.
+        :param changed: the name of the one that differs.
         :raise memq.errors.RulesRefused: when that cannot be; the old file stays.
         :raise memq.errors.HomeGone: when HOME leads elsewhere by now.
         """
-        placed, texts = self._placed(before, tables, changed)
+        texts = MappingProxyType(
+            {
+                table.name: _checked(table)
+                if table.name == changed
+                else before.texts[table.name]
+                for table in tables
+            }
+        )
         if self._home is None:
-            return Book(placed, texts)
+            return Book(tables, texts)
         data = b"".join([_HEAD, *texts.values()])
         if len(data) > LARGEST:
             why = f"would have more than {LARGEST} bytes: these are too many rules"
             raise RulesRefused(f"{self.path}: {why}")
+        self._home.check()
         try:
-            self._home.check()
             if self._look() != before.seen:
                 why = "was changed by hand: have it read first, with reload"
                 raise RulesRefused(f"{self.path} {why}")
             replaceFile(self._way, data, _compare)
-            return Book(placed, texts, self._look())
+            return Book(tables, texts, self._look())
+        except ConfigError as error:
+            raise RulesNotKept(str(error)) from error
         except OSError as error:
             with suppress(OSError):
                 os.unlink(self._way + ".new")
-            raise RulesRefused(f"{self.path}: {error.strerror}") from error
-
-    def _placed(
-        self, before: Book, tables: Sequence[Table], changed: bytes
-    ) -> tuple[tuple[Table, ...], Mapping[bytes, bytes]]:
-        """Return tables with their lines, and the text of each."""
-        placed: list[Table] = []
-        texts: dict[bytes, bytes] = {}
-        line = _HEAD_LINES + 1
-        for name, values, *_ in tables:
-            count = len(values)
-            placed.append(
-                Table(name, values, self.path, range(line + 1, line + 1 + count))
-            )
-            if name == changed:
-                texts[name] = _checked(placed[-1])
-            else:
-                texts[name] = before.texts[name]
-            line += count + 2
-        if not self.path:
-            placed = [table._replace(lines=()) for table in placed]
-        return tuple(placed), MappingProxyType(texts)
+            raise RulesNotKept(f"{self.path}: {error.strerror}") from error
 
 
 def _compare(path: str, content: bytes) -> None:

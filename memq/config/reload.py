@@ -36,7 +36,7 @@ from memq.errors import ConfigError, RulesRefused
 from memq.policy.rules import RuleError, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from twisted.python.failure import Failure
 
@@ -198,7 +198,7 @@ class PolicyReloader:
         book = self._file.read(self.book)
         return config, book, together(config.queues, book.tables)
 
-    def _planned(self, change: Change) -> tuple[Rules, Sequence[Table]]:
+    def _planned(self, change: Change) -> tuple[Rules, tuple[Table, ...]]:
         """Return the rules with a change, and the online ones of these.
 
         Both are those that there are when nothing changes.
@@ -210,14 +210,19 @@ class PolicyReloader:
             if lock is not None:
                 what = f"{key} of {tomlKey(lock.name.decode())}"
                 raise RulesRefused(f"{what} is locked at {lock.place(key)}")
-        online = changed(self.book.tables, change)
-        if online is self.book.tables:
-            return self.rules, online
+        tables = changed(self.book.tables, change)
+        if tables is self.book.tables:
+            return self.rules, self.book.tables
+        online = self._file.placed(tables)
         rules = Rules(self.tables, online)
         try:
             rules.check()
         except RuleError as error:
-            where = f"{error.table.place(error.key)}: " if error.table.path else ""
+            table = error.table
+            # What was just asked for stands nowhere yet.
+            isAsked = (table.name, table.path) == (change.name, self._file.path)
+            isPlaced = table.lines and not isAsked
+            where = f"{table.place(error.key)}: " if isPlaced else ""
             raise RulesRefused(where + told(error)) from None
         return rules, online
 
@@ -225,8 +230,7 @@ class PolicyReloader:
         rules, online = self._planned(change)
         if rules is self.rules:
             return self.book, rules
-        book = self._file.write(self.book, online, change.name)
-        return book, Rules(self.tables, book.tables)
+        return self._file.write(self.book, online, change.name), rules
 
     # In the reactor.
 

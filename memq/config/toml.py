@@ -51,11 +51,12 @@ class TOMLFile(NamedTuple):
                 data = file.read(LARGEST + 1)
         except OSError as error:
             raise ConfigError(path, None, error.strerror or str(error)) from None
-        return cls.decode(path, data.removeprefix(codecs.BOM_UTF8))
+        return cls.decode(path, data)
 
     @classmethod
     def decode(cls, path: str, data: bytes) -> TOMLFile:
         """Return what a file has; raise ConfigError when it can be none."""
+        data = data.removeprefix(codecs.BOM_UTF8)
         if len(data) > LARGEST:
             why = f"has more than {LARGEST} bytes: no configuration file"
             raise ConfigError(path, None, why)

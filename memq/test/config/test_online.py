@@ -21,7 +21,13 @@ from memq.config.online import (
     together,
 )
 from memq.config.ruletext import tableText
-from memq.errors import ConfigError, DamagedHome, HomeGone, RulesRefused
+from memq.errors import (
+    ConfigError,
+    DamagedHome,
+    HomeGone,
+    RulesNotKept,
+    RulesRefused,
+)
 from memq.policy.rules import Rules, Table
 from memq.storage.datadir.home import Home
 
@@ -45,8 +51,12 @@ class OnlineTestCase(SynchronousTestCase):
 
     def change(self, name: bytes, **values: Any) -> None:
         """Set keys, and write that down."""
-        tables = changed(self.book.tables, Change(name, values))
-        self.book = self.file.write(self.book, tables, name)
+        self.do(Change(name, values))
+
+    def do(self, change: Change) -> None:
+        """Make a change, and write that down."""
+        tables = self.file.placed(changed(self.book.tables, change))
+        self.book = self.file.write(self.book, tables, change.name)
 
     def text(self) -> str:
         """Return what is in the file."""
@@ -80,7 +90,6 @@ class FileTests(OnlineTestCase):
         self.change(b"r*", dead_letter=None, open_timeout=0.5)
         self.change(b"q", max_items=7)
         found = self.file.read(self.book)
-        self.assertEqual([*map(str, found.tables)], [*map(str, found.tables)])
         lines = self.text().splitlines()
         for each, again in zip(self.book.tables, found.tables, strict=True):
             self.assertEqual((each.name, each.values), (again.name, again.values))
@@ -96,8 +105,7 @@ class FileTests(OnlineTestCase):
     def test_empty(self) -> None:
         """When the last rule is gone, the file stays, without any."""
         self.change(b"q", max_items=1)
-        tables = changed(self.book.tables, Change(b"q", removed=None))
-        self.book = self.file.write(self.book, tables, b"q")
+        self.do(Change(b"q", removed=None))
         self.assertEqual(self.book.tables, ())
         self.assertNotIn("[queue", self.text())
         self.assertEqual(self.file.read(self.book).tables, ())
@@ -176,6 +184,9 @@ class FileTests(OnlineTestCase):
 
         self.patch(os, "stat", refuse)
         error = self.assertRaises(ConfigError, self.file.read)
+        self.assertEqual(str(error), f"{self.path}: Permission denied")
+        self.patch(self.home, "check", lambda: None)
+        error = self.assertRaises(RulesNotKept, self.change, b"q", max_items=1)
         self.assertEqual(str(error), f"{self.path}: Permission denied")
 
     def test_mistakes(self) -> None:

@@ -18,6 +18,7 @@ from memq.errors import (
     NotStored,
     OutOfSpace,
     QueueError,
+    RulesNotKept,
     RulesRefused,
 )
 from memq.operations.base import Operation, Slice
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 #: The status of an error, by its class; the first one that fits.
 _CODES: tuple[tuple[type[BaseException], int], ...] = (
     (NotStored, 409),
+    (RulesNotKept, 507),
     (RulesRefused, 409),
     (ConfigError, 409),
     (OutOfSpace, 507),

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import DamagedHome, UnusableHome
-from memq.storage.datadir.damage import REPORT, WORK, beginSwap, finishSwap
+from memq.storage.datadir.damage import REPORT, RULES, WORK, beginSwap, finishSwap
 
 
 class SwapTests(SynchronousTestCase):
@@ -56,6 +56,13 @@ class SwapTests(SynchronousTestCase):
         beginSwap(self.directory)
         self.assertEqual(self.files("memq.damaged"), {"table": "old"})
         self.assertEqual(self.files("memq")["VERSION"], "new")
+
+    def test_rules(self) -> None:
+        """Rules that were set online stay: what is damaged is none of theirs."""
+        self.write(RULES, "rules")
+        beginSwap(self.directory)
+        self.assertEqual(self.files("memq")[RULES], "rules")
+        self.assertNotIn(RULES, self.files("memq.damaged"))
 
     def test_nothing(self) -> None:
         """Where none was begun, none is finished."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import fail
+from twisted.python.failure import Failure
+
+from memq.errors import RulesNotKept
 from memq.policy.rules import Table
 from memq.test.web.api.base import ApiTestCase
 from memq.web.api.rules import AT_ONCE
@@ -133,6 +137,15 @@ class ChangeTests(RulesTestCase):
         (line,) = self.audited()
         self.assertIn('values=dead_letter=q: dead_letter = "q": a queue would', line)
         self.assertEqual(self.told("/rules"), {"rules": []})
+
+    def test_full(self) -> None:
+        """Where a rule cannot be written down the disk is to blame, and named."""
+        why = "/h/memq/rules.toml: No space left on device"
+        self.patch(
+            self.reloader, "change", lambda change: fail(Failure(RulesNotKept(why)))
+        )
+        found = self.refused("/rules/q", "PUT", {"max_items": 5})
+        self.assertEqual(found, (507, why))
 
 
 class ReadOnlyTests(ApiTestCase):
