@@ -95,6 +95,20 @@ class ApiPageTests(ActionTestCase):
                 self.assertEqual(told, self.expected(answer), request)
             same = told
 
+    def test_guarded(self) -> None:
+        """Each is refused to pages of other sites, and to other hosts."""
+        rows = self.rows("request", "body", "what it does", "answer")
+        for request, *_ in rows:
+            method, target = words(request)[0].split(" ")
+            for line, code in (
+                ("Host: evil.example", 421),
+                ("Origin: http://evil.example", 403),
+                ("Sec-Fetch-Site: cross-site", 403),
+            ):
+                self.assertEqual(self.ask(target, method, line).code, code, request)
+            if method != "GET":
+                self.assertEqual(self.ask(target, method).code, 415, request)
+
     def checkStream(self, request: str) -> None:
         """Check that a request is answered with a stream."""
         visitor = self.visitor()
