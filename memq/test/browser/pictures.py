@@ -63,7 +63,7 @@ WORKS = (
     Work(b"thumbnails", 30, 29, 1420),
     Work(b"search.index", 130, 131, 800),
     Work(b"webhooks.eu", 8, 8),
-    Work(b"webhooks.us", 5, 5),
+    Work(b"webhooks.us", 5, 5, 1105),
     Work(b"reports.nightly", 0, 0, 12),
     Work(b"audit", 210, 209, 35),
     Work(b"sms", 2, 2, 3),
@@ -98,7 +98,10 @@ class Load:
             for work in WORKS
             if work.set
         ]
-        self._waiting = threading.Thread(target=self._wait, daemon=True)
+        self._others = [
+            threading.Thread(target=each, daemon=True)
+            for each in (self._wait, self._hold)
+        ]
 
     def start(self) -> None:
         """Fill the queues and begin."""
@@ -107,7 +110,7 @@ class Load:
                 self._server.put(work.name, *bodies(work.first))
         self._server.ask(b"pause webhooks.us")
         self._fail()
-        for thread in (*self._threads, self._waiting):
+        for thread in (*self._threads, *self._others):
             thread.start()
 
     def stop(self) -> None:
@@ -128,6 +131,12 @@ class Load:
     def _wait(self) -> None:
         with self._server.wire() as wire:
             wire.send(b"get jobs.urgent/t=600000\r\n")
+            self._over.wait()
+
+    def _hold(self) -> None:
+        """Have open some messages, as a worker does."""
+        with self._server.wire() as wire:
+            wire.send(b"gets search.index/open/more\r\n" * 6)
             self._over.wait()
 
     def _work(self, work: Work) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from http.client import HTTPConnection
+
 from memq.test.browser.case import BrowserTestCase, fill
+from memq.web.live.viewers import MOST as VIEWERS
 
 #: Milliseconds in which the first page of the list is there.
 FIRST_PAGE = 1000
@@ -43,6 +46,21 @@ class LiveTests(BrowserTestCase):
         self.server.put(b"jobs", b"2")
         browser.untilText("td.messages", "2")
         self.isClean = False  # The console shows each try.
+
+    def test_full(self) -> None:
+        """Where the server has no room for a viewer, figures come all the same."""
+        browser = self.browser
+        for _ in range(VIEWERS):
+            connection = HTTPConnection(self.base.removeprefix("http://"))
+            self.addCleanup(connection.close)
+            connection.request("GET", "/api/v1/events")
+            self.assertEqual(connection.getresponse().status, 200)
+        browser.open()
+        browser.untilText(".state", "every 5 s")
+        self.server.put(b"jobs", b"2", b"3")
+        browser.untilText("td.messages", "3")
+        browser.untilText(".tile.messages dd", "3")
+        self.isClean = False  # The console shows each 503.
 
     def test_hidden(self) -> None:
         """A page that nobody sees asks for nothing, and goes on when it is seen."""

@@ -107,7 +107,10 @@ export class Row {
   }
 
   trend(figures) {
-    this.sparkline.add(figures.in ?? 0, figures.out ?? 0);
+    // The first tick knows no rates yet.
+    if (typeof figures.in === "number" && typeof figures.out === "number") {
+      this.sparkline.add(figures.in, figures.out);
+    }
   }
 
   // A click anywhere in the row opens it, unless some of its text was marked.
