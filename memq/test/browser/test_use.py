@@ -38,7 +38,7 @@ class KeyTests(BrowserTestCase):
         browser.press("p")
         browser.untilText("tbody .name", "q000")
         browser.press("/", "2", "4")
-        browser.untilText(".count", "14")
+        browser.untilText(".count", "queues: 13")
         browser.press("ENTER")
         self.assertEqual(browser.focused(), "q024")
         browser.press("/", "ESCAPE", "ESCAPE")
