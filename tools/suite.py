@@ -29,6 +29,8 @@ TIMES = ROOT / "build" / "suite.json"
 #: Seconds that a module is thought to take before the first run, that these are, and
 #: those that start servers; the seconds of the modules that one process takes.
 GUESS, LONG_GUESS, ENOUGH = 0.5, 8.0, 8.0
+#: Those that start servers, and browsers.
+STARTERS = ["memq.test.browser", "memq.test.system"]
 LONG = {
     f"memq.test.{name}": seconds
     for name, seconds in {
@@ -120,7 +122,7 @@ def divide(modules: list[str], times: dict[str, float]) -> list[Part]:
     parts: list[Part] = []
     kind: object = None
     for module in modules:
-        guess = LONG_GUESS if within(module, ["memq.test.system"]) else GUESS
+        guess = LONG_GUESS if within(module, STARTERS) else GUESS
         seconds = times.get(module, LONG.get(module, guess))
         last, kind = kind, (module.rpartition(".")[0], within(module, LOADED))
         if kind == last and parts[-1].seconds + seconds <= ENOUGH:
