@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.logger import Logger
 
 from memq.display import shownName
+from memq.operations.base import Ask
+from memq.operations.imports.chunks import ImportOperation
 from memq.operations.moves import Move, Redrive
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.openmany import OpenMany
 from memq.operations.openreads.touches import TouchRead
+from memq.operations.peeks import PeekMany
 from memq.operations.pops import Pop
 from memq.operations.pushes import AddPart, Push, PushLarge
 from memq.operations.queues import AddQueue, Delete, Empty, EmptyAll, Pause, Resume
@@ -61,6 +64,10 @@ _WORDS: dict[type[Operation], str] = {
     AddPart: "set",
     Push: "set",
     Pop: "get",
+    Read: "get",
+    ImportOperation: "import",
+    PeekMany: "peek",
+    Ask: "stats",
 }
 _RANKS = {kind: place for place, kind in enumerate(_WORDS)}
 
@@ -275,6 +282,7 @@ def _waits(operation: Operation) -> bool:
 
 
 def _word(operation: Operation) -> str:
-    """Return what clients call an operation."""
-    usual = "get" if isinstance(operation, Read) else type(operation).__name__.lower()
-    return _WORDS.get(type(operation), usual)
+    """Return what clients call an operation; memq's own work has its name here."""
+    kinds = type(operation).__mro__
+    known = (_WORDS[kind] for kind in kinds if kind in _WORDS)
+    return next(known, kinds[0].__name__.lower())

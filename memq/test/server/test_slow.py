@@ -249,7 +249,8 @@ class TurnTests(SlowTestCase):
         for data, word in (
             (b"get q\r\n", "get"),
             (b"get q/open\r\n", "get"),
-            (b"stats queue\r\n", "ask"),
+            (b"stats queue\r\n", "stats"),
+            (b"stats detail\r\n", "stats"),
         ):
             self.setUp()
             self.block("begin", 0.7)
