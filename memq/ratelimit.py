@@ -70,7 +70,11 @@ class Progress:
         self._draw = draw
         self._seconds = seconds
         self._interval = interval if draw is None else interval / 10
-        self._began = seconds()
+        self.begin()
+
+    def begin(self) -> None:
+        """Count the seconds anew: what comes now is another kind of work."""
+        self._began = self._seconds()
         self._nextAt = self._began + self._interval
 
     def rate(self, count: int) -> float:

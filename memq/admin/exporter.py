@@ -281,6 +281,7 @@ class _Export:
         """Write queues; return whether all of their messages could be read."""
         counts = (each.pushed - each.taken + each.rest.delayed for each in queues)
         self._total = max(1, sum(counts))
+        self._progress.begin()
         self._output.write(packLine(Begin(isLive)))
         for queue in queues:
             self._writeQueue(queue)

@@ -11,8 +11,9 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from memq.admin.reading import ImportRefused
 from memq.admin.sender import Sender, newToken, tokenOf
-from memq.client.connection import Connection
+from memq.client.connection import Connection, ServerRefused
 from memq.errors import CommandError
 
 if TYPE_CHECKING:
@@ -80,13 +81,27 @@ def send(
             progress.tell("all of that is imported already")
             return
         try:
-            sender.run(lines)
-        except BaseException:
-            _tellReached(sender, progress, bool(size))
+            _run(sender, lines)
+        except BaseException as error:
+            isKnown = isinstance(error, ImportRefused | ServerRefused)
+            progress.tell(_reached(sender, isKnown, bool(size)))
             raise
     progress.tell(f"imported {sender.figures}")
 
 
-def _tellReached(sender: Sender, progress: Progress, isFile: bool) -> None:
-    how = "; --resume goes on behind that" if isFile else ""
-    progress.tell(f"imported for good: up to line {sender.reached} at least{how}")
+def _run(sender: Sender, lines: BinaryIO) -> None:
+    try:
+        sender.run(lines)
+    except ImportRefused:
+        # What was sent before that counts, if nothing else goes wrong.
+        sender.settle()
+        raise
+
+
+def _reached(sender: Sender, isKnown: bool, isFile: bool) -> str:
+    """Return what is imported, for a person."""
+    what = f"up to line {sender.reached}" if sender.reached else "nothing"
+    perhaps = "" if isKnown else ", perhaps more"
+    isOpen = sender.reached or not isKnown
+    how = "; --resume goes on behind that" if isFile and isOpen else ""
+    return f"imported for good: {what}{perhaps}{how}"

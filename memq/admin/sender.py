@@ -112,6 +112,7 @@ class Sender(Reading):
         line, isDone = self._answer()
         if resume:
             self._before, self.isDone = line, isDone
+            self.reached = line
 
     def _answer(self) -> tuple[int, bool]:
         """Return what the server says: the line that is imported, and whether all is.
@@ -190,6 +191,11 @@ class Sender(Reading):
         self.reached, _ = self._answer()
         self._underWay -= 1
 
+    def settle(self) -> None:
+        """Read all replies that are to come."""
+        while self._underWay:
+            self._settle()
+
     def _reachedWords(self) -> str:
         return f"{self.figures}, {self._progress.rate(self.messages):.0f}/s"
 
@@ -202,5 +208,4 @@ class Sender(Reading):
     def _finish(self) -> None:
         self._put(packItem(Finished(self.number)))
         self._send()
-        while self._underWay:
-            self._settle()
+        self.settle()

@@ -48,8 +48,11 @@ class ProgressTests(SynchronousTestCase):
         progress.reach(lambda: "more than all", 1.5)
         now = 106.0
         progress.reach(lambda: "nothing yet", 0.0)
+        progress.begin()
+        now = 108.0
+        progress.reach(lambda: f"{progress.rate(4):.0f}/s")
         self.assertEqual(
-            lines, ["25/s, 6 s left", "more than all, 0 s left", "nothing yet"]
+            lines, ["25/s, 6 s left", "more than all, 0 s left", "nothing yet", "2/s"]
         )
 
     def test_draw(self) -> None:

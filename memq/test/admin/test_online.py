@@ -211,7 +211,7 @@ class WholeTests(OnlineTestCase):
         self.assertEqual(said, "memq import: --resume needs a FILE\n")
         said = self.ended(1, *where, "/dev/null")
         self.assertIn("line 1: the file is cut, its last line is missing\n", said)
-        self.assertIn("up to line 0 at least\n", said)
+        self.assertIn("imported for good: nothing\n", said)
 
 
 class RefusedTests(OnlineTestCase):
@@ -221,7 +221,7 @@ class RefusedTests(OnlineTestCase):
         """A queue that has messages is refused, but not with --append."""
         self.server.put(b"b", b"x")
         said = self.imported(TWO, status=1)
-        line = "up to line 703 at least; --resume goes on behind that\n"
+        line = "imported for good: up to line 703; --resume goes on behind that\n"
         self.assertIn(line, said)
         self.assertIn("SERVER_ERROR import: queue b is there and has messages", said)
         self.assertEqual(self.server.counts(), {b"a": (701, 1), b"b": (1, 0)})
@@ -233,19 +233,24 @@ class RefusedTests(OnlineTestCase):
     def test_cut(self) -> None:
         """Of a file that is cut whole queues are there, and a line says so."""
         said = self.imported(TWO[:-20_000], status=1)
+        self.assertIn("imported for good: up to line 703; --resume goes on", said)
         self.assertRegex(said, r"memq import: line \d+: it is cut\n$")
         self.assertEqual(self.server.counts(), {b"a": (701, 1)})
 
     def test_stopped(self) -> None:
-        """A server that is gone is told; its queues are whole."""
-        self.interrupt(3)
-        self.imported(TWO, status=130)
-        self.server.stop()
-        said = self.ended(
-            *(1, "import", "--server", f"127.0.0.1:{self.server.port}"),
-            self.written(TWO),
-        )
-        self.assertIn("no server: ", said)
+        """A server that is gone is told, and so is that more may be imported."""
+        send = Sender._send
+
+        def stop(sender: Sender) -> None:
+            self.patch(Sender, "_send", send)
+            self.server.stop()
+            send(sender)
+
+        self.patch(Sender, "_send", stop)
+        said = self.imported(TWO, status=1)
+        self.assertIn("imported for good: nothing, perhaps more; --resume goes", said)
+        self.assertIn("memq import: the server closed the connection", said)
+        self.assertIn("no server: ", self.imported(TWO, status=1))
 
     def test_offline(self) -> None:
         """In a home without a server there is nothing to go on with."""
@@ -261,7 +266,9 @@ class ResumeTests(OnlineTestCase):
         """Behind queues that were whole, whatever became of them since."""
         self.interrupt(8)
         said = self.imported(TWO, status=130)
-        self.assertIn("up to line 703 at least", said)
+        self.assertIn(
+            "up to line 703, perhaps more; --resume goes on behind that", said
+        )
         self.assertEqual(len(self.server.take(b"a")), 700)
         said = self.imported(TWO, "--resume")
         self.assertEqual(said, "memq import: imported 2 queues, 700 messages\n")
