@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Lists that are made at a time.
 LISTS = 8
+#: Bytes of the longest pattern: as many as a name has.
+PATTERN = 250
 #: Rows that are told in one go.
 AT_ONCE = 50
 
@@ -34,6 +36,13 @@ _MISSING = "there is no queue of that name"
 def missing() -> Refused:
     """Return what is told where there is no such queue."""
     return Refused(404, _MISSING)
+
+
+def _pattern(text: bytes) -> bytes:
+    """Return a pattern; a long one would take long to compile."""
+    if 1 <= len(text) <= PATTERN:
+        return text
+    raise ValueError(f"must be a pattern of 1 to {PATTERN} bytes")
 
 
 class Queues:
@@ -63,7 +72,7 @@ class Queues:
         self._slices = inSlices(clock)
         self._underWay = 0
         query = (
-            Input("match", bytes, b"*"),
+            Input("match", _pattern, b"*"),
             Input("sort", word(*ORDERS), "name"),
             Input("order", word("asc", "desc")),
             Input("limit", whole(1, 1000), 100),

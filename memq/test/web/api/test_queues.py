@@ -100,6 +100,8 @@ class ListTests(ApiTestCase):
             ("after=x", "after must be what next was of the page before"),
             ("page=2", '"page" is not known; parameters: match, sort, order, limit, a'),
             ("limit=1&limit=2", '"limit" is given twice'),
+            ("match=", "match must be a pattern of 1 to 250 bytes"),
+            (f"match={'*a' * 126}", "match must be a pattern of 1 to 250 bytes"),
         ):
             code, told = self.refused(f"/queues?{query}")
             self.assertEqual(code, 400)
