@@ -7,9 +7,9 @@ import begins on it.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
+from memq.connection.interfaces import Witness
 from memq.errors import BadLine, QueueError
 from memq.logs.audit import Actor
 from memq.operations.imports.chunks import (
@@ -22,9 +22,8 @@ from memq.wire.forms import PLAIN
 from memq.wire.imports.items import BadItem, unpackItems
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from memq.commands.dialogue import Dialogue
+    from memq.operations.base import Operation
     from memq.wire.imports.grammar import Begin, Put
 
 
@@ -39,7 +38,7 @@ class Importing:
         self._token = bytes.fromhex(command.token.decode("ascii"))
         self._append = command.append
         self._last: ImportOperation = BeginImport(self._session, self._token)
-        self._submit(dialogue, self._last, partial(self._render, dialogue, 0))
+        self._submit(dialogue, self._last, 0)
 
     def put(self, dialogue: Dialogue, command: Put) -> None:
         """Import a chunk."""
@@ -53,7 +52,7 @@ class Importing:
         chunk.before, self._last = self._last, chunk
         dialogue.outstanding.load += size
         dialogue.outstanding.report()
-        self._submit(dialogue, chunk, partial(self._render, dialogue, size))
+        self._submit(dialogue, chunk, size)
 
     def end(self) -> None:
         """Let go what nobody sees."""
@@ -62,27 +61,46 @@ class Importing:
         self._session.submit(discard)
 
     def _submit(
-        self,
-        dialogue: Dialogue,
-        operation: ImportOperation,
-        render: Callable[[ImportOperation], bytes],
+        self, dialogue: Dialogue, operation: ImportOperation, size: int
     ) -> None:
         self._session.submit(operation)
-        dialogue.expect(operation, render)
+        dialogue.expect(operation, _Reply(dialogue, self._token, size))
 
-    def _render(
-        self, dialogue: Dialogue, size: int, operation: ImportOperation
-    ) -> bytes:
+
+class _Reply(Witness):
+    """The reply to a line, which tells the audit of the end of an import."""
+
+    __slots__ = ("_dialogue", "_size", "_token")
+
+    def __init__(self, dialogue: Dialogue, token: bytes, size: int) -> None:
+        self._dialogue = dialogue
+        self._token = token
+        self._size = size
+
+    def __call__(self, operation: ImportOperation) -> bytes:
+        """Make the reply."""
         operation.forgetBefore()
-        dialogue.outstanding.load -= size
+        self._dialogue.outstanding.load -= self._size
         result = operation.result
         if isinstance(result, QueueError):
-            return dialogue.renderError(result, PLAIN)
-        if isinstance(operation, PutChunk) and operation.isLast:
-            actor = Actor(dialogue.connection.peer, PLAIN.way)
-            token = self._token.hex()
-            dialogue.host.audit.note(actor, "import", None, "IMPORTED all", token=token)
+            return self._dialogue.renderError(result, PLAIN)
+        self._note(operation)
         return b"IMPORTED %b\r\n" % result
+
+    def abandon(self, operation: Operation) -> None:
+        """Note the end, of which nobody hears."""
+        if isinstance(operation.result, bytes):
+            self._note(operation)
+
+    def look(self, operation: Operation) -> None:
+        """Do nothing: its client reads, or is no import."""
+
+    def _note(self, operation: Operation) -> None:
+        if isinstance(operation, PutChunk) and operation.isLast:
+            actor = Actor(self._dialogue.connection.peer, PLAIN.way)
+            self._dialogue.host.audit.note(
+                actor, "import", None, "IMPORTED all", token=self._token.hex()
+            )
 
 
 def begin(dialogue: Dialogue, command: Begin) -> None:

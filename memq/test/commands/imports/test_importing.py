@@ -262,6 +262,26 @@ class AgainTests(ImportingTestCase):
         self.assertEqual(self.other.talk(BEGIN), reached(3))
         self.assertEqual(self.again(), "p 1/0\n  0 0 b'a'")
 
+    def test_audited(self) -> None:
+        """Its end is told of once, whether its client hears of it or not."""
+        events: list[Any] = []
+        self.patch(self.harness.factory.audit, "_publish", events.append)
+        for leaves, queue, count in (
+            (False, b"p", 1),
+            (True, b"q", 1),
+            (True, b"p", 0),
+        ):
+            client = self.harness.connect()
+            whole = put(QueueBegins(queue, 1, 0), Item(0, 1, b"a"), QueueEnds(3))
+            token = beginLine(queue * 16, False)
+            client.send(token + whole + put(Finished(4)))
+            if leaves:
+                client.leave()
+            self.harness.settle()
+            results = [each["result"] for each in events]
+            events.clear()
+            self.assertEqual(results.count("IMPORTED all"), count, results)
+
     def test_killed(self) -> None:
         """So it does with the server; how far it was is known to the next one."""
         self.client.talk(BEGIN + put(QueueBegins(b"p", 1, 0), Item(0, 1, b"a")))
