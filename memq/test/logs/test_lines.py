@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 from memq.logs.lines import KEYS, LineObserver
 from memq.logs.logfile import LogFile
 from memq.test.logs.test_logfile import LogTestCase, read
+from testkit.servers import ROOT
 
 
 class LineTests(LogTestCase):
@@ -133,6 +134,14 @@ class JournalTests(LogTestCase):
 
 class JSONTests(LogTestCase):
     """Lines of JSON."""
+
+    def test_keys(self) -> None:
+        """The pages name the keys."""
+        told = [f"`{key}`" for key in KEYS]
+        manual = " ".join(read(os.path.join(ROOT, "docs/man/memq.8.md")).split())
+        self.assertIn(f"{', '.join(told[:-1])} and {told[-1]}, always all", manual)
+        page = read(os.path.join(ROOT, "docs/operation.md"))
+        self.assertEqual([key for key in told if key not in page], [])
 
     def written(self, verbosity: int, level: LogLevel, said: str, **more: Any) -> Any:
         """Return what stands in the file of an event, with its keys in order."""
