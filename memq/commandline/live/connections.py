@@ -33,6 +33,8 @@ _COLUMNS = {
 }
 #: Those that a narrow terminal has room for, and the letters of a wide one.
 _NARROW, _WIDE = ("id", "peer", "since", "protocol", "open", "waits"), 100
+#: How the peer of a UNIX socket begins.
+_LOCAL = "a_local_client"
 _RIGHT = {"id", "since", "open", "unanswered", "received", "sent"}
 
 
@@ -144,4 +146,10 @@ def _cell(client: Client, title: str) -> str:
         return ""
     if title == "since":
         return age(max(0, int((time.time() - float(value)) * 1000)))
-    return shownName(value) if title == "waits" else shownText(client.text(name))
+    if title == "waits":
+        return shownName(value)
+    text = client.text(name)
+    if text.startswith(_LOCAL):
+        # A table has no room for all of: a_local_client_(process_7,_user_0)
+        text = text.removeprefix(_LOCAL).strip("_()").replace("_", " ") or "local"
+    return shownText(text)

@@ -7,7 +7,7 @@ import os
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.commandline.live.connections import collect
+from memq.commandline.live.connections import Client, _cell, collect
 from memq.test.support.commandline import Ended, Terminal, command, ended, launched
 from memq.test.support.servers import started
 
@@ -22,6 +22,15 @@ class CollectTests(SynchronousTestCase):
         first, second = collect(lines)
         self.assertEqual((first.id, first.text("open")), (1, "2"))
         self.assertEqual((second.text("waits"), second.text("sent")), ("\udcff", ""))
+
+    def test_local(self) -> None:
+        """A table says little of clients of a UNIX socket."""
+        for peer, shown in (
+            (b"a_local_client", "local"),
+            (b"a_local_client_(process_7,_user_0)", "process 7, user 0"),
+            (b"10.0.0.1:5000", "10.0.0.1:5000"),
+        ):
+            self.assertEqual(_cell(Client(1, {"addr": peer}), "peer"), shown)
 
 
 class ConnectionsTests(SynchronousTestCase):
