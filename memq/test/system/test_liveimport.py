@@ -86,7 +86,7 @@ class LiveImportTests(SynchronousTestCase):
                 # Longer each time, for a machine that is slow.
                 process.wait((0.05 + some.random() * 0.1) * (kills + 1))
             except subprocess.TimeoutExpired:
-                [process.kill, self.killServer][kills % 2]()
+                [self.killServer, process.kill][kills % 2]()
                 kills += 1
             status, said = self.end(process)
             if status == 0:
