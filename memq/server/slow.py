@@ -18,7 +18,7 @@ from twisted.logger import Logger
 
 from memq.display import shownName
 from memq.operations.base import Ask
-from memq.operations.imports.chunks import ImportOperation, PutChunk
+from memq.operations.imports.chunks import ImportOperation
 from memq.operations.moves import Move, Redrive
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
@@ -61,7 +61,6 @@ _WORDS: dict[type[Operation], str] = {
     OpenMany: "monitor",
     TouchRead: "touch",
     PushLarge: "set",
-    PutChunk: "import",
     AddPart: "set",
     Push: "set",
     Pop: "get",
