@@ -215,8 +215,10 @@ class PolicyReloader:
             return self.rules, self.book.tables
         online = self._file.placed(tables)
         rules = Rules(self.tables, online)
+        before = self.book.table(change.name)
+        keys = {*change.values, *(() if before is None else before.values)}
         try:
-            rules.check()
+            rules.check(keys)
         except RuleError as error:
             table = error.table
             # What was just asked for stands nowhere yet.

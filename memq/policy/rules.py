@@ -27,7 +27,7 @@ from memq.policy.patterns import Pattern, Patterns, meet
 from memq.policy.rule import FIELDS, READS, WRITES, Rule, isPattern, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Set
 
 __all__ = ["READS", "WRITES", "Rule", "RuleError", "Rules", "Table"]
 
@@ -39,6 +39,9 @@ NOWHERE = "memory"
 
 #: Queues of a circle that are told.
 _MOST = 6
+
+#: Keys that are nothing without one of those behind them.
+_NEEDS = (("overflow", "max_items", "max_bytes"), ("fanout_only", "fanout"))
 
 _NOTHING = Rule()
 
@@ -144,15 +147,18 @@ class Rules:
                 return table
         return None
 
-    def check(self) -> None:
+    def check(self, changed: Set[str] = FIELDS.keys()) -> None:
         """See that the tables go together.
 
+        :param changed: the keys of which something differs from tables that do.
         :raise RuleError: when they do not.
         """
-        self._checkNeeds("overflow", "max_items", "max_bytes")
-        self._checkNeeds("fanout_only", "fanout")
+        for needs in _NEEDS:
+            if changed & {*needs}:
+                self._checkNeeds(*needs)
         for key in ("fanout", "dead_letter", "expired_to"):
-            self._checkCircles(key)
+            if key in changed:
+                self._checkCircles(key)
 
     def _matching(self, queue: bytes) -> list[int]:
         """Return which tables match a queue, in their order."""

@@ -266,6 +266,15 @@ class FanoutTests(SynchronousTestCase):
             self.assertEqual(len(rule.reaches), len(expected))
 
 
+def isWrong(rules: Rules, *changed: set[str]) -> bool:
+    """Tell whether rules do not go together."""
+    try:
+        rules.check(*changed)
+    except RuleError:
+        return True
+    return False
+
+
 class CheckTests(SynchronousTestCase):
     """Tables that make no sense together are refused."""
 
@@ -351,6 +360,19 @@ class CheckTests(SynchronousTestCase):
         name, _, why = self.wrong(*chain)
         self.assertEqual(name, b"98")
         self.assertRegex(why, r": (\d+ -> ){6}\.\.\.$")
+
+    @settings(deadline=None)
+    @given(tables(_PATTERNS), _PATTERNS, _KEYS)
+    def test_changed(
+        self, tables: list[Table], name: bytes, values: dict[str, Any]
+    ) -> None:
+        """Where tables go together, it is enough to look at what has changed."""
+        others = [each for each in tables if each.name != name]
+        before = [each for each in tables if each.name == name]
+        then = Rules([*others, table(name, **values)])
+        keys = {*values}.union(*(each.values for each in before))
+        if not isWrong(Rules([*others, *before])):
+            self.assertEqual(isWrong(then, keys), isWrong(then))
 
     def test_kinds(self) -> None:
         """A way round by different keys is no circle."""
