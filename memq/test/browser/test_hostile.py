@@ -89,6 +89,9 @@ class HostileTests(BrowserTestCase):
 
     def test_address(self) -> None:
         """An address that names something else shows the queues."""
-        for place in ("#/<img src=x onerror=alert(1)>", "#/queue/%ff%", "#/queue/"):
+        for place in (
+            *("#/<img src=x onerror=alert(1)>", "#/queue/%ff%", "#/queue/"),
+            *("#/constructor", "#/__proto__"),
+        ):
             self.browser.open(quote(place, safe="#/<>= %()"))
             self.browser.one("table.queues")

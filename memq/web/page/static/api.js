@@ -64,9 +64,11 @@ async function wordsOf(response) {
 // there was no reply.
 export async function ask(method, path, body, signal) {
   const limit = AbortSignal.timeout(PATIENCE[method]);
+  // Browsers of before 2024 cannot have both.
+  const both = signal && AbortSignal.any?.([signal, limit]);
   const options = {
     method,
-    signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    signal: both ?? signal ?? limit,
     cache: "no-store",
     credentials: "same-origin",
   };

@@ -115,7 +115,7 @@ class App {
   // Show what the address names; the same view takes new values if it can.
   show(isNew = false) {
     const route = parse();
-    const View = VIEWS[route.view];
+    const View = Object.hasOwn(VIEWS, route.view) ? VIEWS[route.view] : null;
     if (!View || (route.view === "queue" && !route.name)) {
       go(link("queues"), true);
       return;

@@ -26,7 +26,8 @@ export function link(view, name = "", values = {}) {
     }
   }
   const path = name ? `#/${view}/${encodeURIComponent(name)}` : `#/${view}`;
-  return query.size ? `${path}?${query}` : path;
+  const text = query.toString();
+  return text ? `${path}?${text}` : path;
 }
 
 // Go there.  Replaced, it is no step for the back button.
