@@ -41,7 +41,7 @@ class ActionTests(BrowserTestCase):
         browser.untilText(".figures dd", "4")
         self.ask("pause", reads=True, writes=True)
         self.done("paused")
-        browser.untilText(".title .badges", "paused: reads, writes")
+        browser.untilText(".title .badges", "paused")
         self.assertFalse(browser.all("[data-action=pause]"))
         self.assertEqual(self.server.take(b"jobs"), [])
         self.ask("resume")

@@ -221,7 +221,7 @@ export class Plot {
     const every = EVERY.find((each) => (end - begin) / each <= most);
     for (let at = Math.ceil(begin / every) * every; at <= end; at += every) {
       const place = x(at);
-      if (place > LEFT + 16 && place < width - 20) {
+      if (place > LEFT + 16 && place < width - 30) {
         yield svg(
           "text",
           { x: place, y: HEIGHT - 5, "text-anchor": "middle" },

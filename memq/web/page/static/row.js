@@ -54,9 +54,11 @@ const NEARLY = 0.9;
 // Return what is to be said of a queue at once, as [class, text].
 export function badgesOf({ paused, limit, messages }) {
   const found = [];
-  if (paused?.length) {
-    const what = paused.map((each) => t(each === "reads" ? "reads" : "writes"));
-    found.push(["paused", t("badgePaused", { what: what.join(t("comma")) })]);
+  if (paused?.length > 1) {
+    found.push(["paused", t("badgePaused")]);
+  } else if (paused?.length) {
+    const what = t(paused[0] === "reads" ? "reads" : "writes");
+    found.push(["paused", t("badgePausedPart", { what })]);
   }
   if (limit && messages >= limit) {
     found.push(["full", t("badgeFull")]);
