@@ -8,6 +8,7 @@ from memq.web.api.rates import Speeds
 from memq.web.api.selection import ORDERS, Asked, Selection, cursor
 from memq.web.api.snapshot import inSlices
 from memq.web.http.inputs import Input, Refused, whole, word
+from memq.web.http.places import Places
 from memq.web.http.routes import Route, Streamed, dumped
 from memq.web.metrics.survey import Look
 
@@ -70,7 +71,7 @@ class Queues:
         self._history = history
         self._speeds = Speeds()
         self._slices = inSlices(clock)
-        self._underWay = 0
+        self._places = Places(LISTS)
         query = (
             Input("match", _pattern, b"*"),
             Input("sort", word(*ORDERS), "name"),
@@ -86,9 +87,7 @@ class Queues:
 
     def _list(self, call: Call) -> Deferred[Streamed]:
         self._errands.check()
-        if self._underWay >= LISTS:
-            raise Refused(503, "too many of these are under way", Retry_After="1")
-        self._underWay += 1
+        self._places.take(call.request)
         query = call.query
         order = query["order"] or ("asc" if query["sort"] == "name" else "desc")
         asked = Asked(
@@ -98,17 +97,12 @@ class Queues:
             query["limit"],
             query["after"],
         )
-        looked = self._snapshots.look().addCallback(self._select, asked)
-        return looked.addBoth(self._cbOver)
+        return self._snapshots.look().addCallback(self._select, asked)
 
     def _select(self, snapshot: Snapshot, asked: Asked) -> Deferred[Streamed]:
         selection = Selection(snapshot, asked)
         done = self._slices.cooperate(selection.steps()).whenDone()
         return done.addCallback(lambda _: Streamed(self._pieces(selection)))
-
-    def _cbOver(self, result: Any) -> Any:
-        self._underWay -= 1
-        return result
 
     def _pieces(self, selection: Selection) -> Iterator[bytes]:
         """Yield the page, some rows at a time."""

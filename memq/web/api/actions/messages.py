@@ -15,6 +15,7 @@ from memq.web.api.figures import moment
 from memq.web.api.names import shown
 from memq.web.api.queues import missing
 from memq.web.http.inputs import Input, Refused, text, whole
+from memq.web.http.places import Places
 from memq.web.http.routes import Route, Streamed, dumped
 from memq.web.metrics.survey import Look
 from memq.wire.extensions import MAX_DELAY
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from memq.web.api.errands import Errands
     from memq.web.http.routes import Call
 
-#: Bytes of all bodies that one reply tells.
-TOTAL = 1024 * 1024
+#: Bytes of all bodies that one reply tells, and such replies at a time.
+TOTAL, LOOKS = 1024 * 1024, 8
 #: The greatest flags, and the greatest exptime.
 _U32 = (1 << 32) - 1
 
@@ -66,6 +67,7 @@ class Messages:
         self._largest = factory.maxBody
         self._shown = Shown(PART_SIZE, TOTAL) if bodies else HIDDEN
         self._bodies = bodies
+        self._places = Places(LOOKS)
         fields = (
             Input("body", base64),
             Input("text", text),
@@ -81,6 +83,7 @@ class Messages:
 
     def _list(self, call: Call) -> Deferred[Streamed]:
         queue, most = call.names["queue"], call.query["limit"]
+        self._places.take(call.request)
 
         def look(parts: Sequence[Any]) -> Deferred[Sequence[Any]]:
             if not parts[0].result:

@@ -122,6 +122,20 @@ class ListTests(ActionTestCase):
         cut = [each["number"] for each in told if "cut" in each]
         self.assertEqual(cut, list(range(16, 30)))
 
+    def test_tooMany(self) -> None:
+        """Not too many look at a time."""
+        self.patch(messages, "LOOKS", 1)
+        self.setUp()
+        self.push(b"q", b"a")
+        self.harness.broker.room.isHeld = True
+        visitor = self.visitor()
+        visitor.request(f"/api/v1{PATH}")
+        expected = 503, "too many of these are under way"
+        self.assertEqual(self.refused(PATH), expected)
+        visitor.leave()
+        self.harness.broker.room.looked(None)
+        self.assertEqual(len(self.list()), 1)
+
     def test_damaged(self) -> None:
         """A damaged one is told as that, between others."""
         self.push(b"q", b"a")
