@@ -63,17 +63,23 @@ class PeekMany(Slice):
     rest: PeekMany | None
 
     def __init__(
-        self, client: Client, queue: bytes, most: int, shown: Shown = HIDDEN
+        self,
+        client: Client,
+        queue: bytes,
+        most: int,
+        shown: Shown = HIDDEN,
+        first: int = 0,
     ) -> None:
         """Begin.
 
         :param most: how many messages at most, 1 or more.
+        :param first: the number from which on they are looked for.
         """
         super().__init__(client)
         self.queue = queue
         self._most = most
         self._shown = shown
-        self._first = 0
+        self._first = first
         #: Where to go on; None when there is no more.
         self._reached: int | None = None
         self._size = 0

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 TOTAL, LOOKS = 1024 * 1024, 8
 #: The greatest flags, and the greatest exptime.
 _U32 = (1 << 32) - 1
+#: The greatest number of a message that is asked for; it is less than a u64.
+_MOST = (1 << 63) - 1
 
 _PATH = "/api/v1/queues/{queue}/messages"
 
@@ -75,35 +77,42 @@ class Messages:
             Input("expires", whole(0, _U32), 0),
             Input("delay", whole(0, MAX_DELAY), 0),
         )
-        limit = (Input("limit", whole(1, 100), 20),)
+        query = Input("limit", whole(1, 100), 20), Input("after", whole(0, _MOST))
         self.routes = (
-            Route("GET", _PATH, self._list, limit),
+            Route("GET", _PATH, self._list, query),
             Route("POST", _PATH, self._push, (), fields, True),
         )
 
     def _list(self, call: Call) -> Deferred[Streamed]:
         queue, most = call.names["queue"], call.query["limit"]
+        after = call.query["after"]
+        first = 0 if after is None else after + 1
         self._places.take(call.request)
 
         def look(parts: Sequence[Any]) -> Deferred[Sequence[Any]]:
             if not parts[0].result:
                 raise missing()
             return self._errands.run(
-                lambda client: PeekMany(client, queue, most, self._shown)
+                lambda client: PeekMany(client, queue, most, self._shown, first)
             )
 
         done = self._errands.run(lambda client: Look(client, [queue]))
-        return done.addCallback(look).addCallback(self._cbSeen)
+        return done.addCallback(look).addCallback(self._cbSeen, most)
 
-    def _cbSeen(self, parts: Sequence[Any]) -> Streamed:
-        return Streamed(self._pieces([each for part in parts for each in part.result]))
+    def _cbSeen(self, parts: Sequence[Any], most: int) -> Streamed:
+        found = [each for part in parts for each in part.result]
+        return Streamed(self._pieces(found, most))
 
-    def _pieces(self, found: Sequence[Peeked | QueueError]) -> Iterator[bytes]:
+    def _pieces(
+        self, found: Sequence[Peeked | QueueError], most: int
+    ) -> Iterator[bytes]:
         """Yield messages one by one: a body of 64 KB becomes up to 500 KB of JSON."""
         yield b'{"messages":['
         for place, each in enumerate(found):
             yield b"," * (place > 0) + dumped(self._told(each)).rstrip()
-        yield b"]}\n"
+        numbers = [each.message.sequence for each in found if isinstance(each, Peeked)]
+        hasMore = len(found) >= most and numbers
+        yield b'],"next":%b}\n' % (b"%d" % numbers[-1] if hasMore else b"null")
 
     def _told(self, found: Peeked | QueueError) -> dict[str, Any]:
         if isinstance(found, QueueError):

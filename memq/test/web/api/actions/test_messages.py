@@ -95,6 +95,19 @@ class ListTests(ActionTestCase):
             expected = 400, "limit must be a whole number from 1 to 100"
             self.assertEqual((code, words), expected)
 
+    def test_pages(self) -> None:
+        """They come page by page."""
+        self.push(b"q", *[b"%d" % number for number in range(5)])
+        pages, after = [], "limit=2"
+        while after:
+            told = self.told(f"{PATH}?{after}")
+            pages.append([each["number"] for each in told["messages"]])
+            isLast = told["next"] is None
+            after = "" if isLast else f"limit=2&after={told['next']}"
+        self.assertEqual(pages, [[0, 1], [2, 3], [4]])
+        told = self.told(f"{PATH}?after={(1 << 63) - 1}")
+        self.assertEqual(told, {"messages": [], "next": None})
+
     def test_large(self) -> None:
         """Of a large body the beginning is told."""
         body = self.store.newBody()
