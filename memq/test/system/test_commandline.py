@@ -124,8 +124,10 @@ class KillTests(SynchronousTestCase):
 
     def waitUntilAlone(self) -> None:
         """Wait until what was killed has left, and all that it had open went back."""
+        end = monotonic() + PATIENCE
         with self.server.wire() as wire:
             while wire.figures()[b"curr_connections"] != b"1":
+                assert monotonic() < end
                 os.sched_yield()
 
     def waitUntilEmpty(self) -> None:

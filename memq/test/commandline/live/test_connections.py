@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from time import monotonic
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.commandline.live.connections import Client, _cell, collect
 from memq.test.support.commandline import Ended, Terminal, command, ended, launched
 from memq.test.support.servers import started
+from testkit.servers import PATIENCE
 
 
 class CollectTests(SynchronousTestCase):
@@ -42,8 +44,10 @@ class ConnectionsTests(SynchronousTestCase):
         self.queue = "队列\x9b"
         self.popping = launched(self.server, "pop", self.queue, "--wait=60")
         self.addCleanup(self.popping.kill)
+        end = monotonic() + PATIENCE
         with self.server.wire() as wire:
             while b"waits" not in b" ".join(wire.figures(b"conns")):
+                assert monotonic() < end
                 os.sched_yield()
 
     def test_pipe(self) -> None:
