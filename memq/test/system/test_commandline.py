@@ -41,7 +41,7 @@ class KillTests(SynchronousTestCase):
             process.stdin.write(lines[: self.random.randrange(len(lines))])
             process.kill()
             process.communicate()
-            found = self.server.take(b"q")
+            found = self.takeAll()
             stored += len(found)
             with told(f"seed {self.seed}, round {number}"):
                 self.assertEqual(found, [b"%d" % n for n in range(len(found))])
@@ -56,7 +56,7 @@ class KillTests(SynchronousTestCase):
             process = launched(self.server, "pop", "q", "--all", "--lines")
             had = self.read(process)
             self.waitUntilAlone()
-            rest = self.server.take(b"q")
+            rest = self.takeAll()
             with told(f"seed {self.seed}, round {number}"):
                 self.assertEqual(had, bodies[: len(had)])
                 self.assertEqual(rest, bodies[len(bodies) - len(rest) :])
@@ -121,6 +121,17 @@ class KillTests(SynchronousTestCase):
         while len(self.lines(out)) < number:
             assert monotonic() < end, self.lines(out)
             os.sched_yield()
+
+    def takeAll(self) -> list[bytes]:
+        """Take all messages of q, many at a time."""
+        taken: list[bytes] = []
+        with self.server.wire() as wire:
+            while True:
+                wire.send(MOST * b"get q\r\n")
+                values = [wire.value() for _ in range(MOST)]
+                taken += [value.body for value in values if value]
+                if not values[-1]:
+                    return taken
 
     def waitUntilAlone(self) -> None:
         """Wait until what was killed has left, and all that it had open went back."""
