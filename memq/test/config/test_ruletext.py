@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -45,7 +45,6 @@ class ThereAndBackTests(SynchronousTestCase):
         """All keys are tried."""
         self.assertEqual({*_VALUES}, {*FIELDS})
 
-    @settings(deadline=None)
     @given(_TABLES)
     def test_toml(self, table: Table) -> None:
         """A table that is written down means what it meant."""
@@ -55,7 +54,6 @@ class ThereAndBackTests(SynchronousTestCase):
         values = {key: ruleValue(key, value) for key, value in keys.items()}
         self.assertEqual((name.encode(), values), (table.name, table.values))
 
-    @settings(deadline=None)
     @given(_TABLES)
     def test_words(self, table: Table) -> None:
         """A value as a word is read as that value, and a word it is."""

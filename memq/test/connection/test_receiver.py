@@ -86,7 +86,7 @@ class CutTests(SteppedTestCase):
     def test_anyBytes(self) -> None:
         """Any bytes, cut anywhere, are answered as if they came whole."""
 
-        @settings(max_examples=300, deadline=None)
+        @settings(max_examples=300)
         @given(_cutStreams())
         def check(pieces: list[bytes]) -> None:
             whole = _told([b"".join(pieces)])
@@ -110,7 +110,7 @@ class CutTests(SteppedTestCase):
     def test_allAtOnce(self) -> None:
         """Pieces that come before any of them is answered make none either."""
 
-        @settings(max_examples=100, deadline=None)
+        @settings(max_examples=100)
         @given(_cutStreams())
         def check(pieces: list[bytes]) -> None:
             harness = Harness(maxBody=50)

@@ -190,7 +190,7 @@ class RunTests(SteppedTestCase):
     def test_anyStream(self) -> None:
         """Any stream is told as if each command came by itself."""
 
-        @settings(max_examples=150, deadline=None)
+        @settings(max_examples=150)
         @given(_cutStreams(), some.integers(0, 20), _effects)
         def check(pieces: list[bytes], most: int, effects: dict[int, str]) -> None:
             sink = received(pieces, most, effects)
@@ -373,7 +373,7 @@ class JoiningTests(SteppedTestCase):
             verbosity=some.sampled_from([0, 0, 0, 2]),
         )
 
-        @settings(max_examples=60, deadline=None)
+        @settings(max_examples=60)
         @given(_cutStreams(), situations, some.booleans())
         def check(pieces: list[bytes], situation: Situation, settle: bool) -> None:
             self.assertEqual(

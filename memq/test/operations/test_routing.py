@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -100,9 +100,7 @@ def _rule(number: int) -> Any:
 class ModelTests(SteppedTestCase):
     """Limits and fan-out against the model."""
 
-    @settings(
-        deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
-    )
+    @settings(max_examples=60)
     @example(
         (
             {"maxItems": 2, "dropOldest": True, "fanout": (b"b", b"c")},

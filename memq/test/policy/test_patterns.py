@@ -71,7 +71,7 @@ class MeetTests(SynchronousTestCase):
             all(Pattern(each).matches(name) for each in patterns) for name in names
         )
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(*[some.text("ab*?", min_size=1, max_size=4).map(str.encode)] * 2)
     def test_any(self, first: bytes, second: bytes) -> None:
         """Two meet if there is a name that both match, and only then."""
@@ -79,7 +79,7 @@ class MeetTests(SynchronousTestCase):
         isFound = self.share(self.names(b"ab", 6), first, second)
         self.assertIs(meet(first, second), isFound)
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(*[some.text("aab*?[]!-", min_size=1, max_size=4).map(str.encode)] * 2)
     def test_brackets(self, first: bytes, second: bytes) -> None:
         """With brackets, too, two meet if there is a name that both match."""

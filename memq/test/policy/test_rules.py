@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -148,7 +148,6 @@ class OfTests(SynchronousTestCase):
             Rule(maxItems=9, paused=READS, deadLetter=b"d"),
         )
 
-    @settings(deadline=None)
     @given(tables(_NAMES.map(bytes)), some.lists(_NAMES.map(bytes), max_size=9))
     def test_anyTables(self, tables: list[Table], queues: list[bytes]) -> None:
         """It is what comes out when every table is asked in turn."""
@@ -252,7 +251,6 @@ class FanoutTests(SynchronousTestCase):
         found = self.reaches(*chain, table(b"q", fanout=(b"0",)))
         self.assertEqual(len(found), 5002)
 
-    @settings(deadline=None)
     @given(tables(_PATTERNS))
     def test_anyTables(self, tables: list[Table]) -> None:
         """It is what comes out when each queue is asked where it hands on to."""
@@ -361,7 +359,6 @@ class CheckTests(SynchronousTestCase):
         self.assertEqual(name, b"98")
         self.assertRegex(why, r": (\d+ -> ){6}\.\.\.$")
 
-    @settings(deadline=None)
     @given(tables(_PATTERNS), _PATTERNS, _KEYS)
     def test_changed(
         self, tables: list[Table], name: bytes, values: dict[str, Any]
@@ -378,7 +375,6 @@ class CheckTests(SynchronousTestCase):
         """A way round by different keys is no circle."""
         Rules([table(b"a", dead_letter=b"b"), table(b"b", expired_to=b"a")]).check()
 
-    @settings(deadline=None)
     @given(tables(_PATTERNS))
     def test_anyTables(self, tables: list[Table]) -> None:
         """A circle that is refused is one, and no other tables have any."""

@@ -23,7 +23,7 @@ class NumberTests(SynchronousTestCase):
             self.assertEqual(dueOf(number), due)
             self.assertLess(number, NEVER)
 
-    @settings(deadline=None, max_examples=30)
+    @settings(max_examples=30)
     @given(
         some.lists(
             some.tuples(some.integers(0, 3), some.sampled_from([1, 65534, 65536])),

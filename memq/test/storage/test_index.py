@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -271,7 +271,6 @@ class CatalogTests(SynchronousTestCase):
         self.commit()
         self.assertEqual(dump(self.index), "b'old' id 1 next 2 2/1 head 0\nnext id 2")
 
-    @settings(deadline=None)
     @example(
         [
             [(push, b"old")] * 3,

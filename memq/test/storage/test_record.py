@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from zlib import crc32
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -74,7 +74,6 @@ TRACES = some.none() | some.builds(
 class RecordTests(SynchronousTestCase):
     """The layouts of records, and what they tolerate."""
 
-    @settings(deadline=None)
     @given(_COUNT, _TIME, some.binary(), _TIME, TRACES)
     def test_roundTrip(
         self, flags: int, time: int, body: bytes, expires: int, trace: Trace | None

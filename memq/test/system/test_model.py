@@ -110,7 +110,6 @@ class ModelTests(SynchronousTestCase):
         chosen = settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS[name],
-            deadline=None,
             database=None,
             suppress_health_check=list(HealthCheck),
         )

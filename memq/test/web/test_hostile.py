@@ -33,9 +33,7 @@ PIECES = [
 NAMES = st.binary(min_size=1, max_size=250).filter(
     lambda name: not re.search(rb"[\x00-\x20\x7f/]", name)
 )
-QUICK = settings(
-    max_examples=150, deadline=None, phases=[Phase.explicit, Phase.generate]
-)
+QUICK = settings(max_examples=150, phases=[Phase.explicit, Phase.generate])
 
 
 class HostileTests(WebTestCase):

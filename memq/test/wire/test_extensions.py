@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import permutations, product
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from memq.errors import (
     BadDelay,
@@ -235,7 +235,6 @@ class ReadTests(GrammarTestCase):
         for name in (b"", b"a\1", b"n" * 251):
             self.refused(BadLine, b"get %b/open" % name, b"gets %b/what" % name)
 
-    @settings(deadline=None)
     @given(names)
     def test_anyName(self, name: bytes) -> None:
         """Any name can have options, and the key is kept as it was asked for."""

@@ -165,7 +165,7 @@ class CarriedOutTests(SteppedTestCase):
     def test_anyBody(self) -> None:
         """Whatever the text of a message, and its length, it is text."""
 
-        @settings(max_examples=60, deadline=None)
+        @settings(max_examples=60)
         @given(
             some.sampled_from(
                 [

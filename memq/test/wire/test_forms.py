@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -15,7 +15,6 @@ from memq.wire.forms import GETS, NUMBERED, PLAIN, SETS, SILENT, Form
 class FormTests(SynchronousTestCase):
     """Forms."""
 
-    @settings(deadline=None)
     @given(names, some.integers(0, 2**32 - 1), some.binary())
     def test_anyValue(self, name: bytes, flags: int, body: bytes) -> None:
         """Whatever the message, its bytes are where the line says."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -158,7 +158,6 @@ class LineTests(GrammarTestCase):
             closes=True,
         )
 
-    @settings(deadline=None)
     @given(names, some.lists(_flags, max_size=6))
     def test_anyFlags(self, name: bytes, flags: list[bytes]) -> None:
         """Any flags of any command are a command, or are refused."""
@@ -166,7 +165,6 @@ class LineTests(GrammarTestCase):
             for size in ([], [b"5"]):
                 parse(b" ".join([verb, name, *size, *flags]))
 
-    @settings(deadline=None)
     @given(names)
     def test_anyKey(self, name: bytes) -> None:
         """Any name may be in base64."""

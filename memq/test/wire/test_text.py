@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -109,13 +109,11 @@ class LineTests(GrammarTestCase):
         """A TAB does not separate, so it makes a bad name."""
         self.refused(BadLine, b"get a\tb")
 
-    @settings(deadline=None)
     @given(some.binary(max_size=200))
     def test_neverRaises(self, line: bytes) -> None:
         """Any bytes are a command, or are refused."""
         parse(line)
 
-    @settings(deadline=None)
     @given(
         some.lists(
             some.sampled_from(
@@ -137,7 +135,6 @@ class LineTests(GrammarTestCase):
 class NameTests(GrammarTestCase):
     """Queue names."""
 
-    @settings(deadline=None)
     @given(some.lists(names, min_size=1))
     def test_anyNames(self, queues: list[bytes]) -> None:
         """A get of any names takes them as they are."""
@@ -179,7 +176,6 @@ class SetTests(GrammarTestCase):
         self.taken(Set(b"q", 1, 3, SETS, 2), b"set q 1 2 3")
         self.taken(Set(b"q", 1, 3, SILENT, 2), b"set q 1 2 3 noreply")
 
-    @settings(deadline=None)
     @given(names, some.integers(0, 2**32 - 1), some.integers(0, 2147483645))
     def test_anySet(self, name: bytes, flags: int, size: int) -> None:
         """Any name, flags and bytes in range are taken as they are."""

@@ -61,7 +61,7 @@ class JoinedTests(SynchronousTestCase):
         self.assertIsNone(cursor.next())
         cursor.close()
 
-    @settings(deadline=None, derandomize=True)
+    @settings(derandomize=True)
     @given(
         some.dictionaries(KEYS, some.booleans()),
         some.lists(

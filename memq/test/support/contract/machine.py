@@ -406,7 +406,6 @@ class StoreMachine(RuleBasedStateMachine):
 MACHINE_SETTINGS = settings(
     max_examples=100,
     stateful_step_count=60,
-    deadline=None,
     derandomize=True,
     suppress_health_check=list(HealthCheck),
 )

@@ -17,7 +17,6 @@ from memq.web.api.names import shown
 
 QUICK = settings(
     max_examples=200,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
