@@ -79,9 +79,7 @@ def makeParser(command: str | None = None) -> argparse.ArgumentParser:
     parser = Parser("memq", description=does)
     _tellVersion(parser)
     parser.set_defaults(makeParser=makeParser)
-    commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{" + ",".join(MODULES) + "}"
-    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     modules = [MODULES[command]] if command in MODULES else MODULES.values()
     for module in dict.fromkeys(() if command == _VERSION else modules):
         import_module(module).addCommands(commands.add_parser)
@@ -140,7 +138,11 @@ def main(
     given = sys.argv[1:] if arguments is None else arguments
     named = (word for word in given if word == _VERSION or not word.startswith("-"))
     command = next(named, None)
-    options = (parser or makeParser(command)).parse_args(given)
+    if parser is None:
+        parser = makeParser(command)
+        if command is not None and command not in (*MODULES, _VERSION):
+            parser.error(f"there is no command {shownText(command)}")
+    options = parser.parse_args(given)
 
     def tell(line: str) -> None:
         print(f"{options.name}: {shownText(line)}", file=sys.stderr, flush=True)

@@ -208,8 +208,13 @@ def _backup(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
 
 def _existing(options: argparse.Namespace) -> Home:
     home = _home(options)
-    if not os.path.exists(os.path.join(home.directory, "VERSION")):
-        raise HomeError(f"--home {home.path}: there is no home of memq's")
+    try:
+        os.stat(os.path.join(home.directory, "VERSION"))
+    except PermissionError as error:
+        why = f"{error.strerror}; run this as root or as the owner"
+        raise HomeError(f"--home {home.path}: {why}") from None
+    except OSError:
+        raise HomeError(f"--home {home.path}: there is no home of memq's") from None
     return home
 
 

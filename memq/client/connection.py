@@ -157,6 +157,8 @@ class Connection:
 def refusal(line: bytes) -> ServerRefused:
     """Return the error that a reply is."""
     words = line.decode("utf-8", "backslashreplace").rstrip()
+    if words.startswith("HTTP/"):
+        words += "; this is a port of the web, and messages have another (22201)"
     return ServerRefused(f"the server answered: {words}")
 
 

@@ -42,7 +42,19 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.set_defaults(name=self.prog)
+        self.set_defaults(name=self.prog, parser=self)
+
+    def parse_args(  # type: ignore[override]
+        self,
+        args: Sequence[str] | None = None,
+        namespace: argparse.Namespace | None = None,
+    ) -> argparse.Namespace:
+        """Parse words; what is left over is a mistake of the subcommand's."""
+        options, rest = self.parse_known_args(args, namespace)
+        if rest:
+            complaining: Parser = options.parser
+            complaining.error(f"unrecognized arguments: {' '.join(rest)}")
+        return options
 
     def parse_known_args(  # type: ignore[override]
         self,

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from memq.client.connection import END
-from memq.client.figures import Figures, details
+from memq.client.figures import Figures, detail, details
 from memq.commandline.arguments import (
     REFUSED,
     addCommand,
@@ -22,6 +22,7 @@ from memq.commandline.arguments import (
     whole,
 )
 from memq.commandline.formats import Sink
+from memq.commandline.manage import missing
 from memq.commandline.terminal import console, isTerminal, shownBody, writeAll
 from memq.display import shownName
 from memq.wire.extensions import MOST
@@ -59,6 +60,8 @@ COLUMNS = (
 )
 #: Letters of a terminal that has room for all columns, and how many others get.
 _WIDE, _NARROW = 72, 3
+#: Why a message became a dead letter, for a person.
+_REASONS = {b"deliveries": "given back too often", b"expired": "too old"}
 #: Seconds of a day, an hour and a minute, and their letters.
 _UNITS = ((86400, "d"), (3600, "h"), (60, "m"))
 
@@ -99,8 +102,30 @@ def _peek(options: argparse.Namespace, tell: Tell) -> int:
         for message in _peeked(connection, tell):
             sink.write(message)
             number += 1
-    sink.settle()
-    return 0 if number else REFUSED
+        sink.settle()
+        if number:
+            _tellOrigin(connection, options.queue, tell)
+            return 0
+        found = detail(connection, options.queue)
+    if not found.numbers:
+        raise missing(options.queue)
+    tell(
+        f"no message of {shownName(options.queue)} waits: "
+        f"{found.number('open_transactions')} open, {found.number('delayed')} delayed"
+    )
+    return REFUSED
+
+
+def _tellOrigin(connection: Connection, queue: bytes, tell: Tell) -> None:
+    """Tell where the next message comes from, if it is a dead letter."""
+    told = dict(connection.figures(b"peek " + queue))
+    if b"origin" in told:
+        reason = _REASONS.get(told[b"reason"], told[b"reason"].decode())
+        since = max(0, round(time.time() * 1000) - int(told[b"since"]))
+        tell(
+            f"message {told[b'number'].decode()} is a dead letter of "
+            f"{shownName(told[b'origin'])}, {reason}, since {age(since)}"
+        )
 
 
 def _peeked(connection: Connection, tell: Tell) -> Iterator[Message]:
@@ -143,6 +168,9 @@ def _stat(options: argparse.Namespace, tell: Tell) -> int:
     with connected(options) as connection:
         while True:
             found = list(details(connection, options.pattern or b""))
+            if not found and options.pattern and options.watch is None:
+                tell(f"no queue matches {shownName(options.pattern)}")
+                return REFUSED
             if there and not options.json and not options.csv:
                 _show(found, options.watch is not None)
             else:

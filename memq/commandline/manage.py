@@ -65,7 +65,10 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
         command = b"move %b %b" % (options.queue, options.target)
     moved = 0
     with connected(options) as connection, Meter(tell) as meter:
-        total = detail(connection, options.queue).number("items")
+        found = detail(connection, options.queue)
+        if not found.numbers:
+            raise missing(options.queue)
+        total = found.number("items")
         if options.count is not None:
             total = min(total, options.count)
         try:
@@ -79,7 +82,14 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
                 meter.reach(moved, moved / total)
         finally:
             tell(f"{moved} messages moved")
+    if moved == 0 < total and options.command == "redrive":
+        tell("none is a dead letter, or the queues that they come from take none")
     return 0
+
+
+def missing(queue: bytes) -> CommandError:
+    """Return the error that a queue is not there."""
+    return CommandError(f"there is no queue {shownName(queue)}", REFUSED)
 
 
 def _consent(options: argparse.Namespace, connection: Connection) -> bool:
@@ -117,6 +127,11 @@ def _delete(options: argparse.Namespace, tell: Tell) -> int:
 def _pause(options: argparse.Namespace, tell: Tell) -> int:
     word = b" " + options.only.encode() if options.only else b""
     with connected(options) as connection:
+        for queue in options.queue:
+            if not detail(connection, queue).numbers:
+                tell(
+                    f"there was no queue {shownName(queue)}; it is created, and paused"
+                )
         return _each(options, tell, connection, b"pause %b" + word)
 
 
@@ -129,14 +144,14 @@ def _each(
     options: argparse.Namespace, tell: Tell, connection: Connection, command: bytes
 ) -> int:
     """Say a command of each queue; tell which ones there are not."""
-    missing = [
+    absent = [
         queue
         for queue in options.queue
         if connection.ask(command % queue) == b"NOT_FOUND"
     ]
-    for queue in missing:
-        tell(f"there is no queue {shownName(queue)}")
-    return REFUSED if missing else 0
+    for queue in absent:
+        tell(str(missing(queue)))
+    return REFUSED if absent else 0
 
 
 def _reload(options: argparse.Namespace, tell: Tell) -> int:

@@ -43,7 +43,7 @@ def addCommands(add: Add) -> None:
     does = "Set messages; without TEXT and --file, standard input is one."
     parser = addCommand(add, "push", _push, does, queues="")
     parser.rest = "text"
-    parser.add_argument("text", nargs="*", metavar="TEXT", help="a message")
+    parser.add_argument("text", nargs="*", default=[], metavar="TEXT", help="a message")
     source = parser.add_mutually_exclusive_group()
     source.add_argument(
         "--lines", action="store_true", help="each line of standard input is one"
@@ -130,6 +130,8 @@ class Pipeline:
             self._read()
         if self._refused:
             why = self._refused[0].decode("utf-8", "backslashreplace")
+            if why == "NOT_STORED":
+                why = "the queue is full or paused, or one that gets a copy is"
             raise CommandError(
                 f"{self.stored} messages stored, {len(self._refused)} refused: {why}; "
                 f"message {self._firstRefused} was the first of these",

@@ -77,7 +77,9 @@ def addCommands(add: Add) -> None:
         help="after which a command is killed, and has failed",
     )
     parser.rest = "words"
-    parser.add_argument("words", nargs="*", metavar="COMMAND", help="behind --")
+    parser.add_argument(
+        "words", nargs="*", default=[], metavar="COMMAND", help="behind --"
+    )
 
 
 def _delays(text: str) -> tuple[int, ...]:

@@ -41,7 +41,7 @@ def addCommands(add: Add) -> None:
     does = "Show the rules that were set online, or of a queue; set and unset them."
     parser = addCommand(add, "rules", _rules, does)
     parser.add_argument("action", nargs="?", choices=tuple(_ACTIONS), default="list")
-    parser.add_argument("words", nargs="*", metavar="PATTERN")
+    parser.add_argument("words", nargs="*", default=[], metavar="PATTERN")
     parser.add_argument("--json", action="store_true", help="a line for each")
     parser.add_argument(
         "--dry-run",
@@ -86,6 +86,10 @@ def _list(asked: _Asked) -> int:
         said = [pair.partition("=")[::2] for pair in pairs]
         values = {key: _value(key, word) for key, word in said}
         rows.append(({"pattern": pattern, "values": values}, [pattern, *pairs]))
+    if not rows and isTerminal(2):
+        asked.tell(
+            "no rule was set online; memq rules show QUEUE tells the file's, too"
+        )
     _write(asked, rows)
     return 0
 
@@ -96,6 +100,8 @@ def _show(asked: _Asked) -> int:
         place = " ".join(words)
         told = {"key": key, "value": _value(key, word), "from": place}
         rows.append((told, [key, word, place]))
+    if not rows:
+        asked.tell(f"no rule has a key for {asked.words[0]}: all is as by default")
     _write(asked, rows)
     return 0
 
@@ -126,7 +132,7 @@ def _said(words: list[str]) -> str:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not key or not equals or not pair.isprintable() or " " in value.strip():
-            raise CommandError(f"{pair!r} is no KEY=VALUE, without blanks", 2)
+            raise CommandError(f"{pair!r} is not KEY=VALUE without blanks", 2)
         isList = key in KEYS and KEYS[key].kind is LIST
         said += [key, value.strip() or ("[]" if isList else '""')]
     return " ".join(said)
@@ -135,7 +141,9 @@ def _said(words: list[str]) -> str:
 def _unset(asked: _Asked) -> int:
     if asked.connection.ask(_bytes(" ".join(["rule unset", *asked.words]))) == b"OK":
         return 0
-    asked.tell("there is no such rule online")
+    pattern, *key = asked.words
+    what = f"{key[0]} of {pattern}" if key else pattern
+    asked.tell(f"there is no online rule {what}")
     return REFUSED
 
 

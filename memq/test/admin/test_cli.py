@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 from time import monotonic, time
+from types import SimpleNamespace
 from typing import Any
 
 import memq.admin.cli
@@ -22,7 +24,7 @@ from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
 from memq.test.admin.test_exporter import ExportTestCase
 from memq.test.admin.test_importer import TWO, Q, packed
-from memq.test.support.homes import NO_SPACE, Failing, dump
+from memq.test.support.homes import NO_SPACE, Failing, dump, raising
 from testkit.servers import PATIENCE, Server, environment
 
 #: Defaults of a progress that tells or draws all.
@@ -345,6 +347,15 @@ class MistakeTests(CommandTestCase):
             said = self.ended(1, *words, "--home", path)
             self.assertIn(f"--home {path}: there is no home of memq's\n", said)
         self.assertFalse(os.path.exists(path))
+
+    def test_denied(self) -> None:
+        """A home that may not be read is not told to be missing."""
+        denied = raising(PermissionError(errno.EACCES, "Permission denied"))
+        # As root nothing is denied.
+        self.patch(memq.admin.cli, "os", SimpleNamespace(path=os.path, stat=denied))
+        said = self.ended(1, "backup", self.path(), "--home", "/h")
+        why = "Permission denied; run this as root or as the owner"
+        self.assertEqual(said, f"memq backup: --home /h: {why}\n")
 
     def test_files(self) -> None:
         """A file that cannot be opened is named."""

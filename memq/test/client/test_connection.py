@@ -29,6 +29,12 @@ class ConnectionTests(SynchronousTestCase):
             self.assertEqual(str(error), "the server answered: CLIENT_ERROR no")
         self.assertEqual(script.sent, b"resume q\r\nresume q\r\nresume /\r\n")
 
+    def test_web(self) -> None:
+        """Who asks the port of the web is told so."""
+        with Script(self, b"HTTP/1.1 400 Bad Request\r\n").connection() as connection:
+            error = self.assertRaises(ServerRefused, list, connection.figures())
+        self.assertIn("this is a port of the web", str(error))
+
     def test_messages(self) -> None:
         """Messages are read to the end of a reply, with a number if it is there."""
         script = Script(

@@ -118,6 +118,9 @@ class CheckTests(SynchronousTestCase):
             done = command(self.server, "check", *words.split())
             self.assertEqual(done.status, 3)
             self.assertIn("is not QUEUE=[WARNING:]CRITICAL", done.err)
+        done = command(self.server, "check", "q")
+        why = "memq check: unrecognized arguments: q (see memq check --help)\n"
+        self.assertEqual(done, (3, b"", why))
         self.server.stop()
         status, line = self.check()
         self.assertEqual(status, 2)

@@ -63,7 +63,11 @@ class LookTests(SynchronousTestCase):
         ):
             done = command(self.server, "peek", *words)
             self.assertEqual(done, Ended(0, expected, ""))
-        self.assertEqual(command(self.server, "peek", "none"), Ended(3, b"", ""))
+        none = Ended(3, b"", "memq peek: there is no queue none\n")
+        self.assertEqual(command(self.server, "peek", "none"), none)
+        self.server.ask(b"set later/delay=100 0 0 1", b"a")
+        why = "memq peek: no message of later waits: 0 open, 1 delayed\n"
+        self.assertEqual(command(self.server, "peek", "later"), Ended(3, b"", why))
         self.assertEqual(
             command(self.server, "peek", "q", "-n9"), Ended(0, b"one\n\ntwo\n", "")
         )
@@ -75,6 +79,23 @@ class LookTests(SynchronousTestCase):
             "memq peek: message 2 has 70000 bytes, and is shown with -n 1 only\n",
         )
         self.assertEqual(self.server.counts()[b"q"], (3, 0))
+
+    def test_deadLetter(self) -> None:
+        """Of a dead letter its first queue and the reason are told."""
+        for pair in (b"max_deliveries 1", b"dead_letter dead"):
+            self.assertEqual(self.server.ask(b"rule set r " + pair), b"OK\r\n")
+        self.server.put(b"r", b"a")
+        self.server.ask(b"get r/open", b"get r/abort")
+        status, out, err = command(self.server, "peek", "dead")
+        self.assertEqual((status, out), (0, b"a"))
+        why = "message 0 is a dead letter of r, given back too often, since "
+        self.assertRegex(err, rf"^memq peek: {why}\d+s\n$")
+
+    def test_noMatch(self) -> None:
+        """A pattern that no queue matches is told."""
+        why = "memq stat: no queue matches none*\n"
+        done = command(self.server, "stat", "none*")
+        self.assertEqual(done, Ended(3, b"", why))
 
     def test_pipe(self) -> None:
         """In a pipe are names as they are, and TABs between columns."""

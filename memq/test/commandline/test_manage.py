@@ -40,7 +40,7 @@ class ManageTests(SynchronousTestCase):
         self.command("move", "q", "r")
         self.assertEqual(self.server.take(b"r"), [b"a", b"b", b"c"])
         done = self.command("move", "none", "r")
-        self.assertEqual(done, (0, b"", "memq move: 0 messages moved\n"))
+        self.assertEqual(done, (3, b"", "memq move: there is no queue none\n"))
 
     def test_slices(self) -> None:
         """Many take several commands, until there is none or enough."""
@@ -60,6 +60,11 @@ class ManageTests(SynchronousTestCase):
         done = self.command("redrive", "dead")
         self.assertEqual(done, (0, b"", "memq redrive: 1 messages moved\n"))
         self.assertEqual(self.server.take(b"q"), [b"b", b"c", b"a"])
+        done = self.command("redrive", "dead")
+        why = "none is a dead letter, or the queues that they come from take none"
+        self.assertEqual(
+            done, (0, b"", f"memq redrive: 0 messages moved\nmemq redrive: {why}\n")
+        )
         self.assertEqual(self.server.take(b"dead"), [b"other"])
 
     def test_flush(self) -> None:
@@ -93,6 +98,9 @@ class ManageTests(SynchronousTestCase):
 
     def test_pause(self) -> None:
         """A queue is paused for reads, for sets or both, and goes on."""
+        done = self.command("pause", "p")
+        why = "memq pause: there was no queue p; it is created, and paused\n"
+        self.assertEqual(done, (0, b"", why))
         for words, stored, found in (
             ((), b"NOT_STORED", b"END"),
             (("--reads",), b"STORED", b"END"),

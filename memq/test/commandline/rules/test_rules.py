@@ -54,8 +54,12 @@ class RulesTests(SynchronousTestCase):
         self.done("unset", "a*", "dead_letter")
         self.assertEqual(self.done(), b"a*\tmax_items=7\n")
         self.done("unset", "a*")
-        none = (3, b"", "memq rules: there is no such rule online\n")
+        none = (3, b"", "memq rules: there is no online rule a*\n")
         self.assertEqual(self.command("unset", "a*"), none)
+        none = (3, b"", "memq rules: there is no online rule max_age of a*\n")
+        self.assertEqual(self.command("unset", "a*", "max_age"), none)
+        why = "memq rules: no rule has a key for none: all is as by default\n"
+        self.assertEqual(self.command("show", "none"), (0, b"", why))
 
     def test_json(self) -> None:
         """Programs have them as JSON."""
@@ -93,10 +97,10 @@ class RulesTests(SynchronousTestCase):
         """Words that make no sense are told from those that do."""
         for words, why in (
             (("set", "q"), "rules set takes PATTERN KEY=VALUE ..."),
-            (("set", "q", "max_items"), "'max_items' is no KEY=VALUE"),
-            (("set", "q", "=1"), "'=1' is no KEY=VALUE"),
+            (("set", "q", "max_items"), "'max_items' is not KEY=VALUE"),
+            (("set", "q", "=1"), "'=1' is not KEY=VALUE"),
             (("set", "q", "max_items=1 2"), "without blanks"),
-            (("set", "q", "max_items=1\r\nflush_all"), "is no KEY=VALUE"),
+            (("set", "q", "max_items=1\r\nflush_all"), "is not KEY=VALUE"),
             (("set", "a b", "max_items=1"), "'a b' is no name of a queue"),
             (("list", "q"), "rules list takes no more words"),
             (("show",), "rules show takes QUEUE"),
@@ -115,4 +119,6 @@ class RulesTests(SynchronousTestCase):
             shown.splitlines(),
             ["a*      max_items=7", "longer  max_age=1    paused=both"],
         )
-        self.assertEqual(Terminal(self.server, "rules", "show", "none").end(), (0, ""))
+        self.done("unset", "a*")
+        self.done("unset", "longer")
+        self.assertIn("no rule was set online", Terminal(self.server, "rules").end()[1])
