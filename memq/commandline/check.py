@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.client.connection import ServerRefused
@@ -85,7 +86,7 @@ def addCommands(add: Add) -> None:
             option,
             action="append",
             default=[],
-            type=_bound,
+            type=partial(_bound, KINDS[option[2:].replace("-", "_")]),
             metavar="QUEUE=[WARNING:]CRITICAL",
             help=f"{does}; may be repeated",
         )
@@ -100,7 +101,7 @@ def addCommands(add: Add) -> None:
     )
 
 
-def _bound(text: str) -> Bound:
+def _bound(kind: Kind, text: str) -> Bound:
     name, equals, bounds = text.rpartition("=")
     numbers = bounds.split(":")
     queue = os.fsencode(name)
@@ -110,7 +111,14 @@ def _bound(text: str) -> Bound:
         values = []
     if not equals or not isName(queue) or not 1 <= len(values) <= 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not QUEUE=[WARNING:]CRITICAL")
-    return Bound(queue, values[0] if len(values) == 2 else None, values[-1])
+    first, last = values[0], values[-1]
+    if first < last if kind.least else first > last:
+        which = "less" if kind.least else "more"
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: the warning, {first:g}, is {which} than the critical one, and "
+            "would never be given"
+        )
+    return Bound(queue, first if len(values) == 2 else None, last)
 
 
 def _check(options: argparse.Namespace, tell: Tell) -> int:

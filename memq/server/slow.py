@@ -243,8 +243,7 @@ class SlowCommands:
         sync = max(0.0, took - followed.line - followed.turn)
         _log.warn(
             "{command} of {of} by {by} took {took:.1f} s{still}: {line:.1f} in line, "
-            "{turn:.1f} in its turn, {sync:.1f} until it was synced; {count} more were "
-            "slow since this was last said",
+            "{turn:.1f} in its turn, {sync:.1f} until it was synced{others}",
             command=_word(operation),
             of="no queue" if queue is None else shownName(queue),
             by=peer or "a client that has gone",
@@ -254,6 +253,7 @@ class SlowCommands:
             turn=followed.turn,
             sync=sync,
             count=more,
+            others=f"; {more} more were slow since this was last said" if more else "",
             peer=peer,
             queue=queue,
             ms=took * 1000,

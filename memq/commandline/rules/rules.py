@@ -41,7 +41,10 @@ def addCommands(add: Add) -> None:
     does = "Show the rules that were set online, or of a queue; set and unset them."
     parser = addCommand(add, "rules", _rules, does)
     parser.add_argument("action", nargs="?", choices=tuple(_ACTIONS), default="list")
-    parser.add_argument("words", nargs="*", default=[], metavar="PATTERN")
+    does = (
+        "a name of a queue or a pattern; set: and KEY=VALUE ...; unset: and perhaps KEY"
+    )
+    parser.add_argument("words", nargs="*", default=[], metavar="PATTERN", help=does)
     parser.add_argument("--json", action="store_true", help="a line for each")
     parser.add_argument(
         "--dry-run",

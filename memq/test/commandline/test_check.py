@@ -118,6 +118,13 @@ class CheckTests(SynchronousTestCase):
             done = command(self.server, "check", *words.split())
             self.assertEqual(done.status, 3)
             self.assertIn("is not QUEUE=[WARNING:]CRITICAL", done.err)
+        for bound, which in (
+            ("--max-age=q=2:1", "more"),
+            ("--min-waiters=q=1:2", "less"),
+        ):
+            done = command(self.server, "check", bound)
+            self.assertEqual(done.status, 3)
+            self.assertIn(f"is {which} than the critical one", done.err)
         done = command(self.server, "check", "q")
         why = "memq check: unrecognized arguments: q (see memq check --help)\n"
         self.assertEqual(done, (3, b"", why))
