@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from memq.client.address import addresses, connectTo
 from memq.client.connection import Connection
+from memq.display import shownText
 from memq.wire.words import isName
 
 if TYPE_CHECKING:
@@ -80,7 +81,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit."""
-        self.exit(self.mistake, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        said = shownText(message)
+        self.exit(self.mistake, f"{self.prog}: {said} (see {self.prog} --help)\n")
 
 
 def addCommand(

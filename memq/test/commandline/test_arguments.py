@@ -89,3 +89,13 @@ class ParserTests(SynchronousTestCase):
                 text, r"^memq (one|none): .* \(see memq (one|none) --help\)\n$"
             )
         self.assertEqual(len(said), 5)
+
+    def test_unprintable(self) -> None:
+        """What a terminal would obey has escapes in a mistake."""
+        said: list[str] = []
+        self.patch(Parser, "_print_message", lambda self, text, file: said.append(text))
+        self.assertRaises(SystemExit, self.parse, "two q --\x1b]0;\u202e\udcff")
+        expected = r"--\x1b]0;\u202e\udcff"
+        self.assertEqual(
+            said, [f"memq: unrecognized arguments: {expected} (see memq --help)\n"]
+        )
