@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.commands import details as module
 from memq.commands.details import AT_ONCE, Details, Listing, TellQueues
+from memq.commands.details import names as namesOf
 from memq.errors import StoreError
 from memq.figures import QueueDetail
 from memq.policy.effective import Policies
@@ -44,6 +45,24 @@ class _OneQueue(MemoryStore):
     def detail(self, queue: bytes) -> QueueDetail | None:
         """Return that."""
         return self.told if queue == b"q" else None
+
+
+class _NamesOnly:
+    """A store that tells nothing else."""
+
+    def names(self) -> list[bytes]:
+        """Return some, in any order."""
+        return [b"b", b"c.2", b"a", b"c.1"]
+
+
+class NamesTests(SynchronousTestCase):
+    """Which queues are told."""
+
+    def test_names(self) -> None:
+        """They come in order, without a figure of any, which would take long."""
+        store: Any = _NamesOnly()
+        self.assertEqual(namesOf(store, b""), [b"a", b"b", b"c.1", b"c.2"])
+        self.assertEqual(namesOf(store, b"c.*"), [b"c.1", b"c.2"])
 
 
 class DetailsTests(SynchronousTestCase):
