@@ -49,6 +49,7 @@ class _Moving(Slice, Search, ABC):
     """Move some messages; the result is how many, an error when that failed.
 
     :ivar refusal: why messages stay that were to move, None when none do.
+    :ivar isCut: whether some may stay because the server stops.
     """
 
     rest: _Moving | None
@@ -66,6 +67,7 @@ class _Moving(Slice, Search, ABC):
         self._isEarly = False
         self.bytesFreed = 0
         self.refusal: NotStored | None = None
+        self.isCut = False
         self._hasMore = False
         self._cost = 0
         self.expired = NOTHING
@@ -85,6 +87,7 @@ class _Moving(Slice, Search, ABC):
             raise WouldBlock(self)
         self.result = 0
         if self.isOver or self.client.isStopping:
+            self.isCut = True
             return 0
         if self.client.isFull:
             self.fail(OutOfSpace())

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 #: The most messages that are moved.
 MOST = (1 << 63) - 1
+#: Why messages stay that were to move when the server stops.
+STOPPING = "the server is stopping"
 
 _PATH = "/api/v1/queues/{queue}"
 
@@ -152,5 +154,10 @@ def _moved(parts: Sequence[Any]) -> Outcome:
     if refused is not None and not count:
         return failed(refused, count=count)
     stays = None if refused is None else refused.why
+    if last.isCut:
+        stays = STOPPING
+        if not count:
+            error = Refused(503, stays, Retry_After="1")
+            return Outcome("MOVED 0", error=error, more={"count": 0})
     answer = {"moved": count, "stays": stays}
     return Outcome(f"MOVED {count}", answer, more={"count": count})

@@ -6,9 +6,11 @@ from typing import Any
 
 from memq.errors import OutOfSpace, StoreError
 from memq.message import Reason, Trace
+from memq.operations.moves import _Moving
 from memq.policy.rule import READS, WRITES
 from memq.test.web.api.actions.base import ActionTestCase
 from memq.test.web.api.base import ApiTestCase
+from memq.web.api.errands import Errands
 
 #: Every action, with fields that carry it out on queue q.
 ACTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
@@ -236,6 +238,31 @@ class MoveTests(ActionTestCase):
         self.assertEqual(found, (507, str(OutOfSpace())))
         line = "move q target=r count=0: SERVER_ERROR out of disk space"
         self.assertEqual(self.said(), [line])
+
+    def test_stop(self) -> None:
+        """A stop ends it, and whoever asked learns that some stay."""
+        self.push(b"q", *[b"%d" % number for number in range(250)])
+        broker = self.harness.broker
+        goOn = _Moving._goOn
+
+        def stop(move: _Moving) -> None:
+            goOn(move)
+            broker.isStopping = True
+
+        self.patch(_Moving, "_goOn", stop)
+        told = self.told("/queues/q/move", "POST", {"to": "r"})
+        self.assertEqual(told["stays"], "the server is stopping")
+        self.assertTrue(0 < told["moved"] < 250)
+        # It stops between the look at that and the turn.
+        self.patch(Errands, "check", lambda errands: None)
+        found = self.refused("/queues/q/redrive", "POST")
+        self.assertEqual(found, (503, "the server is stopping"))
+        lines = [
+            f"move q target=r count={told['moved']}: MOVED {told['moved']}",
+            "redrive q count=0: MOVED 0",
+        ]
+        self.assertEqual(self.said(), lines)
+        broker.isStopping = False
 
     def test_redrive(self) -> None:
         """Dead letters go back to where they came from."""
