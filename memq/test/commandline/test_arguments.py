@@ -95,7 +95,5 @@ class ParserTests(SynchronousTestCase):
         said: list[str] = []
         self.patch(Parser, "_print_message", lambda self, text, file: said.append(text))
         self.assertRaises(SystemExit, self.parse, "two q --\x1b]0;\u202e\udcff")
-        expected = r"--\x1b]0;\u202e\udcff"
-        self.assertEqual(
-            said, [f"memq: unrecognized arguments: {expected} (see memq --help)\n"]
-        )
+        (line,) = said
+        self.assertIn(r"unrecognized arguments: --\x1b]0;\u202e\udcff (see", line)
