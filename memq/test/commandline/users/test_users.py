@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.access.secrets import PasswordHash
 from memq.access.userfile import readFile
 from memq.access.users import User, readUsers
-from memq.cli import main
+from memq.cli import MODULES, main
 from memq.commandline.users import users as module
 from memq.config.toml import TOMLFile
 
@@ -31,6 +31,9 @@ class UserTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Name the file; hashes take no time."""
         self.path = os.path.abspath(self.mktemp())
+        # It is to be a subcommand when a server reads the file.
+        MODULES["user"] = module.__name__
+        self.addCleanup(MODULES.pop, "user")
         make = PasswordHash.of
         self.patch(PasswordHash, "of", lambda password: make(password, (2, 1, 1)))
 
