@@ -2,7 +2,7 @@
 
     memq push | pop | work | peek | tail | stat | top | move | redrive | flush
     memq delete | pause | resume | reload | rules | connections | check
-    memq completion
+    memq user | completion
     memq export [--home HOME] [--output FILE] [QUEUE ...]
     memq import [--home HOME] [--append] [FILE]
     memq backup [--home HOME] DIR
@@ -54,6 +54,7 @@ MODULES = {
     "resume": "memq.commandline.manage",
     "reload": "memq.commandline.manage",
     "rules": "memq.commandline.rules.rules",
+    "user": "memq.commandline.users.users",
     "check": "memq.commandline.check",
     "completion": "memq.completion",
     "export": "memq.admin.cli",

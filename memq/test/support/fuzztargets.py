@@ -36,7 +36,7 @@ from memq.storage.record import (
 )
 from memq.storage.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
 from memq.storage.row import VERSION as VERSION_OF_ROWS
-from memq.test.support import packettargets
+from memq.test.support import authtargets, packettargets
 from memq.test.support.harness import Harness, QuickTransport, Transport
 from memq.test.support.homes import MEMORY
 from memq.test.support.readers import rules
@@ -117,6 +117,7 @@ WORDS = (
     *(b"mg ", b"md ", b"me ", b"mn", b" v f", b" k O1 q", b" t h l", b" s c", b"cQ== "),
     *(b"ms q 1 ", b" b", b" ME", b" T5", b" F7", b"/more", b"/open=0", b"/close=0"),
     *packettargets.WORDS,
+    *authtargets.WORDS,
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 
@@ -216,6 +217,8 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
     ),
     "packets": packettargets.PACKETS,
     "packettwins": packettargets.TWINS,
+    "authtext": authtargets.TEXTS,
+    "authpackets": authtargets.PACKETS,
     "twins": (
         b"",
         b"\0\0\0q hi\n\1\0q\n\2\2q\n",
@@ -427,4 +430,6 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "twins": twins,
     "packets": packettargets.packets,
     "packettwins": packettargets.packetTwins,
+    "authtext": authtargets.texts,
+    "authpackets": authtargets.packets,
 }

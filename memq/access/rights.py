@@ -1,0 +1,68 @@
+"""The rights of a user: bits for each queue, by patterns, and bits for the server.
+
+``rights[queue]`` are the bits that a user has for a queue.  The first time patterns are
+tried; then it is one look-up in a dictionary.  Rights do not change: a user who gets
+others gets another object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memq.policy.patterns import Patterns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Rights for a queue: to set, to take, to change it otherwise, to see its figures.
+WRITE, READ, MANAGE, SEE = 1, 2, 4, 8
+#: All of them.
+EVERYTHING = WRITE | READ | MANAGE | SEE
+
+#: Rights for the server: to see its figures, to do anything with it.
+MONITOR, ADMIN = 1, 2
+#: What users can be, with their rights for the server.
+ROLES = {"admin": MONITOR | ADMIN, "monitor": MONITOR}
+
+#: Queues whose bits are kept at hand, for each user: 1.5 MB with names of usual lengths.
+KNOWN = 16_384
+
+
+class Rights(dict[bytes, int]):
+    """Rights of a user.  Invariant: whoever has a right for a queue may see it.
+
+    :ivar server: bits of MONITOR and ADMIN.
+    """
+
+    __slots__ = ("_everywhere", "_patterns", "server")
+
+    def __init__(
+        self,
+        write: Iterable[bytes] = (),
+        read: Iterable[bytes] = (),
+        manage: Iterable[bytes] = (),
+        server: int = 0,
+    ) -> None:
+        """Take patterns of queues for each right, and the bits for the server."""
+        super().__init__()
+        self.server = server
+        self._everywhere = SEE if server & MONITOR else 0
+        if server & ADMIN:
+            self._everywhere = EVERYTHING
+        self._patterns = [
+            (right | SEE, Patterns(enumerate(patterns)))
+            for right, patterns in ((WRITE, write), (READ, read), (MANAGE, manage))
+        ]
+
+    def __missing__(self, queue: bytes) -> int:
+        """Return the bits for a queue, and keep them at hand."""
+        bits = self._everywhere
+        if bits != EVERYTHING:
+            for right, patterns in self._patterns:
+                if patterns.matching(queue):
+                    bits |= right
+        # A client may name any number of queues.
+        if len(self) >= KNOWN:
+            self.clear()
+        self[queue] = bits
+        return bits
