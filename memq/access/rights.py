@@ -24,7 +24,7 @@ MONITOR, ADMIN = 1, 2
 #: What users can be, with their rights for the server.
 ROLES = {"admin": MONITOR | ADMIN, "monitor": MONITOR}
 
-#: Queues whose bits are kept at hand, for each user: 1.5 MB with names of usual lengths.
+#: Queues whose bits are kept at hand, for each user: 1.5 MB with usual names.
 KNOWN = 16_384
 
 
