@@ -16,7 +16,7 @@ SUITE_ARGS ?=
 # people's clients; and to test it on Debian's own Twisted.
 BUILD_PACKAGES := gcc libc6-dev libdb5.3-dev python3-dev python3-venv
 TOOL_PACKAGES := libmemcached-dev zlib1g-dev
-TEST_PACKAGES := lowdown strace
+TEST_PACKAGES := lowdown openssl strace
 CLIENT_PACKAGES := default-jdk-headless golang-github-bradfitz-gomemcache-dev golang-go \
 	libcache-memcached-fast-perl libcache-memcached-perl libmemcached-tools \
 	libspymemcached-java libyaml-0-2 nodejs php-cli php-memcache php-memcached ruby \

@@ -1,5 +1,5 @@
-"""Sockets: listeners, sockets of the service manager, transports that send at once.
+"""Sockets: listeners, those of the service manager, transports that send at once, TLS.
 
-Imports: memq.errors.
+Imports: memq.errors, memq.ratelimit.
 It never knows what the bytes mean.
 """

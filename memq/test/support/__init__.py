@@ -9,6 +9,8 @@
 - Any sequence of commands, kills and time beside plain Python: ``model``.
 - Disks that fail, are full, lose power, or hold damage: ``disks``.
 - The command memq as a process, on pipes or on a terminal: ``commandline``.
+- A TLS client in memory: ``tlspeers``; its certificates, and all others:
+  ``certificates``.
 - Real servers with clients that misbehave or die: ``load``; see testkit.servers, too.
 - MemcacheQ's directories, and clients of other protocols: ``foreign``.
 - How long a test goes on that injects faults: ``torture``; bytes made up: ``fuzz``.

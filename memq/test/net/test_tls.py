@@ -1,0 +1,604 @@
+"""TLS between transports and protocols, in memory."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
+from twisted.logger import globalLogPublisher
+from zope.interface import implementer
+
+from memq.net.certificates import TLSSettings, load
+from memq.net.encrypted import BATCH, RECORD
+from memq.net.handshakes import SECONDS, Handshakes
+from memq.net.tls import TLSConnection, TLSFactory, namesOf
+from memq.test.support.certificates import Authority, files
+from memq.test.support.stepped import SteppedReactor, SteppedTestCase
+from memq.test.support.tlspeers import Beneath, Pair
+
+if TYPE_CHECKING:
+    from twisted.python.failure import Failure
+
+#: The largest body.
+MUCH = 64 * 1024 * 1024
+#: Where records end, and the batches in which they are made.
+EDGES = sorted(
+    size * many + around
+    for size in (RECORD, BATCH)
+    for many in (1, 2)
+    for around in (-1, 0, 1)
+)
+
+
+class Plain(Protocol):
+    """Note what comes.
+
+    :ivar ends: what ended, in order.
+    """
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+        self.ends: list[str] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep it."""
+        self.received.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note it."""
+        self.ends.append("lost")
+
+
+@implementer(IHalfCloseableProtocol)
+class Half(Plain):
+    """Note the half-close, too, as memq's own connections do.
+
+    :ivar owes: whether something is still to be said.
+    """
+
+    owes = False
+
+    def foreseeEnd(self) -> None:
+        """Note it."""
+        self.ends.append("foreseen")
+
+    def readConnectionLost(self) -> None:
+        """Note it."""
+        self.ends.append("read")
+
+    def writeConnectionLost(self) -> None:
+        """Note it."""
+        self.ends.append("written")
+
+
+class TLSTestCase(SteppedTestCase):
+    """A port with TLS, above which is a protocol that notes what comes.
+
+    :ivar lines: what was logged.
+    """
+
+    def setUp(self) -> None:
+        """Make the factory."""
+        self.clock = SteppedReactor()
+        self.files = files()
+        self.wrapped: Any = ServerFactory.forProtocol(Half)
+        self.factory = self.serve(TLSSettings(*self.files.server))
+        self.lines: list[str] = []
+
+        def note(event: Any) -> None:
+            self.lines.append(event["log_format"].format(**event))
+
+        observer: Any = note
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+
+    def serve(self, settings: TLSSettings, *protocols: str) -> TLSFactory:
+        """Return a factory with other settings."""
+        self.context = load(settings, protocols).context
+        return TLSFactory(self.wrapped, lambda: self.context, self.clock)
+
+    def demand(self, word: str = "required") -> TLSFactory:
+        """Return a factory that wants certificates of clients."""
+        return self.serve(
+            TLSSettings(*self.files.server, self.files.authority.path, word)
+        )
+
+    def join(self, context: ssl.SSLContext | None = None, size: int = BATCH) -> Pair:
+        """Return a pair whose handshake is done."""
+        pair = Pair(self.factory, context)
+        pair.shake(size)
+        assert pair.above is not None
+        return pair
+
+    def received(self, pair: Pair) -> bytes:
+        """Return what the protocol above has got."""
+        return b"".join(pair.above.received)
+
+
+class PassingTests(TLSTestCase):
+    """What goes through."""
+
+    def test_both(self) -> None:
+        """Both sides are heard, and each write leaves at once as one."""
+        pair = self.join()
+        pair.say(b"version\r\n")
+        self.assertEqual(pair.above.received, [b"version\r\n"])
+        before = pair.beneath.writes
+        pair.above.transport.write(b"VERSION 1\r\n")
+        self.assertEqual(pair.beneath.writes, before + 1)
+        self.assertEqual(pair.hear(), b"VERSION 1\r\n")
+        pair.above.transport.writeSequence([b"a", b"b"])
+        pair.above.transport.write(b"")
+        self.assertEqual(pair.beneath.writes, before + 2)
+        self.assertEqual(pair.hear(), b"ab")
+
+    def test_bytes(self) -> None:
+        """What comes byte by byte is taken, from the first one on."""
+        pair = self.join(size=1)
+        pair.say(b"get a\r\n", 1)
+        self.assertEqual(pair.above.received, [b"get a\r\n"])
+
+    def test_withFinish(self) -> None:
+        """What comes with the end of the handshake is taken."""
+        pair = Pair(self.factory)
+        pair.send(pair.hello())
+        pair.take()
+        pair.tls.do_handshake()
+        pair.say(b"early")
+        self.assertEqual(self.received(pair), b"early")
+
+    def test_packet(self) -> None:
+        """All that a packet has comes in one piece, and the rest with the next one."""
+        pair = self.join()
+        for each in b"one", b"two", b"three":
+            pair.tls.write(each)
+        data = pair.outgoing.read()
+        pair.send(data[:-1])
+        self.assertEqual(pair.above.received, [b"onetwo"])
+        pair.send(data[-1:])
+        self.assertEqual(pair.above.received, [b"onetwo", b"three"])
+
+    def test_edges(self) -> None:
+        """Sizes at the edges of records go both ways."""
+        pair = self.join()
+        for size in EDGES:
+            body = bytes(size - 1) + b"x"
+            pair.say(body)
+            self.assertEqual(self.received(pair), body)
+            pair.above.received.clear()
+            before = pair.beneath.writes
+            pair.above.transport.write(body)
+            self.assertEqual(pair.beneath.writes, before + 1)
+            self.assertEqual(pair.hear(), body)
+
+    def test_much(self) -> None:
+        """64 MiB go both ways."""
+        pair = self.join()
+        body = bytes(MUCH - 1) + b"x"
+        pair.say(body)
+        # A comparison that fails would print them.
+        self.assertTrue(self.received(pair) == body)
+        pair.above.received.clear()
+        pair.above.transport.write(body)
+        self.assertTrue(pair.hear() == body)
+
+    def test_backPressure(self) -> None:
+        """The transport beneath tells the producer above, and is paused by it."""
+        pair = self.join()
+        producer = object()
+        pair.above.transport.registerProducer(producer, True)
+        self.assertIs(pair.beneath.producer, producer)
+        pair.above.transport.unregisterProducer()
+        pair.above.transport.pauseProducing()
+        self.assertEqual(pair.beneath.producerState, "paused")
+
+    def test_transport(self) -> None:
+        """It is the transport that is beneath, and a secure one."""
+        pair = self.join()
+        transport = pair.above.transport
+        self.assertTrue(ITCPTransport.providedBy(transport))
+        self.assertTrue(ISSLTransport.providedBy(transport))
+        self.assertEqual(transport.getPeer(), pair.beneath.getPeer())
+        self.assertFalse(hasattr(transport, "owner"))
+        self.assertFalse(hasattr(TLSConnection(self.factory, None), "owner"))
+        self.assertFalse(transport.disconnecting)
+
+    def test_otherTransport(self) -> None:
+        """Where nobody tells what has arrived, nobody pretends to."""
+        self.patch(Beneath, "unacknowledged", property())
+        self.assertFalse(hasattr(self.join().above.transport, "unacknowledged"))
+
+    def test_factory(self) -> None:
+        """The factory beneath begins and ends with it, and may let nobody in."""
+        self.factory.doStart()
+        self.assertEqual(self.wrapped.numPorts, 1)
+        self.factory.doStop()
+        self.assertEqual(self.wrapped.numPorts, 0)
+        self.wrapped.buildProtocol = lambda address: None
+        pair = Pair(self.factory)
+        pair.shake()
+        self.assertTrue(pair.beneath.disconnecting)
+        self.assertTrue(pair.isTold())
+
+
+class EndTests(TLSTestCase):
+    """How connections end."""
+
+    def test_lose(self) -> None:
+        """A close_notify goes before the end, and nothing behind it."""
+        pair = self.join()
+        transport = pair.above.transport
+        transport.write(b"bye")
+        transport.loseConnection()
+        transport.write(b"more")
+        transport.loseConnection()
+        self.assertTrue(transport.disconnecting)
+        self.assertEqual(pair.hear(), b"bye")
+        self.assertTrue(pair.isTold())
+        pair.say(b"late")
+        self.assertEqual(pair.above.received, [])
+        pair.lose()
+        self.assertEqual(pair.above.ends, ["lost"])
+        transport.write(b"nobody")
+
+    def test_abort(self) -> None:
+        """A connection that is cut off says nothing more, and takes nothing more."""
+        pair = self.join()
+        pair.above.transport.abortConnection()
+        pair.say(b"late")
+        self.assertEqual(pair.above.received, [])
+        self.assertTrue(pair.beneath.disconnecting)
+
+    def test_halfClose(self) -> None:
+        """A client that sends no more is answered, until all has arrived."""
+        pair = self.join()
+        pair.tls.write(b"get a\r\n")
+        pair.farewell()
+        self.assertEqual(pair.above.received, [b"get a\r\n"])
+        self.assertEqual(pair.above.ends, ["read"])
+        self.assertFalse(pair.beneath.disconnecting)
+        pair.server.readConnectionLost()
+        self.assertEqual(pair.above.ends, ["read"])
+        pair.above.transport.write(b"END\r\n")
+        pair.above.transport.finishWriting()
+        self.assertEqual(pair.beneath.said, ["finishWriting"])
+        self.assertEqual(pair.hear(), b"END\r\n")
+        self.assertTrue(pair.isTold())
+        pair.server.writeConnectionLost()
+        self.assertEqual(pair.above.ends, ["read", "written"])
+
+    def test_afterEnd(self) -> None:
+        """What comes behind a close_notify is thrown away."""
+        pair = self.join()
+        pair.say(b"first")
+        pair.farewell()
+        pair.send(b"\x17\x03\x03\x00\x05xxxxx" * 9)
+        pair.above.transport.finishWriting()
+        pair.send(b"\x17\x03\x03\x00\x05xxxxx" * 9)
+        self.assertEqual(pair.above.received, [b"first"])
+        self.assertEqual(pair.above.ends, ["read"])
+        self.assertEqual(self.factory.failures, {})
+
+    def test_truncated(self) -> None:
+        """An end without close_notify is a half-close; half a record is nothing."""
+        pair = self.join()
+        pair.tls.write(b"whole")
+        pair.tls.write(b"half")
+        pair.send(pair.outgoing.read()[:-1])
+        pair.server.foreseeEnd()
+        self.assertFalse(pair.server.owes)
+        pair.above.owes = True
+        self.assertTrue(pair.server.owes)
+        pair.server.readConnectionLost()
+        self.assertEqual(pair.above.received, [b"whole"])
+        self.assertEqual(pair.above.ends, ["foreseen", "read"])
+
+    def test_noHalf(self) -> None:
+        """A protocol that knows no half-close ends with what comes."""
+        self.wrapped.protocol = Plain
+        pair = self.join()
+        self.assertFalse(pair.server.owes)
+        pair.server.foreseeEnd()
+        pair.server.writeConnectionLost()
+        pair.farewell()
+        self.assertTrue(pair.beneath.disconnecting)
+        self.assertTrue(pair.isTold())
+
+    def test_early(self) -> None:
+        """The end of what comes ends a handshake."""
+        pair = Pair(self.factory)
+        pair.server.readConnectionLost()
+        self.assertTrue(pair.beneath.disconnecting)
+        pair.lose()
+        self.assertEqual(self.factory.handshakes.pending, {})
+
+    def test_arrivals(self) -> None:
+        """A write has arrived when all its records have."""
+        pair = self.join()
+        transport = pair.above.transport
+        pair.beneath.underWay = 7
+        self.assertEqual(transport.unacknowledged(), 7)
+        transport.keepLittle()
+        transport.keepLittle()
+        self.assertEqual(pair.beneath.said, ["keepLittle"] * 2)
+        self.assertEqual(transport.unacknowledged(), 0)
+        pair.beneath.clear()
+        transport.write(b"a" * 10)
+        first = len(pair.beneath.value())
+        transport.write(b"b" * 20)
+        both = len(pair.beneath.value())
+        for underWay, left in (both, 30), (both - first + 1, 30), (1, 20), (0, 0):
+            pair.beneath.underWay = underWay
+            self.assertEqual(transport.unacknowledged(), left)
+        transport.finishWriting()
+        pair.beneath.underWay = 24
+        self.assertEqual(transport.unacknowledged(), 0)
+
+    def test_neverArrives(self) -> None:
+        """What is written behind the end does not arrive."""
+        pair = self.join()
+        transport = pair.above.transport
+        transport.keepLittle()
+        transport.loseConnection()
+        transport.write(b"lost")
+        self.assertEqual(transport.unacknowledged(), 4)
+
+
+class RefusalTests(TLSTestCase):
+    """Connections that fail."""
+
+    def refused(self, pair: Pair) -> str:
+        """Return why the client fails, after its handshake."""
+        error = self.assertRaises(ssl.SSLError, self._meet, pair)
+        self.assertTrue(pair.beneath.disconnecting)
+        self.assertIsNone(pair.above)
+        return str(error.reason)
+
+    def _meet(self, pair: Pair) -> None:
+        pair.shake()
+        pair.hear()
+
+    def test_plain(self) -> None:
+        """Plain text is closed with a line a minute, whatever it says."""
+        for text in b"get a\r\n", b"\x80\x0b", b"\x16\x02\x00":
+            pair = Pair(self.factory)
+            pair.send(text, 1)
+            self.assertTrue(pair.beneath.disconnecting)
+            self.assertEqual(pair.beneath.value(), b"")
+            pair.send(b"more")
+            pair.lose()
+        why = "it does not speak TLS"
+        line = "192.0.2.1:4321 is closed on a port with TLS ({} such): " + why
+        self.assertEqual(self.lines, [line.format(1)])
+        self.clock.advance(60)
+        Pair(self.factory).send(b"GET")
+        self.assertEqual(self.lines[1:], [line.format(3)])
+
+    def test_nonsense(self) -> None:
+        """A first record that is no hello is refused by an alert."""
+        pair = Pair(self.factory)
+        pair.send(b"\x16\x03\x01\x00\x04\xff\xff\xff\xff")
+        self.assertTrue(pair.beneath.disconnecting)
+        self.assertEqual(pair.beneath.value()[:1], b"\x15")
+        self.assertEqual(len(self.lines), 1)
+
+    def test_longRecord(self) -> None:
+        """A record that says to be too long is not waited for."""
+        pair = Pair(self.factory)
+        pair.send(b"\x16\x03\x01\xff\xff" + bytes(RECORD))
+        self.assertTrue(pair.beneath.disconnecting)
+
+    def test_tooMuch(self) -> None:
+        """A client that says much before it is answered is closed."""
+        pair = Pair(self.factory)
+        pair.send(b"\x16\x03\x01\xff\xff" + bytes(3 * RECORD))
+        self.assertIn("it says too much before it is answered", self.factory.failures)
+
+    def test_old(self) -> None:
+        """TLS 1.1 is refused, and 1.2 is not."""
+        context = self.files.clientContext()
+        context.set_ciphers("DEFAULT:@SECLEVEL=0")
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        self.assertEqual(self.join(context).tls.version(), "TLSv1.2")
+        context.minimum_version = ssl.TLSVersion.TLSv1_1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+        reason = self.refused(Pair(self.factory, context))
+        self.assertEqual(reason, "TLSV1_ALERT_PROTOCOL_VERSION")
+        self.assertIn("TLS failed: unsupported protocol", self.factory.failures)
+
+    def test_newest(self) -> None:
+        """TLS 1.3 is what a client of today gets."""
+        self.assertEqual(self.join().tls.version(), "TLSv1.3")
+
+    def test_damaged(self) -> None:
+        """A record that is damaged closes the connection, and what was whole counts."""
+        pair = self.join()
+        pair.tls.write(b"whole")
+        pair.tls.write(b"broken")
+        data = bytearray(pair.outgoing.read())
+        data[-1] ^= 1
+        pair.send(bytes(data))
+        self.assertEqual(pair.above.received, [b"whole"])
+        self.assertTrue(pair.beneath.disconnecting)
+        self.assertRegex(self.lines[0], "TLS failed: .*bad record mac")
+        pair.above.transport.write(b"lost")
+
+    def test_failedWrite(self) -> None:
+        """A write that fails closes the connection."""
+        pair = self.join()
+        self.assertRaises(ssl.SSLError, pair.server._tls.unwrap)
+        pair.above.transport.write(b"no")
+        self.assertTrue(pair.beneath.disconnecting)
+        self.assertEqual(len(self.lines), 1)
+
+    def test_distrusted(self) -> None:
+        """A client that does not believe the server says so, and that is logged."""
+        context = ssl.create_default_context()
+        pair = Pair(self.factory, context)
+        self.assertEqual(self.refused(pair), "CERTIFICATE_VERIFY_FAILED")
+        self.assertRegex(self.lines[0], "TLS failed: .*unknown ca")
+
+    def test_expiredServer(self) -> None:
+        """A server's certificate that is over is served, and clients refuse it."""
+        self.factory = self.serve(TLSSettings(*self.files.authority.issue("old", -1)))
+        pair = Pair(self.factory)
+        self.assertEqual(self.refused(pair), "CERTIFICATE_VERIFY_FAILED")
+
+
+class ClientCertificateTests(RefusalTests):
+    """Certificates of clients."""
+
+    def setUp(self) -> None:
+        """Demand them."""
+        super().setUp()
+        self.factory = self.demand()
+
+    def join(self, context: ssl.SSLContext | None = None, size: int = BATCH) -> Pair:
+        """Return a pair whose client has one."""
+        if context is None:
+            context = self.files.clientContext(*self.files.client)
+        else:
+            context.load_cert_chain(*self.files.client)
+        return super().join(context, size)
+
+    def test_names(self) -> None:
+        """The names of the certificate are known when the protocol above begins."""
+        transport = self.join().above.transport
+        self.assertEqual(transport.peerNames, ("CN=Shop-1", "DNS:shop-1"))
+        with open(self.files.client[0], encoding="ascii") as file:
+            der = ssl.PEM_cert_to_DER_cert(file.read())
+        self.assertEqual(transport.getPeerCertificate(), der)
+
+    def test_resumed(self) -> None:
+        """A session that goes on has the same names."""
+        context = self.files.clientContext(*self.files.client)
+        pair = self.join(context)
+        pair.hear()
+        again = Pair(self.factory, context, pair.tls.session)
+        again.shake()
+        self.assertTrue(again.tls.session_reused)
+        self.assertEqual(again.above.transport.peerNames[0], "CN=Shop-1")
+
+    def test_none(self) -> None:
+        """A client without one is refused, where it is demanded."""
+        pair = Pair(self.factory)
+        self.assertEqual(self.refused(pair), "TLSV13_ALERT_CERTIFICATE_REQUIRED")
+        why = "TLS failed: peer did not return a certificate"
+        self.assertEqual(self.factory.failures, {why: 1})
+
+    def test_optional(self) -> None:
+        """Otherwise it has no names."""
+        self.factory = self.demand("optional")
+        pair = Pair(self.factory)
+        pair.shake()
+        self.assertEqual(pair.above.transport.peerNames, ())
+        self.assertIsNone(pair.above.transport.getPeerCertificate())
+        pair.lose()
+        self.assertIsNone(pair.above.transport.getPeerCertificate())
+
+    def test_wrongAuthority(self) -> None:
+        """One of another authority is refused, though it need not be there."""
+        self.factory = self.demand("optional")
+        other = Authority(self.files.folder, "other").issue("Shop-1")
+        pair = Pair(self.factory, self.files.clientContext(*other))
+        self.assertEqual(self.refused(pair), "TLSV1_ALERT_UNKNOWN_CA")
+        self.assertIn("unable to get", self.lines[0])
+
+    def test_expired(self) -> None:
+        """One that is over is refused."""
+        old = self.files.authority.issue("gone", -1)
+        pair = Pair(self.factory, self.files.clientContext(*old))
+        self.assertEqual(self.refused(pair), "SSLV3_ALERT_CERTIFICATE_EXPIRED")
+        self.assertIn("TLS failed: certificate has expired", self.factory.failures)
+
+    def test_namesOf(self) -> None:
+        """Names of other kinds are left out."""
+        certificate = {
+            "subject": ((("organizationName", "x"),), (("commonName", "A"),)),
+            "subjectAltName": (("IP Address", "::1"), ("DNS", "B.c")),
+        }
+        self.assertEqual(namesOf(certificate), ("CN=A", "DNS:b.c"))
+
+
+class ContextTests(TLSTestCase):
+    """Which context a connection has, and what it was asked."""
+
+    def test_reload(self) -> None:
+        """New connections have the new context, and old ones go on."""
+        old = self.join()
+        self.context = load(TLSSettings(*self.files.authority.issue("new"))).context
+        new = Pair(self.factory)
+        self.assertRaises(ssl.SSLError, new.shake)
+        old.say(b"still")
+        self.assertEqual(old.above.received, [b"still"])
+
+    def test_alpn(self) -> None:
+        """A protocol is chosen where both have one."""
+        self.factory = self.serve(TLSSettings(*self.files.server), "http/1.1")
+        context = self.files.clientContext()
+        self.assertIsNone(self.join(context).above.transport.negotiatedProtocol)
+        context.set_alpn_protocols(["h2", "http/1.1"])
+        pair = self.join(context)
+        self.assertEqual(pair.above.transport.negotiatedProtocol, b"http/1.1")
+
+    def test_late(self) -> None:
+        """A handshake that is not done in time is cut off, and logged."""
+        pair = Pair(self.factory)
+        pair.send(pair.hello())
+        self.clock.pump([0.5] * int(2 * SECONDS))
+        self.assertTrue(pair.beneath.disconnecting)
+        self.assertRegex(self.lines[0], "its handshake takes too long")
+        pair.lose()
+
+    def test_lateAfterFailure(self) -> None:
+        """A client that does not go when it is refused is cut off, without a line."""
+        pair = Pair(self.factory)
+        pair.send(b"plain")
+        self.clock.pump([0.5] * int(2 * SECONDS))
+        self.assertEqual(len(self.lines), 1)
+        self.assertEqual(self.factory.handshakes.pending, {})
+
+    def test_wait(self) -> None:
+        """A handshake that has to wait is paused, and goes on when it is its turn."""
+        pairs = [Pair(self.factory) for _ in range(9)]
+        for pair in pairs:
+            pair.send(pair.hello())
+        last = pairs[-1]
+        self.assertEqual(last.beneath.producerState, "paused")
+        last.server.dataReceived(b"")
+        self.clock.advance(0)
+        self.assertEqual(last.beneath.producerState, "producing")
+        last.take()
+        last.shake()
+        self.assertIsNotNone(last.above)
+
+    def test_waitAndFail(self) -> None:
+        """One that says too much meanwhile is closed, and does not begin."""
+        for _ in range(9):
+            last = Pair(self.factory)
+            last.send(last.hello())
+        last.send(bytes(3 * RECORD))
+        self.assertTrue(last.beneath.disconnecting)
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(last.beneath.value(), b"")
+
+    def test_shared(self) -> None:
+        """Several listeners may share their bounds."""
+        shared = Handshakes(self.clock)
+        factory = TLSFactory(self.wrapped, lambda: self.context, self.clock, shared)
+        self.assertIs(factory.handshakes, shared)
+
+    def test_local(self) -> None:
+        """A client without an address is a local one."""
+        pair = self.join()
+        self.patch(pair.beneath, "getPeer", lambda: None)
+        self.assertEqual(pair.server.peer, "a local client")
