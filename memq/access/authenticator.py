@@ -20,6 +20,8 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from memq.access.secrets import PasswordHash
+from memq.access.users import encoded
+from memq.display import shownText
 from memq.ratelimit import LOG_INTERVAL, Rarely
 from memq.wire.auth.refusals import AuthFailed
 
@@ -139,7 +141,7 @@ class Authenticator:
 
     def named(self, name: str) -> User | None:
         """Return the user that a listener is; that is no attempt."""
-        return self.users.names.get(name.encode())
+        return self.users.names.get(encoded(name))
 
     def ofPeer(self, peer: str, uid: int) -> User | None:
         """Return who a process at the other end of a UNIX socket is.
@@ -162,6 +164,12 @@ class Authenticator:
         self._end(attempt, peer, attempt.user is not None)
         return attempt.answer
 
+    def ofNobody(self, peer: str, tries: Tries) -> Deferred[User]:
+        """Refuse what cannot be compared with anything, as a failure."""
+        attempt = _Attempt(self._clock, tries, None)
+        self._end(attempt, peer, False)
+        return attempt.answer
+
     def ofCredentials(
         self, peer: str, tries: Tries, said: Credentials
     ) -> Deferred[User]:
@@ -173,7 +181,7 @@ class Authenticator:
         """
         user = self.users.names.get(said.user)
         attempt = _Attempt(self._clock, tries, user)
-        if user is not None and user.hasToken(said.secret):
+        if user is not None and user.hasSecret(said.secret):
             self._end(attempt, peer, True)
         elif not self.users.hasPasswords:
             self._end(attempt, peer, False)
@@ -206,8 +214,17 @@ class Authenticator:
 
     def _cbCompared(self, matches: bool, attempt: _Attempt, peer: str) -> None:
         self._isRunning = False
-        self._end(attempt, peer, matches)
+        self._end(attempt, peer, matches and self._isCurrent(attempt))
         self._next()
+
+    def _isCurrent(self, attempt: _Attempt) -> bool:
+        """Return whether the password is still the user's, as the user is by now."""
+        before = attempt.user
+        if before is None or before.password is None:
+            # It was a decoy.
+            return False
+        attempt.user = now = self.users.names.get(encoded(before.name))
+        return now is not None and str(now.password) == str(before.password)
 
     def _ebBroken(self, failure: Failure) -> bool:
         """Take a password for wrong that could not be compared."""
@@ -236,6 +253,6 @@ class Authenticator:
             FAILURE: "{count} authentications failed, the last one of {peer}{as_}",
             BUSY: "{count} authentications were refused unseen, since too many wait",
         }[result]
-        as_ = "" if user is None else f" as user {user.name}"
+        as_ = "" if user is None else f" as user {shownText(user.name)}"
         more = f"; no more than a line in {LOG_INTERVAL:.0f} s"
         self._log.warn(words + more, count=count, peer=peer, as_=as_)

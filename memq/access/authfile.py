@@ -25,16 +25,16 @@ def readAuthFile(path: str) -> tuple[User, ...]:
         none; no line is shown.
     """
     data = readPrivate(path, MOST * LONGEST)
-    tokens: dict[str, list[TokenHash]] = {}
+    words: dict[str, list[TokenHash]] = {}
     lines = data.split(b"\n")
     for number, line in enumerate(lines, 1):
         # Behind the last LF there is no line.
         if line or number < len(lines):
-            name, token = _entry(path, number, line)
-            tokens.setdefault(name, []).append(token)
+            name, word = _entry(path, number, line)
+            words.setdefault(name, []).append(word)
     return tuple(
-        User(name, Rights(server=ROLES["admin"]), tuple(found))
-        for name, found in tokens.items()
+        User(name, Rights(server=ROLES["admin"]), words=tuple(found))
+        for name, found in words.items()
     )
 
 
@@ -49,5 +49,5 @@ def _entry(path: str, number: int, line: bytes) -> tuple[str, TokenHash]:
         why = "must be user:password"
     if why is not None:
         raise ConfigError(path, number, why)
-    token = TokenHash.of(password.split(b"\r")[0])
-    return user.decode("utf-8", "surrogateescape"), token
+    word = TokenHash.of(password.split(b"\r")[0])
+    return user.decode("utf-8", "surrogateescape"), word

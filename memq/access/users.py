@@ -29,7 +29,7 @@ from memq.display import tomlKey
 from memq.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from memq.config.toml import TOMLFile
 
@@ -42,10 +42,17 @@ _UIDS = 1 << 32
 _TOKENS = 8
 
 
+def encoded(name: str) -> bytes:
+    """Return the name of a user as a client says it."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 class User(NamedTuple):
     """Somebody who can turn out to be there.
 
-    :ivar tokens: the hashes of secrets of which any will do.
+    :ivar tokens: the hashes of tokens, of which any will do, also without the name.
+    :ivar words: the hashes of passwords that need no slow hash; any will do, with the
+        name: two users may have the same.
     :ivar password: the hash of the one that takes long to compare; None for none.
     :ivar unix: uids of processes that are this user.
     :ivar certificates: names in certificates that are this user's.
@@ -54,13 +61,21 @@ class User(NamedTuple):
     name: str
     rights: Rights
     tokens: tuple[TokenHash, ...] = ()
+    words: tuple[TokenHash, ...] = ()
     password: PasswordHash | None = None
     unix: frozenset[int] = frozenset()
     certificates: frozenset[str] = frozenset()
 
-    def hasToken(self, sent: bytes) -> bool:
-        """Return whether one of the tokens was sent; all are compared."""
-        return sum(each.matches(sent) for each in self.tokens) > 0
+    def owned(self) -> Iterator[tuple[str, int | str | bytes]]:
+        """Yield the keys and the values that no other user may have."""
+        yield from (("unix", uid) for uid in sorted(self.unix))
+        yield from (("certificate", name) for name in sorted(self.certificates))
+        yield from (("token", token.digest) for token in self.tokens)
+
+    def hasSecret(self, sent: bytes) -> bool:
+        """Return whether a token or a word was sent; all are compared."""
+        hashes = *self.tokens, *self.words
+        return sum(each.matches(sent) for each in hashes) > 0
 
 
 class Users:
@@ -71,10 +86,8 @@ class Users:
     """
 
     def __init__(self, users: Iterable[User] = ()) -> None:
-        """Take them: of two, no uid and no name of a certificate is the same."""
-        self.names = {
-            user.name.encode("utf-8", "surrogateescape"): user for user in users
-        }
+        """Take them: no two have the same uid, name of a certificate, or token."""
+        self.names = {encoded(user.name): user for user in users}
         everybody = self.names.values()
         self.hasPasswords = any(user.password is not None for user in everybody)
         self._uids = {uid: user for user in everybody for uid in user.unix}
@@ -111,13 +124,12 @@ def together(*groups: Iterable[User]) -> Users:
     :raise memq.errors.ConfigError: when one stands in two, or two have the same.
     """
     users: dict[str, User] = {}
-    owners: dict[int | str, str] = {}
+    owners: dict[int | str | bytes, str] = {}
     for user in (user for group in groups for user in group):
         if user.name in users:
             raise ConfigError(f"user {user.name}", None, "stands in two files")
         users[user.name] = user
-        names: tuple[int | str, ...] = (*user.unix, *user.certificates)
-        for what in names:
+        for _, what in user.owned():
             other = owners.setdefault(what, user.name)
             if other != user.name:
                 why = f"{_called(what)} is that of user {other}, too"
@@ -125,7 +137,9 @@ def together(*groups: Iterable[User]) -> Users:
     return Users(users.values())
 
 
-def _called(what: int | str) -> str:
+def _called(what: int | str | bytes) -> str:
+    if isinstance(what, bytes):
+        return "a token"
     return f"uid {what}" if isinstance(what, int) else what
 
 
@@ -138,7 +152,7 @@ def readUsers(file: TOMLFile, tables: Any) -> tuple[User, ...]:
     if not isinstance(tables, dict):
         file.refuse(f"user = {shown(tables)}", "must be tables, [user.NAME]", "user")
     users = []
-    owners: dict[int | str, str] = {}
+    owners: dict[int | str | bytes, str] = {}
     for name, table in tables.items():
         if not isinstance(table, dict):
             why = "must stand below [user.NAME]"
@@ -147,13 +161,11 @@ def readUsers(file: TOMLFile, tables: Any) -> tuple[User, ...]:
             why = "must be 1 to 64 letters of ASCII, but no blank, quote, : or \\"
             file.refuse(f"[user.{tomlKey(name)}]", why, "user", name)
         user = _user(file, name, table)
-        names: list[tuple[str, int | str]] = [("unix", each) for each in user.unix]
-        names += [("certificate", each) for each in user.certificates]
-        for key, what in names:
+        for key, what in user.owned():
             other = owners.setdefault(what, name)
             if other != name:
                 why = f"{_called(what)} is that of [user.{tomlKey(other)}]"
-                file.refuse(f"{key} = [...]", why, "user", name, key)
+                file.refuse(f"{key} = ...", why, "user", name, key)
         users.append(user)
     return tuple(users)
 
@@ -172,15 +184,21 @@ def _user(file: TOMLFile, name: str, table: Mapping[str, Any]) -> User:
     if "password" in values and "password-file" in values:
         why = "does not go with password"
         file.refuse("password-file = ...", why, "user", name, "password-file")
-    tokens = values.get("token", ())
+    words: tuple[TokenHash, ...] = ()
     password = values.get("password", values.get("password-file"))
     if isinstance(password, TokenHash):
-        tokens, password = (*tokens, password), None
+        words, password = (password,), None
     write, read, manage = (values.get(key, ()) for key in ("write", "read", "manage"))
     rights = Rights(write, read, manage, values.get("role", 0))
-    unix = values.get("unix", frozenset())
-    certificates = values.get("certificate", frozenset())
-    return User(name, rights, tokens, password, unix, certificates)
+    return User(
+        name,
+        rights,
+        values.get("token", ()),
+        words,
+        password,
+        values.get("unix", frozenset()),
+        values.get("certificate", frozenset()),
+    )
 
 
 def _nearest(key: str) -> str:

@@ -123,6 +123,7 @@ class AnswerTests(AuthenticatorTestCase):
         for user, secret in (
             (b"shop", SECRET),
             (b"shop", b"password"),
+            (b"shop", b"-"),
             (b"ops", SECRET),
             (b"ops", b"token"),
             (b"nobody", SECRET),
@@ -170,6 +171,32 @@ class AnswerTests(AuthenticatorTestCase):
         self.assertIs(self.successResultOf(answer), self.shop)
         for wrong in (SECRET, b"password"):
             self.assertFails(self.authenticator.ofToken(PEER, self.tries, wrong))
+
+    def test_nobody(self) -> None:
+        """What cannot be compared is a failure as any other."""
+        for closes in (False, False, True):
+            answer = self.authenticator.ofNobody(PEER, self.tries)
+            self.assertFails(answer, closes)
+        self.assertEqual(self.authenticator.results[FAILURE], 3)
+        self.assertEqual(self.threads.calls, [])
+
+    def test_readAgain(self) -> None:
+        """Users may be read again meanwhile: the password has to be the same."""
+        same, other = self.ops._replace(rights=Rights()), PasswordHash.of(b"x", CHEAP)
+        for users, expected in (
+            ([same], same),
+            ([same._replace(password=other)], None),
+            ([same._replace(password=None)], None),
+            ([], None),
+        ):
+            self.authenticator.users = Users([self.ops])
+            answer = self.say(b"ops", b"password")
+            self.authenticator.users = Users(users)
+            self.threads.run()
+            if expected is None:
+                self.assertFails(answer)
+            else:
+                self.assertIs(self.successResultOf(answer), expected)
 
     def test_shown(self) -> None:
         """A uid and a certificate tell at once; a listener is no attempt."""

@@ -33,8 +33,8 @@ class AuthFileTests(SynchronousTestCase):
         users = self.read(b"foo:bar\nbaaaz:quux\n")
         self.assertEqual([user.name for user in users], ["foo", "baaaz"])
         for user, password in zip(users, (b"bar", b"quux"), strict=True):
-            self.assertTrue(user.hasToken(password))
-            self.assertFalse(user.hasToken(password + b"\n"))
+            self.assertTrue(user.hasSecret(password))
+            self.assertFalse(user.hasSecret(password + b"\n"))
             self.assertEqual(user.rights[b"q"], EVERYTHING)
             self.assertEqual(user.rights.server, ADMIN | MONITOR)
         self.assertFalse(Users(users).hasPasswords)
@@ -52,14 +52,14 @@ class AuthFileTests(SynchronousTestCase):
         ):
             (user,) = self.read(data)
             self.assertEqual(user.name, name)
-            self.assertTrue(user.hasToken(password), data)
+            self.assertTrue(user.hasSecret(password), data)
         self.assertEqual(self.read(b""), ())
 
     def test_severalPasswords(self) -> None:
         """A user who has two lines has two passwords."""
         (user,) = self.read(b"a:b\na:c\n")
         self.assertEqual(
-            list(map(user.hasToken, (b"b", b"c", b"d"))), [True, True, False]
+            list(map(user.hasSecret, (b"b", b"c", b"d"))), [True, True, False]
         )
 
     def test_bounds(self) -> None:

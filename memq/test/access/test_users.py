@@ -14,6 +14,7 @@ from memq.config.toml import TOMLFile
 from memq.errors import ConfigError
 
 TOKEN = TokenHash.of(b"token")
+WORD = TokenHash.of(b"word")
 PASSWORD = PasswordHash.of(b"password", (2, 1, 1))
 ROOT = pwd.getpwuid(0).pw_name
 
@@ -59,7 +60,7 @@ class ReadTests(TablesTestCase):
         self.assertEqual(user.name, "shop")
         self.assertEqual(user.unix, {0, 5})
         self.assertEqual(user.certificates, {"CN=shop-1", "DNS:shop.internal"})
-        self.assertTrue(user.hasToken(b"token"))
+        self.assertTrue(user.hasSecret(b"token"))
         assert user.password is not None
         self.assertTrue(user.password.matches(b"password"))
         self.assertEqual(user.rights[b"orders.x"], WRITE | MANAGE | SEE)
@@ -71,7 +72,7 @@ class ReadTests(TablesTestCase):
         """A user of whom nothing is said may nothing, and nobody can be it."""
         user = self.one()
         self.assertEqual((user.rights[b"q"], user.rights.server), (0, 0))
-        self.assertFalse(user.hasToken(b""))
+        self.assertFalse(user.hasSecret(b""))
         self.assertEqual(self.read(""), ())
 
     def test_roles(self) -> None:
@@ -113,7 +114,7 @@ class ReadTests(TablesTestCase):
 
     def test_secrets(self) -> None:
         """What may be a secret is not shown, however wrong it is."""
-        self.assertTrue(self.one(f'token = "{TOKEN}"').hasToken(b"token"))
+        self.assertTrue(self.one(f'token = "{TOKEN}"').hasSecret(b"token"))
         for key, why in (
             ('token = "hunter2"', 'token = ...: must be "sha256:" and 64 digits'),
             ("token = 7771", "token = ...: must be a list of texts"),
@@ -154,8 +155,9 @@ class ReadTests(TablesTestCase):
     def test_same(self) -> None:
         """No two users have the same uid, or the same certificate."""
         for key, why in (
-            ("unix = [5]", "unix = [...]: uid 5 is that of [user.a]"),
-            ('certificate = ["CN=x"]', "certificate = [...]: CN=x is that of [user.a]"),
+            ("unix = [5]", "unix = ...: uid 5 is that of [user.a]"),
+            ('certificate = ["CN=x"]', "certificate = ...: CN=x is that of [user.a]"),
+            (f'token = "{TOKEN}"', "token = ...: a token is that of [user.a]"),
         ):
             said = self.refused(f"[user.a]\n{key}\n[user.b]\n{key}\n")
             self.assertEqual(said, f"line 4: {why}")
@@ -179,7 +181,7 @@ class PasswordFileTests(TablesTestCase):
         """The line is the secret, or the hash of one."""
         for data in (b"token\n", b"token", b"token\r\n\n", f"{TOKEN}\n".encode()):
             user = self.one(self.write(data))
-            self.assertTrue(user.hasToken(b"token"))
+            self.assertTrue(user.hasSecret(b"token"))
             self.assertIsNone(user.password)
         user = self.one(self.write(f"{PASSWORD}\n".encode()))
         assert user.password is not None
@@ -189,7 +191,7 @@ class PasswordFileTests(TablesTestCase):
         """It stands beside a token, and not beside a password."""
         token = f'token = "{TokenHash.of(b"other")}"'
         user = self.one(token, self.write(b"token"))
-        self.assertEqual(list(map(user.hasToken, (b"token", b"other"))), [True, True])
+        self.assertEqual(list(map(user.hasSecret, (b"token", b"other"))), [True, True])
         text = f'[user.shop]\npassword = "{PASSWORD}"\n{self.write(b"x")}'
         why = "line 3: password-file = ...: does not go with password"
         self.assertEqual(self.refused(text), why)
@@ -202,7 +204,7 @@ class PasswordFileTests(TablesTestCase):
             f'[user.a]\npassword-file = "{os.path.basename(self.path)}"\n',
         )
         (user,) = readUsers(file, file.parse()["user"])
-        self.assertTrue(user.hasToken(b"token"))
+        self.assertTrue(user.hasSecret(b"token"))
 
     def test_wrong(self) -> None:
         """What cannot be read, or others can, is refused."""
@@ -227,9 +229,12 @@ class UsersTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Make two users."""
         self.a = User(
-            "a", Rights(), (TOKEN,), None, frozenset([5]), frozenset(["CN=a", "DNS:a"])
+            *("a", Rights(), (TOKEN,), (WORD,), None, frozenset([5])),
+            frozenset(["CN=a", "DNS:a"]),
         )
-        self.b = User("b", Rights(), (), PASSWORD, frozenset(), frozenset(["CN=b"]))
+        self.b = User(
+            "b", Rights(), (), (WORD,), PASSWORD, frozenset(), frozenset(["CN=b"])
+        )
         self.users = Users([self.a, self.b])
 
     def test_found(self) -> None:
@@ -238,7 +243,11 @@ class UsersTests(SynchronousTestCase):
         self.assertIs(self.users.ofUid(5), self.a)
         self.assertIsNone(self.users.ofUid(6))
         self.assertIs(self.users.ofToken(b"token"), self.a)
-        self.assertIsNone(self.users.ofToken(b"other"))
+        # A password needs its name, since both have this one.
+        for secret in (b"other", b"word", b"password"):
+            self.assertIsNone(self.users.ofToken(secret))
+        for user in (self.a, self.b):
+            self.assertTrue(user.hasSecret(b"word"))
         self.assertTrue(self.users.hasPasswords)
         self.assertFalse(Users([self.a]).hasPasswords)
 
@@ -259,6 +268,10 @@ class UsersTests(SynchronousTestCase):
         self.assertEqual(list(users.names), [b"a", b"b"])
         for other, why in (
             (self.a._replace(unix=frozenset()), "user a: stands in two files"),
+            (
+                User("c", Rights(), (TOKEN,), (WORD,)),
+                "user c: a token is that of user a, too",
+            ),
             (
                 User("c", Rights(), unix=frozenset([5])),
                 "user c: uid 5 is that of user a, too",

@@ -66,7 +66,7 @@ class UserTests(SynchronousTestCase):
         token = out.removesuffix("\n")
         self.assertNotIn(token, readFile(self.path) + self.err.getvalue())
         user = self.users()["shop"]
-        self.assertTrue(user.hasToken(token.encode()))
+        self.assertTrue(user.hasSecret(token.encode()))
         self.assertTrue(user.rights[b"ab"] and user.rights[b"b"])
 
     def test_others(self) -> None:
