@@ -169,7 +169,7 @@ def costs(program: Sequence[str], root: Path) -> dict[str, Costs]:
 
     def run(verb: str, clients: int, rounds: int, how: str) -> list[Part]:
         progress(f"{verb}, {clients} x {rounds}, {how}")
-        return _run([*program, verb, str(clients), str(rounds)], root, library, how)
+        return count([*program, verb, str(clients), str(rounds)], root, library, how)
 
     plain = total(run("nothing", CALLS, CALLED, "warm"), CALLS * CALLED).instructions
     less = overhead(run("nothing", CALLS, CALLED, "divided"), plain)
@@ -185,7 +185,7 @@ def costs(program: Sequence[str], root: Path) -> dict[str, Costs]:
     }
 
 
-def _run(program: list[str], root: Path, library: str, how: str) -> list[Part]:
+def count(program: list[str], root: Path, library: str, how: str) -> list[Part]:
     """Return what callgrind counts of a program."""
     with workspace(root) as home:
         output = home / "callgrind"

@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IProtocolFactory,
     ISSLTransport,
+    ITCPTransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -76,7 +77,9 @@ class TLSConnection(EncryptedTransport, Protocol):
     def connectionMade(self) -> None:
         """Wait for what the client sends first."""
         beneath = self.transport
-        directlyProvides(self, providedBy(beneath), ISSLTransport)
+        # A secure transport is TCP's, and can do all that TCP's can.
+        secure = (ISSLTransport,) if ITCPTransport.providedBy(beneath) else ()
+        directlyProvides(self, providedBy(beneath), *secure)
         if hasattr(beneath, "unacknowledged"):
             self.unacknowledged = self._unacknowledged
         self._factory.handshakes.arrive(self)
