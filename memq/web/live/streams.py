@@ -99,8 +99,8 @@ def queuesOf(uri: bytes) -> list[bytes]:
     names = []
     for part in uri.partition(b"?")[2].split(b"&"):
         key, _, value = part.partition(b"=")
-        if unquote_to_bytes(key) == b"queues":
-            names += [unquote_to_bytes(each) for each in value.split(b",") if each]
+        if value and unquote_to_bytes(key) == b"queues":
+            names += [unquote_to_bytes(each) for each in value.split(b",")]
     if len(names) > QUEUES:
         raise Refused(
             400, f"queues may name {QUEUES} queues, and there are {len(names)}"

@@ -84,6 +84,10 @@ class EventsTests(StreamsTestCase):
             ("?queues=a%20b", "each of queues must be the name of a queue"),
             ("?queues=" + "a" * 251, "each of queues must be the name of a queue"),
             ("?queues=" + ",".join("a" * (QUEUES + 1)), "queues may name 100 queues"),
+            ("?queues=" + "," * QUEUES, "queues may name 100 queues"),
+            ("?queues=,", "each of queues must be the name of a queue"),
+            ("?queues=a,,b", "each of queues must be the name of a queue"),
+            ("?queues=a,", "each of queues must be the name of a queue"),
             ("?queues=a&queues=b", "twice"),
             ("?queue=a", "queues"),
         ):
