@@ -448,7 +448,12 @@ class ProtocolTests(PageTestCase):
         listed = {
             row[0].strip("`") for row in self.table(self.PATH, "reply", "when").rows
         }
-        replies = {each.reply.decode() for each in subclasses(QueueError)}
+        replies = {
+            each.reply.decode()
+            for each in subclasses(QueueError)
+            # No server asks who a client is yet.
+            if not each.__module__.startswith("memq.wire.auth")
+        }
         self.assertEqual(replies - listed, set())
 
 
