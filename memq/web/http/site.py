@@ -2,6 +2,7 @@
 
 - At most CONNECTIONS connections.  One more takes the place of that which has been
   without a whole request for longest; where all are at work, it is closed at once.
+- What a connection sends at once is answered one request a turn.
 - Line and headers have the bounds of twisted.web; a body of more than BODY bytes is
   refused before it comes.
 - The name of the host that a request is for has to be one of this machine's: an
@@ -138,15 +139,29 @@ class Request(server.Request):
 
 
 class Channel(http.HTTPChannel):
-    """A connection, counted by its site."""
+    """A connection, counted by its site, that has one request in a turn at most."""
 
     site: Any
     transport: Any
+    callLater: Any
+    persistent: Any
+    _next: Any = None
 
     def connectionMade(self) -> None:
         """Count it in."""
         self.site.made(self)
         super().connectionMade()
+
+    def requestDone(self, request: Any) -> None:
+        """Go on in the next turn: hundreds that are sent at once let others wait."""
+        if self.persistent:
+            self._next = self.callLater(0, self._goOn, request)
+        else:
+            super().requestDone(request)
+
+    def _goOn(self, request: Any) -> None:
+        self._next = None
+        super().requestDone(request)
 
     def timeoutConnection(self) -> None:
         """End it, and log nothing: scrapers stay connected and are restarted."""
@@ -155,6 +170,8 @@ class Channel(http.HTTPChannel):
     def connectionLost(self, reason: Any = connectionDone) -> None:
         """Count it out."""
         self.site.gone(self)
+        if self._next is not None:
+            self._next.cancel()
         super().connectionLost(reason)
 
 

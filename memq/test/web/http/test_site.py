@@ -64,6 +64,17 @@ class ReplyTests(WebTestCase):
         visitor.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 2)
         self.assertEqual(visitor.read().count(b"\r\n\r\nok\n"), 2)
 
+    def test_turns(self) -> None:
+        """It takes one of many in a turn, and none once the client is gone."""
+        requests = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5
+        visitor, leaving = self.visitor(), self.visitor()
+        for each in visitor, leaving:
+            each.send(requests)
+            self.assertEqual(each.transport.value().count(b"\r\n\r\nok\n"), 1)
+        leaving.leave()
+        self.assertEqual(visitor.read().count(b"\r\n\r\nok\n"), 5)
+        self.assertEqual(leaving.read().count(b"\r\n\r\nok\n"), 1)
+
     def test_counted(self) -> None:
         """Requests are counted by path and code, unknown paths as one."""
         for path in ("/readyz", "/none", "/nowhere", "/metrics?x=1"):
