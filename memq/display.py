@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 #: Letters of a text in quotes.
 SHOWN = 60
@@ -74,6 +77,17 @@ def quoted(text: str) -> str:
     """Return a text in quotes, in one line, and no more of it than SHOWN letters."""
     short = text if len(text) <= SHOWN else text[:SHOWN] + "..."
     return json.dumps(short, ensure_ascii=not short.isprintable())
+
+
+def numbered(number: int, noun: str) -> str:
+    """Return a number with what is counted, whose plural ends in s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def choice(words: Iterable[str]) -> str:
+    """Return words, one of which is to be chosen, as a sentence has them."""
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def megabytes(size: int) -> str:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from memq.client.connection import END
-from memq.client.figures import Figures, detail, details
+from memq.client.figures import Figures, details
 from memq.commandline.arguments import (
     REFUSED,
     addCommand,
@@ -22,7 +22,7 @@ from memq.commandline.arguments import (
     whole,
 )
 from memq.commandline.formats import Sink
-from memq.commandline.manage import missing
+from memq.commandline.manage import nothing
 from memq.commandline.terminal import console, isTerminal, shownBody, writeAll
 from memq.display import shownName
 from memq.wire.extensions import MOST
@@ -106,14 +106,7 @@ def _peek(options: argparse.Namespace, tell: Tell) -> int:
         if number:
             _tellOrigin(connection, options.queue, tell)
             return 0
-        found = detail(connection, options.queue)
-    if not found.numbers:
-        raise missing(options.queue)
-    tell(
-        f"no message of {shownName(options.queue)} waits: "
-        f"{found.number('open_transactions')} open, {found.number('delayed')} delayed"
-    )
-    return REFUSED
+        raise nothing(connection, options.queue)
 
 
 def _tellOrigin(connection: Connection, queue: bytes, tell: Tell) -> None:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from memq.client.figures import detail
 from memq.commandline.arguments import REFUSED, addCommand, connected, count, queueName
 from memq.commandline.terminal import Meter, agrees, asks
-from memq.display import shownName
+from memq.display import numbered, shownName
 from memq.errors import CommandError
 
 if TYPE_CHECKING:
     import argparse
 
     from memq.client.connection import Connection
+    from memq.client.figures import Figures
     from memq.commandline.arguments import Add, Tell
 
 #: Messages that one command moves: what is told of the progress is as fine.
@@ -81,7 +82,7 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
                     break
                 meter.reach(moved, moved / total)
         finally:
-            tell(f"{moved} messages moved")
+            tell(f"{numbered(moved, 'message')} moved")
     if moved == 0 < total and options.command == "redrive":
         tell("none is a dead letter, or the queues that they come from take none")
     return 0
@@ -90,6 +91,26 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
 def missing(queue: bytes) -> CommandError:
     """Return the error that a queue is not there."""
     return CommandError(f"there is no queue {shownName(queue)}", REFUSED)
+
+
+def nothing(connection: Connection, queue: bytes) -> CommandError:
+    """Return the error that a queue has no message to give, with the reason."""
+    found = detail(connection, queue)
+    if not found.numbers:
+        return missing(queue)
+    name = shownName(queue)
+    if found.number("items") and isPaused(found):
+        return CommandError(f"queue {name} is paused for reads", REFUSED)
+    return CommandError(
+        f"no message of {name} waits: {found.number('open_transactions')} open, "
+        f"{found.number('delayed')} delayed",
+        REFUSED,
+    )
+
+
+def isPaused(found: Figures) -> bool:
+    """Return whether a queue is paused for reads."""
+    return found.rules.get("paused") in ("reads", "both")
 
 
 def _consent(options: argparse.Namespace, connection: Connection) -> bool:

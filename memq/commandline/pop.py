@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from memq.client.connection import ServerRefused
 from memq.client.figures import detail
-from memq.commandline.arguments import REFUSED, addCommand, connected, count, seconds
+from memq.commandline.arguments import addCommand, connected, count, seconds
 from memq.commandline.formats import LINE, NUL, Directory, Sink
+from memq.commandline.manage import nothing
 from memq.commandline.terminal import Meter, isTerminal
 from memq.wire.extensions import MAX_WAIT
 
@@ -248,6 +249,8 @@ def _pop(options: argparse.Namespace, tell: Tell) -> int:
             there = detail(connection, queue).number("items") if most > 1 else 0
             pop = Pop(makes(connection, queue), sink, most, meter, there)
             pop.run(options.wait)
+            if not pop.moved and most < math.inf:
+                raise nothing(connection, queue)
         finally:
             sink.close()
-    return 0 if pop.moved or options.count == math.inf else REFUSED
+    return 0

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING
 from memq.client.figures import detail
 from memq.client.jobs import Job, Jobs
 from memq.commandline.arguments import addCommand, connected, seconds, whole
+from memq.commandline.manage import isPaused
+from memq.display import shownName
 from memq.errors import CommandError
 from memq.wire.extensions import MAX_DELAY
 
@@ -262,13 +264,24 @@ def together(works: Sequence[Callable[[], None]]) -> None:
             signal.set_wakeup_fd(before)
 
 
+def _greet(connection: Connection, queue: bytes, tell: Tell) -> None:
+    """Tell why a queue gives no messages for now, if it is missing or paused."""
+    found = detail(connection, queue)
+    name = shownName(queue)
+    if not found.numbers:
+        tell(f"there is no queue {name} yet; waiting for its first message")
+    elif isPaused(found):
+        tell(f"queue {name} is paused for reads; waiting for its resume")
+
+
 def _work(options: argparse.Namespace, tell: Tell) -> int:
     if not options.words:
         raise CommandError("which command? It stands behind --", 2)
     if shutil.which(options.words[0]) is None:
         raise CommandError(f"there is no command {options.words[0]}", 2)
     # A server that is not there at first is a mistake, later on it is waited for.
-    connected(options).close()
+    with connected(options) as connection:
+        _greet(connection, options.queue, tell)
     stop = Stop()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.signalled)

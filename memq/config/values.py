@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
+from memq.display import choice
 from memq.policy.rule import isPattern
 from memq.wire.words import isName
 
@@ -157,7 +158,7 @@ def oneOf(words: Mapping[str, Any]) -> Parser:
     def parse(text: str) -> Any:
         if text in words:
             return words[text]
-        raise ValueError(f"must be {' or '.join(words)}")
+        raise ValueError(f"must be {choice(words)}")
 
     return parse
 

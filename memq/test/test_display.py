@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.display import megabytes, shownCommand, shownName, shownText
+from memq.display import choice, megabytes, numbered, shownCommand, shownName, shownText
 from memq.errors import BadLine
 from memq.wire import extensions as dialect
 from memq.wire import text as wire
@@ -36,6 +36,13 @@ class ShownTests(SynchronousTestCase):
     def test_megabytes(self) -> None:
         """Bytes are told as megabytes."""
         self.assertEqual(megabytes(1_550_000), "1.5 MB")
+
+    def test_sentences(self) -> None:
+        """Numbers and choices read as in a sentence."""
+        told = [numbered(number, "queue") for number in (0, 1, 2)]
+        self.assertEqual(told, ["0 queues", "1 queue", "2 queues"])
+        told = [choice(words) for words in ("a", "ab", "abc")]
+        self.assertEqual(told, ["a", "a or b", "a, b or c"])
 
     def test_names(self) -> None:
         """A name is shown as it is written, and what is no UTF-8 of it in escapes."""

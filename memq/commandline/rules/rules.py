@@ -12,7 +12,7 @@ from memq.commandline.arguments import REFUSED, addCommand, connected
 from memq.commandline.terminal import isTerminal, writeAll
 from memq.config.ruletext import jsonValue, readWord
 from memq.config.settings import KEYS, LIST
-from memq.display import shownText
+from memq.display import numbered, shownText
 from memq.errors import CommandError
 from memq.wire.words import isName
 
@@ -124,7 +124,7 @@ def _try(asked: _Asked) -> int:
         rows.append(({**told, **both}, words))
     _write(asked, rows)
     queues = {words[0] for _, words in rows}
-    asked.tell(f"{len(queues)} queues would change; nothing is set")
+    asked.tell(f"{numbered(len(queues), 'queue')} would change; nothing is set")
     return 0
 
 

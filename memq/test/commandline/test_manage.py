@@ -58,7 +58,7 @@ class ManageTests(SynchronousTestCase):
         self.server.ask(b"get q/open", b"get q/abort")
         self.server.put(b"dead", b"other")
         done = self.command("redrive", "dead")
-        self.assertEqual(done, (0, b"", "memq redrive: 1 messages moved\n"))
+        self.assertEqual(done, (0, b"", "memq redrive: 1 message moved\n"))
         self.assertEqual(self.server.take(b"q"), [b"b", b"c", b"a"])
         done = self.command("redrive", "dead")
         why = "none is a dead letter, or the queues that they come from take none"

@@ -70,9 +70,24 @@ class PopTests(SynchronousTestCase):
             (("--lossy",), 3),
             (("--all",), 0),
         ):
-            self.assertEqual(self.pop(*words), (status, b"", ""))
+            why = "memq pop: there is no queue q\n" if status else ""
+            self.assertEqual(self.pop(*words), (status, b"", why))
         self.server.put(b"q", b"a")
         self.assertEqual(self.pop("-n5"), (0, b"a\n", ""))
+
+    def test_why(self) -> None:
+        """Why there is none is told in a line: it is empty, or paused for reads."""
+        self.server.put(b"q", b"a")
+        self.server.ask(b"set q/delay=100 0 0 1", b"b")
+        for word, words in ((b"", ()), (b" reads", ("-n2",)), (b"", ("--lossy",))):
+            self.server.ask(b"pause q" + word)
+            why = "memq pop: queue q is paused for reads\n"
+            self.assertEqual(self.pop(*words), (3, b"", why))
+            self.server.ask(b"resume q")
+        self.server.ask(b"pause q writes")
+        self.assertEqual(self.pop(), (0, b"a", ""))
+        why = "memq pop: no message of q waits: 0 open, 1 delayed\n"
+        self.assertEqual(self.pop(), (3, b"", why))
 
     def test_many(self) -> None:
         """More than a batch come in their order, whichever way, no more than asked."""
@@ -94,7 +109,8 @@ class PopTests(SynchronousTestCase):
                     wire.ask(b"add q 0 0 1\r\n0")
             self.server.put(b"q", b"a")
             self.assertEqual(ended(process), (0, b"a", ""))
-            self.assertEqual(self.pop("--wait", "0.01", *words), (3, b"", ""))
+            none = "memq pop: no message of q waits: 0 open, 0 delayed\n"
+            self.assertEqual(self.pop("--wait", "0.01", *words), (3, b"", none))
 
     def test_directory(self) -> None:
         """Each can become a file."""

@@ -76,6 +76,28 @@ class WorkTests(SynchronousTestCase):
         self.assertEqual(self.stop(worker), (0, b"", ""))
         self.assertEqual(self.written(), ["q 0 1 1", "q 1 1 1", "q 2 1 300000"])
 
+    def test_nothing(self) -> None:
+        """A queue that is missing or paused is told at first, and waited for."""
+        worker = self.work("--", "true")
+        self.assertEqual(
+            self.firstLine(worker),
+            "memq work: there is no queue q yet; waiting for its first message\n",
+        )
+        self.server.put(b"q", b"a")
+        self.waitFor(b"q", "deleted", 1)
+        self.assertEqual(self.stop(worker), (0, b"", ""))
+        self.server.ask(b"pause q reads")
+        worker = self.work("--", "true")
+        why = "memq work: queue q is paused for reads; waiting for its resume\n"
+        self.assertEqual(self.firstLine(worker), why)
+        self.waitFor(b"q", "waiters", 1)
+        self.assertEqual(self.stop(worker), (0, b"", ""))
+
+    def firstLine(self, worker: subprocess.Popen[bytes]) -> str:
+        """Return the first line that a worker tells."""
+        assert worker.stderr is not None
+        return worker.stderr.readline().decode()
+
     def test_deadLetters(self) -> None:
         """A message whose command always fails becomes a dead letter."""
         self.server.put(b"q", b"a", b"b", b"c", b"d")

@@ -106,7 +106,7 @@ class WordTests(SynchronousTestCase):
             ("locked", "true", "stands in the configuration file only"),
             ("max_items", "-1", "must be a whole number from 0 to 9999999999"),
             ("max_items", '"5"', "without quotes"),
-            ("paused", "yes", "must be no or reads or writes or both"),
+            ("paused", "yes", "must be no, reads, writes or both"),
             ("dead_letter", '"', "is not TOML"),
             ("dead_letter", "a*", "must be the name of a queue"),
             ("dead_letter", "[" * 5000, "is not TOML"),

@@ -10,6 +10,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memq.display import choice
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -86,7 +88,7 @@ def word(*words: str) -> Callable[[Any], str]:
         given = value.decode("ascii", "replace")
         if given in words:
             return given
-        raise ValueError(f"must be {' or '.join(words)}")
+        raise ValueError(f"must be {choice(words)}")
 
     return parse
 

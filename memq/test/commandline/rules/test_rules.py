@@ -80,6 +80,8 @@ class RulesTests(SynchronousTestCase):
         self.assertEqual(done, (0, b"a\tmax_items\t0\t7\nz\tmax_items\t0\t7\n", why))
         done = self.command("set", "z", "dead_letter=x", "--dry-run", "--json")
         told = {"queue": "z", "key": "dead_letter", "old": "", "new": "x"}
+        why = "memq rules: 1 queue would change; nothing is set\n"
+        self.assertEqual((done.status, done.err), (0, why))
         self.assertEqual(json.loads(done.out), told)
         self.assertEqual(self.done(), b"")
 

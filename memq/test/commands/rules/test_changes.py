@@ -33,7 +33,7 @@ OK = b"OK\r\n"
             > rule set q max_item 1
             < SERVER_ERROR max_item = 1: is no key; the nearest is max_items
             > rule set q max_items 5 paused never
-            < SERVER_ERROR paused = never: must be no or reads or writes or both
+            < SERVER_ERROR paused = never: must be no, reads, writes or both
             | rule set q\\xff max_items 5\\r\\n
             < SERVER_ERROR q\\xff: is not UTF-8; a pattern has ? for any byte
             | rule set q dead_letter \\xff\\r\\n

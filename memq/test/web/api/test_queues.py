@@ -92,7 +92,7 @@ class ListTests(ApiTestCase):
         for query, why in (
             (
                 "sort=x",
-                "sort must be name or messages or bytes or age or in or out or ",
+                "sort must be name, messages, bytes, age, in, out, open or waiters",
             ),
             ("order=up", "order must be asc or desc"),
             ("limit=0", "limit must be a whole number from 1 to 1000"),

@@ -38,10 +38,10 @@ function count(name, hint) {
   });
 }
 
-function check(name, label, isPaused, isChecked) {
+function check(name, label, isPaused) {
   return el("label", { class: "check" },
     el("input", {
-      type: "checkbox", name, checked: isPaused || isChecked, disabled: isPaused,
+      type: "checkbox", name, checked: true, disabled: isPaused,
     }), label);
 }
 
@@ -90,8 +90,8 @@ const ACTIONS = {
   pause: {
     fields: (name, { paused = [] }) => [
       el("p", {}, t("pauseWhy")),
-      check("reads", t("pauseReads"), paused.includes("reads"), true),
-      check("writes", t("pauseWrites"), paused.includes("writes"), paused.length > 0),
+      check("reads", t("pauseReads"), paused.includes("reads")),
+      check("writes", t("pauseWrites"), paused.includes("writes")),
     ],
     send: (form) => ["POST", "/pause", {
       reads: form.elements.reads.checked,
