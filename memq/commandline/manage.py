@@ -5,8 +5,10 @@ flush and delete ask where there is a terminal, and want --yes elsewhere.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from memq.client.connection import ServerRefused
 from memq.client.figures import detail
 from memq.commandline.arguments import REFUSED, addCommand, connected, count, queueName
 from memq.commandline.terminal import Meter, agrees, asks
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 #: Messages that one command moves: what is told of the progress is as fine.
 SLICE = 10_000
+#: What is answered when the server stops in the middle of a move.
+_CUT = re.compile(r"SERVER_ERROR the server is stopping, moved (\d+)")
 
 
 def addCommands(add: Add) -> None:
@@ -75,9 +79,10 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
         try:
             while moved < total:
                 slice = min(SLICE, total - moved)
-                answer = connection.ask(b"%b %d" % (command, slice))
-                number = int(answer.removeprefix(b"MOVED "))
+                number, isCut = _moved(connection, b"%b %d" % (command, slice))
                 moved += number
+                if isCut:
+                    raise CommandError("the server is stopping: run it again later")
                 if number < slice:
                     break
                 meter.reach(moved, moved / total)
@@ -86,6 +91,17 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
     if moved == 0 < total and options.command == "redrive":
         tell("none is a dead letter, or the queues that they come from take none")
     return 0
+
+
+def _moved(connection: Connection, command: bytes) -> tuple[int, bool]:
+    """Return how many messages a command has moved, and whether a stop cut it off."""
+    try:
+        return int(connection.ask(command).removeprefix(b"MOVED ")), False
+    except ServerRefused as error:
+        cut = _CUT.search(str(error))
+        if cut is None:
+            raise
+        return int(cut[1]), True
 
 
 def missing(queue: bytes) -> CommandError:

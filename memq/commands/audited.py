@@ -13,7 +13,7 @@ from memq.commands.dialogue import Dialogue
 from memq.connection.interfaces import Witness
 from memq.errors import NotOpen, QueueError
 from memq.logs.audit import Actor
-from memq.operations.moves import Move, Redrive
+from memq.operations.moves import Move, MoveCut, Redrive
 from memq.wire.extensions import READS, WRITES
 
 if TYPE_CHECKING:
@@ -138,7 +138,9 @@ class Audited(Dialogue, Witness):
         result, form = operation.result, self._verb.form
         if isinstance(operation, Move | Redrive):
             count = self._more.get("count", 0)
-            if operation.refusal is not None and not count:
+            if operation.isCut:
+                result = MoveCut(count)
+            elif operation.refusal is not None and not count:
                 result = operation.refusal
             elif not isinstance(result, QueueError):
                 return _text(form.moved(count)), GONE if result is None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memq.errors import QueueError
-from memq.operations.moves import Move, Redrive
+from memq.operations.moves import Move, MoveCut, Redrive
 
 if TYPE_CHECKING:
     from memq.commands.dialogue import Dialogue
@@ -35,6 +35,8 @@ class Moved:
         if rest is not None:
             self._dialogue.goOn(rest, self._render)
             return b""
+        if part.isCut:
+            return self._dialogue.renderError(MoveCut(self._count), self._form)
         if part.refusal is not None and not self._count:
             return self._dialogue.renderError(part.refusal, self._form)
         return self._form.moved(self._count)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from twisted.logger import Logger
 
 from memq.display import shownName
-from memq.errors import NotStored, OutOfSpace, Refusing
+from memq.errors import NotStored, OutOfSpace, QueueError, Refusing
 from memq.message import Message
 from memq.operations.base import JOINED, MESSAGE_COST, Slice
 from memq.operations.expiry import LOOK_COST, NOTHING, expire, hasExpired, mayExpire
@@ -37,12 +37,20 @@ from memq.policy.effective import PLAIN
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from memq.errors import QueueError
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
     from memq.policy.effective import EffectivePolicy
 
 _log = Logger()
+
+
+class MoveCut(QueueError):
+    """The server stops in the middle of a move."""
+
+    def __init__(self, moved: int) -> None:
+        """Tell how many messages have moved."""
+        super().__init__(moved)
+        self.reply = b"SERVER_ERROR the server is stopping, moved %d" % moved
 
 
 class _Moving(Slice, Search, ABC):
@@ -120,7 +128,7 @@ class _Moving(Slice, Search, ABC):
     def _reset(self) -> None:
         self.bytesFreed = self._cost = 0
         self.refusal = None
-        self._hasMore = False
+        self.isCut = self._hasMore = False
         self.expired = NOTHING
         self._moved = Counter()
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from argparse import Namespace
+from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.client.figures import Figures
 from memq.commandline import manage
-from memq.test.support.commandline import Ended, Terminal, command
+from memq.errors import CommandError
+from memq.test.support.commandline import Ended, Script, Terminal, command
 from memq.test.support.servers import started
 
 
@@ -50,6 +54,32 @@ class ManageTests(SynchronousTestCase):
         self.assertEqual(done.status, 0)
         counts = self.server.counts()
         self.assertEqual(counts[b"r"], (manage.SLICE + 5, 0))
+
+    def test_stop(self) -> None:
+        """A stop of the server is told behind how many have moved; so is an error."""
+        figures = Figures(b"q", {"items": 3 * manage.SLICE}, {})
+        self.patch(manage, "detail", lambda *_: figures)
+        whole = b"MOVED %d\r\n" % manage.SLICE
+        options = Namespace(queue=b"q", target=b"r", command="move", count=None)
+        for answer, moved, words in (
+            (
+                "the server is stopping, moved 7",
+                7,
+                "the server is stopping: run it again later",
+            ),
+            ("no", 0, "the server answered: SERVER_ERROR no"),
+        ):
+            script = Script(self, whole, f"SERVER_ERROR {answer}\r\n".encode())
+            told: list[str] = []
+            with patch.object(
+                manage, "connected", lambda _, each=script: each.connection()
+            ):
+                error = self.assertRaises(
+                    CommandError, manage._move, options, told.append
+                )
+            self.assertEqual(error.status, 1)
+            self.assertEqual(str(error), words)
+            self.assertEqual(told, [f"{manage.SLICE + moved} messages moved"])
 
     def test_redrive(self) -> None:
         """Dead letters go back; what else there is stays."""

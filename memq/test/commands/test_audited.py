@@ -232,6 +232,15 @@ class MoveTests(AuditedTestCase):
         self.assertGreater(moved, 0)
         self.assertEqual(event["more"]["count"], moved)
 
+    def test_stop(self) -> None:
+        """One that a stop of the server ends tells that."""
+        self.harness.broker.isStopping = True
+        self.client.talk(b"move full to\r\n")
+        (event,) = self.events
+        expected = "SERVER_ERROR the server is stopping, moved 0"
+        self.assertEqual(event["result"], expected)
+        self.harness.broker.isStopping = False
+
     def test_gone(self) -> None:
         """When its client goes in the middle, it ends, and what has moved is told."""
         self.fill()

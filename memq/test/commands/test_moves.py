@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memq.errors import DamagedMessage, StoreError
+from memq.operations.moves import _Moving
 from memq.test.commands.test_protocol import END, STORED, ProtocolTestCase, put, value
 from memq.test.support.harness import Harness
 from memq.test.support.readers import rules
@@ -140,6 +141,25 @@ class DeadLetterTests(ProtocolTestCase):
         self.harness.store.refuse("push", StoreError("no"), b"n", b"250")
         self.asks(b"move m n\r\n", b"SERVER_ERROR no\r\n")
         self.asks(b"stats queue\r\n", b"STAT m 300/224\r\nSTAT n 224/0\r\n" + END)
+
+    def test_stop(self) -> None:
+        """A stop ends it, and the answer says how many have moved."""
+        self.harness.store.fill(b"m", *[b"%d" % n for n in range(300)])
+        broker = self.harness.broker
+        goOn = _Moving._goOn
+
+        def stop(move: _Moving) -> None:
+            goOn(move)
+            broker.isStopping = True
+
+        self.patch(_Moving, "_goOn", stop)
+        told = self.client.talk(b"move m n\r\n")
+        moved = self.harness.store.kept(b"n").items
+        self.assertTrue(0 < moved < 300)
+        words = b"SERVER_ERROR the server is stopping, moved %d\r\n"
+        self.assertEqual(told, words % moved)
+        self.asks(b"move m n\r\nredrive m\r\n", 2 * (words % 0))
+        broker.isStopping = False
 
     def test_fullDisk(self) -> None:
         """A full disk refuses it."""
