@@ -271,8 +271,9 @@ class Environment:
         cursor = self.handle.log_cursor()
         (file, offset), record = cursor.last()
         cursor.close()
-        # It may have come after a checkpoint.
-        self.handle.log_flush()
+        # It may have come after a checkpoint.  The names count, too: a recovery makes
+        # files, and the disk may still have the zeros that had their names before.
+        self.flush()
         try:
             writeMarker(self._home.way, Marker.of(file, offset, record))
         except OSError as error:

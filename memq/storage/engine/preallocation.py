@@ -157,16 +157,16 @@ class LogPreallocator:
         self._left = (self._named + 1 - at.file) * at.size - at.offset - TRANSACTION
 
     def syncNames(self) -> None:
-        """Make durable the name of the file that the log is in, if it is not yet.
+        """Make durable the names of all files that have some of the log.
 
         :raise OSError: when that failed.
         """
         if self._left >= 0 and not self._isStale:
             return
         file = self._position().file
-        # Berkeley DB makes a file only when it writes to it.
-        if file > self._named and os.path.exists(self._path(file)):
-            self._syncNames(file)
+        if file > self._named:
+            # Berkeley DB makes a file only when it writes to it.
+            self._syncNames(file if os.path.exists(self._path(file)) else file - 1)
 
     def _syncNames(self, last: int) -> None:
         if last > self._named:

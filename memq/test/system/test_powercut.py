@@ -17,8 +17,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.storage.engine import preallocation
 from memq.storage.packed import MOST
 from memq.test.support.disks.disk import Disk
-from memq.test.support.disks.powercut import PowerCuts, early, readQueues, writeFiles
-from memq.test.support.disks.tracedrun import TRANSACTION, Run, readFiles
+from memq.test.support.disks.powercut import (
+    SETTINGS,
+    PowerCuts,
+    early,
+    readQueues,
+    writeFiles,
+)
+from memq.test.support.disks.tracedrun import LOG_FILE, TRANSACTION, Run, readFiles
+from memq.test.support.homes import push, storeAt
 from memq.test.support.torture import report, rounds
 from testkit.systemcalls import moments
 
@@ -42,6 +49,20 @@ APART, PACKED = PACKING.format(MOST + 1), PACKING.format(1)
 #: How many power cuts a trace is tried with, and one of a start after a power cut.
 CUTS = 60
 LATER_CUTS = 30
+
+
+def fillLog(path: str, most: int) -> None:
+    """Make a home whose log nearly fills its file, and that has the next one."""
+    store = storeAt(path, SETTINGS)
+    store.open()
+    environment = store.environment
+    store.reserveSpace()
+    while (room := LOG_FILE - environment.position().offset) > most:
+        push(store, b"full", 0, b"x" * max(1, min(20000, room - most - 700)))
+    store.flush()
+    assert environment.position().file == 1, "the log is in the next file already"
+    environment.letGo()
+    store.home.release()
 
 
 class PowerCutTests(SynchronousTestCase):
@@ -112,6 +133,21 @@ class PowerCutTests(SynchronousTestCase):
     def test_noSync(self) -> None:
         """With --no-sync, what was answered before the last sync is there."""
         self.trace("power cuts, --no-sync", "--no-sync", noSync=True)
+
+    def test_nextLog(self) -> None:
+        """A start whose log goes on in the next file is cut at all moments around that.
+
+        That file has zeros, and gets out of the way of the recovery.
+        """
+        for options in ((), ("--no-sync",)):
+            path = os.path.abspath(self.mktemp())
+            fillLog(path, 300)
+            run = self.run_(path, *options)
+            run.stop()
+            cuts = PowerCuts(run, f"{path}cut", self.seed, noSync=bool(options))
+            numbers = cuts.atNames()
+            self.assertEqual([w for w in map(cuts.try_, numbers) if w], [])
+            report(f"power cuts at a new log file {options}", cuts=len(numbers))
 
     def test_hasty(self) -> None:
         """A server that answers without a sync is found out, and loses messages."""

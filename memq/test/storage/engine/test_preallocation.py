@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreFailed
 from memq.storage.datadir.files import syncDirectory
-from memq.storage.engine import preallocation
+from memq.storage.engine import environment, preallocation
 from memq.storage.engine.logfile import logName, logNumbers
 from memq.storage.engine.preallocation import LogPosition, fillAhead
-from memq.test.support.homes import SMALL, BDBTestCase, dump, refusing
+from memq.test.support.homes import SMALL, BDBTestCase, dump, push, refusing
 
 #: Bytes of the tests' log files.
 SIZE = SMALL.logFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from memq.storage.engine.marker import Marker
 
 
 class FillTests(BDBTestCase):
@@ -309,6 +311,42 @@ class NameTests(PreallocationTestCase):
         del self.syncs[:]
         self.store.flush()
         self.assertEqual(self.syncs, [])
+
+    def test_beforeNotWritten(self) -> None:
+        """But those before it have some of the log."""
+        self.store.flush()
+        at = LogPosition(3, 30, SIZE)
+        self.patch(self.preallocator, "_position", lambda: at)
+        self.preallocator.lookAgain()
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1]])
+        self.store.flush()
+        self.assertEqual(self.syncs, [[1]])
+
+    def test_started(self) -> None:
+        """A start that goes on in the next file marks it once it has its name for good.
+
+        The start took zeros out of the way, which had that name on the disk.
+        """
+        self.store.reserveSpace()
+        while (room := SIZE - self.environment.position().offset) > 300:
+            push(self.store, b"q", 0, b"x" * max(1, min(900, room - 1000)))
+        self.assertEqual(self.current(), 1)
+        self.store.flush()
+        named: set[int] = set()
+        marked: list[tuple[int, bool]] = []
+
+        def sync(path: str) -> None:
+            named.update(entry.inode() for entry in os.scandir(path))
+
+        def mark(path: str, marker: Marker) -> None:
+            file = os.stat(os.path.join(path, logName(marker.file))).st_ino
+            marked.append((marker.file, file in named))
+
+        self.patch(preallocation, "syncDirectory", sync)
+        self.patch(environment, "writeMarker", mark)
+        self.crashed(self.store)
+        self.assertEqual(marked, [(2, True)])
 
     def test_flushFailed(self) -> None:
         """If that fails, nothing is told to be stored."""

@@ -27,6 +27,9 @@ SETTINGS = StoreSettings(
 )
 #: A share of them is at the beginning and at the end, in so many moments.
 EDGE = 160
+#: So many moments behind a change of a log file's name are looked at as well: until the
+#: log in it is marked, and its name synced.
+NEAR = 80
 #: Bytes that are looked for in the log: messages, queues that are deleted, tombstones.
 TOKENS = re.compile(rb"[\x01\x02]\xe7\x5c..|gone\d*-\d\d|\0deleted....", re.DOTALL)
 #: The same where messages are packed: their flags stand one behind the other, behind a
@@ -134,7 +137,18 @@ class PowerCuts:
             (first, first + EDGE),
             (last - EDGE, last),
         ]
-        return sorted(random.randint(*random.choice(ranges)) for _ in range(count))
+        names = self.atNames()
+        cuts = [random.randint(*random.choice(ranges)) for _ in range(count)]
+        return sorted(cuts + random.sample(names, min(len(names), count // 4)))
+
+    def atNames(self) -> list[int]:
+        """Return the moments just behind each change of a log file's name, in order."""
+        found: set[int] = set()
+        for number, (_, call) in enumerate(self._moments[self._first :], self._first):
+            isNew = "O_CREAT" in call.text or call.name.startswith(("link", "rename"))
+            if isNew and any(b"/log." in path for path in call.strings):
+                found.update(range(number, min(number + NEAR, len(self._moments))))
+        return sorted(found)
 
     def after(self, number: int) -> dict[str, bytes]:
         """Return what may be left after so many moments; they only go on."""
