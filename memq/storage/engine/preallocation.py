@@ -192,7 +192,8 @@ class LogPreallocator:
         path = self._path(number)
         ballast = os.path.join(self._directory, _BALLAST)
         if os.path.exists(ballast):
-            if hasRoom(ballast, size):
+            # It may be a file of the log, which has not lost this name.
+            if hasRoom(ballast, size) and os.stat(ballast).st_nlink == 1:
                 _name(ballast, path)
             else:
                 os.unlink(ballast)
@@ -209,6 +210,9 @@ def setBallastAside(directory: str) -> str | None:
     :return: the path that it has now, None when there is no such file.
     """
     ballast = os.path.join(directory, _BALLAST)
+    # It may be another name of that file, and would hold its room.
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(directory, _UNFINISHED))
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         if name.startswith("log.") and _isZero(path):
@@ -248,7 +252,10 @@ def fillAhead(
     """
     if not os.path.exists(path):
         unfinished = os.path.join(os.path.dirname(path), _UNFINISHED)
-        _make(unfinished, path, fill, size, "wb")
+        # One that is there may be a file of the log, which has not lost this name.
+        with suppress(FileNotFoundError):
+            os.unlink(unfinished)
+        _make(unfinished, path, fill, size, "xb")
 
 
 def _make(

@@ -181,6 +181,36 @@ class StoreTests(PreallocationTestCase):
             again = self.crashed(crashed)
             self.assertEqual(dump(again), dump(crashed))
 
+    def test_crashBetweenNames(self) -> None:
+        """A file that has another name yet, since a crash came between, stays as it is.
+
+        Of each file of zeros that is made after that, the log is in no other one.
+        """
+        for name in "ahead", "ballast":
+            self.push(1)
+            self.store.flush()
+            log = self.logFile(self.current())
+            os.link(log, os.path.join(self.directory, name))
+            with open(log, "rb") as file:
+                before = file.read()
+            self.assertTrue(self.store.reserveSpace())
+            with open(log, "rb") as file:
+                self.assertEqual(file.read(), before)
+            self.assertEqual(os.stat(log).st_nlink, 1)
+            self.assertFalse(os.path.samefile(log, self.logFile(self.current() + 1)))
+
+    def test_twoNames(self) -> None:
+        """After a kill that left a new file its old name, too, all is there."""
+        self.store.reserveSpace()
+        os.link(self.logFile(2), os.path.join(self.directory, "ahead"))
+        self.store = self.reopened(self.store)
+        self.environment = self.store.environment
+        for _ in range(4):
+            self.store.reserveSpace()
+            self.push(0.7)
+        self.store.flush()
+        self.assertEqual(dump(self.crashed(self.store)), dump(self.store))
+
     def test_logsRemoved(self) -> None:
         """Log files that no recovery needs go, the one made ahead stays."""
         self.push(2.5)
