@@ -97,8 +97,6 @@ class Arrivals(deque[tuple[Operation, "Render"]]):
     def popleft(self) -> tuple[Operation, Render]:
         """Return the next reply, of one message; its render notes what it is."""
         operation, render = super().popleft()
-        if not operation.done:
-            return operation, render
         if isinstance(operation, Pop) and operation.most > 1:
             self.appendleft((operation.after(1), render))
             operation = operation.first()

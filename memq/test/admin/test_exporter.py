@@ -6,7 +6,9 @@ import os
 import random
 import shutil
 from contextlib import closing
+from functools import partial
 from io import BytesIO
+from itertools import count
 from typing import Any
 
 from memq.admin.exporter import OfflineReader, Unreadable, exportHome, settle
@@ -208,6 +210,22 @@ class ExportTests(ExportTestCase):
         self.assertEqual(queues, [b"a", b"\xff"])
         error = self.assertRaises(HomeError, self.export, home, b"a", b"\xfe")
         self.assertIn("there is no queue \\xfe", str(error))
+
+    def test_progress(self) -> None:
+        """How far it is is told, with the rate and the time that is left."""
+        store = self.openStore()
+        self.fill(store, b"q", b"a", b"b")
+        # A second goes by with each look at the clock.
+        self.progress = Progress(self.told.append, partial(next, count()))
+        self.export(self.letGo(store))
+        self.assertEqual(
+            self.told,
+            [
+                "1 messages, 0.0 MB, 0/s, 1 s left",
+                "2 messages, 0.0 MB, 0/s, 0 s left",
+                "exported 1 queues, 2 messages, 0.0 MB",
+            ],
+        )
 
     def test_changesNothing(self) -> None:
         """In a home that was closed in order, not a byte is changed."""

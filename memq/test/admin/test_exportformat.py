@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -69,6 +69,8 @@ lines = some.one_of(
 class LineTests(SynchronousTestCase):
     """A packed line is parsed again."""
 
+    @example(Begin(False))
+    @example(Begin(True))
     @given(lines)
     def test_roundTrip(self, line: Begin | QueueBegin | Body | QueueEnd | End) -> None:
         """Whatever a line says comes back, of the same kind."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import select
 import socket
+from functools import partial
 from time import monotonic
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -50,6 +51,10 @@ class Watcher:
         data = self.socket.recv(1 << 20)
         self.data += data
         return bool(data)
+
+    def readAll(self) -> None:
+        """Read to the end."""
+        self.data += b"".join(iter(partial(self.socket.recv, 1 << 20), b""))
 
     def events(self, name: str) -> list[str]:
         """Return the data of each event of a name that has come whole."""
@@ -104,16 +109,14 @@ class ViewersTests(SynchronousTestCase):
             self.assertEqual(len(tick["queues"]), QUEUES)
             self.assertEqual(tick["server"]["messages"], QUEUES)
         late = self.watcher(place, path)
-        while late.read():
-            pass
+        late.readAll()
         self.assertTrue(late.data.startswith(b"HTTP/1.0 503"), late.data)
         for each in stuck[:4]:
             each.socket.close()
         self.assertEqual(server.stop(), 0)
         self.assertEqual([line for line in server.log if "#error" in line], [])
         for reader in readers:
-            while reader.read():
-                pass
+            reader.readAll()
             self.assertTrue(reader.data.endswith(b"\n\n"), reader.data[-100:])
 
     def test_log(self) -> None:

@@ -430,4 +430,14 @@ def machineTest(
             """Any sequence of transactions does what the model says."""
             case("runTest").runTest()
 
+        def test_deleted(self) -> None:
+            """What was read openly of a queue that is deleted cannot be taken."""
+            steps = Machine()
+            steps.push(b"a", 0, b"body", 0, None)
+            steps.openRead(b"a")
+            steps.delete(b"a")
+            steps.closeRead(0)
+            steps.commit()
+            steps.teardown()
+
     return MachineTests
