@@ -30,13 +30,15 @@ if TYPE_CHECKING:
 class Importing:
     """The import of one connection."""
 
-    __slots__ = ("_append", "_last", "_session", "_token")
+    __slots__ = ("_append", "_last", "_session", "_token", "isRefused")
 
     def __init__(self, dialogue: Dialogue, command: Begin) -> None:
         """Begin it."""
         self._session = dialogue.session
         self._token = bytes.fromhex(command.token.decode("ascii"))
         self._append = command.append
+        #: Whether the audit has the first refusal: those behind it are the same.
+        self.isRefused = False
         self._last: ImportOperation = BeginImport(self._session, self._token)
         self._submit(dialogue, self._last, 0)
 
@@ -64,16 +66,21 @@ class Importing:
         self, dialogue: Dialogue, operation: ImportOperation, size: int
     ) -> None:
         self._session.submit(operation)
-        dialogue.expect(operation, _Reply(dialogue, self._token, size))
+        dialogue.expect(operation, _Reply(dialogue, self, self._token, size))
 
 
 class _Reply(Witness):
-    """The reply to a line, which tells the audit of the end of an import."""
+    """The reply to a line, which tells the audit of the end of an import.
 
-    __slots__ = ("_dialogue", "_size", "_token")
+    The end is the last chunk, or the first one that is refused.
+    """
 
-    def __init__(self, dialogue: Dialogue, token: bytes, size: int) -> None:
-        self._dialogue = dialogue
+    __slots__ = ("_dialogue", "_importing", "_size", "_token")
+
+    def __init__(
+        self, dialogue: Dialogue, importing: Importing, token: bytes, size: int
+    ) -> None:
+        self._dialogue, self._importing = dialogue, importing
         self._token = token
         self._size = size
 
@@ -82,25 +89,35 @@ class _Reply(Witness):
         operation.forgetBefore()
         self._dialogue.outstanding.load -= self._size
         result = operation.result
+        self._note(operation)
         if isinstance(result, QueueError):
             return self._dialogue.renderError(result, PLAIN)
-        self._note(operation)
         return b"IMPORTED %b\r\n" % result
 
     def abandon(self, operation: Operation) -> None:
         """Note the end, of which nobody hears."""
-        if isinstance(operation.result, bytes):
-            self._note(operation)
+        self._note(operation)
 
     def look(self, operation: Operation) -> None:
         """Do nothing: its client reads, or is no import."""
 
     def _note(self, operation: Operation) -> None:
-        if isinstance(operation, PutChunk) and operation.isLast:
-            actor = Actor(self._dialogue.connection.peer, PLAIN.way)
-            self._dialogue.host.audit.note(
-                actor, "import", None, "IMPORTED all", token=self._token.hex()
-            )
+        result, error = operation.result, None
+        chunk = operation if isinstance(operation, PutChunk) else None
+        if isinstance(result, QueueError):
+            wasRefused, self._importing.isRefused = self._importing.isRefused, True
+            if wasRefused or chunk is None:
+                # It is told already; of the begin its own line tells.
+                return
+            error = PLAIN.error(result).decode("utf-8", "backslashreplace").rstrip()
+        elif result is None or chunk is None or not chunk.isLast:
+            return
+        actor = Actor(self._dialogue.connection.peer, PLAIN.way)
+        self._dialogue.host.audit.note(
+            *(actor, "import", None, error or "IMPORTED all"),
+            error=error,
+            token=self._token.hex(),
+        )
 
 
 def begin(dialogue: Dialogue, command: Begin) -> None:

@@ -229,7 +229,7 @@ class PutChunk(ImportOperation):
         elif not self.append:
             raise ImportRefused(
                 f"queue {shownName(queue.name)} is there and has messages; "
-                "append was not asked for"
+                "append (--append) was not asked for"
             )
         return State(state.row, queue)
 

@@ -33,7 +33,7 @@ BAD = b"CLIENT_ERROR bad command line format\r\n"
 USED = b"SERVER_ERROR import: queue q was used meanwhile, and is not imported\r\n"
 THERE = (
     b"SERVER_ERROR import: queue q is there and has messages; "
-    b"append was not asked for\r\n"
+    b"append (--append) was not asked for\r\n"
 )
 
 
@@ -282,6 +282,23 @@ class AgainTests(ImportingTestCase):
             events.clear()
             self.assertEqual(results.count("IMPORTED all"), count, results)
 
+    def test_refusalAudited(self) -> None:
+        """The first chunk that is refused is told of once, heard or not."""
+        events: list[Any] = []
+        self.patch(self.harness.factory.audit, "_publish", events.append)
+        self.other.talk(b"set q 0 0 1\r\nx\r\n")
+        for leaves in (False, True):
+            client = self.harness.connect()
+            client.send(BEGIN + 2 * put(QueueBegins(b"q", 0, 0)) + put(Finished(9)))
+            if leaves:
+                client.leave()
+            self.harness.settle()
+            told = [each for each in events if each["error"]]
+            events.clear()
+            why = THERE.decode().rstrip()
+            self.assertEqual([each["result"] for each in told], [why])
+            self.assertEqual([each["error"] for each in told], [why])
+
     def test_killed(self) -> None:
         """So it does with the server; how far it was is known to the next one."""
         self.client.talk(BEGIN + put(QueueBegins(b"p", 1, 0), Item(0, 1, b"a")))
@@ -363,6 +380,9 @@ class MemoryTests(ImportingTestCase):
 
     def test_refused(self) -> None:
         """It refuses an import."""
+        events: list[Any] = []
+        self.patch(self.harness.factory.audit, "_publish", events.append)
         said = self.harness.connect().talk(BEGIN + put(Finished(1)))
+        self.assertEqual(len([each for each in events if each["error"]]), 1)
         refused = b"SERVER_ERROR import: a store in memory imports nothing\r\n"
         self.assertEqual(said, refused * 2)
