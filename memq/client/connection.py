@@ -26,7 +26,12 @@ class ConnectionLost(CommandError):
 
 
 class ServerRefused(CommandError):
-    """The server answered an error, or a word that was not asked for."""
+    """The server answered an error, or a word that was not asked for.
+
+    :ivar why: why it refuses, in its words; empty if it says no more than that.
+    """
+
+    why = ""
 
 
 class Message(NamedTuple):
@@ -159,7 +164,11 @@ def refusal(line: bytes) -> ServerRefused:
     words = line.decode("utf-8", "backslashreplace").rstrip()
     if words.startswith("HTTP/"):
         words += "; this is a port of the web, and messages have another (22201)"
-    return ServerRefused(f"the server answered: {words}")
+    error = ServerRefused(f"the server answered: {words}")
+    kind, _, why = words.partition(" ")
+    if kind == "SERVER_ERROR" and why != "internal error":
+        error.why = why
+    return error
 
 
 def _lost(error: OSError | None) -> NoReturn:

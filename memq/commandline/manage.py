@@ -6,6 +6,7 @@ flush and delete ask where there is a terminal, and want --yes elsewhere.
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from memq.client.connection import ServerRefused
@@ -17,6 +18,7 @@ from memq.errors import CommandError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from memq.client.connection import Connection
     from memq.client.figures import Figures
@@ -109,6 +111,17 @@ def missing(queue: bytes) -> CommandError:
     return CommandError(f"there is no queue {shownName(queue)}", REFUSED)
 
 
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Let a refusal be told in the words of the reason, with the status of one."""
+    try:
+        yield
+    except ServerRefused as error:
+        if error.why:
+            raise CommandError(error.why, REFUSED) from None
+        raise
+
+
 def nothing(connection: Connection, queue: bytes) -> CommandError:
     """Return the error that a queue has no message to give, with the reason."""
     found = detail(connection, queue)
@@ -192,6 +205,6 @@ def _each(
 
 
 def _reload(options: argparse.Namespace, tell: Tell) -> int:
-    with connected(options) as connection:
+    with connected(options) as connection, refusing():
         connection.ask(b"reload")
     return 0

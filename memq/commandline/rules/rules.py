@@ -9,6 +9,7 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.commandline.arguments import REFUSED, addCommand, connected
+from memq.commandline.manage import refusing
 from memq.commandline.terminal import isTerminal, writeAll
 from memq.config.ruletext import jsonValue, readWord
 from memq.config.settings import KEYS, LIST
@@ -64,7 +65,7 @@ def _rules(options: argparse.Namespace, tell: Tell) -> int:
         if run is not _set:
             raise CommandError("--dry-run goes with set", 2)
         run = _try
-    with connected(options) as connection:
+    with connected(options) as connection, refusing():
         return run(_Asked(connection, words, options.json, tell))
 
 

@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.client.connection import ServerRefused
 from memq.client.figures import Figures
 from memq.commandline import manage
 from memq.errors import CommandError
@@ -147,6 +148,16 @@ class ManageTests(SynchronousTestCase):
         """A mistake in the file is told with its line."""
         self.configure("[queue.q]\ncolour = 1\n")
         done = self.command("reload")
-        self.assertEqual(done.status, 1)
-        self.assertIn("memq reload: the server answered: SERVER_ERROR ", done.err)
-        self.assertIn("line 2", done.err)
+        self.assertEqual(done.status, 3)
+        self.assertIn(f"memq reload: {self.config} line 2", done.err)
+
+    def test_otherErrors(self) -> None:
+        """An error that is no refusal stays one."""
+        for reply in (b"ERROR\r\n", b"SERVER_ERROR internal error\r\n"):
+            script = Script(self, reply)
+            with (
+                self.assertRaises(ServerRefused),
+                script.connection() as connection,
+                manage.refusing(),
+            ):
+                connection.ask(b"reload")
