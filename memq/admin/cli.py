@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from memq.admin.backup import copied, makeBackup
 from memq.admin.exporter import exportHome
 from memq.admin.importer import Import
-from memq.admin.online import send, serverOf
+from memq.admin.online import refuseMissing, send, serverOf
 from memq.client.address import addresses, connectTo
 from memq.client.connection import Connection
 from memq.config.file import DEFAULT, findConfig
@@ -119,6 +119,7 @@ def _export(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
             ends.callback(home.release)
         except HomeHeld as error:
             _becomeOneself()
+            refuseMissing(home, names, options.config)
             tell(f"{error}: a copy is exported, which is its state of one moment")
             copyOf = home.path
             home = ends.enter_context(copied(home, _temporary(options), progress))

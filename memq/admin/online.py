@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING
 
 from memq.admin.reading import ImportRefused
 from memq.admin.sender import Sender, newToken, tokenOf
+from memq.client.address import addresses
 from memq.client.connection import Connection, ServerRefused
-from memq.errors import CommandError
+from memq.client.figures import detail
+from memq.display import shownName
+from memq.errors import CommandError, ConfigError, HomeError
+from memq.wire.words import isName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from memq.client.address import Address
     from memq.ratelimit import Progress
     from memq.storage.datadir.home import Home
+
+#: Bytes of a name that have a meaning in a pattern.
+_PATTERN = frozenset(b"*?[")
 
 
 def serverOf(home: Home, places: Iterable[Address]) -> Connection:
@@ -50,6 +57,28 @@ def serverOf(home: Home, places: Iterable[Address]) -> Connection:
         f"--home {home.path}: a server uses it (pid {pid.decode('ascii', 'replace')}); "
         f"name that with --server: {'; '.join(seen)}"
     )
+
+
+def refuseMissing(home: Home, names: Iterable[bytes], config: str | None) -> None:
+    """See that the server that uses a home has queues of these names.
+
+    Nothing is known of a server that is not found or says nothing, nor of a name that
+    the server would take for a pattern or for several words.
+
+    :param config: the configuration file, which says where the server is.
+    :raise memq.errors.HomeError: when it has not.
+    """
+    plain = [name for name in names if isName(name) and not _PATTERN & set(name)]
+    if not plain:
+        return
+    with (
+        suppress(CommandError, ConfigError, OSError),
+        serverOf(home, addresses(None, config=config)) as connection,
+    ):
+        for name in plain:
+            if not detail(connection, name).numbers:
+                why = f"there is no queue {shownName(name)}"
+                raise HomeError(f"--home {home.path}: {why}")
 
 
 def send(

@@ -214,6 +214,32 @@ class WholeTests(OnlineTestCase):
         self.assertIn("imported for good: nothing\n", said)
 
 
+class NameTests(OnlineTestCase):
+    """Names of queues that are to be exported beside a server."""
+
+    def test_missing(self) -> None:
+        """A queue that the server has not is told before anything is copied."""
+        self.server.put(b"q", b"a")
+        home = self.server.home
+        words = "export", "--home", home, "--output", self.path()
+        why = f"memq export: --home {home}: there is no queue none\n"
+        self.name(f"127.0.0.1:{self.server.port}")
+        self.assertEqual(self.ended(1, *words, "q", "none"), why)
+        for name in ("no?", "no ne"):
+            said = self.ended(1, *words, name)
+            self.assertIn("a copy is exported", said)
+            self.assertIn("there is no queue", said)
+        self.assertIn("exported 1 queues", self.ended(0, *words, "q"))
+
+    def test_unknown(self) -> None:
+        """Where the server cannot be asked, the copy tells."""
+        self.name("/none/socket")
+        words = "export", "--home", self.server.home, "--output", self.path()
+        said = self.ended(1, *words, "none")
+        self.assertIn("a copy is exported", said)
+        self.assertIn("there is no queue none", said)
+
+
 class RefusedTests(OnlineTestCase):
     """What is not imported."""
 
