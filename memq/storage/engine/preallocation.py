@@ -211,8 +211,9 @@ def setBallastAside(directory: str) -> str | None:
     """
     ballast = os.path.join(directory, _BALLAST)
     # It may be another name of that file, and would hold its room.
-    with suppress(FileNotFoundError):
-        os.unlink(os.path.join(directory, _UNFINISHED))
+    unfinished = os.path.join(directory, _UNFINISHED)
+    if os.path.exists(unfinished):
+        os.unlink(unfinished)
     for name in sorted(os.listdir(directory)):
         path = os.path.join(directory, name)
         if name.startswith("log.") and _isZero(path):
