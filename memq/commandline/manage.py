@@ -98,7 +98,11 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
 def _moved(connection: Connection, command: bytes) -> tuple[int, bool]:
     """Return how many messages a command has moved, and whether a stop cut it off."""
     try:
-        return int(connection.ask(command).removeprefix(b"MOVED ")), False
+        answer = connection.ask(command)
+        if answer == b"NOT_STORED":
+            why = "none can be stored: where they go is full or paused for writes"
+            raise CommandError(why, REFUSED)
+        return int(answer.removeprefix(b"MOVED ")), False
     except ServerRefused as error:
         cut = _CUT.search(str(error))
         if cut is None:

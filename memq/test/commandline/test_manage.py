@@ -47,6 +47,17 @@ class ManageTests(SynchronousTestCase):
         done = self.command("move", "none", "r")
         self.assertEqual(done, (3, b"", "memq move: there is no queue none\n"))
 
+    def test_full(self) -> None:
+        """Queues that take none are told so."""
+        self.server.ask(b"rule set full max_items 1", b"rule set q dead_letter dead")
+        self.server.ask(b"rule set q max_deliveries 1")
+        self.server.put(b"full", b"x")
+        why = "none can be stored: where they go is full or paused for writes\n"
+        for words in (("move", "q", "full"), ("redrive", "dead")):
+            self.server.ask(b"get q/open", b"get q/abort", b"pause q writes")
+            told = f"memq {words[0]}: 0 messages moved\nmemq {words[0]}: {why}"
+            self.assertEqual(self.command(*words), (3, b"", told))
+
     def test_slices(self) -> None:
         """Many take several commands, until there is none or enough."""
         bodies = [b"%d" % n for n in range(manage.SLICE + 10)]
