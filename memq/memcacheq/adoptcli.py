@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable
 
+    from memq.ratelimit import Draw
+
 
 DESCRIPTION = (
     "Take over the queues of a directory that MemcacheQ wrote.  A first start of memq "
@@ -59,7 +61,7 @@ def addArguments(parser: argparse.ArgumentParser) -> None:
         help="take what can be read, and list what could not",
     )
     parser.add_argument("directory", metavar="DIR", help="what MemcacheQ wrote")
-    parser.set_defaults(run=_run)
+    parser.set_defaults(run=_run, draw=None)
 
 
 def _run(options: argparse.Namespace, tell: object) -> int:
@@ -68,7 +70,7 @@ def _run(options: argparse.Namespace, tell: object) -> int:
         old = _find(path)
         if options.dry_run:
             return int(_show(old))
-        return int(not _adopt(path, options.skip_damaged))
+        return int(not _adopt(path, options.skip_damaged, options.draw))
     except StartError as error:
         # There is no --home on this command line.
         raise StartError(str(error).removeprefix("--home ")) from None
@@ -90,7 +92,7 @@ def _say(line: str) -> None:
     print(shownText(line), flush=True)
 
 
-def _adopt(path: str, skipDamaged: bool) -> bool:
+def _adopt(path: str, skipDamaged: bool, draw: Draw | None) -> bool:
     """Take it over; return whether that is done."""
     home = Home(path)
     home.prepare(makeWay=makeWay)
@@ -103,6 +105,7 @@ def _adopt(path: str, skipDamaged: bool) -> bool:
             _say,
             skipDamaged=skipDamaged,
             volume=sizes.checkpointVolume,
+            draw=draw,
         )
         for number in (SIGINT, SIGTERM):
             signal(number, lambda *_: adoption.interrupt())

@@ -47,6 +47,7 @@ from memq.storage.row import DamagedRow
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memq.ratelimit import Draw
     from memq.storage.bdb.store import BDBStore
     from memq.storage.datadir.home import Home
 
@@ -91,10 +92,12 @@ class Adoption:
         keepLogs: bool = False,
         volume: int = VOLUME,
         seconds: Callable[[], float] = monotonic,
+        draw: Draw | None = None,
     ) -> None:
         """Take the parts; :meth:`run` does the work.
 
         :param store: open, when it comes to that.
+        :param draw: draws a bar; None where there is no terminal.
         :param keepLogs: whether the store's log files are all kept.
         :param volume: bytes of log after which there is a checkpoint at the latest.
         """
@@ -106,10 +109,12 @@ class Adoption:
         self._keepLogs = keepLogs
         self._volume = min(volume, VOLUME)
         self._seconds = seconds
+        self._draw = draw
         self._stop = threading.Event()
         self._copyPath = os.path.join(home.way, COPY)
-        #: Record numbers that were read, and how many there are.
-        self._done = self._total = 0
+        #: Record numbers that were read, and how many there are; how many an earlier
+        #: run has read.
+        self._done = self._total = self._before = 0
 
     def interrupt(self) -> None:
         """Make ``run`` return soon, from any thread; the next one goes on."""
@@ -121,7 +126,7 @@ class Adoption:
         :return: False when it was interrupted.
         :raise memq.errors.HomeError: when it cannot be; one line says why.
         """
-        self._progress = Progress(self._say, self._seconds)
+        self._progress = Progress(self._say, self._seconds, draw=self._draw)
         try:
             self._run()
         except Interrupted:
@@ -206,7 +211,10 @@ class Adoption:
         def tick(size: int) -> None:
             nonlocal copied
             copied += size
-            self._tick(f"{megabytes(copied)} of {megabytes(copy.bytes)} are copied")
+            self._tick(
+                f"{megabytes(copied)} of {megabytes(copy.bytes)} are copied",
+                copied / max(copy.bytes, 1),
+            )
 
         copy.finish(tick)
 
@@ -232,7 +240,7 @@ class Adoption:
         messages = estimate([found.file for found in queues], offsets)
         self._volume = min(self._volume, max(MEGABYTE, messages))
         self._total = sum(found.file.span for found in queues)
-        self._done = sum(offsets.values())
+        self._done = self._before = sum(offsets.values())
         need = roomNeeded(messages, 0, self._volume)
         self._say(
             f"Taking over {len(queues)} queues of MemcacheQ's with about {self._total} "
@@ -244,6 +252,7 @@ class Adoption:
             if _UNSPEAKABLE.search(found.file.name):
                 name = shownName(found.file.name)
                 self._say(f"No client can name the queue {name}")
+        self._progress.begin()
 
     def _needRoom(self, need: int) -> None:
         free = self._store.freeBytes() if self._store.reserveSpace() else 0
@@ -287,8 +296,11 @@ class Adoption:
         self._staging.stage(file.name, staged, found.pushed - file.span, batch)
         self._checkpointIfDue()
         percent = 100 * self._done // self._total if self._total else 100
+        done, total = self._done - self._before, self._total - self._before
         self._tick(
-            f"{self._done} of {self._total} messages are taken over, {percent} %"
+            f"{self._done} of {self._total} messages are taken over, {percent} %, "
+            f"{self._progress.rate(done):.0f}/s",
+            done / max(total, 1),
         )
         return staged
 
@@ -307,11 +319,11 @@ class Adoption:
             self._say(f"Left out: {damage.why}: {damage.records} records")
         return staged._replace(damaged=staged.damaged + damage.records)
 
-    def _tick(self, progress: str) -> None:
+    def _tick(self, progress: str, part: float | None = None) -> None:
         """Say once a second how far it is, and stop if that was asked for."""
         if self._stop.is_set():
             raise Interrupted
-        if self._progress.reach(lambda: progress):
+        if self._progress.reach(lambda: progress, part):
             # So a kill costs the work of a second.
             self._store.flush()
 

@@ -319,21 +319,34 @@ class InterruptedTests(AdoptionTestCase):
         self.assertEqual(self.adopt(), want)
 
     def test_progress(self) -> None:
-        """How far it is is said once a second."""
+        """How far it is is said once a second, with the time that is left."""
         self.stopped()
         self.patch(module, "BATCH", 1)
         times = iter(range(1000))
         self.adopt(seconds=lambda: next(times) * PROGRESS_INTERVAL / 2)
         progress = [line for line in self.lines if "messages are taken over, " in line]
-        self.assertEqual(progress[0], "1 of 9 messages are taken over, 11 %")
-        self.assertEqual(progress[1], "2 of 9 messages are taken over, 22 %")
+        told = "1 of 9 messages are taken over, 11 %, 1/s, 16 s left"
+        self.assertEqual(progress[1], told)
+
+    def test_bar(self) -> None:
+        """On a terminal a bar is drawn instead."""
+        self.stopped()
+        self.patch(module, "BATCH", 1)
+        times = iter(range(1000))
+        drawn: list[tuple[str, float | None]] = []
+        self.adopt(
+            seconds=lambda: next(times) * PROGRESS_INTERVAL,
+            draw=lambda words, part: drawn.append((words, part)),
+        )
+        self.assertTrue(any(part == 1 for words, part in drawn), drawn)
+        self.assertFalse([line for line in self.lines if " s left" in line])
 
     def test_progressOfCopy(self) -> None:
         """So it is while files are copied."""
         self.killed()
         times = iter(range(1000))
         self.adopt(seconds=lambda: next(times) * PROGRESS_INTERVAL)
-        lines = [line for line in self.lines if line.endswith(" are copied")]
+        lines = [line for line in self.lines if " are copied" in line]
         self.assertRegex(lines[0], "^[0-9.]+ MB of ")
 
 
