@@ -110,5 +110,6 @@ class ApiServerTests(SynchronousTestCase):
         self.assertEqual(client.ask(*delete), (200, {}))
         self.assertEqual(client.ask("/queues/q")[1]["messages"], 1)
         self.assertEqual(client.ask("/reload", "POST"), (200, {}))
+        self.assertEqual(server.stop(), 0)
         audited = [line for line in server.log if "(http)" in line]
         self.assertEqual(len(audited), 4, audited)

@@ -123,6 +123,7 @@ class WebServersTests(SynchronousTestCase):
         }
         self.assertEqual(told, expected)
         self.assertIn("memq_queue_metrics_suppressed 1", _ask(place, "/metrics")[1])
+        server.waitForLine("queue-metrics")
         self.assertEqual(sum("queue-metrics" in line for line in server.log), 1)
 
     def test_stops(self) -> None:
