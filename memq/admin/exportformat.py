@@ -182,8 +182,7 @@ def packLine(line: Line) -> bytes:
     match line:
         case Begin(live):
             fields = {"format": FORMAT, "version": VERSION}
-            if live:
-                fields["live"] = True
+            fields |= {"live": True} if live else {}
         case QueueBegin(queue):
             fields = {"queue": b64encode(queue).decode()}
             with suppress(UnicodeDecodeError):

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from memq.test.support.model.server import Client, Server
 
 
+#: The answer to a move that has not begun when the server stops.
+CUT = b"SERVER_ERROR the server is stopping, moved 0\r\n"
+
+
 def answer(moved: int, areRefused: bool) -> bytes:
     """Return what a move is answered.
 
@@ -32,7 +36,7 @@ class Move(Simple):
     def run(self, server: Server, client: Client) -> bytes:
         """Move heads, as long as the target takes them."""
         if server.isStopping:
-            return answer(0, areRefused=False)
+            return CUT
         queues = server.queues
         ready = queues.find(self.queue).ready
         moved, most = 0, min(self.most, len(ready))
@@ -56,7 +60,7 @@ class Redrive(Simple):
     def run(self, server: Server, client: Client) -> bytes:
         """Move dead letters, each to its first queue, if that takes it."""
         if server.isStopping:
-            return answer(0, areRefused=False)
+            return CUT
         queues, name = server.queues, self.queue
         moved, areRefused = 0, False
         for item in list(queues.find(name).ready):
