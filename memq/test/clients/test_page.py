@@ -52,7 +52,7 @@ class RowTests(PageTestCase):
         """The versions are those that the Makefile fetches."""
         with open(os.path.join(ROOT, "Makefile"), encoding="utf-8") as file:
             makefile = file.read()
-        fetched = re.findall(r"^CLIENT_.*(?:\\\n.*)*", makefile, re.MULTILINE)
+        fetched = re.findall(r"^CLIENT_(?:.|\\\n)*?[^\\]$", makefile, re.MULTILINE)
         pinned = re.findall(r"([a-z-]+)(?:==|@)(\d[\d.]*)", "".join(fetched))
         self.assertTrue(pinned)
         names = {row["client"] for row in self.rows}
