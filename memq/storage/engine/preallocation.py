@@ -183,6 +183,9 @@ class LogPreallocator:
             at = self._position()
             unfinished = os.path.join(self._directory, _UNFINISHED)
             os.rename(os.path.join(self._directory, name), unfinished)
+            # Berkeley DB redoes nothing where the first log file begins with zeros: so
+            # that is not to be found under the old name.
+            syncDirectory(self._directory)
             path = self._path(at.file + 1)
             _make(unfinished, path, _fill, at.size, "r+b")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreFailed
@@ -334,24 +335,15 @@ class NameTests(PreallocationTestCase):
             self.assertEqual(self.looks(self.set), 0, work)
 
     def test_notWritten(self) -> None:
-        """A file that the log will be in but is not made yet is no such file."""
+        """A file that is not made yet has none of the log, but those before it have."""
         self.store.flush()
-        at = LogPosition(2, 30, SIZE)
-        self.patch(self.preallocator, "_position", lambda: at)
-        del self.syncs[:]
-        self.store.flush()
-        self.assertEqual(self.syncs, [])
-
-    def test_beforeNotWritten(self) -> None:
-        """But those before it have some of the log."""
-        self.store.flush()
-        at = LogPosition(3, 30, SIZE)
-        self.patch(self.preallocator, "_position", lambda: at)
-        self.preallocator.lookAgain()
-        self.store.flush()
-        self.assertEqual(self.syncs, [[1]])
-        self.store.flush()
-        self.assertEqual(self.syncs, [[1]])
+        for file, synced in ((2, 0), (3, 1)):
+            at = partial(LogPosition, file, 30, SIZE)
+            self.patch(self.preallocator, "_position", at)
+            self.preallocator.lookAgain()
+            self.store.flush()
+            self.store.flush()
+            self.assertEqual(self.syncs, [[1]] * synced)
 
     def test_started(self) -> None:
         """A start that goes on in the next file marks it once it has its name for good.
@@ -377,6 +369,19 @@ class NameTests(PreallocationTestCase):
         self.patch(environment, "writeMarker", mark)
         self.crashed(self.store)
         self.assertEqual(marked, [(2, True)])
+
+    def test_recycled(self) -> None:
+        """A file that is done with gets zeros once its old name is gone for good."""
+        self.push(2.5)
+        self.store.checkpoint()
+        seen: list[list[int]] = []
+
+        def fill(file: object, size: int) -> None:
+            seen.extend((self.there(), self.syncs[-1]))
+
+        self.patch(preallocation, "_fill", fill)
+        self.store.removeLogs()
+        self.assertEqual(seen, [[1, 3], [1, 3]])
 
     def test_flushFailed(self) -> None:
         """If that fails, nothing is told to be stored."""
