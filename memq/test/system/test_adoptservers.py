@@ -23,11 +23,11 @@ SLOW = "from memq.memcacheq import adoption as adopt; adopt.BATCH = 3"
 TERMINATED = f"""{SLOW}
 import os, signal
 tick = adopt.Adoption._tick
-def slowly(self, progress):
+def slowly(self, *progress):
     if self._done >= 20:
         os.kill(os.getpid(), signal.SIGTERM)
         assert self._stop.wait({PATIENCE})
-    tick(self, progress)
+    tick(self, *progress)
 adopt.Adoption._tick = slowly
 """
 #: Kills the process at the end of so many transactions and removals of files, or if
