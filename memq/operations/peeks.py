@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.errors import QueueError
-from memq.operations.base import Slice
+from memq.operations.base import Slice, Telling
 from memq.operations.expiry import LOOK_COST
 
 if TYPE_CHECKING:
@@ -52,14 +52,13 @@ class Peeked(NamedTuple):
     body: bytes
 
 
-class PeekMany(Slice):
+class PeekMany(Slice, Telling):
     """Look at messages; the result is a list of Peeked, or an error for a damaged one.
 
     Those of the rest come in its own result, see Slice.  What it holds is charged to
     the client until ``settle``.
     """
 
-    outlivesSession = False
     rest: PeekMany | None
 
     def __init__(
@@ -82,7 +81,6 @@ class PeekMany(Slice):
         self._first = first
         #: Where to go on; None when there is no more.
         self._reached: int | None = None
-        self._size = 0
 
     @property
     def idleCost(self) -> int:
@@ -111,13 +109,12 @@ class PeekMany(Slice):
         return 0
 
     def _peeked(self, store: IQueueStore, message: Message) -> Peeked:
-        most = max(0, min(self._shown.each, self._shown.total - self._size))
+        most = max(0, min(self._shown.each, self._shown.total - self.size))
         body, large = message.body, message.large
         if large is not None and most:
             body = store.part(large.id, 0)
         body = body[:most]
-        self._size += len(body)
-        self.client.outstanding.undelivered += len(body)
+        self.holds(len(body))
         deliveries = store.deliveries(message)
         return Peeked(message._replace(body=b""), message.size, deliveries, body)
 
@@ -128,18 +125,4 @@ class PeekMany(Slice):
         rest = self.rest
         assert rest is not None
         rest._first, rest._most = first, most
-        rest._shown = self._shown._replace(total=self._shown.total - self._size)
-
-    def undo(self) -> None:
-        """Forget what was found."""
-        super().undo()
-        self.settle()
-
-    def abandon(self) -> None:
-        """Forget it, for the client is gone."""
-        self.settle()
-
-    def settle(self) -> None:
-        """Note that the answer is given, or will not be."""
-        self.client.outstanding.undelivered -= self._size
-        self._size = 0
+        rest._shown = self._shown._replace(total=self._shown.total - self.size)
