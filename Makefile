@@ -32,6 +32,9 @@ CLIENT_PIP := aiomcache==0.8.2 emcache==1.3.3 memcache==0.14.0 meta-memcache==4.
 KUBERNETES_PIP := cloudcoil==0.6.0 cloudcoil.models.keda==2.16.1.0 \
 	cloudcoil.models.kubernetes==1.32.1.3 \
 	cloudcoil.models.prometheus_operator==0.80.1.0 pyyaml
+# Nodes of a cluster.  Where nothing says no (/usr/sbin/policy-rc.d), Debian starts one of
+# its own beside them when it installs the package.
+CLUSTER_PACKAGES := rabbitmq-server
 # A browser that looks at the page, and a font with Chinese.
 BROWSER_PACKAGES := chromium chromium-driver fonts-noto-cjk
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis \
@@ -56,8 +59,8 @@ TORTURES = $(subst /,.,$(patsubst %.py,%,\
 	| grep -v test_torture)))
 
 .PHONY: help run venv test clients fetch-clients browser need-browser pictures check lint types imports coverage \
-	test-debian fuzz torture soak test-packaging deb man test-deb container test-container bench \
-	bench-quick profile format clean
+	test-debian fuzz torture soak test-packaging deb man test-deb container test-container cluster \
+	cluster-stop bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -151,6 +154,13 @@ torture: .venv/tools.stamp ## faults, SECONDS for each test that injects some
 
 soak: .venv/memq.stamp ## mixed load and kills for HOURS, into docs/reliability-soak.svg
 	@$(BIN)/python -m bench.soak --hours $(HOURS)
+
+cluster: ## three RabbitMQ nodes on 127.0.0.1, data in var/cluster
+	@tools/need $(CLUSTER_PACKAGES)
+	@$(PYTHON) tools/cluster.py start
+
+cluster-stop: ## stop them; their data stays
+	@$(PYTHON) tools/cluster.py stop
 
 bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 30 minutes
 	@$(BIN)/python -m bench.run
