@@ -28,10 +28,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from zope.interface import implementer
 
-from memq.broker.background import DelayTimer, Returns
+from memq.broker.background.returns import DelayTimer, Returns
 from memq.broker.diskspace import DiskEvent, DiskSpaceGuard
 from memq.broker.groupcommit import GroupCommit, finish
+from memq.broker.interfaces import IEngine
 from memq.broker.memorybudget import Budget
 from memq.broker.refusals import Refusals
 from memq.broker.rotation import Rotation
@@ -67,6 +69,7 @@ def _ignore(began: float, operations: list[Operation]) -> None:
     """Do nothing."""
 
 
+@implementer(IEngine)
 class Broker:
     """Run the sessions' operations in turns, and tell when they are durable.
 

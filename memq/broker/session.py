@@ -1,8 +1,8 @@
 """Session: one client, as the broker sees it.
 
 Operations of the client wait in the inbox, in order, until a turn takes them.  Only
-:mod:`memq.broker.rotation` writes ``state``, which tells where the session stands.  The
-session also has what its client has open.
+its scheduler writes ``state``, which tells where the session stands: that of the broker
+is :mod:`memq.broker.rotation`.  The session also has what its client has open.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from enum import Enum, auto
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from memq.errors import OutOfSpace
 from memq.operations.base import Operation, Upload
@@ -25,16 +25,13 @@ from memq.operations.reads import Read
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.internet.interfaces import IDelayedCall
 
-    from memq.broker.diskspace import DiskSpaceGuard
-    from memq.broker.refusals import Refusals
-    from memq.broker.waiting.lines import Lines
+    from memq.broker.interfaces import IEngine, Scheduler
     from memq.errors import NotStored, QueueError
     from memq.message import LargeBody, Message
     from memq.operations.openreads.opened import Opened, OpenReads
     from memq.operations.outstanding import Outstanding
-    from memq.policy.effective import Policies
     from memq.wire.forms import Form
 
 #: Bytes taken for a session and not delivered yet, at which it is left out.
@@ -56,61 +53,6 @@ class State(Enum):
 
 #: As names of this module, since the way through the class takes longer.
 IDLE, BLOCKED = State.IDLE, State.BLOCKED
-
-
-class Scheduler(Protocol):
-    """The place where sessions stand until a turn takes them.
-
-    :ivar lines: the reads that wait.
-    """
-
-    lines: Lines
-
-    def enqueue(self, session: Session, behind: bool = False) -> None:
-        """Let a session run, if it may; ``behind`` when it has had a share."""
-
-    def enqueueFirst(self, session: Session) -> None:
-        """Let a session run before all others."""
-
-    def block(self, session: Session) -> None:
-        """Leave a session out."""
-
-    def unblock(self, session: Session) -> None:
-        """Let a session in again."""
-
-    def leave(self, session: Session) -> None:
-        """Let a session wait no longer: its client is gone."""
-
-    def endWait(self, session: Session) -> None:
-        """Answer the read that waits, with nothing."""
-
-
-class Server(Protocol):
-    """The part of the broker that sessions need.
-
-    :ivar isStopping: whether the process is about to end, and open reads with it.
-    """
-
-    clock: IReactorTime
-    isStopping: bool
-    policies: Policies
-    refusals: Refusals
-    room: DiskSpaceGuard
-
-    def expectDue(self, due: int) -> None:
-        """Note that a delayed message is due at a time, in ms since 1970."""
-
-    def part(self, large: LargeBody, number: int) -> bytes:
-        """Return a part of a message that was popped."""
-
-    def putBack(self, queue: bytes, message: Message) -> None:
-        """Return a message to its old place."""
-
-    def giveBack(self, opened: Opened) -> None:
-        """Return an open read to its old place."""
-
-    def giveBackLater(self, opened: Sequence[Opened]) -> None:
-        """Return open reads of which that could not be done now."""
 
 
 class Session:
@@ -141,7 +83,7 @@ class Session:
 
     def __init__(
         self,
-        server: Server,
+        server: IEngine,
         scheduler: Scheduler,
         deliver: Callable[[], None],
         outstanding: Outstanding,

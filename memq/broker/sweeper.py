@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IDelayedCall
 
-    from memq.broker.background import After, Connect
+    from memq.broker.background.returns import After, Connect
     from memq.broker.session import Session
     from memq.interfaces import IQueueStore
     from memq.policy.rule import Rule

@@ -16,7 +16,7 @@ from zope.interface import Attribute
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.operations.base import Operation
 
 #: Makes the reply of what an operation has found.
@@ -178,7 +178,7 @@ class Host(Protocol):
     :ivar lingering: connections that are gone, and whose commands are under way.
     """
 
-    broker: Broker
+    broker: IEngine
     maxBody: int
     lingering: int
 

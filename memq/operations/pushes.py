@@ -180,9 +180,11 @@ class PushLarge(Operation):
     """Append a message whose parts are kept, as the policy of its queue has it.
 
     The result is its number in its queue when it was appended, 0 for none.
+
+    :ivar upload: its body.
     """
 
-    __slots__ = ("_asked", "_effects", "_upload", "bytesFreed", "flags", "queue")
+    __slots__ = ("_asked", "_effects", "bytesFreed", "flags", "queue", "upload")
 
     def __init__(
         self, client: Client, asked: SetRequest, flags: int, upload: Upload
@@ -192,13 +194,13 @@ class PushLarge(Operation):
         self.queue = asked.queue
         self._asked = asked
         self.flags = flags
-        self._upload = upload
+        self.upload = upload
         self._effects = Effects()
 
     @property
     def size(self) -> int:
         """Return the bytes of the body."""
-        return self._upload.size
+        return self.upload.size
 
     @property
     def delay(self) -> int:
@@ -207,7 +209,7 @@ class PushLarge(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Append it, if its body could be kept and no queue refuses it."""
-        client, upload = self.client, self._upload
+        client, upload = self.client, self.upload
         effects = self._effects = Effects()
         if upload.error is not None:
             self.result = upload.error
@@ -234,10 +236,10 @@ class PushLarge(Operation):
         """Let the parts go of what was dropped, and those that no message has."""
         client, effects = self.client, self._effects
         if isinstance(self.result, QueueError):
-            client.release(self._upload)
+            client.release(self.upload)
         else:
             effects.dropped += [
-                body for body in self._upload.bodies() if body not in effects.used
+                body for body in self.upload.bodies() if body not in effects.used
             ]
         for large in effects.dropped:
             client.release(large)

@@ -57,37 +57,43 @@ class EmptyAll(Operation):
 
 
 class AddQueue(_OnQueue):
-    """Make a queue with a limit; the result is whether there was none."""
+    """Make a queue with a limit; the result is whether there was none.
 
-    __slots__ = ("_limit",)
+    :ivar limit: the most messages, 0 for any number.
+    """
+
+    __slots__ = ("limit",)
 
     def __init__(self, client: Client, queue: bytes, limit: int) -> None:
         super().__init__(client, queue)
-        self._limit = limit
+        self.limit = limit
 
     def run(self, store: IQueueStore) -> int:
         """Make it."""
-        if self._limit:
+        if self.limit:
             self.client.policies.activate()
-        self.result = store.setLimit(self.queue, self._limit)
+        self.result = store.setLimit(self.queue, self.limit)
         return MESSAGE_COST if self.result else 0
 
 
 class Pause(_OnQueue):
-    """Stop reads from a queue, writes to it, or both, besides what is stopped."""
+    """Stop reads from a queue, writes to it, or both, besides what is stopped.
 
-    __slots__ = ("_bits",)
+    :ivar bits: READS, WRITES or both.
+    """
+
+    __slots__ = ("bits",)
 
     def __init__(self, client: Client, queue: bytes, bits: int) -> None:
         """Remember which of READS and WRITES."""
         super().__init__(client, queue)
-        self._bits = bits
+        self.bits = bits
 
     def run(self, store: IQueueStore) -> int:
         """Stop it; the queue is made if there is none."""
         self.client.policies.activate()
         _, paused = store.settings(self.queue)
-        store.setPaused(self.queue, paused | self._bits)
+        store.setPaused(self.queue, paused | self.bits)
         return MESSAGE_COST
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IAddress
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.commands.host import MaintenanceActions
     from memq.server.stats import Statistics
 
@@ -82,7 +82,7 @@ class QueueFactory(ServerFactory):
 
     def __init__(
         self,
-        broker: Broker,
+        broker: IEngine,
         maintenance: MaintenanceActions,
         statistics: Statistics,
         settings: FactorySettings,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.figures import Sums
     from memq.interfaces import IQueueStore
 
@@ -63,7 +63,7 @@ class Statistics:
     def __init__(
         self,
         clock: IReactorTime,
-        broker: Broker,
+        broker: IEngine,
         settings: Sequence[tuple[str, str]] = (),
         timeOfDay: Callable[[], float] = time,
     ) -> None:

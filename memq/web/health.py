@@ -13,7 +13,7 @@ from memq.web.http.site import Page, say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
 
 
 class Readiness:
@@ -22,7 +22,7 @@ class Readiness:
     :ivar isListening: whether clients can connect.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: IEngine) -> None:
         self._broker = broker
         self.isListening = False
 

@@ -21,11 +21,12 @@ class CloseRead(Ending):
     With a number it is 1, or NotOpen: its time was up, or it was flushed, or never open
     here.
 
+    :ivar most: how many at most, in it and its rest.
     :ivar bytesFreed: the bytes of their bodies.
     :ivar closed: the messages that were deleted.
     """
 
-    __slots__ = ("_most", "bytesFreed", "closed")
+    __slots__ = ("bytesFreed", "closed", "most")
 
     def __init__(
         self, client: Client, queue: bytes, most: int = 1, number: int | None = None
@@ -33,7 +34,7 @@ class CloseRead(Ending):
         """Remember which: the oldest ones, up to ``most``, or that of a number."""
         super().__init__(client, queue, number)
         self.bytesFreed = 0
-        self._most = most
+        self.most = most
         self.closed: list[Message] = []
 
     def run(self, store: IQueueStore) -> int:
@@ -41,7 +42,7 @@ class CloseRead(Ending):
         self.closed = []
         if self.hasFailed():
             return 0
-        most = 0 if self.isOver else self._most
+        most = 0 if self.isOver else self.most
         if most > ENDED_AT_ONCE and self.rest is None:
             self.divide(CloseRead(self.client, self.queue, most - ENDED_AT_ONCE))
         meant = self.meant(self.client, min(most, ENDED_AT_ONCE))

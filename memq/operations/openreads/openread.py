@@ -24,9 +24,10 @@ class OpenRead(Read):
     """Hide the head of a queue until it is closed or goes back.
 
     :ivar opened: the open read, None as long as there is none.
+    :ivar several: whether its client may have others open on the queue.
     """
 
-    __slots__ = ("_several", "_undo", "opened")
+    __slots__ = ("_undo", "opened", "several")
 
     opens = True
 
@@ -48,7 +49,7 @@ class OpenRead(Read):
         super().__init__(client, queue, wait)
         self.opened: Opened | None = None
         self.previous = after
-        self._several = several
+        self.several = several
         self._undo: Callable[[], None] | None = None
 
     @classmethod
@@ -74,10 +75,10 @@ class OpenRead(Read):
             self.wait = 0.0
         if self.hasFailed():
             return 0
-        if not self._several and self.client.opened(self.queue):
+        if not self.several and self.client.opened(self.queue):
             self.fail(AlreadyOpen())
             return 0
-        if self._several and self.hasMost():
+        if self.several and self.hasMost():
             self.fail(TooManyOpen())
             return 0
         return super().run(store)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
+from zope.interface.verify import verifyObject
 
 from memq.broker import turns as module
 from memq.broker.broker import SWEEP_AGAIN, SWEEP_MESSAGES, Broker
+from memq.broker.interfaces import IEngine
 from memq.broker.session import UNDELIVERED_BYTES
 from memq.broker.turns import SHARE, TURN_COST
 from memq.errors import DamagedMessage, StoreError, StoreFailed
@@ -141,6 +143,14 @@ class BrokerTestCase(SteppedTestCase):
         self.reactor.advance(0)
         while self.pool.step():
             self.reactor.advance(0)
+
+
+class InterfaceTests(BrokerTestCase):
+    """What others ask of an engine."""
+
+    def test_verified(self) -> None:
+        """The broker is one, to the last attribute."""
+        self.assertTrue(verifyObject(IEngine, self.broker, tentative=False))
 
 
 class GroupCommitTests(BrokerTestCase):

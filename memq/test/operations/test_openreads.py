@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.broker.background import RETURN_AGAIN
+from memq.broker.background.returns import RETURN_AGAIN
 from memq.errors import DamagedMessage, OutOfSpace, StoreError, StoreFailed
 from memq.message import PART_SIZE
 from memq.operations.base import Upload

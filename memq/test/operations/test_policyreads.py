@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memq.broker.background import RETURN_AGAIN
+from memq.broker.background.returns import RETURN_AGAIN
 from memq.errors import OutOfSpace, StoreError
 from memq.operations.base import MESSAGE_COST
 from memq.operations.expiry import LOOK_COST

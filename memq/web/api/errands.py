@@ -28,7 +28,7 @@ from memq.web.http.inputs import Refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.broker.session import Session
     from memq.web.health import Readiness
 
@@ -58,7 +58,7 @@ class _Errand:
     """An operation, and the slices that follow it."""
 
     def __init__(
-        self, broker: Broker, make: Callable[[Session], Operation], done: Deferred[Any]
+        self, broker: IEngine, make: Callable[[Session], Operation], done: Deferred[Any]
     ) -> None:
         self._done = done
         self._parts: list[Any] = []
@@ -85,7 +85,7 @@ class _Errand:
 class Errands:
     """Carry out operations for requests."""
 
-    def __init__(self, broker: Broker, readiness: Readiness) -> None:
+    def __init__(self, broker: IEngine, readiness: Readiness) -> None:
         self._broker = broker
         self._readiness = readiness
 

@@ -16,7 +16,7 @@ from memq.web.metrics.survey import FIGURES, figuresOf
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.figures import QueueDetail
     from memq.web.api.snapshot import Snapshot
     from memq.web.health import Readiness
@@ -36,7 +36,7 @@ _TALLIED = ("queues", "messages", "bytes", "open", "delayed", "set", "taken")
 class QueueRows:
     """The rows of queues."""
 
-    def __init__(self, broker: Broker, source: Callable[[bytes, str], str]) -> None:
+    def __init__(self, broker: IEngine, source: Callable[[bytes, str], str]) -> None:
         """Take what else is known of queues.
 
         :param source: returns where the value of a key of a queue is from.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.web.metrics.survey import Picture, Surveyor
 
 #: Seconds that a snapshot is told at least, and for each of its queues: ten times what
@@ -94,7 +94,7 @@ class Snapshots:
     def __init__(
         self,
         clock: IReactorTime,
-        broker: Broker,
+        broker: IEngine,
         surveyor: Surveyor,
         noted: Callable[[Snapshot], object] = lambda snapshot: None,
     ) -> None:

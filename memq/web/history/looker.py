@@ -17,7 +17,7 @@ from memq.web.metrics.survey import AT_ONCE, Look, NoSurvey
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.figures import QueueDetail
 
     Found = dict[bytes, QueueDetail]
@@ -34,7 +34,7 @@ class _Asked(NamedTuple):
 class Looker:
     """Look at queues, for one after the other."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: IEngine) -> None:
         """Begin with nothing.
 
         :param broker: it is not asked before the first look.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.figures import QueueDetail
     from memq.web.history.looker import Looker
     from memq.web.history.tallies import Tallies, Tally
@@ -52,7 +52,7 @@ class Recorder:
     def __init__(
         self,
         clock: IReactorTime,
-        broker: Broker,
+        broker: IEngine,
         tallies: Tallies,
         looker: Looker,
         refused: Callable[[], int],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
 
 #: Queues that are added up in one go, in 0.6 ms.
 AT_ONCE = 4096
@@ -60,7 +60,7 @@ class Tallies:
     """Make tallies, one at a time, for all who ask."""
 
     def __init__(
-        self, clock: IReactorTime, broker: Broker, hits: Callable[[], int]
+        self, clock: IReactorTime, broker: IEngine, hits: Callable[[], int]
     ) -> None:
         """Begin with none.
 

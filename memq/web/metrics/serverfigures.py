@@ -28,7 +28,7 @@ from memq.web.metrics.exposition import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.config.reload import PolicyReloader
     from memq.logs.audit import Audit
     from memq.server.factory import QueueFactory
@@ -84,7 +84,7 @@ class Sources(NamedTuple):
         for never.
     """
 
-    broker: Broker
+    broker: IEngine
     statistics: Statistics
     syncs: Histogram
     reloads: Reloads
@@ -278,7 +278,7 @@ def _disk(sources: Sources) -> Iterator[Family]:
     )
 
 
-def _memory(broker: Broker) -> Iterator[Family]:
+def _memory(broker: IEngine) -> Iterator[Family]:
     budget = broker.budget
     kinds = {"held": budget.held, "reserved": budget.reserved}
     samples = [Sample("", labels(kind=name), value) for name, value in kinds.items()]

@@ -27,7 +27,7 @@ from memq.web.metrics.exposition import labels, queueLabel
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from memq.broker.broker import Broker
+    from memq.broker.interfaces import IEngine
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
 
@@ -151,7 +151,7 @@ class Picture(NamedTuple):
     seconds: float
 
 
-def figuresOf(broker: Broker, each: QueueDetail, taken: int) -> list[int]:
+def figuresOf(broker: IEngine, each: QueueDetail, taken: int) -> list[int]:
     """Return the figures of a queue, as FIGURES names them.
 
     :param taken: what is told as taken from it.
@@ -185,7 +185,7 @@ class _Survey:
     """One survey."""
 
     def __init__(
-        self, wanted: Wanted, broker: Broker, told: Callable[[QueueDetail], int]
+        self, wanted: Wanted, broker: IEngine, told: Callable[[QueueDetail], int]
     ) -> None:
         self.wanted = wanted
         self.asking: list[Deferred[Picture]] = []
@@ -258,7 +258,7 @@ class _Survey:
 class Surveyor:
     """Make surveys, one at a time."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: IEngine) -> None:
         """Begin with none.
 
         :param broker: it is not asked before the first one.

@@ -1,4 +1,4 @@
-"""Background tasks: delayed messages that are due, and messages that go back.
+"""Tests for memq.broker.background.returns.
 
 Going back on a full disk: test_fullbroker; open reads: test_openreads.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from twisted.logger import LogLevel, capturedLogs, formatEvent
 
-from memq.broker.background import LONGEST, MOST, MOVE_AGAIN
+from memq.broker.background.returns import LONGEST, MOST, MOVE_AGAIN
 from memq.errors import OutOfSpace, StoreError, StoreFailed
 from memq.message import Message
 from memq.storage.memory import MemoryStore
