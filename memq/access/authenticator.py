@@ -26,7 +26,7 @@ from memq.ratelimit import LOG_INTERVAL, Rarely
 from memq.wire.auth.refusals import AuthFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
@@ -143,20 +143,12 @@ class Authenticator:
         """Return the user that a listener is; that is no attempt."""
         return self.users.names.get(encoded(name))
 
-    def ofPeer(self, peer: str, uid: int) -> User | None:
-        """Return who a process at the other end of a UNIX socket is.
+    def noteShown(self, peer: str, isKnown: bool) -> None:
+        """Count somebody who showed who it is: by a uid, or by a certificate.
 
         :param peer: what the log calls the client.
         """
-        return self._shown(peer, self.users.ofUid(uid))
-
-    def ofCertificate(self, peer: str, names: Iterable[str]) -> User | None:
-        """Return whose certificate has these names."""
-        return self._shown(peer, self.users.ofCertificate(names))
-
-    def _shown(self, peer: str, user: User | None) -> User | None:
-        self._count(FAILURE if user is None else SUCCESS, peer)
-        return user
+        self._count(SUCCESS if isKnown else FAILURE, peer)
 
     def ofToken(self, peer: str, tries: Tries, token: bytes) -> Deferred[User]:
         """Find out whose token this is, where only that is said."""

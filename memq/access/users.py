@@ -72,6 +72,20 @@ class User(NamedTuple):
         yield from (("certificate", name) for name in sorted(self.certificates))
         yield from (("token", token.digest) for token in self.tokens)
 
+    def proofs(self) -> Iterator[TokenHash | PasswordHash]:
+        """Yield the hashes of all that proves that somebody is this user."""
+        yield from (*self.tokens, *self.words)
+        if self.password is not None:
+            yield self.password
+
+    def proofOf(self, sent: bytes) -> TokenHash | PasswordHash | None:
+        """Return the hash of what was sent, which was right.
+
+        :return: None if the user has no such any more.
+        """
+        hashes = *self.tokens, *self.words
+        return next((each for each in hashes if each.matches(sent)), self.password)
+
     def hasSecret(self, sent: bytes) -> bool:
         """Return whether a token or a word was sent; all are compared."""
         hashes = *self.tokens, *self.words

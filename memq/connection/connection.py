@@ -26,6 +26,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Protocol, connectionDone
 from zope.interface import implementer
 
+from memq.access.admission import OPEN
 from memq.broker.memorybudget import BodyReservation, Share
 from memq.broker.session import BLOCKED
 from memq.connection.packets import PacketReceiver
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 
     from twisted.python.failure import Failure
 
+    from memq.access.admission import AccessControl, Entry
+    from memq.access.users import User
     from memq.connection.interfaces import Ending, Host, ITransport, Receiver
     from memq.connection.receiver import CommandSink
     from memq.errors import QueueError
@@ -91,6 +94,10 @@ class Connection(Protocol):
     transport: ITransport
     #: The import of the client; few have one.
     importing: Ending | None = None
+    #: What the listener asks of its clients.
+    admission = OPEN
+    #: Who the client is, and how it came in; None for anybody.
+    entry: Entry | None = None
 
     def __init__(
         self,
@@ -203,6 +210,16 @@ class Connection(Protocol):
         self.outstanding.unsent = 0
         self.session.unblock()
         self.deliver()
+
+    @property
+    def user(self) -> User | None:
+        """Return who the client is; None for anybody."""
+        return None if self.entry is None else self.entry.user
+
+    def admitAgain(self, access: AccessControl) -> None:
+        """Cut the client off if its listener asks who it is by now."""
+        if not access.isOpen(self.admission):
+            self.transport.abortConnection()
 
     @property
     def owes(self) -> bool:

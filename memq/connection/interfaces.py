@@ -16,6 +16,7 @@ from zope.interface import Attribute
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
 
+    from memq.access.admission import AccessControl
     from memq.broker.interfaces import IEngine
     from memq.operations.base import Operation
 
@@ -185,6 +186,10 @@ class Host(Protocol):
     @property
     def statistics(self) -> Counters:
         """Return what is counted of all connections."""
+
+    @property
+    def access(self) -> AccessControl:
+        """Return what knows the users."""
 
     @property
     def keepalive(self) -> Watchdog:

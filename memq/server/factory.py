@@ -10,14 +10,18 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
+from memq.access.admission import OPEN, AccessControl
+from memq.access.users import Users
 from memq.commands.protocol import Commands
 from memq.config.file import Config
 from memq.config.reload import PolicyReloader
 from memq.connection.connection import Connection
+from memq.connection.login import LoginConnection
 from memq.errors import TooManyConnections
 from memq.logs.audit import Audit
 from memq.ratelimit import Rarely
 from memq.server.clients import Arrival, kill
+from memq.server.entrances import Entrance
 from memq.server.telling import TellClients
 from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IAddress
 
+    from memq.access.admission import Admission
     from memq.broker.interfaces import IEngine
     from memq.commands.host import MaintenanceActions
     from memq.server.stats import Statistics
@@ -57,6 +62,7 @@ class FactorySettings(NamedTuple):
     :ivar audit: is told who did what; None for one that writes to the log only.
     :ivar rules: reads the rules again, and changes those of clients; None for nothing
         but rules in memory, which no thread has to write down.
+    :ivar access: knows the users; None for a server without.
     """
 
     maxBody: int = 1024 * 1024
@@ -67,6 +73,7 @@ class FactorySettings(NamedTuple):
     hasRoom: Callable[[], bool] = lambda: True
     audit: Audit | None = None
     rules: PolicyReloader | None = None
+    access: AccessControl | None = None
 
 
 class QueueFactory(ServerFactory):
@@ -107,8 +114,23 @@ class QueueFactory(ServerFactory):
         )
         self._rarely = Rarely(statistics.seconds)
         self._empty: Deferred[None] | None = None
+        self.access = settings.access or AccessControl(
+            Users(), broker.clock, maybeDeferred
+        )
+        self.access.changed.append(self._admitAgain)
+
+    def through(self, admission: Admission) -> Entrance:
+        """Return the factory of one listener, whose connections count here.
+
+        :param admission: what the listener asks of its clients.
+        """
+        return Entrance(self, admission)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """Return the protocol of a connection that is open to everybody."""
+        return self.admit(OPEN)
+
+    def admit(self, admission: Admission) -> Protocol:
         """Return the protocol of a connection, or one that refuses it."""
         isFull = len(self.connections) + self.lingering >= self.maxConnections
         if isFull and not self._makeRoom():
@@ -117,7 +139,18 @@ class QueueFactory(ServerFactory):
         if not self._hasRoom():
             self._noteRefused("this process may open no more files (ulimit -n)")
             return _Refusal()
-        return Connection(self, partial(Commands, host=self))
+        makeCommands = partial(Commands, host=self)
+        if self.access.isOpen(admission):
+            connection = Connection(self, makeCommands)
+        else:
+            connection = LoginConnection(self, makeCommands)
+        connection.admission = admission
+        return connection
+
+    def _admitAgain(self) -> None:
+        """Give clients the rights that they have by now, or cut them off."""
+        for connection in list(self.connections):
+            connection.admitAgain(self.access)
 
     def _makeRoom(self) -> bool:
         """End the wait of a client that sends no more, and so may be gone.

@@ -203,13 +203,10 @@ class AnswerTests(AuthenticatorTestCase):
         self.assertIs(self.authenticator.named("ops"), self.ops)
         self.assertIsNone(self.authenticator.named("x"))
         self.assertEqual(self.authenticator.attempts, 0)
-        self.assertIs(self.authenticator.ofPeer(PEER, 5), self.shop)
-        self.assertIs(self.authenticator.ofCertificate(PEER, ["CN=ops"]), self.ops)
-        self.assertEqual(self.authenticator.failures, 0)
-        self.assertIsNone(self.authenticator.ofPeer(PEER, 6))
-        self.assertIsNone(self.authenticator.ofCertificate(PEER, ["CN=x"]))
+        self.authenticator.noteShown(PEER, True)
+        self.authenticator.noteShown(PEER, False)
         self.assertEqual(
-            (self.authenticator.attempts, self.authenticator.failures), (4, 2)
+            (self.authenticator.attempts, self.authenticator.failures), (2, 1)
         )
 
 

@@ -14,6 +14,7 @@ from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
+from memq.access.admission import OPEN
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
 from memq.broker.sweeper import PolicySweeper
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from memq.access.admission import Admission
     from memq.broker.memorybudget import Budget
     from memq.errors import StoreFailed
     from memq.policy.rules import Rules
@@ -157,9 +159,9 @@ class Harness:
         for _ in range(LOOKS):
             self.broker.room.looked(None)
 
-    def connect(self, transport: Any = None) -> Client:
-        """Return a new connection."""
-        protocol = self.factory.buildProtocol(None)
+    def connect(self, transport: Any = None, admission: Admission = OPEN) -> Client:
+        """Return a new connection, by a listener that asks something or nothing."""
+        protocol = self.factory.through(admission).buildProtocol(None)
         if self._receiver is not CommandReceiver:
             commands = partial(Commands, host=self.factory)
             protocol = Connection(self.factory, commands, self._receiver)
