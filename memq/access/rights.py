@@ -54,6 +54,15 @@ class Rights(dict[bytes, int]):
             for right, patterns in ((WRITE, write), (READ, read), (MANAGE, manage))
         ]
 
+    @property
+    def seesAll(self) -> bool:
+        """Whether there is no queue that it does not see."""
+        return bool(self._everywhere & SEE)
+
+    def seen(self, queues: Iterable[bytes]) -> list[bytes]:
+        """Return those of some queues that it sees."""
+        return [queue for queue in queues if self[queue]]
+
     def __missing__(self, queue: bytes) -> int:
         """Return the bits for a queue, and keep them at hand."""
         bits = self._everywhere

@@ -23,6 +23,7 @@ from memq.wire.forms import END
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from memq.access.rights import Rights
     from memq.commands.dialogue import Dialogue
     from memq.figures import QueueDetail
     from memq.interfaces import IQueueStore
@@ -146,6 +147,10 @@ class Telling(ABC):
         """Return what one counts in a turn."""
         return QUEUE_COST * AT_ONCE
 
+    def stop(self, start: int) -> int:
+        """Return where the part ends that begins at a place."""
+        return start + self.atOnce
+
     def tell(self, start: int, store: IQueueStore) -> bytes:
         """Return the answer from one queue on, as far as AT_ONCE goes, or its end."""
         if start == 0:
@@ -169,19 +174,30 @@ class Telling(ABC):
 class Listing(Telling):
     """The figures of queues."""
 
-    def __init__(self, details: Details, form: _Format, pattern: bytes = b"") -> None:
+    def __init__(
+        self,
+        details: Details,
+        form: _Format,
+        pattern: bytes = b"",
+        rights: Rights | None = None,
+    ) -> None:
         """Begin.
 
         :param form: makes bytes of what is told.
         :param pattern: what the names of the queues match; b"" for any.
+        :param rights: of whom it is told, who sees some queues; None for all.
         """
         super().__init__()
         self._details = details
         self._form = form
         self._pattern = pattern
+        self._rights = rights
 
     def _told(self, which: slice, store: IQueueStore) -> bytes:
-        return self._form(self._details.rows(store, self.queues[which]))
+        queues = self.queues[which]
+        if self._rights is not None:
+            queues = self._rights.seen(queues)
+        return self._form(self._details.rows(store, queues))
 
     def _names(self, store: IQueueStore) -> list[bytes]:
         return names(store, self._pattern)
@@ -281,7 +297,7 @@ class TellQueues(Slice, Ask):
         if self.isOver:
             return 0
         super().run(store)
-        stop = self._start + self._listing.atOnce
+        stop = self._listing.stop(self._start)
         if self.rest is None and stop < len(self._listing.queues):
             self.divide(TellQueues(self.client, self._listing, stop))
         return 0

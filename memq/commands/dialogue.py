@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.python.failure import Failure
 
+    from memq.access.rights import Rights
     from memq.commands.host import CommandHost
     from memq.connection.connection import Connection
     from memq.operations.pushes import Push, PushLarge
@@ -34,7 +35,10 @@ class Dialogue:
 
     :ivar expect: answers with what an operation will find, after all before it.
     :ivar goOn: answers with what the rest of one will find, before all others.
+    :ivar rights: what its user may do; None for everything, and no user.
     """
+
+    rights: Rights | None = None
 
     def __init__(self, connection: Connection, host: CommandHost) -> None:
         self.connection = connection

@@ -40,7 +40,7 @@ from memq.operations.queues import AddQueue, Delete, Empty, EmptyAll, Pause, Res
 from memq.wire import extensions as dialect
 from memq.wire import foreign
 from memq.wire import text as wire
-from memq.wire.figures import QueueFigures, formatDetails, formatDump
+from memq.wire.figures import QueueFigures, formatDetails, formatDump, formatRowCounts
 from memq.wire.imports import grammar as imports
 from memq.wire.rules.grammar import ListRules, SetRule, ShowRule, TryRule, UnsetRule
 
@@ -165,7 +165,10 @@ def _stats(dialogue: Dialogue, command: wire.Stats) -> None:
         _tell(dialogue, command.form, formatDetails, command.pattern)
         return
     if not command.topic:
-        tell(dialogue, command.form, dialogue.statistics.summary())
+        tell(dialogue, command.form, dialogue.statistics.summary(dialogue.rights))
+        return
+    if command.topic == b"queue" and dialogue.rights is not None:
+        _tell(dialogue, command.form, formatRowCounts)
         return
     if command.topic == b"conns":
         tell(dialogue, command.form, dialogue.host.clients())
@@ -196,7 +199,8 @@ def _tell(
     pattern: bytes = b"",
 ) -> None:
     """Tell the details of queues, some at a time."""
-    tell(dialogue, form, Listing(dialogue.statistics.details, format, pattern))
+    details = dialogue.statistics.details
+    tell(dialogue, form, Listing(details, format, pattern, dialogue.rights))
 
 
 # Commands about the server, or the connection.
@@ -275,6 +279,12 @@ MANAGING: dict[type, tuple[str, Callable[[Dialogue, Any], None]]] = {
     dialect.Move: ("move", move),
     dialect.Redrive: ("redrive", redrive),
     imports.Begin: ("import", importing.begin),
+}
+
+#: What the audit says of them, and of add.
+AUDITED: dict[type, Verb] = {
+    dialect.Add: _ADD,
+    **{command: Verb.of(word, command) for command, (word, _) in MANAGING.items()},
 }
 
 #: The handlers, by command: of all that have no body and are no plain get.

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    from memq.commands.details import Details, Summary, Telling
+    from memq.access.rights import Rights
+    from memq.commands.details import Details, Telling
     from memq.config.reload import PolicyReloader
     from memq.interfaces import IQueueStore
     from memq.logs.audit import Audit
@@ -37,8 +38,11 @@ class CommandCounters(Counters, Protocol):
     def asked(self, topic: bytes) -> Callable[[IQueueStore], bytes]:
         """Return the function that answers ``stats <topic>`` from a store."""
 
-    def summary(self) -> Summary:
-        """Return what ``stats`` tells, a little at a time."""
+    def summary(self, rights: Rights | None = None) -> Telling:
+        """Return what ``stats`` tells, a little at a time.
+
+        :param rights: of whom it is told, who sees some queues; None for all.
+        """
 
 
 class MaintenanceActions(Protocol):

@@ -12,7 +12,7 @@ from memq.message import PART_SIZE
 from memq.operations.reads import Taken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from memq.commands.dialogue import Dialogue
     from memq.message import Message
@@ -45,6 +45,11 @@ class MultiGet:
         self._form = form
         self._error: QueueError | None = None
         self.isOver = False
+
+    @property
+    def queues(self) -> Sequence[bytes]:
+        """Return the names that were not asked for so far."""
+        return self._names[self._next :].split(b" ")
 
     def ask(self) -> tuple[Operation, Callable[[Any], bytes]]:
         """Ask for the next message, or the end; return that, and what renders it."""

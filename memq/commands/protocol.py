@@ -20,7 +20,7 @@ from memq.commands.dialogue import Dialogue
 from memq.commands.handlers import VERBS, add
 from memq.commands.largevalues import MultiGet, renderValue
 from memq.display import shownCommand
-from memq.errors import BadChunk, QueueError
+from memq.errors import BadChunk, OutOfMemory, QueueError
 from memq.message import Message
 from memq.operations.base import JOINED, Upload
 from memq.operations.outstanding import ALLOWANCE, COMMAND_LOAD
@@ -57,9 +57,9 @@ class Commands(Dialogue):
 
     # Input.
 
-    def reserve(self, size: int) -> bool:
+    def reserve(self, command: wire.Set) -> QueueError | None:
         """Find room for a body that comes in pieces, or pause until there is."""
-        return self.connection.reserve(size)
+        return None if self.connection.reserve(command.size) else OutOfMemory()
 
     def release(self) -> None:
         """Give that room back."""

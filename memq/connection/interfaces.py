@@ -14,6 +14,8 @@ from twisted.internet.interfaces import IConsumer, IPushProducer, ITCPTransport
 from zope.interface import Attribute
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from twisted.python.failure import Failure
 
     from memq.access.admission import AccessControl
@@ -104,6 +106,10 @@ class ValueInParts(Protocol):
 
 class PartialGet(Protocol):
     """A get of many names, which is asked for a slice at a time."""
+
+    @property
+    def queues(self) -> Sequence[bytes]:
+        """Return the names that were not asked for so far."""
 
     @property
     def isOver(self) -> bool:

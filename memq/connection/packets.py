@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import connectionDone
 
-from memq.errors import BodyTooLarge, OutOfMemory
+from memq.errors import BodyTooLarge
 from memq.message import PART_SIZE
 from memq.wire.binary import (
     KEPT_REST,
@@ -233,10 +233,11 @@ class PacketReceiver:
     def _begin(self, command: Command, size: int) -> None:
         """Begin to receive a value: a body to keep, or what is thrown away."""
         if type(command) is Set:
-            if size > self._maxBody:
-                command = Refused(BodyTooLarge(), form=command.form)
-            elif not self._sink.reserve(size):
-                command = Refused(OutOfMemory(), form=command.form)
+            error = (
+                BodyTooLarge() if size > self._maxBody else self._sink.reserve(command)
+            )
+            if error is not None:
+                command = Refused(error, form=command.form)
             elif size > PART_SIZE:
                 self._sink.beginBody(command)
         self.command = command

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Protocol
 from twisted.internet.protocol import connectionDone
 from twisted.protocols.basic import LineReceiver
 
-from memq.errors import BodyTooLarge, LineTooLong, OutOfMemory, QueueError
+from memq.errors import BodyTooLarge, LineTooLong, QueueError
 from memq.message import PART_SIZE
 from memq.wire.extensions import Add
 from memq.wire.foreign import begins
@@ -71,10 +71,10 @@ class CommandSink(Protocol):
         :param complete: whether CR LF came after the body.
         """
 
-    def reserve(self, size: int) -> bool:
+    def reserve(self, command: Set) -> QueueError | None:
         """Find room for a body that comes in pieces, or pause until there is.
 
-        :return: False when the body is to be refused.
+        :return: why the body is to be refused; None when it is not.
         """
 
     def release(self) -> None:
@@ -307,8 +307,9 @@ class CommandReceiver(LineReceiver):
             return
         self._missing = command.size + 2
         if type(command) is Set:
-            if not self._sink.reserve(command.size):
-                command = Refused(OutOfMemory(), command.size, command.form)
+            error = self._sink.reserve(command)
+            if error is not None:
+                command = Refused(error, command.size, command.form)
             elif command.size > PART_SIZE:
                 self._sink.beginBody(command)
         self.command = command

@@ -183,7 +183,10 @@ def _kind(message: Message) -> tuple[bool, int]:
 
 
 class Move(_Moving):
-    """Move messages from the head of a queue to the end of another one."""
+    """Move messages from the head of a queue to the end of another one.
+
+    :ivar target: the other one.
+    """
 
     def __init__(self, client: Client, queue: bytes, target: bytes, most: int) -> None:
         """Begin.
@@ -191,10 +194,10 @@ class Move(_Moving):
         :param target: another queue.
         """
         super().__init__(client, queue, most)
-        self._target = target
+        self.target = target
 
     def _another(self) -> Move:
-        return Move(self.client, self.queue, self._target, self._most)
+        return Move(self.client, self.queue, self.target, self._most)
 
     def _moveSome(self, store: IQueueStore) -> None:
         rule = self._of(self.queue).rule
@@ -203,19 +206,19 @@ class Move(_Moving):
             self._most = min(self._most, store.kept(self.queue).ready)
         self.expired = expired = expire(store, self.queue, rule, now)
         self._cost, self.bytesFreed = expired.cost, expired.freed
-        isBound = mayExpire(rule) or self._of(self._target) is not PLAIN
+        isBound = mayExpire(rule) or self._of(self.target) is not PLAIN
         while self._cost < LOOK_COST and (left := self._most - self._moved.total()):
             if isBound:
                 head = store.peek(self.queue)
                 if isinstance(head, Message):
                     if hasExpired(head, rule, now):
                         break
-                    if self._refuses(store, self._target, head.size):
+                    if self._refuses(store, self.target, head.size):
                         return
             found = store.popAll(self.queue, 1 if isBound else min(JOINED, left))
             if not found:
                 return
-            self._put(store, self._target, list(self._whole(found)))
+            self._put(store, self.target, list(self._whole(found)))
         self._hasMore = True
 
     def _whole(self, found: Iterable[Message | QueueError | None]) -> Iterator[Message]:

@@ -13,6 +13,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from memq import __version__
+from memq.commands.access.seen import SeenSummary
 from memq.commands.details import Details, Summary
 from memq.wire.figures import (
     formatCounts,
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
 
+    from memq.access.rights import Rights
     from memq.broker.interfaces import IEngine
+    from memq.commands.details import Telling
     from memq.figures import Sums
     from memq.interfaces import IQueueStore
 
@@ -149,12 +152,16 @@ class Statistics:
             b"reset": self._reset,
         }[topic]
 
-    def summary(self) -> Summary:
-        """Return the answer to ``stats``."""
-        return Summary(self.details, self._general, self.ofEach)
+    def summary(self, rights: Rights | None = None) -> Telling:
+        """Return the answer to ``stats``, of the queues that somebody sees."""
+        if rights is None or rights.seesAll:
+            return Summary(self.details, self._general, self.ofEach)
+        return SeenSummary(self.details, self._general, self.ofEach, rights)
 
-    def _general(self, store: IQueueStore, sums: Sums, leftOut: int) -> bytes:
-        lines = [*self._figures(store, sums), *self._likeMemcached(sums)]
+    def _general(
+        self, store: IQueueStore, sums: Sums, leftOut: int, queues: int | None = None
+    ) -> bytes:
+        lines = [*self._figures(store, sums, queues), *self._likeMemcached(sums)]
         if leftOut:
             lines.append(("queues_left_out", leftOut))
         return formatFigures(lines)
@@ -166,7 +173,9 @@ class Statistics:
         self.zero()
         return RESET
 
-    def _figures(self, store: IQueueStore, sums: Sums) -> Iterator[tuple[str, object]]:
+    def _figures(
+        self, store: IQueueStore, sums: Sums, seen: int | None
+    ) -> Iterator[tuple[str, object]]:
         usage = getrusage(RUSAGE_SELF)
         yield "pid", os.getpid()
         yield "uptime", int(self._clock.seconds() - self._started)
@@ -194,7 +203,8 @@ class Statistics:
             yield f"refused_{reason.value}", count
         yield "refused_disk_full", broker.refusals.diskFull
         queues = store.figures()
-        yield "queues", queues.pop("queues")
+        total = queues.pop("queues")
+        yield "queues", total if seen is None else seen
         yield "messages", sums.messages
         yield from queues.items()
         yield "bytes_on_disk", self.bytesOnDisk

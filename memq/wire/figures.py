@@ -90,6 +90,17 @@ def formatCounts(counts: Iterable[tuple[bytes, int, int]]) -> bytes:
     return b"".join([b"STAT %b %d/%d\r\n" % count for count in counts]) + END
 
 
+def formatRowCounts(rows: Iterable[QueueFigures]) -> bytes:
+    """Return the lines of the reply to stats queue, of some queues."""
+    set_, taken = FIGURES.index("total_items"), FIGURES.index("taken")
+    return b"".join(
+        [
+            b"STAT %b %d/%d\r\n" % (row.name, row.figures[set_], row.figures[taken])
+            for row in rows
+        ]
+    )
+
+
 def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
     """Return what stats detail tells: a line a figure."""
     lines = [

@@ -35,6 +35,7 @@ from memq.errors import (
     TooManyOpen,
     UnknownCommand,
 )
+from memq.wire.auth.refusals import NotAllowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +77,7 @@ _STATUSES: dict[type[QueueError], int] = {
     # Clients know no better word for it: they may try again.
     OutOfSpace: OUT_OF_MEMORY,
     FlushAllDisabled: FORBIDDEN,
+    NotAllowed: FORBIDDEN,
     AlreadyOpen: BUSY,
     TooManyOpen: BUSY,
     NotOpen: NOT_FOUND,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from memq.access.rights import READ
 from memq.errors import TooManyTails
 from memq.operations.base import Operation
 from memq.policy.patterns import Pattern
@@ -88,13 +89,15 @@ class Tail:
         dialogue.connection.transport.resumeProducing()
 
     def wants(self, queue: bytes) -> bool:
-        """Return whether the name of a queue matches."""
+        """Return whether the name of a queue matches, and its user may read it."""
         wanted = self._known.get(queue)
         if wanted is None:
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             wanted = self._known[queue] = self._pattern.matches(queue)
-        return wanted
+        # What its user may read can change meanwhile.
+        rights = self._dialogue.rights
+        return wanted and (rights is None or rights[queue] & READ > 0)
 
     def take(self, copies: list[Copy]) -> None:
         """Send copies, as many as may be sent now, and drop the others."""

@@ -201,7 +201,7 @@ class Recorder:
     def __init__(self) -> None:
         self.noted: list[object] = []
         note = self.noted.append
-        self.reserve = lambda size: True
+        self.reserve = lambda command: None
         self.release = lambda: None
         self.addPart = note
         self.beginBody = lambda command: note("begin")

@@ -49,7 +49,7 @@ class Sink:
         self.noted: list[object] = []
         self.runs: list[int] = []
         self.count = 0
-        self.reserve = lambda size: True
+        self.reserve = lambda command: None
         self.release = lambda: None
         self.addPart = self.beginBody = self.refuse = self.note
         self.abandonBody = lambda: self.note("abandon")

@@ -18,6 +18,7 @@ from memq.access.admission import OPEN
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
 from memq.broker.sweeper import PolicySweeper
+from memq.commands.access.guarded import GuardedCommands
 from memq.commands.protocol import Commands
 from memq.connection.connection import Connection
 from memq.connection.receiver import CommandReceiver
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from memq.access.admission import Admission
+    from memq.access.rights import Rights
     from memq.broker.memorybudget import Budget
     from memq.errors import StoreFailed
     from memq.policy.rules import Rules
@@ -159,10 +161,21 @@ class Harness:
         for _ in range(LOOKS):
             self.broker.room.looked(None)
 
-    def connect(self, transport: Any = None, admission: Admission = OPEN) -> Client:
-        """Return a new connection, by a listener that asks something or nothing."""
+    def connect(
+        self,
+        transport: Any = None,
+        admission: Admission = OPEN,
+        rights: Rights | None = None,
+    ) -> Client:
+        """Return a new connection, by a listener that asks something or nothing.
+
+        :param rights: those of its user; None without one.
+        """
         protocol = self.factory.through(admission).buildProtocol(None)
-        if self._receiver is not CommandReceiver:
+        if rights is not None:
+            guarded = partial(GuardedCommands, host=self.factory, rights=rights)
+            protocol = Connection(self.factory, guarded, self._receiver)
+        elif self._receiver is not CommandReceiver:
             commands = partial(Commands, host=self.factory)
             protocol = Connection(self.factory, commands, self._receiver)
         client = Client(self, protocol, transport or Transport())
