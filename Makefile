@@ -38,7 +38,7 @@ CLUSTER_PACKAGES := rabbitmq-server
 # A browser that looks at the page, and a font with Chinese.
 BROWSER_PACKAGES := chromium chromium-driver fonts-noto-cjk
 DEBIAN_PACKAGES := gcc libc6-dev python3-bsddb3 python3-hypothesis \
-	python3-prometheus-client python3-rich python3-twisted python3-zope.interface
+	python3-pika python3-prometheus-client python3-rich python3-twisted python3-zope.interface
 
 # The Debian releases that `make test-deb` tries the packages in.
 SUITES ?= bookworm trixie

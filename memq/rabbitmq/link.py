@@ -1,0 +1,329 @@
+"""AMQP connections for one purpose each, made again whenever they are lost.
+
+A link has one connection, to one node of the cluster.  While it has none, it tries
+every node, one after the other, each a little later than the one before or as soon as
+that one fails: a node that stands still takes connections and says nothing.  The first
+one whose connection is open is taken, the others are cut off.  Each node is tried again
+after a delay that doubles, with jitter.
+
+The user of a link hears of three things, each when it happens: that it is up, that it
+is down (all channels were closed before), and that the node takes no messages for want
+of memory or disk space, or takes them again.  What the user does wrong in a callback
+costs the connection and is logged; it never reaches the reactor.
+
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any, Protocol
+
+from twisted.internet import protocol
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from memq.rabbitmq.connections import AMQPConnection, AMQPProtocol, Timer, reasonOf
+from memq.ratelimit import Rarely
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pika.channel import Channel
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+    from twisted.python.failure import Failure
+
+    from memq.rabbitmq.connections import Cluster, Node
+
+#: Seconds between the first attempts at two nodes, if the former has not failed.
+STAGGER = 0.2
+#: Seconds before a node is tried again, at first and at most; half of that to one and
+#: a half times is waited.
+SOONEST, LATEST = 0.05, 2.0
+#: Seconds that an attempt may take until the connection is open.
+PATIENCE = 5.0
+#: Seconds that the node may take to say good-bye.
+FAREWELL = 1.0
+#: Seconds that a node which was left is tried only after the others.
+AVOIDED = 30.0
+
+_log = Logger()
+
+
+class LinkUser(Protocol):
+    """Who hears of a link."""
+
+    def linkUp(self) -> None:
+        """Begin: there is a connection, without channels."""
+
+    def linkDown(self, why: str) -> None:
+        """End: the connection is lost, and all channels with it."""
+
+    def linkBlocked(self, why: str | None) -> None:
+        """Note that the node takes no messages and why, or None: takes them again."""
+
+
+class _Attempt:
+    """A node that is tried, until it is taken or another one is."""
+
+    def __init__(self, link: Link, node: Node, clock: IReactorTime) -> None:
+        self.node = node
+        self.amqp: AMQPConnection | None = None
+        self._link, self._clock = link, clock
+        self._failures = 0
+        self._connecting: Deferred[Any] | None = None
+        self._call: IDelayedCall | None = None
+
+    def after(self, seconds: float) -> None:
+        """Begin some time later."""
+        self._call = self._clock.callLater(seconds, self._begin)
+
+    def hurry(self) -> bool:
+        """Begin now if it has not tried at all; say whether."""
+        if self._failures or self._call is None or self._connecting is not None:
+            return False
+        self._call.reset(0)
+        return True
+
+    def _begin(self) -> None:
+        self._call = self._clock.callLater(PATIENCE, self._giveUp)
+        factory = protocol.Factory.forProtocol(self._build)
+        factory.noisy = False
+        self._connecting = self.node.endpoint.connect(factory)
+        self._connecting.addErrback(self._ebConnect)
+
+    def _build(self) -> AMQPProtocol:
+        self.amqp = AMQPConnection(self._link.parameters, self._clock, self)
+        return AMQPProtocol(self.amqp)
+
+    def _giveUp(self) -> None:
+        self._call = None
+        self._cut()
+        self._fail("no answer in time")
+
+    def _ebConnect(self, failure: Failure) -> None:
+        # None: it was cancelled from here.
+        if self._connecting is not None:
+            assert failure.value is not None
+            self._fail(reasonOf(failure.value))
+
+    def _fail(self, why: str) -> None:
+        self._stopTimer()
+        self.amqp = self._connecting = None
+        self._failures += 1
+        self.after(self._link.delay(self._failures))
+        self._link.attemptFailed(self, why)
+
+    def _stopTimer(self) -> None:
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _cut(self) -> None:
+        """Cut off what there is, in whatever state."""
+        amqp, self.amqp = self.amqp, None
+        connecting, self._connecting = self._connecting, None
+        if amqp is not None and amqp.transport is not None:
+            amqp.transport.abortConnection()
+        elif connecting is not None:
+            connecting.cancel()
+
+    def end(self) -> None:
+        """End it: another node was taken, or the link stops."""
+        self._stopTimer()
+        self._cut()
+
+    # What the connection tells.
+
+    def opened(self, amqp: AMQPConnection) -> None:
+        """Be the one that is taken; one that was cut off receives nothing more."""
+        self._stopTimer()
+        self._link.attemptOpened(self, amqp)
+
+    def failed(self, amqp: AMQPConnection, error: BaseException) -> None:
+        """Try again later, if it was not cut off from here."""
+        if amqp is self.amqp:
+            self._fail(reasonOf(error))
+
+    def closed(self, amqp: AMQPConnection, error: BaseException) -> None:
+        """Tell that the link is down."""
+        self._link.connectionClosed(reasonOf(error))
+
+
+class Link:
+    """A connection for one purpose; see above.
+
+    :ivar parameters: pika's.
+    :ivar isBlocked: whether the node takes no messages now.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        cluster: Cluster,
+        purpose: str,
+        user: LinkUser,
+        randomly: Callable[[], float] = random.random,
+    ) -> None:
+        """Begin nothing yet.
+
+        :param purpose: what it is for, in a word, for the log.
+        :param randomly: returns 0 to 1.
+        """
+        self.parameters = cluster.parameters
+        self.isBlocked = False
+        self._clock, self._nodes, self._purpose = clock, cluster.nodes, purpose
+        self._user, self._randomly = user, randomly
+        self._rarely = Rarely(clock.seconds)
+        self._attempts: list[_Attempt] = []
+        self._amqp: AMQPConnection | None = None
+        #: The node it is connected to, or was last.
+        self._node: Node | None = None
+        #: By the names of nodes that were left, until when they are tried last.
+        self._avoided: dict[str, float] = {}
+        self._stopping: Deferred[None] | None = None
+
+    @property
+    def isUp(self) -> bool:
+        """Whether channels can be opened; not while those of a lost one end."""
+        return self._amqp is not None and bool(self._amqp.is_open)
+
+    @property
+    def node(self) -> str | None:
+        """The name of the node that it is connected to; None while it is down."""
+        return self._node.name if self.isUp and self._node is not None else None
+
+    def start(self) -> None:
+        """Begin to try the nodes."""
+        order = self._order()
+        self._attempts = [_Attempt(self, node, self._clock) for node in order]
+        for at, attempt in enumerate(self._attempts):
+            attempt.after(at * STAGGER)
+
+    def _order(self) -> list[Node]:
+        """Return the nodes as they are tried: from a random one on, bad ones last."""
+        first = int(self._randomly() * len(self._nodes))
+        order = [*self._nodes[first:], *self._nodes[:first]]
+        now = self._clock.seconds()
+        return sorted(
+            order,
+            key=lambda node: (
+                self._avoided.get(node.name, 0) > now,
+                node is self._node,
+            ),
+        )
+
+    def delay(self, failures: int) -> float:
+        """Return how many seconds after that many failures a node is tried again."""
+        seconds: float = min(LATEST, SOONEST * 2.0 ** min(failures - 1, 10))
+        return seconds * (0.5 + self._randomly())
+
+    def stop(self) -> Deferred[None]:
+        """End in order; the Deferred fires when the connection is closed."""
+        self._endAttempts()
+        if self._amqp is None:
+            return succeed(None)
+        if self._stopping is None:
+            self._stopping = Deferred()
+            amqp = self._amqp
+            amqp.close()
+            bound = self._clock.callLater(FAREWELL, self._abort, amqp)
+            self._stopping.addBoth(lambda _: Timer(bound).cancel())
+        return self._stopping
+
+    def leave(self, why: str, seconds: float = AVOIDED) -> None:
+        """Take another node: this one is not to be trusted.
+
+        :param seconds: how long it is tried only after the others.
+        """
+        amqp, name = self._amqp, self.node
+        if amqp is not None and name is not None:
+            self._avoided[name] = self._clock.seconds() + seconds
+            _log.warn("Leaving {node}: {why}", node=name, why=why)
+            self._abort(amqp)
+
+    @staticmethod
+    def _abort(amqp: AMQPConnection) -> None:
+        amqp.transport.abortConnection()
+
+    def channel(
+        self,
+        opened: Callable[[Channel], object],
+        closed: Callable[[Channel, str], object],
+    ) -> Channel:
+        """Open a channel; the link has to be up.
+
+        :param opened: is called with it when it can be used.
+        :param closed: is called once with it, and with why, at its end: before it was
+            open, by either side, or with the connection.
+        """
+        assert self._amqp is not None
+        channel = self._amqp.channel(on_open_callback=opened)
+        channel.add_on_close_callback(
+            lambda _, error: self._guard(closed, channel, reasonOf(error))
+        )
+        return channel
+
+    @staticmethod
+    def _guard(callback: Callable[..., object], *arguments: object) -> None:
+        """Call what must not keep the others from hearing of an end."""
+        try:
+            callback(*arguments)
+        except Exception:
+            _log.failure("An error after the end of a channel or connection")
+
+    # What attempts and the connection tell.
+
+    def attemptFailed(self, attempt: _Attempt, why: str) -> None:
+        """Try the next node now, and say so in the log from time to time."""
+        any(each.hurry() for each in self._attempts)
+        count = self._rarely.count(attempt.node.name)
+        if count:
+            _log.warn(
+                "No connection for {purpose} to {node} ({count} such): {why}",
+                purpose=self._purpose,
+                node=attempt.node.name,
+                count=count,
+                why=why,
+            )
+
+    def attemptOpened(self, attempt: _Attempt, amqp: AMQPConnection) -> None:
+        """Take the first connection that is open."""
+        self._attempts.remove(attempt)
+        self._endAttempts()
+        self._amqp, self._node, self.isBlocked = amqp, attempt.node, False
+        amqp.add_on_connection_blocked_callback(self._blocked)
+        amqp.add_on_connection_unblocked_callback(self._unblocked)
+        _log.info(
+            "Connected to {node} for {purpose}",
+            node=attempt.node.name,
+            purpose=self._purpose,
+        )
+        self._user.linkUp()
+
+    def _endAttempts(self) -> None:
+        attempts, self._attempts = self._attempts, []
+        for each in attempts:
+            each.end()
+
+    def connectionClosed(self, why: str) -> None:
+        """Tell the user, and begin again."""
+        self._amqp, self.isBlocked = None, False
+        if self._stopping is None:
+            _log.warn(
+                "The connection to {node} for {purpose} is lost: {why}",
+                node=self._node.name if self._node else "",
+                purpose=self._purpose,
+                why=why,
+            )
+            self.start()
+        self._guard(self._user.linkDown, why)
+        if self._stopping is not None:
+            self._stopping.callback(None)
+
+    def _blocked(self, _: object, method: Any) -> None:
+        self.isBlocked = True
+        self._user.linkBlocked(str(method.method.reason))
+
+    def _unblocked(self, _: object, __: object) -> None:
+        self.isBlocked = False
+        self._user.linkBlocked(None)
