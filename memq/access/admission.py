@@ -39,6 +39,11 @@ class Admission(NamedTuple):
     ways: frozenset[str] = frozenset()
     whenUsers: bool = False
 
+    @property
+    def asksWord(self) -> bool:
+        """Whether a client may say who it is."""
+        return PASSWORD in self.ways and not self.user
+
 
 #: Everybody may do everything.
 OPEN = Admission()
@@ -125,7 +130,7 @@ class AccessControl:
             entry = self._ofPeer(transport)
         if entry is None and CERTIFICATE in admission.ways:
             entry = self._ofCertificate(transport)
-        if entry is not None or PASSWORD not in admission.ways:
+        if entry is not None or not admission.asksWord:
             self.authenticator.noteShown(peer, entry is not None)
         return entry
 

@@ -84,7 +84,8 @@ class User(NamedTuple):
         :return: None if the user has no such any more.
         """
         hashes = *self.tokens, *self.words
-        return next((each for each in hashes if each.matches(sent)), self.password)
+        found = [each for each in hashes if each.matches(sent)]
+        return found[0] if found else self.password
 
     def hasSecret(self, sent: bytes) -> bool:
         """Return whether a token or a word was sent; all are compared."""

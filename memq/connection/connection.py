@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from memq.errors import QueueError
 
 #: The first byte of a connection in the binary protocol.
-_REQUEST = bytes([REQUEST])
+REQUEST_BYTE = bytes([REQUEST])
 
 
 @implementer(IPushProducer)
@@ -136,7 +136,7 @@ class Connection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Take the first bytes, which tell the protocol; all others go past this."""
-        if data.startswith(_REQUEST) and not self.receiver.closing:
+        if data.startswith(REQUEST_BYTE) and not self.receiver.closing:
             self.receiver = PacketReceiver(
                 self._commands, self.host.maxBody, self._statistics
             )
@@ -219,7 +219,11 @@ class Connection(Protocol):
     def admitAgain(self, access: AccessControl) -> None:
         """Cut the client off if its listener asks who it is by now."""
         if not access.isOpen(self.admission):
-            self.transport.abortConnection()
+            self.cutOff()
+
+    def cutOff(self) -> None:
+        """End the connection soon: its client may be the one that asks for that."""
+        self.session.later(self.transport.abortConnection)
 
     @property
     def owes(self) -> bool:

@@ -177,6 +177,16 @@ class Ending(Protocol):
         """End it: the client is gone."""
 
 
+class Strangers(Protocol):
+    """Connections of clients that have still to say who they are."""
+
+    def add(self, connection: Any) -> None:
+        """Take one more, at the cost of the one that has taken longest."""
+
+    def remove(self, connection: Any) -> None:
+        """Forget one that is known, or gone."""
+
+
 class Host(Protocol):
     """The server.
 
@@ -196,6 +206,10 @@ class Host(Protocol):
     @property
     def access(self) -> AccessControl:
         """Return what knows the users."""
+
+    @property
+    def strangers(self) -> Strangers:
+        """Return what bounds the number of unknown clients."""
 
     @property
     def keepalive(self) -> Watchdog:

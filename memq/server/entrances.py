@@ -1,6 +1,7 @@
 """Entrances: the factory of each listener, which knows what that asks of its clients.
 
-All of them count and bound connections together, in the factory of the server.
+All of them count and bound connections together, in the factory of the server.  Clients
+that have still to say who they are have a bound of their own, see :class:`Strangers`.
 """
 
 from __future__ import annotations
@@ -8,13 +9,65 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from twisted.internet.protocol import ServerFactory
+from twisted.logger import Logger
+
+from memq.ratelimit import Rarely
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.interfaces import IAddress
     from twisted.internet.protocol import Protocol
 
     from memq.access.admission import Admission
+    from memq.connection.connection import Connection
     from memq.server.factory import QueueFactory
+
+
+#: Clients that are not known at a time: 18 MB, with the most that each can hold.
+MOST_STRANGERS = 1024
+
+_log = Logger()
+
+
+class Strangers:
+    """Connections of clients that have still to say who they are.
+
+    The oldest ends for the newest, which has just shown that it is there: clients that
+    say nothing keep out nobody who does.
+    """
+
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        """Begin without any."""
+        self._connections: dict[Connection, None] = {}
+        self._rarely = Rarely(seconds)
+
+    def add(self, connection: Connection) -> None:
+        """Take one more, at the cost of the one that has taken longest."""
+        if len(self._connections) >= MOST_STRANGERS:
+            self.endOldest()
+        self._connections[connection] = None
+
+    def remove(self, connection: Connection) -> None:
+        """Forget one that is known, or gone."""
+        self._connections.pop(connection, None)
+
+    def endOldest(self) -> bool:
+        """End the one that has taken longest; return whether there was one."""
+        oldest = next(iter(self._connections), None)
+        if oldest is None:
+            return False
+        del self._connections[oldest]
+        oldest.transport.abortConnection()
+        count = self._rarely.count("")
+        if count:
+            _log.warn(
+                "{count} clients are cut off that did not say who they are, the last "
+                "one {peer}: there are too many of them",
+                count=count,
+                peer=oldest.peer,
+            )
+        return True
 
 
 class Entrance(ServerFactory):

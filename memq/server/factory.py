@@ -11,7 +11,9 @@ from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
 
 from memq.access.admission import OPEN, AccessControl
+from memq.access.rights import Rights
 from memq.access.users import Users
+from memq.commands.access.guarded import GuardedCommands
 from memq.commands.protocol import Commands
 from memq.config.file import Config
 from memq.config.reload import PolicyReloader
@@ -21,7 +23,7 @@ from memq.errors import TooManyConnections
 from memq.logs.audit import Audit
 from memq.ratelimit import Rarely
 from memq.server.clients import Arrival, kill
-from memq.server.entrances import Entrance
+from memq.server.entrances import Entrance, Strangers
 from memq.server.telling import TellClients
 from memq.server.timeouts import Keepalive
 from memq.wire.foreign import ADVICE
@@ -81,6 +83,7 @@ class QueueFactory(ServerFactory):
 
     :ivar connections: the connections that are open, in the order in which they came.
     :ivar last: those of them that receive no more, the oldest first.
+    :ivar strangers: those whose clients have still to say who they are.
     :ivar lingering: those that are gone, and whose commands are still under way.  They
         count as open, or many that come and go at once could pile up any number.
     """
@@ -107,6 +110,7 @@ class QueueFactory(ServerFactory):
         self._ids = count(1)
         self.last: dict[Connection, None] = {}
         self.lingering = 0
+        self.strangers = Strangers(statistics.seconds)
         self._hasRoom = settings.hasRoom
         self.audit = settings.audit or Audit(statistics.seconds)
         self.rules = settings.rules or PolicyReloader(
@@ -139,11 +143,12 @@ class QueueFactory(ServerFactory):
         if not self._hasRoom():
             self._noteRefused("this process may open no more files (ulimit -n)")
             return _Refusal()
-        makeCommands = partial(Commands, host=self)
         if self.access.isOpen(admission):
-            connection = Connection(self, makeCommands)
+            connection = Connection(self, partial(Commands, host=self))
         else:
-            connection = LoginConnection(self, makeCommands)
+            # Until it is known who it is.
+            guarded = partial(GuardedCommands, host=self, rights=Rights())
+            connection = LoginConnection(self, guarded)
         connection.admission = admission
         return connection
 
@@ -155,6 +160,8 @@ class QueueFactory(ServerFactory):
     def _makeRoom(self) -> bool:
         """End the wait of a client that sends no more, and so may be gone.
 
+        If there is none, the one ends that has taken longest to say who it is.
+
         :return: whether there was one; its connection is about to end.
         """
         for connection in self.last:
@@ -162,7 +169,7 @@ class QueueFactory(ServerFactory):
                 del self.last[connection]
                 connection.finish()
                 return True
-        return False
+        return self.strangers.endOldest()
 
     def _noteRefused(self, why: str) -> None:
         """Log that clients are refused: the first one, then a line a minute."""

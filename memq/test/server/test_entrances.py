@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+from twisted.logger import capturedLogs, formatEvent
+
 from memq.access.admission import Admission
 from memq.access.rights import Rights
+from memq.access.secrets import TokenHash
 from memq.access.users import User, Users
+from memq.server import entrances
 from memq.test.support.harness import Harness
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
 
-SHOP = User("shop", Rights(), unix=frozenset([5]))
+SHOP = User("shop", Rights(), (TokenHash.of(b"abc"),), unix=frozenset([5]))
+ASKS = Admission(ways=frozenset(["password"]))
 UNAUTHENTICATED = b"CLIENT_ERROR unauthenticated\r\n"
 LATE = Admission(ways=frozenset(["peer"]), whenUsers=True)
+
+
+class StrangerTests(SteppedTestCase):
+    """Clients that have still to say who they are."""
+
+    def setUp(self) -> None:
+        """Let the bound be small."""
+        self.patch(entrances, "MOST_STRANGERS", 3)
+
+    def test_most(self) -> None:
+        """The oldest ends for the newest, and the log says so once a minute."""
+        harness = Harness()
+        harness.access.replace(Users([SHOP]))
+        with capturedLogs() as events:
+            clients = [harness.connect(admission=ASKS) for _ in range(6)]
+        self.assertEqual([each.isClosed for each in clients], [True] * 3 + [False] * 3)
+        expected = (
+            "1 clients are cut off that did not say who they are, the last one "
+            "192.168.1.1:54321: there are too many of them"
+        )
+        self.assertEqual([formatEvent(event) for event in events], [expected])
+        for client in clients:
+            client.end()
+
+    def test_known(self) -> None:
+        """Those who are known, or have left, are not counted."""
+        harness = Harness()
+        harness.access.replace(Users([SHOP]))
+        oldest = harness.connect(admission=ASKS)
+        for _ in range(4):
+            harness.connect(admission=ASKS).end()
+            known = harness.connect(admission=ASKS)
+            self.assertEqual(known.talk(b"set a 0 0 8\r\nshop abc\r\n"), b"STORED\r\n")
+        self.assertFalse(oldest.isClosed)
+
+    def test_full(self) -> None:
+        """Where all connections are open, the oldest ends for anybody."""
+        harness = Harness(maxConnections=2)
+        harness.access.replace(Users([SHOP]))
+        known, stranger = harness.connect(), harness.connect(admission=ASKS)
+        last = harness.connect()
+        self.assertTrue(stranger.isClosed)
+        self.assertEqual(last.talk(b"version\r\n"), VERSION)
+        self.assertIn(b"too many", harness.connect().read())
+        self.assertFalse(known.isClosed)
 
 
 class EntranceTests(SteppedTestCase):
@@ -27,7 +77,7 @@ class EntranceTests(SteppedTestCase):
     def test_user(self) -> None:
         """A listener is a user; whoever comes while there is none is refused."""
         harness = Harness()
-        harness.factory.access.replace(Users([SHOP]))
+        harness.access.replace(Users([SHOP]))
         client = harness.connect(admission=Admission("shop"))
         self.assertEqual(client.talk(b"version\r\n"), VERSION)
         self.assertIs(client.protocol.user, SHOP)
@@ -40,14 +90,15 @@ class EntranceTests(SteppedTestCase):
         harness = Harness()
         late, always = harness.connect(admission=LATE), harness.connect()
         self.assertIsNone(late.protocol.user)
-        harness.factory.access.replace(Users([SHOP]))
+        harness.access.replace(Users([SHOP]))
+        harness.settle()
         self.assertTrue(late.isClosed)
         self.assertEqual(always.talk(b"version\r\n"), VERSION)
 
     def test_usersGo(self) -> None:
         """A client gets the rights that its user has by now, or is cut off."""
         harness = Harness()
-        access = harness.factory.access
+        access = harness.access
         access.replace(Users([SHOP]))
         refused = harness.connect(admission=LATE)
         client = harness.connect(admission=Admission("shop"))
@@ -55,5 +106,6 @@ class EntranceTests(SteppedTestCase):
         access.replace(Users([user]))
         self.assertIs(client.protocol.user, user)
         access.replace(Users())
+        harness.settle()
         self.assertTrue(client.isClosed)
         self.assertTrue(refused.isClosed)

@@ -14,7 +14,8 @@ from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 
-from memq.access.admission import OPEN
+from memq.access.admission import OPEN, AccessControl
+from memq.access.users import Users
 from memq.broker.broker import Broker
 from memq.broker.diskspace import LOOKS
 from memq.broker.sweeper import PolicySweeper
@@ -124,6 +125,12 @@ class Harness:
             partial(deferToThreadPool, self.reactor, self.workPool),
             settings or MaintenanceSettings(),
         )
+        self.access = AccessControl(
+            Users(),
+            self.reactor,
+            partial(deferToThreadPool, self.reactor, self.workPool),
+        )
+        options.setdefault("access", self.access)
         self.factory = QueueFactory(
             self.broker,
             self.maintenance,

@@ -10,6 +10,11 @@ class Unauthenticated(QueueError):
 
     reply = b"CLIENT_ERROR unauthenticated"
 
+    def __init__(self, closes: bool = False) -> None:
+        """Refuse; ``closes`` where a client may not go on."""
+        super().__init__()
+        self.closes = closes
+
 
 class AuthFailed(QueueError):
     """A client is not who it says, or says it too often."""
