@@ -19,8 +19,8 @@ TOOL_PACKAGES := libmemcached-dev zlib1g-dev
 TEST_PACKAGES := lowdown openssl strace
 CLIENT_PACKAGES := default-jdk-headless golang-github-bradfitz-gomemcache-dev golang-go \
 	libcache-memcached-fast-perl libcache-memcached-perl libmemcached-tools \
-	libspymemcached-java libyaml-0-2 nodejs php-cli php-memcache php-memcached ruby \
-	ruby-dalli $(shell command -v npm >/dev/null || echo npm)
+	libsasl2-modules libspymemcached-java libyaml-0-2 nftables nodejs php-cli \
+	php-memcache php-memcached ruby ruby-dalli stunnel4 $(shell command -v npm >/dev/null || echo npm)
 # Of these only a program is needed, and no server that starts by itself: 20 MB.
 CLIENT_PROGRAMS := prometheus collectd-core libnginx-mod-http-memc memcached \
 	munin-plugins-extra nginx nutcracker ruby-dalli/trixie

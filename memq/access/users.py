@@ -38,6 +38,8 @@ isUserName = re.compile(r"[!#-&(-9;-\[\]-~]{1,64}").fullmatch
 #: Names of a certificate: the one of its subject, or another one.
 _isSubject = re.compile(r"(CN=|DNS:)[!-~](?:[ -~]{0,252}[!-~])?").fullmatch
 _UIDS = 1 << 32
+#: What Linux says for every uid that a container or a unit has no number for.
+_OVERFLOW = 65534
 #: Hashes of tokens that a user has at most: a new one and an old one, and some more.
 _TOKENS = 8
 
@@ -238,6 +240,8 @@ def _unix(file: TOMLFile, value: Any) -> frozenset[int]:
 
 
 def _uid(value: Any) -> int:
+    if value == _OVERFLOW or value == "nobody":
+        raise ValueError("must not have nobody, who may be anybody in a container")
     if type(value) is int and 0 <= value < _UIDS - 1:
         return value
     if type(value) is not str:

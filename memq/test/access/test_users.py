@@ -101,6 +101,8 @@ class ReadTests(TablesTestCase):
             ("[-1]", "must have names in quotes, and uids as numbers"),
             ("[4294967295]", "must have names in quotes"),
             ("[true]", "must have names in quotes"),
+            ("[65534]", "must not have nobody"),
+            ('["nobody"]', "must not have nobody, who may be anybody in a container"),
         ):
             self.assertIn(why, self.wrong(f"unix = {value}"))
 

@@ -15,6 +15,8 @@ import net.spy.memcached.CachedData;
 import net.spy.memcached.ConnectionFactoryBuilder;
 import net.spy.memcached.ConnectionFactoryBuilder.Protocol;
 import net.spy.memcached.MemcachedClient;
+import net.spy.memcached.auth.AuthDescriptor;
+import net.spy.memcached.auth.PlainCallbackHandler;
 import net.spy.memcached.transcoders.Transcoder;
 
 /** The loop, and the commands. */
@@ -50,13 +52,18 @@ public final class Driver {
     private final MemcachedClient client;
 
     private Driver(int port, Protocol protocol) throws Exception {
+        ConnectionFactoryBuilder builder = new ConnectionFactoryBuilder()
+            .setProtocol(protocol)
+            .setOpTimeout(PATIENCE)
+            .setMaxReconnectDelay(1);
+        String user = System.getenv("CLIENT_USER");
+        if (!user.isEmpty()) {
+            builder.setAuthDescriptor(new AuthDescriptor(
+                new String[] {"PLAIN"},
+                new PlainCallbackHandler(user, System.getenv("CLIENT_SECRET"))));
+        }
         client = new MemcachedClient(
-            new ConnectionFactoryBuilder()
-                .setProtocol(protocol)
-                .setOpTimeout(PATIENCE)
-                .setMaxReconnectDelay(1)
-                .build(),
-            List.of(new InetSocketAddress("127.0.0.1", port)));
+            builder.build(), List.of(new InetSocketAddress("127.0.0.1", port)));
     }
 
     private static String text(byte[] body) {

@@ -23,14 +23,17 @@ def server(*options: str) -> Server:
     Trial has nothing that lasts longer than a test, and a server each would take
     longer than the tests.  So their queues must have names of their own.
     """
+    return lasting(Server(mkdtemp(prefix="memq-clients-"), *options))
+
+
+def lasting(server: Server) -> Server:
+    """Start a server that ends with the process's reactor, and its home with it."""
     from twisted.internet import reactor
 
-    home = mkdtemp(prefix="memq-clients-")
-    started = Server(home, *options)
     # The server's reader is a thread that Python waits for before atexit.
-    reactor.addSystemEventTrigger("before", "shutdown", started.stop)
-    reactor.addSystemEventTrigger("after", "shutdown", shutil.rmtree, home)
-    return started.start()
+    reactor.addSystemEventTrigger("before", "shutdown", server.stop)
+    reactor.addSystemEventTrigger("after", "shutdown", shutil.rmtree, server.home)
+    return server.start()
 
 
 class ClientCase(TestCase):
@@ -39,9 +42,13 @@ class ClientCase(TestCase):
     #: The class of the client.
     clientClass: ClassVar[type[Client]]
 
+    def server(self, *options: str) -> Server:
+        """Return the server that has further options."""
+        return server(*options)
+
     async def setUp(self) -> None:  # type: ignore[override] # trial waits for it
         """Connect; each test has queues of its own."""
-        self.client = await self.connect(server())
+        self.client = await self.connect(self.server())
         self.queue = "-".join(self.id().split(".")[-2:])
 
     async def connect(self, to: Server) -> Client:
@@ -87,7 +94,7 @@ class ClientCase(TestCase):
 
         From a server that does not sync, or the disk would take most of the time.
         """
-        client = await self.connect(server("--no-sync"))
+        client = await self.connect(self.server("--no-sync"))
         bodies = [b"message %d" % number for number in range(1000)]
         await client.pushAll(self.queue, bodies)
         self.assertEqual(await client.popAll(self.queue, len(bodies)), bodies)
@@ -130,7 +137,7 @@ class ReaderCase(ClientCase):
 
     async def test_openAndClose(self) -> None:
         """A message is opened, and gone once it is closed, not before."""
-        other = await self.connect(server())
+        other = await self.connect(self.server())
         await self.client.pushAll(self.queue, [b"1", b"2"])
         opened = Message(0, b"1")
         self.assertEqual(await self.client.pop(f"{self.queue}/open"), opened)
@@ -175,11 +182,11 @@ class ReaderCase(ClientCase):
         """Push a message once somebody waits for it."""
         queue = self.queue.encode()
         limit = monotonic() + PATIENCE
-        with server().wire() as wire:
+        with self.server().wire() as wire:
             while wire.figures(b"detail " + queue)[b"queue_%b_waiters" % queue] != b"1":
                 # The figures are the only sign.
                 assert monotonic() < limit, "nobody waits"
-        server().put(queue, body)
+        self.server().put(queue, body)
 
     async def test_openLarge(self) -> None:
         """A message that comes in parts is opened, goes back, and is closed."""
@@ -202,7 +209,7 @@ class ReaderCase(ClientCase):
 
     async def test_leaves(self) -> None:
         """A client that leaves gives back what it has open."""
-        leaving = await self.connect(server())
+        leaving = await self.connect(self.server())
         await self.client.pushAll(self.queue, [b"1", b"2"])
         opened = await leaving.pop(f"{self.queue}/open")
         self.assertEqual(opened, Message(0, b"1"))
@@ -211,12 +218,16 @@ class ReaderCase(ClientCase):
 
     async def isLeft(self, bodies: list[bytes]) -> None:
         """Check what is left, and take it."""
-        client = await self.connect(server())
+        client = await self.connect(self.server())
         self.assertEqual(await client.popAll(self.queue, len(bodies)), bodies)
         self.assertIsNone(await client.pop(self.queue))
 
 
-def define(module: dict[str, Any], *clientClasses: type[Client]) -> None:
+def define(
+    module: dict[str, Any],
+    *clientClasses: type[Client],
+    case: type[ClientCase] = ReaderCase,
+) -> None:
     """Put into a module the tests of clients of which there is nothing else to say."""
     for clientClass in clientClasses:
         name = f"{clientClass.__name__}Tests"
@@ -225,4 +236,4 @@ def define(module: dict[str, Any], *clientClasses: type[Client]) -> None:
             "__doc__": clientClass.__doc__,
             "__module__": module["__name__"],
         }
-        module[name] = type(name, (ReaderCase,), body)
+        module[name] = type(name, (case,), body)

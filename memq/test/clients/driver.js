@@ -40,6 +40,7 @@ async function each(queues, pop) {
 function memjs() {
   const client = require('memjs').Client.create(server, {
     timeout: PATIENCE, conntimeout: PATIENCE, retries: 1, logger: console,
+    username: process.env.CLIENT_USER, password: process.env.CLIENT_SECRET,
   });
   const pop = async (queue) => {
     const { value, flags } = await client.get(queue);

@@ -7,7 +7,12 @@ function drive(array $commands): void
     while (($line = fgets(STDIN)) !== false) {
         $words = explode(' ', rtrim($line, "\n"));
         $command = $commands[array_shift($words)];
-        echo implode(' ', $command(...$words)), "\n";
+        try {
+            $reply = $command(...$words);
+        } catch (RuntimeException $error) {
+            $reply = ['error', $error->getMessage()];
+        }
+        echo implode(' ', $reply), "\n";
     }
 }
 

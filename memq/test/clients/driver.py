@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PATIENCE = float(os.environ["PATIENCE"])
+#: Who this is to say that it is; nothing for one that says nothing.
+USER, SECRET = (os.environ[name] or None for name in ("CLIENT_USER", "CLIENT_SECRET"))
 #: Flags and body.
 Message = tuple[int, bytes]
 
@@ -56,6 +58,9 @@ class Library(ABC):
     async def stats(self) -> dict[str, str]:
         """Return the counts of the queues, by those who have no stats of their own."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        if USER:
+            said = f"{USER} {SECRET}".encode()
+            writer.write(b"set auth 0 0 %d\r\n%b\r\n" % (len(said), said))
         writer.write(b"stats queue\r\nquit\r\n")
         lines = (await reader.read()).decode().splitlines()
         writer.close()
@@ -114,7 +119,11 @@ class Emcache(Library):
         """Make the client."""
         place = self.module.MemcachedHostAddress("127.0.0.1", self.port)
         self.client = await self.module.create_client(
-            [place], timeout=PATIENCE, max_connections=1
+            [place],
+            timeout=PATIENCE,
+            max_connections=1,
+            username=USER,
+            password=SECRET,
         )
 
     async def push(self, queue: str, flags: int, body: bytes) -> bool:
@@ -147,7 +156,11 @@ class Bmemcached(Library):
     async def connect(self) -> None:
         """Make the client."""
         self.client = self.module.Client(
-            [f"127.0.0.1:{self.port}"], socket_timeout=PATIENCE, raw_data=True
+            [f"127.0.0.1:{self.port}"],
+            username=USER,
+            password=SECRET,
+            socket_timeout=PATIENCE,
+            raw_data=True,
         )
         self.client.enable_retry_delay(False)
 
@@ -234,6 +247,8 @@ class Memcache(Library):
             ("127.0.0.1", self.port),
             dump_func=lambda key, value: value,
             load_func=lambda key, body, flags: (flags, body),
+            username=USER,
+            password=SECRET,
         )
 
     async def push(self, queue: str, flags: int, body: bytes) -> bool:
@@ -287,10 +302,11 @@ def main() -> None:
     port, _, library = sys.argv[1:]
     client = LIBRARIES[library](importlib.import_module(library), int(port))
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(client.connect())
     for line in sys.stdin:
         name, *words = line.rstrip("\n").split(" ")
         try:
+            if client.client is None:
+                loop.run_until_complete(client.connect())
             reply = loop.run_until_complete(answer(client, name, *words))
         except Exception as error:
             traceback.print_exc()

@@ -11,6 +11,7 @@ answers in one:
     stats                       found [QUEUE COUNTS]...
 
 or to each of them ``error WORDS...``, when its library says that something is wrong.
+CLIENT_USER and CLIENT_SECRET are who it is to say that it is, or nothing.
 Words are separated by one space each; BODY is in base64, so it may be nothing.
 """
 
@@ -46,6 +47,9 @@ class Driver(Client):
     #: What its environment has beside the test's.
     variables: ClassVar[dict[str, str]] = {}
 
+    #: Who it says that it is, and its secret; nothing for one that says nothing.
+    user: str = ""
+    secret: str = ""
     #: Seconds that its library is told to wait for an answer, if it can be told.
     patience: float = PATIENCE
 
@@ -62,7 +66,13 @@ class Driver(Client):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=os.environ | self.variables | {"PATIENCE": str(self.patience)},
+            env=os.environ
+            | self.variables
+            | {
+                "PATIENCE": str(self.patience),
+                "CLIENT_USER": self.user,
+                "CLIENT_SECRET": self.secret,
+            },
         )
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._replies = cast("IO[bytes]", self._process.stdout)

@@ -37,14 +37,16 @@ class Authority:
             "req", "-x509", *_KEY, "-keyout", self._key, "-out", self.path, *subject
         )
 
-    def issue(self, name: str, days: int = 30) -> tuple[str, str]:
+    def issue(self, name: str, days: int = 30, address: str = "") -> tuple[str, str]:
         """Return the files with a certificate of a name, common and DNS, and its key.
 
         :param days: how long it lasts; less than 0 for one that is over.
+        :param address: is a name of it, too.
         """
         stem = os.path.join(self._folder, f"{self._name}-{name}")
         request, certificate, key = stem + ".csr", stem + ".pem", stem + ".key"
-        names = ("-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}")
+        others = f"DNS:{name},IP:{address}" if address else f"DNS:{name}"
+        names = ("-subj", f"/CN={name}", "-addext", f"subjectAltName={others}")
         openssl("req", "-new", *_KEY, "-keyout", key, "-out", request, *names)
         signed = ("-CA", self.path, "-CAkey", self._key, "-CAcreateserial")
         end = ("-copy_extensions", "copy", "-days", str(days))
@@ -65,7 +67,7 @@ class Files:
         self.folder = tempfile.mkdtemp(prefix="memq-tls-")
         atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self.authority = Authority(self.folder, "authority")
-        self.server = self.authority.issue("localhost")
+        self.server = self.authority.issue("localhost", address="127.0.0.1")
         self.client = self.authority.issue("Shop-1")
 
     def clientContext(self, *files: str) -> ssl.SSLContext:
