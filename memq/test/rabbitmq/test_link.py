@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.rabbitmq.connections import AMQPConnection
@@ -47,8 +47,9 @@ class LinkTestCase(SynchronousTestCase):
             self.clock, self.rabbit.cluster, "tests", self.user, lambda: self.random
         )
         self.logged: list[Any] = []
-        globalLogPublisher.addObserver(self.logged.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.logged.append)
+        observer = cast("ILogObserver", self.logged.append)
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def go(self, seconds: float = 0.0) -> None:
         """Let time pass, and all be said."""

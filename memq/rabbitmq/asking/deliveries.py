@@ -1,0 +1,105 @@
+"""Deliveries: what a channel holds of a queue, and the requests about that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.errors import StoreError
+from memq.rabbitmq.asking.base import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOST = "the open read is lost with its connection: the message went back"
+
+
+class Ended(NamedTuple):
+    """What came of ending some open reads.
+
+    :ivar numbers: those that are ended, as they were asked for.
+    :ivar error: why the others may not be.
+    """
+
+    numbers: frozenset[int]
+    error: StoreError | None = None
+
+
+class Open(Request):
+    """An open that is asked for; ``channel`` is the only one that it may go over."""
+
+    __slots__ = ("channel",)
+
+    def __init__(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        super().__init__(queue, done)
+        self.channel: Channel | None = None
+
+
+class End(Request):
+    """Open reads that are to end: it is answered with Ended.
+
+    :ivar left: the channels that have not answered yet.
+    :ivar numbers: those that were there.
+    """
+
+    __slots__ = ("left", "lost", "numbers")
+
+    def __init__(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        super().__init__(queue, done)
+        self.left = 0
+        self.lost = False
+        self.numbers: set[int] = set()
+
+    def fail(self) -> bool:
+        """Answer that nobody knows."""
+        why = StoreError("the queue servers did not answer: it may come again")
+        return self.answer(Ended(frozenset(), why))
+
+    def hasAnswered(self, isLost: bool = False) -> None:
+        """Note that a channel has answered, or is lost."""
+        self.left -= 1
+        self.lost |= isLost
+        if self.left <= 0:
+            error = StoreError(LOST) if self.lost else None
+            self.answer(Ended(frozenset() if error else frozenset(self.numbers), error))
+
+
+class Channel:
+    """A channel with deliveries of one queue.
+
+    :ivar opening: the open that is under way on it, None without one.
+    :ivar held: the tags of deliveries that are not acknowledged, by number.
+    :ivar ends: what waits for an answer that is not asked for yet.
+    :ivar endsBefore: what waits for that to the open.
+    :ivar endsSent: what waits for that to the declare.
+    :ivar declared: when that was sent; None without one.
+    """
+
+    __slots__ = (
+        "amqp",
+        "declared",
+        "ends",
+        "endsBefore",
+        "endsSent",
+        "held",
+        "isOpen",
+        "opening",
+        "queue",
+    )
+
+    def __init__(self, queue: bytes) -> None:
+        self.queue = queue
+        self.amqp: Any = None
+        self.isOpen = False
+        self.opening: Open | None = None
+        self.held: dict[int, int] = {}
+        self.ends: list[End] = []
+        self.endsBefore: list[End] = []
+        self.endsSent: list[End] = []
+        self.declared: float | None = None
+
+    @property
+    def isSpare(self) -> bool:
+        """Whether it has nothing to do."""
+        return self.isOpen and not (
+            self.opening or self.held or self.ends or self.declared is not None
+        )

@@ -1,0 +1,321 @@
+"""Open reads: messages that are given out and not acknowledged yet.
+
+Each is a delivery on a channel, which has those of one queue only: what ends a channel
+touches no other queue.  The end of a channel, by whatever cause, lets the cluster give
+the messages back; they are *lost* here.
+
+An acknowledgement has no answer.  What is sent behind it on the same channel goes
+through the same log of consensus: the answer of a ``basic.get``, or that of a passive
+declare if it comes so soon that the queue's leader has given it, tells that the
+acknowledgement counts.  A later one may be the node's own word, and is asked for again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from pika.spec import Basic
+
+from memq.rabbitmq import names
+from memq.rabbitmq.asking.base import Deadlines, isMissing, nameOf
+from memq.rabbitmq.asking.deliveries import Channel, End, Open
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.message import Message
+    from memq.rabbitmq.asking.base import ILink
+    from memq.rabbitmq.asking.deliveries import Ended
+
+#: Channels that a queue has at most.
+CHANNELS = 16
+#: Channels that hold nothing and are kept for what comes, of all queues.
+SPARE = 64
+#: Seconds in which an answer to a passive declare is the leader's: a node that has
+#: none from the leader gives its own after 0.25.
+PROMPT = 0.2
+
+
+class OpenReads:
+    """The open reads of one link.
+
+    :ivar link: what they go over; set before the first one.
+    """
+
+    link: ILink
+
+    def __init__(
+        self, clock: IReactorTime, number: Callable[[], int], timeout: float = 5.0
+    ) -> None:
+        """Begin with none.
+
+        :param number: returns what the next message is counted as.
+        :param timeout: seconds after which what is asked fails.
+        """
+        self._seconds = clock.seconds
+        self._number = number
+        self._deadlines = Deadlines(clock, timeout)
+        #: Opens that are not sent, by queue.
+        self._lines: dict[bytes, deque[Open]] = {}
+        self._channels: dict[bytes, list[Channel]] = {}
+        self._byAmqp: dict[Any, Channel] = {}
+        #: The channel of each message that is open.
+        self._holders: dict[int, Channel] = {}
+        #: Those that hold nothing, the first one the longest.
+        self._spare: dict[Channel, None] = {}
+
+    def holds(self, number: int) -> bool:
+        """Return whether a message is open."""
+        return number in self._holders
+
+    def open(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Open a message.
+
+        :param done: called once with it, None if there is none, or a QueueError.
+        """
+        self._ask(Open(queue, done))
+
+    def close(
+        self, queue: bytes, numbers: Iterable[int], done: Callable[[Ended], object]
+    ) -> None:
+        """Delete open messages.
+
+        :param done: called once, when the cluster has done so.
+        """
+        end = self._end(queue, done, [self._acknowledge(each) for each in numbers])
+        for channel in end:
+            self._declare(channel)
+
+    def giveBack(
+        self, queue: bytes, numbers: Iterable[int], done: Callable[[Ended], object]
+    ) -> None:
+        """Give open messages back to the head of their queue; see ``close``."""
+        end = self._end(queue, done, [self._refuse(each) for each in numbers])
+        for channel in end:
+            self._declare(channel)
+
+    def exchange(
+        self,
+        queue: bytes,
+        number: int,
+        closed: Callable[[Ended], object],
+        done: Callable[[Any], object],
+    ) -> None:
+        """Delete an open message and open the next one, which tells that it is deleted.
+
+        :param closed: called once as by ``close``, before ``done`` is as by ``open``.
+        """
+        request = Open(queue, done)
+        channels = self._end(queue, closed, [self._acknowledge(number)])
+        for channel in channels:
+            request.channel = channel
+        self._ask(request)
+
+    # Ending.
+
+    def _acknowledge(self, number: int) -> tuple[int, Channel | None]:
+        channel, tag = self._take(number)
+        if channel is not None:
+            channel.amqp.basic_ack(tag)
+        return number, channel
+
+    def _refuse(self, number: int) -> tuple[int, Channel | None]:
+        channel, tag = self._take(number)
+        if channel is not None:
+            channel.amqp.basic_nack(tag, multiple=False, requeue=True)
+        return number, channel
+
+    def _take(self, number: int) -> tuple[Channel | None, int]:
+        channel = self._holders.pop(number, None)
+        return channel, 0 if channel is None else channel.held.pop(number)
+
+    def _end(
+        self,
+        queue: bytes,
+        done: Callable[[Ended], object],
+        taken: Iterable[tuple[int, Channel | None]],
+    ) -> list[Channel]:
+        """Begin to wait for channels; return them, each once."""
+        end = End(queue, done)
+        channels: dict[Channel, None] = {}
+        for number, channel in taken:
+            if channel is None:
+                end.lost = True
+            else:
+                channels[channel] = None
+                end.numbers.add(number)
+        end.left = len(channels)
+        if not channels:
+            end.hasAnswered()
+        else:
+            self._deadlines.add(end)
+        for channel in channels:
+            channel.ends.append(end)
+        return list(channels)
+
+    def _declare(self, channel: Channel) -> None:
+        """Ask for an answer behind what was sent, unless one is under way."""
+        if channel.declared is None and channel.ends:
+            channel.declared = self._seconds()
+            channel.endsSent, channel.ends = channel.ends, []
+            channel.amqp.queue_declare(
+                nameOf(channel.queue).queue,
+                passive=True,
+                callback=lambda _: self._cbDeclared(channel),
+            )
+
+    def _cbDeclared(self, channel: Channel) -> None:
+        assert channel.declared is not None
+        isPrompt = self._seconds() - channel.declared < PROMPT
+        channel.declared = None
+        ends, channel.endsSent = channel.endsSent, []
+        if not isPrompt:
+            channel.ends = [*(each for each in ends if not each.isOver), *channel.ends]
+            ends = []
+        self._declare(channel)
+        self._spareIt(channel)
+        for each in ends:
+            each.hasAnswered()
+
+    # Opening.
+
+    def _ask(self, request: Open) -> None:
+        self._deadlines.add(request)
+        line = self._lines.setdefault(request.queue, deque())
+        if request.channel is None:
+            line.append(request)
+        else:
+            line.appendleft(request)
+        self._goOn(request.queue)
+
+    def _goOn(self, queue: bytes) -> None:
+        """Send what can be sent of a queue, and open channels for the others."""
+        line = self._lines[queue]
+        channels = self._channels.get(queue, [])
+        while line:
+            if line[0].isOver:
+                line.popleft()
+                continue
+            channel = self._freeOne(line[0].channel, channels)
+            if channel is None:
+                break
+            self._send(channel, line.popleft())
+        if not line:
+            del self._lines[queue]
+            return
+        opening = sum(not each.isOpen for each in channels)
+        if opening < len(line) and len(channels) < CHANNELS and self.link.isUp:
+            self._openChannel(queue)
+
+    @staticmethod
+    def _freeOne(wanted: Channel | None, channels: list[Channel]) -> Channel | None:
+        """Return a channel that an open may go over; None if there is none now."""
+        for channel in [wanted] if wanted in channels else channels:
+            if channel is not None and channel.isOpen and channel.opening is None:
+                return channel
+        return None
+
+    def _openChannel(self, queue: bytes) -> None:
+        channel = Channel(queue)
+        channel.amqp = self.link.channel(self._opened, self._closed)
+        self._byAmqp[channel.amqp] = channel
+        self._channels.setdefault(queue, []).append(channel)
+
+    def _opened(self, amqp: Any) -> None:
+        channel = self._byAmqp[amqp]
+        channel.isOpen = True
+        amqp.add_callback(
+            lambda _: self._cbEmpty(channel), [Basic.GetEmpty], one_shot=False
+        )
+        if channel.queue in self._lines:
+            self._goOn(channel.queue)
+        self._spareIt(channel)
+
+    def _send(self, channel: Channel, request: Open) -> None:
+        self._spare.pop(channel, None)
+        channel.opening = request
+        request.isSent = True
+        # What was acknowledged before is answered with it.
+        channel.endsBefore, channel.ends = channel.ends, []
+
+        def _cbFound(_: Any, method: Any, properties: Any, body: bytes) -> None:
+            number = self._number()
+            message = names.message(number, properties.headers, body)
+            channel.held[number] = method.delivery_tag
+            self._holders[number] = channel
+            if not self._answer(channel, message):
+                self._refuse(number)
+
+        name = nameOf(channel.queue).queue
+        channel.amqp.basic_get(name, _cbFound, auto_ack=False)
+
+    def _cbEmpty(self, channel: Channel) -> None:
+        self._answer(channel, None)
+
+    def _answer(self, channel: Channel, found: Message | None) -> bool:
+        """Answer an open, and what ended before; return whether somebody wants it."""
+        request, channel.opening = channel.opening, None
+        ends, channel.endsBefore = channel.endsBefore, []
+        assert request is not None
+        for each in ends:
+            each.hasAnswered()
+        isWanted = request.answer(found)
+        self._declare(channel)
+        if channel.queue in self._lines:
+            self._goOn(channel.queue)
+        self._spareIt(channel)
+        return isWanted
+
+    # Channels that end, and the link.
+
+    def _spareIt(self, channel: Channel) -> None:
+        """Keep a channel that has nothing to do, and close the one of longest ago."""
+        if not channel.isSpare:
+            return
+        self._spare[channel] = None
+        if len(self._spare) > SPARE:
+            oldest = next(iter(self._spare))
+            self._forget(oldest)
+            oldest.amqp.close()
+
+    def _forget(self, channel: Channel) -> None:
+        del self._byAmqp[channel.amqp]
+        self._spare.pop(channel, None)
+        channels = self._channels[channel.queue]
+        channels.remove(channel)
+        if not channels:
+            del self._channels[channel.queue]
+
+    def _closed(self, amqp: Any, why: str) -> None:
+        channel = self._byAmqp.get(amqp)
+        if channel is None:
+            return
+        self._forget(channel)
+        for number in channel.held:
+            del self._holders[number]
+        request, isGone = channel.opening, isMissing(why)
+        for each in (*channel.endsBefore, *channel.endsSent, *channel.ends):
+            if isGone:
+                # The queue was deleted, and they with it.
+                each.numbers.clear()
+            each.hasAnswered(isLost=not isGone)
+        if request is not None and isGone:
+            request.answer(None)
+        elif request is not None:
+            request.fail()
+        if channel.queue in self._lines:
+            self._goOn(channel.queue)
+
+    def linkUp(self) -> None:
+        """Begin with what waits."""
+        for queue in list(self._lines):
+            self._goOn(queue)
+
+    def linkDown(self, why: str) -> None:
+        """Do nothing: each channel has told its end."""
+
+    def linkBlocked(self, why: str | None) -> None:
+        """Do nothing: nothing is set here."""

@@ -1,0 +1,146 @@
+"""Queues as a whole: whether there is one, how long it is, emptied and deleted.
+
+All goes over one channel, one after the other: these are rare.  A question about a
+queue that is not there ends the channel, and the next one opens another.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from memq.rabbitmq.asking.base import Deadlines, Request, isMissing, nameOf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.rabbitmq.asking.base import ILink
+
+
+class _Question(Request):
+    """A question; ``ask`` asks it on a channel, and takes what is called back."""
+
+    __slots__ = ("ask",)
+
+    def __init__(
+        self,
+        queue: bytes,
+        done: Callable[[Any], object],
+        ask: Callable[[Any, Callable[[Any], object]], object],
+    ) -> None:
+        super().__init__(queue, done)
+        self.ask = ask
+
+
+class Queues:
+    """What is asked about queues as a whole.
+
+    :ivar link: what it goes over; set before the first question.
+    """
+
+    link: ILink
+
+    def __init__(self, clock: IReactorTime, timeout: float = 5.0) -> None:
+        """Begin with none.
+
+        :param timeout: seconds after which what is asked fails.
+        """
+        self._deadlines = Deadlines(clock, timeout)
+        self._line: deque[_Question] = deque()
+        self._asked: _Question | None = None
+        self._amqp: Any = None
+        self._isOpen = False
+
+    def length(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Ask how many messages can be taken.
+
+        :param done: called with the number, None without such a queue, or an error.
+        """
+        name = nameOf(queue).queue
+
+        def _ask(amqp: Any, answer: Callable[[Any], object]) -> None:
+            amqp.queue_declare(
+                name,
+                passive=True,
+                callback=lambda frame: answer(frame.method.message_count),
+            )
+
+        self._add(_Question(queue, done, _ask))
+
+    def empty(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Discard all messages that can be taken; see ``length``."""
+        name = nameOf(queue).queue
+
+        def _ask(amqp: Any, answer: Callable[[Any], object]) -> None:
+            amqp.queue_purge(
+                name, callback=lambda frame: answer(frame.method.message_count)
+            )
+
+        self._add(_Question(queue, done, _ask))
+
+    def delete(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Delete a queue with all its messages.
+
+        :param done: called with True, None if there was none, or an error.
+        """
+        name = nameOf(queue).queue
+
+        def _delete(amqp: Any, answer: Callable[[Any], object]) -> None:
+            amqp.queue_delete(name, callback=lambda _: answer(True))
+
+        def _cbAsked(found: Any) -> None:
+            # To delete one that is not there is silently well.
+            if isinstance(found, int):
+                self._add(_Question(queue, done, _delete))
+            else:
+                done(found)
+
+        self.length(queue, _cbAsked)
+
+    def _add(self, question: _Question) -> None:
+        self._deadlines.add(question)
+        self._line.append(question)
+        self._goOn()
+
+    def _goOn(self) -> None:
+        while self._line and self._line[0].isOver:
+            self._line.popleft()
+        if self._asked is not None or not self._line:
+            return
+        if self._amqp is None and self.link.isUp:
+            self._amqp = self.link.channel(self._opened, self._closed)
+        elif self._isOpen:
+            question = self._asked = self._line.popleft()
+            question.isSent = True
+
+            def _answer(found: Any) -> None:
+                self._asked = None
+                question.answer(found)
+                self._goOn()
+
+            question.ask(self._amqp, _answer)
+
+    def _opened(self, amqp: Any) -> None:
+        self._isOpen = True
+        self._goOn()
+
+    def _closed(self, amqp: Any, why: str) -> None:
+        self._amqp, self._isOpen = None, False
+        question, self._asked = self._asked, None
+        if question is not None and isMissing(why):
+            question.answer(None)
+        elif question is not None:
+            question.fail()
+        self._goOn()
+
+    def linkUp(self) -> None:
+        """Begin with what waits."""
+        self._goOn()
+
+    def linkDown(self, why: str) -> None:
+        """Do nothing: the channel has told its end."""
+
+    def linkBlocked(self, why: str | None) -> None:
+        """Do nothing: nothing is set here."""

@@ -1,0 +1,107 @@
+"""Names: what a queue and a message are called in RabbitMQ, there and back.
+
+A name of memq is bytes, one of RabbitMQ is UTF-8 of at most 255 bytes:
+
+- UTF-8 stays as it is;
+- ``%``, bytes that are no UTF-8 and the first one of a leading ``amq.``, which RabbitMQ
+  keeps for itself, become ``%`` and two hexadecimal digits;
+- what is longer than 255 bytes then becomes ``%%`` and its SHA-256; the whole name goes
+  along as the queue's argument NAME_ARGUMENT;
+- what is memq's own has a ``/`` in it, which no queue of a client has.
+
+A message has its flags and the time when it was set in headers: other programs may set
+messages without them.
+"""
+
+from __future__ import annotations
+
+import codecs
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from memq.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The argument of a queue with a long name.
+NAME_ARGUMENT = "memq-name"
+#: Bytes of the longest name.
+LONGEST = 255
+#: The headers of a message: the client's flags, and milliseconds since 1970-01-01 UTC.
+FLAGS, TIME = "f", "t"
+#: The largest flags, and the largest time.
+MOST_FLAGS, MOST_TIME = (1 << 32) - 1, (1 << 62) - 1
+
+_RESERVED = "amq."
+
+
+class Name(NamedTuple):
+    """The name of a queue in RabbitMQ.
+
+    :ivar queue: the name.
+    :ivar arguments: what the queue is declared with because of it.
+    """
+
+    queue: str
+    arguments: Mapping[str, str]
+
+
+def _asHex(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeDecodeError)
+    wrong = error.object[error.start : error.end]
+    return "".join(f"%{byte:02x}" for byte in wrong), error.end
+
+
+codecs.register_error("memq-percent", _asHex)
+
+
+def encode(queue: bytes) -> Name:
+    """Return the name of a queue in RabbitMQ."""
+    whole = queue.replace(b"%", b"%25").decode("utf-8", "memq-percent")
+    if whole.startswith(_RESERVED):
+        whole = f"%{ord(whole[0]):02x}{whole[1:]}"
+    if len(whole.encode()) <= LONGEST:
+        return Name(whole, {})
+    return Name(f"%%{sha256(queue).hexdigest()}", {NAME_ARGUMENT: whole})
+
+
+def decode(name: str, arguments: Mapping[str, Any]) -> bytes | None:
+    """Return the name of a queue of RabbitMQ; None if it is no client's.
+
+    :param arguments: those of the queue.
+    """
+    whole = arguments.get(NAME_ARGUMENT) if name.startswith("%%") else name
+    if not isinstance(whole, str) or "/" in whole:
+        return None
+    first, *others = whole.encode().split(b"%")
+    try:
+        parts = [bytes.fromhex(each[:2].decode("ascii")) + each[2:] for each in others]
+    except ValueError:
+        return None
+    queue = b"".join([first, *parts])
+    # A queue has one name only.
+    return queue if encode(queue).queue == name else None
+
+
+def headers(flags: int, time: int) -> dict[str, int]:
+    """Return the headers of a message.
+
+    :param time: when it was set, in milliseconds since 1970-01-01 UTC.
+    """
+    return {FLAGS: flags, TIME: time}
+
+
+def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Message:
+    """Return a message as it was taken from a queue.
+
+    :param number: what this process counts it as.
+    :param headers: those that it has, if any.
+    """
+    found = headers or {}
+    flags = _within(found.get(FLAGS), MOST_FLAGS)
+    return Message(0, number, flags, _within(found.get(TIME), MOST_TIME), body)
+
+
+def _within(value: object, most: int) -> int:
+    return value if type(value) is int and 0 <= value <= most else 0

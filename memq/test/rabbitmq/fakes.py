@@ -1,0 +1,209 @@
+"""Fakes: a cluster's queues in memory, and links to it whose answers come when told.
+
+As much of pika's channels as memq.rabbitmq.asking uses, with what RabbitMQ does: a
+question about a queue that is not there ends the channel; what is not acknowledged goes
+back to the front at the end of its channel.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FakeCluster:
+    """Queues of bodies, and what is to be answered.
+
+    :ivar queues: headers and body of each message, by queue.
+    :ivar events: the answers that are to come.
+    :ivar log: what was asked, in order.
+    :ivar stuck: queues of which nothing is answered.
+    """
+
+    def __init__(self) -> None:
+        self.queues: dict[str, deque[tuple[Any, bytes]]] = {}
+        self.events: deque[Callable[[], object]] = deque()
+        self.log: list[str] = []
+        self.stuck: set[str] = set()
+        self._stuck: list[Callable[[], object]] = []
+
+    def make(self, queue: str, *bodies: bytes) -> None:
+        """Make a queue with some messages."""
+        self.queues[queue] = deque(({"f": 0, "t": 0}, body) for body in bodies)
+
+    def bodies(self, queue: str) -> list[bytes]:
+        """Return the bodies of a queue."""
+        return [body for _, body in self.queues[queue]]
+
+    def settle(self) -> None:
+        """Answer everything, in order."""
+        while self.events:
+            self.events.popleft()()
+
+    def ask(self, what: str, queue: str, answer: Callable[[], object]) -> None:
+        """Note a question, which is answered later."""
+        self.log.append(f"{what} {queue}".strip())
+        if queue in self.stuck:
+            self._stuck.append(answer)
+        else:
+            self.events.append(answer)
+
+    def unstick(self) -> None:
+        """Answer all that was not."""
+        self.stuck.clear()
+        self.events += self._stuck
+        self._stuck.clear()
+
+
+class FakeChannel:
+    """A channel, as pika has it."""
+
+    def __init__(
+        self,
+        link: FakeLink,
+        opened: Callable[[Any], object],
+        closed: Callable[[Any, str], object],
+    ) -> None:
+        self._link = link
+        self._cluster = link.cluster
+        self._opened, self._closed = opened, closed
+        self._onEmpty: list[Callable[[Any], object]] = []
+        self._tags = 0
+        self._unacked: dict[int, tuple[str, tuple[Any, bytes]]] = {}
+        self.isOver = False
+        self._later(lambda: self._opened(self))
+
+    def _later(
+        self, answer: Callable[[], object], what: str = "open", queue: str = ""
+    ) -> None:
+        def _answer() -> None:
+            if self.isOver:
+                return
+            if queue and queue not in self._cluster.queues:
+                self.end("404 NOT_FOUND")
+            else:
+                answer()
+
+        self._cluster.ask(what, queue, _answer)
+
+    def end(self, why: str) -> None:
+        """End: what is not acknowledged goes back."""
+        self.isOver = True
+        self._link.channels.remove(self)
+        for queue, message in reversed(self._unacked.values()):
+            if queue in self._cluster.queues:
+                self._cluster.queues[queue].appendleft(message)
+        self._closed(self, why)
+
+    def add_callback(
+        self, callback: Callable[[Any], object], *_: Any, **__: Any
+    ) -> None:
+        """Remember who hears of empty queues."""
+        self._onEmpty.append(callback)
+
+    def basic_get(
+        self, queue: str, callback: Callable[..., object], auto_ack: bool
+    ) -> None:
+        """Take a message."""
+
+        def _answer() -> None:
+            messages = self._cluster.queues[queue]
+            if not messages:
+                for each in self._onEmpty:
+                    each(None)
+                return
+            message = messages.popleft()
+            self._tags += 1
+            if not auto_ack:
+                self._unacked[self._tags] = queue, message
+            method = SimpleNamespace(delivery_tag=self._tags)
+            callback(self, method, SimpleNamespace(headers=message[0]), message[1])
+
+        self._later(_answer, "get" if auto_ack else "open", queue)
+
+    def basic_ack(self, tag: int) -> None:
+        """Delete a message."""
+        self._cluster.log.append("ack")
+        del self._unacked[tag]
+
+    def basic_nack(self, tag: int, multiple: bool, requeue: bool) -> None:
+        """Give a message back."""
+        self._cluster.log.append("nack")
+        queue, message = self._unacked.pop(tag)
+        if requeue and not multiple and queue in self._cluster.queues:
+            self._cluster.queues[queue].appendleft(message)
+
+    def _counted(self, queue: str) -> Any:
+        count = len(self._cluster.queues[queue])
+        return SimpleNamespace(method=SimpleNamespace(message_count=count))
+
+    def queue_declare(
+        self, queue: str, passive: bool, callback: Callable[[Any], object]
+    ) -> None:
+        """Tell how long a queue is."""
+        assert passive
+        self._later(lambda: callback(self._counted(queue)), "declare", queue)
+
+    def queue_purge(self, queue: str, callback: Callable[[Any], object]) -> None:
+        """Empty a queue."""
+
+        def _answer() -> None:
+            counted = self._counted(queue)
+            self._cluster.queues[queue].clear()
+            callback(counted)
+
+        self._later(_answer, "purge", queue)
+
+    def queue_delete(self, queue: str, callback: Callable[[Any], object]) -> None:
+        """Delete a queue."""
+
+        def _answer() -> None:
+            self._cluster.queues.pop(queue, None)
+            callback(None)
+
+        self._cluster.ask("delete", queue, _answer)
+
+    def close(self) -> None:
+        """Close it, soon."""
+        self._cluster.log.append("close")
+        self._cluster.events.append(lambda: self.end("200 as asked"))
+
+
+class FakeLink:
+    """A link to it.
+
+    :ivar user: who hears of it.
+    """
+
+    def __init__(self, cluster: FakeCluster, user: Any) -> None:
+        self.cluster = cluster
+        self.user = user
+        self.isUp = False
+        self.channels: list[FakeChannel] = []
+        user.link = self
+
+    def channel(
+        self,
+        opened: Callable[[Any], object],
+        closed: Callable[[Any, str], object],
+    ) -> FakeChannel:
+        """Open a channel."""
+        channel = FakeChannel(self, opened, closed)
+        self.channels.append(channel)
+        return channel
+
+    def up(self) -> None:
+        """Connect."""
+        self.isUp = True
+        self.user.linkUp()
+
+    def down(self) -> None:
+        """Lose the connection."""
+        self.isUp = False
+        for channel in list(self.channels):
+            channel.end("the connection is lost")
+        self.user.linkDown("the connection is lost")
