@@ -79,12 +79,16 @@ class _Attempt:
 
     def hurry(self) -> bool:
         """Begin now if it has not tried at all; say whether."""
-        if self._failures or self._call is None or self._connecting is not None:
+        if self._failures or self._connecting is not None:
             return False
-        self._call.reset(0)
+        self._stopTimer()
+        self.after(0)
         return True
 
     def _begin(self) -> None:
+        if self.node.name == self._link.excluded():
+            self._later()
+            return
         self._call = self._clock.callLater(PATIENCE, self._giveUp)
         factory = protocol.Factory.forProtocol(self._build)
         factory.noisy = False
@@ -109,9 +113,14 @@ class _Attempt:
     def _fail(self, why: str) -> None:
         self._stopTimer()
         self.amqp = self._connecting = None
+        self._later()
+        self._link.noteFailed(self.node, why)
+
+    def _later(self) -> None:
+        """Try again later; the next node is tried now."""
         self._failures += 1
         self.after(self._link.delay(self._failures))
-        self._link.attemptFailed(self, why)
+        self._link.hurry()
 
     def _stopTimer(self) -> None:
         if self._call is not None:
@@ -163,12 +172,15 @@ class Link:
         purpose: str,
         user: LinkUser,
         randomly: Callable[[], float] = random.random,
+        excluded: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Begin nothing yet.
 
         :param purpose: what it is for, in a word, for the log.
         :param randomly: returns 0 to 1.
+        :param excluded: returns the name of a node that is not tried now.
         """
+        self.excluded = excluded
         self.parameters = cluster.parameters
         self.isBlocked = False
         self._clock, self._nodes, self._purpose = clock, cluster.nodes, purpose
@@ -273,15 +285,18 @@ class Link:
 
     # What attempts and the connection tell.
 
-    def attemptFailed(self, attempt: _Attempt, why: str) -> None:
-        """Try the next node now, and say so in the log from time to time."""
+    def hurry(self) -> None:
+        """Try the next node now that was not tried yet."""
         any(each.hurry() for each in self._attempts)
-        count = self._rarely.count(attempt.node.name)
+
+    def noteFailed(self, node: Node, why: str) -> None:
+        """Say so in the log from time to time."""
+        count = self._rarely.count(node.name)
         if count:
             _log.warn(
                 "No connection for {purpose} to {node} ({count} such): {why}",
                 purpose=self._purpose,
-                node=attempt.node.name,
+                node=node.name,
                 count=count,
                 why=why,
             )

@@ -49,6 +49,7 @@ class FakeCluster:
     :ivar arguments: those that each queue was declared with.
     :ivar refusing: names of queues that nack what they are sent.
     :ivar silent: names of queues that confirm nothing for now.
+    :ivar forbidden: why queues may not be declared; empty if they may.
     :ivar commands: the names of methods that came, in order, but for publishes.
     """
 
@@ -57,6 +58,7 @@ class FakeCluster:
         self.arguments: dict[str, Any] = {}
         self.refusing: set[str] = set()
         self.silent: set[str] = set()
+        self.forbidden = ""
         self.commands: list[str] = []
         self.nodes = [FakeNode(self, f"node{each}:5672") for each in range(size)]
 
@@ -96,6 +98,7 @@ class FakeNode:
     :ivar isHung: whether connections to it are neither made nor refused.
     :ivar isStill: whether it reads nothing and says nothing.
     :ivar unknown: names of queues that it does not know, though they are there.
+    :ivar late: names of queues that it does not know the next time it is asked.
     :ivar peers: the connections that it has.
     """
 
@@ -103,6 +106,7 @@ class FakeNode:
         self.cluster, self.name = cluster, name
         self.isDead = self.isHung = self.isStill = False
         self.unknown: set[str] = set()
+        self.late: set[str] = set()
         self.peers: list[FakePeer] = []
 
     def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
@@ -125,6 +129,9 @@ class FakeNode:
 
     def knows(self, name: str) -> bool:
         """Say whether it knows a queue."""
+        if name in self.late:
+            self.late.remove(name)
+            return False
         return name in self.cluster.queues and name not in self.unknown
 
 
@@ -153,15 +160,12 @@ class FakeChannel:
     """A channel, from the node's side.
 
     :ivar unsettled: the messages that were given out, by their tags.
-    :ivar waiting: the tags of messages that nobody has confirmed.
     """
 
     def __init__(self) -> None:
         self.confirms = False
         self.published = self.delivered = 0
         self.unsettled: dict[int, tuple[str, FakeMessage]] = {}
-        self.waiting: list[int] = []
-        self.consumers: dict[str, str] = {}
         #: The publish whose header and body come, and its bytes to come.
         self.publish: Any = None
         self.properties: Any = None
@@ -173,7 +177,10 @@ class FakePeer:
     """A connection, from the node's side.
 
     :ivar transport: the client's.
+    :ivar withholds: whether it returns messages without their confirms.
     """
+
+    withholds = False
 
     def __init__(self, node: FakeNode, protocol: Protocol) -> None:
         self.node, self.cluster, self.protocol = node, node.cluster, protocol
@@ -210,8 +217,7 @@ class FakePeer:
     def _read(self) -> None:
         while self._received:
             consumed, one = frame.decode_frame(self._received)
-            if one is None:
-                return
+            assert one is not None, "pika writes whole frames"
             self._received = self._received[consumed:]
             if isinstance(one, frame.ProtocolHeader):
                 mechanisms = {"mechanisms": "PLAIN", "server_properties": PROPERTIES}
@@ -249,6 +255,10 @@ class FakePeer:
         else:
             self.send(0, spec.Connection.Blocked(reason))
 
+    def confirm(self, number: int, tag: int, *, multiple: bool) -> None:
+        """Confirm what was published to silent queues."""
+        self.send(number, spec.Basic.Ack(tag, multiple))
+
     def closeChannel(self, number: int, code: int, words: str) -> None:
         """Close a channel for an error."""
         self._forget(number)
@@ -281,9 +291,6 @@ class FakePeer:
     def _doConnectionClose(self, number: int, method: Any) -> None:
         self.send(0, spec.Connection.CloseOk())
 
-    def _doConnectionCloseOk(self, number: int, method: Any) -> None:
-        pass
-
     def _doChannelOpen(self, number: int, method: Any) -> None:
         self.channels[number] = FakeChannel()
         self.send(number, spec.Channel.OpenOk())
@@ -294,14 +301,17 @@ class FakePeer:
 
     def _doConfirmSelect(self, number: int, method: Any) -> None:
         self.channels[number].confirms = True
-        if not method.nowait:
-            self.send(number, spec.Confirm.SelectOk())
+        self.send(number, spec.Confirm.SelectOk())
 
     def _doQueueDeclare(self, number: int, method: Any) -> None:
         name = method.queue
         if method.passive:
             if not self._finds(number, name):
                 return
+        elif self.cluster.forbidden:
+            code, _, words = self.cluster.forbidden.partition(" ")
+            self.closeChannel(number, int(code), words)
+            return
         else:
             self.cluster.declare(name)
             self.cluster.arguments[name] = method.arguments
@@ -327,14 +337,13 @@ class FakePeer:
         if not self.node.knows(name):
             method = spec.Basic.Return(312, "NO_ROUTE", "", name)
             self._sendMessage(number, method, message)
-            self.send(number, spec.Basic.Ack(tag))
+            if not self.withholds:
+                self.send(number, spec.Basic.Ack(tag))
         elif name in self.cluster.refusing:
             self.send(number, spec.Basic.Nack(tag))
         else:
             self.cluster.queues[name].append(message)
-            if name in self.cluster.silent:
-                channel.waiting.append(tag)
-            else:
+            if name not in self.cluster.silent:
                 self.send(number, spec.Basic.Ack(tag))
 
     def _doQueuePurge(self, number: int, method: Any) -> None:

@@ -1,0 +1,40 @@
+"""Errors of a cluster, one class a meaning, each with its reply line.
+
+Who is told that nothing is stored may send again; who is told "may be stored or not"
+may get it twice if it does.
+"""
+
+from __future__ import annotations
+
+from memq.errors import StoreError
+
+
+class Unreachable(StoreError):
+    """No node took a message within the time that a command may take."""
+
+    def __init__(self, why: str = "the queue servers cannot be reached") -> None:
+        super().__init__(f"{why}: nothing is stored")
+
+
+class Unsure(StoreError):
+    """A message was sent, and no majority has confirmed it in time."""
+
+    def __init__(self, why: str = "the queue servers did not answer in time") -> None:
+        super().__init__(f"{why}: it may be stored or not")
+
+
+class ClusterFull(StoreError):
+    """The nodes take no messages for now."""
+
+    def __init__(self) -> None:
+        super().__init__("the queue servers are out of memory or disk space")
+
+
+class QueueGone(StoreError):
+    """A queue that has confirmed messages is unknown to the nodes that were asked.
+
+    It was deleted past this server, or lost; it is not made again in silence.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("the queue servers do not know the queue any more")

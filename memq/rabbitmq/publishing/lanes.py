@@ -1,0 +1,228 @@
+"""Lanes: the messages of one queue that are under way, in order.
+
+A lane sends what comes at once.  When a message is returned or refused, it waits until
+all that it has sent are settled (GATHERING), and keeps what comes.  Then it asks for
+the queue (ASKING), or lets some time pass (PAUSING), and sends all again in order.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+from operator import attrgetter
+from typing import TYPE_CHECKING, Protocol
+
+from memq.errors import NotStored, Refusing
+from memq.rabbitmq.errors import ClusterFull, QueueGone, Unreachable, Unsure
+from memq.rabbitmq.publishing.declaring import Answer
+from memq.rabbitmq.publishing.message import Fate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.errors import QueueError
+    from memq.rabbitmq.publishing.message import Message
+    from memq.rabbitmq.publishing.outlet import Outlet
+
+#: Seconds for which a refused message is sent again before its queue counts as full;
+#: and for which it is full then without that.
+TRIAL, FULL = 1.0, 2.0
+#: Seconds before it is sent again, after the first refusal; they double.  Without a
+#: leader there is nothing for 0.25 to 0.6 s.
+SOONEST, LATEST = 0.02, 0.3
+
+
+class State(Enum):
+    """What a lane does; see above."""
+
+    SENDING = auto()
+    GATHERING = auto()
+    ASKING = auto()
+    PAUSING = auto()
+
+
+class Host(Protocol):
+    """What a lane asks of who publishes."""
+
+    @property
+    def known(self) -> set[str]:
+        """The names of queues that have confirmed a message."""
+
+    def seconds(self) -> float:
+        """Return the time."""
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call something some time later."""
+
+    def outlet(self, since: float) -> Outlet | None:
+        """Return an outlet that was asked for after a time; None if none is open."""
+
+    def ask(self, lane: Lane) -> None:
+        """Ask a second node for the queue, and make it if it may be."""
+
+    def mistrust(self, lane: Lane, other: str) -> None:
+        """Leave the node: it does not know a queue that another node has."""
+
+    def isDone(self, lane: Lane) -> None:
+        """Forget a lane that has nothing under way."""
+
+    def isFull(self, queue: str) -> bool:
+        """Return whether a queue counts as full without another trial."""
+
+    def noteFull(self, queue: str, until: float) -> None:
+        """Note until when a queue counts as full."""
+
+
+class Lane:
+    """The messages of a queue that are under way.
+
+    :ivar queue: its name.
+    """
+
+    def __init__(self, host: Host, queue: str) -> None:
+        """Begin with nothing."""
+        self.queue = queue
+        self._host = host
+        self._state = State.SENDING
+        self._outlet: Outlet | None = None
+        #: How many are sent and not settled.
+        self._underWay = 0
+        #: What is to be sent, in order; what came back, in any.
+        self._held: deque[Message] = deque()
+        self._back: list[Message] = []
+        self._isMissing = False
+        #: When outlets have to be asked for, to be good enough.
+        self._since = 0.0
+        #: How often it was refused, and was not known to a node though it is there,
+        #: one after the other.
+        self._refusals = self._doubts = 0
+
+    def add(self, message: Message) -> None:
+        """Send a message, or hold it if others wait."""
+        self._held.append(message)
+        if len(self._held) == 1:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is held, if it may be."""
+        if self._state is not State.SENDING:
+            return
+        while self._held:
+            if self._underWay == 0:
+                self._outlet = self._host.outlet(self._since)
+            outlet = self._outlet
+            if outlet is None or not outlet.isOpen:
+                return
+            message = self._held.popleft()
+            outlet.send(message)
+            message.isSent = True
+            self._underWay += 1
+        self._end()
+
+    def prune(self) -> None:
+        """Let go of messages that are held and were told: those that came first."""
+        while self._held and self._held[0].isTold:
+            self._held.popleft()
+        self._end()
+
+    def refuse(self) -> None:
+        """Tell all that is held that the nodes take nothing."""
+        self._tellHeld(ClusterFull())
+
+    def _tellHeld(self, error: QueueError) -> None:
+        held, self._held = self._held, deque()
+        for message in held:
+            message.tell(error)
+        self._end()
+
+    def _end(self) -> None:
+        """Be forgotten if nothing is under way."""
+        if not (self._underWay or self._held or self._back) and (
+            self._state is State.SENDING
+        ):
+            self._host.isDone(self)
+
+    def settled(self, message: Message, fate: Fate, why: str = "") -> None:
+        """Take note of what became of a message that was sent."""
+        message.isSent = False
+        self._underWay -= 1
+        if fate is Fate.STORED:
+            self._refusals = self._doubts = 0
+            self._host.known.add(self.queue)
+            message.tell(None)
+        elif fate is Fate.LOST:
+            message.tell(Unsure(f"the queue server was lost ({why})"))
+        elif fate is Fate.RETURNED:
+            self._gather(message)
+            self._isMissing = True
+        elif self._host.isFull(self.queue):
+            message.tell(self._full())
+        else:
+            self._gather(message)
+        if self._underWay == 0:
+            self._resolve()
+
+    def _full(self) -> NotStored:
+        name = self.queue.encode()
+        return NotStored(name, name, Refusing.FULL)
+
+    def _gather(self, message: Message) -> None:
+        self._state = State.GATHERING
+        self._back.append(message)
+
+    def _resolve(self) -> None:
+        """Go on, when all that was sent is settled."""
+        if self._state is not State.GATHERING:
+            self._end()
+            return
+        back = [message for message in self._back if not message.isTold]
+        self._back = []
+        isMissing, self._isMissing = self._isMissing, False
+        # What is held came after all that was sent.
+        back.sort(key=attrgetter("number"))
+        if isMissing:
+            self._held.extendleft(reversed(back))
+            self._state = State.ASKING
+            self._host.ask(self)
+        else:
+            self._pause(back)
+
+    def answered(self, answer: Answer, why: str) -> None:
+        """Send again, or tell that there is no queue, as a second node says."""
+        self._state = State.SENDING
+        if answer is Answer.MISSING:
+            self._tellHeld(QueueGone())
+        elif answer is Answer.REFUSED:
+            self._tellHeld(Unreachable(f"the queue cannot be made ({why})"))
+        else:
+            self._doubts += answer is Answer.THERE
+            if self._doubts > 1:
+                # What is held is sent on the next connection.
+                self._doubts = 0
+                self._host.mistrust(self, why)
+            else:
+                self.flush()
+
+    def _pause(self, back: list[Message]) -> None:
+        """Send again some time later what was refused, but for what was too often."""
+        now = self._host.seconds()
+        for message in reversed(back):
+            if message.refusedAt is None:
+                message.refusedAt = now
+            if now - message.refusedAt < TRIAL:
+                self._held.appendleft(message)
+            else:
+                self._host.noteFull(self.queue, now + FULL)
+                message.tell(self._full())
+        if not self._held:
+            self._state = State.SENDING
+            self._end()
+            return
+        self._state, self._since = State.PAUSING, now
+        delay = min(LATEST, SOONEST * 2.0 ** min(self._refusals, 8))
+        self._refusals += 1
+        self._host.later(delay, self._again)
+
+    def _again(self) -> None:
+        self._state = State.SENDING
+        self.flush()

@@ -1,0 +1,96 @@
+"""A message on its way, and what can become of it."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Protocol
+
+from memq.rabbitmq.errors import Unreachable, Unsure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.errors import QueueError
+
+
+class Fate(Enum):
+    """What became of a message."""
+
+    #: A majority has it.
+    STORED = auto()
+    #: There is no such queue.
+    RETURNED = auto()
+    #: The queue is full, or the channel has lost its leader.
+    REFUSED = auto()
+    #: Nobody knows.
+    LOST = auto()
+
+
+class Sender(Protocol):
+    """Who sends a message, and hears what became of it; see the lanes."""
+
+    queue: str
+
+    def settled(self, message: Message, fate: Fate, why: str = "") -> None:
+        """Take note of what became of a message that was sent."""
+
+    def prune(self) -> None:
+        """Let go of messages that are held and were told."""
+
+
+class Message:
+    """A message on its way.
+
+    :ivar number: the higher, the later it came.
+    :ivar deadline: when it has to be told, in the seconds of the clock.
+    :ivar told: is called once with None when it is stored, else with the error.
+    :ivar isTold: whether it was.
+    :ivar isSent: whether it is sent and not settled.
+    :ivar refusedAt: when it was refused first.
+    """
+
+    __slots__ = (
+        "body",
+        "deadline",
+        "expiration",
+        "headers",
+        "isSent",
+        "isTold",
+        "lane",
+        "number",
+        "refusedAt",
+        "told",
+    )
+
+    def __init__(
+        self,
+        lane: Sender,
+        body: bytes,
+        headers: dict[str, Any] | None,
+        expiration: str | None,
+        told: Callable[[QueueError | None], object],
+        number: int,
+        deadline: float,
+    ) -> None:
+        """Take what is to be sent."""
+        self.lane, self.body, self.headers = lane, body, headers
+        self.expiration, self.told = expiration, told
+        self.number, self.deadline = number, deadline
+        self.isTold = self.isSent = False
+        self.refusedAt: float | None = None
+
+    @property
+    def queue(self) -> str:
+        """The name of its queue."""
+        return self.lane.queue
+
+    def tell(self, error: QueueError | None) -> None:
+        """Say what became of it, the first time only."""
+        if not self.isTold:
+            self.isTold = True
+            self.body = b""
+            self.told(error)
+
+    def expire(self) -> None:
+        """Say that its time is over."""
+        self.tell(Unsure() if self.isSent else Unreachable())

@@ -1,0 +1,117 @@
+"""A channel that confirms what is published on it.
+
+Each message has its number on the channel as its message id, for a returned message is
+told by that and by nothing else.  A return comes before the confirm of its message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pika import BasicProperties, spec
+
+from memq.rabbitmq.publishing.message import Fate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pika.channel import Channel
+
+    from memq.rabbitmq.link import Link
+    from memq.rabbitmq.publishing.message import Message
+
+
+class Outlet:
+    """One channel.
+
+    :ivar bornAt: when it was asked for, in the seconds of the clock.
+    :ivar isOpen: whether messages can be sent.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        bornAt: float,
+        opened: Callable[[Outlet], object],
+        closed: Callable[[Outlet, str], object],
+    ) -> None:
+        """Open it on a link that is up.
+
+        :param opened: is called when it is open.
+        :param closed: is called at its end, after all that was sent is settled.
+        """
+        self.bornAt, self.isOpen = bornAt, False
+        self._toldOpen, self._toldClosed = opened, closed
+        #: Those that are not settled, by their numbers; no number below is among them.
+        self._unsettled: dict[int, Message] = {}
+        self._lowest = 1
+        self._number = 0
+        self._returned: set[int] = set()
+        self._channel: Any = link.channel(self._opened, self._closed)
+
+    @property
+    def isIdle(self) -> bool:
+        """Whether all that was sent is settled."""
+        return not self._unsettled
+
+    def send(self, message: Message) -> None:
+        """Publish a message."""
+        number = self._number + 1
+        properties = BasicProperties(
+            delivery_mode=2,
+            message_id=str(number),
+            headers=message.headers,
+            expiration=message.expiration,
+        )
+        # What cannot be encoded is raised, and nothing is sent.
+        self._channel.basic_publish(
+            "", message.queue, message.body, properties, mandatory=True
+        )
+        self._number = number
+        self._unsettled[number] = message
+
+    def close(self) -> None:
+        """Close the channel, on which nothing is under way."""
+        if self.isOpen:
+            self.isOpen = False
+            self._channel.close()
+
+    def _opened(self, channel: Channel) -> None:
+        channel.add_on_return_callback(self._cbReturned)
+        channel.confirm_delivery(self._cbConfirmed, callback=lambda _: None)
+        self.isOpen = True
+        self._toldOpen(self)
+
+    def _cbReturned(
+        self, channel: Channel, method: Any, properties: Any, body: bytes
+    ) -> None:
+        self._returned.add(int(properties.message_id))
+
+    def _cbConfirmed(self, frame: Any) -> None:
+        method = frame.method
+        fate = Fate.STORED if isinstance(method, spec.Basic.Ack) else Fate.REFUSED
+        last = method.delivery_tag
+        if not method.multiple:
+            self._settle(last, fate)
+            return
+        first, self._lowest = self._lowest, last + 1
+        for number in range(first, last + 1):
+            self._settle(number, fate)
+
+    def _settle(self, number: int, fate: Fate) -> None:
+        message = self._unsettled.pop(number, None)
+        if message is None:
+            return
+        if self._returned and number in self._returned:
+            self._returned.remove(number)
+            fate = Fate.RETURNED
+        message.lane.settled(message, fate)
+
+    def _closed(self, channel: Channel, why: str) -> None:
+        self.isOpen = False
+        lost, self._unsettled = self._unsettled, {}
+        for number, message in lost.items():
+            # Nothing is stored of what was returned, confirmed or not.
+            fate = Fate.RETURNED if number in self._returned else Fate.LOST
+            message.lane.settled(message, fate, why)
+        self._toldClosed(self, why)

@@ -1,0 +1,243 @@
+"""Publishes messages: each is told once what became of it, whatever dies meanwhile.
+
+A message is sent to the queue of its name, and is stored when the node confirms it: a
+majority has synced it then.  Any number is under way.  What else can happen to one:
+
+- It is returned: there is no such queue.  It is confirmed as well, by which nothing is
+  stored.  A second node is asked (:mod:`memq.rabbitmq.publishing.declaring`), the queue
+  is declared, and it is sent again.  A queue that has confirmed a message is never
+  declared: it is gone, and that is told.
+- It is refused (nack): the queue is full, or the channel has lost the queue's leader,
+  and refuses for good.  These cannot be told apart.  So it is sent again, on a channel
+  opened since, for a second; then the queue is full.
+- Its channel or connection is lost, or nothing comes in time: it may be stored or not.
+- It was not sent in time, or was returned or refused last: nothing is stored.
+
+Order.  Messages of a queue are stored in the order in which they came.  A lane
+(:mod:`memq.rabbitmq.publishing.lanes`) holds those of a queue that are under way.  It
+changes its channel only while nothing of it is.
+
+Ownership.  A message is in one place at a time: unsettled on an outlet (a channel that
+confirms), or held by its lane.  One whose time is over has been told so and stays where
+it is until it would be moved; what is then said of it is dropped.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import gatherResults
+
+from memq.rabbitmq.errors import ClusterFull
+from memq.rabbitmq.link import Link
+from memq.rabbitmq.publishing.declaring import Declaring
+from memq.rabbitmq.publishing.lanes import Lane
+from memq.rabbitmq.publishing.message import Message
+from memq.rabbitmq.publishing.outlet import Outlet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+    from memq.errors import QueueError
+    from memq.rabbitmq.connections import Cluster
+    from memq.rabbitmq.publishing.message import Sender
+
+#: Seconds between two looks at what is late.
+TICK = 0.25
+#: Seconds before a channel that the node has closed is opened again.
+AGAIN = 0.05
+
+
+class Publisher:
+    """What publishes; see above.
+
+    :ivar known: the names of queues that have confirmed a message.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        cluster: Cluster,
+        timeout: float,
+        randomly: Callable[[], float] = random.random,
+    ) -> None:
+        """Begin nothing yet.
+
+        :param timeout: seconds within which each message is told.
+        """
+        self.known: set[str] = set()
+        self._clock, self._timeout = clock, timeout
+        self._link = Link(clock, cluster, "sets", self, randomly)
+        self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
+        self._isDeclaring = False
+        self._lanes: dict[str, Lane] = {}
+        #: The one that was opened last, or is being opened; and those before it on
+        #: which something is under way.
+        self._outlet: Outlet | None = None
+        self._former: set[Outlet] = set()
+        #: All that are not told, and some that are, in the order of their deadlines.
+        self._due: deque[Message] = deque()
+        self._number = 0
+        self._tick: IDelayedCall | None = None
+        self._full: dict[str, float] = {}
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._link.start()
+
+    def stop(self) -> Deferred[Any]:
+        """End the connections; what is under way is told in time all the same."""
+        return gatherResults([self._link.stop(), self._declaring.stop()])
+
+    def _nodeName(self) -> str | None:
+        return self._link.node
+
+    @property
+    def isBlocked(self) -> bool:
+        """Whether the nodes take no messages for now."""
+        return self._link.isBlocked
+
+    def publish(
+        self,
+        queue: str,
+        body: bytes,
+        headers: dict[str, Any] | None,
+        told: Callable[[QueueError | None], object],
+        expiration: str | None = None,
+    ) -> None:
+        """Publish a message.
+
+        :param queue: its name in the cluster, at most 255 bytes of UTF-8.
+        :param told: is called once, at the latest a tick after the timeout: with None
+            when a majority has the message, else with the error.
+        :param expiration: milliseconds after which it is dropped, None for never.
+        """
+        if self._link.isBlocked:
+            told(ClusterFull())
+            return
+        lane = self._lanes.get(queue)
+        if lane is None:
+            lane = self._lanes[queue] = Lane(self, queue)
+        self._number += 1
+        deadline = self._clock.seconds() + self._timeout
+        number = self._number
+        message = Message(lane, body, headers, expiration, told, number, deadline)
+        self._due.append(message)
+        if self._tick is None:
+            self._tick = self._clock.callLater(TICK, self._lookAtDue)
+        lane.add(message)
+
+    def forget(self, queue: str) -> None:
+        """Take note that a queue was deleted from here: it may be declared again."""
+        self.known.discard(queue)
+
+    def _lookAtDue(self) -> None:
+        """Tell what is late, and let go of what was told."""
+        self._tick = self._clock.callLater(TICK, self._lookAtDue)
+        now, due = self._clock.seconds(), self._due
+        late: set[Sender] = set()
+        while due and (due[0].isTold or due[0].deadline <= now):
+            message = due.popleft()
+            if not message.isTold:
+                late.add(message.lane)
+                message.expire()
+        for lane in late:
+            lane.prune()
+        if not due:
+            self._tick.cancel()
+            self._tick = None
+
+    # What lanes ask; see their Host.
+
+    def seconds(self) -> float:
+        """Return the time."""
+        return self._clock.seconds()
+
+    def later(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call something some time later."""
+        self._clock.callLater(seconds, call)
+
+    def outlet(self, since: float) -> Outlet | None:
+        """Return an outlet that was asked for after a time; None if none is open."""
+        outlet = self._outlet
+        if self._link.isUp and (outlet is None or outlet.bornAt < since):
+            if outlet is not None:
+                self._retire(outlet)
+            now = self._clock.seconds()
+            self._outlet = Outlet(self._link, now, self._opened, self._closed)
+        return self._outlet
+
+    def _retire(self, outlet: Outlet) -> None:
+        if outlet.isIdle:
+            outlet.close()
+        else:
+            self._former.add(outlet)
+
+    def ask(self, lane: Lane) -> None:
+        """Ask a second node for the queue, and make it if it may be."""
+        isMade = lane.queue not in self.known
+        self._declaring.ask(lane.queue, isMade, lane.answered)
+
+    def mistrust(self, lane: Lane, other: str) -> None:
+        """Leave the node: it does not know a queue that another node has."""
+        self._link.leave(f"it does not know the queue {lane.queue!r}, {other} does")
+
+    def isDone(self, lane: Lane) -> None:
+        """Forget a lane that has nothing under way."""
+        self._lanes.pop(lane.queue, None)
+        for outlet in [each for each in self._former if each.isIdle]:
+            self._former.remove(outlet)
+            outlet.close()
+
+    def isFull(self, queue: str) -> bool:
+        """Return whether a queue counts as full without another trial."""
+        until = self._full.get(queue)
+        if until is not None and until <= self._clock.seconds():
+            del self._full[queue]
+            until = None
+        return until is not None
+
+    def noteFull(self, queue: str, until: float) -> None:
+        """Note until when a queue counts as full."""
+        self._full[queue] = until
+
+    # What outlets and the link tell.
+
+    def _opened(self, outlet: Outlet) -> None:
+        if outlet is self._outlet:
+            self._flush()
+        else:
+            outlet.close()
+
+    def _flush(self) -> None:
+        for lane in list(self._lanes.values()):
+            lane.flush()
+
+    def _closed(self, outlet: Outlet, why: str) -> None:
+        self._former.discard(outlet)
+        if outlet is self._outlet:
+            self._outlet = None
+            if self._link.isUp:
+                self._clock.callLater(AGAIN, self._flush)
+
+    def linkUp(self) -> None:
+        """Open a channel, for what is held and what comes."""
+        self.outlet(0.0)
+        if not self._isDeclaring:
+            # Not before: the second node is another one.
+            self._isDeclaring = True
+            self._declaring.start()
+
+    def linkDown(self, why: str) -> None:
+        """Wait: what was sent is told, what is held is sent on the next connection."""
+
+    def linkBlocked(self, why: str | None) -> None:
+        """Refuse what is held; what was sent waits for its confirm."""
+        if why is not None:
+            for lane in list(self._lanes.values()):
+                lane.refuse()

@@ -1,0 +1,491 @@
+"""Tests for memq.rabbitmq.publishing.publisher, on a cluster in memory."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.rabbitmq.publishing.declaring import ARGUMENTS, BOUND
+from memq.rabbitmq.publishing.lanes import FULL, TRIAL
+from memq.rabbitmq.publishing.publisher import AGAIN, TICK, Publisher
+from memq.test.support.fakerabbit import FakeCluster
+
+if TYPE_CHECKING:
+    from memq.errors import QueueError
+
+#: Seconds within which a message is told.
+TIMEOUT = 5.0
+LATE = b"SERVER_ERROR the queue servers did not answer in time: it may be stored or not"
+NOWHERE = b"SERVER_ERROR the queue servers cannot be reached: nothing is stored"
+FULL_DISK = b"SERVER_ERROR the queue servers are out of memory or disk space"
+GONE = b"SERVER_ERROR the queue servers do not know the queue any more"
+LOST = (
+    b"SERVER_ERROR the queue server was lost (Connection to the other side was lost in "
+    b"a non-clean fashion.): it may be stored or not"
+)
+
+
+class PublisherTestCase(SynchronousTestCase):
+    """A publisher that is connected to the first of three nodes.
+
+    :ivar told: what was told of each body, in order.
+    """
+
+    def setUp(self) -> None:
+        """Connect, if it can."""
+        self.clock, self.rabbit = Clock(), FakeCluster()
+        self.first = self.rabbit.nodes[0]
+        self.rabbit.declare("q")
+        self.told: list[tuple[bytes, bytes]] = []
+        self.publisher = Publisher(self.clock, self.rabbit.cluster, TIMEOUT, lambda: 0)
+        self.publisher.start()
+        self.go()
+        self.go(1.0)
+
+    def go(self, seconds: float = 0.0) -> None:
+        """Let time pass, and all be said."""
+        for pause in (seconds, 0.0):
+            self.clock.advance(pause)
+            self.rabbit.run()
+
+    def goOn(self, seconds: float) -> None:
+        """Let time pass in small steps."""
+        for _ in range(round(seconds / 0.01)):
+            self.go(0.01)
+
+    def publish(self, *bodies: bytes, queue: str = "q") -> None:
+        """Publish messages, and let nothing happen."""
+
+        def tell(body: bytes, error: QueueError | None) -> None:
+            self.told.append((body, b"STORED" if error is None else error.reply))
+
+        for body in bodies:
+            self.publisher.publish(queue, body, None, partial(tell, body))
+
+    def stored(self, *bodies: bytes) -> list[tuple[bytes, bytes]]:
+        """Return what is told when all are stored."""
+        return [(body, b"STORED") for body in bodies]
+
+
+class StoredTests(PublisherTestCase):
+    """Messages that are stored."""
+
+    def test_stored(self) -> None:
+        """A message is stored when the node confirms it, and not before."""
+        self.publish(b"1", b"2" * 10_000, b"")
+        self.assertEqual([], self.told)
+        self.go()
+        self.assertEqual(self.stored(b"1", b"2" * 10_000, b""), self.told)
+        self.assertEqual([b"1", b"2" * 10_000, b""], self.rabbit.bodies("q"))
+
+    def test_properties(self) -> None:
+        """A message is persistent, with the headers and the expiration that it has."""
+        self.publisher.publish("q", b"1", {"f": 7}, print, "1500")
+        self.rabbit.run()
+        [message] = self.rabbit.queues["q"]
+        self.assertEqual(
+            (2, {"f": 7}, "1500"),
+            (
+                message.properties.delivery_mode,
+                message.properties.headers,
+                message.properties.expiration,
+            ),
+        )
+
+    def test_early(self) -> None:
+        """What comes before there is a connection is sent on it, in order."""
+        self.first.kill()
+        self.publish(b"1", b"2")
+        self.publish(b"3", queue="r")
+        self.go()
+        self.assertEqual([b"1", b"2"], self.rabbit.bodies("q"))
+
+    def test_multiple(self) -> None:
+        """One confirm may be for many messages, and does not confirm one twice."""
+        self.rabbit.silent.add("q")
+        self.publish(b"1", b"2", b"3", b"4")
+        self.rabbit.run()
+        peer = self.first.peers[0]
+        peer.confirm(1, 2, multiple=False)
+        peer.confirm(1, 3, multiple=True)
+        self.go()
+        self.assertEqual(self.stored(b"2", b"1", b"3"), self.told)
+        peer.confirm(1, 4, multiple=True)
+        self.go()
+        self.assertEqual((b"4", b"STORED"), self.told[-1])
+
+    def test_nothingLeft(self) -> None:
+        """When all is told nothing is left, but for the heartbeats."""
+        self.publish(b"1")
+        self.go()
+        timers = len(self.clock.getDelayedCalls())
+        self.go(TICK)
+        self.assertEqual(timers - 1, len(self.clock.getDelayedCalls()))
+        self.assertEqual({}, self.publisher._lanes)
+        stopped = self.publisher.stop()
+        self.go()
+        self.successResultOf(stopped)
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+
+class UnsureTests(PublisherTestCase):
+    """Messages of which nobody knows, and such of which nothing is stored."""
+
+    def test_late(self) -> None:
+        """What is not confirmed in time may be stored or not; a later word is late."""
+        self.rabbit.silent.add("q")
+        self.publish(b"1")
+        self.go(TIMEOUT - TICK)
+        self.publish(b"2")
+        self.assertEqual([], self.told)
+        self.go(TICK)
+        self.assertEqual([(b"1", LATE)], self.told)
+        self.first.peers[0].confirm(1, 2, multiple=True)
+        self.go()
+        self.assertEqual([(b"1", LATE), (b"2", b"STORED")], self.told)
+
+    def test_unreachable(self) -> None:
+        """What no node took in time is not stored, and does not come later."""
+        for node in self.rabbit.nodes:
+            node.kill()
+        self.publish(b"1")
+        self.goOn(TIMEOUT - TICK)
+        self.publish(b"2")
+        self.goOn(TICK * 2)
+        self.assertEqual([(b"1", NOWHERE)], self.told)
+        for node in self.rabbit.nodes:
+            node.isDead = False
+        self.goOn(4.0)
+        self.assertEqual([b"2"], self.rabbit.bodies("q"))
+        self.assertEqual([(b"1", NOWHERE), (b"2", b"STORED")], self.told)
+
+    def test_lost(self) -> None:
+        """What was sent on a connection that is lost may be stored or not."""
+        self.rabbit.silent.add("q")
+        self.publish(b"1")
+        self.rabbit.run()
+        self.first.kill()
+        self.assertEqual([(b"1", LOST)], self.told)
+        self.rabbit.silent.clear()
+        self.publish(b"2")
+        self.go()
+        self.assertEqual((b"2", b"STORED"), self.told[-1])
+
+    def test_channelClosed(self) -> None:
+        """So may what was sent on a channel that is closed; others go on soon."""
+        self.rabbit.silent.add("q")
+        self.publish(b"1")
+        self.rabbit.run()
+        self.first.peers[0].closeChannel(1, 406, "PRECONDITION_FAILED - too large")
+        self.go()
+        why = b"SERVER_ERROR the queue server was lost (406 PRECONDITION_FAILED - "
+        self.assertTrue(self.told[0][1].startswith(why), self.told)
+        self.rabbit.silent.clear()
+        self.publish(b"2")
+        self.go(AGAIN)
+        self.assertEqual((b"2", b"STORED"), self.told[-1])
+
+    def test_channelClosedIdle(self) -> None:
+        """A channel that ends with nothing under way is opened again soon."""
+        self.first.peers[0].closeChannel(1, 541, "INTERNAL_ERROR")
+        self.go()
+        self.go(AGAIN)
+        self.publish(b"1")
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+
+    def test_tellRaises(self) -> None:
+        """An error of who is told keeps the others from nothing."""
+        self.rabbit.silent.add("q")
+        self.publisher.publish("q", b"0", None, lambda error: 1 // 0)
+        self.publish(b"1")
+        self.rabbit.run()
+        self.assertRaises(ZeroDivisionError, self.clock.advance, TIMEOUT)
+        self.go(TICK)
+        self.assertEqual([(b"1", LATE)], self.told)
+
+
+class BlockedTests(PublisherTestCase):
+    """Nodes without memory or disk space."""
+
+    def test_refused(self) -> None:
+        """Sets are refused at once while a node is blocked, and taken afterwards."""
+        peer = self.first.peers[0]
+        peer.block("low on memory")
+        self.go()
+        self.assertTrue(self.publisher.isBlocked)
+        self.publish(b"1")
+        self.assertEqual([(b"1", FULL_DISK)], self.told)
+        peer.block(None)
+        self.go()
+        self.publish(b"2")
+        self.go()
+        self.assertEqual([b"2"], self.rabbit.bodies("q"))
+
+    def test_held(self) -> None:
+        """What was sent before waits; what is held is refused."""
+        self.rabbit.silent.add("q")
+        self.rabbit.refusing.add("r")
+        self.rabbit.declare("r")
+        self.publish(b"1")
+        self.publish(b"2", queue="r")
+        self.rabbit.run()
+        self.first.peers[0].block("low on memory")
+        self.rabbit.run()
+        self.assertEqual([(b"2", FULL_DISK)], self.told)
+        self.goOn(TIMEOUT + TICK)
+        self.assertEqual([(b"2", FULL_DISK), (b"1", LATE)], self.told)
+
+
+class MissingTests(PublisherTestCase):
+    """Queues that are not there."""
+
+    def test_made(self) -> None:
+        """A queue is made when a second node says as well that it is not there."""
+        self.publish(b"1", b"2", queue="new")
+        self.rabbit.run()
+        self.publish(b"3", queue="new")
+        self.go()
+        self.assertEqual(self.stored(b"1", b"2", b"3"), self.told)
+        self.assertEqual([b"1", b"2", b"3"], self.rabbit.bodies("new"))
+        self.assertEqual({"new": ARGUMENTS}, self.rabbit.arguments)
+        self.assertEqual([1, 1, 0], [len(each.peers) for each in self.rabbit.nodes])
+        self.assertEqual(2, self.rabbit.commands.count("Queue.Declare"))
+
+    def test_mixed(self) -> None:
+        """Of many under way just those are told as stored that are."""
+        for number in range(100):
+            queue = f"new{number}" if number % 10 == 0 else "q"
+            self.publish(b"%d" % number, queue=queue)
+        self.go()
+        self.assertEqual(self.stored(*(each for each, _ in self.told)), self.told)
+        self.assertEqual(100, len(set(self.told)))
+        self.assertEqual(90, len(self.rabbit.queues["q"]))
+        self.assertEqual([b"30"], self.rabbit.bodies("new30"))
+
+    def test_noSecond(self) -> None:
+        """One node's word makes no queue: nothing is stored."""
+        for node in self.rabbit.nodes[1:]:
+            node.kill()
+        self.publish(b"1", queue="new")
+        self.goOn(TIMEOUT + TICK)
+        self.assertEqual([(b"1", NOWHERE)], self.told)
+        self.assertNotIn("new", self.rabbit.queues)
+        self.rabbit.nodes[1].isDead = False
+        self.goOn(4.0)
+        self.publish(b"2", queue="new")
+        self.go()
+        self.assertEqual([b"2"], self.rabbit.bodies("new"))
+
+    def test_secondStill(self) -> None:
+        """A second node that does not answer is left for a third one."""
+        self.rabbit.nodes[1].isStill = True
+        self.publish(b"1", queue="new")
+        self.go()
+        self.go(BOUND)
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+
+    def test_sameNode(self) -> None:
+        """The second node is never the first one, whichever that comes to be."""
+        self.first.kill()
+        self.go()
+        self.assertEqual([0, 2, 0], [len(each.peers) for each in self.rabbit.nodes])
+        self.publish(b"1", queue="new")
+        self.goOn(0.5)
+        self.assertEqual([0, 1, 1], [len(each.peers) for each in self.rabbit.nodes])
+        self.assertEqual(self.stored(b"1"), self.told)
+
+    def test_early(self) -> None:
+        """If the second node knows the queue, the first one may have been early."""
+        self.rabbit.declare("new")
+        self.first.late.add("new")
+        self.publish(b"1", queue="new")
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+        self.assertEqual(1, len(self.first.peers))
+
+    def test_liar(self) -> None:
+        """A node that does not know what another one knows twice is left."""
+        self.rabbit.declare("old")
+        self.rabbit.queues["old"].extend(self.rabbit.queues["q"])
+        self.first.unknown.add("old")
+        self.publish(b"1", b"2", queue="old")
+        self.goOn(0.5)
+        self.assertEqual(self.stored(b"1", b"2"), self.told)
+        self.assertEqual([b"1", b"2"], self.rabbit.bodies("old"))
+        self.assertEqual(0, len(self.first.peers))
+        self.assertEqual({}, self.rabbit.arguments)
+
+    def test_gone(self) -> None:
+        """A queue that has confirmed a message is never made again in silence."""
+        self.publish(b"1")
+        self.go()
+        del self.rabbit.queues["q"]
+        self.publish(b"2")
+        self.go()
+        self.assertEqual([(b"1", b"STORED"), (b"2", GONE)], self.told)
+        self.publisher.forget("q")
+        self.publish(b"3")
+        self.go()
+        self.assertEqual((b"3", b"STORED"), self.told[-1])
+
+    def test_refused(self) -> None:
+        """If a node may not make queues, that is told."""
+        self.rabbit.forbidden = "403 ACCESS_REFUSED - access to queue 'new'"
+        self.publish(b"1", queue="new")
+        self.go()
+        why = (
+            b"SERVER_ERROR the queue cannot be made (403 ACCESS_REFUSED - access to "
+            b"queue 'new'): nothing is stored"
+        )
+        self.assertEqual([(b"1", why)], self.told)
+
+    def test_returnedLost(self) -> None:
+        """What was returned is not stored, though the connection is lost then."""
+        self.rabbit.declare("r")
+        self.rabbit.silent.add("q")
+        self.publish(b"1")
+        self.publish(b"2", queue="new")
+        peer = self.first.peers[0]
+        peer.withholds = True
+        self.rabbit.run()
+        self.first.kill()
+        self.assertEqual([(b"1", LOST)], self.told)
+        self.goOn(0.5)
+        self.assertEqual([(b"1", LOST), (b"2", b"STORED")], self.told)
+        self.assertEqual([b"2"], self.rabbit.bodies("new"))
+
+    def test_secondLost(self) -> None:
+        """A question is asked again when the connection to the second node is lost."""
+        self.publish(b"1", queue="new")
+        self.rabbit.nodes[1].isStill = True
+        self.rabbit.run()
+        self.rabbit.nodes[1].kill()
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+        self.go(BOUND)
+
+    def test_blockedSecond(self) -> None:
+        """A second node may be asked that takes no messages."""
+        self.rabbit.nodes[1].peers[0].block("low on memory")
+        self.publish(b"1", queue="new")
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+
+
+class RefusedTests(PublisherTestCase):
+    """Messages that a queue refuses."""
+
+    def test_full(self) -> None:
+        """What is refused for a second, on new channels, is not stored."""
+        self.rabbit.refusing.add("q")
+        self.publish(b"1")
+        self.goOn(TRIAL - 0.1)
+        self.assertEqual([], self.told)
+        self.goOn(0.5)
+        self.assertEqual([(b"1", b"NOT_STORED")], self.told)
+        opened = self.rabbit.commands.count("Channel.Open")
+        self.assertEqual(opened - 1, self.rabbit.commands.count("Channel.Close"))
+        self.publish(b"2")
+        self.rabbit.run()
+        self.assertEqual((b"2", b"NOT_STORED"), self.told[-1])
+        self.goOn(FULL)
+        self.rabbit.refusing.clear()
+        self.publish(b"3")
+        self.go()
+        self.assertEqual((b"3", b"STORED"), self.told[-1])
+
+    def test_fullAgain(self) -> None:
+        """A queue that was full a while ago is tried for a second again."""
+        self.rabbit.refusing.add("q")
+        self.publish(b"1")
+        self.goOn(TRIAL + FULL + 1.0)
+        self.publish(b"2")
+        self.go()
+        self.assertEqual([(b"1", b"NOT_STORED")], self.told)
+        self.goOn(0.1)
+        self.rabbit.refusing.clear()
+        self.goOn(0.5)
+        self.assertEqual([(b"1", b"NOT_STORED"), (b"2", b"STORED")], self.told)
+
+    def test_leader(self) -> None:
+        """A channel that refuses for good is given up; the order stays."""
+        self.rabbit.refusing.add("q")
+        self.publish(b"1", b"2")
+        self.rabbit.run()
+        self.publish(b"3")
+        self.rabbit.refusing.clear()
+        self.go(0.02)
+        self.publish(b"4")
+        self.go()
+        self.assertEqual(self.stored(b"1", b"2", b"3", b"4"), self.told)
+        self.assertEqual([b"1", b"2", b"3", b"4"], self.rabbit.bodies("q"))
+        self.assertEqual(1, len(self.first.peers[0].channels))
+
+    def test_others(self) -> None:
+        """Queues with something under way stay on their channel, which closes then."""
+        self.rabbit.declare("r")
+        self.rabbit.silent.add("r")
+        self.publish(b"1", queue="r")
+        self.rabbit.refusing.add("q")
+        self.publish(b"2")
+        self.rabbit.run()
+        self.rabbit.refusing.clear()
+        self.go(0.02)
+        self.assertEqual(self.stored(b"2"), self.told)
+        [peer] = self.first.peers
+        self.assertEqual(2, len(peer.channels))
+        self.publish(b"3", queue="r")
+        self.rabbit.run()
+        peer.confirm(1, 3, multiple=True)
+        self.go()
+        self.assertEqual(self.stored(b"2", b"1", b"3"), self.told)
+        self.assertEqual(1, len(peer.channels))
+
+    def test_pauses(self) -> None:
+        """A lane that pauses goes on pausing when another one's channel opens."""
+        self.rabbit.declare("r")
+        self.rabbit.refusing.update("qr")
+        self.publish(b"1")
+        self.rabbit.run()
+        self.clock.advance(0.01)
+        self.publish(b"2", queue="r")
+        self.rabbit.run()
+        self.rabbit.refusing.clear()
+        self.go(0.01)
+        self.assertEqual(self.stored(b"1"), self.told)
+        self.go(0.01)
+        self.assertEqual(self.stored(b"1", b"2"), self.told)
+
+    def test_twice(self) -> None:
+        """A channel that was given up before it was open is closed when it is."""
+        self.rabbit.declare("r")
+        self.rabbit.refusing.update("qr")
+        self.publish(b"1")
+        self.rabbit.run()
+        self.clock.advance(0.02)
+        # The new channel is asked for; the other queue is refused meanwhile.
+        self.publisher.outlet(self.clock.seconds() + 0.01)
+        self.rabbit.refusing.clear()
+        self.go()
+        self.assertEqual(self.stored(b"1"), self.told)
+        self.assertEqual(1, len(self.first.peers[0].channels))
+
+    def test_late(self) -> None:
+        """What is told while its lane waits is let go of."""
+        self.rabbit.silent.add("q")
+        self.publish(b"1")
+        self.rabbit.run()
+        self.rabbit.refusing.add("q")
+        self.publish(b"2")
+        self.goOn(TIMEOUT + TICK)
+        self.assertEqual([(b"1", LATE), (b"2", NOWHERE)], self.told)
+        self.rabbit.refusing.clear()
+        self.first.peers[0].confirm(1, 1, multiple=False)
+        self.goOn(0.5)
+        self.assertEqual([b"1"], self.rabbit.bodies("q"))
+        self.assertEqual({}, self.publisher._lanes)
