@@ -139,6 +139,10 @@ class Authenticator:
         """Return how many of them failed (``auth_errors``)."""
         return self.attempts - self.results[SUCCESS]
 
+    def counts(self) -> tuple[int, int]:
+        """Return how many attempts there were, and how many of them failed."""
+        return self.attempts, self.failures
+
     def named(self, name: str) -> User | None:
         """Return the user that a listener is; that is no attempt."""
         return self.users.names.get(encoded(name))

@@ -70,7 +70,8 @@ class Audited(Dialogue, Witness):
         super().__init__(dialogue.connection, dialogue.host)
         self.expect = self._expect
         self.goOn = self._goOn
-        self._actor = Actor(self.connection.peer, command.form.way)
+        peer, user = self.connection.peer, self.connection.userName
+        self._actor = Actor(peer, command.form.way, user)
         self._verb = verb
         self._queue: bytes | None = getattr(command, "queue", None)
         self._more: dict[str, Any] = dict(more)

@@ -103,11 +103,12 @@ class Dialogue:
         """Return the reply that tells an error, and log it."""
         # Those two are logged once for all.
         once = isinstance(error, StoreFailed | OutOfSpace)
-        peer = self.connection.peer
         if isinstance(error, StoreError) and not once:
-            _log.error("{peer} is told: {error}", peer=peer, error=error)
+            told = self.connection.told
+            _log.error("{client} is told: {error}", **told, error=error)
         elif self.host.verbose:
-            _log.warn("{peer} is told: {error}", peer=peer, error=error)
+            told = self.connection.told
+            _log.warn("{client} is told: {error}", **told, error=error)
         if error.closes:
             self.connection.receiver.close()
         return form.error(error)

@@ -193,8 +193,8 @@ class Commands(Dialogue):
             VERBS[type(command)](self, command)
 
     def _trace(self, command: wire.Command) -> None:
-        peer = self.connection.peer
-        _log.info("{peer} {command}", peer=peer, command=shownCommand(command))
+        told, shown = self.connection.told, shownCommand(command)
+        _log.info("{client} {command}", **told, command=shown)
 
     def _get(self, command: wire.Get) -> None:
         queues, form = command.queues, command.form

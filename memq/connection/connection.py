@@ -32,6 +32,7 @@ from memq.broker.session import BLOCKED
 from memq.connection.packets import PacketReceiver
 from memq.connection.receiver import CommandReceiver
 from memq.connection.replies import Replies
+from memq.display import shownText
 from memq.wire.forms import PLAIN
 from memq.wire.packets import REQUEST
 
@@ -215,6 +216,21 @@ class Connection(Protocol):
     def user(self) -> User | None:
         """Return who the client is; None for anybody."""
         return None if self.entry is None else self.entry.user
+
+    @property
+    def userName(self) -> str | None:
+        """Return the name of its user as it can be shown; None for anybody."""
+        return None if self.entry is None else shownText(self.entry.user.name)
+
+    @property
+    def told(self) -> dict[str, str | None]:
+        """Return what an event of the log has of the client.
+
+        :return: ``client`` for its words; ``peer`` and ``user`` by themselves.
+        """
+        peer, user = self.peer, self.userName
+        client = peer if user is None else f"{peer} (user {user})"
+        return {"client": client, "peer": peer, "user": user}
 
     def admitAgain(self, access: AccessControl) -> None:
         """Cut the client off if its listener asks who it is by now."""

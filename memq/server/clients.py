@@ -10,6 +10,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
+from memq.connection.login import PacketLogin
 from memq.connection.packets import PacketReceiver
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class ClientFigures(NamedTuple):
     """The figures of a connection.
 
     :ivar peer: its other end, as the log calls it.
+    :ivar user: the name of its user; None for anybody.
     :ivar protocol: "text", which meta is a part of, or "binary".
     :ivar received: bytes that came from it; None where the kernel does not count them.
     :ivar sent: bytes that it has acknowledged, likewise.
@@ -46,6 +48,7 @@ class ClientFigures(NamedTuple):
 
     id: int
     peer: str
+    user: str | None
     since: float
     protocol: str
     received: int | None
@@ -85,11 +88,12 @@ def _figures(connection: Connection, arrival: Arrival) -> ClientFigures:
     session = connection.session
     traffic = getattr(connection.transport, "traffic", None)
     received, sent = (None, None) if traffic is None else traffic()
-    isBinary = isinstance(connection.receiver, PacketReceiver)
+    isBinary = isinstance(connection.receiver, PacketReceiver | PacketLogin)
     waits = getattr(session.inbox[0], "queue", None) if session.isWaiting else None
     return ClientFigures(
         id=arrival.id,
         peer=connection.peer,
+        user=connection.userName,
         since=arrival.since,
         protocol="binary" if isBinary else "text",
         received=received,

@@ -122,6 +122,7 @@ class QueueFactory(ServerFactory):
             Users(), broker.clock, maybeDeferred
         )
         self.access.changed.append(self._admitAgain)
+        statistics.authentications = self.access.authenticator.counts
 
     def through(self, admission: Admission) -> Entrance:
         """Return the factory of one listener, whose connections count here.

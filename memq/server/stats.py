@@ -60,6 +60,7 @@ class Statistics:
     :ivar bytesOnDisk: bytes that the store occupied when last looked at.
     :ivar startedAt: when this began, in seconds since 1970.
     :ivar checkpointed: when the last checkpoint was made, in seconds since 1970.
+    :ivar authentications: returns how many there were, and how many failed, ever.
     :ivar ofEach: whether ``stats`` tells of each queue, too, if there are not too many.
     """
 
@@ -94,6 +95,7 @@ class Statistics:
         self.bytesOnDisk = 0
         self.maxConnections = 0
         self.ofEach = True
+        self.authentications: Callable[[], tuple[int, int]] = lambda: (0, 0)
         self._begin()
 
     def seconds(self) -> float:
@@ -134,6 +136,7 @@ class Statistics:
         self.bytesRead = self.bytesWritten = 0
         self.deletes = self.deleteMisses = self.flushes = 0
         self._broker.refusals.reset()
+        self._authenticated = self.authentications()
 
     def diskFull(self, isFull: bool) -> None:
         """Note when it begins, or ends, that sets are refused."""
@@ -225,6 +228,11 @@ class Statistics:
             return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         return max(1, self.bytesOnDisk + free)
 
+    def _authentications(self) -> dict[str, int]:
+        now, past = self.authentications(), self._authenticated
+        names = "auth_cmds", "auth_errors"
+        return {name: now[i] - past[i] for i, name in enumerate(names)}
+
     def _likeMemcached(self, sums: Sums) -> Iterator[tuple[str, object]]:
         return memcachedFigures(
             {
@@ -242,5 +250,6 @@ class Statistics:
                 "evictions": sums.discarded,
                 "max_connections": self.maxConnections,
                 "rejected_connections": self.rejected,
+                **self._authentications(),
             }
         )

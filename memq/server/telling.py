@@ -36,10 +36,16 @@ class TellClients(Telling):
         return b"".join([_lines(each) for each in found if each.id <= last])
 
 
+def encoded(user: str) -> bytes:
+    """Return the name of a user as one word."""
+    return user.replace(" ", "_").encode("utf-8")
+
+
 def _lines(client: ClientFigures) -> bytes:
     """Return a line for each figure; what nobody knows is left out."""
     told = {
         b"addr": client.peer.replace(" ", "_").encode("ascii"),
+        b"user": None if client.user is None else encoded(client.user),
         b"since": b"%.3f" % client.since,
         b"protocol": client.protocol.encode("ascii"),
         b"received": client.received,

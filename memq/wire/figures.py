@@ -41,7 +41,7 @@ PEEKED = (
 _NEVER = (
     *("cmd_touch", "cmd_meta", "get_flushed", "incr_misses", "incr_hits"),
     *("decr_misses", "decr_hits", "cas_misses", "cas_hits", "cas_badval"),
-    *("touch_hits", "touch_misses", "auth_cmds", "auth_errors", "reclaimed"),
+    *("touch_hits", "touch_misses", "reclaimed"),
     *("expired_unfetched", "evicted_unfetched", "conn_yields", "listen_disabled_num"),
     *("time_in_listen_disabled_us", "hash_power_level", "hash_bytes"),
     "hash_is_expanding",

@@ -23,6 +23,7 @@ _MOST = (1 << 63) - 1
 _COLUMNS = {
     "id": "id",
     "peer": "addr",
+    "user": "user",
     "since": "since",
     "protocol": "protocol",
     "open": "open",
@@ -32,7 +33,7 @@ _COLUMNS = {
     "waits": "waits",
 }
 #: Those that a narrow terminal has room for, and the letters of a wide one.
-_NARROW, _WIDE = ("id", "peer", "since", "protocol", "open", "waits"), 100
+_NARROW, _WIDE = ("id", "peer", "user", "since", "open", "waits"), 110
 #: How the peer of a UNIX socket begins.
 _LOCAL = "a_local_client"
 _RIGHT = {"id", "since", "open", "unanswered", "received", "sent"}
@@ -106,7 +107,7 @@ def _told(client: Client) -> dict[str, object]:
     told: dict[str, object] = {}
     for name in _COLUMNS.values():
         value = client.figures.get(name)
-        if value is None or name in ("addr", "protocol"):
+        if value is None or name in ("addr", "user", "protocol"):
             told[name] = None if value is None else client.text(name)
         elif name == "waits":
             told[name] = queueLabel(value)

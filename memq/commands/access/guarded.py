@@ -54,8 +54,8 @@ class GuardedCommands(Commands):
         imports = self.connection.importing is not None
         if hasLost or (imports and not rights.server & ADMIN):
             _log.warn(
-                "{peer} is cut off: its user has lost a right for something under way",
-                peer=self.connection.peer,
+                "{client} is cut off: it has lost a right for what is under way",
+                **self.connection.told,
             )
             # Not at once: it may be the one that asked for that.
             self.session.later(self.connection.transport.abortConnection)

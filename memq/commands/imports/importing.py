@@ -112,7 +112,8 @@ class _Reply(Witness):
             error = PLAIN.error(result).decode("utf-8", "backslashreplace").rstrip()
         elif result is None or chunk is None or not chunk.isLast:
             return
-        actor = Actor(self._dialogue.connection.peer, PLAIN.way)
+        connection = self._dialogue.connection
+        actor = Actor(connection.peer, PLAIN.way, connection.userName)
         self._dialogue.host.audit.note(
             *(actor, "import", None, error or "IMPORTED all"),
             error=error,

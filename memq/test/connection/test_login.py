@@ -367,6 +367,25 @@ class ReloadTests(LoginTestCase):
         self.assertTrue(self.stranger.isClosed)
 
 
+class ToldTests(LoginTestCase):
+    """The log says who somebody is."""
+
+    def test_told(self) -> None:
+        """Commands, errors and the audit have the name of the user."""
+        self.harness = self.make(verbosity=2)
+        client = self.connect()
+        client.talk(said(b"token"))
+        with capturedLogs() as events:
+            client.talk(b"get q\r\nx\r\nflush_all\r\n")
+        lines = [formatEvent(event) for event in events]
+        peer = "192.168.1.1:54321"
+        self.assertEqual(lines[0], f"{peer} (user shop) get q")
+        self.assertIn(f"{peer} (user shop) is told: ", " ".join(lines))
+        self.assertIn(f"{peer} (text, shop) flush_all: ", " ".join(lines))
+        self.assertEqual({event.get("user") for event in events}, {"shop"})
+        self.assertEqual({event.get("peer") for event in events}, {peer})
+
+
 class SecretTests(LoginTestCase):
     """Nothing that is said in a login is shown by anything."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from memq.access.admission import Admission
+from memq.access.rights import Rights
+from memq.access.users import User, Users
 from memq.server.clients import ClientFigures, figuresOf, kill
 from memq.test.support.harness import Harness, Transport
 from memq.test.support.stepped import SteppedTestCase
@@ -42,13 +45,25 @@ class FigureTests(ClientTestCase):
         """One that has said nothing yet."""
         self.harness.timeOfDay = 12.5
         self.harness.connect()
-        expected = (1, PEER, 12.5, "text", None, None, 0, None, 0)
+        expected = (1, PEER, None, 12.5, "text", None, None, 0, None, 0)
         self.assertEqual(self.one(), expected)
 
     def test_binary(self) -> None:
         """One that speaks the binary protocol."""
         self.harness.connect().talk(bytes([0x80, 0x0A]) + bytes(22))
         self.assertEqual(self.one().protocol, "binary")
+
+    def test_user(self) -> None:
+        """One whose user is known, and one that is about to say it in packets."""
+        asks = Admission(ways=frozenset(["password"]))
+        self.harness.access.replace(Users([User("a shop\r", Rights())]))
+        self.harness.connect(admission=Admission("a shop\r"))
+        self.harness.connect(admission=asks).send(b"\x80")
+        users = [(each.user, each.protocol) for each in figuresOf(self.connections)]
+        self.assertEqual(users, [("a shop\\r", "text"), (None, "binary")])
+        told = self.harness.connect().talk(b"stats conns\r\n")
+        self.assertIn(b"STAT 1:user a_shop\\r\r\n", told)
+        self.assertNotIn(b"STAT 2:user", told)
 
     def test_traffic(self) -> None:
         """Bytes are those that the kernel has counted."""

@@ -30,10 +30,11 @@ OWN = [
 MEMCACHED = [
     *("curr_items", "total_items", "bytes", "limit_maxbytes", "cmd_get", "cmd_set"),
     *("cmd_flush", "get_misses", "get_expired", "delete_hits", "delete_misses"),
-    *("evictions", "max_connections", "rejected_connections", "accepting_conns"),
+    *("evictions", "max_connections", "rejected_connections"),
+    *("auth_cmds", "auth_errors", "accepting_conns"),
     *("cmd_touch", "cmd_meta", "get_flushed", "incr_misses", "incr_hits"),
     *("decr_misses", "decr_hits", "cas_misses", "cas_hits", "cas_badval"),
-    *("touch_hits", "touch_misses", "auth_cmds", "auth_errors", "reclaimed"),
+    *("touch_hits", "touch_misses", "reclaimed"),
     *("expired_unfetched", "evicted_unfetched", "conn_yields"),
     *("listen_disabled_num", "time_in_listen_disabled_us", "hash_power_level"),
     *("hash_bytes", "hash_is_expanding"),
@@ -263,6 +264,18 @@ class LikeMemcachedTests(StatsTestCase):
             self.harness.connect()
         names = ("max_connections", "rejected_connections", "accepting_conns")
         self.assertEqual(self.figures(*names), [3, 2, 1])
+
+    def test_authentications(self) -> None:
+        """Those that failed are some of all; they begin anew as the others do."""
+        authenticator = self.harness.access.authenticator
+        for isKnown in (True, False, True):
+            authenticator.noteShown("somebody", isKnown)
+        names = ("auth_cmds", "auth_errors")
+        self.assertEqual(self.figures(*names), [3, 1])
+        self.client.talk(b"stats reset\r\n")
+        authenticator.noteShown("somebody", False)
+        self.assertEqual(self.figures(*names), [1, 1])
+        self.assertEqual(authenticator.attempts, 4)
 
     def test_limit(self) -> None:
         """The limit is what the disk can take, and never 0: tools divide by it."""

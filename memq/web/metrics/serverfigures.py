@@ -28,6 +28,7 @@ from memq.web.metrics.exposition import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from memq.access.admission import AccessControl
     from memq.broker.interfaces import IEngine
     from memq.config.reload import PolicyReloader
     from memq.logs.audit import Audit
@@ -101,6 +102,7 @@ def serverFamilies(sources: Sources, picture: Picture) -> Iterator[Family]:
     yield from _build(sources)
     yield from _process(sources.statistics)
     yield from _clients(sources.statistics)
+    yield from _access(sources.factory.access)
     yield from _messages(picture)
     yield from _outcomes(sources)
     yield from _work(sources)
@@ -184,6 +186,16 @@ def _clients(statistics: Statistics) -> Iterator[Family]:
     yield counter("memq_received_bytes", "Bytes that clients sent.", ever["bytesRead"])
     yield counter(
         "memq_sent_bytes", "Bytes that clients were sent.", ever["bytesWritten"]
+    )
+
+
+def _access(access: AccessControl) -> Iterator[Family]:
+    results = access.authenticator.results
+    attempts = {labels(result=result): count for result, count in results.items()}
+    yield counters(
+        "memq_auth_attempts",
+        "Clients that said or showed who they are, since the start.",
+        attempts,
     )
 
 

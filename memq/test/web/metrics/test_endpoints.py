@@ -93,6 +93,7 @@ class ServerTests(WebTestCase):
         self.talk(set_ % b"q" * 4)
         self.checkSamples(
             {
+                'memq_auth_attempts_total{result="failure"}': "0",
                 'memq_sets_refused_total{reason="full"}': "2",
                 'memq_sets_refused_total{reason="paused"}': "2",
                 'memq_sets_refused_total{reason="fanout"}': "0",

@@ -44,6 +44,7 @@ class ConnectionTests(ActionTestCase):
                 {
                     "id": 1,
                     "peer": "192.168.1.1:54321",
+                    "user": None,
                     "since": 1.6e9,
                     "protocol": "text",
                     "received": None,
