@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.policy.patterns import Patterns
+from memq.policy.patterns import matcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ class Rights(dict[bytes, int]):
     :ivar server: bits of MONITOR and ADMIN.
     """
 
-    __slots__ = ("_everywhere", "_patterns", "server")
+    __slots__ = ("_everywhere", "_given", "server")
 
     def __init__(
         self,
@@ -49,10 +49,10 @@ class Rights(dict[bytes, int]):
         self._everywhere = SEE if server & MONITOR else 0
         if server & ADMIN:
             self._everywhere = EVERYTHING
-        self._patterns = [
-            (right | SEE, Patterns(enumerate(patterns)))
-            for right, patterns in ((WRITE, write), (READ, read), (MANAGE, manage))
-        ]
+        given = ((WRITE, write), (READ, read), (MANAGE, manage))
+        matchers = [(right | SEE, matcher(patterns)) for right, patterns in given]
+        #: Each right that is given, with what tells of which queues.
+        self._given = [(right, match) for right, match in matchers if match is not None]
 
     @property
     def seesAll(self) -> bool:
@@ -67,8 +67,8 @@ class Rights(dict[bytes, int]):
         """Return the bits for a queue, and keep them at hand."""
         bits = self._everywhere
         if bits != EVERYTHING:
-            for right, patterns in self._patterns:
-                if patterns.matching(queue):
+            for right, matches in self._given:
+                if matches(queue):
                     bits |= right
         # A client may name any number of queues.
         if len(self) >= KNOWN:

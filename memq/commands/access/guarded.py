@@ -57,8 +57,7 @@ class GuardedCommands(Commands):
                 "{client} is cut off: it has lost a right for what is under way",
                 **self.connection.told,
             )
-            # Not at once: it may be the one that asked for that.
-            self.session.later(self.connection.transport.abortConnection)
+            self.connection.cutOff()
 
     def _concerned(self) -> Iterator[bytes]:
         """Yield the queues of what is under way."""

@@ -16,7 +16,6 @@ from memq.access.rights import (
     WRITE,
     Rights,
 )
-from memq.policy.patterns import Patterns
 
 
 class RightsTests(SynchronousTestCase):
@@ -49,15 +48,27 @@ class RightsTests(SynchronousTestCase):
         """A pattern is tried once for each queue."""
         tried = []
 
-        def matching(patterns: Patterns, name: bytes) -> list[int]:
+        def matching(name: bytes) -> bool:
             tried.append(name)
-            return [0]
+            return True
 
-        self.patch(Patterns, "matching", matching)
+        self.patch(module, "matcher", lambda patterns: matching if patterns else None)
         rights = Rights([b"*"])
         for _ in range(3):
             self.assertTrue(rights[b"q"])
-        self.assertEqual(tried, [b"q"] * 3)
+        self.assertEqual(tried, [b"q"])
+
+    def test_seen(self) -> None:
+        """Of some queues it is told which are seen."""
+        queues = [b"a", b"b", b"c"]
+        self.assertEqual(Rights([b"c"], [b"a"]).seen(queues), [b"a", b"c"])
+        for rights, seesAll in (
+            (Rights([b"*"]), False),
+            (Rights(server=ROLES["monitor"]), True),
+            (Rights(server=ROLES["admin"]), True),
+        ):
+            self.assertEqual(rights.seen(queues), queues)
+            self.assertIs(rights.seesAll, seesAll)
 
     def test_bounded(self) -> None:
         """No more queues are remembered than there may be."""

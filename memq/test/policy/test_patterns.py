@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.policy.patterns import Pattern, Patterns, meet
+from memq.policy.patterns import Pattern, Patterns, matcher, meet
 
 #: Few letters, so that many match, with all that is special in a pattern.
 _LETTERS = some.sampled_from(b"aaab*?[]!^-\xc3\xa9")
@@ -54,6 +54,23 @@ class PatternsTests(SynchronousTestCase):
             tried.clear()
             self.assertEqual(len(many.matching(name)), 2, name)
             self.assertLess(len(tried), 5)
+
+
+class MatcherTests(SynchronousTestCase):
+    """Whether a name matches any of some patterns."""
+
+    def test_any(self) -> None:
+        """Few or many, it is as each of them says; without any there is none."""
+        self.assertIsNone(matcher([]))
+        texts = [b"a*", b"*b", b"[!c]d", b"e?", b"\xc3[f-h]*", b"x.y", b"*i*j", b"*k"]
+        names = [b"a", b"ab", b"b", b"dd", b"cd", b"e", b"ef", b"\xc3g", b"xzy", b"ij"]
+        names += [b"x.y", b"j", b"i\nj", b"k\n", b"\nk"]
+        for times in (1, 3):
+            matches = matcher(texts * times)
+            assert matches is not None
+            for name in names:
+                expected = any(Pattern(text).matches(name) for text in texts)
+                self.assertIs(bool(matches(name)), expected, name)
 
 
 class MeetTests(SynchronousTestCase):
