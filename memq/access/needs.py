@@ -118,6 +118,9 @@ _QUEUE = "/api/v1/queues/{queue}"
 #: What each route of the API needs: fields are names in its path, or in its body.
 ROUTES: Mapping[tuple[str, str], Needs] = MappingProxyType(
     {
+        ("GET", "/api/v1/me"): _FREE,
+        ("POST", "/api/v1/login"): _FREE,
+        ("DELETE", "/api/v1/login"): _FREE,
         ("GET", "/api/v1/server"): _FREE,
         ("GET", "/api/v1/queues"): _SEEN,
         ("GET", "/api/v1/events"): _SEEN,

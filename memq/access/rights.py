@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from memq.policy.patterns import matcher
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 #: Rights for a queue: to set, to take, to change it otherwise, to see its figures.
 WRITE, READ, MANAGE, SEE = 1, 2, 4, 8
@@ -32,9 +32,10 @@ class Rights(dict[bytes, int]):
     """Rights of a user.  Invariant: whoever has a right for a queue may see it.
 
     :ivar server: bits of MONITOR and ADMIN.
+    :ivar patterns: of the queues that somebody may write to, read, and manage.
     """
 
-    __slots__ = ("_everywhere", "_given", "server")
+    __slots__ = ("_everywhere", "_given", "patterns", "server")
 
     def __init__(
         self,
@@ -49,7 +50,8 @@ class Rights(dict[bytes, int]):
         self._everywhere = SEE if server & MONITOR else 0
         if server & ADMIN:
             self._everywhere = EVERYTHING
-        given = ((WRITE, write), (READ, read), (MANAGE, manage))
+        self.patterns = tuple(write), tuple(read), tuple(manage)
+        given = zip((WRITE, READ, MANAGE), self.patterns, strict=True)
         matchers = [(right | SEE, matcher(patterns)) for right, patterns in given]
         #: Each right that is given, with what tells of which queues.
         self._given = [(right, match) for right, match in matchers if match is not None]
@@ -62,6 +64,18 @@ class Rights(dict[bytes, int]):
     def seen(self, queues: Iterable[bytes]) -> list[bytes]:
         """Return those of some queues that it sees."""
         return [queue for queue in queues if self[queue]]
+
+    @property
+    def sight(self) -> Callable[[bytes], object] | None:
+        """What tells whether a queue may be seen; None if any may.
+
+        For very many queues, one after the other, of which nothing is to be kept: 0.1
+        to 0.5 us for one, where ``self[queue]`` of a queue not at hand takes 2.
+        """
+        if self.seesAll:
+            return None
+        every = {each for some in self.patterns for each in some}
+        return matcher(sorted(every)) or (lambda queue: False)
 
     def __missing__(self, queue: bytes) -> int:
         """Return the bits for a queue, and keep them at hand."""

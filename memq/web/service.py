@@ -27,7 +27,9 @@ from memq.web.api.actions.queues import QueueActions
 from memq.web.api.actions.server import ServerActions, connectionId
 from memq.web.api.errands import Errands, refusal
 from memq.web.api.figures import QueueRows, ServerFigures
+from memq.web.api.login import Login
 from memq.web.api.names import named
+from memq.web.api.permissions import check, checkMonitor
 from memq.web.api.queues import Queues
 from memq.web.api.rules import RuleRoutes, source
 from memq.web.api.server import Server
@@ -36,7 +38,9 @@ from memq.web.health import Healthz, Readiness, Readyz
 from memq.web.history.looker import Looker
 from memq.web.history.recorder import Recorder
 from memq.web.history.tallies import Tallies
+from memq.web.http.gate import Gate
 from memq.web.http.inputs import Refused
+from memq.web.http.protected import Protected
 from memq.web.http.routes import Route, Routes, Terms
 from memq.web.http.site import Page, Site
 from memq.web.live.streams import Streams
@@ -167,6 +171,9 @@ class WebService(Service):
         self._settings = settings
         self._surveyor = Surveyor(broker)
         self.readiness = Readiness(broker)
+        self._access = sources.factory.access
+        self._access.changed.append(self._usersChanged)
+        self._gate = Gate(reactor, self._access.authenticator)
         self._limit = Limit(settings.queues, settings.mostQueues)
         broker.policies.subscribe(self._limit.lift)
         self._recent = RecentLines()
@@ -206,13 +213,18 @@ class WebService(Service):
         return root
 
     def _root(self, reactor: Any, figures: Page) -> Page:
-        """Return all that only the first one has, and that, too."""
+        """Return all that only the first one has, and that, too.
+
+        Health is for everybody, metrics are not.
+        """
         root = Page()
         for path, resource in figures.children.items():
+            if path == b"metrics":
+                resource = Protected(resource, self._gate, checkMonitor)
             root.putChild(path, resource)
         addPage(root)
         names = {"queue": named, "pattern": readName, "id": connectionId}
-        terms = Terms(names, self._mayAct, refusal)
+        terms = Terms(names, self._gate.who, self._checkActs, check, refusal)
         root.putChild(b"api", Routes(reactor, terms, self._routes(reactor)))
         return root
 
@@ -221,7 +233,7 @@ class WebService(Service):
         sources, settings, broker = self._sources, self._settings, self._sources.broker
         errands = Errands(broker, self.readiness)
         rows = QueueRows(broker, lambda *which: source(broker.policies.rules, *which))
-        allowed = settings.actions == "anyone", settings.bodies
+        allowed = self._mayAct, settings.bodies
         server = ServerFigures(sources, self.readiness, *allowed)
 
         def note(snapshot: Snapshot) -> None:
@@ -247,11 +259,21 @@ class WebService(Service):
             *QueueActions(noted, sources.statistics).routes,
             *Messages(noted, errands, sources.factory, settings.bodies).routes,
             *ServerActions(noted, sources.factory).routes,
+            *Login(self._gate, *allowed).routes,
         ]
 
-    def _mayAct(self) -> None:
-        if self._settings.actions != "anyone":
+    def _mayAct(self) -> bool:
+        """Return whether somebody may change something; rights say who."""
+        actions = self._settings.actions
+        return actions == "anyone" or (actions == "users" and not self._gate.isOpen)
+
+    def _checkActs(self) -> None:
+        if not self._mayAct():
             raise Refused(403, "actions are off: see actions in [web], --web-actions")
+
+    def _usersChanged(self) -> None:
+        """End what goes on for users: they come again, with the rights they have."""
+        self._streams.restart()
 
     def _own(self) -> Iterator[Family]:
         """Yield the metrics of the web itself."""

@@ -118,16 +118,21 @@ class ServerFigures:
     """The figures of the server."""
 
     def __init__(
-        self, sources: Sources, readiness: Readiness, actions: bool, bodies: bool
+        self,
+        sources: Sources,
+        readiness: Readiness,
+        mayAct: Callable[[], bool],
+        bodies: bool,
     ) -> None:
         """Take where they are from.
 
-        :param actions: whether things can be changed.
+        :param mayAct: returns whether things can be changed at all.
         :param bodies: whether bodies of messages are told.
         """
         self._sources = sources
         self._readiness = readiness
-        self._allowed = {"actions": actions, "bodies": bodies}
+        self._mayAct = mayAct
+        self._bodies = bodies
         #: When the oldest head of all was set, by the last snapshot.
         self._oldest = 0
 
@@ -170,7 +175,8 @@ class ServerFigures:
             "refused": sum(why.values()),
             "refusedWhy": why,
             "memory": {"held": budget.held + budget.reserved, "limit": budget.limit},
-            **self._allowed,
+            "actions": self._mayAct(),
+            "bodies": self._bodies,
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memq.web.api.permissions import mayTold, sightOf
 from memq.web.api.rates import Speeds
 from memq.web.api.selection import ORDERS, Asked, Selection, cursor
 from memq.web.api.snapshot import inSlices
@@ -96,6 +97,7 @@ class Queues:
             order == "desc",
             query["limit"],
             query["after"],
+            sightOf(call),
         )
         return self._snapshots.look().addCallback(self._select, asked)
 
@@ -134,6 +136,7 @@ class Queues:
         now = self._clock.seconds()
         rates = self._speeds.note(detail.name, now, detail.pushed, detail.taken)
         told = self._rows.whole(detail, rates)
+        told["may"] = mayTold(call, detail.name)
         if call.query["history"]:
             told["history"] = self._history(detail.name)
         return told

@@ -10,7 +10,6 @@ from memq.config.file import ruleValue
 from memq.config.online import Change
 from memq.config.ruletext import jsonValue
 from memq.config.settings import KEYS
-from memq.logs.audit import Actor
 from memq.web.http.inputs import Input, Refused, word
 from memq.web.http.routes import Route, Streamed, dumped
 
@@ -73,7 +72,7 @@ class RuleRoutes:
     def _change(
         self, call: Call, action: str, change: Change, asked: dict[str, str]
     ) -> Deferred[dict[str, Any]]:
-        note = partial(self._audit.note, Actor(call.peer, "http"), action, change.name)
+        note = partial(self._audit.note, call.actor, action, change.name)
         done: Deferred[Any] = self._rules.change(change)
         done.addCallbacks(
             self._cbChanged,

@@ -79,6 +79,7 @@ class Asked(NamedTuple):
     :ivar isDown: whether the greatest comes first.
     :ivar limit: how many at most.
     :ivar after: the place behind which to begin; None for the first page.
+    :ivar sight: tells whether somebody may see a queue; None if any.
     """
 
     pattern: bytes
@@ -86,6 +87,7 @@ class Asked(NamedTuple):
     isDown: bool
     limit: int
     after: Cursor | None
+    sight: Callable[[bytes], object] | None = None
 
 
 class Selection:
@@ -101,7 +103,9 @@ class Selection:
         self.snapshot = snapshot
         self._asked = asked
         isAll = asked.pattern == b"*"
-        self._matches = None if isAll else Pattern(asked.pattern).matches
+        self._tests = [] if isAll else [Pattern(asked.pattern).matches]
+        if asked.sight is not None:
+            self._tests.append(asked.sight)
         self.total = 0
         #: Value, name and place of the best so far, and of one more.
         self._best: list[tuple[float, bytes, int]] = []
@@ -119,8 +123,8 @@ class Selection:
         values = ORDERS[asked.sort](self.snapshot, start, stop)
         # Values of names alone have no end.
         rows = list(zip(values, names, range(start, stop), strict=False))
-        if (matches := self._matches) is not None:
-            rows = [row for row in rows if matches(row[1])]
+        for passes in self._tests:
+            rows = [row for row in rows if passes(row[1])]
         self.total += len(rows)
         if asked.after is not None:
             value, name = asked.after

@@ -5,8 +5,11 @@ it may have any bytes.  Before a route is carried out, it is certain, in this or
 
 1. No page of another site asks (403); that holds for every method.
 2. There is the path (404), and the method for it (405).
-3. What changes something says that its body is JSON (415), and is allowed (403).
-4. Names, parameters and fields are known and have allowed values (400).
+3. What changes something says that its body is JSON (415).
+4. It is known who asks, where somebody has to say so (401).
+5. What changes something is on (403).
+6. Names, parameters and fields are known and have allowed values (400).
+7. Whoever asks has the right for it (403).
 
 The host was looked at before all this, see :mod:`memq.web.http.site`.  Every reply is
 JSON; one that is no success says why, in ``error``.
@@ -22,6 +25,8 @@ from twisted.logger import Logger
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from memq.logs.audit import Actor
+from memq.web.http.gate import peerOf
 from memq.web.http.guard import isForeign, isJson
 from memq.web.http.inputs import Input, Refused, readBody, readQuery
 from memq.web.http.streaming import Streamer
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
 
     from twisted.internet.interfaces import IReactorTime
     from twisted.python.failure import Failure
+
+    from memq.access.users import User
 
 #: The method that is answered as GET is.
 _HEAD = "HEAD"
@@ -51,19 +58,20 @@ class Call(NamedTuple):
     :ivar names: the names in the path, by how the route calls them.
     :ivar query: the parameters, each of those that the route has.
     :ivar fields: the fields of the body, in the same way.
+    :ivar user: who asks; None where nobody has to say so.
     """
 
     request: Any
     names: Mapping[str, Any]
     query: Mapping[str, Any]
     fields: Mapping[str, Any]
+    user: User | None = None
 
     @property
-    def peer(self) -> str:
-        """Return what the log calls whoever asks."""
-        address = self.request.getClientAddress()
-        host = getattr(address, "host", None)
-        return "a local client" if host is None else f"{host}:{address.port}"
+    def actor(self) -> Actor:
+        """Return how the audit calls whoever asks."""
+        user = None if self.user is None else self.user.name
+        return Actor(peerOf(self.request), "http", user)
 
 
 class Route(NamedTuple):
@@ -88,12 +96,17 @@ class Terms(NamedTuple):
 
     :ivar names: what makes the value of a name in a path, of its bytes; it raises
         ValueError with what is allowed.
+    :ivar who: returns who makes a request, None where nobody has to say so, or a
+        Deferred of that; it raises Refused.
     :ivar mayAct: raises Refused if things are not to be changed.
+    :ivar check: raises Refused if whoever asks has not the right for a route.
     :ivar refusal: returns what is told of an error; None if nobody foresaw it.
     """
 
     names: Mapping[str, Callable[[bytes], Any]]
+    who: Callable[[Any], User | Deferred[User | None] | None]
     mayAct: Callable[[], None]
+    check: Callable[[Route, Call], None]
     refusal: Callable[[BaseException], Refused | None]
 
 
@@ -117,15 +130,36 @@ class Routes(Resource):
 
     def render(self, request: Any) -> Any:
         """Answer a request."""
+        answer: Any
         try:
-            call, route = self._call(request)
-            answer = route.answer(call)
+            route, pieces = self._route(request)
+            who = self._terms.who(request)
+            if isinstance(who, Deferred):
+                answer = who.addCallback(self._carryOut, request, route, pieces)
+            else:
+                answer = self._carryOut(who, request, route, pieces)
         except Exception as error:
             return self._tell(request, self._refused(error))
         if isinstance(answer, Deferred):
             self._answerLater(request, answer)
             return NOT_DONE_YET
         return self._tell(request, answer)
+
+    def _carryOut(
+        self, user: User | None, request: Any, route: Route, pieces: dict[str, bytes]
+    ) -> Any:
+        """Return the answer of a route, once it is certain that it may be given.
+
+        :raise Refused: when it may not.
+        """
+        if route.acts:
+            self._terms.mayAct()
+        names = {name: self._name(name, piece) for name, piece in pieces.items()}
+        query = readQuery(request.args, route.query)
+        body = request.content.read() if route.method != "GET" else b""
+        call = Call(request, names, query, readBody(body, route.fields), user)
+        self._terms.check(route, call)
+        return route.answer(call)
 
     def _answerLater(self, request: Any, answer: Deferred[Any]) -> None:
         # A reply cannot be sent to somebody who is gone.
@@ -153,10 +187,10 @@ class Routes(Resource):
             request.write(body)
             request.finish()
 
-    def _call(self, request: Any) -> tuple[Call, Route]:
-        """Return what is asked for, once it is certain that it may be.
+    def _route(self, request: Any) -> tuple[Route, dict[str, bytes]]:
+        """Return what is asked for, and the pieces of its path that are names.
 
-        :raise Refused: when it may not.
+        :raise Refused: when there is no such thing, or a page of another site asks.
         """
         if isForeign(request.requestHeaders):
             raise Refused(403, "a page of another site may not ask for this")
@@ -170,12 +204,7 @@ class Routes(Resource):
         request.place = route.path
         if route.method != "GET" and not isJson(request.requestHeaders):
             raise Refused(415, "the Content-Type must be application/json")
-        if route.acts:
-            self._terms.mayAct()
-        body = request.content.read() if route.method != "GET" else b""
-        names = {name: self._name(name, piece) for name, piece in pieces.items()}
-        query = readQuery(request.args, route.query)
-        return Call(request, names, query, readBody(body, route.fields)), route
+        return route, pieces
 
     def _find(
         self, given: Sequence[bytes]

@@ -23,6 +23,8 @@ from twisted.internet.protocol import connectionDone
 from twisted.web import http, server
 from twisted.web.resource import Resource
 
+from memq.access.authenticator import Tries
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -139,16 +141,26 @@ class Request(server.Request):
 
 
 class Channel(http.HTTPChannel):
-    """A connection, counted by its site, that has one request in a turn at most."""
+    """A connection, counted by its site, that has one request in a turn at most.
+
+    :ivar tries: its failures to say who asks.
+    """
 
     site: Any
     transport: Any
     callLater: Any
     persistent: Any
+    tries: Tries
     _next: Any = None
+
+    @property
+    def peerNames(self) -> Sequence[str]:
+        """The names in the client's certificate; none without one."""
+        return getattr(self.transport, "peerNames", ())
 
     def connectionMade(self) -> None:
         """Count it in."""
+        self.tries = Tries()
         self.site.made(self)
         super().connectionMade()
 

@@ -7,7 +7,9 @@ from urllib.parse import unquote_to_bytes
 
 from twisted.web.server import NOT_DONE_YET
 
+from memq.access.rights import SEE
 from memq.web.api.names import named
+from memq.web.api.permissions import rightsOf
 from memq.web.http.inputs import Input, Refused
 from memq.web.http.routes import Route
 from memq.web.live.loglines import LogLines
@@ -65,11 +67,19 @@ class Streams:
         self._lines.stop()
         self._viewers.stop()
 
+    def restart(self) -> None:
+        """End them all; whoever comes again is asked again what may be told."""
+        self._viewers.end()
+
     def _events(self, call: Call) -> Any:
         reasons = list(self._readiness.reasons(forWrites=False))
         if reasons:
             raise Refused(503, "; ".join(reasons), Retry_After=AGAIN)
         names = queuesOf(call.request.uri)
+        rights = rightsOf(call)
+        if rights is not None:
+            # As if those that may not be seen were not there.
+            names = [name for name in names if rights[name] & SEE]
         return self._begin(call, lambda request: self._ticks.join(request, names))
 
     def _log(self, call: Call) -> Any:

@@ -177,5 +177,9 @@ class Viewers:
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
+        self.end()
+
+    def end(self) -> None:
+        """End them all; they may come again."""
         for viewer in list(self._viewers):
             viewer.end()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from twisted.internet.defer import maybeDeferred
 
 from memq.errors import QueueError
-from memq.logs.audit import Actor
 from memq.web.api.errands import refusal
 from memq.web.http.inputs import Refused
 
@@ -98,7 +97,7 @@ class Noted:
         def note(outcome: Outcome) -> Mapping[str, Any]:
             error = None if outcome.error is None else outcome.words
             self._audit.note(
-                Actor(call.peer, "http"),
+                call.actor,
                 word,
                 call.names.get("queue"),
                 outcome.words,

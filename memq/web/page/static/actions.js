@@ -5,14 +5,16 @@ import { el, nameOf, setText, visible } from "./dom.js";
 import { number } from "./format.js";
 import { t } from "./words.js";
 
-// Return the names of the actions that make sense now.
-export function actionsOf(queue, isMissing) {
-  if (isMissing) {
-    return ["push"];
+// Return the names of the actions that make sense now, for somebody who may write to the
+// queue, and manage it, or not.
+export function actionsOf(queue, isMissing, mayWrite, mayManage) {
+  const push = mayWrite ? ["push"] : [];
+  if (isMissing || !mayManage) {
+    return push;
   }
   const paused = queue.paused ?? [];
   return [
-    "push",
+    ...push,
     ...(paused.length < 2 ? ["pause"] : []),
     ...(paused.length ? ["resume"] : []),
     "move",

@@ -1,6 +1,7 @@
 // API: requests to the server, which end within a bound, and whose errors are in the
 // server's words.
 
+import { headersOf } from "./session.js";
 import { t } from "./words.js";
 
 const BASE = "/api/v1";
@@ -42,10 +43,6 @@ export function withQuery(path, values) {
   return text ? `${path}?${text}` : path;
 }
 
-export function url(path) {
-  return BASE + path;
-}
-
 async function wordsOf(response) {
   const text = await response.text();
   try {
@@ -60,37 +57,63 @@ async function wordsOf(response) {
   return line || `${response.status} ${response.statusText}`;
 }
 
-// Send a request; return what the reply says.  Raises ApiError; its status is 0 where
-// there was no reply.
-export async function ask(method, path, body, signal) {
-  const limit = AbortSignal.timeout(PATIENCE[method]);
-  // Browsers of before 2024 cannot have both.
-  const both = signal && AbortSignal.any?.([signal, limit]);
+let unknown = () => {};
+
+// Call this when the server does not know who asks.
+export function whenUnknown(call) {
+  unknown = call;
+}
+
+// Send a request; return the response, which is a success.  Raises ApiError; its status
+// is 0 where there was no reply.  Authorization: what says who asks, instead of the
+// session.
+export async function open(method, path, { body, signal, authorization }) {
   const options = {
     method,
-    signal: both ?? signal ?? limit,
+    signal,
     cache: "no-store",
     credentials: "same-origin",
+    headers: headersOf(authorization),
   };
   if (body !== undefined) {
-    options.headers = { "Content-Type": "application/json" };
+    options.headers["Content-Type"] = "application/json";
     options.body = JSON.stringify(body);
   }
   let response;
   try {
-    response = await fetch(url(path), options);
-    if (response.ok) {
-      const text = await response.text();
-      return text ? JSON.parse(text) : {};
-    }
+    response = await fetch(BASE + path, options);
   } catch (error) {
-    if (signal?.aborted) {
-      throw error;
-    }
     const late = error.name === "TimeoutError";
     throw new ApiError(0, t(late ? "errorLate" : "errorNetwork"));
   }
+  if (response.ok) {
+    return response;
+  }
+  if (response.status === 401 && authorization === undefined) {
+    unknown();
+  }
   throw new ApiError(response.status, await wordsOf(response));
+}
+
+// Send a request; return what the reply says.
+export async function ask(method, path, body, signal, authorization) {
+  const limit = AbortSignal.timeout(PATIENCE[method]);
+  // Browsers of before 2024 cannot have both.
+  const both = signal && AbortSignal.any?.([signal, limit]);
+  const asked = { body, authorization, signal: both ?? signal ?? limit };
+  try {
+    const response = await open(method, path, asked);
+    const text = await response.text();
+    return text ? JSON.parse(text) : {};
+  } catch (error) {
+    if (error instanceof ApiError && !signal?.aborted) {
+      throw error;
+    }
+    if (signal?.aborted) {
+      throw signal.reason;
+    }
+    throw new ApiError(0, t(error.name === "TimeoutError" ? "errorLate" : "errorNetwork"));
+  }
 }
 
 export function get(path, signal) {

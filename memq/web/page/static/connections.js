@@ -12,6 +12,7 @@ const PAGE = 100;
 
 const COLUMNS = [
   ["peer", "columnPeer", (c) => el("bdi", {}, visible(String(c.peer)))],
+  ["user", "columnUser", (c) => (c.user ? el("bdi", {}, visible(c.user)) : "–")],
   ["protocol", "columnProtocol", (c) => c.protocol ?? "–"],
   ["since", "columnSince", (c) => since(c.since)],
   ["received", "columnReceived", (c) => bytes(c.received)],
@@ -104,7 +105,7 @@ export class ConnectionsView {
   row(connection) {
     const cells = COLUMNS.map(([key, label, content]) =>
       el("td", { class: key, "data-label": t(label) }, content(connection)));
-    const kill = this.app.mayAct && el("button",
+    const kill = this.app.mayAct && this.app.isAdmin && el("button",
       { type: "button", class: "danger quiet", onclick: () => this.kill(connection) },
       t("action_kill"));
     return el("tr", {}, cells, el("td", { class: "kill" }, kill));

@@ -4,7 +4,8 @@
 // for SILENCE, is made again, and the page says so.  Where the server has no room for
 // one more viewer, its figures are asked for each POLL.
 
-import { encodeName, get, url } from "./api.js";
+import { encodeName, get } from "./api.js";
+import { Stream } from "./stream.js";
 
 const SILENCE = 10000;
 const POLL = 5000;
@@ -67,24 +68,27 @@ export class Live {
       return;
     }
     const query = this.list ? `?queues=${this.list}` : "";
-    const source = new EventSource(url(`/events${query}`));
-    this.source = source;
-    source.addEventListener("tick", (event) => this.ticked(event));
-    source.addEventListener("error", () => this.lost());
+    this.source = new Stream(`/events${query}`, {
+      tick: (tick) => this.ticked(tick),
+      error: (problem) => this.lost(problem),
+    });
     this.timer = setTimeout(() => this.lost(), SILENCE);
   }
 
-  ticked(event) {
+  ticked(tick) {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.lost(), SILENCE);
     this.wait = FIRST_WAIT;
     this.failed = 0;
     this.onState("live");
-    this.onTick(JSON.parse(event.data));
+    this.onTick(tick);
   }
 
-  async lost() {
+  async lost(problem) {
     this.close();
+    if (problem?.status === 401) {
+      return; // It goes on when somebody has logged in.
+    }
     const wait = this.wait;
     this.wait = Math.min(LAST_WAIT, wait * 2);
     this.failed += 1;

@@ -1,8 +1,8 @@
 // Log: the last lines that the server logged, and those that come.
 
-import { url } from "./api.js";
 import { el, setText, visible } from "./dom.js";
 import { clock, now } from "./format.js";
+import { Stream } from "./stream.js";
 import { t } from "./words.js";
 
 const LINES = 1000;
@@ -54,8 +54,6 @@ export class LogView {
       return;
     }
     setText(this.state, t("stateWaiting0"));
-    const source = new EventSource(url("/log"));
-    this.source = source;
     let isFirst = true;
     const take = (line) => {
       if (isFirst) {
@@ -66,17 +64,23 @@ export class LogView {
       }
       this.add(line);
     };
-    source.addEventListener("open", () => setText(this.state, ""));
-    source.addEventListener("line", (event) => take(JSON.parse(event.data)));
-    source.addEventListener("lost", (event) => {
-      const { lines } = JSON.parse(event.data);
-      take({ level: "warn", text: t("linesLost", { n: lines }), at: now() });
+    this.source = new Stream("/log", {
+      open: () => setText(this.state, ""),
+      line: take,
+      lost: ({ lines }) => take({
+        level: "warn", text: t("linesLost", { n: lines }), at: now(),
+      }),
+      error: (problem) => this.failed(problem),
     });
-    source.addEventListener("error", () => {
-      source.close();
-      setText(this.state, t("stateWaiting0"));
-      this.again = setTimeout(() => this.open(), AGAIN);
-    });
+  }
+
+  failed(problem) {
+    if (problem.status === 403) {
+      setText(this.state, problem.message); // Nor will it be allowed in a while.
+      return;
+    }
+    setText(this.state, t("stateWaiting0"));
+    this.again = setTimeout(() => this.open(), AGAIN);
   }
 
   add(line) {

@@ -1,12 +1,13 @@
 // Main: the frame of the page, and the view that the address names.
 
-import { get } from "./api.js";
-import { el, setText } from "./dom.js";
+import { get, whenUnknown } from "./api.js";
+import { el, setText, visible } from "./dom.js";
 import { ConnectionsView } from "./connections.js";
 import { now, setClock } from "./format.js";
 import { listenToKeys, openHelp } from "./keys.js";
 import { Live } from "./live.js";
 import { LogView } from "./log.js";
+import { LoginView, openWho } from "./login.js";
 import { Series } from "./plot.js";
 import { QueueView } from "./queue.js";
 import { QueuesView } from "./queues.js";
@@ -23,6 +24,8 @@ const VIEWS = {
   log: LogView,
 };
 const TABS = ["queues", "server", "connections", "log"];
+// Those that tell of all who use the server.
+const MONITORED = ["connections", "log"];
 // Milliseconds that a good word stays.
 const STAY = 6000;
 
@@ -32,6 +35,9 @@ class App {
     this.server = null;
     this.series = new Series(["messages", "in", "out", "open", "waiters"]);
     this.mayAct = false;
+    // Who asks, and what that one may; null while it is not known.
+    this.me = null;
+    this.isMeeting = false;
     // Where the list was when a queue was opened, and which one that was.
     this.list = link("queues");
     this.cameFrom = null;
@@ -47,13 +53,68 @@ class App {
     this.build();
     addEventListener("hashchange", () => this.show());
     listenToKeys(this, () => this.view, () => this.back());
-    this.show();
+    whenUnknown(() => this.askLogin());
+    this.meet();
+  }
+
+  // Learn who asks, then show the page; whoever has to log in is asked to.
+  async meet() {
+    this.isMeeting = true;
+    try {
+      this.know(await get("/me"));
+    } catch (error) {
+      if (error.status === 401) {
+        return;
+      }
+      // The view says what is the matter, and it is tried again with the first tick.
+      this.know(null);
+    } finally {
+      this.isMeeting = false;
+    }
+    this.show(true);
     this.live.open();
     // Without a history, the plots begin now.
     get("/server?history=1").then(
       ({ history }) => this.series.begin(history),
       () => {},
     );
+  }
+
+  know(me) {
+    this.me = me;
+    const isMonitor = !me || me.user === null || me.role !== null;
+    for (const name of MONITORED) {
+      this.tabs.get(name).hidden = !isMonitor;
+    }
+    const name = me?.user ?? "";
+    this.who.hidden = !name;
+    setText(this.who, visible(name));
+    this.who.title = t("whoAmI", { name: visible(name) });
+    this.who.setAttribute("aria-label", this.who.title);
+  }
+
+  get isAdmin() {
+    return this.me?.role === "admin";
+  }
+
+  // Ask who somebody is, instead of what was shown.
+  askLogin(canCancel = false) {
+    if (this.view instanceof LoginView && !canCancel) {
+      return;
+    }
+    this.live.close();
+    if (!canCancel) {
+      this.know(null);
+      this.server = null;
+    }
+    const cancel = canCancel ? () => this.loggedIn() : null;
+    this.put(new LoginView(this, { cancel }));
+    this.told("unknown");
+  }
+
+  loggedIn() {
+    this.view = null;
+    this.meet();
   }
 
   build() {
@@ -72,6 +133,10 @@ class App {
       type: "button", class: "quiet", id: "language", lang: other,
       onclick: () => this.speak(other),
     }, other === "zh" ? "中文" : "English");
+    this.who = el("button", {
+      type: "button", class: "quiet who", id: "who", hidden: true,
+      onclick: () => openWho(this),
+    });
     const help = el("button", {
       type: "button", class: "quiet", id: "help", "aria-label": t("help"),
       title: t("help"), onclick: () => openHelp(this),
@@ -89,11 +154,12 @@ class App {
           el("img", { src: "/page/icon.svg", alt: "", width: 22, height: 22 }), "memq"),
         el("nav", { "aria-label": t("views") }, [...this.tabs.values()]),
         el("div", { class: "switches" },
-          this.status, languageButton, this.schemeButton, help)),
+          this.status, this.who, languageButton, this.schemeButton, help)),
       this.main,
       this.toasts,
     );
     this.told(...this.state);
+    this.know(this.me);
   }
 
   nameScheme() {
@@ -108,12 +174,19 @@ class App {
   speak(other) {
     setLanguage(other);
     this.build();
-    this.show(true);
+    if (this.view instanceof LoginView) {
+      this.put(new LoginView(this));
+    } else {
+      this.show(true);
+    }
     document.getElementById("language").focus();
   }
 
   // Show what the address names; the same view takes new values if it can.
   show(isNew = false) {
+    if (this.view instanceof LoginView) {
+      return;
+    }
     const route = parse();
     const View = Object.hasOwn(VIEWS, route.view) ? VIEWS[route.view] : null;
     if (!View || (route.view === "queue" && !route.name)) {
@@ -127,11 +200,15 @@ class App {
       this.view.move(route);
       return;
     }
+    this.put(new View(this, route), route.view === "queue" ? "queues" : route.view);
+  }
+
+  // Show a view; tab: the one that it belongs to.
+  put(view, tab = null) {
     this.view?.close();
-    this.view = new View(this, route);
-    this.main.replaceChildren(this.view.element);
-    document.title = `${this.view.title} · memq`;
-    const tab = route.view === "queue" ? "queues" : route.view;
+    this.view = view;
+    this.main.replaceChildren(view.element);
+    document.title = `${view.title} · memq`;
     for (const [name, each] of this.tabs) {
       if (name === tab) {
         each.setAttribute("aria-current", "page");
@@ -140,11 +217,14 @@ class App {
       }
     }
     scrollTo(0, 0);
-    this.view.start();
+    view.start();
   }
 
   back() {
     const { view, values } = parse();
+    if (this.view instanceof LoginView) {
+      return;
+    }
     if (view === "queue") {
       go(this.list);
     } else if (view !== "queues" || values.match || values.after) {
@@ -155,6 +235,10 @@ class App {
   ticked(tick) {
     const { server } = tick;
     setClock(tick.at);
+    if (this.me === null && !this.isMeeting) {
+      this.meet();
+      return;
+    }
     const mayAct = Boolean(server.actions);
     const isNew = this.server === null || mayAct !== this.mayAct;
     this.mayAct = mayAct;
@@ -173,6 +257,7 @@ class App {
       live: t("stateLive"),
       polling: t("statePolling"),
       paused: t("statePaused"),
+      unknown: t("stateUnknown"),
       waiting: seconds ? t("stateWaiting", { n: seconds }) : t("stateWaiting0"),
     }[state];
     this.status.className = `state ${state}`;

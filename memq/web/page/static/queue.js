@@ -143,8 +143,12 @@ export class QueueView {
 
   // Say what is the matter; a queue that is not there may come.
   failed(error) {
+    if (error.status === 403) {
+      this.refused(error);
+      return;
+    }
     if (error.status !== 404) {
-      if (error.status !== 0) {
+      if (error.status !== 0 && error.status !== 401) {
         this.app.toast(error.message, "error");
       }
       return;
@@ -158,6 +162,18 @@ export class QueueView {
       el("h2", {}, t("noQueue")),
       el("p", {}, t("noQueueWhy")),
       isPlain ? command(`memq push ${this.name} hello`, t("copy")) : "",
+    );
+  }
+
+  // Say that it may not be seen.
+  refused(error) {
+    this.content.hidden = true;
+    this.failure.hidden = false;
+    this.badges.replaceChildren();
+    this.actions.replaceChildren();
+    this.failure.replaceChildren(
+      el("h2", {}, t("notAllowed")),
+      el("p", { class: "wrap", role: "alert" }, visible(error.message)),
     );
   }
 
@@ -195,7 +211,7 @@ export class QueueView {
     if (!this.app.server) {
       return; // It is not known yet whether anything may be done.
     }
-    const names = this.app.mayAct ? actionsOf(queue, isMissing) : null;
+    const names = this.app.mayAct ? this.actionsOf(queue, isMissing) : null;
     const said = names ? names.join() : "off";
     if (said === this.said) {
       return;
@@ -203,6 +219,11 @@ export class QueueView {
     this.said = said;
     if (names === null) {
       this.actions.replaceChildren(el("p", { class: "muted" }, t("actionsOff")));
+      return;
+    }
+    if (!names.length) {
+      const user = visible(this.app.me?.user ?? "");
+      this.actions.replaceChildren(el("p", { class: "muted wrap" }, t("noRight", { user })));
       return;
     }
     this.actions.replaceChildren(...names.map((name) =>
@@ -220,6 +241,13 @@ export class QueueView {
         t(`action_${name}`),
       ),
     ));
+  }
+
+  // Of a queue that is not there, the server tells no rights.
+  actionsOf(queue, isMissing) {
+    const { me } = this.app;
+    const may = queue.may ?? (me?.write.length || this.app.isAdmin ? ["write"] : []);
+    return actionsOf(queue, isMissing, may.includes("write"), may.includes("manage"));
   }
 
   showRules(rules) {

@@ -1,0 +1,105 @@
+"""Proven credentials: those that were found right, so that nothing slow is done again.
+
+A password takes scrypt a fifth of a second, and a page asks several times a second.  So
+what was right once is known again by a keyed hash of it.
+
+Why that is safe: only what was right is kept, so nobody learns from it, or fills it,
+without a secret.  The key is random, made anew at each start, and never leaves the
+process: hashes cannot be made beforehand, and the time of a look-up tells nothing of
+what they are of.  Who reads the memory of the process finds them with the key, and
+could try passwords quickly; but there the requests have the passwords themselves.  A
+hash counts only while the user has the same secrets as when it was made: whoever gets
+another password, or is removed, is asked anew with the next request.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from memq.access.users import encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.access.users import User, Users
+
+
+class _Entry(NamedTuple):
+    """Who was there, until when that counts, and which secrets the user had."""
+
+    user: User
+    until: float
+    secrets: tuple[object, ...]
+
+
+class Proven:
+    """What was found right.
+
+    :ivar key: of the hashes.
+    """
+
+    def __init__(self, seconds: Callable[[], float], most: int, lasting: float) -> None:
+        """Begin with nothing.
+
+        :param seconds: returns the time, by a clock that is never set.
+        :param most: how many are kept; of more, those that were noted first go.
+        :param lasting: for how many seconds one counts.
+        """
+        self._seconds = seconds
+        self._most = most
+        self._lasting = lasting
+        self._key = os.urandom(32)
+        self._users: Users | None = None
+        self._entries: dict[bytes, _Entry] = {}
+
+    def __len__(self) -> int:
+        """Return how many are kept."""
+        return len(self._entries)
+
+    def find(self, users: Users, said: bytes) -> User | None:
+        """Return who said this and was right.
+
+        :param users: those that there are now.
+        """
+        self._retain(users)
+        entry = self._entries.get(self._hash(said))
+        if entry is None or entry.until <= self._seconds():
+            return None
+        return entry.user
+
+    def note(self, users: Users, user: User, said: bytes) -> None:
+        """Note that one of the users has said this, and was right."""
+        self._retain(users)
+        hashed = self._hash(said)
+        # It goes to the end, behind those that go sooner.
+        self._entries.pop(hashed, None)
+        until = self._seconds() + self._lasting
+        self._entries[hashed] = _Entry(user, until, _secrets(user))
+        if len(self._entries) > self._most:
+            del self._entries[next(iter(self._entries))]
+
+    def forget(self, said: bytes) -> None:
+        """Ask anew whoever says this."""
+        self._entries.pop(self._hash(said), None)
+
+    def _hash(self, said: bytes) -> bytes:
+        return hmac.digest(self._key, said, "sha256")
+
+    def _retain(self, users: Users) -> None:
+        """Keep those whose users have the same secrets, with their new rights."""
+        if users is self._users:
+            return
+        kept = {}
+        for hashed, entry in self._entries.items():
+            now = users.names.get(encoded(entry.user.name))
+            if now is not None and _secrets(now) == entry.secrets:
+                kept[hashed] = entry._replace(user=now)
+        self._users, self._entries = users, kept
+
+
+def _secrets(user: User) -> tuple[object, ...]:
+    """Return what a user can prove itself with, to be compared."""
+    hashes = *user.tokens, *user.words
+    return tuple(each.digest for each in hashes), str(user.password)
