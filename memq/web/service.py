@@ -21,15 +21,15 @@ from twisted.logger import Logger, globalLogPublisher
 from memq.config.ruletext import readName
 from memq.logs.recent import RecentLines
 from memq.net.listeners import removeStale
+from memq.web.api.access.login import Login
+from memq.web.api.access.permissions import check, checkMonitor
 from memq.web.api.actions.messages import Messages
 from memq.web.api.actions.noted import Noted
 from memq.web.api.actions.queues import QueueActions
 from memq.web.api.actions.server import ServerActions, connectionId
 from memq.web.api.errands import Errands, refusal
 from memq.web.api.figures import QueueRows, ServerFigures
-from memq.web.api.login import Login
 from memq.web.api.names import named
-from memq.web.api.permissions import check, checkMonitor
 from memq.web.api.queues import Queues
 from memq.web.api.rules import RuleRoutes, source
 from memq.web.api.server import Server

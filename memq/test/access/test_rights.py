@@ -77,3 +77,21 @@ class RightsTests(SynchronousTestCase):
         for each in range(10):
             self.assertEqual(rights[b"%d" % each], (WRITE | SEE) * (each == 1))
             self.assertLessEqual(len(rights), 3)
+
+    def test_sight(self) -> None:
+        """For lists it is told which queues may be seen, and nothing of it is kept."""
+        for rights in (Rights(server=ROLES["admin"]), Rights(server=ROLES["monitor"])):
+            self.assertIsNone(rights.sight)
+        names = [b"a", b"ab", b"b", b"b.x", b"xa", b"\xff*", b""]
+        many = [b"b%d" % each for each in range(100)]
+        for write, read, manage in (
+            ((), (), ()),
+            ((b"a",), (b"b.*",), (b"\xff[*]", b"[!a]a")),
+            (many, (b"a*",), ()),
+        ):
+            rights = Rights(write, read, manage)
+            sight = rights.sight
+            assert sight is not None
+            for name in names:
+                isSeen = bool(Rights(write, read, manage)[name] & SEE)
+                self.assertEqual(bool(sight(name)), isSeen, (write, name))

@@ -150,7 +150,7 @@ class WebTestCase(SteppedTestCase):
         listen = Address("127.0.0.1", 22280)
         settings = WebSettings(listen, **self.settings)
         self.web = WebService(self.harness.reactor, sources, settings)
-        (self.site,) = self.web.sites
+        self.site, *_ = self.web.sites
         self.web.readiness.settled()
 
     def visitor(self) -> Visitor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from memq.web.api.permissions import mayTold, sightOf
+from memq.web.api.access.permissions import mayTold, sightOf
 from memq.web.api.rates import Speeds
 from memq.web.api.selection import ORDERS, Asked, Selection, cursor
 from memq.web.api.snapshot import inSlices

@@ -103,7 +103,9 @@ class Selection:
         self.snapshot = snapshot
         self._asked = asked
         isAll = asked.pattern == b"*"
-        self._tests = [] if isAll else [Pattern(asked.pattern).matches]
+        self._tests: list[Callable[[bytes], object]] = []
+        if not isAll:
+            self._tests.append(Pattern(asked.pattern).matches)
         if asked.sight is not None:
             self._tests.append(asked.sight)
         self.total = 0

@@ -1,4 +1,4 @@
 """HTTP: requests within bounds, and replies that are made while they are sent.
 
-It never knows what is served.  Imports: twisted.web, and nothing of memq.
+It never knows what is served.  Imports: twisted.web, and of memq what knows users.
 """

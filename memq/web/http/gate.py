@@ -97,6 +97,7 @@ class Gate:
         """Return who has said this, once it is compared."""
         peer, tries = peerOf(request), request.channel.tries
         credentials = said(value)
+        answer: Deferred[Any]
         if credentials is None:
             answer = self._authenticator.ofNobody(peer, tries)
         elif isinstance(credentials, Token):
@@ -108,26 +109,30 @@ class Gate:
             callbackArgs=(value,),
             errbackArgs=(request,),
         )
-        return answer if answer.called else self._wait(request, answer)
+        return self._wait(request, answer)
 
-    def _wait(self, request: Any, answer: Deferred[Who]) -> Deferred[Who]:
-        """Return what fires with an answer; it ends when whoever asks is gone."""
+    def _wait(self, request: Any, answer: Deferred[Any]) -> Deferred[Who]:
+        """Return what fires with an answer; never, when whoever asks is gone."""
+        if answer.called:
+            return answer
         if self._waiting >= WAITING:
             answer.cancel()
             answer.addErrback(lambda failure: None)
             raise Refused(503, "too many wait to log in", Retry_After="1")
         self._waiting += 1
         told: Deferred[Who] = Deferred()
-        waiting = [answer]
+        waiting: list[Deferred[Any]] = [answer]
 
         def over(result: Any) -> None:
             self._waiting -= 1
-            waiting.clear()
-            told.callback(result)
+            if waiting:
+                waiting.clear()
+                told.callback(result)
 
         def gone(failure: Failure) -> None:
-            for each in waiting:
-                each.cancel()
+            if waiting:
+                waiting.clear()
+                answer.cancel()
 
         request.notifyFinish().addErrback(gone)
         answer.addBoth(over)
@@ -138,8 +143,8 @@ class Gate:
         return user
 
     def _ebWrong(self, failure: Failure, request: Any) -> None:
-        error = failure.trap(AuthFailed, CancelledError)
-        if error is AuthFailed and failure.value.closes:
+        failure.trap(AuthFailed, CancelledError)
+        if getattr(failure.value, "closes", False):
             # The end of the reply is that of the connection.
             request.channel.persistent = False
         raise _unknown(request, "the user or the secret is wrong")

@@ -68,8 +68,9 @@ def _said(request: Any, refused: Refused) -> bytes:
 
 
 def _ebRefused(failure: Failure, request: Any) -> bytes:
+    refused: Any = failure.value
     failure.trap(Refused)
-    return _said(request, failure.value)
+    return _said(request, refused)
 
 
 def _cbShown(body: Any, request: Any, gone: list[object]) -> None:

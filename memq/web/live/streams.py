@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 from twisted.web.server import NOT_DONE_YET
 
 from memq.access.rights import SEE
+from memq.web.api.access.permissions import rightsOf
 from memq.web.api.names import named
-from memq.web.api.permissions import rightsOf
 from memq.web.http.inputs import Input, Refused
 from memq.web.http.routes import Route
 from memq.web.live.loglines import LogLines

@@ -6,11 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogLevel, capturedLogs
 from twisted.web.server import NOT_DONE_YET
 
+from memq.access.rights import Rights
+from memq.access.users import User
 from memq.errors import OutOfSpace, StoreError
+from memq.logs.audit import Actor
 from memq.test.web.api.base import JSON
 from memq.test.web.base import Visitor, WebTestCase
 from memq.web.api.errands import refusal
@@ -37,6 +40,8 @@ class RoutesTestCase(WebTestCase):
         self.calls: list[Call] = []
         self.answer: Any = {"a": "队"}
         self.isOff = False
+        self.who: Any = None
+        self.refused: Refused | None = None
         fields = (Input("to", text),)
         routes = [
             Route("GET", "/api/things", self._take, (Input("x", bytes),)),
@@ -46,7 +51,8 @@ class RoutesTestCase(WebTestCase):
             Route("POST", "/api/free", self._take),
         ]
         root = Page()
-        terms = Terms({"thing": _upper}, self._mayAct, refusal)
+        names = {"thing": _upper}
+        terms = Terms(names, self._who, self._mayAct, self._check, refusal)
         root.putChild(b"api", Routes(self.harness.reactor, terms, routes))
         self.site = Site(root, self.harness.reactor, (), ())
 
@@ -59,6 +65,15 @@ class RoutesTestCase(WebTestCase):
     def _mayAct(self) -> None:
         if self.isOff:
             raise Refused(403, "off")
+
+    def _who(self, request: Any) -> Any:
+        if isinstance(self.who, Refused):
+            raise self.who
+        return self.who
+
+    def _check(self, route: Route, call: Call) -> None:
+        if self.refused is not None:
+            raise self.refused
 
     def told(
         self, path: str, method: str = "GET", *lines: str, body: str = ""
@@ -284,8 +299,42 @@ class AnswerTests(RoutesTestCase):
     def test_peer(self) -> None:
         """It is known who asks."""
         self.told("/api/things")
-        self.assertEqual(self.calls[0].peer, "192.168.1.1:54321")
+        actor = Actor("192.168.1.1:54321", "http")
+        self.assertEqual(self.calls[0].actor, actor)
         visitor = Visitor(self.harness, self.site, UNIXAddress("/s"))
         self.addCleanup(visitor.leave)
         visitor.ask("/api/things")
-        self.assertEqual(self.calls[1].peer, "a local client")
+        self.assertEqual(self.calls[1].actor, Actor("a local client", "http"))
+
+    def test_user(self) -> None:
+        """A user who is known later asks as one who is known at once."""
+        self.who = Deferred()
+        visitor = self.visitor()
+        visitor.request("/api/things")
+        self.assertEqual((visitor.read(), self.calls), (b"", []))
+        self.who.callback(User("shop", Rights()))
+        self.assertIn(b"200 OK", visitor.read())
+        actor = Actor("192.168.1.1:54321", "http", "shop")
+        self.assertEqual(self.calls[0].actor, actor)
+
+    def test_unknown(self) -> None:
+        """Whoever is not known, or later found not to be, is refused."""
+        self.who = Refused(401, "who?", WWW_Authenticate="Basic")
+        reply = self.ask("/api/things")
+        self.assertEqual(
+            (reply.code, reply.headers["WWW-Authenticate"]), (401, "Basic")
+        )
+        self.who = fail(self.who)
+        reply = self.ask("/api/things")
+        self.assertEqual(
+            (reply.code, reply.headers["WWW-Authenticate"]), (401, "Basic")
+        )
+        self.assertEqual(self.calls, [])
+
+    def test_right(self) -> None:
+        """Whoever has not the right is refused, at once and later."""
+        self.refused = Refused(403, "no right")
+        for who in (None, succeed(None)):
+            self.who = who
+            self.assertEqual(self.told("/api/things"), (403, {"error": "no right"}))
+        self.assertEqual(self.calls, [])

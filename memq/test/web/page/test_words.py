@@ -11,7 +11,7 @@ from memq.test.web.page.test_files import texts
 #: A line of a table of words.
 _WORD = re.compile(r'^  (\w+): "(.*)",$', re.MULTILINE)
 #: Beginnings of keys whose ends are made from what the server says.
-_MADE = ("action_", "done_", "reason_", "scheme_")
+_MADE = ("action_", "done_", "reason_", "right_", "role_", "scheme_")
 
 
 def table(name: str) -> dict[str, str]:

@@ -44,7 +44,7 @@ class AllTests(ActionTestCase):
             path = route.path.removeprefix("/api/v1")
             for name, value in names.items():
                 path = path.replace(name, value)
-            if route.method != "GET":
+            if route.method != "GET" and route.path != "/api/v1/login":
                 self.assertTrue(route.acts, route.path)
                 found.add((path, route.method))
         self.assertEqual(found, {(path, method) for path, method, _ in ACTIONS})
