@@ -38,11 +38,12 @@ addEventListener("unhandledrejection", (event) => window.bad.push(`${event.reaso
 document.addEventListener("securitypolicyviolation", (event) =>
   window.bad.push(`policy: ${event.violatedDirective} ${event.blockedURI}`));
 window.streams = [];
-window.EventSource = class extends EventSource {
-  constructor(url) {
-    super(url);
+const ask = window.fetch;
+window.fetch = (url, options) => {
+  if (url.includes("/events")) {
     window.streams.push(url);
   }
+  return ask(url, options);
 };
 """
 
