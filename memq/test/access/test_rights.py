@@ -93,5 +93,5 @@ class RightsTests(SynchronousTestCase):
             sight = rights.sight
             assert sight is not None
             for name in names:
-                isSeen = bool(Rights(write, read, manage)[name] & SEE)
+                isSeen = bool(rights[name] & SEE)
                 self.assertEqual(bool(sight(name)), isSeen, (write, name))
