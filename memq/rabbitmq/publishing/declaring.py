@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.rabbitmq.connections import Cluster
+    from memq.rabbitmq.names import Name
 
 #: Seconds that a node may take to answer.
 BOUND = 2.0
@@ -54,11 +55,11 @@ class _Question:
     def __init__(
         self,
         declaring: Declaring,
-        queue: str,
+        name: Name,
         isMade: bool,
         told: Callable[[Answer, str], object],
     ) -> None:
-        self._declaring, self._queue = declaring, queue
+        self._declaring, self._name = declaring, name
         self._isMade, self._told = isMade, told
         self._isMissing = self._isOver = False
 
@@ -71,11 +72,12 @@ class _Question:
 
     def _opened(self, channel: Channel) -> None:
         if self._isMissing:
+            arguments = {**ARGUMENTS, **self._name.arguments}
             channel.queue_declare(
-                self._queue, durable=True, arguments=ARGUMENTS, callback=self._made
+                self._name.queue, durable=True, arguments=arguments, callback=self._made
             )
         else:
-            channel.queue_declare(self._queue, passive=True, callback=self._there)
+            channel.queue_declare(self._name.queue, passive=True, callback=self._there)
 
     def _there(self, frame: Any) -> None:
         self._end(Answer.THERE)
@@ -133,7 +135,7 @@ class Declaring:
         return self._link.stop()
 
     def ask(
-        self, queue: str, isMade: bool, told: Callable[[Answer, str], object]
+        self, name: Name, isMade: bool, told: Callable[[Answer, str], object]
     ) -> None:
         """Ask whether a queue is there.
 
@@ -141,7 +143,7 @@ class Declaring:
         :param told: is called once with the answer, and the name of the node; or why it
             refuses.
         """
-        question = _Question(self, queue, isMade, told)
+        question = _Question(self, name, isMade, told)
         self._questions.append(question)
         if self._link.isUp and self._link.node == self._first():
             self._link.leave("a second opinion is another node's", 0.0)

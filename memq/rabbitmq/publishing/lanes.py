@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from memq.errors import NotStored, Refusing
 from memq.rabbitmq.errors import ClusterFull, QueueGone, Unreachable, Unsure
+from memq.rabbitmq.names import decode
 from memq.rabbitmq.publishing.declaring import Answer
 from memq.rabbitmq.publishing.message import Fate
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
+    from memq.rabbitmq.names import Name
     from memq.rabbitmq.publishing.message import Message
     from memq.rabbitmq.publishing.outlet import Outlet
 
@@ -76,12 +78,13 @@ class Host(Protocol):
 class Lane:
     """The messages of a queue that are under way.
 
-    :ivar queue: its name.
+    :ivar name: its name.
+    :ivar queue: the name in RabbitMQ.
     """
 
-    def __init__(self, host: Host, queue: str) -> None:
+    def __init__(self, host: Host, name: Name) -> None:
         """Begin with nothing."""
-        self.queue = queue
+        self.name, self.queue = name, name.queue
         self._host = host
         self._state = State.SENDING
         self._outlet: Outlet | None = None
@@ -163,7 +166,7 @@ class Lane:
             self._resolve()
 
     def _full(self) -> NotStored:
-        name = self.queue.encode()
+        name = decode(*self.name) or self.queue.encode()
         return NotStored(name, name, Refusing.FULL)
 
     def _gather(self, message: Message) -> None:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from memq.errors import QueueError
     from memq.rabbitmq.connections import Cluster
+    from memq.rabbitmq.names import Name
     from memq.rabbitmq.publishing.message import Sender
 
 #: Seconds between two looks at what is late.
@@ -104,7 +105,7 @@ class Publisher:
 
     def publish(
         self,
-        queue: str,
+        name: Name,
         body: bytes,
         headers: dict[str, Any] | None,
         told: Callable[[QueueError | None], object],
@@ -112,7 +113,7 @@ class Publisher:
     ) -> None:
         """Publish a message.
 
-        :param queue: its name in the cluster, at most 255 bytes of UTF-8.
+        :param name: the queue's.
         :param told: is called once, at the latest a tick after the timeout: with None
             when a majority has the message, else with the error.
         :param expiration: milliseconds after which it is dropped, None for never.
@@ -120,9 +121,9 @@ class Publisher:
         if self._link.isBlocked:
             told(ClusterFull())
             return
-        lane = self._lanes.get(queue)
+        lane = self._lanes.get(name.queue)
         if lane is None:
-            lane = self._lanes[queue] = Lane(self, queue)
+            lane = self._lanes[name.queue] = Lane(self, name)
         self._number += 1
         deadline = self._clock.seconds() + self._timeout
         number = self._number
@@ -133,7 +134,10 @@ class Publisher:
         lane.add(message)
 
     def forget(self, queue: str) -> None:
-        """Take note that a queue was deleted from here: it may be declared again."""
+        """Take note that a queue was deleted from here: it may be declared again.
+
+        :param queue: its name in RabbitMQ.
+        """
         self.known.discard(queue)
 
     def _lookAtDue(self) -> None:
@@ -181,7 +185,7 @@ class Publisher:
     def ask(self, lane: Lane) -> None:
         """Ask a second node for the queue, and make it if it may be."""
         isMade = lane.queue not in self.known
-        self._declaring.ask(lane.queue, isMade, lane.answered)
+        self._declaring.ask(lane.name, isMade, lane.answered)
 
     def mistrust(self, lane: Lane, other: str) -> None:
         """Leave the node: it does not know a queue that another node has."""

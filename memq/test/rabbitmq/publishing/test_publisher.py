@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.rabbitmq.names import NAME_ARGUMENT, encode
 from memq.rabbitmq.publishing.declaring import ARGUMENTS, BOUND
 from memq.rabbitmq.publishing.lanes import FULL, TRIAL
 from memq.rabbitmq.publishing.publisher import AGAIN, TICK, Publisher
@@ -62,8 +63,9 @@ class PublisherTestCase(SynchronousTestCase):
         def tell(body: bytes, error: QueueError | None) -> None:
             self.told.append((body, b"STORED" if error is None else error.reply))
 
+        name = encode(queue.encode())
         for body in bodies:
-            self.publisher.publish(queue, body, None, partial(tell, body))
+            self.publisher.publish(name, body, None, partial(tell, body))
 
     def stored(self, *bodies: bytes) -> list[tuple[bytes, bytes]]:
         """Return what is told when all are stored."""
@@ -83,7 +85,7 @@ class StoredTests(PublisherTestCase):
 
     def test_properties(self) -> None:
         """A message is persistent, with the headers and the expiration that it has."""
-        self.publisher.publish("q", b"1", {"f": 7}, print, "1500")
+        self.publisher.publish(encode(b"q"), b"1", {"f": 7}, print, "1500")
         self.rabbit.run()
         [message] = self.rabbit.queues["q"]
         self.assertEqual(
@@ -200,7 +202,7 @@ class UnsureTests(PublisherTestCase):
     def test_tellRaises(self) -> None:
         """An error of who is told keeps the others from nothing."""
         self.rabbit.silent.add("q")
-        self.publisher.publish("q", b"0", None, lambda error: 1 // 0)
+        self.publisher.publish(encode(b"q"), b"0", None, lambda error: 1 // 0)
         self.publish(b"1")
         self.rabbit.run()
         self.assertRaises(ZeroDivisionError, self.clock.advance, TIMEOUT)
@@ -254,6 +256,15 @@ class MissingTests(PublisherTestCase):
         self.assertEqual({"new": ARGUMENTS}, self.rabbit.arguments)
         self.assertEqual([1, 1, 0], [len(each.peers) for each in self.rabbit.nodes])
         self.assertEqual(2, self.rabbit.commands.count("Queue.Declare"))
+
+    def test_long(self) -> None:
+        """A queue with a long name has the whole one as an argument."""
+        self.publish(b"1", queue="n" * 300)
+        self.go()
+        [(name, arguments)] = self.rabbit.arguments.items()
+        self.assertEqual(self.stored(b"1"), self.told)
+        self.assertEqual("n" * 300, arguments[NAME_ARGUMENT])
+        self.assertEqual("%%", name[:2])
 
     def test_mixed(self) -> None:
         """Of many under way just those are told as stored that are."""
