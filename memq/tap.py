@@ -18,6 +18,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
+from memq.access.admission import AccessControl
 from memq.admin.salvage import Salvage
 from memq.broker.broker import Broker
 from memq.broker.memorybudget import Budget
@@ -38,6 +39,7 @@ from memq.daemon.process import (
 )
 from memq.daemon.resources import takeResources
 from memq.daemon.sdnotify import Notifier
+from memq.daemon.security import CertificateWatch
 from memq.daemon.service import Parts, Pools, QueueService
 from memq.daemon.signals import Signals
 from memq.display import shownText
@@ -64,6 +66,7 @@ from memq.wire.figures import memcachedSettings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from memq.daemon.security import Security
     from memq.logs.audit import Audit
     from memq.logs.outputs import Outputs
     from memq.storage.datadir.home import Home
@@ -106,29 +109,44 @@ def _makeService(
     :param twistd: the options of twistd itself.
     :raise memq.errors.StartError: when something is refused; nothing is held.
     """
-    home, listeners, logs, online = takeResources(options, reactor, twistd, makeWay)
+    home, listeners, logs, online, security = takeResources(
+        options, reactor, twistd, makeWay
+    )
     useSteadyClock(reactor)
     ending = ExitStatus(reactor, failed=notifier.fail)
     sizes = _sizes(options, home)
     options["min-free"] = sizes.minFree
     store, takeover = _store(options, reactor, home, sizes, notifier)
     policies = Policies(store)
-    pools = Pools(*(ThreadPool(1, 1, f"memq-{name}") for name in Pools._fields))
+    # Most servers have nothing to do for that of the users' passwords.
+    pools = Pools(
+        *(
+            ThreadPool(int(name != "access"), 1, f"memq-{name}")
+            for name in Pools._fields
+        )
+    )
+    access = AccessControl(
+        security.users, reactor, partial(deferToThreadPool, reactor, pools.access)
+    )
+    security.serve(access)
     reloader = PolicyReloader(
         options.config,
         partial(deferToThreadPool, reactor, pools.rules),
         policies.replace,
         not options["no-config"],
         online=online,
+        companions=[security],
     )
     policies.replace(reloader.rules)
     poller = Poller(reactor)
     syncs = Histogram()
-    settings = _webSettings(options)
-    note = syncs.note if settings.isOn else None
+    webSettings = _webSettings(options, security)
+    note = syncs.note if webSettings.isOn else None
     flusher = Flusher(reactor, pools.flush, store.flush, note=note)
     broker = _broker(options, poller, store, policies, flusher, ending)
-    parts = _parts(options, poller, broker, store, sizes, pools, reloader, logs)
+    settings = _factorySettings(options, reloader)
+    settings = settings._replace(audit=logs.audit(reactor.seconds), access=access)
+    parts = _parts(options, poller, broker, store, sizes, pools, settings)
     flusher.onStall = parts.slow.noteFlush
     version = "none" if home is None else ".".join(map(str, db.version()))
     sources = Sources(
@@ -136,10 +154,12 @@ def _makeService(
         *(Lateness(reactor, syncs.sort), reloader, parts.factory.audit),
         parts.factory,
         version,
+        certificateEnds=security.ends,
+        handshakesFailed=security.failures,
     )
     if home is not None:
         sources = sources._replace(lastBackup=home.lastBackup)
-    web = WebService(reactor, sources, settings)
+    web = WebService(reactor, sources, webSettings)
     parts = parts._replace(
         listeners=listeners,
         takeover=takeover,
@@ -149,6 +169,7 @@ def _makeService(
     pidFile = PidFile(options.pidFile)
     process = ProcessService(reactor, signals, home, logs.observer, pidFile)
     web.setServiceParent(process)
+    CertificateWatch(reactor, security).setServiceParent(process)
     QueueService(reactor, parts, pools, ending.fail).setServiceParent(process)
     # The last one in is the first to stop, so the manager knows before the stop begins.
     notifier.setServiceParent(process)
@@ -183,8 +204,7 @@ def _parts(
     store: IMaintainedStore,
     sizes: Sizes,
     pools: Pools,
-    reloader: PolicyReloader,
-    logs: Outputs,
+    settings: FactorySettings,
 ) -> Parts:
     """Return what serves the queues; nothing listens yet."""
     reactor = poller.reactor
@@ -199,8 +219,6 @@ def _parts(
         partial(deferToThreadPool, reactor, pools.work),
         _maintenanceSettings(options, sizes),
     )
-    settings = _factorySettings(options, reloader)
-    settings = settings._replace(audit=logs.audit(reactor.seconds))
     factory = QueueFactory(broker, maintenance, statistics, settings)
     watch = ConnectionTimeouts(
         reactor,
@@ -245,7 +263,7 @@ def _noteReload(audit: Audit, why: str, error: str | None) -> None:
     audit.note(Actor(why, "signal"), "reload", None, error or "OK", error=error)
 
 
-def _webSettings(options: Options) -> WebSettings:
+def _webSettings(options: Options, security: Security) -> WebSettings:
     return WebSettings(
         listen=options["web-listen"],
         metricsListen=options["web-metrics-listen"],
@@ -255,6 +273,7 @@ def _webSettings(options: Options) -> WebSettings:
         socketMode=options["socket-mode"],
         actions=options["web-actions"],
         bodies=options["web-bodies"],
+        tls=None if security.web is None else security.web.wrap,
     )
 
 

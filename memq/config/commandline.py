@@ -16,7 +16,7 @@ import os
 import sys
 from contextlib import suppress
 from time import time
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from twisted.python import usage
 
@@ -26,6 +26,9 @@ from memq.config.file import Config, findConfig
 from memq.config.settings import COUNT, FLAG, HELP, LIST, SERVER, Setting
 from memq.display import shownText
 from memq.errors import OptionError, StartError
+
+if TYPE_CHECKING:
+    from memq.config.listening import Listen
 
 #: Where to listen.  When the command line says so, the file has no word in it.
 _PLACES = ("port", "listen", "socket", "endpoint")
@@ -46,6 +49,7 @@ class Options(usage.Options):
     :ivar given: the names of those that were given, on the command line or in the
         configuration file.
     :ivar config: what the configuration file says, nothing if there is none.
+    :ivar listens: those of its [[listen]] tables that count: all, or none.
     :ivar pidFile: the path of the pid file, empty for none.
     """
 
@@ -67,6 +71,7 @@ class Options(usage.Options):
         usage.Options.__init__(self)
         self.given: frozenset[str] = frozenset()
         self.config = Config()
+        self.listens: tuple[Listen, ...] = ()
         self.pidFile = ""
         self._begun = time()
         self["verbose"] = 0
@@ -156,9 +161,11 @@ class Options(usage.Options):
     def _read(self, typed: dict[str, Any]) -> dict[str, Any]:
         """Return what the file says, as far as the command line leaves it a say."""
         read = dict(self.config.server)
+        self.listens = self.config.listens
         if "port" not in typed and ("socket" in typed or self["endpoint"]):
             for name in _PLACES:
                 read.pop(name, None)
+            self.listens = ()
         return read
 
     def isOutdated(self) -> bool:

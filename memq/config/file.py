@@ -5,6 +5,8 @@ those that take a value, flags as true or false, ``verbose`` as a number, ``endp
 as a list.  [web] has those that begin so, without that.  [queue."NAME"] has the keys of
 a rule, for a queue or for all that a pattern matches, and perhaps ``locked``.  Both are
 tables of settings.py; the command line goes before the file, see commandline.py.
+[[listen]] and [tls] are in listening.py.  [user.NAME] is for memq.access, which knows
+what it means; here it is only kept.
 
 A file is taken as a whole or not at all; each mistake is one line that has the file's
 line (toml.py).
@@ -17,6 +19,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memq.config.listening import checkTLS, readListens, readTLS
 from memq.config.settings import KEYS, LIST, LOCKED, OPTIONS, WEB, Setting
 from memq.config.toml import TOMLFile, keyLines, shown
 from memq.config.values import tableName
@@ -25,6 +28,10 @@ from memq.policy.rules import RuleError, Rules, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from memq.config.listening import Listen
+    from memq.config.toml import Key
+    from memq.net.certificates import TLSSettings
 
 #: The file that is read when none is named, if it is there.
 DEFAULT = "/etc/memq/memq.toml"
@@ -35,6 +42,16 @@ _ELSEWHERE = {"config", "no-config", "help", "version"}
 NAMES = sorted(name for name in set(OPTIONS) - _ELSEWHERE if not name.startswith(WEB))
 #: And every name that [web] may have.
 WEB_NAMES = sorted(name.removeprefix(WEB) for name in OPTIONS if name.startswith(WEB))
+#: The tables of a file.
+_TABLES = ("server", "web", "queue", "listen", "tls", "user")
+_THERE = '[server], [web], [queue."NAME"], [[listen]], [tls] and [user.NAME]'
+
+
+class UserTables(NamedTuple):
+    """What a file has below ``user``, and the file."""
+
+    file: TOMLFile
+    tables: Any
 
 
 class Config(NamedTuple):
@@ -44,11 +61,17 @@ class Config(NamedTuple):
     :ivar server: the options that stand in [server] and [web], under the names that
         they have on the command line, with the values that it would give them.
     :ivar queues: the [queue] tables in their order; they go together.
+    :ivar listens: the [[listen]] tables in their order.
+    :ivar tls: what [tls] says, None for nothing.
+    :ivar users: the [user] tables, as TOML has them; None for none.
     """
 
     path: str | None = None
     server: Mapping[str, Any] = MappingProxyType({})
     queues: tuple[Table, ...] = ()
+    listens: tuple[Listen, ...] = ()
+    tls: TLSSettings | None = None
+    users: UserTables | None = None
 
 
 def findConfig(path: str | None) -> Config:
@@ -73,10 +96,10 @@ def readConfig(path: str) -> Config:
     file = TOMLFile.read(path)
     tables = file.parse()
     for name, value in tables.items():
-        if name not in ("server", "web", "queue"):
+        if name not in _TABLES:
             why = "is not known here; "
             if isinstance(value, dict):
-                why += 'there are [server], [web] and [queue."NAME"]'
+                why += f"there are {_THERE}"
                 file.refuse(f"[{tomlKey(name)}]", why, name)
             why += "options stand below [server]"
             file.refuse(f"{tomlKey(name)} = {shown(value)}", why, name)
@@ -90,7 +113,29 @@ def readConfig(path: str) -> Config:
         name = error.table.name.decode()
         what = f"{error.key} = {shown(tables['queue'][name][error.key])}"
         file.refuse(what, str(error), "queue", name, error.key)
-    return Config(os.path.abspath(path), values, queues)
+    config = Config(os.path.abspath(path), values, queues)
+    return _withAccess(file, tables, config)
+
+
+def _withAccess(file: TOMLFile, tables: Mapping[str, Any], config: Config) -> Config:
+    """Return what a file says, with listeners, TLS and users."""
+
+    def made(settings: Mapping[str, Setting], table: Any, keys: tuple[Key, ...]) -> Any:
+        def value(name: str, value: Any) -> Any:
+            if name not in settings:
+                raise ValueError(f"is no key; {_nearest(name, list(settings))}")
+            return _parse(settings[name], value)
+
+        return _values(file, table, value, *keys)
+
+    listens = readListens(file, tables.get("listen", []), made)
+    tls = readTLS(file, tables.get("tls", {}), made)
+    checkTLS(file, listens, tls)
+    if tls is None and config.server.get("web-tls"):
+        why = "needs a table [tls] with certificate and key"
+        file.refuse("tls = true", why, "web", "tls")
+    users = UserTables(file, tables["user"]) if tables.get("user", {}) != {} else None
+    return config._replace(listens=listens, tls=tls, users=users)
 
 
 def _table(
@@ -110,7 +155,7 @@ def _values(
     file: TOMLFile,
     table: dict[str, Any],
     parse: Callable[[str, Any], Any],
-    *keys: str,
+    *keys: Key,
 ) -> Mapping[str, Any]:
     """Return what the keys of a table say, whose place ``keys`` tell.
 

@@ -5,6 +5,8 @@ at a time, in the order in which they are asked for; to put its rules in place t
 time.  Requests for a reading that come while one is under way share the next one, since
 the file may have changed after the first began.  A file with a mistake changes nothing.
 
+What else stands in files, such as users, is read with the rules: all hold, or none.
+
 A change of the online rules is written down in that thread, too (online.py); it is told
 when it is durable and holds.
 """
@@ -16,7 +18,7 @@ import sys
 from collections import deque
 from functools import partial
 from time import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -36,7 +38,7 @@ from memq.errors import ConfigError, RulesRefused
 from memq.policy.rules import RuleError, Rules
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from twisted.python.failure import Failure
 
@@ -49,6 +51,28 @@ if TYPE_CHECKING:
 SWITCH = 0.0002
 
 _log = Logger()
+
+
+class Companion(Protocol):
+    """Something that is read with the rules."""
+
+    def prepare(self, config: Config) -> Callable[[], object]:
+        """Read it, in a thread, and change nothing; return what lets it hold.
+
+        :raise memq.errors.ConfigError: when it cannot be taken.
+        """
+
+
+class Read(NamedTuple):
+    """What was read, none of which holds yet.
+
+    :ivar others: let hold what the companions have read.
+    """
+
+    config: Config
+    book: Book
+    rules: Rules
+    others: Sequence[Callable[[], object]]
 
 
 class Changed(NamedTuple):
@@ -93,6 +117,7 @@ class PolicyReloader:
         isRead: bool = True,
         seconds: Callable[[], float] = time,
         online: Online | None = None,
+        companions: Sequence[Companion] = (),
     ) -> None:
         """Begin with what the file said at the start.
 
@@ -100,8 +125,10 @@ class PolicyReloader:
         :param apply: lets rules hold.
         :param isRead: False when no file is to be read at all (--no-config).
         :param online: the online rules; None for none, and none in a file.
+        :param companions: what is read together with them.
         """
-        self._server = config.server
+        self._began = config
+        self._companions = companions
         self._path = config.path
         self._run = run
         self._apply = apply
@@ -160,7 +187,7 @@ class PolicyReloader:
     def _ebRefused(self, failure: Failure, why: str) -> str:
         failure.trap(ConfigError)
         _log.error(
-            "{why}: {error}; the rules stay as they were",
+            "{why}: {error}; all stays as it was",
             why=why,
             error=failure.getErrorMessage(),
         )
@@ -192,11 +219,13 @@ class PolicyReloader:
 
     # In the thread: nothing changes here meanwhile.
 
-    def _read(self) -> tuple[Config, Book, Rules]:
+    def _read(self) -> Read:
         """Return what the files say, and their rules."""
         config = findConfig(self._path) if self._isRead else Config()
         book = self._file.read(self.book)
-        return config, book, together(config.queues, book.tables)
+        rules = together(config.queues, book.tables)
+        others = [each.prepare(config) for each in self._companions]
+        return Read(config, book, rules, others)
 
     def _planned(self, change: Change) -> tuple[Rules, tuple[Table, ...]]:
         """Return the rules with a change, and the online ones of these.
@@ -236,9 +265,11 @@ class PolicyReloader:
 
     # In the reactor.
 
-    def _cbRead(self, read: tuple[Config, Book, Rules]) -> None:
+    def _cbRead(self, read: Read) -> None:
         """Let the rules hold, if there are any; name options that differ."""
-        config, self.book, rules = read
+        config, self.book, rules, others = read
+        for hold in others:
+            hold()
         if config.path is not None:
             self._path = config.path
             self._tell(config)
@@ -256,14 +287,19 @@ class PolicyReloader:
             path=config.path,
             tables=len(config.queues),
         )
-        names = sorted({*self._server, *config.server})
-        changed = [
-            name for name in names if self._server.get(name) != config.server.get(name)
+        before, now = self._began.server, config.server
+        names = sorted({*before, *now})
+        changed = [name for name in names if before.get(name) != now.get(name)]
+        listens = [
+            [each._replace(line="") for each in each.listens]
+            for each in (self._began, config)
         ]
+        if listens[0] != listens[1]:
+            changed.append("[[listen]]")
         if changed:
             _log.info(
-                "{path}: changed in [server] or [web], and takes effect when memq is "
-                "started again: {names}",
+                "{path}: changed in [server], [web] or [[listen]], and takes effect "
+                "when memq is started again: {names}",
                 path=config.path,
                 names=", ".join(changed),
             )

@@ -138,6 +138,8 @@ SERVER = (
     _flag("log-stderr"),
     Setting("log-format", TEXT, oneOf(_FORMATS), None, "text"),
     Setting("audit-log", TEXT, _PATH),
+    Setting("users", TEXT, _PATH),
+    Setting("auth-file", TEXT, _PATH, "Y"),
     _time("slow", None, "0.5"),
     Setting("verbose", COUNT, number(0, 2), "v", "0"),
     Setting("endpoint", LIST, str),
@@ -148,6 +150,7 @@ SERVER = (
     Setting("web-queue-metrics-max", WHOLE, number(0, 1_000_000), None, "1000"),
     Setting("web-actions", TEXT, oneOf(_ACTIONS), None, "users"),
     _flag("web-bodies"),
+    _flag("web-tls"),
 )
 #: How the names of settings begin that stand in [web].
 WEB = "web-"
@@ -190,6 +193,9 @@ HELP = {
     "log-format": "of a line of the log: text, or json, an object a line",
     "audit-log": "file for a line about each thing that somebody does that manages "
     "queues or the server; the log has it anyway",
+    "users": "file with [user.NAME] tables [default: users.toml beside the "
+    "configuration file, when it is there]",
+    "auth-file": "memcached's file of users and passwords; these may do all",
     "slow": "seconds after which a command is logged as slow; 0 = off",
     "web-listen": "address and port for HTTP, or unix:PATH; an empty one for none",
     "web-metrics-listen": "another one, which has metrics and health only",
@@ -197,6 +203,7 @@ HELP = {
     "web-actions": "who may change something over HTTP: users, which there are none of "
     "yet, never or anyone",
     "web-bodies": "tell bodies of messages over HTTP",
+    "web-tls": "serve HTTP over TLS, as [tls] in the configuration file says",
 }
 
 

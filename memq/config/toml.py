@@ -7,6 +7,7 @@ statements one by one: where there is a mistake, and of the keys in tables of qu
 from __future__ import annotations
 
 import codecs
+import os
 import re
 import tomllib
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -37,11 +38,20 @@ _TABLE = re.compile(
 _KEY = re.compile(r"[ \t]*([A-Za-z0-9_-]+)[ \t]*=")
 
 
+#: Where something stands: names of tables and keys, and numbers of tables of one name.
+Key = str | int
+
+
 class TOMLFile(NamedTuple):
-    """The text of a file, and the path as it was given."""
+    """The text of a file.
+
+    :ivar path: as it was given.
+    :ivar mode: its permissions when it was read, 0 if it is not known.
+    """
 
     path: str
     text: str
+    mode: int = 0
 
     @classmethod
     def read(cls, path: str) -> TOMLFile:
@@ -49,19 +59,20 @@ class TOMLFile(NamedTuple):
         try:
             with open(path, "rb") as file:
                 data = file.read(LARGEST + 1)
+                mode = os.fstat(file.fileno()).st_mode
         except OSError as error:
             raise ConfigError(path, None, error.strerror or str(error)) from None
-        return cls.decode(path, data)
+        return cls.decode(path, data, mode)
 
     @classmethod
-    def decode(cls, path: str, data: bytes) -> TOMLFile:
+    def decode(cls, path: str, data: bytes, mode: int = 0) -> TOMLFile:
         """Return what a file has; raise ConfigError when it can be none."""
         data = data.removeprefix(codecs.BOM_UTF8)
         if len(data) > LARGEST:
             why = f"has more than {LARGEST} bytes: no configuration file"
             raise ConfigError(path, None, why)
         try:
-            return cls(path, data.decode("utf-8").replace("\r\n", "\n"))
+            return cls(path, data.decode("utf-8").replace("\r\n", "\n"), mode)
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise ConfigError(path, line, "is not UTF-8") from None
@@ -80,15 +91,21 @@ class TOMLFile(NamedTuple):
             why = f"{why[: found.start()]} (column {found[2]})"
             raise ConfigError(self.path, int(found[1]), why) from None
 
-    def refuse(self, what: str, why: str, *keys: str) -> NoReturn:
+    def refuse(self, what: str, why: str, *keys: Key) -> NoReturn:
         """Raise ConfigError: say that ``what`` cannot be, and on which line it begins.
 
         :param keys: where it stands: the table, the table in that, the key.
         """
+        raise ConfigError(self.path, self.line(*keys), f"{what}: {why}")
+
+    def line(self, *keys: Key) -> int:
+        """Return the line on which something begins that stands there.
+
+        :param keys: as for ``refuse``.
+        """
         # A statement says what TOML makes of it, so values of several lines, dotted
         # keys and quoted ones are no matter.
-        lines = [line for line, isSet in _look(self.text, keys) if isSet]
-        raise ConfigError(self.path, lines[0], f"{what}: {why}")
+        return next(line for line, isSet in _look(self.text, keys) if isSet)
 
 
 def keyLines(text: str, table: str) -> dict[str, dict[str, int]]:
@@ -119,6 +136,12 @@ def keyLines(text: str, table: str) -> dict[str, dict[str, int]]:
     return found
 
 
+def tableLines(text: str, name: str) -> list[int]:
+    """Return the line of each [[name]] in what is TOML."""
+    begins = re.compile(rf"[ \t]*\[\[[ \t]*([\"']?){name}\1[ \t]*\]\]").match
+    return [line for line, statement in _statements(text) if begins(statement)]
+
+
 def _tables(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the tables in what may be one, with their names."""
     for name, inner in value.items() if isinstance(value, dict) else ():
@@ -126,13 +149,19 @@ def _tables(value: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield name, inner
 
 
-def _look(text: str, keys: tuple[str, ...]) -> Iterator[tuple[int, bool]]:
+def _look(text: str, keys: tuple[Key, ...]) -> Iterator[tuple[int, bool]]:
     """Yield for each statement its first line, and whether it sets a key."""
-    table: tuple[str, ...] = ()
+    table: tuple[Key, ...] = ()
+    # How many there are so far of each name that tables have, [[name]].
+    counts: dict[str, int] = {}
     for line, statement in _statements(text):
         value = tomllib.loads(statement)
         if statement.lstrip().startswith("["):
-            table = _tableNamed(value)
+            table = first, *rest = _tableNamed(value)
+            if not rest and statement.lstrip().startswith("[["):
+                counts[first] = counts.get(first, 0) + 1
+            if first in counts:
+                table = (first, counts[first] - 1, *rest)
             yield line, table[: len(keys)] == keys
         else:
             isHere = keys[: len(table)] == table
@@ -162,9 +191,12 @@ def _tableNamed(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _has(value: Any, keys: tuple[str, ...]) -> bool:
+def _has(value: Any, keys: tuple[Key, ...]) -> bool:
     for each in keys:
-        if not isinstance(value, dict) or each not in value:
+        if isinstance(each, int):
+            if not isinstance(value, list) or len(value) <= each:
+                return False
+        elif not isinstance(value, dict) or each not in value:
             return False
         value = value[each]
     return True

@@ -281,3 +281,14 @@ def raiseCoreLimit() -> None:
     else:
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         _log.info("-r: a core file may have {hard} bytes", hard=hard)
+
+
+def forbidCoreFiles() -> None:
+    """Let the process leave no core file: its memory has what nobody is to read.
+
+    Only the soft limit is lowered, so that root can raise it to look for a fault.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if soft:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+        _log.info("No core file is left: it would have secrets of users and of TLS")

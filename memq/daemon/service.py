@@ -15,11 +15,9 @@ the process.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import (
     Deferred,
     FirstError,
@@ -31,6 +29,7 @@ from twisted.logger import Logger
 
 from memq import __version__
 from memq.errors import QueueError, StartError, StoreFailed
+from memq.net.listeners import shownAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from memq.broker.broker import Broker
     from memq.broker.sweeper import PolicySweeper
     from memq.daemon.maintenance import Maintenance
-    from memq.net.listeners import Listener
     from memq.net.poller import Poller
     from memq.server.factory import QueueFactory
     from memq.server.slow import SlowCommands
@@ -59,6 +57,13 @@ QUICK_IN_A_ROW = 8
 _log = Logger()
 
 
+class Served(Protocol):
+    """Something that clients can come in by, and that knows what it asks of them."""
+
+    def listen(self, poller: Poller, factory: QueueFactory) -> Deferred[IListeningPort]:
+        """Let clients in; it fails with OptionError."""
+
+
 class Takeover(Protocol):
     """Work on an open store before anything listens."""
 
@@ -67,17 +72,6 @@ class Takeover(Protocol):
 
     def interrupt(self) -> None:
         """Make ``run`` return soon; from any thread."""
-
-
-def _words(address: object) -> str:
-    """Return where a port listens, as a person writes it."""
-    if isinstance(address, IPv6Address):
-        return f"[{address.host}]:{address.port}"
-    if isinstance(address, IPv4Address):
-        return f"{address.host}:{address.port}"
-    if isinstance(address, UNIXAddress) and address.name is not None:
-        return os.fsdecode(address.name)
-    return str(address)
 
 
 def _cause(failure: Failure) -> Failure:
@@ -92,11 +86,13 @@ class Pools(NamedTuple):
     :ivar flush: for the flushes of the log.
     :ivar work: for everything else of the store; the maintenance's as well.
     :ivar rules: in which rules are read again.
+    :ivar access: in which passwords are compared.
     """
 
     flush: ThreadPool
     work: ThreadPool
     rules: ThreadPool
+    access: ThreadPool
 
 
 class Parts(NamedTuple):
@@ -119,7 +115,7 @@ class Parts(NamedTuple):
     sweeper: PolicySweeper
     slow: SlowCommands
     poller: Poller
-    listeners: Sequence[Listener]
+    listeners: Sequence[Served]
     takeover: Takeover | None = None
     settled: Callable[[], object] = lambda: None
 
@@ -192,7 +188,7 @@ class QueueService(Service):
 
     def _cbListening(self, port: IListeningPort) -> None:
         self._ports.append(port)
-        _log.info("Listening on {address}", address=_words(port.getHost()))
+        _log.info("Listening on {address}", address=shownAddress(port.getHost()))
 
     def _ebNotStarted(self, failure: Failure) -> None:
         failure = _cause(failure)

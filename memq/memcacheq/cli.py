@@ -75,6 +75,7 @@ queue for memcached clients.  `twistd memq --help` shows all that it can do.
 -C <num>      checkpoint every <num> seconds, 0 = off (default: 300)
 -T <num>      write changed pages every <num> seconds, 0 = off (default: 0.5)
 -e <num>      percent of the cache that is kept clean (default: 60)
+-Y <file>     memcached's file of users; clients have to authenticate
 -N            do not wait for the disk; a power cut may cost the last second
 -R            remove log files that are done with (always on)
 -b -t -D -E -S and -U 0 are accepted, and mean nothing any more.
@@ -181,6 +182,7 @@ def _memqOptions(options: Sequence[tuple[str, str]]) -> list[str]:
     for letter, value in options:
         # The others have stood in the line already.
         if letter in _SETTINGS.keys() - {"-H", "-s", "-l", "-p"}:
+            value = _absolute(value) if letter == "-Y" else value
             line += [letter, value] if _SETTINGS[letter] else [letter]
     if _logsToStandardError(given):
         line.append("--log-stderr")

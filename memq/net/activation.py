@@ -42,19 +42,28 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX)
 
 
 class GivenListener:
-    """A socket that listens already."""
+    """A socket that listens already.
 
-    def __init__(self, given: socket.socket) -> None:
+    :ivar name: what the manager calls it (FileDescriptorName=); empty for nothing.
+    """
+
+    def __init__(self, given: socket.socket, name: str = "") -> None:
         """Take it; no process that is started from here gets it."""
         given.set_inheritable(False)
         given.setblocking(False)
         self.given = given
+        self.name = name
+
+    @property
+    def isUNIX(self) -> bool:
+        """Whether it is a UNIX socket."""
+        return self.given.family == socket.AF_UNIX
 
     def listen(
         self, poller: Poller, factory: IProtocolFactory
     ) -> Deferred[IListeningPort]:
         """Let in who waits, and who comes."""
-        if self.given.family != socket.AF_UNIX:
+        if not self.isUNIX:
             return adopt(poller, self.given, factory)
         port = GivenUNIXPort(self.given.dup(), factory, poller.reactor)
         port.startListening()
@@ -112,7 +121,15 @@ def takeListeners(environment: Mapping[str, str]) -> list[GivenListener]:
     descriptors = range(FIRST, FIRST + int(count))
     for descriptor in descriptors:
         _check(descriptor)
-    return [GivenListener(socket.socket(fileno=number)) for number in descriptors]
+    # There may be fewer names than sockets.
+    names = [
+        *environment.get("LISTEN_FDNAMES", "").split(":"),
+        *[""] * len(descriptors),
+    ]
+    return [
+        GivenListener(socket.socket(fileno=number), name)
+        for number, name in zip(descriptors, names, strict=False)
+    ]
 
 
 def _check(descriptor: int) -> None:

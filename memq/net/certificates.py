@@ -106,25 +106,22 @@ class Certificates:
         """Return the context of the next connection."""
         return self.identity.context
 
-    def prepare(self) -> Identity:
+    def prepare(self, settings: TLSSettings) -> Identity:
         """Read the files again, and change nothing; any thread may do that.
 
+        :param settings: what they are read by.
         :raise memq.errors.ConfigError: where one cannot be used, or the new
             certificate has ended.
         """
-        found = load(self.settings, self._protocols)
+        found = load(settings, self._protocols)
         if found.notAfter <= self._timeOfDay():
             why = f"expired on {_day(found.notAfter)}"
-            raise ConfigError(self.settings.certificate, None, why)
+            raise ConfigError(settings.certificate, None, why)
         return found
 
-    def reload(self) -> None:
-        """Read the files again; the old identity stays where this raises.
-
-        :raise memq.errors.ConfigError: where one cannot be used, or the new
-            certificate has ended.
-        """
-        self.identity = self.prepare()
+    def replace(self, settings: TLSSettings, identity: Identity) -> None:
+        """Let what was prepared take the place of the old one."""
+        self.settings, self.identity = settings, identity
 
     def warning(self) -> str | None:
         """Return a line about a certificate that ends soon, None for no such."""
@@ -220,7 +217,7 @@ def _read(path: str, *, isSecret: bool = False) -> bytes:
                     path,
                     None,
                     f"others may reach it (mode {stat.S_IMODE(mode):o}); "
-                    "a key must be 0640 at most",
+                    f"a key must be 0640 at most: chmod o= {path}",
                 )
             return file.read()
     except OSError as error:

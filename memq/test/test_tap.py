@@ -232,7 +232,7 @@ class SignalTests(SynchronousTestCase):
         _, (level, line), (_, audited) = self.send(SIGHUP)
         self.assertEqual(level, "error")
         self.assertIn(f"SIGHUP: {self.path} line 2: max_items = -1: must be a wh", line)
-        self.assertTrue(line.endswith("; the rules stay as they were"), line)
+        self.assertTrue(line.endswith("; all stays as it was"), line)
         self.assertEqual(self.held, [])
         self.assertTrue(audited.startswith(f"SIGHUP (signal) reload: {self.path}"))
 

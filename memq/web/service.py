@@ -52,7 +52,7 @@ from memq.web.metrics.survey import Surveyor
 from memq.web.page.files import addPage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from twisted.internet.interfaces import IDelayedCall
     from twisted.python.failure import Failure
@@ -82,6 +82,7 @@ class WebSettings(NamedTuple):
     :ivar socketMode: permissions of a UNIX socket.
     :ivar actions: who may change something: "anyone", "users" or "never".
     :ivar bodies: whether bodies of messages are told.
+    :ivar tls: returns a factory that serves another one over TLS; None for no TLS.
     """
 
     listen: Address | None = None
@@ -92,6 +93,7 @@ class WebSettings(NamedTuple):
     socketMode: int = 0o700
     actions: str = "users"
     bodies: bool = False
+    tls: Callable[[Any], Any] | None = None
 
     @property
     def isOn(self) -> bool:
@@ -102,10 +104,11 @@ class WebSettings(NamedTuple):
 class WebListener:
     """An address, tried until it can be had."""
 
-    def __init__(self, reactor: Any, address: Address, site: Site, mode: int) -> None:
+    def __init__(self, reactor: Any, address: Address, site: Any, mode: int) -> None:
         """Remember it.
 
         :param reactor: IReactorTCP, IReactorUNIX and IReactorTime.
+        :param site: the factory of what is served.
         """
         self._reactor = reactor
         self._address = address
@@ -198,7 +201,8 @@ class WebService(Service):
                 hosts = None if address.path else settings.hosts
                 site = Site(root, reactor, hosts, PATHS)
                 self.sites.append(site)
-                listener = WebListener(reactor, address, site, settings.socketMode)
+                served = site if settings.tls is None else settings.tls(site)
+                listener = WebListener(reactor, address, served, settings.socketMode)
                 self._listeners.append(listener)
 
     def _figures(self, reactor: Any) -> Page:

@@ -74,6 +74,8 @@ class DefaultTests(SynchronousTestCase):
             "log-stderr": False,
             "log-format": "text",
             "audit-log": None,
+            "users": None,
+            "auth-file": None,
             "slow": 0.5,
             "endpoint": [],
             "verbose": 0,
@@ -84,13 +86,14 @@ class DefaultTests(SynchronousTestCase):
             "web-queue-metrics-max": 1000,
             "web-actions": "users",
             "web-bodies": False,
+            "web-tls": False,
         }
         self.assertEqual(dict(parsed()), expected)
 
     def test_letters(self) -> None:
         """Letters are MemcacheQ's."""
         letters = [each.letter for each in SERVER if each.letter]
-        self.assertEqual("".join(sorted(letters)), "ABCHLNRTacelmpsv")
+        self.assertEqual("".join(sorted(letters)), "ABCHLNRTYacelmpsv")
 
     def test_given(self) -> None:
         """It is known which options were given."""

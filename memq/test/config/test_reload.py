@@ -121,11 +121,22 @@ class FileTests(ReloadTestCase):
         self.begin(findConfig(None))
         self.write("[server]\nport = 2\nhome = '/h'\nverbose = 1\n")
         expected = (
-            f"{self.path}: changed in [server] or [web], and takes effect when memq is "
-            "started again: no-sync, port, verbose"
+            f"{self.path}: changed in [server], [web] or [[listen]], and takes effect "
+            "when memq is started again: no-sync, port, verbose"
         )
         for _ in range(2):
             self.assertEqual(self.reload()[1:], [expected])
+
+    def test_listeners(self) -> None:
+        """Listeners that have changed are told of, and not those that were moved."""
+        table = '[[listen]]\naddress = "tcp:{}"\n'
+        self.write(table.format(1))
+        self.begin(findConfig(None))
+        self.write("\n" + table.format(1))
+        self.assertEqual(self.reload()[1:], [])
+        self.write(table.format(2))
+        [line] = self.reload()[1:]
+        self.assertIn("started again: [[listen]]", str(line))
 
 
 class ChangeTests(ReloadTestCase):

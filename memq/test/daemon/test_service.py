@@ -121,7 +121,8 @@ class ServiceTestCase(SteppedTestCase):
             takeover,
             settled=lambda: self.journal.append("settled"),
         )
-        pools: Any = Pools(harness.flushPool, harness.workPool, harness.rulePool)
+        names = "flushPool", "workPool", "rulePool", "accessPool"
+        pools: Any = Pools(*(getattr(harness, name) for name in names))
         return QueueService(harness.reactor, parts, pools, self.exitStatus.fail)
 
     def stop(self) -> None:
@@ -292,16 +293,17 @@ class StartTests(ServiceTestCase):
         self.store.free = 0
         self.service.startService()
         pools = ["start flushPool", "start workPool", "start rulePool"]
+        pools.append("start accessPool")
         self.assertEqual(self.journal, pools)
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[3:], ["open"])
+        self.assertEqual(self.journal[len(pools) :], ["open"])
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[3:], ["open", "removeLogs"])
+        self.assertEqual(self.journal[len(pools) :], ["open", "removeLogs"])
         self.harness.workPool.step()
         self.harness.reactor.advance(0)
-        self.assertEqual(self.journal[4:], ["removeLogs", "listen", "settled"])
+        self.assertEqual(self.journal[5:], ["removeLogs", "listen", "settled"])
         self.assertTrue(self.harness.broker.room.isFull)
 
     def test_log(self) -> None:
@@ -410,6 +412,7 @@ class StopTests(ServiceTestCase):
             [
                 *("stop listening", "begin", "commit", "flush", "close"),
                 *("stop flushPool", "stop workPool", "stop rulePool"),
+                "stop accessPool",
             ],
         )
         self.assertEqual(self.store.dump(), "q 1/0: x")
@@ -462,7 +465,7 @@ class StopTests(ServiceTestCase):
         self.harness.settle()
         self.successResultOf(done)
         self.assertEqual(self.store.dump(), "q 1/0: a")
-        self.assertEqual(self.journal[-6:-4], ["commit", "flush"])
+        self.assertEqual(self.journal[-7:-5], ["commit", "flush"])
 
     def test_checkpointUnderWay(self) -> None:
         """Work that is under way ends before the store is closed."""
@@ -480,7 +483,8 @@ class StopTests(ServiceTestCase):
         self.harness.settle()
         self.successResultOf(done)
         pools = ["stop flushPool", "stop workPool", "stop rulePool"]
-        self.assertEqual(self.journal[3:], ["open", "removeLogs", "close", *pools])
+        pools.append("stop accessPool")
+        self.assertEqual(self.journal[4:], ["open", "removeLogs", "close", *pools])
 
     def test_afterFailure(self) -> None:
         """A service that did not start can be stopped, or whose store has failed."""
@@ -544,7 +548,7 @@ class StopTests(ServiceTestCase):
             reasons = [f"the store could not be closed: {error}"]
             self.assertEqual(self.exitStatus.reasons, reasons)
             self.assertEqual(self.exitStatus.status, status)
-            self.assertEqual(self.journal[-1], "stop rulePool")
+            self.assertEqual(self.journal[-1], "stop accessPool")
             logged = self.flushLoggedErrors(ZeroDivisionError)
             self.assertEqual(len(logged), unforeseen)
 

@@ -14,6 +14,7 @@ from memq.net.certificates import (
     CIPHERS,
     WARNS,
     Certificates,
+    Identity,
     TLSSettings,
     keyPath,
     load,
@@ -126,7 +127,8 @@ class LoadTests(FileTests):
         os.chmod(self.key, 0o644)
         self.assertEqual(
             self.refusal(),
-            f"{self.key}: others may reach it (mode 644); a key must be 0640 at most",
+            f"{self.key}: others may reach it (mode 644); a key must be "
+            f"0640 at most: chmod o= {self.key}",
         )
         os.chmod(self.key, 0o642)
         self.assertIn("others may reach it (mode 642)", self.refusal())
@@ -203,23 +205,31 @@ class CertificatesTests(FileTests):
         self.now = 0.0
         self.certificates = Certificates(self.settings(), lambda: self.now)
 
+    def prepare(self) -> Identity:
+        """Read it again."""
+        return self.certificates.prepare(self.certificates.settings)
+
     def test_reload(self) -> None:
-        """A reload puts another context in force, and leaves the old one as it is."""
+        """What is read again is in force when that is said, and not before."""
         before = self.certificates.context
-        self.certificates.reload()
-        self.assertIsNot(self.certificates.context, before)
+        found = self.prepare()
+        self.assertIs(self.certificates.context, before)
+        settings = self.settings(minimum="1.3")
+        self.certificates.replace(settings, found)
+        self.assertIs(self.certificates.context, found.context)
+        self.assertIs(self.certificates.settings, settings)
 
     def test_bad(self) -> None:
         """The old one stays where the new one is bad."""
         before = self.certificates.identity
         self.put(self.files.server[0], self.files.client[1])
-        self.assertRaises(ConfigError, self.certificates.reload)
+        self.assertRaises(ConfigError, self.prepare)
         self.assertIs(self.certificates.identity, before)
 
     def test_expired(self) -> None:
         """The old one stays where the new one has ended; a start only warns."""
         self.now = self.certificates.identity.notAfter
-        error = self.assertRaises(ConfigError, self.certificates.reload)
+        error = self.assertRaises(ConfigError, self.prepare)
         self.assertRegex(str(error), r"server.pem: expired on 20\d\d-\d\d-\d\d$")
         again = Certificates(self.settings(), lambda: self.now)
         self.assertEqual(again.warning(), str(error))

@@ -16,7 +16,7 @@ from memq.test.pages.pages import MAN_PAGES, PageTestCase, definitions, readPage
 from testkit.servers import ROOT
 
 #: Man pages of others that are named.
-_OTHERS = {"twistd(1)", "systemctl(1)"}
+_OTHERS = {"twistd(1)", "systemctl(1)", "systemd.socket(5)"}
 
 
 def _told(option: Option) -> tuple[str, tuple[str, str, str]]:

@@ -114,6 +114,7 @@ class Harness:
         self.flushPool = SteppedPool("flushPool", journal.append)
         self.workPool = SteppedPool("workPool", journal.append)
         self.rulePool = SteppedPool("rulePool", journal.append)
+        self.accessPool = SteppedPool("accessPool", journal.append)
         self.statistics = Statistics(
             self.reactor, self.broker, [("port", "22201")], lambda: self.timeOfDay
         )

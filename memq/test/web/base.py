@@ -140,12 +140,14 @@ class WebTestCase(SteppedTestCase):
         self.reloads = Reloads()
         self.lateness = Lateness(self.harness.reactor)
         self.backup: float | None = None
+        self.certificateEnds: float | None = None
         sources = Sources(
             *(self.harness.broker, self.harness.statistics, self.syncs),
             *(self.reloads, self.lateness),
             *(self.harness.factory.rules, self.harness.factory.audit),
             self.harness.factory,
             lastBackup=lambda: self.backup,
+            certificateEnds=lambda: self.certificateEnds,
         )
         listen = Address("127.0.0.1", 22280)
         settings = WebSettings(listen, **self.settings)

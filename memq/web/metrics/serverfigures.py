@@ -83,6 +83,9 @@ class Sources(NamedTuple):
     :ivar berkeleydb: the version of Berkeley DB, or "none".
     :ivar lastBackup: returns when a backup was made last, in seconds since 1970; None
         for never.
+    :ivar certificateEnds: returns when the certificate of TLS ends, in seconds since
+        1970; None without TLS.
+    :ivar handshakesFailed: returns how many connections failed on ports with TLS.
     """
 
     broker: IEngine
@@ -95,6 +98,8 @@ class Sources(NamedTuple):
     factory: QueueFactory
     berkeleydb: str = "none"
     lastBackup: Callable[[], float | None] = lambda: None
+    certificateEnds: Callable[[], float | None] = lambda: None
+    handshakesFailed: Callable[[], int] = lambda: 0
 
 
 def serverFamilies(sources: Sources, picture: Picture) -> Iterator[Family]:
@@ -267,6 +272,16 @@ def _work(sources: Sources) -> Iterator[Family]:
         "memq_rules_reload_timestamp_seconds",
         "When the rules in force were read, in seconds since 1970.",
         reloads.readAt,
+    )
+    yield gauge(
+        "memq_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate of TLS ends, in seconds since 1970.",
+        sources.certificateEnds(),
+    )
+    yield counter(
+        "memq_tls_handshakes_failed",
+        "Connections that failed on ports with TLS, since the start.",
+        sources.handshakesFailed(),
     )
 
 

@@ -299,7 +299,7 @@ class PageTests(WebTestCase):
         self.harness.maintenance.checkpoint()
         self.harness.broker.room.looked(1)
         self.harness.settle()
-        self.backup = 1.0
+        self.backup = self.certificateEnds = 1.0
         self.ask("/metrics")
         _, _, page = readPage("docs/operation.md").partition("| metric |")
         table, _, _ = page.partition("\n\n")
