@@ -219,7 +219,7 @@ class PacketTests(LoginTestCase):
         sent = request("SASLList") + request("Version") + plain(b"token", opaque=3)
         done = "SASLAuth opaque=3 value=Authenticated"
         expected = (
-            response("SASLList value=PLAIN")
+            response("SASLList value=PLAIN\\s")
             + response("Version value=" + VERSION.split()[1].decode())
             + response(done)
             + response("Noop opaque=9")

@@ -20,6 +20,9 @@ from memq.wire.packets import FORBIDDEN, formatError, formatPacket
 LIST, AUTH, STEP = 0x20, 0x21, 0x22
 #: The mechanism that there is.
 PLAIN = b"PLAIN"
+#: As it is listed.  Some builds of libmemcached read on behind what was sent, into their
+#: own memory, up to a blank or a NUL: without the blank they do not find PLAIN.
+_LISTED = PLAIN + b" "
 #: Bytes of the name of any.
 MAX_MECHANISM = 32
 #: The status that asks for more; FORBIDDEN tells of a failure.
@@ -78,7 +81,7 @@ def parsePlain(value: bytes) -> Credentials | AuthFailed:
 
 def formatListed(opaque: bytes) -> bytes:
     """Return the response that lists the mechanism that there is."""
-    return formatPacket(LIST, opaque, value=PLAIN)
+    return formatPacket(LIST, opaque, value=_LISTED)
 
 
 def formatBegun(opcode: int, opaque: bytes) -> bytes:

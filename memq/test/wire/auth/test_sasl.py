@@ -86,7 +86,7 @@ class ExchangeTests(SynchronousTestCase):
     def test_replies(self) -> None:
         """Responses are those of memcached, to the byte."""
         for packet, opcode, status, value in (
-            (formatListed(OPAQUE), 0x20, 0, b"PLAIN"),
+            (formatListed(OPAQUE), 0x20, 0, b"PLAIN "),
             (formatBegun(AUTH, OPAQUE), 0x21, 0x21, b""),
             (formatDone(AUTH, OPAQUE), 0x21, 0, b"Authenticated"),
             (formatDone(STEP, OPAQUE), 0x22, 0, b"Authenticated"),
