@@ -267,12 +267,54 @@ class Memcache(Library):
         return True
 
 
+class Pylibmc(Library):
+    """pylibmc, told binary=True, without its serialisation."""
+
+    async def connect(self) -> None:
+        """Make the client."""
+
+        class Plain(self.module.Client):  # type: ignore[misc, name-defined]
+            def serialize(self, value: Message) -> tuple[bytes, int]:
+                return value[1], value[0]
+
+            def deserialize(self, body: bytes | None, flags: int) -> Message:
+                return flags, body or b""
+
+        self.client = Plain(
+            [f"127.0.0.1:{self.port}"], binary=True, username=USER, password=SECRET
+        )
+
+    async def push(self, queue: str, flags: int, body: bytes) -> bool:
+        """Set a key, or raise."""
+        return bool(self.client.set(queue, (flags, body)))
+
+    async def pop(self, queue: str) -> Message | None:
+        """Get a key."""
+        found: Message | None = self.client.get(queue)
+        return found
+
+    async def popEach(self, queues: list[str]) -> dict[str, bytes]:
+        """Get several keys."""
+        found = self.client.get_multi(queues)
+        return {queue: value[1] for queue, value in found.items()}
+
+    async def delete(self, queue: str) -> bool:
+        """Delete a key."""
+        return bool(self.client.delete(queue))
+
+    async def stats(self) -> dict[str, str]:
+        """Ask for ``stats``: it keeps the names it knows, and no queue's."""
+        [(_, found)] = self.client.get_stats()
+        return {name: value.decode() for name, value in found.items()}
+
+
 LIBRARIES: dict[str, Callable[[Any, int], Library]] = {
     "aiomcache": Aiomcache,
     "emcache": Emcache,
     "bmemcached": Bmemcached,
     "meta_memcache": MetaMemcache,
     "memcache": Memcache,
+    "pylibmc": Pylibmc,
 }
 
 

@@ -135,7 +135,7 @@ class PythonMemcached(Library):
         return dict(found)
 
 
-class BytesAndFlags(pylibmc.Client):  # type: ignore[misc] # has no types
+class _BytesAndFlags(pylibmc.Client):  # type: ignore[misc] # has no types
     """pylibmc's client without its serialisation."""
 
     def serialize(self, value: Message) -> tuple[bytes, int]:
@@ -156,7 +156,7 @@ class Pylibmc(Library):
     async def connect(self, port: int) -> None:
         """Connect."""
         binary = self.protocol == "binary"
-        self.client = BytesAndFlags([f"127.0.0.1:{port}"], binary=binary)
+        self.client = _BytesAndFlags([f"127.0.0.1:{port}"], binary=binary)
 
     async def stats(self) -> dict[str, str]:
         """Ask for ``stats``: it keeps the names it knows, and no queue's."""
