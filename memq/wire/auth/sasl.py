@@ -20,7 +20,7 @@ from memq.wire.packets import FORBIDDEN, formatError, formatPacket
 LIST, AUTH, STEP = 0x20, 0x21, 0x22
 #: The mechanism that there is.
 PLAIN = b"PLAIN"
-#: As it is listed.  Some builds of libmemcached read on behind what was sent, into their
+#: As it is listed.  Some builds of libmemcached read on behind what was sent, in their
 #: own memory, up to a blank or a NUL: without the blank they do not find PLAIN.
 _LISTED = PLAIN + b" "
 #: Bytes of the name of any.
