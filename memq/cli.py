@@ -1,7 +1,7 @@
 """The command ``memq``: subcommands that speak to a server, or work on a home.
 
     memq push | pop | work | peek | tail | stat | top | move | redrive | flush
-    memq delete | pause | resume | reload | rules | connections | check
+    memq delete | pause | resume | reload | rules | connections | check | user
     memq completion
     memq export [--home HOME] [--output FILE] [QUEUE ...]
     memq import [--home HOME] [--append] [FILE]
@@ -55,6 +55,7 @@ MODULES = {
     "reload": "memq.commandline.manage",
     "rules": "memq.commandline.rules.rules",
     "check": "memq.commandline.check",
+    "user": "memq.commandline.users.users",
     "completion": "memq.completion",
     "export": "memq.admin.cli",
     "import": "memq.admin.cli",
