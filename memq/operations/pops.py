@@ -96,10 +96,10 @@ class Pop(Search):
             yield one
             self.results = [*self.results, *one.results]
 
-    def divide(self) -> Pop:
-        """Take one message only, and return the pop that is to take the others."""
-        self.rest = Pop(self.client, self.queue, self.form, self.most - 1)
-        self.most = 1
+    def divide(self, count: int = 1) -> Pop:
+        """Take some messages only, and return the pop that is to take the others."""
+        self.rest = Pop(self.client, self.queue, self.form, self.most - count)
+        self.most = count
         return self.rest
 
     def after(self, count: int) -> Pop:

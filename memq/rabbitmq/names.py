@@ -84,7 +84,7 @@ def decode(name: str, arguments: Mapping[str, Any]) -> bytes | None:
     return queue if encode(queue).queue == name else None
 
 
-def headers(flags: int, time: int) -> dict[str, int]:
+def headers(flags: int, time: int) -> dict[str, Any]:
     """Return the headers of a message.
 
     :param time: when it was set, in milliseconds since 1970-01-01 UTC.

@@ -42,16 +42,18 @@ class AbortRead(Ending):
     client is the reader itself, or the broker.
 
     With a number the result is 1, or NotOpen.
+
+    :ivar delay: seconds until they can be seen.
     """
 
     __slots__ = (
         "_counts",
-        "_delay",
         "_hasMore",
         "_only",
         "_reader",
         "_shown",
         "bytesFreed",
+        "delay",
     )
 
     def __init__(
@@ -70,7 +72,7 @@ class AbortRead(Ending):
         super().__init__(client, queue, number)
         self._reader = client if only is None else only.reader
         self._only = only
-        self._delay = delay
+        self.delay = delay
         self._counts = True
         self._hasMore = False
         self.bytesFreed = 0
@@ -89,8 +91,8 @@ class AbortRead(Ending):
         self._shown = Counter()
         if self.hasFailed():
             return 0
-        meant = [] if self.isOver else self._meant()
-        if meant and self._delay and self.client.isFull:
+        meant = [] if self.isOver else self.targets()
+        if meant and self.delay and self.client.isFull:
             self.fail(OutOfSpace())
             return 0
         rule = (self.client.policies.of(self.queue) or PLAIN).rule
@@ -103,13 +105,13 @@ class AbortRead(Ending):
             counts = self._counts and (opened.isSeen or not self._reader.gone)
             self.end(opened)
             if self._return(store, opened.message, rule, counts):
-                if counts or self._delay:
+                if counts or self.delay:
                     store.countOutcome(self._why())
                 ended += 1
-                cost += MESSAGE_COST + (opened.message.size if self._delay else 0)
+                cost += MESSAGE_COST + (opened.message.size if self.delay else 0)
         self._hasMore = done < len(meant) or done == ENDED_AT_ONCE
         if self._hasMore and self.rest is None:
-            self.divide(AbortRead(self.client, self.queue, delay=self._delay))
+            self.divide(AbortRead(self.client, self.queue, delay=self.delay))
         self.result = ended
         if self.number is not None and not ended:
             self.result = NotOpen()
@@ -128,7 +130,7 @@ class AbortRead(Ending):
         """Let one go to where it belongs; return whether it was still there."""
         if counts and isWornOut(store, message, rule):
             return self._deadLetter(store, message, rule)
-        if self._delay:
+        if self.delay:
             return self._tryLater(store, message)
         if not store.abortRead(self.queue, message, counts):
             return False
@@ -150,7 +152,7 @@ class AbortRead(Ending):
         deliveries = store.deliveries(message) + 1
         found = store.popRead(self.queue, message)
         if isinstance(found, Message):
-            due = self.client.policies.now() + self._delay * 1000
+            due = self.client.policies.now() + self.delay * 1000
             store.pushDelayed(
                 self.queue,
                 found.flags,
@@ -165,7 +167,8 @@ class AbortRead(Ending):
             self.client.expectDue(due)
         return found is not None
 
-    def _meant(self) -> list[Opened]:
+    def targets(self) -> list[Opened]:
+        """Return those that it is to end now."""
         only = self._only
         if only is None:
             return self.meant(self._reader, ENDED_AT_ONCE)
@@ -191,6 +194,6 @@ class AbortRead(Ending):
         """Yield itself, and once more to go without being counted."""
         yield self
         failed = isinstance(self.result, QueueError)
-        if failed and not self._delay and not isinstance(self.result, StoreFailed):
+        if failed and not self.delay and not isinstance(self.result, StoreFailed):
             self._counts = False
             yield self

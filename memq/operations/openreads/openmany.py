@@ -75,7 +75,7 @@ class OpenMany(Slice, Search):
         if self.isOver:
             return 0
         policy = self.policy()
-        room = self._room(policy or PLAIN)
+        room = self.room(policy or PLAIN)
         most = min(room, self.most, OPENED_AT_ONCE)
         self._isShort = room <= 0
         while len(self.opened) < most and self._size < OPENED_BYTES:
@@ -93,7 +93,7 @@ class OpenMany(Slice, Search):
         failed = isinstance(self.result, QueueError)
         return self.expired.cost + MESSAGE_COST * failed
 
-    def _room(self, policy: EffectivePolicy) -> int:
+    def room(self, policy: EffectivePolicy) -> int:
         """Return how many the client may open, 0 while the queue is paused."""
         client, most = self.client, policy.rule.maxOpen
         room = MOST_OPEN - client.openReads

@@ -1,0 +1,346 @@
+"""Carrier: how each operation is asked of the cluster.
+
+What it needs is fetched first; then it runs on a View of that, as on any store.  Sets
+run first, and what they have set is sent then.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+from memq.broker.session import sessionOf
+from memq.broker.turns import asQueueError
+from memq.errors import QueueError, StoreError
+from memq.message import PART_SIZE
+from memq.operations.openreads.aborts import AbortRead
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.ending import ENDED_AT_ONCE
+from memq.operations.openreads.openmany import (
+    OPENED_AT_ONCE,
+    OPENED_BYTES,
+    OpenMany,
+)
+from memq.operations.openreads.openread import OpenRead
+from memq.operations.openreads.touches import TouchRead
+from memq.operations.pops import Pop, PutBack
+from memq.operations.pushes import AddPart, Push, PushLarge, Release
+from memq.operations.queues import Delete, Empty
+from memq.operations.reads import Peek, Read, WouldBlock
+from memq.policy.effective import PLAIN
+from memq.rabbitmq.asking.base import nameOf
+from memq.rabbitmq.asking.deliveries import Ended
+from memq.rabbitmq.engine.course import Course
+from memq.rabbitmq.engine.sets import Sets
+from memq.rabbitmq.engine.view import NOT_KEPT, View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.interfaces import IQueueStore
+    from memq.operations.base import Operation
+    from memq.policy.effective import Policies
+    from memq.rabbitmq.asking.gets import Gets
+    from memq.rabbitmq.asking.openreads import OpenReads
+    from memq.rabbitmq.asking.queues import Queues
+    from memq.rabbitmq.engine.course import Steps
+    from memq.rabbitmq.engine.scheduler import Scheduler
+    from memq.rabbitmq.engine.sets import Publisher
+
+#: What is said of a peek at a queue that counts deliveries.
+COUNTED = "to peek is a delivery here, and this queue has max_deliveries"
+
+
+class Carrier:
+    """Carries out operations.
+
+    :ivar scheduler: is told when they are; set before the first one.
+    """
+
+    scheduler: Scheduler
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        gets: Gets,
+        openReads: OpenReads,
+        queues: Queues,
+        policies: Policies,
+        view: Callable[[], View],
+    ) -> None:
+        """Begin with nothing.
+
+        :param view: returns one with nothing in it.
+        """
+        self._publisher = publisher
+        self._sets = Sets(publisher, policies, gets.isThere, self._run)
+        self._gets = gets
+        self._openReads = openReads
+        self._queues = queues
+        self._policies = policies
+        self._view = view
+        self._begins: dict[type[Operation], Callable[[Any], object]] = {
+            Push: self._push,
+            PushLarge: self._push,
+            Pop: self._pop,
+            AddPart: self._runOnly,
+            Release: self._runOnly,
+            TouchRead: self._runOnly,
+            PutBack: self._putBack,
+            **dict.fromkeys((Delete, Empty), self._follow(self._change)),
+            CloseRead: self._follow(self._close),
+            AbortRead: self._follow(self._abort),
+            OpenMany: self._follow(self._openMany),
+        }
+        self._reads = self._follow(self._read)
+
+    @staticmethod
+    def _follow(steps: Callable[[Any], Steps]) -> Callable[[Any], object]:
+        return lambda operation: Course(steps(operation)).goOn()
+
+    def carry(self, operation: Operation) -> None:
+        """Begin to carry out an operation."""
+        begin = self._begins.get(type(operation))
+        if begin is None and isinstance(operation, Read):
+            begin = self._reads
+        if begin is None:
+            self._refuse(operation, StoreError(NOT_KEPT))
+        elif type(operation) is Peek and self._counts(operation.queue):
+            self._refuse(operation, StoreError(COUNTED))
+        elif operation.hasFailed():
+            self.scheduler.ended([operation])
+        else:
+            begin(operation)
+
+    def _counts(self, queue: bytes) -> bool:
+        """Return whether deliveries of a queue are counted, as a peek is one."""
+        rule = self._policies.rules.of(queue)
+        return rule is not None and bool(rule.maxDeliveries)
+
+    def _refuse(self, operation: Operation, error: QueueError) -> None:
+        operation.fail(error)
+        self.scheduler.ended([operation])
+
+    # Running.
+
+    def _run(self, operation: Operation, view: View) -> bool:
+        """Run an operation on what was fetched; return whether it is carried out."""
+        try:
+            operation.run(cast("IQueueStore", view))
+        except WouldBlock as nothing:
+            self.scheduler.wait(cast("Read", nothing.read))
+            return False
+        except Exception as error:
+            operation.undo()
+            operation.fail(asQueueError(error))
+        return True
+
+    def _runOnly(self, operation: Operation) -> None:
+        self._run(operation, self._view())
+        self.scheduler.ended([operation])
+
+    def _push(self, operation: Push | PushLarge) -> None:
+        ended = partial(self.scheduler.ended, [operation])
+        self._sets.begin(operation, self._view(), ended)
+
+    # Plain gets, and what comes back of them.
+
+    def _pop(self, operation: Pop) -> None:
+        """Take so many messages, one after the other: their order is the queue's.
+
+        What comes after much is left to the rest, which waits until that is delivered.
+        """
+        policy, queue, view = operation.policy(), operation.queue, self._view()
+        most = operation.most if policy is None else 1
+        if policy is not None and policy.readsArePaused:
+            most = 0
+        size = 0
+
+        def _end() -> None:
+            self._run(operation, view)
+            self.scheduler.ended([operation])
+
+        def _cbFound(found: Any) -> None:
+            nonlocal size
+            if found is not None:
+                view.several.append(found)
+            count = len(view.several)
+            if isinstance(found, QueueError):
+                # What was not asked for has taken nothing, and would not do better.
+                view.several += [found] * (most - count)
+                _end()
+            elif found is None or count >= most:
+                _end()
+            else:
+                size += found.size
+                if size < PART_SIZE:
+                    self._gets.get(queue, _cbFound)
+                    return
+                operation.client.goOn(operation.divide(count))
+                _end()
+
+        if most:
+            self._gets.get(queue, _cbFound)
+        else:
+            _end()
+
+    def _putBack(self, operation: PutBack) -> None:
+        self._gets.giveAway(operation.queue, operation.message)
+        self._runOnly(operation)
+
+    # Reads with options.
+
+    def _read(self, read: Read) -> Steps:
+        """Look in one queue after the other until there is something."""
+        client, view = read.client, self._view()
+        if read.promised is not None:
+            client.tries(read)
+        haveLooked = True
+        for part in read.parts:
+            if part.isLate or not self._mayLook(part):
+                continue
+            if part.wait and part.takes and client.isBehind(part):
+                haveLooked = False
+                continue
+            found = yield partial(self._ask(part), part.queue)
+            self._keep(view, part.queue, found)
+            if found is not None:
+                break
+        yield from self._found(read, view, haveLooked)
+
+    def _found(self, read: Read, view: View, haveLooked: bool = True) -> Steps:
+        """Run a read on what was found, and give back what it does not take."""
+        hasRun = True
+        # Who is gone has nothing open any more, and is not to begin again.
+        if not read.client.gone:
+            self.scheduler.lines.haveLooked = haveLooked or bool(view.found)
+            hasRun = self._run(read, view)
+            self.scheduler.lines.haveLooked = False
+        for queue, message in view.left():
+            if self._openReads.holds(message.sequence):
+                # The next command of the client is to find it.
+                yield partial(self._openReads.giveBack, queue, [message.sequence])
+            else:
+                self._gets.giveAway(queue, message)
+        if hasRun:
+            self.scheduler.ended([read])
+
+    @staticmethod
+    def _keep(view: View, queue: bytes, found: Any) -> None:
+        if found is not None:
+            view.found[queue] = found
+
+    def _ask(self, part: Read) -> Callable[[bytes, Callable[[Any], object]], object]:
+        """Return what looks for a message: only what is taken is not held."""
+        if part.opens or not part.takes:
+            return self._openReads.open
+        return self._gets.get
+
+    @staticmethod
+    def _mayLook(part: Read) -> bool:
+        """Return whether a read may find something."""
+        policy = part.policy()
+        if policy is not None and policy.readsArePaused:
+            return False
+        if not isinstance(part, OpenRead):
+            return True
+        if part.several:
+            return not part.hasMost()
+        return not part.client.opened(part.queue)
+
+    def _openMany(self, operation: OpenMany) -> Steps:
+        """Open messages one after the other, as many as one go may have."""
+        client, queue, view = operation.client, operation.queue, self._view()
+        room = operation.room(operation.policy() or PLAIN)
+        most = 0 if operation.isOver else min(room, operation.most, OPENED_AT_ONCE)
+        size = 0
+        while len(view.several) < most and size < OPENED_BYTES:
+            found = yield partial(self._openReads.open, queue)
+            if found is None:
+                break
+            view.several.append(found)
+            if isinstance(found, QueueError):
+                break
+            size += found.size
+        if client.gone:
+            several = [
+                each for each in view.several if not isinstance(each, QueueError)
+            ]
+            numbers = [each.sequence for each in several if each is not None]
+            yield partial(self._openReads.giveBack, queue, numbers)
+        else:
+            self._run(operation, view)
+        self.scheduler.ended([operation])
+
+    # Open reads that end.
+
+    def _close(self, operation: CloseRead) -> Steps:
+        client, queue = operation.client, operation.queue
+        most = 0 if operation.isOver else min(operation.most, ENDED_AT_ONCE)
+        meant = operation.meant(client, most)
+        numbers = [each.number for each in meant]
+        view, found = self._view(), None
+        follower = self._follower(operation) if len(numbers) == 1 else None
+        ended = Ended(frozenset())
+        if follower is not None:
+            closed: list[Ended] = []
+            self.scheduler.join(follower)
+            ask = self._openReads.exchange
+            found = yield partial(ask, queue, numbers[0], closed.append)
+            (ended,) = closed
+        elif numbers:
+            ended = yield partial(self._openReads.close, queue, numbers)
+        view.closed = ended.numbers
+        if ended.error is None:
+            self._run(operation, view)
+        else:
+            operation.fail(ended.error)
+            for opened in meant:
+                if opened.isOpen:
+                    opened.end()
+        self.scheduler.ended([operation])
+        if follower is not None:
+            self._keep(view, queue, found)
+            yield from self._found(follower, view)
+
+    def _follower(self, operation: CloseRead) -> OpenRead | None:
+        """Return the open behind a close that may be asked for together with it."""
+        inbox = sessionOf(operation).inbox
+        read = inbox[0] if inbox else None
+        if type(read) is not OpenRead or read.previous is not operation:
+            return None
+        client = read.client
+        if read.several or len(client.opened(read.queue)) > 1:
+            return None
+        policy = read.policy()
+        if policy is not None and policy.readsArePaused:
+            return None
+        return None if read.wait and client.isBehind(read) else read
+
+    def _abort(self, operation: AbortRead) -> Steps:
+        if operation.delay:
+            self._refuse(operation, StoreError(f"{NOT_KEPT} (delay)"))
+            return
+        meant = [] if operation.isOver else operation.targets()
+        if meant:
+            numbers = [each.number for each in meant]
+            # Whatever is answered: what is lost goes back as well.
+            yield partial(self._openReads.giveBack, operation.queue, numbers)
+        self._run(operation, self._view())
+        self.scheduler.ended([operation])
+
+    # Queues as a whole.
+
+    def _change(self, operation: Delete | Empty) -> Steps:
+        isDelete = isinstance(operation, Delete)
+        ask = self._queues.delete if isDelete else self._queues.empty
+        view = self._view()
+        found = yield partial(ask, operation.queue)
+        if isDelete:
+            self._publisher.forget(nameOf(operation.queue).queue)
+        if isinstance(found, QueueError):
+            self._refuse(operation, found)
+            return
+        view.answer = found
+        self._run(operation, view)
+        self.scheduler.ended([operation])

@@ -1,0 +1,39 @@
+"""Courses: work that asks one thing after the other, written as a generator."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    #: Asks something; what it is given is called once, with the answer.
+    Ask = Callable[[Callable[[Any], object]], object]
+    #: Yields what it asks, and is sent the answers.
+    Steps = Generator[Ask, Any, None]
+
+
+class Course:
+    """Carries on a generator, whether answers come at once or later."""
+
+    __slots__ = ("_answers", "_isRunning", "_steps")
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._answers: deque[Any] = deque()
+        self._isRunning = False
+
+    def goOn(self, answer: Any = None) -> None:
+        """Begin, or go on with an answer; one that comes at once costs no frame."""
+        self._answers.append(answer)
+        if self._isRunning:
+            return
+        self._isRunning = True
+        try:
+            while self._answers:
+                self._steps.send(self._answers.popleft())(self.goOn)
+        except StopIteration:
+            pass
+        finally:
+            self._isRunning = False

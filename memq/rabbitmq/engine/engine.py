@@ -1,0 +1,287 @@
+"""Engine: a cluster's queues for the sessions of this process, which keeps nothing.
+
+It stands where a broker stands over a store of its own.  Sessions, operations, commands
+and connections are the same; an operation takes as long as the cluster does:
+
+1. :mod:`memq.rabbitmq.engine.scheduler` says which session's operation is next.
+2. :mod:`memq.rabbitmq.engine.carrier` fetches what that needs, or sends what it sets.
+3. The operation has run on what was fetched, and is told when a majority has it.
+
+Any number of processes may have engines over one cluster.  What one takes from a queue
+and cannot deliver, it sets again.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from memq.broker.background.returns import Returns
+from memq.broker.diskspace import DiskSpaceGuard
+from memq.broker.groupcommit import finish
+from memq.broker.interfaces import IEngine
+from memq.broker.memorybudget import Budget
+from memq.broker.refusals import Refusals
+from memq.broker.session import Session
+from memq.broker.taps.taps import Taps
+from memq.display import shownName
+from memq.errors import StoreError
+from memq.figures import Sums, Totals
+from memq.operations.outstanding import Outstanding
+from memq.policy.effective import EffectivePolicy, Policies
+from memq.rabbitmq import names
+from memq.rabbitmq.asking.base import nameOf
+from memq.rabbitmq.engine.carrier import Carrier
+from memq.rabbitmq.engine.scheduler import Scheduler
+from memq.rabbitmq.engine.view import Parts, View
+from memq.rabbitmq.errors import Unsure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.errors import QueueError, StoreFailed
+    from memq.figures import Outcome
+    from memq.message import LargeBody, Message
+    from memq.operations.base import Operation
+    from memq.operations.openreads.opened import Opened
+    from memq.policy.rule import Rule
+    from memq.policy.rules import Rules
+    from memq.rabbitmq.asking.gets import Gets
+    from memq.rabbitmq.asking.openreads import OpenReads
+    from memq.rabbitmq.asking.queues import Queues
+    from memq.rabbitmq.engine.sets import Publisher
+
+#: Seconds until a message that was taken for nobody is set again, when that failed.
+AGAIN = 1.0
+
+_log = Logger()
+
+
+class Startable(Protocol):
+    """Something that is connected while the engine runs."""
+
+    def start(self) -> object:
+        """Connect."""
+
+    def stop(self) -> Deferred[None]:
+        """Disconnect; fires when that is done."""
+
+
+class Asked(NamedTuple):
+    """What asks the cluster, each over a link of its own."""
+
+    publisher: Publisher
+    gets: Gets
+    openReads: OpenReads
+    queues: Queues
+
+
+@lru_cache(1024)
+def _here(rule: Rule) -> Rule:
+    """Return what of a rule is kept here: the cluster's policies keep the rest."""
+    return rule._replace(
+        maxItems=0,
+        maxBytes=0,
+        dropOldest=False,
+        maxAgeMs=0,
+        maxDeliveries=0,
+        deadLetter=None,
+        expiredTo=None,
+        idleSeconds=0.0,
+    )
+
+
+class FrontPolicies(Policies):
+    """Policies as far as they are kept by this process."""
+
+    def of(self, queue: bytes) -> EffectivePolicy | None:
+        """Return what holds for a queue."""
+        policy = super().of(queue)
+        return policy and policy._replace(rule=_here(policy.rule))
+
+
+@implementer(IEngine)
+class Engine:
+    """Carries out operations on a cluster's queues.
+
+    :ivar asked: what asks the cluster.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        connect: Callable[[Engine], tuple[Asked, Sequence[Startable]]],
+        budget: Budget | None = None,
+        rules: Rules | None = None,
+        *,
+        later: Callable[[Callable[[], None]], object] | None = None,
+    ) -> None:
+        """Make an engine.
+
+        :param connect: returns what asks the cluster, and what is to be started and
+            stopped with the engine; it uses ``number`` and ``stray``.
+        :param budget: says how much may be undelivered; None for the usual one.
+        :param later: calls a turn, once more has been read; None for the clock.
+        """
+        self.clock = clock
+        self.number = count(1).__next__
+        self._parts = Parts()
+        self.budget = budget or Budget()
+        self.policies: Policies = FrontPolicies(_noStore(), rules)
+        self.refusals = Refusals(clock.seconds)
+        self.room = DiskSpaceGuard()
+        self.taps = Taps()
+        self.durable = True
+        self.isStopping = False
+        self.failure: StoreFailed | None = None
+        self.asked, self._links = connect(self)
+        view = partial(View, self.number, self._parts, self.asked.openReads.holds)
+        self._carrier = carrier = Carrier(*self.asked, self.policies, view)
+        later = later or partial(clock.callLater, 0)
+        self._scheduler = Scheduler(clock, later, carrier.carry, self._copy)
+        carrier.scheduler = self._scheduler
+        self._returns = Returns(self.session, clock.callLater)
+        #: How many messages are being set again.
+        self._strays = 0
+        self._idle: Deferred[None] | None = None
+        self.policies.subscribe(lambda: clock.callLater(0, self._scheduler.wakeAll))
+
+    def session(self, deliver: Callable[[], None]) -> Session:
+        """Return a session for a new client."""
+        outstanding = Outstanding(self.budget.count)
+        return Session(self, self._scheduler, deliver, outstanding)
+
+    def _copy(self, operations: list[Operation]) -> None:
+        """Give copies of what was set to those who watch."""
+        if self.taps.watching:
+            copies = list(operations)
+            self.taps.copy(copies)
+            finish(copies[len(operations) :])
+
+    # The beginning, and the end.
+
+    def start(self) -> None:
+        """Connect."""
+        for link in self._links:
+            link.start()
+
+    def stop(self) -> None:
+        """Note that the process is about to end; what is open goes back by itself."""
+        self.isStopping = True
+
+    def drain(self) -> Deferred[None]:
+        """Return a Deferred that fires when nothing is under way, and all is closed."""
+        self.stop()
+        idle = self._idle = Deferred()
+        idle.addCallback(lambda _: gatherResults([each.stop() for each in self._links]))
+        self._scheduler.drain(self._checkIdle)
+        return idle.addCallback(lambda _: None)
+
+    def _checkIdle(self) -> None:
+        if self._idle is not None and self._scheduler.isIdle and not self._strays:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+
+    # Figures.
+
+    @property
+    def turns(self) -> int:
+        """How many turns there were."""
+        return self._scheduler.turns
+
+    @property
+    def flushes(self) -> int:
+        """How many flushes there were: none of this process."""
+        return 0
+
+    @property
+    def waiting(self) -> int:
+        """How many commands were not told their result yet."""
+        return self._scheduler.waiting
+
+    @property
+    def readers(self) -> int:
+        """How many reads wait for a message."""
+        return self._scheduler.readers
+
+    def waiters(self, queue: bytes) -> int:
+        """Return how many reads wait here for messages of a queue."""
+        return self._scheduler.waiters(queue)
+
+    def names(self) -> list[bytes]:
+        """Return no names: the cluster is not asked for them yet."""
+        return []
+
+    def sums(self, queues: Sequence[bytes]) -> Sums:
+        """Return that nothing is known."""
+        return Sums(*[0] * len(Sums._fields))
+
+    def gone(self) -> Totals:
+        """Return that nothing is known."""
+        return Totals()
+
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """Return that nothing is known."""
+        return {}
+
+    # Calls of sessions.
+
+    def expectDue(self, due: int) -> None:
+        """Do nothing: the cluster sees to it."""
+
+    def part(self, large: LargeBody, number: int) -> bytes:
+        """Refuse: no message comes in parts."""
+        raise StoreError("no message comes in parts")
+
+    def putBack(self, queue: bytes, message: Message) -> None:
+        """Give a message that was taken to whoever is next, or set it again."""
+        self._returns.putBack(queue, message)
+
+    def giveBack(self, opened: Opened) -> None:
+        """Return an open read to the head of its queue: its reader took too long."""
+        self._returns.giveBack(opened)
+
+    def giveBackLater(self, opened: Sequence[Opened]) -> None:
+        """Return open reads of which that could not be done now."""
+        self._returns.giveBackLater(opened)
+
+    # Messages that were taken for nobody.
+
+    def stray(self, queue: bytes, message: Message) -> None:
+        """Set a message again that was taken and nobody wants: at the end."""
+        self._strays += 1
+        self._setAgain(queue, message)
+
+    def _setAgain(self, queue: bytes, message: Message) -> None:
+        self.asked.publisher.publish(
+            nameOf(queue).queue,
+            message.body,
+            names.headers(message.flags, message.time),
+            partial(self._cbSet, queue, message),
+        )
+
+    def _cbSet(self, queue: bytes, message: Message, error: QueueError | None) -> None:
+        # What may be set is not set twice.
+        if error is not None and not isinstance(error, Unsure) and not self.isStopping:
+            self.clock.callLater(AGAIN, self._setAgain, queue, message)
+            return
+        if error is not None:
+            _log.critical(
+                "A message of queue {queue} was taken and never delivered: {why}",
+                queue=shownName(queue),
+                why=error,
+            )
+        self._strays -= 1
+        self._checkIdle()
+
+
+def _noStore() -> Any:
+    """Return a store of no settings."""
+    return View(count(1).__next__, Parts())

@@ -1,0 +1,363 @@
+"""Scheduler: which session's operation is carried out next, and whose read waits.
+
+An operation takes a while, so each session has its own under way: one at a time, in
+order, but for sets, any number of which overlap.  Only this module writes
+:attr:`memq.broker.session.Session.state` of an engine's sessions::
+
+              enqueue             the turn                 nothing is left
+       IDLE ----------> RUNNABLE ----------> SUSPENDED ------------------> IDLE
+                                                 | its read finds nothing
+                                                 v
+                                              WAITING --wake--> HELD --> WOKEN
+
+WOKEN goes on as RUNNABLE does.  SUSPENDED is one whose next operation has to wait for
+what is under way.  ``block`` makes a session BLOCKED, wherever it stands; what is under
+way goes on.
+
+Reads that wait stand in lines, first come, first served, as those of a broker, see
+:mod:`memq.broker.waiting.lines`.  Others may set messages as well, so the first of each
+line looks again from time to time, a few lines at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from memq.broker.groupcommit import finish
+from memq.broker.session import UNDELIVERED_BYTES, State, sessionOf
+from memq.broker.waiting.lines import Lines
+from memq.operations.pushes import AddPart, Push, PushLarge, Release
+from memq.operations.reads import Read
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from twisted.internet.interfaces import IReactorTime
+
+    from memq.broker.session import Session
+    from memq.operations.base import Operation
+
+#: Seconds between two looks at lines.
+STEP = 0.25
+#: Lines of which the first read looks again each time: 200 questions a second in all.
+LOOKS = 50
+
+#: What may be under way beside others of its kind.
+_OVERLAPPING = Push, PushLarge, AddPart, Release
+
+
+class Places:
+    """Tells reads whether somebody is before them, unless they have looked already.
+
+    :ivar haveLooked: whether what was asked for them is there: then nobody is.
+    """
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+        self.haveLooked = False
+
+    def isBehind(self, read: Read) -> bool:
+        """Return whether somebody else is before a read."""
+        return not self.haveLooked and self._lines.isBehind(read)
+
+    def tries(self, read: Read) -> None:
+        """Note that a read runs that was promised a message."""
+        self._lines.tries(read)
+
+
+class Scheduler:
+    """Sessions, each where it stands.
+
+    :ivar queues: the queues that reads wait for.
+    :ivar lines: tells reads who is before them.
+    :ivar turns: how many turns there were.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        later: Callable[[Callable[[], None]], object],
+        carry: Callable[[Operation], object],
+        onEnded: Callable[[list[Operation]], object],
+    ) -> None:
+        """Begin with none.
+
+        :param later: calls a turn, once more has been read.
+        :param carry: carries out an operation: sooner or later it calls ``ended`` with
+            it, or ``wait``.
+        :param onEnded: is told what is carried out, before its sessions are.
+        """
+        self._clock = clock
+        self._later = later
+        self._carry = carry
+        self._onEnded = onEnded
+        self._lines = Lines(clock, self._answer)
+        self.queues = self._lines.queues
+        self.lines = Places(self._lines)
+        self.turns = 0
+        self._ready: deque[Session] = deque()
+        #: What is under way, by session, in order.
+        self._running: dict[Session, list[Operation]] = {}
+        #: The session whose operations are being begun.
+        self._current: Session | None = None
+        self._isScheduled = self._isLooking = self._isEnding = False
+        #: The queues that the next looks are for.
+        self._next: deque[bytes] = deque()
+        self._whenIdle: Callable[[], object] | None = None
+
+    @property
+    def readers(self) -> int:
+        """How many reads wait for a message."""
+        return len(self._lines)
+
+    def waiters(self, queue: bytes) -> int:
+        """Return how many reads wait for messages of a queue."""
+        return self._lines.waiters(queue)
+
+    @property
+    def waiting(self) -> int:
+        """Return how many commands are not answered, but for reads that wait."""
+        running = (each for ready in self._running.values() for each in ready)
+        inboxes = (each for session in self._ready for each in session.inbox)
+        return sum(each.count for each in (*running, *inboxes))
+
+    # Sessions that may run.
+
+    def enqueue(self, session: Session, behind: bool = False) -> None:
+        """Let a session run, if it has something that may."""
+        if not session.inbox:
+            return
+        if self._hasMuch(session):
+            return
+        state = session.state
+        if state is State.IDLE:
+            session.state = State.RUNNABLE
+            self._ready.append(session)
+        elif state is State.HELD:
+            session.state = State.WOKEN
+            self._ready.appendleft(session)
+            self._lines.woken(cast("Read", session.inbox[0]))
+        else:
+            return
+        self._schedule()
+
+    def enqueueFirst(self, session: Session) -> None:
+        """Let a session run before all others, if it may."""
+        if session.state is State.RUNNABLE:
+            self._ready.remove(session)
+            session.state = State.IDLE
+        self.enqueue(session)
+        self._ready.rotate(int(session.state is State.RUNNABLE))
+
+    def _schedule(self) -> None:
+        if not self._isScheduled:
+            self._isScheduled = True
+            self._later(self._turn)
+
+    def _turn(self) -> None:
+        self._isScheduled = False
+        self.turns += 1
+        ready, self._ready = self._ready, deque()
+        for session in ready:
+            # One before it may have blocked it, or let it wait no longer.
+            if session.state in (State.RUNNABLE, State.WOKEN):
+                self._advance(session)
+        self._checkIdle()
+
+    def _advance(self, session: Session) -> None:
+        """Begin as many operations of a session as may be under way together."""
+        inbox = session.inbox
+        session.state = State.SUSPENDED
+        self._current = session
+        while inbox and session.state is State.SUSPENDED:
+            running = self._running.get(session)
+            operation = inbox[0]
+            if running and not self._overlap(running[-1], operation):
+                break
+            if self._hasMuch(session):
+                break
+            inbox.popleft()
+            self._running.setdefault(session, []).append(operation)
+            self._carry(operation)
+        self._current = None
+        self._suspend(session)
+
+    def join(self, operation: Operation) -> None:
+        """Let the next operation of a session be under way beside what is so."""
+        session = sessionOf(operation)
+        session.inbox.remove(operation)
+        self._running[session].append(operation)
+
+    @staticmethod
+    def _hasMuch(session: Session) -> bool:
+        """Return whether its client has to take what there is before it has more."""
+        most = UNDELIVERED_BYTES
+        return session.outstanding.undelivered >= most and not session.gone
+
+    @staticmethod
+    def _overlap(first: Operation, second: Operation) -> bool:
+        return isinstance(first, _OVERLAPPING) and isinstance(second, _OVERLAPPING)
+
+    def _suspend(self, session: Session) -> None:
+        """Let a session be where it can go on from, with what is under way or not."""
+        if session.state is not State.SUSPENDED:
+            return
+        running, inbox = self._running.get(session), session.inbox
+        if not (running and inbox and not self._overlap(running[-1], inbox[0])):
+            session.state = State.IDLE
+
+    def ended(self, operations: Iterable[Operation]) -> None:
+        """Note that operations are carried out, and tell their sessions."""
+        ended = list(operations)
+        for operation in ended:
+            self._leaves(operation, self._running[sessionOf(operation)])
+        self._onEnded(ended)
+        finish(ended)
+        self._wakeFor(ended)
+        for session in dict.fromkeys(map(sessionOf, ended)):
+            if session is not self._current:
+                self._suspend(session)
+                self.enqueue(session, True)
+        self._checkIdle()
+
+    def _leaves(self, operation: Operation, running: list[Operation]) -> None:
+        running.remove(operation)
+        if not running:
+            del self._running[sessionOf(operation)]
+
+    # Sessions that may not.
+
+    def block(self, session: Session) -> None:
+        """Leave a session out, unless its client is gone."""
+        if not session.gone:
+            self._withdraw(session)
+            session.state = State.BLOCKED
+
+    def unblock(self, session: Session) -> None:
+        """Let a session in again: a read that waited tries, in its old place."""
+        if session.state is State.BLOCKED:
+            session.state = State.SUSPENDED
+            self._suspend(session)
+            first = session.inbox[0] if session.inbox else None
+            if isinstance(first, Read) and first.ticket is not None:
+                self._wake([first])
+        self.enqueue(session, True)
+
+    def leave(self, session: Session) -> None:
+        """Let a session wait no longer: its client is gone."""
+        if session.isWaiting or session.state is State.BLOCKED:
+            self._withdraw(session)
+            session.state = State.SUSPENDED
+            self._suspend(session)
+
+    def _withdraw(self, session: Session) -> None:
+        """Take a session out, wherever it stands, and hand its promise on."""
+        state = session.state
+        if session in self._ready:
+            self._ready.remove(session)
+        if state is State.WAITING:
+            self._lines.leave(cast("Read", session.inbox[0]))
+        elif state in (State.WOKEN, State.HELD):
+            read = cast("Read", session.inbox[0])
+            self._lines.tries(read)
+            reads = self._lines.due()
+            if read.promised is not None:
+                reads += self._lines.next(read.promised, 1)
+            self._lines.forget(read)
+            self._wake(reads)
+
+    # Sessions whose reads wait.
+
+    def wait(self, read: Read) -> None:
+        """Let a read wait, which found nothing and has time."""
+        session = sessionOf(read)
+        self._leaves(read, self._running[session])
+        if session.gone or self._isEnding:
+            finish([read])
+            self.enqueue(session, True)
+            return
+        session.inbox.appendleft(read)
+        if session.state is State.BLOCKED:
+            self._lines.enter(read)
+        else:
+            session.state = State.WAITING
+            self._lines.join(read)
+        self._lookLater()
+        self._wake(self._lines.due())
+
+    def _lookLater(self) -> None:
+        if not self._isLooking and self._lines.queues:
+            self._isLooking = True
+            self._clock.callLater(STEP, self._look)
+
+    def _look(self) -> None:
+        """Let the first of some lines look again."""
+        self._isLooking = False
+        if not self._next:
+            self._next.extend(self._lines.queues)
+        reads: list[Read] = []
+        for _ in range(min(LOOKS, len(self._next))):
+            reads += self._lines.next(self._next.popleft(), 1)
+        self._wake(reads)
+        self._lookLater()
+
+    def _wakeFor(self, done: list[Operation]) -> None:
+        """Wake as many as operations made messages visible."""
+        lines = self._lines
+        if not lines.queues:
+            return
+        reads = lines.due()
+        for operation in done:
+            for queue, count in operation.madeVisible():
+                reads += lines.next(queue, count)
+        self._wake(reads)
+
+    def _wake(self, reads: list[Read]) -> None:
+        for read in reversed(reads):
+            session = sessionOf(read)
+            session.state = State.HELD
+            self.enqueue(session)
+
+    def wakeAll(self) -> None:
+        """Let the first of all lines look: what held them up may hold no longer."""
+        reads: list[Read] = []
+        for queue in list(self._lines.queues):
+            reads += self._lines.next(queue, 1)
+        self._wake(reads)
+
+    def endWait(self, session: Session) -> None:
+        """Answer the read that waits, with nothing."""
+        if session.state is State.WAITING:
+            read = cast("Read", session.inbox[0])
+            self._lines.leave(read)
+            self._answer(read)
+
+    def _answer(self, read: Read) -> None:
+        session = sessionOf(read)
+        session.state = State.IDLE
+        session.inbox.popleft()
+        self.enqueue(session)
+        finish([read])
+
+    # The end.
+
+    def drain(self, whenIdle: Callable[[], object]) -> None:
+        """Let nobody wait any more.
+
+        :param whenIdle: called, perhaps often, when nothing is under way.
+        """
+        self._whenIdle = whenIdle
+        self._isEnding = True
+        for read in list(self._lines):
+            sessionOf(read).hurry()
+        self._schedule()
+
+    @property
+    def isIdle(self) -> bool:
+        """Whether nothing is under way, and nothing could be."""
+        return not self._running and not self._ready
+
+    def _checkIdle(self) -> None:
+        if self._whenIdle is not None and self.isIdle:
+            self._whenIdle()

@@ -1,0 +1,106 @@
+"""Sets: each runs at once, and what it has set is sent to the cluster then."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from memq.errors import NotStored, QueueError, Refusing
+from memq.operations.pushes import Push, PushLarge
+from memq.rabbitmq import names
+from memq.rabbitmq.asking.base import nameOf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.operations.base import Operation
+    from memq.policy.effective import Policies
+    from memq.rabbitmq.engine.view import Put, View
+
+
+class Publisher(Protocol):
+    """Sets messages."""
+
+    def publish(
+        self,
+        queue: str,
+        body: bytes,
+        headers: dict[str, Any] | None,
+        told: Callable[[QueueError | None], object],
+        expiration: str | None = None,
+    ) -> object:
+        """Set a message; ``told`` is called once, with None when a majority has it."""
+
+    def forget(self, queue: str) -> object:
+        """Note that a queue was deleted here."""
+
+
+class Sets:
+    """Carries out sets."""
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        policies: Policies,
+        isThere: Callable[[bytes], object],
+        run: Callable[[Operation, View], object],
+    ) -> None:
+        """Begin with none.
+
+        :param isThere: is told of each queue that was set to.
+        :param run: runs an operation.
+        """
+        self._publisher = publisher
+        self._policies = policies
+        self._isThere = isThere
+        self._run = run
+
+    def begin(
+        self, operation: Push | PushLarge, view: View, ended: Callable[[], object]
+    ) -> None:
+        """Run it on a view, and send what it has set.
+
+        :param ended: called once, when all of that is told.
+        """
+        if isinstance(operation, Push):
+            view.place = lambda: len(operation.results)
+        self._run(operation, view)
+        failed = operation.result if isinstance(operation, PushLarge) else None
+        puts = [] if isinstance(failed, QueueError) else view.puts
+        if not puts:
+            ended()
+            return
+        left = len(puts)
+
+        def _cbTold(put: Put, error: QueueError | None) -> None:
+            nonlocal left
+            if error is None:
+                self._isThere(put.queue)
+            else:
+                self._fail(operation, put, error)
+            left -= 1
+            if not left:
+                ended()
+
+        for put in puts:
+            self._send(put, partial(_cbTold, put))
+
+    def _send(self, put: Put, told: Callable[[QueueError | None], object]) -> None:
+        now = self._policies.now()
+        expiration = str(max(0, put.expires - now)) if put.expires else None
+        headers = names.headers(put.flags, now)
+        self._publisher.publish(
+            nameOf(put.queue).queue, put.body, headers, told, expiration
+        )
+
+    def _fail(self, operation: Push | PushLarge, put: Put, error: QueueError) -> None:
+        """Note that a message is not set, in this queue at least."""
+        if isinstance(error, NotStored):
+            error = NotStored(operation.queue, put.queue, Refusing.FULL)
+            operation.client.refused(error)
+        if isinstance(operation, PushLarge):
+            operation.result = error
+            return
+        results = list(operation.results)
+        results[put.place] = error
+        operation.results = results

@@ -1,0 +1,183 @@
+"""Front: a server over a fake cluster, put together as it is in a process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import succeed
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.rabbitmq.asking.gets import Gets
+from memq.rabbitmq.asking.openreads import OpenReads
+from memq.rabbitmq.asking.queues import Queues
+from memq.rabbitmq.engine.engine import Asked, Engine
+from memq.server.factory import FactorySettings, QueueFactory
+from memq.server.stats import Statistics
+from memq.test.rabbitmq.fakes import FakeCluster, FakeLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.defer import Deferred
+
+    from memq.errors import QueueError
+    from memq.policy.rules import Rules
+
+
+class FakePublisher:
+    """Sets messages in a fake cluster.
+
+    :ivar errors: what becomes of the next ones instead.
+    :ivar expirations: what was said of each that expires.
+    """
+
+    def __init__(self, cluster: FakeCluster) -> None:
+        self._cluster = cluster
+        self.errors: list[QueueError] = []
+        self.expirations: list[str] = []
+
+    def publish(
+        self,
+        queue: str,
+        body: bytes,
+        headers: dict[str, Any] | None,
+        told: Callable[[QueueError | None], object],
+        expiration: str | None = None,
+    ) -> None:
+        """Set a message, soon."""
+        if expiration is not None:
+            self.expirations.append(expiration)
+        error = self.errors.pop(0) if self.errors else None
+
+        def _answer() -> None:
+            if error is None:
+                queues = self._cluster.queues
+                if queue not in queues:
+                    self._cluster.make(queue)
+                queues[queue].append((headers, body))
+            told(error)
+
+        self._cluster.ask("set", queue, _answer)
+
+    def forget(self, queue: str) -> None:
+        """Note that a queue was deleted."""
+        self._cluster.log.append(f"forget {queue}")
+
+
+class FakeStartable(FakeLink):
+    """A link that is started and stopped."""
+
+    def start(self) -> None:
+        """Connect."""
+        self.up()
+
+    def stop(self) -> Deferred[None]:
+        """Disconnect."""
+        self.down()
+        return succeed(None)
+
+
+class Client:
+    """A connection to it, seen from its other end."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self.transport: Any = StringTransport()
+        self.protocol: Any = front.factory.buildProtocol(None)
+        self.protocol.makeConnection(self.transport)
+
+    @property
+    def session(self) -> Any:
+        """Return its session."""
+        return self.protocol.session
+
+    def send(self, *lines: str) -> None:
+        """Send lines."""
+        self.protocol.dataReceived(b"".join(each.encode() + b"\r\n" for each in lines))
+
+    def replies(self) -> list[str]:
+        """Return the lines that came since, once all is answered."""
+        self._front.settle()
+        data = self.transport.value()
+        self.transport.clear()
+        return list(data.decode().split("\r\n")[:-1])
+
+    def ask(self, *lines: str) -> list[str]:
+        """Send lines, and return what is answered."""
+        self.send(*lines)
+        return self.replies()
+
+    def leave(self) -> None:
+        """Be gone."""
+        self.protocol.connectionLost(None)
+
+
+class Front:
+    """A server over a fake cluster.
+
+    :ivar engine: what carries out its operations.
+    """
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        """Begin, connected."""
+        self.clock = Clock()
+        self.cluster = FakeCluster()
+        self.links: list[FakeStartable] = []
+        self.publisher = FakePublisher(self.cluster)
+        self.engine = Engine(self.clock, self._connect, rules=rules)
+        statistics = Statistics(self.clock, self.engine, (), self.clock.seconds)
+        maintenance: Any = None
+        settings = FactorySettings()
+        self.factory = QueueFactory(self.engine, maintenance, statistics, settings)
+        self.engine.start()
+
+    def _connect(self, engine: Engine) -> tuple[Asked, list[FakeStartable]]:
+        asked = Asked(
+            self.publisher,
+            Gets(self.clock, engine.number, engine.stray),
+            OpenReads(self.clock, engine.number),
+            Queues(self.clock),
+        )
+        self.links = [FakeStartable(self.cluster, each) for each in asked[1:]]
+        return asked, self.links
+
+    def client(self) -> Client:
+        """Return a new connection."""
+        return Client(self)
+
+    def settle(self) -> None:
+        """Let all happen that needs no time."""
+        while True:
+            self.clock.advance(0)
+            if not self.cluster.events:
+                break
+            self.cluster.settle()
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass, in small steps."""
+        for _ in range(round(seconds / 0.05)):
+            self.clock.advance(0.05)
+            self.settle()
+
+
+class FrontTestCase(SynchronousTestCase):
+    """A test with a front and a client."""
+
+    def setUp(self) -> None:
+        """Begin with no queues."""
+        self.begin()
+
+    def begin(self, rules: Rules | None = None) -> None:
+        """Begin, with some rules."""
+        self.front = Front(rules)
+        self.cluster = self.front.cluster
+        self.client = self.front.client()
+        self.ask = self.client.ask
+
+    def set(self, queue: str, *bodies: str) -> None:
+        """Set messages."""
+        for body in bodies:
+            stored = self.ask(f"set {queue} 0 0 {len(body)}", body)
+            self.assertEqual(stored, ["STORED"])

@@ -1,0 +1,112 @@
+"""The contract: docs/protocol.md played to an engine over a fake cluster.
+
+Rows that are answered otherwise are listed here, each with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import succeed
+
+from memq.rabbitmq.engine.view import NOT_KEPT
+from memq.test.pages.pages import readPage, tables
+from memq.test.pages.test_readme import wireBytes
+from memq.test.rabbitmq.engine.front import Front, FrontTestCase
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+#: Why a row is answered otherwise.
+NUMBERS = "a message has a number of this process, not of its queue"
+DELAY = "nothing is delayed yet"
+OPEN = "a flush leaves what is open"
+LIMITS = "add and pause are refused, and so do nothing"
+RULES = "the rules of clients have no file here"
+UNTOLD = "nothing is told of queues yet"
+MOVES = "moves, redrives and imports are refused, and so do nothing"
+
+#: The beginnings of rows, as they are on the page.
+DIFFERENT = {
+    "`gets ": NUMBERS,
+    "`get v/close=0/": NUMBERS,
+    "`get v/open` `touch v/open=2": NUMBERS,
+    "`get v/open` `get v/abort=2/": DELAY,
+    "`get v/open` `flush v`": OPEN,
+    "`set d/delay=": DELAY,
+    "`add ": LIMITS,
+    "`set l ": LIMITS,
+    "`set p ": LIMITS,
+    "`get p": LIMITS,
+    "`set r1 ": LIMITS,
+    "`pause ": LIMITS,
+    "`resume ": LIMITS,
+    "`rule ": RULES,
+    "`move ": MOVES,
+    "`redrive ": MOVES,
+    "`import ": MOVES,
+    "`get f/open` `move": MOVES,
+    "`get q`": MOVES,
+    "`stats": UNTOLD,
+    "`dump_": UNTOLD,
+    "`lru_": UNTOLD,
+    "`me ": UNTOLD,
+    "`peek ": UNTOLD,
+    "`ms w 2 T60": NUMBERS,
+    "`mg w s f c": NUMBERS,
+    "`mg o": NUMBERS,
+}
+
+
+class NoMaintenance:
+    """What has nothing to do over a cluster."""
+
+    def checkpoint(self) -> Deferred[None]:
+        """Do nothing."""
+        return succeed(None)
+
+    removeLogs = checkpoint
+
+
+class ContractTests(FrontTestCase):
+    """What a client is answered."""
+
+    def test_rows(self) -> None:
+        """A row of the page is answered as the page says, or is listed here."""
+        count, reasons = 0, set()
+        for table in tables(readPage("docs/protocol.md")):
+            if table.header != ["sent", "answered", ""]:
+                continue
+            front = Front()
+            front.factory.maintenance = NoMaintenance()
+            for row in table.rows:
+                expected = wireBytes(row[1].removesuffix(" *closed*"))
+                answered = self.answer(front, wireBytes(row[0]))
+                count += answered == expected
+                if answered != expected:
+                    reasons.add(self.why(row[0], answered))
+        self.assertGreater(count, 300)
+        self.assertEqual(reasons, set(DIFFERENT.values()))
+
+    def answer(self, front: Front, sent: bytes) -> bytes:
+        """Return what a new client is answered, once all is."""
+        client = front.client()
+        client.protocol.dataReceived(sent)
+        front.pass_(1.5)
+        client.leave()
+        front.settle()
+        answered: bytes = client.transport.value()
+        return answered
+
+    def why(self, sent: str, answered: bytes) -> str:
+        """Return why a row is answered so."""
+        found = [why for start, why in DIFFERENT.items() if sent.startswith(start)]
+        self.assertTrue(found, (sent, answered))
+        return found[0]
+
+    def test_words(self) -> None:
+        """What is refused is refused in words."""
+        refused = self.ask("stats queue")
+        self.assertEqual(refused, [f"SERVER_ERROR {NOT_KEPT}"])
+        self.assertIsNone(re.search("error|Traceback", NOT_KEPT))
