@@ -1,0 +1,1 @@
+"""Other people's clients at a server that asks who they are."""
