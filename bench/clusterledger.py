@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pika
 
 from bench.workspace import ROOT
+from memq.net.tlsclient import clientContext
 from memq.rabbitmq.errors import Unsure
 from memq.rabbitmq.names import encode
 from memq.rabbitmq.places import Address, makeCluster, parseAddress
@@ -131,7 +132,7 @@ class Load:
 
 def drain(address: Address, queues: list[str]) -> dict[str, list[int]]:
     """Take all messages out of queues, and return their numbers, in order."""
-    place = address.places[0]
+    place = parseAddress(URL).places[0]
     credentials = pika.PlainCredentials(address.user, address.password or "")
     parameters = pika.ConnectionParameters(
         place.host, place.port, address.name, credentials
@@ -185,6 +186,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--url", default=URL)
+    add("--ca", help="authorities of the nodes, for amqps://")
     add("--fault", choices=FAULTS, default="none")
     add("--node", type=int, default=1, help="which one it is done to, from 1")
     add("--seconds", type=float, default=12.0, help="how long in all")
@@ -201,7 +203,9 @@ def main() -> int:
     )
     loop: Any = reactor
     address = parseAddress(options.url)
-    publisher = Publisher(loop, makeCluster(loop, address, address.password or ""), 5.0)
+    context = clientContext(options.ca) if address.isSecure else None
+    places = makeCluster(loop, address, address.password or "", context)
+    publisher = Publisher(loop, places, 5.0)
     publisher.known.add(NOWHERE)
     stamp = int(time.time())
     queues = [f"ledger-{stamp}-{each}" for each in range(options.queues)]

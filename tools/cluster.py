@@ -117,7 +117,7 @@ class Node:
                         return int(process.name)
         return None
 
-    def start(self, partition: str, nodes: list[Node]) -> None:
+    def start(self, partition: str, nodes: list[Node], more: list[str]) -> None:
         """Start the process, if it does not run; it listens some seconds later."""
         if self.pid is not None:
             return
@@ -128,6 +128,7 @@ class Node:
             f"cluster_formation.classic_config.nodes.{each.number} = {each.name}\n"
             for each in nodes
         )
+        lines += "".join(f"{each.format(number=self.number)}\n" for each in more)
         (self.home / "rabbitmq.conf").write_text(lines, encoding="ascii")
         (self.home / "plugins").write_text("[rabbitmq_management].\n", encoding="ascii")
         with (self.home / "output").open("ab") as output:
@@ -169,7 +170,7 @@ class Cluster:
         self._directory = directory
         self.nodes = [Node(directory, 1 + each, base) for each in range(size)]
 
-    def start(self, partition: str) -> None:
+    def start(self, partition: str, more: list[str]) -> None:
         """Start those that do not run, and wait until all listen.
 
         :raises SystemExit: if RabbitMQ is missing, or one does not listen in time.
@@ -183,7 +184,7 @@ class Cluster:
             cookie.write_text(secrets.token_hex(20), encoding="ascii")
             cookie.chmod(0o400)
         for node in self.nodes:
-            node.start(partition, self.nodes)
+            node.start(partition, self.nodes, more)
         end = time.monotonic() + START
         for node in self.nodes:
             while not node.listens():
@@ -235,6 +236,12 @@ def main() -> int:
     add("--nodes", type=int, default=3, help="how many: 3")
     add("--base", type=int, default=5680, help="what ports are counted from: 5680")
     add("--partition", default="autoheal", help="cluster_partition_handling: autoheal")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        help="a line more for the configuration; {number} is the node's",
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, help_ in {
         "start": "start those that do not run, and wait until they listen",
@@ -254,7 +261,7 @@ def main() -> int:
     options = parser.parse_args()
     cluster = Cluster(options.directory.resolve(), options.nodes, options.base)
     if options.command == "start":
-        cluster.start(options.partition)
+        cluster.start(options.partition, options.set)
     elif options.command == "stop":
         cluster.stop()
     elif options.command != "status":

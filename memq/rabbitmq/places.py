@@ -14,15 +14,18 @@ from urllib.parse import unquote
 import pika
 from twisted.internet.endpoints import HostnameEndpoint
 
+from memq.access.secrets import readPrivate
+from memq.errors import ConfigError
+from memq.net.tlsclient import TLSEndpoint
 from memq.rabbitmq.connections import Cluster, Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from twisted.internet.interfaces import IStreamClientEndpoint
+    from ssl import SSLContext
 
 #: The ports that are meant where none is written.
 PORT, SECURE_PORT = 5672, 5671
+#: Bytes of a file with a password at most.
+LONGEST = 4096
 #: Seconds without a byte from a node after which it is asked for a sign; it is given up
 #: after 5 more, and 15 at most.
 HEARTBEAT = 5
@@ -97,23 +100,39 @@ def _parsePlace(words: str, default: int) -> Place:
     return Place(match["six"] or match["host"], port)
 
 
+def readPassword(path: str) -> str:
+    """Return the password in a file: its first line.
+
+    :raise memq.errors.ConfigError: if it cannot be read, or others can, or if there is
+        none.
+    """
+    line = readPrivate(path, LONGEST).split(b"\n")[0].removesuffix(b"\r")
+    try:
+        password = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(path, 1, "must be UTF-8") from None
+    if not password:
+        raise ConfigError(path, 1, "must be the password")
+    return password
+
+
 def makeCluster(
     reactor: Any,
     address: Address,
     password: str,
-    secure: Callable[[IStreamClientEndpoint, str], IStreamClientEndpoint] | None = None,
+    context: SSLContext | None = None,
 ) -> Cluster:
     """Return what links take.
 
     :param password: the user's.
-    :param secure: returns an endpoint with TLS over another one, to a host; None for
+    :param context: begins TLS; see :func:`memq.net.tlsclient.clientContext`.  None for
         connections without.
     """
     nodes = []
     for place in address.places:
         endpoint: Any = HostnameEndpoint(reactor, place.host, place.port, CONNECT)
-        if secure is not None:
-            endpoint = secure(endpoint, place.host)
+        if context is not None:
+            endpoint = TLSEndpoint(endpoint, context, place.host)
         nodes.append(Node(str(place), endpoint))
     parameters = pika.ConnectionParameters(
         virtual_host=address.name,

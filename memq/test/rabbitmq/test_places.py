@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.rabbitmq.places import Address, Place, makeCluster, parseAddress
+from memq.errors import ConfigError
+from memq.net.tlsclient import TLSEndpoint, clientContext
+from memq.rabbitmq.places import (
+    Address,
+    Place,
+    makeCluster,
+    parseAddress,
+    readPassword,
+)
 
 
 class AddressTests(SynchronousTestCase):
@@ -83,13 +92,40 @@ class ClusterTests(SynchronousTestCase):
         )
 
     def test_secure(self) -> None:
-        """An endpoint with TLS is over the other one."""
+        """With a context connections have TLS, to the name that was written."""
         reactor: Any = MemoryReactorClock()
-        asked: list[str] = []
+        context = clientContext(None)
+        cluster = makeCluster(reactor, parseAddress("amqps://a"), "p", context)
+        endpoint: Any = cluster.nodes[0].endpoint
+        self.assertIsInstance(endpoint, TLSEndpoint)
+        self.assertEqual("a", endpoint.host)
 
-        def secure(endpoint: Any, host: str) -> Any:
-            asked.append(host)
-            return endpoint
 
-        makeCluster(reactor, parseAddress("amqps://a,b"), "p", secure)
-        self.assertEqual(["a", "b"], asked)
+class PasswordTests(SynchronousTestCase):
+    """Passwords in files."""
+
+    def path(self, words: bytes) -> str:
+        """Return a file with these words."""
+        path: str = os.path.abspath(self.mktemp())
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(words)
+        return path
+
+    def test_read(self) -> None:
+        """The password is the first line."""
+        for words in (b"s\xc3\xa9cret", b"s\xc3\xa9cret\r\nmore\n"):
+            self.assertEqual("s\u00e9cret", readPassword(self.path(words)))
+
+    def test_wrong(self) -> None:
+        """Others must not read it, and it must be one."""
+        for words, why in {
+            b"\n": "must be the password",
+            b"\xff": "must be UTF-8",
+        }.items():
+            path = self.path(words)
+            error = self.assertRaises(ConfigError, readPassword, path)
+            self.assertEqual(f"{path} line 1: {why}", str(error))
+        path = self.path(b"xyzzy")
+        os.chmod(path, 0o644)
+        error = self.assertRaises(ConfigError, readPassword, path)
+        self.assertNotIn("xyzzy", str(error))
