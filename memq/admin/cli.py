@@ -24,8 +24,8 @@ from memq.admin.backup import copied, makeBackup
 from memq.admin.exporter import exportHome
 from memq.admin.importer import Import
 from memq.admin.online import refuseMissing, send, serverOf
-from memq.client.address import addresses, connectTo
-from memq.client.connection import Connection
+from memq.client.address import addresses
+from memq.client.identity import Identity, addIdentity
 from memq.config.file import DEFAULT, findConfig
 from memq.config.settings import OPTIONS
 from memq.errors import CommandError, HomeError, HomeHeld, StoreError
@@ -37,6 +37,8 @@ from memq.storage.engine.binding import StoreSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from memq.client.connection import Connection
 
 DEFAULT_HOME = OPTIONS["home"].default
 #: Bytes that are read or written at a time.
@@ -86,6 +88,7 @@ def addCommands(add: Callable[..., argparse.ArgumentParser]) -> None:
     read.add_argument(
         "--server", metavar="ADDRESS", help="the server (default: the one of the home)"
     )
+    addIdentity(read)
     read.add_argument(
         "--resume",
         action="store_true",
@@ -137,10 +140,11 @@ def _temporary(options: argparse.Namespace) -> str:
 
 
 def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
+    identity = Identity(vars(options))
     with _opened(options.file, "rb", 0) as lines:
         if options.server is not None:
-            place = addresses(options.server)
-            _send(options, lines, Connection(connectTo(place)), tell)
+            connection = identity.connect(addresses(options.server))
+            _send(options, lines, connection, tell)
             return 0
         home = _home(options)
         _becomeOwner(home)
@@ -148,7 +152,8 @@ def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
             home.prepare()
         except HomeHeld as error:
             _becomeOneself()
-            connection = serverOf(home, addresses(None, config=options.config))
+            places = addresses(None, config=options.config)
+            connection = serverOf(home, places, identity)
             tell(f"{error}: importing into that server")
             _send(options, lines, connection, tell)
             return 0

@@ -16,6 +16,7 @@ from memq.admin.sender import Sender, newToken, tokenOf
 from memq.client.address import addresses
 from memq.client.connection import Connection, ServerRefused
 from memq.client.figures import detail
+from memq.client.identity import Identity
 from memq.display import shownName
 from memq.errors import CommandError, ConfigError, HomeError
 from memq.wire.words import isName
@@ -32,23 +33,26 @@ if TYPE_CHECKING:
 _PATTERN = frozenset(b"*?[")
 
 
-def serverOf(home: Home, places: Iterable[Address]) -> Connection:
+def serverOf(home: Home, places: Iterable[Address], identity: Identity) -> Connection:
     """Return a connection to the server that uses a home.
 
     :param places: where it may be.
+    :param identity: who one is to it.
     :raise memq.errors.CommandError: when it is not there.
     """
     with open(os.path.join(home.directory, "lock"), "rb") as file:
         pid = file.read(20).strip()
     seen = []
+    context = identity.context()
     for place in dict.fromkeys(places):
         try:
-            connection = Connection(place.connect())
+            connection = Connection(place.connect(context))
         except OSError as error:
             seen.append(f"{place}: {error.strerror or error}")
             continue
         # What does not answer as memq does is another server, too.
         with suppress(CommandError):
+            identity.enter(connection)
             if dict(connection.figures()).get(b"pid") == pid:
                 return connection
         connection.close()
@@ -73,7 +77,7 @@ def refuseMissing(home: Home, names: Iterable[bytes], config: str | None) -> Non
         return
     with (
         suppress(CommandError, ConfigError, OSError),
-        serverOf(home, addresses(None, config=config)) as connection,
+        serverOf(home, addresses(None, config=config), Identity({})) as connection,
     ):
         for name in plain:
             if not detail(connection, name).numbers:

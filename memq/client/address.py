@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from memq.errors import CommandError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterable, Mapping
 
 #: Names the server where no option does.
@@ -41,8 +42,12 @@ class Address(NamedTuple):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
-    def connect(self) -> socket.socket:
-        """Return a connection; raise OSError when there is none to be had."""
+    def connect(self, context: ssl.SSLContext | None = None) -> socket.socket:
+        """Return a connection; raise OSError when there is none to be had.
+
+        :param context: what TLS is spoken with, but for the path of a socket, which
+            nobody can listen to; None for no TLS.
+        """
         if self.path:
             connection = socket.socket(socket.AF_UNIX)
             try:
@@ -55,6 +60,9 @@ class Address(NamedTuple):
             connection = socket.create_connection((self.host, self.port), PATIENCE)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if context is not None:
+                # It closes the connection where that fails.
+                connection = context.wrap_socket(connection, server_hostname=self.host)
         connection.settimeout(None)
         return connection
 
@@ -118,15 +126,27 @@ def _usual() -> list[Address]:
     return [*there, Address()]
 
 
-def connectTo(places: Iterable[Address]) -> socket.socket:
+def connectTo(
+    places: Iterable[Address], context: ssl.SSLContext | None = None
+) -> socket.socket:
     """Return a connection to the first place that accepts one.
 
+    :param context: what TLS is spoken with; None for no TLS.
     :raise memq.errors.CommandError: when none does.
     """
     failures = []
     for place in dict.fromkeys(places):
         try:
-            return place.connect()
+            return place.connect(context)
         except OSError as error:
-            failures.append(f"{place}: {error.strerror or error}")
+            failures.append(f"{place}: {_why(error)}")
     raise CommandError(f"no server: {'; '.join(failures)}")
+
+
+def _why(error: OSError) -> str:
+    """Return why there is no connection."""
+    untrusted = getattr(error, "verify_message", "")
+    if untrusted:
+        return f"its certificate is not trusted: {untrusted} (--ca)"
+    reason = getattr(error, "reason", "")
+    return f"no TLS: {reason}" if reason else error.strerror or str(error)

@@ -164,6 +164,8 @@ def refusal(line: bytes) -> ServerRefused:
     words = line.decode("utf-8", "backslashreplace").rstrip()
     if words.startswith("HTTP/"):
         words += "; this is a port of the web, and messages have another (22201)"
+    if words == "CLIENT_ERROR unauthenticated":
+        words += "; say who you are: --user, --password-file"
     error = ServerRefused(f"the server answered: {words}")
     kind, _, why = words.partition(" ")
     if kind == "SERVER_ERROR" and why != "internal error":

@@ -13,13 +13,15 @@ import math
 import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from memq.client.address import addresses, connectTo
-from memq.client.connection import Connection
+from memq.client.address import addresses
+from memq.client.identity import Identity, addIdentity
 from memq.display import shownText
 from memq.wire.words import isName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from memq.client.connection import Connection
 
     Add = Callable[..., "Parser"]
     Tell = Callable[[str], None]
@@ -102,6 +104,7 @@ def addCommand(
         help="HOST:PORT or the path of a socket (default: $MEMQ_SERVER, else as the "
         "configuration file says, else /run/memq/memq.sock, else 127.0.0.1:22201)",
     )
+    addIdentity(parser)
     if queues is not None:
         nargs = queues or None
         parser.add_argument("queue", metavar="QUEUE", type=queueName, nargs=nargs)
@@ -110,8 +113,12 @@ def addCommand(
 
 
 def connected(options: argparse.Namespace) -> Connection:
-    """Return a connection to the server that is meant."""
-    return Connection(connectTo(addresses(options.server)))
+    """Return a connection to the server that is meant, which has let one in."""
+    if not hasattr(options, "identity"):
+        # All connections of a command have one, so that a password is typed once.
+        options.identity = Identity(vars(options))
+    identity: Identity = options.identity
+    return identity.connect(addresses(options.server))
 
 
 def queueName(text: str) -> bytes:

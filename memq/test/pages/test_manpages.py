@@ -8,6 +8,7 @@ import subprocess
 
 from memq import __version__
 from memq.cli import MODULES, makeAdoptParser, makeParser
+from memq.client.identity import CHOICES
 from memq.completion import Option, commands
 from memq.config.commandline import Options
 from memq.config.settings import SERVER
@@ -112,7 +113,7 @@ class OptionsTests(PageTestCase):
     def test_client(self) -> None:
         """The options of each command that speaks to a server, with defaults."""
         page = readPage("docs/man/memq.1.md")
-        common = {"--server", "-h"}
+        common = {"--server", "-h", *(each.option for each in CHOICES.values())}
         seen = set()
         for section in re.split("^# ", page, flags=re.M):
             names = re.findall(r"^`memq (\w+)`.*\n:", section, re.M)
@@ -121,6 +122,9 @@ class OptionsTests(PageTestCase):
                 if command.name in names:
                     expected |= dict(map(_told, command.options))
             seen |= set(names)
+            if section.startswith("COMMON OPTIONS"):
+                told = set(_optionsIn(section)) - {"--help"}
+                self.assertEqual(told, common - {"-h"})
             if names:
                 expected = {k: v for k, v in expected.items() if k not in common}
                 self.assertEqual(_optionsIn(section), expected, names)
