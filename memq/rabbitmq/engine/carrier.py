@@ -94,9 +94,14 @@ class Carrier:
         }
         self._reads = self._follow(self._read)
 
-    @staticmethod
-    def _follow(steps: Callable[[Any], Steps]) -> Callable[[Any], object]:
-        return lambda operation: Course(steps(operation)).goOn()
+    def _follow(self, steps: Callable[[Any], Steps]) -> Callable[[Any], object]:
+        def _begin(operation: Operation) -> None:
+            Course(steps(operation), partial(self._unforeseen, operation)).goOn()
+
+        return _begin
+
+    def _unforeseen(self, operation: Operation, error: Exception) -> None:
+        self._refuse(operation, asQueueError(error))
 
     def carry(self, operation: Operation) -> None:
         """Begin to carry out an operation."""
@@ -110,7 +115,10 @@ class Carrier:
         elif operation.hasFailed():
             self.scheduler.ended([operation])
         else:
-            begin(operation)
+            try:
+                begin(operation)
+            except Exception as error:
+                self._unforeseen(operation, error)
 
     def _counts(self, queue: bytes) -> bool:
         """Return whether deliveries of a queue are counted, as a peek is one."""

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 class Course:
     """Carries on a generator, whether answers come at once or later."""
 
-    __slots__ = ("_answers", "_isRunning", "_steps")
+    __slots__ = ("_answers", "_failed", "_isRunning", "_steps")
 
-    def __init__(self, steps: Steps) -> None:
+    def __init__(self, steps: Steps, failed: Callable[[Exception], object]) -> None:
+        """Begin once ``goOn`` is called.
+
+        :param failed: called with an error that nobody foresaw, which is the end.
+        """
         self._steps = steps
+        self._failed = failed
         self._answers: deque[Any] = deque()
         self._isRunning = False
 
@@ -35,5 +40,7 @@ class Course:
                 self._steps.send(self._answers.popleft())(self.goOn)
         except StopIteration:
             pass
+        except Exception as error:
+            self._failed(error)
         finally:
             self._isRunning = False

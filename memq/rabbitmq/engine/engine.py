@@ -261,7 +261,7 @@ class Engine:
 
     def _setAgain(self, queue: bytes, message: Message) -> None:
         self.asked.publisher.publish(
-            nameOf(queue).queue,
+            nameOf(queue),
             message.body,
             names.headers(message.flags, message.time),
             partial(self._cbSet, queue, message),

@@ -23,7 +23,7 @@ class Publisher(Protocol):
 
     def publish(
         self,
-        queue: str,
+        name: names.Name,
         body: bytes,
         headers: dict[str, Any] | None,
         told: Callable[[QueueError | None], object],
@@ -89,9 +89,7 @@ class Sets:
         now = self._policies.now()
         expiration = str(max(0, put.expires - now)) if put.expires else None
         headers = names.headers(put.flags, now)
-        self._publisher.publish(
-            nameOf(put.queue).queue, put.body, headers, told, expiration
-        )
+        self._publisher.publish(nameOf(put.queue), put.body, headers, told, expiration)
 
     def _fail(self, operation: Push | PushLarge, put: Put, error: QueueError) -> None:
         """Note that a message is not set, in this queue at least."""

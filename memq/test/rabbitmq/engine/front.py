@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from memq.errors import QueueError
     from memq.policy.rules import Rules
+    from memq.rabbitmq.names import Name
 
 
 class FakePublisher:
@@ -40,7 +41,7 @@ class FakePublisher:
 
     def publish(
         self,
-        queue: str,
+        name: Name,
         body: bytes,
         headers: dict[str, Any] | None,
         told: Callable[[QueueError | None], object],
@@ -50,6 +51,7 @@ class FakePublisher:
         if expiration is not None:
             self.expirations.append(expiration)
         error = self.errors.pop(0) if self.errors else None
+        queue = name.queue
 
         def _answer() -> None:
             if error is None:

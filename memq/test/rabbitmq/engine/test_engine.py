@@ -131,6 +131,20 @@ class EngineTests(FrontTestCase):
         self.assertIn("nobody foresaw", str(formatEvent(events[0])))
         self.flushLoggedErrors(ValueError)
 
+    def test_broken(self) -> None:
+        """So is one of what asks the cluster: a client is answered all the same."""
+
+        def _fail(*_: object) -> None:
+            raise ValueError("wrong")
+
+        asked = self.front.engine.asked
+        self.patch(asked.openReads, "open", _fail)
+        self.patch(asked.gets, "get", _fail)
+        with capturedLogs():
+            for command in "get q/open", "get q":
+                self.assertEqual(self.ask(command), ["SERVER_ERROR internal error"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
 
 class SetTests(FrontTestCase):
     """Sets."""
