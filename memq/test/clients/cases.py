@@ -26,13 +26,18 @@ def server(*options: str) -> Server:
     return lasting(Server(mkdtemp(prefix="memq-clients-"), *options))
 
 
-def lasting(server: Server) -> Server:
-    """Start a server that ends with the process's reactor, and its home with it."""
+def lasting(server: Server, folder: str = "") -> Server:
+    """Start a server that ends with the process's reactor, and its home with it.
+
+    :param folder: where its home is, if there is more in that.
+    """
     from twisted.internet import reactor
 
     # The server's reader is a thread that Python waits for before atexit.
     reactor.addSystemEventTrigger("before", "shutdown", server.stop)
-    reactor.addSystemEventTrigger("after", "shutdown", shutil.rmtree, server.home)
+    reactor.addSystemEventTrigger(
+        "after", "shutdown", shutil.rmtree, folder or server.home
+    )
     return server.start()
 
 

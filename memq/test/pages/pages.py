@@ -26,6 +26,7 @@ RUN_PAGES = (
     "README.zh-CN.md",
     "docs/operation.md",
     "docs/memcacheq.md",
+    "docs/security.md",
     *MAN_PAGES,
 )
 

@@ -23,8 +23,15 @@ _MOVED = {"/etc/memq/memq.toml": "etc/memq.toml"}
 #: Files of the user's own, each made like one of etc/.
 _INSTANCE = re.compile(r"/etc/(memq/[A-Za-z]+\.toml|default/memq@[A-Za-z]+)")
 
+#: Files of other programs, which the recipes of docs/security.md are for.
+_OTHERS = (
+    "/etc/letsencrypt/renewal-hooks/deploy/memq",
+    "/etc/nftables.conf",
+    "/etc/stunnel/memq.conf",
+)
+
 #: Words that are not of memq's own: verbs of systemctl, and a path.
-_VERBS = "status|start|stop|restart|enable --now|edit"
+_VERBS = "status|start|stop|restart|reload|enable --now|edit"
 _PATH = r"/\S*"
 
 
@@ -60,7 +67,7 @@ def _shapes() -> str:
 
 def isShipped(path: str) -> bool:
     """Return whether a path below /etc is one that memq brings or tells of."""
-    if path in ("/etc/systemd/system", "/etc/memq"):
+    if path in ("/etc/systemd/system", "/etc/memq", "/etc/memq/tls", *_OTHERS):
         return True
     file = os.path.join(ROOT, _MOVED.get(path, path[1:]))
     return os.path.exists(file) or bool(_INSTANCE.fullmatch(path))

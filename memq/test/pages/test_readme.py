@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 
 _PHP = "memq.test.clients.test_readme"
 _DEBIAN = "memq.test.pages.test_debianpages"
+_RECIPES = "memq.test.clients.access.test_recipes"
 
 #: The tests that run the blocks of a kind.
 RUNNERS = {
@@ -65,6 +66,13 @@ RUNNERS = {
     "ini": _DEBIAN,
     "sh": _DEBIAN,
     "console container": "memq.test.pages.test_container",
+    "python": _RECIPES,
+    "stunnel": _RECIPES,
+    "nft": _RECIPES,
+    "yaml": _RECIPES,
+    "sh deploy": _RECIPES,
+    "console certificates": _RECIPES,
+    "console stunnel": _RECIPES,
 }
 
 #: Lines that telnet says by itself, first and last.
@@ -109,7 +117,7 @@ class PagesTests(PageTestCase):
         for path in PAGES:
             # The options of other programs are looked at where they are.
             page = re.sub(
-                "^```console (?:debian|container)$.*?^```$",
+                "^```console (?:debian|container|certificates|stunnel)$.*?^```$",
                 "",
                 readPage(path),
                 flags=re.M | re.S,
@@ -378,7 +386,8 @@ class TOMLTests(PageTestCase):
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text)
             config = readConfig(path)
-            self.assertTrue(config.server or config.queues, text)
+            said = (config.server, config.queues, config.listens, config.tls)
+            self.assertTrue(any(said) or config.users, text)
 
 
 class ProtocolTests(PageTestCase):

@@ -26,9 +26,6 @@ MAILS = "mails"
 
 _CONFIG = """
 [[listen]]
-address = "unix:{home}/ops.sock:mode=600"
-user = "ops"
-[[listen]]
 address = "tcp:0:interface=127.0.0.1"
 auth = "certificate"
 tls = true
@@ -37,8 +34,8 @@ certificate = "{certificate}"
 key = "{key}"
 client-ca = "{authority}"
 client-certificate = "required"
-[user.ops]
-role = "admin"
+"""
+_USERS = """
 [user.shop]
 token = "{shop}"
 certificate = ["CN=Shop-1"]
@@ -47,46 +44,51 @@ read = ["*"]
 manage = ["*"]
 [user.buyer]
 token = "{buyer}"
-certificate = ["CN=Buyer-1"]
 read = ["mails"]
 """
 
 
-class GuardedServer(Server):
-    """A server with users.
+class OpsServer(Server):
+    """A server of which the tests are an admin, by a socket of their own.
 
-    :ivar port: asks for a password.
-    :ivar tlsPort: asks for a certificate.
+    :ivar folder: has its files, and its home.
+    :ivar ports: TCP ports, that of ``--port`` first, then those of [[listen]].
     """
 
-    tlsPort = 0
+    def __init__(self, folder: str, config: str, users: str, *options: str) -> None:
+        """Write its configuration.
 
-    def __init__(self, home: str, *options: str) -> None:
-        """Write its configuration beside its data."""
-        certificate, key = files().server
-        self._socket = os.path.join(home, "ops.sock")
-        path = os.path.join(home, "memq.toml")
-        text = _CONFIG.format(
-            home=home,
-            certificate=certificate,
-            key=key,
-            authority=files().authority.path,
-            shop=TokenHash.of(SHOP.encode()),
-            buyer=TokenHash.of(BUYER.encode()),
-        )
+        :param folder: has a short path, for a socket.
+        :param config: of memq.toml; users is that of users.toml.
+        """
+        self.folder = folder
+        self.ports: list[int] = []
+        self._listening = 1 + config.count('address = "tcp:')
+        self._socket = os.path.join(folder, "ops.sock")
+        ops = f'[[listen]]\naddress = "unix:{self._socket}:mode=600"\nuser = "ops"\n'
+        self.usersFile = os.path.join(folder, "users.toml")
+        path = os.path.join(folder, "memq.toml")
+        self.write(path, config + ops)
+        self.write(self.usersFile, users + '[user.ops]\nrole = "admin"\n')
+        super().__init__(os.path.join(folder, "home"), "--config", path, *options)
+
+    @staticmethod
+    def write(path: str, text: str) -> None:
+        """Write a file that others must not read."""
         with open(path, "w", encoding="utf-8", opener=_private) as file:
             file.write(text)
-        super().__init__(home, "--config", path, *options)
 
     def start(self) -> Server:
         """Start it, and wait until it listens everywhere."""
         super().start()
-        line = self.waitForLine("Listening on 127.0.0.1:", 2)
-        self.tlsPort = int(line.rpartition(":")[2])
+        self.waitForLine(f"Listening on {self._socket}")
+        for nth in range(1, self._listening + 1):
+            line = self.waitForLine("Listening on 127.0.0.1:", nth)
+            self.ports.append(int(line.rpartition(":")[2]))
         return self
 
     def connect(self) -> socket.socket:
-        """Return a new connection of an admin, which the tests themselves are."""
+        """Return a new connection of the admin."""
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(PATIENCE)
         connection.connect(self._socket)
@@ -97,12 +99,35 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
+class GuardedServer(OpsServer):
+    """The server of the clients.
+
+    :ivar port: asks for a password.
+    :ivar tlsPort: asks for a certificate.
+    """
+
+    def __init__(self, folder: str, *options: str) -> None:
+        """Write its configuration."""
+        certificate, key = files().server
+        config = _CONFIG.format(
+            certificate=certificate, key=key, authority=files().authority.path
+        )
+        shop, buyer = (TokenHash.of(token.encode()) for token in (SHOP, BUYER))
+        super().__init__(
+            folder, config, _USERS.format(shop=shop, buyer=buyer), *options
+        )
+
+    @property
+    def tlsPort(self) -> int:
+        """The port of the listener with TLS."""
+        return self.ports[1]
+
+
 @functools.cache
 def server(*options: str) -> GuardedServer:
     """Return a server for all tests; see memq.test.clients.cases."""
-    # A short path, for a socket.
     found = GuardedServer(mkdtemp(prefix="memq-users-"), *options)
-    lasting(found)
+    lasting(found, found.folder)
     return found
 
 
