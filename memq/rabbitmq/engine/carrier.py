@@ -40,9 +40,8 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.operations.base import Operation
     from memq.policy.effective import Policies
-    from memq.rabbitmq.asking.gets import Gets
-    from memq.rabbitmq.asking.openreads import OpenReads
     from memq.rabbitmq.asking.queues import Queues
+    from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.engine.course import Steps
     from memq.rabbitmq.engine.scheduler import Scheduler
     from memq.rabbitmq.engine.sets import Publisher
@@ -62,8 +61,8 @@ class Carrier:
     def __init__(
         self,
         publisher: Publisher,
-        gets: Gets,
-        openReads: OpenReads,
+        gets: SpreadGets,
+        openReads: SpreadOpenReads,
         queues: Queues,
         policies: Policies,
         view: Callable[[], View],

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from itertools import count
+from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -53,9 +54,8 @@ if TYPE_CHECKING:
     from memq.operations.openreads.opened import Opened
     from memq.policy.rule import Rule
     from memq.policy.rules import Rules
-    from memq.rabbitmq.asking.gets import Gets
-    from memq.rabbitmq.asking.openreads import OpenReads
     from memq.rabbitmq.asking.queues import Queues
+    from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.engine.sets import Publisher
 
 #: Seconds until a message that was taken for nobody is set again, when that failed.
@@ -70,7 +70,7 @@ class Startable(Protocol):
     def start(self) -> object:
         """Connect."""
 
-    def stop(self) -> Deferred[None]:
+    def stop(self) -> Deferred[Any]:
         """Disconnect; fires when that is done."""
 
 
@@ -78,8 +78,8 @@ class Asked(NamedTuple):
     """What asks the cluster, each over a link of its own."""
 
     publisher: Publisher
-    gets: Gets
-    openReads: OpenReads
+    gets: SpreadGets
+    openReads: SpreadOpenReads
     queues: Queues
 
 
@@ -122,6 +122,7 @@ class Engine:
         rules: Rules | None = None,
         *,
         later: Callable[[Callable[[], None]], object] | None = None,
+        timeOfDay: Callable[[], float] = time,
     ) -> None:
         """Make an engine.
 
@@ -129,12 +130,13 @@ class Engine:
             stopped with the engine; it uses ``number`` and ``stray``.
         :param budget: says how much may be undelivered; None for the usual one.
         :param later: calls a turn, once more has been read; None for the clock.
+        :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
         """
         self.clock = clock
         self.number = count(1).__next__
         self._parts = Parts()
         self.budget = budget or Budget()
-        self.policies: Policies = FrontPolicies(_noStore(), rules)
+        self.policies: Policies = FrontPolicies(_noStore(), rules, timeOfDay)
         self.refusals = Refusals(clock.seconds)
         self.room = DiskSpaceGuard()
         self.taps = Taps()

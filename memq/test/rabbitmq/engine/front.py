@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.rabbitmq.asking.gets import Gets
 from memq.rabbitmq.asking.openreads import OpenReads
 from memq.rabbitmq.asking.queues import Queues
+from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked, Engine
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
@@ -128,7 +129,8 @@ class Front:
         self.cluster = FakeCluster()
         self.links: list[FakeStartable] = []
         self.publisher = FakePublisher(self.cluster)
-        self.engine = Engine(self.clock, self._connect, rules=rules)
+        seconds = self.clock.seconds
+        self.engine = Engine(self.clock, self._connect, rules=rules, timeOfDay=seconds)
         statistics = Statistics(self.clock, self.engine, (), self.clock.seconds)
         maintenance: Any = None
         settings = FactorySettings()
@@ -136,13 +138,13 @@ class Front:
         self.engine.start()
 
     def _connect(self, engine: Engine) -> tuple[Asked, list[FakeStartable]]:
-        asked = Asked(
-            self.publisher,
-            Gets(self.clock, engine.number, engine.stray),
-            OpenReads(self.clock, engine.number),
-            Queues(self.clock),
-        )
-        self.links = [FakeStartable(self.cluster, each) for each in asked[1:]]
+        gets = Gets(self.clock, engine.number, engine.stray)
+        reads = OpenReads(self.clock, engine.number)
+        queues = Queues(self.clock)
+        users = gets, reads, queues
+        self.links = [FakeStartable(self.cluster, each) for each in users]
+        spread = SpreadGets([gets]), SpreadOpenReads([reads])
+        asked = Asked(self.publisher, *spread, queues)
         return asked, self.links
 
     def client(self) -> Client:

@@ -1,0 +1,82 @@
+"""Spreads: gets and open reads over several links, a queue's always over the same one.
+
+A queue whose leader is gone may cost the connection over which it is asked for: then
+only so many other queues are concerned.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from memq.message import Message
+    from memq.rabbitmq.asking.deliveries import Ended
+    from memq.rabbitmq.asking.gets import Gets
+    from memq.rabbitmq.asking.openreads import OpenReads
+
+
+class SpreadGets:
+    """Plain gets; see :class:`memq.rabbitmq.asking.gets.Gets`."""
+
+    def __init__(self, several: Sequence[Gets]) -> None:
+        """Take those of each link."""
+        self._several = several
+
+    def _of(self, queue: bytes) -> Gets:
+        return self._several[crc32(queue) % len(self._several)]
+
+    def get(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Take a message."""
+        self._of(queue).get(queue, done)
+
+    def isThere(self, queue: bytes) -> None:
+        """Note that a queue is there."""
+        self._of(queue).isThere(queue)
+
+    def giveAway(self, queue: bytes, message: Message) -> None:
+        """Give a message that was taken to whoever is next."""
+        self._of(queue).giveAway(queue, message)
+
+
+class SpreadOpenReads:
+    """Open reads; see :class:`memq.rabbitmq.asking.openreads.OpenReads`."""
+
+    def __init__(self, several: Sequence[OpenReads]) -> None:
+        """Take those of each link."""
+        self._several = several
+
+    def _of(self, queue: bytes) -> OpenReads:
+        return self._several[crc32(queue) % len(self._several)]
+
+    def holds(self, number: int) -> bool:
+        """Return whether a message is open."""
+        return any(each.holds(number) for each in self._several)
+
+    def open(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Open a message."""
+        self._of(queue).open(queue, done)
+
+    def close(
+        self, queue: bytes, numbers: Iterable[int], done: Callable[[Ended], object]
+    ) -> None:
+        """Delete open messages."""
+        self._of(queue).close(queue, numbers, done)
+
+    def giveBack(
+        self, queue: bytes, numbers: Iterable[int], done: Callable[[Ended], object]
+    ) -> None:
+        """Give open messages back."""
+        self._of(queue).giveBack(queue, numbers, done)
+
+    def exchange(
+        self,
+        queue: bytes,
+        number: int,
+        closed: Callable[[Ended], object],
+        done: Callable[[Any], object],
+    ) -> None:
+        """Delete an open message and open the next one."""
+        self._of(queue).exchange(queue, number, closed, done)

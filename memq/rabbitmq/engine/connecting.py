@@ -1,0 +1,52 @@
+"""Connections of an engine: what asks the cluster, each over links of its own.
+
+What one purpose costs its connection, by a queue that has lost its leader or a node
+that takes no sets for now, is nothing to the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memq.rabbitmq.asking.gets import Gets
+from memq.rabbitmq.asking.openreads import OpenReads
+from memq.rabbitmq.asking.queues import Queues
+from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
+from memq.rabbitmq.engine.engine import Asked
+from memq.rabbitmq.link import Link
+from memq.rabbitmq.publishing.publisher import Publisher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from memq.rabbitmq.connections import Cluster
+    from memq.rabbitmq.engine.engine import Engine, Startable
+
+#: Links for gets, and as many for open reads.
+LINKS = 4
+
+
+def connectTo(
+    cluster: Cluster, timeout: float
+) -> Callable[[Engine], tuple[Asked, Sequence[Startable]]]:
+    """Return what connects an engine to a cluster.
+
+    :param timeout: seconds within which a command is answered.
+    """
+
+    def _connect(engine: Engine) -> tuple[Asked, Sequence[Startable]]:
+        clock = engine.clock
+        publisher = Publisher(clock, cluster, timeout)
+        gets = [Gets(clock, engine.number, engine.stray, timeout) for _ in range(LINKS)]
+        reads = [OpenReads(clock, engine.number, timeout) for _ in range(LINKS)]
+        queues = Queues(clock, timeout)
+        links: list[Startable] = [publisher]
+        users: list[tuple[str, Any]] = [("gets", each) for each in gets]
+        users += [("open reads", each) for each in reads]
+        for purpose, user in (*users, ("queues", queues)):
+            user.link = Link(clock, cluster, purpose, user)
+            links.append(user.link)
+        asked = Asked(publisher, SpreadGets(gets), SpreadOpenReads(reads), queues)
+        return asked, links
+
+    return _connect

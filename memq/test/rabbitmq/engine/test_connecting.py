@@ -1,0 +1,78 @@
+"""Tests for memq.rabbitmq.engine.connecting: pika's own channels, to fake nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.operations.openreads.closes import CloseRead
+from memq.operations.openreads.openread import OpenRead
+from memq.operations.queues import Delete
+from memq.rabbitmq.engine.connecting import connectTo
+from memq.rabbitmq.engine.engine import Engine
+from memq.test.support.fakerabbit import FakeCluster
+from memq.wire.forms import GETS, SETS
+
+
+class ConnectingTests(SynchronousTestCase):
+    """An engine over links."""
+
+    def setUp(self) -> None:
+        """Connect."""
+        self.clock, self.rabbit = Clock(), FakeCluster()
+        connect = connectTo(self.rabbit.cluster, 5.0)
+        self.engine = Engine(self.clock, connect)
+        self.session = self.engine.session(lambda: None)
+        self.engine.start()
+        self.go()
+
+    def go(self) -> None:
+        """Let all be said."""
+        for _ in range(20):
+            self.clock.advance(0.05)
+            self.rabbit.run()
+
+    def found(self, operation: Any) -> Any:
+        """Return what an operation finds."""
+        self.session.submit(operation)
+        self.go()
+        self.assertTrue(operation.done)
+        return operation.result
+
+    def test_gets(self) -> None:
+        """What is set is taken: first come, first served."""
+        pushes = [self.session.push(b"q", 7, each, SETS) for each in (b"a", b"b")]
+        self.go()
+        self.assertTrue(all(each.done for each in pushes))
+        self.assertEqual(self.rabbit.bodies("q"), [b"a", b"b"])
+        pop = self.session.pop(b"q", GETS)
+        pop.most = 3
+        self.go()
+        found = [each and each[2:5:2] for each in pop.results]  # type: ignore[index]
+        self.assertEqual(found, [(7, b"a"), (7, b"b"), None])
+
+    def test_openReads(self) -> None:
+        """What is open is closed by its number, and the next is opened with that."""
+        for each in b"a", b"b":
+            self.session.push(b"q", 0, each, SETS)
+        self.go()
+        opened = self.found(OpenRead(self.session, b"q"))
+        self.assertEqual(opened.body, b"a")
+        close = CloseRead(self.session, b"q", number=opened.sequence)
+        self.session.submit(close)
+        following = self.found(OpenRead(self.session, b"q", after=close))
+        self.assertEqual((close.result, following.body), (1, b"b"))
+        self.assertEqual(self.found(CloseRead(self.session, b"q")), 1)
+        self.assertEqual(self.rabbit.bodies("q"), [])
+        self.assertTrue(self.found(Delete(self.session, b"q")))
+        self.assertIsNone(self.found(OpenRead(self.session, b"q")))
+
+    def test_end(self) -> None:
+        """At the end all connections are closed."""
+        self.assertEqual(len(self.rabbit.peers()), 11)
+        drained = self.engine.drain()
+        self.go()
+        self.assertIsNone(self.successResultOf(drained))
+        self.assertEqual(self.rabbit.peers(), [])
