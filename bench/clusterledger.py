@@ -50,12 +50,14 @@ def cluster(*words: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def fault(words: list[str], node: int) -> None:
-    """Do something to a node, without waiting for it."""
-    if words:
+def fault(words: list[str], nodes: list[int]) -> None:
+    """Do something to nodes, without waiting for it."""
+    for node in nodes if words else []:
         at = [] if words == ["start"] else [str(node)]
         command = [sys.executable, str(ROOT / "tools" / "cluster.py"), words[0]]
         subprocess.Popen([*command, *at, *words[1:]], stdout=subprocess.DEVNULL)
+        if not at:
+            break
 
 
 class Ledger:
@@ -188,7 +190,7 @@ def main() -> int:
     add("--url", default=URL)
     add("--ca", help="authorities of the nodes, for amqps://")
     add("--fault", choices=FAULTS, default="none")
-    add("--node", type=int, default=1, help="which one it is done to, from 1")
+    add("--nodes", type=int, nargs="+", default=[1], help="those it is done to, from 1")
     add("--seconds", type=float, default=12.0, help="how long in all")
     add("--fault-seconds", type=float, default=4.0, help="how long the fault lasts")
     add("--producers", type=int, default=50)
@@ -215,8 +217,8 @@ def main() -> int:
         loop.callLater(0.5, load.next)
     begin, end = FAULTS[options.fault]
     third = (options.seconds - options.fault_seconds) / 2
-    loop.callLater(third, fault, begin, options.node)
-    loop.callLater(third + options.fault_seconds, fault, end, options.node)
+    loop.callLater(third, fault, begin, options.nodes)
+    loop.callLater(third + options.fault_seconds, fault, end, options.nodes)
     used: list[float] = []
 
     def stop() -> None:
@@ -228,7 +230,7 @@ def main() -> int:
     began = time.process_time()
     loop.run()
     cluster("start")
-    lost = report(load, drain(address, queues), f"{options.fault} node {options.node}")
+    lost = report(load, drain(address, queues), f"{options.fault} {options.nodes}")
     stored = sum(what == "stored" for what in load.ledger.told.values())
     print(
         f"    {stored / options.seconds:,.0f} stored a second, "

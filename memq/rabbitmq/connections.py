@@ -99,7 +99,6 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
         self._clock = clock
         self.transport: Any = None
         self._error: BaseException | None = None
-        self.bytes_sent = self.frames_sent = 0
         super().__init__(
             parameters,
             owner.opened,
@@ -145,14 +144,6 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
             self.transport.abortConnection()
         else:
             self.transport.loseConnection()
-
-    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
-        # All of a message in one write: with TLS each is a record, and a call of the
-        # library's, at least (a set took 50 us so, 37 without TLS).
-        data = b"".join(marshaled_frames)
-        self.bytes_sent += len(data)
-        self.frames_sent += len(marshaled_frames)
-        self._adapter_emit_data(data)
 
     def _adapter_emit_data(self, data: bytes) -> None:
         self.transport.write(data)

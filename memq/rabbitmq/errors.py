@@ -38,3 +38,10 @@ class QueueGone(StoreError):
 
     def __init__(self) -> None:
         super().__init__("the queue servers do not know the queue any more")
+
+
+class Untold(StoreError):
+    """No node tells of the cluster."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"no queue server tells of its queues ({why})")

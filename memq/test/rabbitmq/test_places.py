@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -83,8 +82,10 @@ class ClusterTests(SynchronousTestCase):
         reactor: Any = MemoryReactorClock()
         nodes, parameters = makeCluster(reactor, address, "p")
         self.assertEqual(["127.0.0.1:1", "b:5672"], [each.name for each in nodes])
-        nodes[0].endpoint.connect(Factory())
-        self.assertEqual(("127.0.0.1", 1), reactor.tcpClients[0][:2])
+        self.assertEqual(
+            ["<HostnameEndpoint 127.0.0.1:1>", "<HostnameEndpoint b:5672>"],
+            [repr(each.endpoint) for each in nodes],
+        )
         self.assertEqual("v", parameters.virtual_host)
         self.assertEqual(
             ("u", "p"),

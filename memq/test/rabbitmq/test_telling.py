@@ -1,0 +1,212 @@
+"""Tests for memq.rabbitmq.telling, beside nodes that answer what a test says."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionDone, ConnectionRefusedError
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import ResponseDone
+from twisted.web.iweb import IAgent
+from zope.interface import implementer
+
+from memq.rabbitmq import telling
+from memq.rabbitmq.errors import Untold
+from memq.rabbitmq.telling import BOUND, Facts, Telling, ToldQueue
+
+if TYPE_CHECKING:
+    from twisted.internet.protocol import Protocol
+    from twisted.web.http_headers import Headers
+    from twisted.web.iweb import IBodyProducer
+
+
+class Transport(StringTransport):
+    """The body's."""
+
+    def abortConnection(self) -> None:
+        """Note it."""
+        self.aborting = True
+
+
+class Response:
+    """An answer of a node.
+
+    :ivar reason: how it ends.
+    """
+
+    def __init__(self, code: int, body: bytes) -> None:
+        self.code, self._body = code, body
+        self.reason: Exception = ResponseDone()
+        self.transport = Transport()
+
+    def deliverBody(self, protocol: Protocol) -> None:
+        """Hand it over, in two pieces."""
+        protocol.makeConnection(self.transport)
+        half = len(self._body) // 2
+        protocol.dataReceived(self._body[:half])
+        protocol.dataReceived(self._body[half:])
+        protocol.connectionLost(Failure(self.reason))
+
+
+@implementer(IAgent)
+class Nodes:
+    """Nodes, each with what it answers.
+
+    :ivar answers: what each question is answered, by the end of its address.
+    :ivar dead: the nodes that refuse; still, those that say nothing.
+    :ivar asked: the addresses that were asked, and the headers of the last one.
+    """
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Any] = {}
+        self.dead: set[str] = set()
+        self.still: set[str] = set()
+        self.asked: list[str] = []
+        self.headers: Any = None
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[Any]:
+        """Answer a question."""
+        self.headers = headers
+        self.asked.append(uri.decode("ascii"))
+        node, _, path = self.asked[-1].removeprefix("http://").partition("/api/")
+        if node in self.dead:
+            return fail(ConnectionRefusedError())
+        if node in self.still:
+            return Deferred()
+        answer = self.answers[path]
+        if isinstance(answer, Response):
+            return succeed(answer)
+        return succeed(Response(200, json.dumps(answer).encode()))
+
+
+def page(number: int) -> str:
+    """Return the end of the address of a page of queues."""
+    return (
+        f"queues/v%2F?page={number}&page_size=500&sort=name&columns=name,arguments,"
+        "messages_ready,messages_unacknowledged,consumers"
+    )
+
+
+class TellingTests(SynchronousTestCase):
+    """What nodes are asked, and what is made of it."""
+
+    def setUp(self) -> None:
+        """Know three nodes."""
+        self.clock, self.nodes = Clock(), Nodes()
+        places = ["http://a:1", "http://b:1", "http://c:1"]
+        self.telling = Telling(self.clock, self.nodes, places, "u", "p", "v/")
+        self.nodes.answers = {
+            page(1): {
+                "page_count": 2,
+                "items": [
+                    {
+                        "name": "q",
+                        "arguments": {"x": 1},
+                        "messages_ready": 3,
+                        "messages_unacknowledged": 2,
+                        "consumers": 1,
+                    }
+                ],
+            },
+            page(2): {"page_count": 2, "items": [{"name": "new"}]},
+        }
+        self.queues = [ToldQueue("q", {"x": 1}, 3, 2, 1), ToldQueue("new", {}, 0, 0, 0)]
+
+    def refusal(self, asked: Deferred[Any]) -> str:
+        """Return what is told of a failure."""
+        reply: bytes = self.failureResultOf(asked, Untold).value.reply
+        return reply.decode("ascii")
+
+    def test_queues(self) -> None:
+        """All queues are told, page by page; one that is new has no figures."""
+        self.assertEqual(self.queues, self.successResultOf(self.telling.queues()))
+        self.assertEqual(
+            ["http://a:1/api/" + page(each) for each in (1, 2)], self.nodes.asked
+        )
+        self.assertEqual(
+            ["Basic dTpw"], self.nodes.headers.getRawHeaders("authorization")
+        )
+
+    def test_facts(self) -> None:
+        """A cluster has a version, nodes, and Khepri or not."""
+        flags = [{"name": "khepri_db", "state": "disabled"}]
+        self.nodes.answers = {
+            "overview?columns=rabbitmq_version": {"rabbitmq_version": "4.0.5"},
+            "nodes?columns=name,running": [
+                {"name": "a", "running": True},
+                {"name": "b", "running": False},
+            ],
+            "feature-flags": flags,
+        }
+        told = self.successResultOf(self.telling.facts())
+        self.assertEqual(Facts("4.0.5", 2, 1, False), told)
+        flags.append({"name": "khepri_db", "state": "enabled"})
+        self.assertTrue(self.successResultOf(self.telling.facts()).isKhepri)
+
+    def test_dead(self) -> None:
+        """If a node does not answer the next one is asked, and asked first then."""
+        self.nodes.dead.add("a:1")
+        self.assertEqual(self.queues, self.successResultOf(self.telling.queues()))
+        self.assertEqual(
+            [f"http://{each}/api/" for each in ("a:1", "b:1", "b:1")],
+            [
+                each.removesuffix(page(1)).removesuffix(page(2))
+                for each in self.nodes.asked
+            ],
+        )
+
+    def test_still(self) -> None:
+        """A node that says nothing is given up after some time."""
+        self.nodes.still.add("a:1")
+        asked = self.telling.queues()
+        self.assertNoResult(asked)
+        self.clock.advance(BOUND)
+        self.assertEqual(self.queues, self.successResultOf(asked))
+        self.assertEqual([], self.clock.getDelayedCalls())
+
+    def test_nobody(self) -> None:
+        """If no node answers, that is told, with the reason of the last one."""
+        self.nodes.dead.update({"a:1", "b:1"})
+        self.nodes.answers[page(1)] = Response(401, b"{}")
+        told = self.refusal(self.telling.queues())
+        self.assertEqual(
+            "SERVER_ERROR no queue server tells of its queues (it answered 401)",
+            told,
+        )
+
+    def test_later(self) -> None:
+        """A later page that nobody tells is asked of all nodes once."""
+        self.nodes.answers[page(2)] = Response(500, b"")
+        self.refusal(self.telling.queues())
+        self.assertEqual(4, len(self.nodes.asked))
+
+    def test_strange(self) -> None:
+        """What is no JSON, or lacks something, is no answer."""
+        for body in (b"<html>", b"{}"):
+            self.nodes.answers[page(1)] = Response(200, body)
+            self.refusal(self.telling.queues())
+
+    def test_cut(self) -> None:
+        """An answer that is cut short is none."""
+        response = self.nodes.answers[page(1)] = Response(200, b"{}")
+        response.reason = ConnectionDone()
+        self.assertIn("cut short", self.refusal(self.telling.queues()))
+
+    def test_long(self) -> None:
+        """An answer that is too long is cut off."""
+        self.patch(telling, "LONGEST", 10)
+        response = self.nodes.answers[page(1)] = Response(200, b"x" * 22)
+        response.reason = ConnectionDone()
+        self.refusal(self.telling.queues())
+        self.assertTrue(response.transport.aborting)
