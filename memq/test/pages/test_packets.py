@@ -17,7 +17,8 @@ from memq.test.support.packets import (
     split,
 )
 from memq.test.support.servers import started
-from memq.wire.packets import DONE, NOT_FOUND, UNKNOWN, statusOf
+from memq.wire.auth.sasl import CONTINUE
+from memq.wire.packets import DONE, FORBIDDEN, NOT_FOUND, UNKNOWN, statusOf
 
 if TYPE_CHECKING:
     from testkit.servers import Server
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 PATH = "docs/protocol.md"
 
 
-def _packets(cell: str) -> list[str]:
+def packetsOf(cell: str) -> list[str]:
+    """Return the packets of a cell, each in words."""
     return re.findall("`([^`]+)`", cell)
 
 
@@ -37,10 +39,10 @@ class PacketTests(PageTestCase):
         server = started(self)
         rows = self.table(PATH, "request", "response", "").rows
         for sent, answered, _ in rows:
-            requests = _packets(sent)
+            requests = packetsOf(sent)
             if not answered.endswith("*closed*"):
                 requests.append("QuitQ")
-            expected = b"".join(map(response, _packets(answered)))
+            expected = b"".join(map(response, packetsOf(answered)))
             got = server.talk(b"".join(map(request, requests)))
             self.assertEqual(shown(got), shown(expected), sent)
             self.assertEqual(got, expected)
@@ -65,4 +67,4 @@ class PacketTests(PageTestCase):
         rows = self.table(PATH, "status", "when").rows
         listed = {int(row[0].strip("`"), 16) for row in rows}
         told = {statusOf(each.__new__(each)) for each in subclasses(QueueError)}
-        self.assertEqual(listed, told | {DONE, NOT_FOUND})
+        self.assertEqual(listed, told | {DONE, NOT_FOUND, FORBIDDEN, CONTINUE})

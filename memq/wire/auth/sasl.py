@@ -26,7 +26,7 @@ _LISTED = PLAIN + b" "
 #: Bytes of the name of any.
 MAX_MECHANISM = 32
 #: The status that asks for more; FORBIDDEN tells of a failure.
-_CONTINUE = 0x21
+CONTINUE = 0x21
 _AUTHENTICATED = b"Authenticated"
 _FAILED = b"Auth failure."
 
@@ -86,7 +86,7 @@ def formatListed(opaque: bytes) -> bytes:
 
 def formatBegun(opcode: int, opaque: bytes) -> bytes:
     """Return the response that asks for more."""
-    return formatPacket(opcode, opaque, _CONTINUE)
+    return formatPacket(opcode, opaque, CONTINUE)
 
 
 def formatDone(opcode: int, opaque: bytes) -> bytes:
