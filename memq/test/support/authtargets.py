@@ -1,12 +1,19 @@
-"""Targets of a fuzzer for authentication: any text, and any packets.
+"""Targets of a fuzzer for authentication: any text, any packets, and any connection.
 
-They are pure: whatever bytes come, they become credentials or refusals, the same in any
-pieces, and no more is held than a line and a body.
+Whatever bytes come, they become credentials or refusals, the same in any pieces, and no
+more is held than a line and a body.
 """
 
 from __future__ import annotations
 
+from memq.access.admission import Admission
+from memq.access.authenticator import DELAY
+from memq.access.rights import ADMIN, Rights
+from memq.access.secrets import TokenHash
+from memq.access.users import User, Users
 from memq.errors import QueueError
+from memq.test.support.harness import Harness
+from memq.test.support.packets import packet
 from memq.wire.auth.ascii import MAX_LINE, MAX_TOKEN, AuthReader, Credentials
 from memq.wire.auth.refusals import LineTooLong
 from memq.wire.auth.sasl import (
@@ -41,6 +48,46 @@ PACKETS = (
     b"\x21\0\x08\0CRAM-MD5\x21\4\5\0PLAIN\x23\0\0\0",
     b"\x21\0\5\5PLAINa\0b\0c\x21\0\5\5PLAINa\0a\0c",
 )
+
+
+#: The same for a connection, which may be text or packets.
+LOGINS = (
+    b"",
+    b"\0set a 0 0 9\r\nuser pass\r\nset q 0 0 1\r\nx\r\nget q\r\n",
+    b"\2set a 0 0 3\r\na b\r\nget q\r\nset a 0 0 9\r\nuser pass\r\nget q\r\n",
+    b"\1" + packet(LIST) + packet(AUTH, b"PLAIN", b"\0user\0pass") + packet(0x0A),
+    b"\5" + packet(AUTH, b"PLAIN") + packet(STEP, b"PLAIN", b"\0user\0pass"),
+    b"\7" + packet(AUTH, b"PLAIN", b"x" * 17000) + packet(0x0B) + packet(0x0A),
+    b"\0\x16\x03\x01",
+)
+_USER = User("user", Rights(server=ADMIN), (TokenHash.of(b"pass"),))
+_ASKS = Admission(ways=frozenset(["password"]))
+
+
+def logins(data: bytes) -> None:
+    """Say bytes to a server that asks for a password, in pieces and at once."""
+    size, data = data[0] if data else 0, data[1:]
+    whole = _answered(data, max(len(data), 1))
+    pieces = _answered(data, size or 1)
+    assert whole == pieces, (whole, pieces)
+
+
+def _answered(data: bytes, size: int) -> tuple[bytes, bool]:
+    """Return what a client is told, and whether it is closed."""
+    harness = Harness()
+    harness.access.replace(Users([_USER]))
+    client = harness.connect(admission=_ASKS)
+    got = b""
+    for at in range(0, len(data), size):
+        got += client.talk(data[at : at + size])
+        while client.protocol.user is None and client.isPaused and not client.isClosed:
+            harness.pass_(DELAY)
+            got += client.read()
+    if client.protocol.user is None:
+        assert harness.store.dump() == ""
+    isClosed = client.isClosed
+    client.end()
+    return got, isClosed
 
 
 def texts(data: bytes) -> None:
@@ -93,7 +140,7 @@ def packets(data: bytes) -> None:
             assert b"\0" not in said.user + said.secret
             assert value.endswith(b"\0%b\0%b" % said)
         elif isinstance(said, QueueError):
-            packet = formatRefused(opcode, bytes(4), said)
-            assert len(packet) > HEADER_SIZE
-            assert packet[7]
+            refused = formatRefused(opcode, bytes(4), said)
+            assert len(refused) > HEADER_SIZE
+            assert refused[7]
         mayStep = isinstance(said, Begun)

@@ -219,6 +219,7 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
     "packettwins": packettargets.TWINS,
     "authtext": authtargets.TEXTS,
     "authpackets": authtargets.PACKETS,
+    "logins": authtargets.LOGINS,
     "twins": (
         b"",
         b"\0\0\0q hi\n\1\0q\n\2\2q\n",
@@ -432,4 +433,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "packettwins": packettargets.packetTwins,
     "authtext": authtargets.texts,
     "authpackets": authtargets.packets,
+    "logins": authtargets.logins,
 }
