@@ -246,8 +246,8 @@ class Authenticator:
         if not count:
             return
         words = {
-            FAILURE: "{count} authentications failed, the last one of {peer}{as_}",
-            BUSY: "{count} authentications were refused unseen, since too many wait",
+            FAILURE: "failed authentications: {count}, the last one of {peer}{as_}",
+            BUSY: "authentications refused unseen, since too many wait: {count}",
         }[result]
         as_ = "" if user is None else f" as user {shownText(user.name)}"
         more = f"; no more than a line in {LOG_INTERVAL:.0f} s"

@@ -75,10 +75,6 @@ class CommandHost(Host, Protocol):
         """Return whether clients may empty all queues."""
 
     @property
-    def traces(self) -> bool:
-        """Return whether each command is logged."""
-
-    @property
     def audit(self) -> Audit:
         """Return what is told who did what."""
 

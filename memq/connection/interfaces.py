@@ -193,11 +193,13 @@ class Host(Protocol):
     :ivar broker: runs operations.
     :ivar maxBody: bytes of the largest body.
     :ivar lingering: connections that are gone, and whose commands are under way.
+    :ivar traces: whether each command is logged.
     """
 
     broker: IEngine
     maxBody: int
     lingering: int
+    traces: bool
 
     @property
     def statistics(self) -> Counters:

@@ -101,7 +101,9 @@ class LoginConnection(Connection):
     def enter(self, entry: Entry) -> None:
         """Serve a client as a user, from now on."""
         self._isKnown()
-        self.entry = entry
+        isNew, self.entry = self.entry is None, entry
+        if isNew and self.host.traces:
+            _log.info("{client} is let in", **self.told)
         self.commands.changeRights(entry.user.rights)
 
     def admitAgain(self, access: AccessControl) -> None:

@@ -295,11 +295,11 @@ class LogTests(AuthenticatorTestCase):
         self.fail(b"shop")
         self.fail()
         more = "; no more than a line in 60 s"
-        first = f"1 authentications failed, the last one of {PEER} as user shop{more}"
+        first = f"failed authentications: 1, the last one of {PEER} as user shop{more}"
         self.assertEqual(self.lines(), [first])
         self.clock.advance(60)
         self.fail()
-        second = f"2 authentications failed, the last one of {PEER}{more}"
+        second = f"failed authentications: 2, the last one of {PEER}{more}"
         self.assertEqual(self.lines(), [second])
 
     def test_busyLine(self) -> None:
@@ -307,7 +307,7 @@ class LogTests(AuthenticatorTestCase):
         for _ in range(MOST_WAITING + 3):
             self.say(b"ops", SECRET)
         (line,) = self.lines()
-        self.assertIn("1 authentications were refused unseen, since too many", line)
+        self.assertIn("refused unseen, since too many wait: 1", line)
 
     def test_secret(self) -> None:
         """Nothing of what was said is in a line, an error, a figure or a text."""

@@ -374,12 +374,13 @@ class ToldTests(LoginTestCase):
         """Commands, errors and the audit have the name of the user."""
         self.harness = self.make(verbosity=2)
         client = self.connect()
-        client.talk(said(b"token"))
         with capturedLogs() as events:
+            client.talk(said(b"token"))
             client.talk(b"get q\r\nx\r\nflush_all\r\n")
         lines = [formatEvent(event) for event in events]
         peer = "192.168.1.1:54321"
-        self.assertEqual(lines[0], f"{peer} (user shop) get q")
+        self.assertEqual(lines[0], f"{peer} (user shop) is let in")
+        self.assertEqual(lines[1], f"{peer} (user shop) get q")
         self.assertIn(f"{peer} (user shop) is told: ", " ".join(lines))
         self.assertIn(f"{peer} (text, shop) flush_all: ", " ".join(lines))
         self.assertEqual({event.get("user") for event in events}, {"shop"})
