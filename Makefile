@@ -51,6 +51,8 @@ IMAGE ?= memq
 SECONDS ?= 600
 RUNS ?= 5000
 REPORT ?= $(CURDIR)/var/torture.jsonl
+# How often `make torture-cluster` does each thing to the nodes.
+ROUNDS ?= 10
 # How long `make soak` goes on.
 HOURS ?= 1
 # The tests that take their rounds from memq/test/support/torture.py.
@@ -60,7 +62,7 @@ TORTURES = $(subst /,.,$(patsubst %.py,%,\
 
 .PHONY: help run venv test clients fetch-clients browser need-browser pictures check lint types imports coverage \
 	test-debian fuzz torture soak test-packaging deb man test-deb container test-container cluster \
-	cluster-stop bench bench-quick profile format clean
+	cluster-stop torture-cluster bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -161,6 +163,9 @@ cluster: ## three RabbitMQ nodes on 127.0.0.1, data in var/cluster
 
 cluster-stop: ## stop them; their data stays
 	@$(PYTHON) tools/cluster.py stop
+
+torture-cluster: .venv/tools.stamp cluster ## nodes killed and more, ROUNDS times, with a ledger of what is stored
+	tools/torture-cluster $(ROUNDS) $(BIN)/python
 
 bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 30 minutes
 	@$(BIN)/python -m bench.run

@@ -37,6 +37,10 @@ FAULTS = {
     "none": ([], []),
     "kill": (["kill"], ["start"]),
     "freeze": (["freeze"], ["thaw"]),
+    "disk": (
+        ["ctl", "set_disk_free_limit", "1000TB"],
+        ["ctl", "set_disk_free_limit", "100MB"],
+    ),
     "memory": (
         ["ctl", "set_vm_memory_high_watermark", "absolute", "1"],
         ["ctl", "set_vm_memory_high_watermark", "absolute", "1GB"],
@@ -92,6 +96,11 @@ class Ledger:
         else:
             self.told[number] = "nothing"
             self.spent[str(error)] += 1
+
+    def end(self) -> None:
+        """Count the time since the last one that was stored."""
+        now = time.monotonic()
+        self.pause = max(self.pause, now - (self._storedAt or now))
 
 
 class Load:
@@ -223,6 +232,7 @@ def main() -> int:
 
     def stop() -> None:
         load.isOver = True
+        load.ledger.end()
         used.append(time.process_time())
         loop.callLater(6.0, lambda: publisher.stop().addBoth(lambda _: loop.stop()))
 
