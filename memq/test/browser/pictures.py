@@ -13,12 +13,16 @@ import sys
 import tempfile
 import threading
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memq.test.browser.browser import Browser
 from memq.test.browser.case import freePort
+from memq.test.browser.test_login import users
 from testkit.servers import Server
 from testkit.wire import Wire, sets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: Seconds of work before the first picture; and between two pieces of work.
 WARM, STEP = 70.0, 0.1
@@ -167,24 +171,73 @@ def take(browser: Browser, path: str) -> int:
     return len(data)
 
 
+def looks(browser: Browser) -> Iterator[str]:
+    """Let the browser be one after the other, and yield how each is called."""
+    for language in ("en", "zh"):
+        browser.speak(language)
+        for scheme in ("light", "dark"):
+            for size in (WIDE, NARROW):
+                if language == "zh" and (scheme, size) != ("light", WIDE):
+                    continue
+                browser.resize(*size)
+                browser.prefer(scheme=scheme)
+                yield f"{language}-{scheme}-{size[0]}.webp"
+
+
 def takeAll(browser: Browser, directory: str) -> int:
     """Write all pictures; return how many bytes they have."""
     total = 0
-    for language in ("en", "zh"):
-        browser.speak(language)
+    for look in looks(browser):
         for view, place in PLACES.items():
-            for scheme in ("light", "dark"):
-                for size in (WIDE, NARROW):
-                    if language == "zh" and (scheme, size) != ("light", WIDE):
-                        continue
-                    browser.resize(*size)
-                    browser.prefer(scheme=scheme)
-                    browser.open(place)
-                    browser.one(".state.live")
-                    browser.until(lambda: settled(browser), "a settled view")
-                    name = f"{view}-{language}-{scheme}-{size[0]}.webp"
-                    total += take(browser, os.path.join(directory, name))
+            browser.open(place)
+            browser.one(".state.live")
+            browser.until(lambda: settled(browser), "a settled view")
+            total += take(browser, os.path.join(directory, f"{view}-{look}"))
     return total
+
+
+def takeUsers(browser: Browser, directory: str) -> None:
+    """Write the pictures of a page with users: the login, and somebody who is in."""
+    for look in looks(browser):
+        browser.open("#/queue/orders.us")
+        browser.one("form.login [name=user]").send_keys("shop")
+        browser.one("form.login [name=secret]").send_keys("wrong")
+        browser.one("form.login .solid").click()
+        browser.one("form.login [role=alert]:not([hidden])")
+        take(browser, os.path.join(directory, f"login-{look}"))
+        browser.one("form.login [name=secret]").send_keys("pass shop")
+        browser.one("form.login .solid").click()
+        browser.one("[data-action=push]")
+        browser.one("#who").click()
+        browser.one(".state.live")
+        take(browser, os.path.join(directory, f"user-{look}"))
+        browser.one("#logout").click()
+        browser.one("form.login")
+
+
+def withUsers(directory: str) -> None:
+    """Start a server with users, and write its pictures."""
+    base = f"127.0.0.1:{freePort()}"
+    with open(os.open("users.toml", os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+        file.write(users())
+    server = Server(
+        os.path.abspath("users"), "--users=users.toml", f"--web-listen={base}"
+    )
+    server.start()
+    try:
+        with server.wire() as wire:
+            wire.send(b"set auth 0 0 10\r\nops opsops\r\n")
+            wire.line()
+            wire.send(sets(b"orders.us", *bodies(40)))
+            for _ in range(40):
+                wire.line()
+        browser = Browser(f"http://{base}")
+        try:
+            takeUsers(browser, directory)
+        finally:
+            browser.quit()
+    finally:
+        server.stop()
 
 
 def settled(browser: Browser) -> bool:
@@ -199,6 +252,7 @@ def main(directory: str) -> None:
         # A short path looks better.
         directory = os.path.abspath(directory)
         os.chdir(scratch)
+        withUsers(directory)
         with open("memq.toml", "w", encoding="utf-8") as file:
             file.write(RULES)
         base = f"127.0.0.1:{freePort()}"

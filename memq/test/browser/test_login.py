@@ -187,6 +187,9 @@ class RightsTests(UsersTestCase):
         self.enter("shop")
         browser.until(lambda: len(self.names()) == 3, "three queues")
         self.assertNotIn("hidden", browser.text("body"))
+        browser.one("#who").click()
+        browser.untilText("dialog .rights", "orders.*")
+        browser.press("ESCAPE")
         shown = browser.run(
             "return [...document.querySelectorAll('nav a')]"
             ".filter((each) => each.offsetParent).map((each) => each.textContent)"

@@ -29,10 +29,12 @@ export class ConnectionsView {
     this.values = values;
     this.title = t("connections");
     this.count = el("span", { class: "muted", role: "status" });
+    // Without users there is none to tell.
+    this.columns = COLUMNS.filter(([key]) => key !== "user" || app.me?.user);
     this.body = el("tbody", {});
     this.table = el("table", { class: "connections" },
       el("thead", {}, el("tr", {},
-        COLUMNS.map(([key, label]) => el("th", { scope: "col", class: key }, t(label))),
+        this.columns.map(([key, label]) => el("th", { scope: "col", class: key }, t(label))),
         el("th", { class: "kill" }, el("span", { class: "unseen" }, t("action_kill"))))),
       this.body);
     this.note = el("div", { class: "note", hidden: true });
@@ -103,7 +105,7 @@ export class ConnectionsView {
   }
 
   row(connection) {
-    const cells = COLUMNS.map(([key, label, content]) =>
+    const cells = this.columns.map(([key, label, content]) =>
       el("td", { class: key, "data-label": t(label) }, content(connection)));
     const kill = this.app.mayAct && this.app.isAdmin && el("button",
       { type: "button", class: "danger quiet", onclick: () => this.kill(connection) },

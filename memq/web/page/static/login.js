@@ -99,7 +99,7 @@ function patternsOf(me) {
   }
   return el("dl", { class: "rights" }, rights.map((right) => el("div", {},
     el("dt", {}, t(`right_${right}`)),
-    el("dd", {}, me[right].map((each) => [el("code", {}, visible(each)), " "])))));
+    el("dd", {}, me[right].flatMap((each) => [el("code", {}, visible(each)), " "])))));
 }
 
 // Tell who somebody is; offer to be somebody else.

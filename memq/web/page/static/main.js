@@ -141,6 +141,7 @@ class App {
       type: "button", class: "quiet", id: "help", "aria-label": t("help"),
       title: t("help"), onclick: () => openHelp(this),
     }, "?");
+    this.nav = el("nav", { "aria-label": t("views") }, [...this.tabs.values()]);
     this.main = el("main", { id: "main", tabindex: -1 });
     this.toasts ??= el("div", { class: "toasts", "aria-live": "polite" });
     const skip = el("a", {
@@ -152,7 +153,7 @@ class App {
       el("header", { class: "top" },
         el("a", { class: "brand", href: link("queues") },
           el("img", { src: "/page/icon.svg", alt: "", width: 22, height: 22 }), "memq"),
-        el("nav", { "aria-label": t("views") }, [...this.tabs.values()]),
+        this.nav,
         el("div", { class: "switches" },
           this.status, this.who, languageButton, this.schemeButton, help)),
       this.main,
@@ -207,6 +208,7 @@ class App {
   put(view, tab = null) {
     this.view?.close();
     this.view = view;
+    this.nav.hidden = view instanceof LoginView;
     this.main.replaceChildren(view.element);
     document.title = `${view.title} · memq`;
     for (const [name, each] of this.tabs) {

@@ -54,7 +54,8 @@ export class Messages {
       const isGone = error.status === 404;
       this.list.replaceChildren(el(
         "p",
-        isGone ? { class: "muted" } : { class: "error", role: "alert" },
+        isGone || error.status === 403
+          ? { class: "muted wrap" } : { class: "error", role: "alert" },
         isGone ? t("noMessages") : error.message,
       ));
     }
