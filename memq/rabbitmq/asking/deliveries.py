@@ -37,16 +37,17 @@ class Open(Request):
 class End(Request):
     """Open reads that are to end: it is answered with Ended.
 
-    :ivar left: the channels that have not answered yet.
+    :ivar channels: those that have not answered yet.
+    :ivar isLost: whether some went back.
     :ivar numbers: those that were there.
     """
 
-    __slots__ = ("left", "lost", "numbers")
+    __slots__ = ("channels", "isLost", "numbers")
 
     def __init__(self, queue: bytes, done: Callable[[Any], object]) -> None:
         super().__init__(queue, done)
-        self.left = 0
-        self.lost = False
+        self.channels: dict[Channel, None] = {}
+        self.isLost = False
         self.numbers: set[int] = set()
 
     def fail(self) -> bool:
@@ -54,12 +55,16 @@ class End(Request):
         why = StoreError("the queue servers did not answer: it may come again")
         return self.answer(Ended(frozenset(), why))
 
-    def hasAnswered(self, isLost: bool = False) -> None:
-        """Note that a channel has answered, or is lost."""
-        self.left -= 1
-        self.lost |= isLost
-        if self.left <= 0:
-            error = StoreError(LOST) if self.lost else None
+    def hasAnswered(self, channel: Channel, isLost: bool = False) -> None:
+        """Note that a channel has answered, or is lost; it may have done so before."""
+        self.channels.pop(channel, None)
+        self.isLost |= isLost
+        self.answerIfOver()
+
+    def answerIfOver(self) -> None:
+        """Answer, once all channels have."""
+        if not self.channels:
+            error = StoreError(LOST) if self.isLost else None
             self.answer(Ended(frozenset() if error else frozenset(self.numbers), error))
 
 

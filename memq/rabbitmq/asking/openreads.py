@@ -8,6 +8,8 @@ An acknowledgement has no answer.  What is sent behind it on the same channel go
 through the same log of consensus: the answer of a ``basic.get``, or that of a passive
 declare if it comes so soon that the queue's leader has given it, tells that the
 acknowledgement counts.  A later one may be the node's own word, and is asked for again.
+
+An open whose channel ends has opened nothing for long: it is asked for again.
 """
 
 from __future__ import annotations
@@ -140,21 +142,20 @@ class OpenReads:
     ) -> list[Channel]:
         """Begin to wait for channels; return them, each once."""
         end = End(queue, done)
-        channels: dict[Channel, None] = {}
         for number, channel in taken:
             if channel is None:
-                end.lost = True
+                end.isLost = True
             else:
-                channels[channel] = None
+                end.channels[channel] = None
                 end.numbers.add(number)
-        end.left = len(channels)
-        if not channels:
-            end.hasAnswered()
-        else:
+        channels = list(end.channels)
+        if channels:
             self._deadlines.add(end)
+        else:
+            end.answerIfOver()
         for channel in channels:
             channel.ends.append(end)
-        return list(channels)
+        return channels
 
     def _declare(self, channel: Channel) -> None:
         """Ask for an answer behind what was sent, unless one is under way."""
@@ -178,7 +179,7 @@ class OpenReads:
         self._declare(channel)
         self._spareIt(channel)
         for each in ends:
-            each.hasAnswered()
+            each.hasAnswered(channel)
 
     # Opening.
 
@@ -238,8 +239,9 @@ class OpenReads:
         self._spare.pop(channel, None)
         channel.opening = request
         request.isSent = True
-        # What was acknowledged before is answered with it.
-        channel.endsBefore, channel.ends = channel.ends, []
+        # What was acknowledged before is answered with it, even if that has its own
+        # answer to come: that may be late.
+        channel.endsBefore, channel.ends = [*channel.endsSent, *channel.ends], []
 
         def _cbFound(_: Any, method: Any, properties: Any, body: bytes) -> None:
             number = self._number()
@@ -261,7 +263,7 @@ class OpenReads:
         ends, channel.endsBefore = channel.endsBefore, []
         assert request is not None
         for each in ends:
-            each.hasAnswered()
+            each.hasAnswered(channel)
         isWanted = request.answer(found)
         self._declare(channel)
         if channel.queue in self._lines:
@@ -301,11 +303,14 @@ class OpenReads:
             if isGone:
                 # The queue was deleted, and they with it.
                 each.numbers.clear()
-            each.hasAnswered(isLost=not isGone)
+            each.hasAnswered(channel, isLost=not isGone)
         if request is not None and isGone:
             request.answer(None)
-        elif request is not None:
-            request.fail()
+        elif request is not None and not request.isOver:
+            # It has opened nothing that is not back by now.
+            request.channel = None
+            request.isSent = False
+            self._lines.setdefault(channel.queue, deque()).appendleft(request)
         if channel.queue in self._lines:
             self._goOn(channel.queue)
 

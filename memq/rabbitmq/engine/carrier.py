@@ -100,7 +100,11 @@ class Carrier:
         return _begin
 
     def _unforeseen(self, operation: Operation, error: Exception) -> None:
-        self._refuse(operation, asQueueError(error))
+        refusal = asQueueError(error)
+        operations = self.scheduler.alongside(operation)
+        for each in operations:
+            each.fail(refusal)
+        self.scheduler.ended(operations)
 
     def carry(self, operation: Operation) -> None:
         """Begin to carry out an operation."""

@@ -189,6 +189,12 @@ class Scheduler:
         session.inbox.remove(operation)
         self._running[session].append(operation)
 
+    def alongside(self, operation: Operation) -> list[Operation]:
+        """Return an operation, and what was joined to it."""
+        if isinstance(operation, _OVERLAPPING):
+            return [operation]
+        return list(self._running[sessionOf(operation)])
+
     @staticmethod
     def _hasMuch(session: Session) -> bool:
         """Return whether its client has to take what there is before it has more."""

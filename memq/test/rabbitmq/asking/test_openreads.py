@@ -136,7 +136,7 @@ class OpenTests(OpenReadsTestCase):
         self.cluster.stuck.clear()
         self.link.channels[0].end("the node is gone")
         self.cluster.settle()
-        self.assertEqual((self.failed(), self.answers), ([LOST], [UNANSWERED, b"b"]))
+        self.assertEqual((self.failed(), self.answers), ([LOST], [b"b", b"c"]))
 
     def test_spare(self) -> None:
         """Channels that hold nothing are kept, but not many of them."""
@@ -193,6 +193,29 @@ class BarrierTests(OpenReadsTestCase):
         )
         self.assertEqual(self.cluster.log.count("declare jobs"), 2)
 
+    def test_lateExchange(self) -> None:
+        """A close whose answer is late is told with the open behind it, before that."""
+        with mock.patch.object(module, "CHANNELS", 1):
+            number = self.opened()
+            self.reads.open(b"jobs", self.note)
+            self.reads.exchange(b"jobs", number, self.ended.append, self.note)
+            while len(self.answers) < 1:
+                self.cluster.events.popleft()()
+            self.clock.advance(PROMPT)
+            self.cluster.settle()
+        self.assertEqual((self.ended, self.answers), (self.ok(number), [b"b", b"c"]))
+
+    def test_twice(self) -> None:
+        """An open that ends with its channel twice is still asked for, or is over."""
+        self.cluster.stuck.add("jobs")
+        self.told(self.reads.open, b"jobs")
+        self.clock.pump([STEP] * 20)
+        self.link.down()
+        self.assertEqual(self.answers, [UNANSWERED])
+        self.link.up()
+        self.cluster.settle()
+        self.assertEqual(self.answers, [UNANSWERED])
+
 
 class FaultTests(OpenReadsTestCase):
     """Links that are lost, and answers that do not come."""
@@ -208,13 +231,17 @@ class FaultTests(OpenReadsTestCase):
         self.reads.linkBlocked("memory")
 
     def test_downMeanwhile(self) -> None:
-        """A close that is under way is as unsure, and so is an open."""
+        """A close that is under way is as unsure; an open is asked for again."""
         number = self.opened()
         self.cluster.stuck.add("jobs")
         self.end(self.reads.close, number)
         self.told(self.reads.open, b"jobs")
         self.link.down()
-        self.assertEqual((self.failed(), self.answers), ([LOST], [UNANSWERED]))
+        self.assertEqual((self.failed(), self.answers), ([LOST], []))
+        self.cluster.stuck.clear()
+        self.link.up()
+        self.cluster.settle()
+        self.assertEqual(self.answers, [b"b"])
 
     def test_up(self) -> None:
         """What waits goes on with the next link."""

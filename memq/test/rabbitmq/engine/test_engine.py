@@ -140,10 +140,13 @@ class EngineTests(FrontTestCase):
         asked = self.front.engine.asked
         self.patch(asked.openReads, "open", _fail)
         self.patch(asked.gets, "get", _fail)
+        self.patch(asked.publisher, "publish", _fail)
         with capturedLogs():
             for command in "get q/open", "get q":
                 self.assertEqual(self.ask(command), ["SERVER_ERROR internal error"])
-        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+            answer = self.ask("set q 0 0 1", "x")
+        self.assertEqual(answer, ["SERVER_ERROR internal error"])
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 3)
 
 
 class SetTests(FrontTestCase):
