@@ -23,7 +23,7 @@ from memq.access.sources import UserSources
 from memq.access.users import encoded
 from memq.config import file
 from memq.display import numbered
-from memq.errors import ConfigError, OptionError
+from memq.errors import ConfigError, StartError
 from memq.net.certificates import Certificates
 from memq.net.handshakes import Handshakes
 from memq.net.tls import TLSFactory
@@ -199,8 +199,7 @@ def _readSecurity(options: Options, clock: IReactorTime) -> Security:
         queues = encryption(())
     if options["web-tls"]:
         if settings is None:
-            why = "needs a table [tls] in the configuration file"
-            raise OptionError("--web-tls", "", why)
+            raise StartError("--web-tls: needs a table [tls] in the configuration file")
         web = encryption(_HTTP)
     return Security(_sources(options), options.config, options.listens, queues, web)
 

@@ -22,6 +22,8 @@ from memq.storage.datadir.home import Home
 from memq.test.support.stepped import SteppedPool, SteppedReactor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from twisted.internet.defer import Deferred
 
 LIMIT = "[queue.q]\nmax_items = {}\n"
@@ -137,6 +139,70 @@ class FileTests(ReloadTestCase):
         self.write(table.format(2))
         [line] = self.reload()[1:]
         self.assertIn("started again: [[listen]]", str(line))
+
+
+class Companion:
+    """What is read with the rules.
+
+    :ivar why: why it cannot be taken.
+    """
+
+    def __init__(self) -> None:
+        self.read: list[Config] = []
+        self.held: list[Config] = []
+        self.why: ConfigError | None = None
+
+    def prepare(self, config: Config) -> Callable[[], None]:
+        """Note it."""
+        self.read.append(config)
+        if self.why is not None:
+            raise self.why
+        return lambda: self.held.append(config)
+
+
+class CompanionTests(ReloadTestCase):
+    """What is read with the rules."""
+
+    def begin(self, config: Config, isRead: bool = True) -> None:
+        """Begin with two."""
+        super().begin(config, isRead)
+        self.companions = [Companion(), Companion()]
+        run = partial(deferToThreadPool, self.reactor, self.pool)
+        self.reloader = PolicyReloader(
+            *(config, run, self.held.append, isRead), companions=self.companions
+        )
+
+    def test_together(self) -> None:
+        """All hold with the rules, and in no thread."""
+        self.write(LIMIT.format(1))
+        done = self.reloader.reload()
+        self.pool.step()
+        self.assertEqual([len(each.read) for each in self.companions], [1, 1])
+        self.assertEqual([each.held for each in self.companions], [[], []])
+        self.reactor.advance(0)
+        self.successResultOf(done)
+        self.assertEqual(self.limits, [1])
+        for each in self.companions:
+            self.assertEqual(each.held, each.read)
+
+    def test_refused(self) -> None:
+        """None holds when one cannot be taken, and no rules."""
+        self.companions[1].why = ConfigError(self.path, None, "no")
+        self.write(LIMIT.format(1))
+        self.refuse()
+        self.assertFalse(self.reloader.isCurrent)
+        self.assertEqual([each.held for each in self.companions], [[], []])
+        self.assertEqual(self.limits, [])
+        # A mistake in the rules is found first.
+        self.write("[")
+        self.refuse()
+        self.assertEqual(len(self.companions[0].read), 1)
+
+    def test_noConfig(self) -> None:
+        """They are read again without a configuration file, too."""
+        self.begin(Config(), isRead=False)
+        self.reload()
+        self.assertEqual(self.companions[0].held, [Config()])
 
 
 class ChangeTests(ReloadTestCase):

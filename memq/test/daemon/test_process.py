@@ -22,6 +22,7 @@ from memq.daemon.process import (
     ExitStatus,
     ProcessService,
     findOwner,
+    forbidCoreFiles,
     isRoomForClient,
     raiseCoreLimit,
     raiseFileLimit,
@@ -401,3 +402,13 @@ class LimitTests(SynchronousTestCase):
             [line] = [formatEvent(event) for event in events]
             self.assertEqual(line, f"-r: a core file may have {size}")
             self.assertEqual(self.limits, (after, after))
+
+    def test_noCore(self) -> None:
+        """No core file is left, and the hard limit stays; it is said once."""
+        self.most, self.limits = 1000, (500, 1000)
+        with capturedLogs() as events:
+            forbidCoreFiles()
+            forbidCoreFiles()
+        self.assertEqual(self.limits, (0, 1000))
+        [line] = [str(formatEvent(event)) for event in events]
+        self.assertIn("No core file is left", line)

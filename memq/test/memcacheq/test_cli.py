@@ -107,6 +107,7 @@ class CommandTests(SynchronousTestCase):
         self.assertIn(f"--pidfile={here}/pid", line)
         self.assertIn(f"--socket={here}/sock", line)
         self.assertIn("--pidfile=", self.start("-P /run/mq.pid"))
+        self.assertIn(f"{here}/auth", self.start("-d -Y auth"))
 
     def test_emptyPath(self) -> None:
         """A path that is empty stays so, to be refused."""
