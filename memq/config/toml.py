@@ -105,7 +105,8 @@ class TOMLFile(NamedTuple):
         """
         # A statement says what TOML makes of it, so values of several lines, dotted
         # keys and quoted ones are no matter.
-        return next(line for line, isSet in _look(self.text, keys) if isSet)
+        lines = [line for line, isSet in _look(self.text, keys) if isSet]
+        return lines[0]
 
 
 def keyLines(text: str, table: str) -> dict[str, dict[str, int]]:
@@ -193,10 +194,9 @@ def _tableNamed(value: Any) -> tuple[str, ...]:
 
 def _has(value: Any, keys: tuple[Key, ...]) -> bool:
     for each in keys:
-        if isinstance(each, int):
-            if not isinstance(value, list) or len(value) <= each:
-                return False
-        elif not isinstance(value, dict) or each not in value:
+        if isinstance(value, list):
+            value = dict(enumerate(value))
+        if not isinstance(value, dict) or each not in value:
             return False
         value = value[each]
     return True

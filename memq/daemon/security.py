@@ -146,8 +146,8 @@ class Security:
         :return: what lets it hold.
         :raise memq.errors.ConfigError: when something cannot be taken.
         """
-        access = self._access
-        users = self._read(config, access is not None and access.hasUsers)
+        assert self._access is not None
+        users = self._read(config, self._access.hasUsers)
         found = [
             (each.certificates, settings, each.certificates.prepare(settings))
             for each in self._encryptions
@@ -166,8 +166,8 @@ class Security:
     def _hold(self, users: Users, found: Sequence[Any]) -> None:
         for certificates, settings, identity in found:
             certificates.replace(settings, identity)
-        if self._access is not None:
-            self._access.replace(users)
+        assert self._access is not None
+        self._access.replace(users)
         if users.names:
             there = numbered(len(users.names), "user")
             _log.info("Users are read again: {there}", there=there)

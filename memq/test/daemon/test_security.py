@@ -63,13 +63,9 @@ class SecurityTestCase(SynchronousTestCase):
         options.parseOptions(["--config", self.config, *words])
         owner = os.geteuid(), os.getegid()
         found = readSecurity(options, self.clock, owner)
-        self.access = AccessControl(found.users, self.clock, self.defer)
+        self.access = AccessControl(found.users, self.clock, execute)
         found.serve(self.access)
         return found
-
-    def defer(self, call: Any, secret: bytes) -> Any:
-        """Call at once."""
-        return execute(call, secret)
 
     def reload(self, security: Security) -> list[str]:
         """Read all again; return what is logged."""
