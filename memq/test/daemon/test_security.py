@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import Any
 
 from twisted.internet.defer import execute
 from twisted.internet.protocol import Factory

@@ -41,6 +41,7 @@ from memq.test.pages.pages import (
 )
 from memq.test.support.foreign.memcacheqdirs import MemcacheQ
 from memq.test.support.servers import started
+from memq.test.support.tlsservers import TLSServer
 from memq.wire import text as wire
 from memq.wire.extensions import Add
 from memq.wire.figures import FIGURES, KESTREL, PEEKED
@@ -395,9 +396,8 @@ class ProtocolTests(PageTestCase):
 
     PATH = "docs/protocol.md"
 
-    def play(self, header: str, *options: str) -> int:
+    def play(self, header: str, server: Server) -> int:
         """Send all rows under a header; return how many there are."""
-        server = started(self, *options)
         count = 0
         for table in tables(readPage(self.PATH)):
             if table.header == [header, "answered", ""]:
@@ -420,12 +420,17 @@ class ProtocolTests(PageTestCase):
 
     def test_rows(self) -> None:
         """The request on the left of a row is answered with the reply beside it."""
-        self.assertGreater(self.play("sent"), 100)
+        self.assertGreater(self.play("sent", started(self)), 100)
+
+    def test_rowsOverTLS(self) -> None:
+        """So it is over TLS."""
+        self.assertGreater(self.play("sent", TLSServer(self).start()), 100)
 
     def test_rowsWithFlushAll(self) -> None:
         """So it is with an option that one table is about."""
         header = "sent, with `--enable-flush-all`"
-        self.assertGreater(self.play(header, "--enable-flush-all"), 5)
+        server = started(self, "--enable-flush-all")
+        self.assertGreater(self.play(header, server), 5)
 
     def test_stats(self) -> None:
         """The figures of stats are listed in their order; those marked are zeroed."""

@@ -10,7 +10,7 @@
 - Disks that fail, are full, lose power, or hold damage: ``disks``.
 - The command memq as a process, on pipes or on a terminal: ``commandline``.
 - A TLS client in memory: ``tlspeers``; its certificates, and all others:
-  ``certificates``.
+  ``certificates``.  A real server with TLS: ``tlsservers``.
 - Real servers with clients that misbehave or die: ``load``; see testkit.servers, too.
 - MemcacheQ's directories, and clients of other protocols: ``foreign``.
 - How long a test goes on that injects faults: ``torture``; bytes made up: ``fuzz``.
