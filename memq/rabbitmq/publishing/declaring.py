@@ -36,6 +36,11 @@ BOUND = 2.0
 ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
 
 
+#: The exchange of delays: it is always there, and sends a message to the queues that
+#: are bound with what the message has in its headers.
+EXCHANGE = "amq.headers"
+
+
 class Answer(Enum):
     """What a second node says of a queue."""
 
@@ -58,8 +63,9 @@ class _Question:
         name: Name,
         isMade: bool,
         told: Callable[[Answer, str], object],
+        binding: dict[str, str] | None,
     ) -> None:
-        self._declaring, self._name = declaring, name
+        self._declaring, self._name, self._binding = declaring, name, binding
         self._isMade, self._told = isMade, told
         self._isMissing = self._isOver = False
 
@@ -80,12 +86,25 @@ class _Question:
             channel.queue_declare(self._name.queue, passive=True, callback=self._there)
 
     def _there(self, frame: Any) -> None:
-        self._end(Answer.THERE)
-        self._channel.close()
+        self._bind(Answer.THERE)
 
     def _made(self, frame: Any) -> None:
-        self._end(Answer.MADE)
-        self._channel.close()
+        self._bind(Answer.MADE)
+
+    def _bind(self, answer: Answer) -> None:
+        """Bind the queue, if it is to be; that may be done again and again."""
+
+        def bound(_: Any) -> None:
+            self._end(answer)
+            self._channel.close()
+
+        if self._binding is None:
+            bound(None)
+        else:
+            arguments = {"x-match": "all", **self._binding}
+            self._channel.queue_bind(
+                self._name.queue, EXCHANGE, arguments=arguments, callback=bound
+            )
 
     def _closed(self, channel: Channel, why: str) -> None:
         if self._isOver:
@@ -135,15 +154,20 @@ class Declaring:
         return self._link.stop()
 
     def ask(
-        self, name: Name, isMade: bool, told: Callable[[Answer, str], object]
+        self,
+        name: Name,
+        isMade: bool,
+        told: Callable[[Answer, str], object],
+        binding: dict[str, str] | None = None,
     ) -> None:
         """Ask whether a queue is there.
 
         :param isMade: whether to make it if it is not.
         :param told: is called once with the answer, and the name of the node; or why it
             refuses.
+        :param binding: what the queue is bound to the exchange of delays with.
         """
-        question = _Question(self, name, isMade, told)
+        question = _Question(self, name, isMade, told, binding)
         self._questions.append(question)
         if self._link.isUp and self._link.node == self._first():
             self._link.leave("a second opinion is another node's", 0.0)

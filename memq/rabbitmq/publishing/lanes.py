@@ -80,11 +80,18 @@ class Lane:
 
     :ivar name: its name.
     :ivar queue: the name in RabbitMQ.
+    :ivar binding: see below.
     """
 
-    def __init__(self, host: Host, name: Name) -> None:
-        """Begin with nothing."""
-        self.name, self.queue = name, name.queue
+    def __init__(
+        self, host: Host, name: Name, binding: dict[str, str] | None = None
+    ) -> None:
+        """Begin with nothing.
+
+        :param binding: what messages have in their headers that come by the exchange of
+            delays; None for those that are sent to the queue itself.
+        """
+        self.name, self.queue, self.binding = name, name.queue, binding
         self._host = host
         self._state = State.SENDING
         self._outlet: Outlet | None = None

@@ -31,6 +31,9 @@ class Sender(Protocol):
 
     queue: str
 
+    def add(self, message: Message) -> None:
+        """Send a message, or hold it if others wait."""
+
     def settled(self, message: Message, fate: Fate, why: str = "") -> None:
         """Take note of what became of a message that was sent."""
 
@@ -41,6 +44,7 @@ class Sender(Protocol):
 class Message:
     """A message on its way.
 
+    :ivar exchange: where it is sent; with its routing key, that is a queue's name.
     :ivar number: the higher, the later it came.
     :ivar deadline: when it has to be told, in the seconds of the clock.
     :ivar told: is called once with None when it is stored, else with the error.
@@ -52,10 +56,12 @@ class Message:
     __slots__ = (
         "body",
         "deadline",
+        "exchange",
         "expiration",
         "headers",
         "isSent",
         "isTold",
+        "key",
         "lane",
         "number",
         "refusedAt",
@@ -76,13 +82,9 @@ class Message:
         self.lane, self.body, self.headers = lane, body, headers
         self.expiration, self.told = expiration, told
         self.number, self.deadline = number, deadline
+        self.exchange, self.key = "", lane.queue
         self.isTold = self.isSent = False
         self.refusedAt: float | None = None
-
-    @property
-    def queue(self) -> str:
-        """The name of its queue."""
-        return self.lane.queue
 
     def tell(self, error: QueueError | None) -> None:
         """Say what became of it, the first time only."""

@@ -65,7 +65,7 @@ class Outlet:
         )
         # What cannot be encoded is raised, and nothing is sent.
         self._channel.basic_publish(
-            "", message.queue, message.body, properties, mandatory=True
+            message.exchange, message.key, message.body, properties, mandatory=True
         )
         self._number = number
         self._unsettled[number] = message

@@ -33,6 +33,7 @@ from twisted.internet.defer import gatherResults
 from memq.rabbitmq.errors import ClusterFull
 from memq.rabbitmq.link import Link
 from memq.rabbitmq.publishing.declaring import Declaring
+from memq.rabbitmq.publishing.delays import Delays
 from memq.rabbitmq.publishing.lanes import Lane
 from memq.rabbitmq.publishing.message import Message
 from memq.rabbitmq.publishing.outlet import Outlet
@@ -76,6 +77,7 @@ class Publisher:
         self._link = Link(clock, cluster, "sets", self, randomly)
         self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
         self._isDeclaring = False
+        self._delays = Delays(self._link, self._declaring, self.known, self._lane)
         self._lanes: dict[str, Lane] = {}
         #: The one that was opened last, or is being opened; and those before it on
         #: which something is under way.
@@ -110,20 +112,22 @@ class Publisher:
         headers: dict[str, Any] | None,
         told: Callable[[QueueError | None], object],
         expiration: str | None = None,
+        delay: int = 0,
     ) -> None:
         """Publish a message.
 
         :param name: the queue's.
         :param told: is called once, at the latest a tick after the timeout: with None
             when a majority has the message, else with the error.
-        :param expiration: milliseconds after which it is dropped, None for never.
+        :param expiration: milliseconds after which it is dropped, None for never, as
+            with a delay.
+        :param delay: seconds after which it is in the queue; from 1,000 on they are
+            rounded up to three digits.
         """
         if self._link.isBlocked:
             told(ClusterFull())
             return
-        lane = self._lanes.get(name.queue)
-        if lane is None:
-            lane = self._lanes[name.queue] = Lane(self, name)
+        lane = self._delays.lane(delay) if delay else self._lane(name, None)
         self._number += 1
         deadline = self._clock.seconds() + self._timeout
         number = self._number
@@ -131,7 +135,16 @@ class Publisher:
         self._due.append(message)
         if self._tick is None:
             self._tick = self._clock.callLater(TICK, self._lookAtDue)
-        lane.add(message)
+        if delay:
+            self._delays.add(message, name)
+        else:
+            lane.add(message)
+
+    def _lane(self, name: Name, binding: dict[str, str] | None) -> Lane:
+        lane = self._lanes.get(name.queue)
+        if lane is None:
+            lane = self._lanes[name.queue] = Lane(self, name, binding)
+        return lane
 
     def forget(self, queue: str) -> None:
         """Take note that a queue was deleted from here: it may be declared again.
@@ -139,6 +152,7 @@ class Publisher:
         :param queue: its name in RabbitMQ.
         """
         self.known.discard(queue)
+        self._delays.forget(queue)
 
     def _lookAtDue(self) -> None:
         """Tell what is late, and let go of what was told."""
@@ -185,7 +199,7 @@ class Publisher:
     def ask(self, lane: Lane) -> None:
         """Ask a second node for the queue, and make it if it may be."""
         isMade = lane.queue not in self.known
-        self._declaring.ask(lane.name, isMade, lane.answered)
+        self._declaring.ask(lane.name, isMade, lane.answered, lane.binding)
 
     def mistrust(self, lane: Lane, other: str) -> None:
         """Leave the node: it does not know a queue that another node has."""
@@ -193,7 +207,8 @@ class Publisher:
 
     def isDone(self, lane: Lane) -> None:
         """Forget a lane that has nothing under way."""
-        self._lanes.pop(lane.queue, None)
+        if self._lanes.get(lane.queue) is lane:
+            del self._lanes[lane.queue]
         for outlet in [each for each in self._former if each.isIdle]:
             self._former.remove(outlet)
             outlet.close()
@@ -232,6 +247,7 @@ class Publisher:
     def linkUp(self) -> None:
         """Open a channel, for what is held and what comes."""
         self.outlet(0.0)
+        self._delays.linkUp()
         if not self._isDeclaring:
             # Not before: the second node is another one.
             self._isDeclaring = True

@@ -47,6 +47,8 @@ class FakeCluster:
 
     :ivar queues: the messages that are ready, by the names of queues.
     :ivar arguments: those that each queue was declared with.
+    :ivar delays: the queues that are bound to the exchange of headers, by the values of
+        the header ``d``.
     :ivar refusing: names of queues that nack what they are sent.
     :ivar silent: names of queues that confirm nothing for now.
     :ivar forbidden: why queues may not be declared; empty if they may.
@@ -56,6 +58,7 @@ class FakeCluster:
     def __init__(self, size: int = 3) -> None:
         self.queues: dict[str, deque[FakeMessage]] = {}
         self.arguments: dict[str, Any] = {}
+        self.delays: dict[str, str] = {}
         self.refusing: set[str] = set()
         self.silent: set[str] = set()
         self.forbidden = ""
@@ -177,9 +180,11 @@ class FakePeer:
     """A connection, from the node's side.
 
     :ivar transport: the client's.
+    :ivar closeNext: what the channel is closed with that declares a queue next.
     :ivar withholds: whether it returns messages without their confirms.
     """
 
+    closeNext: tuple[int, str] | None = None
     withholds = False
 
     def __init__(self, node: FakeNode, protocol: Protocol) -> None:
@@ -305,6 +310,10 @@ class FakePeer:
 
     def _doQueueDeclare(self, number: int, method: Any) -> None:
         name = method.queue
+        if self.closeNext is not None:
+            self.closeChannel(number, *self.closeNext)
+            self.closeNext = None
+            return
         if method.passive:
             if not self._finds(number, name):
                 return
@@ -317,6 +326,10 @@ class FakePeer:
             self.cluster.arguments[name] = method.arguments
         waiting = len(self.cluster.queues[name])
         self.send(number, spec.Queue.DeclareOk(name, waiting, 0))
+
+    def _doQueueBind(self, number: int, method: Any) -> None:
+        self.cluster.delays[method.arguments["d"]] = method.queue
+        self.send(number, spec.Queue.BindOk())
 
     def _finds(self, number: int, name: str) -> bool:
         if self.node.knows(name):
@@ -334,6 +347,8 @@ class FakePeer:
         channel.published += 1
         tag, name = channel.published, channel.publish.routing_key
         message = FakeMessage(channel.properties, channel.body)
+        if channel.publish.exchange == "amq.headers":
+            name = self.cluster.delays.get(channel.properties.headers["d"], "")
         if not self.node.knows(name):
             method = spec.Basic.Return(312, "NO_ROUTE", "", name)
             self._sendMessage(number, method, message)
