@@ -159,14 +159,15 @@ class Gets:
 
     def _goOn(self) -> None:
         """Send what can be sent, and open a channel for each get that waits."""
+        if not self.link.isUp:
+            return
         while self._turns and self._idle:
             get = self._next()
             if get is not None:
                 self._send(self._idle.pop(), get)
         more = min(self._waiting - self._opening, CHANNELS - len(self._channels))
-        if more > 0 and self.link.isUp:
-            for _ in range(more):
-                self._open()
+        for _ in range(more):
+            self._open()
 
     def _next(self) -> _Get | None:
         """Return the next get, which may be over by now: None then."""

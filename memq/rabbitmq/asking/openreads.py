@@ -131,6 +131,8 @@ class OpenReads:
         return number, channel
 
     def _take(self, number: int) -> tuple[Channel | None, int]:
+        if not self.link.isUp:
+            return None, 0
         channel = self._holders.pop(number, None)
         return channel, 0 if channel is None else channel.held.pop(number)
 
@@ -194,6 +196,8 @@ class OpenReads:
 
     def _goOn(self, queue: bytes) -> None:
         """Send what can be sent of a queue, and open channels for the others."""
+        if not self.link.isUp:
+            return
         line = self._lines[queue]
         channels = self._channels.get(queue, [])
         while line:
@@ -208,7 +212,7 @@ class OpenReads:
             del self._lines[queue]
             return
         opening = sum(not each.isOpen for each in channels)
-        if opening < len(line) and len(channels) < CHANNELS and self.link.isUp:
+        if opening < len(line) and len(channels) < CHANNELS:
             self._openChannel(queue)
 
     @staticmethod

@@ -107,9 +107,9 @@ class Queues:
     def _goOn(self) -> None:
         while self._line and self._line[0].isOver:
             self._line.popleft()
-        if self._asked is not None or not self._line:
+        if self._asked is not None or not self._line or not self.link.isUp:
             return
-        if self._amqp is None and self.link.isUp:
+        if self._amqp is None:
             self._amqp = self.link.channel(self._opened, self._closed)
         elif self._isOpen:
             question = self._asked = self._line.popleft()

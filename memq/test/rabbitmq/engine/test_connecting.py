@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -68,6 +69,23 @@ class ConnectingTests(SynchronousTestCase):
         self.assertEqual(self.rabbit.bodies("q"), [])
         self.assertTrue(self.found(Delete(self.session, b"q")))
         self.assertIsNone(self.found(OpenRead(self.session, b"q")))
+
+    def test_lost(self) -> None:
+        """Opens that are under way are asked for again when all links were lost."""
+        for each in b"a", b"b", b"c":
+            self.session.push(b"q", 0, each, SETS)
+        self.go()
+        sessions = [self.engine.session(lambda: None) for _ in range(3)]
+        reads = [OpenRead(each, b"q") for each in sessions]
+        for session, read in zip(sessions, reads, strict=True):
+            session.submit(read)
+        self.clock.advance(0)
+        for peer in self.rabbit.peers():
+            peer.lose(ConnectionLost())
+        self.go()
+        self.go()
+        found = sorted(each.result.body for each in reads)
+        self.assertEqual(found, [b"a", b"b", b"c"])
 
     def test_end(self) -> None:
         """At the end all connections are closed."""
