@@ -200,8 +200,8 @@ HELP = {
     "web-listen": "address and port for HTTP, or unix:PATH; an empty one for none",
     "web-metrics-listen": "another one, which has metrics and health only",
     "web-queue-metrics-max": "most queues that metrics tell one by one; of more, none",
-    "web-actions": "who may change something over HTTP: users, which there are none of "
-    "yet, never or anyone",
+    "web-actions": "who may change something over HTTP: users that have the right, "
+    "never, or anyone, also without users",
     "web-bodies": "tell bodies of messages over HTTP",
     "web-tls": "serve HTTP over TLS, as [tls] in the configuration file says",
 }

@@ -113,7 +113,8 @@ class PagesTests(PageTestCase):
         for options in (Options(), ServerOptions()):
             known |= {name.rstrip("=") for name in options.longOpt}
         ours = glob(f"{ROOT}/memq/commandline/**/*.py", recursive=True)
-        for module in ("memq/admin/cli.py", "memq/memcacheq/adoptcli.py", *ours):
+        others = ("admin/cli.py", "client/identity.py", "memcacheq/adoptcli.py")
+        for module in (*(f"memq/{each}" for each in others), *ours):
             known |= set(re.findall(r'"--([a-z-]+)"', readPage(module)))
         for path in PAGES:
             # The options of other programs are looked at where they are.
