@@ -148,5 +148,8 @@ def _why(error: OSError) -> str:
     untrusted = getattr(error, "verify_message", "")
     if untrusted:
         return f"its certificate is not trusted: {untrusted} (--ca)"
-    reason = getattr(error, "reason", "")
-    return f"no TLS: {reason}" if reason else error.strerror or str(error)
+    # Its classes are in a module that is slow to import.
+    if type(error).__name__.startswith("SSL"):
+        reason = getattr(error, "reason", None) or "the server closed the connection"
+        return f"no TLS: {reason}"
+    return error.strerror or str(error)

@@ -21,6 +21,18 @@ STORED = b"STORED\r\n"
 _BUFFER = 1 << 18
 
 
+#: Replies to somebody unknown; a set is a login there, and its body who one says to be.
+_STRANGER = frozenset(
+    f"CLIENT_ERROR {why}"
+    for why in (
+        "unauthenticated",
+        "authentication failure",
+        "bad authentication token format",
+        "auth token too long",
+    )
+)
+
+
 class ConnectionLost(CommandError):
     """The connection ended before a reply had come."""
 
@@ -159,13 +171,19 @@ class Connection:
             _lost(None)
 
 
+def advised(line: bytes) -> str:
+    """Return a reply as text, with what to do where the server asks who one is."""
+    words = line.decode("utf-8", "backslashreplace").rstrip()
+    if words in _STRANGER:
+        words += "; say who you are: --user, --password-file"
+    return words
+
+
 def refusal(line: bytes) -> ServerRefused:
     """Return the error that a reply is."""
-    words = line.decode("utf-8", "backslashreplace").rstrip()
+    words = advised(line)
     if words.startswith("HTTP/"):
         words += "; this is a port of the web, and messages have another (22201)"
-    if words == "CLIENT_ERROR unauthenticated":
-        words += "; say who you are: --user, --password-file"
     error = ServerRefused(f"the server answered: {words}")
     kind, _, why = words.partition(" ")
     if kind == "SERVER_ERROR" and why != "internal error":

@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from memq.client.connection import STORED
+from memq.client.connection import STORED, advised
 from memq.commandline.arguments import REFUSED, addCommand, connected, whole
 from memq.commandline.formats import LINE, NUL, Splitter, unpackMessage
 from memq.commandline.terminal import Meter
@@ -129,7 +129,7 @@ class Pipeline:
         while self._batches:
             self._read()
         if self._refused:
-            why = self._refused[0].decode("utf-8", "backslashreplace")
+            why = advised(self._refused[0])
             if why == "NOT_STORED":
                 why = "the queue is full or paused, or one that gets a copy is"
             raise CommandError(

@@ -44,7 +44,7 @@ ADVICE = {
     _BINARY: "a connection that begins in text goes on in text",
     _BROKEN: "a packet begins with 80 and has room for its extras and key: no other "
     "one is found behind one that does not",
-    _TLS: "switch TLS off in the client, or put a proxy that ends it before memq",
+    _TLS: "switch TLS off in the client, or give it a [[listen]] with tls = true",
     _HTTP: "let health checks only connect, or send version; web pages are kept out",
     _PROXY: "switch it off in the proxy (HAProxy's send-proxy, nginx's proxy_protocol)",
     _SSH: "this port is not sshd's",

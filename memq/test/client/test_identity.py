@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.client.address import Address, connectTo
-from memq.client.connection import Connection, ConnectionLost, ServerRefused, refusal
+from memq.client.connection import (
+    Connection,
+    ConnectionLost,
+    ServerRefused,
+    advised,
+    refusal,
+)
 from memq.client.identity import CHOICES, Identity, addIdentity
 from memq.errors import CommandError
 from memq.test.support.certificates import files
@@ -126,6 +132,10 @@ class EnterTests(IdentityTestCase):
         error = refusal(UNKNOWN)
         self.assertIsInstance(error, ServerRefused)
         self.assertIn("say who you are: --user", str(error))
+        # A message that is pushed is a login to it, and a wrong one.
+        for why in (b"bad authentication token format", b"authentication failure"):
+            self.assertIn("; say who you are: ", advised(b"CLIENT_ERROR " + why))
+        self.assertEqual(advised(b"NOT_STORED"), "NOT_STORED")
 
     def test_variables(self) -> None:
         """Variables say what options do not."""
