@@ -14,21 +14,20 @@ asked first.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.rabbitmq.errors import Unreachable
 from memq.rabbitmq.names import Name
-from memq.rabbitmq.publishing.declaring import EXCHANGE, Answer
+from memq.rabbitmq.publishing.questions import EXCHANGE, Answer, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pika.channel import Channel
-
-    from memq.rabbitmq.link import Link
     from memq.rabbitmq.publishing.declaring import Declaring
     from memq.rabbitmq.publishing.lanes import Lane
     from memq.rabbitmq.publishing.message import Message
+    from memq.rabbitmq.publishing.questions import Questions
 
 #: The header by which a message comes to the queue of its delay.
 HEADER = "d"
@@ -40,36 +39,15 @@ def rounded(delay: int) -> int:
     return -(-delay // unit) * unit
 
 
-class _Target:
+class _Target(NamedTuple):
     """A queue that delayed messages want, and these, until it is there."""
 
-    def __init__(self, delays: Delays, name: Name) -> None:
-        self.name = name
-        self.messages: list[Message] = []
-        self._delays = delays
-        self._isOver = False
+    name: Name
+    messages: list[Message]
 
-    def ask(self, link: Link) -> None:
-        """Ask the node that publishes whether it is there."""
-        self._link = link
-        self._channel: Any = link.channel(self._opened, self._closed)
-
-    def _opened(self, channel: Channel) -> None:
-        channel.queue_declare(self.name.queue, passive=True, callback=self._there)
-
-    def _there(self, frame: Any) -> None:
-        self._isOver = True
-        self._channel.close()
-        self._delays.answered(self, Answer.THERE, "")
-
-    def _closed(self, channel: Channel, why: str) -> None:
-        # With the link it is asked again when that is up.
-        if self._isOver or not self._link.isUp:
-            return
-        if why.startswith("404 "):
-            self._delays.askSecond(self)
-        else:
-            self._delays.answered(self, Answer.REFUSED, why)
+    def isWanted(self) -> bool:
+        """Return whether a message waits for it still."""
+        return not all(message.isTold for message in self.messages)
 
 
 class Delays:
@@ -77,18 +55,19 @@ class Delays:
 
     def __init__(
         self,
-        link: Link,
+        questions: Questions,
         declaring: Declaring,
         known: set[str],
         lane: Callable[[Name, dict[str, str] | None], Lane],
     ) -> None:
         """Begin with none.
 
-        :param link: the one that publishes.
+        :param questions: those over the link that publishes.
         :param known: queues that have confirmed a message, and so were there.
         :param lane: returns the lane of a queue.
         """
-        self._link, self._declaring, self._known = link, declaring, known
+        self._questions, self._declaring = questions, declaring
+        self._known = known
         self._lane = lane
         #: Queues that are there though they have confirmed nothing here.
         self._found: set[str] = set()
@@ -116,34 +95,29 @@ class Delays:
             lane.add(message)
             return
         target = self._targets.get(name.queue)
-        if target is None:
-            target = self._targets[name.queue] = _Target(self, name)
-            if self._link.isUp:
-                target.ask(self._link)
-        target.messages.append(message)
+        if target is not None:
+            target.messages.append(message)
+            return
+        target = self._targets[name.queue] = _Target(name, [message])
+        first = partial(self._first, target)
+        self._questions.ask(Question(name, first, target.isWanted))
 
     def forget(self, queue: str) -> None:
         """Take note that a queue was deleted from here."""
         self._found.discard(queue)
 
-    def linkUp(self) -> None:
-        """Ask what waits."""
-        for target in list(self._targets.values()):
-            target.ask(self._link)
+    def _first(self, target: _Target, answer: Answer, why: str) -> None:
+        """Ask a second node if the first one says that there is no such queue."""
+        told = partial(self._answered, target)
+        if answer is Answer.MISSING:
+            second = Question(target.name, told, target.isWanted, isMade=True)
+            self._declaring.ask(second)
+        else:
+            told(answer, why)
 
-    def askSecond(self, target: _Target) -> None:
-        """Ask a second node, and make the queue if it says so too."""
-
-        def told(answer: Answer, why: str) -> None:
-            self.answered(target, answer, why)
-
-        self._declaring.ask(target.name, True, told)
-
-    def answered(self, target: _Target, answer: Answer, why: str) -> None:
+    def _answered(self, target: _Target, answer: Answer, why: str) -> None:
         """Send what waits for a queue that is there now, or tell that it is not."""
-        if self._targets.pop(target.name.queue, None) is None:
-            # It was asked twice, for the link was lost meanwhile.
-            return
+        del self._targets[target.name.queue]
         if answer is not Answer.REFUSED:
             self._found.add(target.name.queue)
         for message in target.messages:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 from memq.errors import NotStored, Refusing
 from memq.rabbitmq.errors import ClusterFull, QueueGone, Unreachable, Unsure
 from memq.rabbitmq.names import decode
-from memq.rabbitmq.publishing.declaring import Answer
 from memq.rabbitmq.publishing.message import Fate
+from memq.rabbitmq.publishing.questions import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,6 +134,10 @@ class Lane:
         while self._held and self._held[0].isTold:
             self._held.popleft()
         self._end()
+
+    def isWaiting(self) -> bool:
+        """Return whether messages wait for something."""
+        return bool(self._held)
 
     def refuse(self) -> None:
         """Tell all that is held that the nodes take nothing."""

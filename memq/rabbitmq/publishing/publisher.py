@@ -37,6 +37,7 @@ from memq.rabbitmq.publishing.delays import Delays
 from memq.rabbitmq.publishing.lanes import Lane
 from memq.rabbitmq.publishing.message import Message
 from memq.rabbitmq.publishing.outlet import Outlet
+from memq.rabbitmq.publishing.questions import Question, Questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +78,8 @@ class Publisher:
         self._link = Link(clock, cluster, "sets", self, randomly)
         self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
         self._isDeclaring = False
-        self._delays = Delays(self._link, self._declaring, self.known, self._lane)
+        self._questions = Questions(clock, self._link, isBounded=False)
+        self._delays = Delays(self._questions, self._declaring, self.known, self._lane)
         self._lanes: dict[str, Lane] = {}
         #: The one that was opened last, or is being opened; and those before it on
         #: which something is under way.
@@ -199,7 +201,14 @@ class Publisher:
     def ask(self, lane: Lane) -> None:
         """Ask a second node for the queue, and make it if it may be."""
         isMade = lane.queue not in self.known
-        self._declaring.ask(lane.name, isMade, lane.answered, lane.binding)
+        question = Question(
+            lane.name,
+            lane.answered,
+            lane.isWaiting,
+            isMade=isMade,
+            binding=lane.binding,
+        )
+        self._declaring.ask(question)
 
     def mistrust(self, lane: Lane, other: str) -> None:
         """Leave the node: it does not know a queue that another node has."""
@@ -247,7 +256,7 @@ class Publisher:
     def linkUp(self) -> None:
         """Open a channel, for what is held and what comes."""
         self.outlet(0.0)
-        self._delays.linkUp()
+        self._questions.go()
         if not self._isDeclaring:
             # Not before: the second node is another one.
             self._isDeclaring = True
@@ -255,6 +264,7 @@ class Publisher:
 
     def linkDown(self, why: str) -> None:
         """Wait: what was sent is told, what is held is sent on the next connection."""
+        self._questions.down()
 
     def linkBlocked(self, why: str | None) -> None:
         """Refuse what is held; what was sent waits for its confirm."""

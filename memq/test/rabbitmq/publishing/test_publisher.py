@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.rabbitmq.names import NAME_ARGUMENT, encode
-from memq.rabbitmq.publishing.declaring import ARGUMENTS, BOUND
 from memq.rabbitmq.publishing.lanes import FULL, TRIAL
 from memq.rabbitmq.publishing.publisher import AGAIN, TICK, Publisher
+from memq.rabbitmq.publishing.questions import ARGUMENTS, AT_ONCE, BOUND
 from memq.test.support.fakerabbit import FakeCluster
 
 if TYPE_CHECKING:
@@ -276,6 +276,32 @@ class MissingTests(PublisherTestCase):
         self.assertEqual(100, len(set(self.told)))
         self.assertEqual(90, len(self.rabbit.queues["q"]))
         self.assertEqual([b"30"], self.rabbit.bodies("new30"))
+
+    def test_many(self) -> None:
+        """Of many queues some are asked for at once, and all are made."""
+        names = [f"new{number}" for number in range(AT_ONCE * 3)]
+        for name in names:
+            self.publish(name.encode(), queue=name)
+        self.rabbit.nodes[1].isStill = True
+        self.rabbit.run()
+        [peer] = self.rabbit.nodes[1].peers
+        self.assertEqual(AT_ONCE, peer.transport.value().count(b"\x00\x14\x00\x0a"))
+        self.rabbit.nodes[1].isStill = False
+        self.go()
+        self.assertEqual(self.stored(*(name.encode() for name in names)), self.told)
+
+    def test_tooLate(self) -> None:
+        """A queue that nobody waits for any more is not made."""
+        for node in self.rabbit.nodes[1:]:
+            node.kill()
+        self.publish(b"1", queue="new")
+        self.goOn(TIMEOUT + TICK)
+        for node in self.rabbit.nodes[1:]:
+            node.isDead = False
+        self.goOn(4.0)
+        self.assertEqual([(b"1", NOWHERE)], self.told)
+        self.assertNotIn("new", self.rabbit.queues)
+        self.assertEqual({}, self.publisher._lanes)
 
     def test_noSecond(self) -> None:
         """One node's word makes no queue: nothing is stored."""
