@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,6 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from memq.test.clients.access import users
 from memq.test.clients.client import PATIENCE, ClientFailure
+from memq.test.support.servers import started
 
 if TYPE_CHECKING:
     from memq.test.clients.client import Client, Message
@@ -95,6 +97,19 @@ class RefusalsTests(TestCase):
             assert message is not None
             self.assertEqual(message.body, b"hello", clientClass.__name__)
         self.assertEqual(users.server().take(b"orders"), [b"1"])
+
+    async def test_authFile(self) -> None:
+        """A server with memcached's file of users knows them, and nobody else."""
+        path = os.path.abspath(self.mktemp())
+        users.OpsServer.write(path, "old:swordfish\n")
+        server = started(self, "--auth-file", path)
+        for clientClass in (users.Emcache, users.PHPMemcached):
+            for secret, stored in (("swordfish", True), ("catfish", False)):
+                client = clientClass()
+                client.user, client.secret, client.patience = "old", secret, SHORT
+                await client.connect(server.port)
+                self.addCleanup(client.close)
+                self.assertEqual(await client.push("q", b"1"), stored)
 
     async def again(self, client: Client) -> Message | None:
         """Return the message that it may take; libmemcached leaves the server alone."""
