@@ -181,15 +181,25 @@ class Results:
         )
 
     def ratio(
-        self, one: tuple[str, str], other: tuple[str, str], verb: str
+        self,
+        one: tuple[str, str],
+        other: tuple[str, str],
+        verb: str,
+        figure: str = "rate",
     ) -> Spread | None:
-        """Return how much faster one (workload, server) is than another."""
+        """Return how much more one (workload, server) has than another, of a figure."""
         ones = self._kept.get((*one, verb), {})
         others = self._kept.get((*other, verb), {})
         rounds = ones.keys() & others.keys()
         if not rounds:
             return None
-        return Spread.of([ones[turn].rate / others[turn].rate for turn in rounds])
+        return Spread.of(
+            [
+                getattr(ones[turn], figure) / getattr(others[turn], figure)
+                for turn in rounds
+                if getattr(others[turn], figure)
+            ]
+        )
 
 
 class Load:

@@ -1,27 +1,34 @@
 """Observed: what it costs others that a server is watched.
 
-The workloads of the main table, on one memq for each setting: in turn with nobody who
-looks, and with bench.watchers, which are ten viewers of the page, a scrape a second and
-`memq top`.  ``python -m bench.observed`` prints the medians of both, and the median of
-the ratios within each round; and how much of a processor watching takes from a server
-that does nothing else.  Watchers take processor time of their own, as they do on
-a machine where all are together.
+The workloads of the main table, each with a memq of its own setting and instance: in
+turn with nobody who looks, and with bench.watchers, which are ten viewers of the page,
+a scrape a second and `memq top`.  ``python -m bench.observed`` prints, of each, the
+processor time that the server takes for a command, and the rate, without and with
+watchers, and the medians of the ratios within each round; and how much of a processor
+watching takes from a server that does nothing else.
+
+Watchers run on what is idle of the processors, see bench.watchers; in the last column
+stands how often each of them was told something a second, of those that were told least
+often.  With very many queues `memq top` looks less often by itself, and is left out.
+The processor time is the server's alone, so that it holds on a machine that others use,
+too; the rates want one that nobody else uses.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections import Counter
+from collections import defaultdict
+from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import plan
 from bench.measure import VERBS, Results, ordered, progress, setAndGet
 from bench.measure import Load as LoadGenerator
 from bench.processors import placed, spent, used
-from bench.servers import Fleet, Kind, freePort, memq
+from bench.servers import Server, freePort, memq
 from bench.tables import ratio, table
-from bench.watchers import Watchers
+from bench.watchers import ENOUGH, Watchers
 from bench.workspace import ROOT, build, workspace
 
 if TYPE_CHECKING:
@@ -29,24 +36,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.measure import Workload
-    from bench.servers import Server
 
 ALONE, WATCHED = "alone", "watched"
 #: Seconds after which watchers have begun to look.
-SETTLE = 1.5
+SETTLE = 1.0
 #: Seconds for which a server is watched that has nothing else to do.
 IDLE = 5.0
-#: Rates, watched, of those alone.
-GOAL = 0.97
+#: Queues beyond which `memq top` has a pace of its own.
+MANY = 1000
+#: The most processor time a command, and the least rate, watched, of those alone.
+MOST, LEAST = 1.03, 0.97
 
 
 def main() -> None:
     """Measure, and print what is found."""
     parser = argparse.ArgumentParser(prog="bench.observed")
-    parser.add_argument("--rounds", type=int, default=9, help="after the warm-up")
+    parser.add_argument("--rounds", type=int, default=4, help="after the warm-up")
     parser.add_argument("--only", default="", help="workloads whose key contains this")
     parser.add_argument(
-        "--milliseconds", type=int, default=3000, help="that sets are sent for"
+        "--milliseconds", type=int, default=1400, help="that sets are sent for"
     )
     options = parser.parse_args()
     workloads = [
@@ -55,59 +63,83 @@ def main() -> None:
         if options.only in one.key
     ]
     with workspace(ROOT / "var") as root:
-        bench = Bench(LoadGenerator(build(root)), root, Results(), Counter(), [])
-        bench.measure(workloads, options.rounds)
-    print(result(bench.results, workloads))
-    told = ", ".join(f"{count} {kind}" for kind, count in sorted(bench.told.items()))
-    print(f"The watchers were told: {told}.")
+        bench = Bench(LoadGenerator(build(root)), root)
+        try:
+            bench.measure(workloads, options.rounds)
+        finally:
+            bench.close()
+    print(result(bench, workloads))
     for line in bench.idle:
         print(line)
 
 
-class Bench(NamedTuple):
+class Watchable(NamedTuple):
+    """A server, and where its web is."""
+
+    server: Server
+    place: str
+
+
+class Bench:
     """A run.
 
-    :ivar told: what all watchers were told.
+    :ivar told: how often each watcher was told something a second, of those that were
+        told least often; by workload, one for each round.
     :ivar idle: what watching costs a server that has nothing else to do.
     """
 
-    load: LoadGenerator
-    root: Path
-    results: Results
-    told: Counter[str]
-    idle: list[str]
+    def __init__(self, load: LoadGenerator, root: Path) -> None:
+        """Begin with no server."""
+        self._load = load
+        self._root = root
+        self._servers: dict[tuple[bool, str], Watchable] = {}
+        self.results = Results()
+        self.told: dict[str, list[float]] = defaultdict(list)
+        self.idle: list[str] = []
+
+    def close(self) -> None:
+        """End all servers."""
+        while self._servers:
+            self._servers.popitem()[1].server.close()
 
     def measure(self, workloads: Sequence[Workload], rounds: int) -> None:
         """Measure each workload in turn, alone and watched, after a warm-up."""
-        places = {kind.durable: f"127.0.0.1:{freePort()}" for kind in memq()}
-        kinds = [_watchable(kind, places[kind.durable]) for kind in memq()]
-        with Fleet(self.root) as fleet:
-            for turn in range(rounds + 1):
-                for workload in workloads:
-                    (kind,) = filter(workload.takes, kinds)
-                    # Of each kind one server: an instance would want a port as well.
-                    server, place = fleet.server(kind), places[kind.durable]
-                    for name in ordered((ALONE, WATCHED), turn):
-                        self._one(server, place, workload, name, turn)
+        for turn in range(rounds + 1):
+            for workload in workloads:
+                for name in ordered((ALONE, WATCHED), turn):
+                    self._one(workload, name, turn)
+        for one in self._servers.values():
+            self._rest(*one)
 
-            for kind in kinds:
-                self._rest(fleet.server(kind), places[kind.durable])
+    def _server(self, workload: Workload) -> Watchable:
+        """Return the server of a workload: many queues are in one of their own."""
+        key = workload.durable, workload.instance
+        if key not in self._servers:
+            (kind,) = filter(workload.takes, memq())
+            place = f"127.0.0.1:{freePort()}"
+            server = Server(kind, self._root, (f"--web-listen={place}",))
+            self._servers[key] = Watchable(server, place)
+            server.start()
+        return self._servers[key]
 
     def _rest(self, server: Server, place: str) -> None:
         """Measure what watching takes of a processor while nobody else is there."""
         queue = f"{plan.MAIN[0].key}-0"
+        queues = server.stats()["queues"]
         watchers = Watchers(place, f"127.0.0.1:{server.port}", queue)
         time.sleep(SETTLE)
         before, began = used(server.pid), time.monotonic()
         time.sleep(IDLE)
         took = spent(before, used(server.pid)) / 1e6 / (time.monotonic() - began)
         watchers.end()
-        self.idle.append(f"{server.kind.title} idle, watched: {took:.1f} ms a second")
+        self.idle.append(
+            f"{server.kind.title}, {queues} queues, idle and watched: "
+            f"{took:.1f} ms of a processor a second"
+        )
 
-    def _one(
-        self, server: Server, place: str, workload: Workload, name: str, turn: int
-    ) -> None:
+    def _one(self, workload: Workload, name: str, turn: int) -> None:
         """Measure a workload once; the results of the warm-up, turn 0, are dropped."""
+        server, place = self._server(workload)
         watchers = None
         if name == WATCHED:
             queue = f"{workload.key}-0"
@@ -115,47 +147,55 @@ class Bench(NamedTuple):
             time.sleep(SETTLE)
         try:
             with placed(server.pid, workload.placement):
-                pair = setAndGet(self.load, server, workload, warm=turn == 0)
+                pair = setAndGet(self._load, server, workload, warm=turn == 0)
         finally:
-            if watchers is not None:
-                self.told.update(watchers.end())
-        if turn:
-            for verb, result in zip(VERBS, pair, strict=False):
-                self.results.add(workload.key, name, verb, turn, result)
-        rates = " / ".join(f"{result.rate:.0f}" for result in pair)
-        progress(f"{turn or 'warm-up'} {workload.key} {name}: {rates}")
+            told = {} if watchers is None else watchers.end()
+        said = ", ".join(f"{result.rate:.0f}/s {result.cpu:.1f} us" for result in pair)
+        if workload.queues > MANY:
+            told.pop("screens", None)
+        if told:
+            said += f"; each told {min(told.values()):.2f} times a second"
+        progress(f"{turn or 'warm-up'} {workload.key} {name}: {said}")
+        if not turn:
+            return
+        if told:
+            self.told[workload.key].append(min(told.values()))
+        for verb, result in zip(VERBS, pair, strict=False):
+            self.results.add(workload.key, name, verb, turn, result)
 
 
-def _watchable(kind: Kind, place: str) -> Kind:
-    """Return a memq whose web is at a place."""
-    command = kind.command
-    return kind._replace(
-        command=lambda port, home: [*command(port, home), f"--web-listen={place}"]
-    )
-
-
-def result(results: Results, workloads: Sequence[Workload]) -> str:
+def result(bench: Bench, workloads: Sequence[Workload]) -> str:
     """Return the table of what was found."""
-    header = ["workload", "", "alone, /s", "watched, /s", "ratio", "p99, ms", "watched"]
+    header = ["workload", "", "us a command", "watched", "ratio"]
+    header += ["a second", "watched", "ratio", "p99, ms", "watched", "told, /s"]
     rows = []
     for workload in workloads:
+        told = median(bench.told[workload.key] or [0.0])
         for verb in VERBS:
-            found = [results.summary(workload.key, n, verb) for n in (ALONE, WATCHED)]
-            alone, watched = found
-            if alone is None or watched is None:
-                continue
-            both = results.ratio((workload.key, WATCHED), (workload.key, ALONE), verb)
-            word = "" if both is None or both.median >= GOAL else " <"
-            rows.append(
-                [
-                    workload.title,
-                    verb,
-                    *(f"{one.rate.median:,.0f}" for one in (alone, watched)),
-                    ratio(both) + word,
-                    *(f"{one.p99.median / 1000:.2f}" for one in (alone, watched)),
-                ]
-            )
+            row = _row(bench.results, workload, verb)
+            if row:
+                starved = " starved" if told < ENOUGH else ""
+                rows.append([workload.title, verb, *row, f"{told:.2f}{starved}"])
     return table(header, rows)
+
+
+def _row(results: Results, workload: Workload, verb: str) -> list[str]:
+    key = workload.key
+    alone, watched = (results.summary(key, name, verb) for name in (ALONE, WATCHED))
+    if alone is None or watched is None:
+        return []
+    both = (key, WATCHED), (key, ALONE)
+    rates = results.ratio(*both, verb)
+    costs = results.ratio(*both, verb, "cpu")
+    dear = " >" if costs is not None and costs.median > MOST else ""
+    slow = " <" if rates is not None and rates.median < LEAST else ""
+    return [
+        *(f"{one.cpu.median:.1f}" for one in (alone, watched)),
+        ratio(costs) + dear,
+        *(f"{one.rate.median:,.0f}" for one in (alone, watched)),
+        ratio(rates) + slow,
+        *(f"{one.p99.median / 1000:.2f}" for one in (alone, watched)),
+    ]
 
 
 if __name__ == "__main__":

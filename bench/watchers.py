@@ -4,7 +4,12 @@ A scraper asks for /metrics each second; each of ten viewers of the page holds a
 of events, of one queue, and asks for the first queues of the list each second, as the
 page does; `memq top` runs on a terminal.  All are in one process beside the bench:
 ``python -m bench.watchers HOST:PORT SERVER QUEUE``, which goes on until its standard
-input ends, and then prints how often it was told what, as JSON.
+input ends, and then prints how often each was told what in a second, as JSON.
+
+They run only on processors that nobody else wants (SCHED_IDLE), as though they were on
+a machine of their own: what they cost others is what the server does for them.  Where
+they find too little of that, they were not told as often as they wanted, and the
+measurement is none.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from collections import Counter
 from http.client import HTTPConnection
 from threading import Event, Lock, Thread
@@ -27,8 +33,10 @@ if TYPE_CHECKING:
 VIEWERS, EVERY = 10, 1.0
 #: What a viewer of the page has in view.
 LIST = "/api/v1/queues?sort=messages&order=desc&limit=100"
-#: What each of them is counted by.
-KINDS = ("scrapes", "lists", "ticks", "screens")
+#: What they are told, and how many are told each second.
+KINDS = {"scrapes": 1, "lists": VIEWERS, "ticks": VIEWERS, "screens": 1}
+#: Of what they want, what they have to be told at least.
+ENOUGH = 0.95
 #: Seconds that a reply, or an end, may take.
 PATIENCE = 30.0
 
@@ -66,7 +74,9 @@ class Crowd:
     def _ask(self, path: str, kind: str) -> None:
         """Ask for a page each second, as a client that keeps its connection."""
         connection = HTTPConnection(self._place, timeout=PATIENCE)
-        while not self._isOver.wait(EVERY):
+        due = time.monotonic()
+        while not self._isOver.wait(max(0.0, due - time.monotonic())):
+            due += EVERY
             connection.request("GET", path, headers={"Accept-Encoding": "gzip"})
             reply = connection.getresponse()
             if reply.read() and reply.status == 200:
@@ -118,22 +128,27 @@ class Watchers:
             stdout=subprocess.PIPE,
         )
 
-    def end(self) -> Counter[str]:
-        """End it; return how often it was told what."""
+    def end(self) -> dict[str, float]:
+        """End it; return how often each was told what in a second."""
         try:
             told, _ = self._process.communicate(timeout=PATIENCE)
         finally:
             self._process.kill()
-        return Counter(json.loads(told))
+        return dict(json.loads(told))
 
 
 def main(place: str, server: str, queue: str) -> None:
     """Look until standard input ends, and print what there was."""
+    # Threads and children inherit it.
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     crowd = Crowd(place, server, queue)
+    began = time.monotonic()
     crowd.start()
     sys.stdin.read()
+    seconds = time.monotonic() - began
     crowd.end()
-    print(json.dumps(crowd.counts), flush=True)
+    told = {name: crowd.counts[name] / KINDS[name] / seconds for name in KINDS}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

@@ -355,8 +355,14 @@ class IQueueStore(Interface):
     def detail(queue: bytes) -> QueueDetail | None:
         """Return a queue's details, None when there is none; looks at its head."""
 
-    def details(queues: Iterable[bytes]) -> list[QueueDetail]:
-        """Return the details of some queues, of those that there are."""
+    def details(
+        queues: Iterable[bytes], now: float = 0.0, late: float = 0.0
+    ) -> list[QueueDetail]:
+        """Return the details of some queues, of those that there are.
+
+        :param now: the time in seconds, by a clock that goes on, the same one always.
+        :param late: seconds for which a head that was looked at is told as it was.
+        """
 
     def gone() -> Totals:
         """Return the counts of queues that were deleted, less those at ``open``."""

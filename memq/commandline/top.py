@@ -59,6 +59,9 @@ _HELP = "n m a i o w e d sort  / filter  space stop  arrows  q quit"
 _UP, _DOWN, _PAGE_UP, _PAGE_DOWN = "\x1b[A", "\x1b[B", "\x1b[5~", "\x1b[6~"
 #: Lines that are no rows: the sums, the keys, and those around and in the table.
 _OTHER_LINES = 6
+#: Seconds from one look to the next for each queue: 100 times as long as the server is
+#: busy with one of them.
+_EACH = 0.001
 
 
 class View:
@@ -108,6 +111,11 @@ class View:
             )
             rows.append(row)
         self._rows, self._last, self._lastAt = rows, last, now
+
+    @property
+    def pause(self) -> float:
+        """Return the seconds at least to the next look, so that it costs others 1 %."""
+        return _EACH * len(self._rows)
 
     def press(self, keys: str) -> None:
         """Do what one key says, or several letters that came at once."""
@@ -234,7 +242,7 @@ def _top(options: argparse.Namespace, tell: Tell) -> int:
                 took = _look(view, connection)
                 live.update(view.drawn(*terminal.size), refresh=True)
                 # The server has as much time for others as for this.
-                _listen(view, live, max(options.interval, took))
+                _listen(view, live, max(options.interval, took, view.pause))
     return 0
 
 

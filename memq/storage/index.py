@@ -384,10 +384,13 @@ class IndexedStore(ABC):
         """Return a queue's details, None if there is no such queue."""
         return next(iter(self.details([queue])), None)
 
-    def details(self, queues: Iterable[bytes]) -> list[QueueDetail]:
+    def details(
+        self, queues: Iterable[bytes], now: float = 0.0, late: float = 0.0
+    ) -> list[QueueDetail]:
         """Return details of some; only heads that may have changed are looked at."""
+        peek = self.peek
         entries = filter(None, map(self.index.queues.get, queues))
-        return [entry.look(self.peek) for entry in entries]
+        return [entry.look(peek, now, late) for entry in entries]
 
     def status(self) -> dict[str, int]:
         """Return the figures, and how many messages wait in all queues."""

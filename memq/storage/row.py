@@ -151,8 +151,9 @@ class Queue:
         if rest is not NO_REST:
             self.setRest(rest)
         self.head = self.packHead = 0
-        #: Head, messages taken, and the time of the first one, when that was looked at.
-        self._seen: tuple[int, int, int] | None = None
+        #: Head, messages taken, and the time of the first one, when that was looked at;
+        #: and when that was.
+        self._seen: tuple[int, int, int, float] | None = None
         self.reads: Reads | None = None
 
     @property
@@ -190,16 +191,26 @@ class Queue:
             return None
         return seen[2] if seen[0] == self.head and seen[1] == self.taken else None
 
-    def look(self, peek: Callable[[bytes], Message | QueueError | None]) -> QueueDetail:
+    def look(
+        self,
+        peek: Callable[[bytes], Message | QueueError | None],
+        now: float = 0.0,
+        late: float = 0.0,
+    ) -> QueueDetail:
         """Return the details, and look at the head if it may be another one.
 
         :param peek: returns the head of a queue.
+        :param now: the time in seconds, by any clock that goes on.
+        :param late: seconds for which a head that was looked at is told as it was.
         """
         time = self.headTime
         if time is None:
-            head = peek(self.name)
-            time = head.time if isinstance(head, Message) else 0
-            self._seen = self.head, self.taken, time
+            seen = self._seen
+            if seen is None or now - seen[3] >= late:
+                head = peek(self.name)
+                time = head.time if isinstance(head, Message) else 0
+                seen = self._seen = self.head, self.taken, time, now
+            time = seen[2]
         return self.detail(time)
 
     def forgetHead(self) -> None:

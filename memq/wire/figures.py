@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.wire.forms import END
@@ -17,6 +18,9 @@ FIGURES = (
     *("discarded", "open_transactions", "waiters", "delayed", "deliveries"),
     *("refused_full", "refused_paused", "refused_fanout"),
 )
+
+#: The lines of all of them, each with the queue's name and the figure left open.
+_DETAIL = "".join(f"STAT queue_%b_{name} %d\r\n" for name in FIGURES).encode()
 
 #: Of these, what Kestrel's clients read in ``stats``, and by which names.
 KESTREL = {
@@ -103,11 +107,15 @@ def formatRowCounts(rows: Iterable[QueueFigures]) -> bytes:
 
 def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
     """Return what stats detail tells: a line a figure."""
-    lines = [
-        b"STAT queue_%b_%b %b\r\n" % (row.name, name, value)
-        for row in rows
-        for name, value in row.named()
-    ]
+    lines = []
+    for row in rows:
+        # Each queue's figures at once, which takes a third: there may be very many.
+        named = zip(repeat(row.name), row.figures, strict=False)
+        lines.append(_DETAIL % tuple(chain.from_iterable(named)))
+        lines += [
+            b"STAT queue_%b_%b %b\r\n" % (row.name, name.encode("ascii"), _told(value))
+            for name, value in row.rules
+        ]
     return b"".join(lines)
 
 

@@ -72,6 +72,11 @@ class ViewTests(SynchronousTestCase):
         self.view.take([queue("a", 1, total_items=1)], 13.0)
         self.assertEqual(self.view.rows()[0].incoming, 0)
 
+    def test_pause(self) -> None:
+        """With very many queues, looks are further apart."""
+        self.view.take([queue(f"{number}", 1) for number in range(2500)], 11.0)
+        self.assertEqual(self.view.pause, 2.5)
+
     def test_filter(self) -> None:
         """A part of a name is typed, or a pattern; Escape leaves it as it was."""
         self.press("/", "wo", "\x7f", "x", " ")

@@ -67,7 +67,7 @@ class NameTests(SynchronousTestCase):
         """The parsers of both formats find each of them, and no other."""
         rows = Rows()
         for name in names:
-            rows.add([name], [[1] * len(FIGURES)])
+            rows.add([name], [[1]] * len(FIGURES))
         expected = sorted(map(queueLabel, names))
         self.assertEqual(len(set(expected)), len(names))
         for parse, isOpen in ((parseText, False), (parseOpen, True)):

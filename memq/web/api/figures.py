@@ -51,7 +51,7 @@ class QueueRows:
         outgoing: float | None = None,
     ) -> dict[str, Any]:
         """Return the row of a queue that was just looked at."""
-        figures = figuresOf(self._broker, detail, detail.taken)
+        figures = figuresOf(self._broker, detail)
         return self.tell(detail.name, figures, Rates(incoming, outgoing))
 
     def tell(

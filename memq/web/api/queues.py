@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memq.web.api.access.permissions import mayTold, sightOf
+from memq.web.api.pages import Pages
 from memq.web.api.rates import Speeds
-from memq.web.api.selection import ORDERS, Asked, Selection, cursor
-from memq.web.api.snapshot import inSlices
+from memq.web.api.selection import ORDERS, Asked, cursor
 from memq.web.http.inputs import Input, Refused, whole, word
 from memq.web.http.places import Places
-from memq.web.http.routes import Route, Streamed, dumped
+from memq.web.http.routes import Route, dumped
 from memq.web.metrics.survey import Look
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from memq.operations.base import Operation
     from memq.web.api.errands import Errands
     from memq.web.api.figures import QueueRows
+    from memq.web.api.selection import Selection
     from memq.web.api.snapshot import Snapshot, Snapshots
     from memq.web.http.routes import Call
 
@@ -71,7 +72,7 @@ class Queues:
         self._rows = rows
         self._history = history
         self._speeds = Speeds()
-        self._slices = inSlices(clock)
+        self._pages = Pages(clock, self._pieces)
         self._places = Places(LISTS)
         query = (
             Input("match", _pattern, b"*"),
@@ -86,7 +87,7 @@ class Queues:
             Route("GET", "/api/v1/queues/{queue}", self._one, once),
         )
 
-    def _list(self, call: Call) -> Deferred[Streamed]:
+    def _list(self, call: Call) -> Deferred[Any]:
         self._errands.check()
         self._places.take(call.request)
         query = call.query
@@ -99,12 +100,7 @@ class Queues:
             query["after"],
             sightOf(call),
         )
-        return self._snapshots.look().addCallback(self._select, asked)
-
-    def _select(self, snapshot: Snapshot, asked: Asked) -> Deferred[Streamed]:
-        selection = Selection(snapshot, asked)
-        done = self._slices.cooperate(selection.steps()).whenDone()
-        return done.addCallback(lambda _: Streamed(self._pieces(selection)))
+        return self._snapshots.look().addCallback(self._pages.page, asked)
 
     def _pieces(self, selection: Selection) -> Iterator[bytes]:
         """Yield the page, some rows at a time."""

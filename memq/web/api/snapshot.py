@@ -1,8 +1,8 @@
 """Snapshot: the figures of all queues at one time, for all who look.
 
-A survey is made only when somebody asks, and what it found is told for a second, or ten
-times as long as the processor takes for one: so viewers, however many, take at most a
-tenth of it.
+A survey is made only when somebody asks, and what it found is told for a second, or
+fifty times as long as the processor takes for one, but ten seconds at most: so viewers,
+however many, take 2 % of it with up to 50,000 queues.
 The counters of the one before it are kept, for rates.
 
 All of it is in columns: 100,000 queues take 16 MB, and their names are the store's own.
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from memq.broker.interfaces import IEngine
     from memq.web.metrics.survey import Picture, Surveyor
 
-#: Seconds that a snapshot is told at least, and for each of its queues: ten times what
-#: the processor takes for one.
-FRESH, FRESH_EACH = 1.0, 50e-6
+#: Seconds that a snapshot is told at least, for each of its queues, which is fifty
+#: times what the processor takes for one, and at most.
+FRESH, FRESH_EACH, STALE = 1.0, 200e-6, 10.0
 #: Queues that are worked at in one go, in about a millisecond.
 AT_ONCE = 2048
 #: The rate of a queue of which it is not known.
@@ -155,7 +155,7 @@ class Snapshots:
         return done.addCallback(lambda _: self._keep(snapshot))
 
     def _keep(self, snapshot: Snapshot) -> Snapshot:
-        fresh = max(FRESH, FRESH_EACH * len(snapshot.names))
+        fresh = min(max(FRESH, FRESH_EACH * len(snapshot.names)), STALE)
         self._last, self._until = snapshot, self._clock.seconds() + fresh
         self._noted(snapshot)
         return snapshot

@@ -51,6 +51,12 @@ class Streamed(NamedTuple):
     pieces: Iterator[bytes]
 
 
+class Made(NamedTuple):
+    """An answer that is there as it is sent: JSON, with the end of its line."""
+
+    body: bytes
+
+
 class Call(NamedTuple):
     """A request for a route.
 
@@ -78,7 +84,7 @@ class Route(NamedTuple):
     """Something that can be asked for.
 
     :ivar path: its pieces; one in braces is a name, as in ``/api/v1/queues/{queue}``.
-    :ivar answer: returns what is told as JSON, a Deferred of that, Streamed or
+    :ivar answer: returns what is told as JSON, a Deferred of that, Made, Streamed or
         NOT_DONE_YET; it raises Refused.
     :ivar acts: whether it changes something, and so may be off.
     """
@@ -235,6 +241,8 @@ class Routes(Resource):
                 request.setHeader(name.replace("_", "-"), value)
             request.setResponseCode(answer.code)
             return dumped({"error": str(answer)})
+        if isinstance(answer, Made):
+            return answer.body
         if not isinstance(answer, Streamed):
             return dumped(answer)
         if request.method == _HEAD.encode():

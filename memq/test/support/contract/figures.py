@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from memq.figures import Kept, Outcome, QueueDetail, Totals
 from memq.test.support.contract.base import StoreContract
 from memq.test.support.homes import details
@@ -150,6 +152,26 @@ class FiguresContract(StoreContract):
         check()
         self.bodies(b"q")
         check()
+
+    def test_lateHeads(self) -> None:
+        """A head may be told as it was, if it was looked at a short while ago."""
+        self.push(b"q", b"1", b"2", b"3")
+        self.push(b"none", b"1")
+        self.bodies(b"none")
+        seen = []
+
+        def look(now: float, late: float) -> None:
+            with mock.patch.object(self.store, "peek", wraps=self.store.peek) as peek:
+                self.store.details([b"q", b"none"], now, late)
+            seen.append(peek.call_count)
+
+        look(10, 5)
+        self.q.pop()
+        look(14.9, 5)
+        look(14.9, 0)
+        self.q.pop()
+        look(20, 5)
+        self.assertEqual(seen, [1, 0, 1, 1])
 
     def test_gone(self) -> None:
         """What was counted since the start is not forgotten with a queue."""

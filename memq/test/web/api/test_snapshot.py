@@ -80,6 +80,13 @@ class LookTests(SnapshotTestCase):
         self.harness.pass_(3)
         self.assertIs(self.look(), snapshot)
         self.harness.pass_(1)
+        snapshot, before = self.look(), snapshot
+        self.assertIsNot(snapshot, before)
+        self.patch(module, "STALE", 2.0)
+        self.patch(module, "FRESH_EACH", 99.0)
+        self.harness.pass_(4)
+        snapshot = self.look()
+        self.harness.pass_(2)
         self.assertIsNot(self.look(), snapshot)
 
     def test_shared(self) -> None:

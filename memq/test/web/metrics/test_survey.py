@@ -11,6 +11,7 @@ from memq.policy.rule import READS, WRITES
 from memq.policy.rules import Rules, Table
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
+from memq.web.metrics import survey
 from memq.web.metrics.survey import (
     AT_ONCE,
     FIGURES,
@@ -100,6 +101,44 @@ class PictureTests(SurveyTestCase):
         self.assertEqual(found, expected)
         self.assertEqual(picture[:5], (1, 0, 2, 1, 1))
         self.assertEqual(picture.ever, (4, 3, 1, 0, 0, 1))
+
+    def test_rules(self) -> None:
+        """Where there are rules, their limits and pauses are told."""
+        rules = [Table(b"a", {"max_items": 7}), Table(b"b", {"paused": READS})]
+        self.harness.policies.replace(Rules(rules))
+        self.client.talk(
+            b"set a 0 0 1\r\nx\r\nset b 0 0 1\r\nx\r\nset c 0 0 1\r\nx\r\n"
+        )
+        self.assertEqual(self.figures("limit"), [7, 0, 0])
+        self.assertEqual(self.figures("paused"), [0, READS, 0])
+
+    def test_old(self) -> None:
+        """Sums of very many queues may be some seconds old, where no row is wanted."""
+        self.patch(survey, "OLD_EACH", 1.0)
+        sums = Wanted(())
+        self.fill(2)
+        for passed, expected in ((0, 2), (1.5, 2), (1.5, 3)):
+            self.harness.pass_(passed)
+            self.assertEqual(self.look(sums).messages, expected)
+            self.fill(3)
+        self.fill(4)
+        self.assertEqual(self.look().messages, 4)
+        self.assertEqual(self.look(sums).messages, 4)
+
+    def test_lateHeads(self) -> None:
+        """Of many queues, heads that change all the time are not always looked at."""
+        self.patch(survey, "FEW", 1)
+        self.patch(survey, "LATE_EACH", 10.0)
+        for number in range(1, 4):
+            self.patch(self.store, "seconds", partial(float, number))
+            self.client.talk(b"set a 0 0 1\r\nx\r\n")
+        self.fill(2)
+        told = []
+        for passed in (0, 15, 15):
+            self.harness.pass_(passed)
+            told.append(min(self.figures("oldest")))
+            self.client.talk(b"get a\r\n")
+        self.assertEqual(told, [1000, 1000, 3000])
 
     def test_oldest(self) -> None:
         """The oldest head is that of any queue that has one."""
