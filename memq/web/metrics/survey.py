@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 #: Queues that are looked at in one go: 0.09 ms, and 0.29 ms where each is told.
 AT_ONCE = 64
+#: Seconds after which a slice ends, and queues between two looks at the time.
+LONG, STEP = 0.0005, 16
 #: Surveys that may wait.
 WAITING = 4
 #: Queues of which each head is told as it is; of more, seconds for each queue that one
@@ -69,9 +71,13 @@ class NoSurvey(QueueError):
 
 
 class Look(Operation):
-    """Look at some queues; the result is their details."""
+    """Look at some queues; the result is their details.
 
-    __slots__ = ("_late", "_names", "_now")
+    :ivar seen: how many it came to, of those that it has to look at: it ends early when
+        heads have to be read from the disk.
+    """
+
+    __slots__ = ("_late", "_names", "_seconds", "seen")
 
     outlivesSession = False
 
@@ -79,14 +85,19 @@ class Look(Operation):
         self,
         client: Client,
         names: Sequence[bytes],
-        now: float = 0.0,
+        seconds: Callable[[], float] = lambda: 0.0,
         late: float = 0.0,
     ) -> None:
-        """Remember which; the rest is as in IQueueStore.details."""
+        """Remember which.
+
+        :param seconds: tells the time, in seconds; by default it takes its time.
+        :param late: as in IQueueStore.details.
+        """
         super().__init__(client)
         self._names = names
-        self._now = now
+        self._seconds = seconds
         self._late = late
+        self.seen = 0
 
     @property
     def idleCost(self) -> int:
@@ -95,7 +106,13 @@ class Look(Operation):
 
     def run(self, store: IQueueStore) -> int:
         """Look."""
-        self.result = store.details(self._names, self._now, self._late)
+        now, self.seen = self._seconds(), 0
+        found: list[QueueDetail] = []
+        while self.seen < len(self._names) and self._seconds() - now < LONG:
+            some = self._names[self.seen : self.seen + STEP]
+            found += store.details(some, now, self._late)
+            self.seen += len(some)
+        self.result = found
         return 0
 
 
@@ -223,9 +240,12 @@ class _Survey:
         ]
         self._isAll = len(self._matchers) < len(wanted.patterns)
 
-    def take(self, details: list[QueueDetail]) -> None:
-        """Take the details of some queues."""
-        self.place += AT_ONCE
+    def take(self, details: list[QueueDetail], seen: int) -> None:
+        """Take the details of some queues.
+
+        :param seen: how many of ``names`` these are of.
+        """
+        self.place += seen
         columns = dict(
             zip(QueueDetail._fields, zip(*details, strict=True), strict=False)
         )
@@ -350,7 +370,8 @@ class Surveyor:
             survey.names, survey.gone = result
             self._goOn(survey)
         else:
-            survey.take(result)
+            assert isinstance(operation, Look)
+            survey.take(result, operation.seen)
             self._goOn(survey)
 
     def _goOn(self, survey: _Survey) -> None:
@@ -359,8 +380,8 @@ class Surveyor:
             names = survey.names[place : place + AT_ONCE]
             count = len(survey.names)
             late = 0.0 if count <= FEW else min(LATE, LATE_EACH * count)
-            now = self._broker.clock.seconds()
-            self._submit(Look(self._session, names, now, late))
+            seconds = self._broker.clock.seconds
+            self._submit(Look(self._session, names, seconds, late))
             return
         pairs = zip(survey.gone, survey.counted, self._ever, strict=True)
         self._ever = Totals(*(max(gone + now, told) for gone, now, told in pairs))

@@ -76,6 +76,23 @@ class PictureTests(SurveyTestCase):
             self.assertEqual((picture.queues, picture.messages), (count, count))
             self.assertEqual(len(set(picture.rows.labels)), count)
 
+    def test_long(self) -> None:
+        """A slice ends when it has taken long, and the next one goes on from there."""
+        self.fill(3 * survey.STEP + 1)
+        details, reactor = self.store.details, self.harness.reactor
+        looked: list[int] = []
+
+        def slow(names: list[bytes], *rest: float) -> Any:
+            looked.append(len(names))
+            reactor.rightNow += survey.LONG / 1.5
+            return details(names, *rest)
+
+        self.patch(self.store, "details", slow)
+        turns = self.harness.broker.turns
+        self.assertEqual(self.look().messages, 3 * survey.STEP + 1)
+        self.assertEqual(looked, [survey.STEP] * 3 + [1])
+        self.assertEqual(self.harness.broker.turns - turns, 3)
+
     def test_figures(self) -> None:
         """Every figure of a queue is told, and all of them together."""
         self.client.talk(b"set q 0 0 2\r\nxy\r\n" * 4)
