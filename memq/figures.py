@@ -52,6 +52,19 @@ class Sums(NamedTuple):
     taken: int
 
 
+class Heads(NamedTuple):
+    """How old it may be what is told of the heads of queues."""
+
+    #: The time in seconds, by a clock that goes on, the same one always.
+    now: float = 0.0
+    #: Seconds for which a head that was looked at is told as it was.
+    late: float = 0.0
+
+
+#: All are told as they are.
+AS_THEY_ARE = Heads()
+
+
 class QueueDetail(NamedTuple):
     """The figures of a queue in ``stats detail``."""
 

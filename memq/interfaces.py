@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from memq.errors import QueueError
-    from memq.figures import Kept, Outcome, QueueCount, QueueDetail, Sums, Totals
+    from memq.figures import Heads, Kept, Outcome, QueueCount, QueueDetail, Sums, Totals
     from memq.message import LargeBody, Message, Trace
 
 
@@ -355,14 +355,8 @@ class IQueueStore(Interface):
     def detail(queue: bytes) -> QueueDetail | None:
         """Return a queue's details, None when there is none; looks at its head."""
 
-    def details(
-        queues: Iterable[bytes], now: float = 0.0, late: float = 0.0
-    ) -> list[QueueDetail]:
-        """Return the details of some queues, of those that there are.
-
-        :param now: the time in seconds, by a clock that goes on, the same one always.
-        :param late: seconds for which a head that was looked at is told as it was.
-        """
+    def details(queues: Iterable[bytes], heads: Heads = ...) -> list[QueueDetail]:
+        """Return the details of some queues, of those that there are."""
 
     def gone() -> Totals:
         """Return the counts of queues that were deleted, less those at ``open``."""

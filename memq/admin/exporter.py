@@ -16,7 +16,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
-from memq.display import megabytes, shownName
+from memq.display import megabytes, numbered, shownName
 from memq.errors import HomeError
 from memq.storage.bdb.compaction import ROW, fileName, unpackRow
 from memq.storage.bdb.store import BDBStore
@@ -287,7 +287,9 @@ class _Export:
             self._writeQueue(queue)
         self._output.write(packLine(End(len(queues))))
         self._output.flush()
-        self._progress.tell(f"exported {len(queues)} queues, {self._figures()}")
+        self._progress.tell(
+            f"exported {numbered(len(queues), 'queue')}, {self._figures()}"
+        )
         if self._damaged:
             self._progress.tell(f"{self._damaged} messages could not be read")
         return not self._damaged

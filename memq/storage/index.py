@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from memq.figures import NOTHING_KEPT, QueueCount
+from memq.figures import AS_THEY_ARE, NOTHING_KEPT, QueueCount
 from memq.storage.delays import Delays
 from memq.storage.openreads import AllReads
 from memq.storage.row import USED, Gone, Outcomes, Queue, addUp
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memq.errors import QueueError
-    from memq.figures import Kept, QueueDetail, Sums
+    from memq.figures import Heads, Kept, QueueDetail, Sums
     from memq.message import Message
     from memq.storage.openreads import Reads
     from memq.storage.row import Rest
@@ -385,12 +385,11 @@ class IndexedStore(ABC):
         return next(iter(self.details([queue])), None)
 
     def details(
-        self, queues: Iterable[bytes], now: float = 0.0, late: float = 0.0
+        self, queues: Iterable[bytes], heads: Heads = AS_THEY_ARE
     ) -> list[QueueDetail]:
         """Return details of some; only heads that may have changed are looked at."""
-        peek = self.peek
         entries = filter(None, map(self.index.queues.get, queues))
-        return [entry.look(peek, now, late) for entry in entries]
+        return [entry.look(self.peek, heads) for entry in entries]
 
     def status(self) -> dict[str, int]:
         """Return the figures, and how many messages wait in all queues."""

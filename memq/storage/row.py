@@ -37,7 +37,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from memq.display import shownName
-from memq.figures import Kept, Outcome, QueueDetail, Sums, Totals
+from memq.figures import AS_THEY_ARE, Heads, Kept, Outcome, QueueDetail, Sums, Totals
 from memq.message import Message
 
 if TYPE_CHECKING:
@@ -194,22 +194,19 @@ class Queue:
     def look(
         self,
         peek: Callable[[bytes], Message | QueueError | None],
-        now: float = 0.0,
-        late: float = 0.0,
+        heads: Heads = AS_THEY_ARE,
     ) -> QueueDetail:
         """Return the details, and look at the head if it may be another one.
 
         :param peek: returns the head of a queue.
-        :param now: the time in seconds, by any clock that goes on.
-        :param late: seconds for which a head that was looked at is told as it was.
         """
         time = self.headTime
         if time is None:
             seen = self._seen
-            if seen is None or now - seen[3] >= late:
+            if seen is None or heads.now - seen[3] >= heads.late:
                 head = peek(self.name)
                 time = head.time if isinstance(head, Message) else 0
-                seen = self._seen = self.head, self.taken, time, now
+                seen = self._seen = self.head, self.taken, time, heads.now
             time = seen[2]
         return self.detail(time)
 

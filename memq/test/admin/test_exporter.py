@@ -223,7 +223,7 @@ class ExportTests(ExportTestCase):
             [
                 "1 messages, 0.0 MB, 0/s, 1 s left",
                 "2 messages, 0.0 MB, 0/s, 0 s left",
-                "exported 1 queues, 2 messages, 0.0 MB",
+                "exported 1 queue, 2 messages, 0.0 MB",
             ],
         )
 

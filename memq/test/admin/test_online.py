@@ -229,7 +229,7 @@ class NameTests(OnlineTestCase):
             said = self.ended(1, *words, name)
             self.assertIn("a copy is exported", said)
             self.assertIn("there is no queue", said)
-        self.assertIn("exported 1 queues", self.ended(0, *words, "q"))
+        self.assertIn("exported 1 queue", self.ended(0, *words, "q"))
 
     def test_unknown(self) -> None:
         """Where the server cannot be asked, the copy tells."""

@@ -36,7 +36,7 @@ from memq.storage.record import (
 )
 from memq.storage.row import UNCOUNTED, DamagedRow, Queue, unpackQueue
 from memq.storage.row import VERSION as VERSION_OF_ROWS
-from memq.test.support import authtargets, packettargets
+from memq.test.support import authtargets, logintargets, packettargets
 from memq.test.support.harness import Harness, QuickTransport, Transport
 from memq.test.support.homes import MEMORY
 from memq.test.support.readers import rules
@@ -118,6 +118,7 @@ WORDS = (
     *(b"ms q 1 ", b" b", b" ME", b" T5", b" F7", b"/more", b"/open=0", b"/close=0"),
     *packettargets.WORDS,
     *authtargets.WORDS,
+    *logintargets.WORDS,
     *(b"\x01\0\0\0", b"\x02\0\0\0", b"\0" * 8, b"1 50 ", MANY),
 )
 
@@ -220,6 +221,7 @@ CORPUS: dict[str, tuple[bytes, ...]] = {
     "authtext": authtargets.TEXTS,
     "authpackets": authtargets.PACKETS,
     "logins": authtargets.LOGINS,
+    "tls": logintargets.SECURED,
     "twins": (
         b"",
         b"\0\0\0q hi\n\1\0q\n\2\2q\n",
@@ -434,4 +436,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "authtext": authtargets.texts,
     "authpackets": authtargets.packets,
     "logins": authtargets.logins,
+    "tls": logintargets.secured,
 }

@@ -5,10 +5,9 @@ the next one is asked for when that is done.  So it sees only what is durable, a
 nobody waits for more than a slice.  Surveys run one after the other; who wants the one
 that is under way, or waits for its turn, shares it.
 
-To look at a head that has changed takes longer than all else.  Where there are very
-many queues and something is taken from all of them, a survey would look at all heads.
-So of more than FEW queues a head is told as it was a few seconds ago, if it was looked
-at then; what stays where it is has its age to the millisecond.
+To look at a head that has changed takes longer than all else.  So of more than FEW
+queues one is told as it was, if it was looked at a few seconds ago; what stays where it
+is has its age to the millisecond.
 
 A queue that is deleted in the middle is not seen.  So the sums could fall for once, and
 so does ``taken`` when a message goes back; a counter that falls would be taken for one
@@ -24,7 +23,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from memq.errors import QueueError
-from memq.figures import QueueDetail, Totals
+from memq.figures import Heads, QueueDetail, Totals
 from memq.operations.base import MESSAGE_COST, Operation
 from memq.policy.patterns import Pattern
 from memq.web.metrics.exposition import labels, queueLabel
@@ -91,7 +90,7 @@ class Look(Operation):
         """Remember which.
 
         :param seconds: tells the time, in seconds; by default it takes its time.
-        :param late: as in IQueueStore.details.
+        :param late: as in Heads.
         """
         super().__init__(client)
         self._names = names
@@ -110,7 +109,7 @@ class Look(Operation):
         found: list[QueueDetail] = []
         while self.seen < len(self._names) and self._seconds() - now < LONG:
             some = self._names[self.seen : self.seen + STEP]
-            found += store.details(some, now, self._late)
+            found += store.details(some, Heads(now, self._late))
             self.seen += len(some)
         self.result = found
         return 0
@@ -315,11 +314,9 @@ class Surveyor:
     def look(self, wanted: Wanted) -> Deferred[Picture]:
         """Return what all queues have, once that is known.
 
-        Where no row is wanted and there are very many queues, it may be what was seen
-        up to OLD seconds ago.
-
-        It fails with memq.errors.QueueError when the store does, or with NoSurvey.  It
-        must not be called before the store is open, nor once the server stops.
+        Where no row is wanted, it may be what was seen up to OLD seconds ago.  It fails
+        with memq.errors.QueueError when the store does, or with NoSurvey.  It must not
+        be called before the store is open, nor once the server stops.
         """
         if not wanted.patterns and self._last is not None:
             picture, at = self._last

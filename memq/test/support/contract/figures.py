@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest import mock
 
-from memq.figures import Kept, Outcome, QueueDetail, Totals
+from memq.figures import Heads, Kept, Outcome, QueueDetail, Totals
 from memq.test.support.contract.base import StoreContract
 from memq.test.support.homes import details
 
@@ -162,7 +162,7 @@ class FiguresContract(StoreContract):
 
         def look(now: float, late: float) -> None:
             with mock.patch.object(self.store, "peek", wraps=self.store.peek) as peek:
-                self.store.details([b"q", b"none"], now, late)
+                self.store.details([b"q", b"none"], Heads(now, late))
             seen.append(peek.call_count)
 
         look(10, 5)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import StoreError
-from memq.figures import Totals
+from memq.figures import Heads, Totals
 from memq.policy.rule import READS, WRITES
 from memq.policy.rules import Rules, Table
 from memq.test.support.harness import Harness
@@ -82,7 +82,7 @@ class PictureTests(SurveyTestCase):
         details, reactor = self.store.details, self.harness.reactor
         looked: list[int] = []
 
-        def slow(names: list[bytes], *rest: float) -> Any:
+        def slow(names: list[bytes], *rest: Heads) -> Any:
             looked.append(len(names))
             reactor.rightNow += survey.LONG / 1.5
             return details(names, *rest)
