@@ -137,8 +137,11 @@ class Flood:
         """Whether all have come and have been ended."""
         return self.begun == self._count and not self._clients
 
-    def goOn(self, number: int, seconds: float = 0.0) -> None:
-        """Let some more come, if there is room; let those go on that were answered."""
+    def goOn(self, number: int, seconds: float = 0.0) -> bool:
+        """Let some more come, if there is room; let those go on that were answered.
+
+        Return whether all have come.
+        """
         number = min(number, self._count - self.begun, self._most - len(self._clients))
         for _ in range(number):
             client = socket.socket()
@@ -152,6 +155,7 @@ class Flood:
             self.begun += 1
         for file, event in self._poll.poll(seconds):
             self._act(file, event)
+        return self.begun == self._count
 
     def _act(self, file: int, event: int) -> None:
         client, pieces = self._clients[file]
