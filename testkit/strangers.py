@@ -160,14 +160,12 @@ class Flood:
     def _act(self, file: int, event: int) -> None:
         client, pieces = self._clients[file]
         try:
-            if event & select.EPOLLIN:
+            if event & ~select.EPOLLOUT:
                 if not client.recv(1 << 16):
                     raise ConnectionResetError
                 self.answers += 1
             if pieces:
                 client.sendall(pieces.pop())
-            elif event & (select.EPOLLERR | select.EPOLLHUP):
-                raise ConnectionResetError
             self._poll.modify(client, select.EPOLLIN)
         except OSError:
             self._poll.unregister(client)

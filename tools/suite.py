@@ -52,6 +52,7 @@ LONG = {
         "system.test_load": 30.0,
         "system.test_model": 20.0,
         "system.test_powercut": 25.0,
+        "system.test_strangers": 30.0,
         "system.test_twistd": 30.0,
         "system.test_workers": 15.0,
     }.items()
@@ -63,7 +64,7 @@ LOADED = [
     f"memq.test.system.test_{name}"
     for name in (
         *("backup_load", "consumers", "full", "hostile"),
-        *("kills", "load", "waiters", "wrecks"),
+        *("kills", "load", "strangers", "waiters", "wrecks"),
     )
 ]
 #: A file system in memory, and the bytes that have to be free there.

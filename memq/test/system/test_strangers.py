@@ -39,12 +39,13 @@ class StrangersTestCase(HostileTestCase):
         entrance: str,
         pieces: Callable[[int], Sequence[bytes]],
         limit: int,
-        count: int = COUNT,
+        then: Callable[[Scene, Flood], object] = lambda *_: None,
     ) -> Flood:
         """Let clients attack an entrance; others are served, and honest ones enter.
 
         :param entrance: a field of Ports.
         :param limit: the most memory that it may cost.
+        :param then: is done while all are still there.
         """
         where = configuration(scratch(self), *files().server)
         server = started(self, "--no-sync", "--config", where)
@@ -52,19 +53,16 @@ class StrangersTestCase(HostileTestCase):
         server.port = self.ports.free
         self.server = server
         with staged(self, server) as scene:
-            flood = Flood(getattr(self.ports, entrance), count, pieces, count)
+            flood = Flood(getattr(self.ports, entrance), COUNT, pieces, COUNT)
             self.addCleanup(flood.close)
             scene.othersAreServed(lambda: flood.goOn(10))
-            self.finish(scene, flood)
+            scene.waitFor(lambda: flood.goOn(10))
             self.honest()
+            then(scene, flood)
             flood.close()
             self.assertLess(scene.growth(), limit)
         self.assertNotIn("Traceback", "\n".join(server.log))
         return flood
-
-    def finish(self, scene: Scene, flood: Flood) -> None:
-        """Let all of them come."""
-        scene.waitFor(lambda: flood.goOn(10))
 
     def honest(self) -> None:
         """An honest client comes in, with TLS and without."""
@@ -72,6 +70,8 @@ class StrangersTestCase(HostileTestCase):
         said = inText(b"shop", TOKEN)
         self.assertEqual(enter(self.ports.secured, context, said), SERVED)
         self.assertEqual(enter(self.ports.asks, None, said), SERVED)
+        wrong = enter(self.ports.asks, None, inText(b"shop", b"wrong"))
+        self.assertEqual(wrong, b"CLIENT_ERROR authentication failure\r\n")
 
 
 class HandshakeTests(StrangersTestCase):
@@ -92,8 +92,13 @@ class HandshakeTests(StrangersTestCase):
 
     def test_wrong(self) -> None:
         """What is no TLS is ended at once, and costs next to nothing."""
-        flood = self.attack("secured", lambda number: [b"get q\r\n"], 32 * MEGABYTE)
-        self.assertGreater(flood.ended, COUNT // 2)
+
+        def ended(scene: Scene, flood: Flood) -> None:
+            scene.waitFor(lambda: flood.goOn(0) and flood.isOver)
+
+        said = b"get q\r\n"
+        flood = self.attack("secured", lambda number: [said], 32 * MEGABYTE, ended)
+        self.assertEqual(flood.ended, COUNT)
 
 
 class LoginTests(StrangersTestCase):
