@@ -47,8 +47,8 @@ class Message:
     :ivar exchange: where it is sent; with its routing key, that is a queue's name.
     :ivar number: the higher, the later it came.
     :ivar deadline: when it has to be told, in the seconds of the clock.
-    :ivar told: is called once with None when it is stored, else with the error.
-    :ivar isTold: whether it was.
+    :ivar told: is called once with None when it is stored, else with the error; None
+        when it was.
     :ivar isSent: whether it is sent and not settled.
     :ivar refusedAt: when it was refused first.
     """
@@ -60,7 +60,6 @@ class Message:
         "expiration",
         "headers",
         "isSent",
-        "isTold",
         "key",
         "lane",
         "number",
@@ -80,18 +79,25 @@ class Message:
     ) -> None:
         """Take what is to be sent."""
         self.lane, self.body, self.headers = lane, body, headers
-        self.expiration, self.told = expiration, told
+        self.expiration = expiration
+        self.told: Callable[[QueueError | None], object] | None = told
         self.number, self.deadline = number, deadline
         self.exchange, self.key = "", lane.queue
-        self.isTold = self.isSent = False
+        self.isSent = False
         self.refusedAt: float | None = None
+
+    @property
+    def isTold(self) -> bool:
+        """Whether it was told what became of it."""
+        return self.told is None
 
     def tell(self, error: QueueError | None) -> None:
         """Say what became of it, the first time only."""
-        if not self.isTold:
-            self.isTold = True
-            self.body = b""
-            self.told(error)
+        told, self.told = self.told, None
+        if told is not None:
+            # It is kept until those before it are told, and keeps nothing itself.
+            self.body, self.headers = b"", None
+            told(error)
 
     def expire(self) -> None:
         """Say that its time is over."""

@@ -119,6 +119,17 @@ class StoredTests(PublisherTestCase):
         self.go()
         self.assertEqual((b"4", b"STORED"), self.told[-1])
 
+    def test_released(self) -> None:
+        """What is told keeps no body, though one before it waits still."""
+        self.rabbit.declare("r")
+        self.rabbit.silent.add("q")
+        self.publish(b"1")
+        self.publish(b"2", queue="r")
+        self.go()
+        first, second = self.publisher._due
+        self.assertEqual((b"1", False), (first.body, first.isTold))
+        self.assertEqual((b"", None), (second.body, second.told))
+
     def test_nothingLeft(self) -> None:
         """When all is told nothing is left, but for the heartbeats."""
         self.publish(b"1")
