@@ -28,6 +28,7 @@ class Publisher(Protocol):
         headers: dict[str, Any] | None,
         told: Callable[[QueueError | None], object],
         expiration: str | None = None,
+        delay: int = 0,
     ) -> object:
         """Set a message; ``told`` is called once, with None when a majority has it."""
 
@@ -83,13 +84,24 @@ class Sets:
                 ended()
 
         for put in puts:
-            self._send(put, partial(_cbTold, put))
+            self._send(put, operation.delay, partial(_cbTold, put))
 
-    def _send(self, put: Put, told: Callable[[QueueError | None], object]) -> None:
+    def _send(
+        self, put: Put, delay: int, told: Callable[[QueueError | None], object]
+    ) -> None:
         now = self._policies.now()
-        expiration = str(max(0, put.expires - now)) if put.expires else None
+        # What is delayed has no other time.
+        expires = 0 if put.isDelayed else put.expires
+        expiration = str(max(0, expires - now)) if expires else None
         headers = names.headers(put.flags, now)
-        self._publisher.publish(nameOf(put.queue), put.body, headers, told, expiration)
+        self._publisher.publish(
+            nameOf(put.queue),
+            put.body,
+            headers,
+            told,
+            expiration,
+            delay if put.isDelayed else 0,
+        )
 
     def _fail(self, operation: Push | PushLarge, put: Put, error: QueueError) -> None:
         """Note that a message is not set, in this queue at least."""

@@ -29,6 +29,7 @@ class Put(NamedTuple):
 
     :ivar place: which of the operation's messages it is, counted from 0.
     :ivar expires: when it expires, in ms since 1970-01-01 UTC; 0 for never.
+    :ivar isDelayed: whether it cannot be seen before the operation's delay is over.
     """
 
     place: int
@@ -36,6 +37,7 @@ class Put(NamedTuple):
     flags: int
     body: bytes
     expires: int
+    isDelayed: bool = False
 
 
 class Parts:
@@ -164,10 +166,18 @@ class View:
         return self.push(queue, flags, body, expires=expires)
 
     def pushDelayed(
-        self, queue: bytes, flags: int, body: bytes | LargeBody, due: int, **_: object
-    ) -> NoReturn:
-        """Refuse: nothing delays it yet."""
-        raise StoreError(f"{NOT_KEPT} (delay)")
+        self,
+        queue: bytes,
+        flags: int,
+        body: bytes | LargeBody,
+        due: int,
+        *,
+        expires: int = 0,
+        **_: object,
+    ) -> None:
+        """Note a message that is delayed."""
+        whole = body if isinstance(body, bytes) else self._parts.whole(body.id)
+        self.puts.append(Put(self.place(), queue, flags, whole, expires, True))
 
     def kept(self, queue: bytes) -> Kept:
         """Return that nothing is there: the cluster itself refuses what is too much."""

@@ -33,12 +33,15 @@ class FakePublisher:
 
     :ivar errors: what becomes of the next ones instead.
     :ivar expirations: what was said of each that expires.
+    :ivar delays: the seconds of each that is delayed.
     """
 
-    def __init__(self, cluster: FakeCluster) -> None:
+    def __init__(self, clock: Clock, cluster: FakeCluster) -> None:
+        self._clock = clock
         self._cluster = cluster
         self.errors: list[QueueError] = []
         self.expirations: list[str] = []
+        self.delays: list[int] = []
 
     def publish(
         self,
@@ -47,8 +50,11 @@ class FakePublisher:
         headers: dict[str, Any] | None,
         told: Callable[[QueueError | None], object],
         expiration: str | None = None,
+        delay: int = 0,
     ) -> None:
         """Set a message, soon."""
+        if delay:
+            self.delays.append(delay)
         if expiration is not None:
             self.expirations.append(expiration)
         error = self.errors.pop(0) if self.errors else None
@@ -59,7 +65,11 @@ class FakePublisher:
                 queues = self._cluster.queues
                 if queue not in queues:
                     self._cluster.make(queue)
-                queues[queue].append((headers, body))
+                message = headers, body
+                if delay:
+                    self._clock.callLater(delay, queues[queue].append, message)
+                else:
+                    queues[queue].append(message)
             told(error)
 
         self._cluster.ask("set", queue, _answer)
@@ -128,7 +138,7 @@ class Front:
         self.clock = Clock()
         self.cluster = FakeCluster()
         self.links: list[FakeStartable] = []
-        self.publisher = FakePublisher(self.cluster)
+        self.publisher = FakePublisher(self.clock, self.cluster)
         seconds = self.clock.seconds
         self.engine = Engine(self.clock, self._connect, rules=rules, timeOfDay=seconds)
         statistics = Statistics(self.clock, self.engine, (), self.clock.seconds)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Why a row is answered otherwise.
 NUMBERS = "a message has a number of this process, not of its queue"
-DELAY = "nothing is delayed yet"
+LATER = "nothing that was read is tried later"
 OPEN = "a flush leaves what is open"
 LIMITS = "add and pause are refused, and so do nothing"
 RULES = "the rules of clients have no file here"
@@ -32,9 +32,8 @@ DIFFERENT = {
     "`gets ": NUMBERS,
     "`get v/close=0/": NUMBERS,
     "`get v/open` `touch v/open=2": NUMBERS,
-    "`get v/open` `get v/abort=2/": DELAY,
+    "`get v/open` `get v/abort=2/": LATER,
     "`get v/open` `flush v`": OPEN,
-    "`set d/delay=": DELAY,
     "`add ": LIMITS,
     "`set l ": LIMITS,
     "`set p ": LIMITS,

@@ -195,6 +195,11 @@ class SetTests(FrontTestCase):
         self.assertEqual(self.cluster.bodies("q"), [b"a"])
         self.assertEqual(self.ask("get q"), value("q", "a"))
 
+    def test_delayed(self) -> None:
+        """What is delayed is so by the cluster."""
+        self.assertEqual(self.ask("set q/delay=60 0 0 1", "x"), ["STORED"])
+        self.assertEqual(self.front.publisher.delays, [60])
+
     def test_fanout(self) -> None:
         """A set that goes to several queues is stored when all of them have it."""
         self.begin(rules(fanout=(b"p",)))
@@ -212,9 +217,8 @@ class SetTests(FrontTestCase):
         self.front.publisher.errors = [ClusterFull()]
         refused = [f"SERVER_ERROR {ClusterFull()}"]
         self.assertEqual(self.ask(f"set q 0 0 {len(body)}", body), refused)
-        refused = [f"SERVER_ERROR {NOT_KEPT} (delay)"]
         large = self.ask(f"set q/delay=5 0 0 {len(body)}", body)
-        self.assertEqual(large, refused)
+        self.assertEqual((large, self.front.publisher.delays), (["STORED"], [5]))
         self.client.send(f"set q 0 0 {len(body)}")
         self.client.protocol.dataReceived(body[:-1].encode())
         self.client.leave()
