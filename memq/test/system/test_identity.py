@@ -6,7 +6,7 @@ import json
 import os
 from base64 import b64encode
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
