@@ -42,6 +42,8 @@ DIVIDED = 40
 CALLS, CALLED = 100, 10
 #: The functions that the table shows, of the costliest.
 SHOWN = 25
+#: The versions that are counted: memq as it is, and with rights of a user.
+NOW, USER = "now", "user"
 #: Marks the section within docs/performance.md.
 BEGIN, END = "<!-- begin: bench.costs -->\n", "<!-- end: bench.costs -->\n"
 #: Caches that are simulated, whatever the processor has.
@@ -158,11 +160,12 @@ def _label(name: str) -> str:
     return f"{module if within else Path(path).name}: {function}"
 
 
-def costs(program: Sequence[str], root: Path) -> dict[str, Costs]:
+def costs(program: Sequence[str], root: Path, divides: bool = True) -> dict[str, Costs]:
     """Return the costs of a memq's commands, by verb.
 
     :param program: runs it, as bench.inprocess does.
     :param root: a directory for what is made.
+    :param divides: whether they are told by function as well.
     """
     include = f"-I{sysconfig.get_path('include')}"
     library = build(root, "frames", "-shared", "-fPIC", include)
@@ -171,17 +174,20 @@ def costs(program: Sequence[str], root: Path) -> dict[str, Costs]:
         progress(f"{verb}, {clients} x {rounds}, {how}")
         return count([*program, verb, str(clients), str(rounds)], root, library, how)
 
+    totals = {
+        verb: {
+            title: total(run(verb, *shape), shape[0] * shape[1])
+            for title, shape in SHAPES.items()
+        }
+        for verb in VERBS
+    }
+    if not divides:
+        return {verb: Costs(each, {}) for verb, each in totals.items()}
     plain = total(run("nothing", CALLS, CALLED, "warm"), CALLS * CALLED).instructions
     less = overhead(run("nothing", CALLS, CALLED, "divided"), plain)
     return {
-        verb: Costs(
-            {
-                title: total(run(verb, *shape), shape[0] * shape[1])
-                for title, shape in SHAPES.items()
-            },
-            divide(run(verb, 1, DIVIDED, "divided"), DIVIDED, less),
-        )
-        for verb in VERBS
+        verb: Costs(each, divide(run(verb, 1, DIVIDED, "divided"), DIVIDED, less))
+        for verb, each in totals.items()
     }
 
 
@@ -214,7 +220,7 @@ def count(program: list[str], root: Path, library: str, how: str) -> list[Part]:
         return parts(output.read_text(encoding="utf-8", errors="replace"))
 
 
-def section(found: Mapping[str, Costs], old: str = "", version: str = "now") -> str:
+def section(found: Mapping[str, Costs], old: str = "", version: str = NOW) -> str:
     """Return the section of docs/performance.md.
 
     :param old: the section so far, whose rows of other versions stay.
@@ -229,7 +235,9 @@ def section(found: Mapping[str, Costs], old: str = "", version: str = "now") -> 
         said += _table(title, heads, rows, old)
         title = f"A {verb} of a lone client, by function:"
         whole = one.totals["1 client"].instructions
-        rows = [[version, *row] for row in _functions(one.functions, whole)]
+        rows = []
+        if one.functions:
+            rows = [[version, *row] for row in _functions(one.functions, whole)]
         heads = ["memq", "function", "calls", "instructions"]
         said += _table(title, heads, rows, old)
     return "\n".join(said) + END
@@ -259,7 +267,8 @@ def _table(
     _, _, after = old.partition(f"{title}\n\n")
     lines = takewhile(lambda line: line.startswith("|"), after.splitlines())
     kept = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines][2:]
-    rows = [*(row for row in kept if row[0] != rows[0][0]), *rows]
+    new = {row[0] for row in rows}
+    rows = [*(row for row in kept if row[0] not in new), *rows]
     return f"{title}\n", tables.table(heads, rows)
 
 
@@ -299,6 +308,9 @@ Python. Dividing by function makes each call longer; what that is for a function
 does nothing is taken off. The rest that this leaves is a row of its own: so a single
 function is good to some hundred instructions. `inprocess.py` is the bench itself.
 
+"User" is a connection whose listener is a user that has rights by patterns, which
+`python -m bench.costs --user` counts.
+
 "Before" is the commit a23a2a5. Its turns were calls of the reactor's, here of a clock
 (`task.py`), and each flush gave a Deferred; now they come at the end of the sockets'
 sweep, and a quick flush gives none.
@@ -309,12 +321,18 @@ def main() -> None:
     """Count, and print or write what is found."""
     parser = argparse.ArgumentParser(prog="bench.costs")
     parser.add_argument("--write", action="store_true", help="into the page")
+    parser.add_argument(
+        "--user", action="store_true", help="of a user with rights, the totals"
+    )
     options = parser.parse_args()
+    program = [sys.executable, "-m", "bench.inprocess"]
+    if options.user:
+        program.append("--user")
     with workspace(ROOT / "var") as root:
-        found = costs([sys.executable, "-m", "bench.inprocess"], root)
+        found = costs(program, root, divides=not options.user)
     path = ROOT / "docs" / "performance.md"
     page = path.read_text(encoding="utf-8")
-    text = section(found, kept(page))
+    text = section(found, kept(page), USER if options.user else NOW)
     if options.write:
         path.write_text(put(page, text), encoding="utf-8")
     else:

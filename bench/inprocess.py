@@ -1,6 +1,6 @@
 """A memq without sockets, threads and time, whose commands callgrind counts.
 
-`python -m bench.inprocess VERB CLIENTS ROUNDS HOME LIBRARY HOW` is what
+`python -m bench.inprocess [--user] VERB CLIENTS ROUNDS HOME LIBRARY HOW` is what
 bench/costs.py runs under callgrind.  All is wired as memq.tap does, but for the clock,
 which stands still, the transports, which keep nothing, and flushes, which are made at
 once.  Maintenance is not started.
@@ -20,6 +20,9 @@ from twisted.internet.defer import maybeDeferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
+from memq.access.admission import Admission
+from memq.access.rights import Rights
+from memq.access.users import User, Users
 from memq.broker.broker import Broker
 from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.policy.effective import Policies
@@ -63,9 +66,14 @@ class Server:
         # As memq.daemon.process.useSteadyClock does.
         clock.seconds = monotonic
         factory = self.factory(path, clock)
-        self._clients = [factory.buildProtocol(None) for _ in range(clients)]
+        entrance = self.entrance(factory)
+        self._clients = [entrance.buildProtocol(None) for _ in range(clients)]
         for client, transport in zip(self._clients, self._transports, strict=True):
             client.makeConnection(transport)
+
+    def entrance(self, factory: QueueFactory) -> Any:
+        """Return what makes the connections of a listener, which is open."""
+        return factory
 
     def factory(self, path: str, clock: Any) -> Any:
         """Return what makes connections, its store open."""
@@ -119,6 +127,16 @@ class Server:
                 raise SystemExit(f"bench: a wrong reply: {transport.last!r}")
 
 
+class UserServer(Server):
+    """One whose listener is a user that may do with some queues what it does."""
+
+    def entrance(self, factory: QueueFactory) -> Any:
+        """Return what makes the connections of that listener."""
+        user = User("shop", Rights([b"orders.*", b"q"], [b"q", b"mails"]))
+        factory.access.replace(Users([user]))
+        return factory.through(Admission(user.name))
+
+
 def nothing() -> None:
     """Do nothing, so that what a call costs can be told."""
 
@@ -166,5 +184,14 @@ def count(make: Callable[[str, int], Server], words: list[str]) -> None:
     os._exit(0)
 
 
+def main() -> None:
+    """Count as the words of the command line say."""
+    first, *rest = sys.argv[1:]
+    if first == "--user":
+        count(UserServer, rest)
+    else:
+        count(Server, [first, *rest])
+
+
 if __name__ == "__main__":
-    count(Server, sys.argv[1:])
+    main()

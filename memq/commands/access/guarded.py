@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 _log = Logger()
 
-# Calls of a class by its name, for super() takes some hundred instructions more.
-
 
 class GuardedCommands(Commands):
     """Carry out the commands of a connection, as far as its user may."""
@@ -80,6 +78,7 @@ class GuardedCommands(Commands):
     def executeWithBody(self, command: wire.Set, body: bytes, complete: bool) -> None:
         """Append a message."""
         if self.rights[command.queue] & WRITE or not complete:
+            # super() takes some hundred instructions more.
             Commands.executeWithBody(self, command, body, complete)
         else:
             self._refuse(command)
@@ -107,10 +106,14 @@ class GuardedCommands(Commands):
                 if not rights[queue] & READ:
                     self._refuse(command)
                     return
-        elif not allows(self.rights, command):
+            # As Commands has it, but for a call.
+            if self._traces:
+                self._trace(command)
+            self._get(command)
+        elif allows(self.rights, command):
+            super().execute(command)
+        else:
             self._refuse(command)
-            return
-        Commands.execute(self, command)
 
     def _refuse(self, command: Any) -> None:
         """Answer that it is not allowed, and note that if it were audited."""
