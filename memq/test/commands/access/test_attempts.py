@@ -13,6 +13,7 @@ from memq.access.rights import Rights
 from memq.commands.handlers import VERBS
 from memq.test.support.attempts import ATTEMPTS, Attempt, everything
 from memq.test.support.harness import Client, Harness
+from memq.test.support.homes import contents, opened
 from memq.test.support.packets import HEADER, PROBE, PROBED, packet, split
 from memq.test.support.readers import rules
 from memq.test.support.sessions import VERSION
@@ -170,6 +171,33 @@ class WithoutTests(AttemptTestCase):
                 self.refuse(
                     attempt, Rights(), [sent[:70], sent[70:70_000], sent[70_000:]]
                 )
+
+
+class HomeTests(SteppedTestCase):
+    """A server on a home, and somebody without a right, who tries everything."""
+
+    def test_files(self) -> None:
+        """All in one go, in any protocol, and not a byte of any file changes."""
+        path = self.mktemp()
+        with opened(path) as store:
+            harness = Harness(store=store, flushAllEnabled=True)
+            harness.connect().talk(b"set a 0 0 1\r\n1\r\nset b 0 0 1\r\n2\r\n")
+            before = contents(path)
+            for isBinary in (False, True):
+                tried = [
+                    each
+                    for each in ATTEMPTS
+                    if each.needs and (each.way == "binary") == isBinary
+                ]
+                client = harness.connect(rights=Rights())
+                answered = client.talk(b"".join(each.sent for each in tried))
+                expected = b"".join(each.refusal for each in tried)
+                self.assertEqual(answered, expected)
+                self.assertEqual(contents(path), before)
+                self.assertGreater(len(tried), 100)
+                client.end()
+            harness.connect().talk(b"set a 0 0 1\r\n1\r\n")
+            self.assertNotEqual(contents(path), before)
 
 
 class WithTests(AttemptTestCase):

@@ -8,11 +8,14 @@ from typing import Any
 from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
 from zope.interface import implementer
 
+from memq.access.admission import Admission
 from memq.access.rights import ROLES, Rights
+from memq.access.users import User, Users
 from memq.logs.audit import Audit
 from memq.message import PART_SIZE
 from memq.test.support.harness import Client, Harness
 from memq.test.support.packets import OPCODES, packet
+from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
 
 NOT_ALLOWED = b"CLIENT_ERROR not allowed\r\n"
@@ -203,6 +206,55 @@ class ChangedTests(GuardedTestCase):
         self.assertTrue(self.goesOn())
         self.harness.settle()
         self.assertFalse(self.goesOn())
+
+
+class ReloadTests(SteppedTestCase):
+    """Users that are read again, with connections of listeners that are one."""
+
+    def setUp(self) -> None:
+        """Connect as a user with an open read."""
+        self.harness = Harness()
+        self.harness.store.fill(b"a", b"x")
+        self.read(Rights(write=[b"b"], read=[b"a"]))
+        self.client = self.harness.connect(admission=Admission("shop"))
+        found = b"VALUE a/open 0 1\r\nx\r\nEND\r\n"
+        self.assertEqual(self.client.talk(b"get a/open\r\n"), found)
+
+    def read(self, rights: Rights) -> None:
+        """Read users again."""
+        self.harness.access.replace(Users([User("shop", rights)]))
+        self.harness.settle()
+
+    def test_same(self) -> None:
+        """Where nothing is lost, all goes on."""
+        self.read(Rights(write=[b"b"], read=[b"*"]))
+        self.assertFalse(self.client.isClosed)
+        sent = b"get a/close\r\nget b\r\n"
+        self.assertEqual(self.client.talk(sent), b"END\r\n" * 2)
+
+    def test_lost(self) -> None:
+        """Where that is lost which is under way, the connection is."""
+        self.read(Rights(write=[b"b"]))
+        self.assertTrue(self.client.isClosed)
+        self.client.end()
+        self.assertEqual(self.harness.store.dump(), "a 1/0: x")
+        self.assertEqual(self.harness.broker.waiting, 0)
+
+    def test_another(self) -> None:
+        """Where something else is lost, the next command for that is refused."""
+        self.read(Rights(read=[b"a"]))
+        self.assertFalse(self.client.isClosed)
+        sent = b"set b 0 0 1\r\nx\r\nget a/close\r\n"
+        self.assertEqual(self.client.talk(sent), NOT_ALLOWED + b"END\r\n")
+
+    def test_demoted(self) -> None:
+        """An admin that is none any more may do what it may, and no more."""
+        self.read(Rights(server=ROLES["admin"]))
+        self.assertEqual(self.client.talk(b"stats reset\r\n"), b"RESET\r\n")
+        self.client.talk(b"get a/close\r\n")
+        self.read(Rights(server=ROLES["monitor"]))
+        sent = b"stats reset\r\nget a\r\nversion\r\n"
+        self.assertEqual(self.client.talk(sent), NOT_ALLOWED * 2 + VERSION)
 
 
 class TailTests(GuardedTestCase):
