@@ -81,6 +81,7 @@ class AccessControl:
 
     :ivar authenticator: finds out who clients are; its counts are those of all.
     :ivar changed: is called when users were replaced.
+    :ivar notAllowed: commands that were refused since a user had no right for them.
     """
 
     def __init__(self, users: Users, clock: IReactorTime, defer: Defer) -> None:
@@ -91,6 +92,7 @@ class AccessControl:
         """
         self.authenticator = Authenticator(users, clock, defer)
         self.changed: list[Callable[[], object]] = []
+        self.notAllowed = 0
 
     @property
     def users(self) -> Users:

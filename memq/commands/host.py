@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from memq.connection.interfaces import Counters, Host
 
@@ -90,6 +90,9 @@ class CommandHost(Host, Protocol):
 
         :param number: as ``clients`` tells it.
         """
+
+    def noteNotAllowed(self, connection: Any) -> None:
+        """Note that the user of a connection has no right for a command."""
 
     def noteForeign(self, name: str, peer: str) -> None:
         """Log that a client speaks another protocol."""

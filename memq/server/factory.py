@@ -199,6 +199,18 @@ class QueueFactory(ServerFactory):
                 advice=ADVICE[name],
             )
 
+    def noteNotAllowed(self, connection: Connection) -> None:
+        """Log that users may not do that: the first one, then a line a minute."""
+        self.access.notAllowed += 1
+        count = self._rarely.count("not allowed")
+        if count:
+            _log.warn(
+                "{count} commands were refused for which a user has no right, the last "
+                "one of {client}; -v tells of each",
+                count=count,
+                **connection.told,
+            )
+
     def connected(self, connection: Connection) -> None:
         """Count a connection in."""
         arrival = Arrival(next(self._ids), self.statistics.timeOfDay())

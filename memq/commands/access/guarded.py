@@ -72,6 +72,7 @@ class GuardedCommands(Commands):
     def reserve(self, command: wire.Set) -> QueueError | None:
         """Find room for a body that comes in pieces, unless it is thrown away."""
         if not self.rights[command.queue] & WRITE:
+            self.host.noteNotAllowed(self.connection)
             return NotAllowed()
         return super().reserve(command)
 
@@ -116,7 +117,8 @@ class GuardedCommands(Commands):
             self._refuse(command)
 
     def _refuse(self, command: Any) -> None:
-        """Answer that it is not allowed, and note that if it were audited."""
+        """Answer that it is not allowed; the audit is told if it manages something."""
+        self.host.noteNotAllowed(self.connection)
         if self._traces:
             self._trace(command)
         verb = AUDITED.get(type(command))

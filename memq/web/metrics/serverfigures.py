@@ -202,6 +202,11 @@ def _access(access: AccessControl) -> Iterator[Family]:
         "Clients that said or showed who they are, since the start.",
         attempts,
     )
+    yield counter(
+        "memq_commands_not_allowed",
+        "Commands that were refused for want of a right, since the start.",
+        access.notAllowed,
+    )
 
 
 def _messages(picture: Picture) -> Iterator[Family]:

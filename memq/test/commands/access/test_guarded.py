@@ -5,7 +5,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from twisted.logger import ILogObserver, formatEvent, globalLogPublisher
+from twisted.logger import (
+    ILogObserver,
+    capturedLogs,
+    formatEvent,
+    globalLogPublisher,
+)
 from zope.interface import implementer
 
 from memq.access.admission import Admission
@@ -287,10 +292,32 @@ class LoggedTests(GuardedTestCase):
 
         globalLogPublisher.addObserver(note)
         self.addCleanup(partial(globalLogPublisher.removeObserver, note))
-        self.client.talk(b"set c 0 0 1\r\nx\r\nget c\r\n")
+        self.client.talk(b"set c 0 0 1\r\nx\r\nget c\r\nget none\r\n")
         text = "\n".join(said)
         for words in ("set c", "get c", "is told: CLIENT_ERROR not allowed"):
             self.assertIn(words, text)
+        self.client.protocol._commands.rights = Rights(read=[b"*"])
+        self.client.talk(b"get n\r\n")
+        self.assertIn("get n", said[-1])
+
+    def test_counted(self) -> None:
+        """They are counted, and a minute has a line of them, without -v as well."""
+        with capturedLogs() as events:
+            self.client.talk(b"get c\r\n" * 3)
+            self.client.talk(b"set c 0 0 9\r\nxy")
+            self.client.talk(b"z" * 7 + b"\r\n")
+            self.harness.pass_(61)
+            self.client.talk(b"delete c\r\n")
+        self.assertEqual(self.harness.access.notAllowed, 5)
+        found = [formatEvent(event) for event in events if "count" in event]
+        self.assertEqual(
+            found,
+            [
+                f"{count} commands were refused for which a user has no right, the "
+                "last one of 192.168.1.1:54321; -v tells of each"
+                for count in (1, 4)
+            ],
+        )
 
     def test_audited(self) -> None:
         """The audit has what was managed in vain."""

@@ -94,6 +94,7 @@ class ServerTests(WebTestCase):
         self.checkSamples(
             {
                 'memq_auth_attempts_total{result="failure"}': "0",
+                "memq_commands_not_allowed_total": "0",
                 'memq_sets_refused_total{reason="full"}': "2",
                 'memq_sets_refused_total{reason="paused"}': "2",
                 'memq_sets_refused_total{reason="fanout"}': "0",
