@@ -41,9 +41,11 @@ class ServerRefused(CommandError):
     """The server answered an error, or a word that was not asked for.
 
     :ivar why: why it refuses, in its words; empty if it says no more than that.
+    :ivar asksWho: whether it wants to know who the client is, and was not told.
     """
 
     why = ""
+    asksWho = False
 
 
 class Message(NamedTuple):
@@ -185,6 +187,7 @@ def refusal(line: bytes) -> ServerRefused:
     if words.startswith("HTTP/"):
         words += "; this is a port of the web, and messages have another (22201)"
     error = ServerRefused(f"the server answered: {words}")
+    error.asksWho = line.rstrip() == b"CLIENT_ERROR unauthenticated"
     kind, _, why = words.partition(" ")
     if kind == "SERVER_ERROR" and why != "internal error":
         error.why = why

@@ -125,13 +125,22 @@ def _check(options: argparse.Namespace, tell: Tell) -> int:
     try:
         with connected(options) as connection:
             results = list(_look(options, connection))
-    except (ConfigError, ServerRefused) as error:
+    except ServerRefused as error:
+        # It answers, and that is the question: a container asks without a secret.
+        isAll = error.asksWho and not (options.ready or any(_bounds(options)))
+        status, words = (OK, _ASKS) if isAll else (UNKNOWN, str(error))
+        results = [Result(status, "server", words, int(isAll))]
+    except ConfigError as error:
         results = [Result(UNKNOWN, "server", str(error), 0)]
     except CommandError as error:
         status = UNKNOWN if error.status == 2 else CRITICAL
         results = [Result(status, "server", str(error), 0)]
     writeAll(1, f"{FORMATS[options.format](results)}\n".encode())
     return max(result.status for result in results)
+
+
+#: Is told of a server that wants to know who asks.
+_ASKS = "memq answers, and asks who this is"
 
 
 def _look(options: argparse.Namespace, connection: Connection) -> Iterator[Result]:
@@ -145,9 +154,14 @@ def _look(options: argparse.Namespace, connection: Connection) -> Iterator[Resul
         status = OK if refused == "no" else CRITICAL
         words = "takes messages" if status == OK else f"refuses messages: {refused}"
         yield Result(status, "refuses", words, int(status != OK))
-    for name, kind in KINDS.items():
-        for bound in getattr(options, name):
-            yield _hold(connection, kind, bound)
+    for name, bound in _bounds(options):
+        yield _hold(connection, KINDS[name], bound)
+
+
+def _bounds(options: argparse.Namespace) -> Iterator[tuple[str, Bound]]:
+    """Yield the bounds that are asked for, each with its option."""
+    for name in KINDS:
+        yield from ((name, bound) for bound in getattr(options, name))
 
 
 def _hold(connection: Connection, kind: Kind, bound: Bound) -> Result:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 
@@ -33,6 +34,20 @@ class CheckTests(SynchronousTestCase):
         status, line = self.check()
         self.assertEqual(status, 0)
         self.assertRegex(line, r"^MEMQ OK - memq \S+, up \d+ s \| 'uptime'=\d+s\n$")
+
+    def test_users(self) -> None:
+        """One that asks who this is answers; whoever wants more has to say it."""
+        path = self.mktemp()
+        with open(path, "w", encoding="ascii") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write("ops:secret\n")
+        self.server = started(self, "--auth-file", path)
+        line = "MEMQ OK - memq answers, and asks who this is | 'server'=1\n"
+        self.assertEqual(self.check(), (0, line))
+        for words in (["--ready"], ["--max-age", "q=1"]):
+            status, line = self.check(*words)
+            self.assertEqual(status, 3)
+            self.assertIn("UNKNOWN - the server answered: CLIENT_ERROR unauth", line)
 
     def test_bounds(self) -> None:
         """Statuses are 0, 1 and 2, with what is wrong, and figures with bounds."""
