@@ -7,8 +7,10 @@ Without a user, nobody is asked.  As soon as there is one, each request says who
 - by a client's certificate, where the listener has TLS, if there is no such header.
 
 A failure is answered half a second after it came, and the third one of a connection
-ends that; no more than WAITING requests wait for an answer.  What was right is kept
-(:mod:`memq.web.http.proven`), so that a page costs scrypt once.
+ends that.  No more than WAITING requests wait for an answer, half of them of one
+address; one more is refused before anything is compared, so that nobody tries secrets
+faster.  What was right is kept (:mod:`memq.web.http.proven`): so a page costs scrypt
+once, and who is known by that is let in however many wait.
 
 A session is a token that is made for somebody who has said who it is: so a page keeps
 no password.  It ends after SESSION_SECONDS, with the server, and when its user is no
@@ -17,6 +19,7 @@ more or gets other secrets.  It is no cookie, for these are sent to all ports of
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -38,9 +41,9 @@ if TYPE_CHECKING:
 
 #: Requests that wait to hear whether they were right.
 WAITING = 16
-#: Credentials that are kept, and for how long; and sessions.
-KEPT, KEPT_SECONDS = 256, 3600.0
-SESSIONS, SESSION_SECONDS = 256, 12 * 3600.0
+#: Credentials of a user that are kept, and for how long; and sessions.
+KEPT, KEPT_SECONDS = 16, 3600.0
+SESSIONS, SESSION_SECONDS = 64, 12 * 3600.0
 
 #: By this header the page says that it asks by itself: no browser is to ask a person.
 PAGE = b"x-requested-with"
@@ -65,7 +68,8 @@ class Gate:
         self._authenticator = authenticator
         self._proven = Proven(clock.seconds, KEPT, KEPT_SECONDS)
         self._sessions = Proven(clock.seconds, SESSIONS, SESSION_SECONDS)
-        self._waiting = 0
+        #: Requests that wait, by their addresses.
+        self._waiting: Counter[str] = Counter()
 
     @property
     def isOpen(self) -> bool:
@@ -96,8 +100,11 @@ class Gate:
     def _compared(self, request: Any, value: bytes) -> Who | Deferred[Who]:
         """Return who has said this, once it is compared."""
         peer, tries = peerOf(request), request.channel.tries
+        host = peer.rpartition(":")[0]
+        if self._waiting.total() >= WAITING or self._waiting[host] >= WAITING // 2:
+            raise Refused(503, "too many wait to log in", Retry_After="1")
         credentials = said(value)
-        answer: Deferred[Any]
+        answer: Any
         if credentials is None:
             answer = self._authenticator.ofNobody(peer, tries)
         elif isinstance(credentials, Token):
@@ -109,22 +116,18 @@ class Gate:
             callbackArgs=(value,),
             errbackArgs=(request,),
         )
-        return self._wait(request, answer)
+        return answer if answer.called else self._wait(request, host, answer)
 
-    def _wait(self, request: Any, answer: Deferred[Any]) -> Deferred[Who]:
+    def _wait(self, request: Any, host: str, answer: Deferred[Any]) -> Deferred[Who]:
         """Return what fires with an answer; never, when whoever asks is gone."""
-        if answer.called:
-            return answer
-        if self._waiting >= WAITING:
-            answer.cancel()
-            answer.addErrback(lambda failure: None)
-            raise Refused(503, "too many wait to log in", Retry_After="1")
-        self._waiting += 1
+        self._waiting[host] += 1
         told: Deferred[Who] = Deferred()
         waiting: list[Deferred[Any]] = [answer]
 
         def over(result: Any) -> None:
-            self._waiting -= 1
+            self._waiting[host] -= 1
+            if not self._waiting[host]:
+                del self._waiting[host]
             if waiting:
                 waiting.clear()
                 told.callback(result)

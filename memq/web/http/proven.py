@@ -44,7 +44,7 @@ class Proven:
         """Begin with nothing.
 
         :param seconds: returns the time, by a clock that is never set.
-        :param most: how many are kept; of more, those that were noted first go.
+        :param most: how many are kept of a user; of more, those noted first go.
         :param lasting: for how many seconds one counts.
         """
         self._seconds = seconds
@@ -53,6 +53,8 @@ class Proven:
         self._key = os.urandom(32)
         self._users: Users | None = None
         self._entries: dict[bytes, _Entry] = {}
+        #: The hashes of each user, in the order in which they were noted.
+        self._hashes: dict[str, dict[bytes, None]] = {}
 
     def __len__(self) -> int:
         """Return how many are kept."""
@@ -73,16 +75,23 @@ class Proven:
         """Note that one of the users has said this, and was right."""
         self._retain(users)
         hashed = self._hash(said)
+        own = self._hashes.setdefault(user.name, {})
         # It goes to the end, behind those that go sooner.
-        self._entries.pop(hashed, None)
+        own.pop(hashed, None)
+        own[hashed] = None
         until = self._seconds() + self._lasting
         self._entries[hashed] = _Entry(user, until, _secrets(user))
-        if len(self._entries) > self._most:
-            del self._entries[next(iter(self._entries))]
+        if len(own) > self._most:
+            self._forget(next(iter(own)))
 
     def forget(self, said: bytes) -> None:
         """Ask anew whoever says this."""
-        self._entries.pop(self._hash(said), None)
+        self._forget(self._hash(said))
+
+    def _forget(self, hashed: bytes) -> None:
+        entry = self._entries.pop(hashed, None)
+        if entry is not None:
+            del self._hashes[entry.user.name][hashed]
 
     def _hash(self, said: bytes) -> bytes:
         return hmac.digest(self._key, said, "sha256")
@@ -91,12 +100,13 @@ class Proven:
         """Keep those whose users have the same secrets, with their new rights."""
         if users is self._users:
             return
-        kept = {}
-        for hashed, entry in self._entries.items():
+        self._users = users
+        for hashed, entry in list(self._entries.items()):
             now = users.names.get(encoded(entry.user.name))
-            if now is not None and _secrets(now) == entry.secrets:
-                kept[hashed] = entry._replace(user=now)
-        self._users, self._entries = users, kept
+            if now is None or _secrets(now) != entry.secrets:
+                self._forget(hashed)
+            else:
+                self._entries[hashed] = entry._replace(user=now)
 
 
 def _secrets(user: User) -> tuple[object, ...]:

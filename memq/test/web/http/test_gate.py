@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred
 
 from memq.access.authenticator import SUCCESS
@@ -186,11 +187,38 @@ class PasswordTests(GateTestCase):
         self.assertIn(b"200 OK", visitor.read())
         visitor.leave()
 
+    def begin(self, *lines: str, visitor: Visitor | None = None) -> Visitor:
+        """Ask, each from another address."""
+        self.hosts = getattr(self, "hosts", 0) + 1
+        address = IPv4Address("TCP", f"10.0.0.{self.hosts}", 4000)
+        other = Visitor(self.harness, self.site, address)
+        self.addCleanup(other.leave)
+        return super().begin(*lines, visitor=visitor or other)
+
     def test_many(self) -> None:
-        """Of too many that wait, one more is refused; tokens are no matter."""
+        """Of too many that wait, one more is refused; who is known is not."""
+        self.assertEqual(self.code(bearer("shopshop")), 200)
         for _ in range(WAITING):
             self.begin(basic("ops", "x"))
-        reply = self.reply(self.begin(self.LINE))
-        self.assertEqual((reply.code, reply.headers["Retry-After"]), (503, "1"))
-        self.assertEqual(reply.text, '{"error":"too many wait to log in"}\n')
+        for line in (self.LINE, bearer("eyeeye")):
+            reply = self.reply(self.begin(line))
+            self.assertEqual((reply.code, reply.headers["Retry-After"]), (503, "1"))
+            self.assertEqual(reply.text, '{"error":"too many wait to log in"}\n')
         self.assertEqual(self.code(bearer("shopshop")), 200)
+
+    def test_address(self) -> None:
+        """One address takes half of the places, and gives them back."""
+        address = UNIXAddress("/s")
+        visitors = []
+        for _ in range(WAITING // 2 + 1):
+            visitor = Visitor(self.harness, self.site, address)
+            self.addCleanup(visitor.leave)
+            visitors.append(self.begin(bearer("x"), visitor=visitor))
+        self.assertEqual(self.reply(visitors[-1]).code, 503)
+        self.assertEqual(self.code(bearer("eyeeye")), 200)
+        self.harness.reactor.advance(0.5)
+        for visitor in visitors[:-1]:
+            self.assertEqual(self.reply(visitor).code, 401)
+        visitor = Visitor(self.harness, self.site, address)
+        self.addCleanup(visitor.leave)
+        self.assertEqual(self.code(bearer("shopshop"), visitor=visitor), 200)
