@@ -94,6 +94,7 @@ COMMANDS: Mapping[type, Needs] = MappingProxyType(
         wire.Verbosity: _FREE,
         wire.Quit: _FREE,
         wire.Noop: _FREE,
+        wire.Claim: _FREE,
         Refused: _FREE,
         foreign.Foreign: _FREE,
     }

@@ -247,6 +247,16 @@ def _noop(dialogue: Dialogue, command: wire.Noop) -> None:
     dialogue.answer(command.form.done)
 
 
+def _claim(dialogue: Dialogue, command: wire.Claim) -> None:
+    """Let a client say who it is where that changes nothing."""
+    entry = dialogue.connection.entry
+    if entry is None or entry.proof is None:
+        dialogue.answer(command.form.done)
+    else:
+        # It has said so before, and may be another one by now.
+        dialogue.refuse(UnknownCommand(), command.form)
+
+
 def _quit(dialogue: Dialogue, command: wire.Quit) -> None:
     dialogue.answer(command.form.done)
     dialogue.connection.hangUp()
@@ -296,6 +306,7 @@ VERBS: dict[type, Callable[[Dialogue, Any], None]] = {
     wire.Verbosity: _verbosity,
     wire.Quit: _quit,
     wire.Noop: _noop,
+    wire.Claim: _claim,
     wire.Describe: _describe,
     wire.Refused: _refused,
     foreign.Foreign: _foreign,

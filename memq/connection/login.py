@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from memq.access.rights import Rights
     from memq.access.secrets import PasswordHash, TokenHash
     from memq.access.users import User
-    from memq.wire.auth.packets import Said, SASLForm
+    from memq.wire.auth.packets import Said
+    from memq.wire.auth.sasl import SASLForm
     from memq.wire.forms import Form
 
 #: Seconds in which a client has to say who it is.
@@ -329,7 +330,7 @@ class PacketLogin(LoginReceiver):
         if isinstance(said, Begun):
             self.commands.answer(self.form.begun)
         elif isinstance(said, Listed):
-            self.commands.answer(self.form.listed)
+            self.commands.answer(self.form.done)
         elif isinstance(said, QueueError):
             self.commands.refuse(said, self.form)
         else:

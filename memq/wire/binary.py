@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from memq.errors import BadLine, BadPacket, Meaningless, QueueError, UnknownCommand
 from memq.wire import extensions as dialect
 from memq.wire import text
+from memq.wire.auth.refusals import AuthFailed
+from memq.wire.auth.sasl import AUTH, LIST, PLAIN, STEP, SASLForm
 from memq.wire.commands import (
+    Claim,
     FlushAll,
     Get,
     Noop,
@@ -302,6 +305,14 @@ def _plain(
     return parsePlain
 
 
+def _claim(head: Head, extras: bytes, key: bytes) -> Make:
+    """Return what parses a request of SASL where nobody asks; its value has no use."""
+    opcode = head.opcode
+    if opcode != LIST and key.upper() != PLAIN:
+        return lambda opaque: Refused(AuthFailed(), form=SASLForm(opcode, opaque))
+    return lambda opaque: Claim(SASLForm(opcode, opaque))
+
+
 class _Kind(NamedTuple):
     """A kind of request.
 
@@ -337,6 +348,8 @@ _KINDS: dict[int, _Kind] = {
     STAT: _Kind(_stat, keys=(True, False)),
     NOOP: _Kind(_plain(Noop)),
     VERSION: _Kind(_plain(Version)),
+    LIST: _Kind(_claim),
+    **dict.fromkeys((AUTH, STEP), _Kind(_claim, keys=_KEY, hasValue=True)),
     VERBOSITY: _Kind(_plain(Verbosity), (4,)),
 }
 

@@ -98,6 +98,12 @@ class Noop(NamedTuple):
     form: Form
 
 
+class Claim(NamedTuple):
+    """Say who the client is, though that is known, or nobody asks."""
+
+    form: Form
+
+
 class Describe(NamedTuple):
     """Tell the figures of a queue, and of its next message."""
 

@@ -19,6 +19,7 @@ from memq.wire import extensions as dialect
 from memq.wire import foreign, meta
 from memq.wire.commands import Archive as Archive
 from memq.wire.commands import Checkpoint as Checkpoint
+from memq.wire.commands import Claim as Claim
 from memq.wire.commands import Delete as Delete
 from memq.wire.commands import Describe as Describe
 from memq.wire.commands import FlushAll as FlushAll
@@ -75,6 +76,7 @@ Command = (
     | Archive
     | Quit
     | Noop
+    | Claim
     | Describe
     | Refused
     | foreign.Foreign

@@ -26,7 +26,15 @@ from memq.wire.words import Refused
 
 #: What is free for everybody who may be there at all.
 FREE = {
-    *(wire.Stats, wire.Version, wire.Verbosity, wire.Quit, wire.Noop, Refused),
+    *(
+        wire.Stats,
+        wire.Version,
+        wire.Verbosity,
+        wire.Quit,
+        wire.Noop,
+        wire.Claim,
+        Refused,
+    ),
     foreign.Foreign,
 }
 #: What only an admin may do.

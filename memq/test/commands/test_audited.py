@@ -30,7 +30,15 @@ if TYPE_CHECKING:
 
 #: The commands that leave no line, since they manage nothing.
 QUIET = {
-    *(wire.Stats, wire.Version, wire.Verbosity, wire.Quit, wire.Noop, wire.Describe),
+    *(
+        wire.Stats,
+        wire.Version,
+        wire.Verbosity,
+        wire.Quit,
+        wire.Noop,
+        wire.Claim,
+        wire.Describe,
+    ),
     *(Refused, foreign.Foreign, dialect.Close, dialect.Touch, dialect.Read),
     *(dialect.Reads, dialect.AnyOf, dialect.Monitor, dialect.Confirm),
     imports.Put,

@@ -164,12 +164,20 @@ VERSION = versionNumbers(__version__).decode()
             Append key=q value=one -> Append status=0081 value=unknown\\scommand
             Touch key=q extras=00000000 -> Touch status=0081 value=unknown\\scommand
             GAT key=q extras=00000000 -> GAT status=0081 value=unknown\\scommand
-            SASLList -> SASLList status=0081 value=unknown\\scommand
-            SASLAuth key=PLAIN value=\\x00me\\x00secret \
-                -> SASLAuth status=0081 value=unknown\\scommand
             0xff key=q extras=00 value=x*70000 cas=5 opaque=9 \
                 -> 0xff status=0081 value=unknown\\scommand opaque=9
             Stat key=queue -> Stat
+            """,
+        "sasl": """
+            Where nobody asks, a client may say who it is, and be anybody.
+            SASLList opaque=1 -> SASLList value=PLAIN\\s opaque=1
+            SASLAuth key=PLAIN value=\\x00me\\x00secret opaque=2 \
+                -> SASLAuth value=Authenticated opaque=2
+            SASLStep key=plain value=x*70000 -> SASLStep value=Authenticated
+            SASLAuth key=CRAM-MD5 value=x \
+                -> SASLAuth status=0020 value=Auth\\sfailure.
+            SASLAuth value=x -> SASLAuth status=0004 value=invalid\\sarguments
+            SASLList key=x -> SASLList status=0004 value=invalid\\sarguments
             """,
         "stat": f"""
             Stat tells what stats tells, a packet a figure, and ends with an empty one.

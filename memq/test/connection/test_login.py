@@ -280,6 +280,16 @@ class ShownTests(LoginTestCase):
         transport.uid = uid
         return self.connect(transport, Admission(ways=frozenset(["peer", "password"])))
 
+    def test_claims(self) -> None:
+        """Who is known like that may say anything in packets, and stays the same."""
+        client = self.peer(5)
+        done = response("SASLAuth value=Authenticated")
+        self.assertEqual(client.talk(plain(b"password", b"ops")), done)
+        self.assertIs(client.protocol.user, SHOP)
+        other = self.connect()
+        unknown = response("SASLAuth status=81 value=unknown\\scommand")
+        self.assertEqual(other.talk(plain(b"token") * 2), done + unknown)
+
     def test_peer(self) -> None:
         """A process that is a user is served at once; all others log in."""
         self.assertEqual(self.peer(5).talk(b"version\r\n"), VERSION)

@@ -219,6 +219,9 @@ Stat settings                       monitor
 Stat conns                          monitor
 Stat reset                          admin
 Noop                                -
+SASLList                            -
+SASLAuth PLAIN \\x00me\\x00secret     -
+SASLStep PLAIN \\x00me\\x00secret     -
 Version                             -
 Verbosity - - 00000001              -
 """

@@ -114,7 +114,7 @@ class CommandTests(SynchronousTestCase):
         known = {
             *("Get", "GetQ", "GetK", "GetKQ", "Set", "SetQ", "Delete", "DeleteQ"),
             *("Flush", "FlushQ", "Quit", "QuitQ", "Noop", "Version", "Stat"),
-            "Verbosity",
+            *("Verbosity", "SASLList", "SASLAuth", "SASLStep"),
         }
         for opcode in range(256):
             made = command(f"0x{opcode:x} key=queue")

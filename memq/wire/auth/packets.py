@@ -16,15 +16,11 @@ from memq.wire.auth.sasl import (
     STEP,
     Answer,
     Exchange,
-    formatBegun,
-    formatDone,
-    formatListed,
-    formatRefused,
+    SASLForm,
 )
 from memq.wire.binary import VERSION, parse
 from memq.wire.commands import Version
 from memq.wire.foreign import OUT_OF_STEP, Foreign
-from memq.wire.forms import Form
 from memq.wire.packets import CAS, HEADER_SIZE, OPAQUE, readHead
 from memq.wire.words import Refused
 
@@ -32,29 +28,6 @@ from memq.wire.words import Refused
 _LARGEST = MAX_MECHANISM + MAX_TOKEN
 
 Said = Answer | Version | Refused | Foreign
-
-
-class SASLForm(Form):
-    """The form of the responses to one request of SASL.
-
-    :ivar listed: the response that lists the mechanism that there is.
-    :ivar begun: the response that asks for more.
-    """
-
-    __slots__ = ("_opaque", "_opcode", "begun", "listed")
-
-    way = "binary"
-
-    def __init__(self, opcode: int, opaque: bytes) -> None:
-        super().__init__(formatDone(opcode, opaque))
-        self._opcode = opcode
-        self._opaque = opaque
-        self.listed = formatListed(opaque)
-        self.begun = formatBegun(opcode, opaque)
-
-    def error(self, error: QueueError) -> bytes:
-        """Return the response that tells an error."""
-        return formatRefused(self._opcode, self._opaque, error)
 
 
 class PacketReader:

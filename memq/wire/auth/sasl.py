@@ -14,6 +14,7 @@ from __future__ import annotations
 from memq.errors import BadLine, QueueError, UnknownCommand
 from memq.wire.auth.ascii import MAX_TOKEN, Credentials
 from memq.wire.auth.refusals import AuthFailed, TokenTooLong, Unauthenticated
+from memq.wire.forms import Form
 from memq.wire.packets import FORBIDDEN, formatError, formatPacket
 
 #: Opcodes.
@@ -99,3 +100,26 @@ def formatRefused(opcode: int, opaque: bytes, error: QueueError) -> bytes:
     if isinstance(error, AuthFailed | Unauthenticated):
         return formatPacket(opcode, opaque, FORBIDDEN, value=_FAILED)
     return formatError(opcode, opaque, error)
+
+
+class SASLForm(Form):
+    """The form of the response to one request of SASL.
+
+    :ivar done: the one to somebody who is who it says, or who has asked what there is.
+    :ivar begun: the one that asks for more.
+    """
+
+    __slots__ = ("_opaque", "_opcode", "begun")
+
+    way = "binary"
+
+    def __init__(self, opcode: int, opaque: bytes) -> None:
+        done = formatListed(opaque) if opcode == LIST else formatDone(opcode, opaque)
+        super().__init__(done)
+        self._opcode = opcode
+        self._opaque = opaque
+        self.begun = formatBegun(opcode, opaque)
+
+    def error(self, error: QueueError) -> bytes:
+        """Return the response that tells an error."""
+        return formatRefused(self._opcode, self._opaque, error)
