@@ -64,7 +64,7 @@ from memq.web.service import WebService, WebSettings
 from memq.wire.figures import memcachedSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from memq.daemon.security import Security
     from memq.logs.audit import Audit
@@ -160,10 +160,11 @@ def _makeService(
     if home is not None:
         sources = sources._replace(lastBackup=home.lastBackup)
     web = WebService(reactor, sources, webSettings)
+    isOutdated = partial(options.isOutdated, security.paths())
     parts = parts._replace(
         listeners=listeners,
         takeover=takeover,
-        settled=partial(_settled, store, notifier, options, logs, web.readiness),
+        settled=partial(_settled, store, notifier, isOutdated, logs, web.readiness),
     )
     signals = _signals(reactor, ending, logs, reloader, parts.factory.audit)
     pidFile = PidFile(options.pidFile)
@@ -280,14 +281,14 @@ def _webSettings(options: Options, security: Security) -> WebSettings:
 def _settled(
     store: IMaintainedStore,
     notifier: Notifier,
-    options: Options,
+    isOutdated: Callable[[], bool],
     logs: Outputs,
     readiness: Readiness,
 ) -> None:
     """Do what is done once when the server listens."""
     sparePermanent()
     readiness.settled()
-    if options.isOutdated() or logs.areMoved:
+    if isOutdated() or logs.areMoved:
         # systemd drops a reload that it is asked for while a service starts.
         raise_signal(SIGHUP)
     there = "{queues} queues with {messages} messages".format(**store.status())

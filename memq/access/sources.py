@@ -43,6 +43,11 @@ class UserSources:
         self._authFile = authFile
         self._isThere = isNamed
 
+    @property
+    def paths(self) -> list[str]:
+        """Return the files that are read, but for the configuration file."""
+        return [path for path in (self._path, self._authFile) if path]
+
     def read(self, config: Config, hadUsers: bool = False) -> Users:
         """Return all users; one thread at a time does that.
 

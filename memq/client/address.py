@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterable, Mapping
 
+    from memq.config.file import Config
+
 #: Names the server where no option does.
 VARIABLE = "MEMQ_SERVER"
 #: The socket of a service, as the configuration file has it in its example.
@@ -107,18 +109,26 @@ def addresses(
     # The file's grammar takes a tenth of a second to load.
     from memq.config import file
 
-    if config is None and not os.path.lexists(file.DEFAULT):
+    if config is None and not os.access(file.DEFAULT, os.R_OK):
+        # It is not there; or it has secrets, and is none of this user's business.
         return _usual()
-    return [*_configured(file.findConfig(config).server), *_usual()]
+    return [*_configured(file.findConfig(config)), *_usual()]
 
 
-def _configured(settings: Mapping[str, object]) -> Iterable[Address]:
-    """Yield where a server with these settings listens."""
+def _configured(config: Config) -> Iterable[Address]:
+    """Yield where a server with this configuration listens without TLS."""
+    settings = config.server
     if "socket" in settings:
         yield Address(str(settings["socket"]))
     if "port" in settings or "listen" in settings:
         host = str(settings.get("listen", ""))
         yield Address("", _EVERY.get(host, host), int(str(settings.get("port", PORT))))
+    for listen in config.listens:
+        place = listen.place
+        if place is not None and place.path:
+            yield Address(place.path)
+        elif place is not None and place.port and not listen.tls:
+            yield Address("", _EVERY.get(place.host, place.host), place.port)
 
 
 def _usual() -> list[Address]:

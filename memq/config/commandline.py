@@ -28,6 +28,8 @@ from memq.display import shownText
 from memq.errors import OptionError, StartError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from memq.config.listening import Listen
 
 #: Where to listen.  When the command line says so, the file has no word in it.
@@ -168,16 +170,20 @@ class Options(usage.Options):
             self.listens = ()
         return read
 
-    def isOutdated(self) -> bool:
-        """Tell whether the file may have changed, or come, since it was read."""
-        if self["no-config"]:
-            return False
-        try:
-            changed = os.stat(self.config.path or file.DEFAULT).st_ctime
-        except OSError:
-            return False
-        # Times of files are a few milliseconds behind.
-        return changed > self._begun - 0.02
+    def isOutdated(self, others: Iterable[str] = ()) -> bool:
+        """Tell whether the file may have changed, or come, since it was read.
+
+        :param others: paths of files that were read with it.
+        """
+        paths = [*others]
+        if not self["no-config"]:
+            paths.append(self.config.path or file.DEFAULT)
+        for path in paths:
+            with suppress(OSError):
+                # Times of files are a few milliseconds behind.
+                if os.stat(path).st_ctime > self._begun - 0.02:
+                    return True
+        return False
 
     def settings(self) -> list[tuple[str, str]]:
         """Return every option with its value, for ``stats settings``."""

@@ -121,6 +121,11 @@ class Security:
     def _encryptions(self) -> list[Encryption]:
         return [each for each in (self.queues, self.web) if each is not None]
 
+    def paths(self) -> list[str]:
+        """Return the files that are read, but for the configuration file."""
+        found = [each.certificates.paths for each in self._encryptions]
+        return [*self._sources.paths, *(path for paths in found for path in paths)]
+
     def ends(self) -> float | None:
         """Return when the certificate ends, in seconds since 1970; None without one."""
         found = [each.certificates.identity.notAfter for each in self._encryptions]

@@ -106,6 +106,12 @@ class Certificates:
         """Return the context of the next connection."""
         return self.identity.context
 
+    @property
+    def paths(self) -> list[str]:
+        """Return the files that are read."""
+        certificate, key, authorities, *_ = self.settings
+        return [certificate, keyPath(key), *filter(None, [authorities])]
+
     def prepare(self, settings: TLSSettings) -> Identity:
         """Read the files again, and change nothing; any thread may do that.
 

@@ -86,7 +86,6 @@ class MakeServiceTests(SynchronousTestCase):
         sent: list[int] = []
         self.patch(tap, "raise_signal", sent.append)
         self.patch(tap, "sparePermanent", lambda: None)
-        options = Options()
         notifier = Notifier(Clock(), None)
         for isChanged, isMoved, given, signals in (
             (False, False, log, []),
@@ -95,12 +94,12 @@ class MakeServiceTests(SynchronousTestCase):
             (False, False, None, []),
             (False, True, log, [SIGHUP]),
         ):
-            self.patch(options, "isOutdated", partial(bool, isChanged))
             if isMoved:
                 os.unlink(path)
             store = MemoryStore()
             readiness = Readiness(Broker(store, Clock()))
-            _settled(store, notifier, options, Outputs(given), readiness)
+            outputs = Outputs(given)
+            _settled(store, notifier, partial(bool, isChanged), outputs, readiness)
             self.assertTrue(readiness.isListening)
             self.assertEqual(sent, signals)
             sent.clear()

@@ -185,5 +185,6 @@ def memcachedSettings(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "detail_enabled", "no"
     yield "dump_enabled", "no"
     yield "auth_enabled_sasl", "no"
+    yield "auth_enabled_ascii", options["auth-file"] or "no"
     yield "binding_protocol", "auto-negotiate"
     yield "lru_crawler", "no"

@@ -88,6 +88,23 @@ class PlaceTests(SynchronousTestCase):
         ):
             self.assertEqual(self.configure(text), expected)
 
+    def test_tables(self) -> None:
+        """So do listeners in tables, but for TLS, and for what only systemd knows."""
+        tables = (
+            '[[listen]]\naddress = "tcp:0"\n[[listen]]\nname = "a"\n'
+            '[[listen]]\naddress = "unix:/s:mode=666"\n'
+            '[[listen]]\naddress = "tcp:7"\n[[listen]]\naddress = "10.0.0.5:8"\n'
+            '[[listen]]\naddress = "10.0.0.5:9"\ntls = true\n'
+            '[tls]\ncertificate = "c"\nkey = "k"\n'
+        )
+        found = self.configure(tables)
+        self.assertEqual(found, ["/s", "127.0.0.1:7", "10.0.0.5:8", "127.0.0.1:22201"])
+
+    def test_secret(self) -> None:
+        """A file that this user may not read is no matter."""
+        self.patch(os, "access", lambda path, mode: False)
+        self.assertEqual(self.configure("port = 7"), ["127.0.0.1:22201"])
+
     def test_mistakes(self) -> None:
         """A wrong word is told with the place where it stands."""
         error = self.assertRaises(CommandError, addresses, None, {"MEMQ_SERVER": "a:b"})

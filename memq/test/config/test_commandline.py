@@ -388,6 +388,8 @@ class FileTests(SynchronousTestCase):
         self.options("port = 7\n")
         self.assertTrue(options.isOutdated())
         self.assertFalse(parsed().isOutdated())
+        self.assertFalse(parsed().isOutdated([self.path + ".none"]))
+        self.assertTrue(parsed().isOutdated([self.path + ".none", self.path]))
 
     def test_refused(self) -> None:
         """A mistake in the file is one line, and so are two wills about it."""

@@ -143,11 +143,15 @@ class SecurityTests(SecurityTestCase):
         self.assertTrue(security.hasSecrets)
         identity = security.queues.certificates.identity
         self.assertEqual(security.ends(), identity.notAfter)
+        names = ("users.toml", "chain.pem", "key.pem")
+        paths = [os.path.join(self.directory, name) for name in names]
+        self.assertEqual(security.paths(), paths)
         self.write(f'{TLS}client-ca = "{files().authority.path}"\n[web]\ntls = true\n')
         security = self.read()
         assert security.web is not None
         self.assertIsNone(security.queues)
         self.assertTrue(security.web.asks)
+        self.assertEqual(security.paths()[-1], files().authority.path)
 
     def test_webWithout(self) -> None:
         """The page has no TLS without a certificate."""

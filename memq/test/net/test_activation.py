@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 GIVE = """
 import os, sys
 os.dup2(int(sys.argv[1]), 3)
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="mine")
 os.execv(sys.argv[2], sys.argv[2:])
 """
 
@@ -271,3 +271,16 @@ class ServerTests(SocketTestCase):
         server.waitForLine(f"Listening on {self.path}")
         self.assertEqual(server.stop(), 0)
         self.assertTrue(os.path.exists(self.path))
+
+    def test_named(self) -> None:
+        """A table of the socket's name says what it asks of clients."""
+        parent = self.listening(socket.AF_UNIX, self.path)
+        config = os.path.join(self.directory, "memq.toml")
+        with open(config, "w", encoding="utf-8") as file:
+            file.write('[[listen]]\nname = "mine"\nauth = "peer"\n[user.a]\nunix = [')
+            file.write(f'{os.getuid()}]\nwrite = ["q"]\n')
+        server = self.started(parent, "--config", config)
+        client = self.visit(parent)
+        client.sendall(b"set q 0 0 1\r\nx\r\nget q\r\nquit\r\n")
+        self.assertEqual(hear(client), b"STORED\r\nCLIENT_ERROR not allowed\r\n")
+        self.assertEqual(server.stop(), 0)

@@ -145,10 +145,13 @@ class SettingsTests(SynchronousTestCase):
     def test_others(self) -> None:
         """So they are when other ones are given."""
         told = dict(
-            memcachedSettings(parsed("--socket", "/s", "--enable-flush-all", "-v"))
+            memcachedSettings(
+                parsed("--socket", "/s", "--enable-flush-all", "-v", "-Y", "/a")
+            )
         )
         names = ("domain_socket", "flush_enabled", "verbosity", "item_size_max")
         self.assertEqual([told[name] for name in names], ["/s", "yes", "1", "1048576"])
+        self.assertEqual(told["auth_enabled_ascii"], "/a")
 
     def test_names(self) -> None:
         """None is that of an option, and each is there once."""
