@@ -84,6 +84,10 @@ class Request:
         """Answer that the cluster did not."""
         return self.answer(StoreError(UNANSWERED if self.isSent else UNREACHABLE))
 
+    def expire(self) -> None:
+        """Note that its time is over."""
+        self.fail()
+
 
 class Deadlines:
     """Requests that are answered with an error when their time is over.
@@ -117,5 +121,5 @@ class Deadlines:
         self._isLooking = False
         requests, now = self._requests, self._clock.seconds()
         while requests and (requests[0].isOver or requests[0].until <= now):
-            requests.popleft().fail()
+            requests.popleft().expire()
         self._next()

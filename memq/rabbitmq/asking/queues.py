@@ -1,7 +1,8 @@
 """Queues as a whole: whether there is one, how long it is, emptied and deleted.
 
 All goes over one channel, one after the other: these are rare.  A question about a
-queue that is not there ends the channel, and the next one opens another.
+queue that is not there ends the channel, and the next one opens another.  So does one
+that is not answered in time, as of a queue without a leader: its channel is left alone.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 
 
 class _Question(Request):
-    """A question; ``ask`` asks it on a channel, and takes what is called back."""
+    """A question.
 
-    __slots__ = ("ask",)
+    :ivar ask: asks it on a channel, and takes what is called back.
+    :ivar late: is called when its time is over.
+    """
+
+    __slots__ = ("ask", "late")
 
     def __init__(
         self,
@@ -32,6 +37,12 @@ class _Question(Request):
     ) -> None:
         super().__init__(queue, done)
         self.ask = ask
+        self.late: Callable[[_Question], object] = lambda _: None
+
+    def expire(self) -> None:
+        """Let others be asked."""
+        self.fail()
+        self.late(self)
 
 
 class Queues:
@@ -101,6 +112,7 @@ class Queues:
 
     def _add(self, question: _Question) -> None:
         self._deadlines.add(question)
+        question.late = self._late
         self._line.append(question)
         self._goOn()
 
@@ -115,10 +127,15 @@ class Queues:
             question = self._asked = self._line.popleft()
             question.isSent = True
 
+            amqp = self._amqp
+
             def _answer(found: Any) -> None:
-                self._asked = None
                 question.answer(found)
-                self._goOn()
+                if self._asked is question:
+                    self._asked = None
+                    self._goOn()
+                else:
+                    amqp.close()
 
             question.ask(self._amqp, _answer)
 
@@ -126,7 +143,15 @@ class Queues:
         self._isOpen = True
         self._goOn()
 
+    def _late(self, question: _Question) -> None:
+        """Leave the channel alone on which a question is not answered."""
+        if self._asked is question:
+            self._amqp, self._isOpen, self._asked = None, False, None
+            self._goOn()
+
     def _closed(self, amqp: Any, why: str) -> None:
+        if amqp is not self._amqp:
+            return
         self._amqp, self._isOpen = None, False
         question, self._asked = self._asked, None
         if question is not None and isMissing(why):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from memq.broker.session import sessionOf
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
-from memq.message import PART_SIZE
+from memq.message import PART_SIZE, Message
+from memq.operations.base import Ask
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.ending import ENDED_AT_ONCE
@@ -25,13 +26,14 @@ from memq.operations.openreads.openread import OpenRead
 from memq.operations.openreads.touches import TouchRead
 from memq.operations.pops import Pop, PutBack
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
-from memq.operations.queues import Delete, Empty
+from memq.operations.queues import Delete, Empty, EmptyAll
 from memq.operations.reads import Peek, Read, WouldBlock
 from memq.policy.effective import PLAIN
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.asking.deliveries import Ended
 from memq.rabbitmq.engine.course import Course
 from memq.rabbitmq.engine.sets import Sets
+from memq.rabbitmq.engine.told import Tellers
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from memq.rabbitmq.engine.course import Steps
     from memq.rabbitmq.engine.scheduler import Scheduler
     from memq.rabbitmq.engine.sets import Publisher
+    from memq.rabbitmq.engine.told import Teller
 
 #: What is said of a peek at a queue that counts deliveries.
 COUNTED = "to peek is a delivery here, and this queue has max_deliveries"
@@ -64,6 +67,7 @@ class Carrier:
         gets: SpreadGets,
         openReads: SpreadOpenReads,
         queues: Queues,
+        teller: Teller,
         policies: Policies,
         view: Callable[[], View],
     ) -> None:
@@ -76,6 +80,7 @@ class Carrier:
         self._gets = gets
         self._openReads = openReads
         self._queues = queues
+        self._tellers = Tellers(teller, queues)
         self._policies = policies
         self._view = view
         self._begins: dict[type[Operation], Callable[[Any], object]] = {
@@ -87,11 +92,13 @@ class Carrier:
             TouchRead: self._runOnly,
             PutBack: self._putBack,
             **dict.fromkeys((Delete, Empty), self._follow(self._change)),
+            EmptyAll: self._follow(self._emptyAll),
             CloseRead: self._follow(self._close),
             AbortRead: self._follow(self._abort),
             OpenMany: self._follow(self._openMany),
         }
         self._reads = self._follow(self._read)
+        self._asks = self._follow(self._tell)
 
     def _follow(self, steps: Callable[[Any], Steps]) -> Callable[[Any], object]:
         def _begin(operation: Operation) -> None:
@@ -111,6 +118,8 @@ class Carrier:
         begin = self._begins.get(type(operation))
         if begin is None and isinstance(operation, Read):
             begin = self._reads
+        if begin is None and isinstance(operation, Ask):
+            begin = self._asks
         if begin is None:
             self._refuse(operation, StoreError(NOT_KEPT))
         elif type(operation) is Peek and self._counts(operation.queue):
@@ -168,6 +177,8 @@ class Carrier:
         size = 0
 
         def _end() -> None:
+            messages = [each for each in view.several if isinstance(each, Message)]
+            self._tellers.count(queue, len(messages))
             self._run(operation, view)
             self.scheduler.ended([operation])
 
@@ -234,6 +245,8 @@ class Carrier:
             else:
                 self._gets.giveAway(queue, message)
         if hasRun:
+            if read.message is not None and read.takes and not read.opens:
+                self._tellers.count(read.queue, 1)
             self.scheduler.ended([read])
 
     @staticmethod
@@ -303,6 +316,7 @@ class Carrier:
             ended = yield partial(self._openReads.close, queue, numbers)
         view.closed = ended.numbers
         if ended.error is None:
+            self._tellers.count(queue, len(ended.numbers))
             self._run(operation, view)
         else:
             operation.fail(ended.error)
@@ -349,9 +363,37 @@ class Carrier:
         found = yield partial(ask, operation.queue)
         if isDelete:
             self._publisher.forget(nameOf(operation.queue).queue)
+            self._tellers.forget(operation.queue)
         if isinstance(found, QueueError):
             self._refuse(operation, found)
             return
-        view.answer = found
+        view.answers[operation.queue] = found
+        self._tellers.count(operation.queue, 0 if isDelete else found or 0)
+        self._run(operation, view)
+        self.scheduler.ended([operation])
+
+    def _emptyAll(self, operation: EmptyAll) -> Steps:
+        view = self._view()
+        told = yield from self._tellers.ask()
+        if isinstance(told, QueueError):
+            self._refuse(operation, told)
+            return
+        view.told = told
+        for queue in told.names():
+            found = yield partial(self._queues.empty, queue)
+            if isinstance(found, QueueError):
+                self._refuse(operation, found)
+                return
+            view.answers[queue] = found
+        self._run(operation, view)
+        self.scheduler.ended([operation])
+
+    def _tell(self, operation: Ask) -> Steps:
+        view = self._view()
+        told = yield from self._tellers.ask()
+        if isinstance(told, QueueError):
+            self._refuse(operation, told)
+            return
+        view.told = told
         self._run(operation, view)
         self.scheduler.ended([operation])

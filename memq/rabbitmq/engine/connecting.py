@@ -21,16 +21,18 @@ if TYPE_CHECKING:
 
     from memq.rabbitmq.connections import Cluster
     from memq.rabbitmq.engine.engine import Engine, Startable
+    from memq.rabbitmq.engine.told import Teller
 
 #: Links for gets, and as many for open reads.
 LINKS = 4
 
 
 def connectTo(
-    cluster: Cluster, timeout: float
+    cluster: Cluster, teller: Teller, timeout: float
 ) -> Callable[[Engine], tuple[Asked, Sequence[Startable]]]:
     """Return what connects an engine to a cluster.
 
+    :param teller: tells of all queues.
     :param timeout: seconds within which a command is answered.
     """
 
@@ -46,7 +48,9 @@ def connectTo(
         for purpose, user in (*users, ("queues", queues)):
             user.link = Link(clock, cluster, purpose, user)
             links.append(user.link)
-        asked = Asked(publisher, SpreadGets(gets), SpreadOpenReads(reads), queues)
+        asked = Asked(
+            publisher, SpreadGets(gets), SpreadOpenReads(reads), queues, teller
+        )
         return asked, links
 
     return _connect

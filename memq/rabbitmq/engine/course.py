@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     #: Asks something; what it is given is called once, with the answer.
     Ask = Callable[[Callable[[Any], object]], object]
     #: Yields what it asks, and is sent the answers.
-    Steps = Generator[Ask, Any, None]
+    Steps = Generator[Ask, Any, Any]
 
 
 class Course:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.engine.sets import Publisher
+    from memq.rabbitmq.engine.told import Teller
 
 #: Seconds until a message that was taken for nobody is set again, when that failed.
 AGAIN = 1.0
@@ -75,12 +76,13 @@ class Startable(Protocol):
 
 
 class Asked(NamedTuple):
-    """What asks the cluster, each over a link of its own."""
+    """What asks the cluster, each over links of its own."""
 
     publisher: Publisher
     gets: SpreadGets
     openReads: SpreadOpenReads
     queues: Queues
+    teller: Teller
 
 
 @lru_cache(1024)

@@ -7,7 +7,7 @@ not asked for yet, is an error with words.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.errors import StoreError
 from memq.figures import NOTHING_KEPT
@@ -19,9 +19,13 @@ if TYPE_CHECKING:
     from memq.errors import QueueError
     from memq.figures import Kept, Outcome
     from memq.message import Trace
+    from memq.rabbitmq.engine.told import Told
 
 #: What is said of something that no cluster is asked for.
 NOT_KEPT = "queue servers do not keep that"
+
+#: What is told of all queues.
+_TELLS = "names", "counts", "detail", "sums", "figures"
 
 
 class Put(NamedTuple):
@@ -76,7 +80,8 @@ class View:
     :ivar found: the message at the head of each queue, or an error.
     :ivar several: more of them, of the one queue that the operation is about.
     :ivar closed: the numbers of open messages that were deleted.
-    :ivar answer: what the cluster said of the queue as a whole.
+    :ivar answers: what the cluster said of each queue as a whole.
+    :ivar told: what it tells of all queues; None if it was not asked.
     :ivar puts: what the operation has set.
     :ivar place: tells which of its messages it sets now.
     """
@@ -99,7 +104,8 @@ class View:
         self.found: dict[bytes, Message | QueueError] = {}
         self.several: list[Message | QueueError | None] = []
         self.closed: Collection[int] = ()
-        self.answer: int | None = None
+        self.answers: dict[bytes, int | None] = {}
+        self.told: Told | None = None
         self.puts: list[Put] = []
         self.place: Callable[[], int] = lambda: 0
 
@@ -108,8 +114,10 @@ class View:
         found = self.found.items()
         return [(queue, each) for queue, each in found if isinstance(each, Message)]
 
-    def __getattr__(self, name: str) -> NoReturn:
-        """Refuse what is not here."""
+    def __getattr__(self, name: str) -> Any:
+        """Return what is told of all queues, or refuse what is not here."""
+        if name in _TELLS and self.told is not None:
+            return getattr(self.told, name)
         raise StoreError(f"{NOT_KEPT} ({name})")
 
     # What policies ask.
@@ -205,6 +213,8 @@ class View:
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Return it, and leave it."""
+        if self.told is not None:
+            raise StoreError(f"{NOT_KEPT} (peek)")
         return self.found.get(queue)
 
     def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
@@ -245,8 +255,8 @@ class View:
 
     def delete(self, queue: bytes) -> bool:
         """Return whether a queue was deleted."""
-        return self.answer is not None
+        return self.answers.get(queue) is not None
 
     def empty(self, queue: bytes) -> int:
         """Return how many messages were discarded."""
-        return self.answer or 0
+        return self.answers.get(queue) or 0

@@ -30,6 +30,12 @@ class FakeCluster:
         self.log: list[str] = []
         self.stuck: set[str] = set()
         self._stuck: list[Callable[[], object]] = []
+        self.channels: list[FakeChannel] = []
+
+    def held(self) -> list[str]:
+        """Return the queue of each message that is open."""
+        live = [each for each in self.channels if not each.isOver]
+        return [queue for each in live for queue, _ in each.unacked.values()]
 
     def make(self, queue: str, *bodies: bytes) -> None:
         """Make a queue with some messages."""
@@ -60,7 +66,10 @@ class FakeCluster:
 
 
 class FakeChannel:
-    """A channel, as pika has it."""
+    """A channel, as pika has it.
+
+    :ivar unacked: queue and message of each tag that is not acknowledged.
+    """
 
     def __init__(
         self,
@@ -73,8 +82,9 @@ class FakeChannel:
         self._opened, self._closed = opened, closed
         self._onEmpty: list[Callable[[Any], object]] = []
         self._tags = 0
-        self._unacked: dict[int, tuple[str, tuple[Any, bytes]]] = {}
+        self.unacked: dict[int, tuple[str, tuple[Any, bytes]]] = {}
         self.isOver = False
+        self._cluster.channels.append(self)
         self._later(lambda: self._opened(self))
 
     def _later(
@@ -94,7 +104,7 @@ class FakeChannel:
         """End: what is not acknowledged goes back."""
         self.isOver = True
         self._link.channels.remove(self)
-        for queue, message in reversed(self._unacked.values()):
+        for queue, message in reversed(self.unacked.values()):
             if queue in self._cluster.queues:
                 self._cluster.queues[queue].appendleft(message)
         self._closed(self, why)
@@ -119,7 +129,7 @@ class FakeChannel:
             message = messages.popleft()
             self._tags += 1
             if not auto_ack:
-                self._unacked[self._tags] = queue, message
+                self.unacked[self._tags] = queue, message
             method = SimpleNamespace(delivery_tag=self._tags)
             callback(self, method, SimpleNamespace(headers=message[0]), message[1])
 
@@ -128,12 +138,12 @@ class FakeChannel:
     def basic_ack(self, tag: int) -> None:
         """Delete a message."""
         self._cluster.log.append("ack")
-        del self._unacked[tag]
+        del self.unacked[tag]
 
     def basic_nack(self, tag: int, multiple: bool, requeue: bool) -> None:
         """Give a message back."""
         self._cluster.log.append("nack")
-        queue, message = self._unacked.pop(tag)
+        queue, message = self.unacked.pop(tag)
         if requeue and not multiple and queue in self._cluster.queues:
             self._cluster.queues[queue].appendleft(message)
 

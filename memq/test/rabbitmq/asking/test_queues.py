@@ -63,13 +63,34 @@ class QueuesTests(AskingTestCase):
         self.assertEqual(self.told(self.queues.length, b"jobs"), [2])
 
     def test_late(self) -> None:
-        """Each is answered in time, whatever is before it; a late answer is dropped."""
+        """One that is not answered in time holds up no other; its answer is dropped."""
         self.cluster.stuck.add("jobs")
         self.told(self.queues.empty, b"jobs")
+        self.clock.advance(1)
         self.queues.length(b"other", self.note)
-        self.clock.pump([STEP] * 20)
-        self.assertEqual(self.answers, [UNANSWERED, UNREACHABLE])
+        self.clock.pump([STEP] * 16)
+        self.cluster.settle()
+        self.assertEqual(self.answers, [UNANSWERED, None])
         self.cluster.unstick()
         self.cluster.settle()
-        self.assertEqual(self.answers, [UNANSWERED, UNREACHABLE])
+        self.assertEqual(self.answers, [UNANSWERED, None])
+        self.assertEqual(self.link.channels, [])
         self.assertEqual(self.told(self.queues.length, b"jobs"), [0])
+
+    def test_lateAndGone(self) -> None:
+        """Nor does a channel that ends only then."""
+        self.cluster.stuck.add("jobs")
+        self.told(self.queues.empty, b"jobs")
+        self.clock.pump([STEP] * 20)
+        self.link.down()
+        self.link.up()
+        self.assertEqual(self.told(self.queues.length, b"other"), [None])
+
+    def test_unreachable(self) -> None:
+        """Without a link it is told so in time."""
+        self.link.down()
+        self.queues.length(b"jobs", self.note)
+        self.clock.pump([STEP] * 20)
+        self.assertEqual(self.answers, [UNREACHABLE])
+        self.link.up()
+        self.assertEqual(self.told(self.queues.length, b"jobs"), [2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -14,6 +14,7 @@ from memq.rabbitmq.asking.openreads import OpenReads
 from memq.rabbitmq.asking.queues import Queues
 from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked, Engine
+from memq.rabbitmq.telling import ToldQueue
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
 from memq.test.rabbitmq.fakes import FakeCluster, FakeLink
@@ -79,6 +80,26 @@ class FakePublisher:
         self._cluster.log.append(f"forget {queue}")
 
 
+class FakeTeller:
+    """Tells of all queues.
+
+    :ivar error: what is told instead.
+    """
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+        self.error: Exception | None = None
+
+    def queues(self) -> Deferred[list[ToldQueue]]:
+        """Return what is told of each, some time ago."""
+        if self.error is not None:
+            return fail(self.error)
+        queues = self._front.cluster.queues
+        held = self._front.cluster.held()
+        told = [ToldQueue(each, {}, 0, held.count(each), 0) for each in queues]
+        return succeed([*told, ToldQueue("memq/own", {}, 0, 0, 0)])
+
+
 class FakeStartable(FakeLink):
     """A link that is started and stopped."""
 
@@ -138,6 +159,7 @@ class Front:
         self.clock = Clock()
         self.cluster = FakeCluster()
         self.links: list[FakeStartable] = []
+        self.teller = FakeTeller(self)
         self.publisher = FakePublisher(self.clock, self.cluster)
         seconds = self.clock.seconds
         self.engine = Engine(self.clock, self._connect, rules=rules, timeOfDay=seconds)
@@ -154,7 +176,7 @@ class Front:
         users = gets, reads, queues
         self.links = [FakeStartable(self.cluster, each) for each in users]
         spread = SpreadGets([gets]), SpreadOpenReads([reads])
-        asked = Asked(self.publisher, *spread, queues)
+        asked = Asked(self.publisher, *spread, queues, self.teller)
         return asked, self.links
 
     def client(self) -> Client:

@@ -23,7 +23,8 @@ class ConnectingTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Connect."""
         self.clock, self.rabbit = Clock(), FakeCluster()
-        connect = connectTo(self.rabbit.cluster, 5.0)
+        teller: Any = None
+        connect = connectTo(self.rabbit.cluster, teller, 5.0)
         self.engine = Engine(self.clock, connect)
         self.session = self.engine.session(lambda: None)
         self.engine.start()

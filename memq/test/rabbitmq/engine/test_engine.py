@@ -21,6 +21,7 @@ from memq.policy.rule import READS
 from memq.policy.rules import Rules, Table
 from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
 from memq.rabbitmq.asking.deliveries import LOST
+from memq.rabbitmq.engine import told as module
 from memq.rabbitmq.engine.carrier import COUNTED
 from memq.rabbitmq.engine.engine import AGAIN
 from memq.rabbitmq.engine.view import NOT_KEPT
@@ -710,6 +711,72 @@ class WaitTests(FrontTestCase):
 
 class QueueTests(FrontTestCase):
     """Queues as a whole."""
+
+    def test_told(self) -> None:
+        """What waits, and what is open, is told of each queue; memq's own are not."""
+        self.set("q", "a", "b", "c")
+        self.ask("get q", "get q/open")
+        self.assertEqual(self.ask("stats queue"), ["STAT q 3/1", "END"])
+        told = self.ask("stats detail q")
+        self.assertIn("STAT queue_q_items 1", told)
+        self.assertIn("STAT queue_q_open_transactions 1", told)
+        self.assertIn("STAT queues 1", self.ask("stats"))
+        self.assertEqual(self.ask("stats detail none"), ["END"])
+        refused = f"SERVER_ERROR {NOT_KEPT} (peek)"
+        self.assertEqual(self.ask("stats peek q"), [refused])
+
+    def test_toldMany(self) -> None:
+        """Of many, what waits is told as the cluster's figures have it."""
+        self.set("q", "a")
+        self.patch(module, "LENGTHS", 1)
+        self.assertEqual(self.ask("stats queue"), ["STAT q 0/0", "END"])
+
+    def test_toldDeleted(self) -> None:
+        """One that is deleted meanwhile is left out."""
+        self.set("q", "a")
+        self.set("p", "a")
+        self.client.send("stats queue")
+        self.front.clock.advance(0)
+        del self.cluster.queues["q"]
+        self.assertEqual(self.client.replies(), ["STAT p 1/0", "END"])
+
+    def test_toldUnsure(self) -> None:
+        """Where a queue does not answer, the cluster's figures have to do."""
+        self.set("q", "a")
+        self.cluster.stuck.add("q")
+        self.client.send("stats queue")
+        self.front.pass_(5.5)
+        self.assertEqual(self.client.replies(), ["STAT q 0/0", "END"])
+
+    def test_untold(self) -> None:
+        """Where nobody tells, that is told, whoever asks."""
+        self.front.factory.flushAllEnabled = True
+        for error in StoreError("nobody"), ValueError("nobody"):
+            self.front.teller.error = error
+            told = self.ask("stats queue", "flush_all")
+            self.assertEqual(told, ["SERVER_ERROR nobody"] * 2)
+
+    def test_flushAll(self) -> None:
+        """All queues are emptied; what one was not is told."""
+        self.front.factory.flushAllEnabled = True
+        self.set("q", "a", "b")
+        self.set("p", "a")
+        self.assertEqual(self.ask("flush_all"), ["OK"])
+        self.assertEqual(self.ask("stats queue"), ["STAT p 0/0", "STAT q 0/0", "END"])
+        self.client.send("flush_all")
+        self.front.clock.advance(0)
+        self.cluster.stuck.add("p")
+        self.front.pass_(11)
+        (answer,) = self.client.replies()
+        self.assertEqual(answer, f"SERVER_ERROR {UNANSWERED}")
+
+    def test_takenBounded(self) -> None:
+        """What was taken is remembered of so many queues."""
+        self.patch(module, "_MOST_TAKEN", 1)
+        self.set("q", "a", "b")
+        self.set("p", "a", "b")
+        self.ask("get q", "get p")
+        self.assertEqual(self.ask("stats queue"), ["STAT p 2/1", "STAT q 1/0", "END"])
 
     def test_delete(self) -> None:
         """What is deleted here may be made again."""
