@@ -205,7 +205,7 @@ class QueueFactory(ServerFactory):
         count = self._rarely.count("not allowed")
         if count:
             _log.warn(
-                "{count} commands were refused for which a user has no right, the last "
+                "Commands refused, for which a user has no right: {count}, the last "
                 "one of {client}; -v tells of each",
                 count=count,
                 **connection.told,

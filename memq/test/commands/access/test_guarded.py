@@ -313,8 +313,8 @@ class LoggedTests(GuardedTestCase):
         self.assertEqual(
             found,
             [
-                f"{count} commands were refused for which a user has no right, the "
-                "last one of 192.168.1.1:54321; -v tells of each"
+                f"Commands refused, for which a user has no right: {count}, the last "
+                "one of 192.168.1.1:54321; -v tells of each"
                 for count in (1, 4)
             ],
         )
