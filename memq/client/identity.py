@@ -180,8 +180,11 @@ class Identity:
                 raise CommandError(f"--user {user} needs --password-file", 2)
             from getpass import getpass
 
-            # Those who have several connections are asked once.
-            self._typed = os.fsencode(getpass(f"Password of {user}: "))
+            try:
+                # Those who have several connections are asked once.
+                self._typed = os.fsencode(getpass(f"Password of {user}: "))
+            except EOFError:
+                raise CommandError("no password was typed", 2) from None
         return self._typed
 
 

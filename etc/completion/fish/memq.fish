@@ -223,7 +223,7 @@ complete -c memq -n '__fish_seen_subcommand_from user' -l certificate -x -d 'CN=
 complete -c memq -n '__fish_seen_subcommand_from user' -l write -x -a '(memq stat 2>/dev/null | sed 1d | cut -f1)' -d 'queues that it may set messages to; once for each'
 complete -c memq -n '__fish_seen_subcommand_from user' -l read -x -a '(memq stat 2>/dev/null | sed 1d | cut -f1)' -d 'queues that it may take messages from; once for each'
 complete -c memq -n '__fish_seen_subcommand_from user' -l manage -x -a '(memq stat 2>/dev/null | sed 1d | cut -f1)' -d 'queues that it may pause, flush, move and delete; once for each'
-complete -c memq -n '__fish_seen_subcommand_from user' -l role -x -a 'admin monitor' -d 'admin: may do all'
+complete -c memq -n '__fish_seen_subcommand_from user' -l role -x -a 'admin monitor' -d 'admin may do all, monitor may see all but messages'
 complete -c memq -n __fish_use_subcommand -a completion -d 'Print the script that completes memq\'s words in a shell.'
 complete -c memq -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'
 complete -c memq -n '__fish_seen_subcommand_from completion' -s h -l help -d 'show this help message and exit'

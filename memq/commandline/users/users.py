@@ -53,7 +53,11 @@ def addCommands(add: Add) -> None:
         parser.add_argument(
             option, metavar=metavar, action="append", help=f"{does}; once for each"
         )
-    parser.add_argument("--role", choices=tuple(ROLES), help="admin: may do all")
+    parser.add_argument(
+        "--role",
+        choices=tuple(ROLES),
+        help="admin may do all, monitor may see all but messages",
+    )
     parser.set_defaults(run=_user)
 
 
@@ -112,8 +116,12 @@ def _add(options: argparse.Namespace, tell: Tell) -> None:
 def _askPassword() -> bytes:
     """Return a password, which is never on a command line."""
     if sys.stdin.isatty():
-        password = getpass("Password: ")
-        if getpass("Once more: ") != password:
+        try:
+            password = getpass("Password: ")
+            again = getpass("Once more: ")
+        except EOFError:
+            raise CommandError("no password was typed") from None
+        if again != password:
             raise CommandError("the two differ")
     else:
         password = sys.stdin.readline().rstrip("\r\n")

@@ -117,6 +117,9 @@ class EnterTests(IdentityTestCase):
             asked.append(prompt)
             return "typed"
 
+        def ended(prompt: str) -> str:
+            raise EOFError
+
         terminal = io.StringIO()
         self.patch(terminal, "isatty", lambda: True)
         self.patch(sys, "stdin", terminal)
@@ -126,6 +129,9 @@ class EnterTests(IdentityTestCase):
             sent = self.enter(identity, UNKNOWN, b"", b"STORED\r\n")
             self.assertTrue(sent.endswith(b"ops typed\r\n"))
         self.assertEqual(asked, ["Password of ops: "])
+        self.patch(__import__("getpass"), "getpass", ended)
+        error = self.refused(Identity({"user": "ops"}, {}), UNKNOWN)
+        self.assertEqual(str(error), "no password was typed")
 
     def test_hint(self) -> None:
         """A server that wants to know, and is not told, says what would do."""

@@ -12,9 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.access.secrets import PasswordHash
 from memq.access.userfile import readFile
 from memq.access.users import User, readUsers
-from memq.cli import MODULES, main
+from memq.cli import main
 from memq.commandline.users import users as module
 from memq.config.toml import TOMLFile
+
+
+def ended(words: str) -> str:
+    """Be somebody who types an end instead of a password."""
+    raise EOFError
 
 
 class Terminal(io.StringIO):
@@ -32,8 +37,6 @@ class UserTests(SynchronousTestCase):
         """Name the file; hashes take no time."""
         self.path = os.path.abspath(self.mktemp())
         # It is to be a subcommand when a server reads the file.
-        MODULES["user"] = module.__name__
-        self.addCleanup(MODULES.pop, "user")
         make = PasswordHash.of
         self.patch(PasswordHash, "of", lambda password: make(password, (2, 1, 1)))
 
@@ -94,6 +97,11 @@ class UserTests(SynchronousTestCase):
         status, _ = self.run_("add", "c", "--password", typed=Terminal())
         self.assertEqual(
             (status, self.err.getvalue()), (1, "memq user: the two differ\n")
+        )
+        self.patch(module, "getpass", ended)
+        status, _ = self.run_("add", "c", "--password", typed=Terminal())
+        self.assertEqual(
+            (status, self.err.getvalue()), (1, "memq user: no password was typed\n")
         )
         for line in ("", "x" * 1025):
             status, _ = self.run_("add", "c", "--password", typed=io.StringIO(line))
