@@ -7,6 +7,8 @@ is one of consensus, so there is nothing to acknowledge: *at most once*.
   answer ends every get of that queue that had been asked for before its own was sent.
 - A get whose channel or link ends was answered or not: it fails, and may have taken one
   message, which is lost then.
+- A get that is not answered in time, as of a queue without a leader, has its channel
+  for itself until it is: others get another one.
 - A message that comes for nobody any more is given to the next in line for that queue;
   without one it is a *stray*, which somebody has to set again.
 """
@@ -14,6 +16,7 @@ is one of consensus, so there is nothing to acknowledge: *at most once*.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pika.spec import Basic
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 #: Channels with one get each: 32 took 6,900 messages a second, 64 took 5,200.
 CHANNELS = 32
+#: Channels that may be late, and are there besides.
+LATE = 128
 #: Seconds for which a queue that was not there is taken as empty without a question,
 #: since that costs a channel, and the node a line of its log.
 MISSING = 0.05
@@ -42,26 +47,34 @@ class _Get(Request):
     """A get.
 
     :ivar asked: when it was asked for, counted in questions.
+    :ivar late: is called when its time is over and it is sent.
     """
 
-    __slots__ = ("asked",)
+    __slots__ = ("asked", "late")
 
     def __init__(self, queue: bytes, done: Callable[[Any], object], asked: int) -> None:
         super().__init__(queue, done)
         self.asked = asked
+        self.late: Callable[[], object] = lambda: None
+
+    def expire(self) -> None:
+        """Let others be asked, too."""
+        if self.fail():
+            self.late()
 
 
 class _Channel:
     """A channel, and the get that is under way on it.
 
     :ivar sent: when that was sent, counted in questions.
+    :ivar isLate: whether the time of that is over.
     """
 
-    __slots__ = ("amqp", "get", "isOpen", "sent")
+    __slots__ = ("amqp", "get", "isLate", "isOpen", "sent")
 
     def __init__(self) -> None:
         self.amqp: Any = None
-        self.isOpen = False
+        self.isOpen = self.isLate = False
         self.get: _Get | None = None
         self.sent = 0
 
@@ -94,6 +107,8 @@ class Gets:
         self._questions = 0
         #: How many gets are not sent, and how many channels are not open yet.
         self._waiting = self._opening = 0
+        #: How many channels are late.
+        self._late = 0
         #: The gets that are not sent, by queue, and the queues in turn.
         self._lines: dict[bytes, deque[_Get]] = {}
         self._turns: deque[bytes] = deque()
@@ -165,7 +180,8 @@ class Gets:
             get = self._next()
             if get is not None:
                 self._send(self._idle.pop(), get)
-        more = min(self._waiting - self._opening, CHANNELS - len(self._channels))
+        most = CHANNELS + min(self._late, LATE)
+        more = min(self._waiting - self._opening, most - len(self._channels))
         for _ in range(more):
             self._open()
 
@@ -199,6 +215,7 @@ class Gets:
 
     def _send(self, channel: _Channel, get: _Get) -> None:
         channel.get = get
+        get.late = partial(self._isLate, channel)
         channel.sent = self._questions
         self._questions += 1
         get.isSent = True
@@ -212,9 +229,17 @@ class Gets:
 
         channel.amqp.basic_get(nameOf(get.queue).queue, _cbFound, auto_ack=True)
 
+    def _isLate(self, channel: _Channel) -> None:
+        channel.isLate = True
+        self._late += 1
+        self._goOn()
+
     def _free(self, channel: _Channel) -> None:
         channel.get = None
-        self._idle.append(channel)
+        if channel.isLate:
+            channel.amqp.close()
+        else:
+            self._idle.append(channel)
 
     def _cbEmpty(self, channel: _Channel) -> None:
         get = channel.get
@@ -233,6 +258,7 @@ class Gets:
     def _closed(self, amqp: Any, why: str) -> None:
         channel = self._channels.pop(amqp)
         self._opening -= not channel.isOpen
+        self._late -= channel.isLate
         if channel in self._idle:
             self._idle.remove(channel)
         get = channel.get

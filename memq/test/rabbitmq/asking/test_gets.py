@@ -176,12 +176,29 @@ class FaultTests(GetsTestCase):
         self.clock.pump([STEP] * 20)
         self.assertEqual(self.answers, [UNANSWERED] * 2)
         self.answers = []
+        self.patch(module, "LATE", 0)
         with mock.patch.object(module, "CHANNELS", 2):
             self.gets.get(b"jobs", self.note)
         self.cluster.unstick()
         self.cluster.settle()
         self.assertEqual(self.answers, [b"a"])
         self.assertEqual(self.strays, [(b"jobs", b"b")])
+
+    def test_lateAlone(self) -> None:
+        """One that is late holds up no other; its answer is the end of its channel."""
+        self.cluster.make("jobs")
+        self.cluster.make("other", b"x")
+        self.cluster.stuck.add("jobs")
+        with mock.patch.object(module, "CHANNELS", 1):
+            self.told(self.gets.get, b"jobs")
+            self.clock.advance(1)
+            self.gets.get(b"other", self.note)
+            self.clock.pump([STEP] * 16)
+            self.cluster.settle()
+            self.assertEqual(self.answers, [UNANSWERED, b"x"])
+            self.cluster.unstick()
+            self.cluster.settle()
+        self.assertEqual(len(self.link.channels), 1)
 
     def test_over(self) -> None:
         """Who has been told already is not given anything."""
