@@ -14,7 +14,7 @@ from twisted.python.util import runAsEffectiveUser
 from memq.config.online import openOnline
 from memq.config.values import MEGABYTE
 from memq.daemon.listeners import takeServed
-from memq.daemon.process import findOwner, forbidCoreFiles
+from memq.daemon.process import findOwner
 from memq.daemon.security import readSecurity
 from memq.errors import OptionError
 from memq.logs.logfile import LogFile, chooseLog
@@ -70,8 +70,6 @@ def takeResources(
         listeners = takeServed(options, reactor, owner, security, undo)
         logs = _takeLogs(options, twistd, owner)
         undo.pop_all()
-    if security.hasSecrets:
-        forbidCoreFiles()
     return Resources(home, listeners, logs, online, security)
 
 

@@ -22,6 +22,7 @@ from twisted.python.util import runAsEffectiveUser
 from memq.access.sources import UserSources
 from memq.access.users import encoded
 from memq.config import file
+from memq.daemon.process import forbidCoreFiles
 from memq.display import numbered
 from memq.errors import ConfigError, StartError
 from memq.net.certificates import Certificates
@@ -107,15 +108,12 @@ class Security:
         self._listens = listens
         self.users = self._read(config, False)
         self._access: AccessControl | None = None
+        if self.users.names or self._encryptions:
+            forbidCoreFiles()
 
     def serve(self, access: AccessControl) -> None:
         """Name what is told of new users."""
         self._access = access
-
-    @property
-    def hasSecrets(self) -> bool:
-        """Whether anything of this is a secret that a core file would have."""
-        return bool(self.users.names or self._encryptions)
 
     @property
     def _encryptions(self) -> list[Encryption]:
@@ -174,6 +172,7 @@ class Security:
         assert self._access is not None
         self._access.replace(users)
         if users.names:
+            forbidCoreFiles()
             there = numbered(len(users.names), "user")
             _log.info("Users are read again: {there}", there=there)
         self.warn()

@@ -41,6 +41,12 @@ class SecurityTestCase(SynchronousTestCase):
         self.clock = Clock()
         self.now = 0.0
         self.patch(module, "time", lambda: self.now)
+        #: How often core files were forbidden.
+        self.forbidden = 0
+        self.patch(module, "forbidCoreFiles", self._forbid)
+
+    def _forbid(self) -> None:
+        self.forbidden += 1
 
     def put(self, certificate: str, key: str) -> None:
         """Let others be the files of the certificate."""
@@ -77,10 +83,10 @@ class SecurityTests(SecurityTestCase):
     """What is read."""
 
     def test_nothing(self) -> None:
-        """A server without users and TLS has no secret."""
+        """A server without users and TLS has no secret, and may leave core files."""
         self.write("")
         security = self.read()
-        self.assertFalse(security.hasSecrets)
+        self.assertEqual(self.forbidden, 0)
         self.assertIsNone(security.ends())
         self.assertEqual((security.queues, security.web), (None, None))
         self.assertEqual(self.reload(security), [])
@@ -89,7 +95,7 @@ class SecurityTests(SecurityTestCase):
         """Users stand beside the configuration file, or where an option says."""
         self.write("", USER.format("a", 1))
         security = self.read()
-        self.assertTrue(security.hasSecrets)
+        self.assertEqual(self.forbidden, 1)
         self.assertEqual([*security.users.names], [b"a"])
         other = os.path.join(self.directory, "other.toml")
         os.rename(self.users, other)
@@ -140,7 +146,7 @@ class SecurityTests(SecurityTestCase):
         assert security.queues is not None
         self.assertFalse(security.queues.asks)
         self.assertIsNone(security.web)
-        self.assertTrue(security.hasSecrets)
+        self.assertEqual(self.forbidden, 1)
         identity = security.queues.certificates.identity
         self.assertEqual(security.ends(), identity.notAfter)
         names = ("users.toml", "chain.pem", "key.pem")
@@ -185,6 +191,7 @@ class ReloadTests(SecurityTestCase):
         self.write("", USER.format("a", 1))
         self.assertEqual(self.reload(security), ["Users are read again: 1 user"])
         self.assertTrue(self.access.hasUsers)
+        self.assertEqual(self.forbidden, 1)
 
     def test_certificates(self) -> None:
         """The next handshake has the new certificate; with a bad one nothing holds."""

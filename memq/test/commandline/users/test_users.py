@@ -36,7 +36,6 @@ class UserTests(SynchronousTestCase):
     def setUp(self) -> None:
         """Name the file; hashes take no time."""
         self.path = os.path.abspath(self.mktemp())
-        # It is to be a subcommand when a server reads the file.
         make = PasswordHash.of
         self.patch(PasswordHash, "of", lambda password: make(password, (2, 1, 1)))
 
