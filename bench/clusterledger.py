@@ -25,6 +25,7 @@ from memq.rabbitmq.errors import Unsure
 from memq.rabbitmq.names import encode
 from memq.rabbitmq.places import Address, makeCluster, parseAddress
 from memq.rabbitmq.publishing.publisher import Publisher
+from memq.rabbitmq.publishing.questions import ARGUMENTS
 
 if TYPE_CHECKING:
     from memq.errors import QueueError
@@ -54,14 +55,19 @@ def cluster(*words: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def fault(words: list[str], nodes: list[int]) -> None:
-    """Do something to nodes, without waiting for it."""
-    for node in nodes if words else []:
-        at = [] if words == ["start"] else [str(node)]
-        command = [sys.executable, str(ROOT / "tools" / "cluster.py"), words[0]]
-        subprocess.Popen([*command, *at, *words[1:]], stdout=subprocess.DEVNULL)
-        if not at:
-            break
+def fault(name: str, nodes: list[int], seconds: float) -> None:
+    """Do something to nodes, and put it right after some time.
+
+    It is for a thread: rabbitmqctl takes seconds on a busy machine.
+    """
+    for words in FAULTS[name]:
+        if words[:1] == ["start"]:
+            cluster(*words)
+        elif words:
+            for node in nodes:
+                cluster(words[0], str(node), *words[1:])
+        if words is FAULTS[name][0]:
+            time.sleep(seconds)
 
 
 class Ledger:
@@ -152,7 +158,9 @@ def drain(address: Address, queues: list[str]) -> dict[str, list[int]]:
     found = {}
     for queue in queues:
         channel = connection.channel()
-        numbers = []
+        # One that nothing was stored in.
+        channel.queue_declare(queue, durable=True, arguments=ARGUMENTS)
+        numbers: list[int] = []
         for method, _, body in channel.consume(
             queue, auto_ack=True, inactivity_timeout=2.0
         ):
@@ -224,10 +232,9 @@ def main() -> int:
     publisher.start()
     for _ in range(options.producers):
         loop.callLater(0.5, load.next)
-    begin, end = FAULTS[options.fault]
-    third = (options.seconds - options.fault_seconds) / 2
-    loop.callLater(third, fault, begin, options.nodes)
-    loop.callLater(third + options.fault_seconds, fault, end, options.nodes)
+    at = (options.seconds - options.fault_seconds) / 2
+    what = (options.fault, options.nodes, options.fault_seconds)
+    loop.callLater(at, loop.callInThread, fault, *what)
     used: list[float] = []
 
     def stop() -> None:
@@ -239,6 +246,7 @@ def main() -> int:
     loop.callLater(options.seconds, stop)
     began = time.process_time()
     loop.run()
+    # The thread has ended with the reactor.
     cluster("start")
     lost = report(load, drain(address, queues), f"{options.fault} {options.nodes}")
     stored = sum(what == "stored" for what in load.ledger.told.values())

@@ -150,11 +150,12 @@ class Node:
                     return False
         return True
 
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process, if it runs."""
+    def signal(self, number: signal.Signals) -> bool:
+        """Send a signal to the process, if it runs; say whether."""
         pid = self.pid
         if pid is not None:
             os.kill(pid, number)
+        return pid is not None
 
     def ctl(self, *words: str) -> int:
         """Run rabbitmqctl on this node, and return its status."""
@@ -279,7 +280,8 @@ def fault(node: Node, command: str, words: list[str]) -> int:
         "freeze": signal.SIGSTOP,
         "thaw": signal.SIGCONT,
     }
-    node.signal(signals[command])
+    if not node.signal(signals[command]):
+        sys.exit(f"cluster: {node.name} does not run")
     return 0
 
 

@@ -61,12 +61,15 @@ class Facts(NamedTuple):
     :ivar version: RabbitMQ's, of the node that was asked.
     :ivar nodes: how many there are.
     :ivar running: how many of them run.
+    :ivar isParted: whether a node has said that the cluster is in parts: then nobody may
+        declare a queue, for each part has a record of its own.
     :ivar isKhepri: whether they keep what they know of queues by consensus.
     """
 
     version: str
     nodes: int
     running: int
+    isParted: bool
     isKhepri: bool
 
 
@@ -155,18 +158,21 @@ class Telling:
     def _cbVersion(self, overview: Any) -> Deferred[Facts]:
         version = str(overview["rabbitmq_version"])
         return self._ask(
-            "nodes?columns=name,running", lambda nodes: self._cbNodes(version, nodes)
+            "nodes?columns=name,running,partitions",
+            lambda nodes: self._cbNodes(version, nodes),
         )
 
     def _cbNodes(self, version: str, nodes: Any) -> Deferred[Facts]:
         running = sum(bool(each["running"]) for each in nodes)
+        # A node that does not run has no word of it.
+        isParted = any(each.get("partitions") for each in nodes)
 
         def told(flags: Any) -> Deferred[Facts]:
             isKhepri = any(
                 each["name"] == "khepri_db" and each["state"] == "enabled"
                 for each in flags
             )
-            return succeed(Facts(version, len(nodes), running, isKhepri))
+            return succeed(Facts(version, len(nodes), running, isParted, isKhepri))
 
         return self._ask("feature-flags", told)
 

@@ -139,20 +139,23 @@ class TellingTests(SynchronousTestCase):
         )
 
     def test_facts(self) -> None:
-        """A cluster has a version, nodes, and Khepri or not."""
+        """A cluster has a version and nodes, may be in parts, and has Khepri or not."""
+        nodes: list[Any] = [
+            {"name": "a", "running": True, "partitions": []},
+            {"name": "b", "running": False},
+        ]
         flags = [{"name": "khepri_db", "state": "disabled"}]
         self.nodes.answers = {
             "overview?columns=rabbitmq_version": {"rabbitmq_version": "4.0.5"},
-            "nodes?columns=name,running": [
-                {"name": "a", "running": True},
-                {"name": "b", "running": False},
-            ],
+            "nodes?columns=name,running,partitions": nodes,
             "feature-flags": flags,
         }
         told = self.successResultOf(self.telling.facts())
-        self.assertEqual(Facts("4.0.5", 2, 1, False), told)
+        self.assertEqual(Facts("4.0.5", 2, 1, False, False), told)
         flags.append({"name": "khepri_db", "state": "enabled"})
-        self.assertTrue(self.successResultOf(self.telling.facts()).isKhepri)
+        nodes[0]["partitions"].append("b")
+        told = self.successResultOf(self.telling.facts())
+        self.assertEqual(Facts("4.0.5", 2, 1, True, True), told)
 
     def test_dead(self) -> None:
         """If a node does not answer the next one is asked, and asked first then."""
