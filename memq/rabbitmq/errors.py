@@ -40,6 +40,15 @@ class QueueGone(StoreError):
         super().__init__("the queue servers do not know the queue any more")
 
 
+class Disagreed(StoreError):
+    """A queue was made on one node, and another one goes on to know nothing of it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the queue servers disagree about what queues there are: nothing is stored"
+        )
+
+
 class Untold(StoreError):
     """No node tells of the cluster."""
 

@@ -61,8 +61,8 @@ class Facts(NamedTuple):
     :ivar version: RabbitMQ's, of the node that was asked.
     :ivar nodes: how many there are.
     :ivar running: how many of them run.
-    :ivar isParted: whether a node has said that the cluster is in parts: then nobody may
-        declare a queue, for each part has a record of its own.
+    :ivar isParted: whether a node has said that the cluster is in parts, each of which
+        has a record of its own of what queues there are.
     :ivar isKhepri: whether they keep what they know of queues by consensus.
     """
 

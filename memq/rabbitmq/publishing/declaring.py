@@ -6,7 +6,9 @@ one, which can win over the old one: acknowledged messages were lost so.  So bef
 queue is declared, a node other than the one that said so is asked.
 
 It has a link of its own, which never takes the node that publishes; a question waits
-until there is another one.  A node that does not answer in time is left.
+until there is another one.  A node that does not answer in time is left; and one that
+has made a queue of which the node that publishes goes on to know nothing: either is
+wrong then, so nothing is sent to that queue, until two others agree.
 """
 
 from __future__ import annotations
@@ -57,6 +59,10 @@ class Declaring:
         if self._link.isUp and self._link.node == self._first():
             self._link.leave("a second opinion is another node's", 0.0)
         self._questions.ask(question)
+
+    def leave(self, why: str) -> None:
+        """Take another node: what this one says is not to be trusted."""
+        self._link.leave(why)
 
     # What the link tells.
 

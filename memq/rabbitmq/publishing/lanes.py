@@ -13,7 +13,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
 from memq.errors import NotStored, Refusing
-from memq.rabbitmq.errors import ClusterFull, QueueGone, Unreachable, Unsure
+from memq.rabbitmq.errors import ClusterFull, Disagreed, QueueGone, Unreachable, Unsure
 from memq.rabbitmq.names import decode
 from memq.rabbitmq.publishing.message import Fate
 from memq.rabbitmq.publishing.questions import Answer
@@ -65,6 +65,9 @@ class Host(Protocol):
     def mistrust(self, lane: Lane, other: str) -> None:
         """Leave the node: it does not know a queue that another node has."""
 
+    def disagree(self, lane: Lane) -> None:
+        """Leave the node that made a queue of which this one knows nothing."""
+
     def isDone(self, lane: Lane) -> None:
         """Forget a lane that has nothing under way."""
 
@@ -106,6 +109,8 @@ class Lane:
         #: How often it was refused, and was not known to a node though it is there,
         #: one after the other.
         self._refusals = self._doubts = 0
+        #: Whether it was made for what is held.
+        self._isMade = False
 
     def add(self, message: Message) -> None:
         """Send a message, or hold it if others wait."""
@@ -162,6 +167,7 @@ class Lane:
         self._underWay -= 1
         if fate is Fate.STORED:
             self._refusals = self._doubts = 0
+            self._isMade = False
             self._host.known.add(self.queue)
             message.tell(None)
         elif fate is Fate.LOST:
@@ -209,13 +215,20 @@ class Lane:
         elif answer is Answer.REFUSED:
             self._tellHeld(Unreachable(f"the queue cannot be made ({why})"))
         else:
+            self._isMade |= answer is Answer.MADE
             self._doubts += answer is Answer.THERE
-            if self._doubts > 1:
-                # What is held is sent on the next connection.
-                self._doubts = 0
-                self._host.mistrust(self, why)
-            else:
+            if self._doubts < 2:
                 self.flush()
+                return
+            self._doubts = 0
+            if self._isMade:
+                # Either may be wrong.  A queue on the wrong one would be lost.
+                self._isMade = False
+                self._host.disagree(self)
+                self._tellHeld(Disagreed())
+            else:
+                # What is held is sent on the next connection.
+                self._host.mistrust(self, why)
 
     def _pause(self, back: list[Message]) -> None:
         """Send again some time later what was refused, but for what was too often."""

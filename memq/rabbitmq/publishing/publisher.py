@@ -214,6 +214,11 @@ class Publisher:
         """Leave the node: it does not know a queue that another node has."""
         self._link.leave(f"it does not know the queue {lane.queue!r}, {other} does")
 
+    def disagree(self, lane: Lane) -> None:
+        """Leave the node that made a queue of which this one knows nothing."""
+        why = f"it made the queue {lane.queue!r}, which {self._link.node} does not know"
+        self._declaring.leave(why)
+
     def isDone(self, lane: Lane) -> None:
         """Forget a lane that has nothing under way."""
         if self._lanes.get(lane.queue) is lane:

@@ -51,6 +51,7 @@ class FakeCluster:
         the header ``d``.
     :ivar refusing: names of queues that nack what they are sent.
     :ivar silent: names of queues that confirm nothing for now.
+    :ivar apart: the names of nodes whose new queues no other node knows.
     :ivar forbidden: why queues may not be declared; empty if they may.
     :ivar commands: the names of methods that came, in order, but for publishes.
     """
@@ -61,6 +62,7 @@ class FakeCluster:
         self.delays: dict[str, str] = {}
         self.refusing: set[str] = set()
         self.silent: set[str] = set()
+        self.apart: set[str] = set()
         self.forbidden = ""
         self.commands: list[str] = []
         self.nodes = [FakeNode(self, f"node{each}:5672") for each in range(size)]
@@ -101,6 +103,7 @@ class FakeNode:
     :ivar isHung: whether connections to it are neither made nor refused.
     :ivar isStill: whether it reads nothing and says nothing.
     :ivar unknown: names of queues that it does not know, though they are there.
+    :ivar own: names of queues that this node alone knows.
     :ivar late: names of queues that it does not know the next time it is asked.
     :ivar peers: the connections that it has.
     """
@@ -110,6 +113,7 @@ class FakeNode:
         self.isDead = self.isHung = self.isStill = False
         self.unknown: set[str] = set()
         self.late: set[str] = set()
+        self.own: set[str] = set()
         self.peers: list[FakePeer] = []
 
     def connect(self, factory: IProtocolFactory) -> Deferred[Any]:
@@ -135,6 +139,8 @@ class FakeNode:
         if name in self.late:
             self.late.remove(name)
             return False
+        if name in self.own:
+            return True
         return name in self.cluster.queues and name not in self.unknown
 
 
@@ -321,10 +327,14 @@ class FakePeer:
             code, _, words = self.cluster.forbidden.partition(" ")
             self.closeChannel(number, int(code), words)
             return
+        elif self.node.name in self.cluster.apart:
+            self.node.own.add(name)
+            self.send(number, spec.Queue.DeclareOk(name, 0, 0))
+            return
         else:
             self.cluster.declare(name)
             self.cluster.arguments[name] = method.arguments
-        waiting = len(self.cluster.queues[name])
+        waiting = len(self.cluster.queues.get(name, ()))
         self.send(number, spec.Queue.DeclareOk(name, waiting, 0))
 
     def _doQueueBind(self, number: int, method: Any) -> None:

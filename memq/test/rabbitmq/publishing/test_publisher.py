@@ -368,6 +368,25 @@ class MissingTests(PublisherTestCase):
         self.assertEqual(0, len(self.first.peers))
         self.assertEqual({}, self.rabbit.arguments)
 
+    def test_secondLies(self) -> None:
+        """A second node that makes a queue the first one does not see is left.
+
+        It made one where nobody else looks, and nothing is stored there.
+        """
+        self.rabbit.apart.add("node1:5672")
+        self.publish(b"1", queue="new")
+        self.goOn(0.5)
+        why = (
+            b"SERVER_ERROR the queue servers disagree about what queues there are: "
+            b"nothing is stored"
+        )
+        self.assertEqual([(b"1", why)], self.told)
+        self.assertEqual([1, 0, 1], [len(each.peers) for each in self.rabbit.nodes])
+        self.publish(b"2", queue="new")
+        self.goOn(0.5)
+        self.assertEqual((b"2", b"STORED"), self.told[-1])
+        self.assertEqual([b"2"], self.rabbit.bodies("new"))
+
     def test_gone(self) -> None:
         """A queue that has confirmed a message is never made again in silence."""
         self.publish(b"1")
