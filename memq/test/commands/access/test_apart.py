@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from memq.access.rights import Rights
@@ -18,9 +18,7 @@ from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from memq.test.support.fakes import FakeStore
+    from collections.abc import Callable
 
 NAMES = [b"a", b"ab", b"b", b"c"]
 #: What a user says of queues p and q; and what others do to p.
@@ -81,35 +79,87 @@ steps = some.lists(
 patterns = some.lists(some.sampled_from([*NAMES, b"a*", b"[!b]"]), max_size=2)
 
 
-class ApartTests(SteppedTestCase):
-    """A user beside others."""
+class Life(NamedTuple):
+    """What happens to a server.
 
-    def serve(
-        self, done: Iterable[Step], rights: Rights
-    ) -> tuple[list[object], FakeStore]:
-        """Return what a user and its tail hear, and what is stored in the end."""
-        harness = Harness(flushAllEnabled=True)
+    :ivar rights: those of the user at first, and those from the middle on.
+    """
+
+    steps: list[Step]
+    rights: tuple[Rights, Rights]
+
+    @property
+    def without(self) -> list[bytes]:
+        """Return the queues for which the user never has a right."""
+        first, then = self.rights
+        return [name for name in NAMES if not first[name] | then[name]]
+
+    def idle(self, leavesOut: Callable[[Step], bool]) -> Life:
+        """Return one without some of the steps, which take their time all the same."""
+        steps = [
+            each._replace(line=IDLE) if leavesOut(each) else each for each in self.steps
+        ]
+        return self._replace(steps=steps)
+
+
+def _rights(patterns: tuple[list[bytes], list[bytes], list[bytes]]) -> Rights:
+    return Rights(*patterns)
+
+
+rights = some.tuples(patterns, patterns, patterns).map(_rights)
+lives = some.builds(Life, steps, some.tuples(rights, rights))
+
+
+#: A user that is cut off, since it has open what it may not read any more.
+CUT = Life(
+    [Step(True, b"get %(p)b/open\r\n", (b"a", b"b")), Step(True, IDLE, (b"a", b"b"))],
+    (Rights(read=[b"a"]), Rights()),
+)
+
+
+class Rig:
+    """A server with others, a user, and a tail of that."""
+
+    def __init__(self, life: Life) -> None:
+        self.harness = harness = Harness(flushAllEnabled=True)
         for name in NAMES:
             harness.store.fill(name, b"1")
-        other = harness.connect()
-        user, tail = (harness.connect(rights=rights) for _ in range(2))
-        tail.talk(b"tail *\r\n")
-        heard: list[object] = []
-        for step in done:
-            (user if step.isUser else other).send(step.sent)
-            harness.pass_(1)
-            heard.append((user.read(), tail.read()))
-        harness.pass_(1)
-        figures = figuresOf(user.talk(b"stats\r\n"))
-        heard += [
+        self.other = harness.connect()
+        self.user, self.tail = (harness.connect(rights=life.rights[0]) for _ in "ut")
+        self.tail.talk(b"tail *\r\n")
+        self.heard: list[object] = []
+        for number, step in enumerate(life.steps):
+            if number == len(life.steps) // 2:
+                self.change(life.rights[1])
+            (self.user if step.isUser else self.other).send(step.sent)
+            self.listen()
+        self.listen()
+        figures = figuresOf(self.user.talk(b"stats\r\n"))
+        self.heard += [
             (name, figures[name])
             for name in sorted(figures)
             if name in OF_QUEUES or name.startswith("queue_")
         ]
-        return heard, harness.store
 
-    def told(self, store: FakeStore, queues: list[bytes]) -> list[object]:
+    def listen(self) -> None:
+        """Let a second pass, and note what the user and its tail hear."""
+        self.harness.settle()
+        self.harness.pass_(1)
+        self.heard.append((self.user.read(), self.tail.read()))
+
+    def change(self, rights: Rights) -> None:
+        """Let the user have other rights, and connect again if it is cut off."""
+        for client in (self.user, self.tail):
+            client.protocol._commands.changeRights(rights)
+        self.harness.reactor.advance(0)
+        self.heard.append(self.user.isClosed)
+        if self.user.isClosed:
+            self.user.end()
+            self.user = self.harness.connect(rights=rights)
+
+    def told(self, queues: list[bytes]) -> list[object]:
         """Return what is known of some queues, and their messages."""
+        store = self.harness.store
         lines = store.dump().split("\n")
         dump = {line.partition(" ")[0].encode(): line for line in lines}
         return [
@@ -117,26 +167,19 @@ class ApartTests(SteppedTestCase):
             for name in queues
         ]
 
-    @given(steps, patterns, patterns, patterns)
-    def test_apart(
-        self,
-        done: list[Step],
-        write: list[bytes],
-        read: list[bytes],
-        manage: list[bytes],
-    ) -> None:
+
+class ApartTests(SteppedTestCase):
+    """A user beside others."""
+
+    @example(CUT)
+    @given(lives)
+    def test_apart(self, life: Life) -> None:
         """It neither hears of nor changes what it has no right for."""
-        rights = Rights(write, read, manage)
-        without = [name for name in NAMES if not rights[name]]
-        heard, store = self.serve(done, rights)
-        # What is left out takes its time all the same.
-        fewer = [
-            each._replace(line=IDLE)
-            if not each.isUser and each.queues[0] in without
-            else each
-            for each in done
-        ]
-        self.assertEqual(self.serve(fewer, rights)[0], heard)
-        others = [each._replace(line=IDLE) if each.isUser else each for each in done]
-        _, alone = self.serve(others, rights)
-        self.assertEqual(self.told(alone, without), self.told(store, without))
+        without = life.without
+        rig = Rig(life)
+        unseen = Rig(
+            life.idle(lambda step: not step.isUser and step.queues[0] in without)
+        )
+        self.assertEqual(unseen.heard, rig.heard)
+        alone = Rig(life.idle(lambda step: step.isUser))
+        self.assertEqual(alone.told(without), rig.told(without))

@@ -20,6 +20,7 @@ from memq.logs.audit import Audit
 from memq.message import PART_SIZE
 from memq.test.support.harness import Client, Harness
 from memq.test.support.packets import OPCODES, packet
+from memq.test.support.readers import rules
 from memq.test.support.sessions import VERSION
 from memq.test.support.stepped import SteppedTestCase
 
@@ -260,6 +261,28 @@ class ReloadTests(SteppedTestCase):
         self.read(Rights(server=ROLES["monitor"]))
         sent = b"stats reset\r\nget a\r\nversion\r\n"
         self.assertEqual(self.client.talk(sent), NOT_ALLOWED * 2 + VERSION)
+
+
+class RuleTests(SteppedTestCase):
+    """Rules act as the server."""
+
+    def test_handedOn(self) -> None:
+        """Who sets, or reads in vain, needs no right for where messages go then."""
+        harness = Harness(
+            rules=rules(
+                a={"fanout": [b"hidden"], "max_deliveries": 1, "dead_letter": b"dead"}
+            )
+        )
+        client = harness.connect(rights=Rights([b"a"], [b"a"], [b"dead"]))
+        self.assertEqual(client.talk(b"set a 0 0 1\r\nx\r\n"), b"STORED\r\n")
+        client.talk(b"get a/open\r\nget a/abort\r\n")
+        self.assertEqual(harness.store.dump(), "a 1/1:\ndead 1/0: x\nhidden 1/0: x")
+        self.assertEqual(client.talk(b"get hidden\r\nget dead\r\n"), NOT_ALLOWED * 2)
+        # Back to a, where it once was.
+        self.assertEqual(client.talk(b"redrive dead\r\n"), b"MOVED 1\r\n")
+        large = b"set a 0 0 %d\r\n%b\r\n" % (2 * PART_SIZE, b"x" * 2 * PART_SIZE)
+        self.assertEqual(client.talk(large), b"STORED\r\n")
+        self.assertEqual(client.talk(b"peek hidden\r\n"), NOT_ALLOWED)
 
 
 class TailTests(GuardedTestCase):
