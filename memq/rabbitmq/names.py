@@ -19,7 +19,7 @@ import codecs
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.message import Message
+from memq.message import Message, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +30,8 @@ NAME_ARGUMENT = "memq-name"
 LONGEST = 255
 #: The headers of a message: the client's flags, and milliseconds since 1970-01-01 UTC.
 FLAGS, TIME = "f", "t"
+#: The header that a queue itself adds: how often the message was given back.
+DELIVERIES = "x-delivery-count"
 #: The largest flags, and the largest time.
 MOST_FLAGS, MOST_TIME = (1 << 32) - 1, (1 << 62) - 1
 
@@ -97,10 +99,14 @@ def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Mess
 
     :param number: what this process counts it as.
     :param headers: those that it has, if any.
+    :return: its trace has how often it was given back.
     """
     found = headers or {}
     flags = _within(found.get(FLAGS), MOST_FLAGS)
-    return Message(0, number, flags, _within(found.get(TIME), MOST_TIME), body)
+    time = _within(found.get(TIME), MOST_TIME)
+    deliveries = _within(found.get(DELIVERIES), MOST_FLAGS)
+    trace = Trace(deliveries) if deliveries else None
+    return Message(0, number, flags, time, body, trace=trace)
 
 
 def _within(value: object, most: int) -> int:

@@ -241,8 +241,8 @@ class View:
         return self._isOpen(message.sequence)
 
     def deliveries(self, message: Message) -> int:
-        """Return 0: the cluster counts, and tells nobody."""
-        return 0
+        """Return how often a message was given back, as its queue counts."""
+        return 0 if message.trace is None else message.trace.deliveries
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return that it is on its way."""

@@ -105,8 +105,7 @@ class FakeChannel:
         self.isOver = True
         self._link.channels.remove(self)
         for queue, message in reversed(self.unacked.values()):
-            if queue in self._cluster.queues:
-                self._cluster.queues[queue].appendleft(message)
+            self._giveBack(queue, message)
         self._closed(self, why)
 
     def add_callback(
@@ -144,8 +143,16 @@ class FakeChannel:
         """Give a message back."""
         self._cluster.log.append("nack")
         queue, message = self.unacked.pop(tag)
-        if requeue and not multiple and queue in self._cluster.queues:
-            self._cluster.queues[queue].appendleft(message)
+        assert requeue
+        assert not multiple
+        self._giveBack(queue, message)
+
+    def _giveBack(self, queue: str, message: tuple[Any, bytes]) -> None:
+        headers, body = message
+        count = headers.get("x-delivery-count", 0) + 1
+        if queue in self._cluster.queues:
+            again = {**headers, "x-delivery-count": count}, body
+            self._cluster.queues[queue].appendleft(again)
 
     def _counted(self, queue: str) -> Any:
         count = len(self._cluster.queues[queue])

@@ -53,6 +53,13 @@ class MessageTests(SynchronousTestCase):
         found = message(7, headers(flags, time), body)
         self.assertEqual(found[1:5], (7, flags, time, body))
 
+    def test_deliveries(self) -> None:
+        """How often it was given back is told, once it was."""
+        self.assertIsNone(message(1, headers(1, 2), b"x").trace)
+        trace = message(1, {"x-delivery-count": 3}, b"x").trace
+        assert trace is not None
+        self.assertEqual(trace.counted, 3)
+
     def test_others(self) -> None:
         """A message of another program has flags 0, and no time."""
         for strange in None, {}, {"f": "x", "t": None}, {"f": -1, "t": 1 << 63}:

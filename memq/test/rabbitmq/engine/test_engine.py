@@ -474,6 +474,13 @@ class OpenTests(FrontTestCase):
         self.front.settle()
         self.assertEqual(self.cluster.bodies("q"), [b"a", b"b", b"c"])
 
+    def test_deliveries(self) -> None:
+        """How often a message was given back is told with it."""
+        for expected in "h0", "h1", "h2":
+            (head, *_) = self.ask("mg q/open v h")
+            self.assertEqual(head, f"VA 1 {expected}")
+            self.ask("mg q/abort")
+
     def test_abortDelayed(self) -> None:
         """Nothing is tried later."""
         self.assertEqual(self.ask("get q/open"), value("q/open", "a"))
