@@ -1,12 +1,13 @@
-"""Rate limit of lines: of log lines of a kind, and of those that tell of progress.
+"""Rate limits: of log lines of a kind, of those that tell of progress, and of calls.
 
 No I/O, no state, no Twisted.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,3 +100,55 @@ class Progress:
         else:
             self._draw(words, part)
         return True
+
+
+class Later(Protocol):
+    """Calls something in a later turn; a reactor does."""
+
+    def callLater(self, delay: float, call: Callable[[], object], /) -> Any:
+        """Call it after so many seconds."""
+
+
+class EachTurn:
+    """Let so many calls be made in a turn of the reactor, and others wait, in order.
+
+    Clients that come, or whose time is over, all at once would hold up all others.
+    """
+
+    __slots__ = ("_clock", "_isForeseen", "_made", "_most", "_waiting")
+
+    def __init__(self, clock: Later, most: int) -> None:
+        """Begin with none.
+
+        :param most: how many in a turn.
+        """
+        self._clock = clock
+        self._most = most
+        self._made = 0
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._isForeseen = False
+
+    def call(self, call: Callable[[], object]) -> bool:
+        """Call something now, or in a later turn; return whether it was now."""
+        isNow = self._made < self._most and not self._waiting
+        if isNow:
+            self._made += 1
+        else:
+            self._waiting.append(call)
+        self._foresee()
+        if isNow:
+            call()
+        return isNow
+
+    def _foresee(self) -> None:
+        if not self._isForeseen:
+            self._isForeseen = True
+            self._clock.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        self._isForeseen = False
+        self._made = min(self._most, len(self._waiting))
+        if self._made:
+            self._foresee()
+        for _ in range(self._made):
+            self._waiting.popleft()()

@@ -14,6 +14,7 @@ one of that name.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -22,7 +23,7 @@ from twisted.logger import Logger
 from memq.access.secrets import PasswordHash
 from memq.access.users import encoded
 from memq.display import shownText
-from memq.ratelimit import LOG_INTERVAL, Rarely
+from memq.ratelimit import LOG_INTERVAL, EachTurn, Rarely
 from memq.wire.auth.refusals import AuthFailed
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 DELAY = 0.5
 #: Failures of a connection, with which it is closed.
 MOST_FAILURES = 3
+#: Failures that are told in a turn of the reactor.
+TOLD = 16
 #: Attempts that wait for a thread: no more than four seconds of work.
 MOST_WAITING = 16
 
@@ -74,8 +77,11 @@ class _Attempt:
         attempt, which counts all the same.
     """
 
-    def __init__(self, clock: IReactorTime, tries: Tries, user: User | None) -> None:
+    def __init__(
+        self, clock: IReactorTime, turns: EachTurn, tries: Tries, user: User | None
+    ) -> None:
         self._clock = clock
+        self._turns = turns
         self._tries = tries
         self._answerAt = clock.seconds() + DELAY
         self._call: IDelayedCall | None = None
@@ -103,7 +109,11 @@ class _Attempt:
 
     def _tell(self, error: AuthFailed) -> None:
         self._call = None
-        self.answer.errback(error)
+        self._turns.call(partial(self._tellNow, error))
+
+    def _tellNow(self, error: AuthFailed) -> None:
+        if not self.isGone:
+            self.answer.errback(error)
 
 
 class Authenticator:
@@ -124,6 +134,7 @@ class Authenticator:
         self.results = dict.fromkeys(RESULTS, 0)
         self._clock = clock
         self._defer = defer
+        self._turns = EachTurn(clock, TOLD)
         self._rarely = Rarely(clock.seconds)
         self._decoy = PasswordHash.decoy()
         self._waiting: deque[_Job] = deque()
@@ -156,13 +167,13 @@ class Authenticator:
 
     def ofToken(self, peer: str, tries: Tries, token: bytes) -> Deferred[User]:
         """Find out whose token this is, where only that is said."""
-        attempt = _Attempt(self._clock, tries, self.users.ofToken(token))
+        attempt = _Attempt(self._clock, self._turns, tries, self.users.ofToken(token))
         self._end(attempt, peer, attempt.user is not None)
         return attempt.answer
 
     def ofNobody(self, peer: str, tries: Tries) -> Deferred[User]:
         """Refuse what cannot be compared with anything, as a failure."""
-        attempt = _Attempt(self._clock, tries, None)
+        attempt = _Attempt(self._clock, self._turns, tries, None)
         self._end(attempt, peer, False)
         return attempt.answer
 
@@ -176,7 +187,7 @@ class Authenticator:
             client has gone.
         """
         user = self.users.names.get(said.user)
-        attempt = _Attempt(self._clock, tries, user)
+        attempt = _Attempt(self._clock, self._turns, tries, user)
         if user is not None and user.hasSecret(said.secret):
             self._end(attempt, peer, True)
         elif not self.users.hasPasswords:

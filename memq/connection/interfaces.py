@@ -180,6 +180,9 @@ class Ending(Protocol):
 class Strangers(Protocol):
     """Connections of clients that have still to say who they are."""
 
+    def hear(self, call: Callable[[], object]) -> bool:
+        """Call this now, or in a later turn of the reactor; return whether now."""
+
     def add(self, connection: Any) -> None:
         """Take one more, at the cost of the one that has taken longest."""
 

@@ -178,6 +178,8 @@ class LoginReceiver(ABC):
         self.closing = False
         self.heard = True
         self._tries = Tries()
+        #: Whether it is heard in a later turn.
+        self._isWaiting = False
         #: What the authenticator will say.
         self._answer: Deferred[User] | None = None
 
@@ -200,8 +202,21 @@ class LoginReceiver(ABC):
         """Take what came."""
         self.connection.host.statistics.bytesRead += len(data)
         self.heard = True
-        if not self.closing:
-            self.reader.feed(data)
+        if self.closing:
+            return
+        self.reader.feed(data)
+        if not self.paused and not self.connection.host.strangers.hear(self._hear):
+            self._isWaiting = True
+            self.pauseProducing()
+
+    def _hear(self) -> None:
+        """Take what came, now that it is its turn."""
+        wasWaiting, self._isWaiting = self._isWaiting, False
+        if self.closing:
+            return
+        if wasWaiting:
+            self.resumeProducing()
+        else:
             self._take()
 
     def pauseProducing(self) -> None:
@@ -210,8 +225,8 @@ class LoginReceiver(ABC):
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Go on, unless an answer is under way."""
-        if self._answer is None:
+        """Go on, unless an answer is under way, or it waits for its turn."""
+        if self._answer is None and not self._isWaiting:
             self.paused = False
             self.transport.resumeProducing()
             self._take()

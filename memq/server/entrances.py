@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from twisted.internet.protocol import ServerFactory
 from twisted.logger import Logger
 
-from memq.ratelimit import Rarely
+from memq.ratelimit import EachTurn, Rarely
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from twisted.internet.interfaces import IAddress
+    from twisted.internet.interfaces import IAddress, IReactorTime
     from twisted.internet.protocol import Protocol
 
     from memq.access.admission import Admission
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Clients that are not known at a time: 18 MB, with the most that each can hold.
 MOST_STRANGERS = 1024
+#: Of these, how many are heard in a turn of the reactor: 0.15 ms each.
+HEARD = 16
 
 _log = Logger()
 
@@ -33,14 +35,20 @@ _log = Logger()
 class Strangers:
     """Connections of clients that have still to say who they are.
 
+    What they say is heard a little in each turn, so that others are served meanwhile.
     The oldest ends for the newest, which has just shown that it is there: clients that
     say nothing keep out nobody who does.
     """
 
-    def __init__(self, seconds: Callable[[], float]) -> None:
+    def __init__(self, clock: IReactorTime) -> None:
         """Begin without any."""
         self._connections: dict[Connection, None] = {}
-        self._rarely = Rarely(seconds)
+        self._rarely = Rarely(clock.seconds)
+        self._turns = EachTurn(clock, HEARD)
+
+    def hear(self, call: Callable[[], object]) -> bool:
+        """Let a client be heard now, or in a later turn; return whether now."""
+        return self._turns.call(call)
 
     def add(self, connection: Connection) -> None:
         """Take one more, at the cost of the one that has taken longest."""

@@ -110,7 +110,7 @@ class QueueFactory(ServerFactory):
         self._ids = count(1)
         self.last: dict[Connection, None] = {}
         self.lingering = 0
-        self.strangers = Strangers(statistics.seconds)
+        self.strangers = Strangers(broker.clock)
         self._hasRoom = settings.hasRoom
         self.audit = settings.audit or Audit(statistics.seconds)
         self.rules = settings.rules or PolicyReloader(

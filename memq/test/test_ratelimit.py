@@ -1,10 +1,16 @@
-"""Events that happen often are logged rarely."""
+"""Events that happen often are logged rarely, and calls wait for their turn."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.ratelimit import LOG_INTERVAL, Progress, Rarely
+from memq.ratelimit import LOG_INTERVAL, EachTurn, Progress, Rarely
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class RarelyTests(SynchronousTestCase):
@@ -70,3 +76,47 @@ class ProgressTests(SynchronousTestCase):
             progress.reach(lambda: "some", None)
         self.assertEqual(drawn, [("some", None)] * 3)
         self.assertEqual(lines, [])
+
+
+class Turns:
+    """A reactor that makes a turn when it is told to.
+
+    :ivar calls: what is to be called in the next one.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[Callable[[], object]] = []
+
+    def callLater(self, delay: float, call: Callable[[], object], /) -> None:
+        """Call something in the next turn."""
+        self.calls.append(call)
+
+    def turn(self) -> None:
+        """Make one."""
+        calls, self.calls = self.calls, []
+        for call in calls:
+            call()
+
+
+class EachTurnTests(SynchronousTestCase):
+    """Calls of which there are many at once."""
+
+    def test_turns(self) -> None:
+        """So many are made in a turn; the others in their order, in later ones."""
+        reactor = Turns()
+        turns = EachTurn(reactor, 2)
+        made: list[int] = []
+        told = [turns.call(partial(made.append, number)) for number in range(5)]
+        self.assertEqual((told, made), ([True, True, False, False, False], [0, 1]))
+        reactor.turn()
+        self.assertEqual(made, [0, 1, 2, 3])
+        self.assertFalse(turns.call(partial(made.append, 5)))
+        reactor.turn()
+        self.assertEqual(made, [0, 1, 2, 3, 4, 5])
+        # The last turn counts as one in which calls were made.
+        self.assertFalse(turns.call(partial(made.append, 6)))
+        for _ in range(3):
+            reactor.turn()
+        self.assertEqual(reactor.calls, [])
+        self.assertTrue(turns.call(partial(made.append, 7)))
+        self.assertEqual(made, [0, 1, 2, 3, 4, 5, 6, 7])

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import Logger, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.access import authenticator
 from memq.access.authenticator import (
     BUSY,
     DELAY,
@@ -279,6 +280,22 @@ class BoundTests(AuthenticatorTestCase):
         self.say(b"ops", b"password")
         self.threads.run()
         self.assertEqual(self.lines(), ["An authentication could not be answered"])
+
+
+class TurnTests(AuthenticatorTestCase):
+    """Failures that are due at once."""
+
+    def test_told(self) -> None:
+        """A few are told in a turn; whoever goes meanwhile is told nothing."""
+        self.patch(authenticator, "TOLD", 2)
+        self.authenticator = self.make(self.shop)
+        answers = [self.say(b"shop", SECRET) for _ in range(5)]
+        answers[2].addErrback(lambda failure: answers[3].cancel())
+        self.clock.advance(DELAY)
+        self.failureResultOf(answers[3], CancelledError)
+        self.successResultOf(answers[2])
+        for place in (0, 1, 4):
+            self.failureResultOf(answers[place], AuthFailed)
 
 
 class LogTests(AuthenticatorTestCase):

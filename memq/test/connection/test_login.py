@@ -14,6 +14,7 @@ from memq.access.rights import ROLES, Rights
 from memq.access.secrets import PasswordHash, TokenHash
 from memq.access.users import User, Users
 from memq.connection.login import LOGIN_SECONDS
+from memq.server import entrances
 from memq.test.support.harness import Client, Harness, Transport
 from memq.test.support.packets import packet, request, response, shown, ways
 from memq.test.support.sessions import VERSION
@@ -83,6 +84,22 @@ class TextTests(LoginTestCase):
         value = b"VALUE q 0 1\r\na\r\nEND\r\n"
         self.checkEvery(said(b"token") + behind, STORED * 2 + value + VERSION)
         self.checkEvery(said(b"password", b"ops") + b"get q\r\n", STORED + b"END\r\n")
+
+    def test_manyAtOnce(self) -> None:
+        """A few are heard in a turn; others later, unless they are gone by then."""
+        self.patch(entrances, "HEARD", 2)
+        self.harness = self.make()
+        clients = [self.connect() for _ in range(6)]
+        for client in clients:
+            client.send(said(b"token") + b"version\r\n")
+        self.assertEqual([c.isPaused for c in clients], [False] * 2 + [True] * 4)
+        # What wants it to go on for another reason does not.
+        clients[2].protocol.receiver.resumeProducing()
+        self.assertTrue(clients[2].isPaused)
+        clients[4].leave()
+        self.harness.settle()
+        told = [client.read() for client in clients]
+        self.assertEqual(told, [STORED + VERSION] * 4 + [b"", STORED + VERSION])
 
     def test_bytesCounted(self) -> None:
         """Each byte is counted once."""
