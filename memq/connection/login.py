@@ -80,11 +80,19 @@ class LoginConnection(Connection):
         if entry is not None:
             self.enter(entry)
         elif admission.asksWord:
-            self._limit = host.broker.clock.callLater(LOGIN_SECONDS, self.cutOff)
+            self._limit = host.broker.clock.callLater(LOGIN_SECONDS, self._expire)
             host.strangers.add(self)
         else:
             self.commands.refuse(Unauthenticated())
             self.finish()
+
+    def _expire(self) -> None:
+        """Cut the client off in its turn: many may have come together."""
+        self.host.strangers.hear(self._cutStranger)
+
+    def _cutStranger(self) -> None:
+        if self._limit is not None:
+            self.cutOff()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End."""

@@ -352,6 +352,21 @@ class TimeTests(LoginTestCase):
         silent.end()
         self.assertEqual(known.talk(b"version\r\n"), VERSION)
 
+    def test_limitOfMany(self) -> None:
+        """Many are cut off a few in a turn; one may have gone by itself meanwhile."""
+        self.patch(entrances, "HEARD", 1)
+        self.harness = self.make()
+        clients = [self.connect() for _ in range(3)]
+        cutOff = clients[0].protocol.cutOff
+
+        def cut() -> None:
+            cutOff()
+            clients[2].leave()
+
+        clients[0].protocol.cutOff = cut
+        self.harness.pass_(LOGIN_SECONDS)
+        self.assertEqual([each.isClosed for each in clients], [True, True, False])
+
     def test_left(self) -> None:
         """Nothing is left of those who went before."""
         client = self.connect()
