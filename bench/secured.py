@@ -4,7 +4,8 @@
 bench/costs.py does, and microseconds of the processor, the median of some runs that
 take turns.  The server is bench/inprocess.py; its clients have encrypted everything
 before, so only its own part counts.  The handshake is timed apart, both ends of it
-together.
+together.  At last memq's TLS is compared with stunnel4 before memq, see
+bench/tunnels.py.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 from bench.costs import count as counted
 from bench.costs import total
 from bench.inprocess import REQUESTS, WARM, Server, count
+from bench.measure import Load
+from bench.tunnels import tunnels
 from bench.workspace import ROOT, build, workspace
 from memq.net.certificates import TLSSettings, load
 from memq.net.tls import TLSFactory
@@ -71,11 +74,7 @@ class SecureServer(Server):
     def factory(self, path: str, clock: Any) -> Any:
         """Return what makes connections, and has a certificate."""
         certificate, key = path + ".pem", path + ".key"
-        words = "req -x509 -nodes -subj /CN=x -newkey ec -pkeyopt"
-        words += f" ec_paramgen_curve:P-256 -keyout {key} -out {certificate}"
-        subprocess.run(
-            ("openssl", *words.split()), check=True, stderr=subprocess.DEVNULL
-        )
+        issue(certificate, key)
         context = load(TLSSettings(certificate, key)).context
         wrapped = super().factory(path, clock)
         self.secured = TLSFactory(wrapped, lambda: context, clock)
@@ -104,6 +103,14 @@ class SecureServer(Server):
     def check(self, answer: bytes) -> None:
         """See that the last round was answered, in records of data."""
         super().check(b"\x17\x03\x03")
+
+
+def issue(certificate: str, key: str) -> None:
+    """Make the files of a certificate and of its key."""
+    words = "req -x509 -nodes -subj /CN=localhost -newkey ec -pkeyopt"
+    words += " ec_paramgen_curve:P-256 -addext subjectAltName=DNS:localhost"
+    words += f" -keyout {key} -out {certificate}"
+    subprocess.run(("openssl", *words.split()), check=True, stderr=subprocess.DEVNULL)
 
 
 def secure(path: str, clients: int) -> SecureServer:
@@ -157,6 +164,9 @@ def main() -> None:
             plain, tls = (median(each) for each in zip(*runs, strict=True))
             print(f"{shape[0]} x {shape[1]}: {plain:.1f} us, with TLS {tls:.1f}")
         print(f"handshake, both ends: {handshakes(root):.0f} us")
+        files = str(root / "certificate.pem"), str(root / "key.pem")
+        issue(*files)
+        print(tunnels(Load(build(root)), root, *files))
 
 
 if __name__ == "__main__":

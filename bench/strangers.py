@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import ssl
-import subprocess
 import time
 from pathlib import Path
 from statistics import median
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bench.beside import small
 from bench.measure import Load, progress
 from bench.processors import spent, used
+from bench.secured import issue
 from bench.tables import table
 from bench.workspace import ROOT, build, workspace
 from testkit.servers import Server
@@ -212,17 +212,7 @@ def main() -> None:
     header += ["% of a processor", "MB more"]
     with workspace(ROOT / "var") as root:
         load = Load(build(root))
-        words = "req -x509 -nodes -subj /CN=localhost -newkey ec -pkeyopt"
-        words += " ec_paramgen_curve:P-256 -addext subjectAltName=DNS:localhost"
-        files = [
-            "-keyout",
-            str(root / "key.pem"),
-            "-out",
-            str(root / "certificate.pem"),
-        ]
-        subprocess.run(
-            ("openssl", *words.split(), *files), check=True, stderr=subprocess.DEVNULL
-        )
+        issue(str(root / "certificate.pem"), str(root / "key.pem"))
         rows = [measure(attack, options.count, root, load) for attack in attacks()]
     print(table(header, rows))
 
