@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from memq.access.needs import ROUTES, Need
+from twisted.trial.unittest import SynchronousTestCase
+
+from memq.access.needs import COMMANDS, ROUTES, TOPICS, Need
 from memq.access.rights import MANAGE, MONITOR, READ, SEE, WRITE, Rights
 from memq.test.web.api.access.base import AccessTestCase, bearer, user
 from memq.web.http.routes import Route
+from memq.wire import commands as wire
+from memq.wire import extensions as dialect
+from memq.wire.rules.grammar import ListRules, SetRule, UnsetRule
 
 #: How each route is asked for: its path behind /api/v1, and its body.
 ASKED: dict[tuple[str, str], tuple[str, object]] = {
@@ -271,3 +276,46 @@ class NeverTests(ActionsTests):
         self.patch(self.harness.factory.audit, "_publish", events.append)
         self.asked("ops", "/queues/own/pause", "POST", {"reads": True})
         self.assertEqual(events, [])
+
+
+#: The command that does the same as a route.
+SAME: dict[tuple[str, str], type] = {
+    ("GET", "/api/v1/queues"): dialect.DumpStats,
+    ("GET", "/api/v1/events"): dialect.DumpStats,
+    ("GET", "/api/v1/queues/{queue}"): wire.Describe,
+    ("GET", "/api/v1/queues/{queue}/messages"): dialect.Peek,
+    ("POST", "/api/v1/queues/{queue}/messages"): wire.Set,
+    ("POST", "/api/v1/queues/{queue}/pause"): dialect.Pause,
+    ("POST", "/api/v1/queues/{queue}/resume"): dialect.Resume,
+    ("POST", "/api/v1/queues/{queue}/flush"): dialect.Flush,
+    ("POST", "/api/v1/queues/{queue}/move"): dialect.Move,
+    ("POST", "/api/v1/queues/{queue}/redrive"): dialect.Redrive,
+    ("DELETE", "/api/v1/queues/{queue}"): wire.Delete,
+    ("GET", "/api/v1/rules"): ListRules,
+    ("PUT", "/api/v1/rules/{pattern}"): SetRule,
+    ("DELETE", "/api/v1/rules/{pattern}"): UnsetRule,
+    ("DELETE", "/api/v1/connections/{id}"): dialect.Kill,
+    ("POST", "/api/v1/reload"): dialect.Reload,
+}
+#: Routes without a command; the topics of stats that are like two of them.
+OTHERS = {
+    ("GET", "/api/v1/me"): (),
+    ("POST", "/api/v1/login"): (),
+    ("DELETE", "/api/v1/login"): (),
+    ("GET", "/api/v1/server"): TOPICS[b""],
+    ("GET", "/api/v1/connections"): TOPICS[b"conns"],
+    ("GET", "/api/v1/log"): (Need(MONITOR),),
+}
+
+
+class SameTests(SynchronousTestCase):
+    """HTTP and the protocols of memcached."""
+
+    def test_same(self) -> None:
+        """A route needs the rights that its command needs."""
+        self.assertEqual({*SAME, *OTHERS}, set(ROUTES))
+        for key, needs in ROUTES.items():
+            others = COMMANDS[SAME[key]] if key in SAME else OTHERS[key]
+            found = [(need.right, bool(need.field), need.filters) for need in needs]
+            same = [(need.right, bool(need.field), need.filters) for need in others]
+            self.assertEqual(found, same, key)
