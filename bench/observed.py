@@ -22,7 +22,7 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import plan
+from bench import plan, sections
 from bench.measure import VERBS, Results, ordered, progress, setAndGet
 from bench.measure import Load as LoadGenerator
 from bench.processors import placed, spent, used
@@ -47,6 +47,19 @@ MANY = 1000
 #: The most processor time a command, and the least rate, watched, of those alone.
 MOST, LEAST = 1.03, 0.97
 
+_TEXT = """
+## Beside those who look
+
+Ten viewers of the page, a scrape a second and `memq top`, by `python -m
+bench.observed`; they run on what is idle of the processors, and each has to be told
+something once a second (the last column). Microseconds of a processor that the server
+takes for a command, and rates; medians of the ratios within rounds. `>` and `<` mark
+more than 3 %.
+
+{table}
+{idle}
+"""
+
 
 def main() -> None:
     """Measure, and print what is found."""
@@ -56,6 +69,7 @@ def main() -> None:
     parser.add_argument(
         "--milliseconds", type=int, default=1400, help="that sets are sent for"
     )
+    sections.addOption(parser)
     options = parser.parse_args()
     workloads = [
         one._replace(milliseconds=options.milliseconds)
@@ -68,9 +82,8 @@ def main() -> None:
             bench.measure(workloads, options.rounds)
         finally:
             bench.close()
-    print(result(bench, workloads))
-    for line in bench.idle:
-        print(line)
+    text = _TEXT.format(table=result(bench, workloads), idle="\n".join(bench.idle))
+    sections.tell("bench.observed", text, options.write)
 
 
 class Watchable(NamedTuple):
@@ -133,7 +146,7 @@ class Bench:
         took = spent(before, used(server.pid)) / 1e6 / (time.monotonic() - began)
         watchers.end()
         self.idle.append(
-            f"{server.kind.title}, {queues} queues, idle and watched: "
+            f"- {server.kind.title}, {queues} queues, idle and watched: "
             f"{took:.1f} ms of a processor a second"
         )
 

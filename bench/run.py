@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from bench import costs, depth, fairness, page, plan, space, tables
+from bench import costs, depth, fairness, page, plan, sections, space, tables
 from bench.disturb import deletion, largest
 from bench.machine import describe
 from bench.measure import Load, Results, progress, runRounds
@@ -175,9 +175,11 @@ class Bench(NamedTuple):
 
 
 def write(path: Path, text: str) -> None:
-    """Write the page; the section of bench.costs stays, which is measured apart."""
-    if path.exists() and (section := costs.kept(path.read_text(encoding="utf-8"))):
+    """Write the page; sections stay that are measured apart."""
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    if section := costs.kept(old):
         text = costs.put(text, section)
+    text = sections.keep(old, text)
     path.write_text(text, encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ from statistics import median
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import sections
 from bench.measure import progress
 from bench.processors import spent, used
 from bench.tables import table
@@ -48,6 +49,14 @@ _TURN = 1.0
 _LONG, _STARTS = 5, 5
 #: The most that the p99 of others may be, of that without.
 _GOAL = 1.1
+_TEXT = f"""
+## Beside looks at very many queues
+
+{_CLIENTS} clients that set and get, a command at a time, on {_QUEUES:,} queues, by
+`python -m bench.scraping`: what they wait for with something beside them and without.
+`>` marks a p99 of more than {_GOAL} times.
+
+"""
 
 
 class _Turn(NamedTuple):
@@ -234,18 +243,20 @@ def main() -> None:
     """Measure memq both durable and not synced, and print what is found."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=10)
-    rounds = parser.parse_args().rounds
+    sections.addOption(parser)
+    options = parser.parse_args()
     header = ["", "beside", "p50, ms", "with it", "p99, ms", "with it", "ratio"]
     header += ["us a command", "with it"]
     rows = []
     with workspace(ROOT / "var") as root:
-        for title, options in (("durable", ()), ("not synced", ("--no-sync",))):
+        for title, words in (("durable", ()), ("not synced", ("--no-sync",))):
             home = root / title.replace(" ", "-")
-            with _started(home, _QUEUES, *options) as place:
-                rows += [[title, *row] for row in _cells(place, root, rounds)]
+            with _started(home, _QUEUES, *words) as place:
+                rows += [[title, *row] for row in _cells(place, root, options.rounds)]
             many = root / f"{home.name}-many"
-            rows.append([title, *_first(many, *options)])
-    print(table(header, rows))
+            rows.append([title, *_first(many, *words)])
+    text = _TEXT + table(header, rows)
+    sections.tell("bench.scraping", text, options.write)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ bench/tunnels.py.
 
 from __future__ import annotations
 
+import argparse
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from statistics import median
 from time import process_time
 from typing import TYPE_CHECKING, Any
 
+from bench import sections
 from bench.costs import count as counted
 from bench.costs import total
 from bench.inprocess import REQUESTS, WARM, Server, count
@@ -145,8 +147,22 @@ def microseconds(root: Path, name: str, shape: tuple[int, int], run: int) -> flo
     return took / (rounds * clients * outstanding) * 1e6
 
 
+_TEXT = """
+## TLS
+
+A durable set of 100 bytes in one process, without sockets, by `python -m
+bench.secured`; and memq's TLS beside stunnel4 in front of memq, in microseconds of
+the server's side.
+
+"""
+
+
 def main() -> None:
-    """Count and time, and print."""
+    """Count and time, and print or write."""
+    parser = argparse.ArgumentParser(prog="bench.secured")
+    sections.addOption(parser)
+    options = parser.parse_args()
+    lines = []
     with workspace(ROOT / "var") as root:
         include = f"-I{sysconfig.get_path('include')}"
         library = build(root, "frames", "-shared", "-fPIC", include)
@@ -155,22 +171,26 @@ def main() -> None:
                 program = [sys.executable, "-m", "bench.secured", name, "set"]
                 program += [str(clients), str(rounds)]
                 found = total(counted(program, root, library, "warm"), clients * rounds)
-                print(f"{clients} x 1, {name}: {found.instructions:.0f} instructions")
+                told = f"{found.instructions:,.0f} instructions"
+                lines.append(f"- {clients} x 1, {name}: {told}")
         for shape in SHAPES:
             runs = [
                 [microseconds(root, name, shape, run) for name in ("plain", "tls")]
                 for run in range(RUNS)
             ]
             plain, tls = (median(each) for each in zip(*runs, strict=True))
-            print(f"{shape[0]} x {shape[1]}: {plain:.1f} us, with TLS {tls:.1f}")
-        print(f"handshake, both ends: {handshakes(root):.0f} us")
+            shown = f"{shape[0]} x {shape[1]}"
+            lines.append(f"- {shown}: {plain:.1f} us, with TLS {tls:.1f}")
+        lines.append(f"- handshake, both ends: {handshakes(root):.0f} us")
         files = str(root / "certificate.pem"), str(root / "key.pem")
         issue(*files)
-        print(tunnels(Load(build(root)), root, *files))
+        compared = tunnels(Load(build(root)), root, *files)
+    text = _TEXT + "\n".join(lines) + "\n\n" + compared
+    sections.tell("bench.secured", text, options.write)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
         count({"plain": Server, "tls": secure}[sys.argv[1]], sys.argv[2:])
     else:
         main()

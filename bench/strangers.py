@@ -17,6 +17,7 @@ from statistics import median
 from threading import Event, Thread
 from typing import TYPE_CHECKING, NamedTuple
 
+from bench import sections
 from bench.beside import small
 from bench.measure import Load, progress
 from bench.processors import spent, used
@@ -46,6 +47,15 @@ STEP, PAUSE, ALONE = 20, 0.2, 5.0
 #: Seconds after which an attack is over, however many have come or are still there.
 LONGEST = 30.0
 MEGABYTE = 1024 * 1024
+
+_TEXT = """
+## Beside clients that do not come in
+
+Ten thousand tries of each kind, by `python -m bench.strangers`: what ten connections
+of another listener wait for, and an honest client that comes in by TLS with a token;
+the processor and the memory that the server takes.
+
+"""
 
 
 class Attack(NamedTuple):
@@ -205,6 +215,7 @@ def main() -> None:
     """Measure all, and print what is found."""
     parser = argparse.ArgumentParser(prog="bench.strangers")
     parser.add_argument("--count", type=int, default=10_000, help="tries of each")
+    sections.addOption(parser)
     options = parser.parse_args()
     openFiles(4096)
     header = ["attack", "tries", "a second", "p99 of others alone, ms", "beside it"]
@@ -214,7 +225,7 @@ def main() -> None:
         load = Load(build(root))
         issue(str(root / "certificate.pem"), str(root / "key.pem"))
         rows = [measure(attack, options.count, root, load) for attack in attacks()]
-    print(table(header, rows))
+    sections.tell("bench.strangers", _TEXT + table(header, rows), options.write)
 
 
 if __name__ == "__main__":

@@ -257,6 +257,26 @@ class CostsTests(SynchronousTestCase):
         other = self.section(2, "now")
         self.assertEqual(costs.put(path.read_text(), other), f"# second\n\n{other}")
 
+    def test_sections(self) -> None:
+        """So do those of other benches, each at its place."""
+        from bench import run, sections
+
+        path = Path(self.mktemp())
+        run.write(path, "# first\n")
+        text = path.read_text()
+        for name in ("bench.observed", "bench.secured", "bench.observed"):
+            text = sections.put(text, name, f"\n## Of {name}, {len(text)}\n\n")
+        path.write_text(text)
+        run.write(path, "# second\n")
+        text = path.read_text()
+        headings = [line for line in text.splitlines() if line.startswith("#")]
+        self.assertEqual(headings[0], "# second")
+        self.assertEqual(
+            [line.partition(",")[0] for line in headings[1:]],
+            ["## Of bench.observed", "## Of bench.secured"],
+        )
+        self.assertEqual(text.count("begin: "), 2)
+
     def test_page(self) -> None:
         """docs/performance.md has the section, before and now."""
         from bench import costs
