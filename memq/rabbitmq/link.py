@@ -39,6 +39,9 @@ STAGGER = 0.2
 #: Seconds before a node is tried again, at first and at most; half of that to one and
 #: a half times is waited.
 SOONEST, LATEST = 0.05, 2.0
+#: Seconds before which a connection is lost too soon: the next one is made later, for
+#: what it is used for may be what a node closes it for (541, 80 times a second).
+LIVED = 1.0
 #: Seconds that an attempt may take until the connection is open.
 PATIENCE = 5.0
 #: Seconds that the node may take to say good-bye.
@@ -193,6 +196,9 @@ class Link:
         #: By the names of nodes that were left, until when they are tried last.
         self._avoided: dict[str, float] = {}
         self._stopping: Deferred[None] | None = None
+        #: When it was opened last, and how many were lost soon, one after the other.
+        self._openedAt = 0.0
+        self._short = 0
 
     @property
     def isUp(self) -> bool:
@@ -206,10 +212,14 @@ class Link:
 
     def start(self) -> None:
         """Begin to try the nodes."""
+        self._seek(0.0)
+
+    def _seek(self, delay: float) -> None:
+        """Begin to try the nodes, after some seconds."""
         order = self._order()
         self._attempts = [_Attempt(self, node, self._clock) for node in order]
         for at, attempt in enumerate(self._attempts):
-            attempt.after(at * STAGGER)
+            attempt.after(delay + at * STAGGER)
 
     def _order(self) -> list[Node]:
         """Return the nodes as they are tried: from a random one on, bad ones last."""
@@ -306,13 +316,15 @@ class Link:
         self._attempts.remove(attempt)
         self._endAttempts()
         self._amqp, self._node, self.isBlocked = amqp, attempt.node, False
+        self._openedAt = self._clock.seconds()
         amqp.add_on_connection_blocked_callback(self._blocked)
         amqp.add_on_connection_unblocked_callback(self._unblocked)
-        _log.info(
-            "Connected to {node} for {purpose}",
-            node=attempt.node.name,
-            purpose=self._purpose,
-        )
+        if self._rarely.count(f"connected {attempt.node.name}"):
+            _log.info(
+                "Connected to {node} for {purpose}",
+                node=attempt.node.name,
+                purpose=self._purpose,
+            )
         self._user.linkUp()
 
     def _endAttempts(self) -> None:
@@ -324,16 +336,25 @@ class Link:
         """Tell the user, and begin again."""
         self._amqp, self.isBlocked = None, False
         if self._stopping is None:
-            _log.warn(
-                "The connection to {node} for {purpose} is lost: {why}",
-                node=self._node.name if self._node else "",
-                purpose=self._purpose,
-                why=why,
-            )
-            self.start()
+            self._noteLost(why)
+            lived = self._clock.seconds() - self._openedAt
+            self._short = self._short + 1 if lived < LIVED else 0
+            self._seek(self.delay(self._short) if self._short else 0.0)
         self._guard(self._user.linkDown, why)
         if self._stopping is not None:
             self._stopping.callback(None)
+
+    def _noteLost(self, why: str) -> None:
+        name = self._node.name if self._node is not None else ""
+        count = self._rarely.count(f"lost {name}")
+        if count:
+            _log.warn(
+                "The connection to {node} for {purpose} is lost ({count} such): {why}",
+                node=name,
+                purpose=self._purpose,
+                count=count,
+                why=why,
+            )
 
     def _blocked(self, _: object, method: Any) -> None:
         self.isBlocked = True

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How many are asked at once: a connection has 2,047 channels.
 AT_ONCE = 8
+#: How many connections a question may cost.
+LOSSES = 3
 #: Seconds that a node may take to answer.
 BOUND = 3.0
 #: What a queue is declared with, all but its type what an operator's policy may change.
@@ -71,6 +73,8 @@ class Question:
         self._name, self._binding, self._isMade = name, binding, isMade
         self._told, self.isWanted = told, isWanted
         self._isMissing = self._isOver = False
+        #: How often it lost its connection, and why the last time.
+        self.losses, self.why = 0, "too late"
 
     def ask(self, questions: Questions, link: Link) -> None:
         """Ask the node that the link is up to."""
@@ -110,10 +114,13 @@ class Question:
             )
 
     def _closed(self, channel: Channel, why: str) -> None:
-        # What the link loses is asked again.
-        if self._isOver or not self._link.isUp:
+        if self._isOver:
             return
-        if not why.startswith("404 ") or self._isMissing:
+        if not self._link.isUp:
+            # It is asked again, but for what may be why the connection is closed.
+            self.losses += 1
+            self.why = why
+        elif not why.startswith("404 ") or self._isMissing:
             self.end(Answer.REFUSED, why)
         elif self._isMade:
             self._isMissing = True
@@ -128,8 +135,8 @@ class Question:
         self._told(answer, why or self._node)
 
     def drop(self) -> None:
-        """Tell that nobody waits for it any more."""
-        self._told(Answer.REFUSED, "too late")
+        """Tell that it is not asked any more."""
+        self._told(Answer.REFUSED, self.why)
 
 
 class Questions:
@@ -154,7 +161,7 @@ class Questions:
         """Ask what waits, as far as may be."""
         while self._waiting and self._link.isUp and len(self._asked) < AT_ONCE:
             question = self._waiting.popleft()
-            if question.isWanted():
+            if question.isWanted() and question.losses < LOSSES:
                 self._asked[question] = self._timer()
                 question.ask(self, self._link)
             else:

@@ -10,7 +10,7 @@ from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.rabbitmq.connections import AMQPConnection
-from memq.rabbitmq.link import AVOIDED, FAREWELL, PATIENCE, STAGGER, Link
+from memq.rabbitmq.link import AVOIDED, FAREWELL, LIVED, PATIENCE, STAGGER, Link
 from memq.test.support.fakerabbit import FakeCluster
 
 
@@ -198,6 +198,11 @@ class AttemptTests(LinkTestCase):
 class ConnectionTests(LinkTestCase):
     """What happens to a connection that is open."""
 
+    def start(self) -> None:
+        """Be connected for some time."""
+        super().start()
+        self.go(LIVED)
+
     def test_lost(self) -> None:
         """A connection that is lost is made again, to another node first."""
         self.start()
@@ -210,7 +215,8 @@ class ConnectionTests(LinkTestCase):
         why = "Connection to the other side was lost in a non-clean fashion."
         self.assertEqual(["up", f"down: {why}", "up"], self.user.heard)
         self.assertEqual(
-            [f"The connection to node0:5672 for tests is lost: {why}"], self.warnings()
+            [f"The connection to node0:5672 for tests is lost (1 such): {why}"],
+            self.warnings(),
         )
 
     def test_closed(self) -> None:
@@ -221,6 +227,27 @@ class ConnectionTests(LinkTestCase):
         self.assertEqual(
             ["up", "down: 320 CONNECTION_FORCED - shut down", "up"], self.user.heard
         )
+
+    def test_short(self) -> None:
+        """A connection that is lost soon is made again later; the log says little."""
+        self.start()
+        self.go(5.0)
+        for number in range(12):
+            [peer] = self.rabbit.peers()
+            peer.close(541, f"INTERNAL_ERROR {number}")
+            self.go()
+            self.go(self.link.delay(number))
+        self.assertEqual(2, len(self.warnings()))
+        [peer] = self.rabbit.peers()
+        peer.close(541, "INTERNAL_ERROR")
+        self.go()
+        self.assertFalse(self.link.isUp)
+        self.go(2.0)
+        self.assertTrue(self.link.isUp)
+        self.go(2.0)
+        self.rabbit.peers()[0].close(320, "CONNECTION_FORCED")
+        self.go()
+        self.assertTrue(self.link.isUp)
 
     def test_refusedUser(self) -> None:
         """A user that the node refuses is in the log."""
@@ -291,6 +318,7 @@ class ConnectionTests(LinkTestCase):
         self.go()
         self.assertEqual("node1:5672", self.link.node)
         self.assertEqual("Leaving node0:5672: it lies", self.warnings()[0])
+        self.go(LIVED)
         self.rabbit.nodes[1].kill()
         self.go()
         self.assertEqual("node2:5672", self.link.node)
@@ -322,9 +350,10 @@ class ChannelTests(LinkTestCase):
     """Channels of a link."""
 
     def setUp(self) -> None:
-        """Be up."""
+        """Be up for some time."""
         super().setUp()
         self.start()
+        self.go(LIVED)
         self.closed: list[str] = []
         self.channels: list[Any] = []
 

@@ -53,6 +53,7 @@ class FakeCluster:
     :ivar silent: names of queues that confirm nothing for now.
     :ivar apart: the names of nodes whose new queues no other node knows.
     :ivar forbidden: why queues may not be declared; empty if they may.
+    :ivar fatal: why a connection is closed that declares a queue; empty for no such.
     :ivar commands: the names of methods that came, in order, but for publishes.
     """
 
@@ -63,7 +64,7 @@ class FakeCluster:
         self.refusing: set[str] = set()
         self.silent: set[str] = set()
         self.apart: set[str] = set()
-        self.forbidden = ""
+        self.forbidden = self.fatal = ""
         self.commands: list[str] = []
         self.nodes = [FakeNode(self, f"node{each}:5672") for each in range(size)]
 
@@ -316,6 +317,10 @@ class FakePeer:
 
     def _doQueueDeclare(self, number: int, method: Any) -> None:
         name = method.queue
+        if self.cluster.fatal:
+            code, _, words = self.cluster.fatal.partition(" ")
+            self.close(int(code), words)
+            return
         if self.closeNext is not None:
             self.closeChannel(number, *self.closeNext)
             self.closeNext = None

@@ -436,6 +436,18 @@ class MissingTests(PublisherTestCase):
         self.assertEqual(self.stored(b"1"), self.told)
         self.go(BOUND)
 
+    def test_costly(self) -> None:
+        """A question that costs its connection again and again is given up."""
+        self.publish(b"1", queue="new")
+        self.rabbit.fatal = "541 INTERNAL_ERROR - cannot declare"
+        self.goOn(1.0)
+        why = (
+            b"SERVER_ERROR the queue cannot be made (541 INTERNAL_ERROR - cannot "
+            b"declare): nothing is stored"
+        )
+        self.assertEqual([(b"1", why)], self.told)
+        self.assertEqual(3, self.rabbit.commands.count("Queue.Declare"))
+
     def test_blockedSecond(self) -> None:
         """A second node may be asked that takes no messages."""
         self.rabbit.nodes[1].peers[0].block("low on memory")
