@@ -66,6 +66,8 @@ class LoginConnection(Connection):
 
     #: Ends a client that says too little.
     _limit: IDelayedCall | None = None
+    #: Whether the client sends no more, which counts once it is answered.
+    _sendsNoMore = False
 
     @property
     def commands(self) -> GuardedSink:
@@ -98,6 +100,19 @@ class LoginConnection(Connection):
         """End."""
         self._isKnown()
         super().connectionLost(reason)
+
+    def readConnectionLost(self) -> None:
+        """Answer a login that is under way, and what came behind it, and close."""
+        receiver = self.receiver
+        self._sendsNoMore = isinstance(receiver, LoginReceiver) and receiver.isAsked
+        if not self._sendsNoMore:
+            super().readConnectionLost()
+
+    def answered(self) -> None:
+        """Send the answer to a login, and go on."""
+        self.deliver()
+        if self._sendsNoMore:
+            self.readConnectionLost()
 
     def _isKnown(self) -> None:
         """Wait for no word any more."""
@@ -200,6 +215,11 @@ class LoginReceiver(ABC):
     def react(self, said: Any) -> None:
         """Answer what a client says but for who it is."""
 
+    @property
+    def isAsked(self) -> bool:
+        """Whether an answer is under way."""
+        return self._answer is not None
+
     # A receiver.
 
     def makeConnection(self, transport: Any) -> None:
@@ -298,7 +318,7 @@ class LoginReceiver(ABC):
         connection.enter(Entry(user, proof=proof))
         receiver = self.successor(self.commands, host.maxBody, host.statistics)
         connection.succeed(receiver, self.reader.rest())
-        connection.deliver()
+        connection.answered()
 
     def _ebRefused(self, failure: Failure) -> None:
         self._answer = None
@@ -306,7 +326,7 @@ class LoginReceiver(ABC):
         if failure.trap(AuthFailed, CancelledError) is AuthFailed:
             error: Any = failure.value
             self.commands.refuse(error, self.form)
-            self.connection.deliver()
+            self.connection.answered()
 
     def _ebBug(self, failure: Failure) -> None:
         _log.failure("A client could not be told whether it may come in", failure)

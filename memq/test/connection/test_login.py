@@ -228,6 +228,50 @@ class TextTests(LoginTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
+class HalfClosed(Transport):
+    """A transport that knows what has arrived."""
+
+    #: Nothing is asked of it.
+    unacknowledged = None
+
+    def keepLittle(self) -> None:
+        """Do nothing."""
+
+    def finishWriting(self) -> None:
+        """Do nothing."""
+
+
+class HalfClosedTests(LoginTestCase):
+    """Clients that send no more, and wait for answers."""
+
+    def talk(self, data: bytes) -> bytes:
+        """Send, and no more; return what is answered before the end."""
+        client = self.connect(HalfClosed())
+        client.send(data)
+        # Over TLS it comes at once, though nothing is read.
+        client.protocol.readConnectionLost()
+        for _ in range(3):
+            self.harness.pass_(DELAY)
+        self.assertTrue(client.isClosed)
+        return client.read()
+
+    def test_answered(self) -> None:
+        """A login under way is answered, and what came behind it."""
+        known = said(b"password", b"ops") + b"version\r\n"
+        self.assertEqual(self.talk(known), STORED + VERSION)
+        self.assertEqual(
+            self.talk(said(b"x") * 2 + known), FAILED * 2 + STORED + VERSION
+        )
+        self.assertEqual(
+            self.talk(plain(b"token") + request("Noop"))[-24:], response("Noop")
+        )
+
+    def test_unknown(self) -> None:
+        """So is one that never says who it is."""
+        self.assertEqual(self.talk(b"get q\r\nset"), UNAUTHENTICATED)
+        self.assertEqual(self.talk(said(b"x")), FAILED)
+
+
 class PacketTests(LoginTestCase):
     """SASL PLAIN in packets."""
 
