@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from memq.access.authfile import readAuthFile
 from memq.access.secrets import checkPrivate
 from memq.access.users import Users, readUsers, together
-from memq.config.toml import TOMLFile, shown
+from memq.config.toml import TOMLFile
 from memq.display import tomlKey
 from memq.errors import ConfigError
 
@@ -79,10 +79,9 @@ class UserSources:
         tables = file.parse()
         for name, value in tables.items():
             if name != "user":
-                what = tomlKey(name)
-                what = (
-                    f"[{what}]" if type(value) is dict else f"{what} = {shown(value)}"
-                )
+                # It may be a secret in a wrong place.
+                isTable, key = type(value) is dict, tomlKey(name)
+                what = f"[{key}]" if isTable else f"{key} = ..."
                 why = "is not known here; there are [user.NAME] tables only"
                 file.refuse(what, why, name)
         return readUsers(file, tables.get("user", {}))

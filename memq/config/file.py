@@ -47,6 +47,10 @@ _TABLES = ("server", "web", "queue", "listen", "tls", "user")
 _THERE = '[server], [web], [queue."NAME"], [[listen]], [tls] and [user.NAME]'
 
 
+class UnknownName(ValueError):
+    """A key that there is not."""
+
+
 class UserTables(NamedTuple):
     """What a file has below ``user``, and the file."""
 
@@ -102,7 +106,7 @@ def readConfig(path: str) -> Config:
                 why += f"there are {_THERE}"
                 file.refuse(f"[{tomlKey(name)}]", why, name)
             why += "options stand below [server]"
-            file.refuse(f"{tomlKey(name)} = {shown(value)}", why, name)
+            file.refuse(f"{tomlKey(name)} = {_unknown(value)}", why, name)
     server = _table(file, tables, "server", _value)
     web = _table(file, tables, "web", _webValue)
     values = MappingProxyType({**server, **{WEB + name: web[name] for name in web}})
@@ -123,7 +127,7 @@ def _withAccess(file: TOMLFile, tables: Mapping[str, Any], config: Config) -> Co
     def made(settings: Mapping[str, Setting], table: Any, keys: tuple[Key, ...]) -> Any:
         def value(name: str, value: Any) -> Any:
             if name not in settings:
-                raise ValueError(f"is no key; {_nearest(name, list(settings))}")
+                raise UnknownName(f"is no key; {_nearest(name, list(settings))}")
             return _parse(settings[name], value)
 
         return _values(file, table, value, *keys)
@@ -165,6 +169,9 @@ def _values(
     for name, value in table.items():
         try:
             values[name] = parse(name, value)
+        except UnknownName as error:
+            what = f"{tomlKey(name)} = {_unknown(value)}"
+            file.refuse(what, str(error), *keys, name)
         except ValueError as error:
             what = f"{tomlKey(name)} = {shown(value)}"
             file.refuse(what, str(error), *keys, name)
@@ -207,13 +214,13 @@ def _value(name: str, value: Any) -> Any:
         if name.startswith(WEB):
             raise ValueError(f"is {name.removeprefix(WEB)} below [web]")
         return _parse(OPTIONS[name], value)
-    raise ValueError(f"is no option; {_nearest(name, NAMES)}")
+    raise UnknownName(f"is no option; {_nearest(name, NAMES)}")
 
 
 def _webValue(name: str, value: Any) -> Any:
     if name in WEB_NAMES:
         return _parse(OPTIONS[WEB + name], value)
-    raise ValueError(f"is no option; {_nearest(name, WEB_NAMES)}")
+    raise UnknownName(f"is no option; {_nearest(name, WEB_NAMES)}")
 
 
 def _fileValue(name: str, value: Any) -> Any:
@@ -237,6 +244,11 @@ def ruleValue(name: str, value: Any) -> Any:
             'is no key; a name with a dot stands in quotes, as in [queue."a.b"]'
         )
     raise ValueError(f"is no key; {_nearest(name, list(KEYS))}")
+
+
+def _unknown(value: Any) -> str:
+    """Return a value of what is not known: a text may be a secret in a wrong place."""
+    return "..." if isinstance(value, str) else shown(value)
 
 
 def _nearest(name: str, names: list[str]) -> str:

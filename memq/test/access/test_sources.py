@@ -93,7 +93,10 @@ class SourcesTests(SynchronousTestCase):
 
     def test_others(self) -> None:
         """The file of users has nothing else, and says its line."""
-        for text, what in (("\n[server]\n", "[server]"), ("\nport = 1\n", "port = 1")):
+        for text, what in (
+            ("\n[server]\n", "[server]"),
+            ("\nport = 1\n", "port = ..."),
+        ):
             self.write(text)
             why = f"{self.path} line 2: {what}: is not known here; there are [user."
             self.assertIn(why, self.refused())

@@ -208,6 +208,8 @@ class ValueTests(ConfigTestCase):
                 " line 2: [serve]: is not known here; there are [serv",
             ),
             ("port = 1\n", " line 1: port = 1: is not known here; options stand below"),
+            ("token = 'x'\n", " line 1: token = ...: is not known here; options stand"),
+            ("[server]\nword = 'x'\n", " line 2: word = ...: is no option; there are"),
             ("server = 1\n", " line 1: server = 1: must be one table"),
             ("web = 1\n", " line 1: web = 1: must be one table"),
             ("\n[[server]]\n", " line 2: server = [...]: must be one table"),

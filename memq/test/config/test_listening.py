@@ -95,7 +95,7 @@ class ListenTests(ConfigTestCase):
             ("", " line 5: [[listen]]: needs an address or a name"),
             ('name = "a"', ' line 6: name = "a": is that of another [[listen]]'),
             ('name = "a:b"', ' line 6: name = "a:b": must be a name that File'),
-            ('nam = "b"', ' line 6: nam = "b": is no key; the nearest is name'),
+            ('nam = "b"', " line 6: nam = ...: is no key; the nearest is name"),
             ('name = "b"\nuser = ""', ' line 7: user = "": must be the name of a user'),
             ('name = "b"\nauth = "any"', ' line 7: auth = "any": must be none, or som'),
             ('name = "b"\ntls = 1', " line 7: tls = 1: must be false or true"),
@@ -166,6 +166,7 @@ class TLSTests(ConfigTestCase):
             ('[tls]\nkey = "k"\n', " line 1: [tls]: needs a certificate"),
             ('[tls]\ncertificate = "c"\n', " line 1: [tls]: needs a key"),
             (TLS + 'minimum = "1.1"\n', ' line 4: minimum = "1.1": must be 1.2 or 1.3'),
+            (TLS + 'passphrase = "secret"\n', " line 4: passphrase = ...: is no key"),
             (
                 TLS + "ca = 1\n",
                 " line 4: ca = 1: is no key; there are certificate, key",
