@@ -12,7 +12,7 @@ from memq.errors import StoreError
 class Unreachable(StoreError):
     """No node took a message within the time that a command may take."""
 
-    def __init__(self, why: str = "the queue servers cannot be reached") -> None:
+    def __init__(self, why: str) -> None:
         super().__init__(f"{why}: nothing is stored")
 
 

@@ -37,6 +37,9 @@ class Sender(Protocol):
     def settled(self, message: Message, fate: Fate, why: str = "") -> None:
         """Take note of what became of a message that was sent."""
 
+    def late(self) -> str:
+        """Return why a message that waits was not sent in time, in words."""
+
     def prune(self) -> None:
         """Let go of messages that are held and were told."""
 
@@ -101,4 +104,4 @@ class Message:
 
     def expire(self) -> None:
         """Say that its time is over."""
-        self.tell(Unsure() if self.isSent else Unreachable())
+        self.tell(Unsure() if self.isSent else Unreachable(self.lane.late()))

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0
 LATE = b"SERVER_ERROR the queue servers did not answer in time: it may be stored or not"
 NOWHERE = b"SERVER_ERROR the queue servers cannot be reached: nothing is stored"
+UNMADE = (
+    b"SERVER_ERROR the queue servers did not make the queue in time: nothing is stored"
+)
 FULL_DISK = b"SERVER_ERROR the queue servers are out of memory or disk space"
 GONE = b"SERVER_ERROR the queue servers do not know the queue any more"
 LOST = (
@@ -310,7 +313,7 @@ class MissingTests(PublisherTestCase):
         for node in self.rabbit.nodes[1:]:
             node.isDead = False
         self.goOn(4.0)
-        self.assertEqual([(b"1", NOWHERE)], self.told)
+        self.assertEqual([(b"1", UNMADE)], self.told)
         self.assertNotIn("new", self.rabbit.queues)
         self.assertEqual({}, self.publisher._lanes)
 
@@ -320,7 +323,7 @@ class MissingTests(PublisherTestCase):
             node.kill()
         self.publish(b"1", queue="new")
         self.goOn(TIMEOUT + TICK)
-        self.assertEqual([(b"1", NOWHERE)], self.told)
+        self.assertEqual([(b"1", UNMADE)], self.told)
         self.assertNotIn("new", self.rabbit.queues)
         self.rabbit.nodes[1].isDead = False
         self.goOn(4.0)
