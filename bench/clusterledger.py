@@ -22,8 +22,8 @@ import pika
 from bench.workspace import ROOT
 from memq.net.tlsclient import clientContext
 from memq.rabbitmq.errors import Unsure
+from memq.rabbitmq.links.places import Address, makeCluster, parseAddress
 from memq.rabbitmq.names import encode
-from memq.rabbitmq.places import Address, makeCluster, parseAddress
 from memq.rabbitmq.publishing.publisher import Publisher
 from memq.rabbitmq.publishing.questions import ARGUMENTS
 

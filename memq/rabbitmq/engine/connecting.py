@@ -13,15 +13,15 @@ from memq.rabbitmq.asking.openreads import OpenReads
 from memq.rabbitmq.asking.queues import Queues
 from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked
-from memq.rabbitmq.link import Link
+from memq.rabbitmq.links.link import Link
 from memq.rabbitmq.publishing.publisher import Publisher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from memq.rabbitmq.connections import Cluster
     from memq.rabbitmq.engine.engine import Engine, Startable
     from memq.rabbitmq.engine.told import Teller
+    from memq.rabbitmq.links.connections import Cluster
 
 #: Links for gets, and as many for open reads.
 LINKS = 4

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memq.rabbitmq.link import Link
+from memq.rabbitmq.links.link import Link
 from memq.rabbitmq.publishing.questions import Questions
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
-    from memq.rabbitmq.connections import Cluster
+    from memq.rabbitmq.links.connections import Cluster
     from memq.rabbitmq.publishing.questions import Question
 
 

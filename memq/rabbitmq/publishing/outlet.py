@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from pika.channel import Channel
 
-    from memq.rabbitmq.link import Link
+    from memq.rabbitmq.links.link import Link
     from memq.rabbitmq.publishing.message import Message
 
 

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import gatherResults
 
 from memq.rabbitmq.errors import ClusterFull
-from memq.rabbitmq.link import Link
+from memq.rabbitmq.links.link import Link
 from memq.rabbitmq.publishing.declaring import Declaring
 from memq.rabbitmq.publishing.delays import Delays
 from memq.rabbitmq.publishing.lanes import Lane
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from memq.errors import QueueError
-    from memq.rabbitmq.connections import Cluster
+    from memq.rabbitmq.links.connections import Cluster
     from memq.rabbitmq.names import Name
     from memq.rabbitmq.publishing.message import Sender
 

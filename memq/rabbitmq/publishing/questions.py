@@ -11,7 +11,7 @@ from collections import deque
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
 
-from memq.rabbitmq.connections import Timer
+from memq.rabbitmq.links.connections import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pika.channel import Channel
     from twisted.internet.interfaces import IReactorTime
 
-    from memq.rabbitmq.link import Link
+    from memq.rabbitmq.links.link import Link
     from memq.rabbitmq.names import Name
 
 #: How many are asked at once: a connection has 2,047 channels.

@@ -24,7 +24,7 @@ from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from memq.rabbitmq.connections import Cluster, Node
+from memq.rabbitmq.links.connections import Cluster, Node
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory

@@ -8,7 +8,7 @@ import pika
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.rabbitmq.link import Link
+from memq.rabbitmq.links.link import Link
 from memq.test.support.fakerabbit import FakeCluster
 
 

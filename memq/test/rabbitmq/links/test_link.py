@@ -1,4 +1,4 @@
-"""Tests for memq.rabbitmq.link and connections, on a cluster in memory."""
+"""Tests for memq.rabbitmq.links.link and connections, on a cluster in memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.rabbitmq.connections import AMQPConnection
-from memq.rabbitmq.link import AVOIDED, FAREWELL, LIVED, PATIENCE, STAGGER, Link
+from memq.rabbitmq.links.connections import AMQPConnection
+from memq.rabbitmq.links.link import AVOIDED, FAREWELL, LIVED, PATIENCE, STAGGER, Link
 from memq.test.support.fakerabbit import FakeCluster
 
 

@@ -22,7 +22,12 @@ from twisted.internet import protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
-from memq.rabbitmq.connections import AMQPConnection, AMQPProtocol, Timer, reasonOf
+from memq.rabbitmq.links.connections import (
+    AMQPConnection,
+    AMQPProtocol,
+    Timer,
+    reasonOf,
+)
 from memq.ratelimit import Rarely
 
 if TYPE_CHECKING:
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
-    from memq.rabbitmq.connections import Cluster, Node
+    from memq.rabbitmq.links.connections import Cluster, Node
 
 #: Seconds between the first attempts at two nodes, if the former has not failed.
 STAGGER = 0.2

@@ -1,4 +1,4 @@
-"""Tests for memq.rabbitmq.places."""
+"""Tests for memq.rabbitmq.links.places."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import ConfigError
 from memq.net.tlsclient import TLSEndpoint, clientContext
-from memq.rabbitmq.places import (
+from memq.rabbitmq.links.places import (
     Address,
     Place,
     makeCluster,

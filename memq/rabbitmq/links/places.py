@@ -17,7 +17,7 @@ from twisted.internet.endpoints import HostnameEndpoint
 from memq.access.secrets import readPrivate
 from memq.errors import ConfigError
 from memq.net.tlsclient import TLSEndpoint
-from memq.rabbitmq.connections import Cluster, Node
+from memq.rabbitmq.links.connections import Cluster, Node
 
 if TYPE_CHECKING:
     from ssl import SSLContext
