@@ -56,6 +56,7 @@ class MoveCut(QueueError):
 class _Moving(Slice, Search, ABC):
     """Move some messages; the result is how many, an error when that failed.
 
+    :ivar most: how many move at most, in it and its rest.
     :ivar refusal: why messages stay that were to move, None when none do.
     :ivar isCut: whether some may stay because the server stops.
     """
@@ -69,7 +70,7 @@ class _Moving(Slice, Search, ABC):
         """
         super().__init__(client)
         self.queue = queue
-        self._most = most
+        self.most = most
         self._isFirst = True
         #: Whether it is to wait for the next turn.
         self._isEarly = False
@@ -102,7 +103,7 @@ class _Moving(Slice, Search, ABC):
             return 0
         self._moveSome(store)
         self.result = self._moved.total()
-        self._hasMore = self._hasMore and self.result < self._most
+        self._hasMore = self._hasMore and self.result < self.most
         if self._hasMore:
             self._goOn()
         return self._cost
@@ -113,7 +114,7 @@ class _Moving(Slice, Search, ABC):
             self.divide(self._another())
         rest = self.rest
         assert rest is not None
-        rest._most = self._most - self.result
+        rest.most = self.most - self.result
         rest._isFirst = False
         rest._isEarly = True
 
@@ -197,17 +198,17 @@ class Move(_Moving):
         self.target = target
 
     def _another(self) -> Move:
-        return Move(self.client, self.queue, self.target, self._most)
+        return Move(self.client, self.queue, self.target, self.most)
 
     def _moveSome(self, store: IQueueStore) -> None:
         rule = self._of(self.queue).rule
         now = self.client.policies.now()
         if self._isFirst:
-            self._most = min(self._most, store.kept(self.queue).ready)
+            self.most = min(self.most, store.kept(self.queue).ready)
         self.expired = expired = expire(store, self.queue, rule, now)
         self._cost, self.bytesFreed = expired.cost, expired.freed
         isBound = mayExpire(rule) or self._of(self.target) is not PLAIN
-        while self._cost < LOOK_COST and (left := self._most - self._moved.total()):
+        while self._cost < LOOK_COST and (left := self.most - self._moved.total()):
             if isBound:
                 head = store.peek(self.queue)
                 if isinstance(head, Message):
@@ -247,7 +248,7 @@ class Redrive(_Moving):
         return LOOK_COST
 
     def _another(self) -> Redrive:
-        return Redrive(self.client, self.queue, self._most)
+        return Redrive(self.client, self.queue, self.most)
 
     def _moveSome(self, store: IQueueStore) -> None:
         queue = self.queue
@@ -261,7 +262,7 @@ class Redrive(_Moving):
         for letter in letters:
             assert letter.trace is not None
             origin = letter.trace.origin
-            if self._moved.total() == self._most:
+            if self._moved.total() == self.most:
                 break
             if origin == queue or hasExpired(letter, rule, now):
                 continue

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 from memq.broker.session import sessionOf
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
-from memq.message import PART_SIZE, Message
 from memq.operations.base import Ask
+from memq.operations.moves import Move
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.ending import ENDED_AT_ONCE
@@ -32,6 +32,8 @@ from memq.policy.effective import PLAIN
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.asking.deliveries import Ended
 from memq.rabbitmq.engine.course import Course
+from memq.rabbitmq.engine.moving import Moves
+from memq.rabbitmq.engine.pops import Pops
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.told import Tellers
 from memq.rabbitmq.engine.view import NOT_KEPT, View
@@ -81,6 +83,8 @@ class Carrier:
         self._openReads = openReads
         self._queues = queues
         self._tellers = Tellers(teller, queues)
+        self._pops = Pops(gets.get, self._tellers.count, self._run)
+        self._moves = Moves(publisher, openReads, queues, policies)
         self._policies = policies
         self._view = view
         self._begins: dict[type[Operation], Callable[[Any], object]] = {
@@ -93,6 +97,7 @@ class Carrier:
             PutBack: self._putBack,
             **dict.fromkeys((Delete, Empty), self._follow(self._change)),
             EmptyAll: self._follow(self._emptyAll),
+            Move: self._follow(self._move),
             CloseRead: self._follow(self._close),
             AbortRead: self._follow(self._abort),
             OpenMany: self._follow(self._openMany),
@@ -166,45 +171,8 @@ class Carrier:
     # Plain gets, and what comes back of them.
 
     def _pop(self, operation: Pop) -> None:
-        """Take so many messages, one after the other: their order is the queue's.
-
-        What comes after much is left to the rest, which waits until that is delivered.
-        """
-        policy, queue, view = operation.policy(), operation.queue, self._view()
-        most = operation.most if policy is None else 1
-        if policy is not None and policy.readsArePaused:
-            most = 0
-        size = 0
-
-        def _end() -> None:
-            messages = [each for each in view.several if isinstance(each, Message)]
-            self._tellers.count(queue, len(messages))
-            self._run(operation, view)
-            self.scheduler.ended([operation])
-
-        def _cbFound(found: Any) -> None:
-            nonlocal size
-            if found is not None:
-                view.several.append(found)
-            count = len(view.several)
-            if isinstance(found, QueueError):
-                # What was not asked for has taken nothing, and would not do better.
-                view.several += [found] * (most - count)
-                _end()
-            elif found is None or count >= most:
-                _end()
-            else:
-                size += found.size
-                if size < PART_SIZE:
-                    self._gets.get(queue, _cbFound)
-                    return
-                operation.client.goOn(operation.divide(count))
-                _end()
-
-        if most:
-            self._gets.get(queue, _cbFound)
-        else:
-            _end()
+        ended = partial(self.scheduler.ended, [operation])
+        self._pops.begin(operation, self._view(), ended)
 
     def _putBack(self, operation: PutBack) -> None:
         self._gets.giveAway(operation.queue, operation.message)
@@ -359,7 +327,6 @@ class Carrier:
     def _change(self, operation: Delete | Empty) -> Steps:
         isDelete = isinstance(operation, Delete)
         ask = self._queues.delete if isDelete else self._queues.empty
-        view = self._view()
         found = yield partial(ask, operation.queue)
         if isDelete:
             self._publisher.forget(nameOf(operation.queue).queue)
@@ -367,33 +334,42 @@ class Carrier:
         if isinstance(found, QueueError):
             self._refuse(operation, found)
             return
-        view.answers[operation.queue] = found
+        view = self._view()
+        view.answers = {operation.queue: found}
         self._tellers.count(operation.queue, 0 if isDelete else found or 0)
         self._run(operation, view)
         self.scheduler.ended([operation])
 
-    def _emptyAll(self, operation: EmptyAll) -> Steps:
-        view = self._view()
-        told = yield from self._tellers.ask()
-        if isinstance(told, QueueError):
-            self._refuse(operation, told)
-            return
-        view.told = told
-        for queue in told.names():
-            found = yield partial(self._queues.empty, queue)
-            if isinstance(found, QueueError):
-                self._refuse(operation, found)
-                return
-            view.answers[queue] = found
-        self._run(operation, view)
+    def _move(self, operation: Move) -> Steps:
+        moved = yield from self._moves.move(operation)
+        self._tellers.count(operation.queue, moved)
         self.scheduler.ended([operation])
 
-    def _tell(self, operation: Ask) -> Steps:
-        view = self._view()
+    # What is about all queues.
+
+    def _emptyAll(self, operation: EmptyAll) -> Steps:
         told = yield from self._tellers.ask()
+        queues = [] if isinstance(told, QueueError) else told.names()
+        answers = {}
+        for queue in queues:
+            found = answers[queue] = yield partial(self._queues.empty, queue)
+            if isinstance(found, QueueError):
+                told = found
+                break
+        self._runTold(operation, told, answers)
+
+    def _tell(self, operation: Ask) -> Steps:
+        told = yield from self._tellers.ask()
+        self._runTold(operation, told, {})
+
+    def _runTold(
+        self, operation: Operation, told: Any, answers: dict[bytes, int | None]
+    ) -> None:
+        """Run an operation on what is told, unless that is an error."""
         if isinstance(told, QueueError):
-            self._refuse(operation, told)
-            return
-        view.told = told
-        self._run(operation, view)
+            operation.fail(told)
+        else:
+            view = self._view()
+            view.told, view.answers = told, answers
+            self._run(operation, view)
         self.scheduler.ended([operation])

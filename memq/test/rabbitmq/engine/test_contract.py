@@ -25,7 +25,7 @@ OPEN = "a flush leaves what is open"
 LIMITS = "add and pause are refused, and so do nothing"
 UNTOLD = "nobody looks at many messages, or at the next one without taking it"
 TOTALS = "totals are those of this process, and of what is not refused"
-MOVES = "moves, redrives and imports are refused, and so do nothing"
+MOVES = "redrives and imports are refused, and so do nothing"
 
 #: The beginnings of rows, as they are on the page.
 DIFFERENT = {
@@ -41,10 +41,10 @@ DIFFERENT = {
     "`set r1 ": LIMITS,
     "`pause ": LIMITS,
     "`resume ": LIMITS,
-    "`move ": MOVES,
+    "`move f t`": LIMITS,
+    "`move t f`": LIMITS,
     "`redrive ": MOVES,
     "`import ": MOVES,
-    "`get f/open` `move": MOVES,
     "`get q`": MOVES,
     "`stats queue`": TOTALS,
     "`stats peek": UNTOLD,

@@ -140,7 +140,7 @@ class EngineTests(FrontTestCase):
 
         asked = self.front.engine.asked
         self.patch(asked.openReads, "open", _fail)
-        self.patch(asked.gets, "get", _fail)
+        self.patch(self.front.engine._carrier._pops, "_get", _fail)
         self.patch(asked.publisher, "publish", _fail)
         with capturedLogs():
             for command in "get q/open", "get q":

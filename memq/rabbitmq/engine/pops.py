@@ -1,0 +1,78 @@
+"""Pops: plain gets of one queue, each after the one before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memq.errors import QueueError
+from memq.message import PART_SIZE, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.operations.base import Operation
+    from memq.operations.pops import Pop
+    from memq.rabbitmq.engine.view import View
+
+
+class Pops:
+    """Carries out plain gets."""
+
+    def __init__(
+        self,
+        get: Callable[[bytes, Callable[[Any], object]], object],
+        count: Callable[[bytes, int], object],
+        run: Callable[[Operation, View], object],
+    ) -> None:
+        """Begin with none.
+
+        :param get: takes a message.
+        :param count: is told how many were taken of a queue.
+        :param run: runs an operation.
+        """
+        self._get = get
+        self._count = count
+        self._run = run
+
+    def begin(self, operation: Pop, view: View, ended: Callable[[], object]) -> None:
+        """Take so many messages, one after the other: their order is the queue's.
+
+        What comes after much is left to the rest, which waits until that is delivered.
+
+        :param ended: called once, when they are there.
+        """
+        policy, queue = operation.policy(), operation.queue
+        most = operation.most if policy is None else 1
+        if policy is not None and policy.readsArePaused:
+            most = 0
+        size = 0
+
+        def _end() -> None:
+            messages = [each for each in view.several if isinstance(each, Message)]
+            self._count(queue, len(messages))
+            self._run(operation, view)
+            ended()
+
+        def _cbFound(found: Any) -> None:
+            nonlocal size
+            if found is not None:
+                view.several.append(found)
+            count = len(view.several)
+            if isinstance(found, QueueError):
+                # What was not asked for has taken nothing, and would not do better.
+                view.several += [found] * (most - count)
+                _end()
+            elif found is None or count >= most:
+                _end()
+            else:
+                size += found.size
+                if size < PART_SIZE:
+                    self._get(queue, _cbFound)
+                    return
+                operation.client.goOn(operation.divide(count))
+                _end()
+
+        if most:
+            self._get(queue, _cbFound)
+        else:
+            _end()
