@@ -34,6 +34,15 @@ STARTERS = ["memq.test.browser", "memq.test.system"]
 LONG = {
     f"memq.test.{name}": seconds
     for name, seconds in {
+        "clients.access.test_dropin": 60.0,
+        "clients.access.test_recipes": 15.0,
+        "clients.access.test_refusals": 15.0,
+        "clients.test_clients": 60.0,
+        "clients.test_java": 20.0,
+        "clients.test_node": 20.0,
+        "clients.test_python": 40.0,
+        "clients.test_timeouts": 15.0,
+        "clients.test_together": 30.0,
         "commandline.test_pop": 20.0,
         "commandline.test_push": 15.0,
         "commandline.test_work": 20.0,
