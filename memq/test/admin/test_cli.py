@@ -129,7 +129,7 @@ class CommandTests(CommandTestCase):
         home, file = self.home(), self.path()
         name = os.fsdecode(b"\xff")
         said = self.ended(0, "export", "--home", home, "--output", file, name)
-        self.assertIn("1 queues", said)
+        self.assertIn("exported 1 queue, ", said)
         said = self.ended(1, "export", "--home", home, "--output", file, "nope")
         self.assertEqual(said, f"memq export: --home {home}: there is no queue nope\n")
 
