@@ -46,7 +46,7 @@ _CLIENTS, _QUEUES, _VERY_MANY = 16, 10_000, 100_000
 _TURN = 1.0
 #: Turns of each kind that watchers, and an export, are beside; turns of a first list,
 #: before each of which the server is started.
-_LONG, _STARTS = 5, 5
+_LONG, _STARTS = 4, 3
 #: The most that the p99 of others may be, of that without.
 _GOAL = 1.1
 _TEXT = f"""
@@ -207,7 +207,7 @@ def _cells(place: _Place, root: Path, rounds: int) -> Iterator[list[str]]:
     for title, beside in longer:
         pairs = []
         for number in range(max(1, rounds // _LONG)):
-            progress(f"{title}, {number + 1} of {rounds // _LONG}")
+            progress(f"{title}, {number + 1}")
             alone = [load.run() for _ in range(_LONG)]
             with beside(place, root):
                 pairs += [(each, load.run()) for each in alone]
@@ -242,7 +242,7 @@ def _row(title: str, pairs: list[tuple[_Turn, _Turn]]) -> list[str]:
 def main() -> None:
     """Measure memq both durable and not synced, and print what is found."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=8)
     sections.addOption(parser)
     options = parser.parse_args()
     header = ["", "beside", "p50, ms", "with it", "p99, ms", "with it", "ratio"]

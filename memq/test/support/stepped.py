@@ -49,7 +49,10 @@ class SteppedPool(ThreadPool):
 
         :param journal: is told when it is started and stopped.
         """
-        super().__init__(0, 1, name)
+        # What ThreadPool makes is for its threads, and takes a third of a server's
+        # parts; thousands of those are made.
+        self.name = name
+        self.started = self.joined = False
         self._journal = journal
         self._waiting: deque[Callable[[], None]] = deque()
 
