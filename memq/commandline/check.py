@@ -125,13 +125,12 @@ def _check(options: argparse.Namespace, tell: Tell) -> int:
     try:
         with connected(options) as connection:
             results = list(_look(options, connection))
-    except ServerRefused as error:
+    except (ConfigError, ServerRefused) as error:
         # It answers, and that is the question: a container asks without a secret.
-        isAll = error.asksWho and not (options.ready or any(_bounds(options)))
+        asksWho = isinstance(error, ServerRefused) and error.asksWho
+        isAll = asksWho and not (options.ready or any(_bounds(options)))
         status, words = (OK, _ASKS) if isAll else (UNKNOWN, str(error))
         results = [Result(status, "server", words, int(isAll))]
-    except ConfigError as error:
-        results = [Result(UNKNOWN, "server", str(error), 0)]
     except CommandError as error:
         status = UNKNOWN if error.status == 2 else CRITICAL
         results = [Result(status, "server", str(error), 0)]
