@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 #: Seconds that a snapshot is told at least, for each of its queues, which is fifty
 #: times what the processor takes for one, and at most.
 FRESH, FRESH_EACH, STALE = 1.0, 200e-6, 10.0
-#: Queues that are worked at in one go, in about a millisecond.
-AT_ONCE = 2048
+#: Queues that are worked at in one go, in half a millisecond.
+AT_ONCE = 1024
 #: The rate of a queue of which it is not known.
 NO_RATE = -1.0
 

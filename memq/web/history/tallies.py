@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from memq.broker.interfaces import IEngine
 
-#: Queues that are added up in one go, in 0.6 ms.
-AT_ONCE = 4096
+#: Queues that are added up in one go, in 0.3 ms.
+AT_ONCE = 2048
 #: Seconds for which a tally is good enough for whoever asks next.
 FRESH = 0.5
 
