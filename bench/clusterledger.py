@@ -39,7 +39,7 @@ FAULTS = {
     "kill": (["kill"], ["start"]),
     "freeze": (["freeze"], ["thaw"]),
     "disk": (
-        ["ctl", "set_disk_free_limit", "1000TB"],
+        ["ctl", "set_disk_free_limit", "100000GB"],
         ["ctl", "set_disk_free_limit", "100MB"],
     ),
     "memory": (
@@ -110,7 +110,11 @@ class Ledger:
 
 
 class Load:
-    """Producers that publish one message after the other."""
+    """Producers that publish one message after the other.
+
+    :ivar queues: where they publish.
+    :ivar spent: seconds of the processor's that this process took, at the end.
+    """
 
     def __init__(
         self, reactor: Any, publisher: Publisher, queues: list[str], returned: int
@@ -120,10 +124,16 @@ class Load:
         :param returned: every so many-th message goes nowhere; 0 for none.
         """
         self._reactor, self._publisher = reactor, publisher
-        self._queues, self._returned = queues, returned
+        self.queues, self._returned = queues, returned
         self.ledger = Ledger()
-        self.sent: dict[int, str] = {}
         self.isOver = False
+        self.spent = -time.process_time()
+
+    def end(self) -> None:
+        """Publish nothing more."""
+        self.isOver = True
+        self.spent += time.process_time()
+        self.ledger.end()
 
     def next(self) -> None:
         """Publish a message, and the next one when it is told."""
@@ -132,10 +142,9 @@ class Load:
         ledger = self.ledger
         ledger.count += 1
         number = ledger.count
-        queue = self._queues[number % len(self._queues)]
+        queue = self.queues[number % len(self.queues)]
         if self._returned and number % self._returned == 0:
             queue = NOWHERE
-        self.sent[number] = queue
         sentAt = time.monotonic()
 
         def told(error: QueueError | None) -> None:
@@ -200,8 +209,8 @@ def report(load: Load, found: dict[str, list[int]], title: str) -> int:
     return len(lost)
 
 
-def main() -> int:
-    """Do what the command line says; the status is 1 if a message is lost."""
+def parsed() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--url", default=URL)
@@ -213,46 +222,65 @@ def main() -> int:
     add("--producers", type=int, default=50)
     add("--queues", type=int, default=2)
     add("--returned", type=int, default=0, help="every so many-th message goes nowhere")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def play(options: argparse.Namespace, loop: Any, publisher: Publisher) -> Load:
+    """Publish, with a fault in the middle, until all is told; return what was told.
+
+    :raises SystemExit: if the fault, or what puts it right, cannot be done.
+    """
+    stamp = int(time.time())
+    queues = [f"ledger-{stamp}-{each}" for each in range(options.queues)]
+    load = Load(loop, publisher, queues, options.returned)
+    broken: list[str] = []
+
+    def inject() -> None:
+        try:
+            fault(options.fault, options.nodes, options.fault_seconds)
+        except subprocess.CalledProcessError as error:
+            broken.append(str(error))
+
+    def stop() -> None:
+        load.end()
+        loop.callLater(6.0, lambda: publisher.stop().addBoth(lambda _: loop.stop()))
+
+    publisher.start()
+    for _ in range(options.producers):
+        loop.callLater(0.5, load.next)
+    at = (options.seconds - options.fault_seconds) / 2
+    loop.callLater(at, loop.callInThread, inject)
+    loop.callLater(options.seconds, stop)
+    # It waits for the thread.
+    loop.run()
+    if broken:
+        sys.exit(broken[0])
+    return load
+
+
+def main() -> int:
+    """Do what the command line says; the status is 1 if a message is lost."""
+    options = parsed()
     from twisted.internet import reactor
     from twisted.logger import globalLogBeginner, textFileLogObserver
 
     globalLogBeginner.beginLoggingTo(
         [textFileLogObserver(sys.stderr)], redirectStandardIO=False
     )
-    loop: Any = reactor
     address = parseAddress(options.url)
     context = clientContext(options.ca) if address.isSecure else None
-    places = makeCluster(loop, address, address.password or "", context)
-    publisher = Publisher(loop, places, 5.0)
+    places = makeCluster(reactor, address, address.password or "", context)
+    clock: Any = reactor
+    publisher = Publisher(clock, places, 5.0)
     publisher.known.add(NOWHERE)
-    stamp = int(time.time())
-    queues = [f"ledger-{stamp}-{each}" for each in range(options.queues)]
-    load = Load(loop, publisher, queues, options.returned)
-    publisher.start()
-    for _ in range(options.producers):
-        loop.callLater(0.5, load.next)
-    at = (options.seconds - options.fault_seconds) / 2
-    what = (options.fault, options.nodes, options.fault_seconds)
-    loop.callLater(at, loop.callInThread, fault, *what)
-    used: list[float] = []
-
-    def stop() -> None:
-        load.isOver = True
-        load.ledger.end()
-        used.append(time.process_time())
-        loop.callLater(6.0, lambda: publisher.stop().addBoth(lambda _: loop.stop()))
-
-    loop.callLater(options.seconds, stop)
-    began = time.process_time()
-    loop.run()
-    # The thread has ended with the reactor.
+    load = play(options, reactor, publisher)
     cluster("start")
-    lost = report(load, drain(address, queues), f"{options.fault} {options.nodes}")
+    found = drain(address, load.queues)
+    lost = report(load, found, f"{options.fault} {options.nodes}")
     stored = sum(what == "stored" for what in load.ledger.told.values())
     print(
         f"    {stored / options.seconds:,.0f} stored a second, "
-        f"{(used[0] - began) / load.ledger.count * 1e6:.0f} us of this process each"
+        f"{load.spent / load.ledger.count * 1e6:.0f} us of this process each"
     )
     return 1 if lost else 0
 
