@@ -389,7 +389,9 @@ class FileTests(SynchronousTestCase):
         self.assertTrue(options.isOutdated())
         self.assertFalse(parsed().isOutdated())
         self.assertFalse(parsed().isOutdated([self.path + ".none"]))
-        self.assertTrue(parsed().isOutdated([self.path + ".none", self.path]))
+        before = parsed()
+        os.utime(self.path)
+        self.assertTrue(before.isOutdated([self.path + ".none", self.path]))
 
     def test_refused(self) -> None:
         """A mistake in the file is one line, and so are two wills about it."""
