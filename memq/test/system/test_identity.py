@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.access.secrets import PasswordHash, TokenHash
 from memq.cli import MODULES
 from memq.test.support.certificates import files
-from memq.test.support.commandline import Ended, Terminal, command, launched
+from memq.test.support.commandline import Ended, Terminal, command, launched, variables
 from memq.test.support.tlsservers import TLSServer
 from testkit.servers import PATIENCE
 
@@ -90,8 +90,8 @@ class IdentityTestCase(SynchronousTestCase):
 
     def run_(self, words: str, stdin: bytes = b"", **more: str) -> Ended:
         """Run a command; none of its words tells a secret."""
-        variables = {**os.environ, **self.variables, **more}
-        done = command(self.server, *words.split(), stdin=stdin, env=variables)
+        env = variables(self.server, **{**self.variables, **more})
+        done = command(self.server, *words.split(), stdin=stdin, env=env)
         self.assertNotIn("7771", f"{done.out!r}{done.err}")
         return done
 
@@ -120,9 +120,9 @@ class CommandTests(IdentityTestCase):
 
     def test_work(self) -> None:
         """All workers say who they are, over connections of their own."""
-        variables = {**os.environ, **self.variables}
+        env = variables(self.server, **self.variables)
         words = ("work", "orders", "-j", "2", "--", "echo", "done")
-        working = launched(self.server, *words, env=variables)
+        working = launched(self.server, *words, env=env)
         self.addCleanup(working.wait, PATIENCE)
         self.addCleanup(working.kill)
         self.run_("push orders a b")
@@ -182,8 +182,8 @@ class CommandTests(IdentityTestCase):
 
     def test_unseen(self) -> None:
         """The process shows no secret to others, while it waits."""
-        variables = {**os.environ, **self.variables}
-        waiting = launched(self.server, "pop", "orders", "--wait=60", env=variables)
+        env = variables(self.server, **self.variables)
+        waiting = launched(self.server, "pop", "orders", "--wait=60", env=env)
         self.addCleanup(waiting.wait, PATIENCE)
         self.addCleanup(waiting.kill)
         end = monotonic() + PATIENCE
