@@ -169,6 +169,8 @@ class Security:
     def _hold(self, users: Users, found: Sequence[Any]) -> None:
         for certificates, settings, identity in found:
             certificates.replace(settings, identity)
+        for line in dict.fromkeys(each.told() for each, _, _ in found):
+            _log.info("[tls] certificate {line}, is read again", line=line)
         assert self._access is not None
         self._access.replace(users)
         if users.names:

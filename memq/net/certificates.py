@@ -129,6 +129,10 @@ class Certificates:
         """Let what was prepared take the place of the old one."""
         self.settings, self.identity = settings, identity
 
+    def told(self) -> str:
+        """Return a line about the certificate."""
+        return f"{self.settings.certificate}: ends on {_day(self.identity.notAfter)}"
+
     def warning(self) -> str | None:
         """Return a line about a certificate that ends soon, None for no such."""
         left = self.identity.notAfter - self._timeOfDay()

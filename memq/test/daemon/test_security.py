@@ -202,7 +202,10 @@ class ReloadTests(SecurityTestCase):
         before = factory.context()
         self.put(*files().authority.issue("other"))
         self.write(TLS + 'minimum = "1.3"\n' + LISTEN)
-        self.reload(security)
+        path = os.path.join(self.directory, "chain.pem")
+        line, *_ = self.reload(security)
+        told = rf"\[tls\] certificate {path}: ends on 2\d\d\d-\d\d-\d\d, is read again$"
+        self.assertRegex(line, told)
         self.assertIsNot(factory.context(), before)
         self.assertEqual(security.queues.certificates.settings.minimum, "1.3")
         now, users = factory.context(), self.access.users
