@@ -3,7 +3,9 @@
 They are [user.NAME] tables of the configuration file and of the file of users, and
 memcached's file.  All are taken, or none.  A file that was there and is gone is a
 mistake, and so is a reload after which there would be no user at all: a server that
-asks who clients are does not begin to let in everybody while it runs.
+asks who clients are does not begin to let in everybody while it runs.  Nor does it at
+a start where there is a file for users and none is in it: a file that was emptied by
+mistake, or not written whole, opens nothing.
 
 Invariant: what others can read is refused, if it has a secret.
 """
@@ -42,6 +44,8 @@ class UserSources:
         self._path = path
         self._authFile = authFile
         self._isThere = isNamed
+        #: Whether it was there when it was read last.
+        self._isFound = False
 
     @property
     def paths(self) -> list[str]:
@@ -60,12 +64,22 @@ class UserSources:
             self._ofFile(),
             () if self._authFile is None else readAuthFile(self._authFile),
         )
-        if hadUsers and not users.names:
-            why = "there would be no users, and everybody could do everything"
-            raise ConfigError("reload", None, f"{why}; restart memq for that")
+        if not users.names:
+            self._refuseNone(hadUsers)
         return users
 
+    def _refuseNone(self, hadUsers: bool) -> None:
+        """Raise ConfigError if there have to be users."""
+        if hadUsers:
+            why = "there would be no users, and everybody could do everything"
+            raise ConfigError("reload", None, f"{why}; restart memq for that")
+        empty = self._authFile or (self._path if self._isFound else "")
+        if empty:
+            why = "has no users, and everybody could do everything"
+            raise ConfigError(empty, None, f"{why}; do without the file for that")
+
     def _ofFile(self) -> tuple[User, ...]:
+        self._isFound = False
         if not self._path:
             return ()
         try:
@@ -74,7 +88,7 @@ class UserSources:
             if not self._isThere and isinstance(error.__context__, FileNotFoundError):
                 return ()
             raise
-        self._isThere = True
+        self._isThere = self._isFound = True
         checkPrivate(file.path, file.mode)
         tables = file.parse()
         for name, value in tables.items():

@@ -70,7 +70,7 @@ class SourcesTests(SynchronousTestCase):
         self.sources = UserSources(self.path, True)
         self.assertEqual(self.refused(), missing)
         self.sources = UserSources(self.path)
-        self.write("")
+        self.write("[user.a]\n")
         self.sources.read(Config())
         os.unlink(self.path)
         self.assertEqual(self.refused(), missing)
@@ -107,3 +107,17 @@ class SourcesTests(SynchronousTestCase):
         """The last user cannot be taken away while the server runs."""
         why = "reload: there would be no users, and everybody could do everything; "
         self.assertEqual(self.refused(hadUsers=True), why + "restart memq for that")
+
+    def test_empty(self) -> None:
+        """A file of users that has none opens nothing, also at the start."""
+        why = " has no users, and everybody could do everything; do without the file"
+        config = self.config("[user.a]\n", 0)
+        self.write("")
+        self.assertIn(f"{self.path}:{why}", self.refused())
+        self.assertEqual(self.names(self.sources.read(config)), [b"a"])
+        os.unlink(self.path)
+        authFile = os.path.abspath(self.mktemp())
+        self.write("", path=authFile)
+        self.sources = UserSources(self.path, False, authFile)
+        self.assertIn(f"{authFile}:{why}", self.refused())
+        self.assertEqual(self.names(self.sources.read(config)), [b"a"])
