@@ -101,6 +101,10 @@ def checkFiles(
     read in it, and nothing in it was synced.  Berkeley DB would not start with that; so
     the head is wiped out.
 
+    One before the marked one that begins with zeros was left by a power cut under an
+    older memq.  If it is the oldest, Berkeley DB does nothing again of the whole log,
+    and says nothing; whether that was needed cannot be told.
+
     :param marked: the number of the file that the marker points into.
     :raise DamagedHome: with the file that is missing or damaged.
     """
@@ -109,11 +113,15 @@ def checkFiles(
             f"{os.path.join(directory, logName(marked))} is damaged: it does not begin "
             f"as a log file; {_RESTORE}"
         )
-    heads = {
-        number: readHead(directory, number)
-        for number in logNumbers(directory)
-        if number > marked
-    }
+    numbers = logNumbers(directory)
+    for number in numbers:
+        if number < marked and not readHead(directory, number):
+            say(
+                f"{os.path.join(directory, logName(number))} begins with zeros, as a "
+                "power cut could leave it under an older memq: after an unclean stop "
+                "messages may be missing, or there twice, that the log tells of"
+            )
+    heads = {n: readHead(directory, n) for n in numbers if n > marked}
     last = max((number for number, head in heads.items() if head), default=marked)
     for number in range(marked + 1, last + 1):
         path = os.path.join(directory, logName(number))

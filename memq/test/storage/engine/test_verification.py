@@ -164,6 +164,15 @@ class MissingTests(LogTestCase):
         with open(self.log(4), "wb"):
             self.assertIsNone(headlessFrom(os.path.dirname(self.log(3))))
 
+    def test_zerosBefore(self) -> None:
+        """Zeros in the place of the head of an older file are told."""
+        with open(self.log(1), "r+b") as file:
+            file.write(bytes(100))
+        checkFiles(os.path.dirname(self.log(1)), 3, self.lines.append)
+        self.assertSaid(
+            f"{self.log(1)} begins with zeros, as a power cut could leave it"
+        )
+
     def test_zerosAhead(self) -> None:
         """A gap before files that hold zeros only is none."""
         with open(self.log(8), "wb") as file:
