@@ -14,7 +14,7 @@ from memq.web.api.rates import UNKNOWN, Rates
 from memq.web.metrics.survey import FIGURES, figuresOf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from memq.broker.interfaces import IEngine
     from memq.figures import QueueDetail
@@ -31,6 +31,16 @@ _PLACES = {name: place for place, name in enumerate(FIGURES)}
 
 #: The figures of a tally that are told as they are.
 _TALLIED = ("queues", "messages", "bytes", "open", "delayed", "set", "taken")
+#: What tells of all queues together.
+_TOGETHER = (*_TALLIED, "in", "out", "waiters", "oldest")
+
+
+def withoutTotals(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of the server to somebody who does not see all queues.
+
+    From what they have together, what happens in the others could be known.
+    """
+    return {**told, **dict.fromkeys(_TOGETHER)}
 
 
 class QueueRows:

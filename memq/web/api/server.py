@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, succeed
 
+from memq.web.api.access.permissions import sightOf
+from memq.web.api.figures import withoutTotals
 from memq.web.http.inputs import Input, word
 from memq.web.http.routes import Route
 
@@ -50,6 +52,8 @@ class Server:
         told = self._look()
         if call.query["history"]:
             told.addCallback(lambda each: each | {"history": self._history()})
+        if sightOf(call) is not None:
+            told.addCallback(_ofSome)
         return told
 
     def _look(self) -> Deferred[dict[str, Any]]:
@@ -61,3 +65,14 @@ class Server:
 
     def _cbSeen(self, snapshot: Snapshot) -> Deferred[Tally]:
         return self._tallies.take()
+
+
+def _ofSome(told: dict[str, Any]) -> dict[str, Any]:
+    """Return it for somebody who does not see all queues."""
+    told = withoutTotals(told)
+    if "history" in told:
+        told["history"] = {
+            name: [None] * len(each) if isinstance(each, list) else each
+            for name, each in told["history"].items()
+        }
+    return told

@@ -80,7 +80,10 @@ class Streams:
         if rights is not None:
             # As if those that may not be seen were not there.
             names = [name for name in names if rights[name] & SEE]
-        return self._begin(call, lambda request: self._ticks.join(request, names))
+        seesAll = rights is None or rights.seesAll
+        return self._begin(
+            call, lambda request: self._ticks.join(request, names, seesAll)
+        )
 
     def _log(self, call: Call) -> Any:
         # Also while the server starts, or has failed: then it is wanted most.

@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from memq.errors import QueueError
 from memq.ratelimit import Rarely
+from memq.web.api.figures import withoutTotals
 from memq.web.live.viewers import event
 from memq.web.metrics.survey import NoSurvey
 
@@ -69,7 +70,8 @@ class _Tick:
 
     def __init__(self, viewers: Mapping[Viewer, Sequence[bytes]]) -> None:
         self.viewers = viewers
-        self.head = b""
+        #: For those who see all queues, and for the others.
+        self.heads: dict[bool, bytes] = {}
         self.rows: dict[bytes, bytes] = {}
 
     @property
@@ -114,12 +116,14 @@ class Ticks:
         self._call: IDelayedCall | None = None
         self._due = 0.0
 
-    def join(self, request: Any, names: Sequence[bytes]) -> None:
+    def join(self, request: Any, names: Sequence[bytes], seesAll: bool = True) -> None:
         """Answer a request with ticks, the first one at once.
 
         :param names: QUEUES at most; those that there are not are left out.
+        :param seesAll: whether it is told what all queues have together.
         """
         viewer = self._viewers.admit(request)
+        viewer.seesAll = seesAll
         self._wanted[viewer] = self._new[viewer] = names
         if self._call is None:
             self._due = self._clock.seconds()
@@ -168,8 +172,11 @@ class Ticks:
         told.addCallback(self._cbTold)
 
     def _cbTallied(self, tally: Tally, tick: _Tick) -> Deferred[Any]:
-        server = _dumped(self._figures.server(tally))
-        tick.head = b'{"at":%.3f,"server":%b,"queues":[' % (self._timeOfDay(), server)
+        server = self._figures.server(tally)
+        for seesAll in {viewer.seesAll for viewer in tick.viewers}:
+            told = _dumped(server if seesAll else withoutTotals(server))
+            head = b'{"at":%.3f,"server":%b,"queues":[' % (self._timeOfDay(), told)
+            tick.heads[seesAll] = head
         return self._looker.look(tick.names)
 
     def _cbLooked(self, found: Mapping[bytes, QueueDetail], tick: _Tick) -> Any:
@@ -186,7 +193,8 @@ class Ticks:
                 if name in found and name not in tick.rows:
                     tick.rows[name] = self._row(found[name], now)
             told = [tick.rows[name] for name in names if name in tick.rows]
-            viewer.send(event("tick", b"%b%b]}" % (tick.head, b",".join(told))))
+            head = tick.heads[viewer.seesAll]
+            viewer.send(event("tick", b"%b%b]}" % (head, b",".join(told))))
             yield None
 
     def _row(self, detail: QueueDetail, now: float) -> bytes:

@@ -46,6 +46,7 @@ class Viewer:
     """Somebody who reads, or does not.
 
     :ivar isGone: whether nothing can be sent any more.
+    :ivar seesAll: whether there is no queue that it may not see.
     """
 
     def __init__(self, clock: IReactorTime, request: Any) -> None:
@@ -53,6 +54,7 @@ class Viewer:
         self._clock = clock
         self._request: Any = request
         self.isGone = False
+        self.seesAll = True
         #: Since when it has not read; None while it does.
         self._pausedAt: float | None = None
 

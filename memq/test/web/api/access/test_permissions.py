@@ -216,6 +216,23 @@ class FilterTests(AccessTestCase):
             told = self.asked("shop", path, method, fields)
             self.assertEqual(told, (403, {"error": words}))
 
+    def test_totals(self) -> None:
+        """What all queues have together is told to those who see all."""
+        path = "/server?history=1"
+        for who, count in (("shop", None), ("eye", 6), ("ops", 6)):
+            code, told = self.asked(who, path)
+            self.assertEqual(
+                (code, told["queues"], told["messages"]), (200, *[count] * 2)
+            )
+            self.assertEqual(told["waiters"], None if count is None else 0)
+            self.assertEqual(told["history"]["step"], 5)
+        self.web.recorder.start()
+        self.harness.pass_(10)
+        for who, isTold in (("shop", False), ("ops", True)):
+            history = self.asked(who, path)[1]["history"]
+            self.assertEqual(any(history["messages"]), isTold)
+        self.assertIsNone(self.asked("shop", "/server")[1]["in"])
+
     def test_events(self) -> None:
         """Ticks have those queues only, and end when users are read again."""
         visitor = self.visitor()
@@ -224,6 +241,10 @@ class FilterTests(AccessTestCase):
         first = visitor.read()
         self.assertIn(b'"name":"own"', first)
         self.assertNotIn(b'"name":"p"', first)
+        self.assertIn(b'"messages":null', first)
+        eye = self.visitor()
+        eye.request(path, "GET", bearer("eyeeye"))
+        self.assertIn(b'"messages":6', eye.read())
         self.assertFalse(visitor.transport.disconnecting)
         self.replace(self.ops)
         self.assertTrue(visitor.transport.disconnecting)
