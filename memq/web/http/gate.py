@@ -152,17 +152,27 @@ class Gate:
             request.channel.persistent = False
         raise _unknown(request, "the user or the secret is wrong")
 
-    def begin(self, user: User) -> str:
-        """Return the token of a new session."""
-        token = newToken()
+    def begin(self, request: Any, user: User) -> str:
+        """Return the token of a new session.
+
+        :raise Refused: when a session asks for it: whoever found its token would have
+            one after the other.
+        """
         users = self._authenticator.users
+        if self._sessions.find(users, _sent(request)) is not None:
+            raise Refused(403, "a session begins with a secret, not with a session")
+        token = newToken()
         self._sessions.note(users, user, b"Bearer %b" % token.encode())
         return token
 
     def end(self, request: Any) -> None:
         """End the session that a request is of, if it is of one."""
-        values = request.requestHeaders.getRawHeaders(b"authorization", [])
-        self._sessions.forget(b",".join(values))
+        self._sessions.forget(_sent(request))
+
+
+def _sent(request: Any) -> bytes:
+    values: list[bytes] = request.requestHeaders.getRawHeaders(b"authorization", [])
+    return b",".join(values)
 
 
 def _unknown(request: Any, words: str) -> Refused:

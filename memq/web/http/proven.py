@@ -110,6 +110,10 @@ class Proven:
 
 
 def _secrets(user: User) -> tuple[object, ...]:
-    """Return what a user can prove itself with, to be compared."""
+    """Return what a user can prove itself with, to be compared.
+
+    A session may have begun by a certificate.
+    """
     hashes = *user.tokens, *user.words
-    return tuple(each.digest for each in hashes), str(user.password)
+    digests = tuple(each.digest for each in hashes)
+    return digests, str(user.password), user.certificates

@@ -52,7 +52,10 @@ class Login:
     def _begin(self, call: Call) -> dict[str, Any]:
         if call.user is None:
             return {"user": None, "token": None, "seconds": None}
-        told = {"user": call.user.name, "token": self._gate.begin(call.user)}
+        told = {
+            "user": call.user.name,
+            "token": self._gate.begin(call.request, call.user),
+        }
         return told | {"seconds": int(SESSION_SECONDS)}
 
     def _end(self, call: Call) -> dict[str, Any]:

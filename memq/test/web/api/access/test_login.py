@@ -56,6 +56,8 @@ class LoginTests(AccessTestCase):
         """A session is of the user who began it, until it is ended."""
         token = bearer(self.begin(basic("ops", "pass:word")))
         self.assertEqual(self.me(token), "ops")
+        # It is not made longer by itself.
+        self.assertEqual(self.call("/login", "POST", {}, token).code, 403)
         self.assertEqual(self.call("/login", "DELETE", {}, token).code, 200)
         self.late(token)
 
@@ -66,6 +68,14 @@ class LoginTests(AccessTestCase):
         self.assertEqual(visitor.read(), b"")
         self.harness.pass_(1)
         self.assertIn(b"401 Unauthorized", visitor.read())
+
+    def test_certificate(self) -> None:
+        """A session ends when its user has other certificates."""
+        token = bearer(self.begin(basic("ops", "pass:word")))
+        self.replace(self.ops, self.shop)
+        self.assertEqual(self.me(token), "ops")
+        self.replace(self.ops._replace(certificates=frozenset()), self.shop)
+        self.late(token)
 
     def test_ends(self) -> None:
         """It ends by itself, and with the secrets of its user."""
