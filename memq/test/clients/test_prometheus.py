@@ -23,6 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.clients.client import PATIENCE
 from memq.test.clients.test_monitors import UNPACKED
+from memq.test.support.certificates import files
 from memq.test.support.servers import started
 from testkit.servers import ROOT
 
@@ -69,10 +70,14 @@ class PrometheusTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Start it."""
+        certificate, key = files().server
         self.config = os.path.abspath(self.mktemp())
         with open(self.config, "w", encoding="utf-8") as file:
             file.write(
                 '[queue.limited]\nmax_items = 1\n[queue.held]\npaused = "reads"\n'
+                f'[tls]\ncertificate = "{certificate}"\nkey = "{key}"\n'
+                '[[listen]]\naddress = "127.0.0.1:0"\n'
+                '[[listen]]\naddress = "127.0.0.1:0"\ntls = true\n'
             )
         web = ("--web-listen=127.0.0.1:0", "--config", self.config)
         self.server = started(self, *web)

@@ -20,6 +20,7 @@ from memq.daemon.security import DAY, CertificateWatch, Security, readSecurity
 from memq.errors import ConfigError, StartError
 from memq.net.certificates import WARNS
 from memq.test.support.certificates import files
+from memq.test.support.servers import scratch
 from memq.test.support.tlspeers import Pair
 
 TLS = '[tls]\ncertificate = "chain.pem"\nkey = "key.pem"\n'
@@ -32,8 +33,8 @@ class SecurityTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Write them."""
-        self.directory = os.path.abspath(self.mktemp())
-        os.mkdir(self.directory)
+        # There are sockets in it, whose names have to be short.
+        self.directory = scratch(self)
         self.config = os.path.join(self.directory, "memq.toml")
         self.patch(file, "DEFAULT", self.config)
         self.users = os.path.join(self.directory, "users.toml")

@@ -107,7 +107,7 @@ class ReloadTests(RuledServerTestCase):
         self.server.waitForLine("is read again: 1 [queue] tables")
         self.write("[queue.q]\nmax_items = 2\n[queue\n")
         os.kill(self.server.pid, SIGHUP)
-        line = self.server.waitForLine("the rules stay as they were")
+        line = self.server.waitForLine("all stays as it was")
         self.assertIn(f"{self.path} line 3: ", line)
         self.isLimited()
 
