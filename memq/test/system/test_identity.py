@@ -187,8 +187,10 @@ class CommandTests(IdentityTestCase):
         self.addCleanup(waiting.wait, PATIENCE)
         self.addCleanup(waiting.kill)
         end = monotonic() + PATIENCE
-        while "orders" not in self.run_("connections").out.decode():
-            assert monotonic() < end
+        waits = False
+        while not waits and monotonic() < end:
+            waits = "orders" in self.run_("connections").out.decode()
+        self.assertTrue(waits)
         for name in ("cmdline", "environ"):
             with open(f"/proc/{waiting.pid}/{name}", "rb") as file:
                 self.assertNotIn(b"7771", file.read())
