@@ -218,10 +218,11 @@ def takeUsers(browser: Browser, directory: str) -> None:
 def withUsers(directory: str) -> None:
     """Start a server with users, and write its pictures."""
     base = f"127.0.0.1:{freePort()}"
-    with open(os.open("users.toml", os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+    # users.toml would be that of the other server as well.
+    with open(os.open("known.toml", os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
         file.write(users())
     server = Server(
-        os.path.abspath("users"), "--users=users.toml", f"--web-listen={base}"
+        os.path.abspath("users"), "--users=known.toml", f"--web-listen={base}"
     )
     server.start()
     try:
