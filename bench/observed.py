@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from bench.measure import Workload
 
 ALONE, WATCHED = "alone", "watched"
-#: Seconds after which watchers have begun to look.
-SETTLE = 1.0
+#: Seconds after which watchers have begun to look, `memq top` with what is idle.
+SETTLE = 4.0
 #: Seconds for which a server is watched that has nothing else to do.
 IDLE = 5.0
 #: Queues beyond which `memq top` has a pace of its own.
