@@ -53,6 +53,28 @@ class EncryptedTransport(ABC):
         self._above = self._beneath = self._arrived = 0
         self._marks: deque[tuple[int, int]] | None = None
 
+    def decrypted(self, tls: ssl.SSLObject) -> tuple[list[bytes], ssl.SSLError | None]:
+        """Return what has come, in pieces, and what ended that, if something did.
+
+        :return: the error is SSLZeroReturnError where the other side has ended it.
+        """
+        pieces: list[bytes] = []
+        incoming, read = self._incoming, tls.read
+        try:
+            while incoming.pending:
+                piece = read(RECORD)
+                if not piece:
+                    raise ssl.SSLZeroReturnError
+                pieces.append(piece)
+        except ssl.SSLWantReadError:
+            # The rest of a record is to come.
+            pass
+        except ssl.SSLError as error:
+            # Nothing counts that comes behind an end.
+            incoming.read()
+            return pieces, error
+        return pieces, None
+
     def __getattr__(self, name: str) -> Any:
         """Return what the transport beneath has, such as ``getPeer``."""
         # Only what is not found here comes here; before there is one, nothing does.

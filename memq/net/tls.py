@@ -157,22 +157,7 @@ class TLSConnection(EncryptedTransport, Protocol):
 
     def _pass(self, tls: ssl.SSLObject) -> None:
         """Decrypt what has come, and pass it on in one piece."""
-        pieces: list[bytes] = []
-        incoming, read = self._incoming, tls.read
-        error: ssl.SSLError | None = None
-        try:
-            while incoming.pending:
-                piece = read(RECORD)
-                if not piece:
-                    raise ssl.SSLZeroReturnError
-                pieces.append(piece)
-        except ssl.SSLWantReadError:
-            # The rest of a record is to come.
-            pass
-        except ssl.SSLError as found:
-            error = found
-            # Nothing counts that comes behind an end.
-            incoming.read()
+        pieces, error = self.decrypted(tls)
         if self._outgoing.pending:
             self._flush()
         if pieces and not self._isRead:

@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 from memq.errors import ConfigError
 from memq.net.certificates import reason
-from memq.net.encrypted import RECORD, EncryptedTransport
+from memq.net.encrypted import EncryptedTransport
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
@@ -90,19 +90,7 @@ class TLSClient(EncryptedTransport, Protocol):
 
     def _pass(self, tls: ssl.SSLObject) -> None:
         """Decrypt what has come, and pass it on in one piece."""
-        pieces: list[bytes] = []
-        error: ssl.SSLError | None = None
-        try:
-            while self._incoming.pending:
-                piece = tls.read(RECORD)
-                if not piece:
-                    raise ssl.SSLZeroReturnError
-                pieces.append(piece)
-        except ssl.SSLWantReadError:
-            # The rest of a record is to come.
-            pass
-        except ssl.SSLError as found:
-            error = found
+        pieces, error = self.decrypted(tls)
         self._flush()
         if pieces:
             self.above.dataReceived(b"".join(pieces))
