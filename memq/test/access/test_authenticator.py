@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 CHEAP = (2, 1, 1)
 PEER = "10.0.0.1:4000"
 #: What is said that is wrong; nothing may show it.
-SECRET = b"hunter2-7771"
+SECRET = b"hunter2-grackle"
 
 
 class Threads:

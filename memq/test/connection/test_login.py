@@ -480,7 +480,7 @@ class SecretTests(LoginTestCase):
     def test_log(self) -> None:
         """No log line has a secret, with -vv, whatever becomes of it."""
         self.harness = self.make(verbosity=2)
-        secret = b"hunter2-7771"
+        secret = b"hunter2-grackle"
         clients = []
         with capturedLogs() as events:
             for sent in (

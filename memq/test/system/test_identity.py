@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 #: Secrets; no output has them.
-TOKEN, PASSWORD = "token-7771", "pass 7771"
+TOKEN, PASSWORD = "token-grackle", "pass grackle"
 CHEAP = (2, 1, 1)
 USERS = f"""
 [user.ops]
@@ -92,7 +92,7 @@ class IdentityTestCase(SynchronousTestCase):
         """Run a command; none of its words tells a secret."""
         env = variables(self.server, **{**self.variables, **more})
         done = command(self.server, *words.split(), stdin=stdin, env=env)
-        self.assertNotIn("7771", f"{done.out!r}{done.err}")
+        self.assertNotIn("grackle", f"{done.out!r}{done.err}")
         return done
 
 
@@ -109,7 +109,7 @@ class CommandTests(IdentityTestCase):
         self.assertIn("imported for good: nothing", done.err)
         lines = self.server.log
         self.assertTrue([line for line in lines if "(text, ops) pause orders" in line])
-        self.assertFalse([line for line in lines if "7771" in line])
+        self.assertFalse([line for line in lines if "grackle" in line])
 
     def test_known(self) -> None:
         """Each command is among these, or looked at elsewhere, or asks no server."""
@@ -161,7 +161,7 @@ class CommandTests(IdentityTestCase):
 
     def test_wrong(self) -> None:
         """Who is not let in is told so in one line, with status 3."""
-        self.write("wrong-7771")
+        self.write("wrong-grackle")
         for words in ("stat", "push orders x", "work orders -- cat"):
             done = self.run_(words)
             self.assertEqual((done.status, done.out), (3, b""), (words, done))
@@ -193,7 +193,7 @@ class CommandTests(IdentityTestCase):
         self.assertTrue(waits)
         for name in ("cmdline", "environ"):
             with open(f"/proc/{waiting.pid}/{name}", "rb") as file:
-                self.assertNotIn(b"7771", file.read())
+                self.assertNotIn(b"grackle", file.read())
 
     def test_typed(self) -> None:
         """On a terminal a password is asked for, and not shown."""
@@ -203,7 +203,7 @@ class CommandTests(IdentityTestCase):
         terminal.type(f"{PASSWORD}\n")
         status, shown = terminal.end()
         self.assertEqual(status, 0)
-        self.assertNotIn("7771", shown)
+        self.assertNotIn("grackle", shown)
 
 
 class HTTPTests(IdentityTestCase):
@@ -239,6 +239,6 @@ class HTTPTests(IdentityTestCase):
             code, told = self.ask("/api/v1/me", context, **said)
             self.assertEqual((code, told["user"]), (200, user))
         self.assertEqual(self.ask("/api/v1/connections", own)[0], 403)
-        code, _ = self.ask("/api/v1/me", none, Authorization="Bearer wrong-7771")
+        code, _ = self.ask("/api/v1/me", none, Authorization="Bearer wrong-grackle")
         self.assertEqual(code, 401)
-        self.assertFalse([each for each in self.server.log if "7771" in each])
+        self.assertFalse([each for each in self.server.log if "grackle" in each])

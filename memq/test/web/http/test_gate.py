@@ -117,8 +117,8 @@ class WhoTests(GateTestCase):
     def test_hidden(self) -> None:
         """No reply to a failure, and no figure, has what was said."""
         self.replace(self.shop)
-        reply = self.fail_(basic("shop", "hunter2-7771"))
-        self.assertNotIn("7771", f"{reply.text}{reply.headers}")
+        reply = self.fail_(basic("shop", "hunter2-grackle"))
+        self.assertNotIn("grackle", f"{reply.text}{reply.headers}")
 
 
 class PasswordTests(GateTestCase):
