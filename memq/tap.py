@@ -1,9 +1,9 @@
 """The composition root: from options to a service that twistd can run.
 
 A person's mistakes are found here, while there is still a terminal to say so on: each
-is one line on standard error and an exit status.  Berkeley DB is opened later, in the
-process that is left after a daemon's forks.  The reactor is imported in ``makeService``
-alone.
+is one line on standard error and an exit status.  What keeps the queues
+(:mod:`memq.backing`) is opened later, in the process that is left after a daemon's
+forks.  The reactor is imported in ``makeService`` alone.
 """
 
 from __future__ import annotations
@@ -19,19 +19,15 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from memq.access.admission import AccessControl
-from memq.admin.salvage import Salvage
-from memq.broker.broker import Broker
-from memq.broker.memorybudget import Budget
-from memq.broker.sweeper import PolicySweeper
+from memq.backing.choice import chooseBacking
+from memq.backing.ways import Ground
 from memq.config.commandline import Options
 from memq.config.reload import PolicyReloader
-from memq.config.values import MEGABYTE
-from memq.daemon.flusher import Flusher
-from memq.daemon.maintenance import Maintenance, MaintenanceSettings
 from memq.daemon.pidfile import PidFile
 from memq.daemon.process import (
     ExitStatus,
     ProcessService,
+    findOwner,
     isRoomForClient,
     raiseFileLimit,
     sparePermanent,
@@ -45,19 +41,13 @@ from memq.daemon.signals import Signals
 from memq.display import shownText
 from memq.errors import StartError
 from memq.logs.audit import Actor
-from memq.memcacheq.adoption import Adoption
 from memq.memcacheq.directory import makeWay
 from memq.net.poller import Poller
-from memq.policy.effective import Policies
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.histogram import Histogram
 from memq.server.slow import SlowCommands
 from memq.server.stats import Statistics
 from memq.server.timeouts import ConnectionTimeouts
-from memq.storage.bdb.store import BDBStore
-from memq.storage.datadir.sizing import Sizes, diskSpace, sizesFor
-from memq.storage.engine.binding import StoreSettings, db
-from memq.storage.memory import MemoryStore
 from memq.web.metrics.lateness import Lateness
 from memq.web.metrics.serverfigures import Sources
 from memq.web.service import WebService, WebSettings
@@ -66,17 +56,13 @@ from memq.wire.figures import memcachedSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from memq.backing.ways import Backing
     from memq.daemon.security import Security
     from memq.logs.audit import Audit
     from memq.logs.outputs import Outputs
-    from memq.storage.datadir.home import Home
-    from memq.storage.maintenance import IMaintainedStore
     from memq.web.health import Readiness
 
 __all__ = ["Options", "makeService"]
-
-#: The largest page that disks write as one.
-_SAFE_PAGE = 4096
 
 _log = Logger()
 
@@ -109,15 +95,12 @@ def _makeService(
     :param twistd: the options of twistd itself.
     :raise memq.errors.StartError: when something is refused; nothing is held.
     """
+    makeBacking = chooseBacking(options, findOwner(twistd))
     home, listeners, logs, online, security = takeResources(
         options, reactor, twistd, makeWay
     )
     useSteadyClock(reactor)
     ending = ExitStatus(reactor, failed=notifier.fail)
-    sizes = _sizes(options, home)
-    options["min-free"] = sizes.minFree
-    store, takeover = _store(options, reactor, home, sizes, notifier)
-    policies = Policies(store)
     # Most servers have nothing to do for that of the users' passwords.
     pools = Pools(
         *(
@@ -125,35 +108,37 @@ def _makeService(
             for name in Pools._fields
         )
     )
+    poller = Poller(reactor)
+    syncs = Histogram()
+    webSettings = _webSettings(options, security)
+    note = syncs.note if webSettings.isOn else None
+    say = partial(_say, notifier)
+    backing = makeBacking(
+        Ground(options, reactor, home, pools, poller, say, ending.fail, note)
+    )
     access = AccessControl(
         security.users, reactor, partial(deferToThreadPool, reactor, pools.access)
     )
     security.serve(access)
+    policies = backing.engine.policies
     reloader = PolicyReloader(
         options.config,
         partial(deferToThreadPool, reactor, pools.rules),
         policies.replace,
         not options["no-config"],
         online=online,
-        companions=[security],
+        companions=[security, *backing.companions],
+        check=backing.check,
     )
     policies.replace(reloader.rules)
-    poller = Poller(reactor)
-    syncs = Histogram()
-    webSettings = _webSettings(options, security)
-    note = syncs.note if webSettings.isOn else None
-    flusher = Flusher(reactor, pools.flush, store.flush, note=note)
-    broker = _broker(options, poller, store, policies, flusher, ending)
     settings = _factorySettings(options, reloader)
     settings = settings._replace(audit=logs.audit(reactor.seconds), access=access)
-    parts = _parts(options, poller, broker, store, sizes, pools, settings)
-    flusher.onStall = parts.slow.noteFlush
-    version = "none" if home is None else ".".join(map(str, db.version()))
+    parts = _parts(options, poller, backing, settings)
     sources = Sources(
-        *(broker, parts.factory.statistics, syncs, reloader),
+        *(backing.engine, parts.factory.statistics, syncs, reloader),
         *(Lateness(reactor, syncs.sort), reloader, parts.factory.audit),
         parts.factory,
-        version,
+        backing.berkeleydb,
         certificateEnds=security.ends,
         handshakesFailed=security.failures,
     )
@@ -161,11 +146,8 @@ def _makeService(
         sources = sources._replace(lastBackup=home.lastBackup)
     web = WebService(reactor, sources, webSettings)
     isOutdated = partial(options.isOutdated, security.paths())
-    parts = parts._replace(
-        listeners=listeners,
-        takeover=takeover,
-        settled=partial(_settled, store, notifier, isOutdated, logs, web.readiness),
-    )
+    settled = partial(_settled, backing, notifier, isOutdated, logs, web.readiness)
+    parts = parts._replace(listeners=listeners, settled=settled)
     signals = _signals(reactor, ending, logs, reloader, parts.factory.audit)
     pidFile = PidFile(options.pidFile)
     process = ProcessService(reactor, signals, home, logs.observer, pidFile)
@@ -177,63 +159,31 @@ def _makeService(
     return process
 
 
-def _broker(
-    options: Options,
-    poller: Poller,
-    store: IMaintainedStore,
-    policies: Policies,
-    flusher: Flusher,
-    ending: ExitStatus,
-) -> Broker:
-    reactor = poller.reactor
-    return Broker(
-        store,
-        reactor,
-        Budget(options["max-buffered"]),
-        policies,
-        persist=flusher.persist,
-        later=poller.afterSweep,
-        durable=not options["no-sync"],
-        onFailure=lambda error: ending.fail(str(error), error.status),
-    )
-
-
 def _parts(
     options: Options,
     poller: Poller,
-    broker: Broker,
-    store: IMaintainedStore,
-    sizes: Sizes,
-    pools: Pools,
+    backing: Backing,
     settings: FactorySettings,
 ) -> Parts:
     """Return what serves the queues; nothing listens yet."""
-    reactor = poller.reactor
+    reactor, engine = poller.reactor, backing.engine
     told = [*options.settings(), *memcachedSettings(options)]
-    statistics = Statistics(reactor, broker, told)
+    statistics = Statistics(reactor, engine, told)
     statistics.ofEach = not options["no-queue-stats"]
-    maintenance = Maintenance(
-        reactor,
-        store,
-        broker,
-        statistics,
-        partial(deferToThreadPool, reactor, pools.work),
-        _maintenanceSettings(options, sizes),
-    )
-    factory = QueueFactory(broker, maintenance, statistics, settings)
+    upkeep = backing.upkeep(statistics)
+    factory = QueueFactory(engine, upkeep, statistics, settings)
     watch = ConnectionTimeouts(
         reactor,
         factory.connections,
-        broker.budget,
+        engine.budget,
         factory.keepalive,
         bodyTimeout=options["body-timeout"],
         idleTimeout=options["idle-timeout"],
     )
-    holders = broker.isHeld, factory.holds
-    sweeper = PolicySweeper(broker.session, reactor.callLater, *holders)
-    slow = SlowCommands(reactor, broker, factory.connections, options["slow"])
-    parts = store, broker, factory, maintenance, watch, sweeper, slow, poller
-    return Parts(*parts, ())
+    connections, after = factory.connections, options["slow"]
+    slow = SlowCommands(reactor, backing.watched, connections, after)
+    keeper = backing.keeper(factory, slow)
+    return Parts(keeper, engine, factory, watch, slow, poller, ())
 
 
 def _signals(
@@ -279,7 +229,7 @@ def _webSettings(options: Options, security: Security) -> WebSettings:
 
 
 def _settled(
-    store: IMaintainedStore,
+    backing: Backing,
     notifier: Notifier,
     isOutdated: Callable[[], bool],
     logs: Outputs,
@@ -291,69 +241,12 @@ def _settled(
     if isOutdated() or logs.areMoved:
         # systemd drops a reload that it is asked for while a service starts.
         raise_signal(SIGHUP)
-    there = "{queues} queues with {messages} messages".format(**store.status())
-    notifier.ready(f"Listening; at the start {there}")
+    notifier.ready(f"Listening; at the start {backing.there()}")
 
 
 def _say(notifier: Notifier, line: str) -> None:
     _log.info("{line}", line=line)
     notifier.status(line)
-
-
-def _sizes(options: Options, home: Home | None) -> Sizes:
-    """Return the sizes for the file system of ``home``."""
-    total = 1 << 62
-    if home is not None:
-        total = diskSpace(home.directory).total
-    sizes = sizesFor(total, options["no-sync"])
-    if options["min-free"] is not None:
-        sizes = sizes._replace(minFree=options["min-free"])
-    return sizes
-
-
-def _store(
-    options: Options, reactor: Any, home: Home | None, sizes: Sizes, notifier: Notifier
-) -> tuple[IMaintainedStore, Adoption | None]:
-    """Return the store, not open yet, and what takes over MemcacheQ's files."""
-    if home is None:
-        return MemoryStore(), None
-    store = _bdbStore(options, home, sizes)
-    return store, Adoption(
-        home,
-        store,
-        partial(reactor.callFromThread, _say, notifier),
-        skipDamaged=options["skip-damaged"],
-        keepLogs=options["keep-logs"],
-        volume=sizes.checkpointVolume,
-    )
-
-
-def _bdbStore(options: Options, home: Home, sizes: Sizes) -> BDBStore:
-    """Return the store on a home, not open yet."""
-    if options["page-size"] > _SAFE_PAGE:
-        _log.warn(
-            "--page-size {size}: a power cut can tear pages of more than {safe} bytes",
-            size=options["page-size"],
-            safe=_SAFE_PAGE,
-        )
-    logBuffer = options["log-buffer"] * 1024
-    settings = StoreSettings(
-        cacheSize=options["cache-size"] * MEGABYTE,
-        logBuffer=min(logBuffer, sizes.logBuffer),
-        pageSize=options["page-size"],
-        noSync=options["no-sync"],
-        logFile=sizes.logFile,
-        tableAhead=sizes.tableAhead,
-        leastFile=sizes.leastFile,
-    )
-    salvage = None
-    if options["skip-damaged"]:
-        salvage = Salvage(home, settings, _warn)
-    return BDBStore(home, settings, _warn, salvage)
-
-
-def _warn(line: str) -> None:
-    _log.warn("{line}", line=line)
 
 
 def _factorySettings(options: Options, reloader: PolicyReloader) -> FactorySettings:
@@ -365,18 +258,4 @@ def _factorySettings(options: Options, reloader: PolicyReloader) -> FactorySetti
         verbosity=options["verbose"],
         hasRoom=isRoomForClient,
         rules=reloader,
-    )
-
-
-def _maintenanceSettings(options: Options, sizes: Sizes) -> MaintenanceSettings:
-    percent = options["trickle-percent"]
-    return MaintenanceSettings(
-        checkpoint=options["checkpoint"],
-        checkpointVolume=sizes.checkpointVolume,
-        trickle=options["trickle"] if percent else 0,
-        tricklePercent=percent,
-        removeLogs=options["auto-remove-logs"],
-        minFree=sizes.minFree,
-        lookStep=sizes.logFile // 4,
-        lookAfter=sizes.lookAfter,
     )

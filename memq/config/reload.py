@@ -20,7 +20,7 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from memq.config.file import Config, findConfig
@@ -118,6 +118,7 @@ class PolicyReloader:
         seconds: Callable[[], float] = time,
         online: Online | None = None,
         companions: Sequence[Companion] = (),
+        check: Callable[[Rules], Deferred[None]] = lambda rules: succeed(None),
     ) -> None:
         """Begin with what the file said at the start.
 
@@ -126,12 +127,15 @@ class PolicyReloader:
         :param isRead: False when no file is to be read at all (--no-config).
         :param online: the online rules; None for none, and none in a file.
         :param companions: what is read together with them.
+        :param check: sees whether rules of a file can be kept, before they hold; the
+            Deferred fails with memq.errors.ConfigError if not.
         """
         self._began = config
         self._companions = companions
         self._path = config.path
         self._run = run
         self._apply = apply
+        self._check = check
         self._isRead = isRead
         self._isBusy = False
         self._seconds = seconds
@@ -265,7 +269,11 @@ class PolicyReloader:
 
     # In the reactor.
 
-    def _cbRead(self, read: Read) -> None:
+    def _cbRead(self, read: Read) -> Deferred[None]:
+        """Let all hold, if the rules can be kept."""
+        return self._check(read.rules).addCallback(lambda _: self._cbChecked(read))
+
+    def _cbChecked(self, read: Read) -> None:
         """Let the rules hold, if there are any; name options that differ."""
         config, self.book, rules, others = read
         for hold in others:

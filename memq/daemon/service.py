@@ -2,8 +2,8 @@
 
 The order is the point, and this class alone knows it:
 
-- start: open the store (recovery included), take over what MemcacheQ left, look at
-  the disk, then listen;
+- start: open the store (recovery included, and what MemcacheQ left; or connections to a
+  cluster), look at the disk, then listen;
 - stop: stop listening; take no more commands; answer what was taken, which
   includes the flush that covers it; close connections; end the maintenance; close the
   store; end the threads.
@@ -24,7 +24,6 @@ from twisted.internet.defer import (
     gatherResults,
     maybeDeferred,
 )
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 
 from memq import __version__
@@ -38,14 +37,11 @@ if TYPE_CHECKING:
     from twisted.python.failure import Failure
     from twisted.python.threadpool import ThreadPool
 
-    from memq.broker.broker import Broker
-    from memq.broker.sweeper import PolicySweeper
-    from memq.daemon.maintenance import Maintenance
+    from memq.broker.interfaces import IEngine
     from memq.net.poller import Poller
     from memq.server.factory import QueueFactory
     from memq.server.slow import SlowCommands
     from memq.server.timeouts import ConnectionTimeouts
-    from memq.storage.maintenance import IMaintainedStore
 
 #: Seconds that clients are given at the end to read what they were answered.
 DRAIN_SECONDS = 3.0
@@ -64,14 +60,26 @@ class Served(Protocol):
         """Let clients in; it fails with OptionError."""
 
 
-class Takeover(Protocol):
-    """Work on an open store before anything listens."""
+class Keeper(Protocol):
+    """Opens what the queues are kept in, looks after it, and closes it."""
 
-    def run(self) -> object:
-        """Do it; blocks for long."""
+    def open(self) -> Deferred[None]:
+        """Open it; fires when clients can be served."""
 
     def interrupt(self) -> None:
-        """Make ``run`` return soon; from any thread."""
+        """Let ``open`` be over soon, whether it is open then or not."""
+
+    def serve(self) -> None:
+        """Begin with what is done while the server listens."""
+
+    def endServing(self) -> None:
+        """End that: the last client is gone."""
+
+    def endUpkeep(self) -> Deferred[None]:
+        """End all other work on it."""
+
+    def close(self) -> Deferred[None]:
+        """Close it, also if it was never open."""
 
 
 def _cause(failure: Failure) -> Failure:
@@ -98,25 +106,21 @@ class Pools(NamedTuple):
 class Parts(NamedTuple):
     """The parts that the service starts and stops.
 
+    :ivar keeper: opens and closes what the queues are kept in.
     :ivar watch: looks after silent clients while there are any.
-    :ivar sweeper: carries out the rules while the server listens.
     :ivar slow: looks for slow commands meanwhile.
     :ivar poller: watches the sockets of connections.
     :ivar listeners: what to listen on once the store is open.
-    :ivar takeover: what to do with the store when it is open.
     :ivar settled: called once the server listens.
     """
 
-    store: IMaintainedStore
-    broker: Broker
+    keeper: Keeper
+    broker: IEngine
     factory: QueueFactory
-    maintenance: Maintenance
     watch: ConnectionTimeouts
-    sweeper: PolicySweeper
     slow: SlowCommands
     poller: Poller
     listeners: Sequence[Served]
-    takeover: Takeover | None = None
     settled: Callable[[], object] = lambda: None
 
 
@@ -135,7 +139,7 @@ class QueueService(Service):
     ) -> None:
         """Remember the parts; ``startService`` puts them to work.
 
-        :param reactor: IReactorTime and IReactorFromThreads.
+        :param reactor: IReactorTime.
         :param fail: ends the process for a reason, and with a status.
         """
         self._reactor = reactor
@@ -146,27 +150,14 @@ class QueueService(Service):
         self.started: Deferred[None] | None = None
 
     def startService(self) -> None:
-        """Open the store in the pool, then listen."""
+        """Open the store, then listen."""
         super().startService()
         for pool in self._pools:
             pool.start()
         _log.info("memq {version} opens its store", version=__version__)
-        self.started = self._inWorkPool(self._open)
-        self.started.addCallback(self._cbOpened)
+        self.started = self._parts.keeper.open()
+        self.started.addCallback(self._cbListen)
         self.started.addErrback(self._ebNotStarted)
-
-    def _open(self) -> None:
-        self._parts.store.open()
-        if self._parts.takeover is not None:
-            self._parts.takeover.run()
-
-    def _inWorkPool(self, call: Callable[[], None]) -> Deferred[None]:
-        return deferToThreadPool(self._reactor, self._pools.work, call)
-
-    def _cbOpened(self, _: None) -> Deferred[None]:
-        status = self._parts.store.status()
-        _log.info("{queues} queues with {messages} messages are there", **status)
-        return self._parts.maintenance.start().addCallback(self._cbListen)
 
     def _cbListen(self, _: None) -> Deferred[None] | None:
         if not self.running:
@@ -174,7 +165,7 @@ class QueueService(Service):
         parts = self._parts
         parts.broker.start()
         parts.watch.start()
-        parts.sweeper.start()
+        parts.keeper.serve()
         parts.slow.start()
         ports = [
             listener.listen(parts.poller, parts.factory).addCallback(self._cbListening)
@@ -203,8 +194,7 @@ class QueueService(Service):
         """Answer what was taken, then close everything in order."""
         super().stopService()
         _log.info("Stopping: answering what was taken")
-        if self._parts.takeover is not None:
-            self._parts.takeover.interrupt()
+        self._parts.keeper.interrupt()
         assert self.started is not None
         ended: Deferred[None] = Deferred()
         self.started.addCallback(lambda _: self._stop().chainDeferred(ended))
@@ -214,10 +204,11 @@ class QueueService(Service):
         ports = [maybeDeferred(port.stopListening) for port in self._ports]
         done: Deferred[Any] = gatherResults(ports, consumeErrors=True)
         done.addErrback(self._ebStopping)
-        for step in (self._drain, self._parts.maintenance.stop):
+        keeper = self._parts.keeper
+        for step in (self._drain, keeper.endUpkeep):
             done.addCallback(lambda _, call: call(), step)
             done.addErrback(self._ebStopping)
-        done.addCallback(lambda _: self._inWorkPool(self._parts.store.close))
+        done.addCallback(lambda _: keeper.close())
         done.addErrback(self._ebNotClosed)
         return done.addCallback(self._cbStopped)
 
@@ -229,7 +220,7 @@ class QueueService(Service):
             if late.active():
                 late.cancel()
             self._parts.watch.stop()
-            self._parts.sweeper.stop()
+            self._parts.keeper.endServing()
             self._parts.slow.stop()
             return self._parts.broker.drain()
 

@@ -10,6 +10,7 @@ import stat
 import tempfile
 from functools import partial
 from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.application.service import IServiceMaker
@@ -87,6 +88,7 @@ class MakeServiceTests(SynchronousTestCase):
         self.patch(tap, "raise_signal", sent.append)
         self.patch(tap, "sparePermanent", lambda: None)
         notifier = Notifier(Clock(), None)
+        backing: Any = SimpleNamespace(there=lambda: "2 queues")
         for isChanged, isMoved, given, signals in (
             (False, False, log, []),
             (True, False, log, [SIGHUP]),
@@ -96,10 +98,9 @@ class MakeServiceTests(SynchronousTestCase):
         ):
             if isMoved:
                 os.unlink(path)
-            store = MemoryStore()
-            readiness = Readiness(Broker(store, Clock()))
+            readiness = Readiness(Broker(MemoryStore(), Clock()))
             outputs = Outputs(given)
-            _settled(store, notifier, partial(bool, isChanged), outputs, readiness)
+            _settled(backing, notifier, partial(bool, isChanged), outputs, readiness)
             self.assertTrue(readiness.isListening)
             self.assertEqual(sent, signals)
             sent.clear()

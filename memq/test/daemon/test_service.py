@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 
 from memq import __version__
+from memq.backing.local import StoreKeeper
 from memq.daemon.flusher import (
     QUICK_FLUSH,
     QUICK_IN_A_ROW,
@@ -21,7 +24,6 @@ from memq.daemon.service import (
     Parts,
     Pools,
     QueueService,
-    Takeover,
 )
 from memq.errors import (
     DamagedHome,
@@ -35,6 +37,9 @@ from memq.errors import (
 from memq.net.poller import Poller
 from memq.test.support.harness import Client, Harness
 from memq.test.support.stepped import SteppedTestCase
+
+if TYPE_CHECKING:
+    from memq.backing.local import Takeover
 
 LOCALHOST = IPv4Address("TCP", "127.0.0.1", 22201)
 
@@ -108,17 +113,21 @@ class ServiceTestCase(SteppedTestCase):
     def made(self, takeover: Takeover | None = None) -> QueueService:
         """Return a service."""
         harness = self.harness
-        parts = Parts(
+        keeper = StoreKeeper(
             self.store,
+            harness.maintenance,
+            harness.sweeper,
+            partial(deferToThreadPool, harness.reactor, harness.workPool),
+            takeover,
+        )
+        parts = Parts(
+            keeper,
             harness.broker,
             harness.factory,
-            harness.maintenance,
             harness.watch,
-            harness.sweeper,
             harness.slow,
             Poller(harness.reactor),
             self.listeners,
-            takeover,
             settled=lambda: self.journal.append("settled"),
         )
         names = "flushPool", "workPool", "rulePool", "accessPool"
