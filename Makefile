@@ -6,6 +6,8 @@ PYTHON ?= $(shell /usr/bin/python3 -c 'import sys; sys.exit(sys.version_info < (
 PORT ?= 22201
 DATA ?= ./var/memq
 ARGS ?=
+# A front end of a cluster has no home.
+HOME_OPTION = $(if $(filter rabbitmq --store=rabbitmq,$(ARGS)),,--home $(DATA))
 
 BIN := .venv/bin
 # Runs tests on all processors; for example SUITE_ARGS='--jobs 1 --temp /var/tmp'.
@@ -70,7 +72,7 @@ help: ## what can be made
 	@echo "Variables: PORT=$(PORT) DATA=$(DATA) ARGS='--no-sync ...' PYTHON=$(PYTHON)"
 
 run: .venv/memq.stamp ## set up what is missing, and start memq on 127.0.0.1
-	exec $(BIN)/twistd -n --pidfile= memq --port $(PORT) --home $(DATA) $(ARGS)
+	exec $(BIN)/twistd -n --pidfile= memq --port $(PORT) $(HOME_OPTION) $(ARGS)
 
 venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
 

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import pika
 
 from bench.workspace import ROOT
+from memq.config.cluster import Address, parseAddress
 from memq.net.tlsclient import clientContext
 from memq.rabbitmq.errors import Unsure
-from memq.rabbitmq.links.places import Address, makeCluster, parseAddress
+from memq.rabbitmq.links.places import makeCluster
 from memq.rabbitmq.names import encode
 from memq.rabbitmq.publishing.publisher import Publisher
 from memq.rabbitmq.publishing.questions import ARGUMENTS

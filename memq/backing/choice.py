@@ -1,10 +1,15 @@
-"""Choice: which backing the options ask for, and what else they may say beside it."""
+"""Choice: which backing the options ask for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from twisted.python.util import runAsEffectiveUser
 
 from memq.backing.local import LocalBacking
+from memq.errors import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,4 +26,19 @@ def chooseBacking(
     :param owner: uid and gid of the server.
     :raise memq.errors.StartError: when it cannot be; nothing is held.
     """
-    return LocalBacking
+    if options["store"] != "rabbitmq":
+        return lambda ground: LocalBacking(ground)
+    access, cluster = _load("access"), _load("cluster")
+    read = runAsEffectiveUser(*owner, access.ClusterAccess, options)
+    return partial(cluster.ClusterBacking, read)
+
+
+def _load(name: str) -> Any:
+    """Return a module that needs pika, which most servers do not have."""
+    try:
+        return import_module(f"memq.backing.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "pika":
+            raise
+        why = "needs pika: apt install python3-pika, or pip install memq[cluster]"
+        raise StartError(f"--store rabbitmq: {why}") from None

@@ -22,6 +22,7 @@ from twisted.python import usage
 
 from memq import __version__
 from memq.config import file
+from memq.config.cluster import conflict
 from memq.config.file import Config, findConfig
 from memq.config.settings import COUNT, FLAG, HELP, LIST, SERVER, Setting
 from memq.display import shownText
@@ -144,6 +145,9 @@ class Options(usage.Options):
         self["config"] = self.config.path
         self["auto-remove-logs"] = not self["keep-logs"]
         self.given = frozenset(given)
+        wrong = conflict(self, self.given)
+        if wrong is not None:
+            raise StartError(wrong)
 
     def _takePidFile(self) -> str:
         """Return the path of the pid file, which is twistd's option no more.
@@ -213,7 +217,8 @@ def _parsed(setting: Setting, typed: str) -> Any:
         name = f"--{setting.name}"
         if setting.letter is not None:
             name += f" (-{setting.letter})"
-        raise OptionError(name, typed or "''", str(error)) from None
+        told = "..." if setting.isSecret else typed or "''"
+        raise OptionError(name, told, str(error)) from None
 
 
 def _default(setting: Setting) -> Any:

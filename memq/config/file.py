@@ -173,7 +173,8 @@ def _values(
             what = f"{tomlKey(name)} = {_unknown(value)}"
             file.refuse(what, str(error), *keys, name)
         except ValueError as error:
-            what = f"{tomlKey(name)} = {shown(value)}"
+            isSecret = name in OPTIONS and OPTIONS[name].isSecret
+            what = f"{tomlKey(name)} = {'...' if isSecret else shown(value)}"
             file.refuse(what, str(error), *keys, name)
     return MappingProxyType(values)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memq.config.cluster import parseAddress, parseManagement
 from memq.config.values import (
     MEGABYTE,
     Parser,
@@ -76,6 +77,7 @@ class Setting(NamedTuple):
     :ivar letter: of its option, MemcacheQ's where it had one; None for none.
     :ivar default: its value when it is not given, as text; None for none.
     :ivar show: what makes a text of a value.
+    :ivar isSecret: whether no message has its value.
     """
 
     name: str
@@ -84,13 +86,14 @@ class Setting(NamedTuple):
     letter: str | None = None
     default: str | None = None
     show: Callable[[Any], str] = str
+    isSecret: bool = False
 
 
 _TRUTH = {"false": False, "true": True}
 _PAUSED = {"no": 0, "reads": READS, "writes": WRITES, "both": READS | WRITES}
 _OVERFLOW = {"reject": False, "drop-oldest": True}
 _ACTIONS = {"never": "never", "users": "users", "anyone": "anyone"}
-_STORES = {"bdb": "bdb", "memory": "memory"}
+_STORES = {"bdb": "bdb", "memory": "memory", "rabbitmq": "rabbitmq"}
 _FORMATS = {"text": "text", "json": "json"}
 _PATH = something("a path")
 _ADDRESS = something("an address or the name of one")
@@ -116,6 +119,12 @@ SERVER = (
     Setting("max-connections", WHOLE, number(1, 1_000_000), "c", "1024"),
     Setting("home", TEXT, _PATH, "H", "/var/lib/memq"),
     Setting("store", TEXT, oneOf(_STORES), None, "bdb"),
+    Setting("rabbitmq", TEXT, parseAddress, isSecret=True),
+    Setting("rabbitmq-password-file", TEXT, _PATH),
+    Setting("rabbitmq-ca", TEXT, _PATH),
+    Setting("rabbitmq-management", TEXT, parseManagement, show=",".join),
+    Setting("store-timeout", WHOLE, number(1, 60), None, "5"),
+    _flag("accept-mnesia"),
     Setting("cache-size", BYTES, size(1, 1_000_000, MEGABYTE), "m", "64"),
     Setting("log-buffer", BYTES, size(1, 16384, 1024), "L", "1024"),
     Setting("page-size", BYTES, powerOfTwo(512, 65536), "A", "4096"),
@@ -164,7 +173,17 @@ HELP = {
     "socket-mode": "its permissions, in octal",
     "max-connections": "most clients at once; the next one is told so and closed",
     "home": "directory of the data",
-    "store": "memory keeps nothing",
+    "store": "where messages are: bdb, in the home; memory, which keeps nothing; "
+    "rabbitmq, on a cluster",
+    "rabbitmq": "the cluster: amqp://USER:PASSWORD@HOST:PORT,HOST:PORT/NAME, or amqps:",
+    "rabbitmq-password-file": "file with the user's password, instead of one there",
+    "rabbitmq-ca": "file with the authorities that amqps: believes, instead of the "
+    "system's",
+    "rabbitmq-management": "where its nodes have the management API: "
+    "http://HOST:PORT,... [default: on each node, 10000 above AMQP's port]",
+    "store-timeout": "seconds within which the cluster is to answer a command, 1 to 60",
+    "accept-mnesia": "take a cluster without Khepri, which can lose messages when a "
+    "node stands still",
     "cache-size": "page cache, in megabytes (or with K, M, G, T)",
     "log-buffer": "transaction log buffer, in KB (or with K, M, G, T)",
     "page-size": "bytes of a page, for a new home; above 4096 a power cut can tear "

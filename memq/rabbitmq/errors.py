@@ -50,7 +50,11 @@ class Disagreed(StoreError):
 
 
 class Untold(StoreError):
-    """No node tells of the cluster."""
+    """No node tells of the cluster.
 
-    def __init__(self, why: str) -> None:
+    :ivar code: what the last one that was asked answered, in HTTP; 0 for nothing.
+    """
+
+    def __init__(self, why: str, code: int = 0) -> None:
         super().__init__(f"no queue server tells of its queues ({why})")
+        self.code = code

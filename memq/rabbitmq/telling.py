@@ -74,7 +74,14 @@ class Facts(NamedTuple):
 
 
 class Strange(Exception):
-    """A node answered what is no answer: why, in words."""
+    """A node answered what is no answer: why, in words.
+
+    :ivar code: of HTTP; 0 for another reason.
+    """
+
+    def __init__(self, why: str, code: int = 0) -> None:
+        super().__init__(why)
+        self.code = code
 
 
 class _Body(Protocol):
@@ -121,6 +128,10 @@ class Telling:
         """
         self._clock, self._agent = clock, agent
         self._places, self._name = list(places), quote(name, "")
+        self.logIn(user, password)
+
+    def logIn(self, user: str, password: str) -> None:
+        """Say from now on who asks."""
         words = b64encode(f"{user}:{password}".encode()).decode("ascii")
         self._headers = Headers({"Authorization": [f"Basic {words}"]})
 
@@ -199,7 +210,8 @@ class Telling:
             self._places.append(self._places.pop(0))
             if left > 1:
                 return self._try(path, told, left - 1)
-            raise Untold(failure.getErrorMessage())
+            code = getattr(failure.value, "code", 0)
+            raise Untold(failure.getErrorMessage(), code)
 
         return asked.addErrback(again)
 
@@ -209,7 +221,7 @@ class Telling:
 
         def parsed(body: bytes) -> Any:
             if response.code != 200:
-                raise Strange(f"it answered {response.code}")
+                raise Strange(f"it answered {response.code}", response.code)
             return json.loads(body)
 
         return whole.addCallback(parsed)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from functools import lru_cache, partial
 from itertools import count
+from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -68,6 +69,14 @@ _log = Logger()
 class Startable(Protocol):
     """Something that is connected while the engine runs."""
 
+    @property
+    def isUp(self) -> bool:
+        """Return whether it is connected."""
+
+    @property
+    def trouble(self) -> str:
+        """Return why it is not; empty if nothing is known."""
+
     def start(self) -> object:
         """Connect."""
 
@@ -114,6 +123,9 @@ class Engine:
     """Carries out operations on a cluster's queues.
 
     :ivar asked: what asks the cluster.
+    :ivar links: what it is connected by.
+    :ivar longTurn: is of no use: no turn takes long, for none waits for the cluster;
+        ``onLongTurn`` is never called.
     """
 
     def __init__(
@@ -145,7 +157,10 @@ class Engine:
         self.durable = True
         self.isStopping = False
         self.failure: StoreFailed | None = None
-        self.asked, self._links = connect(self)
+        self.longTurn = inf
+        self.onLongTurn: Callable[[float, list[Operation]], object] = _ignore
+        self.asked, self.links = connect(self)
+        self._isStarted = False
         view = partial(View, self.number, self._parts, self.asked.openReads.holds)
         self._carrier = carrier = Carrier(*self.asked, self.policies, view)
         later = later or partial(clock.callLater, 0)
@@ -172,8 +187,9 @@ class Engine:
     # The beginning, and the end.
 
     def start(self) -> None:
-        """Connect."""
-        for link in self._links:
+        """Connect, if that is not begun yet."""
+        isStarted, self._isStarted = self._isStarted, True
+        for link in () if isStarted else self.links:
             link.start()
 
     def stop(self) -> None:
@@ -184,7 +200,7 @@ class Engine:
         """Return a Deferred that fires when nothing is under way, and all is closed."""
         self.stop()
         idle = self._idle = Deferred()
-        idle.addCallback(lambda _: gatherResults([each.stop() for each in self._links]))
+        idle.addCallback(lambda _: gatherResults([each.stop() for each in self.links]))
         self._scheduler.drain(self._checkIdle)
         return idle.addCallback(lambda _: None)
 
@@ -209,6 +225,19 @@ class Engine:
     def waiting(self) -> int:
         """How many commands were not told their result yet."""
         return self._scheduler.waiting
+
+    @property
+    def flushing(self) -> Sequence[Operation]:
+        """What the cluster was asked first, of what is under way."""
+        return self._scheduler.first()
+
+    @property
+    def lastInLine(self) -> None:
+        """Nobody: what waits for its turn does not wait for long."""
+
+    def isInLine(self, operation: Operation) -> bool:
+        """Return that it does not stand in line."""
+        return False
 
     @property
     def readers(self) -> int:
@@ -284,6 +313,10 @@ class Engine:
             )
         self._strays -= 1
         self._checkIdle()
+
+
+def _ignore(began: float, operations: list[Operation]) -> None:
+    """Nothing is ever told."""
 
 
 def _noStore() -> Any:

@@ -122,6 +122,13 @@ class Scheduler:
         inboxes = (each for session in self._ready for each in session.inbox)
         return sum(each.count for each in (*running, *inboxes))
 
+    def first(self) -> list[Operation]:
+        """Return the first operation under way, of some session; none if there is none.
+
+        Few have been under way for longer.
+        """
+        return next(([running[0]] for running in self._running.values()), [])
+
     # Sessions that may run.
 
     def enqueue(self, session: Session, behind: bool = False) -> None:

@@ -170,6 +170,7 @@ class Link:
     """A connection for one purpose; see above.
 
     :ivar parameters: pika's.
+    :ivar trouble: why a node could not be had the last time; empty if all could.
     :ivar isBlocked: whether the node takes no messages now.
     """
 
@@ -191,6 +192,7 @@ class Link:
         self.excluded = excluded
         self.parameters = cluster.parameters
         self.isBlocked = False
+        self.trouble = ""
         self._clock, self._nodes, self._purpose = clock, cluster.nodes, purpose
         self._user, self._randomly = user, randomly
         self._rarely = Rarely(clock.seconds)
@@ -306,6 +308,7 @@ class Link:
 
     def noteFailed(self, node: Node, why: str) -> None:
         """Say so in the log from time to time."""
+        self.trouble = f"{node.name}: {why}"
         count = self._rarely.count(node.name)
         if count:
             _log.warn(

@@ -103,6 +103,16 @@ class Publisher:
         return self._link.node
 
     @property
+    def isUp(self) -> bool:
+        """Whether it is connected."""
+        return self._link.isUp
+
+    @property
+    def trouble(self) -> str:
+        """Why it is not; empty if nothing is known."""
+        return self._link.trouble
+
+    @property
     def isBlocked(self) -> bool:
         """Whether the nodes take no messages for now."""
         return self._link.isBlocked

@@ -196,6 +196,8 @@ class FakeLink:
     :ivar user: who hears of it.
     """
 
+    trouble = ""
+
     def __init__(self, cluster: FakeCluster, user: Any) -> None:
         self.cluster = cluster
         self.user = user

@@ -1,0 +1,120 @@
+"""A cluster of RabbitMQ: this process is one of its front ends, and keeps nothing.
+
+There is no home and no lock: any number of processes may be front ends of one cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.defer import succeed
+from twisted.logger import Logger
+
+from memq.backing.opening import Opening
+from memq.broker.memorybudget import Budget
+from memq.display import numbered
+from memq.rabbitmq.engine.connecting import connectTo
+from memq.rabbitmq.engine.engine import Engine
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from memq.backing.access import ClusterAccess
+    from memq.backing.ways import Ground
+    from memq.policy.rules import Rules
+    from memq.server.factory import QueueFactory
+    from memq.server.slow import SlowCommands
+    from memq.server.stats import Statistics
+
+_log = Logger()
+
+
+class NoUpkeep:
+    """The upkeep that clients can ask for: there is none to be done here."""
+
+    def checkpoint(self) -> Deferred[None]:
+        """Do nothing."""
+        return succeed(None)
+
+    def removeLogs(self) -> Deferred[None]:
+        """Do nothing."""
+        return succeed(None)
+
+
+class ClusterBacking:
+    """A cluster, as a server keeps its queues in it.
+
+    :ivar engine: carries out operations over it.
+    """
+
+    berkeleydb = "none"
+
+    def __init__(self, access: ClusterAccess, ground: Ground) -> None:
+        """Connect to nothing yet."""
+        options, self._reactor = ground.options, ground.reactor
+        self.companions = (access,)
+        self._address = options["rabbitmq"]
+        self._acceptMnesia = options["accept-mnesia"]
+        cluster, telling = access.connect(ground.reactor)
+        self.engine = self.watched = Engine(
+            ground.reactor,
+            connectTo(cluster, telling, options["store-timeout"]),
+            Budget(options["max-buffered"]),
+            later=ground.poller.afterSweep,
+        )
+        self._opening = Opening(
+            ground.reactor, self.engine.links, telling, self._checkOwn, ground.say
+        )
+
+    def check(self, rules: Rules) -> Deferred[None]:
+        """See whether the cluster keeps the rules that it has to keep."""
+        return succeed(None)
+
+    def _checkOwn(self) -> Deferred[None]:
+        return self.check(self.engine.policies.rules)
+
+    def upkeep(self, statistics: Statistics) -> NoUpkeep:
+        """Return that there is none."""
+        return NoUpkeep()
+
+    def keeper(self, factory: QueueFactory, slow: SlowCommands) -> ClusterBacking:
+        """Return itself."""
+        return self
+
+    def there(self) -> str:
+        """Say what the cluster is."""
+        facts = self._opening.facts
+        assert facts is not None
+        nodes = numbered(facts.nodes, "queue server")
+        return f"{facts.running} of {nodes}, RabbitMQ {facts.version}"
+
+    # As a keeper.
+
+    def open(self) -> Deferred[None]:
+        """Connect; fires when clients can be served, however long that takes."""
+        _log.info("Looking for the cluster at {address}", address=str(self._address))
+        self.engine.start()
+        opened = self._opening.open(self._address.user, self._acceptMnesia)
+        return opened.addCallback(self._cbOpened)
+
+    def _cbOpened(self, _: None) -> None:
+        if self._opening.facts is not None:
+            _log.info("The cluster is there: {what}", what=self.there())
+
+    def interrupt(self) -> None:
+        """Wait for the cluster no more."""
+        self._opening.interrupt()
+
+    def serve(self) -> None:
+        """Do nothing: the cluster carries out the rules."""
+
+    def endServing(self) -> None:
+        """Do nothing."""
+
+    def endUpkeep(self) -> Deferred[None]:
+        """Do nothing."""
+        return succeed(None)
+
+    def close(self) -> Deferred[None]:
+        """Do nothing: the engine has closed its connections."""
+        return succeed(None)

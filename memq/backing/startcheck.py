@@ -1,0 +1,66 @@
+"""Start check: clusters that nothing is stored in.
+
+Each refusal is one line, and ends the process with a status upon which no service
+manager tries again: a person has to look.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from memq.errors import NEEDS_A_PERSON, StartError
+
+if TYPE_CHECKING:
+    from memq.rabbitmq.errors import Untold
+    from memq.rabbitmq.telling import Facts
+
+#: Nodes that a cluster has at least: with two, the death of either stops it.
+LEAST = 3
+
+
+class ClusterRefused(StartError):
+    """A cluster, or what it makes of this server, that no restart makes better."""
+
+    status = NEEDS_A_PERSON
+
+
+def checkFacts(facts: Facts, acceptMnesia: bool) -> None:
+    """Refuse a cluster that can lose what was told as stored.
+
+    :raise ClusterRefused: with what to do.
+    """
+    if facts.nodes < LEAST:
+        raise ClusterRefused(
+            f"--rabbitmq: the cluster has {facts.nodes} of at least {LEAST} nodes"
+        )
+    if facts.isParted:
+        raise ClusterRefused(
+            "--rabbitmq: the cluster is in parts, each of which knows other queues; "
+            "restart the nodes of the smaller one"
+        )
+    if not (facts.isKhepri or acceptMnesia):
+        raise ClusterRefused(
+            f"--rabbitmq: RabbitMQ {facts.version} keeps its queues in Mnesia, and can "
+            "lose messages when a node stands still; enable khepri_db (RabbitMQ 4), or "
+            "give --accept-mnesia"
+        )
+
+
+def checkAnswer(error: Untold, user: str) -> None:
+    """Refuse what will not be better in a while: a node answers, and says no.
+
+    :param user: whom this server says it is.
+    :raise ClusterRefused: with what to do.
+    """
+    if error.code == 401:
+        raise ClusterRefused(
+            f"--rabbitmq: the queue servers refuse user {user}: its password is wrong, "
+            "or it lacks the tag administrator"
+        )
+
+
+def lack(facts: Facts) -> str | None:
+    """Return what a cluster lacks for now, in words; None for nothing."""
+    if facts.running * 2 > facts.nodes:
+        return None
+    return f"{facts.running} of {facts.nodes} queue servers run"
