@@ -8,6 +8,11 @@ are faults, for those that test: each names its node, from 1.
 Ports are counted from BASE: AMQP for node n is at BASE + n, the management API 10000
 above that, what nodes say to each other 20000 above it, and their port mapper at
 BASE + 20000.  User, password and virtual host are all ``memq``.
+
+Two options need root.  ``--root DIR``: the nodes are those of a Debian in DIR, made by
+tools/cluster-root; their data is there, too, below /srv.  ``--net NAME``: each node has
+a network of its own, NAME1 and so on, joined by a bridge on this machine; there ``cut``
+takes a node off the network, and ``part`` off the other nodes' alone.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
+import shlex
 import signal
 import socket
 import subprocess
@@ -31,8 +37,8 @@ SCRIPTS = Path("/usr/lib/rabbitmq/bin")
 START, STOP = 120.0, 30.0
 #: What every node has in its configuration.
 CONFIGURATION = """\
-listeners.tcp.1 = 127.0.0.1:{amqp}
-management.tcp.ip = 127.0.0.1
+listeners.tcp.1 = {host}:{amqp}
+management.tcp.ip = {host}
 management.tcp.port = {web}
 cluster_formation.peer_discovery_backend = classic_config
 cluster_partition_handling = {partition}
@@ -55,34 +61,114 @@ log.file.level = info
 """
 
 
+#: Runs a command in another root, which has /proc meanwhile.
+IN_ROOT = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
+
+
+def ip(words: str, isNeeded: bool = True) -> None:
+    """Change networks, as ip(8) takes it.
+
+    :param isNeeded: whether it is an error if it fails.
+    """
+    output = None if isNeeded else subprocess.DEVNULL
+    subprocess.run(["ip", *shlex.split(words)], check=isNeeded, stderr=output)
+
+
+class Network:
+    """Networks of nodes, one each, and a bridge on this machine that joins them.
+
+    :ivar name: what their names begin with.
+    """
+
+    def __init__(self, name: str, base: int) -> None:
+        """Name them; nothing is made.
+
+        :param base: addresses are by it, so that clusters can be beside each other.
+        """
+        self.name, self._bridge = name, f"{name}-br"
+        self._subnet = f"10.88.{base % 251}"
+
+    def host(self, number: int) -> str:
+        """Return the address of a node."""
+        return f"{self._subnet}.{number}"
+
+    def make(self, numbers: list[int]) -> None:
+        """Make what is missing."""
+        if not Path(f"/sys/class/net/{self._bridge}").exists():
+            ip(f"link add {self._bridge} type bridge")
+            ip(f"addr add {self._subnet}.254/24 dev {self._bridge}")
+            ip(f"link set {self._bridge} up")
+        for number in numbers:
+            one = f"{self.name}{number}"
+            if not Path(f"/run/netns/{one}").exists():
+                ip(f"netns add {one}")
+                ip(f"link add {one}v type veth peer name eth0 netns {one}")
+                ip(f"link set {one}v master {self._bridge} up")
+                ip(f"-n {one} link set lo up")
+                ip(f"-n {one} addr add {self.host(number)}/24 dev eth0")
+                ip(f"-n {one} link set eth0 up")
+
+    def remove(self, numbers: list[int]) -> None:
+        """Remove all."""
+        for number in numbers:
+            ip(f"netns del {self.name}{number}", isNeeded=False)
+        ip(f"link del {self._bridge}", isNeeded=False)
+
+    def cut(self, number: int, isCut: bool) -> None:
+        """Take a node off the network, or put it on again."""
+        ip(f"link set {self.name}{number}v {'down' if isCut else 'up'}")
+
+    def part(self, number: int, others: list[int], isParted: bool) -> None:
+        """Take a node off those of others alone, or put it on again."""
+        word = "add" if isParted else "del"
+        for other in others:
+            for here, there in ((number, other), (other, number)):
+                ip(f"-n {self.name}{here} route {word} blackhole {self.host(there)}/32")
+
+
 class Node:
     """One node: its directory, its process and its ports.
 
     :ivar name: as RabbitMQ writes it.
+    :ivar host: its address.
+    :ivar home: its directory, as this machine sees it.
     """
 
-    def __init__(self, directory: Path, number: int, base: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        number: int,
+        base: int,
+        root: Path | None = None,
+        network: Network | None = None,
+    ) -> None:
         """Name a node; nothing is started.
 
+        :param directory: of all nodes; within ``root``, if there is one.
         :param number: from 1.
         :param base: what its ports are counted from.
+        :param root: another Debian that it is of.
         """
         self.number, self._base = number, base
-        self.name = f"memq{number}@127.0.0.1"
+        self._root, self._network = root, network
+        self.host = network.host(number) if network else "127.0.0.1"
+        self.name = f"memq{number}@{self.host}"
         self.amqp, self.web = base + number, base + number + 10000
         self.home = directory / f"node{number}"
-        self._shared = directory
+        #: The directory of all, as the node sees it.
+        self._shared = Path("/", directory.relative_to(root)) if root else directory
 
     @property
     def variables(self) -> dict[str, str]:
         """The environment in which a node runs, and in which it is talked to."""
-        home = str(self.home)
+        home = str(self._shared / self.home.name)
+        address = self.host.replace(".", ",")
         return {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
             # The cookie lies there.
             "HOME": str(self._shared),
-            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_ADDRESS": self.host,
             "ERL_EPMD_PORT": str(self._base + 20000),
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_USE_LONGNAME": "true",
@@ -96,11 +182,22 @@ class Node:
             "RABBITMQ_LOG_BASE": home,
             "RABBITMQ_PID_FILE": f"{home}/pid",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
-                "-kernel inet_dist_use_interface {127,0,0,1}"
+                f"-kernel inet_dist_use_interface {{{address}}}"
             ),
             # Without it nodes keep a core each busy while they have nothing to do.
             "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "none",
         }
+
+    def command(self, program: str, *words: str) -> list[str]:
+        """Return a command of this node's, in its root and its network."""
+        command = [program, *words]
+        if self._root is not None:
+            inside = ["unshare", "--mount", "sh", "-c", IN_ROOT, str(self._root)]
+            command = inside + command
+        if self._network is not None:
+            space = f"{self._network.name}{self.number}"
+            command = ["ip", "netns", "exec", space, *command]
+        return command
 
     @property
     def pid(self) -> int | None:
@@ -108,7 +205,7 @@ class Node:
 
         It is looked for: the file that RabbitMQ writes goes before the process does.
         """
-        mine = f"RABBITMQ_PID_FILE={self.home}/pid".encode()
+        mine = f"RABBITMQ_PID_FILE={self.variables['RABBITMQ_PID_FILE']}".encode()
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
                 if (process / "comm").read_bytes() == b"beam.smp\n":
@@ -123,7 +220,7 @@ class Node:
             return
         self.home.mkdir(parents=True, exist_ok=True)
         lines = CONFIGURATION.format(
-            amqp=self.amqp, web=self.web, partition=partition
+            host=self.host, amqp=self.amqp, web=self.web, partition=partition
         ) + "".join(
             f"cluster_formation.classic_config.nodes.{each.number} = {each.name}\n"
             for each in nodes
@@ -133,7 +230,7 @@ class Node:
         (self.home / "plugins").write_text("[rabbitmq_management].\n", encoding="ascii")
         with (self.home / "output").open("ab") as output:
             subprocess.Popen(
-                [SCRIPTS / "rabbitmq-server"],
+                self.command(f"{SCRIPTS}/rabbitmq-server"),
                 env=self.variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -146,7 +243,7 @@ class Node:
         for port in (self.amqp, self.web):
             with socket.socket() as attempt:
                 attempt.settimeout(1.0)
-                if attempt.connect_ex(("127.0.0.1", port)):
+                if attempt.connect_ex((self.host, port)):
                     return False
         return True
 
@@ -159,25 +256,52 @@ class Node:
 
     def ctl(self, *words: str) -> int:
         """Run rabbitmqctl on this node, and return its status."""
-        command = [str(SCRIPTS / "rabbitmqctl"), "-q", "-n", self.name, *words]
+        command = self.command(f"{SCRIPTS}/rabbitmqctl", "-q", "-n", self.name, *words)
         return subprocess.run(command, env=self.variables, check=False).returncode
 
 
 class Cluster:
-    """All nodes."""
+    """All nodes.
 
-    def __init__(self, directory: Path, size: int, base: int) -> None:
-        """Name them; nothing is started."""
-        self._directory = directory
-        self.nodes = [Node(directory, 1 + each, base) for each in range(size)]
+    :ivar network: theirs, if they have one.
+    """
 
-    def start(self, partition: str, more: list[str]) -> None:
+    def __init__(
+        self,
+        directory: Path | None,
+        size: int,
+        base: int,
+        root: Path | None = None,
+        net: str = "",
+    ) -> None:
+        """Name them; nothing is started.
+
+        :param directory: for what they write; None for the usual one.
+        """
+        if root is not None:
+            directory = root / "srv" / f"memq{base}"
+        self._root, self._directory = root, directory or ROOT / "var" / "cluster"
+        self.network = Network(net, base) if net else None
+        numbers = range(1, 1 + size)
+        self.nodes = [
+            Node(self._directory, each, base, root, self.network) for each in numbers
+        ]
+
+    @property
+    def _numbers(self) -> list[int]:
+        return [each.number for each in self.nodes]
+
+    def start(self, partition: str, more: list[str], isKhepri: bool = False) -> None:
         """Start those that do not run, and wait until all listen.
 
+        :param isKhepri: whether they are to keep their metadata by consensus.
         :raises SystemExit: if RabbitMQ is missing, or one does not listen in time.
         """
-        if not SCRIPTS.is_dir():
-            sys.exit(f"cluster: no {SCRIPTS}: install Debian's rabbitmq-server")
+        scripts = (self._root or Path("/")) / SCRIPTS.relative_to("/")
+        if not scripts.is_dir():
+            sys.exit(f"cluster: no {scripts}: install Debian's rabbitmq-server")
+        if self.network is not None:
+            self.network.make(self._numbers)
         self._directory.mkdir(parents=True, exist_ok=True)
         cookie = self._directory / ".erlang.cookie"
         if not cookie.exists():
@@ -192,6 +316,13 @@ class Cluster:
                 if time.monotonic() > end:
                     sys.exit(f"cluster: {node.name} does not listen; see {node.home}")
                 time.sleep(0.2)
+        done = self._directory / "khepri"
+        if isKhepri and not done.exists():
+            # 4.0 calls it experimental still.
+            words = "enable_feature_flag", "--experimental", "khepri_db"
+            if self.nodes[0].ctl(*words):
+                sys.exit("cluster: these nodes cannot have khepri_db")
+            done.touch()
 
     def stop(self) -> None:
         """Stop all in order, then their port mapper; kill what does not stop."""
@@ -204,19 +335,22 @@ class Cluster:
                 if time.monotonic() > end:
                     node.signal(signal.SIGKILL)
                 time.sleep(0.1)
-        with suppress(FileNotFoundError):
-            subprocess.run(
-                ["epmd", "-kill"],
-                env=self.nodes[0].variables,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
+        for node in self.nodes if self.network is not None else self.nodes[:1]:
+            with suppress(FileNotFoundError):
+                subprocess.run(
+                    node.command("epmd", "-kill"),
+                    env=node.variables,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    check=False,
+                )
+        if self.network is not None:
+            self.network.remove(self._numbers)
 
     @property
     def url(self) -> str:
         """Where clients find it."""
-        places = ",".join(f"127.0.0.1:{node.amqp}" for node in self.nodes)
+        places = ",".join(f"{node.host}:{node.amqp}" for node in self.nodes)
         return f"amqp://memq:memq@{places}/memq"
 
     def tell(self) -> None:
@@ -227,15 +361,21 @@ class Cluster:
         print(self.url)
 
 
-def main() -> int:
-    """Do what the command line says, and return the exit status."""
+def parsed() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--directory", type=Path, default=ROOT / "var" / "cluster")
+    add("--directory", type=Path, help="what they write: var/cluster")
     add("--nodes", type=int, default=3, help="how many: 3")
     add("--base", type=int, default=5680, help="what ports are counted from: 5680")
+    add("--root", type=Path, help="another Debian, which has RabbitMQ 4")
+    add(
+        "--net",
+        default="",
+        help="networks of their own, and what their names begin with",
+    )
     add("--partition", default="autoheal", help="cluster_partition_handling: autoheal")
     add(
         "--set",
@@ -249,32 +389,62 @@ def main() -> int:
         "stop": "stop all of them",
         "status": "say what runs",
     }.items():
-        commands.add_parser(name, help=help_)
+        command = commands.add_parser(name, help=help_)
+        if name == "start":
+            command.add_argument(
+                "--khepri", action="store_true", help="RabbitMQ 4: by consensus"
+            )
     for name, help_ in {
         "kill": "kill -9 a node",
         "freeze": "let a node stand still",
         "thaw": "let it go on",
+        "cut": "take it off the network (--net)",
+        "join": "put it on again",
+        "part": "take it off the other nodes' (--net)",
+        "unite": "put it on again",
         "ctl": "rabbitmqctl on a node",
     }.items():
         one = commands.add_parser(name, help=help_)
         one.add_argument("node", type=int)
         one.add_argument("words", nargs=argparse.REMAINDER)
-    options = parser.parse_args()
-    cluster = Cluster(options.directory.resolve(), options.nodes, options.base)
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Do what the command line says, and return the exit status."""
+    options = parsed()
+    directory, root = options.directory, options.root
+    cluster = Cluster(
+        directory and directory.resolve(),
+        options.nodes,
+        options.base,
+        root and root.resolve(),
+        options.net,
+    )
     if options.command == "start":
-        cluster.start(options.partition, options.set)
+        cluster.start(options.partition, options.set, options.khepri)
     elif options.command == "stop":
         cluster.stop()
     elif options.command != "status":
-        return fault(cluster.nodes[options.node - 1], options.command, options.words)
+        return fault(cluster, options.node, options.command, options.words)
     cluster.tell()
     return 0
 
 
-def fault(node: Node, command: str, words: list[str]) -> int:
+def fault(cluster: Cluster, number: int, command: str, words: list[str]) -> int:
     """Do to a node what a command says, and return the exit status."""
+    node = cluster.nodes[number - 1]
     if command == "ctl":
         return node.ctl(*words)
+    if command in ("cut", "join", "part", "unite"):
+        if cluster.network is None:
+            sys.exit("cluster: the nodes have no networks of their own: see --net")
+        if command in ("cut", "join"):
+            cluster.network.cut(number, command == "cut")
+        else:
+            others = [each.number for each in cluster.nodes if each is not node]
+            cluster.network.part(number, others, command == "part")
+        return 0
     signals = {
         "kill": signal.SIGKILL,
         "freeze": signal.SIGSTOP,
