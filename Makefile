@@ -53,8 +53,12 @@ IMAGE ?= memq
 SECONDS ?= 600
 RUNS ?= 5000
 REPORT ?= $(CURDIR)/var/torture.jsonl
-# How often `make torture-cluster` does each thing to the nodes.
+# How often `make torture-cluster` does each thing to the nodes; a Debian that has RabbitMQ
+# 4, made where it is missing, for what only that can do; and what networks of their own are
+# called, so that they can be cut.  Both need root.
 ROUNDS ?= 10
+ROOT ?=
+NET ?=
 # How long `make soak` goes on.
 HOURS ?= 1
 # The tests that take their rounds from memq/test/support/torture.py.
@@ -64,7 +68,7 @@ TORTURES = $(subst /,.,$(patsubst %.py,%,\
 
 .PHONY: help run venv test clients fetch-clients browser need-browser pictures check lint types imports coverage \
 	test-debian fuzz torture soak test-packaging deb man test-deb container test-container cluster \
-	cluster-stop torture-cluster bench bench-quick profile format clean
+	cluster-stop cluster-check torture-cluster bench bench-quick profile format clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -76,8 +80,8 @@ run: .venv/memq.stamp ## set up what is missing, and start memq on 127.0.0.1
 
 venv: .venv/tools.stamp ## .venv with twistd, memcacheq and the test tools
 
-test: fetch-clients need-browser ## the whole suite, clients and browser included
-	$(BIN)/python $(SUITE) $(SUITE_ARGS)
+test: fetch-clients need-browser ## the whole suite, clients and browser included; the cluster has cluster-check
+	$(BIN)/python $(SUITE) --without memq.test.cluster $(SUITE_ARGS)
 
 clients: fetch-clients ## of that, what drives other people's clients
 	$(BIN)/python $(SUITE) memq.test.clients $(SUITE_ARGS)
@@ -117,14 +121,14 @@ BELOW_TWISTED = $(addprefix memq.test.,$(addprefix system.test_,\
 coverage: .venv/tools.stamp ## the suite with branch coverage, the storage on both bindings
 	$(BIN)/coverage erase
 	$(BIN)/python $(SUITE) --coverage --bsddb3 memq.test.storage $(BELOW_TWISTED) \
-		--without memq.test.browser memq.test.clients $(SUITE_ARGS)
+		--without memq.test.browser memq.test.clients memq.test.cluster $(SUITE_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 test-debian: ## the suite on Debian's own Twisted and bsddb3
 	@tools/need $(DEBIAN_PACKAGES) $(TEST_PACKAGES)
-	/usr/bin/python3 $(SUITE) --without memq.test.browser memq.test.clients $(BELOW_TWISTED) \
-		$(SUITE_ARGS)
+	/usr/bin/python3 $(SUITE) --without memq.test.browser memq.test.clients \
+		memq.test.cluster $(BELOW_TWISTED) $(SUITE_ARGS)
 
 test-packaging: .venv/tools.stamp var/kubernetes.stamp ## sdist, wheel and editable install; the examples' schemas
 	tools/test-packaging $(BIN)/python
@@ -166,8 +170,15 @@ cluster: ## three RabbitMQ nodes on 127.0.0.1, data in var/cluster
 cluster-stop: ## stop them; their data stays
 	@$(PYTHON) tools/cluster.py stop
 
-torture-cluster: .venv/tools.stamp cluster ## nodes killed and more, ROUNDS times, with a ledger of what is stored
-	tools/torture-cluster $(ROUNDS) $(BIN)/python
+cluster-check: .venv/tools.stamp ## the protocol, and faults under load, on three nodes: three minutes
+	@tools/need $(CLUSTER_PACKAGES)
+	$(BIN)/trial --temp-directory=build/trial-cluster memq.test.cluster
+
+torture-cluster: .venv/tools.stamp ## faults of nodes, front ends and network, ROUNDS times, with a ledger; ROOT, NET
+	@tools/need $(CLUSTER_PACKAGES)
+	$(if $(ROOT),tools/cluster-root $(ROOT))
+	tools/torture-cluster $(ROUNDS) $(BIN)/python $(if $(ROOT),--root $(ROOT) --khepri) \
+		$(if $(NET),--net $(NET))
 
 bench: .venv/memq.stamp ## memq beside its peers, into docs/performance.md: 30 minutes
 	@$(BIN)/python -m bench.run

@@ -1,289 +1,327 @@
-"""A ledger of what a publisher was told, beside what a cluster has: with faults.
+"""A ledger of what clients are told over a cluster: with faults.
 
-`python -m bench.clusterledger --fault kill` publishes for some seconds to the nodes
-that `make cluster` has started, does something to one of them meanwhile, puts it right,
-and then takes all messages out.  A line says how many were told as stored and how many
-of those are gone, which is never to be; how many are there of which nothing was to be;
-and how long the longest wait for success was.
+`python -m bench.clusterledger --fault leader` starts two front ends over the nodes that
+`make cluster` has started, and clients at both: producers, and readers with plain gets,
+with open and close, and with close/open, each way on a queue of its own.  Something
+happens to the cluster meanwhile, and is put right.  Then the queues are emptied, and
+each account is judged, see bench.clusteraccount.
+
+Every round is a line of JSON in a file.  `--write` makes a table of them all in
+docs/cluster.md; a round that is not as promised is told there, too.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
+import json
 import sys
 import time
-from collections import Counter
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pika
-
+from bench.clusteraccount import CHAIN, CLOSE, PLAIN, WAYS, Account, Bounds, judge
+from bench.clusterclients import Client, Producer, readerOf
+from bench.clusterfaults import FAULTS, Fault, Front, Nodes, Scene
 from bench.workspace import ROOT
-from memq.config.cluster import Address, parseAddress
-from memq.net.tlsclient import clientContext
-from memq.rabbitmq.errors import Unsure
-from memq.rabbitmq.links.places import makeCluster
-from memq.rabbitmq.names import encode
-from memq.rabbitmq.publishing.publisher import Publisher
-from memq.rabbitmq.publishing.questions import ARGUMENTS
 
 if TYPE_CHECKING:
-    from memq.errors import QueueError
+    from collections.abc import Iterable, Sequence
 
-URL = "amqp://memq:memq@127.0.0.1:5681,127.0.0.1:5682,127.0.0.1:5683/memq"
-#: A queue that is not there and is never made: what goes there is returned.
-NOWHERE = "ledger-nowhere"
-#: What is done, and what puts it right, as tools/cluster.py takes it.
-FAULTS = {
-    "none": ([], []),
-    "kill": (["kill"], ["start"]),
-    "freeze": (["freeze"], ["thaw"]),
-    "disk": (
-        ["ctl", "set_disk_free_limit", "100000GB"],
-        ["ctl", "set_disk_free_limit", "100MB"],
-    ),
-    "memory": (
-        ["ctl", "set_vm_memory_high_watermark", "absolute", "1"],
-        ["ctl", "set_vm_memory_high_watermark", "absolute", "1GB"],
-    ),
-}
+PAGE = ROOT / "docs" / "cluster.md"
+BEGIN, END = "<!-- begin: ledger -->\n", "<!-- end: ledger -->\n"
+#: Front ends; producers and readers of each queue.
+FRONTS, PRODUCERS, READERS = 2, 4, 5
+#: Seconds that a command may take, and how much later its answer may come.
+TIMEOUT, GRACE = 5.0, 1.0
+#: Seconds until the queues are there, of load before and after a fault, until it goes
+#: on by itself, and until the queues are empty.
+MAKING, BEFORE, AFTER, BACK, DRAIN = 30.0, 3.0, 3.0, 60.0, 60.0
+#: Seconds in which nothing comes any more, although something is missing.
+QUIET = 15.0
 
 
-def cluster(*words: str) -> None:
-    """Run tools/cluster.py, to its end."""
-    command = [sys.executable, str(ROOT / "tools" / "cluster.py"), *words]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+class Lane(NamedTuple):
+    """A queue, its account and its clients."""
+
+    queue: bytes
+    account: Account
+    producers: list[Client]
+    readers: list[Client]
 
 
-def fault(name: str, nodes: list[int], seconds: float) -> None:
-    """Do something to nodes, and put it right after some time.
+class Round:
+    """A round: the load, a fault, and what is judged in the end.
 
-    It is for a thread: rabbitmqctl takes seconds on a busy machine.
-    """
-    for words in FAULTS[name]:
-        if words[:1] == ["start"]:
-            cluster(*words)
-        elif words:
-            for node in nodes:
-                cluster(words[0], str(node), *words[1:])
-        if words is FAULTS[name][0]:
-            time.sleep(seconds)
-
-
-class Ledger:
-    """What was told of each message, by its number.
-
-    :ivar told: stored, unsure, or why nothing is stored, by the numbers of messages.
-    :ivar late: the most seconds until a message was told.
-    :ivar pause: the most seconds between two that were stored.
+    :ivar lanes: one for each of WAYS.
     """
 
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self.told: dict[int, str] = {}
-        self.wrong = 0
-        self.late = self.pause = 0.0
-        self.count = 0
-        self.spent = Counter[str]()
-        self._storedAt: float | None = None
+    def __init__(self, nodes: Nodes, fronts: list[Front], stamp: str) -> None:
+        """Prepare it.
 
-    def tell(self, number: int, sentAt: float, error: QueueError | None) -> None:
-        """Note what was told of a message."""
-        now = time.monotonic()
-        self.late = max(self.late, now - sentAt)
-        if number in self.told:
-            self.wrong += 1
-        if error is None:
-            self.pause = max(self.pause, now - (self._storedAt or now))
-            self._storedAt = now
-            self.told[number] = "stored"
-        elif isinstance(error, Unsure):
-            self.told[number] = "unsure"
-        else:
-            self.told[number] = "nothing"
-            self.spent[str(error)] += 1
-
-    def end(self) -> None:
-        """Count the time since the last one that was stored."""
-        now = time.monotonic()
-        self.pause = max(self.pause, now - (self._storedAt or now))
-
-
-class Load:
-    """Producers that publish one message after the other.
-
-    :ivar queues: where they publish.
-    :ivar spent: seconds of the processor's that this process took, at the end.
-    """
-
-    def __init__(
-        self, reactor: Any, publisher: Publisher, queues: list[str], returned: int
-    ) -> None:
-        """Begin nothing.
-
-        :param returned: every so many-th message goes nowhere; 0 for none.
+        :param stamp: what its queues are called by.
         """
-        self._reactor, self._publisher = reactor, publisher
-        self.queues, self._returned = queues, returned
-        self.ledger = Ledger()
-        self.isOver = False
-        self.spent = -time.process_time()
+        self._nodes, self._fronts = nodes, fronts
+        self.lanes = [self._lane(way, stamp) for way in WAYS]
+        self._wrong: list[str] = []
 
-    def end(self) -> None:
-        """Publish nothing more."""
-        self.isOver = True
-        self.spent += time.process_time()
-        self.ledger.end()
+    def _lane(self, way: str, stamp: str) -> Lane:
+        queue = f"ledger-{stamp}-{way.replace('/', '-')}".encode()
+        account = Account(way)
+        turns = [self._fronts[turn:] + self._fronts[:turn] for turn in range(FRONTS)]
+        connects = [[front.connect for front in turn] for turn in turns]
+        return Lane(
+            queue,
+            account,
+            [Producer(connects[n % FRONTS], queue, account) for n in range(PRODUCERS)],
+            [
+                readerOf(way)(connects[n % FRONTS], queue, account)
+                for n in range(READERS)
+            ],
+        )
 
-    def next(self) -> None:
-        """Publish a message, and the next one when it is told."""
-        if self.isOver:
-            return
-        ledger = self.ledger
-        ledger.count += 1
-        number = ledger.count
-        queue = self.queues[number % len(self.queues)]
-        if self._returned and number % self._returned == 0:
-            queue = NOWHERE
-        sentAt = time.monotonic()
+    def play(self, fault: Fault, number: int) -> list[str]:
+        """Do it all; return what was wrong, in words."""
+        for lane in self.lanes:
+            self._make(lane)
+        for lane in self.lanes:
+            for client in lane.producers + lane.readers:
+                client.start()
+        time.sleep(BEFORE)
+        scene = Scene(self._nodes, self._fronts, self.lanes[0].queue, number)
+        fault.play(scene)
+        self._await("went on", self._wentOn(time.monotonic()), BACK)
+        time.sleep(AFTER)
+        _end(client for lane in self.lanes for client in lane.producers)
+        self._drain()
+        _end(client for lane in self.lanes for client in lane.readers)
+        clients = FRONTS * (PRODUCERS + READERS)
+        bounds = Bounds(
+            TIMEOUT + GRACE,
+            unanswered=clients if fault.breaks else 0,
+            again=READERS if fault.kills else 0,
+        )
+        for lane in self.lanes:
+            self._wrong += judge(lane.account, bounds)
+        return self._wrong
 
-        def told(error: QueueError | None) -> None:
-            ledger.tell(number, sentAt, error)
-            # A refusal at once would come again at once.
-            self._reactor.callLater(0.0 if error is None else 0.01, self.next)
+    def _make(self, lane: Lane) -> None:
+        """Make a queue, by a message that is not in the ledger."""
+        end = time.monotonic() + MAKING
+        told = b""
+        while time.monotonic() < end and told != b"STORED":
+            with self._fronts[0].wire() as wire:
+                told = wire.ask(b"set %b 0 0 1\r\n0" % lane.queue)
+                if told == b"STORED":
+                    assert wire.take(lane.queue) == b"0"
+        if told != b"STORED":
+            raise SystemExit(f"a queue cannot be made: {told.decode()}")
 
-        body = b"%d" % number
-        self._publisher.publish(encode(queue.encode()), body.ljust(100), {"f": 0}, told)
+    def _wentOn(self, moment: float) -> Any:
+        return lambda: all(lane.account.succeededSince(moment) for lane in self.lanes)
 
+    def _await(self, words: str, isSo: Any, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while not isSo():
+            if time.monotonic() > end:
+                self._wrong.append(f"not {words} within {seconds:g} s")
+                return
+            time.sleep(0.05)
 
-def drain(address: Address, queues: list[str]) -> dict[str, list[int]]:
-    """Take all messages out of queues, and return their numbers, in order."""
-    place = parseAddress(URL).places[0]
-    credentials = pika.PlainCredentials(address.user, address.password or "")
-    parameters = pika.ConnectionParameters(
-        place.host, place.port, address.name, credentials
-    )
-    connection = pika.BlockingConnection(parameters)
-    found = {}
-    for queue in queues:
-        channel = connection.channel()
-        # One that nothing was stored in.
-        channel.queue_declare(queue, durable=True, arguments=ARGUMENTS)
-        numbers: list[int] = []
-        for method, _, body in channel.consume(
-            queue, auto_ack=True, inactivity_timeout=2.0
-        ):
-            if method is None:
+    def _drain(self) -> None:
+        """Wait until nothing is left that a reader can take, for a while at most."""
+        end = time.monotonic() + DRAIN
+        left, since = -1, time.monotonic()
+        while time.monotonic() < end:
+            missing = sum(len(lane.account.missing) for lane in self.lanes)
+            if missing != left:
+                left, since = missing, time.monotonic()
+            # What comes twice may still come when all have come once.
+            if time.monotonic() - since > (QUIET if missing else 2.0):
                 break
-            numbers.append(int(body))
-        found[queue] = numbers
-        channel.cancel()
-        channel.queue_delete(queue)
-    connection.close()
-    return found
+            time.sleep(0.1)
+        for lane in self.lanes:
+            if not self._isEmpty(lane.queue):
+                self._wrong.append(f"{lane.queue.decode()} cannot be emptied")
+
+    def _isEmpty(self, queue: bytes) -> bool:
+        for front in self._fronts:
+            with front.wire() as wire:
+                wire.socket.settimeout(TIMEOUT + GRACE)
+                wire.send(b"get %b/open\r\n" % queue)
+                if wire.line() == b"END":
+                    return True
+        return False
 
 
-def report(load: Load, found: dict[str, list[int]], title: str) -> int:
-    """Print what was found, and return how many stored messages are lost."""
-    ledger = load.ledger
-    there = Counter(number for numbers in found.values() for number in numbers)
-    counts = Counter(ledger.told.values())
-    lost = [n for n, what in ledger.told.items() if what == "stored" and not there[n]]
-    ghosts = [n for n, what in ledger.told.items() if what == "nothing" and there[n]]
-    unsure = [n for n, what in ledger.told.items() if what == "unsure"]
-    disordered = 0
-    for numbers in found.values():
-        stored = [n for n in numbers if ledger.told.get(n) == "stored"]
-        disordered += sum(one > other for one, other in pairwise(stored))
-    print(
-        f"{title}: {ledger.count:,} sent, {counts['stored']:,} stored, "
-        f"{len(lost)} lost, {sum(each > 1 for each in there.values())} twice, "
-        f"{disordered} out of order, {counts['nothing']:,} refused "
-        f"({len(ghosts)} of them there), {len(unsure)} unsure "
-        f"({sum(bool(there[n]) for n in unsure)} there), "
-        f"{ledger.count - len(ledger.told)} never told, {ledger.wrong} told twice, "
-        f"longest answer {ledger.late:.2f} s, without success {ledger.pause:.2f} s"
-    )
-    for words, count in ledger.spent.most_common(4):
-        print(f"    {count:,} {words}")
-    return len(lost)
+def _end(clients: Iterable[Client]) -> None:
+    stopped = list(clients)
+    for client in stopped:
+        client.stop()
+    for client in stopped:
+        client.join(2 * TIMEOUT)
+
+
+def tidy(front: Front, lanes: Sequence[Lane]) -> None:
+    """Delete the queues of a round."""
+    with front.wire() as wire:
+        for lane in lanes:
+            wire.ask(b"delete %b" % lane.queue)
+
+
+def told(fault: str, lanes: Sequence[Lane], wrong: list[str]) -> dict[str, Any]:
+    """Return a round as it is kept."""
+    figures = {lane.account.way: lane.account.figures()._asdict() for lane in lanes}
+    return {"fault": fault, "wrong": wrong, "ways": figures}
+
+
+def line(kept: dict[str, Any]) -> str:
+    """Return a round in a few lines."""
+    lines = [
+        f"{kept['fault']}: {'NOT AS PROMISED' if kept['wrong'] else 'as promised'}"
+    ]
+    for way, each in kept["ways"].items():
+        lines.append(
+            f"    {way}: {each['sent']:,} sent, {each['stored']:,} stored, "
+            f"{each['unsure']} unsure, {each['refused']:,} refused, "
+            f"{each['given']:,} given out, {each['lost']} lost ({each['errors']} reads "
+            f"failed), {each['twice']} twice, {each['unanswered']} without an answer, "
+            f"latest answer {each['latest']:.2f} s, without success "
+            f"{each['pause']:.2f} s"
+        )
+    return "\n".join([*lines, *(f"    {words}" for words in kept["wrong"])])
+
+
+COLUMNS = (
+    "fault",
+    "rounds",
+    "stored",
+    "given out",
+    "lost: get (reads that failed), close, close/open",
+    "twice: get, close, close/open",
+    "sets refused, unsure",
+    "latest answer",
+    "longest without success",
+)
+HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
+
+
+def table(rounds: Iterable[dict[str, Any]]) -> str:
+    """Return the table of some rounds, a row for each fault."""
+    found = list(rounds)
+    rows = []
+    for name, fault in FAULTS.items():
+        mine = [each["ways"] for each in found if each["fault"] == name]
+        if not mine:
+            continue
+
+        def total(key: str, *ways: str, mine: Any = mine) -> str:
+            return f"{sum(each[way][key] for each in mine for way in ways or WAYS):,}"
+
+        def most(key: str, mine: Any = mine) -> str:
+            return f"{max(each[way][key] for each in mine for way in WAYS):.1f} s"
+
+        lost = f"{total('lost', PLAIN)} ({total('errors', PLAIN)})"
+        lost += f", {total('lost', CLOSE)}, {total('lost', CHAIN)}"
+        twice = ", ".join(total("twice", way) for way in WAYS)
+        cells = fault.title, len(mine), total("stored"), total("given"), lost, twice
+        more = f"{total('refused')}, {total('unsure')}", most("latest"), most("pause")
+        rows.append(f"| {' | '.join(map(str, (*cells, *more)))} |\n")
+    wrong = [
+        f"- {FAULTS[each['fault']].title}: {words}\n"
+        for each in found
+        for words in each["wrong"]
+    ]
+    text = HEAD + "".join(rows)
+    if wrong:
+        text += "\nRounds in which something was not as promised:\n\n" + "".join(wrong)
+    return text
+
+
+def put(page: str, text: str) -> str:
+    """Return the page with another table between its comments."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert begin and end, "the page has no place for the ledger"
+    return f"{before}{begin}{text}{end}{after}"
 
 
 def parsed() -> argparse.Namespace:
     """Return what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--url", default=URL)
-    add("--ca", help="authorities of the nodes, for amqps://")
-    add("--fault", choices=FAULTS, default="none")
-    add("--nodes", type=int, nargs="+", default=[1], help="those it is done to, from 1")
-    add("--seconds", type=float, default=12.0, help="how long in all")
-    add("--fault-seconds", type=float, default=4.0, help="how long the fault lasts")
-    add("--producers", type=int, default=50)
-    add("--queues", type=int, default=2)
-    add("--returned", type=int, default=0, help="every so many-th message goes nowhere")
+    add("--fault", choices=FAULTS, nargs="*", default=[], help="what happens")
+    add("--rounds", type=int, default=1, help="of each: 1")
+    add("--first", type=int, default=0, help="number of the first round: 0")
+    add("--base", type=int, default=5680, help="of tools/cluster.py; so the next four")
+    add("--root", help="another Debian")
+    add("--net", help="networks of their own")
+    add("--khepri", action="store_true", help="RabbitMQ 4: by consensus")
+    add("--set", action="append", default=[])
+    add("--kept", type=Path, default=ROOT / "var" / "clusterledger.jsonl")
+    add("--stop", action="store_true", help="stop the nodes in the end")
+    add("--write", action="store_true", help="all that is kept, into docs/cluster.md")
     return parser.parse_args()
 
 
-def play(options: argparse.Namespace, loop: Any, publisher: Publisher) -> Load:
-    """Publish, with a fault in the middle, until all is told; return what was told.
+def nodesOf(options: argparse.Namespace) -> Nodes:
+    """Return the nodes that the command line says."""
+    words = ["--base", str(options.base)]
+    for name in ("root", "net"):
+        if getattr(options, name):
+            words += [f"--{name}", getattr(options, name)]
+    for each in options.set:
+        words += ["--set", each]
+    return Nodes(words, ["--khepri"] if options.khepri else [])
 
-    :raises SystemExit: if the fault, or what puts it right, cannot be done.
-    """
-    stamp = int(time.time())
-    queues = [f"ledger-{stamp}-{each}" for each in range(options.queues)]
-    load = Load(loop, publisher, queues, options.returned)
-    broken: list[str] = []
 
-    def inject() -> None:
-        try:
-            fault(options.fault, options.nodes, options.fault_seconds)
-        except subprocess.CalledProcessError as error:
-            broken.append(str(error))
+def begin(nodes: Nodes) -> list[Front]:
+    """Return front ends, started."""
+    fronts = [Front(nodes.url, f"--store-timeout={TIMEOUT:g}") for _ in range(FRONTS)]
+    for front in fronts:
+        front.start()
+    return fronts
 
-    def stop() -> None:
-        load.end()
-        loop.callLater(6.0, lambda: publisher.stop().addBoth(lambda _: loop.stop()))
 
-    publisher.start()
-    for _ in range(options.producers):
-        loop.callLater(0.5, load.next)
-    at = (options.seconds - options.fault_seconds) / 2
-    loop.callLater(at, loop.callInThread, inject)
-    loop.callLater(options.seconds, stop)
-    # It waits for the thread.
-    loop.run()
-    if broken:
-        sys.exit(broken[0])
-    return load
+def playRound(
+    nodes: Nodes, fronts: list[Front], name: str, number: int
+) -> dict[str, Any]:
+    """Play a round of a fault, and return what is kept of it."""
+    one = Round(nodes, fronts, f"{time.time():.0f}")
+    wrong = one.play(FAULTS[name], number)
+    kept = told(name, one.lanes, wrong)
+    if not wrong:
+        tidy(fronts[0], one.lanes)
+    return kept
 
 
 def main() -> int:
-    """Do what the command line says; the status is 1 if a message is lost."""
+    """Do what the command line says; the status is 1 if a promise is not kept."""
     options = parsed()
-    from twisted.internet import reactor
-    from twisted.logger import globalLogBeginner, textFileLogObserver
-
-    globalLogBeginner.beginLoggingTo(
-        [textFileLogObserver(sys.stderr)], redirectStandardIO=False
-    )
-    address = parseAddress(options.url)
-    context = clientContext(options.ca) if address.isSecure else None
-    places = makeCluster(reactor, address, address.password or "", context)
-    clock: Any = reactor
-    publisher = Publisher(clock, places, 5.0)
-    publisher.known.add(NOWHERE)
-    load = play(options, reactor, publisher)
-    cluster("start")
-    found = drain(address, load.queues)
-    lost = report(load, found, f"{options.fault} {options.nodes}")
-    stored = sum(what == "stored" for what in load.ledger.told.values())
-    print(
-        f"    {stored / options.seconds:,.0f} stored a second, "
-        f"{load.spent / load.ledger.count * 1e6:.0f} us of this process each"
-    )
-    return 1 if lost else 0
+    isWrong = False
+    nodes = nodesOf(options)
+    if options.fault:
+        nodes.start()
+        fronts = begin(nodes)
+        try:
+            for number in range(options.first, options.first + options.rounds):
+                for name in options.fault:
+                    kept = playRound(nodes, fronts, name, number)
+                    isWrong |= bool(kept["wrong"])
+                    print(line(kept), flush=True)
+                    with options.kept.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(kept) + "\n")
+        finally:
+            for each, front in enumerate(fronts):
+                front.stop()
+                log = options.kept.with_name(f"clusterledger-front{each}.log")
+                log.write_text("\n".join(front.log) + "\n", encoding="utf-8")
+    if options.stop:
+        nodes.stop()
+    if options.write:
+        lines = options.kept.read_text(encoding="utf-8").splitlines()
+        text = table(map(json.loads, lines))
+        PAGE.write_text(put(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+    return 1 if isWrong else 0
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ IN_ROOT = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"'
 
 
 def ip(words: str, isNeeded: bool = True) -> None:
-    """Change networks, as ip(8) takes it.
+    """Change networks, in words of that command.
 
     :param isNeeded: whether it is an error if it fails.
     """

@@ -1,6 +1,7 @@
 """The contract: docs/protocol.md played to an engine over a fake cluster.
 
-Rows that are answered otherwise are listed here, each with its reason.
+Rows that are answered otherwise are listed here, each with its reason, and so are they
+in docs/cluster.md.  memq.test.cluster.test_contract plays all of it to real nodes.
 """
 
 from __future__ import annotations
@@ -55,6 +56,35 @@ DIFFERENT = {
 }
 
 
+#: Those that are as on the page only here, not over real nodes.
+ONLY_REAL: dict[str, str] = {}
+
+
+def whyOf(sent: str, *more: dict[str, str]) -> str | None:
+    """Return why a row is answered otherwise; None if it is not listed.
+
+    :param sent: its first cell.
+    :param more: further lists.
+    """
+    for each in (DIFFERENT, *more):
+        for start, why in each.items():
+            if sent.startswith(start):
+                return why
+    return None
+
+
+def differences() -> str:
+    """Return the table in docs/cluster.md, with its comments."""
+    starts: dict[str, list[str]] = {}
+    for start, why in (DIFFERENT | ONLY_REAL).items():
+        # The last word may be cut in its middle.
+        closed = start.rstrip() + "`" * (start.count("`") % 2)
+        starts.setdefault(why, []).append(closed)
+    rows = "".join(f"| {', '.join(each)} | {why} |\n" for why, each in starts.items())
+    table = f"| rows that begin with | because |\n|---|---|\n{rows}"
+    return f"<!-- begin: differences -->\n{table}<!-- end: differences -->\n"
+
+
 class NoMaintenance:
     """What has nothing to do over a cluster."""
 
@@ -97,9 +127,13 @@ class ContractTests(FrontTestCase):
 
     def why(self, sent: str, answered: bytes) -> str:
         """Return why a row is answered so."""
-        found = [why for start, why in DIFFERENT.items() if sent.startswith(start)]
-        self.assertTrue(found, (sent, answered))
-        return found[0]
+        why = whyOf(sent)
+        assert why is not None, (sent, answered)
+        return why
+
+    def test_page(self) -> None:
+        """docs/cluster.md lists the same rows, with the same reasons."""
+        self.assertIn(differences(), readPage("docs/cluster.md"), differences())
 
     def test_words(self) -> None:
         """What is refused is refused in words."""

@@ -1,0 +1,1 @@
+"""Tests on the nodes of a real cluster: `make cluster-check`."""

@@ -1,0 +1,78 @@
+"""A real cluster for tests: three nodes, started by the first test, stopped at the end.
+
+Ports and directory are its own, so that it may be beside others.
+"""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import socket
+import tempfile
+from contextlib import ExitStack
+from functools import cache
+from random import SystemRandom
+from typing import TYPE_CHECKING
+
+from twisted.trial.unittest import TestCase
+
+from bench.clusterfaults import SCRIPTS, Front, Nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Why the tests are skipped; None when they can run.
+SKIP = None if SCRIPTS.is_dir() else "rabbitmq-server is not installed"
+#: What ports are counted from: all are below those that systems give to clients.
+BASES = range(1100, 12700, 4)
+
+
+class ClusterTestCase(TestCase):
+    """A test on a real cluster."""
+
+    skip = SKIP
+    #: Seconds.
+    timeout = 600
+
+    def nodes(self) -> Nodes:
+        """Return the nodes, which listen."""
+        return _started()
+
+    def front(self, *options: str) -> Front:
+        """Return a front end that listens; it ends with the test."""
+        front = Front(self.nodes().url, *options)
+        front.start()
+        self.addCleanup(front.stop)
+        return front
+
+
+@cache
+def _started() -> Nodes:
+    directory = tempfile.mkdtemp(prefix="memq-cluster-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    nodes = Nodes(["--directory", directory, "--base", str(_freeBase())])
+    atexit.register(nodes.stop)
+    nodes.start()
+    return nodes
+
+
+def _freeBase() -> int:
+    for base in SystemRandom().sample(BASES, len(BASES)):
+        if all(_isFree(port) for port in _ports(base)):
+            return base
+    raise AssertionError("no ports are free")
+
+
+def _ports(base: int) -> Iterator[int]:
+    for above in (0, 10000, 20000):
+        yield from range(base + above, base + above + 4)
+
+
+def _isFree(port: int) -> bool:
+    with ExitStack() as stack:
+        attempt = stack.enter_context(socket.socket())
+        try:
+            attempt.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
