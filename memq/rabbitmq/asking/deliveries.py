@@ -68,9 +68,31 @@ class End(Request):
             self.answer(Ended(frozenset() if error else frozenset(self.numbers), error))
 
 
+class Consumer:
+    """A consumer, to which the cluster gives one message.
+
+    :ivar tag: its tag on the channel.
+    :ivar isReady: whether the cluster has it.
+    :ivar number: that of the message which it was given; 0 before.
+    :ivar settling: what waits until its message is deleted; None without that.
+    """
+
+    __slots__ = ("channel", "isReady", "number", "settling", "tag")
+
+    def __init__(self, channel: Channel, tag: str) -> None:
+        self.channel = channel
+        self.tag = tag
+        self.isReady = False
+        self.number = 0
+        self.settling: Request | None = None
+
+
 class Channel:
     """A channel with deliveries of one queue.
 
+    :ivar consumers: those that the cluster has or is to have, by tag; a cancelled one
+        until that is answered.
+    :ivar isBounded: whether the cluster knows that each is given one message.
     :ivar opening: the open that is under way on it, None without one.
     :ivar held: the tags of deliveries that are not acknowledged, by number.
     :ivar ends: what waits for an answer that is not asked for yet.
@@ -81,11 +103,13 @@ class Channel:
 
     __slots__ = (
         "amqp",
+        "consumers",
         "declared",
         "ends",
         "endsBefore",
         "endsSent",
         "held",
+        "isBounded",
         "isOpen",
         "opening",
         "queue",
@@ -94,7 +118,8 @@ class Channel:
     def __init__(self, queue: bytes) -> None:
         self.queue = queue
         self.amqp: Any = None
-        self.isOpen = False
+        self.isOpen = self.isBounded = False
+        self.consumers: dict[str, Consumer] = {}
         self.opening: Open | None = None
         self.held: dict[int, int] = {}
         self.ends: list[End] = []
@@ -106,5 +131,9 @@ class Channel:
     def isSpare(self) -> bool:
         """Whether it has nothing to do."""
         return self.isOpen and not (
-            self.opening or self.held or self.ends or self.declared is not None
+            self.opening
+            or self.held
+            or self.ends
+            or self.consumers
+            or self.declared is not None
         )

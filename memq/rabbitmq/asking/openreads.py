@@ -10,18 +10,20 @@ declare if it comes so soon that the queue's leader has given it, tells that the
 acknowledgement counts.  A later one may be the node's own word, and is asked for again.
 
 An open whose channel ends has opened nothing for long: it is asked for again.
+
+What consumers are given, see :mod:`memq.rabbitmq.asking.consumers`, is open as well.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pika.spec import Basic
 
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, isMissing, nameOf
-from memq.rabbitmq.asking.deliveries import Channel, End, Open
+from memq.rabbitmq.asking.deliveries import Channel, Consumer, End, Open
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,18 +38,38 @@ if TYPE_CHECKING:
 CHANNELS = 16
 #: Channels that hold nothing and are kept for what comes, of all queues.
 SPARE = 64
+#: Channels up to which consumers may have one: a connection has 2,047 at most.
+MOST_WATCHED = 1_500
 #: Seconds in which an answer to a passive declare is the leader's: a node that has
 #: none from the leader gives its own after 0.25.
 PROMPT = 0.2
+
+
+class Watcher(Protocol):
+    """Has consumers on channels."""
+
+    def opened(self, channel: Channel) -> None:
+        """Note that a channel is open."""
+
+    def closed(self, channel: Channel, isGone: bool) -> None:
+        """Note that a channel has ended, perhaps since there is no such queue."""
+
+    def cancel(self, consumer: Consumer) -> None:
+        """Let a consumer be given nothing more."""
+
+    def linkUp(self) -> None:
+        """Note that there is a connection."""
 
 
 class OpenReads:
     """The open reads of one link.
 
     :ivar link: what they go over; set before the first one.
+    :ivar watcher: has consumers on the same channels; set before the first one.
     """
 
     link: ILink
+    watcher: Watcher
 
     def __init__(
         self, clock: IReactorTime, number: Callable[[], int], timeout: float = 5.0
@@ -134,7 +156,14 @@ class OpenReads:
         if not self.link.isUp:
             return None, 0
         channel = self._holders.pop(number, None)
-        return channel, 0 if channel is None else channel.held.pop(number)
+        if channel is None:
+            return None, 0
+        for consumer in channel.consumers.values():
+            if consumer.number == number:
+                # Or it would be given the next message for that.
+                self.watcher.cancel(consumer)
+                break
+        return channel, channel.held.pop(number)
 
     def _end(
         self,
@@ -179,7 +208,7 @@ class OpenReads:
             channel.ends = [*(each for each in ends if not each.isOver), *channel.ends]
             ends = []
         self._declare(channel)
-        self._spareIt(channel)
+        self.spare(channel)
         for each in ends:
             each.hasAnswered(channel)
 
@@ -237,7 +266,25 @@ class OpenReads:
         )
         if channel.queue in self._lines:
             self._goOn(channel.queue)
-        self._spareIt(channel)
+        self.watcher.opened(channel)
+        self.spare(channel)
+
+    # Consumers.
+
+    def holder(self, number: int) -> Channel | None:
+        """Return the channel on which a message is open, if it is."""
+        return self._holders.get(number)
+
+    def channelOf(self, queue: bytes) -> Channel | None:
+        """Return a channel of a queue, open or not yet; None if no more can be had."""
+        if queue not in self._channels and len(self._byAmqp) < MOST_WATCHED:
+            self._openChannel(queue)
+        channels = self._channels.get(queue)
+        return None if channels is None else channels[0]
+
+    def takeOut(self, number: int) -> int:
+        """Return the tag of an open message, which is another's concern from now on."""
+        return self._holders.pop(number).held.pop(number)
 
     def _send(self, channel: Channel, request: Open) -> None:
         self._spare.pop(channel, None)
@@ -248,15 +295,21 @@ class OpenReads:
         channel.endsBefore, channel.ends = [*channel.endsSent, *channel.ends], []
 
         def _cbFound(_: Any, method: Any, properties: Any, body: bytes) -> None:
-            number = self._number()
-            message = names.message(number, properties.headers, body)
-            channel.held[number] = method.delivery_tag
-            self._holders[number] = channel
+            message = self.keep(channel, method, properties, body)
             if not self._answer(channel, message):
-                self._refuse(number)
+                self._refuse(message.sequence)
 
         name = nameOf(channel.queue).queue
         channel.amqp.basic_get(name, _cbFound, auto_ack=False)
+
+    def keep(
+        self, channel: Channel, method: Any, properties: Any, body: bytes
+    ) -> Message:
+        """Return a message that was delivered, which is open from now on."""
+        number = self._number()
+        channel.held[number] = method.delivery_tag
+        self._holders[number] = channel
+        return names.message(number, properties.headers, body)
 
     def _cbEmpty(self, channel: Channel) -> None:
         self._answer(channel, None)
@@ -272,12 +325,12 @@ class OpenReads:
         self._declare(channel)
         if channel.queue in self._lines:
             self._goOn(channel.queue)
-        self._spareIt(channel)
+        self.spare(channel)
         return isWanted
 
     # Channels that end, and the link.
 
-    def _spareIt(self, channel: Channel) -> None:
+    def spare(self, channel: Channel) -> None:
         """Keep a channel that has nothing to do, and close the one of longest ago."""
         if not channel.isSpare:
             return
@@ -302,6 +355,7 @@ class OpenReads:
         self._forget(channel)
         for number in channel.held:
             del self._holders[number]
+        self.watcher.closed(channel, isMissing(why))
         request, isGone = channel.opening, isMissing(why)
         for each in (*channel.endsBefore, *channel.endsSent, *channel.ends):
             if isGone:
@@ -322,6 +376,7 @@ class OpenReads:
         """Begin with what waits."""
         for queue in list(self._lines):
             self._goOn(queue)
+        self.watcher.linkUp()
 
     def linkDown(self, why: str) -> None:
         """Do nothing: each channel has told its end."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from memq.message import Message
+    from memq.rabbitmq.asking.consumers import Consumers
     from memq.rabbitmq.asking.deliveries import Ended
     from memq.rabbitmq.asking.gets import Gets
     from memq.rabbitmq.asking.openreads import OpenReads
@@ -42,11 +43,17 @@ class SpreadGets:
 
 
 class SpreadOpenReads:
-    """Open reads; see :class:`memq.rabbitmq.asking.openreads.OpenReads`."""
+    """Open reads; see :class:`memq.rabbitmq.asking.openreads.OpenReads`.
 
-    def __init__(self, several: Sequence[OpenReads]) -> None:
+    And what those have that wait: :class:`memq.rabbitmq.asking.consumers.Consumers`.
+    """
+
+    def __init__(
+        self, several: Sequence[OpenReads], consumers: Sequence[Consumers]
+    ) -> None:
         """Take those of each link."""
         self._several = several
+        self._consumers = consumers
 
     def _of(self, queue: bytes) -> OpenReads:
         return self._several[crc32(queue) % len(self._several)]
@@ -80,3 +87,30 @@ class SpreadOpenReads:
     ) -> None:
         """Delete an open message and open the next one."""
         self._of(queue).exchange(queue, number, closed, done)
+
+    # What is given to those that wait.
+
+    def _consumersOf(self, queue: bytes) -> Consumers:
+        return self._consumers[crc32(queue) % len(self._consumers)]
+
+    def note(self, queue: bytes) -> None:
+        """Note that the number of those has changed that wait for a queue."""
+        self._consumersOf(queue).note(queue)
+
+    def isWatched(self, queue: bytes) -> bool:
+        """Return whether what comes into a queue is given to who waits."""
+        return self._consumersOf(queue).isWatched(queue)
+
+    def look(self, queue: bytes) -> bool:
+        """Return whether what comes into a queue is, or will be."""
+        return self._consumersOf(queue).look(queue)
+
+    def settle(
+        self,
+        queue: bytes,
+        number: int,
+        done: Callable[[Any], object],
+        isCounted: bool = False,
+    ) -> None:
+        """Delete a message that was given to who waits."""
+        self._consumersOf(queue).settle(queue, number, done, isCounted)

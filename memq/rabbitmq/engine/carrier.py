@@ -186,7 +186,8 @@ class Carrier:
         if read.promised is not None:
             client.tries(read)
         haveLooked = True
-        for part in read.parts:
+        yield from self._take(read, view)
+        for part in () if view.found else read.parts:
             if part.isLate or not self._mayLook(part):
                 continue
             if part.wait and part.takes and client.isBehind(part):
@@ -197,6 +198,21 @@ class Carrier:
             if found is not None:
                 break
         yield from self._found(read, view, haveLooked)
+
+    def _take(self, read: Read, view: View) -> Steps:
+        """Take what was delivered for a read that has waited, if it is there yet."""
+        delivered = self.scheduler.lines.delivered(read)
+        if delivered is None or not self._openReads.holds(delivered[1].sequence):
+            return
+        queue, found = delivered
+        part = next(each for each in read.parts if each.queue == queue)
+        isTaken = part.takes and not part.opens
+        if isTaken and not read.client.gone and self._mayLook(part):
+            settle, isCounted = self._openReads.settle, self._counts(queue)
+            ask = partial(settle, queue, found.sequence, isCounted=isCounted)
+            isDeleted = yield ask
+            found = found if isDeleted is True else isDeleted
+        self._keep(view, queue, found)
 
     def _found(self, read: Read, view: View, haveLooked: bool = True) -> Steps:
         """Run a read on what was found, and give back what it does not take."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memq.rabbitmq.asking.consumers import Consumers
 from memq.rabbitmq.asking.gets import Gets
 from memq.rabbitmq.asking.openreads import OpenReads
 from memq.rabbitmq.asking.queues import Queues
@@ -41,6 +42,10 @@ def connectTo(
         publisher = Publisher(clock, cluster, timeout)
         gets = [Gets(clock, engine.number, engine.stray, timeout) for _ in range(LINKS)]
         reads = [OpenReads(clock, engine.number, timeout) for _ in range(LINKS)]
+        consumers = [
+            Consumers(clock, each, engine.wanted, engine.deliver, timeout)
+            for each in reads
+        ]
         queues = Queues(clock, timeout)
         links: list[Startable] = [publisher]
         users: list[tuple[str, Any]] = [("gets", each) for each in gets]
@@ -49,7 +54,11 @@ def connectTo(
             user.link = Link(clock, cluster, purpose, user)
             links.append(user.link)
         asked = Asked(
-            publisher, SpreadGets(gets), SpreadOpenReads(reads), queues, teller
+            publisher,
+            SpreadGets(gets),
+            SpreadOpenReads(reads, consumers),
+            queues,
+            teller,
         )
         return asked, links
 

@@ -141,7 +141,8 @@ class Engine:
         """Make an engine.
 
         :param connect: returns what asks the cluster, and what is to be started and
-            stopped with the engine; it uses ``number`` and ``stray``.
+            stopped with the engine; it uses ``number``, ``stray``, ``wanted`` and
+            ``deliver``.
         :param budget: says how much may be undelivered; None for the usual one.
         :param later: calls a turn, once more has been read; None for the clock.
         :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
@@ -164,7 +165,8 @@ class Engine:
         view = partial(View, self.number, self._parts, self.asked.openReads.holds)
         self._carrier = carrier = Carrier(*self.asked, self.policies, view)
         later = later or partial(clock.callLater, 0)
-        self._scheduler = Scheduler(clock, later, carrier.carry, self._copy)
+        watch = self.asked.openReads
+        self._scheduler = Scheduler(clock, later, carrier.carry, self._copy, watch)
         carrier.scheduler = self._scheduler
         self._returns = Returns(self.session, clock.callLater)
         #: How many messages are being set again.
@@ -284,6 +286,19 @@ class Engine:
     def giveBackLater(self, opened: Sequence[Opened]) -> None:
         """Return open reads of which that could not be done now."""
         self._returns.giveBackLater(opened)
+
+    # Messages that were given to who waits.
+
+    def wanted(self, queue: bytes) -> int:
+        """Return how many reads want a message of a queue now."""
+        policy = self.policies.of(queue)
+        if policy is not None and policy.readsArePaused:
+            return 0
+        return self._scheduler.waiters(queue)
+
+    def deliver(self, queue: bytes, message: Message) -> None:
+        """Give an open message to who waits longest."""
+        self._scheduler.deliver(queue, message)
 
     # Messages that were taken for nobody.
 

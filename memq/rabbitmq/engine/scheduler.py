@@ -14,9 +14,9 @@ WOKEN goes on as RUNNABLE does.  SUSPENDED is one whose next operation has to wa
 what is under way.  ``block`` makes a session BLOCKED, wherever it stands; what is under
 way goes on.
 
-Reads that wait stand in lines, first come, first served, as those of a broker, see
-:mod:`memq.broker.waiting.lines`.  Others may set messages as well, so the first of each
-line looks again from time to time, a few lines at once.
+Reads that wait stand in lines, first come, first served, see
+:mod:`memq.rabbitmq.waiting`.  What comes into a queue is given to them, whoever sets
+it; where that cannot be, the first of a line looks again from time to time.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, cast
 
 from memq.broker.groupcommit import finish
 from memq.broker.session import UNDELIVERED_BYTES, State, sessionOf
-from memq.broker.waiting.lines import Lines
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.reads import Read
+from memq.rabbitmq.waiting import WatchedLines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.broker.session import Session
+    from memq.message import Message
     from memq.operations.base import Operation
+    from memq.rabbitmq.waiting import Watch
 
 #: Seconds between two looks at lines.
 STEP = 0.25
@@ -47,30 +49,11 @@ LOOKS = 50
 _OVERLAPPING = Push, PushLarge, AddPart, Release
 
 
-class Places:
-    """Tells reads whether somebody is before them, unless they have looked already.
-
-    :ivar haveLooked: whether what was asked for them is there: then nobody is.
-    """
-
-    def __init__(self, lines: Lines) -> None:
-        self._lines = lines
-        self.haveLooked = False
-
-    def isBehind(self, read: Read) -> bool:
-        """Return whether somebody else is before a read."""
-        return not self.haveLooked and self._lines.isBehind(read)
-
-    def tries(self, read: Read) -> None:
-        """Note that a read runs that was promised a message."""
-        self._lines.tries(read)
-
-
 class Scheduler:
     """Sessions, each where it stands.
 
     :ivar queues: the queues that reads wait for.
-    :ivar lines: tells reads who is before them.
+    :ivar lines: those of reads that wait.
     :ivar turns: how many turns there were.
     """
 
@@ -80,6 +63,7 @@ class Scheduler:
         later: Callable[[Callable[[], None]], object],
         carry: Callable[[Operation], object],
         onEnded: Callable[[list[Operation]], object],
+        watch: Watch,
     ) -> None:
         """Begin with none.
 
@@ -87,14 +71,15 @@ class Scheduler:
         :param carry: carries out an operation: sooner or later it calls ``ended`` with
             it, or ``wait``.
         :param onEnded: is told what is carried out, before its sessions are.
+        :param watch: has consumers of queues that reads wait for.
         """
         self._clock = clock
         self._later = later
         self._carry = carry
         self._onEnded = onEnded
-        self._lines = Lines(clock, self._answer)
+        self._watch = watch
+        self.lines = self._lines = WatchedLines(clock, self._answer, watch)
         self.queues = self._lines.queues
-        self.lines = Places(self._lines)
         self.turns = 0
         self._ready: deque[Session] = deque()
         #: What is under way, by session, in order.
@@ -275,8 +260,7 @@ class Scheduler:
             read = cast("Read", session.inbox[0])
             self._lines.tries(read)
             reads = self._lines.due()
-            if read.promised is not None:
-                reads += self._lines.next(read.promised, 1)
+            reads += self._lines.handOn(read)
             self._lines.forget(read)
             self._wake(reads)
 
@@ -305,15 +289,21 @@ class Scheduler:
             self._clock.callLater(STEP, self._look)
 
     def _look(self) -> None:
-        """Let the first of some lines look again."""
+        """Let the first of some lines look again, where nothing is given to them."""
         self._isLooking = False
         if not self._next:
             self._next.extend(self._lines.queues)
         reads: list[Read] = []
         for _ in range(min(LOOKS, len(self._next))):
-            reads += self._lines.next(self._next.popleft(), 1)
+            queue = self._next.popleft()
+            if not self._watch.look(queue):
+                reads += self._lines.next(queue, 1)
         self._wake(reads)
         self._lookLater()
+
+    def deliver(self, queue: bytes, message: Message) -> None:
+        """Give a message, which is open, to the first of a line."""
+        self._wake(self._lines.deliver(queue, message))
 
     def _wakeFor(self, done: list[Operation]) -> None:
         """Wake as many as operations made messages visible."""
@@ -323,7 +313,8 @@ class Scheduler:
         reads = lines.due()
         for operation in done:
             for queue, count in operation.madeVisible():
-                reads += lines.next(queue, count)
+                if queue in lines.queues and not self._watch.isWatched(queue):
+                    reads += lines.next(queue, count)
         self._wake(reads)
 
     def _wake(self, reads: list[Read]) -> None:
@@ -336,6 +327,7 @@ class Scheduler:
         """Let the first of all lines look: what held them up may hold no longer."""
         reads: list[Read] = []
         for queue in list(self._lines.queues):
+            self._watch.note(queue)
             reads += self._lines.next(queue, 1)
         self._wake(reads)
 

@@ -11,6 +11,8 @@ from collections import deque
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from pika.spec import Basic
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,6 +33,19 @@ class FakeCluster:
         self.stuck: set[str] = set()
         self._stuck: list[Callable[[], object]] = []
         self.channels: list[FakeChannel] = []
+        #: Channel and tag of each consumer that is to be given a message, by queue.
+        self.consumers: dict[str, deque[tuple[FakeChannel, str]]] = {}
+
+    def stir(self, queue: str) -> None:
+        """Give a queue's messages to its consumers, soon."""
+        if self.consumers.get(queue):
+            self.ask("", queue, lambda: self._give(queue))
+
+    def _give(self, queue: str) -> None:
+        consumers = self.consumers[queue]
+        while consumers and self.queues.get(queue):
+            channel, tag = consumers.popleft()
+            channel.give(tag, queue, self.queues[queue].popleft())
 
     def held(self) -> list[str]:
         """Return the queue of each message that is open."""
@@ -40,6 +55,7 @@ class FakeCluster:
     def make(self, queue: str, *bodies: bytes) -> None:
         """Make a queue with some messages."""
         self.queues[queue] = deque(({"f": 0, "t": 0}, body) for body in bodies)
+        self.stir(queue)
 
     def bodies(self, queue: str) -> list[bytes]:
         """Return the bodies of a queue."""
@@ -52,7 +68,8 @@ class FakeCluster:
 
     def ask(self, what: str, queue: str, answer: Callable[[], object]) -> None:
         """Note a question, which is answered later."""
-        self.log.append(f"{what} {queue}".strip())
+        if what:
+            self.log.append(f"{what} {queue}".strip())
         if queue in self.stuck:
             self._stuck.append(answer)
         else:
@@ -81,6 +98,11 @@ class FakeChannel:
         self._cluster = link.cluster
         self._opened, self._closed = opened, closed
         self._onEmpty: list[Callable[[Any], object]] = []
+        self._onCancelOk: list[Callable[[Any], object]] = []
+        self._onCancel: list[Callable[[Any], object]] = []
+        #: The queue of each consumer, and who is given its messages, by its tag.
+        self.consumers: dict[str, tuple[str, Callable[..., object]]] = {}
+        self._isBounded = False
         self._tags = 0
         self.unacked: dict[int, tuple[str, tuple[Any, bytes]]] = {}
         self.isOver = False
@@ -104,15 +126,82 @@ class FakeChannel:
         """End: what is not acknowledged goes back."""
         self.isOver = True
         self._link.channels.remove(self)
+        for tag in list(self.consumers):
+            self._dropConsumer(tag)
         for queue, message in reversed(self.unacked.values()):
             self._giveBack(queue, message)
         self._closed(self, why)
 
     def add_callback(
-        self, callback: Callable[[Any], object], *_: Any, **__: Any
+        self, callback: Callable[[Any], object], methods: list[Any], one_shot: bool
     ) -> None:
-        """Remember who hears of empty queues."""
-        self._onEmpty.append(callback)
+        """Remember who hears of empty queues, or of consumers that are cancelled."""
+        assert not one_shot
+        isEmpty = methods == [Basic.GetEmpty]
+        (self._onEmpty if isEmpty else self._onCancelOk).append(callback)
+
+    def add_on_cancel_callback(self, callback: Callable[[Any], object]) -> None:
+        """Remember who hears of consumers that the cluster cancels."""
+        self._onCancel.append(callback)
+
+    def basic_qos(self, prefetch_count: int, callback: Callable[[Any], object]) -> None:
+        """Bound what consumers are given."""
+        assert prefetch_count == 1
+        self._isBounded = True
+        self._cluster.events.append(lambda: callback(None))
+
+    def basic_consume(
+        self,
+        queue: str,
+        given: Callable[..., object],
+        consumer_tag: str,
+        callback: Callable[[Any], object],
+    ) -> None:
+        """Begin to be given messages."""
+        assert self._isBounded
+
+        def _answer() -> None:
+            callback(None)
+            self.consumers[consumer_tag] = queue, given
+            waiting = self._cluster.consumers.setdefault(queue, deque())
+            waiting.append((self, consumer_tag))
+            self._cluster.stir(queue)
+
+        self._later(_answer, "consume", queue)
+
+    def give(self, tag: str, queue: str, message: tuple[Any, bytes]) -> None:
+        """Give a message to a consumer."""
+        self._tags += 1
+        self.unacked[self._tags] = queue, message
+        method = SimpleNamespace(delivery_tag=self._tags)
+        _, given = self.consumers[tag]
+        given(self, method, SimpleNamespace(headers=message[0]), message[1])
+
+    def _dropConsumer(self, tag: str) -> None:
+        queue, _ = self.consumers.pop(tag)
+        if (self, tag) in self._cluster.consumers[queue]:
+            self._cluster.consumers[queue].remove((self, tag))
+
+    def basic_cancel(self, tag: str, callback: Callable[[Any], object]) -> None:
+        """Be given nothing more."""
+        frame = SimpleNamespace(method=SimpleNamespace(consumer_tag=tag))
+
+        def _answer() -> None:
+            if tag in self.consumers:
+                self._dropConsumer(tag)
+            callback(frame)
+            for each in self._onCancelOk:
+                each(frame)
+
+        queue = self.consumers[tag][0] if tag in self.consumers else ""
+        self._later(_answer, "cancel", queue)
+
+    def cancelFromThere(self, tag: str) -> None:
+        """Cancel a consumer, as a node does whose queue is deleted."""
+        if tag in self.consumers:
+            self._dropConsumer(tag)
+        for each in self._onCancel:
+            each(SimpleNamespace(method=SimpleNamespace(consumer_tag=tag)))
 
     def basic_get(
         self, queue: str, callback: Callable[..., object], auto_ack: bool
@@ -153,6 +242,7 @@ class FakeChannel:
         if queue in self._cluster.queues:
             again = {**headers, "x-delivery-count": count}, body
             self._cluster.queues[queue].appendleft(again)
+            self._cluster.stir(queue)
 
     def _counted(self, queue: str) -> Any:
         count = len(self._cluster.queues[queue])

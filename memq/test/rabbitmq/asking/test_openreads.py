@@ -8,6 +8,7 @@ from unittest import mock
 from memq.message import Message
 from memq.rabbitmq.asking import openreads as module
 from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
+from memq.rabbitmq.asking.consumers import Consumers
 from memq.rabbitmq.asking.deliveries import LOST, Ended
 from memq.rabbitmq.asking.openreads import CHANNELS, PROMPT, OpenReads
 from memq.test.rabbitmq.asking.cases import AskingTestCase
@@ -23,6 +24,7 @@ class OpenReadsTestCase(AskingTestCase):
         """Begin with a link that is up, and a queue."""
         super().setUp()
         self.reads = OpenReads(self.clock, self.number)
+        Consumers(self.clock, self.reads, lambda _: 0, lambda *_: None)
         self.link = self.connect(self.reads)
         self.cluster.make("jobs", b"a", b"b", b"c")
         self.ended: list[Ended] = []

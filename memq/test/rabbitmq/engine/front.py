@@ -9,6 +9,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.rabbitmq.asking.consumers import Consumers
 from memq.rabbitmq.asking.gets import Gets
 from memq.rabbitmq.asking.openreads import OpenReads
 from memq.rabbitmq.asking.queues import Queues
@@ -71,6 +72,7 @@ class FakePublisher:
                     self._clock.callLater(delay, queues[queue].append, message)
                 else:
                     queues[queue].append(message)
+                    self._cluster.stir(queue)
             told(error)
 
         self._cluster.ask("set", queue, _answer)
@@ -175,7 +177,8 @@ class Front:
         queues = Queues(self.clock)
         users = gets, reads, queues
         self.links = [FakeStartable(self.cluster, each) for each in users]
-        spread = SpreadGets([gets]), SpreadOpenReads([reads])
+        consumers = Consumers(self.clock, reads, engine.wanted, engine.deliver)
+        spread = SpreadGets([gets]), SpreadOpenReads([reads], [consumers])
         asked = Asked(self.publisher, *spread, queues, self.teller)
         return asked, self.links
 

@@ -6,6 +6,7 @@ What a command is answered when all is well: test_contract.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface.verify import verifyObject
@@ -19,6 +20,7 @@ from memq.operations.base import Operation, Upload
 from memq.operations.pushes import AddPart
 from memq.policy.rule import READS
 from memq.policy.rules import Rules, Table
+from memq.rabbitmq.asking import openreads
 from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
 from memq.rabbitmq.asking.deliveries import LOST
 from memq.rabbitmq.engine import told as module
@@ -574,8 +576,118 @@ class WaitTests(FrontTestCase):
             self.set("q", body)
             self.assertEqual(other.replies(), value("q/t=5000", body))
 
+    def test_given(self) -> None:
+        """What is set elsewhere comes at once if the queue is there, in order."""
+        self.cluster.make("q")
+        others = [self.front.client() for _ in range(3)]
+        for other, command in zip(
+            others, ("get q", "get q/open", "get q"), strict=True
+        ):
+            self.assertEqual(other.ask(f"{command}/t=5000"), [])
+        self.cluster.log.clear()
+        self.cluster.make("q", b"a", b"b", b"c")
+        self.assertEqual(others[0].replies(), value("q/t=5000", "a"))
+        self.assertEqual(others[1].replies(), value("q/open/t=5000", "b"))
+        self.assertEqual(others[2].replies(), value("q/t=5000", "c"))
+        self.assertNotIn("get q", self.cluster.log)
+        self.assertEqual(others[1].ask("get q/close"), ["END"])
+        self.assertEqual((self.cluster.held(), self.cluster.bodies("q")), ([], []))
+
+    def test_givenPeek(self) -> None:
+        """Who only looks leaves it to the next."""
+        self.cluster.make("q")
+        other = self.front.client()
+        self.assertEqual(self.ask("get q/peek/t=5000"), [])
+        self.assertEqual(other.ask("get q/t=5000"), [])
+        self.cluster.make("q", b"a")
+        self.assertEqual(self.client.replies(), value("q/peek/t=5000", "a"))
+        self.assertEqual(other.replies(), value("q/t=5000", "a"))
+
+    def test_givenUnsure(self) -> None:
+        """Nobody knows of what is not answered in time."""
+        self.cluster.make("q")
+        self.ask("get q/t=60000")
+        self.cluster.make("q", b"a")
+        self.cluster.settle()
+        self.front.clock.advance(0)
+        self.assertIn("ack", self.cluster.log)
+        self.front.links[1].down()
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}"])
+
+    def test_givenLost(self) -> None:
+        """What is lost before its reader runs is looked for again."""
+        self.cluster.make("q")
+        self.ask("get q/t=60000")
+        self.cluster.make("q", b"a")
+        self.cluster.settle()
+        self.front.links[1].down()
+        self.assertEqual(self.client.replies(), value("q/t=60000", "a"))
+
+    def test_givenNobody(self) -> None:
+        """What nobody waits for any more goes back."""
+        self.cluster.make("q")
+        self.ask("get q/t=60000")
+        self.client.session.block()
+        self.cluster.make("q", b"a")
+        self.cluster.settle()
+        self.front.settle()
+        self.assertEqual(self.cluster.bodies("q"), [b"a"])
+
+    def test_givenGone(self) -> None:
+        """What is given to one who goes before that runs has the next one."""
+        self.cluster.make("q")
+        other = self.front.client()
+        self.ask("get q/t=60000")
+        other.ask("get q/t=60000")
+        self.cluster.make("q", b"a")
+        self.cluster.settle()
+        self.client.leave()
+        self.assertEqual(other.replies(), value("q/t=60000", "a"))
+
+    def test_givenPaused(self) -> None:
+        """Of a queue whose reads are paused nothing is given."""
+        self.begin(rules(paused=READS))
+        self.cluster.make("q")
+        self.ask("get q/t=60000")
+        self.cluster.make("q", b"a")
+        self.front.settle()
+        self.assertEqual(self.cluster.held(), [])
+        self.front.engine.policies.replace(Rules())
+        self.assertEqual(self.client.replies(), value("q/t=60000", "a"))
+
+    def test_pausedMeanwhile(self) -> None:
+        """Nor when they are paused at that moment: it goes back."""
+        self.cluster.make("q")
+        self.ask("get q/t=60000")
+        self.cluster.make("q", b"a")
+        self.cluster.settle()
+        self.front.engine.policies.replace(rules(paused=READS))
+        self.front.settle()
+        self.assertEqual(self.client.replies(), [])
+        self.assertEqual(self.cluster.bodies("q"), [b"a"])
+
+    def test_givenCounted(self) -> None:
+        """Where deliveries are counted, nothing is delivered in vain."""
+        self.begin(rules(max_deliveries=3))
+        self.cluster.make("q")
+        self.ask("get q/t=60000")
+        self.cluster.make("q", b"a", b"b")
+        self.assertEqual(self.client.replies(), value("q/t=60000", "a"))
+        self.assertNotIn("nack", self.cluster.log)
+
+    def test_looks(self) -> None:
+        """Where nothing can be given, whoever waits looks from time to time."""
+        with mock.patch.object(openreads, "MOST_WATCHED", 0):
+            self.cluster.make("q")
+            self.ask("get q/t=60000")
+            self.cluster.make("q", b"a")
+            self.front.settle()
+            self.assertEqual(self.client.replies(), [])
+            self.front.pass_(0.3)
+            self.assertEqual(self.client.replies(), value("q/t=60000", "a"))
+
     def test_elsewhere(self) -> None:
-        """What is set elsewhere is found after a while."""
+        """What is set elsewhere, where no queue was, is found after a while."""
         self.assertEqual(self.ask("get q/t=5000"), [])
         self.cluster.make("q", b"x")
         self.front.pass_(0.4)
