@@ -26,7 +26,7 @@ from functools import partial
 from math import inf
 from typing import TYPE_CHECKING
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -45,7 +45,7 @@ from memq.operations.outstanding import Outstanding
 from memq.policy.effective import Policies
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -81,6 +81,8 @@ class Broker:
     :ivar longTurn: seconds after which a turn is told of.
     :ivar onLongTurn: is told when it began, and what is done.
     """
+
+    lacks: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -159,6 +161,15 @@ class Broker:
             self._rotation.schedule()
 
     @property
+    def refusing(self) -> str | None:
+        """Why no set is taken for now."""
+        return "the disk is full" if self.room.isFull else None
+
+    def troubles(self) -> Iterator[str]:
+        """Yield nothing: the store either serves or has failed."""
+        return iter(())
+
+    @property
     def turns(self) -> int:
         """How many turns there were."""
         return self._turns.number
@@ -213,6 +224,10 @@ class Broker:
         return self._returns.isPending or queue in self._rotation.lines.queues
 
     # Figures without a turn.  They may be ahead of what is durable by one.
+
+    def refresh(self, asks: bool) -> Deferred[None]:
+        """Return that all is known."""
+        return succeed(None)
 
     def names(self) -> list[bytes]:
         """Return the names of all queues."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
@@ -48,6 +48,10 @@ class IEngine(Interface):
     durable: bool = Attribute("Whether what is told as done outlives a power cut.")
     isStopping: bool = Attribute("Whether the process is about to end.")
     failure: StoreFailed | None = Attribute("Why nothing is carried out any more.")
+    lacks: frozenset[str] = Attribute(
+        "The figures of queues that it has not, by the names of QueueDetail, and disk."
+    )
+    refusing: str | None = Attribute("Why no set is taken for now, in some words.")
     turns: int = Attribute("How many transactions there were.")
     flushes: int = Attribute("How many flushes there were.")
     waiting: int = Attribute("How many commands were not told their result yet.")
@@ -75,7 +79,18 @@ class IEngine(Interface):
     def waiters(queue: bytes) -> int:
         """Return how many reads wait for messages of a queue."""
 
+    def troubles() -> Iterator[str]:
+        """Yield why clients cannot be served for now, each in a line."""
+
     # Figures that need no operation.  They may be ahead of what is durable.
+
+    def refresh(asks: bool) -> Deferred[None]:
+        """Return a Deferred that fires when names and sums can be told.
+
+        It fails with memq.errors.QueueError when they are not known.
+
+        :param asks: whether they are asked for, if that has to be done elsewhere.
+        """
 
     def names() -> list[bytes]:
         """Return the names of all queues, as far as they are known."""

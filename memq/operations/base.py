@@ -144,6 +144,8 @@ class Operation:
     outlivesSession = True
     #: Bytes that ``run`` made free inside the files, less than 0 for what it took.
     bytesFreed = 0
+    #: Seconds that figures of queues may be old which it tells; None if it tells none.
+    staleness: float | None = None
     #: The part that was divided from it, whose reply follows its own.
     rest: Operation | None = None
     #: The operation that has to succeed before, or this one fails as that did.
@@ -312,6 +314,8 @@ class Ask(Telling):
     """Ask the store something in its place among the others."""
 
     __slots__ = ("question",)
+
+    staleness = 0.0
 
     def __init__(
         self, client: Client, question: Callable[[IQueueStore], bytes]

@@ -36,7 +36,9 @@ PAGE = 500
 #: Bytes of an answer at most; a page of queues has 200 KB.
 LONGEST = 16 << 20
 #: What is asked of each queue.
-COLUMNS = "name,arguments,messages_ready,messages_unacknowledged,consumers"
+COLUMNS = (
+    "name,arguments,messages_ready,messages_unacknowledged,consumers,message_bytes"
+)
 
 
 class ToldQueue(NamedTuple):
@@ -46,6 +48,7 @@ class ToldQueue(NamedTuple):
     :ivar arguments: those that it was declared with.
     :ivar ready: how many messages can be taken; unacknowledged, how many are open.
     :ivar consumers: how many reads wait.
+    :ivar bytes: of all their bodies.
     """
 
     name: str
@@ -53,6 +56,7 @@ class ToldQueue(NamedTuple):
     ready: int
     unacknowledged: int
     consumers: int
+    bytes: int = 0
 
 
 class Facts(NamedTuple):
@@ -235,4 +239,5 @@ def _queue(told: Any) -> ToldQueue:
         int(told.get("messages_ready", 0)),
         int(told.get("messages_unacknowledged", 0)),
         int(told.get("consumers", 0)),
+        int(told.get("message_bytes", 0)),
     )

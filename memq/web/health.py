@@ -36,14 +36,20 @@ class Readiness:
         :param forWrites: whether it counts that sets are refused.
         """
         broker = self._broker
+        yield from self.own()
+        yield from broker.troubles()
+        if forWrites and broker.refusing is not None:
+            yield f"sets are refused: {broker.refusing}"
+
+    def own(self) -> Iterator[str]:
+        """Yield why nobody can be told anything now, in a line."""
+        broker = self._broker
         if broker.failure is not None:
             yield f"the store has failed: {broker.failure}"
         if broker.isStopping:
             yield "the server is stopping"
         elif not self.isListening:
             yield "the server is starting"
-        if forWrites and broker.room.isFull:
-            yield "sets are refused: the disk is full"
 
 
 class Healthz(Page):

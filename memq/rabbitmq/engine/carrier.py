@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 from memq.broker.session import sessionOf
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
-from memq.operations.base import Ask
 from memq.operations.moves import Move
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
@@ -31,12 +30,13 @@ from memq.operations.reads import Peek, Read, WouldBlock
 from memq.policy.effective import PLAIN
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.asking.deliveries import Ended
+from memq.rabbitmq.engine.answers import COUNTED, Answers
 from memq.rabbitmq.engine.course import Course
 from memq.rabbitmq.engine.moving import Moves
 from memq.rabbitmq.engine.pops import Pops
 from memq.rabbitmq.engine.sets import Sets
-from memq.rabbitmq.engine.told import Tellers
 from memq.rabbitmq.engine.view import NOT_KEPT, View
+from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +49,7 @@ if TYPE_CHECKING:
     from memq.rabbitmq.engine.course import Steps
     from memq.rabbitmq.engine.scheduler import Scheduler
     from memq.rabbitmq.engine.sets import Publisher
-    from memq.rabbitmq.engine.told import Teller
-
-#: What is said of a peek at a queue that counts deliveries.
-COUNTED = "to peek is a delivery here, and this queue has max_deliveries"
+    from memq.rabbitmq.figures.told import Tellers
 
 
 class Carrier:
@@ -69,7 +66,7 @@ class Carrier:
         gets: SpreadGets,
         openReads: SpreadOpenReads,
         queues: Queues,
-        teller: Teller,
+        tellers: Tellers,
         policies: Policies,
         view: Callable[[], View],
     ) -> None:
@@ -78,12 +75,16 @@ class Carrier:
         :param view: returns one with nothing in it.
         """
         self._publisher = publisher
-        self._sets = Sets(publisher, policies, gets.isThere, self._run)
+        self._counts = counts = tellers.counts
+        self._sets = Sets(
+            publisher, policies, self._isSet, counts.noteFailed, self._run
+        )
         self._gets = gets
         self._openReads = openReads
         self._queues = queues
-        self._tellers = Tellers(teller, queues)
-        self._pops = Pops(gets.get, self._tellers.count, self._run)
+        self._tellers = tellers
+        self._pops = Pops(gets.get, self._took, self._run, counts.noteFailedGet)
+        self._answers = Answers(tellers, queues, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies)
         self._policies = policies
         self._view = view
@@ -123,11 +124,11 @@ class Carrier:
         begin = self._begins.get(type(operation))
         if begin is None and isinstance(operation, Read):
             begin = self._reads
-        if begin is None and isinstance(operation, Ask):
+        if begin is None and operation.staleness is not None:
             begin = self._asks
         if begin is None:
             self._refuse(operation, StoreError(NOT_KEPT))
-        elif type(operation) is Peek and self._counts(operation.queue):
+        elif type(operation) is Peek and self._isCounted(operation.queue):
             self._refuse(operation, StoreError(COUNTED))
         elif operation.hasFailed():
             self.scheduler.ended([operation])
@@ -137,7 +138,7 @@ class Carrier:
             except Exception as error:
                 self._unforeseen(operation, error)
 
-    def _counts(self, queue: bytes) -> bool:
+    def _isCounted(self, queue: bytes) -> bool:
         """Return whether deliveries of a queue are counted, as a peek is one."""
         rule = self._policies.rules.of(queue)
         return rule is not None and bool(rule.maxDeliveries)
@@ -164,6 +165,17 @@ class Carrier:
         self._run(operation, self._view())
         self.scheduler.ended([operation])
 
+    def _took(self, queue: bytes, number: int) -> None:
+        """Count messages that were taken for good."""
+        if number:
+            self._counts.add(TAKEN, queue, number)
+
+    def _isSet(self, queue: bytes) -> None:
+        """Note that a message was set."""
+        self._counts.add(PUSHED, queue)
+        self._tellers.looks.noteSet(queue)
+        self._gets.isThere(queue)
+
     def _push(self, operation: Push | PushLarge) -> None:
         ended = partial(self.scheduler.ended, [operation])
         self._sets.begin(operation, self._view(), ended)
@@ -175,6 +187,7 @@ class Carrier:
         self._pops.begin(operation, self._view(), ended)
 
     def _putBack(self, operation: PutBack) -> None:
+        self._counts.add(TAKEN, operation.queue, -1)
         self._gets.giveAway(operation.queue, operation.message)
         self._runOnly(operation)
 
@@ -208,7 +221,7 @@ class Carrier:
         part = next(each for each in read.parts if each.queue == queue)
         isTaken = part.takes and not part.opens
         if isTaken and not read.client.gone and self._mayLook(part):
-            settle, isCounted = self._openReads.settle, self._counts(queue)
+            settle, isCounted = self._openReads.settle, self._isCounted(queue)
             ask = partial(settle, queue, found.sequence, isCounted=isCounted)
             isDeleted = yield ask
             found = found if isDeleted is True else isDeleted
@@ -230,7 +243,7 @@ class Carrier:
                 self._gets.giveAway(queue, message)
         if hasRun:
             if read.message is not None and read.takes and not read.opens:
-                self._tellers.count(read.queue, 1)
+                self._took(read.queue, 1)
             self.scheduler.ended([read])
 
     @staticmethod
@@ -300,7 +313,8 @@ class Carrier:
             ended = yield partial(self._openReads.close, queue, numbers)
         view.closed = ended.numbers
         if ended.error is None:
-            self._tellers.count(queue, len(ended.numbers))
+            self._took(queue, len(ended.numbers))
+            self._counts.add(CLOSED, queue, len(ended.numbers))
             self._run(operation, view)
         else:
             operation.fail(ended.error)
@@ -346,46 +360,30 @@ class Carrier:
         found = yield partial(ask, operation.queue)
         if isDelete:
             self._publisher.forget(nameOf(operation.queue).queue)
-            self._tellers.forget(operation.queue)
+            self._counts.forget(operation.queue)
+            self._tellers.looks.changed()
         if isinstance(found, QueueError):
             self._refuse(operation, found)
             return
         view = self._view()
         view.answers = {operation.queue: found}
-        self._tellers.count(operation.queue, 0 if isDelete else found or 0)
+        self._took(operation.queue, 0 if isDelete else found or 0)
         self._run(operation, view)
         self.scheduler.ended([operation])
 
     def _move(self, operation: Move) -> Steps:
         moved = yield from self._moves.move(operation)
-        self._tellers.count(operation.queue, moved)
+        self._took(operation.queue, moved)
         self.scheduler.ended([operation])
 
     # What is about all queues.
 
     def _emptyAll(self, operation: EmptyAll) -> Steps:
-        told = yield from self._tellers.ask()
-        queues = [] if isinstance(told, QueueError) else told.names()
-        answers = {}
-        for queue in queues:
-            found = answers[queue] = yield partial(self._queues.empty, queue)
-            if isinstance(found, QueueError):
-                told = found
-                break
-        self._runTold(operation, told, answers)
+        """Empty all queues."""
+        yield from self._answers.emptyAll(operation)
+        self.scheduler.ended([operation])
 
-    def _tell(self, operation: Ask) -> Steps:
-        told = yield from self._tellers.ask()
-        self._runTold(operation, told, {})
-
-    def _runTold(
-        self, operation: Operation, told: Any, answers: dict[bytes, int | None]
-    ) -> None:
-        """Run an operation on what is told, unless that is an error."""
-        if isinstance(told, QueueError):
-            operation.fail(told)
-        else:
-            view = self._view()
-            view.told, view.answers = told, answers
-            self._run(operation, view)
+    def _tell(self, operation: Operation) -> Steps:
+        """Run what tells."""
+        yield from self._answers.tell(operation)
         self.scheduler.ended([operation])

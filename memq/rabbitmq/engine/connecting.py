@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from memq.rabbitmq.engine.engine import Engine, Startable
-    from memq.rabbitmq.engine.told import Teller
+    from memq.rabbitmq.figures.looks import Teller
     from memq.rabbitmq.links.connections import Cluster
 
 #: Links for gets, and as many for open reads.

@@ -19,7 +19,7 @@ from math import inf
 from time import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -33,7 +33,6 @@ from memq.broker.session import Session
 from memq.broker.taps.taps import Taps
 from memq.display import shownName
 from memq.errors import StoreError
-from memq.figures import Sums, Totals
 from memq.operations.outstanding import Outstanding
 from memq.policy.effective import EffectivePolicy, Policies
 from memq.rabbitmq import names
@@ -41,15 +40,18 @@ from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.engine.carrier import Carrier
 from memq.rabbitmq.engine.scheduler import Scheduler
 from memq.rabbitmq.engine.view import Parts, View
-from memq.rabbitmq.errors import Unsure
+from memq.rabbitmq.errors import Unsure, Untold
+from memq.rabbitmq.figures.counts import Counts
+from memq.rabbitmq.figures.looks import Looks
+from memq.rabbitmq.figures.told import LACKS, Tellers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from twisted.internet.interfaces import IReactorTime
 
     from memq.errors import QueueError, StoreFailed
-    from memq.figures import Outcome
+    from memq.figures import Outcome, Sums, Totals
     from memq.message import LargeBody, Message
     from memq.operations.base import Operation
     from memq.operations.openreads.opened import Opened
@@ -58,7 +60,8 @@ if TYPE_CHECKING:
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.engine.sets import Publisher
-    from memq.rabbitmq.engine.told import Teller
+    from memq.rabbitmq.figures.looks import Teller
+    from memq.rabbitmq.links.link import LinkState
 
 #: Seconds until a message that was taken for nobody is set again, when that failed.
 AGAIN = 1.0
@@ -82,6 +85,9 @@ class Startable(Protocol):
 
     def stop(self) -> Deferred[Any]:
         """Disconnect; fires when that is done."""
+
+    def states(self) -> list[LinkState]:
+        """Return the state of each link."""
 
 
 class Asked(NamedTuple):
@@ -160,10 +166,17 @@ class Engine:
         self.failure: StoreFailed | None = None
         self.longTurn = inf
         self.onLongTurn: Callable[[float, list[Operation]], object] = _ignore
+        self.lacks = LACKS
         self.asked, self.links = connect(self)
         self._isStarted = False
-        view = partial(View, self.number, self._parts, self.asked.openReads.holds)
-        self._carrier = carrier = Carrier(*self.asked, self.policies, view)
+        self.counts = Counts()
+        self.looks = Looks(clock, self.asked.teller)
+        queues = self.asked.queues
+        self._tellers = Tellers(clock, self.looks, self.counts, queues)
+        holds = self.asked.openReads.holds
+        view = partial(View, self.number, self._parts, holds, self.counts)
+        asked = *self.asked[:4], self._tellers
+        self._carrier = carrier = Carrier(*asked, self.policies, view)
         later = later or partial(clock.callLater, 0)
         watch = self.asked.openReads
         self._scheduler = Scheduler(clock, later, carrier.carry, self._copy, watch)
@@ -211,6 +224,30 @@ class Engine:
             idle, self._idle = self._idle, None
             idle.callback(None)
 
+    # What is wrong.
+
+    def states(self) -> list[LinkState]:
+        """Return the state of each connection."""
+        return [state for link in self.links for state in link.states()]
+
+    @property
+    def refusing(self) -> str | None:
+        """Why no set is taken for now."""
+        if self.asked.publisher.isBlocked:
+            return "the queue servers are out of memory or disk space"
+        return None
+
+    def troubles(self) -> Iterator[str]:
+        """Yield why clients cannot be served for now, as far as that is known."""
+        links = self.states()
+        up = {each.purpose for each in links if each.node is not None}
+        for purpose in dict.fromkeys(each.purpose for each in links):
+            if purpose not in up:
+                yield f"no queue server is connected for {purpose}"
+        facts = self.looks.facts()
+        if facts is not None and 2 * facts.running <= facts.nodes:
+            yield f"only {facts.running} of {facts.nodes} queue servers run"
+
     # Figures.
 
     @property
@@ -250,21 +287,27 @@ class Engine:
         """Return how many reads wait here for messages of a queue."""
         return self._scheduler.waiters(queue)
 
+    def refresh(self, asks: bool) -> Deferred[None]:
+        """Return a Deferred that fires when names and sums can be told."""
+        if not asks and not self.looks.isKnown():
+            return fail(Untold("nobody has asked"))
+        return self.looks.take().addCallback(lambda _: None)
+
     def names(self) -> list[bytes]:
-        """Return no names: the cluster is not asked for them yet."""
-        return []
+        """Return the names of all queues, as they were told last."""
+        return self._tellers.last().names()
 
     def sums(self, queues: Sequence[bytes]) -> Sums:
-        """Return that nothing is known."""
-        return Sums(*[0] * len(Sums._fields))
+        """Return what some queues have together, as it was told last."""
+        return self._tellers.last().sums(queues)
 
     def gone(self) -> Totals:
-        """Return that nothing is known."""
-        return Totals()
+        """Return what was counted of other queues."""
+        return self._tellers.last().gone()
 
     def outcomes(self) -> Mapping[Outcome, int]:
-        """Return that nothing is known."""
-        return {}
+        """Return what became of open reads since the start."""
+        return self.counts.outcomes
 
     # Calls of sessions.
 

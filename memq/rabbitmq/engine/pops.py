@@ -23,16 +23,19 @@ class Pops:
         get: Callable[[bytes, Callable[[Any], object]], object],
         count: Callable[[bytes, int], object],
         run: Callable[[Operation, View], object],
+        failed: Callable[[], object],
     ) -> None:
         """Begin with none.
 
         :param get: takes a message.
         :param count: is told how many were taken of a queue.
+        :param failed: is called for a get that is answered with an error.
         :param run: runs an operation.
         """
         self._get = get
         self._count = count
         self._run = run
+        self._failed = failed
 
     def begin(self, operation: Pop, view: View, ended: Callable[[], object]) -> None:
         """Take so many messages, one after the other: their order is the queue's.
@@ -60,6 +63,7 @@ class Pops:
             count = len(view.several)
             if isinstance(found, QueueError):
                 # What was not asked for has taken nothing, and would not do better.
+                self._failed()
                 view.several += [found] * (most - count)
                 _end()
             elif found is None or count >= most:

@@ -21,6 +21,14 @@ if TYPE_CHECKING:
 class Publisher(Protocol):
     """Sets messages."""
 
+    @property
+    def isBlocked(self) -> bool:
+        """Whether the nodes take no messages for now."""
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many messages are not told yet."""
+
     def publish(
         self,
         name: names.Name,
@@ -43,17 +51,20 @@ class Sets:
         self,
         publisher: Publisher,
         policies: Policies,
-        isThere: Callable[[bytes], object],
+        isSet: Callable[[bytes], object],
+        failed: Callable[[QueueError], object],
         run: Callable[[Operation, View], object],
     ) -> None:
         """Begin with none.
 
-        :param isThere: is told of each queue that was set to.
+        :param isSet: is told of each queue that was set to.
+        :param failed: is told why a message is not told as stored.
         :param run: runs an operation.
         """
         self._publisher = publisher
         self._policies = policies
-        self._isThere = isThere
+        self._isSet = isSet
+        self._failed = failed
         self._run = run
 
     def begin(
@@ -76,7 +87,7 @@ class Sets:
         def _cbTold(put: Put, error: QueueError | None) -> None:
             nonlocal left
             if error is None:
-                self._isThere(put.queue)
+                self._isSet(put.queue)
             else:
                 self._fail(operation, put, error)
             left -= 1
@@ -108,6 +119,8 @@ class Sets:
         if isinstance(error, NotStored):
             error = NotStored(operation.queue, put.queue, Refusing.FULL)
             operation.client.refused(error)
+        else:
+            self._failed(error)
         if isinstance(operation, PushLarge):
             operation.result = error
             return

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memq.errors import StoreError
 from memq.figures import NOTHING_KEPT
 from memq.message import LargeBody, Message
+from memq.rabbitmq.figures.counts import RETURNS, Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -19,13 +20,24 @@ if TYPE_CHECKING:
     from memq.errors import QueueError
     from memq.figures import Kept, Outcome
     from memq.message import Trace
-    from memq.rabbitmq.engine.told import Told
+    from memq.rabbitmq.figures.told import Told
 
 #: What is said of something that no cluster is asked for.
 NOT_KEPT = "queue servers do not keep that"
 
 #: What is told of all queues.
-_TELLS = "names", "counts", "detail", "sums", "figures"
+_TELLS = "names", "counts", "detail", "details", "sums", "figures", "gone"
+
+
+class NotFetched(Exception):
+    """A question needs what was not fetched for it.
+
+    :ivar queue: the one whose next message it needs; None for figures of all.
+    """
+
+    def __init__(self, queue: bytes | None = None) -> None:
+        super().__init__(queue)
+        self.queue = queue
 
 
 class Put(NamedTuple):
@@ -82,6 +94,7 @@ class View:
     :ivar closed: the numbers of open messages that were deleted.
     :ivar answers: what the cluster said of each queue as a whole.
     :ivar told: what it tells of all queues; None if it was not asked.
+    :ivar asks: whether what is missing is fetched, and the operation run again.
     :ivar puts: what the operation has set.
     :ivar place: tells which of its messages it sets now.
     """
@@ -91,17 +104,21 @@ class View:
         number: Callable[[], int],
         parts: Parts,
         isOpen: Callable[[int], bool] = lambda _: False,
+        counts: Counts | None = None,
     ) -> None:
         """Begin with nothing.
 
         :param number: returns what the next message is counted as.
         :param parts: has the bodies that come in parts.
         :param isOpen: tells whether a message is open, by its number.
+        :param counts: counts what becomes of messages.
         """
+        self._tally = counts or Counts()
+        self.asks = False
         self._number = number
         self._parts = parts
         self._isOpen = isOpen
-        self.found: dict[bytes, Message | QueueError] = {}
+        self.found: dict[bytes, Message | QueueError | None] = {}
         self.several: list[Message | QueueError | None] = []
         self.closed: Collection[int] = ()
         self.answers: dict[bytes, int | None] = {}
@@ -116,8 +133,11 @@ class View:
 
     def __getattr__(self, name: str) -> Any:
         """Return what is told of all queues, or refuse what is not here."""
-        if name in _TELLS and self.told is not None:
-            return getattr(self.told, name)
+        if name in _TELLS:
+            if self.told is not None:
+                return getattr(self.told, name)
+            if self.asks:
+                raise NotFetched
         raise StoreError(f"{NOT_KEPT} ({name})")
 
     # What policies ask.
@@ -213,8 +233,8 @@ class View:
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Return it, and leave it."""
-        if self.told is not None:
-            raise StoreError(f"{NOT_KEPT} (peek)")
+        if self.asks and queue not in self.found:
+            raise NotFetched(queue)
         return self.found.get(queue)
 
     def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
@@ -234,6 +254,8 @@ class View:
 
     def abortRead(self, queue: bytes, message: Message, count: bool) -> bool:
         """Return that it went back, whether it was given back or lost."""
+        if count:
+            self._tally.add(RETURNS, queue)
         return True
 
     def isRead(self, queue: bytes, message: Message) -> bool:
@@ -249,7 +271,8 @@ class View:
         return True
 
     def countOutcome(self, outcome: Outcome, number: int = 1) -> None:
-        """Do nothing."""
+        """Count it."""
+        self._tally.noteOutcome(outcome, number)
 
     # Queues.
 

@@ -16,7 +16,7 @@ costs the connection and is logged; it never reaches the reactor.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred, succeed
@@ -68,6 +68,21 @@ class LinkUser(Protocol):
 
     def linkBlocked(self, why: str | None) -> None:
         """Note that the node takes no messages and why, or None: takes them again."""
+
+
+class LinkState(NamedTuple):
+    """What is told of a link.
+
+    :ivar purpose: what it is for, in a word.
+    :ivar node: the node that it is connected to; None while it is down.
+    :ivar isBlocked: whether that takes no messages now.
+    :ivar lost: how many connections were lost since the start.
+    """
+
+    purpose: str
+    node: str | None
+    isBlocked: bool
+    lost: int
 
 
 class _Attempt:
@@ -205,7 +220,7 @@ class Link:
         self._stopping: Deferred[None] | None = None
         #: When it was opened last, and how many were lost soon, one after the other.
         self._openedAt = 0.0
-        self._short = 0
+        self._short = self._lost = 0
 
     @property
     def isUp(self) -> bool:
@@ -216,6 +231,10 @@ class Link:
     def node(self) -> str | None:
         """The name of the node that it is connected to; None while it is down."""
         return self._node.name if self.isUp and self._node is not None else None
+
+    def states(self) -> list[LinkState]:
+        """Return its state."""
+        return [LinkState(self._purpose, self.node, self.isBlocked, self._lost)]
 
     def start(self) -> None:
         """Begin to try the nodes."""
@@ -344,6 +363,7 @@ class Link:
         """Tell the user, and begin again."""
         self._amqp, self.isBlocked = None, False
         if self._stopping is None:
+            self._lost += 1
             self._noteLost(why)
             lived = self._clock.seconds() - self._openedAt
             self._short = self._short + 1 if lived < LIVED else 0

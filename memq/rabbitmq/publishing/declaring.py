@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.rabbitmq.links.connections import Cluster
+    from memq.rabbitmq.links.link import LinkState
     from memq.rabbitmq.publishing.questions import Question
 
 
@@ -45,6 +46,10 @@ class Declaring:
         self._first = first
         self._link = Link(clock, cluster, "declaring", self, randomly, first)
         self._questions = Questions(clock, self._link, isBounded=True)
+
+    def states(self) -> list[LinkState]:
+        """Return the state of its link."""
+        return self._link.states()
 
     def start(self) -> None:
         """Begin to connect."""

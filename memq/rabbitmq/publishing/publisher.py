@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from memq.errors import QueueError
     from memq.rabbitmq.links.connections import Cluster
+    from memq.rabbitmq.links.link import LinkState
     from memq.rabbitmq.names import Name
     from memq.rabbitmq.publishing.message import Sender
 
@@ -90,6 +91,15 @@ class Publisher:
         self._number = 0
         self._tick: IDelayedCall | None = None
         self._full: dict[str, float] = {}
+
+    def states(self) -> list[LinkState]:
+        """Return the states of its links."""
+        return [*self._link.states(), *self._declaring.states()]
+
+    @property
+    def unconfirmed(self) -> int:
+        """How many messages are not told yet."""
+        return sum(not message.isTold for message in self._due)
 
     def start(self) -> None:
         """Begin to connect."""

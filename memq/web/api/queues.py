@@ -11,7 +11,7 @@ from memq.web.api.selection import ORDERS, Asked, cursor
 from memq.web.http.inputs import Input, Refused, whole, word
 from memq.web.http.places import Places
 from memq.web.http.routes import Route, dumped
-from memq.web.metrics.survey import Look
+from memq.web.metrics.looks import Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

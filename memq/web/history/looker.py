@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from twisted.internet.defer import Deferred, fail, succeed
 
 from memq.errors import QueueError
-from memq.web.metrics.survey import AT_ONCE, Look, NoSurvey
+from memq.web.metrics.looks import Look
+from memq.web.metrics.survey import AT_ONCE, NoSurvey
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

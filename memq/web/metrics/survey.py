@@ -23,22 +23,19 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.python.failure import Failure
 
 from memq.errors import QueueError
-from memq.figures import Heads, QueueDetail, Totals
-from memq.operations.base import MESSAGE_COST, Operation
+from memq.figures import QueueDetail, Totals
 from memq.policy.patterns import Pattern
 from memq.web.metrics.exposition import labels, queueLabel
+from memq.web.metrics.looks import Begin, Look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from memq.broker.interfaces import IEngine
-    from memq.interfaces import IQueueStore
-    from memq.operations.base import Client
+    from memq.operations.base import Operation
 
 #: Queues that are looked at in one go: 0.09 ms, and 0.29 ms where each is told.
 AT_ONCE = 64
-#: Seconds after which a slice ends, and queues between two looks at the time.
-LONG, STEP = 0.0005, 16
 #: Surveys that may wait.
 WAITING = 4
 #: Queues of which each head is told as it is; of more, seconds for each queue that one
@@ -47,7 +44,6 @@ FEW, LATE_EACH, LATE = 1000, 3e-3, 60.0
 #: Seconds for each queue that sums are told as they were, and the most: 2 % of a
 #: processor.
 OLD_EACH, OLD = 250e-6, 2.5
-
 #: The figures of a queue that are kept, by the names of their metrics.
 FIGURES = (
     *("messages", "bytes", "open", "delayed", "waiters", "oldest", "set", "taken"),
@@ -67,65 +63,6 @@ class NoSurvey(QueueError):
     def __str__(self) -> str:
         """Say why."""
         return self._why
-
-
-class Look(Operation):
-    """Look at some queues; the result is their details.
-
-    :ivar seen: how many it came to, of those that it has to look at: it ends early when
-        heads have to be read from the disk.
-    """
-
-    __slots__ = ("_late", "_names", "_seconds", "seen")
-
-    outlivesSession = False
-
-    def __init__(
-        self,
-        client: Client,
-        names: Sequence[bytes],
-        seconds: Callable[[], float] = lambda: 0.0,
-        late: float = 0.0,
-    ) -> None:
-        """Remember which.
-
-        :param seconds: tells the time, in seconds; by default it takes its time.
-        :param late: as in Heads.
-        """
-        super().__init__(client)
-        self._names = names
-        self._seconds = seconds
-        self._late = late
-        self.seen = 0
-
-    @property
-    def idleCost(self) -> int:
-        """Return what it counts in a turn."""
-        return MESSAGE_COST + len(self._names) * MESSAGE_COST // 3
-
-    def run(self, store: IQueueStore) -> int:
-        """Look."""
-        now, self.seen = self._seconds(), 0
-        found: list[QueueDetail] = []
-        while self.seen < len(self._names) and self._seconds() - now < LONG:
-            some = self._names[self.seen : self.seen + STEP]
-            found += store.details(some, Heads(now, self._late))
-            self.seen += len(some)
-        self.result = found
-        return 0
-
-
-class Begin(Operation):
-    """Begin to look; the result is the names of all queues, and what others counted."""
-
-    __slots__ = ()
-
-    outlivesSession = False
-
-    def run(self, store: IQueueStore) -> int:
-        """Look."""
-        self.result = store.names(), store.gone()
-        return 0
 
 
 class Wanted(NamedTuple):

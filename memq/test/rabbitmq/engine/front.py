@@ -15,7 +15,8 @@ from memq.rabbitmq.asking.openreads import OpenReads
 from memq.rabbitmq.asking.queues import Queues
 from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked, Engine
-from memq.rabbitmq.telling import ToldQueue
+from memq.rabbitmq.links.link import LinkState
+from memq.rabbitmq.telling import Facts, ToldQueue
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
 from memq.test.rabbitmq.fakes import FakeCluster, FakeLink
@@ -36,11 +37,15 @@ class FakePublisher:
     :ivar errors: what becomes of the next ones instead.
     :ivar expirations: what was said of each that expires.
     :ivar delays: the seconds of each that is delayed.
+    :ivar isBlocked: whether it takes none.
+    :ivar unconfirmed: how many are not told.
     """
 
     def __init__(self, clock: Clock, cluster: FakeCluster) -> None:
         self._clock = clock
         self._cluster = cluster
+        self.isBlocked = False
+        self.unconfirmed = 0
         self.errors: list[QueueError] = []
         self.expirations: list[str] = []
         self.delays: list[int] = []
@@ -86,14 +91,19 @@ class FakeTeller:
     """Tells of all queues.
 
     :ivar error: what is told instead.
+    :ivar asked: how often queues were asked for.
+    :ivar nodes: what is told of the nodes.
     """
 
     def __init__(self, front: Front) -> None:
         self._front = front
         self.error: Exception | None = None
+        self.asked = 0
+        self.nodes = Facts("4.0", 3, 3, False, True)
 
     def queues(self) -> Deferred[list[ToldQueue]]:
         """Return what is told of each, some time ago."""
+        self.asked += 1
         if self.error is not None:
             return fail(self.error)
         queues = self._front.cluster.queues
@@ -101,9 +111,18 @@ class FakeTeller:
         told = [ToldQueue(each, {}, 0, held.count(each), 0) for each in queues]
         return succeed([*told, ToldQueue("memq/own", {}, 0, 0, 0)])
 
+    def facts(self) -> Deferred[Facts]:
+        """Return what is told of the nodes."""
+        return succeed(self.nodes) if self.error is None else fail(self.error)
+
 
 class FakeStartable(FakeLink):
     """A link that is started and stopped."""
+
+    def states(self) -> list[LinkState]:
+        """Return its state."""
+        name = type(self.user).__name__.lower()
+        return [LinkState(name, "node" if self.isUp else None, False, 0)]
 
     def start(self) -> None:
         """Connect."""

@@ -11,7 +11,7 @@ from memq.policy.rule import READS, WRITES
 from memq.policy.rules import Rules, Table
 from memq.test.support.harness import Harness
 from memq.test.support.stepped import SteppedTestCase
-from memq.web.metrics import survey
+from memq.web.metrics import looks, survey
 from memq.web.metrics.survey import (
     AT_ONCE,
     FIGURES,
@@ -78,19 +78,19 @@ class PictureTests(SurveyTestCase):
 
     def test_long(self) -> None:
         """A slice ends when it has taken long, and the next one goes on from there."""
-        self.fill(3 * survey.STEP + 1)
+        self.fill(3 * looks.STEP + 1)
         details, reactor = self.store.details, self.harness.reactor
         looked: list[int] = []
 
         def slow(names: list[bytes], *rest: Heads) -> Any:
             looked.append(len(names))
-            reactor.rightNow += survey.LONG / 1.5
+            reactor.rightNow += looks.LONG / 1.5
             return details(names, *rest)
 
         self.patch(self.store, "details", slow)
         turns = self.harness.broker.turns
-        self.assertEqual(self.look().messages, 3 * survey.STEP + 1)
-        self.assertEqual(looked, [survey.STEP] * 3 + [1])
+        self.assertEqual(self.look().messages, 3 * looks.STEP + 1)
+        self.assertEqual(looked, [looks.STEP] * 3 + [1])
         self.assertEqual(self.harness.broker.turns - turns, 3)
 
     def test_figures(self) -> None:

@@ -17,7 +17,7 @@ from memq.web.api.queues import missing
 from memq.web.http.inputs import Input, Refused, text, whole
 from memq.web.http.places import Places
 from memq.web.http.routes import Route, Streamed, dumped
-from memq.web.metrics.survey import Look
+from memq.web.metrics.looks import Look
 from memq.wire.extensions import MAX_DELAY
 from memq.wire.forms import PLAIN
 

@@ -1,0 +1,103 @@
+"""Answers: operations that tell of queues, run on what they turn out to need.
+
+Some need nothing of the cluster, most the figures of all queues, and a few the message
+at the head of one.  So each is run, and again with what it has missed.  To
+empty all queues is to ask for their names, and then each of them.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from memq.broker.turns import asQueueError
+from memq.errors import QueueError, StoreError
+from memq.rabbitmq.engine.view import NotFetched, View
+from memq.rabbitmq.figures.counts import TAKEN
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memq.interfaces import IQueueStore
+    from memq.operations.base import Operation
+    from memq.operations.queues import EmptyAll
+    from memq.rabbitmq.asking.queues import Queues
+    from memq.rabbitmq.asking.spread import SpreadOpenReads
+    from memq.rabbitmq.engine.course import Steps
+    from memq.rabbitmq.figures.told import Tellers
+
+#: What is said of a peek at a queue that counts deliveries.
+COUNTED = "to peek is a delivery here, and this queue has max_deliveries"
+
+
+class Answers:
+    """Fetches what tells, and runs it."""
+
+    def __init__(
+        self,
+        tellers: Tellers,
+        queues: Queues,
+        openReads: SpreadOpenReads,
+        view: Callable[[], View],
+        isCounted: Callable[[bytes], bool],
+    ) -> None:
+        """Begin with none.
+
+        :param view: returns one with nothing in it.
+        :param isCounted: returns whether deliveries of a queue are counted.
+        """
+        self._tellers = tellers
+        self._queues = queues
+        self._openReads = openReads
+        self._view = view
+        self._isCounted = isCounted
+
+    def tell(self, operation: Operation) -> Steps:
+        """Run an operation on what it needs; it is not told of its end."""
+        view = self._view()
+        view.asks = True
+        error: QueueError | None = None
+        while True:
+            try:
+                operation.run(cast("IQueueStore", view))
+                break
+            except NotFetched as missing:
+                error = yield from self._fetch(operation, missing.queue, view)
+            except Exception as unforeseen:
+                error = asQueueError(unforeseen)
+            if error is not None:
+                operation.undo()
+                operation.fail(error)
+                break
+        for queue, message in view.left():
+            yield partial(self._openReads.giveBack, queue, [message.sequence])
+
+    def _fetch(self, operation: Operation, queue: bytes | None, view: View) -> Steps:
+        """Fetch what is missing; return an error if that cannot be."""
+        if queue is not None:
+            if self._isCounted(queue):
+                return StoreError(COUNTED)
+            view.found[queue] = yield partial(self._openReads.open, queue)
+            return None
+        told = yield from self._tellers.ask(operation.staleness or 0.0)
+        if isinstance(told, QueueError):
+            return told
+        view.told = told
+        return None
+
+    def emptyAll(self, operation: EmptyAll) -> Steps:
+        """Empty all queues that there are now, one after the other."""
+        names = yield from self._tellers.names()
+        view = self._view()
+        queues = [] if isinstance(names, QueueError) else names
+        for queue in queues:
+            found = view.answers[queue] = yield partial(self._queues.empty, queue)
+            if isinstance(found, QueueError):
+                names = found
+                break
+            self._tellers.counts.add(TAKEN, queue, found or 0)
+        if isinstance(names, QueueError):
+            operation.fail(names)
+            return
+        view.told = self._tellers.named(names)
+        operation.run(cast("IQueueStore", view))
