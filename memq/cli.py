@@ -7,6 +7,7 @@
     memq import [--home HOME] [--append] [FILE]
     memq backup [--home HOME] DIR
     memq adopt [--dry-run] [--skip-damaged] DIR
+    memq rabbitmq-policies [--config FILE] [--vhost NAME]
 
 ``memq-adopt`` is ``memq adopt`` under its old name.
 
@@ -61,6 +62,7 @@ MODULES = {
     "import": "memq.admin.cli",
     "backup": "memq.admin.cli",
     "adopt": "memq.memcacheq.adoptcli",
+    "rabbitmq-policies": "memq.commandline.rules.policies",
 }
 #: The option that needs no subcommand.
 _VERSION = "--version"

@@ -99,9 +99,9 @@ def matcher(texts: Iterable[bytes]) -> Callable[[bytes], object] | None:
 
 
 #: Bytes that a name may have.
-_BYTES = frozenset(range(0x21, 0x100)) - frozenset(b"/\x7f")
+BYTES = frozenset(range(0x21, 0x100)) - frozenset(b"/\x7f")
 #: A star, which matches any of them, and as many as there are.
-_STAR = None
+STAR = None
 
 
 def meet(first: bytes, second: bytes) -> bool:
@@ -113,10 +113,10 @@ def meet(first: bytes, second: bytes) -> bool:
     shorter = min(map(len, begins))
     if begins[0][:shorter] != begins[1][:shorter]:
         return False
-    ours, others = _parts(first), _parts(second)
+    ours, others = parts(first), parts(second)
     # Whether what follows a place in the one can match what follows a place in the
     # other; of one place in ours and each in others.
-    after = [all(part is _STAR for part in others[at:]) for at in range(len(others))]
+    after = [all(part is STAR for part in others[at:]) for at in range(len(others))]
     after.append(True)
     for at in range(len(ours) - 1, -1, -1):
         after = _before(ours[at], others, after)
@@ -129,20 +129,20 @@ def _before(
     after: list[bool],
 ) -> list[bool]:
     """Return what ``after`` is for the place before."""
-    found = [False] * len(others) + [ours is _STAR and after[-1]]
+    found = [False] * len(others) + [ours is STAR and after[-1]]
     for at in range(len(others) - 1, -1, -1):
         theirs = others[at]
-        if ours is _STAR:
+        if ours is STAR:
             found[at] = after[at] or (found[at + 1] and theirs != frozenset())
-        elif theirs is _STAR:
+        elif theirs is STAR:
             found[at] = found[at + 1] or (bool(ours) and after[at])
         else:
             found[at] = after[at + 1] and not ours.isdisjoint(theirs)
     return found
 
 
-def _parts(text: bytes) -> list[frozenset[int] | None]:
-    """Return the parts of a pattern: the bytes that each matches, or _STAR."""
+def parts(text: bytes) -> list[frozenset[int] | None]:
+    """Return the parts of a pattern: the bytes that each may be, or STAR."""
     found: list[frozenset[int] | None] = []
     start = 0
     for wild in _WILD.finditer(text):
@@ -151,7 +151,7 @@ def _parts(text: bytes) -> list[frozenset[int] | None]:
         if wild[0] in (b"[]", b"[!]"):
             found += map(_one, wild[0])
         else:
-            found.append(_STAR if wild[0] == b"*" else _set(wild[0]))
+            found.append(STAR if wild[0] == b"*" else _set(wild[0]))
         start = wild.end()
     return found + list(map(_one, text[start:]))
 
@@ -164,4 +164,4 @@ def _one(byte: int) -> frozenset[int]:
 def _set(text: bytes) -> frozenset[int]:
     """Return the bytes that a pattern of one byte matches."""
     matches = Pattern(text).matches
-    return frozenset(byte for byte in _BYTES if matches(bytes((byte,))))
+    return frozenset(byte for byte in BYTES if matches(bytes((byte,))))

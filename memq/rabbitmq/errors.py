@@ -6,7 +6,7 @@ may get it twice if it does.
 
 from __future__ import annotations
 
-from memq.errors import StoreError
+from memq.errors import NEEDS_A_PERSON, ConfigError, StoreError
 
 
 class Unreachable(StoreError):
@@ -58,3 +58,9 @@ class Untold(StoreError):
     def __init__(self, why: str, code: int = 0) -> None:
         super().__init__(f"no queue server tells of its queues ({why})")
         self.code = code
+
+
+class RuleRefused(ConfigError):
+    """A rule that the cluster cannot keep, or has not in force."""
+
+    status = NEEDS_A_PERSON

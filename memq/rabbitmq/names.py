@@ -9,6 +9,9 @@ A name of memq is bytes, one of RabbitMQ is UTF-8 of at most 255 bytes:
   along as the queue's argument NAME_ARGUMENT;
 - what is memq's own has a ``/`` in it, which no queue of a client has.
 
+What a pattern matches is told to RabbitMQ by a regular expression, of Erlang's kind,
+for the bytes of its names.
+
 A message has its flags and the time when it was set in headers: other programs may set
 messages without them.
 """
@@ -16,13 +19,15 @@ messages without them.
 from __future__ import annotations
 
 import codecs
+import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memq.message import Message, Trace
+from memq.policy.patterns import BYTES, STAR, meet, parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 #: The argument of a queue with a long name.
 NAME_ARGUMENT = "memq-name"
@@ -36,6 +41,14 @@ DELIVERIES = "x-delivery-count"
 MOST_FLAGS, MOST_TIME = (1 << 32) - 1, (1 << 62) - 1
 
 _RESERVED = "amq."
+#: Matches what stands for one byte, whichever that is.
+_ANY = b"(?:[^%/]|%[0-9a-f]{2})"
+#: Bytes that an escape has behind its sign: only there can a star be cut wrongly.
+_WITHIN = frozenset(b"0123456789abcdef")
+#: What is behind the last part of a pattern.
+_END: frozenset[int] = frozenset()
+#: What an expression has an escape for.
+_SPECIAL = re.compile(rb"[\\^$.|?*+()\[{]")
 
 
 class Name(NamedTuple):
@@ -84,6 +97,67 @@ def decode(name: str, arguments: Mapping[str, Any]) -> bytes | None:
     queue = b"".join([first, *parts])
     # A queue has one name only.
     return queue if encode(queue).queue == name else None
+
+
+def literal(name: str) -> str:
+    """Return the regular expression of one name."""
+    return _SPECIAL.sub(rb"\\\g<0>", name.encode()).decode()
+
+
+def expression(pattern: bytes) -> str:
+    """Return a regular expression for the names of the queues that a pattern matches.
+
+    It has neither beginning nor end.  Of the names that are a digest only ``*`` matches
+    all; others match none.
+    """
+    # The first byte may be that of a name that RabbitMQ keeps for itself.
+    isFirst = meet(pattern, _RESERVED.encode() + b"*")
+    found = []
+    there = parts(pattern)
+    for part, behind in zip(there, [*there[1:], _END], strict=True):
+        if part is STAR:
+            isCut = behind is STAR or not behind.isdisjoint(_WITHIN)
+            found.append((_ANY if isCut else b"[^/]") + b"*")
+        else:
+            found.append(_part(part, isFirst))
+            isFirst = False
+    return b"".join(found).decode("utf-8", "backslashreplace")
+
+
+def _part(part: frozenset[int], isFirst: bool) -> bytes:
+    """Return the expression of a part of a pattern that is no star."""
+    if len(part) == 1 and max(part) > 0x7F:
+        # The whole letter stands there.
+        return bytes(part)
+    missing = BYTES - part
+    if not missing:
+        return _ANY
+    if len(missing) < len(part):
+        return b"(?!%s)%s" % (_oneOf(missing, isFirst), _ANY)
+    return _oneOf(part, isFirst)
+
+
+def _oneOf(some: Collection[int], isFirst: bool) -> bytes:
+    """Return the expression of one of some bytes."""
+    plain = bytes(sorted(each for each in some if each != ord("%")))
+    found = []
+    if len(plain) == 1:
+        found.append(_SPECIAL.sub(rb"\\\g<0>", plain))
+    elif plain:
+        found.append(b"[%s]" % b"".join(map(_inClass, plain)))
+    escaped = {each for each in some if each > 0x7F or each == ord("%")}
+    if isFirst:
+        escaped.update({ord(_RESERVED[0])}.intersection(some))
+    found += [b"%%%02x" % each for each in sorted(escaped)]
+    if len(found) == 1:
+        return found[0]
+    # Without any, nothing matches.
+    return b"(?:%s)" % b"|".join(found) if found else b"(?!)"
+
+
+def _inClass(byte: int) -> bytes:
+    letter = b"%c" % byte
+    return letter if letter.isalnum() else b"\\x%02x" % byte
 
 
 def headers(flags: int, time: int) -> dict[str, Any]:

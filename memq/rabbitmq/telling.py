@@ -22,6 +22,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http_headers import Headers
 
 from memq.rabbitmq.errors import Untold
+from memq.rabbitmq.policies import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -162,6 +163,21 @@ class Telling:
             return succeed(found)
 
         return self._ask(path, told)
+
+    def policies(self) -> Deferred[tuple[list[Policy], list[Policy]]]:
+        """Ask for the policies of the virtual host, and for its operator policies.
+
+        :raise memq.rabbitmq.errors.Untold: in the Deferred, if no node answers.
+        """
+
+        def told(policies: Any) -> Deferred[tuple[list[Policy], list[Policy]]]:
+            found = [Policy.told(each) for each in policies]
+            return self._ask(
+                f"operator-policies/{self._name}",
+                lambda others: succeed((found, [Policy.told(each) for each in others])),
+            )
+
+        return self._ask(f"policies/{self._name}", told)
 
     def facts(self) -> Deferred[Facts]:
         """Ask what the cluster is.

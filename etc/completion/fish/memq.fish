@@ -258,3 +258,7 @@ complete -c memq -n '__fish_seen_subcommand_from adopt' -a '(__fish_complete_dir
 complete -c memq -n '__fish_seen_subcommand_from adopt' -s h -l help -d 'show this help message and exit'
 complete -c memq -n '__fish_seen_subcommand_from adopt' -l dry-run -s n -d 'show what is there, and change nothing'
 complete -c memq -n '__fish_seen_subcommand_from adopt' -l skip-damaged -d 'take what can be read, and list what could not'
+complete -c memq -n __fish_use_subcommand -a rabbitmq-policies -d 'Print the rabbitmqctl lines that set the policies that rules need.'
+complete -c memq -n '__fish_seen_subcommand_from rabbitmq-policies' -s h -l help -d 'show this help message and exit'
+complete -c memq -n '__fish_seen_subcommand_from rabbitmq-policies' -l config -r -F -d 'the configuration file (default: /etc/memq/memq.toml when it is there)'
+complete -c memq -n '__fish_seen_subcommand_from rabbitmq-policies' -l vhost -x -d 'RabbitMQ\'s virtual host (default: /)'

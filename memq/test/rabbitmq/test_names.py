@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+import re
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.rabbitmq.names import LONGEST, NAME_ARGUMENT, decode, encode, headers, message
+from memq.policy.patterns import Pattern
+from memq.rabbitmq.names import (
+    LONGEST,
+    NAME_ARGUMENT,
+    decode,
+    encode,
+    expression,
+    headers,
+    literal,
+    message,
+)
+
+#: Few letters, so that many match, with all that is special in a pattern or a name.
+_LETTERS = "aaamq..*?[]!^-%é"
+_PATTERNS = st.text(_LETTERS, min_size=1, max_size=8).map(str.encode)
+_NAMES = st.lists(st.sampled_from((_LETTERS * 3).encode() + b"\xff\xc3"), min_size=1)
+
+
+def isMatched(pattern: bytes, queue: bytes) -> bool:
+    """Tell whether a pattern's expression matches the name of a queue in RabbitMQ."""
+    whole = re.compile(b"^%s$" % expression(pattern).encode())
+    return whole.match(encode(queue).queue.encode()) is not None
 
 
 class NameTests(SynchronousTestCase):
@@ -36,6 +59,38 @@ class NameTests(SynchronousTestCase):
         self.assertEqual((name.queue[:2], len(name.queue)), ("%%", 66))
         self.assertEqual(name.arguments, {NAME_ARGUMENT: "%ff" * 100})
         self.assertEqual(encode(b"a" * 250), ("a" * 250, {}))
+
+    @settings(max_examples=500)
+    @given(_PATTERNS, _NAMES.map(bytes))
+    def test_expressions(self, pattern: bytes, queue: bytes) -> None:
+        """An expression matches the queues that its pattern does."""
+        for name in (queue, b"amq." + queue, pattern):
+            self.assertEqual(
+                isMatched(pattern, name), Pattern(pattern).matches(name), name
+            )
+
+    def test_expression(self) -> None:
+        """An expression is short, where it can be, and says nothing of memq's own."""
+        any_ = "(?:[^%/]|%[0-9a-f]{2})"
+        for pattern, told in (
+            (b"jobs.*", r"jobs\.[^/]*"),
+            (b"*.eu", r"[^/]*\.eu"),
+            (b"a*", "(?:a|%61)[^/]*"),
+            (b"*a", f"{any_}*(?:a|%61)"),
+            (b"a?b**%", f"a{any_}b{any_}*[^/]*%25"),
+            ("é?%".encode(), f"é{any_}%25"),
+            (b"[!a%]x", f"(?!(?:a|%25)){any_}x"),
+            ("[é-]".encode(), r"(?:[\x2d\xa9\xc3]|%a9|%c3)"),
+            (b"[b-a]", "(?!)"),
+            (b"[%]", "%25"),
+        ):
+            self.assertEqual(expression(pattern), told)
+        self.assertIsNone(re.match(expression(b"*") + "$", "memq/delay/1"))
+
+    def test_literal(self) -> None:
+        """An expression of one name matches that alone."""
+        self.assertEqual(literal("a.b[é]-1{"), r"a\.b\[é]-1\{")
+        self.assertEqual(literal(r"^a|b\$(c)*+?"), r"\^a\|b\\\$\(c\)\*\+\?")
 
     def test_others(self) -> None:
         """Queues of other programs are told apart: nobody could ask for them."""

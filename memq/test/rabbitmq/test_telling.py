@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from memq.rabbitmq import telling
 from memq.rabbitmq.errors import Untold
+from memq.rabbitmq.policies import Policy
 from memq.rabbitmq.telling import BOUND, Facts, Telling, ToldQueue
 
 if TYPE_CHECKING:
@@ -136,6 +137,26 @@ class TellingTests(SynchronousTestCase):
         )
         self.assertEqual(
             ["Basic dTpw"], self.nodes.headers.getRawHeaders("authorization")
+        )
+
+    def test_policies(self) -> None:
+        """The virtual host has policies, and an operator's."""
+        one = {
+            "vhost": "v/",
+            "name": "memq q",
+            "pattern": "^q$",
+            "apply-to": "queues",
+            "definition": {"max-length": 5},
+            "priority": 1,
+        }
+        self.nodes.answers = {
+            "policies/v%2F": [one],
+            "operator-policies/v%2F": [{**one, "name": "o"}],
+        }
+        policy = Policy("memq q", "^q$", 1, {"max-length": 5})
+        self.assertEqual(
+            ([policy], [policy._replace(name="o")]),
+            self.successResultOf(self.telling.policies()),
         )
 
     def test_facts(self) -> None:
