@@ -261,4 +261,4 @@ complete -c memq -n '__fish_seen_subcommand_from adopt' -l skip-damaged -d 'take
 complete -c memq -n __fish_use_subcommand -a rabbitmq-policies -d 'Print the rabbitmqctl lines that set the policies that rules need.'
 complete -c memq -n '__fish_seen_subcommand_from rabbitmq-policies' -s h -l help -d 'show this help message and exit'
 complete -c memq -n '__fish_seen_subcommand_from rabbitmq-policies' -l config -r -F -d 'the configuration file (default: /etc/memq/memq.toml when it is there)'
-complete -c memq -n '__fish_seen_subcommand_from rabbitmq-policies' -l vhost -x -d 'RabbitMQ\'s virtual host (default: /)'
+complete -c memq -n '__fish_seen_subcommand_from rabbitmq-policies' -l vhost -x -d 'RabbitMQ\'s virtual host (default: that of the file\'s URL, else /)'

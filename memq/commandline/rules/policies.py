@@ -29,13 +29,16 @@ def addCommands(add: Add) -> None:
     parser.add_argument(
         "--vhost",
         metavar="NAME",
-        help="RabbitMQ's virtual host (default: /)",
+        help="RabbitMQ's virtual host (default: that of the file's URL, else /)",
     )
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace, tell: Tell) -> int:
     config = findConfig(options.config)
+    vhost, address = options.vhost, config.server.get("rabbitmq")
+    if vhost is None and address is not None:
+        vhost = address.name
     for each in wanted(config.queues):
-        print(each.policy.command(options.vhost))
+        print(each.policy.command(vhost))
     return 0

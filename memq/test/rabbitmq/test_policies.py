@@ -34,10 +34,12 @@ def inForce(found: list[Wanted], queue: bytes) -> dict[str, Any]:
         for each in found
         if re.search(each.policy.pattern.encode(), name) is not None
     ]
-    most = max((each.priority for each in matching), default=0)
-    (one, *others) = [each for each in matching if each.priority == most] or [None]
-    assert not others
-    return {} if one is None or one.definition == NOTHING else dict(one.definition)
+    if not matching:
+        return {}
+    matching.sort(key=lambda each: -each.priority)
+    assert len({each.priority for each in matching[:2]}) == len(matching[:2])
+    first = matching[0].definition
+    return {} if first == NOTHING else dict(first)
 
 
 def told(rule: Rule | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class PoliciesTests(SynchronousTestCase):
 
     def written(self, text: str) -> str:
         """Return the path of a file with a text."""
-        path = os.path.abspath(self.mktemp())
+        path: str = os.path.abspath(self.mktemp())
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
         return path
@@ -42,6 +42,15 @@ class PoliciesTests(SynchronousTestCase):
         self.assertEqual(self.printed("--config", path, "--vhost", "v"), there)
         self.patch(memq.config.file, "DEFAULT", path)
         self.assertEqual(self.printed(), (0, line.format(""), ""))
+
+    def test_host(self) -> None:
+        """The virtual host is that of the URL in the file, if none is named."""
+        url = "rabbitmq = 'amqp://u@a,b,c/x%2Fy'"
+        path = self.written(f"[server]\n{url}\n[queue.q]\nmax_age = 1\n")
+        for words, host in (((), " -p x/y "), (("--vhost", "/"), " -p / ")):
+            _, out, said = self.printed("--config", path, *words)
+            self.assertIn(host, out)
+            self.assertEqual(said, "")
 
     def test_none(self) -> None:
         """Without rules there is nothing to print."""
