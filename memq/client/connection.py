@@ -32,6 +32,10 @@ _STRANGER = frozenset(
     )
 )
 
+#: The reply to somebody who has not the right, and the exit status of that.
+_FORBIDDEN = "CLIENT_ERROR not allowed"
+_REFUSED = 3
+
 
 class ConnectionLost(CommandError):
     """The connection ended before a reply had come."""
@@ -186,7 +190,12 @@ def refusal(line: bytes) -> ServerRefused:
     words = advised(line)
     if words.startswith("HTTP/"):
         words += "; this is a port of the web, and messages have another (22201)"
+    isForbidden = words == _FORBIDDEN
+    if isForbidden:
+        words += "; this user has not the right to do that"
     error = ServerRefused(f"the server answered: {words}")
+    if isForbidden:
+        error.status = _REFUSED
     error.asksWho = line.rstrip() == b"CLIENT_ERROR unauthenticated"
     kind, _, why = words.partition(" ")
     if kind == "SERVER_ERROR" and why != "internal error":

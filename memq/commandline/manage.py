@@ -74,7 +74,10 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
     with connected(options) as connection, Meter(tell) as meter:
         found = detail(connection, options.queue)
         if not found.numbers:
-            raise missing(options.queue)
+            # The server refuses who has not the right; figures are told to nobody else.
+            moved, _ = _moved(connection, b"%b 1" % command)
+            if not moved:
+                raise missing(options.queue)
         total = found.number("items")
         if options.count is not None:
             total = min(total, options.count)
@@ -182,11 +185,13 @@ def _pause(options: argparse.Namespace, tell: Tell) -> int:
     word = b" " + options.only.encode() if options.only else b""
     with connected(options) as connection:
         for queue in options.queue:
-            if not detail(connection, queue).numbers:
+            isThere = bool(detail(connection, queue).numbers)
+            connection.ask(b"pause %b" % queue + word)
+            if not isThere:
                 tell(
                     f"there was no queue {shownName(queue)}; it is created, and paused"
                 )
-        return _each(options, tell, connection, b"pause %b" + word)
+    return 0
 
 
 def _resume(options: argparse.Namespace, tell: Tell) -> int:

@@ -29,6 +29,16 @@ class ConnectionTests(SynchronousTestCase):
             self.assertEqual(str(error), "the server answered: CLIENT_ERROR no")
         self.assertEqual(script.sent, b"resume q\r\nresume q\r\nresume /\r\n")
 
+    def test_forbidden(self) -> None:
+        """Who has not the right is told so, with a status of its own."""
+        script = Script(self, b"CLIENT_ERROR no\r\n", b"CLIENT_ERROR not allowed\r\n")
+        with script.connection() as connection:
+            error = self.assertRaises(ServerRefused, connection.ask, b"resume q")
+            self.assertEqual(error.status, 1)
+            error = self.assertRaises(ServerRefused, connection.ask, b"resume q")
+        self.assertEqual(error.status, 3)
+        self.assertIn("not allowed; this user has not the right", str(error))
+
     def test_web(self) -> None:
         """Who asks the port of the web is told so."""
         with Script(self, b"HTTP/1.1 400 Bad Request\r\n").connection() as connection:

@@ -93,6 +93,16 @@ class ManageTests(SynchronousTestCase):
             self.assertEqual(str(error), words)
             self.assertEqual(told, [f"{manage.SLICE + moved} messages moved"])
 
+    def test_justMade(self) -> None:
+        """A queue that is made between two commands is moved from, and that is told."""
+        self.patch(manage, "detail", lambda *_: Figures(b"q", {}, {}))
+        script = Script(self, b"MOVED 1\r\n")
+        self.patch(manage, "connected", lambda _: script.connection())
+        options = Namespace(queue=b"q", target=b"r", command="move", count=None)
+        told: list[str] = []
+        self.assertEqual(manage._move(options, told.append), 0)
+        self.assertEqual((script.sent, told), (b"move q r 1\r\n", ["1 message moved"]))
+
     def test_redrive(self) -> None:
         """Dead letters go back; what else there is stays."""
         self.configure('[queue.q]\nmax_deliveries = 1\ndead_letter = "dead"\n')

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from typing import Any
+from unittest.mock import Mock
 
 from rich.console import Console
 from twisted.trial.unittest import SynchronousTestCase
@@ -83,6 +84,24 @@ class MeterTests(SynchronousTestCase):
                 "800 messages, 100/s, 0 s left",
             ],
         )
+
+    def test_drawn(self) -> None:
+        """A bar is drawn where standard error is a terminal, and nowhere else."""
+        bars: list[float | None] = []
+
+        def made(total: float | None) -> tuple[Any, int]:
+            bars.append(total)
+            return Mock(), 0
+
+        self.patch(terminal, "_makeBar", made)
+        for stream, drawn in ((0, []), (1, []), (2, [1.0])):
+            self.patch(terminal, "isTerminal", stream.__eq__)
+            said: list[str] = []
+            with Meter(said.append, ticking(0, 2, 2)) as meter:
+                meter.reach(100, 0.5)
+            self.assertEqual(bars, drawn)
+            lines = [] if drawn else ["100 messages, 50/s, 2 s left"]
+            self.assertEqual(said, lines)
 
 
 class BarTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 
 from memq.net.certificates import TLSSettings, load
@@ -9,8 +10,11 @@ from memq.net.encrypted import BATCH, RECORD
 from memq.net.handshakes import SECONDS, Handshakes
 from memq.net.tls import TLSFactory, namesOf
 from memq.test.net.tlsbase import Plain, TLSTestCase
-from memq.test.support.certificates import Authority
+from memq.test.support.certificates import RSA, Authority
 from memq.test.support.tlspeers import Pair
+
+#: Names of ciphers with forward secrecy and authenticated encryption, of TLS 1.2.
+GOOD = re.compile("ECDHE-(ECDSA|RSA)-(AES(128|256)-GCM-SHA(256|384)|CHACHA20-POLY1305)")
 
 
 class EndTests(TLSTestCase):
@@ -204,6 +208,42 @@ class RefusalTests(TLSTestCase):
         self.factory = self.serve(TLSSettings(*self.files.authority.issue("old", -1)))
         pair = Pair(self.factory)
         self.assertEqual(self.refused(pair), "CERTIFICATE_VERIFY_FAILED")
+
+
+class CipherTests(TLSTestCase):
+    """What is spoken."""
+
+    def test_each(self) -> None:
+        """Of all ciphers that a client may offer alone, only the good ones do."""
+        every = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        every.set_ciphers("ALL:COMPLEMENTOFALL:@SECLEVEL=0")
+        names = {
+            each["name"]
+            for each in every.get_ciphers()
+            if each["protocol"] != "TLSv1.3"
+        }
+        self.assertGreater(len(names), 50)
+        spoken = set()
+        for pair in (self.files.server, self.files.authority.issue("rsa", kind=RSA)):
+            self.factory = self.serve(TLSSettings(*pair))
+            spoken |= {each for each in names if self.speaks(each)}
+        self.assertEqual(spoken, {each for each in names if GOOD.fullmatch(each)})
+        self.assertEqual(len(spoken), 6)
+
+    def speaks(self, cipher: str) -> bool:
+        """Return whether TLS 1.2 is spoken with a cipher."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(f"{cipher}:@SECLEVEL=0")
+        # Only some begin in a round.
+        self.clock.iterate()
+        try:
+            found = self.join(context).tls.cipher()
+        except ssl.SSLError:
+            return False
+        return found is not None and found[0] == cipher
 
 
 class ClientCertificateTests(RefusalTests):

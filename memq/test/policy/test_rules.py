@@ -100,6 +100,33 @@ class ManyTests(SynchronousTestCase):
         # For each key that may lead in a circle, those of each name that there is.
         self.assertLess(tried[0], 20 * len(many))
 
+    def test_planned(self) -> None:
+        """To find a queue's rule takes as few tries as among few, and then none."""
+        tried = [0]
+        matches = Pattern.matches
+
+        def counted(pattern: Pattern, name: bytes) -> bool:
+            tried[0] += 1
+            return matches(pattern, name)
+
+        self.patch(Pattern, "matches", counted)
+        found = []
+        for count in (10, 10_000):
+            half = range(count // 2)
+            made = Rules(
+                [
+                    *(table(b"team%d.*" % number, max_items=number) for number in half),
+                    *(table(b"queue%d" % number, max_items=number) for number in half),
+                ]
+            )
+            tried[0] = 0
+            found.append((made.of(b"team3.a"), made.of(b"queue3"), tried[0]))
+            self.assertLess(tried[0], 3)
+            made.of(b"team3.a")
+            self.assertEqual(tried[0], found[-1][-1])
+        self.assertEqual(found[0], found[1])
+        self.assertEqual(found[1][:2], (Rule(maxItems=3),) * 2)
+
 
 class OfTests(SynchronousTestCase):
     """Which queue has which rule."""

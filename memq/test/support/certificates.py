@@ -11,6 +11,8 @@ import tempfile
 from functools import cache
 
 _KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+#: The same of another kind, for which most of the old ciphers are.
+RSA = ("-newkey", "rsa:2048", "-nodes")
 #: What RFC 5280 wants of an authority, and of what it issues; clients of Python 3.13
 #: and later insist.
 _USAGE = "keyUsage=critical,keyCertSign,cRLSign"
@@ -44,17 +46,24 @@ class Authority:
         with open(self._extensions, "w", encoding="ascii") as file:
             file.write(_EXTENSIONS)
 
-    def issue(self, name: str, days: int = 30, address: str = "") -> tuple[str, str]:
+    def issue(
+        self,
+        name: str,
+        days: int = 30,
+        address: str = "",
+        kind: tuple[str, ...] = _KEY,
+    ) -> tuple[str, str]:
         """Return the files with a certificate of a name, common and DNS, and its key.
 
         :param days: how long it lasts; less than 0 for one that is over.
         :param address: is a name of it, too.
+        :param kind: words for openssl that say what its key is.
         """
         stem = os.path.join(self._folder, f"{self._name}-{name}")
         request, certificate, key = stem + ".csr", stem + ".pem", stem + ".key"
         others = f"DNS:{name},IP:{address}" if address else f"DNS:{name}"
         names = ("-subj", f"/CN={name}", "-addext", f"subjectAltName={others}")
-        openssl("req", "-new", *_KEY, "-keyout", key, "-out", request, *names)
+        openssl("req", "-new", *kind, "-keyout", key, "-out", request, *names)
         signed = ("-CA", self.path, "-CAkey", self._key, "-CAcreateserial")
         more = ("-copy_extensions", "copy", "-extfile", self._extensions)
         end = (*more, "-days", str(days))

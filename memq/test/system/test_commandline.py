@@ -4,22 +4,46 @@ from __future__ import annotations
 
 import os
 import random
+import shlex
+import subprocess
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.commandline.pop import MOST
-from memq.test.support.commandline import ended, launched
+from memq.test.support.commandline import MEMQ, ended, launched, variables
 from memq.test.support.servers import started
 from memq.test.support.torture import report, rounds, told, whole
 from testkit.servers import PATIENCE
 
-if TYPE_CHECKING:
-    import subprocess
-
 #: Workers that run at a time.
 _WORKERS = 4
+
+
+#: As a person would type it; $1 is a number.
+_THERE_AND_BACK = (
+    'seq "$1" | memq push q --lines && memq pop q --all --lines | cmp - <(seq "$1")'
+)
+
+
+class PipeTests(SynchronousTestCase):
+    """Commands between others."""
+
+    def test_seq(self) -> None:
+        """All that comes out of a pipe goes into another one, byte for byte."""
+        server = started(self)
+        memq = f'memq() {{ {shlex.join(MEMQ)} "$@"; }}'
+        script = f"set -o pipefail; {memq}; {_THERE_AND_BACK}"
+        done = subprocess.run(
+            ["bash", "-c", script, "bash", str(whole(100_000, 1_000_000))],
+            env=variables(server),
+            capture_output=True,
+            timeout=10 * PATIENCE,
+            check=False,
+        )
+        said = (done.returncode, done.stdout)
+        self.assertEqual(said, (0, b""), done.stderr.decode())
+        self.assertEqual(server.take(b"q"), [])
 
 
 class KillTests(SynchronousTestCase):

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 #: Secrets; no output has them.
-TOKEN, PASSWORD = "token-grackle", "pass grackle"
+TOKEN, PASSWORD, WEAK = "token-grackle", "pass grackle", "weak-grackle"
 CHEAP = (2, 1, 1)
 USERS = f"""
 [user.ops]
 role = "admin"
 token = "{TokenHash.of(TOKEN.encode())}"
 password = "{PasswordHash.of(PASSWORD.encode(), CHEAP)}"
+[user.weak]
+token = "{TokenHash.of(WEAK.encode())}"
+read = ["own"]
 [user.shop]
 certificate = ["CN=Shop-1"]
 write = ["orders"]
@@ -60,6 +63,8 @@ COMMANDS: tuple[tuple[str, bytes, int], ...] = (
     ("flush orders --yes", b"", 0),
     ("delete others --yes", b"", 0),
 )
+#: Of those, what everybody is told, of the own queues and no others.
+FOR_ALL = {"stat", "check"}
 
 
 class IdentityTestCase(SynchronousTestCase):
@@ -110,6 +115,30 @@ class CommandTests(IdentityTestCase):
         lines = self.server.log
         self.assertTrue([line for line in lines if "(text, ops) pause orders" in line])
         self.assertFalse([line for line in lines if "grackle" in line])
+
+    def test_refused(self) -> None:
+        """Each command is refused to somebody without a right, and changes nothing."""
+        self.run_("push orders a b")
+        self.run_("push others c")
+        before = self.state()
+        self.write(WEAK)
+        for words, stdin, _ in COMMANDS:
+            done = self.run_(words, stdin, MEMQ_USER="weak")
+            if words in FOR_ALL:
+                self.assertEqual(done, Ended(0, done.out, ""), words)
+                self.assertNotIn(b"orders", done.out)
+                continue
+            self.assertEqual(done.status, 3, (words, done))
+            self.assertIn("CLIENT_ERROR not allowed", done.err, words)
+            self.assertEqual((done.out, done.err.count("\n")), (b"", 1), (words, done))
+        self.write(PASSWORD)
+        self.assertEqual(self.state(), before)
+
+    def state(self) -> tuple[bytes, bytes]:
+        """Return all that is in the queues, and the online rules."""
+        exported = self.run_(f"export --home {self.server.home}")
+        self.assertIn(b"orders", exported.out)
+        return exported.out, self.run_("rules").out
 
     def test_known(self) -> None:
         """Each command is among these, or looked at elsewhere, or asks no server."""

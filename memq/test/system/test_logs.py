@@ -12,6 +12,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.admin.exportformat import Begin, End, packLine
+from memq.cli import MODULES
 from memq.logs.lines import KEYS
 from memq.test.support.commandline import command
 from memq.test.support.servers import scratch, started
@@ -28,15 +30,25 @@ NAMES = (
     "队列".encode(),
     b"{}",
 )
-#: Commands of ``memq``, and what the audit says of each.
+#: Commands of ``memq`` with their exit status, and what the audit says of each.
 COMMANDS = (
-    (["pause", "q"], "pause", "OK"),
-    (["resume", "q"], "resume", "OK"),
-    (["move", "q", "r"], "move", "MOVED 1"),
-    (["flush", "r", "--yes"], "flush", "END"),
-    (["delete", "r", "--yes"], "delete", "DELETED"),
-    (["reload"], "reload", "OK"),
+    ("pause q", 0, "pause", "OK"),
+    ("resume q", 0, "resume", "OK"),
+    ("rules set q max_items=5", 0, "rule set", "OK"),
+    ("rules unset q", 0, "rule unset", "OK"),
+    ("move q r", 0, "move", "MOVED 1"),
+    ("redrive r", 0, "redrive", "MOVED 0"),
+    ("flush r --yes", 0, "flush", "END"),
+    ("delete r --yes", 0, "delete", "DELETED"),
+    ("connections --kill 99", 3, "kill", "NOT_FOUND"),
+    ("import --server {server} {export}", 0, "import", "IMPORTED"),
+    ("reload", 0, "reload", "OK"),
 )
+#: The others, which manage nothing of a server.
+OTHERS = {
+    *("push", "pop", "work", "peek", "stat", "top", "tail", "check", "export"),
+    *("user", "completion", "backup", "adopt"),
+}
 
 
 class LogTests(SynchronousTestCase):
@@ -87,13 +99,32 @@ class LogTests(SynchronousTestCase):
         )
 
     def test_commandLine(self) -> None:
-        """Each command of ``memq`` that manages something leaves one line."""
+        """Each command of ``memq`` that manages leaves one line, and no other does."""
         self.server.put(b"q", b"a")
+        self.assertEqual(
+            {words.split()[0] for words, *_ in COMMANDS} | OTHERS, {*MODULES}
+        )
+        export = os.path.join(os.path.dirname(self.path), "export")
+        with open(export, "wb") as file:
+            file.write(packLine(Begin()) + packLine(End(0)))
+        where = {"server": f"127.0.0.1:{self.server.port}", "export": export}
         expected = []
-        for words, word, result in COMMANDS:
-            ended = command(self.server, *words)
-            self.assertEqual(ended.status, 0, (words, ended.err))
+        for words, status, word, result in COMMANDS:
+            ended = command(self.server, *words.format(**where).split())
+            self.assertEqual(ended.status, status, (words, ended.err))
             expected.append((word, "text", result))
+            if word == "import":
+                expected.append((word, "text", "IMPORTED all"))
+        for words in (
+            "push q x",
+            "peek q",
+            "pop q",
+            "stat",
+            "check",
+            "rules",
+            "connections",
+        ):
+            self.assertEqual(command(self.server, *words.split()).status, 0, words)
         lines = self.audited()
         said = [(line["command"], line["way"], line["result"]) for line in lines]
         self.assertEqual(said, expected)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from memq.test.web.base import WebTestCase
 from memq.web.http.site import BODY, CONNECTIONS, HEADERS, IDLE_SECONDS
 from memq.web.metrics import endpoints
+from memq.web.page.files import readFiles
 
 ALL = ("/", "/metrics", "/metrics/queues", "/healthz", "/readyz", "/none")
 
@@ -128,6 +131,17 @@ class HostTests(WebTestCase):
                 reply = self.ask(path, "GET", f"Host: {host}")
                 self.assertEqual(reply.code, 421, host)
                 self.assertIn("see hosts in [web]", reply.text)
+
+    def test_everywhere(self) -> None:
+        """So it is by each path that there is, with each method."""
+        routes = self.web._routes(self.harness.reactor)
+        paths = {*ALL, *(f"/page/{name}" for name in readFiles())}
+        paths |= {re.sub("{.*?}", "1", route.path) for route in routes}
+        self.assertGreater(len(paths), 40)
+        for path in paths:
+            for method in ("GET", "HEAD", "POST", "PUT", "DELETE"):
+                reply = self.ask(path, method, "Host: evil.example")
+                self.assertEqual(reply.code, 421, (method, path))
 
     def test_twice(self) -> None:
         """Two names are none."""
