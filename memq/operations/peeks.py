@@ -83,6 +83,11 @@ class PeekMany(Slice, Telling):
         self._reached: int | None = None
 
     @property
+    def most(self) -> int:
+        """How many messages are told at most."""
+        return self._most
+
+    @property
     def idleCost(self) -> int:
         """Return what it counts: it may have looked at many."""
         return LOOK_COST

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pika.spec import Basic
 
+from memq.errors import StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, isMissing, nameOf
 from memq.rabbitmq.asking.deliveries import Channel, Consumer, End, Open
@@ -38,8 +39,10 @@ if TYPE_CHECKING:
 CHANNELS = 16
 #: Channels that hold nothing and are kept for what comes, of all queues.
 SPARE = 64
-#: Channels up to which consumers may have one: a connection has 2,047 at most.
-MOST_WATCHED = 1_500
+#: Channels up to which consumers may have one, and opens: a connection has 2,047.
+MOST_WATCHED, MOST_CHANNELS = 1_500, 2_000
+#: What is said when no more may be opened.
+TOO_MANY = "open reads of too many queues here"
 #: Seconds in which an answer to a passive declare is the leader's: a node that has
 #: none from the leader gives its own after 0.25.
 PROMPT = 0.2
@@ -242,7 +245,11 @@ class OpenReads:
             return
         opening = sum(not each.isOpen for each in channels)
         if opening < len(line) and len(channels) < CHANNELS:
-            self._openChannel(queue)
+            if len(self._byAmqp) < MOST_CHANNELS:
+                self._openChannel(queue)
+            elif not channels:
+                for request in self._lines.pop(queue):
+                    request.answer(StoreError(TOO_MANY))
 
     @staticmethod
     def _freeOne(wanted: Channel | None, channels: list[Channel]) -> Channel | None:

@@ -23,6 +23,7 @@ from memq.operations.openreads.openmany import (
 )
 from memq.operations.openreads.openread import OpenRead
 from memq.operations.openreads.touches import TouchRead
+from memq.operations.peeks import PeekMany
 from memq.operations.pops import Pop, PutBack
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.queues import Delete, Empty, EmptyAll
@@ -33,7 +34,7 @@ from memq.rabbitmq.asking.deliveries import Ended
 from memq.rabbitmq.engine.answers import COUNTED, Answers
 from memq.rabbitmq.engine.course import Course
 from memq.rabbitmq.engine.moving import Moves
-from memq.rabbitmq.engine.pops import Pops
+from memq.rabbitmq.engine.pops import Pops, peekMany
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
@@ -102,6 +103,7 @@ class Carrier:
             CloseRead: self._follow(self._close),
             AbortRead: self._follow(self._abort),
             OpenMany: self._follow(self._openMany),
+            PeekMany: self._follow(self._peekMany),
         }
         self._reads = self._follow(self._read)
         self._asks = self._follow(self._tell)
@@ -128,7 +130,9 @@ class Carrier:
             begin = self._asks
         if begin is None:
             self._refuse(operation, StoreError(NOT_KEPT))
-        elif type(operation) is Peek and self._isCounted(operation.queue):
+        elif isinstance(operation, Peek | PeekMany) and self._isCounted(
+            operation.queue
+        ):
             self._refuse(operation, StoreError(COUNTED))
         elif operation.hasFailed():
             self.scheduler.ended([operation])
@@ -291,6 +295,10 @@ class Carrier:
             yield partial(self._openReads.giveBack, queue, numbers)
         else:
             self._run(operation, view)
+        self.scheduler.ended([operation])
+
+    def _peekMany(self, operation: PeekMany) -> Steps:
+        yield from peekMany(operation, self._openReads, self._view(), self._run)
         self.scheduler.ended([operation])
 
     # Open reads that end.

@@ -1,18 +1,27 @@
-"""Pops: plain gets of one queue, each after the one before it."""
+"""Pops and peeks: messages of one queue, each after the one before it."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from memq.errors import QueueError
-from memq.message import PART_SIZE, Message
+from memq.errors import QueueError, StoreError
+from memq.message import PART_SIZE, LargeBody, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.operations.base import Operation
+    from memq.operations.peeks import PeekMany
     from memq.operations.pops import Pop
+    from memq.rabbitmq.asking.spread import SpreadOpenReads
+    from memq.rabbitmq.engine.course import Steps
     from memq.rabbitmq.engine.view import View
+
+#: Messages that a peek shows at most: nobody else can take them meanwhile.
+PEEKED = 100
+#: What is said of a peek at more.
+TOO_MANY = f"a peek shows {PEEKED} messages at most here"
 
 
 class Pops:
@@ -80,3 +89,33 @@ class Pops:
             self._get(queue, _cbFound)
         else:
             _end()
+
+
+def peekMany(
+    operation: PeekMany,
+    openReads: SpreadOpenReads,
+    view: View,
+    run: Callable[[Operation, View], object],
+) -> Steps:
+    """Look at messages: they are opened, and given back in their order."""
+    if operation.most > PEEKED:
+        operation.fail(StoreError(TOO_MANY))
+        return
+    queue = operation.queue
+    numbers: list[int] = []
+    while len(numbers) < operation.most and not operation.client.gone:
+        found = yield partial(openReads.open, queue)
+        if not isinstance(found, Message):
+            view.several += [] if found is None else [found]
+            break
+        numbers.append(found.sequence)
+        if found.size > PART_SIZE:
+            # Its body is not shown, and so not kept.
+            found = found._replace(body=b"", large=LargeBody(0, found.size, 1))
+        view.several.append(found)
+    if numbers:
+        ended = yield partial(openReads.giveBack, queue, numbers)
+        if ended.error is not None:
+            operation.fail(ended.error)
+            return
+    run(operation, view)

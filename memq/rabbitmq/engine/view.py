@@ -237,6 +237,16 @@ class View:
             raise NotFetched(queue)
         return self.found.get(queue)
 
+    def peekMany(
+        self, queue: bytes, first: int, most: int, cost: int
+    ) -> tuple[list[Message | QueueError | None], None]:
+        """Return what was looked at; there is no more."""
+        return self.several, None
+
+    def part(self, body: int, number: int) -> bytes:
+        """Return nothing: bodies are shown whole or not at all."""
+        return b""
+
     def popAll(self, queue: bytes, most: int) -> list[Message | QueueError | None]:
         """Return all that was fetched."""
         several, self.several = self.several, []

@@ -8,6 +8,7 @@ back to the front at the end of its channel.
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,7 @@ class FakeChannel:
         self._link.channels.remove(self)
         for tag in list(self.consumers):
             self._dropConsumer(tag)
-        for queue, message in reversed(self.unacked.values()):
+        for queue, message in self.unacked.values():
             self._giveBack(queue, message)
         self._closed(self, why)
 
@@ -241,7 +242,10 @@ class FakeChannel:
         count = headers.get("x-delivery-count", 0) + 1
         if queue in self._cluster.queues:
             again = {**headers, "x-delivery-count": count}, body
-            self._cluster.queues[queue].appendleft(again)
+            # Behind what has come back before, and before all else.
+            messages = self._cluster.queues[queue]
+            back = takewhile(lambda each: "x-delivery-count" in each[0], messages)
+            messages.insert(len(list(back)), again)
             self._cluster.stir(queue)
 
     def _counted(self, queue: str) -> Any:

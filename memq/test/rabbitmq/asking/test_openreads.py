@@ -10,7 +10,7 @@ from memq.rabbitmq.asking import openreads as module
 from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
 from memq.rabbitmq.asking.consumers import Consumers
 from memq.rabbitmq.asking.deliveries import LOST, Ended
-from memq.rabbitmq.asking.openreads import CHANNELS, PROMPT, OpenReads
+from memq.rabbitmq.asking.openreads import CHANNELS, PROMPT, TOO_MANY, OpenReads
 from memq.test.rabbitmq.asking.cases import AskingTestCase
 
 if TYPE_CHECKING:
@@ -151,6 +151,17 @@ class OpenTests(OpenReadsTestCase):
         self.assertEqual(self.told(self.reads.open, b"3"), [None])
         self.assertEqual(self.told(self.reads.open, b"0"), [None])
         self.assertEqual(self.cluster.log.count("close"), 2)
+
+    def test_manyQueues(self) -> None:
+        """A connection has so many channels, one for each queue at least."""
+        self.opened()
+        self.cluster.make("more", b"x")
+        with mock.patch.object(module, "MOST_CHANNELS", 1):
+            self.assertEqual(self.told(self.reads.open, b"more"), [TOO_MANY])
+            for _ in range(3):
+                self.reads.open(b"jobs", self.note)
+            self.cluster.settle()
+        self.assertEqual(self.answers[1:], [b"b", b"c", None])
 
 
 class BarrierTests(OpenReadsTestCase):

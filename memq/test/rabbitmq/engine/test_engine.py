@@ -15,7 +15,7 @@ from memq.broker.interfaces import IEngine
 from memq.broker.session import UNDELIVERED_BYTES
 from memq.errors import NotStored, Refusing, StoreError
 from memq.figures import Sums, Totals
-from memq.message import LargeBody, Message
+from memq.message import PART_SIZE, LargeBody, Message
 from memq.operations.base import Operation, Upload
 from memq.operations.pushes import AddPart
 from memq.policy.rule import READS
@@ -25,6 +25,7 @@ from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
 from memq.rabbitmq.asking.deliveries import LOST
 from memq.rabbitmq.engine.answers import COUNTED
 from memq.rabbitmq.engine.engine import AGAIN
+from memq.rabbitmq.engine.pops import PEEKED, TOO_MANY
 from memq.rabbitmq.engine.view import NOT_KEPT
 from memq.rabbitmq.errors import ClusterFull, Unsure
 from memq.rabbitmq.figures import told as module
@@ -562,6 +563,70 @@ class OpenTests(FrontTestCase):
         self.ask("get q/open/more")
         refused = ["CLIENT_ERROR too many open, close or abort some first"]
         self.assertEqual(self.ask("get q/open/more"), refused)
+
+
+class PeekTests(FrontTestCase):
+    """Looks at many messages."""
+
+    def test_many(self) -> None:
+        """They are told in order, and stay so."""
+        self.set("q", "a", "b", "c")
+        lines = self.ask("peek q 2")
+        self.assertEqual(lines[1::2], ["a", "b"])
+        self.assertEqual((lines[0][:11], lines[-1]), ("VALUE q 0 1", "END"))
+        self.assertEqual(self.cluster.bodies("q"), [b"a", b"b", b"c"])
+        self.assertEqual(self.ask("peek q 9")[1::2], ["a", "b", "c"])
+        self.assertEqual(self.ask("peek other"), ["END"])
+
+    def test_large(self) -> None:
+        """Of a large one the size is told."""
+        self.cluster.make("q", b"x" * (PART_SIZE + 1))
+        first, last = self.ask("peek q")
+        self.assertEqual((first[:15], last), ("LARGE q 0 65537", "END"))
+
+    def test_tooMany(self) -> None:
+        """What nobody else could take meanwhile is bounded."""
+        refused = [f"SERVER_ERROR {TOO_MANY}"]
+        self.assertEqual(self.ask(f"peek q {PEEKED + 1}"), refused)
+
+    def test_counted(self) -> None:
+        """Where deliveries are counted that is refused."""
+        self.begin(rules(max_deliveries=3))
+        self.assertEqual(self.ask("peek q 2"), [f"SERVER_ERROR {COUNTED}"])
+
+    def test_unanswered(self) -> None:
+        """What is not answered is told as that, whatever it is."""
+        self.cluster.make("q", b"a")
+        self.cluster.stuck.add("q")
+        self.client.send("peek q 2")
+        self.front.pass_(6)
+        refused = [f"SERVER_ERROR {UNANSWERED}"]
+        self.assertEqual(self.client.replies(), refused)
+        self.cluster.unstick()
+        self.front.settle()
+        self.assertEqual(self.cluster.bodies("q"), [b"a"])
+
+    def test_lost(self) -> None:
+        """So is it when they are lost on their way back."""
+        self.cluster.make("q", b"a")
+        self.client.send("peek q")
+        while "nack" not in self.cluster.log:
+            self.front.clock.advance(0)
+            self.cluster.events.popleft()()
+        self.front.links[1].down()
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {LOST}"])
+        self.assertEqual(self.cluster.bodies("q"), [b"a"])
+
+    def test_gone(self) -> None:
+        """Who goes looks at no more, and nothing stays away."""
+        self.cluster.make("q", b"a", b"b")
+        self.client.send("peek q 2")
+        while not self.cluster.held():
+            self.front.clock.advance(0)
+            self.cluster.events.popleft()()
+        self.client.leave()
+        self.front.settle()
+        self.assertEqual(self.cluster.bodies("q"), [b"a", b"b"])
 
 
 class WaitTests(FrontTestCase):
