@@ -94,7 +94,7 @@ class ClusterBacking:
         """Connect; fires when clients can be served, however long that takes."""
         _log.info("Looking for the cluster at {address}", address=str(self._address))
         self.engine.start()
-        opened = self._opening.open(self._address.user, self._acceptMnesia)
+        opened = self._opening.open(self._address, self._acceptMnesia)
         return opened.addCallback(self._cbOpened)
 
     def _cbOpened(self, _: None) -> None:

@@ -8,7 +8,7 @@ purpose has its connection and the rules can be kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
     from twisted.python.failure import Failure
 
+    from memq.config.cluster import Address
     from memq.rabbitmq.engine.engine import Startable
     from memq.rabbitmq.telling import Facts, Telling
 
@@ -60,14 +61,14 @@ class Opening:
         self._call: IDelayedCall | None = None
         self._done: Deferred[None] | None = None
 
-    def open(self, user: str, acceptMnesia: bool) -> Deferred[None]:
+    def open(self, address: Address, acceptMnesia: bool) -> Deferred[None]:
         """Wait for the cluster.
 
-        :param user: whom this server says it is.
+        :param address: where it is, and whom this server says it is.
         :param acceptMnesia: whether it may be one without Khepri.
         :return: fails with memq.errors.StartError if it is not to be served from.
         """
-        self._user, self._acceptMnesia = user, acceptMnesia
+        self._address, self._acceptMnesia = address, acceptMnesia
         self._began = self._clock.seconds()
         done = self._done = Deferred()
         self._look()
@@ -92,7 +93,8 @@ class Opening:
 
     def _ebFacts(self, failure: Failure) -> None:
         failure.trap(Untold)
-        checkAnswer(failure.value, self._user)  # type: ignore[arg-type]
+        error: Any = failure.value
+        checkAnswer(error, self._address.user, self._address.name)
         self._wait(failure.getErrorMessage())
 
     def _cbFacts(self, facts: Facts) -> Deferred[None] | None:

@@ -46,16 +46,22 @@ def checkFacts(facts: Facts, acceptMnesia: bool) -> None:
         )
 
 
-def checkAnswer(error: Untold, user: str) -> None:
+def checkAnswer(error: Untold, user: str, name: str) -> None:
     """Refuse what will not be better in a while: a node answers, and says no.
 
     :param user: whom this server says it is.
+    :param name: the virtual host.
     :raise ClusterRefused: with what to do.
     """
     if error.code == 401:
         raise ClusterRefused(
             f"--rabbitmq: the queue servers refuse user {user}: its password is wrong, "
             "or it lacks the tag administrator"
+        )
+    if error.code == 404:
+        raise ClusterRefused(
+            f"--rabbitmq: the queue servers have no virtual host {name}; or "
+            "--rabbitmq-management leads elsewhere"
         )
 
 

@@ -52,7 +52,7 @@ class Disagreed(StoreError):
 class Untold(StoreError):
     """No node tells of the cluster.
 
-    :ivar code: what the last one that was asked answered, in HTTP; 0 for nothing.
+    :ivar code: what the last one answered that did, in HTTP; 0 if none did.
     """
 
     def __init__(self, why: str, code: int = 0) -> None:

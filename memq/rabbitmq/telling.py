@@ -184,7 +184,11 @@ class Telling:
 
         :raise memq.rabbitmq.errors.Untold: in the Deferred, if no node answers.
         """
-        return self._ask("overview?columns=rabbitmq_version", self._cbVersion)
+
+        def there(_: object) -> Deferred[Facts]:
+            return self._ask("overview?columns=rabbitmq_version", self._cbVersion)
+
+        return self._ask(f"vhosts/{self._name}?columns=name", there)
 
     def _cbVersion(self, overview: Any) -> Deferred[Facts]:
         version = str(overview["rabbitmq_version"])
@@ -215,7 +219,7 @@ class Telling:
         return self._try(path, told, len(self._places))
 
     def _try(
-        self, path: str, told: Callable[[Any], Deferred[Any]], left: int
+        self, path: str, told: Callable[[Any], Deferred[Any]], left: int, code: int = 0
     ) -> Deferred[Any]:
         uri = f"{self._places[0]}/api/{path}".encode("ascii")
         asked = self._agent.request(b"GET", uri, self._headers, None)
@@ -228,10 +232,10 @@ class Telling:
                 # A later page has tried them all.
                 return failure
             self._places.append(self._places.pop(0))
+            answered = getattr(failure.value, "code", 0) or code
             if left > 1:
-                return self._try(path, told, left - 1)
-            code = getattr(failure.value, "code", 0)
-            raise Untold(failure.getErrorMessage(), code)
+                return self._try(path, told, left - 1, answered)
+            raise Untold(failure.getErrorMessage(), answered)
 
         return asked.addErrback(again)
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     )
     from twisted.python.failure import Failure
 
+    from memq.ratelimit import Rarely
+
 _log = Logger()
 
 
@@ -45,10 +47,13 @@ class Cluster(NamedTuple):
 
     :ivar nodes: at least one.
     :ivar parameters: pika's, with credentials, virtual host and heartbeat.
+    :ivar rarely: says when what links have in common is logged, such as that a node
+        cannot be had; None for each link by itself.
     """
 
     nodes: Sequence[Node]
     parameters: Any
+    rarely: Rarely | None = None
 
 
 class Owner(Protocol):

@@ -210,7 +210,7 @@ class Link:
         self.trouble = ""
         self._clock, self._nodes, self._purpose = clock, cluster.nodes, purpose
         self._user, self._randomly = user, randomly
-        self._rarely = Rarely(clock.seconds)
+        self._rarely = cluster.rarely or Rarely(clock.seconds)
         self._attempts: list[_Attempt] = []
         self._amqp: AMQPConnection | None = None
         #: The node it is connected to, or was last.
@@ -346,7 +346,7 @@ class Link:
         self._openedAt = self._clock.seconds()
         amqp.add_on_connection_blocked_callback(self._blocked)
         amqp.add_on_connection_unblocked_callback(self._unblocked)
-        if self._rarely.count(f"connected {attempt.node.name}"):
+        if self._rarely.count(f"{self._purpose} {attempt.node.name}"):
             _log.info(
                 "Connected to {node} for {purpose}",
                 node=attempt.node.name,

@@ -14,6 +14,7 @@ from memq.access.secrets import readPrivate
 from memq.errors import ConfigError
 from memq.net.tlsclient import TLSEndpoint
 from memq.rabbitmq.links.connections import Cluster, Node
+from memq.ratelimit import Rarely
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -69,7 +70,7 @@ def makeCluster(
         heartbeat=HEARTBEAT,
         client_properties={"product": "memq"},
     )
-    return Cluster(nodes, parameters)
+    return Cluster(nodes, parameters, Rarely(reactor.seconds))
 
 
 def logIn(cluster: Cluster, user: str, password: str) -> None:

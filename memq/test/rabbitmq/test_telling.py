@@ -167,6 +167,7 @@ class TellingTests(SynchronousTestCase):
         ]
         flags = [{"name": "khepri_db", "state": "disabled"}]
         self.nodes.answers = {
+            "vhosts/v%2F?columns=name": {"name": "v/"},
             "overview?columns=rabbitmq_version": {"rabbitmq_version": "4.0.5"},
             "nodes?columns=name,running,partitions": nodes,
             "feature-flags": flags,
@@ -203,10 +204,26 @@ class TellingTests(SynchronousTestCase):
         """If no node answers, that is told, with the reason of the last one."""
         self.nodes.dead.update({"a:1", "b:1"})
         self.nodes.answers[page(1)] = Response(401, b"{}")
+        why = "SERVER_ERROR no queue server tells of its queues ({})"
         told = self.refusal(self.telling.queues())
+        self.assertEqual(why.format("it answered 401"), told)
+
+    def test_code(self) -> None:
+        """If somebody answers no, that is known, also if others do not answer."""
+        self.nodes.answers[page(1)] = Response(401, b"{}")
+        self.nodes.dead.update({"b:1", "c:1"})
+        error = self.failureResultOf(self.telling.queues(), Untold).value
+        self.assertEqual(401, error.code)
+        self.nodes.dead.add("a:1")
+        error = self.failureResultOf(self.telling.queues(), Untold).value
+        self.assertEqual(0, error.code)
+
+    def test_logIn(self) -> None:
+        """A password that is another one from now on is said from now on."""
+        self.telling.logIn("u", "q")
+        self.successResultOf(self.telling.queues())
         self.assertEqual(
-            "SERVER_ERROR no queue server tells of its queues (it answered 401)",
-            told,
+            ["Basic dTpx"], self.nodes.headers.getRawHeaders("authorization")
         )
 
     def test_later(self) -> None:

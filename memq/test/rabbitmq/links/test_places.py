@@ -21,7 +21,7 @@ class ClusterTests(SynchronousTestCase):
         """Each node has its endpoint; user and virtual host are pika's parameters."""
         address = parseAddress("amqp://u@127.0.0.1:1,b/v")
         reactor: Any = MemoryReactorClock()
-        nodes, parameters = makeCluster(reactor, address, "p")
+        nodes, parameters, _ = makeCluster(reactor, address, "p")
         self.assertEqual(["127.0.0.1:1", "b:5672"], [each.name for each in nodes])
         self.assertEqual(
             ["<HostnameEndpoint 127.0.0.1:1>", "<HostnameEndpoint b:5672>"],
