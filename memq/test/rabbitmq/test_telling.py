@@ -95,7 +95,7 @@ def page(number: int) -> str:
     """Return the end of the address of a page of queues."""
     return (
         f"queues/v%2F?page={number}&page_size=500&sort=name&columns=name,arguments,"
-        "messages_ready,messages_unacknowledged,consumers"
+        "messages_ready,messages_unacknowledged,consumers,message_bytes"
     )
 
 
@@ -117,12 +117,16 @@ class TellingTests(SynchronousTestCase):
                         "messages_ready": 3,
                         "messages_unacknowledged": 2,
                         "consumers": 1,
+                        "message_bytes": 7,
                     }
                 ],
             },
             page(2): {"page_count": 2, "items": [{"name": "new"}]},
         }
-        self.queues = [ToldQueue("q", {"x": 1}, 3, 2, 1), ToldQueue("new", {}, 0, 0, 0)]
+        self.queues = [
+            ToldQueue("q", {"x": 1}, 3, 2, 1, 7),
+            ToldQueue("new", {}, 0, 0, 0),
+        ]
 
     def refusal(self, asked: Deferred[Any]) -> str:
         """Return what is told of a failure."""
