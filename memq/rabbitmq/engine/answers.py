@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from memq.operations.queues import EmptyAll
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadOpenReads
-    from memq.rabbitmq.engine.course import Steps
+    from memq.rabbitmq.course import Steps
     from memq.rabbitmq.figures.told import Tellers
 
 #: What is said of a peek at a queue that counts deliveries.

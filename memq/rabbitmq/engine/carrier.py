@@ -26,18 +26,19 @@ from memq.operations.openreads.touches import TouchRead
 from memq.operations.peeks import PeekMany
 from memq.operations.pops import Pop, PutBack
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
-from memq.operations.queues import Delete, Empty, EmptyAll
+from memq.operations.queues import EmptyAll
 from memq.operations.reads import Peek, Read, WouldBlock
 from memq.policy.effective import PLAIN
-from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.asking.deliveries import Ended
+from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED, Answers
-from memq.rabbitmq.engine.course import Course
+from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
 from memq.rabbitmq.engine.pops import Pops, peekMany
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
+from memq.rabbitmq.shared.gate import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,16 +48,18 @@ if TYPE_CHECKING:
     from memq.policy.effective import Policies
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
-    from memq.rabbitmq.engine.course import Steps
+    from memq.rabbitmq.course import Steps
     from memq.rabbitmq.engine.scheduler import Scheduler
     from memq.rabbitmq.engine.sets import Publisher
     from memq.rabbitmq.figures.told import Tellers
+    from memq.rabbitmq.shared.pauses import Pauses
 
 
 class Carrier:
     """Carries out operations.
 
     :ivar scheduler: is told when they are; set before the first one.
+    :ivar changes: what is done to queues as a whole.
     """
 
     scheduler: Scheduler
@@ -68,6 +71,7 @@ class Carrier:
         openReads: SpreadOpenReads,
         queues: Queues,
         tellers: Tellers,
+        pauses: Pauses,
         policies: Policies,
         view: Callable[[], View],
     ) -> None:
@@ -75,15 +79,16 @@ class Carrier:
 
         :param view: returns one with nothing in it.
         """
-        self._publisher = publisher
         self._counts = counts = tellers.counts
         self._sets = Sets(
             publisher, policies, self._isSet, counts.noteFailed, self._run
         )
         self._gets = gets
         self._openReads = openReads
-        self._queues = queues
+        self._pauses = pauses
+        self._gate = Gate(pauses, policies)
         self._tellers = tellers
+        self.changes = Changes(publisher, gets, queues, pauses, tellers)
         self._pops = Pops(gets.get, self._took, self._run, counts.noteFailedGet)
         self._answers = Answers(tellers, queues, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies)
@@ -97,7 +102,6 @@ class Carrier:
             Release: self._runOnly,
             TouchRead: self._runOnly,
             PutBack: self._putBack,
-            **dict.fromkeys((Delete, Empty), self._follow(self._change)),
             EmptyAll: self._follow(self._emptyAll),
             Move: self._follow(self._move),
             CloseRead: self._follow(self._close),
@@ -105,6 +109,8 @@ class Carrier:
             OpenMany: self._follow(self._openMany),
             PeekMany: self._follow(self._peekMany),
         }
+        for kind, change in self.changes.of.items():
+            self._begins[kind] = self._follow(partial(self._change, change))
         self._reads = self._follow(self._read)
         self._asks = self._follow(self._tell)
 
@@ -137,10 +143,21 @@ class Carrier:
         elif operation.hasFailed():
             self.scheduler.ended([operation])
         else:
-            try:
-                begin(operation)
-            except Exception as error:
-                self._unforeseen(operation, error)
+            self._gate.pass_(operation, partial(self._begin, begin, operation))
+
+    def _begin(
+        self,
+        begin: Callable[[Any], object],
+        operation: Operation,
+        error: QueueError | None,
+    ) -> None:
+        if error is not None:
+            self._refuse(operation, error)
+            return
+        try:
+            begin(operation)
+        except Exception as unforeseen:
+            self._unforeseen(operation, unforeseen)
 
     def _isCounted(self, queue: bytes) -> bool:
         """Return whether deliveries of a queue are counted, as a peek is one."""
@@ -346,6 +363,8 @@ class Carrier:
         policy = read.policy()
         if policy is not None and policy.readsArePaused:
             return None
+        if not self._pauses.knows(read.queue):
+            return None
         return None if read.wait and client.isBehind(read) else read
 
     def _abort(self, operation: AbortRead) -> Steps:
@@ -362,22 +381,16 @@ class Carrier:
 
     # Queues as a whole.
 
-    def _change(self, operation: Delete | Empty) -> Steps:
-        isDelete = isinstance(operation, Delete)
-        ask = self._queues.delete if isDelete else self._queues.empty
-        found = yield partial(ask, operation.queue)
-        if isDelete:
-            self._publisher.forget(nameOf(operation.queue).queue)
-            self._counts.forget(operation.queue)
-            self._tellers.looks.changed()
-        if isinstance(found, QueueError):
-            self._refuse(operation, found)
-            return
+    def _change(
+        self, change: Callable[[Any, View], Steps], operation: Operation
+    ) -> Steps:
         view = self._view()
-        view.answers = {operation.queue: found}
-        self._took(operation.queue, 0 if isDelete else found or 0)
-        self._run(operation, view)
-        self.scheduler.ended([operation])
+        error = yield from change(operation, view)
+        if error is not None:
+            self._refuse(operation, error)
+        else:
+            self._run(operation, view)
+            self.scheduler.ended([operation])
 
     def _move(self, operation: Move) -> Steps:
         moved = yield from self._moves.move(operation)

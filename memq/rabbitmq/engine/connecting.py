@@ -16,6 +16,7 @@ from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked
 from memq.rabbitmq.links.link import Link
 from memq.rabbitmq.publishing.publisher import Publisher
+from memq.rabbitmq.shared.pauses import Pauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,11 +47,12 @@ def connectTo(
             Consumers(clock, each, engine.wanted, engine.deliver, timeout)
             for each in reads
         ]
-        queues = Queues(clock, timeout)
+        queues, pauses = Queues(clock, timeout), Pauses(clock, timeout)
         links: list[Startable] = [publisher]
         users: list[tuple[str, Any]] = [("gets", each) for each in gets]
         users += [("open reads", each) for each in reads]
-        for purpose, user in (*users, ("queues", queues)):
+        users += [("queues", queues), ("news", pauses.news)]
+        for purpose, user in users:
             user.link = Link(clock, cluster, purpose, user)
             links.append(user.link)
         asked = Asked(
@@ -59,6 +61,7 @@ def connectTo(
             SpreadOpenReads(reads, consumers),
             queues,
             teller,
+            pauses,
         )
         return asked, links
 

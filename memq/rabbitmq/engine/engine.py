@@ -34,13 +34,13 @@ from memq.broker.taps.taps import Taps
 from memq.display import shownName
 from memq.errors import StoreError
 from memq.operations.outstanding import Outstanding
-from memq.policy.effective import EffectivePolicy, Policies
+from memq.policy.effective import PLAIN, EffectivePolicy, Policies
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.engine.carrier import Carrier
 from memq.rabbitmq.engine.scheduler import Scheduler
 from memq.rabbitmq.engine.view import Parts, View
-from memq.rabbitmq.errors import Unsure, Untold
+from memq.rabbitmq.errors import QueueGone, Unsure, Untold
 from memq.rabbitmq.figures.counts import Counts
 from memq.rabbitmq.figures.looks import Looks
 from memq.rabbitmq.figures.told import LACKS, Tellers
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from memq.rabbitmq.engine.sets import Publisher
     from memq.rabbitmq.figures.looks import Teller
     from memq.rabbitmq.links.link import LinkState
+    from memq.rabbitmq.shared.pauses import Pauses
 
 #: Seconds until a message that was taken for nobody is set again, when that failed.
 AGAIN = 1.0
@@ -98,6 +99,7 @@ class Asked(NamedTuple):
     openReads: SpreadOpenReads
     queues: Queues
     teller: Teller
+    pauses: Pauses
 
 
 @lru_cache(1024)
@@ -116,12 +118,20 @@ def _here(rule: Rule) -> Rule:
 
 
 class FrontPolicies(Policies):
-    """Policies as far as they are kept by this process."""
+    """Policies as far as they are kept by this process, and pauses of the cluster.
+
+    :ivar bits: returns how a queue is paused.
+    """
+
+    bits: Callable[[bytes], int]
 
     def of(self, queue: bytes) -> EffectivePolicy | None:
         """Return what holds for a queue."""
-        policy = super().of(queue)
-        return policy and policy._replace(rule=_here(policy.rule))
+        policy, bits = super().of(queue), self.bits(queue)
+        if policy is not None:
+            paused = policy.paused | bits
+            return policy._replace(rule=_here(policy.rule), paused=paused)
+        return PLAIN._replace(paused=bits) if bits else None
 
 
 @implementer(IEngine)
@@ -157,7 +167,8 @@ class Engine:
         self.number = count(1).__next__
         self._parts = Parts()
         self.budget = budget or Budget()
-        self.policies: Policies = FrontPolicies(_noStore(), rules, timeOfDay)
+        policies = FrontPolicies(_noStore(), rules, timeOfDay)
+        self.policies: Policies = policies
         self.refusals = Refusals(clock.seconds)
         self.room = DiskSpaceGuard()
         self.taps = Taps()
@@ -175,7 +186,10 @@ class Engine:
         self._tellers = Tellers(clock, self.looks, self.counts, queues)
         holds = self.asked.openReads.holds
         view = partial(View, self.number, self._parts, holds, self.counts)
-        asked = *self.asked[:4], self._tellers
+        pauses = self.asked.pauses
+        policies.bits, pauses.active = pauses.bits, policies.activate
+        pauses.changed = self._changed
+        asked = *self.asked[:4], self._tellers, pauses
         self._carrier = carrier = Carrier(*asked, self.policies, view)
         later = later or partial(clock.callLater, 0)
         watch = self.asked.openReads
@@ -198,6 +212,12 @@ class Engine:
             copies = list(operations)
             self.taps.copy(copies)
             finish(copies[len(operations) :])
+
+    def _changed(self, kind: str, queue: bytes) -> None:
+        """Take note of what was done to a queue, and let a read look that waits."""
+        self._carrier.changes.heard(kind, queue)
+        if self._scheduler.waiters(queue):
+            self.asked.pauses.look(queue, lambda _: self._scheduler.wake(queue))
 
     # The beginning, and the end.
 
@@ -356,14 +376,16 @@ class Engine:
             message.body,
             names.headers(message.flags, message.time),
             partial(self._cbSet, queue, message),
+            makes=False,
         )
 
     def _cbSet(self, queue: bytes, message: Message, error: QueueError | None) -> None:
-        # What may be set is not set twice.
-        if error is not None and not isinstance(error, Unsure) and not self.isStopping:
+        # What may be set is not set twice; who deletes a queue deletes this as well.
+        isOver = self.isStopping or isinstance(error, (Unsure, QueueGone))
+        if error is not None and not isOver:
             self.clock.callLater(AGAIN, self._setAgain, queue, message)
             return
-        if error is not None:
+        if error is not None and not isinstance(error, QueueGone):
             _log.critical(
                 "A message of queue {queue} was taken and never delivered: {why}",
                 queue=shownName(queue),

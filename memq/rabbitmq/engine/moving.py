@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from memq.policy.effective import Policies
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadOpenReads
-    from memq.rabbitmq.engine.course import Steps
+    from memq.rabbitmq.course import Steps
     from memq.rabbitmq.engine.sets import Publisher
 
 #: Messages that are on their way together.

@@ -325,11 +325,13 @@ class Scheduler:
 
     def wakeAll(self) -> None:
         """Let the first of all lines look: what held them up may hold no longer."""
-        reads: list[Read] = []
         for queue in list(self._lines.queues):
-            self._watch.note(queue)
-            reads += self._lines.next(queue, 1)
-        self._wake(reads)
+            self.wake(queue)
+
+    def wake(self, queue: bytes) -> None:
+        """Let the first read look that waits for a queue."""
+        self._watch.note(queue)
+        self._wake(self._lines.next(queue, 1))
 
     def endWait(self, session: Session) -> None:
         """Answer the read that waits, with nothing."""

@@ -37,11 +37,16 @@ class Publisher(Protocol):
         told: Callable[[QueueError | None], object],
         expiration: str | None = None,
         delay: int = 0,
+        *,
+        makes: bool = True,
     ) -> object:
         """Set a message; ``told`` is called once, with None when a majority has it."""
 
+    def make(self, name: names.Name, limit: int, told: Callable[[Any], object]) -> None:
+        """Make a queue; ``told`` is called with whether it is new, or with an error."""
+
     def forget(self, queue: str) -> object:
-        """Note that a queue was deleted here."""
+        """Note that a queue was deleted."""
 
 
 class Sets:

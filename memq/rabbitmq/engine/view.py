@@ -290,6 +290,14 @@ class View:
         """Return whether a queue was deleted."""
         return self.answers.get(queue) is not None
 
+    def setPaused(self, queue: bytes, paused: int) -> bool:
+        """Return whether there is a queue that is paused or not now."""
+        return self.answers.get(queue) is not None
+
+    def setLimit(self, queue: bytes, limit: int) -> bool:
+        """Return whether a queue was made."""
+        return self.answers.get(queue) is not None
+
     def empty(self, queue: bytes) -> int:
         """Return how many messages were discarded."""
         return self.answers.get(queue) or 0

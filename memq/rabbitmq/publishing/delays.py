@@ -17,17 +17,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.rabbitmq.errors import Unreachable
+from memq.rabbitmq.errors import QueueGone, Unreachable
 from memq.rabbitmq.names import Name
-from memq.rabbitmq.publishing.questions import EXCHANGE, Answer, Question
+from memq.rabbitmq.publishing.questions import EXCHANGE, Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memq.rabbitmq.publishing.declaring import Declaring
     from memq.rabbitmq.publishing.lanes import Lane
+    from memq.rabbitmq.publishing.making import Making
     from memq.rabbitmq.publishing.message import Message
-    from memq.rabbitmq.publishing.questions import Questions
 
 #: The header by which a message comes to the queue of its delay.
 HEADER = "d"
@@ -55,18 +54,17 @@ class Delays:
 
     def __init__(
         self,
-        questions: Questions,
-        declaring: Declaring,
+        making: Making,
         known: set[str],
         lane: Callable[[Name, dict[str, str] | None], Lane],
     ) -> None:
         """Begin with none.
 
-        :param questions: those over the link that publishes.
+        :param making: makes queues.
         :param known: queues that have confirmed a message, and so were there.
         :param lane: returns the lane of a queue.
         """
-        self._questions, self._declaring = questions, declaring
+        self._making = making
         self._known = known
         self._lane = lane
         #: Queues that are there though they have confirmed nothing here.
@@ -99,30 +97,23 @@ class Delays:
             target.messages.append(message)
             return
         target = self._targets[name.queue] = _Target(name, [message])
-        first = partial(self._first, target)
-        self._questions.ask(Question(name, first, target.isWanted))
+        told = partial(self._answered, target)
+        self._making.make(name, told, target.isWanted)
 
     def forget(self, queue: str) -> None:
         """Take note that a queue was deleted from here."""
         self._found.discard(queue)
 
-    def _first(self, target: _Target, answer: Answer, why: str) -> None:
-        """Ask a second node if the first one says that there is no such queue."""
-        told = partial(self._answered, target)
-        if answer is Answer.MISSING:
-            second = Question(target.name, told, target.isWanted, isMade=True)
-            self._declaring.ask(second)
-        else:
-            told(answer, why)
-
     def _answered(self, target: _Target, answer: Answer, why: str) -> None:
         """Send what waits for a queue that is there now, or tell that it is not."""
         del self._targets[target.name.queue]
-        if answer is not Answer.REFUSED:
+        if answer in (Answer.THERE, Answer.MADE):
             self._found.add(target.name.queue)
         for message in target.messages:
             if answer is Answer.REFUSED:
                 message.tell(Unreachable(f"the queue cannot be made ({why})"))
+            elif answer is Answer.MISSING:
+                message.tell(QueueGone())
             elif not message.isTold:
                 lane: Any = message.lane
                 message.lane = self._lane(lane.name, lane.binding)

@@ -84,6 +84,7 @@ class Lane:
     :ivar name: its name.
     :ivar queue: the name in RabbitMQ.
     :ivar binding: see below.
+    :ivar missingAt: when a message was returned, for want of the queue.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class Lane:
         self._held: deque[Message] = deque()
         self._back: list[Message] = []
         self._isMissing = False
+        self.missingAt = 0.0
         #: When outlets have to be asked for, to be good enough.
         self._since = 0.0
         #: How often it was refused, and was not known to a node though it is there,
@@ -151,6 +153,10 @@ class Lane:
         """Return whether messages wait for something."""
         return bool(self._held)
 
+    def mayMake(self) -> bool:
+        """Return whether a message waits that the queue is to be made for."""
+        return any(message.makes for message in self._held)
+
     def refuse(self) -> None:
         """Tell all that is held that the nodes take nothing."""
         self._tellHeld(ClusterFull())
@@ -182,6 +188,7 @@ class Lane:
         elif fate is Fate.RETURNED:
             self._gather(message)
             self._isMissing = True
+            self.missingAt = self._host.seconds()
         elif self._host.isFull(self.queue):
             message.tell(self._full())
         else:
@@ -221,7 +228,11 @@ class Lane:
             self._tellHeld(QueueGone())
         elif answer is Answer.REFUSED:
             self._tellHeld(Unreachable(f"the queue cannot be made ({why})"))
+        elif answer is Answer.STALE:
+            self.flush()
         else:
+            if answer is Answer.MADE:
+                self._dropOld()
             self._isMade |= answer is Answer.MADE
             self._doubts += answer is Answer.THERE
             if self._doubts < 2:
@@ -236,6 +247,12 @@ class Lane:
             else:
                 # What is held is sent on the next connection.
                 self._host.mistrust(self, why)
+
+    def _dropOld(self) -> None:
+        """Tell what was in a queue that is deleted that it has none: this is new."""
+        for message in [each for each in self._held if not each.makes]:
+            self._held.remove(message)
+            message.tell(QueueGone())
 
     def _pause(self, back: list[Message]) -> None:
         """Send again some time later what was refused, but for what was too often."""

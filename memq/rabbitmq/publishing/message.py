@@ -53,6 +53,7 @@ class Message:
     :ivar told: is called once with None when it is stored, else with the error; None
         when it was.
     :ivar isSent: whether it is sent and not settled.
+    :ivar makes: whether its queue is made for it.
     :ivar refusedAt: when it was refused first.
     """
 
@@ -65,6 +66,7 @@ class Message:
         "isSent",
         "key",
         "lane",
+        "makes",
         "number",
         "refusedAt",
         "told",
@@ -86,7 +88,7 @@ class Message:
         self.told: Callable[[QueueError | None], object] | None = told
         self.number, self.deadline = number, deadline
         self.exchange, self.key = "", lane.queue
-        self.isSent = False
+        self.isSent, self.makes = False, True
         self.refusedAt: float | None = None
 
     @property

@@ -30,14 +30,17 @@ from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import gatherResults
 
-from memq.rabbitmq.errors import ClusterFull
+from memq.errors import StoreError
+from memq.rabbitmq.errors import ClusterFull, QueueGone
+from memq.rabbitmq.links.connections import Timer
 from memq.rabbitmq.links.link import Link
 from memq.rabbitmq.publishing.declaring import Declaring
 from memq.rabbitmq.publishing.delays import Delays
 from memq.rabbitmq.publishing.lanes import Lane
+from memq.rabbitmq.publishing.making import Making
 from memq.rabbitmq.publishing.message import Message
 from memq.rabbitmq.publishing.outlet import Outlet
-from memq.rabbitmq.publishing.questions import Question, Questions
+from memq.rabbitmq.publishing.questions import Answer, Questions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +83,8 @@ class Publisher:
         self._declaring = Declaring(clock, cluster, self._nodeName, randomly)
         self._isDeclaring = False
         self._questions = Questions(clock, self._link, isBounded=False)
-        self._delays = Delays(self._questions, self._declaring, self.known, self._lane)
+        self._making = Making(clock, self._questions, self._declaring, self.known)
+        self._delays = Delays(self._making, self.known, self._lane)
         self._lanes: dict[str, Lane] = {}
         #: The one that was opened last, or is being opened; and those before it on
         #: which something is under way.
@@ -135,6 +139,8 @@ class Publisher:
         told: Callable[[QueueError | None], object],
         expiration: str | None = None,
         delay: int = 0,
+        *,
+        makes: bool = True,
     ) -> None:
         """Publish a message.
 
@@ -145,6 +151,7 @@ class Publisher:
             with a delay.
         :param delay: seconds after which it is in the queue; from 1,000 on they are
             rounded up to three digits.
+        :param makes: whether its queue is made for it, if there is none.
         """
         if self._link.isBlocked:
             told(ClusterFull())
@@ -154,6 +161,7 @@ class Publisher:
         deadline = self._clock.seconds() + self._timeout
         number = self._number
         message = Message(lane, body, headers, expiration, told, number, deadline)
+        message.makes = makes
         self._due.append(message)
         if self._tick is None:
             self._tick = self._clock.callLater(TICK, self._lookAtDue)
@@ -167,6 +175,40 @@ class Publisher:
         if lane is None:
             lane = self._lanes[name.queue] = Lane(self, name, binding)
         return lane
+
+    def make(self, name: Name, limit: int, told: Callable[[Any], object]) -> None:
+        """Make a queue if there is none.
+
+        :param limit: how many messages it has at most; 0 for any number.
+        :param told: is called once, in the time of a message: with whether it is new,
+            or with an error.
+        """
+        if limit:
+            bounds: dict[str, Any] = {
+                "x-max-length": limit,
+                "x-overflow": "reject-publish",
+            }
+            name = name._replace(arguments={**name.arguments, **bounds})
+        isTold = False
+
+        def _tell(found: object) -> None:
+            nonlocal isTold
+            if not isTold:
+                isTold = True
+                Timer(bound).cancel()
+                told(found)
+
+        def _cbMade(answer: Answer, why: str) -> None:
+            if answer is Answer.MISSING:
+                _tell(QueueGone())
+            elif answer is Answer.REFUSED:
+                _tell(StoreError(f"the queue cannot be made ({why})"))
+            else:
+                _tell(answer is Answer.MADE)
+
+        late = StoreError("the queue servers did not make the queue in time")
+        bound = self._clock.callLater(self._timeout, _tell, late)
+        self._making.make(name, _cbMade, lambda: not isTold)
 
     def forget(self, queue: str) -> None:
         """Take note that a queue was deleted from here: it may be declared again.
@@ -220,15 +262,14 @@ class Publisher:
 
     def ask(self, lane: Lane) -> None:
         """Ask a second node for the queue, and make it if it may be."""
-        isMade = lane.queue not in self.known
-        question = Question(
+        self._making.second(
             lane.name,
+            lane.missingAt,
             lane.answered,
             lane.isWaiting,
-            isMade=isMade,
-            binding=lane.binding,
+            lane.mayMake,
+            lane.binding,
         )
-        self._declaring.ask(question)
 
     def mistrust(self, lane: Lane, other: str) -> None:
         """Leave the node: it does not know a queue that another node has."""

@@ -46,6 +46,8 @@ class Answer(Enum):
     MISSING = auto()
     #: It was not, and is now.
     MADE = auto()
+    #: It is not; what another node has said of it is too long ago to make it.
+    STALE = auto()
     #: The node can do neither.
     REFUSED = auto()
 
@@ -59,7 +61,7 @@ class Question:
         told: Callable[[Answer, str], object],
         isWanted: Callable[[], bool],
         *,
-        isMade: bool = False,
+        word: Callable[[], Answer] = lambda: Answer.MISSING,
         binding: dict[str, str] | None = None,
     ) -> None:
         """Ask nothing yet.
@@ -67,10 +69,10 @@ class Question:
         :param told: is called once with the answer, and the name of the node; or why it
             refuses.
         :param isWanted: returns whether anybody waits for it still.
-        :param isMade: whether to make the queue if it is not there.
+        :param word: returns what is answered if the queue is not there; MADE makes it.
         :param binding: what it is bound to the exchange of delays with.
         """
-        self._name, self._binding, self._isMade = name, binding, isMade
+        self._name, self._binding, self._word = name, binding, word
         self._told, self.isWanted = told, isWanted
         self._isMissing = self._isOver = False
         #: How often it lost its connection, and why the last time.
@@ -122,11 +124,11 @@ class Question:
             self.why = why
         elif not why.startswith("404 ") or self._isMissing:
             self.end(Answer.REFUSED, why)
-        elif self._isMade:
+        elif (word := self._word()) is Answer.MADE:
             self._isMissing = True
             self._channel = self._link.channel(self._opened, self._closed)
         else:
-            self.end(Answer.MISSING)
+            self.end(word)
 
     def end(self, answer: Answer, why: str = "") -> None:
         """Tell the answer."""

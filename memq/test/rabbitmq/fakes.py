@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from pika.spec import Basic
 
+from memq.test.rabbitmq.fakeexchanges import FakeExchanges
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -24,7 +26,7 @@ class FakeCluster:
     :ivar queues: headers and body of each message, by queue.
     :ivar events: the answers that are to come.
     :ivar log: what was asked, in order.
-    :ivar stuck: queues of which nothing is answered.
+    :ivar stuck: queues of which nothing is answered, and exchanges.
     """
 
     def __init__(self) -> None:
@@ -34,6 +36,7 @@ class FakeCluster:
         self.stuck: set[str] = set()
         self._stuck: list[Callable[[], object]] = []
         self.channels: list[FakeChannel] = []
+        self.exchanges = FakeExchanges()
         #: Channel and tag of each consumer that is to be given a message, by queue.
         self.consumers: dict[str, deque[tuple[FakeChannel, str]]] = {}
 
@@ -107,6 +110,7 @@ class FakeChannel:
         self._tags = 0
         self.unacked: dict[int, tuple[str, tuple[Any, bytes]]] = {}
         self.isOver = False
+        self._queue = ""
         self._cluster.channels.append(self)
         self._later(lambda: self._opened(self))
 
@@ -126,6 +130,7 @@ class FakeChannel:
     def end(self, why: str) -> None:
         """End: what is not acknowledged goes back."""
         self.isOver = True
+        self._cluster.exchanges.listeners.pop(self._queue, None)
         self._link.channels.remove(self)
         for tag in list(self.consumers):
             self._dropConsumer(tag)
@@ -155,10 +160,14 @@ class FakeChannel:
         self,
         queue: str,
         given: Callable[..., object],
-        consumer_tag: str,
-        callback: Callable[[Any], object],
+        consumer_tag: str = "",
+        callback: Callable[[Any], object] = id,
+        auto_ack: bool = False,
     ) -> None:
         """Begin to be given messages."""
+        if auto_ack:
+            self._listen(queue, given, callback)
+            return
         assert self._isBounded
 
         def _answer() -> None:
@@ -253,9 +262,18 @@ class FakeChannel:
         return SimpleNamespace(method=SimpleNamespace(message_count=count))
 
     def queue_declare(
-        self, queue: str, passive: bool, callback: Callable[[Any], object]
+        self,
+        queue: str,
+        passive: bool = False,
+        callback: Callable[[Any], object] = id,
+        exclusive: bool = False,
     ) -> None:
-        """Tell how long a queue is."""
+        """Tell how long a queue is, or make one of the channel's own."""
+        if exclusive:
+            self._queue = f"own-{self._cluster.channels.index(self)}"
+            method = SimpleNamespace(queue=self._queue)
+            self._later(lambda: callback(SimpleNamespace(method=method)), "own")
+            return
         assert passive
         self._later(lambda: callback(self._counted(queue)), "declare", queue)
 
@@ -277,6 +295,73 @@ class FakeChannel:
             callback(None)
 
         self._cluster.ask("delete", queue, _answer)
+
+    # What is shared.
+
+    def add_on_return_callback(self, callback: Callable[..., object]) -> None:
+        """Remember who hears of messages that nobody has."""
+        self._returned = callback
+
+    def exchange_declare(
+        self,
+        exchange: str,
+        exchange_type: str = "",
+        passive: bool = False,
+        durable: bool = False,
+        callback: Callable[[Any], object] = id,
+    ) -> None:
+        """Make an exchange, or wait for what was done before."""
+        if passive:
+            self._later(lambda: callback(None), "exchange")
+
+    def exchange_bind(self, destination: str, source: str, routing_key: str) -> None:
+        """Bind an exchange."""
+        bound = source, routing_key
+        self._ask("bind", source, lambda: self._exchanges.bindings.add(bound))
+
+    def exchange_unbind(self, destination: str, source: str, routing_key: str) -> None:
+        """Bind it no longer."""
+        bound = source, routing_key
+        self._ask("unbind", source, lambda: self._exchanges.bindings.discard(bound))
+
+    def queue_bind(self, *_: object) -> None:
+        """Do nothing: each of these queues is bound so."""
+
+    def _listen(
+        self,
+        queue: str,
+        delivered: Callable[..., object],
+        callback: Callable[[Any], object],
+    ) -> None:
+        """Take what comes."""
+
+        def _take(exchange: str, key: str, properties: Any, body: bytes) -> None:
+            method = SimpleNamespace(exchange=exchange, routing_key=key)
+            self._ask("deliver", "", lambda: delivered(self, method, properties, body))
+
+        def _answer() -> None:
+            self._exchanges.listeners[queue] = _take
+            callback(None)
+
+        self._later(_answer, "consume")
+
+    def basic_publish(
+        self, exchange: str, key: str, body: bytes, properties: Any, mandatory: bool
+    ) -> None:
+        """Hand a message on, or return it."""
+
+        def _answer() -> None:
+            if not self._exchanges.publish(exchange, key, properties, body):
+                self._returned(self, None, properties, body)
+
+        self._ask("publish", exchange, _answer)
+
+    @property
+    def _exchanges(self) -> FakeExchanges:
+        return self._cluster.exchanges
+
+    def _ask(self, what: str, exchange: str, answer: Callable[[], object]) -> None:
+        self._cluster.ask(what, exchange, lambda: self.isOver or answer())
 
     def close(self) -> None:
         """Close it, soon."""
@@ -313,6 +398,11 @@ class FakeLink:
         """Connect."""
         self.isUp = True
         self.user.linkUp()
+
+    def leave(self, why: str) -> None:
+        """Lose the connection, for its user does not want it."""
+        self.cluster.log.append("leave")
+        self.down()
 
     def down(self) -> None:
         """Lose the connection."""

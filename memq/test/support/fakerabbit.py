@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from memq.rabbitmq.links.connections import Cluster, Node
+from memq.test.rabbitmq.fakeexchanges import FakeExchanges
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IProtocolFactory
@@ -46,6 +47,7 @@ class FakeCluster:
     """All nodes, and the queues that they share.
 
     :ivar queues: the messages that are ready, by the names of queues.
+    :ivar exchanges: those of news and pauses.
     :ivar arguments: those that each queue was declared with.
     :ivar delays: the queues that are bound to the exchange of headers, by the values of
         the header ``d``.
@@ -59,6 +61,7 @@ class FakeCluster:
 
     def __init__(self, size: int = 3) -> None:
         self.queues: dict[str, deque[FakeMessage]] = {}
+        self.exchanges = FakeExchanges()
         self.arguments: dict[str, Any] = {}
         self.delays: dict[str, str] = {}
         self.refusing: set[str] = set()
@@ -174,6 +177,8 @@ class FakeChannel:
 
     def __init__(self) -> None:
         self.confirms = False
+        #: The queue of its own, empty without one.
+        self.queue = ""
         self.published = self.delivered = 0
         self.unsettled: dict[int, tuple[str, FakeMessage]] = {}
         #: The publish whose header and body come, and its bytes to come.
@@ -278,6 +283,7 @@ class FakePeer:
 
     def _forget(self, number: int) -> None:
         channel = self.channels.pop(number)
+        self.cluster.exchanges.listeners.pop(channel.queue, None)
         for name, message in reversed(channel.unsettled.values()):
             self.cluster.queues[name].appendleft(message)
 
@@ -317,6 +323,10 @@ class FakePeer:
 
     def _doQueueDeclare(self, number: int, method: Any) -> None:
         name = method.queue
+        if method.exclusive:
+            name = self.channels[number].queue = f"own-{id(self)}-{number}"
+            self.send(number, spec.Queue.DeclareOk(name, 0, 0))
+            return
         if self.cluster.fatal:
             code, _, words = self.cluster.fatal.partition(" ")
             self.close(int(code), words)
@@ -343,8 +353,30 @@ class FakePeer:
         self.send(number, spec.Queue.DeclareOk(name, waiting, 0))
 
     def _doQueueBind(self, number: int, method: Any) -> None:
-        self.cluster.delays[method.arguments["d"]] = method.queue
-        self.send(number, spec.Queue.BindOk())
+        if method.exchange == "amq.headers":
+            self.cluster.delays[method.arguments["d"]] = method.queue
+            self.send(number, spec.Queue.BindOk())
+
+    def _doExchangeDeclare(self, number: int, method: Any) -> None:
+        if not method.nowait:
+            self.send(number, spec.Exchange.DeclareOk())
+
+    def _doExchangeBind(self, number: int, method: Any) -> None:
+        self.cluster.exchanges.bindings.add((method.source, method.routing_key))
+
+    def _doExchangeUnbind(self, number: int, method: Any) -> None:
+        bound = method.source, method.routing_key
+        self.cluster.exchanges.bindings.discard(bound)
+
+    def _doBasicConsume(self, number: int, method: Any) -> None:
+        tag = method.consumer_tag
+
+        def _take(exchange: str, key: str, properties: Any, body: bytes) -> None:
+            deliver = spec.Basic.Deliver(tag, 1, False, exchange, key)
+            self._sendMessage(number, deliver, FakeMessage(properties, body))
+
+        self.cluster.exchanges.listeners[method.queue] = _take
+        self.send(number, spec.Basic.ConsumeOk(tag))
 
     def _finds(self, number: int, name: str) -> bool:
         if self.node.knows(name):
@@ -364,7 +396,13 @@ class FakePeer:
         message = FakeMessage(channel.properties, channel.body)
         if channel.publish.exchange == "amq.headers":
             name = self.cluster.delays.get(channel.properties.headers["d"], "")
-        if not self.node.knows(name):
+        if channel.publish.exchange.startswith("memq/"):
+            publish = channel.publish
+            asked = publish.exchange, publish.routing_key, message.properties
+            if not self.cluster.exchanges.publish(*asked, message.body):
+                method = spec.Basic.Return(312, "NO_ROUTE", *asked[:2])
+                self._sendMessage(number, method, message)
+        elif not self.node.knows(name):
             method = spec.Basic.Return(312, "NO_ROUTE", "", name)
             self._sendMessage(number, method, message)
             if not self.withholds:
@@ -375,6 +413,9 @@ class FakePeer:
             self.cluster.queues[name].append(message)
             if name not in self.cluster.silent:
                 self.send(number, spec.Basic.Ack(tag))
+
+    def _doBasicCancel(self, number: int, method: Any) -> None:
+        self.send(number, spec.Basic.CancelOk(method.consumer_tag))
 
     def _doQueuePurge(self, number: int, method: Any) -> None:
         if self._finds(number, method.queue):

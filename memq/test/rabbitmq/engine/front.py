@@ -9,13 +9,16 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.errors import NotStored, Refusing
 from memq.rabbitmq.asking.consumers import Consumers
 from memq.rabbitmq.asking.gets import Gets
 from memq.rabbitmq.asking.openreads import OpenReads
 from memq.rabbitmq.asking.queues import Queues
 from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked, Engine
+from memq.rabbitmq.errors import QueueGone
 from memq.rabbitmq.links.link import LinkState
+from memq.rabbitmq.shared.pauses import Pauses
 from memq.rabbitmq.telling import Facts, ToldQueue
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.stats import Statistics
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 class FakePublisher:
     """Sets messages in a fake cluster.
 
+    :ivar limits: how many messages queues have at most; 0 for any number.
     :ivar errors: what becomes of the next ones instead.
     :ivar expirations: what was said of each that expires.
     :ivar delays: the seconds of each that is delayed.
@@ -46,6 +50,7 @@ class FakePublisher:
         self._cluster = cluster
         self.isBlocked = False
         self.unconfirmed = 0
+        self.limits: dict[str, int] = {}
         self.errors: list[QueueError] = []
         self.expirations: list[str] = []
         self.delays: list[int] = []
@@ -58,6 +63,8 @@ class FakePublisher:
         told: Callable[[QueueError | None], object],
         expiration: str | None = None,
         delay: int = 0,
+        *,
+        makes: bool = True,
     ) -> None:
         """Set a message, soon."""
         if delay:
@@ -68,6 +75,11 @@ class FakePublisher:
         queue = name.queue
 
         def _answer() -> None:
+            nonlocal error
+            if queue not in self._cluster.queues and not makes:
+                error = error or QueueGone()
+            elif self._isFull(queue):
+                error = error or NotStored(b"", b"", Refusing.FULL)
             if error is None:
                 queues = self._cluster.queues
                 if queue not in queues:
@@ -81,6 +93,24 @@ class FakePublisher:
             told(error)
 
         self._cluster.ask("set", queue, _answer)
+
+    def _isFull(self, queue: str) -> bool:
+        limit = self.limits.get(queue, 0)
+        return bool(limit) and len(self._cluster.queues[queue]) >= limit
+
+    def make(self, name: Name, limit: int, told: Callable[[Any], object]) -> None:
+        """Make a queue, soon."""
+        error = self.errors.pop(0) if self.errors else None
+        queue = name.queue
+
+        def _answer() -> None:
+            isNew = queue not in self._cluster.queues
+            if error is None and isNew:
+                self._cluster.make(queue)
+                self.limits[queue] = limit
+            told(isNew if error is None else error)
+
+        self._cluster.ask("make", queue, _answer)
 
     def forget(self, queue: str) -> None:
         """Note that a queue was deleted."""
@@ -175,10 +205,15 @@ class Front:
     :ivar engine: what carries out its operations.
     """
 
-    def __init__(self, rules: Rules | None = None) -> None:
-        """Begin, connected."""
+    def __init__(
+        self, rules: Rules | None = None, cluster: FakeCluster | None = None
+    ) -> None:
+        """Begin, connected.
+
+        :param cluster: that of another one; None for one of its own.
+        """
         self.clock = Clock()
-        self.cluster = FakeCluster()
+        self.cluster = cluster or FakeCluster()
         self.links: list[FakeStartable] = []
         self.teller = FakeTeller(self)
         self.publisher = FakePublisher(self.clock, self.cluster)
@@ -193,12 +228,12 @@ class Front:
     def _connect(self, engine: Engine) -> tuple[Asked, list[FakeStartable]]:
         gets = Gets(self.clock, engine.number, engine.stray)
         reads = OpenReads(self.clock, engine.number)
-        queues = Queues(self.clock)
-        users = gets, reads, queues
+        queues, pauses = Queues(self.clock), Pauses(self.clock)
+        users = gets, reads, queues, pauses.news
         self.links = [FakeStartable(self.cluster, each) for each in users]
         consumers = Consumers(self.clock, reads, engine.wanted, engine.deliver)
         spread = SpreadGets([gets]), SpreadOpenReads([reads], [consumers])
-        asked = Asked(self.publisher, *spread, queues, self.teller)
+        asked = Asked(self.publisher, *spread, queues, self.teller, pauses)
         return asked, self.links
 
     def client(self) -> Client:

@@ -90,7 +90,7 @@ class ConnectingTests(SynchronousTestCase):
 
     def test_end(self) -> None:
         """At the end all connections are closed."""
-        self.assertEqual(len(self.rabbit.peers()), 11)
+        self.assertEqual(len(self.rabbit.peers()), 12)
         drained = self.engine.drain()
         self.go()
         self.assertIsNone(self.successResultOf(drained))

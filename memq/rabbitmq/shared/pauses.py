@@ -1,0 +1,279 @@
+"""Pauses: which queues are stopped, as the cluster keeps it, for all front ends.
+
+A queue is paused for reads, or for writes, if the exchange of that has a binding with
+its name: that survives all front ends, and a restart of all nodes.
+
+What is known of a queue was asked of the cluster, and counts for FRESH seconds, unless
+news of the queue come or the link is lost before.  So a front end holds to a pause as
+soon as it hears of it; one that heard nothing, for whatever cause, FRESH seconds later;
+one that was cut off, before it does anything with the queue.  What is used all the time
+is asked for before that time is over, so that nobody waits for it.
+
+A node out of memory or disk space answers nothing here.  It lets nobody pause anything
+either, and news are still heard: what was known last counts as long as that lasts.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from memq.policy.rule import READS, WRITES
+from memq.rabbitmq.asking.base import Deadlines, Request, nameOf
+from memq.rabbitmq.shared.news import News
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IReactorTime
+
+#: The exchange of each kind of pause.
+EXCHANGES = {READS: "memq/paused/reads", WRITES: "memq/paused/writes"}
+#: What is told of a queue.
+PAUSED, RESUMED, DELETED, EMPTIED = "paused", "resumed", "deleted", "emptied"
+#: Seconds for which an answer counts, and after which it is asked for again.
+FRESH, AHEAD = 3.0, 1.5
+#: Seconds that something waits for an answer at most, and after which a node is left
+#: that gives none.  The former come before the time that a command itself has.
+BOUND, SILENCE = 0.5, 2.0
+#: Queues of which the time of the answer is remembered.
+MOST = 100_000
+
+
+class _Wait(Request):
+    """Something that needs to know of a queue."""
+
+    __slots__ = ("late",)
+
+    def __init__(
+        self,
+        queue: bytes,
+        done: Callable[[Any], object],
+        late: Callable[[bytes], object],
+    ) -> None:
+        super().__init__(queue, done)
+        self.late = late
+
+    def expire(self) -> None:
+        """Note that its time is over, and ask why."""
+        if self.fail():
+            self.late(self.queue)
+
+
+class _Look:
+    """A queue that is asked for.
+
+    :ivar at: when that was sent; None if it is not.
+    :ivar bits: what was answered.
+    :ivar left: how many answers are to come.
+    :ivar isOld: whether news of the queue came since.
+    """
+
+    __slots__ = "at", "bits", "isOld", "left", "waits"
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self.bits = self.left = 0
+        self.isOld = False
+        self.waits: list[_Wait] = []
+
+
+class _Change(Request):
+    """A pause, or its end."""
+
+    __slots__ = "bits", "kind"
+
+    def __init__(
+        self, queue: bytes, kind: str, bits: int, done: Callable[[Any], object]
+    ) -> None:
+        super().__init__(queue, done)
+        self.kind = kind
+        self.bits = bits
+
+
+class Pauses:
+    """All that is known and asked.
+
+    :ivar news: what all goes over; it is the user of a link.
+    :ivar changed: is called with what was done to which queue, here or elsewhere.
+    :ivar active: is called when a queue is found to be paused.
+    """
+
+    def __init__(self, clock: IReactorTime, timeout: float = 5.0) -> None:
+        """Know nothing yet.
+
+        :param timeout: seconds after which a pause or its end fails.
+        """
+        self.news = News(clock, self, tuple(EXCHANGES.values()))
+        self.changed: Callable[[str, bytes], object] = lambda _, __: None
+        self.active: Callable[[], object] = lambda: None
+        self._seconds = clock.seconds
+        self._waits = Deadlines(clock, BOUND)
+        self._deadlines = Deadlines(clock, timeout)
+        #: When what is known of a queue was asked.
+        self._askedAt: dict[bytes, float] = {}
+        #: Those that are paused, or were when they were asked for last.
+        self._bits: dict[bytes, int] = {}
+        self._looks: dict[bytes, _Look] = {}
+        #: What is to be done, in order.
+        self._changes: dict[_Change, None] = {}
+
+    # What is known.
+
+    def bits(self, queue: bytes) -> int:
+        """Return how a queue is paused, as far as that is known."""
+        return self._bits.get(queue, 0)
+
+    def knows(self, queue: bytes) -> bool:
+        """Return whether that counts now; if not so for long any more, ask for it."""
+        if self.news.isBlocked:
+            return True
+        askedAt = self._askedAt.get(queue)
+        if askedAt is None:
+            return False
+        age = self._seconds() - askedAt
+        if age > AHEAD:
+            self._look(queue)
+        return age < FRESH
+
+    def look(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Ask for a queue.
+
+        :param done: called once with None when it is known, else with an error: then
+            the cluster did not answer in time.
+        """
+        wait = _Wait(queue, done, self._late)
+        self._waits.add(wait)
+        self._look(queue).waits.append(wait)
+
+    def _look(self, queue: bytes) -> _Look:
+        look = self._looks.get(queue)
+        if look is None:
+            look = self._looks[queue] = _Look()
+            if self.news.isReady:
+                self._send(queue, look)
+        return look
+
+    def _send(self, queue: bytes, look: _Look) -> None:
+        look.at = self._seconds()
+        look.bits, look.left, look.isOld = 0, len(EXCHANGES), False
+        name = nameOf(queue).queue
+        for bit, exchange in EXCHANGES.items():
+            self.news.ask(exchange, name, partial(self._cbTold, queue, look, bit))
+
+    def _cbTold(self, queue: bytes, look: _Look, bit: int, isThere: bool) -> None:
+        look.bits |= bit if isThere else 0
+        look.left -= 1
+        if look.left:
+            return
+        if look.isOld:
+            self._send(queue, look)
+            return
+        del self._looks[queue]
+        assert look.at is not None
+        self._note(queue, look.at, look.bits)
+        for wait in look.waits:
+            wait.answer(None)
+
+    def _note(self, queue: bytes, at: float, bits: int) -> None:
+        if len(self._askedAt) >= MOST:
+            self._askedAt.clear()
+        self._askedAt[queue] = at
+        if bits:
+            self._bits[queue] = bits
+            self.active()
+        else:
+            self._bits.pop(queue, None)
+
+    def _late(self, queue: bytes) -> None:
+        """Leave a node that says nothing."""
+        look = self._looks.get(queue)
+        sentAt = None if look is None else look.at
+        if sentAt is not None and self._seconds() - sentAt > SILENCE:
+            self.news.link.leave("it tells nothing of pauses")
+
+    # What is done.
+
+    def pause(self, queue: bytes, bits: int, done: Callable[[Any], object]) -> None:
+        """Stop reads, writes or both, besides what is stopped.
+
+        :param done: called once with None when all have it, else with an error.
+        """
+        self._change(_Change(queue, PAUSED, bits, done))
+
+    def resume(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Stop nothing of a queue any more; see ``pause``."""
+        self._change(_Change(queue, RESUMED, 0, done))
+
+    def deleted(self, queue: bytes, done: Callable[[Any], object]) -> None:
+        """Forget a queue that was deleted; see ``pause``.
+
+        That goes on after ``done`` was called, until it is done.
+        """
+        if self.news.isBlocked:
+            self._change(_Change(queue, DELETED, 0, lambda _: None))
+            done(None)
+        else:
+            self._change(_Change(queue, DELETED, 0, done))
+
+    def emptied(self, queue: bytes) -> None:
+        """Tell that a queue was emptied."""
+        if self.news.isReady:
+            self.news.tell(EMPTIED, queue, lambda: None)
+
+    def _change(self, change: _Change) -> None:
+        self._deadlines.add(change)
+        self._changes[change] = None
+        if self.news.isReady:
+            self._carryOut(change)
+
+    def _carryOut(self, change: _Change) -> None:
+        """Do all of it: what was done before may be done again."""
+        change.isSent = True
+        name = nameOf(change.queue).queue
+        for bit, exchange in EXCHANGES.items():
+            if change.bits & bit:
+                self.news.bind(exchange, name)
+            elif change.kind != PAUSED:
+                self.news.unbind(exchange, name)
+        told = partial(self._cbChanged, change)
+        self.news.after(partial(self.news.tell, change.kind, change.queue, told))
+
+    def _cbChanged(self, change: _Change) -> None:
+        del self._changes[change]
+        change.answer(None)
+
+    # What is heard.
+
+    def heard(self, kind: str, queue: bytes) -> None:
+        """Ask for a queue again before anything is done with it."""
+        self._askedAt.pop(queue, None)
+        look = self._looks.get(queue)
+        if look is not None:
+            look.isOld = True
+        self.changed(kind, queue)
+
+    def newsUp(self) -> None:
+        """Ask and do what waits for that still."""
+        for change in list(self._changes):
+            if change.isOver and change.kind != DELETED:
+                del self._changes[change]
+            else:
+                self._carryOut(change)
+        for queue, look in list(self._looks.items()):
+            if all(wait.isOver for wait in look.waits):
+                del self._looks[queue]
+            else:
+                self._send(queue, look)
+
+    def newsDown(self) -> None:
+        """Know nothing any more."""
+        self._askedAt.clear()
+        for look in self._looks.values():
+            look.at = None
+
+    def newsBlocked(self) -> None:
+        """Let nobody wait: what was known last counts."""
+        for look in list(self._looks.values()):
+            for wait in look.waits:
+                wait.answer(None)

@@ -1,0 +1,1 @@
+"""Tests for memq.rabbitmq.shared."""
