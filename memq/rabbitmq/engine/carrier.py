@@ -102,7 +102,7 @@ class Carrier:
             Release: self._runOnly,
             TouchRead: self._runOnly,
             PutBack: self._putBack,
-            EmptyAll: self._follow(self._emptyAll),
+            EmptyAll: self._follow(partial(self._tell, self._answers.emptyAll)),
             Move: self._follow(self._move),
             CloseRead: self._follow(self._close),
             AbortRead: self._follow(self._abort),
@@ -112,7 +112,7 @@ class Carrier:
         for kind, change in self.changes.of.items():
             self._begins[kind] = self._follow(partial(self._change, change))
         self._reads = self._follow(self._read)
-        self._asks = self._follow(self._tell)
+        self._asks = self._follow(partial(self._tell, self._answers.tell))
 
     def _follow(self, steps: Callable[[Any], Steps]) -> Callable[[Any], object]:
         def _begin(operation: Operation) -> None:
@@ -151,7 +151,7 @@ class Carrier:
         operation: Operation,
         error: QueueError | None,
     ) -> None:
-        if error is not None:
+        if error is not None and not getattr(operation, "wait", 0.0):
             self._refuse(operation, error)
             return
         try:
@@ -239,6 +239,9 @@ class Carrier:
         if delivered is None or not self._openReads.holds(delivered[1].sequence):
             return
         queue, found = delivered
+        if not self._pauses.knows(queue):
+            yield partial(self._openReads.giveBack, queue, [found.sequence])
+            return
         part = next(each for each in read.parts if each.queue == queue)
         isTaken = part.takes and not part.opens
         if isTaken and not read.client.gone and self._mayLook(part):
@@ -278,9 +281,10 @@ class Carrier:
             return self._openReads.open
         return self._gets.get
 
-    @staticmethod
-    def _mayLook(part: Read) -> bool:
+    def _mayLook(self, part: Read) -> bool:
         """Return whether a read may find something."""
+        if part.wait and not self._pauses.knows(part.queue):
+            return False
         policy = part.policy()
         if policy is not None and policy.readsArePaused:
             return False
@@ -361,9 +365,8 @@ class Carrier:
         if read.several or len(client.opened(read.queue)) > 1:
             return None
         policy = read.policy()
-        if policy is not None and policy.readsArePaused:
-            return None
-        if not self._pauses.knows(read.queue):
+        isPaused = policy is not None and policy.readsArePaused
+        if isPaused or not self._pauses.knows(read.queue):
             return None
         return None if read.wait and client.isBehind(read) else read
 
@@ -397,14 +400,7 @@ class Carrier:
         self._took(operation.queue, moved)
         self.scheduler.ended([operation])
 
-    # What is about all queues.
-
-    def _emptyAll(self, operation: EmptyAll) -> Steps:
-        """Empty all queues."""
-        yield from self._answers.emptyAll(operation)
-        self.scheduler.ended([operation])
-
-    def _tell(self, operation: Operation) -> Steps:
-        """Run what tells."""
-        yield from self._answers.tell(operation)
+    def _tell(self, steps: Callable[[Any], Steps], operation: Operation) -> Steps:
+        """Run what tells, or is about all queues."""
+        yield from steps(operation)
         self.scheduler.ended([operation])
