@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memq.operations.peeks import PeekMany
     from memq.operations.pops import Pop
     from memq.rabbitmq.asking.spread import SpreadOpenReads
-    from memq.rabbitmq.engine.course import Steps
+    from memq.rabbitmq.course import Steps
     from memq.rabbitmq.engine.view import View
 
 #: Messages that a peek shows at most: nobody else can take them meanwhile.
