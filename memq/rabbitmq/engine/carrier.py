@@ -17,8 +17,6 @@ from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.ending import ENDED_AT_ONCE
 from memq.operations.openreads.openmany import (
-    OPENED_AT_ONCE,
-    OPENED_BYTES,
     OpenMany,
 )
 from memq.operations.openreads.openread import OpenRead
@@ -28,13 +26,12 @@ from memq.operations.pops import Pop, PutBack
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.queues import EmptyAll
 from memq.operations.reads import Peek, Read, WouldBlock
-from memq.policy.effective import PLAIN
 from memq.rabbitmq.asking.deliveries import Ended
 from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED, Answers
 from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
-from memq.rabbitmq.engine.pops import Pops, peekMany
+from memq.rabbitmq.engine.pops import Pops, openMany, peekMany
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
@@ -295,26 +292,9 @@ class Carrier:
         return not part.client.opened(part.queue)
 
     def _openMany(self, operation: OpenMany) -> Steps:
-        """Open messages one after the other, as many as one go may have."""
-        client, queue, view = operation.client, operation.queue, self._view()
-        room = operation.room(operation.policy() or PLAIN)
-        most = 0 if operation.isOver else min(room, operation.most, OPENED_AT_ONCE)
-        size = 0
-        while len(view.several) < most and size < OPENED_BYTES:
-            found = yield partial(self._openReads.open, queue)
-            if found is None:
-                break
-            view.several.append(found)
-            if isinstance(found, QueueError):
-                break
-            size += found.size
-        if client.gone:
-            several = [
-                each for each in view.several if not isinstance(each, QueueError)
-            ]
-            numbers = [each.sequence for each in several if each is not None]
-            yield partial(self._openReads.giveBack, queue, numbers)
-        else:
+        view = self._view()
+        yield from openMany(self._openReads, operation, view)
+        if not operation.client.gone:
             self._run(operation, view)
         self.scheduler.ended([operation])
 

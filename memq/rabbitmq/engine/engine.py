@@ -13,7 +13,7 @@ and cannot deliver, it sets again.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
 from math import inf
 from time import time
@@ -34,7 +34,6 @@ from memq.broker.taps.taps import Taps
 from memq.display import shownName
 from memq.errors import StoreError
 from memq.operations.outstanding import Outstanding
-from memq.policy.effective import PLAIN, EffectivePolicy, Policies
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.engine.carrier import Carrier
@@ -44,6 +43,7 @@ from memq.rabbitmq.errors import QueueGone, Unsure, Untold
 from memq.rabbitmq.figures.counts import Counts
 from memq.rabbitmq.figures.looks import Looks
 from memq.rabbitmq.figures.told import LACKS, Tellers
+from memq.rabbitmq.shared.inforce import FrontPolicies
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from memq.message import LargeBody, Message
     from memq.operations.base import Operation
     from memq.operations.openreads.opened import Opened
-    from memq.policy.rule import Rule
+    from memq.policy.effective import Policies
     from memq.policy.rules import Rules
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
@@ -100,38 +100,6 @@ class Asked(NamedTuple):
     queues: Queues
     teller: Teller
     pauses: Pauses
-
-
-@lru_cache(1024)
-def _here(rule: Rule) -> Rule:
-    """Return what of a rule is kept here: the cluster's policies keep the rest."""
-    return rule._replace(
-        maxItems=0,
-        maxBytes=0,
-        dropOldest=False,
-        maxAgeMs=0,
-        maxDeliveries=0,
-        deadLetter=None,
-        expiredTo=None,
-        idleSeconds=0.0,
-    )
-
-
-class FrontPolicies(Policies):
-    """Policies as far as they are kept by this process, and pauses of the cluster.
-
-    :ivar bits: returns how a queue is paused.
-    """
-
-    bits: Callable[[bytes], int]
-
-    def of(self, queue: bytes) -> EffectivePolicy | None:
-        """Return what holds for a queue."""
-        policy, bits = super().of(queue), self.bits(queue)
-        if policy is not None:
-            paused = policy.paused | bits
-            return policy._replace(rule=_here(policy.rule), paused=paused)
-        return PLAIN._replace(paused=bits) if bits else None
 
 
 @implementer(IEngine)

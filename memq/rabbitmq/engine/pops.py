@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from memq.errors import QueueError, StoreError
 from memq.message import PART_SIZE, LargeBody, Message
+from memq.operations.openreads.openmany import OPENED_AT_ONCE, OPENED_BYTES
+from memq.policy.effective import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.operations.base import Operation
+    from memq.operations.openreads.openmany import OpenMany
     from memq.operations.peeks import PeekMany
     from memq.operations.pops import Pop
     from memq.rabbitmq.asking.spread import SpreadOpenReads
@@ -119,3 +122,21 @@ def peekMany(
             operation.fail(ended.error)
             return
     run(operation, view)
+
+
+def openMany(openReads: SpreadOpenReads, operation: OpenMany, view: View) -> Steps:
+    """Open messages one after the other, as many as one go may have, into a view."""
+    queue, size = operation.queue, 0
+    room = operation.room(operation.policy() or PLAIN)
+    most = 0 if operation.isOver else min(room, operation.most, OPENED_AT_ONCE)
+    while len(view.several) < most and size < OPENED_BYTES:
+        found = yield partial(openReads.open, queue)
+        if found is None:
+            break
+        view.several.append(found)
+        if isinstance(found, QueueError):
+            break
+        size += found.size
+    if operation.client.gone:
+        opened = [each for each in view.several if isinstance(each, Message)]
+        yield partial(openReads.giveBack, queue, [each.sequence for each in opened])
