@@ -5,7 +5,7 @@ No I/O, no state, no Twisted.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -125,20 +125,28 @@ class EachTurn:
         self._clock = clock
         self._most = most
         self._made = 0
-        self._waiting: deque[Callable[[], object]] = deque()
+        # Not a dict, which skips all that have left to find its first.
+        self._waiting: OrderedDict[Callable[[], object], None] = OrderedDict()
         self._isForeseen = False
 
     def call(self, call: Callable[[], object]) -> bool:
-        """Call something now, or in a later turn; return whether it was now."""
+        """Call something now, or in a later turn; return whether it was now.
+
+        What waits already keeps its place, and is called once.
+        """
         isNow = self._made < self._most and not self._waiting
         if isNow:
             self._made += 1
         else:
-            self._waiting.append(call)
+            self._waiting[call] = None
         self._foresee()
         if isNow:
             call()
         return isNow
+
+    def leave(self, call: Callable[[], object]) -> None:
+        """Make a call no more that may wait, so that it holds nothing and nobody."""
+        self._waiting.pop(call, None)
 
     def _foresee(self) -> None:
         if not self._isForeseen:
@@ -150,5 +158,5 @@ class EachTurn:
         self._made = min(self._most, len(self._waiting))
         if self._made:
             self._foresee()
-        for _ in range(self._made):
-            self._waiting.popleft()()
+        for call in [self._waiting.popitem(False)[0] for _ in range(self._made)]:
+            call()

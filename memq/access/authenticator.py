@@ -14,7 +14,6 @@ one of that name.
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -91,6 +90,7 @@ class _Attempt:
 
     def _cancel(self, _: Deferred[User]) -> None:
         self.isGone = True
+        self._turns.leave(self._tell)
         if self._call is not None:
             self._call.cancel()
 
@@ -103,17 +103,18 @@ class _Attempt:
         self._tries.failures += 1
         if self.isGone:
             return
-        error = AuthFailed(closes=self._tries.failures >= MOST_FAILURES)
+        self._error = AuthFailed(closes=self._tries.failures >= MOST_FAILURES)
         wait = max(self._answerAt - self._clock.seconds(), 0)
-        self._call = self._clock.callLater(wait, self._tell, error)
+        self._call = self._clock.callLater(wait, self._wait)
 
-    def _tell(self, error: AuthFailed) -> None:
+    def _wait(self) -> None:
         self._call = None
-        self._turns.call(partial(self._tellNow, error))
+        self._turns.call(self._tell)
 
-    def _tellNow(self, error: AuthFailed) -> None:
+    def _tell(self) -> None:
+        # It may have gone in this very turn.
         if not self.isGone:
-            self.answer.errback(error)
+            self.answer.errback(self._error)
 
 
 class Authenticator:

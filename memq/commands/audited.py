@@ -68,8 +68,8 @@ class Audited(Dialogue, Witness):
         :param more: what else was asked for.
         """
         super().__init__(dialogue.connection, dialogue.host)
-        self.expect = self._expect
-        self.goOn = self._goOn
+        # Its own are methods, not attributes: those would hold it for ever.
+        del self.expect, self.goOn
         peer, user = self.connection.peer, self.connection.userName
         self._actor = Actor(peer, command.form.way, user)
         self._verb = verb
@@ -87,12 +87,14 @@ class Audited(Dialogue, Witness):
         """Take down more of the command than its result."""
         self._more.update(more)
 
-    def _expect(self, operation: Operation, render: Render) -> None:
+    def expect(self, operation: Operation, render: Render) -> None:
+        """Answer with what an operation will find, and note that."""
         self._render = render
         self.replies.witnesses += 1
         self.replies.expect(operation, self)
 
-    def _goOn(self, rest: Operation, render: Render) -> None:
+    def goOn(self, rest: Operation, render: Render) -> None:
+        """Answer with what the rest of it will find; the result is not whole yet."""
         self._hasMore = True
         self.replies.goOn(rest, self)
 
@@ -102,14 +104,14 @@ class Audited(Dialogue, Witness):
         self._hasMore = False
         reply = self._render(operation)
         if not self._hasMore:
-            self._note(operation)
+            self._end(operation)
         return reply
 
     def abandon(self, operation: Operation) -> None:
         """Note the result; nobody is there to hear it."""
         self._add(operation)
         if operation.rest is None:
-            self._note(operation)
+            self._end(operation)
 
     def look(self, operation: Operation) -> None:
         """Note the result before the reply is made, if there is nothing to follow."""
@@ -121,6 +123,11 @@ class Audited(Dialogue, Witness):
         """Count the messages that it was about."""
         if type(operation.result) is int:
             self._more["count"] = self._more.get("count", 0) + operation.result
+
+    def _end(self, operation: Operation) -> None:
+        self._note(operation)
+        # It knows this, most often.
+        del self._render
 
     def _note(self, operation: Operation) -> None:
         if self._isNoted:

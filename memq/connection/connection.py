@@ -29,6 +29,7 @@ from zope.interface import implementer
 from memq.access.admission import OPEN
 from memq.broker.memorybudget import BodyReservation, Share
 from memq.broker.session import BLOCKED
+from memq.connection.gone import release
 from memq.connection.packets import PacketReceiver
 from memq.connection.receiver import CommandReceiver
 from memq.connection.replies import Replies
@@ -376,3 +377,4 @@ class Connection(Protocol):
             self.host.lingering += 1 if lingers else -1
         if not lingers:
             self.outstanding.clear()
+            release(self)

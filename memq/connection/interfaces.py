@@ -183,6 +183,9 @@ class Strangers(Protocol):
     def hear(self, call: Callable[[], object]) -> bool:
         """Call this now, or in a later turn of the reactor; return whether now."""
 
+    def leave(self, call: Callable[[], object]) -> None:
+        """Call this no more, which may wait for its turn."""
+
     def add(self, connection: Any) -> None:
         """Take one more, at the cost of the one that has taken longest."""
 

@@ -119,6 +119,7 @@ class LoginConnection(Connection):
         limit, self._limit = self._limit, None
         if limit is not None:
             self.host.strangers.remove(self)
+            self.host.strangers.leave(self._cutStranger)
             if limit.active():
                 limit.cancel()
 
@@ -272,6 +273,7 @@ class LoginReceiver(ABC):
     def _forget(self) -> None:
         self.closing = True
         self.reader.rest()
+        self.connection.host.strangers.leave(self._hear)
         if self._answer is not None:
             self._answer.cancel()
 

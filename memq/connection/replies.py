@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from memq.operations.pushes import Push
 
 
+def _ignore(data: bytes = b"") -> None:
+    """Send nothing to a client that is gone."""
+
+
 class Replies:
     """The replies to one client.
 
@@ -168,6 +172,11 @@ class Replies:
             if operation.rest is not None:
                 queue.appendleft((operation.rest, render))
         return bool(self.queue)
+
+    def release(self) -> None:
+        """Know the connection no more: it has ended, and owes nothing."""
+        self.send = self._catchUp = _ignore
+        self.pushes = self.pops = self.getting = None
 
     def holds(self, queue: bytes) -> bool:
         """Return whether a message that was taken from a queue may go back to it."""

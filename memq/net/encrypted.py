@@ -80,7 +80,9 @@ class EncryptedTransport(ABC):
         # Only what is not found here comes here; before there is one, nothing does.
         if self.transport is None or name.startswith("_"):
             raise AttributeError(name)
-        return getattr(self.transport, name)
+        found = getattr(self.transport, name)
+        # Not an attribute of its own: this would hold itself.
+        return self._unacknowledged if name == "unacknowledged" else found
 
     @abstractmethod
     def _break(self, error: ssl.SSLError) -> None:

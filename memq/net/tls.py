@@ -80,8 +80,7 @@ class TLSConnection(EncryptedTransport, Protocol):
         # A secure transport is TCP's, and can do all that TCP's can.
         secure = (ISSLTransport,) if ITCPTransport.providedBy(beneath) else ()
         directlyProvides(self, providedBy(beneath), *secure)
-        if hasattr(beneath, "unacknowledged"):
-            self.unacknowledged = self._unacknowledged
+        self._factory.provided.add(providedBy(self))
         self._factory.handshakes.arrive(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -190,11 +189,13 @@ class TLSConnection(EncryptedTransport, Protocol):
         """End."""
         self._isRead = self._isOver = True
         self._factory.handshakes.over(self)
-        # The library's memory is tens of kilobytes, and there are circles through it.
+        # The library's memory is tens of kilobytes, and nobody needs it any more.
         self._tls = None
         self._first = bytearray()
-        if self.above is not None:
-            self.above.connectionLost(reason)
+        # They know each other, and would wait for the garbage collector.
+        above, self.above = self.above, None
+        if above is not None:
+            above.connectionLost(reason)
 
     # Half-close.
 
@@ -255,6 +256,8 @@ class TLSFactory:
         self.context = context
         self.handshakes = handshakes or Handshakes(clock)
         self.failures: dict[str, int] = {}
+        #: What connections provide; kept, for it takes a while to be found out anew.
+        self.provided: set[Any] = set()
         self._rarely = Rarely(clock.seconds)
 
     def doStart(self) -> None:

@@ -50,6 +50,10 @@ class Strangers:
         """Let a client be heard now, or in a later turn; return whether now."""
         return self._turns.call(call)
 
+    def leave(self, call: Callable[[], object]) -> None:
+        """Hear a client no more that may wait for its turn."""
+        self._turns.leave(call)
+
     def add(self, connection: Connection) -> None:
         """Take one more, at the cost of the one that has taken longest."""
         if len(self._connections) >= MOST_STRANGERS:

@@ -120,3 +120,17 @@ class EachTurnTests(SynchronousTestCase):
         self.assertEqual(reactor.calls, [])
         self.assertTrue(turns.call(partial(made.append, 7)))
         self.assertEqual(made, [0, 1, 2, 3, 4, 5, 6, 7])
+
+    def test_leave(self) -> None:
+        """A call that waits is made once, and not at all once it has left."""
+        reactor = Turns()
+        turns = EachTurn(reactor, 1)
+        made: list[int] = []
+        calls = [partial(made.append, number) for number in range(4)]
+        for call in (*calls, calls[1]):
+            turns.call(call)
+        for number in (0, 2):
+            turns.leave(calls[number])
+        for _ in range(4):
+            reactor.turn()
+        self.assertEqual((made, reactor.calls), ([0, 1, 3], []))

@@ -72,7 +72,6 @@ class Tail:
         self._known: dict[bytes, bool] = {}
         self._dropped = 0
         self._later: IDelayedCall | None = None
-        self._tailing = Tailing(dialogue.session, self._end)
 
     def run(self) -> None:
         """Begin."""
@@ -83,7 +82,7 @@ class Tail:
             return
         dialogue.answer(OK)
         taps.add(self)
-        dialogue.expect(self._tailing, self._render)
+        dialogue.expect(Tailing(dialogue.session, self._end), self._render)
         dialogue.connection.hangUp()
         # It has to be heard that the client is gone.
         dialogue.connection.transport.resumeProducing()
@@ -122,8 +121,10 @@ class Tail:
         """Whether all before it is sent, and the client reads."""
         dialogue = self._dialogue
         queue = dialogue.replies.queue
-        isNext = bool(queue) and queue[0][0] is self._tailing
-        return isNext and not dialogue.session.blocked and not self._tailing.done
+        if not queue or dialogue.session.blocked:
+            return False
+        tailing, render = queue[0]
+        return render == self._render and not tailing.done
 
     def _pieces(self) -> list[bytes]:
         """Return what is to be told of those that were dropped."""

@@ -318,10 +318,11 @@ class LostTests(ProtocolTestCase):
     def test_lostBodies(self) -> None:
         """Half a body of a client that is gone is forgotten."""
         self.client.send(b"set q 0 0 100\r\n" + b"x" * 50)
+        receiver = self.client.protocol.receiver
         self.client.leave()
         self.harness.settle()
         self.assertEqual(self.store.dump(), "")
-        self.assertEqual(self.client.protocol.receiver.collected, b"")
+        self.assertEqual(receiver.collected, b"")
         self.assertFalse(self.harness.factory.connections)
 
 

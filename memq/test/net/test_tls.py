@@ -23,7 +23,7 @@ class EndTests(TLSTestCase):
     def test_lose(self) -> None:
         """A close_notify goes before the end, and nothing behind it."""
         pair = self.join()
-        transport = pair.above.transport
+        above, transport = pair.above, pair.above.transport
         transport.write(b"bye")
         transport.loseConnection()
         transport.write(b"more")
@@ -32,9 +32,9 @@ class EndTests(TLSTestCase):
         self.assertEqual(pair.hear(), b"bye")
         self.assertTrue(pair.isTold())
         pair.say(b"late")
-        self.assertEqual(pair.above.received, [])
+        self.assertEqual(above.received, [])
         pair.lose()
-        self.assertEqual(pair.above.ends, ["lost"])
+        self.assertEqual(above.ends, ["lost"])
         transport.write(b"nobody")
 
     def test_abort(self) -> None:
@@ -292,10 +292,11 @@ class ClientCertificateTests(RefusalTests):
         self.factory = self.demand("optional")
         pair = Pair(self.factory)
         pair.shake()
-        self.assertEqual(pair.above.transport.peerNames, ())
-        self.assertIsNone(pair.above.transport.getPeerCertificate())
+        transport = pair.above.transport
+        self.assertEqual(transport.peerNames, ())
+        self.assertIsNone(transport.getPeerCertificate())
         pair.lose()
-        self.assertIsNone(pair.above.transport.getPeerCertificate())
+        self.assertIsNone(transport.getPeerCertificate())
 
     def test_wrongAuthority(self) -> None:
         """One of another authority is refused, though it need not be there."""
