@@ -5,6 +5,7 @@
 
 'use strict';
 
+const fs = require('node:fs');
 const net = require('node:net');
 const readline = require('node:readline');
 const { promisify } = require('node:util');
@@ -12,6 +13,16 @@ const { promisify } = require('node:util');
 const [port, , library] = process.argv.slice(2);
 const server = `127.0.0.1:${port}`;
 const PATIENCE = Number(process.env.PATIENCE);
+
+const { CLIENT_CA, CLIENT_CERTIFICATE, CLIENT_KEY } = process.env;
+// What a library speaks TLS with, if it is to do that.
+const secured = CLIENT_CA ? {
+  tls: {
+    ca: fs.readFileSync(CLIENT_CA),
+    cert: fs.readFileSync(CLIENT_CERTIFICATE),
+    key: fs.readFileSync(CLIENT_KEY),
+  },
+} : {};
 
 // What goes wrong is on standard error.
 console.log = console.error;
@@ -94,6 +105,7 @@ function memcacheClient() {
   const { MemcacheClient } = require('memcache-client');
   const client = new MemcacheClient({
     server: { server, maxConnections: 1 }, cmdTimeout: PATIENCE * 1000, lifetime: 0,
+    ...secured,
   });
   const pop = async (queue) => decode((await client.get(queue))?.value);
   return {

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import ssl
 import sys
 import traceback
 from abc import ABC, abstractmethod
@@ -22,8 +23,22 @@ if TYPE_CHECKING:
 PATIENCE = float(os.environ["PATIENCE"])
 #: Who this is to say that it is; nothing for one that says nothing.
 USER, SECRET = (os.environ[name] or None for name in ("CLIENT_USER", "CLIENT_SECRET"))
+#: The authority of the server, where that speaks TLS, and what this is to show.
+CA, *SHOWN = (
+    os.environ[name] for name in ("CLIENT_CA", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+)
 #: Flags and body.
 Message = tuple[int, bytes]
+
+
+def secured() -> ssl.SSLContext | None:
+    """Return what a library speaks TLS with, if it is to do that."""
+    if not CA:
+        return None
+    context = ssl.create_default_context(cafile=CA)
+    if SHOWN[0]:
+        context.load_cert_chain(*SHOWN)
+    return context
 
 
 class Library(ABC):
@@ -57,7 +72,9 @@ class Library(ABC):
 
     async def stats(self) -> dict[str, str]:
         """Return the counts of the queues, by those who have no stats of their own."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", self.port, ssl=secured()
+        )
         if USER:
             said = f"{USER} {SECRET}".encode()
             writer.write(b"set auth 0 0 %d\r\n%b\r\n" % (len(said), said))
@@ -82,6 +99,7 @@ class Aiomcache(Library):
         self.client = self.module.FlagClient(
             *("127.0.0.1", self.port),
             pool_size=int(os.environ.get("POOL", "1")),
+            conn_args={"ssl": secured()},
             set_flag_handler=dump,
             get_flag_handler=load,
         )
@@ -124,6 +142,8 @@ class Emcache(Library):
             max_connections=1,
             username=USER,
             password=SECRET,
+            ssl=bool(CA),
+            ssl_extra_ca=CA or None,
         )
 
     async def push(self, queue: str, flags: int, body: bytes) -> bool:
@@ -161,6 +181,7 @@ class Bmemcached(Library):
             password=SECRET,
             socket_timeout=PATIENCE,
             raw_data=True,
+            tls_context=secured(),
         )
         self.client.enable_retry_delay(False)
 

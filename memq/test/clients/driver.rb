@@ -6,14 +6,30 @@
 require 'base64'
 require 'dalli'
 require 'logger'
+require 'openssl'
 
 Dalli.logger = Logger.new($stderr)
 port, protocol, version = ARGV
 abort "This is Dalli #{Dalli::VERSION}" unless Dalli::VERSION.start_with?(version)
+
+# What it speaks TLS with, if it is to do that.
+def secured
+  return {} if ENV.fetch('CLIENT_CA').empty?
+
+  context = OpenSSL::SSL::SSLContext.new
+  context.set_params(ca_file: ENV.fetch('CLIENT_CA'), verify_mode: OpenSSL::SSL::VERIFY_PEER)
+  context.add_certificate(
+    OpenSSL::X509::Certificate.new(File.read(ENV.fetch('CLIENT_CERTIFICATE'))),
+    OpenSSL::PKey.read(File.read(ENV.fetch('CLIENT_KEY')))
+  )
+  { ssl_context: context }
+end
+
 CLIENT = Dalli::Client.new(
   "127.0.0.1:#{port}",
   protocol: protocol.to_sym, socket_timeout: ENV.fetch('PATIENCE').to_f, compress: false,
-  value_max_bytes: 1 << 21, down_retry_delay: 0.05, socket_max_failures: 0
+  value_max_bytes: 1 << 21, down_retry_delay: 0.05, socket_max_failures: 0,
+  **secured
 )
 
 def done(yes)

@@ -11,7 +11,9 @@ answers in one:
     stats                       found [QUEUE COUNTS]...
 
 or to each of them ``error WORDS...``, when its library says that something is wrong.
-CLIENT_USER and CLIENT_SECRET are who it is to say that it is, or nothing.
+CLIENT_USER and CLIENT_SECRET are who it is to say that it is, or nothing.  CLIENT_CA is
+the authority that it is to believe, if it is to speak TLS; CLIENT_CERTIFICATE and
+CLIENT_KEY are what it is to show.
 Words are separated by one space each; BODY is in base64, so it may be nothing.
 """
 
@@ -50,6 +52,8 @@ class Driver(Client):
     #: Who it says that it is, and its secret; nothing for one that says nothing.
     user: str = ""
     secret: str = ""
+    #: Files of an authority, and perhaps of a certificate and its key, to speak TLS.
+    files: tuple[str, ...] = ()
     #: Seconds that its library is told to wait for an answer, if it can be told.
     patience: float = PATIENCE
 
@@ -61,6 +65,7 @@ class Driver(Client):
         """Start the script."""
         # Its errors go into a file, where they can never hold it up.
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close
+        authority, certificate, key = (*self.files, "", "", "")[:3]
         self._process = subprocess.Popen(
             [*self.command(), str(port), self.protocol, self.library],
             stdin=subprocess.PIPE,
@@ -72,6 +77,9 @@ class Driver(Client):
                 "PATIENCE": str(self.patience),
                 "CLIENT_USER": self.user,
                 "CLIENT_SECRET": self.secret,
+                "CLIENT_CA": authority,
+                "CLIENT_CERTIFICATE": certificate,
+                "CLIENT_KEY": key,
             },
         )
         self._requests = cast("IO[bytes]", self._process.stdin)

@@ -25,6 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq.test.clients.access import users as clients
 from memq.test.clients.access.test_refusals import TABLE
+from memq.test.clients.access.test_tls import SECURED
 from memq.test.clients.access.users import OpsServer
 from memq.test.clients.client import PATIENCE
 from memq.test.clients.drivers import PHP
@@ -35,6 +36,7 @@ from memq.test.support.servers import scratch
 from testkit.servers import outputOf, runToEnd
 
 if TYPE_CHECKING:
+    from memq.test.clients.client import Client
     from memq.test.pages.pages import Block
 
 PAGE = "docs/security.md"
@@ -58,8 +60,9 @@ class ClientsTests(PageTestCase):
         """Each class that is named is there, and each that is tried has a row."""
         header = ("client", "text", "SASL", "certificate", "UNIX socket", "refused")
         rows = self.table(PAGE, *header, "test").rows
-        named = {row[-1].strip("`") for row in rows} - {""}
-        known = {each.__name__ for each in TABLE} | {clients.TLSPymemcache.__name__}
+        named = {name for row in rows for name in re.findall(r"`(\w+)`", row[-1])}
+        tried: set[type[Client]] = {*TABLE, *SECURED, clients.TLSPymemcache}
+        known = {each.__name__ for each in tried}
         self.assertEqual(named, known)
 
 

@@ -27,13 +27,13 @@ MAILS = "mails"
 _CONFIG = """
 [[listen]]
 address = "tcp:0:interface=127.0.0.1"
-auth = "certificate"
+auth = "certificate|password"
 tls = true
 [tls]
 certificate = "{certificate}"
 key = "{key}"
 client-ca = "{authority}"
-client-certificate = "required"
+client-certificate = "optional"
 """
 _USERS = """
 [user.shop]
@@ -103,7 +103,7 @@ class GuardedServer(OpsServer):
     """The server of the clients.
 
     :ivar port: asks for a password.
-    :ivar tlsPort: asks for a certificate.
+    :ivar tlsPort: asks for a certificate over TLS, or else a password.
     """
 
     def __init__(self, folder: str, *options: str) -> None:
@@ -183,6 +183,45 @@ class Pylibmc(_Told):
     variables: ClassVar[dict[str, str]] = {
         "SASL_PATH": os.pathsep.join(glob("/usr/lib/*/sasl2")),
     }
+
+
+class _Secured(drivers.Driver):
+    """A driver that speaks TLS, and is known by its certificate."""
+
+    files: tuple[str, ...] = (files().authority.path, *files().client)
+
+    async def connect(self, port: int) -> None:
+        """Connect to the port with TLS, whatever was asked for."""
+        await super().connect(server().tlsPort)
+
+
+class TLSEmcache(_Secured, Emcache):
+    """Python's emcache with ``ssl_extra_ca``; it has nothing for a certificate."""
+
+    files = (files().authority.path,)
+
+
+class TLSAiomcache(_Secured, fetched.Aiomcache):
+    """Python's aiomcache, with ``conn_args`` that have a context."""
+
+
+class TLSBmemcached(_Secured, fetched.Bmemcached):
+    """Python's python-binary-memcached, with ``tls_context``."""
+
+
+class TLSMemcacheClient(_Secured, fetched.MemcacheClient):
+    """Node's memcache-client, with ``tls``."""
+
+
+class TLSDalli(_Secured, fetched.BinaryDalli):
+    """Ruby's Dalli of Debian 13, with ``ssl_context``.
+
+    That of Debian 12 fails in a get of several keys over TLS, whatever the server.
+    """
+
+
+class TLSMetaDalli(_Secured, fetched.MetaDalli):
+    """Ruby's Dalli of Debian 13 in meta, with ``ssl_context``."""
 
 
 class TLSPymemcache(libraries.Pymemcache):
