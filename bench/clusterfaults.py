@@ -10,7 +10,7 @@ import urllib.request
 from base64 import b64encode
 from pathlib import Path
 from signal import SIGKILL
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from bench.workspace import ROOT
@@ -65,19 +65,32 @@ class Nodes:
 
     def leader(self, queue: bytes) -> int:
         """Return the node that leads a queue."""
-        path = f"/api/queues/memq/{quote(queue.decode(), '')}"
+        name = str(self._ask(f"queues/memq/{quote(queue.decode(), '')}")["leader"])
+        return int(name.partition("@")[0].removeprefix("memq"))
+
+    def describe(self) -> str:
+        """Return what they are: RabbitMQ's version, and how they keep metadata."""
+        version = self._ask("overview?columns=rabbitmq_version")["rabbitmq_version"]
+        states = {each["name"]: each["state"] for each in self._ask("feature-flags")}
+        isKhepri = states.get("khepri_db") == "enabled"
+        return f"RabbitMQ {version} with {'Khepri' if isKhepri else 'Mnesia'}"
+
+    def _ask(self, path: str) -> Any:
+        """Return what the management API of the first node says that answers.
+
+        :raises SystemExit: none does.
+        """
         headers = {"Authorization": "Basic " + b64encode(b"memq:memq").decode()}
         for place in self._hosts:
             host, port = place.split(":")
-            url = f"http://{host}:{int(port) + 10000}{path}"
+            url = f"http://{host}:{int(port) + 10000}/api/{path}"
             request = urllib.request.Request(url, headers=headers)
             try:
                 with urllib.request.urlopen(request, timeout=QUESTION) as answer:
-                    name = str(json.load(answer)["leader"])
-            except (OSError, KeyError):
+                    return json.load(answer)
+            except OSError:
                 continue
-            return int(name.partition("@")[0].removeprefix("memq"))
-        raise SystemExit(f"no node says who leads {queue.decode()}")
+        raise SystemExit(f"no node answers /api/{path}")
 
 
 class Front(Server):

@@ -168,10 +168,15 @@ def tidy(front: Front, lanes: Sequence[Lane]) -> None:
             wire.ask(b"delete %b" % lane.queue)
 
 
-def told(fault: str, lanes: Sequence[Lane], wrong: list[str]) -> dict[str, Any]:
-    """Return a round as it is kept."""
+def told(
+    nodes: str, fault: str, lanes: Sequence[Lane], wrong: list[str]
+) -> dict[str, Any]:
+    """Return a round as it is kept.
+
+    :param nodes: what they are.
+    """
     figures = {lane.account.way: lane.account.figures()._asdict() for lane in lanes}
-    return {"fault": fault, "wrong": wrong, "ways": figures}
+    return {"nodes": nodes, "fault": fault, "wrong": wrong, "ways": figures}
 
 
 def line(kept: dict[str, Any]) -> str:
@@ -206,35 +211,51 @@ HEAD = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
 
 
 def table(rounds: Iterable[dict[str, Any]]) -> str:
-    """Return the table of some rounds, a row for each fault."""
-    found = list(rounds)
+    """Return the tables of some rounds, one for all on the same kind of nodes."""
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for each in rounds:
+        kinds.setdefault(each["nodes"], []).append(each)
+    return "\n".join(
+        f"On {nodes}:\n\n{HEAD}{_rows(kinds[nodes])}{_exceptions(kinds[nodes])}"
+        for nodes in sorted(kinds, reverse=True)
+    )
+
+
+def _rows(rounds: list[dict[str, Any]]) -> str:
+    """Return a row for each fault."""
     rows = []
     for name, fault in FAULTS.items():
-        mine = [each["ways"] for each in found if each["fault"] == name]
-        if not mine:
-            continue
+        mine = [each["ways"] for each in rounds if each["fault"] == name]
+        if mine:
+            rows.append(f"| {' | '.join([fault.title, *_cells(mine)])} |\n")
+    return "".join(rows)
 
-        def total(key: str, *ways: str, mine: Any = mine) -> str:
-            return f"{sum(each[way][key] for each in mine for way in ways or WAYS):,}"
 
-        def most(key: str, mine: Any = mine) -> str:
-            return f"{max(each[way][key] for each in mine for way in WAYS):.1f} s"
+def _cells(rounds: list[dict[str, Any]]) -> list[str]:
+    def total(key: str, *ways: str) -> str:
+        return f"{sum(each[way][key] for each in rounds for way in ways or WAYS):,}"
 
-        lost = f"{total('lost', PLAIN)} ({total('errors', PLAIN)})"
-        lost += f", {total('lost', CLOSE)}, {total('lost', CHAIN)}"
-        twice = ", ".join(total("twice", way) for way in WAYS)
-        cells = fault.title, len(mine), total("stored"), total("given"), lost, twice
-        more = f"{total('refused')}, {total('unsure')}", most("latest"), most("pause")
-        rows.append(f"| {' | '.join(map(str, (*cells, *more)))} |\n")
-    wrong = [
+    def most(key: str) -> str:
+        return f"{max(each[way][key] for each in rounds for way in WAYS):.1f} s"
+
+    lost = f"{total('lost', PLAIN)} ({total('errors', PLAIN)})"
+    return [
+        *(str(len(rounds)), total("stored"), total("given")),
+        f"{lost}, {total('lost', CLOSE)}, {total('lost', CHAIN)}",
+        ", ".join(total("twice", way) for way in WAYS),
+        f"{total('refused')}, {total('unsure')}",
+        *(most("latest"), most("pause")),
+    ]
+
+
+def _exceptions(rounds: list[dict[str, Any]]) -> str:
+    lines = [
         f"- {FAULTS[each['fault']].title}: {words}\n"
-        for each in found
+        for each in rounds
         for words in each["wrong"]
     ]
-    text = HEAD + "".join(rows)
-    if wrong:
-        text += "\nRounds in which something was not as promised:\n\n" + "".join(wrong)
-    return text
+    told = "\nRounds in which something was not as promised:\n\n"
+    return told + "".join(lines) if lines else ""
 
 
 def put(page: str, text: str) -> str:
@@ -288,7 +309,7 @@ def playRound(
     """Play a round of a fault, and return what is kept of it."""
     one = Round(nodes, fronts, f"{time.time():.0f}")
     wrong = one.play(FAULTS[name], number)
-    kept = told(name, one.lanes, wrong)
+    kept = told(nodes.describe(), name, one.lanes, wrong)
     if not wrong:
         tidy(fronts[0], one.lanes)
     return kept

@@ -8,7 +8,9 @@ from bench.clusteraccount import PLAIN, WAYS, Account
 from bench.clusterledger import BEGIN, END, Lane, line, put, table, told
 
 
-def kept(fault: str, lost: int = 0, *wrong: str) -> dict[str, object]:
+def kept(
+    fault: str, lost: int = 0, *wrong: str, nodes: str = "some nodes"
+) -> dict[str, object]:
     """Return a round with two messages a queue, some of plain gets lost."""
     lanes = []
     for way in WAYS:
@@ -21,7 +23,7 @@ def kept(fault: str, lost: int = 0, *wrong: str) -> dict[str, object]:
                     account.end(number)
         account.late(0.25)
         lanes.append(Lane(b"q", account, [], []))
-    return told(fault, lanes, list(wrong))
+    return told(nodes, fault, lanes, list(wrong))
 
 
 class TableTests(SynchronousTestCase):
@@ -30,10 +32,17 @@ class TableTests(SynchronousTestCase):
     def test_row(self) -> None:
         """Each fault has a row that adds its rounds up, in the order of the faults."""
         found = table([kept("leader"), kept("node"), kept("leader", 1)])
-        rows = found.splitlines()[2:]
+        title, _, _, _, *rows = found.splitlines()
+        self.assertEqual(title, "On some nodes:")
         self.assertIn("| 1 | 6 | 6 | 0 (0), 0, 0 | 0, 0, 0 | 0, 0 | 0.2 s |", rows[0])
         self.assertIn("| 2 | 12 | 11 | 1 (0), 0, 0 | 0, 0, 0 | 0, 0 | 0.2 s |", rows[1])
         self.assertEqual(len(rows), 2)
+
+    def test_kinds(self) -> None:
+        """Nodes of another kind have a table of their own, the newest first."""
+        found = table([kept("node", nodes="3.1"), kept("node", nodes="4.0")])
+        titles = [each for each in found.splitlines() if each.startswith("On")]
+        self.assertEqual(titles, ["On 4.0:", "On 3.1:"])
 
     def test_wrong(self) -> None:
         """A round that is not as promised is told below it."""
