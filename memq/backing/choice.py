@@ -29,6 +29,7 @@ def chooseBacking(
     if options["store"] != "rabbitmq":
         return lambda ground: LocalBacking(ground)
     access, cluster = _load("access"), _load("cluster")
+    _load("startcheck").checkRules(options.config.queues)
     read = runAsEffectiveUser(*owner, access.ClusterAccess, options)
     return partial(cluster.ClusterBacking, read)
 

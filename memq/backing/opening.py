@@ -88,17 +88,17 @@ class Opening:
 
     def _look(self) -> None:
         self._call = None
-        asked = self._telling.facts().addCallbacks(self._cbFacts, self._ebFacts)
-        asked.addErrback(self._end)
+        asked = self._telling.facts().addCallback(self._cbFacts)
+        asked.addErrback(self._ebUntold).addErrback(self._end)
 
-    def _ebFacts(self, failure: Failure) -> None:
+    def _ebUntold(self, failure: Failure) -> None:
         failure.trap(Untold)
         error: Any = failure.value
         checkAnswer(error, self._address.user, self._address.name)
         self._wait(failure.getErrorMessage())
 
     def _cbFacts(self, facts: Facts) -> Deferred[None] | None:
-        checkFacts(facts, self._acceptMnesia)
+        checkFacts(facts, self._address.user, self._acceptMnesia)
         why = lack(facts) or self._trouble()
         if why is not None:
             self._wait(why)

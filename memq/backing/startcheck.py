@@ -9,8 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memq.errors import NEEDS_A_PERSON, StartError
+from memq.rabbitmq.policies import wanted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from memq.policy.rules import Table
     from memq.rabbitmq.errors import Untold
     from memq.rabbitmq.telling import Facts
 
@@ -24,9 +28,18 @@ class ClusterRefused(StartError):
     status = NEEDS_A_PERSON
 
 
-def checkFacts(facts: Facts, acceptMnesia: bool) -> None:
+def checkRules(tables: Sequence[Table]) -> None:
+    """Refuse rules that no cluster keeps.
+
+    :raise memq.rabbitmq.errors.RuleRefused: with file and line.
+    """
+    wanted(tables)
+
+
+def checkFacts(facts: Facts, user: str, acceptMnesia: bool) -> None:
     """Refuse a cluster that can lose what was told as stored.
 
+    :param user: whom this server says it is.
     :raise ClusterRefused: with what to do.
     """
     if facts.nodes < LEAST:
@@ -37,6 +50,11 @@ def checkFacts(facts: Facts, acceptMnesia: bool) -> None:
         raise ClusterRefused(
             "--rabbitmq: the cluster is in parts, each of which knows other queues; "
             "restart the nodes of the smaller one"
+        )
+    if facts.isKhepri is None and not acceptMnesia:
+        raise ClusterRefused(
+            f"--rabbitmq: user {user} lacks the tag administrator, and so is not told "
+            "whether the queue servers have khepri_db; give it, or --accept-mnesia"
         )
     if not (facts.isKhepri or acceptMnesia):
         raise ClusterRefused(
@@ -56,7 +74,7 @@ def checkAnswer(error: Untold, user: str, name: str) -> None:
     if error.code == 401:
         raise ClusterRefused(
             f"--rabbitmq: the queue servers refuse user {user}: its password is wrong, "
-            "or it lacks the tag administrator"
+            "or it lacks the tag monitoring"
         )
     if error.code == 404:
         raise ClusterRefused(

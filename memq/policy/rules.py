@@ -88,6 +88,7 @@ class Rules:
     """The rules of all queues, which do not change.
 
     :ivar isEmpty: whether no queue has any.
+    :ivar tables: those of which they are made.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Rules:
         self._online = len(tables)
         tables = [*tables, *online] if online else tables
         self.isEmpty = not tables
-        self._tables = tables
+        self.tables = tables
         #: The tables of each name: one of the file, one online, or both.
         self._exact: dict[bytes, tuple[int, ...]] = {}
         patterns: dict[int, bytes] = {}
@@ -132,7 +133,7 @@ class Rules:
         found: dict[str, Table] = {}
         locked: set[str] = set()
         for index in self._matching(queue):
-            table = self._tables[index]
+            table = self.tables[index]
             for key in table.values:
                 if index < self._online or key not in locked:
                     found[key] = table
@@ -198,13 +199,13 @@ class Rules:
 
         :raise RuleError: when one has.
         """
-        isSet = [any(map(table.values.get, others)) for table in self._tables]
+        isSet = [any(map(table.values.get, others)) for table in self.tables]
         named = [
-            table.name for table, here in zip(self._tables, isSet, strict=True) if here
+            table.name for table, here in zip(self.tables, isSet, strict=True) if here
         ]
         names = [name for name in named if not isPattern(name)]
         hasPattern = len(names) < len(named)
-        for index, table in enumerate(self._tables):
+        for index, table in enumerate(self.tables):
             name = table.name
             if isSet[index] or not _needs(table, key):
                 continue
@@ -222,7 +223,7 @@ class Rules:
         :raise RuleError: when one does.  It names the last table that has a part in it.
         """
         names: set[bytes] = set()
-        for table in self._tables:
+        for table in self.tables:
             names.update(_queues(table.values.get(key)))
         graph = {name: self._handedTo(name, key) for name in names}
         try:
@@ -233,7 +234,7 @@ class Rules:
         else:
             return
         deciding = [self.deciding(name)[key] for name in circle]
-        table = max(deciding, key=self._tables.index)
+        table = max(deciding, key=self.tables.index)
         raise RuleError(table, key, _told(circle, isPattern(table.name)))
 
     def _handedTo(self, queue: bytes, key: str) -> tuple[bytes, ...]:

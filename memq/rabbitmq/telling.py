@@ -68,14 +68,15 @@ class Facts(NamedTuple):
     :ivar running: how many of them run.
     :ivar isParted: whether a node has said that the cluster is in parts, each of which
         has a record of its own of what queues there are.
-    :ivar isKhepri: whether they keep what they know of queues by consensus.
+    :ivar isKhepri: whether they keep what they know of queues by consensus; None if
+        that is not told to this user, who is no administrator.
     """
 
     version: str
     nodes: int
     running: int
     isParted: bool
-    isKhepri: bool
+    isKhepri: bool | None
 
 
 class Strange(Exception):
@@ -188,7 +189,8 @@ class Telling:
         def there(_: object) -> Deferred[Facts]:
             return self._ask("overview?columns=rabbitmq_version", self._cbVersion)
 
-        return self._ask(f"vhosts/{self._name}?columns=name", there)
+        # Of one that is not there this is told to everybody, unlike vhosts/NAME.
+        return self._ask(f"queues/{self._name}?page=1&page_size=1&columns=name", there)
 
     def _cbVersion(self, overview: Any) -> Deferred[Facts]:
         version = str(overview["rabbitmq_version"])
@@ -209,7 +211,13 @@ class Telling:
             )
             return succeed(Facts(version, len(nodes), running, isParted, isKhepri))
 
-        return self._ask("feature-flags", told)
+        def notTold(failure: Failure) -> Facts:
+            failure.trap(Untold)
+            if getattr(failure.value, "code", 0) != 401:
+                failure.raiseException()
+            return Facts(version, len(nodes), running, isParted, None)
+
+        return self._ask("feature-flags", told).addErrback(notTold)
 
     def _ask(self, path: str, told: Callable[[Any], Deferred[Any]]) -> Deferred[Any]:
         """Ask nodes for something, until one answers.

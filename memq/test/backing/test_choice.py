@@ -10,7 +10,10 @@ from memq.backing import choice
 from memq.backing.choice import chooseBacking
 from memq.backing.cluster import ClusterBacking
 from memq.config.commandline import Options
+from memq.config.file import Config
 from memq.errors import StartError
+from memq.policy.rules import Table
+from memq.rabbitmq.errors import RuleRefused
 from memq.test.backing.test_cluster import ground
 
 
@@ -47,6 +50,14 @@ class ChoiceTests(SynchronousTestCase):
         options = parsed(*self.cluster)
         backing = chooseBacking(options, self.owner)(ground(options))
         self.assertIsInstance(backing, ClusterBacking)
+
+    def test_rules(self) -> None:
+        """Rules that no cluster keeps are refused at once."""
+        options = parsed(*self.cluster)
+        table = Table(b"q", {"remove_when_idle": 5.0}, "f", (7,))
+        options.config = Config(queues=(table,))
+        error = self.assertRaises(RuleRefused, chooseBacking, options, self.owner)
+        self.assertTrue(str(error).startswith("f line 7: remove_when_idle = 5"), error)
 
     def test_withoutPika(self) -> None:
         """Pika is needed for a cluster alone, and that it is missing is one line."""

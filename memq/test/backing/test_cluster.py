@@ -15,8 +15,10 @@ from memq.backing.cluster import ClusterBacking
 from memq.backing.opening import AGAIN
 from memq.backing.ways import Ground
 from memq.config.commandline import Options
-from memq.policy.rules import Rules
-from memq.rabbitmq.errors import Untold
+from memq.errors import ConfigError
+from memq.policy.rules import Rules, Table
+from memq.rabbitmq.errors import RuleRefused, Untold
+from memq.rabbitmq.policies import wanted
 from memq.server.factory import FactorySettings, QueueFactory
 from memq.server.slow import SlowCommands
 from memq.server.stats import Statistics
@@ -37,11 +39,13 @@ class Access:
     """Fake nodes, and what they tell.
 
     :ivar facts: what is told of the cluster; an error if nothing is.
+    :ivar policies: its policies, or an error.
     """
 
     def __init__(self) -> None:
         self.rabbit = FakeCluster()
         self.facts: Any = GOOD
+        self.policies: Any = []
 
     def connect(self, reactor: Any) -> tuple[Any, Any]:
         """Return where they are."""
@@ -50,7 +54,12 @@ class Access:
             facts = self.facts
             return fail(facts) if isinstance(facts, Exception) else succeed(facts)
 
-        return self.rabbit.cluster, SimpleNamespace(facts=told)
+        def policies() -> Any:
+            found = self.policies
+            failed = isinstance(found, Exception)
+            return fail(found) if failed else succeed((found, []))
+
+        return self.rabbit.cluster, SimpleNamespace(facts=told, policies=policies)
 
 
 class ClusterTests(SynchronousTestCase):
@@ -151,9 +160,25 @@ class ClusterTests(SynchronousTestCase):
         self.close()
 
     def test_rules(self) -> None:
-        """Any rules are taken."""
-        self.assertIsNone(self.successResultOf(self.backing.check(Rules())))
+        """Rules are taken that the cluster keeps, or has in force, or need nothing."""
         self.assertEqual(self.backing.berkeleydb, "none")
+
+        def table(**values: Any) -> Rules:
+            places = tuple(range(1, len(values) + 1))
+            return Rules([Table(b"q", values, "f", places)])
+
+        check, access = self.backing.check, self.access
+        limited = table(max_items=3)
+        for rules in Rules(), table(paused=1):
+            self.assertIsNone(self.successResultOf(check(rules)))
+        error = self.failureResultOf(check(limited), RuleRefused).value
+        self.assertIn("f line 1: max_items = 3", str(error))
+        access.policies = [each.policy for each in wanted(limited.tables)]
+        self.assertIsNone(self.successResultOf(check(limited)))
+        self.failureResultOf(check(table(remove_when_idle=1.0)), RuleRefused)
+        access.policies = Untold("why")
+        error = self.failureResultOf(check(limited), ConfigError).value
+        self.assertIn("the policies for the rules: no queue server tells", str(error))
 
     def test_line(self) -> None:
         """Nobody is told to wait in line."""

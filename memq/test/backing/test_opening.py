@@ -104,6 +104,15 @@ class OpeningTests(SynchronousTestCase):
         self.checked = fail(ConfigError("f", 1, "why"))
         self.failureResultOf(self.open(), ConfigError)
 
+    def test_policies(self) -> None:
+        """Policies that nobody tells are asked for again."""
+        self.checked = fail(Untold("why"))
+        done = self.open()
+        self.assertNoResult(done)
+        self.checked = succeed(None)
+        self.pass_(AGAIN)
+        self.assertIsNone(self.successResultOf(done))
+
     def test_unforeseen(self) -> None:
         """So does an error that nobody foresaw."""
         self.facts = ZeroDivisionError()

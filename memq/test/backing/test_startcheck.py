@@ -26,13 +26,15 @@ class CheckTests(SynchronousTestCase):
                 False,
                 "RabbitMQ 3.10.8 keeps its queues in Mnesia, and can ",
             ),
+            (GOOD._replace(isKhepri=None), True, None),
+            (GOOD._replace(isKhepri=None), False, "user u lacks the tag administrator"),
             (GOOD._replace(nodes=2), False, "the cluster has 2 of at least 3 nodes"),
             (GOOD._replace(isParted=True), False, "the cluster is in parts, each of "),
         ):
             if why is None:
-                checkFacts(facts, accepts)
+                checkFacts(facts, "u", accepts)
                 continue
-            error = self.assertRaises(ClusterRefused, checkFacts, facts, accepts)
+            error = self.assertRaises(ClusterRefused, checkFacts, facts, "u", accepts)
             self.assertTrue(str(error).startswith(f"--rabbitmq: {why}"), error)
             self.assertEqual(error.status, NEEDS_A_PERSON)
 

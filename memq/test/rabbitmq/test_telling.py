@@ -171,7 +171,7 @@ class TellingTests(SynchronousTestCase):
         ]
         flags = [{"name": "khepri_db", "state": "disabled"}]
         self.nodes.answers = {
-            "vhosts/v%2F?columns=name": {"name": "v/"},
+            "queues/v%2F?page=1&page_size=1&columns=name": {"items": []},
             "overview?columns=rabbitmq_version": {"rabbitmq_version": "4.0.5"},
             "nodes?columns=name,running,partitions": nodes,
             "feature-flags": flags,
@@ -182,6 +182,11 @@ class TellingTests(SynchronousTestCase):
         nodes[0]["partitions"].append("b")
         told = self.successResultOf(self.telling.facts())
         self.assertEqual(Facts("4.0.5", 2, 1, True, True), told)
+        self.nodes.answers["feature-flags"] = Response(401, b"{}")
+        told = self.successResultOf(self.telling.facts())
+        self.assertEqual(Facts("4.0.5", 2, 1, True, None), told)
+        self.nodes.answers["feature-flags"] = Response(500, b"{}")
+        self.refusal(self.telling.facts())
 
     def test_dead(self) -> None:
         """If a node does not answer the next one is asked, and asked first then."""
