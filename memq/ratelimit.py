@@ -158,5 +158,7 @@ class EachTurn:
         self._made = min(self._most, len(self._waiting))
         if self._made:
             self._foresee()
-        for call in [self._waiting.popitem(False)[0] for _ in range(self._made)]:
-            call()
+        for _ in range(self._made):
+            # One that is made may let others leave.
+            if self._waiting:
+                self._waiting.popitem(False)[0]()

@@ -112,9 +112,7 @@ class _Attempt:
         self._turns.call(self._tell)
 
     def _tell(self) -> None:
-        # It may have gone in this very turn.
-        if not self.isGone:
-            self.answer.errback(self._error)
+        self.answer.errback(self._error)
 
 
 class Authenticator:

@@ -90,11 +90,7 @@ class LoginConnection(Connection):
 
     def _expire(self) -> None:
         """Cut the client off in its turn: many may have come together."""
-        self.host.strangers.hear(self._cutStranger)
-
-    def _cutStranger(self) -> None:
-        if self._limit is not None:
-            self.cutOff()
+        self.host.strangers.hear(self.cutOff)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """End."""
@@ -119,7 +115,7 @@ class LoginConnection(Connection):
         limit, self._limit = self._limit, None
         if limit is not None:
             self.host.strangers.remove(self)
-            self.host.strangers.leave(self._cutStranger)
+            self.host.strangers.leave(self.cutOff)
             if limit.active():
                 limit.cancel()
 
@@ -241,8 +237,6 @@ class LoginReceiver(ABC):
     def _hear(self) -> None:
         """Take what came, now that it is its turn."""
         wasWaiting, self._isWaiting = self._isWaiting, False
-        if self.closing:
-            return
         if wasWaiting:
             self.resumeProducing()
         else:

@@ -134,3 +134,15 @@ class EachTurnTests(SynchronousTestCase):
         for _ in range(4):
             reactor.turn()
         self.assertEqual((made, reactor.calls), ([0, 1, 3], []))
+
+    def test_leaveMeanwhile(self) -> None:
+        """Nor is it made if it leaves in its turn, by what another one does."""
+        reactor = Turns()
+        turns = EachTurn(reactor, 2)
+        made: list[int] = []
+        last = partial(made.append, 3)
+        for call in (*[partial(made.append, 0)] * 2, partial(turns.leave, last), last):
+            turns.call(call)
+        reactor.turn()
+        reactor.turn()
+        self.assertEqual((made, reactor.calls), ([0, 0], []))
