@@ -1,0 +1,305 @@
+"""Tests for memq.rabbitmq.shared: what one front end does holds for the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.logger import capturedLogs, formatEvent
+
+from memq.rabbitmq.asking.base import UNANSWERED, UNREACHABLE
+from memq.rabbitmq.errors import ClusterFull
+from memq.rabbitmq.shared import pauses as module
+from memq.rabbitmq.shared.news import AGAIN, NEWS
+from memq.rabbitmq.shared.pauses import AHEAD, BOUND, EXCHANGES, FRESH, SILENCE
+from memq.test.rabbitmq.engine.front import Client, Front, FrontTestCase
+
+READS, WRITES = EXCHANGES.values()
+REFUSED = f"SERVER_ERROR {UNREACHABLE}"
+
+
+class SharedTests(FrontTestCase):
+    """Two front ends over one cluster."""
+
+    def setUp(self) -> None:
+        """Begin with a queue that both have used."""
+        super().setUp()
+        self.other = Front(cluster=self.cluster)
+        self.there = self.other.client()
+        self.set("q", "a")
+        self.assertEqual(self.tell("get q")[1:], ["a", "END"])
+
+    @property
+    def pauses(self) -> Any:
+        """Return what the other one knows."""
+        return self.other.engine.asked.pauses
+
+    @property
+    def news(self) -> Any:
+        """Return the other one's link for news."""
+        return self.other.links[-1]
+
+    def tell(self, *lines: str, client: Client | None = None) -> list[str]:
+        """Return what the other one answers."""
+        return (client or self.there).ask(*lines)
+
+    def pass_(self, seconds: float) -> None:
+        """Let time pass for both."""
+        self.front.pass_(seconds)
+        self.other.pass_(seconds)
+
+    # What is paused.
+
+    def test_told(self) -> None:
+        """What is paused by one is so for the other, at once, and so is the end."""
+        self.assertEqual(self.ask("pause q"), ["OK"])
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
+        self.assertEqual(self.ask("resume q"), ["OK"])
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
+        self.assertEqual(self.ask("pause q reads"), ["OK"])
+        self.assertEqual(self.tell("get q"), ["END"])
+        self.assertEqual(self.tell("set q 0 0 1", "c"), ["STORED"])
+        self.assertEqual(self.tell("pause q writes"), ["OK"])
+        self.assertEqual(self.ask("set q 0 0 1", "d"), ["NOT_STORED"])
+        self.assertEqual(self.tell("resume q", "get q")[2], "b")
+
+    def test_waits(self) -> None:
+        """A read that waits goes on waiting, and has what is there at the end."""
+        waiting = self.other.client()
+        waiting.ask("get q/t=60000")
+        self.assertEqual(self.ask("pause q reads"), ["OK"])
+        self.set("q", "b")
+        self.pass_(1)
+        self.assertEqual(waiting.replies(), [])
+        self.assertEqual(self.ask("resume q"), ["OK"])
+        self.pass_(1)
+        self.assertEqual(waiting.replies(), ["VALUE q/t=60000 0 1", "b", "END"])
+
+    def test_cutOff(self) -> None:
+        """Who was cut off holds to a pause before it does anything with the queue."""
+        self.set("q", "b")
+        for link in self.other.links:
+            link.down()
+        self.assertEqual(self.ask("pause q"), ["OK"])
+        for link in self.other.links:
+            link.up()
+        self.assertEqual(self.tell("get q", "set q 0 0 1", "c"), ["END", "NOT_STORED"])
+
+    def test_restart(self) -> None:
+        """Who begins later holds to it as well: the cluster keeps it."""
+        self.assertEqual(self.ask("pause q writes"), ["OK"])
+        third = Front(cluster=self.cluster).client()
+        self.assertEqual(third.ask("set q 0 0 1", "b"), ["NOT_STORED"])
+
+    def test_unheard(self) -> None:
+        """Who hears nothing, for whatever cause, asks again from time to time."""
+        self.cluster.exchanges.bindings.add((WRITES, "q"))
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
+        self.pass_(FRESH + 0.1)
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
+
+    def test_ahead(self) -> None:
+        """What is in use is asked for before its time is over."""
+        self.cluster.exchanges.bindings.add((WRITES, "q"))
+        self.pass_(AHEAD + 0.1)
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
+
+    def test_meanwhile(self) -> None:
+        """News that come while a queue is asked for let it be asked for again."""
+        self.pass_(FRESH + 0.1)
+        self.cluster.stuck.add(READS)
+        self.there.send("set q 0 0 1", "b")
+        self.other.settle()
+        self.assertEqual(self.ask("pause q writes"), ["OK"])
+        self.cluster.unstick()
+        self.assertEqual(self.there.replies(), ["NOT_STORED"])
+
+    def test_many(self) -> None:
+        """Not all queues are remembered for ever; what is paused stays so."""
+        self.patch(module, "MOST", 2)
+        self.assertEqual(self.ask("pause q"), ["OK"])
+        for name in "prst":
+            self.assertEqual(self.tell(f"get {name}"), ["END"])
+        self.assertLessEqual(len(self.pauses._askedAt), 2)
+        self.assertEqual(self.tell("get q"), ["END"])
+
+    def test_several(self) -> None:
+        """A read of several queues knows of all of them."""
+        self.set("q", "b")
+        self.set("p", "c")
+        self.assertEqual(self.ask("pause q reads"), ["OK"])
+        self.assertEqual(self.tell("get q p")[1:], ["c", "END"])
+
+    def test_closeAndOpen(self) -> None:
+        """A close is carried out without an open behind it that has to know more."""
+        self.set("q", "b", "c")
+        self.assertEqual(self.tell("get q/open")[1], "b")
+        self.assertEqual(self.ask("pause q reads"), ["OK"])
+        self.assertEqual(self.tell("get q/close/open"), ["END"])
+        self.assertEqual(self.cluster.bodies("q"), [b"c"])
+
+    # What is not answered.
+
+    def test_unanswered(self) -> None:
+        """Without an answer nothing is done, and that is told; a node is left then."""
+        self.pass_(FRESH + 0.1)
+        self.cluster.stuck.add(READS)
+        self.there.send("get q", "set q 0 0 1", "b", "move p q")
+        self.pass_(BOUND + 0.3)
+        stored = "SERVER_ERROR the queue servers cannot be reached: nothing is stored"
+        self.assertEqual(self.there.replies(), [REFUSED])
+        self.pass_(BOUND + 0.3)
+        self.assertEqual(self.there.replies(), [stored])
+        self.assertNotIn("leave", self.cluster.log)
+        self.pass_(SILENCE)
+        self.assertEqual(self.there.replies(), [REFUSED])
+        self.there.send("get q")
+        self.pass_(BOUND + 0.3)
+        self.assertEqual(self.there.replies(), [REFUSED])
+        self.assertIn("leave", self.cluster.log)
+        self.cluster.unstick()
+        self.news.up()
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
+
+    def test_noLink(self) -> None:
+        """Nor is anything without a link; what waits for one goes on with it."""
+        self.news.down()
+        self.there.send("get q")
+        self.pass_(BOUND + 0.3)
+        self.assertEqual(self.there.replies(), [REFUSED])
+        self.there.send("set q 0 0 1", "b")
+        self.other.settle()
+        self.news.up()
+        self.assertEqual(self.there.replies(), ["STORED"])
+
+    def test_readsWait(self) -> None:
+        """A read that waits goes on waiting, whatever was delivered for it."""
+        waiting = self.other.client()
+        waiting.ask("get q/t=60000")
+        self.news.down()
+        self.set("q", "b")
+        self.pass_(BOUND + 2)
+        self.assertEqual(waiting.replies(), [])
+        self.news.up()
+        self.pass_(1)
+        self.assertEqual(waiting.replies(), ["VALUE q/t=60000 0 1", "b", "END"])
+
+    def test_blocked(self) -> None:
+        """While a node takes no messages, what was known last counts."""
+        self.set("q", "b")
+        self.assertEqual(self.ask("pause q reads"), ["OK"])
+        self.assertEqual(self.tell("get q"), ["END"])
+        self.cluster.make("p", b"c")
+        self.cluster.stuck |= {READS, WRITES, NEWS}
+        self.there.send("get p")
+        self.other.settle()
+        self.news.user.linkBlocked("memory")
+        self.assertEqual(self.there.replies()[1], "c")
+        self.assertEqual(self.tell("get q"), ["END"])
+        self.assertEqual(self.tell("delete q"), ["DELETED"])
+        self.news.user.linkBlocked(None)
+        self.cluster.unstick()
+        self.other.settle()
+        self.assertEqual(self.cluster.exchanges.bindings, set())
+
+    # What is done.
+
+    def test_again(self) -> None:
+        """A pause goes on with the next link; it is told when others have it."""
+        self.cluster.stuck.add(NEWS)
+        self.there.send("pause q")
+        self.other.settle()
+        self.news.down()
+        self.cluster.unstick()
+        self.assertEqual(self.there.replies(), [])
+        self.news.up()
+        self.assertEqual(self.there.replies(), ["OK"])
+
+    def test_late(self) -> None:
+        """One that is not done in time is told so, and not done afterwards."""
+        self.news.down()
+        self.there.send("pause q")
+        self.pass_(6)
+        self.assertEqual(self.there.replies(), [REFUSED])
+        self.news.up()
+        self.other.settle()
+        self.assertEqual(self.cluster.exchanges.bindings, set())
+        self.cluster.stuck.add(NEWS)
+        self.there.send("pause q")
+        self.pass_(6)
+        self.assertEqual(self.there.replies(), [f"SERVER_ERROR {UNANSWERED}"])
+
+    def test_deleted(self) -> None:
+        """A queue that is deleted is paused no longer, and may be made by others."""
+        self.assertEqual(self.ask("pause q"), ["OK"])
+        self.assertEqual(self.tell("get q"), ["END"])
+        self.news.down()
+        self.there.send("delete q")
+        self.pass_(6)
+        self.assertEqual(self.there.replies(), [REFUSED])
+        self.cluster.log.clear()
+        self.news.up()
+        self.other.settle()
+        self.assertEqual(self.ask("set q 0 0 1", "b"), ["STORED"])
+        # Each of both has heard of it.
+        self.assertEqual(self.cluster.log.count("forget q"), 2)
+
+    def test_made(self) -> None:
+        """A pause makes the queue, and add one that is new."""
+        self.assertEqual(self.ask("pause new"), ["OK"])
+        self.assertEqual(self.tell("add new 0 0 1", "2"), ["NOT_STORED"])
+        self.assertEqual(self.tell("add more 0 0 1", "1"), ["STORED"])
+        stored = self.tell("set more 0 0 1", "b", "set more 0 0 1", "c")
+        self.assertEqual(stored, ["STORED", "NOT_STORED"])
+        self.other.publisher.errors = [ClusterFull()] * 2
+        full = f"SERVER_ERROR {ClusterFull()}"
+        self.assertEqual(self.tell("pause q", "add p 0 0 1", "2"), [full] * 2)
+
+    def test_resumed(self) -> None:
+        """The end of a pause needs a queue, and an answer."""
+        self.assertEqual(self.tell("resume none"), ["NOT_FOUND"])
+        self.cluster.stuck.add("q")
+        self.there.send("resume q")
+        self.pass_(6)
+        self.assertEqual(self.there.replies(), [f"SERVER_ERROR {UNANSWERED}"])
+
+    def test_emptied(self) -> None:
+        """A flush is told to others, if that is possible now."""
+        self.set("q", "b")
+        self.cluster.log.clear()
+        self.assertEqual(self.tell("flush q"), ["END"])
+        self.assertIn(f"publish {NEWS}", self.cluster.log)
+        self.news.down()
+        self.assertEqual(self.tell("flush q"), ["END"])
+
+    # The channel.
+
+    def test_closed(self) -> None:
+        """A channel that the node closes is opened again some time later."""
+        (channel,) = self.news.channels
+        with capturedLogs() as events:
+            channel.end("403 refused")
+            self.news.up()
+            self.other.pass_(AGAIN + 0.1)
+            (channel,) = self.news.channels
+            channel.end("403 refused")
+        self.assertIn("403 refused", str(formatEvent(events[0])))
+        self.assertEqual(len(events), 1)
+        self.other.pass_(AGAIN + 0.1)
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
+
+    def test_ownQueue(self) -> None:
+        """So is one whose own queue is lost."""
+        (channel,) = self.news.channels
+        channel.cancelFromThere("")
+        self.other.settle()
+        self.other.pass_(AGAIN + 0.1)
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
+
+    def test_strangers(self) -> None:
+        """What others publish does no harm."""
+        (channel,) = self.news.channels
+        strange: Any = type("Strange", (), {"headers": None, "type": "x"})
+        self.cluster.exchanges.publish(NEWS, "", strange, b"q")
+        self.other.settle()
+        self.assertEqual(self.news.channels, [channel])
