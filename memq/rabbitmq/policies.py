@@ -6,9 +6,8 @@ one.  So there is a policy for each combination of tables that can match one que
 what these say together, and its priority is how many they are: of all combinations that
 match a queue, the one with every table that does is the largest.
 
-Tables with a name are combined with the patterns that match it.  Two patterns count as
-matching one queue if they can; where one matches all that another does, as ``*``, they
-are one combination.
+Tables with a name are combined with the patterns that match it, patterns with each
+other (:mod:`memq.policy.combinations`).
 
 Only what the cluster keeps is told: limits, ages, deliveries and where messages go
 then.  The rest of a rule is kept by the server itself.  A rule that neither of them
@@ -25,7 +24,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from memq.config.ruletext import tomlValue
 from memq.display import tomlKey
-from memq.policy.patterns import Pattern, meet
+from memq.policy.combinations import TooMany, combinations, narrowest
+from memq.policy.patterns import Patterns
 from memq.policy.rule import FIELDS, Rule, isPattern
 from memq.policy.rules import Rules
 from memq.rabbitmq.errors import RuleRefused
@@ -148,12 +148,16 @@ def wanted(tables: Sequence[Table]) -> list[Wanted]:
     tables = [table for table in tables if not _KEYS.isdisjoint(table.values)]
     rules = Rules(tables)
     patterns = [table for table in tables if isPattern(table.name)]
-    found = [_ofPatterns(some, patterns) for some in _combined(patterns)]
-    found += [
-        _ofName(table.name, rules, patterns)
-        for table in tables
-        if not isPattern(table.name)
-    ]
+    names = [table.name for table in patterns]
+    try:
+        found = [_ofPatterns(some, patterns) for some in combinations(names, MOST)]
+    except TooMany as error:
+        _refuseMany(patterns[max(error.some)])
+    matching = Patterns(enumerate(names)).matching
+    for name in (table.name for table in tables if not isPattern(table.name)):
+        some = frozenset((*matching(name), _OWN))
+        pattern = literal(encode(name).queue)
+        found.append(_wanted([name], pattern, some, rules.deciding(name)))
     if len(found) > MOST:
         _refuseMany(tables[-1])
     _checkCircles(found, rules)
@@ -205,26 +209,11 @@ def check(
 def _ofPatterns(some: frozenset[int], patterns: Sequence[Table]) -> Wanted:
     """Return the policy of queues that all of some patterns match."""
     chosen = [patterns[each] for each in sorted(some)]
-    names = [each.name for each in chosen]
-    # Where these match, the others do.
-    least: list[bytes] = []
-    for each in names:
-        if not any(_has(each, other) for other in least):
-            least = [other for other in least if not _has(other, each)] + [each]
+    least = narrowest(each.name for each in chosen)
     *others, last = map(expression, least)
     pattern = "".join(f"(?={each}$)" for each in others) + last
     deciding = {key: table for table in chosen for key in table.values}
     return _wanted(least, pattern, some, deciding)
-
-
-def _ofName(name: bytes, rules: Rules, patterns: Sequence[Table]) -> Wanted:
-    """Return the policy of one queue."""
-    matching = (
-        n for n, each in enumerate(patterns) if Pattern(each.name).matches(name)
-    )
-    pattern = literal(encode(name).queue)
-    some = frozenset((*matching, _OWN))
-    return _wanted([name], pattern, some, rules.deciding(name))
 
 
 def _wanted(
@@ -324,49 +313,6 @@ def _checkCircles(policies: Iterable[Wanted], rules: Rules) -> None:
                 told = " -> ".join(tomlKey(each.decode()) for each in circle)
                 why = f"queue servers let no message go in a circle: {told}"
                 _refuse(deciding, ("dead_letter", "expired_to"), why)
-
-
-def _combined(patterns: Sequence[Table]) -> set[frozenset[int]]:
-    """Return which patterns can match one queue, with all that match it too.
-
-    :raise memq.rabbitmq.errors.RuleRefused: when there are too many.
-    """
-    names = [table.name for table in patterns]
-    if len(names) > MOST:
-        _refuseMany(patterns[MOST])
-    every = range(len(names))
-    wider = [
-        frozenset((one, *(each for each in every if _has(names[each], names[one]))))
-        for one in every
-    ]
-    joint = [
-        frozenset(each for each in every if meet(names[each], one)) for one in names
-    ]
-    found: set[frozenset[int]] = set()
-    waiting = list(wider)
-    while waiting:
-        some = waiting.pop()
-        if some in found:
-            continue
-        if len(found) == MOST:
-            _refuseMany(patterns[max(some)])
-        found.add(some)
-        others = frozenset.intersection(*(joint[each] for each in some)) - some
-        waiting += [some | wider[each] for each in others]
-    return found
-
-
-def _has(wide: bytes, narrow: bytes) -> bool:
-    """Tell whether a pattern matches all that another one does, and is another one.
-
-    Those with more than stars in it are taken to match something else.
-    """
-    return (
-        wide != narrow
-        and b"?" not in wide
-        and b"[" not in wide
-        and (Pattern(wide).matches(narrow))
-    )
 
 
 def _refuse(deciding: Mapping[str, Table], keys: Iterable[str], why: str) -> NoReturn:
