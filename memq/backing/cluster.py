@@ -5,39 +5,29 @@ There is no home and no lock: any number of processes may be front ends of one c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import succeed
 from twisted.logger import Logger
 
 from memq.backing.opening import Opening
+from memq.backing.rulecheck import RuleCheck
 from memq.broker.memorybudget import Budget
 from memq.display import numbered
-from memq.errors import ConfigError
-from memq.rabbitmq import policies
 from memq.rabbitmq.engine.connecting import connectTo
 from memq.rabbitmq.engine.engine import Engine
-from memq.rabbitmq.errors import RuleRefused, Untold
 
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
-    from twisted.python.failure import Failure
 
     from memq.backing.access import ClusterAccess
     from memq.backing.ways import Ground
     from memq.policy.rules import Rules
-    from memq.rabbitmq.policies import Policy
     from memq.server.factory import QueueFactory
     from memq.server.slow import SlowCommands
     from memq.server.stats import Statistics
 
 _log = Logger()
-
-
-def _ebUntold(failure: Failure) -> NoReturn:
-    """Refuse rules of which nobody tells whether they are in force."""
-    failure.trap(Untold)
-    raise ConfigError("the policies for the rules", None, failure.getErrorMessage())
 
 
 class NoUpkeep:
@@ -67,38 +57,22 @@ class ClusterBacking:
         self._address = options["rabbitmq"]
         self._acceptMnesia = options["accept-mnesia"]
         cluster, telling = access.connect(ground.reactor)
-        self._telling = telling
         self.engine = self.watched = Engine(
             ground.reactor,
             connectTo(cluster, telling, options["store-timeout"]),
             Budget(options["max-buffered"]),
             later=ground.poller.afterSweep,
         )
+        self._ruleCheck = RuleCheck(telling, self.engine.asked.publisher)
         self._opening = Opening(
-            ground.reactor, self.engine.links, telling, self._checkOwn, ground.say
+            *(ground.reactor, self.engine.links, telling),
+            lambda: self._ruleCheck.begin(self.engine.policies.rules),
+            ground.say,
         )
 
     def check(self, rules: Rules) -> Deferred[None]:
         """See whether the cluster keeps the rules that it has to keep."""
-        return self._compare(rules).addErrback(_ebUntold)
-
-    def _compare(self, rules: Rules) -> Deferred[None]:
-        """Compare rules with the policies of the cluster.
-
-        :return: fails with memq.rabbitmq.errors.RuleRefused, or with Untold.
-        """
-
-        def compare(told: tuple[list[Policy], list[Policy]]) -> None:
-            policies.check(found, *told)
-
-        try:
-            found = policies.wanted(rules.tables)
-        except RuleRefused:
-            return fail()
-        return self._telling.policies().addCallback(compare)
-
-    def _checkOwn(self) -> Deferred[None]:
-        return self._compare(self.engine.policies.rules)
+        return self._ruleCheck.again(rules)
 
     def upkeep(self, statistics: Statistics) -> NoUpkeep:
         """Return that there is none."""

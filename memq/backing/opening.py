@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import Deferred
 
 from memq.backing.startcheck import checkAnswer, checkFacts, lack
+from memq.errors import StoreError
 from memq.rabbitmq.errors import Untold
 from memq.ratelimit import Rarely
 
@@ -104,7 +105,11 @@ class Opening:
             self._wait(why)
             return None
         self.facts = facts
-        return self._check().addCallback(self._end)
+        return self._check().addCallbacks(self._end, self._ebCheck)
+
+    def _ebCheck(self, failure: Failure) -> None:
+        failure.trap(StoreError)
+        self._wait(failure.getErrorMessage())
 
     def _trouble(self) -> str | None:
         """Return why a purpose has no connection; None if all have."""
