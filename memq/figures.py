@@ -6,7 +6,10 @@ Times are milliseconds since 1970-01-01 UTC unless it says seconds.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 class QueueCount(NamedTuple):
@@ -120,3 +123,34 @@ class Totals(NamedTuple):
     expired: int = 0
     discarded: int = 0
     returns: int = 0
+
+
+class LinkState(NamedTuple):
+    """What is told of a connection to a cluster."""
+
+    #: What it is for, in a word or two.
+    purpose: str
+    #: The node that it is connected to; None while there is none.
+    node: str | None
+    #: Whether that node takes no messages now.
+    isBlocked: bool
+    #: How many connections for this were lost since the start.
+    lost: int
+
+
+class ClusterState(NamedTuple):
+    """What is known of the servers that keep the queues."""
+
+    links: Sequence[LinkState]
+    #: How many nodes there are, and how many of them run; None if nobody tells.
+    nodes: int | None
+    running: int | None
+    version: str | None
+    #: Sets that are under way.
+    unconfirmed: int
+    #: Sets of which it was not told that they are stored, by the reason.
+    failed: Mapping[str, int]
+    #: Gets that were answered with an error: each may have taken a message.
+    failedGets: int
+    #: When it was told what queues there are, in seconds since 1970; None for never.
+    toldAt: float | None

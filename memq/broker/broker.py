@@ -169,6 +169,9 @@ class Broker:
         """Yield nothing: the store either serves or has failed."""
         return iter(())
 
+    def cluster(self) -> None:
+        """Return that all is kept here."""
+
     @property
     def turns(self) -> int:
         """How many turns there were."""
@@ -225,7 +228,7 @@ class Broker:
 
     # Figures without a turn.  They may be ahead of what is durable by one.
 
-    def refresh(self, asks: bool) -> Deferred[None]:
+    def refresh(self, asks: bool) -> Deferred[object]:
         """Return that all is known."""
         return succeed(None)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from memq.broker.session import Session
     from memq.broker.taps.taps import Taps
     from memq.errors import StoreFailed
-    from memq.figures import Outcome, Sums, Totals
+    from memq.figures import ClusterState, Outcome, Sums, Totals
     from memq.message import LargeBody, Message
     from memq.operations.openreads.opened import Opened
     from memq.operations.reads import Read
@@ -82,12 +82,16 @@ class IEngine(Interface):
     def troubles() -> Iterator[str]:
         """Yield why clients cannot be served for now, each in a line."""
 
+    def cluster() -> ClusterState | None:
+        """Return what is known of those who keep the queues; None if it is this one."""
+
     # Figures that need no operation.  They may be ahead of what is durable.
 
-    def refresh(asks: bool) -> Deferred[None]:
+    def refresh(asks: bool) -> Deferred[object]:
         """Return a Deferred that fires when names and sums can be told.
 
-        It fails with memq.errors.QueueError when they are not known.
+        It fires with another value where queues may have changed of which ``room`` has
+        not heard, and fails with memq.errors.QueueError when they are not known.
 
         :param asks: whether they are asked for, if that has to be done elsewhere.
         """

@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 _PREFIX = b"queue_"
 #: The first figures of a queue.  A name may end as a figure does, and a rule begin as
 #: the name of another queue does; but no rules have these names, one after the other.
-_FIRST = [name.encode("ascii") for name in FIGURES[:4]]
+#: A front end of a cluster tells no age.
+_FIRST = [
+    [name.encode("ascii") for name in names]
+    for names in (FIGURES[:4], (*FIGURES[:2], *FIGURES[3:5]))
+]
 
 
 class Figures(NamedTuple):
@@ -53,15 +57,15 @@ def collect(lines: Iterable[tuple[bytes, bytes]]) -> Iterator[Figures]:
     :param lines: names and values of ``stats detail``.
     """
     rest = iter(lines)
-    ahead = deque(islice(rest, len(_FIRST)))
+    ahead = deque(islice(rest, len(_FIRST[0])))
     figures = None
     prefix = b""
     while ahead:
         key, value = ahead[0]
-        if key.endswith(_FIRST[0]) and _isFirst([each for each, _ in ahead]):
+        if key.endswith(_FIRST[0][0]) and _isFirst([each for each, _ in ahead]):
             if figures is not None:
                 yield figures
-            prefix = key.removesuffix(_FIRST[0])
+            prefix = key.removesuffix(_FIRST[0][0])
             figures = Figures(prefix[len(_PREFIX) : -1], {}, {})
         if figures is not None:
             _add(figures, key.removeprefix(prefix).decode("utf-8"), value)
@@ -73,8 +77,8 @@ def collect(lines: Iterable[tuple[bytes, bytes]]) -> Iterator[Figures]:
 
 def _isFirst(keys: list[bytes]) -> bool:
     """Return whether the figures of a queue begin with these keys."""
-    prefix = keys[0].removesuffix(_FIRST[0])
-    return keys == [prefix + name for name in _FIRST]
+    prefix = keys[0].removesuffix(_FIRST[0][0])
+    return any(keys == [prefix + name for name in first] for first in _FIRST)
 
 
 def _add(figures: Figures, name: str, value: bytes) -> None:

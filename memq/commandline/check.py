@@ -165,17 +165,21 @@ def _bounds(options: argparse.Namespace) -> Iterator[tuple[str, Bound]]:
 
 def _hold(connection: Connection, kind: Kind, bound: Bound) -> Result:
     """Hold a queue to a bound."""
-    value = detail(connection, bound.queue).number(kind.figure) / kind.scale
+    found = detail(connection, bound.queue)
+    name = shownName(bound.queue)
+    label = f"{name}_{kind.label}"
+    if found.numbers and kind.figure not in found.numbers:
+        words = f"the server does not tell the {kind.label} of {name}"
+        return Result(UNKNOWN, label, words, 0)
+    value = found.number(kind.figure) / kind.scale
     status = OK
     for worse, edge in ((WARNING, bound.warning), (CRITICAL, bound.critical)):
         if edge is not None and (value < edge if kind.least else value > edge):
             status = worse
-    name = shownName(bound.queue)
     words = f"{name} {kind.label} {value:g}{kind.unit}"
     if status != OK:
         edge = bound.critical if status == CRITICAL else bound.warning
         words += f" ({'less' if kind.least else 'more'} than {edge:g})"
-    label = f"{name}_{kind.label}"
     return Result(status, label, words, value, kind.unit, bound.warning, bound.critical)
 
 

@@ -146,7 +146,9 @@ def age(milliseconds: int) -> str:
 
 
 def told(figures: Figures, column: Column) -> str:
-    """Return what stands in a column for a person."""
+    """Return what stands in a column for a person; a dash for what is not told."""
+    if column.figure not in figures.numbers:
+        return "-"
     value = figures.number(column.figure)
     return age(value) if column.figure == "age" else str(value)
 
@@ -211,12 +213,14 @@ def _text(found: Sequence[Figures], options: argparse.Namespace) -> bytes:
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(("queue", *FIGURES))
         for each in found:
-            rows.writerow((_name(each), *map(each.number, FIGURES)))
+            rows.writerow(
+                (_name(each), *(each.numbers.get(name, "") for name in FIGURES))
+            )
         lines = text.getvalue().splitlines()
     else:
         lines = ["\t".join(["queue", *(column.title for column in COLUMNS)])]
         for each in found:
-            cells = [str(each.number(column.figure)) for column in COLUMNS]
+            cells = [str(each.numbers.get(column.figure, "")) for column in COLUMNS]
             lines.append("\t".join([_name(each), *cells]))
     return "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
 

@@ -45,6 +45,8 @@ class Row(NamedTuple):
     delayed: int
 
 
+#: Stands for a figure that the server does not tell.
+_UNTOLD = -1
 #: The key that sorts by a column, the title and the field.
 COLUMNS = {
     "m": ("messages", "messages"),
@@ -102,12 +104,12 @@ class View:
             row = Row(
                 each.name,
                 each.number("items"),
-                each.number("age"),
+                each.numbers.get("age", _UNTOLD),
                 incoming,
                 outgoing,
                 each.number("open_transactions"),
                 each.number("waiters"),
-                each.number("delayed"),
+                each.numbers.get("delayed", _UNTOLD),
             )
             rows.append(row)
         self._rows, self._last, self._lastAt = rows, last, now
@@ -197,6 +199,8 @@ class View:
 
 def _cell(row: Row, field: str) -> str:
     value = getattr(row, field)
+    if value == _UNTOLD:
+        return "-"
     if field == "age":
         return age(value)
     return f"{value:.0f}"

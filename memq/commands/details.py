@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from memq.commands.gets import renderRest
@@ -17,11 +18,11 @@ from memq.figures import Sums
 from memq.message import Message
 from memq.operations.base import MESSAGE_COST, Ask, Slice
 from memq.policy.patterns import Pattern
-from memq.wire.figures import QueueFigures, formatKestrel, formatMessage
+from memq.wire.figures import FIGURES, QueueFigures, formatKestrel, formatMessage
 from memq.wire.forms import END
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from memq.access.rights import Rights
     from memq.commands.dialogue import Dialogue
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
     _Format = Callable[[Iterable[QueueFigures]], bytes]
 
+#: The names of figures in QueueDetail, where those are others.
+_FIELDS = {"age": "headTime", "deliveries": "returns"}
 #: Queues that are told in one go.
 AT_ONCE = 64
 #: How many ``stats`` tells one by one: 200 are 50 KB, told in 10 ms.
@@ -54,6 +57,7 @@ class Details:
         waiters: Callable[[bytes], int],
         refused: Callable[[bytes], list[int]],
         timeOfDay: Callable[[], float],
+        lacks: Collection[str] = (),
     ) -> None:
         """Take what is known of queues beside the store.
 
@@ -61,7 +65,11 @@ class Details:
         :param waiters: returns how many reads wait for a message of one.
         :param refused: returns how many sets one refused, for each reason.
         :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
+        :param lacks: the figures that are not known, by the names of QueueDetail.
         """
+        isKnown = [_FIELDS.get(name, name) not in lacks for name in FIGURES]
+        self._isKnown = None if all(isKnown) else isKnown
+        self._known = tuple(compress(FIGURES, isKnown))
         self._policies = policies
         self._waiters = waiters
         self._refused = refused
@@ -75,7 +83,10 @@ class Details:
         for queue in queues:
             detail = store.detail(queue)
             if detail is not None:
-                yield QueueFigures(queue, self._figures(detail, now), self._rule(queue))
+                figures = self._figures(detail, now)
+                if self._isKnown is not None:
+                    figures = list(compress(figures, self._isKnown))
+                yield QueueFigures(queue, figures, self._rule(queue), self._known)
 
     def _figures(self, detail: QueueDetail, now: int) -> list[int]:
         return [
@@ -121,7 +132,7 @@ class Details:
 
     def _rule(self, queue: bytes) -> list[tuple[str, str]]:
         """Return what is in force, by the file or by the store."""
-        policy = self._policies.of(queue)
+        policy = self._policies.told(queue)
         if policy is None:
             return []
         rule = policy.rule._replace(maxItems=policy.maxItems, paused=policy.paused)

@@ -109,6 +109,10 @@ class Policies:
             return EffectivePolicy(_NO_RULE, limit, paused) if limit or paused else None
         return EffectivePolicy(rule, limit, paused | rule.paused)
 
+    def told(self, queue: bytes) -> EffectivePolicy | None:
+        """Return what is told to hold for a queue, whoever sees to it."""
+        return self.of(queue)
+
     def now(self) -> int:
         """Return the time, in milliseconds since 1970-01-01 UTC."""
         return int(self.seconds() * 1000)

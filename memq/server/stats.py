@@ -89,7 +89,8 @@ class Statistics:
         #: never.
         self._fullFrom = self._fullUntil = 0
         self.details = Details(
-            broker.policies, broker.waiters, broker.refusals.of, timeOfDay
+            *(broker.policies, broker.waiters, broker.refusals.of, timeOfDay),
+            broker.lacks,
         )
         self.connections = 0
         self.bytesOnDisk = 0
@@ -199,20 +200,26 @@ class Statistics:
         yield "threads", threading.active_count()
         broker = self._broker
         yield "durability", "synced" if broker.durable else "no-sync"
-        yield "sets_refused", "disk full" if broker.room.isFull else "no"
-        yield "disk_full_from", self._fullFrom
-        yield "disk_full_until", self._fullUntil
+        why = "disk full" if broker.room.isFull else broker.refusing
+        yield "sets_refused", why or "no"
+        hasDisk = "disk" not in broker.lacks
+        if hasDisk:
+            yield "disk_full_from", self._fullFrom
+            yield "disk_full_until", self._fullUntil
         for reason, count in broker.refusals.sums.items():
             yield f"refused_{reason.value}", count
-        yield "refused_disk_full", broker.refusals.diskFull
+        if hasDisk:
+            yield "refused_disk_full", broker.refusals.diskFull
         queues = store.figures()
         total = queues.pop("queues")
         yield "queues", total if seen is None else seen
         yield "messages", sums.messages
         yield from queues.items()
-        yield "bytes_on_disk", self.bytesOnDisk
+        if hasDisk:
+            yield "bytes_on_disk", self.bytesOnDisk
         yield "turns", broker.turns
-        yield "flushes", broker.flushes
+        if hasDisk:
+            yield "flushes", broker.flushes
         yield "waiting", broker.waiting
         budget = broker.budget
         yield "bytes_buffered", budget.held + budget.reserved

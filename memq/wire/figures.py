@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,9 +19,6 @@ FIGURES = (
     *("discarded", "open_transactions", "waiters", "delayed", "deliveries"),
     *("refused_full", "refused_paused", "refused_fanout"),
 )
-
-#: The lines of all of them, each with the queue's name and the figure left open.
-_DETAIL = "".join(f"STAT queue_%b_{name} %d\r\n" for name in FIGURES).encode()
 
 #: Of these, what Kestrel's clients read in ``stats``, and by which names.
 KESTREL = {
@@ -55,17 +53,19 @@ _NEVER = (
 class QueueFigures(NamedTuple):
     """The figures and rules of a queue.
 
-    :ivar figures: a number for each of FIGURES.
+    :ivar figures: a number for each of those that are known.
     :ivar rules: names and values of the rules in force.
+    :ivar known: which of FIGURES these are.
     """
 
     name: bytes
     figures: Sequence[int]
     rules: Iterable[tuple[str, object]] = ()
+    known: tuple[str, ...] = FIGURES
 
     def named(self) -> list[tuple[bytes, bytes]]:
         """Return names and values of the figures, and then of the rules."""
-        figures = [*zip(FIGURES, self.figures, strict=True), *self.rules]
+        figures = [*zip(self.known, self.figures, strict=True), *self.rules]
         return [(name.encode("ascii"), _told(value)) for name, value in figures]
 
 
@@ -95,14 +95,23 @@ def formatCounts(counts: Iterable[tuple[bytes, int, int]]) -> bytes:
 
 
 def formatRowCounts(rows: Iterable[QueueFigures]) -> bytes:
-    """Return the lines of the reply to stats queue, of some queues."""
-    set_, taken = FIGURES.index("total_items"), FIGURES.index("taken")
-    return b"".join(
-        [
-            b"STAT %b %d/%d\r\n" % (row.name, row.figures[set_], row.figures[taken])
-            for row in rows
-        ]
-    )
+    """Return the lines of the reply to stats queue, of some queues.
+
+    The difference is what waits, whoever has set and taken the others.
+    """
+    lines = []
+    for row in rows:
+        figures = dict(zip(row.known, row.figures, strict=True))
+        taken = figures["taken"]
+        came = taken + figures["items"] + figures["open_transactions"]
+        lines.append(b"STAT %b %d/%d\r\n" % (row.name, came, taken))
+    return b"".join(lines)
+
+
+@lru_cache(4)
+def _detail(known: tuple[str, ...]) -> bytes:
+    """Return the lines of figures, each with the queue's name and the figure open."""
+    return "".join(f"STAT queue_%b_{name} %d\r\n" for name in known).encode()
 
 
 def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
@@ -111,7 +120,7 @@ def formatDetails(rows: Iterable[QueueFigures]) -> bytes:
     for row in rows:
         # Each queue's figures at once, which takes a third: there may be very many.
         named = zip(repeat(row.name), row.figures, strict=False)
-        lines.append(_DETAIL % tuple(chain.from_iterable(named)))
+        lines.append(_detail(row.known) % tuple(chain.from_iterable(named)))
         lines += [
             b"STAT queue_%b_%b %b\r\n" % (row.name, name.encode("ascii"), _told(value))
             for name, value in row.rules
@@ -140,7 +149,7 @@ def formatKestrel(rows: Iterable[QueueFigures]) -> bytes:
     lines = [
         b"STAT queue_%b_%b %d\r\n" % (row.name, KESTREL[name], value)
         for row in rows
-        for name, value in zip(FIGURES, row.figures, strict=True)
+        for name, value in zip(row.known, row.figures, strict=True)
         if name in KESTREL
     ]
     return b"".join(lines)

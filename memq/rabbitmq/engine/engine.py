@@ -42,6 +42,7 @@ from memq.rabbitmq.engine.view import Parts, View
 from memq.rabbitmq.errors import QueueGone, Unsure, Untold
 from memq.rabbitmq.figures.counts import Counts
 from memq.rabbitmq.figures.looks import Looks
+from memq.rabbitmq.figures.state import clusterState, troubles
 from memq.rabbitmq.figures.told import LACKS, Tellers
 from memq.rabbitmq.shared.inforce import FrontPolicies
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.errors import QueueError, StoreFailed
-    from memq.figures import Outcome, Sums, Totals
+    from memq.figures import ClusterState, LinkState, Outcome, Sums, Totals
     from memq.message import LargeBody, Message
     from memq.operations.base import Operation
     from memq.operations.openreads.opened import Opened
@@ -61,7 +62,6 @@ if TYPE_CHECKING:
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.engine.sets import Publisher
     from memq.rabbitmq.figures.looks import Teller
-    from memq.rabbitmq.links.link import LinkState
     from memq.rabbitmq.shared.pauses import Pauses
 
 #: Seconds until a message that was taken for nobody is set again, when that failed.
@@ -218,6 +218,11 @@ class Engine:
         """Return the state of each connection."""
         return [state for link in self.links for state in link.states()]
 
+    def cluster(self) -> ClusterState:
+        """Return what is known of the cluster, of which facts are asked for."""
+        asked, now = self.asked.publisher.unconfirmed, self.policies.seconds()
+        return clusterState(self.states(), self.looks, self.counts, asked, now)
+
     @property
     def refusing(self) -> str | None:
         """Why no set is taken for now."""
@@ -227,14 +232,7 @@ class Engine:
 
     def troubles(self) -> Iterator[str]:
         """Yield why clients cannot be served for now, as far as that is known."""
-        links = self.states()
-        up = {each.purpose for each in links if each.node is not None}
-        for purpose in dict.fromkeys(each.purpose for each in links):
-            if purpose not in up:
-                yield f"no queue server is connected for {purpose}"
-        facts = self.looks.facts()
-        if facts is not None and 2 * facts.running <= facts.nodes:
-            yield f"only {facts.running} of {facts.nodes} queue servers run"
+        return troubles(self.states(), self.looks.facts())
 
     # Figures.
 
@@ -275,11 +273,12 @@ class Engine:
         """Return how many reads wait here for messages of a queue."""
         return self._scheduler.waiters(queue)
 
-    def refresh(self, asks: bool) -> Deferred[None]:
+    def refresh(self, asks: bool) -> Deferred[object]:
         """Return a Deferred that fires when names and sums can be told."""
         if not asks and not self.looks.isKnown():
             return fail(Untold("nobody has asked"))
-        return self.looks.take().addCallback(lambda _: None)
+        told: Deferred[Any] = self.looks.take()
+        return told.addCallback(lambda look: (look.number, *self.counts.ever))
 
     def names(self) -> list[bytes]:
         """Return the names of all queues, as they were told last."""

@@ -104,6 +104,11 @@ class Looks:
         least = TIMES * (look.ended - look.began) if late else 0.0
         return look.isLater(self._clock.seconds() - max(late, least))
 
+    @property
+    def ago(self) -> float | None:
+        """How many seconds ago the last look ended; None before it."""
+        return None if self.last is None else self._clock.seconds() - self.last.ended
+
     def take(self, late: float = LATE, isExact: bool = False) -> Deferred[Look]:
         """Return a look.
 

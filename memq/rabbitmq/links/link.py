@@ -16,12 +16,13 @@ costs the connection and is logged; it never reaches the reactor.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet import protocol
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
+from memq.figures import LinkState
 from memq.rabbitmq.links.connections import (
     AMQPConnection,
     AMQPProtocol,
@@ -68,21 +69,6 @@ class LinkUser(Protocol):
 
     def linkBlocked(self, why: str | None) -> None:
         """Note that the node takes no messages and why, or None: takes them again."""
-
-
-class LinkState(NamedTuple):
-    """What is told of a link.
-
-    :ivar purpose: what it is for, in a word.
-    :ivar node: the node that it is connected to; None while it is down.
-    :ivar isBlocked: whether that takes no messages now.
-    :ivar lost: how many connections were lost since the start.
-    """
-
-    purpose: str
-    node: str | None
-    isBlocked: bool
-    lost: int
 
 
 class _Attempt:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
     from twisted.internet.interfaces import IReactorTime
 
+    from memq.figures import LinkState
     from memq.rabbitmq.links.connections import Cluster
-    from memq.rabbitmq.links.link import LinkState
     from memq.rabbitmq.publishing.questions import Question
 
 

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
     from memq.errors import QueueError
+    from memq.figures import LinkState
     from memq.rabbitmq.links.connections import Cluster
-    from memq.rabbitmq.links.link import LinkState
     from memq.rabbitmq.names import Name
     from memq.rabbitmq.publishing.message import Sender
 

@@ -46,3 +46,10 @@ class FrontPolicies(Policies):
             paused = policy.paused | bits
             return policy._replace(rule=_here(policy.rule), paused=paused)
         return PLAIN._replace(paused=bits) if bits else None
+
+    def told(self, queue: bytes) -> EffectivePolicy | None:
+        """Return what is told to hold for a queue: here, or in the cluster."""
+        policy, bits = super().of(queue), self.bits(queue)
+        if policy is None:
+            return PLAIN._replace(paused=bits) if bits else None
+        return policy._replace(paused=policy.paused | bits)

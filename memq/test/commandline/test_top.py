@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def queue(name: str, items: int, **numbers: int) -> Figures:
     """Return the figures of a queue."""
-    return Figures(name.encode(), {"items": items, **numbers}, {})
+    return Figures(
+        name.encode(), {"items": items, "age": 0, "delayed": 0, **numbers}, {}
+    )
 
 
 class ViewTests(SynchronousTestCase):

@@ -11,6 +11,7 @@ busiest ones.
 from __future__ import annotations
 
 from functools import partial
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.task import Cooperator, SchedulerStopped
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 MOST = 500
 #: Seconds that samples of a queue are taken after somebody asked for it.
 WATCHED = SAMPLES * STEP
+#: Seconds for which others are asked, where queues are not kept here, after somebody
+#: looked.
+LOOKED = 30.0
 #: Seconds that they are where it was only among the busiest.
 BUSY = 60.0
 
@@ -85,6 +89,8 @@ class Recorder:
         self._serverAt = self._queuesAt = timeOfDay()
         self._call: IDelayedCall | None = None
         self._due = 0.0
+        #: When somebody looked last, by the clock.
+        self._lookedAt = float("-inf")
         #: Whether a look at queues is under way.
         self._isLooking = False
 
@@ -101,7 +107,8 @@ class Recorder:
         self._steps.stop()
 
     def server(self) -> dict[str, Any]:
-        """Return the history of the server, as JSON has it."""
+        """Return the history of the server, as JSON has it; somebody looks."""
+        self._lookedAt = self._clock.seconds()
         return _told(self._server, self._serverAt)
 
     def queue(self, name: bytes) -> dict[str, Any]:
@@ -110,7 +117,8 @@ class Recorder:
         return _told(self.queues[name], self._queuesAt)
 
     def watch(self, names: Iterable[bytes]) -> None:
-        """Note that somebody looks at queues, which there are."""
+        """Note that somebody looks at queues, which there are, or at none."""
+        self._lookedAt = self._clock.seconds()
         self._keep(names, self._clock.seconds() + WATCHED)
 
     def busiest(self, names: Iterable[bytes]) -> None:
@@ -170,8 +178,19 @@ class Recorder:
         now = self._clock.seconds()
         for name in [name for name, until in self._until.items() if until <= now]:
             self._forget(name)
-        self._rarelyFails(self._tallies.take().addCallback(self._cbTallied))
-        if self._isLooking:
+        asks = now - self._lookedAt < LOOKED
+        tallied = self._tallies.take(asks)
+        self._rarelyFails(tallied.addCallback(self._cbTallied))
+        fresh = self._broker.refresh(asks)
+        self._rarelyFails(fresh.addCallbacks(self._cbFresh, self._ebUnknown))
+
+    def _ebUnknown(self, failure: Failure) -> None:
+        failure.trap(QueueError)
+        self._missQueues()
+
+    def _cbFresh(self, _: object) -> None:
+        """Look at queues, of which something is known."""
+        if self._isLooking or self._call is None:
             self._missQueues()
         elif self.queues:
             self._isLooking = True
@@ -183,7 +202,7 @@ class Recorder:
         done.addErrback(lambda failure: _log.failure("A sample failed", failure))
 
     def _cbTallied(self, tally: Tally) -> None:
-        levels = tally.messages, tally.open, self._broker.readers
+        levels = _level(tally.messages), _level(tally.open), self._broker.readers
         self._server.add(tally.at, levels, (tally.set, tally.taken, self._refused()))
         self._serverAt = self._timeOfDay()
 
@@ -212,6 +231,10 @@ class Recorder:
     def _missQueues(self) -> None:
         for series in self.queues.values():
             series.miss()
+
+
+def _level(figure: int | None) -> float:
+    return nan if figure is None else figure
 
 
 def _told(series: Series, until: float) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from twisted.internet.defer import Deferred
 
+from memq.errors import QueueError
 from memq.figures import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from twisted.internet.interfaces import IReactorTime
+    from twisted.python.failure import Failure
 
     from memq.broker.interfaces import IEngine
 
@@ -31,6 +33,9 @@ FRESH = 0.5
 
 class Tally(NamedTuple):
     """What all queues have together.
+
+    What they have is None if nobody tells; what came and left is then what this process
+    has counted.
 
     :ivar at: when that was, by the clock that nobody sets.
     :ivar queues: how many there are.
@@ -45,11 +50,11 @@ class Tally(NamedTuple):
     """
 
     at: float
-    queues: int = 0
-    messages: int = 0
-    bytes: int = 0
-    open: int = 0
-    delayed: int = 0
+    queues: int | None = 0
+    messages: int | None = 0
+    bytes: int | None = 0
+    open: int | None = 0
+    delayed: int | None = 0
     set: int = 0
     taken: int = 0
     incoming: float | None = None
@@ -73,14 +78,18 @@ class Tallies:
         self._last: Tally | None = None
         #: What was spent when it began, which each change adds to but for an open
         #: read, and how many gets had found something.
-        self._stamp = -1, -1
+        self._stamp: tuple[object, ...] = ()
+        self._isKnown = True
         self._names: list[bytes] = []
         self._place = 0
         self._sums = Sums(*[0] * len(Sums._fields))
         self._gone = broker.gone()
 
-    def take(self) -> Deferred[Tally]:
-        """Return a tally, once it is there: at once, if there are few queues."""
+    def take(self, asks: bool = True) -> Deferred[Tally]:
+        """Return a tally, once it is there: at once, if there are few queues.
+
+        :param asks: whether others may be asked, where queues are not kept here.
+        """
         asked: Deferred[Tally] = Deferred()
         last, now = self._last, self._clock.seconds()
         if not self._asking and last is not None and now - last.at < FRESH:
@@ -88,11 +97,21 @@ class Tallies:
             return asked
         self._asking.append(asked)
         if len(self._asking) == 1:
-            self._begin()
+            fresh = self._broker.refresh(asks)
+            fresh.addCallbacks(self._begin, self._ebUnknown)
         return asked
 
-    def _begin(self) -> None:
-        stamp = self._broker.room.spentEver, self._hits()
+    def _ebUnknown(self, failure: Failure) -> None:
+        failure.trap(QueueError)
+        self._begin(None, isKnown=False)
+
+    def _begin(self, version: object, isKnown: bool = True) -> None:
+        """Begin to add up.
+
+        :param version: is another one if others may have changed something.
+        """
+        self._isKnown = isKnown
+        stamp = self._broker.room.spentEver, self._hits(), version
         if self._stamp == stamp:
             self._end()
             return
@@ -128,6 +147,10 @@ class Tallies:
             *(now, len(self._names), sums.messages - sums.open, sums.bytes),
             *(sums.open, sums.delayed, came, left),
         )
+        if not self._isKnown:
+            tally = tally._replace(queues=None, messages=None, bytes=None, open=None)
+        if not self._isKnown or "delayed" in self._broker.lacks:
+            tally = tally._replace(delayed=None)
         if last is None:
             return tally
         came, left = max(came, last.set), max(left, last.taken)

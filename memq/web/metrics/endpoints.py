@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.web.server import NOT_DONE_YET
 
 from memq.errors import QueueError
+from memq.rabbitmq.errors import Untold
 from memq.web.http.site import Page, say
 from memq.web.http.streaming import Streamer, compressed
 from memq.web.metrics.exposition import (
@@ -100,7 +101,7 @@ class MetricsPage(Page, ABC):
         request.setHeader(b"Content-Type", OPENMETRICS if isOpen else TEXT)
         if request.method == b"HEAD":
             return b""
-        reasons = list(self._readiness.reasons(forWrites=False))
+        reasons = list(self._readiness.own())
         if len(self._underWay) >= REPLIES:
             reasons.append("too many of these are under way")
         if reasons:
@@ -109,7 +110,7 @@ class MetricsPage(Page, ABC):
         request.notifyFinish().addBoth(lambda _: self._underWay.discard(request))
         looked = self._surveyor.look(wanted)
         looked.addCallback(self._cbLooked, request, isOpen)
-        looked.addErrback(self._ebLooked, request)
+        looked.addErrback(self._ebLooked, request, isOpen)
         looked.addErrback(self._ebFailed, request)
         return NOT_DONE_YET
 
@@ -118,15 +119,17 @@ class MetricsPage(Page, ABC):
         return say(request, 503, why)
 
     def _cbLooked(self, picture: Picture, request: Any, isOpen: bool) -> None:
-        if request not in self._underWay:
-            return
-        pieces: Iterator[bytes] = exposed(self.families(request, picture), isOpen)
+        if request in self._underWay:
+            self._tell(request, self.families(request, picture), isOpen)
+
+    def _tell(self, request: Any, families: Iterable[Family], isOpen: bool) -> None:
+        pieces: Iterator[bytes] = exposed(families, isOpen)
         if weight(request.getHeader(b"accept-encoding") or b"", b"gzip"):
             request.setHeader(b"Content-Encoding", b"gzip")
             pieces = compressed(pieces)
         Streamer(self._clock, request, pieces).start()
 
-    def _ebLooked(self, failure: Failure, request: Any) -> None:
+    def _ebLooked(self, failure: Failure, request: Any, isOpen: bool) -> None:
         failure.trap(QueueError)
         if request in self._underWay:
             request.write(self._refuse(request, str(failure.value)))
@@ -163,6 +166,14 @@ class Metrics(MetricsPage):
         """Return the queues that are told one by one, if they are few."""
         return self._limit.wanted
 
+    def _ebLooked(self, failure: Failure, request: Any, isOpen: bool) -> None:
+        """Tell of the server alone where nobody tells of the queues."""
+        if not failure.check(Untold):
+            super()._ebLooked(failure, request, isOpen)
+        elif request in self._underWay:
+            told = [*serverFamilies(self._sources, None), *self._own()]
+            self._tell(request, told, isOpen)
+
     def families(self, request: Any, picture: Picture) -> Iterable[Family]:
         """Return the metrics of the server, and of queues."""
         rows = self._limit.apply(picture.rows)
@@ -180,7 +191,7 @@ class Metrics(MetricsPage):
         ]
         # What is said of now is said at once, and not when its reader gets to it.
         told = [*serverFamilies(self._sources, picture), *self._own(), *scrape]
-        return chain(told, queueFamilies(rows))
+        return chain(told, queueFamilies(rows, (), self._sources.broker.lacks))
 
 
 class QueueMetrics(MetricsPage):

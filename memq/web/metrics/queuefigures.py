@@ -14,10 +14,10 @@ from twisted.logger import Logger
 
 from memq.policy.rule import READS, WRITES
 from memq.web.metrics.exposition import Family
-from memq.web.metrics.survey import Rows, Wanted
+from memq.web.metrics.survey import FIELDS, Rows, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     #: As memq.web.metrics.exposition.Sample.
     _Sample = tuple[str, str, float]
@@ -60,13 +60,16 @@ METRICS = {
 _log = Logger()
 
 
-def queueFamilies(rows: Rows, figures: Sequence[str] = ()) -> Iterator[Family]:
+def queueFamilies(
+    rows: Rows, figures: Sequence[str] = (), lacks: Collection[str] = ()
+) -> Iterator[Family]:
     """Yield the metrics of queues.
 
     :param figures: which; none for all.
+    :param lacks: those that are not known, by the names of QueueDetail.
     """
     for figure, (kind, name, help) in METRICS.items():
-        if figures and figure not in figures:
+        if (figures and figure not in figures) or FIELDS.get(figure, figure) in lacks:
             continue
         tell = _TELLERS.get(figure)
         if tell is not None:

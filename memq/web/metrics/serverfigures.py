@@ -15,6 +15,7 @@ import twisted
 from memq import __version__
 from memq.figures import Outcome
 from memq.server.histogram import BOUNDS
+from memq.web.metrics.clusterfigures import clusterFamilies
 from memq.web.metrics.exposition import (
     Family,
     Sample,
@@ -26,7 +27,7 @@ from memq.web.metrics.exposition import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
     from memq.access.admission import AccessControl
     from memq.broker.interfaces import IEngine
@@ -102,17 +103,26 @@ class Sources(NamedTuple):
     handshakesFailed: Callable[[], int] = lambda: 0
 
 
-def serverFamilies(sources: Sources, picture: Picture) -> Iterator[Family]:
-    """Yield the metrics of the server."""
+def serverFamilies(sources: Sources, picture: Picture | None) -> Iterator[Family]:
+    """Yield the metrics of the server.
+
+    :param picture: what the queues have; None if nobody tells.
+    """
+    lacks = sources.broker.lacks
     yield from _build(sources)
     yield from _process(sources.statistics)
     yield from _clients(sources.statistics)
     yield from _access(sources.factory.access)
-    yield from _messages(picture)
+    if picture is not None:
+        yield from _messages(picture, lacks)
     yield from _outcomes(sources)
     yield from _work(sources)
-    yield from _disk(sources)
+    if "disk" not in lacks:
+        yield from _disk(sources)
     yield from _memory(sources.broker)
+    cluster = sources.broker.cluster()
+    if cluster is not None:
+        yield from clusterFamilies(cluster)
 
 
 def _build(sources: Sources) -> Iterator[Family]:
@@ -209,20 +219,23 @@ def _access(access: AccessControl) -> Iterator[Family]:
     )
 
 
-def _messages(picture: Picture) -> Iterator[Family]:
+def _messages(picture: Picture, lacks: Collection[str]) -> Iterator[Family]:
     for field, (name, help) in _EVER.items():
-        value = getattr(picture.ever, field)
-        yield counter(f"memq_messages_{name}", f"{help} Since the start.", value)
+        if field not in lacks:
+            value = getattr(picture.ever, field)
+            yield counter(f"memq_messages_{name}", f"{help} Since the start.", value)
     yield gauge("memq_queues", "Queues that there are.", picture.queues)
     yield gauge("memq_messages", "Messages that can be taken.", picture.messages)
     yield gauge("memq_messages_open", "Messages that are read openly.", picture.open)
-    yield gauge("memq_messages_delayed", "Messages not due yet.", picture.delayed)
+    if "delayed" not in lacks:
+        yield gauge("memq_messages_delayed", "Messages not due yet.", picture.delayed)
     yield gauge("memq_messages_bytes", "Bytes of the bodies that wait.", picture.bytes)
-    yield gauge(
-        "memq_oldest_message_timestamp_seconds",
-        "When the oldest message was set that can be taken, in seconds since 1970.",
-        picture.oldest / 1000 if picture.oldest else None,
-    )
+    if "headTime" not in lacks:
+        yield gauge(
+            "memq_oldest_message_timestamp_seconds",
+            "When the oldest message was set that can be taken, in seconds since 1970.",
+            picture.oldest / 1000 if picture.oldest else None,
+        )
 
 
 def _outcomes(sources: Sources) -> Iterator[Family]:
@@ -237,13 +250,16 @@ def _outcomes(sources: Sources) -> Iterator[Family]:
     )
     outcomes = sources.broker.outcomes()
     for name, (help, reasons) in _OUTCOMES.items():
-        values = {labels(reason=each.value): outcomes[each] for each in reasons}
-        yield counters(name, help, values)
-    yield counter(
-        "memq_messages_damaged",
-        "Records that were found damaged and set aside, since the start.",
-        outcomes[Outcome.DAMAGED],
-    )
+        known = [each for each in reasons if each in outcomes]
+        values = {labels(reason=each.value): outcomes[each] for each in known}
+        if known:
+            yield counters(name, help, values)
+    if Outcome.DAMAGED in outcomes:
+        yield counter(
+            "memq_messages_damaged",
+            "Records that were found damaged and set aside, since the start.",
+            outcomes[Outcome.DAMAGED],
+        )
 
 
 def _work(sources: Sources) -> Iterator[Family]:
@@ -253,15 +269,8 @@ def _work(sources: Sources) -> Iterator[Family]:
         "memq_operations_waiting", "Commands that are not answered.", broker.waiting
     )
     yield counter("memq_transactions", "Turns, since the start.", broker.turns)
-    syncs = sources.syncs
-    syncs.sort()
-    yield histogram(
-        "memq_sync_duration_seconds",
-        "How long the log took to be synced, while clients waited for it.",
-        BOUNDS,
-        list(syncs.counts),
-        syncs.sum,
-    )
+    if "disk" not in broker.lacks:
+        yield _syncs(sources.syncs)
     yield gauge(
         "memq_reactor_delay_seconds",
         "How late a timed call came at worst since the last scrape.",
@@ -287,6 +296,17 @@ def _work(sources: Sources) -> Iterator[Family]:
         "memq_tls_handshakes_failed",
         "Connections that failed on ports with TLS, since the start.",
         sources.handshakesFailed(),
+    )
+
+
+def _syncs(syncs: Histogram) -> Family:
+    syncs.sort()
+    return histogram(
+        "memq_sync_duration_seconds",
+        "How long the log took to be synced, while clients waited for it.",
+        BOUNDS,
+        list(syncs.counts),
+        syncs.sum,
     )
 
 

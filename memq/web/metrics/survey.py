@@ -49,6 +49,8 @@ FIGURES = (
     *("messages", "bytes", "open", "delayed", "waiters", "oldest", "set", "taken"),
     *("closed", "expired", "discarded", "returned", "limit", "paused"),
 )
+#: The names of figures in QueueDetail, where those are others.
+FIELDS = {"oldest": "headTime", "returned": "returns"}
 #: Of the details of queues, what is added up; from ``pushed`` on as in Totals.
 _SUMMED = QueueDetail._fields[1:11]
 

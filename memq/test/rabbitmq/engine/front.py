@@ -10,6 +10,7 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import NotStored, Refusing
+from memq.figures import LinkState
 from memq.rabbitmq.asking.consumers import Consumers
 from memq.rabbitmq.asking.gets import Gets
 from memq.rabbitmq.asking.openreads import OpenReads
@@ -17,7 +18,6 @@ from memq.rabbitmq.asking.queues import Queues
 from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
 from memq.rabbitmq.engine.engine import Asked, Engine
 from memq.rabbitmq.errors import QueueGone
-from memq.rabbitmq.links.link import LinkState
 from memq.rabbitmq.shared.pauses import Pauses
 from memq.rabbitmq.telling import Facts, ToldQueue
 from memq.server.factory import FactorySettings, QueueFactory

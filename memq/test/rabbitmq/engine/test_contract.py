@@ -24,6 +24,7 @@ NUMBERS = "a message has a number of this process, not of its queue"
 LATER = "nothing that was read is tried later"
 OPEN = "a flush leaves what is open"
 RULES = "a rule's limit is a policy of the cluster"
+LACKS = "figures that no cluster tells are left out"
 TOTALS = "totals are those of this process, and of what is not refused"
 MOVES = "redrives and imports are refused, and so do nothing"
 
@@ -39,6 +40,7 @@ DIFFERENT = {
     "`import ": MOVES,
     "`get q`": MOVES,
     "`stats queue`": TOTALS,
+    "`stats detail": LACKS,
     "`peek ": NUMBERS,
     "`ms w 2 T60": NUMBERS,
     "`mg w s f c": NUMBERS,
