@@ -83,6 +83,8 @@ class Streamer:
     def stopProducing(self) -> None:
         """Send no more: the reader is gone."""
         self._cancel()
+        # They know each other, and would wait for the garbage collector.
+        self._request = None
 
     def _giveUp(self) -> None:
         self._call = None
