@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from http.client import HTTPConnection
 
+from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
 from memq.test.browser.case import BrowserTestCase, fill
+from memq.test.support.commandline import command
 from memq.web.live.viewers import MOST as VIEWERS
 
 #: Milliseconds in which the first page of the list is there.
@@ -33,6 +35,20 @@ class LiveTests(BrowserTestCase):
         browser.one(".plot polyline")
         self.server.take(b"jobs")
         browser.untilText(".figures dd", "0")
+
+    def test_stalled(self) -> None:
+        """A queue whose head is old is the first by age, and says how old that is."""
+        lines = Begin(), QueueBegin(b"old", 1, 0), Body(0, 1, b"x"), QueueEnd(1, 0)
+        text = b"".join(map(packLine, (*lines, End(1))))
+        place = f"127.0.0.1:{self.server.port}"
+        done = command(self.server, "import", "--server", place, stdin=text)
+        self.assertEqual(done.status, 0, done.err)
+        browser = self.browser
+        browser.open("#/queues?sort=age&order=desc")
+        browser.untilText("tbody tr:first-child .name", "old")
+        self.assertRegex(browser.text("tbody tr:first-child td.age"), r"^\d{5} d")
+        browser.open("#/queue/old")
+        browser.untilText(".messages pre", "x")
 
     def test_restart(self) -> None:
         """A server that stops is told of; one that starts again is found."""

@@ -21,9 +21,11 @@ from urllib.request import Request, urlopen
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.admin.exportformat import Begin, Body, End, QueueBegin, QueueEnd, packLine
 from memq.test.clients.client import PATIENCE
 from memq.test.clients.test_monitors import UNPACKED
 from memq.test.support.certificates import files
+from memq.test.support.commandline import command
 from memq.test.support.servers import started
 from testkit.servers import ROOT
 
@@ -101,7 +103,7 @@ class PromtoolTests(PrometheusTestCase):
             input=given,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=PATIENCE,
+            timeout=10 * PATIENCE,
             cwd=RULES,
             check=False,
         )
@@ -134,19 +136,26 @@ def readFile(*path: str) -> str:
         return file.read()
 
 
-class DashboardTests(PrometheusTestCase):
-    """Prometheus scrapes a server, and is asked what the dashboard asks."""
+class ScrapedTestCase(PrometheusTestCase):
+    """Prometheus scrapes a server, and is asked something."""
 
     def start(self) -> str:
-        """Start Prometheus on loopback; return its address."""
+        """Start Prometheus on loopback; return its address.
+
+        Its rules are those of contrib, but that nothing has to last.
+        """
         directory = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, directory)
+        with open(os.path.join(directory, "rules.yml"), "w", encoding="utf-8") as file:
+            file.write(
+                re.sub(r"\bfor: \w+", "for: 0s", readFile(RULES, "memq.rules.yml"))
+            )
         config = os.path.join(directory, "prometheus.yml")
         target = self.web.removeprefix("http://")
         with open(config, "w", encoding="utf-8") as file:
             file.write(
                 "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
-                f"rule_files: ['{RULES}/memq.rules.yml']\n"
+                "rule_files: [rules.yml]\n"
                 "scrape_configs: [{job_name: memq, static_configs: "
                 f"[{{targets: ['{target}']}}]}}]\n"
             )
@@ -186,6 +195,10 @@ class DashboardTests(PrometheusTestCase):
             sleep(0.1)
         self.fail(f"{expression} finds nothing")
 
+
+class DashboardTests(ScrapedTestCase):
+    """What the dashboard asks."""
+
     def test_dashboard(self) -> None:
         """Each expression of the dashboard finds something."""
         address = self.start()
@@ -204,3 +217,50 @@ class DashboardTests(PrometheusTestCase):
         """Return what is scraped, without its comments."""
         lines = fetched(f"{self.web}/metrics").decode().splitlines(True)
         return "".join(line for line in lines if not line.startswith("#"))
+
+
+class AlertTests(ScrapedTestCase):
+    """Alerts as an operator meets them."""
+
+    def waitForAlert(self, address: str, alert: str, queue: str, isThere: bool) -> None:
+        """Wait until an alert fires for a queue, or does not any more."""
+        labels = f'alertname="{alert}",alertstate="firing",queue="{queue}"'
+        expression = f"ALERTS{{{labels}}}"
+        self.waitFor(address, expression if isThere else f"absent({expression})")
+
+    def run_(self, *words: str, stdin: bytes = b"") -> bytes:
+        """Return what a command of memq writes, which has to end well."""
+        done = command(self.server, *words, stdin=stdin)
+        self.assertEqual(done.status, 0, done.err)
+        return done.out
+
+    def test_stalled(self) -> None:
+        """A queue that nobody takes from is told of, until somebody does."""
+        place = f"127.0.0.1:{self.server.port}"
+        # A message of long ago.
+        lines = (
+            Begin(),
+            QueueBegin(b"old", 1, 0),
+            Body(0, 1, b"x"),
+            QueueEnd(1, 0),
+            End(1),
+        )
+        text = b"".join(map(packLine, lines))
+        self.run_("import", "--server", place, stdin=text)
+        address = self.start()
+        self.waitForAlert(address, "MemqQueueStalled", "old", True)
+        self.assertEqual(self.run_("pop", "old"), b"x")
+        self.waitForAlert(address, "MemqQueueStalled", "old", False)
+
+    def test_deadLetters(self) -> None:
+        """So are dead letters, until they are redriven from the command line."""
+        self.run_(
+            "rules", "set", "orders", "max_deliveries=1", "dead_letter=orders.dead"
+        )
+        self.server.put(b"orders", b"one")
+        self.server.ask(b"get orders/open", b"get orders/abort")
+        address = self.start()
+        self.waitForAlert(address, "MemqDeadLetters", "orders.dead", True)
+        self.run_("redrive", "orders.dead")
+        self.waitForAlert(address, "MemqDeadLetters", "orders.dead", False)
+        self.assertEqual(self.run_("pop", "orders"), b"one")
