@@ -4,11 +4,12 @@ Clients set and get, one command at a time each, for a turn with something besid
 for one without, in turn; of each kind the median is told of what its turns had, since
 something else may disturb some of them.  What is beside them, with ten thousand queues:
 a scrape of ``/metrics``, which tells of so many queues together, one of
-``/metrics/queues``, which tells of each, the watchers of bench.watchers, and an export;
-and with a hundred thousand the first list of them after a start, when no head was
-looked at yet.  `python -m bench.scraping` prints a table, in four minutes at most.
+``/metrics/queues``, which tells of each, the watchers of bench.watchers, as many
+viewers as there may be, of which one half reads nothing, and an export; and with a
+hundred thousand the first list of them after a start, when no head was looked at yet.
+`python -m bench.scraping` prints a table, in four minutes at most.
 
-The export and the watchers run on what is idle of the processors.
+The export, the watchers and the viewers run on what is idle of the processors.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from bench.processors import spent, used
 from bench.tables import table
 from bench.watchers import LIST, PATIENCE, Watchers
 from bench.workspace import ROOT, workspace
+from memq.web.live.ticks import QUEUES as VIEWED
+from memq.web.live.viewers import MOST
 from testkit.servers import Server
 from testkit.waiters import percentile
 from testkit.wire import sets
@@ -56,6 +59,22 @@ _TEXT = f"""
 `python -m bench.scraping`: what they wait for with something beside them and without.
 `>` marks a p99 of more than {_GOAL} times.
 
+"""
+
+
+#: Reads some streams, all in one process.
+_READ = """
+import selectors, socket, sys
+host, port, head, count = sys.argv[1:]
+selector = selectors.DefaultSelector()
+for _ in range(int(count)):
+    viewer = socket.create_connection((host, int(port)))
+    viewer.sendall(head.encode())
+    selector.register(viewer, selectors.EVENT_READ)
+while True:
+    for key, _ in selector.select():
+        if not key.fileobj.recv(1 << 20):
+            selector.unregister(key.fileobj)
 """
 
 
@@ -169,6 +188,29 @@ def _watched(place: _Place, root: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _viewed(place: _Place, root: Path) -> Iterator[None]:
+    """Hold as many streams as there may be, of which one half is not read."""
+    host, _, port = place.web.rpartition(":")
+    names = b",".join(map(_name, range(VIEWED))).decode()
+    head = f"GET /api/v1/events?queues={names} HTTP/1.0\r\n\r\n"
+    words = (sys.executable, "-c", _READ, host, port, head, str(MOST // 2))
+    readers = subprocess.Popen(words, preexec_fn=_onlyIdle)
+    stuck = [socket.socket() for _ in range(MOST // 2)]
+    try:
+        for viewer in stuck:
+            viewer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            viewer.connect((host, int(port)))
+            viewer.sendall(head.encode())
+        sleep(_TURN)
+        yield
+    finally:
+        for viewer in stuck:
+            viewer.close()
+        readers.terminate()
+        readers.wait(PATIENCE)
+
+
+@contextmanager
 def _exporting(place: _Place, root: Path) -> Iterator[None]:
     """Export again and again."""
     memq = os.path.join(os.path.dirname(sys.executable), "memq")
@@ -202,6 +244,7 @@ def _cells(place: _Place, root: Path, rounds: int) -> Iterator[list[str]]:
         yield _row(f"a scrape a second of {path}", pairs)
     longer: tuple[tuple[str, Callable[..., AbstractContextManager[None]]], ...] = (
         ("a scrape a second, ten viewers, `memq top`", _watched),
+        (f"{MOST} viewers, of which {MOST // 2} read nothing", _viewed),
         ("an export", _exporting),
     )
     for title, beside in longer:

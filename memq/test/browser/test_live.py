@@ -39,7 +39,7 @@ class LiveTests(BrowserTestCase):
     def test_stalled(self) -> None:
         """A queue whose head is old is the first by age, and says how old that is."""
         lines = Begin(), QueueBegin(b"old", 1, 0), Body(0, 1, b"x"), QueueEnd(1, 0)
-        text = b"".join(map(packLine, (*lines, End(1))))
+        text = b"".join([packLine(line) for line in (*lines, End(1))])
         place = f"127.0.0.1:{self.server.port}"
         done = command(self.server, "import", "--server", place, stdin=text)
         self.assertEqual(done.status, 0, done.err)

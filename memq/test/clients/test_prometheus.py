@@ -245,7 +245,7 @@ class AlertTests(ScrapedTestCase):
             QueueEnd(1, 0),
             End(1),
         )
-        text = b"".join(map(packLine, lines))
+        text = b"".join([packLine(line) for line in lines])
         self.run_("import", "--server", place, stdin=text)
         address = self.start()
         self.waitForAlert(address, "MemqQueueStalled", "old", True)

@@ -221,6 +221,34 @@ class StartTests(SynchronousTestCase):
         self.assertIn(' line 12: address = "x:1": must be a', self.refused(server))
         self.assertFalse(os.path.exists(path))
 
+    def test_session(self) -> None:
+        """The sessions of memcached's own test go as they do there, to the byte."""
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w", encoding="ascii") as file:
+            file.write("foo:bar\nbaaaz:quux\n")
+        os.chmod(path, 0o600)
+        server = started(self, "--auth-file", path)
+        for steps in (
+            (
+                (_set(b"foo"), b"CLIENT_ERROR bad authentication token format"),
+                ((b"get foo",), b"CLIENT_ERROR unauthenticated"),
+                (_set(b"foo", b"foo bab"), b"CLIENT_ERROR authentication failure"),
+                (_set(b"foo", b"foo bar"), b"STORED"),
+                (_set(b"toast"), b"STORED"),
+                ((b"get toast",), b"VALUE toast 0 2"),
+            ),
+            (
+                (_set(b"foo", b"baaaz quux"), b"STORED"),
+                (_set(b"toast2", b"ho"), b"STORED"),
+                ((b"get toast2",), b"VALUE toast2 0 2"),
+            ),
+        ):
+            with server.wire() as wire:
+                for lines, answer in steps:
+                    self.assertEqual(wire.ask(b"\r\n".join(lines)), answer)
+                self.assertIn(wire.line(), (b"hi", b"ho"))
+                self.assertEqual(wire.line(), b"END")
+
     def test_authFile(self) -> None:
         """Memcached's file is taken as it is, and its users may do everything."""
         path = os.path.abspath(self.mktemp())

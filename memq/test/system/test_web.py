@@ -17,7 +17,8 @@ from testkit.wire import sets
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-QUEUES = 2_000
+#: Queues that are made while there are scrapes, and in all.
+QUEUES, MANY = 2_000, 10_000
 
 
 class _Connection(http.client.HTTPConnection):
@@ -88,7 +89,7 @@ class WebServersTests(SynchronousTestCase):
         self.assertFalse(os.path.exists(path))
 
     def test_load(self) -> None:
-        """Scrapes beside a load see every queue, and lose no message."""
+        """Scrapes beside a load lose no message, and one sees each of 10,000 queues."""
         server = started(self, "--web-listen=127.0.0.1:0", "--no-sync")
         place = _place(server)
         names = [b"queue-%d" % number for number in range(QUEUES)]
@@ -116,6 +117,9 @@ class WebServersTests(SynchronousTestCase):
                 last = float(line.split()[1])
 
         together(load, scrape, scrape)
+        more = [b"queue-%d" % number for number in range(QUEUES, MANY)]
+        server.talk(b"".join(sets(name, b"x") for name in more) + b"quit\r\n")
+        names += more
         _, text = _ask(place, "/metrics/queues?figure=messages")
         told = {line for line in text.splitlines() if not line.startswith("#")}
         expected = {
