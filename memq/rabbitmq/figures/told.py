@@ -46,9 +46,7 @@ UNKNOWN = object()
 LATE = 1.0
 #: The figures of a queue that no cluster tells, by the names of QueueDetail; "disk" for
 #: all about the disk of a store.
-LACKS = frozenset(
-    ("delayed", "expired", "discarded", "limit", "headTime", "lastUsed", "disk")
-)
+LACKS = frozenset(("delayed", "expired", "discarded", "headTime", "lastUsed", "disk"))
 
 
 class Told:

@@ -11,13 +11,13 @@ from memq.config.settings import inForce
 from memq.policy.rule import READS, WRITES
 from memq.web.api.names import shown
 from memq.web.api.rates import UNKNOWN, Rates
-from memq.web.metrics.survey import FIGURES, figuresOf
+from memq.web.metrics.survey import FIELDS, FIGURES, figuresOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from memq.broker.interfaces import IEngine
-    from memq.figures import QueueDetail
+    from memq.figures import ClusterState, QueueDetail
     from memq.web.api.snapshot import Snapshot
     from memq.web.health import Readiness
     from memq.web.history.tallies import Tally
@@ -53,6 +53,8 @@ class QueueRows:
         """
         self._broker = broker
         self._source = source
+        lacks = broker.lacks
+        self._unknown = {name for name in FIGURES if FIELDS.get(name, name) in lacks}
 
     def row(
         self,
@@ -67,7 +69,7 @@ class QueueRows:
     def tell(
         self, name: bytes, figures: Sequence[int], rates: Rates = UNKNOWN
     ) -> dict[str, Any]:
-        """Return the row of a queue.
+        """Return the row of a queue; a figure that is not known is None.
 
         :param figures: as FIGURES names them.
         """
@@ -81,9 +83,10 @@ class QueueRows:
         told["limit"] = figures[_PLACES["limit"]] or None
         told["paused"] = pausedWords(figures[_PLACES["paused"]])
         policies = self._broker.policies
-        policy = policies.of(name) if policies.isActive else None
+        policy = policies.told(name) if policies.isActive else None
         target = None if policy is None else policy.rule.deadLetter
         told["deadLetter"] = None if target is None else shown(target)
+        told.update(dict.fromkeys(self._unknown & told.keys()))
         return told
 
     def whole(self, detail: QueueDetail, rates: Rates = UNKNOWN) -> dict[str, Any]:
@@ -91,7 +94,8 @@ class QueueRows:
         name = detail.name
         refused = self._broker.refusals
         told = self.row(detail, *rates)
-        told["lastUsed"] = detail.lastUsed
+        isKnown = "lastUsed" not in self._broker.lacks
+        told["lastUsed"] = detail.lastUsed if isKnown else None
         told["refused"] = dict(
             zip((each.value for each in refused.sums), refused.of(name), strict=True)
         )
@@ -100,7 +104,7 @@ class QueueRows:
 
     def _rules(self, name: bytes) -> Iterable[dict[str, str]]:
         """Yield what is in force, by the file or by the store."""
-        policy = self._broker.policies.of(name)
+        policy = self._broker.policies.told(name)
         if policy is None:
             return
         rule = policy.rule
@@ -157,7 +161,7 @@ class ServerFigures:
         """
         sources = self._sources
         broker, statistics = sources.broker, sources.statistics
-        room, budget = broker.room, broker.budget
+        budget = broker.budget
         ever = statistics.ever()
         reasons = (*(each.value for each in broker.refusals.sums), "disk_full")
         why = {reason: ever[f"refused_{reason}"] for reason in reasons}
@@ -176,18 +180,46 @@ class ServerFigures:
             "out": _rounded(getattr(tally, "outgoing", None)),
             "waiters": broker.readers,
             "oldest": None if tally is None else moment(self._oldest),
-            "disk": {
-                "free": room.free,
-                "minFree": room.least,
-                "store": statistics.bytesOnDisk,
-                "full": room.isFull,
-            },
+            "disk": None if "disk" in broker.lacks else self._disk(),
+            "cluster": _cluster(broker.cluster()),
             "refused": sum(why.values()),
             "refusedWhy": why,
             "memory": {"held": budget.held + budget.reserved, "limit": budget.limit},
             "actions": self._mayAct(),
             "bodies": self._bodies,
         }
+
+    def _disk(self) -> dict[str, Any]:
+        room = self._sources.broker.room
+        return {
+            "free": room.free,
+            "minFree": room.least,
+            "store": self._sources.statistics.bytesOnDisk,
+            "full": room.isFull,
+        }
+
+
+def _cluster(state: ClusterState | None) -> dict[str, Any] | None:
+    """Return what is told of the servers that keep the queues."""
+    if state is None:
+        return None
+    links: dict[str, dict[str, Any]] = {}
+    for each in state.links:
+        link = {"purpose": each.purpose, "connected": 0, "missing": 0, "lost": 0}
+        told = links.setdefault(each.purpose, link)
+        told["missing" if each.node is None else "connected"] += 1
+        told["lost"] += each.lost
+    return {
+        "version": state.version,
+        "nodes": state.nodes,
+        "running": state.running,
+        "blocked": any(each.isBlocked for each in state.links),
+        "connections": list(links.values()),
+        "unconfirmed": state.unconfirmed,
+        "setsFailed": dict(state.failed),
+        "getsFailed": state.failedGets,
+        "toldAt": state.toldAt,
+    }
 
 
 def _rounded(rate: float | None) -> float | None:

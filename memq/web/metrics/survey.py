@@ -144,7 +144,7 @@ def _columns(
     if policies.isActive:
         pairs = []
         for name, limit, pause in zip(names, limits, paused, strict=True):
-            policy = policies.of(name)
+            policy = policies.told(name)
             own = None if policy is None else (policy.maxItems, policy.paused)
             pairs.append(own or (limit, pause))
         limits, paused = zip(*pairs, strict=True)

@@ -41,6 +41,7 @@ class ServerTests(ApiTestCase):
                 "taken": 1,
                 "in": None,
                 "out": None,
+                "cluster": None,
                 "disk": {"free": None, "minFree": 64 << 20, "store": 0, "full": False},
                 "refused": 0,
                 "refusedWhy": {"full": 0, "paused": 0, "fanout": 0, "disk_full": 0},
