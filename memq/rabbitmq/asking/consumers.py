@@ -188,7 +188,7 @@ class Consumers:
         request = consumer.settling = Request(queue, done)
         request.isSent = True
         self._deadlines.add(request)
-        consumer.channel.amqp.basic_ack(self._reads.takeOut(number))
+        consumer.channel.amqp.acknowledge(self._reads.takeOut(number))
         self.cancel(consumer)
 
     @staticmethod
@@ -216,10 +216,11 @@ class Consumers:
         self, consumer: Consumer, _: Any, method: Any, properties: Any, body: bytes
     ) -> None:
         self._forget(consumer)
-        message = self._reads.keep(consumer.channel, method, properties, body)
+        channel, tag = consumer.channel, method.delivery_tag
+        message = self._reads.keep(channel, tag, properties.headers, body)
         consumer.number = message.sequence
-        self.note(consumer.channel.queue)
-        self._found(consumer.channel.queue, message)
+        self.note(channel.queue)
+        self._found(channel.queue, message)
 
     def _cbCancelled(self, channel: Channel, frame: Any) -> None:
         consumer = channel.consumers.pop(frame.method.consumer_tag, None)

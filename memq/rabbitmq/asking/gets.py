@@ -19,13 +19,11 @@ from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pika.spec import Basic
-
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, Request, isMissing, nameOf
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -66,11 +64,14 @@ class _Get(Request):
 class _Channel:
     """A channel, and the get that is under way on it.
 
+    :ivar cbEmpty: is called when there is none.
     :ivar sent: when that was sent, counted in questions.
     :ivar isLate: whether the time of that is over.
     """
 
-    __slots__ = ("amqp", "get", "isLate", "isOpen", "sent")
+    __slots__ = ("amqp", "cbEmpty", "get", "isLate", "isOpen", "sent")
+
+    cbEmpty: Callable[[], object]
 
     def __init__(self) -> None:
         self.amqp: Any = None
@@ -207,9 +208,7 @@ class Gets:
         channel = self._channels[amqp]
         channel.isOpen = True
         self._opening -= 1
-        amqp.add_callback(
-            lambda _: self._cbEmpty(channel), [Basic.GetEmpty], one_shot=False
-        )
+        channel.cbEmpty = partial(self._cbEmpty, channel)
         self._idle.append(channel)
         self._goOn()
 
@@ -220,14 +219,16 @@ class Gets:
         self._questions += 1
         get.isSent = True
 
-        def _cbFound(_: Any, __: Any, properties: Any, body: bytes) -> None:
-            message = names.message(self._number(), properties.headers, body)
+        def _cbFound(_: int, headers: Mapping[str, Any], body: bytes) -> None:
+            message = names.message(self._number(), headers, body)
             self._free(channel)
             if not get.answer(message):
                 self.giveAway(get.queue, message)
             self._goOn()
 
-        channel.amqp.basic_get(nameOf(get.queue).queue, _cbFound, auto_ack=True)
+        channel.amqp.get(
+            nameOf(get.queue).queue, _cbFound, channel.cbEmpty, isTaken=True
+        )
 
     def _isLate(self, channel: _Channel) -> None:
         channel.isLate = True

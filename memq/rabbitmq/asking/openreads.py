@@ -17,9 +17,8 @@ What consumers are given, see :mod:`memq.rabbitmq.asking.consumers`, is open as 
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
-
-from pika.spec import Basic
 
 from memq.errors import StoreError
 from memq.rabbitmq import names
@@ -27,7 +26,7 @@ from memq.rabbitmq.asking.base import Deadlines, isMissing, nameOf
 from memq.rabbitmq.asking.deliveries import Channel, Consumer, End, Open
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from twisted.internet.interfaces import IReactorTime
 
@@ -146,7 +145,7 @@ class OpenReads:
     def _acknowledge(self, number: int) -> tuple[int, Channel | None]:
         channel, tag = self._take(number)
         if channel is not None:
-            channel.amqp.basic_ack(tag)
+            channel.amqp.acknowledge(tag)
         return number, channel
 
     def _refuse(self, number: int) -> tuple[int, Channel | None]:
@@ -268,9 +267,6 @@ class OpenReads:
     def _opened(self, amqp: Any) -> None:
         channel = self._byAmqp[amqp]
         channel.isOpen = True
-        amqp.add_callback(
-            lambda _: self._cbEmpty(channel), [Basic.GetEmpty], one_shot=False
-        )
         if channel.queue in self._lines:
             self._goOn(channel.queue)
         self.watcher.opened(channel)
@@ -301,22 +297,27 @@ class OpenReads:
         # answer to come: that may be late.
         channel.endsBefore, channel.ends = [*channel.endsSent, *channel.ends], []
 
-        def _cbFound(_: Any, method: Any, properties: Any, body: bytes) -> None:
-            message = self.keep(channel, method, properties, body)
+        def _cbFound(tag: int, headers: Mapping[str, Any], body: bytes) -> None:
+            message = self.keep(channel, tag, headers, body)
             if not self._answer(channel, message):
                 self._refuse(message.sequence)
 
         name = nameOf(channel.queue).queue
-        channel.amqp.basic_get(name, _cbFound, auto_ack=False)
+        _cbEmpty = partial(self._cbEmpty, channel)
+        channel.amqp.get(name, _cbFound, _cbEmpty, isTaken=False)
 
     def keep(
-        self, channel: Channel, method: Any, properties: Any, body: bytes
+        self,
+        channel: Channel,
+        tag: int,
+        headers: Mapping[str, Any] | None,
+        body: bytes,
     ) -> Message:
         """Return a message that was delivered, which is open from now on."""
         number = self._number()
-        channel.held[number] = method.delivery_tag
+        channel.held[number] = tag
         self._holders[number] = channel
-        return names.message(number, properties.headers, body)
+        return names.message(number, headers, body)
 
     def _cbEmpty(self, channel: Channel) -> None:
         self._answer(channel, None)

@@ -16,6 +16,9 @@ from twisted.internet import protocol
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.logger import Logger
 
+from memq.rabbitmq.links import frames
+from memq.rabbitmq.links.channel import Channel
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -94,7 +97,11 @@ class Timer:
 
 
 class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
-    """A connection of pika's on a transport of Twisted's."""
+    """A connection of pika's on a transport of Twisted's.
+
+    What is written while something is received, or in one round of the reactor, is sent
+    together.
+    """
 
     def __init__(self, parameters: Any, clock: IReactorTime, owner: Owner) -> None:
         """Begin nothing yet.
@@ -104,6 +111,11 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
         self._clock = clock
         self.transport: Any = None
         self._error: BaseException | None = None
+        #: What came of a frame whose end is to come.
+        self._rest = b""
+        #: What is to be sent, and whether somebody sees to that.
+        self._written: list[bytes] = []
+        self._isBusy = False
         super().__init__(
             parameters,
             owner.opened,
@@ -119,7 +131,49 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
 
     def receive(self, data: bytes) -> None:
         """Do what some bytes say."""
-        self._on_data_available(data)
+        self._isBusy = True
+        try:
+            self._receive(self._rest + data if self._rest else data)
+        finally:
+            self._isBusy = False
+            if self._written:
+                self.flush()
+
+    def _receive(self, data: bytes) -> None:
+        at, end = 0, len(data)
+        while end - at >= frames.OVERHEAD:
+            kind, number, size = frames.START.unpack_from(data, at)
+            begin, after = at + frames.START.size, at + size + frames.OVERHEAD
+            if after > end and kind <= frames.BODY:
+                break
+            channel = self._channels.get(number)
+            if channel is None or data[after - 1 : after] != frames.END:
+                isTaken = False
+            elif kind == frames.METHOD:
+                (which,) = frames.WHICH.unpack_from(data, begin)
+                isTaken = channel.takes(which, data[begin : after - 1])
+            else:
+                isTaken = channel.isReceiving
+                if isTaken:
+                    channel.receive(kind, data[begin : after - 1])
+            if isTaken:
+                self.bytes_received += after - at
+            else:
+                self._on_data_available(data[at:after])
+            at = after
+        self._rest = data[at:]
+
+    def send(self, data: bytes) -> None:
+        """Send some bytes, soon and with others."""
+        if not self._written and not self._isBusy:
+            self._clock.callLater(0, self.flush)
+        self._written.append(data)
+
+    def flush(self) -> None:
+        """Send what was written."""
+        written, self._written = self._written, []
+        if written and self.transport is not None:
+            self.transport.write(b"".join(written))
 
     def end(self, error: BaseException) -> None:
         """Note that the transport is lost."""
@@ -143,7 +197,13 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
     def _adapter_connect_stream(self) -> None:
         raise NotImplementedError("the endpoint connects")
 
+    def _create_channel(
+        self, channel_number: int, on_open_callback: Callable[[Any], object] | None
+    ) -> Channel:
+        return Channel(self, channel_number, on_open_callback)
+
     def _adapter_disconnect_stream(self) -> None:
+        self.flush()
         if isinstance(self._error, AMQPHeartbeatTimeout):
             # Who stands still does not read what is still to be written.
             self.transport.abortConnection()
@@ -151,7 +211,7 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
             self.transport.loseConnection()
 
     def _adapter_emit_data(self, data: bytes) -> None:
-        self.transport.write(data)
+        self.send(data)
 
 
 class AMQPProtocol(protocol.Protocol):

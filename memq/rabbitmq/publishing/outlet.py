@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pika import BasicProperties, spec
-
 from memq.rabbitmq.publishing.message import Fate
 
 if TYPE_CHECKING:
@@ -57,15 +55,14 @@ class Outlet:
     def send(self, message: Message) -> None:
         """Publish a message."""
         number = self._number + 1
-        properties = BasicProperties(
-            delivery_mode=2,
-            message_id=str(number),
-            headers=message.headers,
-            expiration=message.expiration,
-        )
         # What cannot be encoded is raised, and nothing is sent.
-        self._channel.basic_publish(
-            message.exchange, message.key, message.body, properties, mandatory=True
+        self._channel.publish(
+            message.exchange,
+            message.key,
+            message.body,
+            str(number),
+            message.headers,
+            message.expiration,
         )
         self._number = number
         self._unsettled[number] = message
@@ -78,7 +75,8 @@ class Outlet:
 
     def _opened(self, channel: Channel) -> None:
         channel.add_on_return_callback(self._cbReturned)
-        channel.confirm_delivery(self._cbConfirmed, callback=lambda _: None)
+        channel.confirmed = self._cbConfirmed
+        channel.confirm_delivery(lambda _: None, callback=lambda _: None)
         self.isOpen = True
         self._toldOpen(self)
 
@@ -87,11 +85,9 @@ class Outlet:
     ) -> None:
         self._returned.add(int(properties.message_id))
 
-    def _cbConfirmed(self, frame: Any) -> None:
-        method = frame.method
-        fate = Fate.STORED if isinstance(method, spec.Basic.Ack) else Fate.REFUSED
-        last = method.delivery_tag
-        if not method.multiple:
+    def _cbConfirmed(self, last: int, isMultiple: bool, isStored: bool) -> None:
+        fate = Fate.STORED if isStored else Fate.REFUSED
+        if not isMultiple:
             self._settle(last, fate)
             return
         first, self._lowest = self._lowest, last + 1

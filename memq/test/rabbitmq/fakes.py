@@ -101,7 +101,6 @@ class FakeChannel:
         self._link = link
         self._cluster = link.cluster
         self._opened, self._closed = opened, closed
-        self._onEmpty: list[Callable[[Any], object]] = []
         self._onCancelOk: list[Callable[[Any], object]] = []
         self._onCancel: list[Callable[[Any], object]] = []
         #: The queue of each consumer, and who is given its messages, by its tag.
@@ -141,10 +140,10 @@ class FakeChannel:
     def add_callback(
         self, callback: Callable[[Any], object], methods: list[Any], one_shot: bool
     ) -> None:
-        """Remember who hears of empty queues, or of consumers that are cancelled."""
+        """Remember who hears of consumers that are cancelled."""
+        assert methods == [Basic.CancelOk]
         assert not one_shot
-        isEmpty = methods == [Basic.GetEmpty]
-        (self._onEmpty if isEmpty else self._onCancelOk).append(callback)
+        self._onCancelOk.append(callback)
 
     def add_on_cancel_callback(self, callback: Callable[[Any], object]) -> None:
         """Remember who hears of consumers that the cluster cancels."""
@@ -213,27 +212,29 @@ class FakeChannel:
         for each in self._onCancel:
             each(SimpleNamespace(method=SimpleNamespace(consumer_tag=tag)))
 
-    def basic_get(
-        self, queue: str, callback: Callable[..., object], auto_ack: bool
+    def get(
+        self,
+        queue: str,
+        found: Callable[[int, Any, bytes], object],
+        empty: Callable[[], object],
+        isTaken: bool,
     ) -> None:
         """Take a message."""
 
         def _answer() -> None:
             messages = self._cluster.queues[queue]
             if not messages:
-                for each in self._onEmpty:
-                    each(None)
+                empty()
                 return
             message = messages.popleft()
             self._tags += 1
-            if not auto_ack:
+            if not isTaken:
                 self.unacked[self._tags] = queue, message
-            method = SimpleNamespace(delivery_tag=self._tags)
-            callback(self, method, SimpleNamespace(headers=message[0]), message[1])
+            found(self._tags, *message)
 
-        self._later(_answer, "get" if auto_ack else "open", queue)
+        self._later(_answer, "get" if isTaken else "open", queue)
 
-    def basic_ack(self, tag: int) -> None:
+    def acknowledge(self, tag: int) -> None:
         """Delete a message."""
         self._cluster.log.append("ack")
         del self.unacked[tag]

@@ -212,6 +212,10 @@ class FakePeer:
         """Carry what was said, and say whether there was anything."""
         if self.node.isStill and self.transport.ended is not ConnectionLost:
             return False
+        # What is sent together is sent now, whatever the clock says.
+        amqp = getattr(self.protocol, "amqp", None)
+        if amqp is not None:
+            amqp.flush()
         said, told = self.transport.value(), self._says
         self.transport.clear()
         self._says = b""

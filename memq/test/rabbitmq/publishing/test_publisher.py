@@ -298,6 +298,7 @@ class MissingTests(PublisherTestCase):
             self.publish(name.encode(), queue=name)
         self.rabbit.nodes[1].isStill = True
         self.rabbit.run()
+        self.clock.advance(0)
         [peer] = self.rabbit.nodes[1].peers
         self.assertEqual(AT_ONCE, peer.transport.value().count(b"\x00\x14\x00\x0a"))
         self.rabbit.nodes[1].isStill = False
