@@ -80,13 +80,16 @@ class Server:
     def __init__(self, home: str, *options: str, before: str = "") -> None:
         """Name the home and the further options; nothing is started yet.
 
+        :param home: empty for a server that has none.
         :param before: Python that the process runs first, to break something.
         """
         self._before = before
         self.variables: dict[str, str] = {}
         self.passed: tuple[int, ...] = ()
         self.home = home
-        self._arguments = ["--home", home, "--port=0", "--web-listen=", *options]
+        self._arguments = ["--port=0", "--web-listen=", *options]
+        if home:
+            self._arguments += ["--home", home]
         self.port = 0
         self.log: list[str] = []
         self._changed = threading.Condition()

@@ -238,7 +238,9 @@ class FakePeer:
     def _read(self) -> None:
         while self._received:
             consumed, one = frame.decode_frame(self._received)
-            assert one is not None, "pika writes whole frames"
+            if one is None:
+                # By TCP the rest comes later.
+                break
             self._received = self._received[consumed:]
             if isinstance(one, frame.ProtocolHeader):
                 mechanisms = {"mechanisms": "PLAIN", "server_properties": PROPERTIES}
