@@ -8,7 +8,7 @@ purpose has its connection and the rules can be kept.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.internet.defer import Deferred
 
@@ -90,12 +90,13 @@ class Opening:
     def _look(self) -> None:
         self._call = None
         asked = self._telling.facts().addCallback(self._cbFacts)
-        asked.addErrback(self._ebUntold).addErrback(self._end)
+        asked.addErrback(self._ebLater).addErrback(self._end)
 
-    def _ebUntold(self, failure: Failure) -> None:
-        failure.trap(Untold)
-        error: Any = failure.value
-        checkAnswer(error, self._address.user, self._address.name)
+    def _ebLater(self, failure: Failure) -> None:
+        failure.trap(StoreError)
+        error = failure.value
+        if isinstance(error, Untold):
+            checkAnswer(error, self._address.user, self._address.name)
         self._wait(failure.getErrorMessage())
 
     def _cbFacts(self, facts: Facts) -> Deferred[None] | None:
@@ -105,11 +106,7 @@ class Opening:
             self._wait(why)
             return None
         self.facts = facts
-        return self._check().addCallbacks(self._end, self._ebCheck)
-
-    def _ebCheck(self, failure: Failure) -> None:
-        failure.trap(StoreError)
-        self._wait(failure.getErrorMessage())
+        return self._check().addCallback(self._end)
 
     def _trouble(self) -> str | None:
         """Return why a purpose has no connection; None if all have."""

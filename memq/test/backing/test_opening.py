@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.backing.opening import AGAIN, SOON, Opening
 from memq.backing.startcheck import ClusterRefused
 from memq.config.cluster import parseAddress
-from memq.errors import ConfigError
+from memq.errors import ConfigError, StoreError
 from memq.rabbitmq.errors import Untold
 from memq.ratelimit import LOG_INTERVAL
 from memq.test.backing.test_startcheck import GOOD
@@ -105,13 +105,16 @@ class OpeningTests(SynchronousTestCase):
         self.failureResultOf(self.open(), ConfigError)
 
     def test_policies(self) -> None:
-        """Policies that nobody tells are asked for again."""
-        self.checked = fail(Untold("why"))
-        done = self.open()
-        self.assertNoResult(done)
-        self.checked = succeed(None)
-        self.pass_(AGAIN)
-        self.assertIsNone(self.successResultOf(done))
+        """Policies that nobody tells are asked for again, as is what cannot be made."""
+        for error in Untold("why"), StoreError("why"):
+            self.checked = fail(error)
+            done = self.open()
+            self.assertNoResult(done)
+            self.checked = succeed(None)
+            self.pass_(AGAIN)
+            self.assertIsNone(self.successResultOf(done))
+        self.checked = fail(Untold("it answered 401", 401))
+        self.failureResultOf(self.open(), ClusterRefused)
 
     def test_unforeseen(self) -> None:
         """So does an error that nobody foresaw."""
