@@ -43,6 +43,7 @@ MOST_FLAGS, MOST_TIME = (1 << 32) - 1, (1 << 62) - 1
 _RESERVED = "amq."
 #: Matches what stands for one byte, whichever that is.
 _ANY = b"(?:[^%/]|%[0-9a-f]{2})"
+_NOT_RESERVED = rb"(?!amq\.)"
 #: Bytes that an escape has behind its sign: only there can a star be cut wrongly.
 _WITHIN = frozenset(b"0123456789abcdef")
 #: What is behind the last part of a pattern.
@@ -110,9 +111,10 @@ def expression(pattern: bytes) -> str:
     It has neither beginning nor end.  Of the names that are a digest only ``*`` matches
     all; others match none.
     """
-    # The first byte may be that of a name that RabbitMQ keeps for itself.
+    # The first byte may be that of a name that RabbitMQ keeps for itself: a queue with
+    # such a name is no client's.
     isFirst = meet(pattern, _RESERVED.encode() + b"*")
-    found = []
+    found = [_NOT_RESERVED] if isFirst else []
     there = parts(pattern)
     for part, behind in zip(there, [*there[1:], _END], strict=True):
         if part is STAR:

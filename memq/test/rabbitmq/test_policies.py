@@ -145,12 +145,16 @@ class PolicyTests(FileCase):
         self.assertEqual(
             [(each.policy.priority, *each.policy[:2]) for each in found],
             [
-                (1, "memq *", "^[^/]*$"),
-                (2, "memq *.eu", r"^[^/]*\.eu$"),
+                (1, "memq *", r"^(?!amq\.)[^/]*$"),
+                (2, "memq *.eu", r"^(?!amq\.)[^/]*\.eu$"),
                 (2, "memq jobs.*", r"^jobs\.[^/]*$"),
                 (2, "memq mail", "^mail$"),
                 (2, "memq plain", "^plain$"),
-                (3, "memq jobs.* & *.eu", r"^(?=jobs\.[^/]*$)[^/]*\.eu$"),
+                (
+                    3,
+                    "memq jobs.* & *.eu",
+                    r"^(?=jobs\.[^/]*$)(?!amq\.)[^/]*\.eu$",
+                ),
                 (4, "memq jobs.eu", r"^jobs\.eu$"),
             ],
         )
@@ -282,7 +286,7 @@ class CheckTests(FileCase):
         asTold = {
             "vhost": "v",
             "name": "memq *",
-            "pattern": "^[^/]*$",
+            "pattern": r"^(?!amq\.)[^/]*$",
             "apply-to": "queues",
             "definition": {"max-length": 5, "overflow": "reject-publish"},
             "priority": 1,

@@ -36,7 +36,7 @@ class PoliciesTests(SynchronousTestCase):
         path = self.written("[queue.'a*']\nmax_age = 1\n[queue.b]\nmax_open = 3\n")
         line = (
             "rabbitmqctl set_policy {}--priority 1 --apply-to queues 'memq a*' "
-            "'^(?:a|%61)[^/]*$' '{{\"message-ttl\":1000}}'\n"
+            "'^(?!amq\\.)(?:a|%61)[^/]*$' '{{\"message-ttl\":1000}}'\n"
         )
         there = (0, line.format("-p v "), "")
         self.assertEqual(self.printed("--config", path, "--vhost", "v"), there)
