@@ -111,14 +111,20 @@ class Front(Server):
 class Scene(NamedTuple):
     """What a fault is done to.
 
-    :ivar queue: one of the ledger's.
+    :ivar queues: the ledger's, one for each way to read; the same front end has made
+        them, so usually the same node leads them.
     :ivar round: from 0, so that each node has its turn.
     """
 
     nodes: Nodes
     fronts: Sequence[Front]
-    queue: bytes
+    queues: Sequence[bytes]
     round: int
+
+    @property
+    def leader(self) -> int:
+        """The node that leads the queue that is read by closes."""
+        return self.nodes.leader(self.queues[1])
 
     def others(self, node: int) -> list[int]:
         """Return the other nodes, each first in its turn."""
@@ -132,15 +138,15 @@ class Fault(NamedTuple):
 
     :ivar title: what it is, in the table.
     :ivar play: does it, waits, and puts all right.
-    :ivar kills: whether a queue may lose its leader, so that what was just closed may
-        come again.
+    :ivar kills: how often a queue may lose its leader: what each reader has just closed
+        may come again then.
     :ivar breaks: whether a front end dies, so that commands may be without an answer.
     :ivar needs: khepri or net, what nodes have to have.
     """
 
     title: str
     play: Callable[[Scene], None]
-    kills: bool = False
+    kills: int = 0
     breaks: bool = False
     needs: str = ""
 
@@ -157,15 +163,17 @@ def _kill(scene: Scene, nodes: Sequence[int], seconds: float) -> None:
 
 
 def _node(scene: Scene) -> None:
-    _kill(scene, scene.others(scene.nodes.leader(scene.queue))[:1], 3)
+    leaders = [scene.nodes.leader(each) for each in scene.queues]
+    idle = sorted(scene.others(scene.leader), key=lambda each: each in leaders)
+    _kill(scene, idle[:1], 3)
 
 
 def _leader(scene: Scene) -> None:
-    _kill(scene, [scene.nodes.leader(scene.queue)], 3)
+    _kill(scene, [scene.leader], 3)
 
 
 def _two(scene: Scene) -> None:
-    leader = scene.nodes.leader(scene.queue)
+    leader = scene.leader
     # Sometimes the leader is the one that stays.
     order = [leader, *scene.others(leader)]
     turn = scene.round % 3
@@ -194,7 +202,7 @@ def _disk(scene: Scene) -> None:
 
 
 def _freeze(scene: Scene) -> None:
-    leader = scene.nodes.leader(scene.queue)
+    leader = scene.leader
     scene.nodes.run("freeze", str(leader))
     time.sleep(2 * TICK)
     scene.nodes.run("thaw", str(leader))
@@ -203,14 +211,14 @@ def _freeze(scene: Scene) -> None:
 
 
 def _cut(scene: Scene) -> None:
-    leader = str(scene.nodes.leader(scene.queue))
+    leader = str(scene.leader)
     scene.nodes.run("cut", leader)
     time.sleep(2 * TICK)
     scene.nodes.run("join", leader)
 
 
 def _part(scene: Scene) -> None:
-    leader = str(scene.nodes.leader(scene.queue))
+    leader = str(scene.leader)
     scene.nodes.run("part", leader)
     time.sleep(2 * TICK)
     scene.nodes.run("unite", leader)
@@ -220,24 +228,22 @@ def _part(scene: Scene) -> None:
 FAULTS = {
     "none": Fault("none", _nothing),
     "node": Fault("a node that does not lead is killed, and started", _node),
-    "leader": Fault("the leader is killed, and started", _leader, kills=True),
-    "two": Fault("two of three are killed, and started 8 s later", _two, kills=True),
+    "leader": Fault("the leader is killed, and started", _leader, kills=1),
+    "two": Fault("two of three are killed, and started 8 s later", _two, kills=2),
     "front": Fault("a front end is killed, and started", _front, breaks=True),
     "memory": Fault("a node is short of memory for 6 s", _memory),
     "disk": Fault("a node is short of disk space for 6 s", _disk),
     "freeze": Fault(
         "the leader stands still for 20 s; 3 s later the others are killed",
         _freeze,
-        kills=True,
+        kills=3,
         needs="khepri",
     ),
-    "cut": Fault(
-        "the leader is off the network for 20 s", _cut, kills=True, needs="net"
-    ),
+    "cut": Fault("the leader is off the network for 20 s", _cut, kills=1, needs="net"),
     "part": Fault(
         "the leader is off the other nodes' network for 20 s; front ends reach it",
         _part,
-        kills=True,
+        kills=1,
         needs="net",
     ),
 }

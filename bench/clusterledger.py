@@ -87,7 +87,8 @@ class Round:
             for client in lane.producers + lane.readers:
                 client.start()
         time.sleep(BEFORE)
-        scene = Scene(self._nodes, self._fronts, self.lanes[0].queue, number)
+        queues = [lane.queue for lane in self.lanes]
+        scene = Scene(self._nodes, self._fronts, queues, number)
         fault.play(scene)
         self._await("went on", self._wentOn(time.monotonic()), BACK)
         time.sleep(AFTER)
@@ -98,7 +99,7 @@ class Round:
         bounds = Bounds(
             TIMEOUT + GRACE,
             unanswered=clients if fault.breaks else 0,
-            again=READERS if fault.kills else 0,
+            again=READERS * fault.kills,
         )
         for lane in self.lanes:
             self._wrong += judge(lane.account, bounds)

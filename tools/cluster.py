@@ -155,6 +155,7 @@ class Node:
         self.name = f"memq{number}@{self.host}"
         self.amqp, self.web = base + number, base + number + 10000
         self.home = directory / f"node{number}"
+        self._process: subprocess.Popen[bytes] | None = None
         #: The directory of all, as the node sees it.
         self._shared = Path("/", directory.relative_to(root)) if root else directory
 
@@ -229,7 +230,7 @@ class Node:
         (self.home / "rabbitmq.conf").write_text(lines, encoding="ascii")
         (self.home / "plugins").write_text("[rabbitmq_management].\n", encoding="ascii")
         with (self.home / "output").open("ab") as output:
-            subprocess.Popen(
+            self._process = subprocess.Popen(
                 self.command(f"{SCRIPTS}/rabbitmq-server"),
                 env=self.variables,
                 stdin=subprocess.DEVNULL,
@@ -237,6 +238,11 @@ class Node:
                 stderr=output,
                 start_new_session=True,
             )
+
+    @property
+    def hasFailed(self) -> bool:
+        """Whether it was started here, and has ended."""
+        return self._process is not None and self._process.poll() is not None
 
     def listens(self) -> bool:
         """Return whether it takes AMQP connections and web requests."""
@@ -316,6 +322,9 @@ class Cluster:
                 if time.monotonic() > end:
                     sys.exit(f"cluster: {node.name} does not listen; see {node.home}")
                 time.sleep(0.2)
+                if node.hasFailed:
+                    # A node that was killed may be in its way for a moment.
+                    node.start(partition, self.nodes, more)
         done = self._directory / "khepri"
         if isKhepri and not done.exists():
             # 4.0 calls it experimental still.
