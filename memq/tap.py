@@ -129,6 +129,7 @@ def _makeService(
         online=online,
         companions=[security, *backing.companions],
         check=backing.check,
+        fixed=backing.fixedRules,
     )
     policies.replace(reloader.rules)
     settings = _factorySettings(options, reloader)

@@ -49,6 +49,9 @@ class ClusterBacking:
     """
 
     berkeleydb = "none"
+    fixedRules = (
+        "a front end's rules stand in its configuration file; memq reload reads it"
+    )
 
     def __init__(self, access: ClusterAccess, ground: Ground) -> None:
         """Connect to nothing yet."""

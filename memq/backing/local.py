@@ -148,6 +148,11 @@ class LocalBacking:
         )
 
     @property
+    def fixedRules(self) -> str:
+        """Return that there is no reason why they could not be set."""
+        return ""
+
+    @property
     def berkeleydb(self) -> str:
         """Return its version."""
         return "none" if self._home is None else ".".join(map(str, db.version()))

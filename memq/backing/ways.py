@@ -65,6 +65,10 @@ class Backing(Protocol):
     def berkeleydb(self) -> str:
         """Return the version of Berkeley DB; "none" without it."""
 
+    @property
+    def fixedRules(self) -> str:
+        """Return why rules cannot be set online; "" if they can."""
+
     def check(self, rules: Rules) -> Deferred[None]:
         """See whether rules can be kept; asked before they hold.
 

@@ -119,6 +119,7 @@ class PolicyReloader:
         online: Online | None = None,
         companions: Sequence[Companion] = (),
         check: Callable[[Rules], Deferred[None]] = lambda rules: succeed(None),
+        fixed: str = "",
     ) -> None:
         """Begin with what the file said at the start.
 
@@ -129,13 +130,14 @@ class PolicyReloader:
         :param companions: what is read together with them.
         :param check: sees whether rules of a file can be kept, before they hold; the
             Deferred fails with memq.errors.ConfigError if not.
+        :param fixed: why there can be no online rules; "" if there can.
         """
         self._began = config
         self._companions = companions
         self._path = config.path
         self._run = run
         self._apply = apply
-        self._check = check
+        self._check, self._fixed = check, fixed
         self._isRead = isRead
         self._isBusy = False
         self._seconds = seconds
@@ -238,6 +240,8 @@ class PolicyReloader:
 
         :raise memq.errors.RulesRefused: when it cannot be.
         """
+        if self._fixed:
+            raise RulesRefused(self._fixed)
         for key in change.values:
             lock = self.rules.lock(change.name, key)
             if lock is not None:

@@ -257,6 +257,15 @@ class ChangeTests(ReloadTestCase):
         # The limit of the other file holds again.
         self.assertEqual(self.limits, [5])
 
+    def test_fixed(self) -> None:
+        """Where there can be no online rules, changes are refused, with why."""
+        run = partial(deferToThreadPool, self.reactor, self.pool)
+        self.reloader = PolicyReloader(
+            findConfig(None), run, self.held.append, fixed="not here"
+        )
+        self.assertEqual(self.whyNot(b"q", max_items=1), "not here")
+        self.assertEqual(self.whyNot(b"q", removed=None), "not here")
+
     def test_nothing(self) -> None:
         """What changes nothing is not written down, and wakes nobody."""
         self.change(b"q", max_items=1)
