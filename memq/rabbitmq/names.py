@@ -186,4 +186,5 @@ def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Mess
 
 
 def _within(value: object, most: int) -> int:
-    return value if type(value) is int and 0 <= value <= most else 0
+    # pika has a class of its own for integers of 64 bits.
+    return int(value) if isinstance(value, int) and 0 <= value <= most else 0

@@ -97,6 +97,10 @@ class OpenReads:
         """Return whether a message is open."""
         return number in self._holders
 
+    def held(self, queue: bytes) -> int:
+        """Return how many messages of a queue are open."""
+        return sum(len(each.held) for each in self._channels.get(queue, ()))
+
     def open(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Open a message.
 

@@ -62,6 +62,10 @@ class SpreadOpenReads:
         """Return whether a message is open."""
         return any(each.holds(number) for each in self._several)
 
+    def held(self, queue: bytes) -> int:
+        """Return how many messages of a queue are open."""
+        return self._of(queue).held(queue)
+
     def open(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Open a message."""
         self._of(queue).open(queue, done)

@@ -151,8 +151,9 @@ class Engine:
         self.counts = Counts()
         self.looks = Looks(clock, self.asked.teller)
         queues = self.asked.queues
-        self._tellers = Tellers(clock, self.looks, self.counts, queues)
-        holds = self.asked.openReads.holds
+        reads = self.asked.openReads
+        self._tellers = Tellers(clock, self.looks, self.counts, queues, reads.held)
+        holds = reads.holds
         view = partial(View, self.number, self._parts, holds, self.counts)
         pauses = self.asked.pauses
         policies.bits, pauses.active = pauses.bits, policies.activate

@@ -56,15 +56,18 @@ class Told:
         self,
         queues: Mapping[bytes, ToldQueue],
         counts: Counts,
+        held: Callable[[bytes], int],
         lengths: Mapping[bytes, int] | None = None,
     ) -> None:
         """Take the figures of each.
 
         :param counts: what this process has counted.
+        :param held: returns how many messages of a queue it has open.
         :param lengths: how many messages can be taken, where that was asked.
         """
         self._queues = queues
         self._counts = counts
+        self._held = held
         self._lengths = lengths or {}
 
     def names(self) -> list[bytes]:
@@ -89,8 +92,10 @@ class Told:
             return None
         ready = self._lengths.get(queue, found.ready)
         pushed, taken, closed, returns = self._counts.of(queue)
+        # The cluster hears of those that were just opened some seconds later.
+        opened = max(found.unacknowledged, self._held(queue))
         return QueueDetail(
-            *(queue, ready, found.bytes, found.unacknowledged),
+            *(queue, ready, found.bytes, opened),
             *(0, pushed, taken, closed, 0, 0, returns, 0, 0, 0, 0),
         )
 
@@ -132,20 +137,34 @@ class Tellers:
     """
 
     def __init__(
-        self, clock: IReactorTime, looks: Looks, counts: Counts, queues: Queues
+        self,
+        clock: IReactorTime,
+        looks: Looks,
+        counts: Counts,
+        queues: Queues,
+        held: Callable[[bytes], int],
     ) -> None:
         """Ask nothing yet.
 
+        :param held: returns how many messages of a queue are open here.
         :param queues: asks for the length of each queue.
         """
         self.looks, self.counts = looks, counts
         self._clock = clock
         self._queues = queues
+        self._held = held
 
     def last(self) -> Told:
         """Return what was told last, if anything was; nobody is asked."""
         look = self.looks.last
-        return Told({} if look is None else look.queues, self.counts)
+        return self._told({} if look is None else look.queues)
+
+    def _told(
+        self,
+        queues: Mapping[bytes, ToldQueue],
+        lengths: Mapping[bytes, int] | None = None,
+    ) -> Told:
+        return Told(queues, self.counts, self._held, lengths)
 
     def ask(self, late: float = 0.0) -> Steps:
         """Return what is told, or an error.
@@ -158,7 +177,7 @@ class Tellers:
         queues = dict(look.queues)
         lengths: dict[bytes, int] = {}
         if late or len(queues) > LENGTHS:
-            return Told(queues, self.counts)
+            return self._told(queues)
         for name in list(queues):
             began = self._clock.seconds()
             length = yield partial(self._length, name)
@@ -169,11 +188,11 @@ class Tellers:
                 del queues[name]
             elif isinstance(length, int):
                 lengths[name] = length
-        return Told(queues, self.counts, lengths)
+        return self._told(queues, lengths)
 
     def named(self, queues: Iterable[bytes]) -> Told:
         """Return that there are some queues, and no more of them."""
-        return Told(dict.fromkeys(queues, NOTHING), self.counts)
+        return self._told(dict.fromkeys(queues, NOTHING))
 
     def names(self) -> Steps:
         """Return the names of all queues, as they are now, or an error."""

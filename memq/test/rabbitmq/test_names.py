@@ -116,6 +116,18 @@ class MessageTests(SynchronousTestCase):
         assert trace is not None
         self.assertEqual(trace.counted, 3)
 
+    def test_long(self) -> None:
+        """Numbers may be of a class of their own, as pika has one for long ones."""
+
+        class _Long(int):
+            pass
+
+        strange = {"f": _Long(1), "t": _Long(2), "x-delivery-count": _Long(3)}
+        found = message(1, strange, b"x")
+        self.assertEqual((found.flags, found.time), (1, 2))
+        assert found.trace is not None
+        self.assertEqual(found.trace.counted, 3)
+
     def test_others(self) -> None:
         """A message of another program has flags 0, and no time."""
         for strange in None, {}, {"f": "x", "t": None}, {"f": -1, "t": 1 << 63}:

@@ -163,7 +163,9 @@ class ServerFigures:
         broker, statistics = sources.broker, sources.statistics
         budget = broker.budget
         ever = statistics.ever()
-        reasons = (*(each.value for each in broker.refusals.sums), "disk_full")
+        reasons = [each.value for each in broker.refusals.sums]
+        if "disk" not in broker.lacks:
+            reasons.append("disk_full")
         why = {reason: ever[f"refused_{reason}"] for reason in reasons}
         return {
             "version": __version__,

@@ -111,7 +111,7 @@ def serverFamilies(sources: Sources, picture: Picture | None) -> Iterator[Family
     lacks = sources.broker.lacks
     yield from _build(sources)
     yield from _process(sources.statistics)
-    yield from _clients(sources.statistics)
+    yield from _clients(sources.statistics, lacks)
     yield from _access(sources.factory.access)
     if picture is not None:
         yield from _messages(picture, lacks)
@@ -167,7 +167,7 @@ def openFiles() -> int:
     return os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd"))
 
 
-def _clients(statistics: Statistics) -> Iterator[Family]:
+def _clients(statistics: Statistics, lacks: Collection[str]) -> Iterator[Family]:
     ever = statistics.ever()
     yield gauge("memq_connections", "Clients that are there.", statistics.connections)
     yield gauge("memq_connections_limit", "How many may be.", statistics.maxConnections)
@@ -194,7 +194,8 @@ def _clients(statistics: Statistics) -> Iterator[Family]:
         "Gets that found a message, sets that were stored, deletes of a queue.",
         done,
     )
-    refused = {labels(reason=name): ever[f"refused_{name}"] for name in _REFUSED}
+    reasons = [name for name in _REFUSED if not ("disk" in lacks and "disk" in name)]
+    refused = {labels(reason=name): ever[f"refused_{name}"] for name in reasons}
     yield counters(
         "memq_sets_refused", "Sets that were refused, since the start.", refused
     )

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from memq.broker.interfaces import IEngine
 from memq.broker.session import UNDELIVERED_BYTES
 from memq.errors import NotStored, Refusing, StoreError
-from memq.figures import Sums, Totals
+from memq.figures import Outcome, Sums, Totals
 from memq.message import PART_SIZE, LargeBody, Message
 from memq.operations.base import Operation, Upload
 from memq.operations.pushes import AddPart
@@ -906,6 +906,77 @@ class QueueTests(FrontTestCase):
         self.assertIn("STAT queue_q_open_transactions 1", told)
         self.assertIn("STAT queues 1", self.ask("stats"))
         self.assertEqual(self.ask("stats detail none"), ["END"])
+
+    def test_peeked(self) -> None:
+        """The next message is told without taking it, where that is no delivery."""
+        self.set("q", "a")
+        self.assertIn("STAT bytes 1", self.ask("stats peek q"))
+        self.assertEqual(self.ask("stats peek none"), ["END"])
+        self.assertIn("head_bytes=1", self.ask("me q")[0])
+        self.assertEqual(self.ask("get q"), value("q", "a"))
+        self.begin(rules(max_deliveries=3, dead_letter="d"))
+        self.assertEqual(self.ask("stats peek q"), [f"SERVER_ERROR {COUNTED}"])
+
+    def test_settings(self) -> None:
+        """What needs nothing of the cluster is told without it."""
+        self.front.teller.error = StoreError("nobody")
+        self.assertEqual(self.ask("stats reset"), ["RESET"])
+        self.assertEqual(self.front.teller.asked, 0)
+
+    def test_toldWrong(self) -> None:
+        """An error that nobody foresaw is told as one."""
+
+        def _wrong(*_: object) -> None:
+            raise ValueError("wrong")
+
+        self.patch(self.front.factory.statistics.details, "head", _wrong)
+        answer = self.ask("stats peek q")
+        self.assertEqual(answer, ["SERVER_ERROR internal error"])
+        self.flushLoggedErrors(ValueError)
+
+    def test_slow(self) -> None:
+        """A queue that answers late may have lost its leader: that is no length."""
+        self.set("q", "a")
+        self.set("r", "a")
+        self.cluster.stuck.add("q")
+        self.client.send("stats queue")
+        self.front.pass_(0.5)
+        self.cluster.unstick()
+        self.assertEqual(self.client.replies(), ["STAT q 0/0", "STAT r 0/0", "END"])
+
+    def test_refreshed(self) -> None:
+        """Names and sums are known once somebody asked, and told without asking."""
+        engine = self.front.engine
+        self.set("q", "a", "b")
+        self.ask("get q", "get q/open")
+        self.failureResultOf(engine.refresh(False), StoreError)
+        self.assertEqual(self.front.teller.asked, 0)
+        version = self.successResultOf(engine.refresh(True))
+        self.assertEqual(self.successResultOf(engine.refresh(False)), version)
+        self.assertEqual(engine.names(), [b"q"])
+        self.assertEqual(engine.sums([b"q"]), Sums(1, 0, 0, 0, 1, 0, 2, 1))
+        self.assertEqual(engine.gone(), Totals())
+        self.ask("get q/abort")
+        self.assertEqual(engine.outcomes()[Outcome.ABORTED], 1)
+
+    def test_state(self) -> None:
+        """What is known of the nodes, and of what went wrong, is told."""
+        engine, publisher = self.front.engine, self.front.publisher
+        state = engine.cluster()
+        self.assertEqual((state.nodes, state.running, state.toldAt), (3, 3, None))
+        self.assertIsNone(engine.refusing)
+        publisher.errors.append(Unsure())
+        self.ask("set q 0 0 1", "a")
+        publisher.isBlocked = True
+        self.assertIn("memory", str(engine.refusing))
+        self.assertIn("memory", " ".join(self.ask("stats")))
+        self.front.clock.advance(100)
+        self.front.teller.error = StoreError("nobody")
+        self.assertIsNone(engine.cluster().nodes)
+        self.assertEqual(engine.cluster().failed["unsure"], 1)
+        for link in self.front.links:
+            link.down()
+        self.assertEqual(len(list(engine.troubles())), len(self.front.links))
 
     def test_toldMany(self) -> None:
         """Of many, what waits is told as the cluster's figures have it."""
