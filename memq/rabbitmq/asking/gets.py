@@ -175,16 +175,17 @@ class Gets:
 
     def _goOn(self) -> None:
         """Send what can be sent, and open a channel for each get that waits."""
-        if not self.link.isUp:
+        if not (self._turns and self.link.isUp):
             return
         while self._turns and self._idle:
             get = self._next()
             if get is not None:
                 self._send(self._idle.pop(), get)
-        most = CHANNELS + min(self._late, LATE)
-        more = min(self._waiting - self._opening, most - len(self._channels))
-        for _ in range(more):
-            self._open()
+        if self._waiting > self._opening:
+            most = CHANNELS + min(self._late, LATE)
+            more = min(self._waiting - self._opening, most - len(self._channels))
+            for _ in range(more):
+                self._open()
 
     def _next(self) -> _Get | None:
         """Return the next get, which may be over by now: None then."""

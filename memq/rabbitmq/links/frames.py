@@ -9,6 +9,7 @@ See "AMQP 0-9-1", 2.3.5 (frames), 4.2.5 (fields of methods) and 4.2.6.1 (headers
 
 from __future__ import annotations
 
+from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,9 @@ _HEADERS, _MODE, _EXPIRATION, _MESSAGE_ID = 1 << 13, 1 << 12, 1 << 8, 1 << 7
 #: the table, and of each the name and the number.
 _TWO = Struct(">L3sq3sq")
 _TWO_BYTES = 22
-_PERSISTENT = 2
+#: A number, after its name and what says that it is one.
+_NUMBER = Struct(">q")
+_IS_NUMBER = ord("l")
 
 
 def _short(text: str) -> bytes:
@@ -57,10 +60,18 @@ def _twoOf(headers: Mapping[str, Any]) -> bytes | None:
     if len(headers) != 2:
         return None
     (first, one), (second, two) = headers.items()
-    if type(one) is not int or type(two) is not int or len(first + second) != 2:
+    names = _namesOf(first, second)
+    if type(one) is not int or type(two) is not int or names is None:
         return None
-    names = [b"\x01%sl" % name.encode("ascii") for name in (first, second)]
     return _TWO.pack(_TWO_BYTES, names[0], one, names[1], two)
+
+
+@lru_cache(16)
+def _namesOf(*names: str) -> list[bytes] | None:
+    """Return names with their sizes and the kind of a number; None if one is long."""
+    if any(len(name.encode()) != 1 for name in names):
+        return None
+    return [b"\x01%sl" % name.encode() for name in names]
 
 
 def _table(headers: Mapping[str, Any]) -> bytes:
@@ -71,6 +82,13 @@ def _table(headers: Mapping[str, Any]) -> bytes:
         encode_table(pieces, dict(headers))
         table = b"".join(pieces)
     return table
+
+
+@lru_cache(4096)
+def _publishing(channel: int, exchange: str, key: str) -> bytes:
+    """Return the frame that says where a message goes."""
+    method = b"".join((_NAMED.pack(PUBLISH, 0), _short(exchange), _short(key), b"\x01"))
+    return START.pack(METHOD, channel, len(method)) + method + END
 
 
 def publish(
@@ -88,28 +106,33 @@ def publish(
     :param expiration: milliseconds after which it is dropped; None for never.
     :param most: bytes that a frame may have.
     """
-    method = b"".join((_NAMED.pack(PUBLISH, 0), _short(exchange), _short(key), b"\x01"))
-    which, properties = _MODE | _MESSAGE_ID, [bytes((_PERSISTENT,))]
+    which = _MODE | _MESSAGE_ID
+    table = expires = b""
     if headers is not None:
         which |= _HEADERS
-        properties.insert(0, _table(headers))
+        table = _table(headers)
     if expiration is not None:
         which |= _EXPIRATION
-        properties.append(_short(expiration))
-    properties.append(_short(messageId))
+        expires = _short(expiration)
     size = len(body)
-    content = _CONTENT.pack(60, 0, size, which) + b"".join(properties)
+    content = b"%s%s\x02%s%s" % (
+        _CONTENT.pack(60, 0, size, which),
+        table,
+        expires,
+        _short(messageId),
+    )
     parts = [
-        START.pack(METHOD, channel, len(method)),
-        method,
-        END,
+        _publishing(channel, exchange, key),
         START.pack(HEADER, channel, len(content)),
         content,
         END,
     ]
     most -= OVERHEAD
+    if 0 < size <= most:
+        parts += START.pack(BODY, channel, size), body, END
+        return b"".join(parts)
     for at in range(0, size, most):
-        part = body if size <= most else body[at : at + most]
+        part = body[at : at + most]
         parts += START.pack(BODY, channel, len(part)), part, END
     return b"".join(parts)
 
@@ -140,7 +163,7 @@ def content(payload: bytes) -> tuple[int, Mapping[str, Any]]:
     """Return how many bytes the body of a message has, and its headers."""
     _, _, size, which = _CONTENT.unpack_from(payload)
     if which & ~(_MODE | _EXPIRATION | _MESSAGE_ID) == _HEADERS:
-        found = _two(payload)
+        found = _numbers(payload)
         if found is not None:
             return size, found
     properties = BasicProperties()
@@ -148,14 +171,17 @@ def content(payload: bytes) -> tuple[int, Mapping[str, Any]]:
     return size, properties.headers or {}
 
 
-def _two(payload: bytes) -> Mapping[str, Any] | None:
-    """Return the headers of a message that has two numbers; None if it has others."""
-    if len(payload) < _CONTENT.size + _TWO.size:
-        return None
-    size, first, one, second, two = _TWO.unpack_from(payload, _CONTENT.size)
-    for name in (first, second):
-        if name[:1] != b"\x01" or name[2:] != b"l" or not name[1:2].isalnum():
+def _numbers(payload: bytes) -> Mapping[str, Any] | None:
+    """Return the headers of a message if all are numbers; None if not."""
+    at = _CONTENT.size + WHICH.size
+    end = at + WHICH.unpack_from(payload, _CONTENT.size)[0]
+    found = {}
+    while at < end:
+        kind = at + 1 + payload[at]
+        if payload[kind] != _IS_NUMBER:
             return None
-    if size != _TWO_BYTES:
-        return None
-    return {chr(first[1]): one, chr(second[1]): two}
+        found[payload[at + 1 : kind].decode()] = _NUMBER.unpack_from(payload, kind + 1)[
+            0
+        ]
+        at = kind + 1 + _NUMBER.size
+    return found
