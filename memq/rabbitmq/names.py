@@ -35,6 +35,9 @@ NAME_ARGUMENT = "memq-name"
 LONGEST = 255
 #: The headers of a message: the client's flags, and milliseconds since 1970-01-01 UTC.
 FLAGS, TIME = "f", "t"
+#: The header of one that expires: when, in the same.  How long it had when it was set
+#: is a property of its own, by which its queue goes.
+EXPIRES = "e"
 #: The header that a queue itself adds: how often the message was given back.
 DELIVERIES = "x-delivery-count"
 #: The largest flags, and the largest time.
@@ -162,12 +165,21 @@ def _inClass(byte: int) -> bytes:
     return letter if letter.isalnum() else b"\\x%02x" % byte
 
 
-def headers(flags: int, time: int) -> dict[str, Any]:
+def headers(flags: int, time: int, expires: int = 0) -> dict[str, Any]:
     """Return the headers of a message.
 
     :param time: when it was set, in milliseconds since 1970-01-01 UTC.
+    :param expires: when it expires, in the same; 0 for never.
     """
-    return {FLAGS: flags, TIME: time}
+    found = {FLAGS: flags, TIME: time}
+    if expires:
+        found[EXPIRES] = expires
+    return found
+
+
+def expiration(expires: int, now: int) -> str | None:
+    """Return after how many milliseconds a message expires, as its queue takes it."""
+    return str(max(0, expires - now)) if expires else None
 
 
 def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Message:
@@ -182,7 +194,8 @@ def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Mess
     time = _within(found.get(TIME), MOST_TIME)
     deliveries = _within(found.get(DELIVERIES), MOST_FLAGS)
     trace = Trace(deliveries) if deliveries else None
-    return Message(0, number, flags, time, body, trace=trace)
+    expires = _within(found.get(EXPIRES), MOST_TIME)
+    return Message(0, number, flags, time, body, expires=expires, trace=trace)
 
 
 def _within(value: object, most: int) -> int:

@@ -342,8 +342,9 @@ class Engine:
         self.asked.publisher.publish(
             nameOf(queue),
             message.body,
-            names.headers(message.flags, message.time),
+            names.headers(message.flags, message.time, message.expires),
             partial(self._cbSet, queue, message),
+            names.expiration(message.expires, self.policies.now()),
             makes=False,
         )
 

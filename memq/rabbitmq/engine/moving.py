@@ -128,6 +128,8 @@ class Moves:
 
         now = self._policies.now()
         for place, message in enumerate(messages):
-            headers = names.headers(message.flags, now)
+            expires = message.expires
+            headers = names.headers(message.flags, now, expires)
+            rest = names.expiration(expires, now)
             told = partial(_cbTold, place)
-            self._publisher.publish(nameOf(queue), message.body, headers, told)
+            self._publisher.publish(nameOf(queue), message.body, headers, told, rest)

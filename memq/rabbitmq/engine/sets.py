@@ -108,8 +108,8 @@ class Sets:
         now = self._policies.now()
         # What is delayed has no other time.
         expires = 0 if put.isDelayed else put.expires
-        expiration = str(max(0, expires - now)) if expires else None
-        headers = names.headers(put.flags, now)
+        expiration = names.expiration(expires, now)
+        headers = names.headers(put.flags, now, expires)
         self._publisher.publish(
             nameOf(put.queue),
             put.body,

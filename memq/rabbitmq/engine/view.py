@@ -232,10 +232,11 @@ class View:
     openRead = pop
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
-        """Return it, and leave it."""
+        """Return it, and leave it; that it has expired is for the cluster to say."""
         if self.asks and queue not in self.found:
             raise NotFetched(queue)
-        return self.found.get(queue)
+        found = self.found.get(queue)
+        return found._replace(expires=0) if isinstance(found, Message) else found
 
     def peekMany(
         self, queue: bytes, first: int, most: int, cost: int

@@ -4,10 +4,12 @@ A queue is paused for reads, or for writes, if the exchange of that has a bindin
 its name: that survives all front ends, and a restart of all nodes.
 
 What is known of a queue was asked of the cluster, and counts for FRESH seconds, unless
-news of the queue come or the link is lost before.  So a front end holds to a pause as
-soon as it hears of it; one that heard nothing, for whatever cause, FRESH seconds later;
-one that was cut off, before it does anything with the queue.  What is used all the time
-is asked for before that time is over, so that nobody waits for it.
+news of the queue come or the link is lost before; and only while something is answered
+every LEASE seconds, for a link that carries nothing brings no news.  So a front end
+holds to a pause as soon as it hears of it; one that was cut off for so long, before it
+does anything with the queue; one that heard nothing, for whatever other cause, FRESH
+seconds later.  What is used all the time is asked for before its time is over, so that
+nobody waits for it.
 
 A node out of memory or disk space answers nothing here.  It lets nobody pause anything
 either, and news are still heard: what was known last counts as long as that lasts.
@@ -33,6 +35,9 @@ EXCHANGES = {READS: "memq/paused/reads", WRITES: "memq/paused/writes"}
 PAUSED, RESUMED, DELETED, EMPTIED = "paused", "resumed", "deleted", "emptied"
 #: Seconds for which an answer counts, and after which it is asked for again.
 FRESH, AHEAD = 3.0, 1.5
+#: Seconds without an answer to anything for which news would have been heard, and after
+#: which something is asked.
+LEASE, PING = 0.5, 0.2
 #: Seconds that something waits for an answer at most, and after which a node is left
 #: that gives none.  The former come before the time that a command itself has.
 BOUND, SILENCE = 0.5, 2.0
@@ -110,6 +115,8 @@ class Pauses:
         self._seconds = clock.seconds
         self._waits = Deadlines(clock, BOUND)
         self._deadlines = Deadlines(clock, timeout)
+        #: When the last question was asked that is answered.
+        self._heardAt = 0.0
         #: When what is known of a queue was asked.
         self._askedAt: dict[bytes, float] = {}
         #: Those that are paused, or were when they were asked for last.
@@ -131,10 +138,11 @@ class Pauses:
         askedAt = self._askedAt.get(queue)
         if askedAt is None:
             return False
-        age = self._seconds() - askedAt
-        if age > AHEAD:
+        now = self._seconds()
+        age, silence = now - askedAt, now - self._heardAt
+        if age > AHEAD or silence > PING:
             self._look(queue)
-        return age < FRESH
+        return age < FRESH and silence < LEASE
 
     def look(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Ask for a queue.
@@ -166,11 +174,12 @@ class Pauses:
         look.left -= 1
         if look.left:
             return
+        assert look.at is not None
+        self._heardAt = max(self._heardAt, look.at)
         if look.isOld:
             self._send(queue, look)
             return
         del self._looks[queue]
-        assert look.at is not None
         self._note(queue, look.at, look.bits)
         for wait in look.waits:
             wait.answer(None)

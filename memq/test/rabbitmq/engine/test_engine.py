@@ -296,6 +296,23 @@ class GetTests(FrontTestCase):
             self.front.settle()
         self.assertIn("never delivered", str(formatEvent(events[0])))
 
+    def test_strayExpires(self) -> None:
+        """It expires when it would have."""
+        self.set("q", "a")
+        self.front.pass_(10)
+        message = Message(0, 1, 7, 0, b"s", expires=60_000)
+        self.front.engine.stray(b"q", message)
+        self.front.settle()
+        self.assertEqual(self.front.publisher.expirations, ["50000"])
+        self.assertEqual(self.cluster.queues["q"][1][0]["e"], 60_000)
+
+    def test_strayDeleted(self) -> None:
+        """Whoever deletes its queue deletes it as well."""
+        with capturedLogs() as events:
+            self.front.engine.stray(b"q", Message(0, 1, 7, 0, b"s"))
+            self.front.pass_(AGAIN + 0.1)
+        self.assertEqual((self.cluster.queues, events), ({}, []))
+
     def test_strayAtTheEnd(self) -> None:
         """The end waits for it."""
         self.front.engine.stray(b"q", Message(0, 1, 7, 0, b"s"))

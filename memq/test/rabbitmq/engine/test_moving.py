@@ -9,6 +9,7 @@ from memq.rabbitmq.asking.base import UNANSWERED
 from memq.rabbitmq.asking.deliveries import LOST
 from memq.rabbitmq.engine.moving import TOGETHER
 from memq.rabbitmq.errors import ClusterFull
+from memq.rabbitmq.names import EXPIRES
 from memq.test.rabbitmq.engine.front import FrontTestCase
 
 
@@ -105,3 +106,27 @@ class MoveTests(FrontTestCase):
         self.front.engine.stop()
         cut = ["SERVER_ERROR the server is stopping, moved 0"]
         self.assertEqual(self.ask("move f t"), cut)
+
+    def test_expires(self) -> None:
+        """A message keeps its expiry time, and has what is left of that."""
+        self.begin(Rules([Table(b"f", {"honor_exptime": True})]))
+        self.assertEqual(self.ask("set f 0 60 1", "a"), ["STORED"])
+        self.set("f", "b")
+        self.front.pass_(10)
+        self.assertEqual(self.ask("move f t", "move t f"), ["MOVED 2", "MOVED 2"])
+        self.assertEqual(self.front.publisher.expirations, ["60000", "50000", "50000"])
+        headers = [headers.get(EXPIRES) for headers, _ in self.cluster.queues["f"]]
+        self.assertEqual(headers, [60000, None])
+
+    def test_expired(self) -> None:
+        """One that has expired, and was not dropped, is dropped there."""
+        self.begin(Rules([Table(b"f", {"honor_exptime": True})]))
+        self.assertEqual(self.ask("set f 0 60 1", "a"), ["STORED"])
+        self.front.pass_(61)
+        self.assertEqual(self.ask("move f t"), ["MOVED 1"])
+        self.assertEqual(self.front.publisher.expirations, ["60000", "0"])
+        self.cluster.make("f")
+        self.assertEqual(self.ask("set f 0 60 1", "a"), ["STORED"])
+        self.front.pass_(61)
+        # What the cluster gives out is given out.
+        self.assertEqual(self.ask("get f/open", "get f/close")[1], "a")

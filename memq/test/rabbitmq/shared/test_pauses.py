@@ -10,7 +10,7 @@ from memq.rabbitmq.asking.base import UNANSWERED, UNREACHABLE
 from memq.rabbitmq.errors import ClusterFull
 from memq.rabbitmq.shared import pauses as module
 from memq.rabbitmq.shared.news import AGAIN, NEWS
-from memq.rabbitmq.shared.pauses import AHEAD, BOUND, EXCHANGES, FRESH, SILENCE
+from memq.rabbitmq.shared.pauses import BOUND, EXCHANGES, FRESH, LEASE, PING, SILENCE
 from memq.test.rabbitmq.engine.front import Client, Front, FrontTestCase
 
 READS, WRITES = EXCHANGES.values()
@@ -97,10 +97,16 @@ class SharedTests(FrontTestCase):
         self.pass_(FRESH + 0.1)
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
 
+    def test_silence(self) -> None:
+        """So does who has had no answer to anything for some time."""
+        self.cluster.exchanges.bindings.add((WRITES, "q"))
+        self.pass_(LEASE + 0.1)
+        self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
+
     def test_ahead(self) -> None:
         """What is in use is asked for before its time is over."""
         self.cluster.exchanges.bindings.add((WRITES, "q"))
-        self.pass_(AHEAD + 0.1)
+        self.pass_(PING + 0.1)
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["NOT_STORED"])
 
