@@ -170,6 +170,7 @@ def cutOff(
 def restart(nodes: Nodes, one: Client, other: Client) -> dict[str, str]:
     """Return what is answered after a restart of all nodes."""
     for name in b"stopped", b"resumed", b"deleted":
+        one.ask(b"delete " + name)
         one.until(b"set %b 0 0 1\r\nx" % name, b"STORED")
         one.until(b"pause " + name, b"OK")
     one.until(b"resume resumed", b"OK")
@@ -215,9 +216,9 @@ def main() -> None:
         one, other = map(Client, fronts)
         one.until(b"resume " + QUEUE, b"OK", b"NOT_FOUND")
         begun, told = delays(one, other, options.rounds)
-        for what, found in ("from its beginning", begun), ("from its OK", told):
-            figures = [min(found), median(found), max(found)]
-            print(f"a pause holds, ms {what}: {[round(each, 1) for each in figures]}")
+        for what, some in ("from its beginning", begun), ("from its OK", told):
+            figures = [round(each, 1) for each in (min(some), median(some), max(some))]
+            print(f"a pause holds, ms {what} (least, median, most): {figures}")
         for seconds in (1.0, 4.0, 20.0)[: 3 if options.cuts else 0]:
             for loses in (False, True):
                 for _ in range(options.cuts if seconds < 20 else 1):
