@@ -184,7 +184,8 @@ class Queue:
 
         None when it may be another one than that which was noted, or nothing was.
         """
-        if self.ready <= 0:
+        # Not by ``ready``: of very many queues these calls take a third of a look.
+        if self.pushed - self.taken - self.openReads <= 0:
             return 0
         seen = self._seen
         if seen is None or self.reads is not None:
@@ -240,13 +241,13 @@ class Queue:
 
         :param headTime: when the head was set, 0 if there is none.
         """
-        rest = self.rest
+        rest, openReads = self.rest, self.openReads
         # By place, which takes a third of the time that names take.
         return QueueDetail(
             self.name,
-            self.ready,
+            self.pushed - self.taken - openReads,
             self.bytes,
-            self.openReads,
+            openReads,
             rest.delayed,
             self.pushed,
             self.taken,

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 #: The types of content that tell the formats.
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 OPENMETRICS = b"application/openmetrics-text; version=1.0.0; charset=utf-8"
-#: Lines that are joined in one go.
-LINES = 256
+#: Lines that are joined in one go: clients wait for that, and for its compression.
+LINES = 128
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
@@ -51,6 +51,13 @@ def labels(**values: str) -> str:
     """Return labels as they stand behind a name."""
     told = [f'{name}="{value.translate(_ESCAPES)}"' for name, value in values.items()]
     return f"{{{','.join(told)}}}"
+
+
+def label(name: str, value: str) -> str:
+    """Return a single label; that takes a third of the time."""
+    if '"' in value or "\\" in value or "\n" in value:
+        return labels(**{name: value})
+    return f'{{{name}="{value}"}}'
 
 
 def counter(name: str, help: str, value: float) -> Family:

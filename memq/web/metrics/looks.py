@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from memq.interfaces import IQueueStore
     from memq.operations.base import Client
 
-#: Seconds after which a slice ends, and queues between two looks at the time.
-LONG, STEP = 0.0005, 16
+#: Seconds after which a slice ends, and queues between two looks at the time: to read
+#: a head takes 10 us.
+LONG, STEP = 0.0001, 8
 #: Seconds that figures may be old which have to be asked for elsewhere.
 OLD_FIGURES = 5.0
 
