@@ -75,6 +75,7 @@ class PictureTests(SurveyTestCase):
             assert picture.rows is not None
             self.assertEqual((picture.queues, picture.messages), (count, count))
             self.assertEqual(len(set(picture.rows.labels)), count)
+            self.assertIsNone(self.look(Wanted(most=0)).rows)
 
     def test_long(self) -> None:
         """A slice ends when it has taken long, and the next one goes on from there."""
