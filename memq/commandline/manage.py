@@ -69,6 +69,8 @@ def _move(options: argparse.Namespace, tell: Tell) -> int:
     """Move messages, no more than there are at first."""
     command = b"redrive %b" % options.queue
     if options.command == "move":
+        if options.target == options.queue:
+            raise CommandError("messages cannot move to the queue that they are in", 2)
         command = b"move %b %b" % (options.queue, options.target)
     moved = 0
     with connected(options) as connection, Meter(tell) as meter:

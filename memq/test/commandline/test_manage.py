@@ -44,6 +44,9 @@ class ManageTests(SynchronousTestCase):
         self.assertEqual(self.server.counts(), {b"q": (3, 2), b"r": (2, 0)})
         self.command("move", "q", "r")
         self.assertEqual(self.server.take(b"r"), [b"a", b"b", b"c"])
+        done = self.command("move", "r", "r")
+        why = "memq move: messages cannot move to the queue that they are in\n"
+        self.assertEqual(done, (2, b"", why))
         done = self.command("move", "none", "r")
         self.assertEqual(done, (3, b"", "memq move: there is no queue none\n"))
 

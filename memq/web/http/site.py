@@ -82,7 +82,12 @@ class Page(Resource):
         if request.method not in (b"GET", b"HEAD"):
             request.setHeader(b"Allow", b"GET, HEAD")
             return say(request, 405, "only GET and HEAD")
-        return self.show(request)
+        body = self.show(request)
+        if request.method == b"HEAD" and isinstance(body, bytes) and body:
+            # Twisted would leave it out as well, with a line in the log.
+            request.setHeader(b"Content-Length", b"%d" % len(body))
+            return b""
+        return body
 
     def show(self, request: Any) -> Any:
         """Return the body, or twisted.web.server.NOT_DONE_YET."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from twisted.logger import capturedLogs
+
 from memq.test.web.base import WebTestCase
 from memq.web.http.site import BODY, CONNECTIONS, HEADERS, IDLE_SECONDS
 from memq.web.metrics import endpoints
@@ -53,11 +55,17 @@ class ReplyTests(WebTestCase):
                 )
 
     def test_head(self) -> None:
-        """HEAD has the headers of GET, and no body."""
-        for path in ALL:
-            get, head = self.ask(path), self.ask(path, "HEAD")
-            self.assertEqual((get.code, head.body), (head.code, b""))
-            self.assertEqual(get.headers["Content-Type"], head.headers["Content-Type"])
+        """HEAD has the headers of GET, and no body, and leaves no line in the log."""
+        lengths = []
+        with capturedLogs() as events:
+            for path in (*ALL, "/page/main.js", "/api/v1/queues"):
+                get, head = self.ask(path), self.ask(path, "HEAD")
+                self.assertEqual((get.code, head.body), (head.code, b""))
+                for name in ("Content-Type", "Content-Length"):
+                    self.assertEqual(get.headers[name], head.headers[name], path)
+                lengths.append(head.headers["Content-Length"])
+        self.assertEqual(events, [])
+        self.assertGreater(len(set(lengths)), 3)
 
     def test_several(self) -> None:
         """A connection takes one request behind the other."""
