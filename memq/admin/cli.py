@@ -25,7 +25,7 @@ from memq.admin.exporter import exportHome
 from memq.admin.importer import Import
 from memq.admin.online import refuseMissing, send, serverOf
 from memq.client.address import addresses
-from memq.client.identity import Identity, addIdentity
+from memq.client.identity import CHOICES, Identity, addIdentity
 from memq.config.file import DEFAULT, findConfig
 from memq.config.settings import OPTIONS
 from memq.errors import CommandError, HomeError, HomeHeld, StoreError
@@ -140,7 +140,8 @@ def _temporary(options: argparse.Namespace) -> str:
 
 
 def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
-    identity = Identity(vars(options))
+    given = vars(options)
+    identity = Identity(given)
     with _opened(options.file, "rb", 0) as lines:
         if options.server is not None:
             connection = identity.connect(addresses(options.server))
@@ -160,6 +161,9 @@ def _import(options: argparse.Namespace, tell: Callable[[str], None]) -> int:
         try:
             if options.resume:
                 raise CommandError("--resume goes on in a server, and none runs", 2)
+            if asked := [each.option for key, each in CHOICES.items() if given[key]]:
+                why = f"{asked[0]} is said to a server, and none runs on {home.path}"
+                raise CommandError(f"{why}: name one with --server", 2)
             _load(options, home, lines, tell)
         finally:
             home.release()

@@ -178,24 +178,23 @@ class Connection:
 
 
 def advised(line: bytes) -> str:
-    """Return a reply as text, with what to do where the server asks who one is."""
+    """Return a reply as text, with what it means where that is about who one is."""
     words = line.decode("utf-8", "backslashreplace").rstrip()
     if words in _STRANGER:
         words += "; say who you are: --user, --password-file"
+    if words == _FORBIDDEN:
+        words += "; this user has not the right to do that"
     return words
 
 
 def refusal(line: bytes) -> ServerRefused:
     """Return the error that a reply is."""
+    words = line.decode("utf-8", "backslashreplace").rstrip()
+    status = _REFUSED if words in {*_STRANGER, _FORBIDDEN} else 1
     words = advised(line)
     if words.startswith("HTTP/"):
         words += "; this is a port of the web, and messages have another (22201)"
-    isForbidden = words == _FORBIDDEN
-    if isForbidden:
-        words += "; this user has not the right to do that"
-    error = ServerRefused(f"the server answered: {words}")
-    if isForbidden:
-        error.status = _REFUSED
+    error = ServerRefused(f"the server answered: {words}", status)
     error.asksWho = line.rstrip() == b"CLIENT_ERROR unauthenticated"
     kind, _, why = words.partition(" ")
     if kind == "SERVER_ERROR" and why != "internal error":

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from memq.client.address import addresses
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 #: Exit status: the server refused, or had nothing.
 REFUSED = 3
+#: What argparse says of words that it does not expect, and shows.
+_TOO_MANY = re.compile(
+    "(unrecognized arguments|ignored explicit argument).*", re.DOTALL
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,11 +42,13 @@ class Parser(argparse.ArgumentParser):
     :ivar mistake: the exit status of a mistake.
     :ivar mixes: whether options may stand between other words.
     :ivar rest: the argument to which all words behind ``--`` belong, as they are.
+    :ivar hides: whether a word that is too many may be a secret, and is not shown.
     """
 
     mistake = 2
     mixes = False
     rest = ""
+    hides = False
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -83,6 +90,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, and exit."""
+        if self.hides:
+            message = _TOO_MANY.sub(r"\1, which may be a secret", message)
         said = shownText(message)
         self.exit(self.mistake, f"{self.prog}: {said} (see {self.prog} --help)\n")
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from memq.commandline.arguments import Add, Tell
 
+#: What tells that somebody is a user.
+_PROOFS = {"unix", "certificate", "token", "password"}
 #: What is told once a file was written.
 _KNOWN = "the server knows it after memq reload"
 
@@ -27,7 +29,7 @@ def addCommands(add: Add) -> None:
     """Add the subcommand."""
     does = "Add, list and remove users, in a file that the server reads."
     parser = add("user", help=does, description=does, allow_abbrev=False)
-    parser.mixes = True
+    parser.mixes = parser.hides = True
     parser.add_argument("action", nargs="?", choices=tuple(_ACTIONS), default="list")
     parser.add_argument("user", nargs="?", metavar="NAME")
     parser.add_argument(
@@ -110,7 +112,12 @@ def _add(options: argparse.Namespace, tell: Tell) -> None:
     userfile.writeFile(options.file, made)
     if token is not None:
         print(token, flush=True)
-    tell(f"user {options.user} stands in {options.file}; {_KNOWN}")
+    known = _KNOWN
+    if not values.keys() & _PROOFS:
+        known += (
+            "; it has no password, token, uid or certificate: only a listener is it"
+        )
+    tell(f"user {options.user} stands in {options.file}; {known}")
 
 
 def _askPassword() -> bytes:

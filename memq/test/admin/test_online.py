@@ -283,6 +283,9 @@ class RefusedTests(OnlineTestCase):
         words = "import", "--home", self.path(), "--resume"
         said = self.ended(2, *words, self.written(TWO))
         self.assertIn("--resume goes on in a server, and none runs", said)
+        named = "import", "--home", self.path(), "--user", "ops"
+        said = self.ended(2, *named, self.written(TWO))
+        self.assertIn("--user is said to a server, and none runs on ", said)
 
 
 class ResumeTests(OnlineTestCase):

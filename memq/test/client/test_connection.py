@@ -31,13 +31,18 @@ class ConnectionTests(SynchronousTestCase):
 
     def test_forbidden(self) -> None:
         """Who has not the right is told so, with a status of its own."""
-        script = Script(self, b"CLIENT_ERROR no\r\n", b"CLIENT_ERROR not allowed\r\n")
+        script = Script(
+            *(self, b"CLIENT_ERROR no\r\n", b"CLIENT_ERROR not allowed\r\n"),
+            b"CLIENT_ERROR unauthenticated\r\n",
+        )
         with script.connection() as connection:
             error = self.assertRaises(ServerRefused, connection.ask, b"resume q")
             self.assertEqual(error.status, 1)
             error = self.assertRaises(ServerRefused, connection.ask, b"resume q")
-        self.assertEqual(error.status, 3)
-        self.assertIn("not allowed; this user has not the right", str(error))
+            self.assertIn("not allowed; this user has not the right", str(error))
+            self.assertEqual(error.status, 3)
+            error = self.assertRaises(ServerRefused, connection.ask, b"resume q")
+            self.assertEqual(error.status, 3)
 
     def test_web(self) -> None:
         """Who asks the port of the web is told so."""

@@ -74,6 +74,13 @@ class UserTests(SynchronousTestCase):
         self.assertTrue(user.hasSecret(token.encode()))
         self.assertTrue(user.rights[b"ab"] and user.rights[b"b"])
 
+    def test_nobody(self) -> None:
+        """Where nothing tells who is a user, that is told."""
+        self.run_("add", "a", "--read", "*")
+        self.assertIn(": only a listener is it\n", self.err.getvalue())
+        self.run_("add", "b", "--unix", "0")
+        self.assertNotIn("listener", self.err.getvalue())
+
     def test_others(self) -> None:
         """Uids, certificates and roles stand as they were said."""
         words = ("--unix", "0", "--unix", "root", "--certificate", "CN=x")
@@ -145,6 +152,15 @@ class UserTests(SynchronousTestCase):
         ):
             self.assertIn(said, self.refused(*words))
         self.assertFalse(os.path.exists(self.path))
+
+    def test_typed(self) -> None:
+        """A password that somebody types behind its option is shown nowhere."""
+        for words in (("--password", "sesame"), ("--password=sesame",)):
+            error = self.assertRaises(SystemExit, self.run_, "add", "a", *words)
+            self.assertEqual(error.code, 2)
+            told = self.err.getvalue()
+            self.assertIn(", which may be a secret (see memq user --help)\n", told)
+            self.assertNotIn("sesame", told)
 
     def test_open(self) -> None:
         """A file that others can read is refused."""
