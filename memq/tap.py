@@ -146,7 +146,7 @@ def _makeService(
     if home is not None:
         sources = sources._replace(lastBackup=home.lastBackup)
     web = WebService(reactor, sources, webSettings)
-    isOutdated = partial(options.isOutdated, security.paths())
+    isOutdated = partial(options.isOutdated, [*security.paths(), *backing.paths])
     settled = partial(_settled, backing, notifier, isOutdated, logs, web.readiness)
     parts = parts._replace(listeners=listeners, settled=settled)
     signals = _signals(reactor, ending, logs, reloader, parts.factory.audit)

@@ -28,7 +28,7 @@ from memq.client.address import addresses
 from memq.client.identity import CHOICES, Identity, addIdentity
 from memq.config.file import DEFAULT, findConfig
 from memq.config.settings import OPTIONS
-from memq.errors import CommandError, HomeError, HomeHeld, StoreError
+from memq.errors import CommandError, ConfigError, HomeError, HomeHeld, StoreError
 from memq.ratelimit import Progress
 from memq.storage.bdb.store import BDBStore
 from memq.storage.datadir.home import Home
@@ -105,6 +105,9 @@ def _home(options: argparse.Namespace) -> Home:
     if path is None or options.config is not None:
         config = findConfig(options.config)
         if path is None:
+            if config.server.get("store") == "rabbitmq":
+                why = 'store = "rabbitmq": its queues are on a cluster, in no home'
+                raise ConfigError(str(config.path), None, why)
             path = config.server.get("home", DEFAULT_HOME)
     assert path is not None
     return Home(path)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from memq.config.commandline import Options
     from memq.config.file import Config
     from memq.rabbitmq.links.connections import Cluster
+    from memq.rabbitmq.policies import Policy
 
 
 @implementer(IStreamClientEndpoint)
@@ -47,6 +48,26 @@ class QuietEndpoint:
 
 
 @implementer(IAgentEndpointFactory)
+class Doors:
+    """What connects to the nodes' management API.
+
+    :ivar context: begins TLS; None where nothing has it.
+    """
+
+    def __init__(self, reactor: Any, context: SSLContext | None) -> None:
+        self._reactor = reactor
+        self.context = context
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        """Return what connects to a node."""
+        host = uri.host.decode("ascii")
+        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port, CONNECT)
+        if uri.scheme == b"https":
+            assert self.context is not None
+            endpoint = TLSEndpoint(endpoint, self.context, host)
+        return QuietEndpoint(endpoint)
+
+
 class ClusterAccess:
     """What connects to a cluster's nodes, by AMQP and by HTTP.
 
@@ -83,27 +104,31 @@ class ClusterAccess:
         address, password = self._address, self._password
         context = self._context if address.isSecure else None
         self._cluster = makeCluster(reactor, address, password, context)
-        agent = Agent.usingEndpointFactory(reactor, self)
-        asks = address.user, password, address.name
-        self._telling = Telling(reactor, agent, self._places, *asks)
+        self._doors = Doors(reactor, self._context)
+        self._telling = self._newest = self._asks(self._doors, password)
         return self._cluster, self._telling
 
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        """Return what connects to a node's management API."""
-        host = uri.host.decode("ascii")
-        endpoint: Any = HostnameEndpoint(self._reactor, host, uri.port, CONNECT)
-        if uri.scheme == b"https":
-            assert self._context is not None
-            endpoint = TLSEndpoint(endpoint, self._context, host)
-        return QuietEndpoint(endpoint)
+    def _asks(self, doors: Doors, password: str) -> Telling:
+        agent = Agent.usingEndpointFactory(self._reactor, doors)
+        who = self._address.user, password, self._address.name
+        return Telling(self._reactor, agent, self._places, *who)
+
+    def policies(self) -> Deferred[tuple[list[Policy], list[Policy]]]:
+        """Ask for policies as somebody who knows what was read last.
+
+        A password that was changed on the cluster would never hold here, if rules had
+        to be compared before it.
+        """
+        return self._newest.policies()
 
     def prepare(self, config: Config) -> Callable[[], None]:
         """Read the files again, and change nothing; return what lets it hold."""
         password, context = self._read()
+        self._newest = self._asks(Doors(self._reactor, context), password)
 
         def hold() -> None:
             user = self._address.user
-            self._context = context
+            self._doors.context = context
             self._telling.logIn(user, password)
             logIn(self._cluster, user, password)
             for node in self._cluster.nodes:

@@ -5,21 +5,20 @@ There is no home and no lock: any number of processes may be front ends of one c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from twisted.internet.defer import succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from memq.backing.opening import Opening
 from memq.backing.rulecheck import RuleCheck
 from memq.broker.memorybudget import Budget
 from memq.display import numbered
+from memq.errors import ConfigError
 from memq.rabbitmq.engine.connecting import connectTo
 from memq.rabbitmq.engine.engine import Engine
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from memq.backing.access import ClusterAccess
     from memq.backing.ways import Ground
     from memq.policy.rules import Rules
@@ -28,6 +27,12 @@ if TYPE_CHECKING:
     from memq.server.stats import Statistics
 
 _log = Logger()
+
+
+def _late(result: object, seconds: float) -> NoReturn:
+    """Refuse rules of which nobody tells in time whether they are in force."""
+    why = "no queue server has answered in time"
+    raise ConfigError("the policies for the rules", None, why)
 
 
 class NoUpkeep:
@@ -56,17 +61,18 @@ class ClusterBacking:
     def __init__(self, access: ClusterAccess, ground: Ground) -> None:
         """Connect to nothing yet."""
         options, self._reactor = ground.options, ground.reactor
-        self.companions = (access,)
+        self.companions, self.paths = (access,), access.paths
         self._address = options["rabbitmq"]
+        self._timeout: float = options["store-timeout"]
         self._acceptMnesia = options["accept-mnesia"]
         cluster, telling = access.connect(ground.reactor)
         self.engine = self.watched = Engine(
             ground.reactor,
-            connectTo(cluster, telling, options["store-timeout"]),
+            connectTo(cluster, telling, self._timeout),
             Budget(options["max-buffered"]),
             later=ground.poller.afterSweep,
         )
-        self._ruleCheck = RuleCheck(telling, self.engine.asked.publisher)
+        self._ruleCheck = RuleCheck(access, self.engine.asked.publisher)
         self._opening = Opening(
             *(ground.reactor, self.engine.links, telling),
             lambda: self._ruleCheck.begin(self.engine.policies.rules),
@@ -75,7 +81,9 @@ class ClusterBacking:
 
     def check(self, rules: Rules) -> Deferred[None]:
         """See whether the cluster keeps the rules that it has to keep."""
-        return self._ruleCheck.again(rules)
+        asked: Deferred[None] = Deferred()
+        self._ruleCheck.again(rules).chainDeferred(asked)
+        return asked.addTimeout(self._timeout, self._reactor, _late)
 
     def upkeep(self, statistics: Statistics) -> NoUpkeep:
         """Return that there is none."""

@@ -123,6 +123,7 @@ class LocalBacking:
     """
 
     companions: Sequence[Companion] = ()
+    paths: Sequence[str] = ()
 
     def __init__(self, ground: Ground) -> None:
         """Make the store; it is not open yet."""

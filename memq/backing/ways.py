@@ -62,6 +62,10 @@ class Backing(Protocol):
         """Return what is read again with the rules."""
 
     @property
+    def paths(self) -> Sequence[str]:
+        """Return the files that are read for that."""
+
+    @property
     def berkeleydb(self) -> str:
         """Return the version of Berkeley DB; "none" without it."""
 

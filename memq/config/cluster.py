@@ -136,6 +136,11 @@ def parseManagement(urls: str) -> tuple[str, ...]:
     return tuple(each.rstrip("/") for each in found)
 
 
+def meaningless(store: str) -> tuple[str, ...]:
+    """Return the options that mean nothing with a kind of store."""
+    return _LOCAL if store == "rabbitmq" else _OURS
+
+
 def conflict(options: Mapping[str, Any], given: Set[str]) -> str | None:
     """Return in a line which options exclude each other, or lack one; None for none.
 

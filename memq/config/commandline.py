@@ -22,7 +22,7 @@ from twisted.python import usage
 
 from memq import __version__
 from memq.config import file
-from memq.config.cluster import conflict
+from memq.config.cluster import conflict, meaningless
 from memq.config.file import Config, findConfig
 from memq.config.settings import COUNT, FLAG, HELP, LIST, SERVER, Setting
 from memq.display import shownText
@@ -190,9 +190,12 @@ class Options(usage.Options):
         return False
 
     def settings(self) -> list[tuple[str, str]]:
-        """Return every option with its value, for ``stats settings``."""
+        """Return the options of this store with values, for ``stats settings``."""
         rows = []
+        without = meaningless(self["store"])
         for setting in SERVER:
+            if setting.name in without:
+                continue
             value = self[setting.name]
             values = value or [None] if setting.kind is LIST else [value]
             rows += [(setting.name, _shown(setting, each)) for each in values]

@@ -15,7 +15,12 @@ from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    TimeoutError,
+    succeed,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
@@ -243,7 +248,7 @@ class Telling:
             answered = getattr(failure.value, "code", 0) or code
             if left > 1:
                 return self._try(path, told, left - 1, answered)
-            raise Untold(failure.getErrorMessage(), answered)
+            raise Untold(_why(failure), answered)
 
         return asked.addErrback(again)
 
@@ -257,6 +262,17 @@ class Telling:
             return json.loads(body)
 
         return whole.addCallback(parsed)
+
+
+def _why(failure: Failure) -> str:
+    """Return in words why there is no answer: that of what failed first."""
+    reasons = getattr(failure.value, "reasons", ())
+    if failure.check(TimeoutError, CancelledError) or any(
+        each.check(CancelledError) for each in reasons
+    ):
+        return "no answer in time"
+    first: Failure = reasons[0] if reasons else failure
+    return str(first.getErrorMessage())
 
 
 def _queue(told: Any) -> ToldQueue:

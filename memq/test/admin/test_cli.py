@@ -301,6 +301,15 @@ class ConfigTests(CommandTestCase):
             self.missing("/none/line"),
         )
 
+    def test_cluster(self) -> None:
+        """A front end of a cluster has no home."""
+        path = self.written(b'[server]\nstore = "rabbitmq"\n')
+        self.assertEqual(
+            self.refused("--config", path),
+            f'memq export: {path}: store = "rabbitmq": its queues are on a cluster, in '
+            "no home\n",
+        )
+
     def test_mistake(self) -> None:
         """A mistake in the file is one line, unless nobody has to read it."""
         path = self.written(b"[server]\nhome = 1\n")

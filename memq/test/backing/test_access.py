@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.endpoints import HostnameEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
@@ -17,6 +17,7 @@ from memq.config.cluster import parseAddress
 from memq.config.file import Config
 from memq.errors import ConfigError
 from memq.net.tlsclient import TLSEndpoint
+from memq.rabbitmq.telling import Telling
 from memq.test.support.certificates import files
 
 
@@ -63,7 +64,19 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual(access.paths, [self.path])
         cluster, telling = self.connected(access)
         self.write("two")
+        asked: list[str] = []
+
+        def ask(telling: Telling) -> Deferred[Any]:
+            [words] = telling._headers.getRawHeaders("authorization", ())
+            asked.append(words)
+            return succeed(([], []))
+
+        self.patch(Telling, "policies", ask)
+        access.policies()
         hold = access.prepare(Config())
+        # Rules are compared before that holds.
+        access.policies()
+        self.assertEqual(asked, ["Basic dTpvbmU=", "Basic dTp0d28="])
         self.assertEqual(cluster.parameters.credentials.password, "one")
         hold()
         self.assertEqual(cluster.parameters.credentials.password, "two")
@@ -82,7 +95,7 @@ class AccessTests(SynchronousTestCase):
         before = endpoint.context
         access.prepare(Config())()
         self.assertIsNot(endpoint.context, before)
-        api: Any = access.endpointForURI(URI.fromBytes(b"https://a:15671/api"))
+        api: Any = access._doors.endpointForURI(URI.fromBytes(b"https://a:15671/api"))
         self.assertIs(api._beneath.context, endpoint.context)
         self.assertEqual(api._beneath.host, "a")
 
@@ -92,7 +105,7 @@ class AccessTests(SynchronousTestCase):
         cluster, telling = self.connected(access)
         self.assertIsInstance(cluster.nodes[0].endpoint, HostnameEndpoint)
         self.assertEqual(telling._places, ["https://b:1", "http://c:2"])
-        plain: Any = access.endpointForURI(URI.fromBytes(b"http://c:2/api"))
+        plain: Any = access._doors.endpointForURI(URI.fromBytes(b"http://c:2/api"))
         self.assertIsInstance(plain._beneath, HostnameEndpoint)
 
     def test_quiet(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from twisted.internet.defer import fail, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import capturedLogs, formatEvent
@@ -39,13 +39,15 @@ class Access:
     """Fake nodes, and what they tell.
 
     :ivar facts: what is told of the cluster; an error if nothing is.
-    :ivar policies: its policies, or an error.
+    :ivar found: its policies, or an error.
     """
+
+    paths = ("f",)
 
     def __init__(self) -> None:
         self.rabbit = FakeCluster()
         self.facts: Any = GOOD
-        self.policies: Any = []
+        self.found: Any = []
 
     def connect(self, reactor: Any) -> tuple[Any, Any]:
         """Return where they are."""
@@ -54,12 +56,15 @@ class Access:
             facts = self.facts
             return fail(facts) if isinstance(facts, Exception) else succeed(facts)
 
-        def policies() -> Any:
-            found = self.policies
-            failed = isinstance(found, Exception)
-            return fail(found) if failed else succeed((found, []))
+        return self.rabbit.cluster, SimpleNamespace(facts=told)
 
-        return self.rabbit.cluster, SimpleNamespace(facts=told, policies=policies)
+    def policies(self) -> Any:
+        """Tell the policies."""
+        found = self.found
+        if isinstance(found, Deferred):
+            return found
+        failed = isinstance(found, Exception)
+        return fail(found) if failed else succeed((found, []))
 
 
 class ClusterTests(SynchronousTestCase):
@@ -171,12 +176,18 @@ class ClusterTests(SynchronousTestCase):
             self.assertIsNone(self.successResultOf(check(rules)))
         error = self.failureResultOf(check(limited), RuleRefused).value
         self.assertIn("f line 1: max_items = 3", str(error))
-        access.policies = [each.policy for each in wanted(limited.tables)]
+        access.found = [each.policy for each in wanted(limited.tables)]
         self.assertIsNone(self.successResultOf(check(limited)))
         self.failureResultOf(check(table(remove_when_idle=1.0)), RuleRefused)
-        access.policies = Untold("why")
+        access.found = Untold("why")
         error = self.failureResultOf(check(limited), ConfigError).value
         self.assertIn("the policies for the rules: no queue server tells", str(error))
+        access.found = Deferred()
+        asked = check(limited)
+        self.clock.advance(5)
+        error = self.failureResultOf(asked, ConfigError).value
+        self.assertIn("no queue server has answered in time", str(error))
+        access.found.errback(Untold("late"))
 
     def test_line(self) -> None:
         """Nobody is told to wait in line."""

@@ -8,6 +8,7 @@ from memq.config.cluster import (
     Address,
     Place,
     conflict,
+    meaningless,
     parseAddress,
     parseManagement,
 )
@@ -105,6 +106,12 @@ class ManagementTests(SynchronousTestCase):
 
 class ConflictTests(SynchronousTestCase):
     """Options that go together."""
+
+    def test_meaningless(self) -> None:
+        """What is refused beside a kind of store is not told of it either."""
+        for store, other in (("memory", "rabbitmq-ca"), ("rabbitmq", "home")):
+            self.assertIn(other, meaningless(store))
+            self.assertNotIn("store", meaningless(store))
 
     def told(self, **given: object) -> str | None:
         """Return what is wrong with options."""

@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from memq import __version__
 from memq.config import commandline, file
+from memq.config.cluster import meaningless
 from memq.config.commandline import Options
 from memq.config.settings import SERVER
 from memq.config.values import MEGABYTE
@@ -211,6 +212,16 @@ class ValueTests(SynchronousTestCase):
                     f"{option} {shown}: {why}",
                     self.refused(f"{option.split()[0]}={text}"),
                 )
+
+    def test_together(self) -> None:
+        """Options that exclude each other are refused."""
+        line = self.refused("--store-timeout=3")
+        self.assertEqual(line, "memq: --store-timeout: only with --store rabbitmq")
+
+    def test_secret(self) -> None:
+        """A value that may have a password in it is not told."""
+        line = self.refused("--rabbitmq=amqp://u:secret@a/v/w")
+        self.assertTrue(line.startswith("memq: --rabbitmq ...: must be amqp:"), line)
 
     def test_borders(self) -> None:
         """The borders that a refusal names are allowed, in every unit they can have."""
@@ -415,10 +426,12 @@ class SettingsTests(SynchronousTestCase):
     """The settings that ``stats settings`` shows."""
 
     def test_all(self) -> None:
-        """Every option is there with its value, one word each."""
+        """Every option of the store is there with its value, one word each."""
         rows = parsed("-a", "666", "--endpoint", "tcp:1", "-N").settings()
         found = dict(rows)
-        self.assertEqual(list(found), [setting.name for setting in SERVER])
+        without = meaningless("bdb")
+        names = [each.name for each in SERVER if each.name not in without]
+        self.assertEqual(list(found), names)
         self.assertEqual(
             [found[name] for name in ("port", "socket", "socket-mode", "trickle")],
             ["22201", "none", "0666", "0.5"],
@@ -428,3 +441,11 @@ class SettingsTests(SynchronousTestCase):
             ["yes", "no", "tcp:1"],
         )
         self.assertEqual(dict(parsed().settings())["endpoint"], "none")
+
+    def test_cluster(self) -> None:
+        """Of a cluster there is no password among them."""
+        address = "--rabbitmq=amqp://u:secret@a/v"
+        found = dict(parsed("--store=rabbitmq", address).settings())
+        self.assertEqual(found["rabbitmq"], "amqp://u@a:5672/v")
+        self.assertNotIn("home", found)
+        self.assertNotIn("secret", str(found))

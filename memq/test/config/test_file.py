@@ -65,6 +65,12 @@ class ReadTests(ConfigTestCase):
         found = self.read("[server]\n" + text)
         self.assertEqual(found, Config(self.path, expected))
 
+    def test_secret(self) -> None:
+        """A value that may have a password in it is not told."""
+        for value in ('"amqp://u:secret@a/v/w"', "1"):
+            refusal = self.refused(f"[server]\nrabbitmq = {value}\n")
+            self.assertIn("line 2: rabbitmq = ...: must be amqp:", refusal)
+
     def test_empty(self) -> None:
         """A file may say nothing."""
         for text in ("", "[server]\n", "# port = 1\n"):

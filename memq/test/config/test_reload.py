@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,8 +24,6 @@ from memq.test.support.stepped import SteppedPool, SteppedReactor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from twisted.internet.defer import Deferred
 
 LIMIT = "[queue.q]\nmax_items = {}\n"
 
@@ -197,6 +196,36 @@ class CompanionTests(ReloadTestCase):
         self.write("[")
         self.refuse()
         self.assertEqual(len(self.companions[0].read), 1)
+
+    def test_checked(self) -> None:
+        """Rules that were read hold once somebody has seen that they can be kept."""
+        asked: list[Deferred[None]] = []
+
+        def check(rules: Rules) -> Deferred[None]:
+            asked.append(Deferred())
+            return asked[-1]
+
+        run = partial(deferToThreadPool, self.reactor, self.pool)
+        self.reloader = PolicyReloader(
+            *(Config(self.path), run, self.held.append),
+            companions=self.companions,
+            check=check,
+        )
+        self.write(LIMIT.format(1))
+        for answer in (None, ConfigError(self.path, 2, "no")):
+            done = self.reloader.reload()
+            self.pool.step()
+            self.reactor.advance(0)
+            self.assertNoResult(done)
+            if answer is None:
+                asked[-1].callback(None)
+                self.assertIsNone(self.successResultOf(done))
+            else:
+                asked[-1].errback(answer)
+                self.failureResultOf(done, ConfigError)
+            self.assertEqual(self.reloader.isCurrent, answer is None)
+        self.assertEqual(self.limits, [1])
+        self.assertEqual(len(self.companions[0].held), 1)
 
     def test_noConfig(self) -> None:
         """They are read again without a configuration file, too."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.internet.error import ConnectionDone, ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseDone
+from twisted.web.client import ResponseDone, ResponseNeverReceived
 from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
@@ -60,6 +60,7 @@ class Nodes:
 
     :ivar answers: what each question is answered, by the end of its address.
     :ivar dead: the nodes that refuse; still, those that say nothing.
+    :ivar errors: how all fail; None if they do not.
     :ivar asked: the addresses that were asked, and the headers of the last one.
     """
 
@@ -69,6 +70,7 @@ class Nodes:
         self.still: set[str] = set()
         self.asked: list[str] = []
         self.headers: Any = None
+        self.errors: Exception | None = None
 
     def request(
         self,
@@ -80,6 +82,8 @@ class Nodes:
         """Answer a question."""
         self.headers = headers
         self.asked.append(uri.decode("ascii"))
+        if self.errors is not None:
+            return fail(self.errors)
         node, _, path = self.asked[-1].removeprefix("http://").partition("/api/")
         if node in self.dead:
             return fail(ConnectionRefusedError())
@@ -234,6 +238,26 @@ class TellingTests(SynchronousTestCase):
         self.assertEqual(
             ["Basic dTpx"], self.nodes.headers.getRawHeaders("authorization")
         )
+
+    def test_why(self) -> None:
+        """Why nobody answers is told in words, whatever it was packed in."""
+        cancelled = Failure(CancelledError())
+        for error, why in (
+            (ConnectionRefusedError(), "Connection was refused"),
+            (
+                ResponseNeverReceived([Failure(ConnectionDone())]),
+                "Connection was closed",
+            ),
+            (ResponseNeverReceived([cancelled]), "no answer in time"),
+            (CancelledError(), "no answer in time"),
+        ):
+            self.nodes.errors = error
+            self.assertIn(f"({why}", self.refusal(self.telling.queues()))
+        self.nodes.errors = None
+        self.nodes.still.update({"a:1", "b:1", "c:1"})
+        asked = self.telling.queues()
+        self.clock.pump([BOUND] * 3)
+        self.assertIn("(no answer in time)", self.refusal(asked))
 
     def test_later(self) -> None:
         """A later page that nobody tells is asked of all nodes once."""
