@@ -10,6 +10,8 @@ from collections import deque
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twisted.logger import Logger
+
 from memq.errors import StoreError
 from memq.rabbitmq import names
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at deadlines.
 STEP = 0.25
+
+_log = Logger()
 
 UNREACHABLE = "the queue servers cannot be reached: nothing is done"
 UNANSWERED = "the queue servers did not answer: it may be done or not"
@@ -77,7 +81,11 @@ class Request:
         done, self._done = self._done, None
         if done is None:
             return False
-        done(found)
+        try:
+            done(found)
+        except Exception:
+            # Others are answered, and the connection is kept, all the same.
+            _log.failure("An error of who is answered")
         return True
 
     def fail(self) -> bool:

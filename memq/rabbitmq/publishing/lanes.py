@@ -12,6 +12,8 @@ from enum import Enum, auto
 from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 
+from twisted.logger import Logger
+
 from memq.errors import NotStored, Refusing
 from memq.rabbitmq.errors import ClusterFull, Disagreed, QueueGone, Unreachable, Unsure
 from memq.rabbitmq.names import decode
@@ -32,6 +34,8 @@ TRIAL, FULL = 1.0, 2.0
 #: Seconds before it is sent again, after the first refusal; they double.  Without a
 #: leader there is nothing for 0.25 to 0.6 s.
 SOONEST, LATEST = 0.02, 0.3
+
+_log = Logger()
 
 
 class State(Enum):
@@ -131,7 +135,13 @@ class Lane:
             if outlet is None or not outlet.isOpen:
                 return
             message = self._held.popleft()
-            outlet.send(message)
+            try:
+                outlet.send(message)
+            except Exception:
+                # What cannot be encoded is not sent; what is behind it is.
+                _log.failure("A message cannot be sent")
+                message.tell(Unreachable("the message cannot be sent"))
+                continue
             message.isSent = True
             self._underWay += 1
         self._end()

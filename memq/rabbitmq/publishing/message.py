@@ -5,12 +5,16 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Protocol
 
+from twisted.logger import Logger
+
 from memq.rabbitmq.errors import Unreachable, Unsure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.errors import QueueError
+
+_log = Logger()
 
 
 class Fate(Enum):
@@ -102,7 +106,11 @@ class Message:
         if told is not None:
             # It is kept until those before it are told, and keeps nothing itself.
             self.body, self.headers = b"", None
-            told(error)
+            try:
+                told(error)
+            except Exception:
+                # Others are told, and the connection is kept, all the same.
+                _log.failure("An error of who is told what became of a message")
 
     def expire(self) -> None:
         """Say that its time is over."""

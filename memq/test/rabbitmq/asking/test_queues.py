@@ -43,6 +43,14 @@ class QueuesTests(AskingTestCase):
         self.assertEqual(self.answers, [2, 2, 0])
         self.assertEqual(len(self.link.channels), 1)
 
+    def test_raises(self) -> None:
+        """An error of who is answered keeps others from nothing."""
+        self.queues.length(b"jobs", lambda _: 1 // 0)
+        self.queues.length(b"jobs", self.note)
+        self.cluster.settle()
+        self.assertEqual(self.answers, [2])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_down(self) -> None:
         """What is under way fails, what waits goes on with the next link."""
         self.cluster.stuck.add("jobs")

@@ -219,9 +219,20 @@ class UnsureTests(PublisherTestCase):
         self.publisher.publish(encode(b"q"), b"0", None, lambda error: 1 // 0)
         self.publish(b"1")
         self.rabbit.run()
-        self.assertRaises(ZeroDivisionError, self.clock.advance, TIMEOUT)
-        self.go(TICK)
+        self.go(TIMEOUT)
         self.assertEqual([(b"1", LATE)], self.told)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_unsendable(self) -> None:
+        """A message that cannot be encoded is told so; those behind it are sent."""
+        told: list[QueueError | None] = []
+        headers = {"f": object()}
+        self.publisher.publish(encode(b"q"), b"0", headers, told.append)
+        self.publish(b"1")
+        self.go()
+        self.assertIn("cannot be sent: nothing is stored", str(told[0]))
+        self.assertEqual(self.stored(b"1"), self.told)
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
 
 class BlockedTests(PublisherTestCase):
