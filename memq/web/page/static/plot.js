@@ -234,9 +234,11 @@ export class Plot {
   *line(line, shown, x, y) {
     const values = shown.map((sample) => sample[line.key]);
     const text = points(values, (index) => x(shown[index].t), y);
-    if (line.isFilled && shown.length > 1) {
-      const first = x(shown[0].t).toFixed(1);
-      const last = x(shown.at(-1).t).toFixed(1);
+    // What nobody knows has no area.
+    const known = shown.filter((_, index) => typeof values[index] === "number");
+    if (line.isFilled && known.length > 1) {
+      const first = x(known[0].t).toFixed(1);
+      const last = x(known.at(-1).t).toFixed(1);
       const floor = y(0).toFixed(1);
       yield svg("polygon", {
         class: `area ${line.style}`,

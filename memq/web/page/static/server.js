@@ -1,5 +1,6 @@
 // Server: the figures of the whole server, its plots, its bounds, and its readiness.
 
+import { ClusterPanel } from "./cluster.js";
 import { el, setText, visible } from "./dom.js";
 import { bytes, dateTime, now, number, rate, span } from "./format.js";
 import { Plot } from "./plot.js";
@@ -52,6 +53,7 @@ export class ServerView {
     this.memory = new Meter(t("meterMemory"));
     this.connections = new Meter(t("meterConnections"));
     this.disk = new Meter(t("meterDisk"));
+    this.cluster = new ClusterPanel();
     this.depth = new Plot(
       t("plotDepth"),
       [{ key: "messages", label: t("plotMessages"), format: number, style: "messages",
@@ -79,6 +81,7 @@ export class ServerView {
           this.memory.element, this.connections.element, this.refused),
         el("section", { class: "panel" },
           el("h2", {}, t("facts")), el("dl", { class: "facts-list" }, facts))),
+      this.cluster.element,
     );
   }
 
@@ -103,6 +106,7 @@ export class ServerView {
     setText(this.ready, reasons.length
       ? t("notReady", { why: reasons.join(t("semicolon")) }) : t("isReady"));
     this.bounds(server);
+    this.cluster.show(server.cluster);
     setText(this.refused, server.refused
       ? t("refused", { n: number(server.refused), why: this.whyOf(server.refusedWhy) })
       : t("noneRefused"));
@@ -121,6 +125,7 @@ export class ServerView {
   }
 
   bounds({ disk, memory, connections, connectionsLimit }) {
+    this.disk.element.hidden = !disk;
     if (disk) {
       const { free, minFree, store, full } = disk;
       const known = free !== null && free !== undefined;

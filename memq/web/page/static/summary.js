@@ -31,11 +31,14 @@ export class Summary {
       );
     });
     this.alert = el("p", { class: "alert", role: "status", hidden: true });
+    const note = `${t("clusterNote")} ${t("clusterUntold")}`;
+    this.note = el("p", { class: "clustered", hidden: true }, note);
     this.element = el(
       "section",
       { "aria-label": t("summary") },
       this.alert,
       el("dl", { class: "tiles" }, tiles),
+      this.note,
     );
     if (app.server) {
       this.tick(app.server);
@@ -47,6 +50,7 @@ export class Summary {
       setText(figure, text(server));
       sparkline && sparkline.show(this.series.samples, key);
     }
+    this.note.hidden = !server.cluster;
     const reasons = server.ready ?? [];
     this.alert.hidden = reasons.length === 0;
     setText(this.alert, t("notReady", { why: reasons.join(t("semicolon")) }));
