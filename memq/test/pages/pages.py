@@ -36,6 +36,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/clients.md",
     "docs/clients.zh-CN.md",
+    "docs/cluster.md",
     "docs/api.md",
     "docs/protocol.md",
     "docs/design.md",
