@@ -242,3 +242,33 @@ def readerOf(way: str) -> type[Client]:
     if way == PLAIN:
         return Taker
     return Chainer if way == CHAIN else Opener
+
+
+class Pulse(threading.Thread):
+    """Measures how late the machine lets a thread go on that has slept.
+
+    :ivar longest: the most seconds.
+    """
+
+    def __init__(self) -> None:
+        """Begin nothing."""
+        super().__init__(daemon=True)
+        self.longest = 0.0
+        self._isOver = threading.Event()
+
+    def run(self) -> None:
+        """Sleep again and again, until it is told to stop."""
+        while True:
+            began = time.monotonic()
+            isOver = self._isOver.wait(EMPTY)
+            self.note(time.monotonic() - began)
+            if isOver:
+                return
+
+    def note(self, slept: float) -> None:
+        """Note how long it has slept, in seconds."""
+        self.longest = max(self.longest, slept - EMPTY)
+
+    def stop(self) -> None:
+        """Have it end."""
+        self._isOver.set()

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.clusteraccount import CHAIN, CLOSE, PLAIN, WAYS, Account, Bounds, judge
-from bench.clusterclients import Client, Producer, readerOf
+from bench.clusterclients import Client, Producer, Pulse, readerOf
 from bench.clusterfaults import FAULTS, Fault, Front, Nodes, Scene
 from bench.workspace import ROOT
 
@@ -86,6 +86,8 @@ class Round:
         for lane in self.lanes:
             for client in lane.producers + lane.readers:
                 client.start()
+        pulse = Pulse()
+        pulse.start()
         time.sleep(BEFORE)
         queues = [lane.queue for lane in self.lanes]
         scene = Scene(self._nodes, self._fronts, queues, number)
@@ -95,9 +97,11 @@ class Round:
         _end(client for lane in self.lanes for client in lane.producers)
         self._drain()
         _end(client for lane in self.lanes for client in lane.readers)
+        pulse.stop()
         clients = FRONTS * (PRODUCERS + READERS)
         bounds = Bounds(
-            TIMEOUT + GRACE,
+            # No answer is faster than the machine.
+            TIMEOUT + GRACE + pulse.longest,
             unanswered=clients if fault.breaks else 0,
             again=READERS * fault.kills,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from twisted.trial.unittest import SynchronousTestCase
 
 from bench.clusteraccount import CHAIN, CLOSE, PLAIN, Account, Bounds, Figures, judge
-from bench.clusterclients import Client, Producer, readerOf
+from bench.clusterclients import EMPTY, Client, Producer, Pulse, readerOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,3 +163,17 @@ class ClientTests(SynchronousTestCase):
         client.stop()
         client.go()
         self.assertEqual(account.figures().sent, 0)
+
+
+class PulseTests(SynchronousTestCase):
+    """How late the machine is."""
+
+    def test_longest(self) -> None:
+        """The longest sleep counts, but for what it was to be."""
+        pulse = Pulse()
+        pulse.note(EMPTY + 0.5)
+        pulse.note(EMPTY + 0.25)
+        self.assertAlmostEqual(pulse.longest, 0.5)
+        pulse.stop()
+        pulse.run()
+        self.assertAlmostEqual(pulse.longest, 0.5)
