@@ -208,21 +208,29 @@ class Scheduler:
     def ended(self, operations: Iterable[Operation]) -> None:
         """Note that operations are carried out, and tell their sessions."""
         ended = list(operations)
+        sessions: dict[Session, None] = {}
         for operation in ended:
-            self._leaves(operation, self._running[sessionOf(operation)])
+            session = sessionOf(operation)
+            sessions[session] = None
+            self._leaves(operation, session)
         self._onEnded(ended)
         finish(ended)
-        self._wakeFor(ended)
-        for session in dict.fromkeys(map(sessionOf, ended)):
+        if self.queues:
+            self._wakeFor(ended)
+        for session in sessions:
             if session is not self._current:
                 self._suspend(session)
-                self.enqueue(session, True)
-        self._checkIdle()
+                if session.inbox:
+                    self.enqueue(session, True)
+        if self._whenIdle is not None:
+            self._checkIdle()
 
-    def _leaves(self, operation: Operation, running: list[Operation]) -> None:
-        running.remove(operation)
-        if not running:
-            del self._running[sessionOf(operation)]
+    def _leaves(self, operation: Operation, session: Session) -> None:
+        running = self._running[session]
+        if len(running) > 1:
+            running.remove(operation)
+        else:
+            del self._running[session]
 
     # Sessions that may not.
 
@@ -269,7 +277,7 @@ class Scheduler:
     def wait(self, read: Read) -> None:
         """Let a read wait, which found nothing and has time."""
         session = sessionOf(read)
-        self._leaves(read, self._running[session])
+        self._leaves(read, session)
         if session.gone or self._isEnding:
             finish([read])
             self.enqueue(session, True)
@@ -308,8 +316,6 @@ class Scheduler:
     def _wakeFor(self, done: list[Operation]) -> None:
         """Wake as many as operations made messages visible."""
         lines = self._lines
-        if not lines.queues:
-            return
         reads = lines.due()
         for operation in done:
             for queue, count in operation.madeVisible():
