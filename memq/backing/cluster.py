@@ -72,7 +72,7 @@ class ClusterBacking:
             Budget(options["max-buffered"]),
             later=ground.poller.afterSweep,
         )
-        self._ruleCheck = RuleCheck(access, self.engine.asked.publisher)
+        self._ruleCheck = RuleCheck(ground.reactor, access, self.engine.asked.publisher)
         self._opening = Opening(
             *(ground.reactor, self.engine.links, telling),
             lambda: self._ruleCheck.begin(self.engine.policies.rules),
@@ -118,10 +118,12 @@ class ClusterBacking:
         self._opening.interrupt()
 
     def serve(self) -> None:
-        """Do nothing: the cluster carries out the rules."""
+        """See now and then whether the cluster carries out the rules still."""
+        self._ruleCheck.watch(lambda: self.engine.policies.rules)
 
     def endServing(self) -> None:
-        """Do nothing."""
+        """Look no more."""
+        self._ruleCheck.end()
 
     def endUpkeep(self) -> Deferred[None]:
         """Do nothing."""

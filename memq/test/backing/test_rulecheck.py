@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.backing.rulecheck import RuleCheck
+from memq.backing.rulecheck import PERIOD, RuleCheck
 from memq.errors import ConfigError, StoreError
 from memq.policy.rules import Rules, Table
 from memq.rabbitmq.errors import RuleRefused, Untold
@@ -30,11 +32,12 @@ class RuleCheckTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         """Have those that are wanted, and queues that can be made."""
-        self.rules = Rules(TABLES)
+        self.clock, self.rules = Clock(), Rules(TABLES)
         self.found: list[Policy] = [each.policy for each in wanted(TABLES)]
         self.untold: Exception | None = None
         self.made: dict[str, Callable[[Any], object]] = {}
-        self.check = RuleCheck(self, self)
+        self.check = RuleCheck(self.clock, self, self)
+        self.isMaking = False
 
     def policies(self) -> Deferred[tuple[list[Policy], list[Policy]]]:
         """Tell them."""
@@ -43,6 +46,8 @@ class RuleCheckTests(SynchronousTestCase):
     def make(self, name: Name, limit: int, told: Callable[[Any], object]) -> None:
         """Note what is to be made."""
         self.made[name.queue] = told
+        if self.isMaking:
+            told(False)
 
     def test_kept(self) -> None:
         """Rules in force are fine once the queues are there to which messages go."""
@@ -87,3 +92,37 @@ class RuleCheckTests(SynchronousTestCase):
         failure = self.failureResultOf(done, StoreError)
         self.assertEqual(str(failure.value), "e, to which messages go: too late")
         self.made["d"](StoreError("too late"))
+
+    def test_watched(self) -> None:
+        """What changes later is logged once, and when it is well again."""
+        self.isMaking = True
+        self.check.watch(lambda: self.rules)
+        found = self.found
+        with capturedLogs() as events:
+            for there, untold in (
+                (found, None),
+                (found[1:], None),
+                (found[1:], None),
+                (found, Untold("refused")),
+                (found, None),
+            ):
+                self.found, self.untold = there, untold
+                self.clock.advance(PERIOD)
+        missing, silent, well = [str(formatEvent(each)) for each in events]
+        words = "The cluster may not keep the rules now: "
+        self.assertTrue(missing.startswith(f"{words}f line 7: expired_to"), missing)
+        self.assertIn(f"{words}no queue server tells", silent)
+        self.assertEqual(well, "The cluster keeps the rules again")
+
+    def test_ended(self) -> None:
+        """The looks end, also while one is under way."""
+        self.check.watch(lambda: self.rules)
+        self.clock.advance(PERIOD)
+        self.assertEqual(list(self.made), ["d", "e"])
+        self.check.end()
+        for told in self.made.values():
+            told(True)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.check.watch(lambda: self.rules)
+        self.check.end()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
