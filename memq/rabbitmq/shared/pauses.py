@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 #: The exchange of each kind of pause.
 EXCHANGES = {READS: "memq/paused/reads", WRITES: "memq/paused/writes"}
 #: What is told of a queue.
-PAUSED, RESUMED, DELETED, EMPTIED = "paused", "resumed", "deleted", "emptied"
+PAUSED = {READS: "reads paused", WRITES: "writes paused", READS | WRITES: "paused"}
+RESUMED, DELETED, EMPTIED = "resumed", "deleted", "emptied"
+#: How a queue is paused by what is told.
+_BITS = {kind: bits for bits, kind in PAUSED.items()}
 #: Seconds for which an answer counts, and after which it is asked for again.
 FRESH, AHEAD = 3.0, 1.5
 #: Seconds without an answer to anything for which news would have been heard, and after
@@ -208,7 +211,7 @@ class Pauses:
 
         :param done: called once with None when all have it, else with an error.
         """
-        self._change(_Change(queue, PAUSED, bits, done))
+        self._change(_Change(queue, PAUSED[bits], bits, done))
 
     def resume(self, queue: bytes, done: Callable[[Any], object]) -> None:
         """Stop nothing of a queue any more; see ``pause``."""
@@ -243,7 +246,7 @@ class Pauses:
         for bit, exchange in EXCHANGES.items():
             if change.bits & bit:
                 self.news.bind(exchange, name)
-            elif change.kind != PAUSED:
+            elif not change.bits:
                 self.news.unbind(exchange, name)
         told = partial(self._cbChanged, change)
         self.news.after(partial(self.news.tell, change.kind, change.queue, told))
@@ -260,6 +263,13 @@ class Pauses:
         look = self._looks.get(queue)
         if look is not None:
             look.isOld = True
+        # This counts as long as nothing can be asked.
+        bits = _BITS.get(kind)
+        if bits is not None:
+            self._bits[queue] = self.bits(queue) | bits
+            self.active()
+        elif kind in (RESUMED, DELETED):
+            self._bits.pop(queue, None)
         self.changed(kind, queue)
 
     def newsUp(self) -> None:

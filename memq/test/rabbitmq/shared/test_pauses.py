@@ -196,17 +196,20 @@ class SharedTests(FrontTestCase):
         self.assertEqual(self.ask("pause q reads"), ["OK"])
         self.assertEqual(self.tell("get q"), ["END"])
         self.cluster.make("p", b"c")
+        self.assertEqual(self.ask("pause o"), ["OK"])
         self.cluster.stuck |= {READS, WRITES, NEWS}
         self.there.send("get p")
         self.other.settle()
         self.news.user.linkBlocked("memory")
         self.assertEqual(self.there.replies()[1], "c")
         self.assertEqual(self.tell("get q"), ["END"])
+        # It has heard of this, and asked nothing.
+        self.assertEqual(self.tell("set o 0 0 1", "d"), ["NOT_STORED"])
         self.assertEqual(self.tell("delete q"), ["DELETED"])
         self.news.user.linkBlocked(None)
         self.cluster.unstick()
         self.other.settle()
-        self.assertEqual(self.cluster.exchanges.bindings, set())
+        self.assertNotIn((READS, "q"), self.cluster.exchanges.bindings)
 
     # What is done.
 
