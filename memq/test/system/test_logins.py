@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from signal import SIGHUP
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -37,6 +39,17 @@ token = "{token}"
 """
 STORED, REFUSED = b"STORED\r\n", b"CLIENT_ERROR not allowed\r\n"
 SET = b"set q 0 0 1\r\nx\r\n"
+
+#: Says something as whoever runs it, who may be told at once that it is nobody.
+_SAY = """
+import contextlib, socket, sys
+with socket.socket(socket.AF_UNIX) as client:
+    client.settimeout(30)
+    client.connect(sys.argv[1])
+    with contextlib.suppress(BrokenPipeError):
+        client.sendall(sys.argv[2].encode())
+    print(client.makefile("r").readline().strip())
+"""
 
 
 class Client:
@@ -125,6 +138,39 @@ class LoginTests(SynchronousTestCase):
         )
         self.assertEqual(other.ask(b"set a 0 0 10\r\nshop token\r\n" + SET), STORED)
         self.assertEqual(other.line(), STORED)
+
+    def test_uids(self) -> None:
+        """Processes of two uids are two users, and one of a third is nobody.
+
+        Who is not root can be no other, and sees the first of these.
+        """
+        own = os.geteuid()
+        self.server.stop()
+        os.chmod(os.path.dirname(self.path), 0o711)
+        users = (
+            f'[user.a]\nunix = [{own or 4711}]\nwrite = ["*"]\n'
+            "[user.b]\nunix = [4712]\n"
+        )
+        listeners = self.listeners.replace("mode=600", "mode=666")
+        with open(self.config, "w", encoding="utf-8") as file:
+            file.write(listeners + users)
+        server = started(self, "--config", self.config)
+        server.waitForLine(f"Listening on {self.path}")
+        answers = {
+            own or 4711: "STORED",
+            4712: "CLIENT_ERROR not allowed",
+            4713: "CLIENT_ERROR unauthenticated",
+        }
+        for uid, answer in list(answers.items())[: 1 if own else None]:
+            found = subprocess.run(
+                [sys.executable, "-c", _SAY, self.path, SET.decode()],
+                user=uid,
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+            )
+            self.assertEqual(found.stdout, f"{answer}\n")
 
     def test_reload(self) -> None:
         """What users may do holds for those who are there; others are cut off."""
