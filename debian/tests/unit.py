@@ -2,10 +2,10 @@
 
     python3 unit.py start|reload|stop UNIT
 
-What it knows of a unit is what those of memq need: User, EnvironmentFile, ExecStart,
-ExecReload, StateDirectory, LogsDirectory, UMask, and Type=notify: ``start`` returns
-when the service says READY=1.  The output is in /run/UNIT.log, the process id in
-/run/UNIT.pid.
+What it knows of a unit is what those of memq need: User, Environment, EnvironmentFile,
+ExecStart, ExecReload, StateDirectory, LogsDirectory, UMask, and Type=notify: ``start``
+returns when the service says READY=1.  The output is in /run/UNIT.log, the process id
+in /run/UNIT.pid.
 """
 
 from __future__ import annotations
@@ -71,7 +71,9 @@ def start(name: str) -> None:
     for base, kind in (("/var/lib", "State"), ("/var/log", "Logs")):
         path = os.path.join(base, unit[f"{kind}Directory"])
         makeDirectory(path, unit[f"{kind}DirectoryMode"], owner)
-    variables = readEnvironment(unit["EnvironmentFile"])
+    set_ = shlex.split(unit.get("Environment", ""))
+    variables = dict(word.split("=", 1) for word in set_)
+    variables |= readEnvironment(unit["EnvironmentFile"])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(f"\0{name}.{os.getpid()}")
         with open(f"/run/{name}.log", "ab") as output:
