@@ -31,7 +31,7 @@ from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED, Answers
 from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
-from memq.rabbitmq.engine.pops import Pops, openMany, peekMany
+from memq.rabbitmq.engine.pops import Pops, numbersOf, openMany, peekMany
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
@@ -42,13 +42,13 @@ if TYPE_CHECKING:
 
     from memq.interfaces import IQueueStore
     from memq.operations.base import Operation
-    from memq.policy.effective import Policies
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.course import Steps
     from memq.rabbitmq.engine.scheduler import Scheduler
     from memq.rabbitmq.engine.sets import Publisher
     from memq.rabbitmq.figures.told import Tellers
+    from memq.rabbitmq.shared.inforce import FrontPolicies
     from memq.rabbitmq.shared.pauses import Pauses
 
 
@@ -69,7 +69,7 @@ class Carrier:
         queues: Queues,
         tellers: Tellers,
         pauses: Pauses,
-        policies: Policies,
+        policies: FrontPolicies,
         view: Callable[[], View],
     ) -> None:
         """Begin with nothing.
@@ -86,7 +86,8 @@ class Carrier:
         self._gate = Gate(pauses, policies)
         self._tellers = tellers
         self.changes = Changes(publisher, gets, queues, pauses, tellers)
-        self._pops = Pops(gets.get, self._took, self._run, counts.noteFailedGet)
+        failed = counts.noteFailedGet
+        self._pops = Pops(gets.get, self._took, self._run, failed, policies)
         self._answers = Answers(tellers, queues, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies)
         self._policies = policies
@@ -296,6 +297,10 @@ class Carrier:
         yield from openMany(self._openReads, operation, view)
         if not operation.client.gone:
             self._run(operation, view)
+            if view.several:
+                # The queue is paused now.
+                numbers = numbersOf(view.several)
+                yield partial(self._openReads.giveBack, operation.queue, numbers)
         self.scheduler.ended([operation])
 
     def _peekMany(self, operation: PeekMany) -> Steps:

@@ -47,9 +47,7 @@ class Moves:
     def move(self, operation: Move) -> Steps:
         """Move messages, as many as wait at first or fewer; return how many."""
         operation.result = count = 0
-        policy = self._policies.of(operation.target)
-        if policy is not None and policy.writesArePaused:
-            self._refuse(operation, Refusing.PAUSED)
+        if self._isPaused(operation):
             return count
         found = yield partial(self._queues.length, operation.queue)
         if isinstance(found, QueueError):
@@ -61,13 +59,21 @@ class Moves:
             moved, isOver = yield from self._moveSome(operation, min(left, TOGETHER))
             left -= moved
             count += moved
-            if isOver:
+            if isOver or self._isPaused(operation):
                 break
         else:
             operation.isCut = left > 0
         if not isinstance(operation.result, QueueError):
             operation.result = count
         return count
+
+    def _isPaused(self, operation: Move) -> bool:
+        """Return whether a move may set nothing now, and note that."""
+        policy = self._policies.of(operation.target)
+        if policy is None or not policy.writesArePaused:
+            return False
+        self._refuse(operation, Refusing.PAUSED)
+        return True
 
     def _moveSome(self, operation: Move, most: int) -> Steps:
         """Return how many have moved, and whether no more will."""

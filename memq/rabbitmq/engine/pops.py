@@ -11,7 +11,7 @@ from memq.operations.openreads.openmany import OPENED_AT_ONCE, OPENED_BYTES
 from memq.policy.effective import PLAIN
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from memq.operations.base import Operation
     from memq.operations.openreads.openmany import OpenMany
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memq.rabbitmq.asking.spread import SpreadOpenReads
     from memq.rabbitmq.course import Steps
     from memq.rabbitmq.engine.view import View
+    from memq.rabbitmq.shared.inforce import FrontPolicies
 
 #: Messages that a peek shows at most: nobody else can take them meanwhile.
 PEEKED = 100
@@ -36,6 +37,7 @@ class Pops:
         count: Callable[[bytes, int], object],
         run: Callable[[Operation, View], object],
         failed: Callable[[], object],
+        policies: FrontPolicies,
     ) -> None:
         """Begin with none.
 
@@ -48,6 +50,7 @@ class Pops:
         self._count = count
         self._run = run
         self._failed = failed
+        self._policies = policies
 
     def begin(self, operation: Pop, view: View, ended: Callable[[], object]) -> None:
         """Take so many messages, one after the other: their order is the queue's.
@@ -65,7 +68,12 @@ class Pops:
         def _end() -> None:
             messages = [each for each in view.several if isinstance(each, Message)]
             self._count(queue, len(messages))
-            self._run(operation, view)
+            run = partial(self._run, operation, view)
+            if operation.policy() == policy:
+                run()
+            else:
+                # What is taken is given out, whatever has come meanwhile.
+                self._policies.asOf(queue, policy, run)
             ended()
 
         def _cbFound(found: Any) -> None:
@@ -138,5 +146,9 @@ def openMany(openReads: SpreadOpenReads, operation: OpenMany, view: View) -> Ste
             break
         size += found.size
     if operation.client.gone:
-        opened = [each for each in view.several if isinstance(each, Message)]
-        yield partial(openReads.giveBack, queue, [each.sequence for each in opened])
+        yield partial(openReads.giveBack, queue, numbersOf(view.several))
+
+
+def numbersOf(several: Sequence[Message | QueueError | None]) -> list[int]:
+    """Return the numbers of those that are messages."""
+    return [each.sequence for each in several if isinstance(each, Message)]

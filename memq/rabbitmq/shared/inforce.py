@@ -38,9 +38,27 @@ class FrontPolicies(Policies):
     """
 
     bits: Callable[[bytes], int]
+    #: A queue for which something else holds now, and that.
+    _former: tuple[bytes, EffectivePolicy | None] | None = None
+
+    def asOf(
+        self,
+        queue: bytes,
+        policy: EffectivePolicy | None,
+        call: Callable[[], object],
+    ) -> None:
+        """Call something that finds what held for a queue when it was begun."""
+        self._former = queue, policy
+        try:
+            call()
+        finally:
+            self._former = None
 
     def of(self, queue: bytes) -> EffectivePolicy | None:
         """Return what holds for a queue."""
+        former = self._former
+        if former is not None and former[0] == queue:
+            return former[1]
         policy, bits = super().of(queue), self.bits(queue)
         if policy is not None:
             paused = policy.paused | bits

@@ -7,6 +7,7 @@ from typing import Any
 from twisted.logger import capturedLogs, formatEvent
 
 from memq.rabbitmq.asking.base import UNANSWERED, UNREACHABLE
+from memq.rabbitmq.engine.moving import TOGETHER
 from memq.rabbitmq.errors import ClusterFull
 from memq.rabbitmq.shared import pauses as module
 from memq.rabbitmq.shared.news import AGAIN, NEWS
@@ -143,6 +144,43 @@ class SharedTests(FrontTestCase):
         self.assertEqual(self.ask("pause q reads"), ["OK"])
         self.assertEqual(self.tell("get q/close/open"), ["END"])
         self.assertEqual(self.cluster.bodies("q"), [b"c"])
+
+    # What is under way.
+
+    def pauseMeanwhile(self, *lines: str, queue: str = "q") -> list[str]:
+        """Return what is answered when a pause is heard of before that."""
+        self.tell("set other 0 0 1", "x", f"get {queue}")
+        self.cluster.stuck.add("q")
+        self.there.send(*lines)
+        self.other.settle()
+        self.pauses.heard("paused", queue.encode())
+        self.cluster.unstick()
+        return self.there.replies()
+
+    def test_gets(self) -> None:
+        """What a get has taken is given out, though the queue is paused since."""
+        self.set("q", "a", "b", "c", "d")
+        values = ["VALUE q 0 1", "b", "VALUE q 0 1", "c", "END"]
+        self.assertEqual(self.pauseMeanwhile("get q q"), values)
+        self.assertEqual(self.cluster.bodies("q"), [b"d"])
+
+    def test_opens(self) -> None:
+        """What was opened goes back."""
+        self.set("q", "a", "b", "c")
+        self.assertEqual(self.pauseMeanwhile("get q/open"), ["END"])
+        self.assertEqual(self.cluster.bodies("q"), [b"b", b"c"])
+        self.assertEqual(self.tell("resume q"), ["OK"])
+        self.assertEqual(self.pauseMeanwhile("monitor q 0"), ["END"])
+        self.assertEqual(self.cluster.bodies("q"), [b"c"])
+        self.assertEqual(self.cluster.held(), [])
+
+    def test_moves(self) -> None:
+        """A move ends when its target is paused."""
+        self.set("q", *["a"] * (TOGETHER + 3))
+        self.set("t", "b")
+        moved = self.pauseMeanwhile("move q t", queue="t")
+        self.assertEqual(moved, [f"MOVED {TOGETHER}"])
+        self.assertEqual(len(self.cluster.bodies("q")), 3)
 
     # What is not answered.
 
