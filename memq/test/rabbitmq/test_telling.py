@@ -175,7 +175,7 @@ class TellingTests(SynchronousTestCase):
         ]
         flags = [{"name": "khepri_db", "state": "disabled"}]
         self.nodes.answers = {
-            "queues/v%2F?page=1&page_size=1&columns=name": {"items": []},
+            "exchanges/v%2F?page=1&page_size=1&columns=name": {"items": []},
             "overview?columns=rabbitmq_version": {"rabbitmq_version": "4.0.5"},
             "nodes?columns=name,running,partitions": nodes,
             "feature-flags": flags,
