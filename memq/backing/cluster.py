@@ -71,6 +71,7 @@ class ClusterBacking:
             connectTo(cluster, telling, self._timeout),
             Budget(options["max-buffered"]),
             later=ground.poller.afterSweep,
+            patience=self._timeout,
         )
         self._ruleCheck = RuleCheck(ground.reactor, access, self.engine.asked.publisher)
         self._opening = Opening(

@@ -41,7 +41,7 @@ from memq.rabbitmq.engine.scheduler import Scheduler
 from memq.rabbitmq.engine.view import Parts, View
 from memq.rabbitmq.errors import QueueGone, Unsure, Untold
 from memq.rabbitmq.figures.counts import Counts
-from memq.rabbitmq.figures.looks import Looks
+from memq.rabbitmq.figures.looks import PATIENCE, Looks
 from memq.rabbitmq.figures.state import clusterState, troubles
 from memq.rabbitmq.figures.told import LACKS, Tellers
 from memq.rabbitmq.shared.inforce import FrontPolicies
@@ -121,6 +121,7 @@ class Engine:
         *,
         later: Callable[[Callable[[], None]], object] | None = None,
         timeOfDay: Callable[[], float] = time,
+        patience: float = PATIENCE,
     ) -> None:
         """Make an engine.
 
@@ -130,6 +131,7 @@ class Engine:
         :param budget: says how much may be undelivered; None for the usual one.
         :param later: calls a turn, once more has been read; None for the clock.
         :param timeOfDay: tells the time, in seconds since 1970-01-01 UTC.
+        :param patience: seconds that figures may take.
         """
         self.clock = clock
         self.number = count(1).__next__
@@ -149,7 +151,7 @@ class Engine:
         self.asked, self.links = connect(self)
         self._isStarted = False
         self.counts = Counts()
-        self.looks = Looks(clock, self.asked.teller)
+        self.looks = Looks(clock, self.asked.teller, min(patience, PATIENCE))
         queues = self.asked.queues
         reads = self.asked.openReads
         self._tellers = Tellers(clock, self.looks, self.counts, queues, reads.held)

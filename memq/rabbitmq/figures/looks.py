@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LATE = 5.0
 #: So many times what it took it serves at least: it must not keep the nodes busy.
 TIMES = 20.0
-#: Seconds that somebody waits for one.
+#: Seconds that somebody waits for one, at most.
 PATIENCE = 4.0
 #: Seconds after which it is not known any more how many nodes run.
 FORGOTTEN = 15.0
@@ -72,8 +72,14 @@ class Looks:
     :ivar last: the last one; None before it.
     """
 
-    def __init__(self, clock: IReactorTime, teller: Teller) -> None:
-        """Begin with none."""
+    def __init__(
+        self, clock: IReactorTime, teller: Teller, patience: float = PATIENCE
+    ) -> None:
+        """Begin with none.
+
+        :param patience: seconds that somebody waits for one.
+        """
+        self._patience = patience
         self.last: Look | None = None
         self._clock, self._teller = clock, teller
         self._rarely = Rarely(clock.seconds)
@@ -130,7 +136,7 @@ class Looks:
         self._asking.append((least, asked))
         if self._began is None:
             self._begin()
-        return asked.addTimeout(PATIENCE, self._clock, _late)
+        return asked.addTimeout(self._patience, self._clock, _late)
 
     def _begin(self) -> None:
         self._begun += 1
