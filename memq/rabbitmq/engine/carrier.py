@@ -140,14 +140,16 @@ class Carrier:
             self._refuse(operation, StoreError(COUNTED))
         elif operation.hasFailed():
             self.scheduler.ended([operation])
+        elif self._gate.isOpen(operation):
+            self._begin(begin, operation)
         else:
-            self._gate.pass_(operation, partial(self._begin, begin, operation))
+            self._gate.wait(operation, partial(self._begin, begin, operation))
 
     def _begin(
         self,
         begin: Callable[[Any], object],
         operation: Operation,
-        error: QueueError | None,
+        error: QueueError | None = None,
     ) -> None:
         if error is not None and not getattr(operation, "wait", 0.0):
             self._refuse(operation, error)

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from memq.policy.effective import Policies
     from memq.rabbitmq.shared.pauses import Pauses
 
-_SETS = Push, PushLarge
+
+def _own(operation: Pop | OpenMany) -> Sequence[bytes]:
+    return (operation.queue,)
+
+
+def _parts(operation: Read) -> Sequence[bytes]:
+    return [part.queue for part in operation.parts]
+
+
+def _none(operation: Operation) -> Sequence[bytes]:
+    return ()
 
 
 class Gate:
@@ -33,29 +43,40 @@ class Gate:
         """Stand before what asks the cluster."""
         self._pauses = pauses
         self._policies = policies
+        #: What returns the queues of which a pause is something to an operation, by
+        #: its class.
+        self._queues: dict[type[Operation], Callable[[Any], Sequence[bytes]]] = {
+            Push: self._reached,
+            PushLarge: self._reached,
+            Pop: _own,
+            OpenMany: _own,
+            Move: lambda operation: (operation.target,),
+        }
 
-    def _queues(self, operation: Any) -> Sequence[bytes]:
-        """Return those of which a pause is something to an operation."""
-        if isinstance(operation, _SETS):
-            return destinations(self._policies, operation.queue)
-        if isinstance(operation, Read):
-            return [part.queue for part in operation.parts]
-        if isinstance(operation, Move):
-            return [operation.target]
-        return [operation.queue] if isinstance(operation, (Pop, OpenMany)) else ()
+    def _reached(self, operation: Push | PushLarge) -> Sequence[bytes]:
+        return destinations(self._policies, operation.queue)
 
-    def pass_(
+    def _of(self, operation: Operation) -> Callable[[Any], Sequence[bytes]]:
+        """Return what returns the queues of others of its class as well."""
+        found = _parts if isinstance(operation, Read) else _none
+        self._queues[type(operation)] = found
+        return found
+
+    def isOpen(self, operation: Operation) -> bool:
+        """Return whether an operation may be carried out at once."""
+        queues = self._queues.get(type(operation)) or self._of(operation)
+        return all(map(self._pauses.knows, queues(operation)))
+
+    def wait(
         self, operation: Operation, done: Callable[[QueueError | None], object]
     ) -> None:
-        """Let an operation through.
+        """Let one through later that may not be carried out at once.
 
         :param done: called once, with None or with why it is not carried out.
         """
         knows = self._pauses.knows
-        unknown = {each for each in self._queues(operation) if not knows(each)}
-        if not unknown:
-            done(None)
-            return
+        queues = self._queues[type(operation)](operation)
+        unknown = {each for each in queues if not knows(each)}
         error: QueueError | None = None
 
         def _cbKnown(queue: bytes, found: QueueError | None) -> None:
@@ -70,6 +91,6 @@ class Gate:
 
     @staticmethod
     def _refusal(operation: Operation) -> QueueError:
-        if isinstance(operation, _SETS):
+        if isinstance(operation, (Push, PushLarge)):
             return Unreachable("the queue servers cannot be reached")
         return StoreError(UNREACHABLE)
