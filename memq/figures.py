@@ -152,5 +152,7 @@ class ClusterState(NamedTuple):
     failed: Mapping[str, int]
     #: Gets that were answered with an error: each may have taken a message.
     failedGets: int
+    #: Queues without a leader, of which nothing is known; None if nobody tells.
+    silent: int | None
     #: When it was told what queues there are, in seconds since 1970; None for never.
     toldAt: float | None

@@ -43,7 +43,8 @@ PAGE = 500
 LONGEST = 16 << 20
 #: What is asked of each queue.
 COLUMNS = (
-    "name,arguments,messages_ready,messages_unacknowledged,consumers,message_bytes"
+    "name,arguments,messages_ready,messages_unacknowledged,consumers,message_bytes,"
+    "leader,online"
 )
 
 
@@ -55,6 +56,7 @@ class ToldQueue(NamedTuple):
     :ivar ready: how many messages can be taken; unacknowledged, how many are open.
     :ivar consumers: how many reads wait.
     :ivar bytes: of all their bodies.
+    :ivar isLed: whether a node leads it; else nobody knows what is in it.
     """
 
     name: str
@@ -63,6 +65,7 @@ class ToldQueue(NamedTuple):
     unacknowledged: int
     consumers: int
     bytes: int = 0
+    isLed: bool = True
 
 
 class Facts(NamedTuple):
@@ -287,4 +290,5 @@ def _queue(told: Any) -> ToldQueue:
         int(told.get("messages_unacknowledged", 0)),
         int(told.get("consumers", 0)),
         int(told.get("message_bytes", 0)),
+        "leader" not in told or told["leader"] in told.get("online", ()),
     )

@@ -53,13 +53,15 @@ class Look(NamedTuple):
 
     :ivar number: how many looks had begun when this one had.
     :ivar began: when that was, in seconds of the clock; ``ended``, when it was there.
-    :ivar queues: those of clients, by their names.
+    :ivar queues: those of clients, by their names, that have a leader.
+    :ivar silent: how many have none: nobody knows what is in them.
     """
 
     number: int
     began: float
     ended: float
     queues: Mapping[bytes, ToldQueue]
+    silent: int = 0
 
     def isLater(self, since: float) -> bool:
         """Return whether it holds for somebody who takes what is not before a time."""
@@ -145,10 +147,15 @@ class Looks:
 
     def _cbTold(self, told: list[ToldQueue]) -> None:
         named = [(names.decode(each.name, each.arguments), each) for each in told]
-        queues = {name: each for name, each in named if name is not None}
+        theirs = [(name, each) for name, each in named if name is not None]
+        queues = {name: each for name, each in theirs if each.isLed}
+        silent = len(theirs) - len(queues)
+        if silent and not queues:
+            self._end(Failure(Untold("none of these has a leader")))
+            return
         assert self._began is not None
         now = self._clock.seconds()
-        self.last = Look(self._begun, self._began, now, queues)
+        self.last = Look(self._begun, self._began, now, queues, silent)
         self._end(self.last)
 
     def _ebTold(self, failure: Failure) -> None:

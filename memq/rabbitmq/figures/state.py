@@ -49,5 +49,6 @@ def clusterState(
         unconfirmed,
         counts.failed,
         counts.failedGets,
+        None if looks.last is None else looks.last.silent,
         None if ago is None else now - ago,
     )

@@ -200,12 +200,12 @@ class DashboardTests(ScrapedTestCase):
     """What the dashboard asks."""
 
     def test_dashboard(self) -> None:
-        """Each expression of the dashboard finds something."""
+        """Each expression of the dashboard finds something, but those of a cluster."""
         address = self.start()
         self.waitFor(address, "count_over_time(memq_queues[1m]) > 3")
         with open(os.path.join(CONTRIB, "grafana", "memq.json")) as file:
             board = json.load(file)
-        asked = list(expressions(board))
+        asked = [each for each in expressions(board) if "memq_cluster_" not in each]
         self.assertGreater(len(asked), 50)
         empty = [each for each in asked if not self.ask(address, each)]
         self.assertEqual(empty, [])

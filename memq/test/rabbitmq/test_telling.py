@@ -99,7 +99,7 @@ def page(number: int) -> str:
     """Return the end of the address of a page of queues."""
     return (
         f"queues/v%2F?page={number}&page_size=500&sort=name&columns=name,arguments,"
-        "messages_ready,messages_unacknowledged,consumers,message_bytes"
+        "messages_ready,messages_unacknowledged,consumers,message_bytes,leader,online"
     )
 
 
@@ -122,14 +122,20 @@ class TellingTests(SynchronousTestCase):
                         "messages_unacknowledged": 2,
                         "consumers": 1,
                         "message_bytes": 7,
+                        "leader": "a",
+                        "online": ["a", "b"],
                     }
                 ],
             },
-            page(2): {"page_count": 2, "items": [{"name": "new"}]},
+            page(2): {
+                "page_count": 2,
+                "items": [{"name": "new"}, {"name": "r", "leader": None}],
+            },
         }
         self.queues = [
             ToldQueue("q", {"x": 1}, 3, 2, 1, 7),
             ToldQueue("new", {}, 0, 0, 0),
+            ToldQueue("r", {}, 0, 0, 0, isLed=False),
         ]
 
     def refusal(self, asked: Deferred[Any]) -> str:
@@ -138,7 +144,7 @@ class TellingTests(SynchronousTestCase):
         return reply.decode("ascii")
 
     def test_queues(self) -> None:
-        """All queues are told, page by page; one that is new has no figures."""
+        """All queues are told, page by page; new ones, and without leader, as such."""
         self.assertEqual(self.queues, self.successResultOf(self.telling.queues()))
         self.assertEqual(
             ["http://a:1/api/" + page(each) for each in (1, 2)], self.nodes.asked

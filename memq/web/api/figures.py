@@ -220,6 +220,7 @@ def _cluster(state: ClusterState | None) -> dict[str, Any] | None:
         "unconfirmed": state.unconfirmed,
         "setsFailed": dict(state.failed),
         "getsFailed": state.failedGets,
+        "silent": state.silent,
         "toldAt": state.toldAt,
     }
 

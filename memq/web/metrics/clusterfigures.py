@@ -43,6 +43,11 @@ def clusterFamilies(cluster: ClusterState) -> Iterator[Family]:
         cluster.failedGets,
     )
     yield gauge(
+        "memq_cluster_queues_without_leader",
+        "Queues of which nothing is known: too few of their nodes run.",
+        cluster.silent,
+    )
+    yield gauge(
         "memq_cluster_told_timestamp_seconds",
         "When the queue servers told of their queues, in seconds since 1970.",
         cluster.toldAt,

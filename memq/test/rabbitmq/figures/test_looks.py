@@ -142,6 +142,18 @@ class LooksTests(SynchronousTestCase):
         self.tell("q")
         self.assertEqual(self.names(), [[b"q"]])
 
+    def test_silent(self) -> None:
+        """A queue without a leader is left out; nothing is told if all have none."""
+        dumb = ToldQueue("dumb", {}, 0, 0, 0, isLed=False)
+        self.take()
+        self.teller.asked.pop().callback([dumb, ToldQueue("q", {}, 1, 0, 0)])
+        self.assertEqual([each.silent for each in self.found], [1])
+        self.assertEqual(self.names(), [[b"q"]])
+        self.clock.advance(LATE + 1)
+        failed = self.take()
+        self.teller.asked.pop().callback([dumb])
+        self.failureResultOf(failed, Untold)
+
     def test_strange(self) -> None:
         """So it is with an error that nobody foresaw, which is logged."""
         failed = self.take()

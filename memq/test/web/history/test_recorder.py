@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import capturedLogs, formatEvent
 
 from memq.errors import StoreError
 from memq.test.web.history.base import HistoryTestCase
 from memq.web.history import recorder
-from memq.web.history.recorder import BUSY, WATCHED, Recorder
+from memq.web.history.recorder import BUSY, LOOKED, WATCHED, Recorder
 from memq.web.history.series import SAMPLES, STEP
 
 
@@ -71,6 +71,39 @@ class ServerTests(RecorderTestCase):
         self.assertEqual(self.last("out", 2), [None, 0.2])
         self.assertEqual(self.last("refused", 2), [None, 2])
         self.client.leave()
+
+    def test_unasked(self) -> None:
+        """Others are asked only while somebody looks, and else nothing is known."""
+        asked: list[bool] = []
+
+        def _refresh(asks: bool) -> Deferred[object]:
+            asked.append(asks)
+            return succeed(None) if asks else fail(StoreError("nobody has asked"))
+
+        self.patch(self.harness.broker, "refresh", _refresh)
+        self.set(b"a")
+        self.pass_(1)
+        self.assertEqual(set(asked), {False})
+        self.assertEqual(self.last("messages", 1), [None])
+        self.recorder.watch([b"a"])
+        self.pass_(1)
+        self.assertTrue(asked[-1])
+        self.assertEqual(self.last("messages", 2), [None, 1])
+        self.assertEqual(self.recorder.queue(b"a")["messages"][-1], 1)
+        self.harness.pass_(LOOKED)
+        self.pass_(2)
+        self.assertFalse(asked[-1])
+        self.assertIsNone(self.recorder.queue(b"a")["messages"][-1])
+
+    def test_askedAtTheEnd(self) -> None:
+        """What is told after the end is of no use."""
+        told: Deferred[object] = Deferred()
+        self.recorder.watch([b"a"])
+        self.patch(self.harness.broker, "refresh", lambda _: told)
+        self.pass_(1)
+        self.recorder.stop()
+        told.callback(None)
+        self.assertIsNone(self.recorder.queues[b"a"].told()["messages"][-1])
 
     def test_notReady(self) -> None:
         """A sample is unknown where the queues cannot be looked at."""

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
+from twisted.internet.defer import Deferred, fail, succeed
+
+from memq.broker.broker import Broker
+from memq.errors import StoreError
 from memq.test.web.history.base import HistoryTestCase
 from memq.web.history import tallies
 from memq.web.history.tallies import FRESH
@@ -51,6 +55,24 @@ class TalliesTests(HistoryTestCase):
         self.harness.pass_(FRESH)
         again = self.successResultOf(self.tallies.take())
         self.assertEqual(again.messages, 1)
+
+    def test_unknown(self) -> None:
+        """Where nobody tells what queues have, that is not known; counters are."""
+        self.set(b"a")
+        asked: list[bool] = []
+
+        def _refuse(asks: bool) -> Deferred[object]:
+            asked.append(asks)
+            return fail(StoreError("nobody"))
+
+        self.patch(self.harness.broker, "refresh", _refuse)
+        tally = self.successResultOf(self.tallies.take(asks=False))
+        self.assertEqual(asked, [False])
+        self.assertEqual(tally[1:8], (None,) * 5 + (1, 0))
+        self.patch(Broker, "lacks", frozenset(["delayed"]))
+        self.patch(self.harness.broker, "refresh", lambda _: succeed(1))
+        tally = self.tally()
+        self.assertEqual((tally.messages, tally.delayed), (1, None))
 
     def test_idle(self) -> None:
         """Nothing is added up again where nothing has changed, whoever looks."""

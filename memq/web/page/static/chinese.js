@@ -85,6 +85,7 @@ export const chinese = {
   factRabbit: "RabbitMQ",
   factSet: "启动以来写入",
   factSetsFailed: "未告知已存储的写入",
+  factSilent: "没有领导者的队列",
   factStarted: "启动时间",
   factTaken: "启动以来取出",
   factTold: "队列信息的时间",

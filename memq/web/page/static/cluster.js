@@ -30,6 +30,7 @@ const FACTS = [
   ["factUnconfirmed", (c) => number(c.unconfirmed)],
   ["factSetsFailed", (c) => failedOf(c.setsFailed)],
   ["factGetsFailed", (c) => number(c.getsFailed)],
+  ["factSilent", (c) => number(c.silent)],
   ["factTold", (c) => since(c.toldAt)],
 ];
 

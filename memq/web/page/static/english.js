@@ -85,6 +85,7 @@ export const english = {
   factRabbit: "RabbitMQ",
   factSet: "Set since start",
   factSetsFailed: "Sets not told as stored",
+  factSilent: "Queues without a leader",
   factStarted: "Started",
   factTaken: "Taken since start",
   factTold: "Queues were told",
