@@ -151,7 +151,9 @@ class Lane:
         if self._state is State.ASKING:
             # 3.10.8 makes 40 quorum queues a second on two busy cores.
             return "the queue servers did not make the queue in time"
-        return "the queue servers cannot be reached"
+        if self._state is State.SENDING:
+            return "the queue servers cannot be reached"
+        return "the queue servers did not take it in time"
 
     def prune(self) -> None:
         """Let go of messages that are held and were told: those that came first."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TIMEOUT = 5.0
 LATE = b"SERVER_ERROR the queue servers did not answer in time: it may be stored or not"
 NOWHERE = b"SERVER_ERROR the queue servers cannot be reached: nothing is stored"
+UNTAKEN = b"SERVER_ERROR the queue servers did not take it in time: nothing is stored"
 UNMADE = (
     b"SERVER_ERROR the queue servers did not make the queue in time: nothing is stored"
 )
@@ -577,7 +578,7 @@ class RefusedTests(PublisherTestCase):
         self.rabbit.refusing.add("q")
         self.publish(b"2")
         self.goOn(TIMEOUT + TICK)
-        self.assertEqual([(b"1", LATE), (b"2", NOWHERE)], self.told)
+        self.assertEqual([(b"1", LATE), (b"2", UNTAKEN)], self.told)
         self.rabbit.refusing.clear()
         self.first.peers[0].confirm(1, 1, multiple=False)
         self.goOn(0.5)
