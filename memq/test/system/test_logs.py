@@ -47,7 +47,7 @@ COMMANDS = (
 #: The others, which manage nothing of a server.
 OTHERS = {
     *("push", "pop", "work", "peek", "stat", "top", "tail", "check", "export"),
-    *("user", "completion", "backup", "adopt"),
+    *("user", "completion", "backup", "adopt", "rabbitmq-policies"),
 }
 
 
