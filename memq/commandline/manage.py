@@ -139,11 +139,10 @@ def nothing(connection: Connection, queue: bytes) -> CommandError:
     name = shownName(queue)
     if found.number("items") and isPaused(found):
         return CommandError(f"queue {name} is paused for reads", REFUSED)
-    return CommandError(
-        f"no message of {name} waits: {found.number('open_transactions')} open, "
-        f"{found.number('delayed')} delayed",
-        REFUSED,
-    )
+    others = f"{found.number('open_transactions')} open"
+    if "delayed" in found.numbers:
+        others += f", {found.number('delayed')} delayed"
+    return CommandError(f"no message of {name} waits: {others}", REFUSED)
 
 
 def isPaused(found: Figures) -> bool:

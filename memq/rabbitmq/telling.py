@@ -240,7 +240,8 @@ class Telling:
     def _try(
         self, path: str, told: Callable[[Any], Deferred[Any]], left: int, code: int = 0
     ) -> Deferred[Any]:
-        uri = f"{self._places[0]}/api/{path}".encode("ascii")
+        place = self._places[0]
+        uri = f"{place}/api/{path}".encode("ascii")
         asked = self._agent.request(b"GET", uri, self._headers, None)
         asked.addCallback(self._cbResponse)
         asked.addTimeout(BOUND, self._clock)
@@ -250,7 +251,9 @@ class Telling:
             if failure.check(Untold):
                 # A later page has tried them all.
                 return failure
-            self._places.append(self._places.pop(0))
+            if place == self._places[0]:
+                # Nobody else has found that meanwhile.
+                self._places.append(self._places.pop(0))
             answered = getattr(failure.value, "code", 0) or code
             if left > 1:
                 return self._try(path, told, left - 1, answered)

@@ -37,8 +37,9 @@ class Readiness:
         """
         broker = self._broker
         yield from self.own()
-        yield from broker.troubles()
-        if forWrites and broker.refusing is not None:
+        troubles = list(broker.troubles())
+        yield from troubles
+        if forWrites and broker.refusing is not None and not troubles:
             yield f"sets are refused: {broker.refusing}"
 
     def own(self) -> Iterator[str]:

@@ -231,7 +231,7 @@ class Engine:
         """Why no set is taken for now."""
         if self.asked.publisher.isBlocked:
             return "the queue servers are out of memory or disk space"
-        return None
+        return next(self.troubles(), None)
 
     def troubles(self) -> Iterator[str]:
         """Yield why clients cannot be served for now, as far as that is known."""

@@ -143,7 +143,10 @@ class Looks:
     def _begin(self) -> None:
         self._begun += 1
         self._began = self._clock.seconds()
-        self._teller.queues().addCallbacks(self._cbTold, self._ebTold)
+        nodes, told = self._renew(), self._teller.queues()
+        # Whoever asks for queues may want to know as well whether a majority runs.
+        told.addCallback(lambda queues: nodes.addCallback(lambda _: queues))
+        told.addCallbacks(self._cbTold, self._ebTold)
 
     def _cbTold(self, told: list[ToldQueue]) -> None:
         named = [(names.decode(each.name, each.arguments), each) for each in told]
@@ -177,15 +180,20 @@ class Looks:
 
     def facts(self) -> Facts | None:
         """Return what is known of the nodes, and ask anew if that is old."""
+        self._renew()
+        isKnown = self._clock.seconds() - self._factsAt < FORGOTTEN
+        return self._facts if isKnown else None
+
+    def _renew(self) -> Deferred[None]:
+        """Ask for facts, if that was some time ago; fires when that is over."""
         now = self._clock.seconds()
-        if now - self._factsAsked >= LATE:
-            self._factsAsked = now
-            told = self._teller.facts()
-            told.addCallbacks(self._cbFacts, self._ebFacts)
-            told.addErrback(
-                lambda failure: _log.failure("Facts could not be taken", failure)
-            )
-        return self._facts if now - self._factsAt < FORGOTTEN else None
+        if now - self._factsAsked < LATE:
+            return succeed(None)
+        self._factsAsked = now
+        told = self._teller.facts().addCallbacks(self._cbFacts, self._ebFacts)
+        return told.addErrback(
+            lambda failure: _log.failure("Facts could not be taken", failure)
+        )
 
     def _cbFacts(self, facts: Facts) -> None:
         self._facts, self._factsAt = facts, self._clock.seconds()

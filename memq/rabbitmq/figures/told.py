@@ -94,9 +94,10 @@ class Told:
         pushed, taken, closed, returns = self._counts.of(queue)
         # The cluster hears of those that were just opened some seconds later.
         opened = max(found.unacknowledged, self._held(queue))
+        limit = found.arguments.get("x-max-length", 0)
         return QueueDetail(
             *(queue, ready, found.bytes, opened),
-            *(0, pushed, taken, closed, 0, 0, returns, 0, 0, 0, 0),
+            *(0, pushed, taken, closed, 0, 0, returns, int(limit), 0, 0, 0),
         )
 
     def details(

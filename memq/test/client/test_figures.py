@@ -52,6 +52,15 @@ class FiguresTests(SynchronousTestCase):
         self.read((b"a", {"max_items": 1, "max_bytes": 2}), (b"a_max", {}))
         self.read((b"items", {}), (b"queue_items", {}), (b"_", {}), (b"\\xff", {}))
 
+    def test_left(self) -> None:
+        """What a front end of a cluster cannot tell is left out, and is no figure."""
+        known = tuple(name for name in FIGURES if name not in ("age", "delayed"))
+        numbers = range(len(known))
+        rows = [QueueFigures(each, numbers, (), known) for each in (b"a", b"b")]
+        one, two = collect(told(formatDetails(rows) + b"END\r\n"))
+        self.assertEqual((one.name, two.name), (b"a", b"b"))
+        self.assertEqual(one.numbers, {n: i for i, n in enumerate(known)})
+
     def test_short(self) -> None:
         """Lines that are no queue's are left out."""
         self.assertEqual(list(collect([(b"queue_a_items", b"1")])), [])

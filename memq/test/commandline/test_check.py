@@ -6,12 +6,16 @@ import json
 import os
 import socket
 import subprocess
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.commandline.check import FORMATS, Result
+from memq.commandline.check import FORMATS, KINDS, UNKNOWN, Bound, Result
+from memq.commandline.check import _hold as hold
 from memq.test.support.commandline import MEMQ, command, ended
 from memq.test.support.servers import started
+from memq.wire.figures import FIGURES, QueueFigures, formatDetails
 from testkit.servers import runToEnd
 
 
@@ -165,6 +169,25 @@ class CheckTests(SynchronousTestCase):
                 done = ended(process)
         self.assertEqual(done.status, 3)
         self.assertIn(b"MEMQ UNKNOWN - the server answered: ERROR", done.out)
+
+
+class UntoldTests(SynchronousTestCase):
+    """Figures that a front end of a cluster does not tell."""
+
+    def test_untold(self) -> None:
+        """A bound of one cannot be looked at, and nobody says that it holds."""
+        known = FIGURES[:2] + FIGURES[3:]
+        rows = [QueueFigures(b"q", range(len(known)), (), known)]
+        lines = [line.split(b" ") for line in formatDetails(rows).splitlines()]
+        connection: Any = SimpleNamespace(
+            figures=lambda _: [(name, value) for _, name, value in lines]
+        )
+        bound = Bound(b"q", None, 5)
+        result = hold(connection, KINDS["max_age"], bound)
+        self.assertEqual(result.status, UNKNOWN)
+        self.assertIn("does not tell the age of q", result.words)
+        result = hold(connection, KINDS["max_messages"], bound)
+        self.assertEqual((result.status, result.value), (0, 0))
 
 
 class FormatTests(SynchronousTestCase):

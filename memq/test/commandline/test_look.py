@@ -6,10 +6,13 @@ import csv
 import io
 import json
 import signal
+from argparse import Namespace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from memq.commandline.look import age
+from memq.client.figures import Figures
+from memq.commandline.look import COLUMNS, age, told
+from memq.commandline.look import _text as text
 from memq.test.support.commandline import (
     Ended,
     Terminal,
@@ -37,6 +40,19 @@ class AgeTests(SynchronousTestCase):
             (86_400_000 * 12, "12d"),
         ):
             self.assertEqual(age(milliseconds), expected)
+
+
+class UntoldTests(SynchronousTestCase):
+    """Figures that a front end of a cluster does not tell."""
+
+    def test_untold(self) -> None:
+        """They are no numbers: a dash for a person, nothing for a program."""
+        found = Figures(b"q", {"items": 5, "taken": 0}, {})
+        self.assertEqual([told(found, each) for each in COLUMNS[:2]], ["5", "-"])
+        lines = text([found], Namespace(json=False, csv=False)).splitlines()
+        self.assertEqual(lines[1], b"q\t5\t\t\t\t\t\t0")
+        lines = text([found], Namespace(json=False, csv=True)).splitlines()
+        self.assertTrue(lines[1].startswith(b"q,5,,,,0,"))
 
 
 class LookTests(SynchronousTestCase):

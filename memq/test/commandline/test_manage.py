@@ -16,6 +16,17 @@ from memq.test.support.commandline import Ended, Script, Terminal, command
 from memq.test.support.servers import started
 
 
+class NothingTests(SynchronousTestCase):
+    """Why a queue has no message to give."""
+
+    def test_untold(self) -> None:
+        """What a front end of a cluster does not tell is not said."""
+        found = Figures(b"q", {"items": 0, "open_transactions": 2}, {})
+        with patch.object(manage, "detail", lambda *_: found):
+            error = manage.nothing(None, b"q")  # type: ignore[arg-type]
+        self.assertEqual(str(error), "no message of q waits: 2 open")
+
+
 class ManageTests(SynchronousTestCase):
     """Queues that are moved, emptied, deleted, paused."""
 

@@ -104,6 +104,12 @@ class ViewTests(SynchronousTestCase):
             self.press(key)
             self.assertEqual(self.names(), expected)
 
+    def test_untold(self) -> None:
+        """A figure that the server does not tell is a dash."""
+        self.view.take([Figures(b"q", {"items": 5}, {})], 1e6)
+        (row,) = (line for line in self.drawn() if line.startswith(" q "))
+        self.assertRegex(row, r"^ q +5 +- +0 +0 +0 +0 +-$")
+
     def test_stopped(self) -> None:
         """Space stops it and lets it go on; q ends it."""
         self.press(" ")

@@ -149,7 +149,7 @@ def _columns(
         pairs = []
         for name, limit, pause in zip(names, limits, paused, strict=True):
             policy = policies.told(name)
-            own = None if policy is None else (policy.maxItems, policy.paused)
+            own = policy and (policy.maxItems or limit, policy.paused)
             pairs.append(own or (limit, pause))
         limits, paused = zip(*pairs, strict=True)
     waiters = [0] * len(names)

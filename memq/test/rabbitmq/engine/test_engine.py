@@ -934,6 +934,27 @@ class QueueTests(FrontTestCase):
         self.begin(rules(max_deliveries=3, dead_letter="d"))
         self.assertEqual(self.ask("stats peek q"), [f"SERVER_ERROR {COUNTED}"])
 
+    def test_lost(self) -> None:
+        """Where a question is lost, the cluster's figures have to do."""
+        self.set("q", "a")
+        self.set("r", "a")
+        self.cluster.stuck.add("q")
+        self.client.send("stats queue")
+        self.front.pass_(0.1)
+        self.front.links[2].down()
+        self.front.links[2].up()
+        self.assertEqual(self.client.replies(), ["STAT q 0/0", "STAT r 1/0", "END"])
+
+    def test_rules(self) -> None:
+        """Rules are told, whoever sees to them, and so are pauses."""
+        self.begin(rules(max_items=5))
+        self.set("q", "a")
+        self.set("p", "a")
+        self.assertIn("STAT queue_q_max_items 5", self.ask("stats detail q"))
+        self.ask("pause q reads", "pause p reads")
+        self.assertIn("STAT queue_q_paused reads", self.ask("stats detail q"))
+        self.assertIn("STAT queue_p_paused reads", self.ask("stats detail p"))
+
     def test_settings(self) -> None:
         """What needs nothing of the cluster is told without it."""
         self.front.teller.error = StoreError("nobody")
@@ -994,6 +1015,8 @@ class QueueTests(FrontTestCase):
         for link in self.front.links:
             link.down()
         self.assertEqual(len(list(engine.troubles())), len(self.front.links))
+        publisher.isBlocked = False
+        self.assertIn("connected", str(engine.refusing))
 
     def test_toldMany(self) -> None:
         """Of many, what waits is told as the cluster's figures have it."""

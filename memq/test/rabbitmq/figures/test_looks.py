@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -23,12 +23,14 @@ FACTS = Facts("4.0.5", 3, 3, False, True)
 class Teller:
     """Answers when a test says so.
 
-    :ivar asked: for queues; ``facted``, for facts.
+    :ivar asked: for queues; ``facted``, for facts, if these are not told at once.
+    :ivar isQuick: whether they are.
     """
 
     def __init__(self) -> None:
         self.asked: list[Deferred[list[ToldQueue]]] = []
         self.facted: list[Deferred[Facts]] = []
+        self.isQuick = True
 
     def queues(self) -> Deferred[list[ToldQueue]]:
         """Note it."""
@@ -37,6 +39,8 @@ class Teller:
 
     def facts(self) -> Deferred[Facts]:
         """Note it."""
+        if self.isQuick:
+            return succeed(FACTS)
         self.facted.append(Deferred())
         return self.facted[-1]
 
@@ -179,6 +183,7 @@ class FactsTests(SynchronousTestCase):
         """Begin with nothing known."""
         self.clock = Clock()
         self.teller = Teller()
+        self.teller.isQuick = False
         self.looks = Looks(self.clock, self.teller)
 
     def test_facts(self) -> None:
@@ -198,6 +203,15 @@ class FactsTests(SynchronousTestCase):
         self.assertIn("gone", str(formatEvent(events[0])))
         self.clock.advance(FORGOTTEN - LATE)
         self.assertIsNone(self.looks.facts())
+
+    def test_together(self) -> None:
+        """A look at queues has facts beside it."""
+        looked = self.looks.take()
+        self.teller.asked.pop().callback([])
+        self.assertNoResult(looked)
+        self.teller.facted.pop().callback(FACTS)
+        self.successResultOf(looked)
+        self.assertEqual(self.looks.facts(), FACTS)
 
     def test_strangeFacts(self) -> None:
         """An error that nobody foresaw is logged."""

@@ -83,7 +83,9 @@ class StoredTests(PublisherTestCase):
         """A message is stored when the node confirms it, and not before."""
         self.publish(b"1", b"2" * 10_000, b"")
         self.assertEqual([], self.told)
+        self.assertEqual(self.publisher.unconfirmed, 3)
         self.go()
+        self.assertEqual(self.publisher.unconfirmed, 0)
         self.assertEqual(self.stored(b"1", b"2" * 10_000, b""), self.told)
         self.assertEqual([b"1", b"2" * 10_000, b""], self.rabbit.bodies("q"))
 
@@ -100,6 +102,15 @@ class StoredTests(PublisherTestCase):
                 message.properties.expiration,
             ),
         )
+
+    def test_states(self) -> None:
+        """Which nodes it is connected to is told, and what was lost."""
+        sets, declaring = self.publisher.states()
+        self.assertEqual((sets.purpose, sets.lost), ("sets", 0))
+        self.assertNotIn(None, (sets.node, declaring.node))
+        self.assertNotEqual(sets.node, declaring.node)
+        self.first.kill()
+        self.assertEqual(self.publisher.states()[0].lost, 1)
 
     def test_early(self) -> None:
         """What comes before there is a connection is sent on it, in order."""
