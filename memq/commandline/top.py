@@ -18,6 +18,7 @@ from memq.client.figures import details
 from memq.commandline.arguments import addCommand, connected, queueName, seconds
 from memq.commandline.look import age, fitting, queueTable
 from memq.commandline.terminal import console, isTerminal
+from memq.display import numbered
 from memq.errors import CommandError
 
 if TYPE_CHECKING:
@@ -184,8 +185,8 @@ class View:
         rows = self._rows
         words = [
             *(["stopped"] if self.stopped else []),
-            f"{len(rows)} queues",
-            f"{sum(row.messages for row in rows)} messages",
+            numbered(len(rows), "queue"),
+            numbered(sum(row.messages for row in rows), "message"),
             f"in {sum(row.incoming for row in rows):.0f}/s",
             f"out {sum(row.outgoing for row in rows):.0f}/s",
         ]

@@ -171,7 +171,7 @@ class TopTests(SynchronousTestCase):
                 terminal.type("oth")
                 terminal.waitFor("filter: oth_")
                 terminal.type("\r")
-                terminal.waitFor("1 queues  1 messages")
+                terminal.waitFor("1 queue  1 message ")
                 terminal.type(" ")
                 # It is drawn for the key, and then without a look at the server.
                 for _ in range(2):
