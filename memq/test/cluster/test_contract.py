@@ -36,7 +36,7 @@ class ContractTests(ClusterTestCase):
                     if not found:
                         break
                 others += found
-        self.assertEqual(others, [])
+        self.assertEqual(others, [], "\n".join(map(str, others)))
         self.assertGreater(self.count, 300)
 
     def play(

@@ -27,6 +27,7 @@ RULES = "a rule's limit is a policy of the cluster"
 LACKS = "figures that no cluster tells are left out"
 TOTALS = "totals are those of this process, and of what is not refused"
 MOVES = "redrives and imports are refused, and so do nothing"
+ONLINE = "a front end's rules stand in its configuration file"
 INEXACT = "nodes take a little more than a queue's limit"
 
 #: The beginnings of rows, as they are on the page.
@@ -50,7 +51,7 @@ DIFFERENT = {
 
 
 #: Those that are as on the page only here, not over real nodes.
-ONLY_REAL = {"`set l 0 0 2` `a3": INEXACT}
+ONLY_REAL = {"`set l 0 0 2` `a3": INEXACT, "`rule ": ONLINE}
 
 
 def whyOf(sent: str, *more: dict[str, str]) -> str | None:
