@@ -12,9 +12,9 @@ from twisted.logger import Logger
 
 from memq.backing.opening import Opening
 from memq.backing.rulecheck import RuleCheck
-from memq.broker.memorybudget import Budget
 from memq.display import numbered
 from memq.errors import ConfigError
+from memq.rabbitmq.budget import FrontBudget
 from memq.rabbitmq.engine.connecting import connectTo
 from memq.rabbitmq.engine.engine import Engine
 
@@ -69,7 +69,7 @@ class ClusterBacking:
         self.engine = self.watched = Engine(
             ground.reactor,
             connectTo(cluster, telling, self._timeout),
-            Budget(options["max-buffered"]),
+            FrontBudget(options["max-buffered"], options["max-body"]),
             later=ground.poller.afterSweep,
             patience=self._timeout,
         )

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from memq.errors import StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import Deadlines, Request, isMissing, nameOf
 
@@ -39,6 +40,31 @@ LATE = 128
 MISSING = 0.05
 #: Queues of which that is remembered.
 _MOST_MISSING = 10_000
+#: Seconds between two looks whether there is room for more.
+SHORT = 0.05
+#: What is said where there was none in time.
+TOO_MUCH = "clients have yet to take what there is: nothing is done"
+
+
+class Room(Protocol):
+    """Room for what is asked for."""
+
+    def ask(self, queue: bytes) -> int | None:
+        """Return how many bytes a message counts for; None if there is no room."""
+
+    def found(self, queue: bytes, size: int, found: int | None = None) -> object:
+        """Note that nothing more comes of it, and how many bytes it had."""
+
+
+class AnyRoom:
+    """Room without an end."""
+
+    def ask(self, queue: bytes) -> int | None:
+        """Return that it counts for nothing."""
+        return 0
+
+    def found(self, queue: bytes, size: int, found: int | None = None) -> None:
+        """Do nothing."""
 
 
 class _Get(Request):
@@ -46,18 +72,24 @@ class _Get(Request):
 
     :ivar asked: when it was asked for, counted in questions.
     :ivar late: is called when its time is over and it is sent.
+    :ivar room: bytes that are kept free for its answer.
+    :ivar isHeld: whether there was no room for that.
     """
 
-    __slots__ = ("asked", "late")
+    __slots__ = ("asked", "isHeld", "late", "room")
 
     def __init__(self, queue: bytes, done: Callable[[Any], object], asked: int) -> None:
         super().__init__(queue, done)
         self.asked = asked
         self.late: Callable[[], object] = lambda: None
+        self.room = 0
+        self.isHeld = False
 
     def expire(self) -> None:
         """Let others be asked, too."""
-        if self.fail():
+        if self.isHeld and not self.isSent:
+            self.answer(StoreError(TOO_MUCH))
+        elif self.fail():
             self.late()
 
 
@@ -94,16 +126,22 @@ class Gets:
         number: Callable[[], int],
         stray: Callable[[bytes, Message], object],
         timeout: float = 5.0,
+        room: Room | None = None,
     ) -> None:
         """Begin with none.
 
         :param number: returns what the next message is counted as.
         :param stray: is given each message that nobody here wants, with its queue.
+        :param room: says how much may be asked for; None for any.
         :param timeout: seconds after which a get fails.
         """
+        self._clock = clock
         self._seconds = clock.seconds
         self._number = number
         self._stray = stray
+        self._room = room or AnyRoom()
+        #: Whether it is looked for room some time later.
+        self._isShort = False
         self._deadlines = Deadlines(clock, timeout)
         self._questions = 0
         #: How many gets are not sent, and how many channels are not open yet.
@@ -178,14 +216,31 @@ class Gets:
         if not (self._turns and self.link.isUp):
             return
         while self._turns and self._idle:
+            room = self._room.ask(self._turns[0])
+            if room is None:
+                self._waitForRoom()
+                return
             get = self._next()
-            if get is not None:
+            if get is None:
+                self._room.found(b"", room)
+            else:
+                get.room = room
                 self._send(self._idle.pop(), get)
         if self._waiting > self._opening:
             most = CHANNELS + min(self._late, LATE)
             more = min(self._waiting - self._opening, most - len(self._channels))
             for _ in range(more):
                 self._open()
+
+    def _waitForRoom(self) -> None:
+        self._lines[self._turns[0]][0].isHeld = True
+        if not self._isShort:
+            self._isShort = True
+            self._clock.callLater(SHORT, self._lookForRoom)
+
+    def _lookForRoom(self) -> None:
+        self._isShort = False
+        self._goOn()
 
     def _next(self) -> _Get | None:
         """Return the next get, which may be over by now: None then."""
@@ -221,6 +276,7 @@ class Gets:
         get.isSent = True
 
         def _cbFound(_: int, headers: Mapping[str, Any], body: bytes) -> None:
+            self._room.found(get.queue, get.room, len(body))
             message = names.message(self._number(), headers, body)
             self._free(channel)
             if not get.answer(message):
@@ -246,6 +302,7 @@ class Gets:
     def _cbEmpty(self, channel: _Channel) -> None:
         get = channel.get
         assert get is not None
+        self._room.found(get.queue, get.room)
         self._free(channel)
         self._endAll(get, channel.sent)
         self._goOn()
@@ -264,6 +321,8 @@ class Gets:
         if channel in self._idle:
             self._idle.remove(channel)
         get = channel.get
+        if get is not None:
+            self._room.found(get.queue, get.room)
         if get is not None and isMissing(why):
             self._noteMissing(get.queue)
             self._endAll(get, channel.sent)

@@ -71,6 +71,7 @@ class Carrier:
         pauses: Pauses,
         policies: FrontPolicies,
         view: Callable[[], View],
+        onWay: Callable[[int], object],
     ) -> None:
         """Begin with nothing.
 
@@ -78,7 +79,7 @@ class Carrier:
         """
         self._counts = counts = tellers.counts
         self._sets = Sets(
-            publisher, policies, self._isSet, counts.noteFailed, self._run
+            publisher, policies, self._isSet, counts.noteFailed, self._run, onWay
         )
         self._gets = gets
         self._openReads = openReads

@@ -41,7 +41,10 @@ def connectTo(
     def _connect(engine: Engine) -> tuple[Asked, Sequence[Startable]]:
         clock = engine.clock
         publisher = Publisher(clock, cluster, timeout)
-        gets = [Gets(clock, engine.number, engine.stray, timeout) for _ in range(LINKS)]
+        gets = [
+            Gets(clock, engine.number, engine.stray, timeout, engine.budget)
+            for _ in range(LINKS)
+        ]
         reads = [OpenReads(clock, engine.number, timeout) for _ in range(LINKS)]
         consumers = [
             Consumers(clock, each, engine.wanted, engine.deliver, timeout)

@@ -27,7 +27,6 @@ from memq.broker.background.returns import Returns
 from memq.broker.diskspace import DiskSpaceGuard
 from memq.broker.groupcommit import finish
 from memq.broker.interfaces import IEngine
-from memq.broker.memorybudget import Budget
 from memq.broker.refusals import Refusals
 from memq.broker.session import Session
 from memq.broker.taps.taps import Taps
@@ -36,6 +35,7 @@ from memq.errors import StoreError
 from memq.operations.outstanding import Outstanding
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import nameOf
+from memq.rabbitmq.budget import FrontBudget
 from memq.rabbitmq.engine.carrier import Carrier
 from memq.rabbitmq.engine.scheduler import Scheduler
 from memq.rabbitmq.engine.view import Parts, View
@@ -116,7 +116,7 @@ class Engine:
         self,
         clock: IReactorTime,
         connect: Callable[[Engine], tuple[Asked, Sequence[Startable]]],
-        budget: Budget | None = None,
+        budget: FrontBudget | None = None,
         rules: Rules | None = None,
         *,
         later: Callable[[Callable[[], None]], object] | None = None,
@@ -136,7 +136,7 @@ class Engine:
         self.clock = clock
         self.number = count(1).__next__
         self._parts = Parts()
-        self.budget = budget or Budget()
+        self.budget: FrontBudget = budget or FrontBudget()
         policies = FrontPolicies(_noStore(), rules, timeOfDay)
         self.policies: Policies = policies
         self.refusals = Refusals(clock.seconds)
@@ -161,7 +161,7 @@ class Engine:
         policies.bits, pauses.active = pauses.bits, policies.activate
         pauses.changed = self._changed
         asked = *self.asked[:4], self._tellers, pauses
-        self._carrier = carrier = Carrier(*asked, self.policies, view)
+        self._carrier = carrier = Carrier(*asked, self.policies, view, self.budget.send)
         later = later or partial(clock.callLater, 0)
         watch = self.asked.openReads
         self._scheduler = Scheduler(clock, later, carrier.carry, self._copy, watch)

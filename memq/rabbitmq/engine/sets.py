@@ -59,13 +59,17 @@ class Sets:
         isSet: Callable[[bytes], object],
         failed: Callable[[QueueError], object],
         run: Callable[[Operation, View], object],
+        onWay: Callable[[int], object],
     ) -> None:
         """Begin with none.
 
         :param isSet: is told of each queue that was set to.
         :param failed: is told why a message is not told as stored.
         :param run: runs an operation.
+        :param onWay: is told how many bytes of large bodies are on their way to the
+            cluster more, or fewer.
         """
+        self._onWay = onWay
         self._publisher = publisher
         self._policies = policies
         self._isSet = isSet
@@ -88,6 +92,10 @@ class Sets:
             ended()
             return
         left = len(puts)
+        size = 0
+        if isinstance(operation, PushLarge):
+            size = sum(len(put.body) for put in puts)
+            self._onWay(size)
 
         def _cbTold(put: Put, error: QueueError | None) -> None:
             nonlocal left
@@ -97,6 +105,8 @@ class Sets:
                 self._fail(operation, put, error)
             left -= 1
             if not left:
+                if size:
+                    self._onWay(-size)
                 ended()
 
         for put in puts:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
 from unittest import mock
 
+from memq.config.values import MEGABYTE
 from memq.message import Message
 from memq.rabbitmq.asking import gets as module
 from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
-from memq.rabbitmq.asking.gets import CHANNELS, MISSING, Gets
+from memq.rabbitmq.asking.gets import CHANNELS, MISSING, SHORT, TOO_MUCH, Gets
+from memq.rabbitmq.budget import FrontBudget
 from memq.test.rabbitmq.asking.cases import AskingTestCase
 
 
@@ -208,3 +211,39 @@ class FaultTests(GetsTestCase):
         self.answers = []
         self.gets.giveAway(b"jobs", Message(0, 1, 0, 0, b"x"))
         self.assertEqual((self.answers, self.strays), ([], [(b"jobs", b"x")]))
+
+
+class RoomTests(AskingTestCase):
+    """Gets that wait until there is room for what they take."""
+
+    def setUp(self) -> None:
+        """Begin with a link that is up, and room for one message."""
+        super().setUp()
+        self.budget = FrontBudget(1024 * MEGABYTE, 400 * MEGABYTE)
+        stray: Any = None
+        self.gets = Gets(self.clock, self.number, stray, room=self.budget)
+        self.connect(self.gets)
+        self.cluster.make("q", *(b"%d" % number for number in range(9)))
+
+    def test_waits(self) -> None:
+        """The second one is asked for when it is known how large the first one was."""
+        for _ in range(3):
+            self.gets.get(b"q", self.note)
+        for _ in range(3):
+            self.cluster.events.popleft()()
+        self.assertEqual(self.cluster.log.count("get q"), 1)
+        self.cluster.settle()
+        self.assertEqual(self.answers, [b"0", b"1", b"2"])
+
+    def test_tooMuch(self) -> None:
+        """While clients do not take what there is, nothing is asked for."""
+        self.budget.count(1024 * MEGABYTE)
+        for _ in range(2):
+            self.gets.get(b"q", self.note)
+        self.cluster.settle()
+        self.clock.pump([SHORT] * 102)
+        self.assertIn(TOO_MUCH, self.answers)
+        self.assertEqual(len(self.answers), 2)
+        self.budget.count(-1024 * MEGABYTE)
+        self.clock.pump([SHORT] * 2)
+        self.assertEqual(self.told(self.gets.get, b"q"), [b"0"])
