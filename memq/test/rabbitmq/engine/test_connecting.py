@@ -8,9 +8,11 @@ from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.errors import NotStored
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.openread import OpenRead
-from memq.operations.queues import Delete
+from memq.operations.queues import Delete, Pause, Resume
+from memq.policy.rule import WRITES
 from memq.rabbitmq.engine.connecting import connectTo
 from memq.rabbitmq.engine.engine import Engine
 from memq.test.support.fakerabbit import FakeCluster
@@ -70,6 +72,22 @@ class ConnectingTests(SynchronousTestCase):
         self.assertEqual(self.rabbit.bodies("q"), [])
         self.assertTrue(self.found(Delete(self.session, b"q")))
         self.assertIsNone(self.found(OpenRead(self.session, b"q")))
+
+    def test_pauses(self) -> None:
+        """What one engine pauses is so for the next, until it goes on."""
+        self.found(Pause(self.session, b"q", WRITES))
+        teller: Any = None
+        other = Engine(self.clock, connectTo(self.rabbit.cluster, teller, 5.0))
+        other.start()
+        session = other.session(lambda: None)
+        self.go()
+        push = session.push(b"q", 0, b"a", SETS)
+        self.go()
+        self.assertIsInstance(push.results[0], NotStored)
+        self.assertTrue(self.found(Resume(self.session, b"q")))
+        push = session.push(b"q", 0, b"b", SETS)
+        self.go()
+        self.assertEqual(self.rabbit.bodies("q"), [b"b"])
 
     def test_lost(self) -> None:
         """Opens that are under way are asked for again when all links were lost."""

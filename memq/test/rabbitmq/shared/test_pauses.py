@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.logger import capturedLogs, formatEvent
 
+from memq.policy.rules import Rules, Table
 from memq.rabbitmq.asking.base import UNANSWERED, UNREACHABLE
 from memq.rabbitmq.engine.moving import TOGETHER
 from memq.rabbitmq.errors import ClusterFull
@@ -62,6 +63,15 @@ class SharedTests(FrontTestCase):
         self.assertEqual(self.tell("pause q writes"), ["OK"])
         self.assertEqual(self.ask("set q 0 0 1", "d"), ["NOT_STORED"])
         self.assertEqual(self.tell("resume q", "get q")[2], "b")
+
+    def test_shown(self) -> None:
+        """What holds for a queue can be told, with a rule or without."""
+        told = self.front.engine.policies.told  # type: ignore[attr-defined]
+        self.assertIsNone(told(b"q"))
+        self.assertEqual(self.ask("pause q", "get q"), ["OK", "END"])
+        self.assertTrue(told(b"q").writesArePaused)
+        self.front.engine.policies.replace(Rules([Table(b"q", {"max_open": 1})]))
+        self.assertEqual((told(b"q").paused, told(b"q").rule.maxOpen), (3, 1))
 
     def test_waits(self) -> None:
         """A read that waits goes on waiting, and has what is there at the end."""
@@ -211,6 +221,10 @@ class SharedTests(FrontTestCase):
         self.there.send("get q")
         self.pass_(BOUND + 0.3)
         self.assertEqual(self.there.replies(), [REFUSED])
+        self.news.up()
+        self.other.settle()
+        self.assertEqual(self.pauses._looks, {})
+        self.news.down()
         self.there.send("set q 0 0 1", "b")
         self.other.settle()
         self.news.up()
