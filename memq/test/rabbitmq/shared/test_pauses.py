@@ -66,7 +66,7 @@ class SharedTests(FrontTestCase):
 
     def test_shown(self) -> None:
         """What holds for a queue can be told, with a rule or without."""
-        told = self.front.engine.policies.told  # type: ignore[attr-defined]
+        told: Any = self.front.engine.policies.told
         self.assertIsNone(told(b"q"))
         self.assertEqual(self.ask("pause q", "get q"), ["OK", "END"])
         self.assertTrue(told(b"q").writesArePaused)
