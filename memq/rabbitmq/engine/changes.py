@@ -9,7 +9,7 @@ from memq.errors import QueueError
 from memq.operations.queues import AddQueue, Delete, Empty, Pause, Resume
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.figures.counts import TAKEN
-from memq.rabbitmq.shared.pauses import DELETED
+from memq.rabbitmq.shared.pauses import DELETED, EMPTIED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,8 +55,11 @@ class Changes:
 
     def heard(self, kind: str, queue: bytes) -> None:
         """Take note of what was done, here or by another front end."""
+        name = nameOf(queue).queue
+        if kind in (DELETED, EMPTIED):
+            self._publisher.emptied(name)
         if kind == DELETED:
-            self._publisher.forget(nameOf(queue).queue)
+            self._publisher.forget(name)
             self._tellers.counts.forget(queue)
             self._tellers.looks.changed()
 

@@ -48,6 +48,9 @@ class Publisher(Protocol):
     def forget(self, queue: str) -> object:
         """Note that a queue was deleted."""
 
+    def emptied(self, queue: str) -> object:
+        """Note that a queue has room again."""
+
 
 class Sets:
     """Carries out sets."""

@@ -218,6 +218,10 @@ class Publisher:
         self.known.discard(queue)
         self._delays.forget(queue)
 
+    def emptied(self, queue: str) -> None:
+        """Take note that a queue has room again."""
+        self._full.pop(queue, None)
+
     def _lookAtDue(self) -> None:
         """Tell what is late, and let go of what was told."""
         self._tick = self._clock.callLater(TICK, self._lookAtDue)

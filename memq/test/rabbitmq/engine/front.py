@@ -112,6 +112,10 @@ class FakePublisher:
 
         self._cluster.ask("make", queue, _answer)
 
+    def emptied(self, queue: str) -> None:
+        """Note that a queue has room again."""
+        self._cluster.log.append(f"room {queue}")
+
     def forget(self, queue: str) -> None:
         """Note that a queue was deleted."""
         self._cluster.log.append(f"forget {queue}")

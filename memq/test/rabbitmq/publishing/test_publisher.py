@@ -518,6 +518,16 @@ class RefusedTests(PublisherTestCase):
         self.goOn(0.5)
         self.assertEqual([(b"1", b"NOT_STORED"), (b"2", b"STORED")], self.told)
 
+    def test_emptied(self) -> None:
+        """One that was emptied since is not full."""
+        self.rabbit.refusing.add("q")
+        self.publish(b"1")
+        self.goOn(TRIAL + 0.5)
+        self.rabbit.refusing.clear()
+        self.assertTrue(self.publisher.isFull("q"))
+        self.publisher.emptied("q")
+        self.assertFalse(self.publisher.isFull("q"))
+
     def test_leader(self) -> None:
         """A channel that refuses for good is given up; the order stays."""
         self.rabbit.refusing.add("q")
