@@ -233,9 +233,11 @@ class Gets:
                 self._open()
 
     def _waitForRoom(self) -> None:
-        self._lines[self._turns[0]][0].isHeld = True
         if not self._isShort:
             self._isShort = True
+            for line in self._lines.values():
+                for get in line:
+                    get.isHeld = True
             self._clock.callLater(SHORT, self._lookForRoom)
 
     def _lookForRoom(self) -> None:
