@@ -38,9 +38,13 @@ class ClusterTestCase(TestCase):
         """Return the nodes, which listen."""
         return _started()
 
+    def makeFront(self, *options: str) -> Front:
+        """Return a front end that is not started."""
+        return Front(self.nodes().url, *options)
+
     def front(self, *options: str) -> Front:
         """Return a front end that listens; it ends with the test."""
-        front = Front(self.nodes().url, *options)
+        front = self.makeFront(*options)
         front.start()
         self.addCleanup(front.stop)
         return front
