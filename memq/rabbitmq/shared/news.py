@@ -164,6 +164,9 @@ class News:
         )
 
     def _cbDeclared(self, channel: Channel, frame: Any) -> None:
+        if not self.link.isUp:
+            # It is being closed, and takes no more.
+            return
         queue = self._queue = str(frame.method.queue)
         arguments = {"x-match": "all", FROM: queue}
         channel.queue_bind(queue, ANSWERS, "", arguments)
