@@ -20,12 +20,12 @@ def troubles(links: Sequence[LinkState], facts: Facts | None) -> Iterator[str]:
 
     :param facts: what nodes there are; None if nobody tells.
     """
+    if facts is not None and 2 * facts.running <= facts.nodes:
+        yield f"only {facts.running} of {facts.nodes} queue servers run"
     up = {each.purpose for each in links if each.node is not None}
     for purpose in dict.fromkeys(each.purpose for each in links):
         if purpose not in up:
             yield f"no queue server is connected for {purpose}"
-    if facts is not None and 2 * facts.running <= facts.nodes:
-        yield f"only {facts.running} of {facts.nodes} queue servers run"
 
 
 def clusterState(
