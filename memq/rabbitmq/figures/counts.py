@@ -40,7 +40,7 @@ class Counts:
     :ivar ever: what was counted of all queues, by PUSHED, TAKEN, CLOSED and RETURNS.
     :ivar outcomes: what became of open reads.
     :ivar failed: sets that the cluster did not take, or perhaps not, by the reason.
-    :ivar failedGets: gets that were answered with an error: each may have taken one.
+    :ivar failedGets: gets that ended with an error: each may have taken a message.
     """
 
     def __init__(self) -> None:

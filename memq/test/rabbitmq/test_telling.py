@@ -219,6 +219,15 @@ class TellingTests(SynchronousTestCase):
         self.assertEqual(self.queues, self.successResultOf(asked))
         self.assertEqual([], self.clock.getDelayedCalls())
 
+    def test_together(self) -> None:
+        """Two questions that meet a bad node at once both go on to the next one."""
+        self.nodes.still.add("a:1")
+        self.nodes.dead.add("b:1")
+        both = self.telling.queues(), self.telling.queues()
+        self.clock.advance(BOUND)
+        for asked in both:
+            self.assertEqual(self.queues, self.successResultOf(asked))
+
     def test_nobody(self) -> None:
         """If no node answers, that is told, with the reason of the last one."""
         self.nodes.dead.update({"a:1", "b:1"})

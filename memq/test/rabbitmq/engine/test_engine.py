@@ -257,6 +257,16 @@ class GetTests(FrontTestCase):
         self.front.settle()
         self.front.clock.pump([STEP] * 21)
         self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNREACHABLE}"] * 3)
+        self.assertEqual(self.front.engine.counts.failedGets, 0)
+
+    def test_failed(self) -> None:
+        """One that may have taken a message is counted."""
+        self.set("q", "a")
+        self.cluster.stuck.add("q")
+        self.client.send("get q", "get q")
+        self.front.pass_(6)
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}"] * 2)
+        self.assertEqual(self.front.engine.counts.failedGets, 1)
 
     def test_gone(self) -> None:
         """What comes for a client that is gone is the next one's, or set again."""
