@@ -10,6 +10,7 @@ read what is sent to it gets no more for now.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from memq.commands.gets import renderRest
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from memq.operations.openreads.opened import Opened
     from memq.wire.extensions import Confirm
     from memq.wire.extensions import Monitor as Command
+    from memq.wire.forms import Form
 
 
 class MonitorRead(Slice, OpenRead):
@@ -176,13 +178,14 @@ class Monitor:
 
 def confirm(dialogue: Dialogue, command: Confirm) -> None:
     """Close what a monitor has opened, the oldest first."""
-
-    def render(closing: CloseRead) -> bytes:
-        closing.release()
-        if isinstance(closing.result, QueueError):
-            return dialogue.renderError(closing.result, command.form)
-        return renderRest(dialogue, closing, render, command.form.done)
-
     closing = CloseRead(dialogue.session, command.queue, command.most)
     dialogue.session.submit(closing)
-    dialogue.expect(closing, render)
+    dialogue.expect(closing, partial(_renderConfirmed, dialogue, command.form))
+
+
+def _renderConfirmed(dialogue: Dialogue, form: Form, closing: CloseRead) -> bytes:
+    closing.release()
+    if isinstance(closing.result, QueueError):
+        return dialogue.renderError(closing.result, form)
+    again = partial(_renderConfirmed, dialogue, form)
+    return renderRest(dialogue, closing, again, form.done)

@@ -171,6 +171,8 @@ class Replies:
                 render.abandon(operation)
             if operation.rest is not None:
                 queue.appendleft((operation.rest, render))
+                # It knows what it is the rest of.  Only what may have one comes here.
+                operation.rest = None  # type: ignore[misc]
         return bool(self.queue)
 
     def release(self) -> None:

@@ -27,6 +27,7 @@ from memq.wire.forms import Details
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from weakref import ref
 
     from twisted.internet.interfaces import IDelayedCall
 
@@ -134,7 +135,8 @@ class Read(Search):
     :ivar promised: the queue of which it was promised a message, when it was woken.
     :ivar isOwed: whether it did not look, and is to try again soon.
     :ivar isLate: whether its time is over, and others of its group still wait.
-    :ivar group: the read of several queues that it is a part of; None if it is alone.
+    :ivar group: the read of several queues that it is a part of, and that knows it;
+        None if it is alone.
     """
 
     __slots__ = (
@@ -167,7 +169,7 @@ class Read(Search):
         self.promised: bytes | None = None
         self.isOwed = False
         self.isLate = False
-        self.group: Read | None = None
+        self.group: ref[Read] | None = None
         self.previous: Operation | None = None
         self.waits: Waits | None = None
         self.describes = False
@@ -182,7 +184,7 @@ class Read(Search):
     @property
     def whole(self) -> Read:
         """Return the operation: itself, unless it is one of several parts."""
-        return self.group or self
+        return (self.group and self.group()) or self
 
     @property
     def parts(self) -> Sequence[Read]:

@@ -9,6 +9,7 @@ looks again, in order, at all queues for which its time is not over.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from weakref import ref
 
 from memq.operations.base import MESSAGE_COST
 from memq.operations.reads import Read, WouldBlock
@@ -30,7 +31,7 @@ class AnyRead(Read):
     :ivar found: the part that has found something; None without any.
     """
 
-    __slots__ = ("_parts", "found", "takes")
+    __slots__ = ("__weakref__", "_parts", "found", "takes")
 
     def __init__(self, parts: Sequence[Read]) -> None:
         """Look in the queue of each of these, in order; they are of one kind."""
@@ -39,7 +40,7 @@ class AnyRead(Read):
         self.takes = parts[0].takes
         super().__init__(parts[0].client, parts[0].queue, self.wait)
         for part in parts:
-            part.group = self
+            part.group = ref(self)
 
     @property
     def parts(self) -> Sequence[Read]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from memq.access.admission import OPEN, Admission
@@ -16,6 +17,7 @@ from memq.message import PART_SIZE
 from memq.net.certificates import TLSSettings, load
 from memq.net.tls import TLSFactory
 from memq.server import entrances
+from memq.test.access.test_needs import LINES, RESERVED
 from memq.test.connection.test_arrivals import LastTransport
 from memq.test.connection.test_login import ASKS, CHEAP, OPS, SHOP, plain, said
 from memq.test.support.certificates import files
@@ -23,6 +25,7 @@ from memq.test.support.harness import Client, Harness
 from memq.test.support.packets import request
 from memq.test.support.stepped import SteppedTestCase
 from memq.test.support.tlspeers import Pair
+from memq.test.support.torture import told
 from testkit.wire import sets
 
 if TYPE_CHECKING:
@@ -123,6 +126,14 @@ class CommandTests(GoneTestCase):
             request("Version") + request("Get key=a"),
         ):
             self.check(sent, self.settle)
+
+    def test_each(self) -> None:
+        """One of each command, whether it is answered or still under way."""
+        for line in chain.from_iterable((*LINES.values(), RESERVED)):
+            sent = line.encode() + b"\r\n"
+            for meanwhile in (nothing, self.settle):
+                with told(line):
+                    self.check(sent, meanwhile)
 
     def test_underWay(self) -> None:
         """One whose commands are under way when it is gone, and done later."""
