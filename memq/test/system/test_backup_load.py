@@ -202,4 +202,4 @@ class BackupUnderLoadTests(SynchronousTestCase):
 
     def test_noSync(self) -> None:
         """So it is with --no-sync."""
-        self.torture("backup with --no-sync", 2, "--no-sync")
+        self.torture("backup with --no-sync", 1, "--no-sync")

@@ -64,11 +64,11 @@ class KillTests(TestCase):
 
     def test_synced(self) -> None:
         """Every answered command still holds after every kill."""
-        self.kill("kills", 13)
+        self.kill("kills", 8)
 
     def test_notSynced(self) -> None:
         """With --no-sync the same holds."""
-        self.kill("kills --no-sync", 12, "--no-sync")
+        self.kill("kills --no-sync", 8, "--no-sync")
 
     def test_forgetful(self) -> None:
         """A server that answers before it writes is found out."""

@@ -26,7 +26,7 @@ from memq.test.support.disks.powercut import (
 )
 from memq.test.support.disks.tracedrun import LOG_FILE, TRANSACTION, Run, readFiles
 from memq.test.support.homes import push, storeAt
-from memq.test.support.torture import report, rounds
+from memq.test.support.torture import report, rounds, whole
 from testkit.systemcalls import moments
 
 #: A server that tells before it has synced.
@@ -47,8 +47,8 @@ StoreSettings.__new__.__defaults__ = (*StoreSettings.__new__.__defaults__[:-1], 
 """
 APART, PACKED = PACKING.format(MOST + 1), PACKING.format(1)
 #: How many power cuts a trace is tried with, and one of a start after a power cut.
-CUTS = 60
-LATER_CUTS = 30
+CUTS = whole(24, 60)
+LATER_CUTS = whole(12, 30)
 
 
 def fillLog(path: str, most: int) -> None:

@@ -99,7 +99,7 @@ class WreckTests(BDBTestCase):
         names = ("rounds", "refused", "failed", "told", "whole", "behind", "died")
         figures: dict[str, Any] = dict.fromkeys(names, 0)
         seed = random.randrange(1 << 32)
-        for number in rounds(12):
+        for number in rounds(2 * len(WAYS)):
             figures["rounds"] += 1
             with told(f"seed {seed}, round {number}"):
                 chance = random.Random(f"{seed} {number}")
