@@ -143,7 +143,7 @@ class CommandTests(IdentityTestCase):
     def test_known(self) -> None:
         """Each command is among these, or looked at elsewhere, or asks no server."""
         others = {"work", "top", "tail", "import"}
-        none = {"export", "backup", "adopt", "completion", "user"}
+        none = {"export", "backup", "adopt", "completion", "user", "rabbitmq-policies"}
         tried = {words.split()[0] for words, _, _ in COMMANDS}
         self.assertEqual(tried | others | none, set(MODULES))
 

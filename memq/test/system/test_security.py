@@ -140,7 +140,7 @@ class ReloadTests(SynchronousTestCase):
         def change() -> None:
             try:
                 before = server.number()
-                server.show(*files().authority.issue("localhost"))
+                server.show(*files().authority.issue("localhost", address="127.0.0.1"))
                 self.assertEqual(server.reload(), "OK")
                 now = server.number()
                 self.assertNotEqual(now, before)
