@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: Where news are told, and where answers come from.
 NEWS, ANSWERS = "memq/news", "memq/answers"
 #: Seconds before a channel that the node has closed is opened again.
-AGAIN = 0.5
+AGAIN = 0.2
 #: The header that names the queue of who has sent something.
 FROM = "from"
 
@@ -78,7 +78,6 @@ class News:
     """What is told and asked; see above.
 
     :ivar link: what it goes over; set before it is up.
-    :ivar isReady: whether something can be told and asked.
     :ivar isBlocked: whether the node reads nothing of this link for now: it does so
         when one publishes that is out of memory or disk space.
     """
@@ -98,10 +97,15 @@ class News:
         self._rarely = Rarely(clock.seconds)
         self._channel: Any = None
         self._queue = ""
-        self.isReady = self.isBlocked = False
+        self._isReady = self.isBlocked = False
         self._number = 0
         #: What hears of each message that was sent, by its id: whether it came back.
         self._sent: dict[str, Callable[[bool], object]] = {}
+
+    @property
+    def isReady(self) -> bool:
+        """Whether something can be told and asked; not while the channel closes."""
+        return self._isReady and self.link.isUp
 
     def ask(self, exchange: str, key: str, told: Callable[[bool], object]) -> None:
         """Ask whether an exchange has a binding with a key.
@@ -153,8 +157,7 @@ class News:
 
     def _opened(self, channel: Channel) -> None:
         channel.add_on_return_callback(self._cbReturned)
-        # A queue that is lost is another one on the next channel.
-        channel.add_on_cancel_callback(lambda _: channel.close())
+        channel.add_on_cancel_callback(partial(self._cbCancelled, channel))
         for exchange in self._exchanges:
             channel.exchange_declare(exchange, "direct", durable=True)
         channel.exchange_declare(ANSWERS, "headers", durable=True)
@@ -176,8 +179,13 @@ class News:
         )
 
     def _cbReady(self, _: Any) -> None:
-        self.isReady = True
+        self._isReady = True
         self._listener.newsUp()
+
+    def _cbCancelled(self, channel: Channel, _: Any) -> None:
+        """Take another queue on another channel: this one is lost."""
+        self._isReady = False
+        channel.close()
 
     def _cbReturned(
         self, channel: Channel, method: Any, properties: Any, body: bytes
@@ -193,7 +201,7 @@ class News:
             self._sent.pop(properties.message_id)(True)
 
     def _closed(self, channel: Channel, why: str) -> None:
-        self._channel, self.isReady = None, False
+        self._channel, self._isReady = None, False
         self._sent.clear()
         self._listener.newsDown()
         if self.link.isUp:

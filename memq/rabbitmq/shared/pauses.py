@@ -161,11 +161,14 @@ class Pauses:
         look = self._looks.get(queue)
         if look is None:
             look = self._looks[queue] = _Look()
-            if self.news.isReady:
-                self._send(queue, look)
+            self._send(queue, look)
         return look
 
     def _send(self, queue: bytes, look: _Look) -> None:
+        """Ask for a queue, now or when something can be asked."""
+        if not self.news.isReady:
+            look.at = None
+            return
         look.at = self._seconds()
         look.bits, look.left, look.isOld = 0, len(EXCHANGES), False
         name = nameOf(queue).queue

@@ -354,9 +354,14 @@ class SharedTests(FrontTestCase):
     def test_ownQueue(self) -> None:
         """So is one whose own queue is lost."""
         (channel,) = self.news.channels
+        self.pass_(LEASE + 0.1)
         channel.cancelFromThere("")
+        self.there.send("set q 0 0 1", "a")
         self.other.settle()
+        # Nothing is asked over it any more.
+        self.assertNotIn("publish memq/paused", "".join(self.cluster.log[-2:]))
         self.other.pass_(AGAIN + 0.1)
+        self.assertEqual(self.there.replies(), ["STORED"])
         self.assertEqual(self.tell("set q 0 0 1", "b"), ["STORED"])
 
     def test_strangers(self) -> None:
