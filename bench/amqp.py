@@ -30,7 +30,9 @@ class _Client:
         self._asked = self.done = 0
         self.began = self.ended = 0.0
         self.connection = pika.SelectConnection(
-            pika.URLParameters(url), on_open_callback=self._opened
+            pika.URLParameters(url),
+            on_open_callback=self._opened,
+            on_close_callback=lambda closed, _: closed.ioloop.stop(),
         )
 
     def _opened(self, connection: Any) -> None:
@@ -43,7 +45,7 @@ class _Client:
     def note(self, number: int) -> None:
         """Note that so many are done."""
         self.done += number
-        if self.done >= self._count:
+        if self.done >= self._count and not self.ended:
             self.ended = time.perf_counter()
             self.connection.close()
 
@@ -55,11 +57,12 @@ class _Client:
 class _Sets(_Client):
     """Publishes."""
 
-    _lowest = 0
+    _lowest = 1
 
     def begin(self, channel: Any) -> None:
         """Begin."""
         self._channel = channel
+        self._unconfirmed: set[int] = set()
         channel.confirm_delivery(self._confirmed, callback=lambda _: self._start())
 
     def _start(self) -> None:
@@ -70,14 +73,18 @@ class _Sets(_Client):
         most = min(self._count, self.done + self._outstanding)
         for _ in range(most - self._asked):
             self._asked += 1
+            self._unconfirmed.add(self._asked)
             properties = pika.BasicProperties(delivery_mode=2)
             self._channel.basic_publish("", self._queue, BODY, properties)
 
     def _confirmed(self, frame: Any) -> None:
         tag = frame.method.delivery_tag
-        number = tag - self._lowest if frame.method.multiple else 1
-        self._lowest = max(self._lowest, tag) if frame.method.multiple else self._lowest
-        self.note(number)
+        first = self._lowest if frame.method.multiple else tag
+        before = len(self._unconfirmed)
+        self._unconfirmed.difference_update(range(first, tag + 1))
+        if frame.method.multiple:
+            self._lowest = tag + 1
+        self.note(before - len(self._unconfirmed))
         self._more()
 
 
@@ -93,8 +100,12 @@ class _Gets(_Client):
     def _ready(self, channel: Any) -> None:
         self.began = self.began or time.perf_counter()
         channel.add_callback(
-            lambda _: self._next(channel), [pika.spec.Basic.GetEmpty], one_shot=False
+            lambda _: self._again(channel), [pika.spec.Basic.GetEmpty], one_shot=False
         )
+        self._next(channel)
+
+    def _again(self, channel: Any) -> None:
+        self._asked -= 1
         self._next(channel)
 
     def _next(self, channel: Any) -> None:

@@ -33,7 +33,7 @@ PAGE = ROOT / "docs" / "cluster.md"
 #: Connections, and commands outstanding of each.
 SHAPES = ((50, 1), (50, 16))
 #: Sets and gets of a round.
-COUNT, ROUNDS = 10_000, 3
+COUNT, ROUNDS = 5_000, 3
 FRONT, ALONE = "front end", "AMQP client alone"
 
 
