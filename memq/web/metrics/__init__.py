@@ -2,5 +2,5 @@
 
 A survey looks at all queues, some at a time; an endpoint tells what it found.
 It never waits, and never looks at more than some queues at a time.
-Imports: memq.web.http, memq.operations, memq.broker, memq.server.
+Imports: memq.web.http, memq.operations, memq.broker, memq.rabbitmq, memq.server.
 """
