@@ -90,13 +90,20 @@ class _Attempt:
 
     def _cancel(self, _: Deferred[User]) -> None:
         self.isGone = True
+        self._take()
         self._turns.leave(self._tell)
         if self._call is not None:
             self._call.cancel()
 
+    def _take(self) -> Deferred[User]:
+        """Return the answer to be given, and forget it: older Deferreds know this."""
+        answer = self.answer
+        del self.answer
+        return answer
+
     def succeed(self, user: User) -> None:
         if not self.isGone:
-            self.answer.callback(user)
+            self._take().callback(user)
 
     def fail(self) -> None:
         """Count a failure, and tell it when it is time to."""
@@ -112,7 +119,7 @@ class _Attempt:
         self._turns.call(self._tell)
 
     def _tell(self) -> None:
-        self.answer.errback(self._error)
+        self._take().errback(self._error)
 
 
 class Authenticator:
@@ -167,14 +174,16 @@ class Authenticator:
     def ofToken(self, peer: str, tries: Tries, token: bytes) -> Deferred[User]:
         """Find out whose token this is, where only that is said."""
         attempt = _Attempt(self._clock, self._turns, tries, self.users.ofToken(token))
+        answer = attempt.answer
         self._end(attempt, peer, attempt.user is not None)
-        return attempt.answer
+        return answer
 
     def ofNobody(self, peer: str, tries: Tries) -> Deferred[User]:
         """Refuse what cannot be compared with anything, as a failure."""
         attempt = _Attempt(self._clock, self._turns, tries, None)
+        answer = attempt.answer
         self._end(attempt, peer, False)
-        return attempt.answer
+        return answer
 
     def ofCredentials(
         self, peer: str, tries: Tries, said: Credentials
@@ -187,6 +196,7 @@ class Authenticator:
         """
         user = self.users.names.get(said.user)
         attempt = _Attempt(self._clock, self._turns, tries, user)
+        answer = attempt.answer
         if user is not None and user.hasSecret(said.secret):
             self._end(attempt, peer, True)
         elif not self.users.hasPasswords:
@@ -196,7 +206,7 @@ class Authenticator:
             attempt.fail()
         else:
             self._await(attempt, peer, said.secret)
-        return attempt.answer
+        return answer
 
     def _await(self, attempt: _Attempt, peer: str, secret: bytes) -> None:
         """Let a password be compared in its turn."""
