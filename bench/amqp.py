@@ -36,7 +36,8 @@ class _Client:
         )
 
     def _opened(self, connection: Any) -> None:
-        connection.channel(on_open_callback=self.begin)
+        channel = connection.channel(on_open_callback=self.begin)
+        channel.add_on_close_callback(lambda *_: connection.ioloop.stop())
 
     def begin(self, channel: Any) -> None:
         """Begin, with a channel."""
