@@ -57,9 +57,10 @@ class End(Request):
 
     def hasAnswered(self, channel: Channel, isLost: bool = False) -> None:
         """Note that a channel has answered, or is lost; it may have done so before."""
-        self.channels.pop(channel, None)
-        self.isLost |= isLost
-        self.answerIfOver()
+        if channel in self.channels:
+            del self.channels[channel]
+            self.isLost |= isLost
+            self.answerIfOver()
 
     def answerIfOver(self) -> None:
         """Answer, once all channels have."""

@@ -8,9 +8,11 @@ that is not answered in time, as of a queue without a leader: its channel is lef
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from memq.rabbitmq.asking.base import Deadlines, Request, isMissing, nameOf
+from memq.rabbitmq.asking.base import STEP, Deadlines, Request, isMissing, nameOf
+from memq.rabbitmq.links.connections import Timer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.rabbitmq.asking.base import ILink
+    from memq.rabbitmq.course import Ask, Steps
 
 
 class _Question(Request):
@@ -58,6 +61,7 @@ class Queues:
 
         :param timeout: seconds after which what is asked fails.
         """
+        self._clock, self._timeout = clock, timeout
         self._deadlines = Deadlines(clock, timeout)
         self._line: deque[_Question] = deque()
         self._asked: _Question | None = None
@@ -109,6 +113,36 @@ class Queues:
                 done(found)
 
         self.length(queue, _cbAsked)
+
+    def inTime(self, steps: Steps) -> Steps:
+        """Carry on steps that ask some things, in the time that one of them has.
+
+        What is not answered by then is an error to them, and nothing more is asked.
+        """
+        # Each says itself why it fails, at a look a little later than its time.
+        until = self._clock.seconds() + self._timeout + 2 * STEP
+        answer = None
+        while True:
+            try:
+                ask = steps.send(answer)
+            except StopIteration as end:
+                return end.value
+            answer = yield partial(self._askUntil, until, ask)
+
+    def _askUntil(self, until: float, ask: Ask, done: Callable[[Any], object]) -> None:
+        request = Request(b"", done)
+        request.isSent = True
+        left = until - self._clock.seconds()
+        if left <= 0:
+            request.fail()
+            return
+        bound = Timer(self._clock.callLater(left, request.fail))
+
+        def _cbAnswered(found: Any) -> None:
+            bound.cancel()
+            request.answer(found)
+
+        ask(_cbAnswered)
 
     def _add(self, question: _Question) -> None:
         self._deadlines.add(question)

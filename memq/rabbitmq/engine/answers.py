@@ -1,8 +1,7 @@
 """Answers: operations that tell of queues, run on what they turn out to need.
 
 Some need nothing of the cluster, most the figures of all queues, and a few the message
-at the head of one.  So each is run, and again with what it has missed.  To
-empty all queues is to ask for their names, and then each of them.
+at the head of one.  So each is run, and again with what it has missed.
 """
 
 from __future__ import annotations
@@ -13,15 +12,12 @@ from typing import TYPE_CHECKING, cast
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
 from memq.rabbitmq.engine.view import NotFetched, View
-from memq.rabbitmq.figures.counts import TAKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.interfaces import IQueueStore
     from memq.operations.base import Operation
-    from memq.operations.queues import EmptyAll
-    from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadOpenReads
     from memq.rabbitmq.course import Steps
     from memq.rabbitmq.figures.told import Tellers
@@ -36,7 +32,6 @@ class Answers:
     def __init__(
         self,
         tellers: Tellers,
-        queues: Queues,
         openReads: SpreadOpenReads,
         view: Callable[[], View],
         isCounted: Callable[[bytes], bool],
@@ -47,7 +42,6 @@ class Answers:
         :param isCounted: returns whether deliveries of a queue are counted.
         """
         self._tellers = tellers
-        self._queues = queues
         self._openReads = openReads
         self._view = view
         self._isCounted = isCounted
@@ -84,20 +78,3 @@ class Answers:
             return told
         view.told = told
         return None
-
-    def emptyAll(self, operation: EmptyAll) -> Steps:
-        """Empty all queues that there are now, one after the other."""
-        names = yield from self._tellers.names()
-        view = self._view()
-        queues = [] if isinstance(names, QueueError) else names
-        for queue in queues:
-            found = view.answers[queue] = yield partial(self._queues.empty, queue)
-            if isinstance(found, QueueError):
-                names = found
-                break
-            self._tellers.counts.add(TAKEN, queue, found or 0)
-        if isinstance(names, QueueError):
-            operation.fail(names)
-            return
-        view.told = self._tellers.named(names)
-        operation.run(cast("IQueueStore", view))

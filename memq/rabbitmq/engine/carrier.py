@@ -24,7 +24,6 @@ from memq.operations.openreads.touches import TouchRead
 from memq.operations.peeks import PeekMany
 from memq.operations.pops import Pop, PutBack
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
-from memq.operations.queues import EmptyAll
 from memq.operations.reads import Peek, Read, WouldBlock
 from memq.rabbitmq.asking.deliveries import Ended
 from memq.rabbitmq.course import Course
@@ -89,7 +88,7 @@ class Carrier:
         self.changes = Changes(publisher, gets, queues, pauses, tellers)
         failed = counts.noteFailedGet
         self._pops = Pops(gets.get, self._took, self._run, failed, policies)
-        self._answers = Answers(tellers, queues, openReads, view, self._isCounted)
+        self._answers = Answers(tellers, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies)
         self._policies = policies
         self._view = view
@@ -101,7 +100,6 @@ class Carrier:
             Release: self._runOnly,
             TouchRead: self._runOnly,
             PutBack: self._putBack,
-            EmptyAll: self._follow(partial(self._tell, self._answers.emptyAll)),
             Move: self._follow(self._move),
             CloseRead: self._follow(self._close),
             AbortRead: self._follow(self._abort),
@@ -389,6 +387,6 @@ class Carrier:
         self.scheduler.ended([operation])
 
     def _tell(self, steps: Callable[[Any], Steps], operation: Operation) -> Steps:
-        """Run what tells, or is about all queues."""
+        """Run what tells."""
         yield from steps(operation)
         self.scheduler.ended([operation])

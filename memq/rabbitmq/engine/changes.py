@@ -6,7 +6,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.errors import QueueError
-from memq.operations.queues import AddQueue, Delete, Empty, Pause, Resume
+from memq.operations.queues import (
+    AddQueue,
+    Delete,
+    Empty,
+    EmptyAll,
+    Pause,
+    Resume,
+)
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.figures.counts import TAKEN
 from memq.rabbitmq.shared.pauses import DELETED, EMPTIED
@@ -45,13 +52,21 @@ class Changes:
         self._queues = queues
         self._pauses = pauses
         self._tellers = tellers
-        self.of: dict[type[Operation], Callable[[Any, View], Steps]] = {
+        changes: dict[type[Operation], Callable[[Any, View], Steps]] = {
             AddQueue: self._add,
             Delete: self._delete,
             Empty: self._empty,
+            EmptyAll: self._emptyAll,
             Pause: self._pause,
             Resume: self._resume,
         }
+        self.of = {kind: partial(self._begin, each) for kind, each in changes.items()}
+
+    def _begin(
+        self, change: Callable[[Any, View], Steps], operation: Operation, view: View
+    ) -> Steps:
+        """Ask for a change, which takes no more time than one question may."""
+        return self._queues.inTime(change(operation, view))
 
     def heard(self, kind: str, queue: bytes) -> None:
         """Take note of what was done, here or by another front end."""
@@ -98,11 +113,25 @@ class Changes:
         return (yield partial(self._pauses.deleted, queue))
 
     def _empty(self, operation: Empty, view: View) -> Steps:
-        queue = operation.queue
+        return (yield from self._emptyOne(operation.queue, view))
+
+    def _emptyOne(self, queue: bytes, view: View) -> Steps:
         found = yield partial(self._queues.empty, queue)
         if isinstance(found, QueueError):
             return found
         self._pauses.emptied(queue)
         self._tellers.counts.add(TAKEN, queue, found or 0)
-        view.answers = {queue: found}
+        view.answers[queue] = found
+        return None
+
+    def _emptyAll(self, operation: EmptyAll, view: View) -> Steps:
+        """Empty all queues that there are now, one after the other."""
+        names = yield from self._tellers.names()
+        if isinstance(names, QueueError):
+            return names
+        for queue in names:
+            error = yield from self._emptyOne(queue, view)
+            if error is not None:
+                return error
+        view.told = self._tellers.named(names)
         return None

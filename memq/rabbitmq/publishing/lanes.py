@@ -135,6 +135,9 @@ class Lane:
             if outlet is None or not outlet.isOpen:
                 return
             message = self._held.popleft()
+            if message.isTold:
+                # It came late, behind one with more time: its own queue was made first.
+                continue
             try:
                 outlet.send(message)
             except Exception:

@@ -6,6 +6,7 @@ told by that and by nothing else.  A return comes before the confirm of its mess
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from memq.rabbitmq.publishing.message import Fate
@@ -40,9 +41,8 @@ class Outlet:
         """
         self.bornAt, self.isOpen = bornAt, False
         self._toldOpen, self._toldClosed = opened, closed
-        #: Those that are not settled, by their numbers; no number below is among them.
+        #: Those that are not settled, by their numbers, in the order of these.
         self._unsettled: dict[int, Message] = {}
-        self._lowest = 1
         self._number = 0
         self._returned: set[int] = set()
         self._channel: Any = link.channel(self._opened, self._closed)
@@ -90,8 +90,8 @@ class Outlet:
         if not isMultiple:
             self._settle(last, fate)
             return
-        first, self._lowest = self._lowest, last + 1
-        for number in range(first, last + 1):
+        # Not all numbers up to that: each may have been confirmed, for weeks.
+        for number in list(takewhile(last.__ge__, self._unsettled)):
             self._settle(number, fate)
 
     def _settle(self, number: int, fate: Fate) -> None:

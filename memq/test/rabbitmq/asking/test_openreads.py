@@ -9,7 +9,7 @@ from memq.message import Message
 from memq.rabbitmq.asking import openreads as module
 from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
 from memq.rabbitmq.asking.consumers import Consumers
-from memq.rabbitmq.asking.deliveries import LOST, Ended
+from memq.rabbitmq.asking.deliveries import LOST, Channel, End, Ended
 from memq.rabbitmq.asking.openreads import CHANNELS, PROMPT, TOO_MANY, OpenReads
 from memq.test.rabbitmq.asking.cases import AskingTestCase
 
@@ -217,6 +217,17 @@ class BarrierTests(OpenReadsTestCase):
             self.clock.advance(PROMPT)
             self.cluster.settle()
         self.assertEqual((self.ended, self.answers), (self.ok(number), [b"b", b"c"]))
+
+    def test_answeredTwice(self) -> None:
+        """A channel that has answered is lost to nobody who waits for others, too."""
+        end = End(b"jobs", self.ended.append)
+        one, other = Channel(b"jobs"), Channel(b"jobs")
+        end.channels, end.numbers = {one: None, other: None}, {1, 2}
+        end.hasAnswered(one)
+        end.hasAnswered(one, isLost=True)
+        self.assertEqual(self.ended, [])
+        end.hasAnswered(other)
+        self.assertEqual(self.ended, self.ok(1, 2))
 
     def test_twice(self) -> None:
         """An open that ends with its channel twice is still asked for, or is over."""

@@ -23,6 +23,7 @@ from memq.policy.rules import Rules, Table
 from memq.rabbitmq.asking import openreads
 from memq.rabbitmq.asking.base import STEP, UNANSWERED, UNREACHABLE
 from memq.rabbitmq.asking.deliveries import LOST
+from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED
 from memq.rabbitmq.engine.engine import AGAIN
 from memq.rabbitmq.engine.pops import PEEKED, TOO_MANY
@@ -33,6 +34,7 @@ from memq.test.rabbitmq.engine.front import FrontTestCase
 
 if TYPE_CHECKING:
     from memq.broker.taps.taps import Copy
+    from memq.rabbitmq.course import Steps
 
 
 def value(key: str, body: str) -> list[str]:
@@ -1075,6 +1077,38 @@ class QueueTests(FrontTestCase):
         self.front.pass_(11)
         (answer,) = self.client.replies()
         self.assertEqual(answer, f"SERVER_ERROR {UNANSWERED}")
+
+    def test_flushAllInTime(self) -> None:
+        """Slow answers together take no longer than one; nothing more is asked then."""
+        self.front.factory.flushAllEnabled = True
+        for queue in "abc":
+            self.set(queue, "1")
+        self.cluster.stuck.update("abc")
+        self.client.send("flush_all")
+        self.front.pass_(4)
+        self.cluster.unstick()
+        self.cluster.stuck.update("bc")
+        self.front.pass_(1.4)
+        self.assertEqual(self.client.replies(), [])
+        self.front.pass_(0.2)
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}"])
+        self.cluster.unstick()
+        self.front.pass_(1)
+        self.assertEqual([], self.cluster.bodies("b"))
+        self.assertEqual([b"1"], self.cluster.bodies("c"))
+        self.assertEqual(self.ask("flush_all"), ["OK"])
+
+    def test_lateInTime(self) -> None:
+        """So it is with all that one command asks."""
+        queues, clock = self.front.engine.asked.queues, self.front.clock
+        answers: list[object] = []
+
+        def _steps() -> Steps:
+            clock.advance(6)
+            answers.append((yield lambda done: done("asked")))
+
+        Course(queues.inTime(_steps()), answers.append).goOn()
+        self.assertEqual([str(each) for each in answers], [UNANSWERED])
 
     def test_delete(self) -> None:
         """What is deleted here may be made again."""

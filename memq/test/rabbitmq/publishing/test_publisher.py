@@ -130,9 +130,20 @@ class StoredTests(PublisherTestCase):
         peer.confirm(1, 3, multiple=True)
         self.go()
         self.assertEqual(self.stored(b"2", b"1", b"3"), self.told)
-        peer.confirm(1, 4, multiple=True)
+        peer.confirm(1, 2, multiple=False)
+        # However many there were before: each may have been confirmed alone.
+        peer.confirm(1, 2**40, multiple=True)
         self.go()
-        self.assertEqual((b"4", b"STORED"), self.told[-1])
+        self.assertEqual(self.stored(b"2", b"1", b"3", b"4"), self.told)
+
+    def test_toldBehind(self) -> None:
+        """What was told while it waited is not sent, wherever it stood."""
+        self.first.kill()
+        self.publish(b"1", b"2")
+        self.publisher._due[1].expire()
+        self.go()
+        self.assertEqual([(b"2", NOWHERE), (b"1", b"STORED")], self.told)
+        self.assertEqual([b"1"], self.rabbit.bodies("q"))
 
     def test_released(self) -> None:
         """What is told keeps no body, though one before it waits still."""
