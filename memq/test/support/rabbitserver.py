@@ -105,6 +105,7 @@ class API(Resource):
             ],
             "feature-flags": [{"name": "khepri_db", "state": state}],
             "queues": {"page_count": 1, "items": items},
+            "exchanges": {"page_count": 1, "items": []},
             "policies": [],
             "operator-policies": [],
         }

@@ -52,6 +52,7 @@ class ClusterTests(SynchronousTestCase):
     def refused(self, *options: str) -> str:
         """Return the line that a front end ends with that a person has to look at."""
         server = Server("", *options).launch()
+        self.addCleanup(server.stop)
         line = server.waitForLine("#critical")
         self.assertEqual(server.wait(), NEEDS_A_PERSON)
         return line
