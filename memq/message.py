@@ -42,7 +42,7 @@ class Trace(NamedTuple):
     that, the reason and the time when it becomes a dead letter again.
 
     :ivar deliveries: how often it was given back before, a u32: of a dead letter, in
-        other queues than this one.
+        other queues than this one; -1 when queue servers do not tell.
     :ivar origin: the queue that it was set to, if that is another one; or empty.
     :ivar reason: why it left that one; None without an origin.
     :ivar since: when it did, milliseconds since 1970-01-01 UTC; 0 without an origin.

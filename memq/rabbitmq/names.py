@@ -13,17 +13,18 @@ What a pattern matches is told to RabbitMQ by a regular expression, of Erlang's 
 for the bytes of its names.
 
 A message has its flags and the time when it was set in headers: other programs may set
-messages without them.
+messages without them.  What became of a dead letter stands in headers of RabbitMQ's.
 """
 
 from __future__ import annotations
 
 import codecs
 import re
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memq.message import Message, Trace
+from memq.message import Message, Reason, Trace
 from memq.policy.patterns import BYTES, STAR, meet, parts
 
 if TYPE_CHECKING:
@@ -40,9 +41,14 @@ FLAGS, TIME = "f", "t"
 EXPIRES = "e"
 #: The header that a queue itself adds: how often the message was given back.
 DELIVERIES = "x-delivery-count"
+#: The headers of a dead letter: the queues that it left, the last first; the first one.
+DEATHS, FIRST_DEATH = "x-death", "x-first-death-queue"
+#: What the names of queues begin with that are memq's own.
+OWN = "memq/"
 #: The largest flags, and the largest time.
 MOST_FLAGS, MOST_TIME = (1 << 32) - 1, (1 << 62) - 1
 
+_REASONS = {"delivery_limit": Reason.DELIVERIES, "expired": Reason.EXPIRED}
 _RESERVED = "amq."
 #: Matches what stands for one byte, whichever that is.
 _ANY = b"(?:[^%/]|%[0-9a-f]{2})"
@@ -187,7 +193,7 @@ def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Mess
 
     :param number: what this process counts it as.
     :param headers: those that it has, if any.
-    :return: its trace has how often it was given back.
+    :return: its trace has how often it was given back, and where a dead letter is from.
     """
     found = headers or {}
     flags = _within(found.get(FLAGS), MOST_FLAGS)
@@ -195,7 +201,40 @@ def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Mess
     deliveries = _within(found.get(DELIVERIES), MOST_FLAGS)
     trace = Trace(deliveries) if deliveries else None
     expires = _within(found.get(EXPIRES), MOST_TIME)
+    if DEATHS in found:
+        # The queue that it left has let it have no end any more.
+        trace, expires = _died(found, deliveries) or trace, 0
     return Message(0, number, flags, time, body, expires=expires, trace=trace)
+
+
+def _died(headers: Mapping[str, Any], deliveries: int) -> Trace | None:
+    """Return the trace of a dead letter; None of what is none, or is from nobody knows.
+
+    A message that was delayed has left a queue of memq's own before.  Of a name that is
+    a digest the headers do not tell the whole.
+    """
+    told, first = headers[DEATHS], headers.get(FIRST_DEATH)
+    deaths = told[::-1] if isinstance(told, list) else []
+    deaths = [each for each in deaths if isinstance(each, dict)]
+    # One that it left again stands at the beginning.
+    deaths.sort(key=lambda each: each.get("queue") != first)
+    for death in deaths:
+        name = str(death.get("queue"))
+        if not name.startswith(OWN):
+            origin = decode(name, {})
+            if origin is None:
+                break
+            reason, since = _REASONS.get(str(death.get("reason"))), death.get("time")
+            return Trace(-1, origin, reason, _moment(since), deliveries)
+    return None
+
+
+def _moment(time: object) -> int:
+    """Return a time of a header in milliseconds since 1970-01-01 UTC; 0 for none."""
+    if not isinstance(time, datetime):
+        return 0
+    # Versions of pika tell the zone, or do not; it is the same.
+    return int(time.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _within(value: object, most: int) -> int:

@@ -140,7 +140,9 @@ def formatMessage(message: Message, now: int, deliveries: int) -> bytes:
     if trace is not None and trace.reason is not None:
         origin = trace.origin.decode("utf-8", "surrogateescape")
         reason = trace.reason.name.lower()
-        told += [origin, reason, trace.since, trace.deliveries]
+        told += [origin, reason, trace.since]
+        if trace.deliveries >= 0:
+            told.append(trace.deliveries)
     return formatStats(zip(PEEKED, told, strict=False))
 
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from memq.rabbitmq.course import Steps
     from memq.rabbitmq.figures.told import Tellers
 
-#: What is said of a peek at a queue that counts deliveries.
-COUNTED = "to peek is a delivery here, and this queue has max_deliveries"
+#: What is said of a look at a queue that counts deliveries.
+COUNTED = "to look is a delivery here, and this queue has max_deliveries"
 
 
 class Answers:

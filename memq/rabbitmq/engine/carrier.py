@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from memq.broker.session import sessionOf
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
-from memq.operations.moves import Move
+from memq.operations.moves import Move, Redrive
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
 from memq.operations.openreads.ending import ENDED_AT_ONCE
@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from memq.rabbitmq.figures.told import Tellers
     from memq.rabbitmq.shared.inforce import FrontPolicies
     from memq.rabbitmq.shared.pauses import Pauses
+
+#: Those that give back what they do not take.
+_LOOKS = Peek | PeekMany | Redrive
 
 
 class Carrier:
@@ -89,7 +92,7 @@ class Carrier:
         failed = counts.noteFailedGet
         self._pops = Pops(gets.get, self._took, self._run, failed, policies)
         self._answers = Answers(tellers, openReads, view, self._isCounted)
-        self._moves = Moves(publisher, openReads, queues, policies)
+        self._moves = Moves(publisher, openReads, queues, policies, pauses)
         self._policies = policies
         self._view = view
         self._begins: dict[type[Operation], Callable[[Any], object]] = {
@@ -100,7 +103,8 @@ class Carrier:
             Release: self._runOnly,
             TouchRead: self._runOnly,
             PutBack: self._putBack,
-            Move: self._follow(self._move),
+            Move: self._follow(partial(self._move, self._moves.move)),
+            Redrive: self._follow(partial(self._move, self._moves.redrive)),
             CloseRead: self._follow(self._close),
             AbortRead: self._follow(self._abort),
             OpenMany: self._follow(self._openMany),
@@ -133,9 +137,7 @@ class Carrier:
             begin = self._asks
         if begin is None:
             self._refuse(operation, StoreError(NOT_KEPT))
-        elif isinstance(operation, Peek | PeekMany) and self._isCounted(
-            operation.queue
-        ):
+        elif isinstance(operation, _LOOKS) and self._isCounted(operation.queue):
             self._refuse(operation, StoreError(COUNTED))
         elif operation.hasFailed():
             self.scheduler.ended([operation])
@@ -381,8 +383,8 @@ class Carrier:
             self._run(operation, view)
             self.scheduler.ended([operation])
 
-    def _move(self, operation: Move) -> Steps:
-        moved = yield from self._moves.move(operation)
+    def _move(self, steps: Callable[[Any], Steps], operation: Move | Redrive) -> Steps:
+        moved = yield from steps(operation)
         self._took(operation.queue, moved)
         self.scheduler.ended([operation])
 

@@ -2,6 +2,10 @@
 
 So a message is lost by nothing.  It is in both queues for a moment, and stays so when
 this process dies in between.  Some are on their way together; their order is kept.
+
+A redrive opens all that there is, one after the other, for nobody can look past the
+head of a queue.  What is to stay is held until all are looked at, without its body, and
+goes back then: to the head, in its order.
 """
 
 from __future__ import annotations
@@ -9,23 +13,26 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from memq.errors import NotStored, QueueError, Refusing
+from memq.errors import NotStored, QueueError, Refusing, StoreError
 from memq.rabbitmq import names
-from memq.rabbitmq.asking.base import nameOf
+from memq.rabbitmq.asking.base import UNREACHABLE, nameOf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from memq.message import Message
-    from memq.operations.moves import Move
+    from memq.operations.moves import Move, Redrive
     from memq.policy.effective import Policies
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadOpenReads
     from memq.rabbitmq.course import Steps
     from memq.rabbitmq.engine.sets import Publisher
+    from memq.rabbitmq.shared.pauses import Pauses
 
 #: Messages that are on their way together.
 TOGETHER = 32
+#: Messages that go back together.
+BACK = 256
 
 
 class Moves:
@@ -37,17 +44,19 @@ class Moves:
         openReads: SpreadOpenReads,
         queues: Queues,
         policies: Policies,
+        pauses: Pauses,
     ) -> None:
         """Begin with none."""
         self._publisher = publisher
         self._openReads = openReads
         self._queues = queues
         self._policies = policies
+        self._pauses = pauses
 
     def move(self, operation: Move) -> Steps:
         """Move messages, as many as wait at first or fewer; return how many."""
         operation.result = count = 0
-        if self._isPaused(operation):
+        if self._isPaused(operation, operation.target):
             return count
         found = yield partial(self._queues.length, operation.queue)
         if isinstance(found, QueueError):
@@ -59,7 +68,7 @@ class Moves:
             moved, isOver = yield from self._moveSome(operation, min(left, TOGETHER))
             left -= moved
             count += moved
-            if isOver or self._isPaused(operation):
+            if isOver or self._isPaused(operation, operation.target):
                 break
         else:
             operation.isCut = left > 0
@@ -67,12 +76,83 @@ class Moves:
             operation.result = count
         return count
 
-    def _isPaused(self, operation: Move) -> bool:
-        """Return whether a move may set nothing now, and note that."""
-        policy = self._policies.of(operation.target)
+    def redrive(self, operation: Redrive) -> Steps:
+        """Move dead letters, of those that wait at first; return how many."""
+        count, stay = 0, list[int]()
+        operation.result = 0
+        found = yield partial(self._queues.length, operation.queue)
+        if isinstance(found, QueueError):
+            operation.fail(found)
+            found = 0
+        client, left = operation.client, found or 0
+        while (
+            not isinstance(operation.result, QueueError)
+            and not client.gone
+            and not client.isStopping
+            and (most := min(left, TOGETHER, operation.most - count))
+        ):
+            looked, moved = yield from self._redriveSome(operation, most, stay)
+            # Others may have taken what was there.
+            left = left - looked if looked == most else 0
+            count += moved
+        operation.isCut = left > 0 and count < operation.most
+        for place in range(0, len(stay), BACK):
+            part = stay[place : place + BACK]
+            yield from self._end(operation, self._openReads.giveBack, part)
+        error: object = operation.result
+        if isinstance(error, QueueError):
+            operation.fail(StoreError(f"{error}, moved {count}"))
+        else:
+            operation.result = count
+        return count
+
+    def _redriveSome(self, operation: Redrive, most: int, stay: list[int]) -> Steps:
+        """Return how many were looked at, and how many have moved.
+
+        :param stay: gets the numbers of those that do not move.
+        """
+        letters: list[tuple[bytes, Message]] = []
+        looked = 0
+        while looked < most:
+            found = yield partial(self._openReads.open, operation.queue)
+            if isinstance(found, QueueError):
+                operation.fail(found)
+            if found is None or isinstance(found, QueueError):
+                break
+            looked += 1
+            origin = b"" if found.trace is None else found.trace.origin
+            if origin in {b"", operation.queue} or not (
+                yield from self._mayTake(operation, origin)
+            ):
+                stay.append(found.sequence)
+            else:
+                letters.append((origin, found))
+        errors = yield partial(self._set, letters)
+        there: list[int] = []
+        for (origin, letter), error in zip(letters, errors, strict=True):
+            if error is None:
+                there.append(letter.sequence)
+            else:
+                stay.append(letter.sequence)
+                self._note(operation, origin, error)
+        isClosed = yield from self._end(operation, self._openReads.close, there)
+        return looked, len(there) if isClosed else 0
+
+    def _mayTake(self, operation: Redrive, origin: bytes) -> Steps:
+        """Return whether a queue may be given something, as far as pauses say."""
+        if not self._pauses.knows(origin):
+            unknown = yield partial(self._pauses.look, origin)
+            if unknown is not None:
+                operation.fail(StoreError(UNREACHABLE))
+        isUnknown = isinstance(operation.result, QueueError)
+        return not isUnknown and not self._isPaused(operation, origin)
+
+    def _isPaused(self, operation: Move | Redrive, target: bytes) -> bool:
+        """Return whether a queue may be given nothing now, and note that."""
+        policy = self._policies.of(target)
         if policy is None or not policy.writesArePaused:
             return False
-        self._refuse(operation, Refusing.PAUSED)
+        self._refuse(operation, target, Refusing.PAUSED)
         return True
 
     def _moveSome(self, operation: Move, most: int) -> Steps:
@@ -84,42 +164,52 @@ class Moves:
             if found is None or isinstance(found, QueueError):
                 break
             messages.append(found)
-        errors = (yield partial(self._set, operation.target, messages)) or []
+        target = operation.target
+        errors = yield partial(self._set, [(target, each) for each in messages])
         refused = [each for each, error in zip(messages, errors, strict=True) if error]
         if refused:
-            yield from self._end(operation, self._openReads.giveBack, refused)
-            self._note(operation, next(filter(None, errors)))
+            numbers = [each.sequence for each in refused]
+            yield from self._end(operation, self._openReads.giveBack, numbers)
+            self._note(operation, target, next(filter(None, errors)))
         there = [each for each in messages if each not in refused]
-        if there:
-            yield from self._end(operation, self._openReads.close, there)
+        numbers = [each.sequence for each in there]
+        yield from self._end(operation, self._openReads.close, numbers)
         if isinstance(found, QueueError):
             operation.fail(found)
         isFailed = isinstance(operation.result, QueueError)
         return len(there), isFailed or bool(refused) or found is None
 
     def _end(
-        self, operation: Move, call: Callable[..., object], messages: list[Message]
+        self,
+        operation: Move | Redrive,
+        call: Callable[..., object],
+        numbers: list[int],
     ) -> Steps:
-        numbers = [each.sequence for each in messages]
+        """End open reads; return whether that is sure."""
+        if not numbers:
+            return True
         ended = yield partial(call, operation.queue, numbers)
         if ended.error is not None:
             operation.fail(ended.error)
+        return ended.error is None
 
-    def _note(self, operation: Move, error: QueueError) -> None:
+    def _note(
+        self, operation: Move | Redrive, target: bytes, error: QueueError
+    ) -> None:
         """Note why a message was not set."""
         if isinstance(error, NotStored):
-            self._refuse(operation, Refusing.FULL)
+            self._refuse(operation, target, Refusing.FULL)
         else:
             operation.fail(error)
 
     @staticmethod
-    def _refuse(operation: Move, cause: Refusing) -> None:
-        operation.refusal = NotStored(operation.queue, operation.target, cause)
+    def _refuse(operation: Move | Redrive, target: bytes, cause: Refusing) -> None:
+        operation.refusal = NotStored(operation.queue, target, cause)
 
     def _set(
-        self, queue: bytes, messages: list[Message], done: Callable[[Any], object]
+        self, messages: list[tuple[bytes, Message]], done: Callable[[Any], object]
     ) -> None:
-        """Set messages; what became of each is told when all are."""
+        """Set messages, each in a queue; what became of each is told when all are."""
         errors: list[QueueError | None] = [None] * len(messages)
         left = len(messages)
         if not left:
@@ -133,7 +223,7 @@ class Moves:
                 done(errors)
 
         now = self._policies.now()
-        for place, message in enumerate(messages):
+        for place, (queue, message) in enumerate(messages):
             expires = message.expires
             headers = names.headers(message.flags, now, expires)
             rest = names.expiration(expires, now)

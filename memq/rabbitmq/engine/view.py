@@ -275,7 +275,7 @@ class View:
 
     def deliveries(self, message: Message) -> int:
         """Return how often a message was given back, as its queue counts."""
-        return 0 if message.trace is None else message.trace.deliveries
+        return 0 if message.trace is None else message.trace.counted
 
     def putBack(self, queue: bytes, message: Message) -> bool:
         """Return that it is on its way."""

@@ -61,6 +61,15 @@ class FakeCluster:
         self.queues[queue] = deque(({"f": 0, "t": 0}, body) for body in bodies)
         self.stir(queue)
 
+    def bury(self, queue: str, origin: str, *bodies: bytes, **more: Any) -> None:
+        """Let messages be dead letters in a queue that there is.
+
+        :param more: further headers.
+        """
+        told = [{"queue": origin, "reason": "delivery_limit", "count": 1}]
+        headers = {"f": 7, "t": 0, "x-death": told, "x-first-death-queue": origin}
+        self.queues[queue] += [(headers | more, body) for body in bodies]
+
     def bodies(self, queue: str) -> list[bytes]:
         """Return the bodies of a queue."""
         return [body for _, body in self.queues[queue]]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from memq.message import Reason, Trace
 from memq.policy.patterns import Pattern
 from memq.rabbitmq.names import (
     LONGEST,
@@ -115,6 +118,40 @@ class MessageTests(SynchronousTestCase):
         trace = message(1, {"x-delivery-count": 3}, b"x").trace
         assert trace is not None
         self.assertEqual(trace.counted, 3)
+
+    def test_died(self) -> None:
+        """A dead letter has the queue that it left first, and why and when."""
+
+        def death(queue: object, reason: str = "expired", time: object = None) -> Any:
+            return {"queue": queue, "reason": reason, "time": time}
+
+        at = datetime(2024, 1, 1)
+        since = 1_704_067_200_000
+        gone = Reason.DELIVERIES
+        cases: list[tuple[Any, Any, Any]] = [
+            ([death("q", "delivery_limit", at)], "q", (b"q", gone, since)),
+            ([death("q", "expired", at.replace(tzinfo=UTC))], "q", (b"q", 2, since)),
+            ([death("r"), death("a%25")], "a%25", (b"a%", 2, 0)),
+            ([death("a", "rejected"), death("r")], "a", (b"a", None, 0)),
+            ([death("q"), death("memq/delay/5")], "memq/delay/5", (b"q", 2, 0)),
+            ([death("memq/delay/5")], "memq/delay/5", None),
+            ([death("q"), death("%%0a")], "%%0a", None),
+            ([death(5), 7], None, (b"5", 2, 0)),
+            ([], "q", None),
+            ("strange", "q", None),
+        ]
+        for deaths, first, trace in cases:
+            told = {"e": 9, "x-death": deaths, "x-first-death-queue": first}
+            found = message(1, told, b"x")
+            self.assertEqual(found.expires, 0)
+            wanted = None if trace is None else Trace(-1, *trace)
+            self.assertEqual(found.trace, wanted, deaths)
+        again: dict[str, Any] = {"x-death": [], "x-delivery-count": 3}
+        self.assertEqual(message(1, again, b"x").trace, Trace(3))
+        again["x-death"] = [death("q")]
+        kept = message(1, again, b"x").trace
+        assert kept is not None
+        self.assertEqual((kept.counted, kept.origin), (3, b"q"))
 
     def test_long(self) -> None:
         """Numbers may be of a class of their own, as pika has one for long ones."""

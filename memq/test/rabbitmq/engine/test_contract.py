@@ -26,7 +26,7 @@ OPEN = "a flush leaves what is open"
 RULES = "a rule's limit is a policy of the cluster"
 LACKS = "figures that no cluster tells are left out"
 TOTALS = "totals are those of this process, and of what is not refused"
-MOVES = "redrives and imports are refused, and so do nothing"
+IMPORTS = "imports are refused, and so do nothing"
 ONLINE = "a front end's rules stand in its configuration file"
 INEXACT = "nodes take a little more than a queue's limit"
 
@@ -38,9 +38,8 @@ DIFFERENT = {
     "`get v/open` `get v/abort=2/": LATER,
     "`get v/open` `flush v`": OPEN,
     "`set r1 ": RULES,
-    "`redrive ": MOVES,
-    "`import ": MOVES,
-    "`get q`": MOVES,
+    "`import ": IMPORTS,
+    "`get q`": IMPORTS,
     "`stats queue`": TOTALS,
     "`stats detail": LACKS,
     "`peek ": NUMBERS,
@@ -131,6 +130,6 @@ class ContractTests(FrontTestCase):
 
     def test_words(self) -> None:
         """What is refused is refused in words."""
-        refused = self.ask("redrive q")
+        refused = self.ask(f"import begin {7:032}")
         self.assertEqual(refused, [f"SERVER_ERROR {NOT_KEPT}"])
         self.assertIsNone(re.search("error|Traceback", NOT_KEPT))
