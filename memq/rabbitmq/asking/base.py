@@ -39,6 +39,9 @@ class ILink(Protocol):
     def isUp(self) -> bool:
         """Whether there is a connection."""
 
+    def hasRoom(self, most: int = 2_047) -> bool:
+        """Return whether another channel can be opened, and they are that many then."""
+
     def channel(
         self,
         opened: Callable[[Any], object],

@@ -229,8 +229,9 @@ class Gets:
         if self._waiting > self._opening:
             most = CHANNELS + min(self._late, LATE)
             more = min(self._waiting - self._opening, most - len(self._channels))
-            for _ in range(more):
+            while more > 0 and self.link.hasRoom():
                 self._open()
+                more -= 1
 
     def _waitForRoom(self) -> None:
         if not self._isShort:

@@ -248,7 +248,7 @@ class OpenReads:
             return
         opening = sum(not each.isOpen for each in channels)
         if opening < len(line) and len(channels) < CHANNELS:
-            if len(self._byAmqp) < MOST_CHANNELS:
+            if self.link.hasRoom(MOST_CHANNELS):
                 self._openChannel(queue)
             elif not channels:
                 for request in self._lines.pop(queue):
@@ -284,7 +284,7 @@ class OpenReads:
 
     def channelOf(self, queue: bytes) -> Channel | None:
         """Return a channel of a queue, open or not yet; None if no more can be had."""
-        if queue not in self._channels and len(self._byAmqp) < MOST_WATCHED:
+        if queue not in self._channels and self.link.hasRoom(MOST_WATCHED):
             self._openChannel(queue)
         channels = self._channels.get(queue)
         return None if channels is None else channels[0]

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pika.connection
+from pika.channel import MAX_CHANNELS
 from pika.exceptions import AMQPError, AMQPHeartbeatTimeout
 from twisted.internet import protocol
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
@@ -128,6 +129,14 @@ class AMQPConnection(pika.connection.Connection):  # type: ignore[misc]
         """Shake hands over a transport."""
         self.transport = transport
         self._on_stream_connected()
+
+    def hasRoom(self, share: float) -> bool:
+        """Return whether there are fewer channels than a share of what there may be.
+
+        One that is closed counts until the node has said so.
+        """
+        most: int = self.params.channel_max or MAX_CHANNELS
+        return len(self._channels) < most * share
 
     def receive(self, data: bytes) -> None:
         """Do what some bytes say."""

@@ -52,6 +52,8 @@ LIVED = 1.0
 PATIENCE = 5.0
 #: Seconds that the node may take to say good-bye.
 FAREWELL = 1.0
+#: Channels that a connection has at most, unless a node allows fewer.
+CHANNELS = 2_047
 #: Seconds that a node which was left is tried only after the others.
 AVOIDED = 30.0
 
@@ -278,6 +280,15 @@ class Link:
     @staticmethod
     def _abort(amqp: AMQPConnection) -> None:
         amqp.transport.abortConnection()
+
+    def hasRoom(self, most: int = CHANNELS) -> bool:
+        """Return whether another channel can be opened; the link has to be up.
+
+        :param most: how many of CHANNELS there may be; where a node allows fewer, that
+            share of them.
+        """
+        assert self._amqp is not None
+        return self._amqp.hasRoom(most / CHANNELS)
 
     def channel(
         self,

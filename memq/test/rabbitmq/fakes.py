@@ -383,6 +383,7 @@ class FakeLink:
     """A link to it.
 
     :ivar user: who hears of it.
+    :ivar most: how many channels it may have.
     """
 
     trouble = ""
@@ -391,8 +392,13 @@ class FakeLink:
         self.cluster = cluster
         self.user = user
         self.isUp = False
+        self.most = 2_047
         self.channels: list[FakeChannel] = []
         user.link = self
+
+    def hasRoom(self, most: int = 2_047) -> bool:
+        """Return whether it may have another channel."""
+        return len(self.channels) < min(most, self.most)
 
     def channel(
         self,

@@ -56,6 +56,7 @@ class FakeCluster:
     :ivar apart: the names of nodes whose new queues no other node knows.
     :ivar forbidden: why queues may not be declared; empty if they may.
     :ivar fatal: why a connection is closed that declares a queue; empty for no such.
+    :ivar channelMax: how many channels a connection may have.
     :ivar commands: the names of methods that came, in order, but for publishes.
     """
 
@@ -68,6 +69,7 @@ class FakeCluster:
         self.silent: set[str] = set()
         self.apart: set[str] = set()
         self.forbidden = self.fatal = ""
+        self.channelMax = 2047
         self.commands: list[str] = []
         self.nodes = [FakeNode(self, f"node{each}:5672") for each in range(size)]
 
@@ -304,7 +306,7 @@ class FakePeer:
         getattr(self, f"_do{name.replace('.', '')}")(number, method)
 
     def _doConnectionStartOk(self, number: int, method: Any) -> None:
-        self.send(0, spec.Connection.Tune(2047, FRAME + 8, 10))
+        self.send(0, spec.Connection.Tune(self.cluster.channelMax, FRAME + 8, 10))
 
     def _doConnectionTuneOk(self, number: int, method: Any) -> None:
         pass

@@ -187,6 +187,16 @@ class FaultTests(GetsTestCase):
         self.assertEqual(self.answers, [b"a"])
         self.assertEqual(self.strays, [(b"jobs", b"b")])
 
+    def test_fewChannels(self) -> None:
+        """Where a node allows few channels, what has none waits for one."""
+        self.cluster.make("jobs", b"a", b"b")
+        self.link.most = 1
+        for _ in range(3):
+            self.gets.get(b"jobs", self.note)
+        self.cluster.settle()
+        self.assertEqual(self.answers, [b"a", b"b", None])
+        self.assertEqual(len(self.link.channels), 1)
+
     def test_lateAlone(self) -> None:
         """One that is late holds up no other; its answer is the end of its channel."""
         self.cluster.make("jobs")

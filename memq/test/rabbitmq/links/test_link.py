@@ -10,7 +10,15 @@ from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.rabbitmq.links.connections import AMQPConnection
-from memq.rabbitmq.links.link import AVOIDED, FAREWELL, LIVED, PATIENCE, STAGGER, Link
+from memq.rabbitmq.links.link import (
+    AVOIDED,
+    CHANNELS,
+    FAREWELL,
+    LIVED,
+    PATIENCE,
+    STAGGER,
+    Link,
+)
 from memq.test.support.fakerabbit import FakeCluster
 
 
@@ -301,6 +309,19 @@ class ConnectionTests(LinkTestCase):
         self.assertEqual("Connection.Close", self.rabbit.commands[-1])
         self.assertEqual([], self.clock.getDelayedCalls())
         self.assertEqual([], self.warnings())
+
+    def test_hasRoom(self) -> None:
+        """A connection has the channels that the node allows, or a share of them."""
+        self.rabbit.channelMax = 4
+        self.start()
+        found = [self.link.hasRoom(), self.link.hasRoom(CHANNELS // 2)]
+        for _ in range(2):
+            self.link.channel(lambda _: None, lambda _, why: None)
+        found += [self.link.hasRoom(), self.link.hasRoom(CHANNELS // 2)]
+        for _ in range(2):
+            self.link.channel(lambda _: None, lambda _, why: None)
+        found.append(self.link.hasRoom())
+        self.assertEqual([True, True, True, False, False], found)
 
     def test_stopStill(self) -> None:
         """A stop waits for a node that stands still a short time only."""
