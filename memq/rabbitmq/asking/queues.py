@@ -63,6 +63,8 @@ class Queues:
         """
         self._clock, self._timeout = clock, timeout
         self._deadlines = Deadlines(clock, timeout)
+        # While a node is down, RabbitMQ waits for it for 5 seconds, and deletes then.
+        self._deletes = Deadlines(clock, timeout + 2 * STEP)
         self._line: deque[_Question] = deque()
         self._asked: _Question | None = None
         self._amqp: Any = None
@@ -108,7 +110,7 @@ class Queues:
         def _cbAsked(found: Any) -> None:
             # To delete one that is not there is silently well.
             if isinstance(found, int):
-                self._add(_Question(queue, done, _delete))
+                self._add(_Question(queue, done, _delete), self._deletes)
             else:
                 done(found)
 
@@ -120,7 +122,7 @@ class Queues:
         What is not answered by then is an error to them, and nothing more is asked.
         """
         # Each says itself why it fails, at a look a little later than its time.
-        until = self._clock.seconds() + self._timeout + 2 * STEP
+        until = self._clock.seconds() + self._timeout + 3 * STEP
         answer = None
         while True:
             try:
@@ -144,8 +146,8 @@ class Queues:
 
         ask(_cbAnswered)
 
-    def _add(self, question: _Question) -> None:
-        self._deadlines.add(question)
+    def _add(self, question: _Question, deadlines: Deadlines | None = None) -> None:
+        (deadlines or self._deadlines).add(question)
         question.late = self._late
         self._line.append(question)
         self._goOn()

@@ -1088,7 +1088,7 @@ class QueueTests(FrontTestCase):
         self.front.pass_(4)
         self.cluster.unstick()
         self.cluster.stuck.update("bc")
-        self.front.pass_(1.4)
+        self.front.pass_(1.7)
         self.assertEqual(self.client.replies(), [])
         self.front.pass_(0.2)
         self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}"])
@@ -1097,6 +1097,20 @@ class QueueTests(FrontTestCase):
         self.assertEqual([], self.cluster.bodies("b"))
         self.assertEqual([b"1"], self.cluster.bodies("c"))
         self.assertEqual(self.ask("flush_all"), ["OK"])
+
+    def test_deleteWithNodeDown(self) -> None:
+        """What RabbitMQ deletes after five seconds, as a node is down, is told so."""
+        self.set("q", "1")
+        self.client.send("delete q")
+        self.front.clock.advance(0)
+        while self.cluster.log[-1] != "delete q":
+            self.cluster.events.popleft()()
+        (answer,) = self.cluster.events
+        self.cluster.events.clear()
+        self.front.pass_(5.1)
+        self.cluster.events.append(answer)
+        self.front.settle()
+        self.assertEqual(self.client.replies(), ["DELETED"])
 
     def test_lateInTime(self) -> None:
         """So it is with all that one command asks."""
