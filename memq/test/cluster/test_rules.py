@@ -62,6 +62,7 @@ class RulesTests(ClusterTestCase):
         front = self.front("--config", self.path)
         self.limits(front)
         self.deaths(front)
+        self.redriven(front)
         self.reloads(front)
         queues = b"kept.q", b"kept.old", b"few", b"few%", b"dead"
         front.ask(*(b"delete " + queue for queue in queues))
@@ -87,6 +88,27 @@ class RulesTests(ClusterTestCase):
         front.put(b"kept.old", b"2")
         self.assertEqual(self.taken(front, b"dead"), [b"2"])
         self.assertEqual(front.take(b"kept.old"), [])
+
+    def until(self, front: Server, asked: list[bytes], told: bytes) -> None:
+        """Ask until that is told."""
+        end = time.monotonic() + PATIENCE
+        while (found := front.ask(*asked)) != told:
+            self.assertLess(time.monotonic(), end, found)
+            time.sleep(0.05)
+
+    def redriven(self, front: Server) -> None:
+        """Dead letters go back, also one that was delayed before; others stay."""
+        front.put(b"dead", b"0")
+        front.ask(b"set kept.q/delay=1 7 0 1\r\n1")
+        asked = [b"get kept.q/open", b"get kept.q/abort"]
+        opened = b"VALUE kept.q/open 7 1\r\n1\r\nEND\r\nEND\r\n"
+        self.until(front, asked, opened)
+        self.assertEqual(front.ask(*asked), opened)
+        self.until(front, [b"redrive dead"], b"MOVED 1\r\n")
+        # It has two tries again.
+        self.until(front, asked, opened)
+        self.assertEqual(front.ask(b"get kept.q"), b"VALUE kept.q 7 1\r\n1\r\nEND\r\n")
+        self.assertEqual(front.take(b"dead"), [b"0"])
 
     def reloads(self, front: Server) -> None:
         """Other rules are refused, and those that were there stay."""
