@@ -3,6 +3,7 @@
 All goes over one channel, one after the other: these are rare.  A question about a
 queue that is not there ends the channel, and the next one opens another.  So does one
 that is not answered in time, as of a queue without a leader: its channel is left alone.
+A delete has one of its own from the beginning, for it takes long while a node is down.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ class _Question(Request):
     """A question.
 
     :ivar ask: asks it on a channel, and takes what is called back.
+    :ivar isSlow: whether it holds up no other, on a channel of its own.
     :ivar late: is called when its time is over.
     """
 
-    __slots__ = ("ask", "late")
+    __slots__ = ("ask", "isSlow", "late")
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class _Question(Request):
     ) -> None:
         super().__init__(queue, done)
         self.ask = ask
+        self.isSlow = False
         self.late: Callable[[_Question], object] = lambda _: None
 
     def expire(self) -> None:
@@ -67,6 +70,8 @@ class Queues:
         self._deletes = Deadlines(clock, timeout + 2 * STEP)
         self._line: deque[_Question] = deque()
         self._asked: _Question | None = None
+        #: What is asked on channels that are left alone.
+        self._alone: dict[Any, _Question] = {}
         self._amqp: Any = None
         self._isOpen = False
 
@@ -110,7 +115,9 @@ class Queues:
         def _cbAsked(found: Any) -> None:
             # To delete one that is not there is silently well.
             if isinstance(found, int):
-                self._add(_Question(queue, done, _delete), self._deletes)
+                question = _Question(queue, done, _delete)
+                question.isSlow = True
+                self._add(question, self._deletes)
             else:
                 done(found)
 
@@ -174,6 +181,8 @@ class Queues:
                     amqp.close()
 
             question.ask(self._amqp, _answer)
+            if question.isSlow:
+                self._late(question)
 
     def _opened(self, amqp: Any) -> None:
         self._isOpen = True
@@ -182,11 +191,14 @@ class Queues:
     def _late(self, question: _Question) -> None:
         """Leave the channel alone on which a question is not answered."""
         if self._asked is question:
+            self._alone[self._amqp] = question
             self._amqp, self._isOpen, self._asked = None, False, None
             self._goOn()
 
     def _closed(self, amqp: Any, why: str) -> None:
-        if amqp is not self._amqp:
+        alone = self._alone.pop(amqp, None)
+        if alone is not None:
+            alone.fail()
             return
         self._amqp, self._isOpen = None, False
         question, self._asked = self._asked, None

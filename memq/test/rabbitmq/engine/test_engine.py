@@ -1107,10 +1107,26 @@ class QueueTests(FrontTestCase):
             self.cluster.events.popleft()()
         (answer,) = self.cluster.events
         self.cluster.events.clear()
+        # It holds up no other.
+        other = self.front.client()
+        told = other.ask("set p 0 0 1", "1", "flush p", "delete p")
+        self.assertEqual(told, ["STORED", "END", "DELETED"])
         self.front.pass_(5.1)
         self.cluster.events.append(answer)
         self.front.settle()
         self.assertEqual(self.client.replies(), ["DELETED"])
+
+    def test_deleteLost(self) -> None:
+        """A delete that is lost with its connection is told so at once."""
+        self.set("q", "1")
+        self.client.send("delete q")
+        self.front.clock.advance(0)
+        while self.cluster.log[-1] != "delete q":
+            self.cluster.events.popleft()()
+        self.cluster.events.clear()
+        link: Any = self.front.engine.asked.queues.link
+        link.down()
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}"])
 
     def test_lateInTime(self) -> None:
         """So it is with all that one command asks."""
