@@ -51,6 +51,13 @@ class ChannelTests(LinkTestCase):
 
         channel.get("q", _found, lambda: self.found.append(None), isTaken=False)
 
+    def test_notConfirming(self) -> None:
+        """A confirm of what was not published is pika's concern, and costs nothing."""
+        self.peer.confirm(1, 1, multiple=False)
+        self.go()
+        self.assertTrue(self.link.isUp)
+        self.assertEqual(self.closed, [])
+
     def test_pieces(self) -> None:
         """Bytes may come one by one."""
         self.ask(self.first)
