@@ -9,11 +9,10 @@ A delete has one of its own from the beginning, for it takes long while a node i
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from memq.rabbitmq.asking.base import STEP, Deadlines, Request, isMissing, nameOf
-from memq.rabbitmq.links.connections import Timer
+from memq.rabbitmq.asking.bounds import Bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from twisted.internet.interfaces import IReactorTime
 
     from memq.rabbitmq.asking.base import ILink
-    from memq.rabbitmq.course import Ask, Steps
 
 
 class _Question(Request):
@@ -55,6 +53,7 @@ class Queues:
     """What is asked about queues as a whole.
 
     :ivar link: what it goes over; set before the first question.
+    :ivar bounds: the time of operations that ask this and more.
     """
 
     link: ILink
@@ -64,7 +63,7 @@ class Queues:
 
         :param timeout: seconds after which what is asked fails.
         """
-        self._clock, self._timeout = clock, timeout
+        self.bounds = Bounds(clock, timeout)
         self._deadlines = Deadlines(clock, timeout)
         # While a node is down, RabbitMQ waits for it for 5 seconds, and deletes then.
         self._deletes = Deadlines(clock, timeout + 2 * STEP)
@@ -122,36 +121,6 @@ class Queues:
                 done(found)
 
         self.length(queue, _cbAsked)
-
-    def inTime(self, steps: Steps) -> Steps:
-        """Carry on steps that ask some things, in the time that one of them has.
-
-        What is not answered by then is an error to them, and nothing more is asked.
-        """
-        # Each says itself why it fails, at a look a little later than its time.
-        until = self._clock.seconds() + self._timeout + 3 * STEP
-        answer = None
-        while True:
-            try:
-                ask = steps.send(answer)
-            except StopIteration as end:
-                return end.value
-            answer = yield partial(self._askUntil, until, ask)
-
-    def _askUntil(self, until: float, ask: Ask, done: Callable[[Any], object]) -> None:
-        request = Request(b"", done)
-        request.isSent = True
-        left = until - self._clock.seconds()
-        if left <= 0:
-            request.fail()
-            return
-        bound = Timer(self._clock.callLater(left, request.fail))
-
-        def _cbAnswered(found: Any) -> None:
-            bound.cancel()
-            request.answer(found)
-
-        ask(_cbAnswered)
 
     def _add(self, question: _Question, deadlines: Deadlines | None = None) -> None:
         (deadlines or self._deadlines).add(question)

@@ -6,11 +6,11 @@ at the head of one.  So each is run, and again with what it has missed.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
+from memq.rabbitmq.asking.bounds import ending, opening
 from memq.rabbitmq.engine.view import NotFetched, View
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ class Answers:
                 operation.fail(error)
                 break
         for queue, message in view.left():
-            yield partial(self._openReads.giveBack, queue, [message.sequence])
+            yield ending(self._openReads.giveBack, queue, [message.sequence])
 
     def _fetch(self, operation: Operation, queue: bytes | None, view: View) -> Steps:
         """Fetch what is missing; return an error if that cannot be."""
         if queue is not None:
             if self._isCounted(queue):
                 return StoreError(COUNTED)
-            view.found[queue] = yield partial(self._openReads.open, queue)
+            view.found[queue] = yield opening(self._openReads, queue)
             return None
         told = yield from self._tellers.ask(operation.staleness or 0.0)
         if isinstance(told, QueueError):

@@ -25,12 +25,13 @@ from memq.operations.peeks import PeekMany
 from memq.operations.pops import Pop, PutBack
 from memq.operations.pushes import AddPart, Push, PushLarge, Release
 from memq.operations.reads import Peek, Read, WouldBlock
+from memq.rabbitmq.asking.bounds import ASKED, LAST, Question, ending, opening, taking
 from memq.rabbitmq.asking.deliveries import Ended
 from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED, Answers
 from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
-from memq.rabbitmq.engine.pops import Pops, numbersOf, openMany, peekMany
+from memq.rabbitmq.engine.pops import Pops, openMany, peekMany
 from memq.rabbitmq.engine.sets import Sets
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
@@ -90,12 +91,13 @@ class Carrier:
         self._tellers = tellers
         self.changes = Changes(publisher, gets, queues, pauses, tellers)
         failed = counts.noteFailedGet
-        self._pops = Pops(gets.get, self._took, self._run, failed, policies)
+        self._bounds = bounds = queues.bounds
+        self._pops = Pops(gets, bounds, self._took, self._run, failed, policies)
         self._answers = Answers(tellers, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies, pauses)
         self._policies = policies
         self._view = view
-        self._begins: dict[type[Operation], Callable[[Any], object]] = {
+        self._begins: dict[type[Operation], Callable[[Any, float], object]] = {
             Push: self._push,
             PushLarge: self._push,
             Pop: self._pop,
@@ -103,21 +105,31 @@ class Carrier:
             Release: self._runOnly,
             TouchRead: self._runOnly,
             PutBack: self._putBack,
-            Move: self._follow(partial(self._move, self._moves.move)),
-            Redrive: self._follow(partial(self._move, self._moves.redrive)),
+            Move: self._follow(partial(self._move, self._moves.move), isLong=True),
+            Redrive: self._follow(
+                partial(self._move, self._moves.redrive), isLong=True
+            ),
             CloseRead: self._follow(self._close),
             AbortRead: self._follow(self._abort),
             OpenMany: self._follow(self._openMany),
             PeekMany: self._follow(self._peekMany),
         }
         for kind, change in self.changes.of.items():
-            self._begins[kind] = self._follow(partial(self._change, change))
+            self._begins[kind] = self._follow(partial(self._change, change), LAST)
         self._reads = self._follow(self._read)
         self._asks = self._follow(partial(self._tell, self._answers.tell))
 
-    def _follow(self, steps: Callable[[Any], Steps]) -> Callable[[Any], object]:
-        def _begin(operation: Operation) -> None:
-            Course(steps(operation), partial(self._unforeseen, operation)).goOn()
+    def _follow(
+        self, steps: Callable[[Any], Steps], slack: float = ASKED, isLong: bool = False
+    ) -> Callable[[Any, float], object]:
+        inTime = self._bounds.inTime
+
+        def _begin(operation: Operation, since: float) -> None:
+            def _isWell() -> bool:
+                return isLong and not isinstance(operation.result, QueueError)
+
+            bound = inTime(steps(operation), since, slack, _isWell)
+            Course(bound, partial(self._unforeseen, operation)).goOn()
 
         return _begin
 
@@ -142,13 +154,15 @@ class Carrier:
         elif operation.hasFailed():
             self.scheduler.ended([operation])
         elif self._gate.isOpen(operation):
-            self._begin(begin, operation)
+            self._begin(begin, self._bounds.seconds(), operation)
         else:
-            self._gate.wait(operation, partial(self._begin, begin, operation))
+            since = self._bounds.seconds()
+            self._gate.wait(operation, partial(self._begin, begin, since, operation))
 
     def _begin(
         self,
-        begin: Callable[[Any], object],
+        begin: Callable[[Any, float], object],
+        since: float,
         operation: Operation,
         error: QueueError | None = None,
     ) -> None:
@@ -156,7 +170,7 @@ class Carrier:
             self._refuse(operation, error)
             return
         try:
-            begin(operation)
+            begin(operation, since)
         except Exception as unforeseen:
             self._unforeseen(operation, unforeseen)
 
@@ -183,7 +197,7 @@ class Carrier:
             operation.fail(asQueueError(error))
         return True
 
-    def _runOnly(self, operation: Operation) -> None:
+    def _runOnly(self, operation: Operation, since: float = 0.0) -> None:
         self._run(operation, self._view())
         self.scheduler.ended([operation])
 
@@ -198,17 +212,16 @@ class Carrier:
         self._tellers.looks.noteSet(queue)
         self._gets.isThere(queue)
 
-    def _push(self, operation: Push | PushLarge) -> None:
+    def _push(self, operation: Push | PushLarge, since: float) -> None:
         ended = partial(self.scheduler.ended, [operation])
         self._sets.begin(operation, self._view(), ended)
 
     # Plain gets, and what comes back of them.
 
-    def _pop(self, operation: Pop) -> None:
-        ended = partial(self.scheduler.ended, [operation])
-        self._pops.begin(operation, self._view(), ended)
+    def _pop(self, operation: Pop, since: float) -> None:
+        self._pops.begin(operation, self._view(), since, self.scheduler)
 
-    def _putBack(self, operation: PutBack) -> None:
+    def _putBack(self, operation: PutBack, since: float) -> None:
         self._counts.add(TAKEN, operation.queue, -1)
         self._gets.giveAway(operation.queue, operation.message)
         self._runOnly(operation)
@@ -223,12 +236,12 @@ class Carrier:
         haveLooked = True
         yield from self._take(read, view)
         for part in () if view.found else read.parts:
-            if part.isLate or not self._mayLook(part):
+            if part.isLate or not self._gate.mayLook(part):
                 continue
             if part.wait and part.takes and client.isBehind(part):
                 haveLooked = False
                 continue
-            found = yield partial(self._ask(part), part.queue)
+            found = yield self._ask(part)
             self._keep(view, part.queue, found)
             if found is not None:
                 break
@@ -241,14 +254,14 @@ class Carrier:
             return
         queue, found = delivered
         if not self._pauses.knows(queue):
-            yield partial(self._openReads.giveBack, queue, [found.sequence])
+            yield ending(self._openReads.giveBack, queue, [found.sequence])
             return
         part = next(each for each in read.parts if each.queue == queue)
         isTaken = part.takes and not part.opens
-        if isTaken and not read.client.gone and self._mayLook(part):
+        if isTaken and not read.client.gone and self._gate.mayLook(part):
             settle, isCounted = self._openReads.settle, self._isCounted(queue)
             ask = partial(settle, queue, found.sequence, isCounted=isCounted)
-            isDeleted = yield ask
+            isDeleted = yield Question(ask)
             found = found if isDeleted is True else isDeleted
         self._keep(view, queue, found)
 
@@ -263,7 +276,7 @@ class Carrier:
         for queue, message in view.left():
             if self._openReads.holds(message.sequence):
                 # The next command of the client is to find it.
-                yield partial(self._openReads.giveBack, queue, [message.sequence])
+                yield ending(self._openReads.giveBack, queue, [message.sequence])
             else:
                 self._gets.giveAway(queue, message)
         if hasRun:
@@ -276,34 +289,15 @@ class Carrier:
         if found is not None:
             view.found[queue] = found
 
-    def _ask(self, part: Read) -> Callable[[bytes, Callable[[Any], object]], object]:
+    def _ask(self, part: Read) -> Question:
         """Return what looks for a message: only what is taken is not held."""
+        queue = part.queue
         if part.opens or not part.takes:
-            return self._openReads.open
-        return self._gets.get
-
-    def _mayLook(self, part: Read) -> bool:
-        """Return whether a read may find something."""
-        if part.wait and not self._pauses.knows(part.queue):
-            return False
-        policy = part.policy()
-        if policy is not None and policy.readsArePaused:
-            return False
-        if not isinstance(part, OpenRead):
-            return True
-        if part.several:
-            return not part.hasMost()
-        return not part.client.opened(part.queue)
+            return opening(self._openReads, queue)
+        return taking(self._gets, queue)
 
     def _openMany(self, operation: OpenMany) -> Steps:
-        view = self._view()
-        yield from openMany(self._openReads, operation, view)
-        if not operation.client.gone:
-            self._run(operation, view)
-            if view.several:
-                # The queue is paused now.
-                numbers = numbersOf(view.several)
-                yield partial(self._openReads.giveBack, operation.queue, numbers)
+        yield from openMany(operation, self._openReads, self._view(), self._run)
         self.scheduler.ended([operation])
 
     def _peekMany(self, operation: PeekMany) -> Steps:
@@ -324,10 +318,10 @@ class Carrier:
             closed: list[Ended] = []
             self.scheduler.join(follower)
             ask = self._openReads.exchange
-            found = yield partial(ask, queue, numbers[0], closed.append)
+            found = yield Question(partial(ask, queue, numbers[0], closed.append))
             (ended,) = closed
         elif numbers:
-            ended = yield partial(self._openReads.close, queue, numbers)
+            ended = yield ending(self._openReads.close, queue, numbers)
         view.closed = ended.numbers
         if ended.error is None:
             self._took(queue, len(ended.numbers))
@@ -366,7 +360,7 @@ class Carrier:
         if meant:
             numbers = [each.number for each in meant]
             # Whatever is answered: what is lost goes back as well.
-            yield partial(self._openReads.giveBack, operation.queue, numbers)
+            yield ending(self._openReads.giveBack, operation.queue, numbers)
         self._run(operation, self._view())
         self.scheduler.ended([operation])
 

@@ -52,7 +52,7 @@ class Changes:
         self._queues = queues
         self._pauses = pauses
         self._tellers = tellers
-        changes: dict[type[Operation], Callable[[Any, View], Steps]] = {
+        self.of: dict[type[Operation], Callable[[Any, View], Steps]] = {
             AddQueue: self._add,
             Delete: self._delete,
             Empty: self._empty,
@@ -60,13 +60,6 @@ class Changes:
             Pause: self._pause,
             Resume: self._resume,
         }
-        self.of = {kind: partial(self._begin, each) for kind, each in changes.items()}
-
-    def _begin(
-        self, change: Callable[[Any, View], Steps], operation: Operation, view: View
-    ) -> Steps:
-        """Ask for a change, which takes no more time than one question may."""
-        return self._queues.inTime(change(operation, view))
 
     def heard(self, kind: str, queue: bytes) -> None:
         """Take note of what was done, here or by another front end."""

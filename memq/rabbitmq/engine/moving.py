@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from memq.errors import NotStored, QueueError, Refusing, StoreError
 from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import UNREACHABLE, nameOf
+from memq.rabbitmq.asking.bounds import ending, opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,6 +62,7 @@ class Moves:
         found = yield partial(self._queues.length, operation.queue)
         if isinstance(found, QueueError):
             operation.fail(found)
+            self._tell(operation, count)
             return count
         left = min(operation.most, found or 0)
         client = operation.client
@@ -72,8 +74,7 @@ class Moves:
                 break
         else:
             operation.isCut = left > 0
-        if not isinstance(operation.result, QueueError):
-            operation.result = count
+        self._tell(operation, count)
         return count
 
     def redrive(self, operation: Redrive) -> Steps:
@@ -86,7 +87,7 @@ class Moves:
             found = 0
         client, left = operation.client, found or 0
         while (
-            not isinstance(operation.result, QueueError)
+            not self._hasFailed(operation)
             and not client.gone
             and not client.isStopping
             and (most := min(left, TOGETHER, operation.most - count))
@@ -99,12 +100,21 @@ class Moves:
         for place in range(0, len(stay), BACK):
             part = stay[place : place + BACK]
             yield from self._end(operation, self._openReads.giveBack, part)
+        self._tell(operation, count)
+        return count
+
+    @staticmethod
+    def _hasFailed(operation: Move | Redrive) -> bool:
+        return isinstance(operation.result, QueueError)
+
+    @staticmethod
+    def _tell(operation: Move | Redrive, count: int) -> None:
+        """Tell how many have moved, whether it failed or not."""
         error: object = operation.result
         if isinstance(error, QueueError):
             operation.fail(StoreError(f"{error}, moved {count}"))
         else:
             operation.result = count
-        return count
 
     def _redriveSome(self, operation: Redrive, most: int, stay: list[int]) -> Steps:
         """Return how many were looked at, and how many have moved.
@@ -114,7 +124,7 @@ class Moves:
         letters: list[tuple[bytes, Message]] = []
         looked = 0
         while looked < most:
-            found = yield partial(self._openReads.open, operation.queue)
+            found = yield opening(self._openReads, operation.queue)
             if isinstance(found, QueueError):
                 operation.fail(found)
             if found is None or isinstance(found, QueueError):
@@ -127,7 +137,13 @@ class Moves:
                 stay.append(found.sequence)
             else:
                 letters.append((origin, found))
-        errors = yield partial(self._set, letters)
+            if self._hasFailed(operation):
+                break
+        if self._hasFailed(operation):
+            # To set them could take as long again.
+            stay.extend(letter.sequence for _, letter in letters)
+            return looked, 0
+        errors = yield from self._setAll(letters)
         there: list[int] = []
         for (origin, letter), error in zip(letters, errors, strict=True):
             if error is None:
@@ -144,8 +160,7 @@ class Moves:
             unknown = yield partial(self._pauses.look, origin)
             if unknown is not None:
                 operation.fail(StoreError(UNREACHABLE))
-        isUnknown = isinstance(operation.result, QueueError)
-        return not isUnknown and not self._isPaused(operation, origin)
+        return not self._hasFailed(operation) and not self._isPaused(operation, origin)
 
     def _isPaused(self, operation: Move | Redrive, target: bytes) -> bool:
         """Return whether a queue may be given nothing now, and note that."""
@@ -160,24 +175,29 @@ class Moves:
         messages: list[Message] = []
         found = None
         while len(messages) < most:
-            found = yield partial(self._openReads.open, operation.queue)
+            found = yield opening(self._openReads, operation.queue)
             if found is None or isinstance(found, QueueError):
                 break
             messages.append(found)
         target = operation.target
-        errors = yield partial(self._set, [(target, each) for each in messages])
+        if isinstance(found, QueueError):
+            # To set them could take as long again.
+            operation.fail(found)
+            numbers = [each.sequence for each in messages]
+            yield from self._end(operation, self._openReads.giveBack, numbers)
+            return 0, True
+        errors = yield from self._setAll([(target, each) for each in messages])
         refused = [each for each, error in zip(messages, errors, strict=True) if error]
         if refused:
+            self._note(operation, target, next(filter(None, errors)))
             numbers = [each.sequence for each in refused]
             yield from self._end(operation, self._openReads.giveBack, numbers)
-            self._note(operation, target, next(filter(None, errors)))
         there = [each for each in messages if each not in refused]
         numbers = [each.sequence for each in there]
-        yield from self._end(operation, self._openReads.close, numbers)
-        if isinstance(found, QueueError):
-            operation.fail(found)
-        isFailed = isinstance(operation.result, QueueError)
-        return len(there), isFailed or bool(refused) or found is None
+        isClosed = yield from self._end(operation, self._openReads.close, numbers)
+        isFailed = self._hasFailed(operation)
+        moved = len(there) if isClosed else 0
+        return moved, isFailed or bool(refused) or found is None
 
     def _end(
         self,
@@ -188,8 +208,8 @@ class Moves:
         """End open reads; return whether that is sure."""
         if not numbers:
             return True
-        ended = yield partial(call, operation.queue, numbers)
-        if ended.error is not None:
+        ended = yield ending(call, operation.queue, numbers)
+        if ended.error is not None and not self._hasFailed(operation):
             operation.fail(ended.error)
         return ended.error is None
 
@@ -205,6 +225,11 @@ class Moves:
     @staticmethod
     def _refuse(operation: Move | Redrive, target: bytes, cause: Refusing) -> None:
         operation.refusal = NotStored(operation.queue, target, cause)
+
+    def _setAll(self, messages: list[tuple[bytes, Message]]) -> Steps:
+        """Set messages; return what became of each."""
+        errors = yield partial(self._set, messages)
+        return [errors] * len(messages) if isinstance(errors, QueueError) else errors
 
     def _set(
         self, messages: list[tuple[bytes, Message]], done: Callable[[Any], object]

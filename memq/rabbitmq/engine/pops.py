@@ -5,10 +5,14 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from memq.broker.session import sessionOf
 from memq.errors import QueueError, StoreError
 from memq.message import PART_SIZE, LargeBody, Message
 from memq.operations.openreads.openmany import OPENED_AT_ONCE, OPENED_BYTES
+from memq.operations.pops import Pop
 from memq.policy.effective import PLAIN
+from memq.rabbitmq.asking.base import UNREACHABLE
+from memq.rabbitmq.asking.bounds import ASKED, ending, opening, taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,9 +20,10 @@ if TYPE_CHECKING:
     from memq.operations.base import Operation
     from memq.operations.openreads.openmany import OpenMany
     from memq.operations.peeks import PeekMany
-    from memq.operations.pops import Pop
-    from memq.rabbitmq.asking.spread import SpreadOpenReads
+    from memq.rabbitmq.asking.bounds import Bounds
+    from memq.rabbitmq.asking.spread import SpreadGets, SpreadOpenReads
     from memq.rabbitmq.course import Steps
+    from memq.rabbitmq.engine.scheduler import Scheduler
     from memq.rabbitmq.engine.view import View
     from memq.rabbitmq.shared.inforce import FrontPolicies
 
@@ -33,7 +38,8 @@ class Pops:
 
     def __init__(
         self,
-        get: Callable[[bytes, Callable[[Any], object]], object],
+        gets: SpreadGets,
+        bounds: Bounds,
         count: Callable[[bytes, int], object],
         run: Callable[[Operation, View], object],
         failed: Callable[[], object],
@@ -41,29 +47,39 @@ class Pops:
     ) -> None:
         """Begin with none.
 
-        :param get: takes a message.
+        :param gets: take messages.
+        :param bounds: says how long it may take.
         :param count: is told how many were taken of a queue.
         :param failed: is called for a get that is answered with an error.
         :param run: runs an operation.
         """
-        self._get = get
+        self._gets = gets
+        self._bounds = bounds
         self._count = count
         self._run = run
         self._failed = failed
         self._policies = policies
 
-    def begin(self, operation: Pop, view: View, ended: Callable[[], object]) -> None:
+    def begin(
+        self,
+        operation: Pop,
+        view: View,
+        since: float,
+        scheduler: Scheduler,
+    ) -> None:
         """Take so many messages, one after the other: their order is the queue's.
 
         What comes after much is left to the rest, which waits until that is delivered.
 
-        :param ended: called once, when they are there.
+        :param since: when it was begun.
+        :param scheduler: is told when they are there.
         """
         policy, queue = operation.policy(), operation.queue
         most = operation.most if policy is None else 1
         if policy is not None and policy.readsArePaused:
             most = 0
         size = 0
+        until = since + self._bounds.timeout + ASKED
 
         def _end() -> None:
             messages = [each for each in view.several if isinstance(each, Message)]
@@ -74,7 +90,7 @@ class Pops:
             else:
                 # What is taken is given out, whatever has come meanwhile.
                 self._policies.asOf(queue, policy, run)
-            ended()
+            scheduler.ended([operation, *self._behind(operation, since, scheduler)])
 
         def _cbFound(found: Any) -> None:
             nonlocal size
@@ -91,15 +107,35 @@ class Pops:
             else:
                 size += found.size
                 if size < PART_SIZE:
-                    self._get(queue, _cbFound)
+                    another = taking(self._gets, queue)
+                    self._bounds.askUntil(until, another, _cbFound)
                     return
                 operation.client.goOn(operation.divide(count))
                 _end()
 
         if most:
-            self._get(queue, _cbFound)
+            self._gets.get(queue, _cbFound)
         else:
             _end()
+
+    def _behind(
+        self, operation: Pop, since: float, scheduler: Scheduler
+    ) -> list[Operation]:
+        """Fail the pops behind one that was not answered in time, and return them.
+
+        None of them was asked for; and a line of several names has one time.
+        """
+        ended: list[Operation] = []
+        error = operation.results[-1]
+        isLate = self._bounds.seconds() - since >= self._bounds.timeout
+        if isLate and isinstance(error, QueueError):
+            inbox = sessionOf(operation).inbox
+            while inbox and isinstance(inbox[0], Pop):
+                behind = inbox[0]
+                scheduler.join(behind)
+                behind.fail(StoreError(UNREACHABLE))
+                ended.append(behind)
+        return ended
 
 
 def peekMany(
@@ -115,7 +151,7 @@ def peekMany(
     queue = operation.queue
     numbers: list[int] = []
     while len(numbers) < operation.most and not operation.client.gone:
-        found = yield partial(openReads.open, queue)
+        found = yield opening(openReads, queue)
         if not isinstance(found, Message):
             view.several += [] if found is None else [found]
             break
@@ -125,28 +161,37 @@ def peekMany(
             found = found._replace(body=b"", large=LargeBody(0, found.size, 1))
         view.several.append(found)
     if numbers:
-        ended = yield partial(openReads.giveBack, queue, numbers)
+        ended = yield ending(openReads.giveBack, queue, numbers)
         if ended.error is not None:
             operation.fail(ended.error)
             return
     run(operation, view)
 
 
-def openMany(openReads: SpreadOpenReads, operation: OpenMany, view: View) -> Steps:
-    """Open messages one after the other, as many as one go may have, into a view."""
+def openMany(
+    operation: OpenMany,
+    openReads: SpreadOpenReads,
+    view: View,
+    run: Callable[[Operation, View], object],
+) -> Steps:
+    """Open messages one after the other, as many as one go may have."""
     queue, size = operation.queue, 0
     room = operation.room(operation.policy() or PLAIN)
     most = 0 if operation.isOver else min(room, operation.most, OPENED_AT_ONCE)
     while len(view.several) < most and size < OPENED_BYTES:
-        found = yield partial(openReads.open, queue)
+        found = yield opening(openReads, queue)
         if found is None:
             break
         view.several.append(found)
         if isinstance(found, QueueError):
             break
         size += found.size
-    if operation.client.gone:
-        yield partial(openReads.giveBack, queue, numbersOf(view.several))
+    if not operation.client.gone:
+        run(operation, view)
+    # The queue is paused now, or the client is gone.
+    numbers = numbersOf(view.several)
+    if numbers:
+        yield ending(openReads.giveBack, queue, numbers)
 
 
 def numbersOf(several: Sequence[Message | QueueError | None]) -> list[int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from memq.errors import StoreError
 from memq.operations.moves import Move
 from memq.operations.openreads.openmany import OpenMany
+from memq.operations.openreads.openread import OpenRead
 from memq.operations.pops import Pop
 from memq.operations.pushes import Push, PushLarge
 from memq.operations.reads import Read
@@ -52,6 +53,19 @@ class Gate:
             OpenMany: _own,
             Move: lambda operation: (operation.target,),
         }
+
+    def mayLook(self, part: Read) -> bool:
+        """Return whether a read may find something."""
+        if part.wait and not self._pauses.knows(part.queue):
+            return False
+        policy = part.policy()
+        if policy is not None and policy.readsArePaused:
+            return False
+        if not isinstance(part, OpenRead):
+            return True
+        if part.several:
+            return not part.hasMost()
+        return not part.client.opened(part.queue)
 
     def _reached(self, operation: Push | PushLarge) -> Sequence[bytes]:
         return destinations(self._policies, operation.queue)

@@ -145,7 +145,7 @@ class EngineTests(FrontTestCase):
 
         asked = self.front.engine.asked
         self.patch(asked.openReads, "open", _fail)
-        self.patch(self.front.engine._carrier._pops, "_get", _fail)
+        self.patch(asked.gets, "get", _fail)
         self.patch(asked.publisher, "publish", _fail)
         with capturedLogs():
             for command in "get q/open", "get q":
@@ -1137,7 +1137,7 @@ class QueueTests(FrontTestCase):
             clock.advance(6)
             answers.append((yield lambda done: done("asked")))
 
-        Course(queues.inTime(_steps()), answers.append).goOn()
+        Course(queues.bounds.inTime(_steps(), 0.0), answers.append).goOn()
         self.assertEqual([str(each) for each in answers], [UNANSWERED])
 
     def test_delete(self) -> None:

@@ -60,7 +60,9 @@ class MoveTests(FrontTestCase):
     def test_error(self) -> None:
         """An error is told, and what was not set goes back."""
         self.front.publisher.errors = [ClusterFull()]
-        self.assertEqual(self.ask("move f t"), [f"SERVER_ERROR {ClusterFull()}"])
+        self.assertEqual(
+            self.ask("move f t"), [f"SERVER_ERROR {ClusterFull()}, moved 2"]
+        )
         self.assertEqual((self.bodies("f"), self.bodies("t")), (b"a", b"bc"))
 
     def test_unanswered(self) -> None:
@@ -68,7 +70,7 @@ class MoveTests(FrontTestCase):
         self.cluster.stuck.add("f")
         self.client.send("move f t")
         self.front.pass_(5.5)
-        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}"])
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}, moved 0"])
 
     def test_unansweredOpen(self) -> None:
         """What was opened before that moves."""
@@ -89,7 +91,7 @@ class MoveTests(FrontTestCase):
         self.cluster.stuck.add("f")
         self.cluster.events.clear()
         self.front.pass_(5.5)
-        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}"])
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {UNANSWERED}, moved 0"])
 
     def test_lost(self) -> None:
         """A message that may be in both is told as an error."""
@@ -99,7 +101,7 @@ class MoveTests(FrontTestCase):
             link.down()
             link.up()
         self.cluster.unstick()
-        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {LOST}"])
+        self.assertEqual(self.client.replies(), [f"SERVER_ERROR {LOST}, moved 0"])
         self.assertEqual((self.bodies("f"), self.bodies("t")), (b"abc", b"a"))
 
     def test_stopping(self) -> None:

@@ -1,0 +1,204 @@
+"""Tests for memq.rabbitmq.asking.bounds: each command is answered in time."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from memq.policy.rules import Rules, Table
+from memq.rabbitmq.asking.base import UNREACHABLE
+from memq.rabbitmq.asking.bounds import opening, taking
+from memq.rabbitmq.engine.moving import BACK, TOGETHER
+from memq.test.rabbitmq.engine.front import FrontTestCase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Seconds within which each command is answered, as promised, with the usual timeout.
+PROMISED = 6.0
+#: Seconds of a step of the tests.
+STEP = 0.05
+BODIES = [b"a", b"b", b"c"]
+
+
+class BoundTests(FrontTestCase):
+    """Nodes that never answer, at each step of a command, and nodes that are slow."""
+
+    def start(self, *before: str) -> None:
+        """Begin anew, with three queues of messages, and some commands before."""
+        self.begin(Rules([Table(b"x", {"max_open": 100})]))
+        for queue in "qrs":
+            self.cluster.make(queue, *BODIES)
+        self.cluster.make("t")
+        self.cluster.bury("t", "q", *BODIES)
+        for command in before:
+            self.ask(command)
+
+    def stopAfter(self, most: int) -> list[Callable[[], object]]:
+        """Let the nodes answer so many questions; return what the others are told."""
+        asked = 0
+        late: list[Callable[[], object]] = []
+        answers = self.cluster.ask
+
+        def _ask(what: str, queue: str, answer: Callable[[], object]) -> None:
+            nonlocal asked
+            asked += 1
+            if asked > most:
+                late.append(answer)
+            else:
+                answers(what, queue, answer)
+
+        self.patch(self.cluster, "ask", _ask)
+        return late
+
+    def took(self, *commands: str) -> tuple[float, list[str]]:
+        """Return the seconds until all commands are answered, and the replies."""
+        self.client.send(*commands)
+        replies: list[str] = []
+        for step in range(round(3 * PROMISED / STEP)):
+            replies += self.client.replies()
+            if not self.front.engine.waiting:
+                return step * STEP, replies
+            self.front.clock.advance(STEP)
+        raise AssertionError(f"{commands} were never answered")
+
+    def kept(self, replies: list[str], late: list[Callable[[], object]]) -> None:
+        """Check that nothing is lost or stays open, once what is late is answered."""
+        self.cluster.events += late
+        late.clear()
+        answers = type(self.cluster).ask
+        self.patch(self.cluster, "ask", partial(answers, self.cluster))
+        self.front.pass_(1)
+        self.client.leave()
+        self.front.pass_(2)
+        self.assertEqual(self.cluster.held(), [])
+        there = [body for each in "qrst" for body in self.cluster.bodies(each)]
+        there += [each.encode() for each in replies if each in {"a", "b", "c"}]
+        for body in BODIES:
+            self.assertGreaterEqual(there.count(body), 4)
+
+    def check(
+        self, *commands: str, before: tuple[str, ...] = (), loses: bool = False
+    ) -> int:
+        """Check all steps of some commands; return how many there are.
+
+        :param loses: whether they delete messages.
+        """
+        most = 0
+        while True:
+            self.start(*before)
+            late = self.stopAfter(most)
+            seconds, replies = self.took(*commands)
+            self.assertLessEqual(seconds, PROMISED, (commands, most, replies))
+            if late:
+                if not loses:
+                    self.kept(replies, late)
+            elif not seconds:
+                break
+            most += 1
+        return most
+
+    def test_peek(self) -> None:
+        """A peek opens and gives back."""
+        self.assertGreater(self.check("get q/peek"), 2)
+        self.check("peek q 3")
+        self.check("stats peek q")
+
+    def test_open(self) -> None:
+        """Opens, of one message or several, of one queue or another."""
+        self.check("get q/open")
+        self.assertGreater(self.check("monitor q 0 3"), 5)
+        self.check("monitor q 1 3")
+
+    def test_get(self) -> None:
+        """Plain gets, of one queue or several, that came together or not."""
+        self.check("get q")
+        self.check("get q r s")
+        self.check("get q", "get q", "get q")
+
+    def test_move(self) -> None:
+        """Moves and redrives."""
+        self.assertGreater(self.check("move q r"), 5)
+        self.assertGreater(self.check("redrive t"), 5)
+
+    def test_queues(self) -> None:
+        """What is done to queues, and what tells of them."""
+        self.check("stats")
+        for command in "delete q", "flush q", "pause q", "resume q", "add u 5":
+            self.check(command, loses=True)
+
+    def test_end(self) -> None:
+        """The end of open reads: one, several, or one and the next open."""
+        several = "monitor q 0 3"
+        self.check("get q/abort", before=("get q/open",))
+        self.check("confirm q 3", before=(several,), loses=True)
+        self.check("get q/close", before=("get q/open",), loses=True)
+        self.check("get q/close/open", before=("get q/open",), loses=True)
+
+    def slow(self, seconds: float) -> None:
+        """Let each answer with a message take some time."""
+        answers = self.cluster.ask
+
+        def _ask(what: str, queue: str, answer: Callable[[], object]) -> None:
+            # What tells of pauses is as fast as ever.
+            wait = seconds if what in {"open", "get"} else 0
+            self.front.clock.callLater(wait, answers, what, queue, answer)
+
+        self.patch(self.cluster, "ask", _ask)
+
+    def test_slow(self) -> None:
+        """Slow answers together take no longer than one, but for those of a move."""
+        commands = [("peek q 3",), ("monitor q 0 3",), ("get q/peek",), ("get q",) * 4]
+        for each in commands:
+            self.start()
+            self.slow(2.4)
+            seconds, replies = self.took(*each)
+            self.assertLessEqual(seconds, PROMISED, (each, replies))
+            self.front.pass_(10)
+            self.kept(replies, [])
+        self.start()
+        self.slow(2.4)
+        seconds, replies = self.took("move q r")
+        self.assertEqual(replies, ["MOVED 3"])
+        self.assertGreater(seconds, PROMISED)
+
+    def test_late(self) -> None:
+        """A late word that there is no message is of no concern."""
+        self.start()
+        asked = self.front.engine.asked
+        opening(asked.openReads, b"q").late(None)
+        taking(asked.gets, b"q").late(None)
+        self.front.settle()
+        self.assertEqual(self.cluster.bodies("q"), BODIES)
+
+    def test_backOfMany(self) -> None:
+        """What goes back is sent, even when what went before was not answered."""
+        bodies = [b"%04d" % each for each in range(BACK + TOGETHER)]
+        self.start()
+        self.cluster.make("t", *bodies)
+        asks = self.cluster.ask
+        late: list[Callable[[], object]] = []
+
+        def _ask(what: str, queue: str, answer: Callable[[], object]) -> None:
+            # Channels and opens are answered, but not what tells the end of these.
+            isEnd = late or self.cluster.log.count("open t") == len(bodies)
+            if isEnd and what not in {"open", ""}:
+                late.append(answer)
+            else:
+                asks(what, queue, answer)
+
+        self.patch(self.cluster, "ask", _ask)
+        seconds, replies = self.took("redrive t")
+        self.assertLessEqual(seconds, PROMISED)
+        self.assertIn("moved 0", replies[0])
+        self.assertEqual(self.cluster.held(), [])
+        self.assertEqual(sorted(self.cluster.bodies("t")), bodies)
+
+    def test_behind(self) -> None:
+        """Gets behind one that is not answered have not been asked for."""
+        self.start()
+        self.cluster.stuck.add("q")
+        seconds, replies = self.took("get q", "get r", "get s", "version")
+        self.assertLessEqual(seconds, PROMISED)
+        self.assertEqual(replies[1:3], [f"SERVER_ERROR {UNREACHABLE}"] * 2)
+        self.assertNotIn("get r", self.cluster.log)
