@@ -91,6 +91,12 @@ class NoMaintenance:
 class ContractTests(FrontTestCase):
     """What a client is answered."""
 
+    def test_lists(self) -> None:
+        """A row is looked for in each list, and may be in none."""
+        row = "`rule list`"
+        self.assertEqual(whyOf(row, ONLY_REAL), ONLINE)
+        self.assertIsNone(whyOf(row))
+
     def test_rows(self) -> None:
         """A row of the page is answered as the page says, or is listed here."""
         count, reasons = 0, set()
