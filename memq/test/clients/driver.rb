@@ -14,7 +14,7 @@ abort "This is Dalli #{Dalli::VERSION}" unless Dalli::VERSION.start_with?(versio
 
 # What it speaks TLS with, if it is to do that.
 def secured
-  return {} if ENV.fetch('CLIENT_CA').empty?
+  return {} if ENV.fetch('CLIENT_CA', '').empty?
 
   context = OpenSSL::SSL::SSLContext.new
   context.set_params(ca_file: ENV.fetch('CLIENT_CA'), verify_mode: OpenSSL::SSL::VERIFY_PEER)
