@@ -41,6 +41,8 @@ survey.PAUSE = 0.1
 survey.Survey.pause.__defaults__ = (0.1,)
 survey.WALK_SHARE = 1
 """
+#: What the log says when they have moved.
+MOVED = "bytes of a drained file are given back"
 #: Less cache than messages, so that pages are written whenever one is needed.
 OPTIONS = (
     *("--log-buffer", "32", "--cache-size", "1", "--trickle", "0.05"),
@@ -67,7 +69,6 @@ class Run:
         :param queues: what is in the home.
         """
         self._random = random
-        self._moves = 0
         self.folder = os.path.join(path, "memq")
         #: Files that were there before.
         self.files = readFiles(self.folder)
@@ -112,8 +113,14 @@ class Run:
                 client.set(name, 300)
 
     def drain(self) -> None:
-        """Get nearly all that is there, and see the rest move to another file."""
+        """Get nearly all that is there, and see the rest move to another file.
+
+        The file is large enough for that, whenever messages moved before.
+        """
+        moves = self._moves()
         for client in self.clients:
+            client.set(client.queue(b"a"), 150 * KILOBYTE)
+            client.answered()
             for name, (pushed, taken, messages) in client.queues.items():
                 if name.startswith(b"gone"):
                     client.delete(name)
@@ -125,8 +132,11 @@ class Run:
                     client.get(name)
                 client.answered()
             client.answered()
-        self._moves += 1
-        self.server.waitForLine("bytes of a drained file are given back", self._moves)
+        self.server.waitForLine(MOVED, moves + 1)
+
+    def _moves(self) -> int:
+        """Return how often messages have moved to another file."""
+        return sum(MOVED in line for line in self.server.log)
 
     def flushAll(self) -> None:
         """Empty all queues of all clients."""
