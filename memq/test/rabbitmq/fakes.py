@@ -19,6 +19,8 @@ from memq.test.rabbitmq.fakeexchanges import FakeExchanges
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from twisted.internet.task import Clock
+
 
 class FakeCluster:
     """Queues of bodies, and what is to be answered.
@@ -78,6 +80,13 @@ class FakeCluster:
         """Answer everything, in order."""
         while self.events:
             self.events.popleft()()
+
+    def settleAt(self, clock: Clock) -> None:
+        """Let all happen that needs no time, here and by a clock."""
+        clock.advance(0)
+        while self.events:
+            self.settle()
+            clock.advance(0)
 
     def ask(self, what: str, queue: str, answer: Callable[[], object]) -> None:
         """Note a question, which is answered later."""

@@ -43,11 +43,7 @@ class ConsumersTestCase(AskingTestCase):
 
     def settle(self) -> None:
         """Let all happen that needs no time."""
-        while True:
-            self.clock.advance(0)
-            if not self.cluster.events:
-                break
-            self.cluster.settle()
+        self.cluster.settleAt(self.clock)
 
     def has(self, queue: str = "jobs") -> int:
         """Return how many consumers the cluster has that were given nothing."""

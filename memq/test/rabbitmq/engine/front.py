@@ -246,11 +246,7 @@ class Front:
 
     def settle(self) -> None:
         """Let all happen that needs no time."""
-        while True:
-            self.clock.advance(0)
-            if not self.cluster.events:
-                break
-            self.cluster.settle()
+        self.cluster.settleAt(self.clock)
 
     def pass_(self, seconds: float) -> None:
         """Let time pass, in small steps."""
