@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.clusteraccount import CHAIN, CLOSE, PLAIN, WAYS, Account, Bounds, judge
 from bench.clusterclients import Client, Producer, Pulse, readerOf
 from bench.clusterfaults import FAULTS, Fault, Front, Nodes, Scene
+from bench.clustersoak import memory
+from bench.clustersoak import told as toldOfMemory
 from bench.workspace import ROOT
 
 if TYPE_CHECKING:
@@ -222,6 +224,7 @@ def table(rounds: Iterable[dict[str, Any]]) -> str:
         kinds.setdefault(each["nodes"], []).append(each)
     return "\n".join(
         f"On {nodes}:\n\n{HEAD}{_rows(kinds[nodes])}{_exceptions(kinds[nodes])}"
+        f"{toldOfMemory(kinds[nodes])}"
         for nodes in sorted(kinds, reverse=True)
     )
 
@@ -312,12 +315,12 @@ def playRound(
     nodes: Nodes, fronts: list[Front], name: str, number: int
 ) -> dict[str, Any]:
     """Play a round of a fault, and return what is kept of it."""
-    one = Round(nodes, fronts, f"{time.time():.0f}")
-    wrong = one.play(FAULTS[name], number)
-    kept = told(nodes.describe(), name, one.lanes, wrong)
+    played = Round(nodes, fronts, f"{time.time():.0f}")
+    wrong = played.play(FAULTS[name], number)
+    kept = told(nodes.describe(), name, played.lanes, wrong)
     if not wrong:
-        tidy(fronts[0], one.lanes)
-    return kept
+        tidy(fronts[0], played.lanes)
+    return {**kept, "at": time.time(), "memory": memory(one.pid for one in fronts)}
 
 
 def main() -> int:
