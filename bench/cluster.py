@@ -35,10 +35,12 @@ PAGE = ROOT / "docs" / "cluster.md"
 #: Connections, and commands outstanding of each.
 SHAPES = ((50, 1), (50, 16))
 #: Sets and gets of a round.
-COUNT, ROUNDS = 4_000, 3
+COUNT, ROUNDS = 4_000, 5
 #: What the queue of a run is called, before the number that the load gives it.
 KEY = f"bench.cluster.{os.getpid()}."
-FRONT, ALONE = "front end", "AMQP client alone"
+FRONT, ALONE, LOCAL = "front end", "AMQP client alone", "memq without a cluster"
+#: Sets and gets of the last one, of which each takes much less.
+LOCAL_COUNT = 40_000
 
 
 class _Kind(NamedTuple):
@@ -99,14 +101,18 @@ def _spentBy(before: Sequence[dict[int, int]], nodes: Sequence[int]) -> float:
     return sum(map(spent, before, after)) / 1000
 
 
-def _front(
-    load: Load, end: _End, nodes: Sequence[int], shape: tuple[int, int]
+def _clients(
+    load: Load,
+    end: _End,
+    nodes: Sequence[int],
+    shape: tuple[int, int],
+    count: int = COUNT,
 ) -> Iterator[_Cost]:
     """Yield what a set and a get of clients cost."""
     connections, outstanding = shape
     for verb in VERBS:
         before = [_used(pid) for pid in nodes]
-        options = {"c": connections, "d": outstanding, "s": 100, "n": COUNT}
+        options = {"c": connections, "d": outstanding, "s": 100, "n": count}
         server: object = end
         done = load.run(server, verb, k=KEY, **options)  # type: ignore[arg-type]
         if done.errors:
@@ -133,23 +139,27 @@ def _alone(url: str, nodes: Sequence[int], shape: tuple[int, int]) -> Iterator[_
         yield _Cost(told["rate"], told["cpu"], took)
 
 
-def measured(load: Load, end: _End, url: str) -> list[list[str]]:
-    """Return the rows of the table."""
+def measured(load: Load, end: _End, local: _End, url: str) -> list[list[str]]:
+    """Return the rows of the table.
+
+    :param end: the front end; and local, the server without a cluster.
+    """
     nodes, rows = nodesOf(url), []
     for shape in SHAPES:
         found: dict[tuple[str, str], list[_Cost]] = {}
         for number in range(ROUNDS):
             progress(f"{shape[0]} x {shape[1]}, round {number + 1}")
             for who, costs in (
-                (FRONT, _front(load, end, nodes, shape)),
+                (FRONT, _clients(load, end, nodes, shape)),
                 (ALONE, _alone(url, nodes, shape)),
+                (LOCAL, _clients(load, local, [], shape, LOCAL_COUNT)),
             ):
                 for verb, cost in zip(VERBS, costs, strict=True):
                     found.setdefault((verb, who), []).append(cost)
         for (verb, who), each in sorted(found.items(), reverse=True):
             rate, own, theirs = map(median, zip(*each, strict=True))
-            row = [f"{shape[0]} x {shape[1]}", verb, who]
-            rows.append([*row, f"{rate:,.0f}", f"{own:.0f}", f"{theirs:.0f}"])
+            row = [f"{shape[0]} x {shape[1]}", verb, who, f"{rate:,.0f}"]
+            rows.append([*row, f"{own:.0f}", "" if who == LOCAL else f"{theirs:.0f}"])
     return rows
 
 
@@ -158,9 +168,11 @@ def section(rows: list[list[str]], told: str) -> str:
     header = ["connections", "", "", "a second", "us here", "us on all nodes"]
     words = f"""\
 A front end and three nodes on one machine ({told}), beside an AMQP client that is
-alone with the nodes and has as many sets outstanding, or up to 32 gets. Bodies of 100
-bytes, one queue, {COUNT:,} sets and gets, the middle one of {ROUNDS} rounds; in
-microseconds of a processor for each. `python -m bench.cluster --write` measures it.
+alone with the nodes and has as many sets outstanding, or up to 32 gets; and a memq that
+has its messages on this machine's disk. Bodies of 100 bytes, one queue, {COUNT:,} sets
+and gets, the middle one of {ROUNDS} rounds; in microseconds of a processor for each.
+`python -m bench.cluster --write` measures it. The rows of the last one say how fast the
+machine was then: docs/performance.md has the same of a quiet one.
 
 """
     return words + table(header, rows)
@@ -177,17 +189,21 @@ def main() -> None:
         server = Server(
             "", "--store=rabbitmq", f"--rabbitmq={options.url}", "--accept-mnesia"
         )
+        home = Server(str(root / "home"))
         server.start()
+        home.start()
         try:
             line = server.waitForLine("The cluster is there: ")
             told = line.rpartition("The cluster is there: ")[2].strip()
             end = _End(_Kind(), server.port, server.pid)
-            text = section(measured(load, end, options.url), told)
+            local = _End(_Kind(LOCAL), home.port, home.pid)
+            text = section(measured(load, end, local, options.url), told)
             with socket.create_connection(("127.0.0.1", server.port)) as client:
                 client.sendall(b"delete %s0\r\n" % KEY.encode())
                 client.recv(100)
         finally:
             server.stop()
+            home.stop()
     if options.write:
         page = PAGE.read_text(encoding="utf-8")
         PAGE.write_text(put(page, "bench.cluster", text), encoding="utf-8")
