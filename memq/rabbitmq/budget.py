@@ -5,6 +5,9 @@ of it is there, and gives one out at once.  So a large body that comes reserves 
 all of itself and for what it is sent as, until the cluster has confirmed it; and so
 much is asked for as there is room.  How large a message is, is known when it is there:
 before, one counts as the queue's last ones do, or as the largest there may be.
+
+An open read keeps no body once that is sent, but a later try needs it: the nodes cannot
+delay what they have.  So there is room for those as well.
 """
 
 from __future__ import annotations
@@ -22,12 +25,51 @@ if TYPE_CHECKING:
 COPIES = 2
 #: Queues of which the sizes are known.
 _MOST_SIZES = 10_000
+#: Bytes that a body takes beside its own.
+_BESIDE = 150
+
+
+class OpenBodies:
+    """The bodies of messages that are open here, up to a limit: the oldest go first."""
+
+    __slots__ = ("_bodies", "_limit", "_size")
+
+    def __init__(self, limit: int) -> None:
+        """Begin with none.
+
+        :param limit: in bytes.
+        """
+        self._bodies: dict[int, bytes] = {}
+        self._limit = limit
+        self._size = 0
+
+    def keep(self, number: int, body: bytes) -> None:
+        """Keep a body, by the number of its message."""
+        size = len(body) + _BESIDE
+        if size <= self._limit:
+            self._bodies[number] = body
+            self._size += size
+            while self._size > self._limit:
+                self.forget(next(iter(self._bodies)))
+
+    def find(self, number: int) -> bytes | None:
+        """Return a body; None if it is not here."""
+        return self._bodies.get(number)
+
+    def forget(self, number: int) -> None:
+        """Let a body go that may be here."""
+        body = self._bodies.pop(number, None)
+        if body is not None:
+            self._size -= len(body) + _BESIDE
 
 
 class FrontBudget(Budget):
-    """The memory that all connections of a front end hold."""
+    """The memory that all connections of a front end hold.
 
-    __slots__ = ("_asked", "_largest", "_sizes")
+    :ivar opened: bodies of open messages, in an eighth of the limit beside it.
+    """
+
+    __slots__ = ("_asked", "_largest", "_sizes", "opened")
 
     def __init__(self, limit: int = 256 * MEGABYTE, largest: int = MEGABYTE) -> None:
         """Begin with nothing held.
@@ -36,6 +78,7 @@ class FrontBudget(Budget):
         :param largest: bytes of the largest body that is set.
         """
         super().__init__(limit)
+        self.opened = OpenBodies(limit // 8)
         self._largest = largest
         #: Bytes that may come of what is asked for.
         self._asked = 0

@@ -13,7 +13,8 @@ What a pattern matches is told to RabbitMQ by a regular expression, of Erlang's 
 for the bytes of its names.
 
 A message has its flags and the time when it was set in headers: other programs may set
-messages without them.  What became of a dead letter stands in headers of RabbitMQ's.
+messages without them.  What became of a dead letter stands in headers of RabbitMQ's,
+or of memq's own where a front end has set it again.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ FLAGS, TIME = "f", "t"
 #: The header of one that expires: when, in the same.  How long it had when it was set
 #: is a property of its own, by which its queue goes.
 EXPIRES = "e"
+#: Headers of what is set again, see memq.message.Trace: how often it was given back in
+#: its queue before; how often in others; its first queue, why it left that, and when.
+TRIES, BEFORE, ORIGIN, REASON, SINCE = "n", "b", "o", "r", "s"
 #: The header that a queue itself adds: how often the message was given back.
 DELIVERIES = "x-delivery-count"
 #: The headers of a dead letter: the queues that it left, the last first; the first one.
@@ -81,11 +85,17 @@ def _asHex(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("memq-percent", _asHex)
 
 
-def encode(queue: bytes) -> Name:
-    """Return the name of a queue in RabbitMQ."""
+def _whole(queue: bytes) -> str:
+    """Return the name of a queue, however long it is."""
     whole = queue.replace(b"%", b"%25").decode("utf-8", "memq-percent")
     if whole.startswith(_RESERVED):
         whole = f"%{ord(whole[0]):02x}{whole[1:]}"
+    return whole
+
+
+def encode(queue: bytes) -> Name:
+    """Return the name of a queue in RabbitMQ."""
+    whole = _whole(queue)
     if len(whole.encode()) <= LONGEST:
         return Name(whole, {})
     return Name(f"%%{sha256(queue).hexdigest()}", {NAME_ARGUMENT: whole})
@@ -97,6 +107,13 @@ def decode(name: str, arguments: Mapping[str, Any]) -> bytes | None:
     :param arguments: those of the queue.
     """
     whole = arguments.get(NAME_ARGUMENT) if name.startswith("%%") else name
+    queue = _queueOf(whole)
+    # A queue has one name only.
+    return queue if queue is not None and encode(queue).queue == name else None
+
+
+def _queueOf(whole: object) -> bytes | None:
+    """Return the queue of a whole name; None if it is none."""
     if not isinstance(whole, str) or "/" in whole:
         return None
     first, *others = whole.encode().split(b"%")
@@ -104,9 +121,7 @@ def decode(name: str, arguments: Mapping[str, Any]) -> bytes | None:
         parts = [bytes.fromhex(each[:2].decode("ascii")) + each[2:] for each in others]
     except ValueError:
         return None
-    queue = b"".join([first, *parts])
-    # A queue has one name only.
-    return queue if encode(queue).queue == name else None
+    return b"".join([first, *parts])
 
 
 def literal(name: str) -> str:
@@ -171,15 +186,33 @@ def _inClass(byte: int) -> bytes:
     return letter if letter.isalnum() else b"\\x%02x" % byte
 
 
-def headers(flags: int, time: int, expires: int = 0) -> dict[str, Any]:
+def headers(
+    flags: int, time: int, expires: int = 0, trace: Trace | None = None
+) -> dict[str, Any]:
     """Return the headers of a message.
 
     :param time: when it was set, in milliseconds since 1970-01-01 UTC.
     :param expires: when it expires, in the same; 0 for never.
+    :param trace: what became of it before.
     """
-    found = {FLAGS: flags, TIME: time}
+    found: dict[str, Any] = {FLAGS: flags, TIME: time}
     if expires:
         found[EXPIRES] = expires
+    if trace is not None:
+        if trace.counted:
+            found[TRIES] = trace.counted
+        if trace.origin:
+            found |= _left(trace)
+    return found
+
+
+def _left(trace: Trace) -> dict[str, Any]:
+    """Return the headers that tell which queue a dead letter left first."""
+    found: dict[str, Any] = {ORIGIN: _whole(trace.origin), SINCE: trace.since}
+    if trace.deliveries >= 0:
+        found[BEFORE] = trace.deliveries
+    if trace.reason is not None:
+        found[REASON] = int(trace.reason)
     return found
 
 
@@ -199,34 +232,57 @@ def message(number: int, headers: Mapping[str, Any] | None, body: bytes) -> Mess
     flags = _within(found.get(FLAGS), MOST_FLAGS)
     time = _within(found.get(TIME), MOST_TIME)
     deliveries = _within(found.get(DELIVERIES), MOST_FLAGS)
-    trace = Trace(deliveries) if deliveries else None
+    before = _within(found.get(TRIES), MOST_FLAGS)
     expires = _within(found.get(EXPIRES), MOST_TIME)
+    death = None
     if DEATHS in found:
         # The queue that it left has let it have no end any more.
-        trace, expires = _died(found, deliveries) or trace, 0
+        death, expires = _death(found), 0
+    # What it was tried before was in the queue that it has left.
+    counted = deliveries if death is not None else deliveries + before
+    trace = _origin(found, counted) if ORIGIN in found else None
+    if trace is None and death is not None:
+        trace = _died(death, counted)
+    if trace is None and counted:
+        trace = Trace(counted)
     return Message(0, number, flags, time, body, expires=expires, trace=trace)
 
 
-def _died(headers: Mapping[str, Any], deliveries: int) -> Trace | None:
-    """Return the trace of a dead letter; None of what is none, or is from nobody knows.
+def _origin(headers: Mapping[str, Any], counted: int) -> Trace | None:
+    """Return the trace of a dead letter that was set again; None of what is none."""
+    origin, number = _queueOf(headers[ORIGIN]), headers.get(REASON)
+    if not origin:
+        return None
+    reason = Reason(number) if number in list(Reason) else None
+    before = headers.get(BEFORE)
+    tries = -1 if before is None else _within(before, MOST_FLAGS)
+    return Trace(tries, origin, reason, _within(headers.get(SINCE), MOST_TIME), counted)
 
-    A message that was delayed has left a queue of memq's own before.  Of a name that is
-    a digest the headers do not tell the whole.
+
+def _death(headers: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what is told of the first queue that a message left; None if it left none.
+
+    A message that was delayed has left a queue of memq's own before.
     """
     told, first = headers[DEATHS], headers.get(FIRST_DEATH)
     deaths = told[::-1] if isinstance(told, list) else []
     deaths = [each for each in deaths if isinstance(each, dict)]
     # One that it left again stands at the beginning.
     deaths.sort(key=lambda each: each.get("queue") != first)
-    for death in deaths:
-        name = str(death.get("queue"))
-        if not name.startswith(OWN):
-            origin = decode(name, {})
-            if origin is None:
-                break
-            reason, since = _REASONS.get(str(death.get("reason"))), death.get("time")
-            return Trace(-1, origin, reason, _moment(since), deliveries)
-    return None
+    others = (each for each in deaths if not str(each.get("queue")).startswith(OWN))
+    return next(others, None)
+
+
+def _died(death: Mapping[str, Any], counted: int) -> Trace | None:
+    """Return the trace of a dead letter; None if nobody knows from where it is.
+
+    Of a name that is a digest the headers do not tell the whole.
+    """
+    origin = decode(str(death.get("queue")), {})
+    if origin is None:
+        return None
+    reason, since = _REASONS.get(str(death.get("reason"))), death.get("time")
+    return Trace(-1, origin, reason, _moment(since), counted)
 
 
 def _moment(time: object) -> int:

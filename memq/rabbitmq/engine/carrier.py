@@ -33,6 +33,7 @@ from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
 from memq.rabbitmq.engine.pops import Pops, openMany, peekMany
 from memq.rabbitmq.engine.sets import Sets
+from memq.rabbitmq.engine.transfers.retries import Retries
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
 from memq.rabbitmq.shared.gate import Gate
@@ -95,6 +96,7 @@ class Carrier:
         self._pops = Pops(gets, bounds, self._took, self._run, failed, policies)
         self._answers = Answers(tellers, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies, pauses)
+        self._retries = Retries(publisher, openReads, queues, policies)
         self._policies = policies
         self._view = view
         self._begins: dict[type[Operation], Callable[[Any, float], object]] = {
@@ -322,6 +324,7 @@ class Carrier:
             (ended,) = closed
         elif numbers:
             ended = yield ending(self._openReads.close, queue, numbers)
+        view.forgetBodies(numbers)
         view.closed = ended.numbers
         if ended.error is None:
             self._took(queue, len(ended.numbers))
@@ -353,15 +356,19 @@ class Carrier:
         return None if read.wait and client.isBehind(read) else read
 
     def _abort(self, operation: AbortRead) -> Steps:
-        if operation.delay:
-            self._refuse(operation, StoreError(f"{NOT_KEPT} (delay)"))
-            return
+        view, error = self._view(), None
         meant = [] if operation.isOver else operation.targets()
-        if meant:
+        if meant and operation.delay:
+            error = yield from self._retries.later(operation, view)
+        elif meant:
             numbers = [each.number for each in meant]
             # Whatever is answered: what is lost goes back as well.
             yield ending(self._openReads.giveBack, operation.queue, numbers)
-        self._run(operation, self._view())
+            view.forgetBodies(numbers)
+        if error is None:
+            self._run(operation, view)
+        else:
+            operation.fail(error)
         self.scheduler.ended([operation])
 
     # Queues as a whole.

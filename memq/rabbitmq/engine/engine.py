@@ -156,7 +156,8 @@ class Engine:
         reads = self.asked.openReads
         self._tellers = Tellers(clock, self.looks, self.counts, queues, reads.held)
         holds = reads.holds
-        view = partial(View, self.number, self._parts, holds, self.counts)
+        bodies = self.budget.opened
+        view = partial(View, self.number, self._parts, holds, self.counts, bodies)
         pauses = self.asked.pauses
         policies.bits, pauses.active = pauses.bits, policies.activate
         pauses.changed = self._changed
@@ -341,12 +342,13 @@ class Engine:
         self._setAgain(queue, message)
 
     def _setAgain(self, queue: bytes, message: Message) -> None:
+        expires = message.expires
         self.asked.publisher.publish(
             nameOf(queue),
             message.body,
-            names.headers(message.flags, message.time, message.expires),
+            names.headers(message.flags, message.time, expires, message.trace),
             partial(self._cbSet, queue, message),
-            names.expiration(message.expires, self.policies.now()),
+            names.expiration(expires, self.policies.now()),
             makes=False,
         )
 

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memq.errors import StoreError
 from memq.figures import NOTHING_KEPT
 from memq.message import LargeBody, Message
+from memq.rabbitmq.budget import OpenBodies
 from memq.rabbitmq.figures.counts import RETURNS, Counts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from memq.errors import QueueError
     from memq.figures import Kept, Outcome
@@ -97,6 +98,7 @@ class View:
     :ivar asks: whether what is missing is fetched, and the operation run again.
     :ivar puts: what the operation has set.
     :ivar place: tells which of its messages it sets now.
+    :ivar bodies: has those of messages that are open.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class View:
         parts: Parts,
         isOpen: Callable[[int], bool] = lambda _: False,
         counts: Counts | None = None,
+        bodies: OpenBodies | None = None,
     ) -> None:
         """Begin with nothing.
 
@@ -114,6 +117,7 @@ class View:
         :param counts: counts what becomes of messages.
         """
         self._tally = counts or Counts()
+        self.bodies = bodies or OpenBodies(0)
         self.asks = False
         self._number = number
         self._parts = parts
@@ -229,7 +233,12 @@ class View:
         """Return what was fetched of a queue, once."""
         return self.found.pop(queue, None)
 
-    openRead = pop
+    def openRead(self, queue: bytes) -> Message | QueueError | None:
+        """Return it as well; it is open from now on."""
+        found = self.found.pop(queue, None)
+        if isinstance(found, Message):
+            self.bodies.keep(found.sequence, found.body)
+        return found
 
     def peek(self, queue: bytes) -> Message | QueueError | None:
         """Return it, and leave it; that it has expired is for the cluster to say."""
@@ -256,8 +265,24 @@ class View:
     def openAll(
         self, queue: bytes, most: int, size: int
     ) -> list[Message | QueueError | None]:
-        """Return all that was fetched, once."""
-        return self.popAll(queue, most)
+        """Return all that was fetched, once; it is open from now on."""
+        found = self.popAll(queue, most)
+        for each in found:
+            if isinstance(each, Message):
+                self.bodies.keep(each.sequence, each.body)
+        return found
+
+    def forgetBodies(self, numbers: Iterable[int]) -> None:
+        """Let the bodies go of messages that are not open any more."""
+        for number in numbers:
+            self.bodies.forget(number)
+
+    def popRead(self, queue: bytes, message: Message) -> Message | None:
+        """Return one that is tried later, if it was open still."""
+        if message.sequence not in self.closed:
+            return None
+        self._tally.add(RETURNS, queue)
+        return message
 
     def closeAll(self, queue: bytes, messages: Sequence[Message]) -> list[Message]:
         """Return those that were deleted."""

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from memq.config.values import MEGABYTE
 from memq.message import PART_SIZE
 from memq.rabbitmq import budget as module
-from memq.rabbitmq.budget import COPIES, FrontBudget
+from memq.rabbitmq.budget import COPIES, FrontBudget, OpenBodies
 
 LIMIT = 64 * MEGABYTE
 
@@ -87,3 +87,26 @@ class GetTests(SynchronousTestCase):
             for queue in (b"q", b"p"):
                 budget.found(queue, budget.ask(queue) or 0, 10)
         self.assertEqual(list(budget._sizes), [b"p"])
+
+
+class OpenBodiesTests(SynchronousTestCase):
+    """Bodies of messages that are open."""
+
+    def test_oldest(self) -> None:
+        """The oldest ones go when there is no more room."""
+        bodies = OpenBodies(1000)
+        for number in range(4):
+            bodies.keep(number, b"%d" % number * 150)
+        there = [bodies.find(number) for number in range(4)]
+        self.assertEqual(there, [None, *(b"%d" % each * 150 for each in (1, 2, 3))])
+        bodies.forget(1)
+        bodies.forget(1)
+        bodies.keep(5, b"5" * 150)
+        self.assertIsNotNone(bodies.find(2))
+
+    def test_tooLarge(self) -> None:
+        """One that has no room takes that of no other."""
+        bodies = FrontBudget(8000).opened
+        bodies.keep(1, b"x")
+        bodies.keep(2, b"x" * 1000)
+        self.assertEqual((bodies.find(1), bodies.find(2)), (b"x", None))

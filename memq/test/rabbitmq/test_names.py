@@ -119,6 +119,46 @@ class MessageTests(SynchronousTestCase):
         assert trace is not None
         self.assertEqual(trace.counted, 3)
 
+    def test_again(self) -> None:
+        """What is set again tells what became of it before, in any queue."""
+        gone = Reason.EXPIRED
+        traces = [
+            Trace(3),
+            Trace(2, b"q", gone, 5),
+            Trace(0, b"amq.\xff%", None, 0, 4),
+            Trace(-1, b"x" * 300, gone, 1),
+        ]
+        for trace in traces:
+            found = message(1, headers(1, 2, 0, trace), b"x")
+            self.assertEqual(found.trace, trace)
+            counted = trace.counted + 2
+            again = headers(1, 2, 0, trace) | {"x-delivery-count": 2}
+            told = message(1, again, b"x").trace
+            assert told is not None
+            self.assertEqual(told.counted, counted)
+        self.assertEqual(headers(1, 2, 0, Trace(0)), headers(1, 2))
+
+    def test_againDied(self) -> None:
+        """What it was tried before counts only where that was."""
+        death = {"queue": "q", "reason": "delivery_limit"}
+        delayed = {"queue": "memq/delay/5", "reason": "expired"}
+        told = headers(1, 2, 0, Trace(3))
+        told |= {"x-delivery-count": 1, "x-first-death-queue": "memq/delay/5"}
+        found = message(1, told | {"x-death": [delayed]}, b"x").trace
+        self.assertEqual(found, Trace(4))
+        found = message(1, told | {"x-death": [death, delayed]}, b"x").trace
+        self.assertEqual(found, Trace(-1, b"q", Reason.DELIVERIES, 0, 1))
+        told = headers(1, 2, 0, Trace(3, b"first", None, 0, 7)) | {"x-death": [death]}
+        found = message(1, told, b"x").trace
+        self.assertEqual(found, Trace(3, b"first"))
+
+    def test_againStrange(self) -> None:
+        """What no front end would tell is nothing."""
+        for origin in "", 5, "a/b", "%zz":
+            self.assertIsNone(message(1, {"o": origin}, b"x").trace)
+        strange = {"o": "q", "r": 9, "s": -1, "b": "x"}
+        self.assertEqual(message(1, strange, b"x").trace, Trace(0, b"q"))
+
     def test_died(self) -> None:
         """A dead letter has the queue that it left first, and why and when."""
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 #: Why a row is answered otherwise.
 NUMBERS = "a message has a number of this process, not of its queue"
-LATER = "nothing that was read is tried later"
 OPEN = "a flush leaves what is open"
 RULES = "a rule's limit is a policy of the cluster"
 LACKS = "figures that no cluster tells are left out"
@@ -35,7 +34,7 @@ DIFFERENT = {
     "`gets ": NUMBERS,
     "`get v/close=0/": NUMBERS,
     "`get v/open` `touch v/open=2": NUMBERS,
-    "`get v/open` `get v/abort=2/": LATER,
+    "`get v/open` `get v/abort=2/": NUMBERS,
     "`get v/open` `flush v`": OPEN,
     "`set r1 ": RULES,
     "`import ": IMPORTS,

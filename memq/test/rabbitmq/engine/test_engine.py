@@ -27,7 +27,6 @@ from memq.rabbitmq.course import Course
 from memq.rabbitmq.engine.answers import COUNTED
 from memq.rabbitmq.engine.engine import AGAIN
 from memq.rabbitmq.engine.pops import PEEKED, TOO_MANY
-from memq.rabbitmq.engine.view import NOT_KEPT
 from memq.rabbitmq.errors import ClusterFull, Unsure
 from memq.rabbitmq.figures import told as module
 from memq.test.rabbitmq.engine.front import FrontTestCase
@@ -512,12 +511,6 @@ class OpenTests(FrontTestCase):
             (head, *_) = self.ask("mg q/open v h")
             self.assertEqual(head, f"VA 1 {expected}")
             self.ask("mg q/abort")
-
-    def test_abortDelayed(self) -> None:
-        """Nothing is tried later."""
-        self.assertEqual(self.ask("get q/open"), value("q/open", "a"))
-        refused = [f"SERVER_ERROR {NOT_KEPT} (delay)"]
-        self.assertEqual(self.ask("get q/abort/delay=5"), refused)
 
     def test_many(self) -> None:
         """Any number is closed, or goes back, a part at a time."""
