@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from memq.admin.reading import ImportRefused
-from memq.admin.sender import Sender, newToken, tokenOf
+from memq.admin.sender import CHUNK_MESSAGES, Sender, newToken, tokenOf
 from memq.client.address import addresses
 from memq.client.connection import Connection, ServerRefused
 from memq.client.figures import detail
@@ -113,6 +113,11 @@ def send(
         if sender.isDone:
             progress.tell("all of that is imported already")
             return
+        if sender.isUnsure:
+            progress.tell(
+                "the import broke off while messages were set: up to "
+                f"{CHUNK_MESSAGES} behind line {sender.reached} may be there twice"
+            )
         try:
             _run(sender, lines)
         except BaseException as error:

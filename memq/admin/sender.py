@@ -69,6 +69,7 @@ class Sender(Reading):
     :ivar messages: how many were sent.
     :ivar reached: the line up to which all is imported for good.
     :ivar isDone: whether the server had all of it before.
+    :ivar isUnsure: whether it may have messages behind where it goes on.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class Sender(Reading):
         self._progress = progress
         self._part = part
         self.messages = self.reached = 0
-        self.isDone = False
+        self.isDone = self.isUnsure = False
         #: The line up to which all was imported before.
         self._before = 0
         #: Whether the server was told of the queue that is being read.
@@ -109,13 +110,13 @@ class Sender(Reading):
     def begin(self, token: bytes, resume: bool) -> None:
         """Begin, or go on with what the server has of the same token."""
         self._connection.send(beginLine(token, self._append))
-        line, isDone = self._answer()
+        line, words = self._answer()
         if resume:
-            self._before, self.isDone = line, isDone
-            self.reached = line
+            self._before = self.reached = line
+            self.isDone, self.isUnsure = words == [b"all"], words == [b"unsure"]
 
-    def _answer(self) -> tuple[int, bool]:
-        """Return what the server says: the line that is imported, and whether all is.
+    def _answer(self) -> tuple[int, list[bytes]]:
+        """Return what the server says: the line that is imported, and words on that.
 
         :raise memq.client.connection.ServerRefused: when it says something else.
         """
@@ -123,7 +124,7 @@ class Sender(Reading):
         if not answer.startswith(_IMPORTED):
             raise refusal(answer)
         line, *words = answer.removeprefix(_IMPORTED).split()
-        return int(line), words == [b"all"]
+        return int(line), words
 
     def _begin(self, line: QueueBegin) -> None:
         self._isTold = False
@@ -176,7 +177,7 @@ class Sender(Reading):
 
     def _send(self) -> None:
         """Send a chunk; read replies to earlier ones."""
-        if self._append and self._inChunk:
+        if self._inChunk:
             self._items.append(packItem(Reached(self._whole)))
         self._connection.send(putLine(b"".join(self._items)))
         self._items.clear()

@@ -1,12 +1,16 @@
-"""Courses: work that asks one thing after the other, written as a generator."""
+"""Courses: work that asks one thing after the other, written as a generator.
+
+Or several together, and goes on when all of them are answered.
+"""
 
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Sequence
 
     #: Asks something; what it is given is called once, with the answer.
     Ask = Callable[[Callable[[Any], object]], object]
@@ -44,3 +48,21 @@ class Course:
             self._failed(error)
         finally:
             self._isRunning = False
+
+
+def together(asks: Sequence[Ask], done: Callable[[list[Any]], object]) -> None:
+    """Ask several things; ``done`` is called once, with all answers in their order."""
+    answers: list[Any] = [None] * len(asks)
+    left = len(asks)
+    if not left:
+        done(answers)
+
+    def _cbAnswered(place: int, answer: Any) -> None:
+        nonlocal left
+        answers[place] = answer
+        left -= 1
+        if not left:
+            done(answers)
+
+    for place, ask in enumerate(asks):
+        ask(partial(_cbAnswered, place))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 #: The row of an import: when it was written, in milliseconds since 1970, the line that
 #: it has reached, and whether that is the last one.
-_ROW = Struct(">QQB")
+ROW = Struct(">QQB")
 
 
 class State(NamedTuple):
@@ -127,15 +127,18 @@ class BeginImport(ImportOperation):
     def _run(self, store: IQueueStore, loader: Any) -> int:
         row = loader.importRow(self.token)
         self.after = State(row)
-        _, line, isFinished = _ROW.unpack(row or bytes(_ROW.size))
+        _, line, isFinished = ROW.unpack(row or bytes(ROW.size))
         self.result = b"%d%b" % (line, b" all" * isFinished)
         return 0
 
 
 class PutChunk(ImportOperation):
-    """Import a chunk; the result is the line that is imported for good, 0 for none."""
+    """Import a chunk; the result is the line that is imported for good, 0 for none.
 
-    __slots__ = ("_cost", "_isUnmarked", "_items", "append", "bytesFreed")
+    :ivar items: what is in it.
+    """
+
+    __slots__ = ("_cost", "_isUnmarked", "append", "bytesFreed", "items")
 
     #: Bytes of the largest body: the most that --max-body allows.
     mostBody = 64 * 1024 * 1024
@@ -149,7 +152,7 @@ class PutChunk(ImportOperation):
         """
         super().__init__(client, token)
         self.append = append
-        self._items = items
+        self.items = items
         self._cost = self.bytesFreed = 0
         #: Whether messages are visible behind the line that is reached.
         self._isUnmarked = False
@@ -157,7 +160,7 @@ class PutChunk(ImportOperation):
     @property
     def isLast(self) -> bool:
         """Whether it says that all is there."""
-        return isinstance(self._items[-1], Finished)
+        return isinstance(self.items[-1], Finished)
 
     def _run(self, store: IQueueStore, loader: Any) -> int:
         if self.client.isFull:
@@ -179,13 +182,13 @@ class PutChunk(ImportOperation):
             return 0
         self.after = state
         row = state.row
-        self.result = b"%d" % (0 if row is None else _ROW.unpack(row)[1])
+        self.result = b"%d" % (0 if row is None else ROW.unpack(row)[1])
         return self._cost
 
     def _joined(self) -> Iterable[AnyItem | list[Item]]:
         """Yield items, but messages that follow each other as one."""
         messages: list[Item] = []
-        for item in self._items:
+        for item in self.items:
             if isinstance(item, Item):
                 messages.append(item)
                 continue
@@ -223,9 +226,11 @@ class PutChunk(ImportOperation):
         if there is None or not there.kept.items:
             if not queue.goesOn:
                 unseen = loader.hide(queue.name)
-                self._cost += MESSAGE_COST
-                first = unseen.nextSequence
-                return State(state.row, queue, unseen, first, deliveries={})
+                # Queue servers have nothing that nobody sees.
+                if unseen is not None:
+                    self._cost += MESSAGE_COST
+                    first = unseen.nextSequence
+                    return State(state.row, queue, unseen, first, deliveries={})
         elif not self.append:
             raise ImportRefused(
                 f"queue {shownName(queue.name)} is there and has messages; "
@@ -305,7 +310,7 @@ class PutChunk(ImportOperation):
         if loader.importRow(self.token) != state.row:
             raise ImportRefused("another client imports the same")
         now = self.client.policies.now()
-        row = _ROW.pack(now, line, isFinished)
+        row = ROW.pack(now, line, isFinished)
         loader.setImportRow(self.token, row)
         self._isUnmarked = False
         self._cost += MESSAGE_COST

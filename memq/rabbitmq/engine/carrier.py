@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from memq.broker.session import sessionOf
 from memq.broker.turns import asQueueError
 from memq.errors import QueueError, StoreError
+from memq.operations.imports.chunks import BeginImport, DiscardImport, PutChunk
 from memq.operations.moves import Move, Redrive
 from memq.operations.openreads.aborts import AbortRead
 from memq.operations.openreads.closes import CloseRead
@@ -33,6 +34,7 @@ from memq.rabbitmq.engine.changes import Changes
 from memq.rabbitmq.engine.moving import Moves
 from memq.rabbitmq.engine.pops import Pops, openMany, peekMany
 from memq.rabbitmq.engine.sets import Sets
+from memq.rabbitmq.engine.transfers.imports import Imports
 from memq.rabbitmq.engine.transfers.retries import Retries
 from memq.rabbitmq.engine.view import NOT_KEPT, View
 from memq.rabbitmq.figures.counts import CLOSED, PUSHED, TAKEN
@@ -97,6 +99,9 @@ class Carrier:
         self._answers = Answers(tellers, openReads, view, self._isCounted)
         self._moves = Moves(publisher, openReads, queues, policies, pauses)
         self._retries = Retries(publisher, openReads, queues, policies)
+        imports = Imports(publisher, openReads, queues, policies, pauses)
+        imports.view, imports.runOn, imports.isSet = view, self._run, self._isSet
+        imports.onWay = onWay
         self._policies = policies
         self._view = view
         self._begins: dict[type[Operation], Callable[[Any, float], object]] = {
@@ -112,9 +117,12 @@ class Carrier:
                 partial(self._move, self._moves.redrive), isLong=True
             ),
             CloseRead: self._follow(self._close),
-            AbortRead: self._follow(self._abort),
+            AbortRead: self._follow(partial(self._change, self._retries.abort)),
             OpenMany: self._follow(self._openMany),
             PeekMany: self._follow(self._peekMany),
+            BeginImport: self._follow(partial(self._tell, imports.begin), isLong=True),
+            PutChunk: self._follow(partial(self._tell, imports.put), isLong=True),
+            DiscardImport: self._follow(partial(self._tell, imports.discard)),
         }
         for kind, change in self.changes.of.items():
             self._begins[kind] = self._follow(partial(self._change, change), LAST)
@@ -354,22 +362,6 @@ class Carrier:
         if isPaused or not self._pauses.knows(read.queue):
             return None
         return None if read.wait and client.isBehind(read) else read
-
-    def _abort(self, operation: AbortRead) -> Steps:
-        view, error = self._view(), None
-        meant = [] if operation.isOver else operation.targets()
-        if meant and operation.delay:
-            error = yield from self._retries.later(operation, view)
-        elif meant:
-            numbers = [each.number for each in meant]
-            # Whatever is answered: what is lost goes back as well.
-            yield ending(self._openReads.giveBack, operation.queue, numbers)
-            view.forgetBodies(numbers)
-        if error is None:
-            self._run(operation, view)
-        else:
-            operation.fail(error)
-        self.scheduler.ended([operation])
 
     # Queues as a whole.
 

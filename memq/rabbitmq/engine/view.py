@@ -99,7 +99,10 @@ class View:
     :ivar puts: what the operation has set.
     :ivar place: tells which of its messages it sets now.
     :ivar bodies: has those of messages that are open.
+    :ivar loader: what an import asks.
     """
+
+    loader: Any = None
 
     def __init__(
         self,
@@ -194,8 +197,7 @@ class View:
         trace: Trace | None = None,
     ) -> int:
         """Note a message whose parts are there."""
-        body = self._parts.whole(large.id)
-        return self.push(queue, flags, body, expires=expires)
+        return self.push(queue, flags, self.whole(large), expires=expires)
 
     def pushDelayed(
         self,
@@ -208,7 +210,7 @@ class View:
         **_: object,
     ) -> None:
         """Note a message that is delayed."""
-        whole = body if isinstance(body, bytes) else self._parts.whole(body.id)
+        whole = self.whole(body)
         self.puts.append(Put(self.place(), queue, flags, whole, expires, True))
 
     def kept(self, queue: bytes) -> Kept:
@@ -222,6 +224,10 @@ class View:
     def addPart(self, body: int, number: int, data: bytes) -> None:
         """Keep the next part."""
         self._parts.add(body, data)
+
+    def whole(self, body: bytes | LargeBody) -> bytes:
+        """Return a body that is there, perhaps in parts."""
+        return body if isinstance(body, bytes) else self._parts.whole(body.id)
 
     def release(self, body: int) -> None:
         """Forget the parts of a body."""

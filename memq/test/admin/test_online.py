@@ -317,6 +317,22 @@ class ResumeTests(OnlineTestCase):
             self.assertEqual(self.server.take(b"a"), [b"x", *bodies])
             self.assertEqual(self.server.take(b"b"), bodies)
 
+    def test_unsure(self) -> None:
+        """Where messages may be there already behind the last line, that is told."""
+        self.interrupt(8)
+        self.imported(TWO, status=130)
+        answer = Sender._answer
+
+        def unsure(sender: Sender) -> tuple[int, list[bytes]]:
+            self.patch(Sender, "_answer", answer)
+            line, _ = answer(sender)
+            return line, [b"unsure"]
+
+        self.patch(Sender, "_answer", unsure)
+        said = self.imported(TWO, "--resume")
+        self.assertIn("up to 128 behind line 703 may be there twice\n", said)
+        self.assertIn("imported 2 queues", said)
+
     def test_large(self) -> None:
         """So it goes on behind each message, large ones among them."""
         sizes = 1, 60_000, 2

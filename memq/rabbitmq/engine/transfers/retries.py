@@ -1,4 +1,4 @@
-"""Retries: open messages that are given back for a later try.
+"""Retries: open messages that are given back, at once or for a later try.
 
 The nodes cannot delay a message that they have.  So it is set again, delayed, and
 deleted when a majority has that: it is lost by nothing, and comes twice if this process
@@ -12,7 +12,7 @@ the message: it is set as a dead letter here, or let go.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from memq.errors import QueueError, StoreError
 from memq.message import Message, Reason
@@ -23,6 +23,7 @@ from memq.rabbitmq import names
 from memq.rabbitmq.asking.base import nameOf
 from memq.rabbitmq.asking.bounds import ending
 from memq.rabbitmq.asking.deliveries import LOST, Ended
+from memq.rabbitmq.course import together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from memq.operations.openreads.aborts import AbortRead
     from memq.operations.openreads.opened import Opened
     from memq.policy.effective import Policies
-    from memq.policy.rule import Rule
     from memq.rabbitmq.asking.queues import Queues
     from memq.rabbitmq.asking.spread import SpreadOpenReads
     from memq.rabbitmq.course import Steps
@@ -43,7 +43,7 @@ NOT_HERE = "the message is too long ago or too large for a later try here"
 
 
 class Retries:
-    """Carries out aborts with a delay."""
+    """Carries out aborts."""
 
     def __init__(
         self,
@@ -58,13 +58,23 @@ class Retries:
         self._queues = queues
         self._policies = policies
 
-    def later(self, operation: AbortRead, view: View) -> Steps:
-        """Delay what an abort means; return why that is not done, if it is not.
+    def abort(self, operation: AbortRead, view: View) -> Steps:
+        """Give back what an abort means; return why that is not done, if it is not.
 
         :param view: the operation is to run on it then.
         """
+        meant = [] if operation.isOver else operation.targets()
+        if meant and operation.delay:
+            return (yield from self._delay(operation, _slice(meant), view))
+        if meant:
+            numbers = [each.number for each in meant]
+            # Whatever is answered: what is lost goes back as well.
+            yield ending(self._openReads.giveBack, operation.queue, numbers)
+            view.forgetBodies(numbers)
+        return None
+
+    def _delay(self, operation: AbortRead, meant: list[Opened], view: View) -> Steps:
         queue = operation.queue
-        meant = _slice(operation)
         there = [each for each in meant if self._openReads.holds(each.number)]
         messages: list[Message] = []
         for opened in there:
@@ -77,7 +87,8 @@ class Retries:
             return length
         # Those of a queue that was deleted are gone with it.
         if length is not None:
-            errors = yield partial(self._setAll, operation, messages)
+            sets = [partial(self._set, operation, each) for each in messages]
+            errors = yield partial(together, sets)
             if isinstance(errors, QueueError):
                 return errors
             pairs = list(zip(there, errors, strict=True))
@@ -97,37 +108,14 @@ class Retries:
             return StoreError(LOST)
         return None
 
-    def _setAll(
-        self,
-        operation: AbortRead,
-        messages: list[Message],
-        done: Callable[[Any], object],
-    ) -> None:
-        """Set messages; what became of each is told when all are."""
-        errors: list[QueueError | None] = [None] * len(messages)
-        left = len(messages)
-        if not left:
-            done(errors)
-
-        def _cbTold(place: int, error: QueueError | None) -> None:
-            nonlocal left
-            errors[place] = error
-            left -= 1
-            if not left:
-                done(errors)
-
-        rule = self._policies.rules.of(operation.queue) or PLAIN.rule
-        for place, message in enumerate(messages):
-            self._set(operation, message, rule, partial(_cbTold, place))
-
     def _set(
         self,
         operation: AbortRead,
         message: Message,
-        rule: Rule,
         told: Callable[[QueueError | None], object],
     ) -> None:
         """Delay one, or let it be a dead letter if it was tried often enough."""
+        rule = self._policies.rules.of(operation.queue) or PLAIN.rule
         tries = 1 if message.trace is None else message.trace.counted + 1
         if 0 < rule.maxDeliveries <= tries:
             target, now = rule.deadLetter, self._policies.now()
@@ -144,15 +132,15 @@ class Retries:
         self._publisher.publish(name, message.body, headers, told, None, delay)
 
 
-def _slice(operation: AbortRead) -> list[Opened]:
-    """Return the open reads that an abort ends in one go."""
-    meant, cost = [], 0
-    for opened in operation.targets():
+def _slice(meant: list[Opened]) -> list[Opened]:
+    """Return those that an abort delays in one go."""
+    first, cost = [], 0
+    for opened in meant:
         if cost >= SLICE_COST:
             break
-        meant.append(opened)
+        first.append(opened)
         cost += MESSAGE_COST + opened.message.size
-    return meant
+    return first
 
 
 def _whole(opened: Opened, view: View) -> Message | None:

@@ -38,7 +38,7 @@ class FakePublisher:
     """Sets messages in a fake cluster.
 
     :ivar limits: how many messages queues have at most; 0 for any number.
-    :ivar errors: what becomes of the next ones instead.
+    :ivar errors: what becomes of the next ones instead; None for nothing else.
     :ivar expirations: what was said of each that expires.
     :ivar delays: the seconds of each that is delayed.
     :ivar isBlocked: whether it takes none.
@@ -51,7 +51,7 @@ class FakePublisher:
         self.isBlocked = False
         self.unconfirmed = 0
         self.limits: dict[str, int] = {}
-        self.errors: list[QueueError] = []
+        self.errors: list[QueueError | None] = []
         self.expirations: list[str] = []
         self.delays: list[int] = []
 
@@ -88,6 +88,8 @@ class FakePublisher:
                 if delay:
                     self._clock.callLater(delay, queues[queue].append, message)
                 else:
+                    if name.arguments.get("x-overflow") == "drop-head":
+                        queues[queue].clear()
                     queues[queue].append(message)
                     self._cluster.stir(queue)
             told(error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.defer import succeed
 
+from memq.operations.base import Operation
 from memq.rabbitmq.engine.view import NOT_KEPT
 from memq.test.pages.pages import readPage, tables
 from memq.test.pages.test_readme import wireBytes
@@ -24,8 +25,7 @@ NUMBERS = "a message has a number of this process, not of its queue"
 OPEN = "a flush leaves what is open"
 RULES = "a rule's limit is a policy of the cluster"
 LACKS = "figures that no cluster tells are left out"
-TOTALS = "totals are those of this process, and of what is not refused"
-IMPORTS = "imports are refused, and so do nothing"
+TOTALS = "totals are those of this process"
 ONLINE = "a front end's rules stand in its configuration file"
 INEXACT = "nodes take a little more than a queue's limit"
 
@@ -37,8 +37,6 @@ DIFFERENT = {
     "`get v/open` `get v/abort=2/": NUMBERS,
     "`get v/open` `flush v`": OPEN,
     "`set r1 ": RULES,
-    "`import ": IMPORTS,
-    "`get q`": IMPORTS,
     "`stats queue`": TOTALS,
     "`stats detail": LACKS,
     "`peek ": NUMBERS,
@@ -134,7 +132,10 @@ class ContractTests(FrontTestCase):
         self.assertIn(differences(), readPage("docs/cluster.md"), differences())
 
     def test_words(self) -> None:
-        """What is refused is refused in words."""
-        refused = self.ask(f"import begin {7:032}")
-        self.assertEqual(refused, [f"SERVER_ERROR {NOT_KEPT}"])
+        """What no cluster is asked for is refused in words."""
+        session = self.front.engine.session(lambda: None)
+        operation = Operation(session)
+        session.submit(operation)
+        self.front.settle()
+        self.assertEqual(str(operation.result), NOT_KEPT)
         self.assertIsNone(re.search("error|Traceback", NOT_KEPT))
