@@ -157,6 +157,10 @@ class _Attempt:
     def opened(self, amqp: AMQPConnection) -> None:
         """Be the one that is taken; one that was cut off receives nothing more."""
         self._stopTimer()
+        if not (amqp.publisher_confirms and amqp.basic_nack):
+            self._cut()
+            self._fail("it has no publisher confirms, and so cannot say what it stores")
+            return
         self._link.attemptOpened(self, amqp)
 
     def failed(self, amqp: AMQPConnection, error: BaseException) -> None:
@@ -165,8 +169,9 @@ class _Attempt:
             self._fail(reasonOf(error))
 
     def closed(self, amqp: AMQPConnection, error: BaseException) -> None:
-        """Tell that the link is down."""
-        self._link.connectionClosed(reasonOf(error))
+        """Tell that the link is down, if it ever was up by this."""
+        if amqp is self.amqp:
+            self._link.connectionClosed(reasonOf(error))
 
 
 class Link:

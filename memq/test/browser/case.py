@@ -51,7 +51,7 @@ class BrowserTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         """Start both."""
         self.server = Server(
-            os.path.abspath(self.mktemp()),
+            self.home(),
             f"--web-listen=127.0.0.1:{freePort()}",
             *self.options,
             *self.moreOptions(),
@@ -64,6 +64,11 @@ class BrowserTestCase(SynchronousTestCase):
         self.browser = Browser(self.base)
         self.addCleanup(self.browser.quit)
         self.addCleanup(self.check)
+
+    def home(self) -> str:
+        """Return the server's directory; empty for one that has none."""
+        path: str = os.path.abspath(self.mktemp())
+        return path
 
     def moreOptions(self) -> tuple[str, ...]:
         """Return options that a test makes."""

@@ -21,7 +21,7 @@ from testkit.servers import ROOT
 _MOVED = {"/etc/memq/memq.toml": "etc/memq.toml"}
 
 #: Files of the user's own, each made like one of etc/.
-_INSTANCE = re.compile(r"/etc/(memq/[A-Za-z]+\.toml|default/memq@[A-Za-z]+)")
+_INSTANCE = re.compile(r"/etc/(memq/[A-Za-z]+\.(toml|password)|default/memq@[A-Za-z]+)")
 
 #: Files of other programs, which the recipes of docs/security.md are for.
 _OTHERS = (

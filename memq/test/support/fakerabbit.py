@@ -466,7 +466,7 @@ class FakePeer:
 
 
 #: What a node says of itself.
-PROPERTIES = {
+PROPERTIES: dict[str, Any] = {
     "product": "RabbitMQ",
     "version": "3.10.8",
     "capabilities": {

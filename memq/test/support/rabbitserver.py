@@ -7,6 +7,9 @@ API.  It runs until its standard input ends.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import Site
 
 from memq.test.support.fakerabbit import FakeCluster
+from testkit.servers import PATIENCE, environment
 
 if TYPE_CHECKING:
     from twisted.python.failure import Failure
@@ -34,6 +38,47 @@ class Settings(NamedTuple):
     isKhepri: bool = True
     running: int = 3
     password: str = "secret"
+
+
+class Nodes:
+    """Fake nodes, as a process that is started.
+
+    :ivar places: where AMQP is spoken, as a URL has it.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        """Start them.
+
+        :param settings: see :class:`Settings`.
+        """
+        program = f"import sys; from {__name__} import main; main(sys.argv[1])"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program, json.dumps(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+            text=True,
+        )
+        assert self._process.stdout is not None
+        *ports, self._api = self._process.stdout.readline().split()
+        self.places = ",".join(f"127.0.0.1:{port}" for port in ports)
+
+    def options(self, path: str) -> list[str]:
+        """Return the options of a front end.
+
+        :param path: of a file for the password, which is written.
+        """
+        with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write("secret\n")
+        return [
+            *("--store", "rabbitmq", "--rabbitmq", f"amqp://memq@{self.places}/memq"),
+            *("--rabbitmq-password-file", path),
+            *("--rabbitmq-management", f"http://127.0.0.1:{self._api}"),
+        ]
+
+    def stop(self) -> None:
+        """End them."""
+        self._process.communicate(timeout=PATIENCE)
 
 
 class _FarEnd(Protocol):

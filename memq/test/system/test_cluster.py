@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from signal import SIGHUP
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from memq.errors import NEEDS_A_PERSON
-from testkit.servers import PATIENCE, Server, environment
+from memq.test.support.rabbitserver import Nodes
+from testkit.servers import Server
 from testkit.wire import found
 
 
@@ -21,27 +19,9 @@ class ClusterTests(SynchronousTestCase):
 
     def nodes(self, **settings: Any) -> list[str]:
         """Start fake nodes; return the options that name them."""
-        program = "import sys; from memq.test.support import rabbitserver as nodes; "
-        program += "nodes.main(sys.argv[1])"
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(),
-            text=True,
-        )
-        self.addCleanup(process.communicate, timeout=PATIENCE)
-        assert process.stdout is not None
-        *ports, api = process.stdout.readline().split()
-        nodes = ",".join(f"127.0.0.1:{port}" for port in ports)
-        path = os.path.abspath(self.mktemp())
-        with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
-            file.write("secret\n")
-        return [
-            *("--store", "rabbitmq", "--rabbitmq", f"amqp://memq@{nodes}/memq"),
-            *("--rabbitmq-password-file", path),
-            *("--rabbitmq-management", f"http://127.0.0.1:{api}"),
-        ]
+        nodes = Nodes(**settings)
+        self.addCleanup(nodes.stop)
+        return nodes.options(os.path.abspath(self.mktemp()))
 
     def front(self, *options: str) -> Server:
         """Start a front end."""

@@ -216,6 +216,7 @@ def _cluster(state: ClusterState | None) -> dict[str, Any] | None:
         "nodes": state.nodes,
         "running": state.running,
         "blocked": any(each.isBlocked for each in state.links),
+        "at": sorted({each.node for each in state.links if each.node is not None}),
         "connections": list(links.values()),
         "unconfirmed": state.unconfirmed,
         "setsFailed": dict(state.failed),

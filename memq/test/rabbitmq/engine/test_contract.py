@@ -85,6 +85,24 @@ class NoMaintenance:
     removeLogs = checkpoint
 
 
+def makeFront() -> Front:
+    """Return a front end for the rows of a table."""
+    front = Front()
+    front.factory.maintenance = NoMaintenance()
+    return front
+
+
+def answerOf(front: Front, sent: bytes) -> bytes:
+    """Return what a new client is answered, once all is; it leaves then."""
+    client = front.client()
+    client.protocol.dataReceived(sent)
+    front.pass_(1.5)
+    client.leave()
+    front.settle()
+    answered: bytes = client.transport.value()
+    return answered
+
+
 class ContractTests(FrontTestCase):
     """What a client is answered."""
 
@@ -100,26 +118,15 @@ class ContractTests(FrontTestCase):
         for table in tables(readPage("docs/protocol.md")):
             if table.header != ["sent", "answered", ""]:
                 continue
-            front = Front()
-            front.factory.maintenance = NoMaintenance()
+            front = makeFront()
             for row in table.rows:
                 expected = wireBytes(row[1].removesuffix(" *closed*"))
-                answered = self.answer(front, wireBytes(row[0]))
+                answered = answerOf(front, wireBytes(row[0]))
                 count += answered == expected
                 if answered != expected:
                     reasons.add(self.why(row[0], answered))
         self.assertGreater(count, 390)
         self.assertEqual(reasons, set(DIFFERENT.values()))
-
-    def answer(self, front: Front, sent: bytes) -> bytes:
-        """Return what a new client is answered, once all is."""
-        client = front.client()
-        client.protocol.dataReceived(sent)
-        front.pass_(1.5)
-        client.leave()
-        front.settle()
-        answered: bytes = client.transport.value()
-        return answered
 
     def why(self, sent: str, answered: bytes) -> str:
         """Return why a row is answered so."""

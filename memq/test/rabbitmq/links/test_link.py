@@ -19,7 +19,8 @@ from memq.rabbitmq.links.link import (
     STAGGER,
     Link,
 )
-from memq.test.support.fakerabbit import FakeCluster
+from memq.test.support import fakerabbit
+from memq.test.support.fakerabbit import PROPERTIES, FakeCluster
 
 
 class User:
@@ -265,6 +266,23 @@ class ConnectionTests(LinkTestCase):
         self.rabbit.peers()[0].close(403, "ACCESS_REFUSED - login refused")
         self.go()
         self.assertIn("ACCESS_REFUSED - login refused", self.warnings()[0])
+
+    def test_noConfirms(self) -> None:
+        """A node that does not say what it has stored is as good as none."""
+        for without in "publisher_confirms", "basic.nack":
+            capabilities = {**PROPERTIES["capabilities"], without: False}
+            told = {**PROPERTIES, "capabilities": capabilities}
+            self.patch(fakerabbit, "PROPERTIES", told)
+            self.link.start()
+            self.go()
+            self.go(STAGGER * 3)
+            self.assertEqual([], self.user.heard)
+            self.assertIn("no publisher confirms", self.link.trouble)
+            self.link.stop()
+            self.assertEqual([0, 0, 0], self.nodes())
+        self.patch(fakerabbit, "PROPERTIES", PROPERTIES)
+        self.start()
+        self.assertEqual(["up"], self.user.heard)
 
     def test_heartbeat(self) -> None:
         """A node that says nothing for two heartbeats is cut off."""

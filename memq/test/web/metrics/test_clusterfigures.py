@@ -131,6 +131,7 @@ class ServerTests(FrontWebTestCase):
         self.assertNotIn("disk_full", told["refusedWhy"])
         cluster = told["cluster"]
         self.assertEqual((cluster["running"], cluster["nodes"]), (2, 3))
+        self.assertEqual(cluster["at"], ["a:1", "b:1"])
         gets, _ = cluster["connections"]
         expected = {"purpose": "gets", "connected": 2, "missing": 1, "lost": 5}
         self.assertEqual(gets, expected)

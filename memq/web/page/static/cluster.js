@@ -25,6 +25,7 @@ const FACTS = [
     running: number(c.running), nodes: number(c.nodes),
   }))],
   ["factRabbit", (c) => c.version],
+  ["factAt", (c) => c.at.map(visible).join(t("comma")) || "–"],
   ["factLinks", (c) => linksOf(c.connections)],
   ["factBlocked", (c) => t(c.blocked ? "yes" : "no")],
   ["factUnconfirmed", (c) => number(c.unconfirmed)],

@@ -252,7 +252,9 @@ export class QueueView {
 
   showRules(rules) {
     if (!rules.length) {
-      this.rules.replaceChildren(el("p", { class: "muted" }, t("noRules")));
+      const isFront = this.app.server?.cluster;
+      const words = isFront ? t("noRulesFront") : t("noRules");
+      this.rules.replaceChildren(el("p", { class: "muted" }, words));
       return;
     }
     this.rules.replaceChildren(el(
